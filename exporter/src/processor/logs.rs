@@ -40,10 +40,12 @@ impl LambdaLogProcessor {
         record.add_attribute(names::FAAS_INVOCATION_ID, only.request_id);
     }
 
-    /// Before the first invocation, the layer of `tracing` writes all signals at an error.
-    fn may_write_early(&self) -> bool {
+    /// Returns `true` for a record that must not wait for the end of the invocation. Before the first one, the layer of `tracing`
+    /// writes all signals at an error.
+    fn is_urgent(&self, record: &SdkLogRecord) -> bool {
         let invocations = self.exporter.line.invocations();
-        invocations.have_begun() && self.early_writes.take(invocations.now())
+        let is_error = record.severity_number().is_some_and(|severity| severity >= Severity::Error);
+        (is_error && invocations.have_begun()) || invocations.is_outside()
     }
 
     fn write(&self, batch: &[(SdkLogRecord, InstrumentationScope)]) -> OTelSdkResult {
@@ -94,9 +96,8 @@ impl LogProcessor for LambdaLogProcessor {
         let (own, timeout) =
             ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
         self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
-        let is_error = record.severity_number().is_some_and(|severity| severity >= Severity::Error);
-        let is_outside = self.exporter.line.invocations().is_none_running();
-        if (is_error || is_outside) && self.may_write_early() {
+        if self.is_urgent(record) && self.early_writes.take(self.exporter.line.invocations().now())
+        {
             // Losses are counted where they occur.
             drop(self.force_flush());
         }

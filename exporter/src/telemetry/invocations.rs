@@ -118,6 +118,10 @@ impl State {
         Some(looks_at.duration_since(now).unwrap_or_default())
     }
 
+    fn is_outside(&self) -> bool {
+        self.begun > 0 && self.running.is_empty()
+    }
+
     fn invocation(&mut self, number: u64) -> Option<&mut Invocation> {
         self.running.iter_mut().find(|own| own.number == number)
     }
@@ -231,9 +235,9 @@ impl Invocations {
         open.next().is_none().then_some(OnlyOpen { span_context, request_id })
     }
 
-    /// Returns `true` between invocations, and before the first.
-    pub(crate) fn is_none_running(&self) -> bool {
-        self.lock().running.is_empty()
+    /// Returns `true` if an invocation has run before, and none runs now.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.lock().is_outside()
     }
 
     pub(crate) fn have_begun(&self) -> bool {
@@ -386,10 +390,7 @@ impl Invocations {
             state.open.swap_remove(at);
         }
         let of_end = state.running.iter().find(|own| own.root == id);
-        EndedSpan {
-            of_end: of_end.map(|own| own.end_keys.clone()),
-            is_outside: state.begun > 0 && state.running.is_empty(),
-        }
+        EndedSpan { of_end: of_end.map(|own| own.end_keys.clone()), is_outside: state.is_outside() }
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted

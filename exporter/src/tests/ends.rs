@@ -258,13 +258,13 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
 fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {
     #[derive(Clone, Debug)]
     #[expect(dead_code, reason = "the span ends with it")]
-    struct Kept(tracing::Span);
-    impl std::fmt::Display for Kept {
+    struct HoldsSpan(tracing::Span);
+    impl std::fmt::Display for HoldsSpan {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("no stock")
         }
     }
-    impl serde::Serialize for Kept {
+    impl serde::Serialize for HoldsSpan {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.serialize_str("in stock")
         }
@@ -272,7 +272,7 @@ fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {
     for is_error in [false, true] {
         let function = Function::new();
         let handler = move |_: LambdaEvent<Value>| async move {
-            let kept = Kept(tracing::info_span!("kept"));
+            let kept = HoldsSpan(tracing::info_span!("kept"));
             if is_error { Err(kept) } else { Ok(kept) }
         };
         let handler = create_traced_handler("orders", function.completion.clone(), handler);

@@ -259,7 +259,8 @@ fn full_buffers_and_the_line_limit_lose_nothing() {
 fn errors_are_written_at_once_and_at_most_ten_in_a_row() {
     for variables in [&[][..], &COMPACT] {
         let function = Function::with_variables(variables);
-        let (clock, output) = (Arc::clone(&function.clock), Arc::clone(&function.output));
+        let clock = Arc::clone(&function.clock);
+        let output = Arc::clone(&function.output);
         let records = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&records);
         let rest = function.run(move || {

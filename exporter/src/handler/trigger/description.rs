@@ -96,7 +96,7 @@ pub(super) struct Source {
     pub(super) span_name: List<&'static str>,
     /// Maps of headers. The place named first wins.
     pub(super) headers: List<&'static str>,
-    pub(super) attributes: Table<Attribute>,
+    pub(super) attributes: Table<AttributePlace>,
     pub(super) http: Option<Http>,
     /// The time at which AWS's service received the request or a message.
     pub(super) received: List<&'static str>,
@@ -118,7 +118,7 @@ enum Test {
 /// The value of an attribute: at a pointer, or else a template.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct Attribute {
+pub(super) struct AttributePlace {
     pub(super) at: List<&'static str>,
     pub(super) text: Option<&'static str>,
     #[cfg_attr(test, serde(rename = "as"))]
@@ -167,17 +167,17 @@ pub(super) struct Records {
     pub(super) id: Option<&'static str>,
     pub(super) partition: Option<&'static str>,
     pub(super) offset: Option<&'static str>,
-    pub(super) destination: Option<Destination>,
+    pub(super) destination: Option<DestinationPlace>,
     pub(super) headers: List<&'static str>,
     pub(super) body: Option<BodyPlace>,
     /// Whether the sender of the first record is the invocation's parent, so that there is no link to it.
     pub(super) sender_is_parent: bool,
-    pub(super) document: Option<Document>,
+    pub(super) document: Option<DocumentPlaces>,
 }
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Deserialize), serde(rename_all = "snake_case"))]
-pub(super) enum Destination {
+pub(super) enum DestinationPlace {
     Record(&'static str),
     Event(&'static str),
     /// The key of a list of records, up to this separator.
@@ -195,7 +195,7 @@ pub(super) enum BodyPlace {
 /// The places of a changed document's values.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct Document {
+pub(super) struct DocumentPlaces {
     pub(super) collection: &'static str,
     pub(super) operation: &'static str,
     /// The values of `faas.document.operation` by the source's names of changes.
@@ -323,7 +323,7 @@ mod tests {
         let table = format!("{read:?}").replace('[', "&[").replace("Source {", "\n    Source {");
         let code = format!(
             "//! The description in `events.json`, written by a test.\n\n\
-             use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::Destination::*;\nuse super::Test::*;\nuse super::*;\n\n\
+             use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::*;\n\n\
              pub(in crate::handler::trigger) static DESCRIPTION: Description = {table};\n"
         );
         expect_file!["description/table.rs"].assert_eq(&code);

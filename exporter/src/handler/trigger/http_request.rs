@@ -178,23 +178,26 @@ pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) ->
 
 /// Builds a query string from parameters that are still encoded, sorted by name.
 pub(super) fn joined(mut parameters: Vec<(String, String)>) -> String {
-    // A stable sort keeps the order of a name's values.
-    parameters.sort_by(|left, right| left.0.cmp(&right.0));
+    sort_by_name(&mut parameters);
     let parts: Vec<String> =
-        parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parts.join("&")
 }
 
 /// Builds a query string from decoded parameters, which REST APIs pass in a map: sorted by name; `&`, `=`, `%`, `#`, `+` and
 /// everything but printable ASCII encoded.
-pub(super) fn query_string(parameters: Vec<(String, String)>) -> String {
-    let mut parameters = parameters;
-    parameters.sort_by(|left, right| left.0.cmp(&right.0));
+pub(super) fn query_string(mut parameters: Vec<(String, String)>) -> String {
+    sort_by_name(&mut parameters);
     let encoded: Vec<String> = parameters
-        .into_iter()
-        .map(|(key, value)| format!("{}={}", percent_encoded(&key), percent_encoded(&value)))
+        .iter()
+        .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
         .collect();
     encoded.join("&")
+}
+
+/// A stable sort keeps the order of a name's values.
+fn sort_by_name(parameters: &mut [(String, String)]) {
+    parameters.sort_by(|(left, _), (right, _)| left.cmp(right));
 }
 
 pub(crate) fn percent_encoded(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Events as plain JSON, recognized by their description. Any field may be missing or have another type.
 
 use super::SpanAttributesExtractor;
-use super::description::{Attribute, Conversion, DESCRIPTION, Source, first_text, text_at};
+use super::description::{AttributePlace, Conversion, DESCRIPTION, Source, first_text, text_at};
 use super::documents;
 use super::span_attributes::SpanAttributes;
 use super::template::{filled, span_name};
@@ -67,7 +67,7 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
     Some(Recognized { source, subject, records })
 }
 
-fn value_of(attribute: &Attribute, subject: &Value) -> Option<String> {
+fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
     let at_place = first_text(subject, &attribute.at).map(str::to_owned);
     let text = at_place
         .or_else(|| filled(attribute.text?, |place| text_at(subject, place).map(str::to_owned)))?;

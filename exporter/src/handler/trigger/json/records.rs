@@ -1,6 +1,8 @@
 //! Messages and changed documents as plain JSON.
 
-use crate::handler::trigger::description::{self, BodyPlace, Destination, Source, at, text_at};
+use crate::handler::trigger::description::{
+    self, BodyPlace, DestinationPlace, Source, at, text_at,
+};
 use crate::handler::trigger::documents::{Change, changes, milliseconds, object_name, time};
 use crate::handler::trigger::messages::{Body, Header, Message, message, messages, notifications};
 use crate::handler::trigger::sender::header_in;
@@ -82,7 +84,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn changes(&self, document: &description::Document) -> Vec<opentelemetry::KeyValue> {
+    fn changes(&self, document: &description::DocumentPlaces) -> Vec<opentelemetry::KeyValue> {
         let text = |record: Record<'a>, pointer| text_at(record.value, pointer?);
         changes(
             document.operations,
@@ -105,9 +107,9 @@ impl<'a> Records<'a> {
             maps.find_map(|headers| header_in(headers, name))
         };
         let destination = places.destination.and_then(|destination| match destination {
-            Destination::Record(pointer) => text_at(value, pointer),
-            Destination::Event(pointer) => text_at(self.event, pointer),
-            Destination::Key(separator) => key?.split(separator).next(),
+            DestinationPlace::Record(pointer) => text_at(value, pointer),
+            DestinationPlace::Event(pointer) => text_at(self.event, pointer),
+            DestinationPlace::Key(separator) => key?.split(separator).next(),
         });
         let body = places.body.and_then(|body| match body {
             BodyPlace::Text(pointer) => text_at(value, pointer).map(Body::Text),
