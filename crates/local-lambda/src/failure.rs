@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct ReportedFailure {
     /// The header's `Category.Reason`, else the body's `errorType`.
     pub(crate) error_type: String,
     /// The error type in Lambda's own events: the header's value if it has the form `Category.Reason`.
@@ -11,7 +11,7 @@ pub(crate) struct Failure {
     pub(crate) body: Bytes,
 }
 
-impl Failure {
+impl ReportedFailure {
     pub(crate) fn new(header: Option<&str>, body: Bytes) -> Self {
         let categorised = header.filter(|error_type| {
             error_type.split_once('.').is_some_and(|(category, reason)| {

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 use crate::api::server;
-use crate::failure::Failure;
+use crate::failure::ReportedFailure;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 
@@ -126,14 +126,14 @@ pub enum InvocationResult {
     },
 }
 
-impl From<Failure> for InvocationResult {
-    fn from(Failure { error_type, body, .. }: Failure) -> Self {
+impl From<ReportedFailure> for InvocationResult {
+    fn from(ReportedFailure { error_type, body, .. }: ReportedFailure) -> Self {
         Self::FunctionError { error_type, body }
     }
 }
 
-impl From<Result<Bytes, Failure>> for InvocationResult {
-    fn from(answer: Result<Bytes, Failure>) -> Self {
+impl From<Result<Bytes, ReportedFailure>> for InvocationResult {
+    fn from(answer: Result<Bytes, ReportedFailure>) -> Self {
         answer.map_or_else(Self::from, Self::Response)
     }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::Error;
 use crate::clock;
 use crate::cloudwatch::{self, Batch, LogEvent};
-use crate::environment::{End, EnvironmentState};
+use crate::environment::{EnvironmentState, Stop};
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
 use crate::invocation::{ClientContext, Invocation, RunningInvocation};
@@ -238,24 +238,24 @@ impl Lambda {
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
     pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, End::Kill).await
+        self.end_idle(function, Stop::Kill).await
     }
 
     /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
     pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, End::Shutdown).await
+        self.end_idle(function, Stop::Shutdown).await
     }
 
-    async fn end_idle(&self, function: &str, end: End) -> Result<usize, Error> {
+    async fn end_idle(&self, function: &str, stop: Stop) -> Result<usize, Error> {
         let function = self.service.function(function)?;
         let instances = function.take_idle_instances();
         let idle = std::mem::take(&mut *lock(&function.idle));
         let ended = idle.len() + instances.len();
         for instance in instances {
-            instance.end(end).await;
+            instance.end(stop).await;
         }
         for environment in idle {
-            environment.end(end).await;
+            environment.end(stop).await;
         }
         Ok(ended)
     }
@@ -267,10 +267,10 @@ impl Lambda {
         for function in &functions {
             function.slots.close();
             for environment in std::mem::take(&mut *lock(&function.idle)) {
-                ending.spawn(environment.end(End::Shutdown));
+                ending.spawn(environment.end(Stop::Shutdown));
             }
             for instance in function.take_idle_instances() {
-                ending.spawn(async move { instance.end(End::Shutdown).await });
+                ending.spawn(async move { instance.end(Stop::Shutdown).await });
             }
         }
         ending.join_all().await;

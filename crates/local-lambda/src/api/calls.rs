@@ -2,7 +2,7 @@
 
 use super::server::{self, Answer};
 use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::failure::ReportedFailure;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::{ClientContext, Request};
@@ -14,23 +14,23 @@ use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) asked: Asked,
+    pub(crate) asked: CallKind,
     pub(crate) reply: Reply,
 }
 
 pub(crate) type Reply = oneshot::Sender<Answer>;
 
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum CallKind {
     Next,
     Response {
         request_id: String,
-        result: Result<Bytes, Failure>,
+        result: Result<Bytes, ReportedFailure>,
         begun: Instant,
         /// The answer if the request id is the current one.
         accepted: Answer,
     },
-    InitError(Failure),
+    InitError(ReportedFailure),
     Register {
         name: String,
         events: Vec<String>,

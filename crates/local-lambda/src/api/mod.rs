@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use calls::{Asked, Call, Event, Refused, Reply, answer, refusal};
+pub(crate) use calls::{Call, CallKind, Event, Refused, Reply, answer, refusal};
 
 /// The API of one environment, at the same port for all of its processes.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl RuntimeApi {
 }
 
 /// Makes a call and waits for the answer, for ever if need be: the caller may be frozen meanwhile.
-async fn ask(calls: &mpsc::Sender<Call>, asked: Asked) -> Answer {
+async fn ask(calls: &mpsc::Sender<Call>, asked: CallKind) -> Answer {
     let (reply, answer) = oneshot::channel();
     // A call that cannot be sent is not answered.
     drop(calls.send(Call { asked, reply }).await);

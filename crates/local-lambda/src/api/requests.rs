@@ -1,9 +1,9 @@
 //! Reads the requests of an environment's processes: Runtime API 2018-06-01, Extensions API 2020-01-01, and the subscription to
 //! the Telemetry API.
 
-use super::calls::Asked;
+use super::calls::CallKind;
 use super::server::{self, Answer, Unread};
-use crate::failure::Failure;
+use crate::failure::ReportedFailure;
 use crate::identifiers;
 use crate::telemetry::Settings;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ const NAME: &str = "Lambda-Extension-Name";
 const ERROR_TYPE: &str = "Lambda-Extension-Function-Error-Type";
 
 /// Returns the call, or the answer to a request that makes none.
-pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
+pub(super) async fn read(request: Request<Incoming>) -> Result<CallKind, Answer> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -38,10 +38,10 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
     let no_extension = |error_type| refused(IDENTIFIER, error_type);
     let path = head.uri.path();
     match (head.method.as_str(), path) {
-        ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(Asked::Next),
+        ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(CallKind::Next),
         ("POST", "/2018-06-01/runtime/init/error") => {
             let error_type = header("Lambda-Runtime-Function-Error-Type");
-            return Ok(Asked::InitError(failure(error_type, body).await?));
+            return Ok(CallKind::InitError(failure(error_type, body).await?));
         }
         ("POST", "/2020-01-01/extension/register") => {
             let name = text(NAME);
@@ -51,10 +51,12 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
                 features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
             let Events { events } = serde_json::from_slice(&small_body(body).await?)
                 .map_err(|_| invalid_request("the body is not {\"events\":[…]}"))?;
-            return Ok(Asked::Register { name, events, wants_account_id });
+            return Ok(CallKind::Register { name, events, wants_account_id });
         }
         ("GET", "/2020-01-01/extension/event/next") => {
-            return Ok(Asked::NextExtensionEvent { extension: extension().map_err(no_extension)? });
+            return Ok(CallKind::NextExtensionEvent {
+                extension: extension().map_err(no_extension)?,
+            });
         }
         ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
             let extension = extension().map_err(no_extension)?;
@@ -64,12 +66,12 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             // The body is optional and tells Lambda nothing.
             small_body(body).await?;
             let during_init = path.ends_with("/init/error");
-            return Ok(Asked::ExtensionReport { extension, error_type, during_init });
+            return Ok(CallKind::ExtensionReport { extension, error_type, during_init });
         }
         ("PUT", "/2022-07-01/telemetry") => {
             let extension = extension().map_err(no_extension)?;
             let settings = Settings::parse(&small_body(body).await?);
-            return Ok(Asked::Subscribe { extension, settings });
+            return Ok(CallKind::Subscribe { extension, settings });
         }
         ("POST", _) => {}
         _ => return Err(server::not_found()),
@@ -87,7 +89,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
         }
         _ => return Err(server::not_found()),
     };
-    Ok(Asked::Response { request_id: request_id.to_owned(), result, begun, accepted })
+    Ok(CallKind::Response { request_id: request_id.to_owned(), result, begun, accepted })
 }
 
 #[derive(Deserialize)]
@@ -100,7 +102,7 @@ struct Events {
 async fn response(
     is_streamed: bool,
     body: Incoming,
-) -> Result<(Result<Bytes, Failure>, Answer), Answer> {
+) -> Result<(Result<Bytes, ReportedFailure>, Answer), Answer> {
     let limit = if is_streamed { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
     match server::read_body(body, limit).await {
         Ok(body) => Ok((Ok(body), server::accepted())),
@@ -113,14 +115,14 @@ async fn response(
             let body = server::error_body(error_type, &message);
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             let answer = server::error(status, "RequestEntityTooLarge", &message);
-            Ok((Err(Failure::new(Some(error_type), body.into())), answer))
+            Ok((Err(ReportedFailure::new(Some(error_type), body.into())), answer))
         }
     }
 }
 
-async fn failure(error_type: Option<&str>, body: Incoming) -> Result<Failure, Answer> {
+async fn failure(error_type: Option<&str>, body: Incoming) -> Result<ReportedFailure, Answer> {
     match server::read_body(body, MAX_RESPONSE_BYTES).await {
-        Ok(body) => Ok(Failure::new(error_type, body)),
+        Ok(body) => Ok(ReportedFailure::new(error_type, body)),
         Err(Unread::BrokenOff) => Err(broken_off()),
         Err(Unread::TooLarge) => Err(server::error(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -2,7 +2,7 @@
 
 use super::extensions::ExtensionFailure;
 use crate::api::server;
-use crate::failure::Failure;
+use crate::failure::ReportedFailure;
 use crate::invocation::InvocationResult;
 use crate::platform_events::Status;
 use std::io;
@@ -18,7 +18,7 @@ const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 pub(crate) enum Failed {
     Start(io::Error),
     /// The runtime reported that its init failed.
-    Reported(Failure),
+    Reported(ReportedFailure),
     Extension(ExtensionFailure),
     Exited,
     Timeout,

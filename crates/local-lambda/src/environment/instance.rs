@@ -2,10 +2,10 @@
 //! failure (runtime interface emulator, `InvokeRouter`).
 
 use super::failed::{Failed, ShutdownReason};
-use super::runtime::{End, Responded, Runtime};
+use super::runtime::{Responded, Runtime, Stop};
 use super::surroundings::Surroundings;
 use super::{Environment, rounded_up_to_millis};
-use crate::api::{Asked, Call, Event, Refused, answer, refusal};
+use crate::api::{Call, CallKind, Event, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::identifiers::Trace;
 use crate::invocation::{Caller, Invocation, InvocationResult, Request};
@@ -38,7 +38,7 @@ pub(crate) struct Instance {
 enum Order {
     Initialise(oneshot::Sender<bool>),
     Invoke(Box<Ordered>),
-    End { end: End, ended: oneshot::Sender<()> },
+    End { stop: Stop, ended: oneshot::Sender<()> },
 }
 
 #[derive(Debug)]
@@ -117,9 +117,9 @@ impl Instance {
         invocation.await.map_err(|_| None)?.map_err(Some)
     }
 
-    pub(crate) async fn end(&self, end: End) {
+    pub(crate) async fn end(&self, stop: Stop) {
         let (ended, has_ended) = oneshot::channel();
-        if self.orders.send(Order::End { end, ended }).await.is_ok() {
+        if self.orders.send(Order::End { stop, ended }).await.is_ok() {
             // An instance that has ended already answers nothing.
             drop(has_ended.await);
         }
@@ -198,9 +198,9 @@ impl Serving {
                 match order {
                     Order::Initialise(ready) => drop(ready.send(true)),
                     Order::Invoke(ordered) => self.waiting.push_back(ordered),
-                    Order::End { end, ended } => {
+                    Order::End { stop, ended } => {
                         has_ended.store(true, Ordering::Relaxed);
-                        let waiting = self.end(runtime, end).await;
+                        let waiting = self.end(runtime, stop).await;
                         ended.send(()).ok();
                         return waiting;
                     }
@@ -285,7 +285,8 @@ impl Serving {
     }
 
     fn take(&mut self, runtime: &mut Runtime, call: Call) -> Result<(), Failed> {
-        let Call { asked: Asked::Response { request_id, result, begun, accepted }, reply } = call
+        let Call { asked: CallKind::Response { request_id, result, begun, accepted }, reply } =
+            call
         else {
             return runtime.take_call(call);
         };
@@ -375,8 +376,8 @@ impl Serving {
     }
 
     /// Ends an instance without invocations.
-    async fn end(self, runtime: Runtime, end: End) -> VecDeque<Box<Ordered>> {
-        runtime.end(end).await;
+    async fn end(self, runtime: Runtime, stop: Stop) -> VecDeque<Box<Ordered>> {
+        runtime.end(stop).await;
         lock(self.environment.view()).note_end();
         self.waiting
     }

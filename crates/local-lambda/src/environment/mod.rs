@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub use extensions::ExtensionState;
 pub(crate) use instance::{Instance, NotBegun};
-pub(crate) use runtime::End;
+pub(crate) use runtime::Stop;
 pub use state::EnvironmentState;
 pub(crate) use state::EnvironmentView;
 pub(crate) use surroundings::Host;
@@ -138,9 +138,9 @@ impl Environment {
         }
     }
 
-    pub(crate) async fn end(mut self, end: End) {
+    pub(crate) async fn end(mut self, stop: Stop) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.end(end).await;
+            runtime.end(stop).await;
         }
         lock(&self.surroundings.view).note_end();
     }

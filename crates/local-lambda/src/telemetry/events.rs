@@ -63,6 +63,7 @@ pub(super) fn line_json(category: Category, text: &str, log_format: LogFormat) -
         .filter(|text| text.starts_with('{'))
         .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
     let record = object.map_or_else(|| serde_json::Value::from(text).to_string(), str::to_owned);
-    let (time, kind) = (clock::now().rfc3339(), category.name());
+    let time = clock::now().rfc3339();
+    let kind = category.name();
     format!(r#"{{"time":"{time}","type":"{kind}","record":{record}}}"#)
 }

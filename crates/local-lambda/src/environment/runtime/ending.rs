@@ -16,9 +16,9 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(600);
 /// The time of an environment whose only extensions are registered inside the runtime's process (AWS Lambda "Shutdown phase").
 const RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL: Duration = Duration::from_millis(500);
 
-/// The end of an environment that runs no invocation.
+/// How to end an environment that runs no invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum Stop {
     Shutdown,
     /// SIGKILL alone, without SIGTERM and SHUTDOWN.
     Kill,
@@ -31,10 +31,10 @@ impl Runtime {
     }
 
     /// Ends processes that run no invocation.
-    pub(crate) async fn end(self, end: End) {
-        match end {
-            End::Shutdown => self.shut_down(ShutdownReason::Spindown).await,
-            End::Kill => self.kill().await,
+    pub(crate) async fn end(self, stop: Stop) {
+        match stop {
+            Stop::Shutdown => self.shut_down(ShutdownReason::Spindown).await,
+            Stop::Kill => self.kill().await,
         }
     }
 

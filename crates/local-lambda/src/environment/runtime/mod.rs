@@ -7,7 +7,7 @@ use super::extensions::Extensions;
 use super::failed::Failed;
 use super::surroundings::Surroundings;
 use crate::api::server::{self, Answer};
-use crate::api::{Asked, Call, Refused, Reply, RuntimeApi, answer, refusal};
+use crate::api::{Call, CallKind, Refused, Reply, RuntimeApi, answer, refusal};
 use crate::lock;
 use crate::platform_events::{Phase, Status};
 use crate::process::{Process, Start};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub(crate) use ending::End;
+pub(crate) use ending::Stop;
 pub(super) use run::{Responded, Run};
 
 #[derive(Debug)]
@@ -44,11 +44,12 @@ impl Runtime {
     pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, Failed> {
         let api = surroundings.api.get_or_try_init(RuntimeApi::start).await;
         let api = api.map_err(Failed::Start)?;
-        let (calls, address) = (api.calls(), api.address().to_string());
+        let calls = api.calls();
+        let address = api.address().to_string();
         let output = surroundings.output(Category::Extension);
         let variables = surroundings.variables(Category::Extension, &address);
-        let (spec, table) = (&surroundings.spec, &surroundings.table);
-        let extensions = Extensions::launch(spec, &variables, &output, table);
+        let extensions =
+            Extensions::launch(&surroundings.spec, &variables, &output, &surroundings.table);
         let extensions = extensions.map_err(|failure| {
             let error_type = Some(failure.error_type.as_str());
             surroundings.events.extension(&failure.name, "LaunchError", &[], error_type);
@@ -133,7 +134,7 @@ impl Runtime {
                 return Ok(());
             }
             match self.next_call(until).await? {
-                Call { asked: Asked::InitError(failure), reply } => {
+                Call { asked: CallKind::InitError(failure), reply } => {
                     answer(reply, server::accepted());
                     return Err(Failed::Reported(failure));
                 }
@@ -196,14 +197,14 @@ impl Runtime {
     /// the others.
     pub(super) fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
         let answered = match asked {
-            Asked::Next => {
+            CallKind::Next => {
                 if !self.surroundings.spec.is_managed() {
                     self.waiting.clear();
                 }
                 self.waiting.push_back(reply);
                 return Ok(());
             }
-            Asked::NextExtensionEvent { extension } => {
+            CallKind::NextExtensionEvent { extension } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
                 if !self.initialised {
                     lock(&self.surroundings.view).extensions = self.extensions.seen();
@@ -211,15 +212,15 @@ impl Runtime {
                 return Ok(());
             }
             // All extensions register before the runtime asks for its first event.
-            Asked::Register { .. } if self.initialised || !self.waiting.is_empty() => {
+            CallKind::Register { .. } if self.initialised || !self.waiting.is_empty() => {
                 Err(Refused::RegistrationIsClosed)
             }
-            Asked::Register { name, events, wants_account_id } => {
+            CallKind::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
                 lock(&self.surroundings.view).extensions = self.extensions.seen();
                 registered
             }
-            Asked::ExtensionReport { extension, error_type, during_init } => {
+            CallKind::ExtensionReport { extension, error_type, during_init } => {
                 match self.extensions.report(&extension, error_type, during_init) {
                     Ok(failure) => {
                         answer(reply, server::accepted());
@@ -228,9 +229,9 @@ impl Runtime {
                     Err(refused) => Err(refused),
                 }
             }
-            Asked::Subscribe { extension, settings } => self.subscribe(&extension, settings),
-            Asked::Response { .. } => Err(Refused::UnknownRequest),
-            Asked::InitError(_) => Err(Refused::WrongState),
+            CallKind::Subscribe { extension, settings } => self.subscribe(&extension, settings),
+            CallKind::Response { .. } => Err(Refused::UnknownRequest),
+            CallKind::InitError(_) => Err(Refused::WrongState),
         };
         answer(reply, answered.unwrap_or_else(refusal));
         Ok(())

@@ -1,10 +1,10 @@
 //! The run of one invocation in the processes of a classic environment.
 
 use super::Runtime;
-use crate::api::{Asked, Call, Event, Refused, answer, refusal};
+use crate::api::{Call, CallKind, Event, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::environment::failed::Failed;
-use crate::failure::Failure;
+use crate::failure::ReportedFailure;
 use crate::identifiers::Trace;
 use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ struct Begin {
 
 #[derive(Debug)]
 pub(crate) struct Responded {
-    pub(crate) result: Result<Bytes, Failure>,
+    pub(crate) result: Result<Bytes, ReportedFailure>,
     pub(crate) times: ResponseTimes,
 }
 
@@ -65,7 +65,7 @@ impl Runtime {
             };
             match call {
                 Call {
-                    asked: Asked::Response { request_id: answered, result, begun, accepted },
+                    asked: CallKind::Response { request_id: answered, result, begun, accepted },
                     reply,
                 } if answered == request_id => {
                     if run.response.is_some() {
@@ -79,7 +79,7 @@ impl Runtime {
                         answer(reply, accepted);
                     }
                 }
-                Call { asked: Asked::Next, reply } if run.response.is_none() => {
+                Call { asked: CallKind::Next, reply } if run.response.is_none() => {
                     answer(reply, refusal(Refused::WrongState));
                 }
                 other => {
