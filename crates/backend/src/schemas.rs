@@ -115,7 +115,7 @@ impl Schemas {
         let Some(streams) = streams else { return (request, String::new()) };
         let name = name(stream);
         let mut read = self.logs.lock().await;
-        if read.paused_until.is_some_and(|until| Instant::now() < until) {
+        if read.is_paused() {
             return (request, String::new());
         }
         let mut request = request;
@@ -157,7 +157,7 @@ impl Schemas {
         let Some(streams) = streams else { return (false, String::new()) };
         let name = name(stream);
         let mut read = self.traces.lock().await;
-        if read.paused_until.is_some_and(|until| Instant::now() < until) {
+        if read.is_paused() {
             return (false, String::new());
         }
         let SpanColumns { wanted, has_others } = SpanColumns::of(spans);
@@ -186,6 +186,10 @@ fn name(stream: &[u8]) -> String {
 }
 
 impl Read {
+    fn is_paused(&self) -> bool {
+        self.paused_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Returns the request with each value in a column that holds it; `None` if all do, or if the schema is unknown.
     fn fit(&self, stream: &str, wanted: &Wanted, request: &Request) -> Option<Request> {
         let schema = self.streams.get(stream).filter(|schema| !schema.fits(wanted))?;
