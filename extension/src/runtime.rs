@@ -132,7 +132,8 @@ async fn receive_otlp(
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
 ) -> u16 {
-    let (intake, events) = (intake.clone(), events.clone());
+    let intake = intake.clone();
+    let events = events.clone();
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(intake, events, Arc::clone(counts), service));
     let file = PathBuf::from(environment_file(RECEIVER_PORT, &config.runtime_api));
@@ -258,7 +259,8 @@ impl ExtensionsApi {
         };
         let spare = Arc::<SpareDescriptor>::default();
         spare.keep();
-        let (authority, identifier) = (authority.to_owned(), String::new());
+        let authority = authority.to_owned();
+        let identifier = String::new();
         let connections = Arc::clone(connections);
         Ok(Self { authority, socket, identifier, spare, connections })
     }

@@ -170,7 +170,8 @@ pub(crate) fn log(report: &Report) {
         }
     }
     for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
-        let (rule, values) = (&*effect.rule, effect.replaced_whole);
+        let rule = &*effect.rule;
+        let values = effect.replaced_whole;
         tracing::warn!(
             rule,
             values,
@@ -199,7 +200,8 @@ pub(crate) fn log(report: &Report) {
 
 fn log_undelivered(part: &Undelivered) {
     let Undelivered { destination, items, partial: rest_was_stored, alarm, .. } = part;
-    let (signal, reason) = (what(part), why(part));
+    let signal = what(part);
+    let reason = why(part);
     let message = match &part.kept_in {
         // The undecodable line was logged above.
         KeptIn::LogGroup if part.kind.is_none() => return,

@@ -99,7 +99,8 @@ fn an_undecodable_line_is_reported_and_fails_decode() {
 
 #[test]
 fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
-    let (account, stream) = ("123456789012", "2026/11/22/[$LATEST]abc");
+    let account = "123456789012";
+    let stream = "2026/11/22/[$LATEST]abc";
     let span = Span {
         trace_id: vec![1; 16],
         span_id: vec![2; 8],

@@ -187,7 +187,8 @@ fn signed<'a>(
     if url.query().is_some() {
         return Err(NoResponse::NotMade("an AWS endpoint must not have a query"));
     }
-    let (time, host) = (amz_date(time), host(url));
+    let time = amz_date(time);
+    let host = host(url);
     let scope = Scope { service, region, time: &time };
     let mut values = vec![("content-type", content_type), ("host", &host), ("x-amz-date", &time)];
     values.extend(session_token.iter().map(|token| ("x-amz-security-token", token.expose())));

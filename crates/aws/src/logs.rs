@@ -399,7 +399,8 @@ impl Asked<'_> {
     }
 
     fn refused(self, response: &AwsResponse) -> (LogsError, Again) {
-        let (status, refusal) = (response.status, response.refusal());
+        let status = response.status;
+        let refusal = response.refusal();
         let again = again(status, &refusal);
         let Refusal { code, message, .. } = refusal;
         let mut text = if code.is_empty() { format!("status {status}") } else { code.clone() };

@@ -24,7 +24,8 @@ pub(crate) struct ReqwestTransport {
 
 impl ReqwestTransport {
     pub(crate) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
-        let (https, http) = (OnceCell::new(), OnceCell::new());
+        let https = OnceCell::new();
+        let http = OnceCell::new();
         Self { proxy, idle_connections, https, http }
     }
 

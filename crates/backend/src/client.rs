@@ -215,7 +215,8 @@ impl<T: Transport> Client<T> {
         if let Some(columns) = fitted.declared {
             delivery = delivery.with_declared(columns);
         }
-        let (mut requests_sent, mut bytes_sent) = (0, 0);
+        let mut requests_sent = 0;
+        let mut bytes_sent = 0;
         let compression = self.destination.compression;
         loop {
             match delivery.next(start.elapsed()) {

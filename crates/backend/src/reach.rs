@@ -71,7 +71,8 @@ impl Reach {
     /// Returns `true` if the endpoint's host name resolves.
     pub async fn name(&self) -> Check {
         let url = self.logs();
-        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default();
         if let Some(proxy) = self.destination.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
             let proxy = &proxy[Position::BeforeHost..Position::AfterPort];
             return Check::ok("endpoint", format!("{host} is reached through the proxy {proxy}"));

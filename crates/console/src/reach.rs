@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn only_a_list_of_streams_shows_that_the_organization_exists() {
         let check = |body: &'static str, expected: Verdict| {
-            let (headers, body) = (HeaderMap::new(), Bytes::from_static(body.as_bytes()));
+            let headers = HeaderMap::new();
+            let body = Bytes::from_static(body.as_bytes());
             let answer = HttpResponse { status: 200, headers, body, cut: false };
             assert_eq!(organization(Some(&answer)).verdict, expected);
         };

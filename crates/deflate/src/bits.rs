@@ -57,7 +57,8 @@ impl Room<'_> {
     /// Appends the lowest `count` bits of `value`, at most 56; all higher bits are 0.
     #[inline]
     pub(crate) fn put(&mut self, value: u64, count: u32) {
-        let (waiting, count) = (self.waiting | value << self.count, self.count + count);
+        let waiting = self.waiting | value << self.count;
+        let count = self.count + count;
         // Without a branch, which would be taken unpredictably after every few tokens.
         self.bytes[self.written..][..size_of::<u64>()].copy_from_slice(&waiting.to_le_bytes());
         self.written += (count / 8) as usize;

@@ -39,7 +39,8 @@ impl BlockWriter {
         self.literals.build(&literal_counts, MOST_BITS);
         self.distances.build(tokens.distances(), MOST_BITS);
         let header = Header::new(&self.literals, &self.distances, &mut self.lengths);
-        let (mut own, mut fixed) = (header.bits, 0);
+        let mut own = header.bits;
+        let mut fixed = 0;
         for (symbol, &count) in literal_counts.iter().enumerate() {
             let extra = symbols::literal_extra(symbol);
             own += (count * (self.literals.length(symbol) + extra)) as usize;

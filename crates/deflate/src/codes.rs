@@ -27,7 +27,8 @@ impl Codes {
     /// header. `None` for codes whose header cannot end with a byte.
     pub fn header(&self) -> Option<Vec<u8>> {
         const EMPTY_BLOCK_BITS: usize = 10;
-        let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
+        let mut literals = Code::<512>::default();
+        let mut distances = Code::<32>::default();
         literals.assign(&self.literals);
         distances.assign(&self.distances);
         let mut lengths = Code::<32>::default();

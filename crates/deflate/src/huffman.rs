@@ -73,7 +73,8 @@ impl<const N: usize> Code<N> {
             next[usize::from(length) & MOST_BITS] += 1;
         }
         next[0] = 0;
-        let (mut code, mut shorter) = (0, 0);
+        let mut code = 0;
+        let mut shorter = 0;
         for next in &mut next {
             code = (code + shorter) << 1;
             shorter = *next;
@@ -99,7 +100,8 @@ fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_B
     // An inner node is first its count, then its parent's number, then its depth.
     let mut nodes = [0_u32; N];
     let nodes = &mut nodes[..used - 1];
-    let (mut node, mut leaf) = (0, 0);
+    let mut node = 0;
+    let mut leaf = 0;
     for next in 0..used - 1 {
         let mut sum = 0;
         for _ in 0..2 {
@@ -120,7 +122,9 @@ fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_B
     }
     let mut of_length = [0; MOST_BITS + 1];
     let mut inner = nodes.iter().rev().peekable();
-    let (mut open, mut depth, mut left) = (1, 0, used as u32);
+    let mut open = 1;
+    let mut depth = 0;
+    let mut left = used as u32;
     while left > 0 {
         let mut branches = 0;
         while inner.next_if(|&&node| node == depth).is_some() {

@@ -339,7 +339,9 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
     let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
     // A longer copy than the longest shares its last four bytes with this position; for the first copy the first three are
     // compared.
-    let (mut ends, mut end, mut mask) = (input, word(rest, 0).unwrap_or_default(), 0x00ff_ffff);
+    let mut ends = input;
+    let mut end = word(rest, 0).unwrap_or_default();
+    let mut mask = 0x00ff_ffff;
     let mut number = earlier;
     for _ in 0..effort.places {
         let from = (number - chain.first) as usize;

@@ -227,7 +227,8 @@ proptest! {
 #[test]
 fn a_block_in_shared_codes_has_no_header() {
     let mut out = Vec::new();
-    let (deflater, preset) = (&mut Deflater::default(), Preset::new(b"method"));
+    let deflater = &mut Deflater::default();
+    let preset = Preset::new(b"method");
     assert!(deflater.deflate_with(&preset, Some(&codes()), b"abcdefgh", 99, &mut out).unwrap());
     // Eight bits for each byte, and seven for the end of the block.
     assert_eq!(out.len(), 9);

@@ -16,7 +16,9 @@ pub struct Comparison<T> {
 
 impl<T> Default for Comparison<T> {
     fn default() -> Self {
-        let (missing, repeated, unexpected) = (Vec::new(), Vec::new(), Vec::new());
+        let missing = Vec::new();
+        let repeated = Vec::new();
+        let unexpected = Vec::new();
         Self { made: 0, found: 0, missing, repeated, unexpected }
     }
 }
@@ -52,7 +54,9 @@ mod tests {
     #[test]
     fn missing_repeated_and_unexpected_items_are_told_apart() {
         let comparison = Comparison::of(["a", "b", "b", "c"], ["b", "c", "c", "d", "d"]);
-        let (missing, repeated, unexpected) = (vec!["a", "b"], vec!["c"], vec!["d", "d"]);
+        let missing = vec!["a", "b"];
+        let repeated = vec!["c"];
+        let unexpected = vec!["d", "d"];
         let expected = Comparison { made: 4, found: 2, missing, repeated, unexpected };
         assert!(comparison == expected && !comparison.is_equal(), "{comparison:?}");
         assert!(Comparison::of(["a", "a"], ["a", "a"]).is_equal());

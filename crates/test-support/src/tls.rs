@@ -116,7 +116,8 @@ impl TlsFront {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+                let acceptor = acceptor.clone();
+                let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else {
                         return;

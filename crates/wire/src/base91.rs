@@ -12,7 +12,8 @@ const ALPHABET: [u8; RADIX as usize] =
 pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     let digit = |value: u32| ALPHABET.get((value % RADIX) as usize).copied().unwrap_or_default();
     out.reserve(bytes.len() * 16 / 13 + 2);
-    let (mut bits, mut count) = (0_u32, 0);
+    let mut bits = 0_u32;
+    let mut count = 0;
     for byte in bytes {
         bits |= u32::from(*byte) << count;
         count += u8::BITS;
@@ -55,7 +56,8 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
         value.map(u32::from)
     };
     let mut out = Vec::with_capacity(text.len() * 13 / 16 + 2);
-    let (mut bits, mut count) = (0_u32, 0);
+    let mut bits = 0_u32;
+    let mut count = 0;
     for pair in text.chunks(2) {
         let (pair, pair_bits) = match *pair {
             [low, high] => (value(low)? + value(high)? * RADIX, BITS),

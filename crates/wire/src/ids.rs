@@ -160,7 +160,8 @@ mod tests {
         for row in &rows {
             let XRayHeader { trace_id, parent_id, sampled } =
                 XRayHeader::parse(row["header"].as_str().unwrap());
-            let (trace, parent) = (trace_id.map(|id| to_hex(&id)), parent_id.map(|id| to_hex(&id)));
+            let trace = trace_id.map(|id| to_hex(&id));
+            let parent = parent_id.map(|id| to_hex(&id));
             let found = [trace.into(), parent.into(), serde_json::Value::from(sampled)];
             let expected = ["traceId", "parentId", "sampled"].map(|key| row[key].clone());
             assert_eq!(found, expected, "{row}");

@@ -84,7 +84,8 @@ pub fn record(
     if !is_plain || request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
         return None;
     }
-    let (trace_id, span_id) = (to_hex(trace_id), to_hex(span_id));
+    let trace_id = to_hex(trace_id);
+    let span_id = to_hex(span_id);
     let end = if is_sampled { OPEN } else { NOT_SAMPLED };
     let record = format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}{end}");
     Some(record.into_bytes())
@@ -99,7 +100,8 @@ pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = Roo
     file.chunks_exact(RECORD_BYTES).filter(is_named).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
         let is_it = words.next()?.eq_ignore_ascii_case(request_id);
-        let (trace_id, span_id) = (id(words.next()?)?, id(words.next()?)?);
+        let trace_id = id(words.next()?)?;
+        let span_id = id(words.next()?)?;
         let is_open = record.ends_with(&[OPEN as u8]);
         let is_sampled = !record.ends_with(&[NOT_SAMPLED as u8]);
         let has_failed = record.ends_with(&[WRITTEN_FAILED]);

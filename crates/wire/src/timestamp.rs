@@ -22,7 +22,8 @@ struct Second(u64);
 
 impl fmt::Display for Second {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, second_of_day) = (self.0 / 86_400, self.0 % 86_400);
+        let days = self.0 / 86_400;
+        let second_of_day = self.0 % 86_400;
         let (year, month, day) = civil_from_days(days);
         let (hour, minute, second) =
             (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);

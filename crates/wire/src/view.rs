@@ -238,7 +238,8 @@ pub fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
 
 #[inline(never)]
 fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut key: &[u8] = &[];
+    let mut value: &[u8] = &[];
     for field in fields(attribute) {
         match (field.number, field.as_len()) {
             (key_value::KEY, Some(bytes)) => key = bytes,

@@ -22,7 +22,9 @@ pub(crate) fn of_log(
     let has_failed = |it: &&Invocation| matches!(it.result, InvocationResult::FunctionError { .. });
     let errors = u32::try_from(invocations.iter().filter(has_failed).count()).unwrap_or(u32::MAX);
     let mut made = Vec::new();
-    let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
+    let mut reports = 0u32;
+    let mut inits = 0u32;
+    let mut timeouts = 0u32;
     let mut reporting_streams = BTreeSet::new();
     let mut is_panic = false;
     for event in log_events {

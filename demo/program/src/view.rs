@@ -95,7 +95,8 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
     }
     let compact = run.lines.values().filter(|line| line.starts_with(COMPACT)).count();
     let compact = if compact > 0 { format!(", {compact} compact lines") } else { String::new() };
-    let (events, forwarder) = (run.lines.len(), run.forwarder_invocations);
+    let events = run.lines.len();
+    let forwarder = run.forwarder_invocations;
     writeln!(out, "  {events} log events{compact} -> {forwarder} invocations of the forwarder")
 }
 
@@ -120,7 +121,8 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
         }
     }
     if run.told_to_lose > 0 {
-        let (told, lost) = (run.told_to_lose, run.lost_on_purpose);
+        let told = run.told_to_lose;
+        let lost = run.lost_on_purpose;
         details.push(format!("the backend was told to lose {told}, and lost {lost}"));
     }
     if let Some(endpoint) = &run.elsewhere {

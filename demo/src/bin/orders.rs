@@ -23,7 +23,8 @@ async fn main() -> Result<(), Error> {
     let described = ledger.clone();
     let handler =
         TracedHandler::new("orders", completion_handler, move |event: LambdaEvent<Value>| {
-            let (ledger, instruments) = (ledger.clone(), instruments.clone());
+            let ledger = ledger.clone();
+            let instruments = instruments.clone();
             async move { take(Order::of_event(&event.payload)?, &ledger, &instruments).await }
         })
         .with_extractor(move |event: &Value| describe(event, &described));

@@ -397,7 +397,8 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str, meaning: Meaning
 
 pub(super) const ROWS: [Variable; KEYS.len()] = {
     let mut rows = [KEYS[0].variable; KEYS.len()];
-    let (mut left, mut keys): (&mut [Variable], &[ConfigKey]) = (&mut rows, &KEYS);
+    let mut left: &mut [Variable] = &mut rows;
+    let mut keys: &[ConfigKey] = &KEYS;
     while let ([row, later @ ..], [key, keys_left @ ..]) = (left, keys) {
         *row = key.variable;
         (left, keys) = (later, keys_left);

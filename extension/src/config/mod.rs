@@ -284,7 +284,8 @@ fn within(
     range: &RangeInclusive<usize>,
 ) -> usize {
     if !range.contains(&value) {
-        let (least, most) = (range.start(), range.end());
+        let least = range.start();
+        let most = range.end();
         reader.mistake(name, format!("outside {least} to {most}, the nearer end is used"));
     }
     value.clamp(*range.start(), *range.end())

@@ -379,8 +379,10 @@ fn variables_override_djv3s_and_the_file_but_headers_stay_with_their_endpoint() 
         assert_eq!(destination(&config), (url.as_str(), authorization), "{variables:?}");
         assert_eq!(config.complaint(), complaint, "{variables:?}");
     };
-    let (file, secret) = ("file.example.com/api/default", "Basic aHVudGVyMg==, 100 %");
-    let (djv3, of_djv3) = ("djv3.example.com", "Basic ZGp2Mw==");
+    let file = "file.example.com/api/default";
+    let secret = "Basic aHVudGVyMg==, 100 %";
+    let djv3 = "djv3.example.com";
+    let of_djv3 = "Basic ZGp2Mw==";
     let own = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com");
     let otel = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com");
     // djv3's documentation has the function's SDK send to the extension.

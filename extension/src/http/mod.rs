@@ -93,7 +93,8 @@ async fn serve(
             }
         };
         connections.add(clients, |used| {
-            let (responder, connections) = (Arc::clone(&responder), Arc::clone(&connections));
+            let responder = Arc::clone(&responder);
+            let connections = Arc::clone(&connections);
             tasks::spawn(async move {
                 // Send each response at once: it is one small packet.
                 stream.set_nodelay(true).ok();

@@ -28,7 +28,8 @@ const MOST: usize = 64;
 
 /// Returns the possible roots, and with `with_named` also other spans that name their invocation.
 pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<ReceivedSpan> {
-    let (mut roots, mut others) = (Vec::new(), Vec::new());
+    let mut roots = Vec::new();
+    let mut others = Vec::new();
     if request.kind() != SignalKind::Traces {
         return roots;
     }

@@ -168,14 +168,16 @@ async fn failed_checks_are_reported_with_their_remedy() {
 #[tokio::test]
 async fn a_stored_secret_is_read_before_the_backend_is_checked() {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
-    let (backend, authority) = (started_backend().await, Authority::new("AWS"));
+    let backend = started_backend().await;
+    let authority = Authority::new("AWS");
     let value = SecretAnswer::Value("root@example.com:pass".to_owned());
     let secrets = SecretServer::start(value).await.unwrap();
     // AWS's TLS uses the system's certificates.
     let port = TlsFront::speaking(secrets.address(), &authority, 2500, &[]).await.port();
     let file = trusted(&authority);
     let system = file.path().to_str().unwrap();
-    let (plain, over_tls) = (secrets.endpoint(), format!("https://localhost:{port}"));
+    let plain = secrets.endpoint();
+    let over_tls = format!("https://localhost:{port}");
     let of_aws = |endpoint| {
         [
             ("LAMBDA_OTLP_ENDPOINT", backend.base()),
@@ -201,7 +203,8 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
 
 #[tokio::test]
 async fn the_health_check_supports_grpc_and_proxies() {
-    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let backend = started_backend().await;
+    let authority = Authority::new("Shop CA");
     let server = GrpcFront::start(&backend).await.address();
     let file = trusted(&authority);
     let path = file.path().to_str().unwrap();

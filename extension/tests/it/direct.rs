@@ -34,7 +34,9 @@ struct Account {
 
 impl Account {
     fn of(log: Log, backend: &FakeOpenObserve) -> Self {
-        let (mut delivered, mut made, mut records) = (BTreeMap::new(), 0, BTreeMap::new());
+        let mut delivered = BTreeMap::new();
+        let mut made = 0;
+        let mut records = BTreeMap::new();
         for span in backend.spans() {
             if span.scope.name == "the function" {
                 let id = u64::from_be_bytes(span.item.span_id.try_into().unwrap());
@@ -114,7 +116,8 @@ async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
         states::managed_instance_of_the_emulator(),
         states::timeout(),
     ] {
-        let (name, backend) = (state.name, started_backend().await);
+        let name = state.name;
+        let backend = started_backend().await;
         let prints = state.steps.len();
         let is_usual = name == usual(0).name;
         let account = sent(&backend, state, &[]).await;

@@ -254,7 +254,8 @@ impl<'e> StreamConversion<'e> {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
         if self.state.rejoin.is_waiting() {
-            let (context, limits) = (self.others.identity().line_context(), self.limits());
+            let context = self.others.identity().line_context();
+            let limits = self.limits();
             match self.state.rejoin.go_on(&event.message, &context, &limits) {
                 Joined::More => {
                     self.state.held.push(event.clone());
@@ -358,7 +359,8 @@ impl<'e> StreamConversion<'e> {
                 &log_event(event, &event.message),
                 &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
             );
-            let (id, timestamp_ms) = (event.id.clone(), event.timestamp_ms);
+            let id = event.id.clone();
+            let timestamp_ms = event.timestamp_ms;
             let event = LogEvent { id, timestamp_ms, message: std::mem::take(&mut line.line) };
             self.converted.decoded_bytes += event.message.len() + UNDECODABLE_BYTES;
             self.converted.undecodable.push((event, line));

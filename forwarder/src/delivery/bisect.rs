@@ -37,7 +37,8 @@ pub(crate) async fn bisect_refused<E: Export>(
         return outcome;
     }
     let mut all = Outcome { parts: Vec::new(), ..outcome };
-    let (mut sent, mut requests) = (0, 0);
+    let mut sent = 0;
+    let mut requests = 0;
     let mut goes_on = true;
     for part in outcome.parts {
         let UndeliveredPart { request, reason, .. } = part;
@@ -87,13 +88,16 @@ fn divide(request: Request, refinement: u32) -> (Vec<Request>, Vec<Request>) {
     let blocks = all.min(MOST_PIECES);
     let block = items.div_ceil(blocks);
     let shift = usize::try_from(refinement).unwrap_or(0) * units % (block - units + 1);
-    let (mut sizes, mut at) = (Vec::with_capacity(2 * blocks), 0);
+    let mut sizes = Vec::with_capacity(2 * blocks);
+    let mut at = 0;
     for number in 0..blocks {
         let begin = number * block + shift;
         sizes.extend([begin - at, units]);
         at = begin + units;
     }
-    let (mut even, mut odd, mut between) = (Vec::new(), Vec::new(), Vec::new());
+    let mut even = Vec::new();
+    let mut odd = Vec::new();
+    let mut between = Vec::new();
     for (number, part) in request.parts(&sizes).into_iter().enumerate() {
         match number % 4 {
             1 => even.push(part),

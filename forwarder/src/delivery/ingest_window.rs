@@ -193,7 +193,8 @@ struct Restamp {
 
 impl Editor for Restamp {
     fn item(&mut self, item: Item<'_>) -> Edit {
-        let (time, now_unix_nano) = (item.time_unix_nano(), self.now_unix_nano);
+        let time = item.time_unix_nano();
+        let now_unix_nano = self.now_unix_nano;
         if !self.window.misses(time, now_unix_nano) {
             return Edit::Keep;
         }

@@ -75,7 +75,8 @@ pub(crate) async fn deliver<E: Export>(
         let Some(sent) = futures_util::StreamExt::next(&mut running).await else {
             break;
         };
-        let (lane, judged) = (sent.parcel.lane, sent.verdict);
+        let lane = sent.parcel.lane;
+        let judged = sent.verdict;
         if let Some(at) = busy.iter().position(|busy| *busy == (lane, sent.parcel.place)) {
             busy.swap_remove(at);
         }
@@ -142,7 +143,8 @@ fn admit<E>(
 ) -> (VecDeque<(Admission, Parcel)>, Vec<Parcel>) {
     parcels.sort_by_key(Parcel::bytes);
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
-    let (mut ready, mut held) = (VecDeque::new(), Vec::new());
+    let mut ready = VecDeque::new();
+    let mut held = Vec::new();
     for parcel in parcels {
         let first = |destination: &Arc<Destination<E>>| {
             destination.breaker(parcel.lane.1, |breaker| breaker.admit(context.observed_unix_nano))

@@ -51,7 +51,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             self.report.renamed += renamed;
             if let Some(request) = request {
                 self.bytes += request.bytes().len();
-                let (lane, stream) = ((route.destination, request.kind()), route.stream.as_ref());
+                let lane = (route.destination, request.kind());
+                let stream = route.stream.as_ref();
                 match self.parcels.iter_mut().find(|parcel| parcel.is_of(lane, stream)) {
                     Some(parcel) => parcel.add(request, survey, &routing.log_events),
                     None => self.parcels.push(Parcel::new(
@@ -64,9 +65,11 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
                 }
             }
             if let Some(request) = refused {
-                let (items, fate) = (request.items(), Fate::DeadLetter);
+                let items = request.items();
+                let fate = Fate::DeadLetter;
                 let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
-                let (name, stream) = (destination.name.as_str(), route.stream.as_deref());
+                let name = destination.name.as_str();
+                let stream = route.stream.as_deref();
                 let first_seen = self.invocation.observed_unix_nano;
                 let letter =
                     ToEnqueue::of_part(part, name, stream, &routing.log_events, first_seen);
@@ -159,7 +162,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         self.bytes = 0;
         let parcels = std::mem::take(&mut self.parcels);
         let mut to_enqueue = std::mem::take(&mut self.letters);
-        let (destinations, context) = (&self.forwarder.destinations, self.delivery_context(1));
+        let destinations = &self.forwarder.destinations;
+        let context = self.delivery_context(1);
         let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
         for sent in all_sent {
             to_enqueue.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
@@ -182,11 +186,13 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         if !outcome.warning.is_empty() && report.warnings.len() < MOST_DETAILS {
             report.warnings.push(outcome.warning);
         }
-        let (accepted, ambiguous) = (outcome.accepted, outcome.ambiguous_items);
+        let accepted = outcome.accepted;
+        let ambiguous = outcome.ambiguous_items;
         let ledger = Ledger { accepted, dropped, ambiguous, ..Ledger::default() };
         report.account.add(&destination.name, ledger);
         let to_enqueue = |part| {
-            let (name, stream) = (&destination.name, parcel.stream.as_deref());
+            let name = &destination.name;
+            let stream = parcel.stream.as_deref();
             ToEnqueue::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
         };
         outcome.parts.into_iter().map(to_enqueue).collect()

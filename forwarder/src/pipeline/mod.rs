@@ -269,7 +269,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
                     continue;
                 };
                 let adapted = caught(|| -> Vec<Sanitized> {
-                    let (profile, service) = (destination.config.profile, &converted.service_name);
+                    let profile = destination.config.profile;
+                    let service = &converted.service_name;
                     requests.into_iter().map(|it| sanitize(profile, it, service)).collect()
                 })?;
                 self.add(route, routing, adapted, ledger).await;
@@ -349,7 +350,8 @@ impl RequestPieces {
             && self.estimate(&request) > self.most_bytes
             && self.repeated_bytes < MOST_REPEATED_BYTES
         {
-            let (bytes, half) = (request.bytes().len(), request.items() / 2);
+            let bytes = request.bytes().len();
+            let half = request.items() / 2;
             let (first, second) = request.split_at(half);
             let both = first.bytes().len() + second.bytes().len();
             self.repeated_bytes += both.saturating_sub(bytes);

@@ -342,7 +342,8 @@ fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
     let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
     let read = read_json("the content", json, Origin::default(), &limits);
     let mut batches = read.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let (batch, others) = (batches.pop(), batches.len());
+    let batch = batches.pop();
+    let others = batches.len();
     batch.filter(|_| others == 0).ok_or_else(|| "log events of several origins".to_owned())
 }
 

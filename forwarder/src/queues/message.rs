@@ -96,7 +96,8 @@ impl Parked {
                 && spare_bytes > 0
                 && encoding::frame_bytes(&parked) <= max_bytes / 2;
             if can_be_divided {
-                let (whole_bytes, half) = (parked.content.bytes(), parked.units().div_ceil(2));
+                let whole_bytes = parked.content.bytes();
+                let half = parked.units().div_ceil(2);
                 let (first, second) = parked.cut(half);
                 let cut_bytes = first.content.bytes() + second.content.bytes();
                 spare_bytes = spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));

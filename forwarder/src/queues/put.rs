@@ -41,7 +41,8 @@ impl ToEnqueue {
         first_seen_unix_nano: u64,
     ) -> Self {
         let UndeliveredPart { request, items, reason, fate } = part;
-        let (content, reason) = (Content::Request(request), reason.to_string());
+        let content = Content::Request(request);
+        let reason = reason.to_string();
         let parked = Parked {
             stream: stream.map(str::to_owned),
             partial: fate == Fate::DeadLetterPartial,

@@ -26,10 +26,14 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         request: Request,
     ) {
         let Parked { destination: name, log_events, first_seen_unix_nano, .. } = parked;
-        let (kind, stream) = (request.kind(), parked.stream.as_deref());
+        let kind = request.kind();
+        let stream = parked.stream.as_deref();
         self.report.account.add(name, Ledger::of_items(kind, request.items()));
-        let (mut accepted, mut retry_after, mut parts) = (0, None, Vec::new());
-        let (mut policy, mut neighbours_accepted) = (IngestPolicy::any_time(), false);
+        let mut accepted = 0;
+        let mut retry_after = None;
+        let mut parts = Vec::new();
+        let mut policy = IngestPolicy::any_time();
+        let mut neighbours_accepted = false;
         if let Some((position, destination)) = self.destination(name) {
             let log_events = Arc::new(log_events.clone());
             let stream = stream.map(Arc::from);
@@ -49,7 +53,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let text = format!(
                 "no setting names the destination {name}; add it again, or the message waits until it expires"
             );
-            let (items, reason) = (request.items(), Reason::UnknownDestination { text });
+            let items = request.items();
+            let reason = Reason::UnknownDestination { text };
             let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
             parts.push(ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano));
         }
@@ -196,7 +201,8 @@ mod tests {
         first_seen: u64,
         policy: IngestPolicy,
     ) -> ToEnqueue {
-        let (content, log_events) = (Content::Raw(Vec::new()), LogEventRange::default());
+        let content = Content::Raw(Vec::new());
+        let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
         let parked = Parked {
             oldest_unix_nano: NOW - oldest,
@@ -255,7 +261,8 @@ mod tests {
     #[test]
     fn the_retry_delay_grows_with_the_attempts_within_the_time_that_is_left() {
         let pause = |receive_count, retry_after, left: u64| {
-            let (after, left) = (Duration::from_secs(retry_after), Duration::from_secs(left));
+            let after = Duration::from_secs(retry_after);
+            let left = Duration::from_secs(left);
             pause("m", receive_count, Some(after), left).as_secs()
         };
         // From half of it to all of it, by message.

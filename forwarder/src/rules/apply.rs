@@ -142,7 +142,8 @@ impl Editor for Pass<'_> {
             if let Action::Redact(redaction) = &rule.rule.action
                 && let Some(effect) = self.effects.get_mut(rule.effect)
             {
-                let (part, attributes) = (ItemPart::Scope, &mut scope.attributes);
+                let part = ItemPart::Scope;
+                let attributes = &mut scope.attributes;
                 changed |= effect
                     .add_redacted(|redacted| redaction.attributes(part, attributes, redacted));
             }
@@ -173,7 +174,8 @@ impl Pass<'_> {
             return Edit::Keep;
         };
         let surroundings = Surroundings { scope: &self.scope, metric_name: encoded.metric_name() };
-        let (mut is_kept, mut changed) = (false, false);
+        let mut is_kept = false;
+        let mut changed = false;
         for active in &self.on_resource {
             let rule = active.rule;
             let is_excepted = || {
@@ -216,7 +218,8 @@ impl Pass<'_> {
                 is_new
             }
             Action::Redact(redaction) => {
-                let (part, attributes) = (ItemPart::Resource, &mut resource.attributes);
+                let part = ItemPart::Resource;
+                let attributes = &mut resource.attributes;
                 effect.add_redacted(|redacted| redaction.attributes(part, attributes, redacted))
             }
             _ => false,

@@ -132,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn a_new_version_is_returned_once_and_a_problem_at_each_check() {
         let mut live = LiveRules::new(RulesSource::parse("ssm:/lambda-otlp/rules", None));
-        let (mut now, denied) = (UNIX_EPOCH, Err("access denied"));
+        let mut now = UNIX_EPOCH;
+        let denied = Err("access denied");
         // Checks after this time, which may include a freeze, and expects the names of new rules, or the problem.
         let mut check = async |seconds, text: Result<&str, &str>, expected: &str| {
             now += Duration::from_secs(seconds);

@@ -64,7 +64,8 @@ impl KinesisRecord {
             None => (&[][..], Some(data)),
         };
         let parts = messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA));
-        let (limits, mut lines) = (*limits, 0);
+        let limits = *limits;
+        let mut lines = 0;
         let parts = parts.chain(whole);
         Box::new(parts.flat_map(move |data| self.part(data, &mut lines, &limits)))
     }

@@ -360,7 +360,8 @@ impl<'d> Delivery<'d> {
     }
 
     fn field(&mut self) -> Result<(), String> {
-        let (json, object) = (&mut self.json, &mut self.object);
+        let json = &mut self.json;
+        let object = &mut self.object;
         let key: String = json.value()?;
         if !json.skip(b':')? {
             return Err("expected `:`".to_owned());
@@ -394,7 +395,8 @@ impl<'d> Delivery<'d> {
     }
 
     fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), String> {
-        let (timestamp_ms, id) = (event.timestamp_ms(), event.take_id());
+        let timestamp_ms = event.timestamp_ms();
+        let id = event.take_id();
         let extracted = event.take_extracted();
         let mut message = event.message.0;
         let is_long = cut_message(&mut message, &self.limits);
@@ -466,7 +468,8 @@ mod tests {
 
     #[test]
     fn an_unknown_number_is_read_across_the_end_of_the_window() {
-        let (head, number) = (r#"{"owner":"1","logGroup":"g","logStream":"s","x":""#, "-1.5e+3");
+        let head = r#"{"owner":"1","logGroup":"g","logStream":"s","x":""#;
+        let number = "-1.5e+3";
         for cut in 0..=number.len() {
             let padding = "x".repeat(WINDOW_BYTES - cut - head.len() - r#"","y":"#.len());
             let events = r#""logEvents":[{"id":"1","message":"paid"}]}"#;

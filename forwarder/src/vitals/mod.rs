@@ -35,8 +35,10 @@ pub struct VitalsSettings {
 impl VitalsSettings {
     /// Reads the variable. Returns `None` if it selects no form, or if the function has no name.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (emf, otlp) = ((true, false), (false, true));
-        let (both, none) = ((true, true), (false, false));
+        let emf = (true, false);
+        let otlp = (false, true);
+        let both = (true, true);
+        let none = (false, false);
         let choices = [("emf", emf), ("otlp", otlp), ("both", both), ("none", none)];
         let (emf, otlp) = reader.choice(NAME, &choices, both);
         let region = reader.string_if_set("AWS_REGION");

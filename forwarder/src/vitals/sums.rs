@@ -103,7 +103,9 @@ impl Sums {
         consumed.sort();
         let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
         let dropped = dropping.map(|it| (vec![("lambda_otlp.rule", &*it.rule)], it.dropped));
-        let (mut ambiguous, mut handled, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ambiguous = Vec::new();
+        let mut handled = Vec::new();
+        let mut placed = Vec::new();
         for (destination, ledger) in &report.account.destinations {
             let of = ("lambda_otlp.destination", destination.as_str());
             ambiguous.push((vec![of], ledger.ambiguous));

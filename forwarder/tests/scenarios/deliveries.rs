@@ -153,7 +153,8 @@ impl Topic {
                 }
                 if self.resource {
                     let events = span.events.iter().map(|event| event.time_unix_nano);
-                    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+                    let start = span.start_time_unix_nano;
+                    let end = span.end_time_unix_nano;
                     write!(out, " @{start} to {end}, {:?}", events.collect::<Vec<_>>()).unwrap();
                 }
                 out.push('\n');
@@ -172,7 +173,8 @@ impl Topic {
                 let ids = ids.iter().filter(|id| !id.is_empty()).map(|id| format!("[{id}] "));
                 let time = record.time_unix_nano / 1_000_000;
                 let time = if self.resource { format!("@{time} ") } else { String::new() };
-                let (ids, attributes) = (ids.collect::<String>(), self.shown(&record.attributes));
+                let ids = ids.collect::<String>();
+                let attributes = self.shown(&record.attributes);
                 let body: String = body(record).chars().take(200).collect();
                 let body =
                     body.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");

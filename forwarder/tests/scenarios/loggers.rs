@@ -163,7 +163,8 @@ const AROUND: [(&str, Write); 7] = [
 #[test]
 fn every_logger_is_read_behind_every_prefix() {
     let rows: Vec<Row> = rows().into_iter().filter(|row| row.combine).collect();
-    let (mut count, mut failed) = (0, Vec::new());
+    let mut count = 0;
+    let mut failed = Vec::new();
     for (around, write) in AROUND {
         for row in &rows {
             let mut row = row.clone();

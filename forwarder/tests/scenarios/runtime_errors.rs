@@ -76,10 +76,8 @@ fn line_of_layer(is_recorded: bool) -> String {
 }
 
 fn forwarder(lines: &[String], of_layer: Option<&str>, json_status: Option<&str>) -> Seen {
-    let (mut start, mut end) = (
-        format!("START RequestId: {ID} Version: 1\n"),
-        format!("END RequestId: {ID}\nREPORT RequestId: {ID}\tDuration: 5.00 ms\t\n"),
-    );
+    let mut start = format!("START RequestId: {ID} Version: 1\n");
+    let mut end = format!("END RequestId: {ID}\nREPORT RequestId: {ID}\tDuration: 5.00 ms\t\n");
     if let Some(status) = json_status {
         let json = |kind: &str, more: &str| {
             format!(

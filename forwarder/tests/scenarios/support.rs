@@ -176,7 +176,8 @@ impl<F: Fn(&Request) -> (Duration, bool) + Sync> Export for Slow<F> {
 }
 
 pub(crate) fn takes(request: &Request) -> Outcome {
-    let (accepted, bytes_sent) = (request.items(), request.bytes().len());
+    let accepted = request.items();
+    let bytes_sent = request.bytes().len();
     Outcome { accepted, requests_sent: 1, bytes_sent, ..Outcome::default() }
 }
 

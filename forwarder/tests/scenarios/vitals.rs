@@ -41,7 +41,8 @@ fn destination(
     script: &[(Duration, bool)],
 ) -> (Arc<Destination<impl Export>>, Arc<Mutex<Vec<Request>>>) {
     let requests = Arc::<Mutex<Vec<Request>>>::default();
-    let (kept, script) = (Arc::clone(&requests), script.to_vec());
+    let kept = Arc::clone(&requests);
+    let script = script.to_vec();
     let export = Slow(move |request: &Request| {
         let mut kept = kept.lock().unwrap();
         kept.push(request.clone());
@@ -86,8 +87,10 @@ fn shown(request: &Request) -> String {
                     let buckets = &point.bucket_counts;
                     assert_eq!(buckets.iter().sum::<u64>(), point.count);
                     assert_eq!(buckets.len(), point.explicit_bounds.len() + 1);
-                    let (count, sum) = (point.count, point.sum.unwrap());
-                    let (min, max) = (point.min.unwrap(), point.max.unwrap());
+                    let count = point.count;
+                    let sum = point.sum.unwrap();
+                    let min = point.min.unwrap();
+                    let max = point.max.unwrap();
                     lines.push(format!("{name} {count} of {min} to {max}, {sum} {}", metric.unit));
                 }
             }

@@ -70,7 +70,8 @@ fn main() -> anyhow::Result<()> {
 
 #[expect(clippy::cast_precision_loss, reason = "bytes of a few lines")]
 fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Result<f64> {
-    let (mut compact, mut standard) = (0, 0);
+    let mut compact = 0;
+    let mut standard = 0;
     for template in templates {
         for number in 0..FUNCTIONS {
             let service = Service::new(template, number);

@@ -141,7 +141,8 @@ impl Service {
     pub fn invocation(&self, number: u64, spans: u64) -> Vec<SpanData> {
         let mut random = Rng::with_seed(self.number << 32 | number);
         let request_id = uuid(&mut random);
-        let (trace_id, root_id) = (random.u128(..), random.u64(1..));
+        let trace_id = random.u128(..);
+        let root_id = random.u64(1..);
         let start =
             1_790_000_000_000_000_000 + number * 1_000_000_000 + random.u64(..1_000_000_000);
         let mut now = start + 100_000 + random.u64(..900_000);

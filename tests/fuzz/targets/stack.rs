@@ -16,7 +16,8 @@ const BYTES: usize = 32 * 1024;
 pub fn stack(data: &[u8]) {
     let ([reader, begin, open, centre, close], end) = fields(data);
     let times = BYTES / (open.len() + close.len()).max(1);
-    let (opened, closed) = (open.repeat(times), close.repeat(times));
+    let opened = open.repeat(times);
+    let closed = close.repeat(times);
     let end = String::from_utf8_lossy(end);
     read(reader, [begin, &opened, centre, &closed, &end].concat());
 }

@@ -59,7 +59,8 @@ fn traces(number: u64, request_id: &str) -> Vec<u8> {
 /// event at all.
 fn telemetry(number: u64, is_first: bool, request_id: &str) -> Vec<Value> {
     let time = |millis: u64| {
-        let (minutes, seconds) = (number / 60 % 1440, number % 60);
+        let minutes = number / 60 % 1440;
+        let seconds = number % 60;
         format!("2026-09-21T{:02}:{:02}:{seconds:02}.{millis:03}Z", minutes / 60, minutes % 60)
     };
     let trace = format!("Root=1-5bef4de7-{number:024x};Parent={number:016x};Sampled=1");
@@ -91,7 +92,8 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     let subscribed = Arc::new(Mutex::new(None::<String>));
     let destination = Arc::clone(&subscribed);
     let server = serve(move |asked, body| {
-        let (asks, destination) = (asks.clone(), Arc::clone(&destination));
+        let asks = asks.clone();
+        let destination = Arc::clone(&destination);
         async move {
             match asked.as_str() {
                 "POST /2020-01-01/extension/register" => text(
@@ -114,7 +116,8 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     })
     .await;
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (api, port) = (server.address().to_string(), free.port().to_string());
+    let api = server.address().to_string();
+    let port = free.port().to_string();
     let own = [
         ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
         ("AWS_LAMBDA_FUNCTION_NAME", "orders"),

@@ -64,7 +64,8 @@ impl Growth {
     pub(crate) fn check(self, what: &str, slack: usize) {
         let Self { invocations, least } = self;
         println!("{what}: {invocations} invocations, at least {least:?} bytes in each part");
-        let (begin, end) = (least[FIRST], least[PARTS - 1]);
+        let begin = least[FIRST];
+        let end = least[PARTS - 1];
         assert!(end <= begin + slack, "{what} grows with its invocations: {least:?}");
     }
 }

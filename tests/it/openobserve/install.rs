@@ -159,7 +159,8 @@ impl State {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(key, _)| *key == name).map_or("", |(_, value)| value)
         };
-        let (folder, hash) = (parameter("folder").to_owned(), parameter("hash"));
+        let folder = parameter("folder").to_owned();
+        let hash = parameter("hash");
         let place = self.items.iter().position(|item| item.kind == kind && item.id == id);
         match (method, place) {
             ("GET", _) => {
@@ -346,7 +347,8 @@ async fn alerts_are_installed_once_their_streams_exist() {
     let installed = server.items("alerts");
     assert_eq!(installed[0].content["destinations"], json!(["pager"]));
     let place = |name: &str| installed.iter().position(|it| it.content["name"] == name).unwrap();
-    let (paused, changed) = (place("lambda_timeouts"), place("pipeline_lag"));
+    let paused = place("lambda_timeouts");
+    let changed = place("pipeline_lag");
     let mut own = installed[changed].clone();
     (own.id, own.content["name"]) = ("own".to_owned(), json!("pipeline_lag_of_ours"));
     {

@@ -74,7 +74,8 @@ fn panels_have_ids_and_queries_with_known_variables() {
 fn the_documentation_lists_each_dashboard_and_alert() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
-        let (title, description) = (text(&dashboard["title"]), text(&dashboard["description"]));
+        let title = text(&dashboard["title"]);
+        let description = text(&dashboard["description"]);
         let row = format!("| {title} | {description} |");
         assert!(page.contains(&row), "{row}");
     }

@@ -76,7 +76,8 @@ fn run(api: &str, worker: u64) -> io::Result<()> {
         let request_id = event.header("lambda-runtime-aws-request-id").unwrap_or_default();
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
         if payload.record {
-            let (trace_id, span_id) = (crate::simulation::run::TRACE, crate::simulation::run::ROOT);
+            let trace_id = crate::simulation::run::TRACE;
+            let span_id = crate::simulation::run::ROOT;
             let record = invocation_record::record(request_id, &trace_id, &span_id, true);
             let path = invocation_record::path(api);
             std::fs::write(path, record.unwrap_or_default())?;

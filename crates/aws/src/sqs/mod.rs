@@ -192,7 +192,8 @@ impl SqsQueue {
 
     /// The error of a message that was not sent yet, or cannot be.
     fn unsent(&self, body: &str) -> QueueError {
-        let (name, bytes) = (&self.settings.name, body.len());
+        let name = &self.settings.name;
+        let bytes = body.len();
         if bytes <= MAX_BATCH_BYTES {
             return self.not_asked();
         }

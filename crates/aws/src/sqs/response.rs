@@ -117,7 +117,9 @@ fn refused(queue: &SqsSettings, permission: &str, code: &str, text: &str) -> Str
         "OverLimit" => ": too many messages of the queue are being received".to_owned(),
         _ => String::new(),
     };
-    let (name, code, text) = (&queue.name, excerpt(code), excerpt(text));
+    let name = &queue.name;
+    let code = excerpt(code);
+    let text = excerpt(text);
     let separator = if text.is_empty() { "" } else { ": " };
     format!("queue {name} refused with {code}{separator}{text}{hint}")
 }

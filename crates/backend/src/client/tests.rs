@@ -290,7 +290,8 @@ async fn a_fully_refused_request_is_parked_after_a_search_in_several_places() {
         (4, vec![4, 2, 1, 2, 1, 1, 1]),
         (64, vec![64, 32, 16, 8, 4, 2, 1, 32, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 8, 4, 2, 1, 4, 2, 1]),
     ] {
-        let (backend, request) = (Fake::new(refuses_bad()), log_records(records, |_| true));
+        let backend = Fake::new(refuses_bad());
+        let request = log_records(records, |_| true);
         let outcome = deliver(&backend, request.clone()).await;
         let parked = format!("0 accepted; {records} Park: answered 400 Bad Request: bad record");
         assert_eq!(summary(&outcome), parked);

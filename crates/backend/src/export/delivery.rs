@@ -134,7 +134,8 @@ impl QueuedPart {
 impl<'a> Delivery<'a> {
     /// Starts a delivery. The request is split first if it exceeds a size limit or OpenObserve's column limit.
     pub(crate) fn new(terms: Terms<'a>, request: Request) -> Self {
-        let (kind, items) = (request.kind(), request.items());
+        let kind = request.kind();
+        let items = request.items();
         let waiting = terms.split(request).into_iter().filter_map(QueuedPart::of).collect();
         Self {
             terms,

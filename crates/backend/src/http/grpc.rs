@@ -60,7 +60,8 @@ fn message(body: &[u8], gzip: bool) -> Bytes {
 pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, reqwest::Error> {
     let (head, mut incoming) = Response::<reqwest::Body>::from(response).into_parts();
     let mut headers = head.headers;
-    let (mut body, mut cut) = (BytesMut::new(), false);
+    let mut body = BytesMut::new();
+    let mut cut = false;
     while !cut && let Some(frame) = incoming.frame().await {
         match frame?.into_data() {
             Ok(piece) => cut = !append_up_to(MAX_RESPONSE_BYTES, &mut body, &piece),

@@ -90,8 +90,11 @@ pub(super) fn json_array(request: &[u8]) -> String {
 }
 
 fn write_event(record: &[u8], json: &mut String) {
-    let (mut time, mut body) = (0, "");
-    let (mut kind, mut request_id, mut is_json) = ("", None, false);
+    let mut time = 0;
+    let mut body = "";
+    let mut kind = "";
+    let mut request_id = None;
+    let mut is_json = false;
     for field in fields(record) {
         match (field.number, field.value) {
             (log_record::TIME, Value::Fixed64(nanos)) => time = nanos,
@@ -158,7 +161,8 @@ pub(super) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
         return HttpResponse { headers, body: NO_ANSWER.into(), ..response };
     };
     let all = |of: fn(&Status) -> usize| answer.status.iter().map(of).sum::<usize>();
-    let (successful, failed) = (all(|status| status.successful), all(|status| status.failed));
+    let successful = all(|status| status.successful);
+    let failed = all(|status| status.failed);
     let mut body = Vec::new();
     if successful.saturating_add(failed) < events {
         // A failed write is answered with 200 and a lower count.

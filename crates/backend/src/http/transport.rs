@@ -95,7 +95,8 @@ impl HttpTransport {
     ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let (mut body, mut cut) = (BytesMut::new(), false);
+        let mut body = BytesMut::new();
+        let mut cut = false;
         while !cut
             && let Some(piece) =
                 response.chunk().await.map_err(|error| self.transport_error(url, error))?

@@ -149,8 +149,11 @@ fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
 }
 
 fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
-    let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-    let (mut start, mut end) = (0, 0);
+    let mut trace_id: &[u8] = &[];
+    let mut span_id: &[u8] = &[];
+    let mut parent: &[u8] = &[];
+    let mut start = 0;
+    let mut end = 0;
     seen.item.is_watched = seen.is_in_framework;
     for field in fields(span) {
         match (field.number, field.value) {
@@ -182,7 +185,9 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
 fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let mut severity = Severity::default();
     seen.item.is_watched = false;
-    let (mut time, mut observed, mut body) = (0, 0, None);
+    let mut time = 0;
+    let mut observed = 0;
+    let mut body = None;
     for field in fields(log_record) {
         match (field.number, field.value) {
             (log_record::TIME, Value::Fixed64(value)) => time = value,

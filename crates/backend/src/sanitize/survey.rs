@@ -25,7 +25,8 @@ impl Survey {
     /// Combines the facts about two requests.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
-        let (times, others) = (&mut self.times, other.times);
+        let times = &mut self.times;
+        let others = other.times;
         times.oldest_unix_nano = times.oldest_unix_nano.min(others.oldest_unix_nano);
         times.newest_unix_nano = times.newest_unix_nano.max(others.newest_unix_nano);
         self.has_maps |= other.has_maps;
@@ -148,7 +149,8 @@ mod tests {
                 assert!(!survey((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
             }
             assert!(survey((0..200).map(name)).has_few_keys(), "{}", name(7));
-            let (some, others) = (survey((0..400).map(name)), survey((400..900).map(name)));
+            let some = survey((0..400).map(name));
+            let others = survey((400..900).map(name));
             assert!(!some.and(&others).has_few_keys(), "{}", name(7));
         }
         let mut both = survey((0..250).map(|n| format!("key.{n}")));

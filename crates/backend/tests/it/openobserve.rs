@@ -206,7 +206,8 @@ async fn a_column_limit_in_a_response_binds_later_requests() {
 /// The columns of the rows of a request for OpenObserve.
 async fn rows(request: Request) -> Vec<BTreeMap<String, serde_json::Value>> {
     let backend = started(FakeOpenObserve::builder()).await;
-    let (kind, items) = (request.kind(), request.items());
+    let kind = request.kind();
+    let items = request.items();
     let sanitized = sanitize(Profile::OpenObserve, request, "shop").request.unwrap();
     let outcome = export(&destination(backend.base()), sanitized).await;
     assert_eq!(summary(&outcome), format!("{items} accepted, 0 ambiguous"));

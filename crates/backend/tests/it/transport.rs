@@ -51,7 +51,8 @@ async fn certificates_are_verified() {
         let port = TlsFront::start(&backend, server, 2500).await.port();
         assert_eq!(export(&client(&trusting("localhost", port, trusted))).await.accepted, 1);
     }
-    let (expired, unknown) = ("renew the server's certificate", "its authority is not trusted");
+    let expired = "renew the server's certificate";
+    let unknown = "its authority is not trusted";
     for (server, until_year, host, trusted, problem) in [
         (&shop, 2500, "localhost", &other, "UnknownIssuer: its authority is not trusted"),
         (&shop, 2500, "localhost", &same_name, unknown),
@@ -71,7 +72,8 @@ async fn certificates_are_verified() {
 
 #[tokio::test]
 async fn connections_are_reused_until_dropped() {
-    let (backend, authority) = (backend().await, Authority::new("Shop CA"));
+    let backend = backend().await;
+    let authority = Authority::new("Shop CA");
     let front = TlsFront::start(&backend, &authority, 2500).await;
     let client = client(&trusting("localhost", front.port(), &authority));
     for handshakes in [1, 2] {

@@ -65,7 +65,8 @@ impl Family {
             Content::Nested([begin, open, centre, close, end]) => {
                 let around = begin.len() + centre.len() + end.len();
                 let levels = bytes.saturating_sub(around) / (open.len() + close.len());
-                let (opened, closed) = (open.repeat(levels), close.repeat(levels));
+                let opened = open.repeat(levels);
+                let closed = close.repeat(levels);
                 [begin, &opened, centre, &closed, end].concat()
             }
             Content::Made(make) => make(bytes),

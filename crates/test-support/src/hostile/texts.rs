@@ -133,7 +133,8 @@ fn quote(depth: usize) -> String {
 
 /// A record whose text is a record, and so on: `before{"log":"before{\"log…`.
 fn records_in_records(bytes: usize, before: &str) -> String {
-    let (mut begin, mut end) = (String::new(), String::new());
+    let mut begin = String::new();
+    let mut end = String::new();
     for depth in 0.. {
         let quote = quote(depth);
         begin.extend([before, "{", &quote, "log", &quote, ":", &quote]);

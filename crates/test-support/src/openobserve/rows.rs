@@ -332,7 +332,8 @@ fn exemplar(exemplar: &Exemplar) -> Value {
     });
     let time = exemplar.time_unix_nano / 1000;
     let id = |id: &[u8]| id.iter().any(|byte| *byte != 0).then(|| hex(id));
-    let (trace, span) = (id(&exemplar.trace_id), id(&exemplar.span_id));
+    let trace = id(&exemplar.trace_id);
+    let span = id(&exemplar.span_id);
     let mut own = json!({ "value": value, "_timestamp": time, "trace_id": trace, "span_id": span });
     if let Value::Object(own) = &mut own {
         own.retain(|_, value| !value.is_null());

@@ -262,7 +262,8 @@ impl Store {
 
     pub(super) fn receive(&mut self, received: ReceivedRequest) -> Ticket {
         self.requests.push(received);
-        let (index, schemas) = (self.requests.len() - 1, self.schemas.version());
+        let index = self.requests.len() - 1;
+        let schemas = self.schemas.version();
         Ticket { index, epoch: self.epoch, schemas }
     }
 

@@ -35,7 +35,8 @@ struct Waiting {
 impl Types {
     /// Adds the columns of these rows. Returns `false` if nothing may be written: a version begins at this time already.
     pub(super) fn add_rows<'r>(&mut self, rows: impl Iterator<Item = &'r Row>) -> bool {
-        let (mut columns, mut oldest) = (Columns::new(), i64::MAX);
+        let mut columns = Columns::new();
+        let mut oldest = i64::MAX;
         for row in rows {
             for (name, value) in &row.columns {
                 let of_value = type_of(value);

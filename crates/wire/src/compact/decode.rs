@@ -33,7 +33,8 @@ pub(crate) fn decode_counted(
     let packed = base91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
-    let (number, has_shared_codes) = (number & 0x7f, number & 0x80 != 0);
+    let has_shared_codes = number & 0x80 != 0;
+    let number = number & 0x7f;
     let dictionary = dictionary::to_read(number).ok_or(CompactError::UnknownDictionary(number))?;
     let unit = match head >> 6 {
         0 => Unit::Nanos,

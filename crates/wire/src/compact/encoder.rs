@@ -121,7 +121,8 @@ impl Encoder {
         let mut unit = Unit::Millis;
         let mut all_plain = false;
         'again: loop {
-            let (skeleton, holes) = (&mut self.skeleton, &mut self.holes);
+            let skeleton = &mut self.skeleton;
+            let holes = &mut self.holes;
             let mut parts = Parts::new(skeleton, holes, context, unit);
             for request in requests {
                 if all_plain {

@@ -38,7 +38,8 @@ proptest! {
         let request = random.request();
         let mut bytes = request.bytes().to_vec();
         for _ in 0..changes {
-            let (at, value) = (random.below(bytes.len() + 1), random.below(256).to_le_bytes()[0]);
+            let at = random.below(bytes.len() + 1);
+            let value = random.below(256).to_le_bytes()[0];
             match bytes.get_mut(at) {
                 Some(byte) if !insert => *byte = value,
                 _ => bytes.insert(at, value),

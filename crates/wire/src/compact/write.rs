@@ -134,7 +134,8 @@ impl<'b> Parts<'b> {
 
     /// Replaces an item whose field begins there by the rank of a recent one with the same skeleton, if there is one.
     fn shorten_item(&mut self, begin: usize) {
-        let (from, to) = (begin + 1, self.skeleton.len());
+        let from = begin + 1;
+        let to = self.skeleton.len();
         let item = self.skeleton.get(from..to);
         let rank = self.items.rank_of(|(from, to)| self.skeleton.get(from..to) == item);
         if let Some(rank) = rank {

@@ -58,7 +58,8 @@ impl Parts<'_> {
                 literal = at;
                 continue;
             }
-            let (mut classes, mut end) = (class, at + 1);
+            let mut classes = class;
+            let mut end = at + 1;
             while end < text.len() {
                 let class = CLASSES[usize::from(text[end])];
                 if class == 0 || class == CODE {

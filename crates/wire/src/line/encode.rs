@@ -295,7 +295,8 @@ mod tests {
             assert!(out.split(|byte| *byte == b'\n').all(|line| line.len() < 60 * 1024));
             // A slightly oversized line is detected only at its end; each line repeats the heads.
             let heads = written.lines * split::largest_heads(request);
-            let (compressed, bytes) = (encoder.bytes_to_compress, request.bytes().len());
+            let compressed = encoder.bytes_to_compress;
+            let bytes = request.bytes().len();
             assert!(
                 is_compact || (bytes..=bytes * 5 / 4 + 100_000 + heads).contains(&compressed),
                 "{written:?}: {compressed} of {bytes} bytes"

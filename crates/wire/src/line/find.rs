@@ -57,7 +57,8 @@ fn has_scopes(text: &str) -> bool {
 /// Possible keys of signals in a text, with the text before and after them.
 fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
-        let (before, behind) = (text.get(..at)?, text.get(at + RESOURCE.len()..)?);
+        let before = text.get(..at)?;
+        let behind = text.get(at + RESOURCE.len()..)?;
         let behind = SIGNALS.iter().find_map(|name| behind.strip_prefix(name))?;
         Some((before, behind))
     })
@@ -113,7 +114,8 @@ fn may_begin_value(text: &str) -> bool {
 /// its first key, or that of an object inside, belongs to another kind of line.
 pub(super) fn broken_object_claims(text: &str) -> bool {
     FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
-        let (before, behind) = (text.get(..at), text.get(at + MARKER.len()..));
+        let before = text.get(..at);
+        let behind = text.get(at + MARKER.len()..);
         before.is_some_and(|before| before.ends_with('"')) && behind.is_some_and(is_key)
     }) || first_key_claims(text)
         || signal_names(text).any(|(before, behind)| {

@@ -294,7 +294,8 @@ impl<'c> Reader<'c> {
         const MANY: usize = 100;
         let found: usize = requests.iter().map(Request::items).sum();
         let bytes = requests.iter().map(|request| request.bytes().len()).sum();
-        let (left, least) = (self.limits.items, self.limits.least_item_bytes);
+        let left = self.limits.items;
+        let least = self.limits.least_item_bytes;
         if found > left {
             return Err(LineError::TooManyItems { found, left });
         }

@@ -228,7 +228,8 @@ mod tests {
                 bytes.push(*last);
                 bytes.resize(bytes.len() + content, 0x0a);
             }
-            let (mut quick, mut slow) = (Reader::new(&bytes), Reader::new(&bytes));
+            let mut quick = Reader::new(&bytes);
+            let mut slow = Reader::new(&bytes);
             while let Some(read) = quick.next() {
                 prop_assert_eq!(read, slow.field());
                 if read.is_ok() {

@@ -90,7 +90,8 @@ impl Check<'_> {
         for field in Reader::new(bytes) {
             let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
             let Some(known) = message.field(field.number) else { continue };
-            let (name, number) = (message.name, field.number);
+            let name = message.name;
+            let number = field.number;
             let is_repeated = known.presence == Presence::Repeated;
             match (known.kind, field.value) {
                 (Kind::Message(inner), Value::Len(bytes)) => {

@@ -92,8 +92,12 @@ impl<'a> SpanIds<'a> {
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         const SERVER: u64 = 2;
         const CONSUMER: u64 = 5;
-        let (mut trace_id, mut span_id, mut parent_span_id) = (None, None, None);
-        let (mut request_id, mut is_entry, mut start_unix_nano) = (None, false, 0);
+        let mut trace_id = None;
+        let mut span_id = None;
+        let mut parent_span_id = None;
+        let mut request_id = None;
+        let mut is_entry = false;
+        let mut start_unix_nano = 0;
         let mut status: Option<&[u8]> = None;
         for field in fields(bytes) {
             match (field.number, field.value) {
@@ -110,7 +114,8 @@ impl<'a> SpanIds<'a> {
             }
         }
         let request_id = request_id.filter(|id| !id.is_empty());
-        let (trace_id, span_id) = (trace_id?, span_id?);
+        let trace_id = trace_id?;
+        let span_id = span_id?;
         let error = status.filter(|_| is_entry).and_then(|status| SpanError::of(bytes, status));
         Some(Self {
             request_id,
@@ -138,7 +143,8 @@ mod tests {
     fn spans_with_an_invocation_id_are_found() {
         let check = |spans: &str, expected: &[(&str, Option<[u8; 8]>, bool)]| {
             let json = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
-            let (kind, limits) = (SignalKind::Traces, Limits::default());
+            let kind = SignalKind::Traces;
+            let limits = Limits::default();
             let request = Request::from_json(kind, json.as_bytes(), &limits).unwrap();
             let mut found = Vec::new();
             request.each_invocation_span(&mut |request_id, span| {
@@ -157,7 +163,8 @@ mod tests {
             let [before, after] = others;
             format!(r#"{{{more},"attributes":[{before},{attribute},{after}]}}"#)
         };
-        let (key, r_1) = (FAAS_INVOCATION_ID, r#""stringValue":"r-1""#);
+        let key = FAAS_INVOCATION_ID;
+        let r_1 = r#""stringValue":"r-1""#;
         let named = span(&format!(r#"{ids},"kind":2"#), key, r_1);
         check(&named, &[("r-1", None, true)]);
         let child = span(&format!(r#"{ids},"kind":1,"parentSpanId":"0303030303030303""#), key, r_1);

@@ -143,7 +143,8 @@ fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
 
 /// All fields of `message` except the children, unchanged and in a form that is equal for equal resources and scopes.
 fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
-    let (mut head, mut key) = (Vec::new(), Vec::new());
+    let mut head = Vec::new();
+    let mut key = Vec::new();
     for field in fields(message).filter(|field| field.number != children) {
         head.extend_from_slice(field.raw);
         // Field 1 is the resource or scope, whose own fields may have any order.

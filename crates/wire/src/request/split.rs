@@ -53,7 +53,8 @@ pub(crate) fn largest_heads(request: &Request) -> usize {
 
 fn largest(message: &[u8], path: &[&[u32]]) -> usize {
     let Some((level, deeper)) = path.split_first() else { return 0 };
-    let (mut own, mut below) = (0, 0);
+    let mut own = 0;
+    let mut below = 0;
     for field in fields(message) {
         match field.as_len().filter(|_| level.contains(&field.number)) {
             Some(inner) => below = below.max(largest(inner, deeper)),
@@ -94,7 +95,9 @@ struct Level {
 impl<'r> Cutter<'r> {
     fn new(request: &'r Request, sizes: Sizes, wanted_bytes: usize) -> Self {
         let levels = vec![Level::default()];
-        let (items, items_left, next_items) = (0, usize::MAX, Vec::new().into_iter());
+        let items = 0;
+        let items_left = usize::MAX;
+        let next_items = Vec::new().into_iter();
         let parts = Vec::new();
         Self { sizes, wanted_bytes, levels, items, items_left, next_items, parts, request }
     }

@@ -54,7 +54,8 @@ fn nesting_size_and_item_count_are_limited() {
         Request::from_json(SignalKind::Logs, json.as_bytes(), &limits).map_err(|e| e.to_string())
     };
     let nested = |levels: usize| {
-        let (open, close) = (r#"{"arrayValue":{"values":["#.repeat(levels), "]}}".repeat(levels));
+        let open = r#"{"arrayValue":{"values":["#.repeat(levels);
+        let close = "]}}".repeat(levels);
         let body = format!("{open}{{}}{close}");
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{body}}}]}}]}}]}}"#)
     };

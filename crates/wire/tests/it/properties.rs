@@ -103,7 +103,8 @@ fn places(requests: &[Request]) -> Vec<Place> {
         for container in request.containers() {
             for scope in container.scopes() {
                 let place = |item: Item<'_>| {
-                    let (attributes, scope) = (attributes(&container.resource()), scope.scope());
+                    let attributes = attributes(&container.resource());
+                    let scope = scope.scope();
                     (attributes, scope.into(), item.metric_name().to_owned(), item.bytes.to_vec())
                 };
                 places.extend(scope.items().map(place));
@@ -180,7 +181,8 @@ proptest! {
                 let scopes = request.containers().flat_map(Container::scopes);
                 scopes.filter(|scope| scope.count() == 0).count()
             };
-            let (items, empty) = (request.items(), empty_scopes(&request));
+            let items = request.items();
+            let empty = empty_scopes(&request);
             let mut choice = Choice { drops: drops.clone().into(), resource: resource.clone() };
             let edited = request.edit(&mut choice);
             prop_assert_eq!(edited.is_none(), items > 0 && expected.is_empty());
@@ -216,7 +218,8 @@ proptest! {
             });
         }
         let request = Request::trusted(SignalKind::Traces, bytes);
-        let (bytes, before) = (request.bytes().len(), places(from_ref(&request)));
+        let bytes = request.bytes().len();
+        let before = places(from_ref(&request));
         let parts = request.split_by_size(max);
         for part in &parts {
             prop_assert!(part.bytes().len() <= max || part.items() <= 1 || large_heads);
@@ -355,7 +358,8 @@ fn only_texts_longer_than_the_limit_are_shortened() {
         Request::of_spans(None, vec![span])
     };
     let large = 512 * 1024;
-    let (x, e) = ("x", "é");
+    let x = "x";
+    let e = "é";
     let long = [
         text(x.repeat(large)),
         text(x.repeat(large + 1)),

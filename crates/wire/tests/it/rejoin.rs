@@ -174,7 +174,8 @@ fn rejoining_is_limited_in_pieces_and_bytes() {
     texts.resize(600, &piece);
     let (log, _) = events(&texts);
     assert_eq!(log.find('x'), Some(512), "pieces");
-    let (first, piece) = (format!("{first:A<65535}A"), "A".repeat(65_536));
+    let first = format!("{first:A<65535}A");
+    let piece = "A".repeat(65_536);
     let mut texts = vec![first.as_str()];
     texts.resize(65, &piece);
     let (log, _) = events(&texts);

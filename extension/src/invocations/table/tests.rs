@@ -206,7 +206,8 @@ fn described(requests: &[Request]) -> Vec<String> {
             1 => "ok",
             _ => "error",
         };
-        let (own, parent) = (given(&span.span_id, "as"), given(&span.parent_span_id, "below"));
+        let own = given(&span.span_id, "as");
+        let parent = given(&span.parent_span_id, "below");
         format!("{kind} {millis} {status}{own}{parent}")
     };
     spans(requests).iter().map(describe).collect()

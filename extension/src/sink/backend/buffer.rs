@@ -161,7 +161,9 @@ impl TakenBatches {
         });
         let pieces: Vec<_> = pieces.collect();
         let mut parts: Vec<Vec<Batch>> = Vec::new();
-        let (mut bytes, mut added, mut removed) = (usize::MAX, 0, 0);
+        let mut bytes = usize::MAX;
+        let mut added = 0;
+        let mut removed = 0;
         for (batch, pieces) in mem::take(&mut self.batches).into_iter().zip(pieces) {
             let Batch { request, origin, attempts, since_ms } = batch;
             removed += request.bytes().len();

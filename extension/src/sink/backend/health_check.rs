@@ -58,8 +58,10 @@ async fn record(uploader: &Uploader) -> Check {
     let (client, request, key) = match &uploader.events {
         Some(events) => {
             let mut records = Vec::new();
-            let (time_unix_nano, record) = (canary.time_unix_nano, JsonStreamRecord::Text(BODY));
-            let (kind, request_id) = ("extension", Some(id.as_str()));
+            let time_unix_nano = canary.time_unix_nano;
+            let record = JsonStreamRecord::Text(BODY);
+            let kind = "extension";
+            let request_id = Some(id.as_str());
             JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
             (events, events_request(SERVICE, &records, 1), "requestId")
         }

@@ -72,9 +72,11 @@ impl Backend {
         output: &LineOutput,
         counts: &Arc<Counts>,
     ) -> Option<Self> {
-        let (word, because) = (config.choice.word(), &config.choice.because);
+        let word = config.choice.word();
+        let because = &config.choice.because;
         tracing::info!(output = word, because, "selected the output");
-        let (direct, buffer) = (config.choice.direct.as_ref()?, buffer?);
+        let direct = config.choice.direct.as_ref()?;
+        let buffer = buffer?;
         let uploader = match Uploader::new(direct, &function.service_name, counts) {
             Ok(uploader) => uploader,
             Err(error) => {

@@ -107,7 +107,8 @@ impl PrintedLines {
                     }
                     let line = unread;
                     let reason = line.reason.to_string();
-                    let (size_bytes, sha256) = (line.bytes, line.sha256.as_str());
+                    let size_bytes = line.bytes;
+                    let sha256 = line.sha256.as_str();
                     self.converter.undecodable(
                         &event(""),
                         &Undecodable { reason: &reason, size_bytes, sha256 },
@@ -286,7 +287,8 @@ impl RawEvents {
     }
 
     pub(super) fn finish(&mut self, service_name: &str) -> Request {
-        let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
+        let records = mem::take(&mut self.records);
+        let count = mem::take(&mut self.count);
         events_request(service_name, &records, count)
     }
 }

@@ -32,7 +32,8 @@ async fn pause_after(
 #[tokio::test]
 async fn flushes_pause_after_a_failure_but_not_if_the_rest_had_too_little_time() {
     use ScriptedResponse::{Delayed, Ok, Response, Status};
-    let (retry_after, status) = (vec![("retry-after".into(), "20".into())], 503);
+    let retry_after = vec![("retry-after".into(), "20".into())];
+    let status = 503;
     let asks = Response { status, headers: retry_after, body: Vec::new() };
     let slow = Delayed(Duration::from_millis(1200), Box::new(Ok));
     let held = ScriptedResponse::held;

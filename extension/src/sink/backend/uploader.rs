@@ -177,7 +177,8 @@ impl Uploader {
         end: Instant,
     ) -> FlushResult {
         let Some((client, profile)) = client else { return FlushResult::default() };
-        let (began, mut result) = (Instant::now(), FlushResult::default());
+        let began = Instant::now();
+        let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
             if result.end > End::Complete {
@@ -277,7 +278,8 @@ fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
 }
 
 fn tell_of_refusal(part: &UndeliveredPart, what: &'static str) {
-    let (reason, items) = (part.reason.to_string(), part.items);
+    let reason = part.reason.to_string();
+    let items = part.items;
     tracing::error!(reason, items, "{what}");
 }
 

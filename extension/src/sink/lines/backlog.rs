@@ -68,7 +68,8 @@ impl Backlog {
         }
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for group in waiting.by_ref() {
-            let (items, bytes) = (items(&group), bytes(&group));
+            let items = items(&group);
+            let bytes = bytes(&group);
             match self.output.queue(group, self.spill) {
                 Ok(written) => self.writing.push(Writing { items, bytes, written }),
                 Err(group) => {
@@ -143,7 +144,8 @@ impl Backlog {
 
 /// Divides requests into groups of up to [`SPILLED_BYTES`], each of which is written or lost as a whole.
 fn groups(requests: Vec<Request>) -> Vec<Vec<Request>> {
-    let (mut groups, mut bytes) = (Vec::<Vec<Request>>::new(), 0);
+    let mut groups = Vec::<Vec<Request>>::new();
+    let mut bytes = 0;
     let parts = requests.into_iter().flat_map(|request| request.split_by_size(SPILLED_BYTES));
     for request in parts {
         bytes += request.bytes().len();

@@ -45,7 +45,8 @@ impl LineOutput {
             region: config.function.region.clone().unwrap_or_default(),
             account: OnceLock::new(),
         });
-        let (of_thread, watched) = (Arc::clone(&function), Arc::clone(&progress));
+        let of_thread = Arc::clone(&function);
+        let watched = Arc::clone(&progress);
         let mut thread = Thread::new(&config.lines, of_thread, writer, watched, counts);
         let lines = std::thread::Builder::new().name("lines".to_owned());
         lines.spawn(move || thread.run(queue))?;

@@ -151,7 +151,8 @@ impl<W: Write> Thread<W> {
         let spill = jobs.first().is_some_and(|job| job.spill);
         // The makers of kept jobs count their losses themselves.
         let is_told = jobs.iter().any(|job| !job.keep);
-        let (mut requests, mut waiting) = (Vec::new(), Vec::new());
+        let mut requests = Vec::new();
+        let mut waiting = Vec::new();
         // Until the lines are written.
         let mut rooms = Vec::new();
         for job in jobs {
@@ -287,7 +288,8 @@ fn encoder<'e>(
 /// Collects the jobs that may share lines with the first one. Also returns the next job if it may not.
 fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let is_small = |job: &Job| job.bytes() <= SHARED_BYTES;
-    let (mut items, mut bytes) = (first.items(), first.bytes());
+    let mut items = first.items();
+    let mut bytes = first.bytes();
     if !is_small(&first) {
         return (vec![first], None);
     }
@@ -363,7 +365,8 @@ mod tests {
 
     #[test]
     fn requests_share_lines_within_limits_of_bytes_and_items() {
-        let (own, spill) = (false, true);
+        let own = false;
+        let spill = true;
         for (requests, expected) in [
             (vec![(10_000, 1, own); 3], &[3][..]),
             // 32 KiB each, and 256 KiB together.

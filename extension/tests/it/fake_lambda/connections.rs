@@ -57,8 +57,10 @@ async fn check(
 
 #[tokio::test]
 async fn grpc_over_tls_needs_http_2() {
-    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
-    let (server, file) = (GrpcFront::start(&backend).await, trusted(&authority));
+    let backend = started_backend().await;
+    let authority = Authority::new("Shop CA");
+    let server = GrpcFront::start(&backend).await;
+    let file = trusted(&authority);
     let path = file.path().to_str().unwrap();
     let variables = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", path)];
     let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
@@ -108,15 +110,18 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
 
 #[tokio::test]
 async fn requests_go_through_the_proxy_of_their_scheme() {
-    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
-    let (server, file) = (GrpcFront::start(&backend).await, trusted(&authority));
+    let backend = started_backend().await;
+    let authority = Authority::new("Shop CA");
+    let server = GrpcFront::start(&backend).await;
+    let file = trusted(&authority);
     let tls = TlsFront::start(&backend, &authority, 2500).await.port();
     let grpc = TlsFront::speaking(server.address(), &authority, 2500, &["h2"]).await.port();
     let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
     // The connection to the proxy may use TLS too.
     let before = TlsFront::speaking(proxy.address(), &authority, 2500, &["http/1.1"]).await;
     let over_tls = format!("https://{USER}localhost:{}", before.port());
-    let (url, plain) = (url_of(&proxy), backend.address().port());
+    let url = url_of(&proxy);
+    let plain = backend.address().port();
     let path = file.path().to_str().unwrap();
     for (variable, url, scheme, port, protocol) in [
         ("LAMBDA_OTLP_PROXY", &url, "https", tls, "http/protobuf"),
@@ -156,7 +161,8 @@ async fn requests_go_through_the_proxy_of_their_scheme() {
 
 #[tokio::test]
 async fn exempt_hosts_and_loopback_bypass_the_proxy() {
-    let (backend, proxy) = (started_backend().await, HttpProxy::start(ProxyAnswer::Leads).await);
+    let backend = started_backend().await;
+    let proxy = HttpProxy::start(ProxyAnswer::Leads).await;
     let url = url_of(&proxy);
     let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
     check(&backend, backend.base(), &variables, None).await;
@@ -168,13 +174,16 @@ async fn exempt_hosts_and_loopback_bypass_the_proxy() {
 
 #[tokio::test]
 async fn spans_are_spilled_if_the_proxy_fails() {
-    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let backend = started_backend().await;
+    let authority = Authority::new("Shop CA");
     let tls = TlsFront::start(&backend, &authority, 2500).await.port();
-    let (file, plain) = (trusted(&authority), backend.address().port());
+    let file = trusted(&authority);
+    let plain = backend.address().port();
     let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
     let credentials = "the proxy answered 407: user and password of its URL are wrong or missing";
-    let (https, both) = (&["https"][..], &["https", "http"][..]);
+    let both = &["https", "http"][..];
+    let https = &["https"][..];
     let refused = "the proxy did not connect to this host";
     for (answer, schemes, why) in [
         (ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="), both, credentials),
@@ -186,7 +195,8 @@ async fn spans_are_spilled_if_the_proxy_fails() {
         (ProxyAnswer::Hangs, both, ""),
     ] {
         let proxy = HttpProxy::start(answer).await;
-        let (url, path) = (url_of(&proxy), file.path().to_str().unwrap());
+        let url = url_of(&proxy);
+        let path = file.path().to_str().unwrap();
         let variables = [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", path)];
         for scheme in schemes {
             let port = if *scheme == "https" { tls } else { plain };

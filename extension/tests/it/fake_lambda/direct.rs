@@ -338,7 +338,8 @@ async fn spans_accepted_during_shutdown_are_not_spilled_too() {
     let (lambda, next) = left_behind(&backend, &[NO_HOLD], &[2500; 8]).await;
     next.answer(200, shutdown_within("spindown", Duration::from_secs(6)));
     let (stdout, counts) = lambda.finished().await;
-    let (delivered, spilled) = (delivered(&backend), spilled(&stdout));
+    let delivered = delivered(&backend);
+    let spilled = spilled(&stdout);
     assert!(delivered > 0 && spilled > 0, "{delivered} {spilled}");
     assert_eq!(delivered + spilled, 20_000, "{delivered} {spilled}");
     assert_eq!(counts.get(Count::Delivered), delivered as u64 + own_figures(&backend));

@@ -76,7 +76,9 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
 async fn a_line_after_the_report_has_no_request_id() {
     let backend = started_backend().await;
     let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11", "success");
-    let (within, report, after) = (line("within\n"), report(FIRST, "success"), line("after\n"));
+    let within = line("within\n");
+    let report = report(FIRST, "success");
+    let after = line("after\n");
     let events = [start(FIRST), late, within, runtime_done(FIRST), report, after];
     run(&backend, &[], false, &events).await;
     let records = backend.json_records().into_iter().map(|record| record.record);

@@ -130,7 +130,8 @@ async fn all_signals_are_written_to_stdout_before_acknowledgement() {
 async fn a_message_is_inflated_according_to_its_compression_flag() {
     let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
-    let (plain, compressed) = (traces(2), gzip::compress(6, &traces(2)));
+    let plain = traces(2);
+    let compressed = gzip::compress(6, &traces(2));
     let mut said = async |encoding: &str, message: &[u8]| {
         call(&mut client, TRACES, &[("grpc-encoding", encoding)], message).await.said
     };
@@ -175,7 +176,8 @@ async fn invalid_grpc_calls_are_rejected_as_not_retryable() {
         answer
     };
     let whole = message(0, &traces(1));
-    let (bytes, length) = (whole.len(), whole.len() - 5);
+    let bytes = whole.len();
+    let length = whole.len() - 5;
     let unreadable = "3 cannot read the request:";
     let cut = format!("{unreadable} the message ends after {} of its {length} bytes", length - 1);
     check(TRACES, "identity", &whole[..bytes - 1], &cut).await;

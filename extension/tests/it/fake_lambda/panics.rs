@@ -31,7 +31,8 @@ fn panicking(place: &'static str, most: usize) -> (Arc<AtomicUsize>, DefaultGuar
     let of_log = Arc::clone(&left);
     let guard = log(move |fields| {
         let may_panic = |left: usize| left.checked_sub(1);
-        let (order, is_place) = (Ordering::Relaxed, fields.contains(place));
+        let order = Ordering::Relaxed;
+        let is_place = fields.contains(place);
         if is_place && of_log.fetch_update(order, order, may_panic).is_ok() {
             // Without the hook, which would print each of them.
             resume_unwind(Box::new("on purpose"));
@@ -44,7 +45,8 @@ fn panicking(place: &'static str, most: usize) -> (Arc<AtomicUsize>, DefaultGuar
 async fn panicked(place: &'static str, most: usize, variables: &[(&str, &str)]) -> (Stdout, usize) {
     let mut lambda = Lambda::start(variables).await;
     let (left, _log) = panicking(place, most);
-    let (mut acknowledged, mut invocations) = (0, 0);
+    let mut acknowledged = 0;
+    let mut invocations = 0;
     while invocations < 4 || left.load(Ordering::Relaxed) == most {
         assert!(invocations < 20, "no panic at {place}");
         invocations += 1;
@@ -153,7 +155,8 @@ fn a_panic_while_variables_are_read_leaves_the_defaults() {
 #[test]
 fn a_panic_is_logged_once_by_its_place_and_without_its_message() {
     let (lines, _log) = logged();
-    let (counts, before) = (Arc::new(Counts::default()), take_hook());
+    let counts = Arc::new(Counts::default());
+    let before = take_hook();
     report_panics(&counts);
     let secret = "somebody's secret";
     let panicked = [(); 2].map(|()| catch_unwind(|| panic!("{secret}")).is_err());

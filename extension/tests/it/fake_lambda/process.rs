@@ -72,7 +72,8 @@ impl Process {
 
     async fn spans(&self, number: u64) -> io::Result<u16> {
         let headers = [("content-type", "application/x-protobuf")];
-        let (authority, body) = (self.receiver.to_string(), traces(number));
+        let authority = self.receiver.to_string();
+        let body = traces(number);
         Ok(post(&authority, SignalKind::Traces.path(), &headers, &body).await?.status)
     }
 

@@ -92,7 +92,8 @@ async fn a_slowly_read_pipe_refuses_no_request() {
     const SLOW: Duration = Duration::from_millis(66);
     let (lambda, _next) = Lambda::waiting(&[]).await;
     lambda.stdout.fill(true);
-    let (authority, path) = (lambda.receiver.to_string(), SignalKind::Traces.path());
+    let authority = lambda.receiver.to_string();
+    let path = SignalKind::Traces.path();
     let posts: Vec<_> = (0..LINES)
         .map(|_| {
             let authority = authority.clone();

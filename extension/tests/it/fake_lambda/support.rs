@@ -155,7 +155,8 @@ impl Lambda {
         let stdout = Stdout::default();
         let counts = Arc::new(Counts::default());
         let receiver = SocketAddr::from(([127, 0, 0, 1], config.receiver_port));
-        let (written, counted) = (stdout.clone(), Arc::clone(&counts));
+        let written = stdout.clone();
+        let counted = Arc::clone(&counts);
         let extension = tokio::spawn(async move {
             let name = "lambda-otlp-extension";
             lambda_otlp_extension::run(&config, name, written, &counted).await

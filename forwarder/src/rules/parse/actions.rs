@@ -163,7 +163,8 @@ fn redaction(text: RedactionTable) -> Result<Redaction, String> {
     if text.patterns.len() > MOST_REGEXES {
         return Err(format!("more than {MOST_REGEXES} patterns"));
     }
-    let (mut finders, mut keys) = (Vec::new(), Vec::new());
+    let mut finders = Vec::new();
+    let mut keys = Vec::new();
     for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
         let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();

@@ -50,7 +50,8 @@ impl TryFrom<ConditionsText> for Conditions {
         let origin =
             origin([text.account, text.region, text.log_group, text.log_stream, text.function]);
         let mut resource = conditions(text.resource);
-        let (scope, attributes) = (conditions(text.scope), conditions(text.attributes));
+        let scope = conditions(text.scope);
+        let attributes = conditions(text.attributes);
         let keys = resource.iter().chain(&scope).chain(&attributes);
         let keys = keys.filter(|condition| condition.value.needs_a_value());
         let mut needles: Vec<String> = keys.map(|condition| condition.key.clone()).collect();

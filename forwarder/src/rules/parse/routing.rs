@@ -47,7 +47,8 @@ impl<'t> File<'t> {
         &mut self,
         node: Option<Node<'t>>,
     ) -> (Vec<String>, Vec<DestinationRule>) {
-        let (mut names, mut destinations) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
+        let mut destinations = Vec::new();
         let Some(node) = node else { return (names, destinations) };
         let at = node.span();
         let DeValue::Table(tables) = node.into_inner() else {
@@ -61,7 +62,8 @@ impl<'t> File<'t> {
             return (names, destinations);
         }
         for (name, node) in tables {
-            let (at, name) = (name.span(), name.into_inner().into_owned());
+            let at = name.span();
+            let name = name.into_inner().into_owned();
             let key = format!("destination.{name}");
             if name == DEFAULT {
                 let problem = "`default` is the destination that the forwarder's variables describe; use another name";
@@ -133,7 +135,8 @@ impl DestinationText {
         let mut source = HashMap::from([("endpoint".to_owned(), self.endpoint.0)]);
         source.extend(self.secret.map(|Text(secret)| ("secret".to_owned(), secret)));
         let mut reader = Reader::new(&source, VALUES);
-        let (endpoint, secret) = (reader.url("endpoint"), reader.secret_reference("secret"));
+        let endpoint = reader.url("endpoint");
+        let secret = reader.secret_reference("secret");
         if let Some(mistake) = reader.finish().first() {
             return Err(mistake.to_string());
         }

@@ -29,7 +29,8 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRan
     let mut marks: Vec<(&mut usize, bool)> = ends.collect();
     marks.sort_by_key(|(mark, is_end)| (**mark, !is_end));
     let mut marks = marks.into_iter().peekable();
-    let (mut original, mut decoded) = (0, 0);
+    let mut original = 0;
+    let mut decoded = 0;
     for escape in escapes(text) {
         let begins = decoded + escape.at.start - original;
         let ends = begins + escape.stands_for.len_utf8();

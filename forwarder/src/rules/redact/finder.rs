@@ -169,7 +169,8 @@ impl Finder {
 
 fn find_any_case(bytes: &[u8], needle: &[u8]) -> bool {
     let Some((first, rest)) = needle.split_first() else { return true };
-    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    let lower = first.to_ascii_lowercase();
+    let upper = first.to_ascii_uppercase();
     memchr::memchr2_iter(lower, upper, bytes).any(|at| {
         let after = bytes.get(at + 1..at + 1 + rest.len());
         after.is_some_and(|after| after.eq_ignore_ascii_case(rest))

@@ -85,7 +85,10 @@ fn hostile() -> impl Strategy<Value = String> {
         |(line, from, to, cut)| {
             let at =
                 |index: prop::sample::Index| line.floor_char_boundary(index.index(line.len() + 1));
-            let (from, to) = (at(from).min(at(to)), at(from).max(at(to)));
+            let one = at(from);
+            let other = at(to);
+            let from = one.min(other);
+            let to = one.max(other);
             let part = match cut {
                 0 => Some(line.as_str()),
                 1 => line.get(..to),
@@ -114,7 +117,8 @@ proptest! {
         let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
         let delivered = deliver(&messages);
         let records: Vec<_> = delivered.records().collect();
-        let (ledger, spans) = (delivered.report.ledger(), delivered.spans().count());
+        let ledger = delivered.report.ledger();
+        let spans = delivered.spans().count();
         prop_assert_eq!(ledger.events, messages.len());
         // Each log event that no rule consumed is a log record, or a line with a delivered span.
         let kept: BTreeSet<_> =

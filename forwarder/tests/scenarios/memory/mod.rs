@@ -353,7 +353,8 @@ impl Transport for UniformBackend {
     async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
         match self.0 {
             BackendAnswer::Status(status) => {
-                let (headers, body) = (HeaderMap::new(), Bytes::new());
+                let headers = HeaderMap::new();
+                let body = Bytes::new();
                 Ok(HttpResponse { status, headers, body, cut: false })
             }
             BackendAnswer::Never => std::future::pending().await,

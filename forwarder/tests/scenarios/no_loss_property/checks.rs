@@ -29,9 +29,11 @@ impl Cloud {
         }
         // Unreadable data has no log events to count.
         let has_raw = all.marks.iter().any(|mark| marks::is_raw(mark));
-        let (events, consumed) = (ledger.events, ledger.consumed);
+        let events = ledger.events;
+        let consumed = ledger.consumed;
         if returned.is_empty() && !has_raw && (events, consumed) != (all.events, all.consumed) {
-            let (of, expected) = (all.events, all.consumed);
+            let of = all.events;
+            let expected = all.consumed;
             problems.push(format!(
                 "of {of} log events {expected:?} become no item, the ledger says {events}, {consumed:?}"
             ));
@@ -101,7 +103,8 @@ impl Cloud {
         let drops = self.schedule.setup.old_records == OldRecords::Drop;
         let fact = self.facts.get(mark).filter(|fact| drops && fact.age != Age::Fresh);
         let Some(fact) = fact else { return 0..=0 };
-        let (destination, time) = (marks::split(mark).0, fact.age.unix_nano());
+        let destination = marks::split(mark).0;
+        let time = fact.age.unix_nano();
         let times = [unix_nano(invocation.begin), self.unix_nano()];
         let is_outside = |now, margin| is_outside(destination, fact.kind, time, now, margin);
         let surely = times.iter().all(|now| is_outside(*now, Duration::ZERO));
@@ -190,7 +193,8 @@ impl Cloud {
         }
         let mut all: BTreeMap<&str, Fates> = BTreeMap::new();
         for id in &invocation.units {
-            let (unit, is_returned) = (&self.units[*id], returned.contains(id));
+            let unit = &self.units[*id];
+            let is_returned = returned.contains(id);
             for mark in &unit.readable {
                 all.entry(mark).or_default().most += 1;
             }

@@ -259,7 +259,8 @@ impl Cloud {
             // The client sends no stream with metrics.
             let stream = parked.stream.as_deref().filter(|_| request.kind() != SignalKind::Metrics);
             self.check_found((destination, stream), request, found);
-            let (kind, now) = (request.kind(), self.unix_nano());
+            let kind = request.kind();
+            let now = self.unix_nano();
             let times = found.iter().map(|found| found.time_unix_nano);
             let is_old = |time: &u64| is_outside(destination, kind, *time, now, Duration::ZERO);
             let old: Vec<u64> =

@@ -104,7 +104,8 @@ pub(crate) struct Stream {
 
 impl Maker {
     pub(crate) fn stream(&self, place: Origin) -> Stream {
-        let (ways, unit) = (self.schedule.setup.ways(&place), Unit::delivered());
+        let ways = self.schedule.setup.ways(&place);
+        let unit = Unit::delivered();
         Stream { place, ways, is_ruled: true, unit, events: Vec::new() }
     }
 
@@ -320,7 +321,8 @@ pub(crate) fn resource() -> Resource {
 /// The marks of the data points of a REPORT line. `platform` tests their content.
 fn points_of(origin: &Origin, event: &LogEvent, destination: DestinationId) -> Vec<Mark> {
     let options = ConvertOptions::default();
-    let (events, stream) = (std::slice::from_ref(event), StreamState::default());
+    let events = std::slice::from_ref(event);
+    let stream = StreamState::default();
     let converted = convert(origin, events, stream, &options, None, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {

@@ -65,7 +65,8 @@ impl Maker {
         }
         let parted_at = if is_parted { self.random.between(1, pieces - 1) } else { 0 };
         for (number, piece) in text.as_bytes().chunks(CUT_BYTES).enumerate() {
-            let (id, age) = (self.event_id(), self.age());
+            let id = self.event_id();
+            let age = self.age();
             if number == parted_at && number > 0 {
                 self.census.met("line: its pieces in two deliveries");
                 end(stream, deliveries);

@@ -69,7 +69,8 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
     let telemetry = Telemetry::of(std::slice::from_ref(request));
     let mut found = Vec::new();
     for span in telemetry.spans() {
-        let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
+        let mark = of_span(&span.span_id);
+        let time = span.start_time_unix_nano;
         found.push(Found::new(mark, time, &span.attributes));
     }
     for record in telemetry.records() {

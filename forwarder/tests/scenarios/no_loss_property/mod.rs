@@ -185,7 +185,8 @@ fn schedule(seed: u64) -> Schedule {
 
 /// Removes each fault and source without which the schedule still fails.
 fn shrink(mut schedule: Schedule, mut violations: Vec<String>) -> (Schedule, Vec<String>) {
-    let (sources, phases) = (schedule.sources.len(), schedule.phases.len());
+    let sources = schedule.sources.len();
+    let phases = schedule.phases.len();
     let mut attempt = |simplify: &dyn Fn(&mut Schedule)| {
         let mut simpler = schedule.clone();
         simplify(&mut simpler);
@@ -208,7 +209,8 @@ fn no_item_is_lost() {
         Some(seed) => seed..seed + 1,
         None => 0..number("NO_LOSS_SCHEDULES").unwrap_or(SCHEDULES),
     };
-    let (seeds, sum) = (Mutex::new(seeds), Mutex::new((0, Census::default(), Vec::new())));
+    let seeds = Mutex::new(seeds);
+    let sum = Mutex::new((0, Census::default(), Vec::new()));
     let next = || seeds.lock().unwrap().next();
     let work = || {
         while let Some(seed) = next() {

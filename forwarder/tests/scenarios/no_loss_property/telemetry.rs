@@ -36,7 +36,8 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn new(random: Random, schedule: &Schedule) -> Self {
-        let (schedule, census) = (schedule.clone(), Census::default());
+        let schedule = schedule.clone();
+        let census = Census::default();
         Self { serial: 0, random, schedule, start: Duration::ZERO, census }
     }
 
@@ -187,7 +188,8 @@ impl Maker {
                 format!("{text}\n")
             }
             35..45 => {
-                let (text, order) = (format!("it failed for {ADDRESS}"), &id);
+                let text = format!("it failed for {ADDRESS}");
+                let order = &id;
                 let all = format!("{text} {order}");
                 self.owe_record(stream, (&id, age), Some(all));
                 format!(r#"{{"level":"ERROR","message":"{text}","orderId":"{order}"}}"#)
@@ -252,7 +254,8 @@ impl Maker {
     }
 
     fn any_message(&mut self) -> (String, Unit) {
-        let (id, age) = (self.event_id(), self.age());
+        let id = self.event_id();
+        let age = self.age();
         let mut stream = self.stream(Origin::default());
         let mut way = Way { destination: DEFAULT, stream: None };
         let content = match self.random.below(12) {
@@ -278,7 +281,8 @@ impl Maker {
                 let place = self.place();
                 stream = self.stream(place);
                 self.usual_log_event(&mut stream, (id, age), true);
-                let (origin, events) = (stream.place.clone(), std::mem::take(&mut stream.events));
+                let origin = stream.place.clone();
+                let events = std::mem::take(&mut stream.events);
                 Content::Events(LogBatch { origin, events, ..LogBatch::default() })
             }
             8 => {

@@ -53,7 +53,8 @@ async fn only_a_failed_probe_stops_the_other_requests() {
     for (is_by_function, answers) in
         [(false, [true, true, false]), (false, [false, true, true]), (true, [false, true, true])]
     {
-        let (answers, sent) = (Mutex::new(answers.to_vec()), Mutex::new(0));
+        let answers = Mutex::new(answers.to_vec());
+        let sent = Mutex::new(0);
         let backend = Backend(|request: &Request| {
             *sent.lock().unwrap() += 1;
             let is_up = answers.lock().unwrap().pop().unwrap_or(false);

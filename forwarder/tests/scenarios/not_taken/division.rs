@@ -18,7 +18,8 @@ fn records(texts: &[String], resource_bytes: usize) -> Content {
         body: value(text.clone()),
         ..LogRecord::default()
     };
-    let (key, value) = ("big".to_owned(), value(noise(resource_bytes, 7)));
+    let key = "big".to_owned();
+    let value = value(noise(resource_bytes, 7));
     let attributes = vec![KeyValue { key, value, ..KeyValue::default() }];
     let resource = Resource { attributes, ..Resource::default() };
     let records = texts.iter().enumerate().map(record).collect();

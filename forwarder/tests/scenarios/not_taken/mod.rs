@@ -67,7 +67,8 @@ impl<E: Export> Stack<E> {
 
     pub(crate) fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
         let queue = |name| Queue::new(name).made_at(NOW / 1_000_000);
-        let (retry, dead_letters) = (queue("retry"), queue("dead"));
+        let retry = queue("retry");
+        let dead_letters = queue("dead");
         let reached = |queue: &Queue| Some(MemoryQueue { queue: queue.clone(), network: None });
         let queues = Queues { retry: reached(&retry), dead_letters: reached(&dead_letters) };
         let destinations = destinations.into_iter().map(Arc::new).collect();

@@ -70,7 +70,8 @@ fn request(lines: &[&str]) -> Request {
 fn effect(case: &str) -> String {
     let lines: Vec<&str> = case.lines().collect();
     let first_request = lines.iter().position(|line| signal(line).is_some()).unwrap();
-    let (mut head, requests) = (lines[..first_request].to_vec(), &lines[first_request..]);
+    let mut head = lines[..first_request].to_vec();
+    let requests = &lines[first_request..];
     let mut place = place();
     if let Some(at) = head.iter().position(|line| line.starts_with("origin ")) {
         let words: Vec<&str> = head.remove(at).split(' ').collect();

@@ -82,7 +82,8 @@ fn rules() -> impl Strategy<Value = String> {
     let rule = (0..CONDITIONS.len(), 0..ACTIONS.len());
     prop::collection::vec(rule, 0..6).prop_map(|rules| {
         let rule = |(at, (condition, action)): (usize, &(usize, usize))| {
-            let (condition, action) = (CONDITIONS[*condition], ACTIONS[*action]);
+            let condition = CONDITIONS[*condition];
+            let action = ACTIONS[*action];
             format!("[[rule]]\nname = \"{at}\"\n{action}\n{condition}\n")
         };
         rules.iter().enumerate().map(rule).collect()
@@ -96,7 +97,8 @@ proptest! {
     fn every_item_is_kept_or_counted_as_dropped(request in request(), text in rules()) {
         // Sampling metrics alone is a mistake; such rules are skipped.
         let Ok(rules) = RuleSet::parse(&text) else { return Ok(()) };
-        let (kind, items) = (request.kind(), request.items());
+        let kind = request.kind();
+        let items = request.items();
         let (requests, report) = apply(&rules, &place(), vec![request]);
         let left = requests.iter().map(Request::items).sum::<usize>();
         prop_assert_eq!(items, left + report.dropped_by_rules());

@@ -23,7 +23,8 @@ type Scenario = (&'static str, Option<ScriptedResponse>, (usize, Duration), Valu
 /// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
 pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
     let otlp = || json!({"spans": [3], "root": true});
-    let (ok, busy) = (ScriptedResponse::Ok, ScriptedResponse::Status(503));
+    let ok = ScriptedResponse::Ok;
+    let busy = ScriptedResponse::Status(503);
     let scenarios = [
         ("no backend", None, STEADY, otlp()),
         ("no backend, infrequent", None, INFREQUENT, otlp()),

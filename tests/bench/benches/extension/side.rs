@@ -28,7 +28,8 @@ pub(crate) struct Side {
 
 pub(crate) fn both() -> anyhow::Result<[Side; 2]> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/layer/bench");
-    let (ours, peer) = (ours(&target)?, peer(&target)?);
+    let ours = ours(&target)?;
+    let peer = peer(&target)?;
     let program = |extension| Program { extension, function: crate::FUNCTION };
     let direct = &[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "ENDPOINT")];
     let peers = &[("LAMBDA_OTEL_EXPORTER_ENDPOINT", "ENDPOINT")];

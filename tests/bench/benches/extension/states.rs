@@ -26,7 +26,8 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
         "| state, {pairs} pairs of environments | invocation | invocations | ms without | ms with | added | OTLP acknowledged / lost |"
     );
     println!("|{}", "---|".repeat(7));
-    let (mut lost, mut differing) = (0, 0);
+    let mut lost = 0;
+    let mut differing = 0;
     for state in states::measured(STEADY) {
         if names.is_empty() || names.iter().any(|name| state.name.contains(name.as_str())) {
             let outcome = run(program, &state, pairs).await;
@@ -34,7 +35,8 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
             differing += outcome.differing;
             let [all_without, all_with] = &outcome.millis;
             for label in &outcome.labels {
-                let (without, with) = (&all_without[label], &all_with[label]);
+                let without = &all_without[label];
+                let with = &all_with[label];
                 println!(
                     "| {} | {label} | {} | {} | {} | {:+.1} | {} / {} |",
                     state.name,

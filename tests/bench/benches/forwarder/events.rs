@@ -52,9 +52,12 @@ pub(crate) fn mixed() -> anyhow::Result<Event> {
     let mut random = Rng::with_seed(7);
     let mut lines = Vec::new();
     for (otlp, number) in otlp_lines(&service, INVOCATIONS)?.into_iter().zip(0..) {
-        let (id, order) = (uuid(&mut random), random.u64(..10_000_000));
+        let id = uuid(&mut random);
+        let order = random.u64(..10_000_000);
         let mut below = |bound: u64| random.u64(..bound);
-        let (minute, second, milli) = (number / 60 % 60, number % 60, below(1000));
+        let minute = number / 60 % 60;
+        let second = number % 60;
+        let milli = below(1000);
         let time = format!("2026-11-20T10:{minute:02}:{second:02}.{milli:03}Z");
         let duration = 20 + below(200);
         let log = |level: &str, text: String| format!("{time}\t{id}\t{level}\t{text}");

@@ -80,7 +80,8 @@ impl Bench {
                 anyhow::Ok(max(runs.collect::<anyhow::Result<Vec<f64>>>()?))
             };
             let [ours, peer] = self.programs.each_ref().map(most);
-            let (ours, peer) = (ours?, peer?);
+            let ours = ours?;
+            let peer = peer?;
             let Event { name, bytes, inflated_bytes, .. } = &event;
             let ratio = ours / peer;
             println!(
@@ -170,7 +171,8 @@ fn cells(runs: &[Vec<Run>; 2]) -> String {
 
 /// Both must have written the same telemetry, or their figures say nothing. Fails unless both have this number of spans, with the same resources and scopes.
 fn are_equal(spans: u64, ours: &Request, peer: &Request) -> anyhow::Result<()> {
-    let (ours, peer) = (decode(ours)?, decode(peer)?);
+    let ours = decode(ours)?;
+    let peer = decode(peer)?;
     let counts = [ours.len() as u64, peer.len() as u64];
     ensure!(counts == [spans; 2], "{counts:?} of {spans} spans in ours and the peer's");
     let different = ours.iter().zip(&peer).find(|(ours, peer)| ours != peer);

@@ -132,7 +132,8 @@ proptest! {
         };
         let mut at = 0;
         for piece in &pieces {
-            let (own, next) = (&all[at..at + piece.items()], all.get(at..=at + piece.items()));
+            let own = &all[at..at + piece.items()];
+            let next = all.get(at..=at + piece.items());
             let has_wide_resource = own.iter().any(|(resource, _)| resource.len() > columns);
             prop_assert!(width(own) <= columns || own.len() == 1 || has_wide_resource);
             prop_assert!(next.is_none_or(|longer| width(longer) > columns));

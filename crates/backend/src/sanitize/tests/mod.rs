@@ -359,7 +359,8 @@ proptest! {
             attributes: span_attributes.clone(),
             ..Default::default()
         };
-        let (time, observed) = (end, start);
+        let time = end;
+        let observed = start;
         let record = LogRecord {
             time_unix_nano: time,
             observed_time_unix_nano: observed,
@@ -515,7 +516,8 @@ fn values_that_json_lacks_become_text() {
     for number in [f64::MAX, f64::MIN_POSITIVE, -1e300] {
         check_attributes(&[double(number)], &[double(number)]);
     }
-    let (given, expected) = (bytes(&[0, 255, 128]), attribute("b", "AP+A"));
+    let given = bytes(&[0, 255, 128]);
+    let expected = attribute("b", "AP+A");
     let events = |attributes: &[KeyValue]| {
         let attributes = || attributes.to_vec();
         let events = vec![Event { attributes: attributes(), ..Default::default() }];

@@ -26,7 +26,9 @@ pub(crate) fn ingest(
     target: &Target,
     context: &Context,
 ) -> Ingested {
-    let (mut kept, mut rejected, mut message) = (Vec::new(), 0, String::new());
+    let mut kept = Vec::new();
+    let mut rejected = 0;
+    let mut message = String::new();
     let stream = stream(target);
     for record in records {
         let reason = match timestamp_nano(record.get("_timestamp"), context.window.now_unix_nano) {

@@ -244,7 +244,8 @@ pub(crate) struct IngestWindow {
 impl IngestWindow {
     /// Why a record of this time is rejected. Microseconds count, as they do in OpenObserve.
     pub(crate) fn misses(&self, unix_nano: u64) -> Option<String> {
-        let (time, now) = (u128::from(unix_nano) / 1000, u128::from(self.now_unix_nano) / 1000);
+        let time = u128::from(unix_nano) / 1000;
+        let now = u128::from(self.now_unix_nano) / 1000;
         if time + self.past.as_micros() < now {
             let hours = self.past.as_secs() / 3600;
             return Some(format!(

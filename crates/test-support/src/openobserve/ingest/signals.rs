@@ -13,7 +13,8 @@ pub(super) const REJECTED_SPANS: &str =
     "Some spans were rejected due to exceeding the allowed retention period";
 
 pub(super) fn traces(request: ExportTraceServiceRequest, context: &Context) -> Ingested {
-    let (mut kept, mut rejected) = (Vec::new(), 0);
+    let mut kept = Vec::new();
+    let mut rejected = 0;
     // A resource without `service.name` takes the previous one's, the first takes the stream's name.
     let mut service_name = context.stream.to_owned();
     for resource_spans in request.resource_spans {
@@ -44,7 +45,9 @@ pub(super) fn traces(request: ExportTraceServiceRequest, context: &Context) -> I
 }
 
 pub(super) fn logs(request: ExportLogsServiceRequest, context: &Context) -> Ingested {
-    let (mut kept, mut rejected, mut message) = (Vec::new(), 0, String::new());
+    let mut kept = Vec::new();
+    let mut rejected = 0;
+    let mut message = String::new();
     for resource_logs in request.resource_logs {
         let resource = Arc::new(resource_logs.resource.unwrap_or_default());
         let service_name = service_name_of(&resource).unwrap_or_default();

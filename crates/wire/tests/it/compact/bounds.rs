@@ -86,7 +86,8 @@ fn undecodable_lines_inflate_to_a_bounded_number_of_bytes() {
         format!("{{\"__otel_otlp_stdout\":\"1\",\"payload\":\"{payload}\"}}\n")
     };
     let compact = |request: &Request| format!("{{\"_otelc\":\"{}\"}}\n", text(&[request]));
-    let (good, bad) = (named("work"), Request::counted(SignalKind::Traces, bytes, 0));
+    let good = named("work");
+    let bad = Request::counted(SignalKind::Traces, bytes, 0);
     for (good, bad) in [(compact(&good), compact(&bad)), (standard(&good), standard(&bad))] {
         assert!(bad.len() < 2_500, "{}", bad.len());
         let many = 20;

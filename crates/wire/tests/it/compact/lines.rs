@@ -10,7 +10,8 @@ use lambda_otlp_wire::{Envelope, Limits, LineEncoder, LineLimits, Request, read_
 fn a_span_similar_to_a_recent_one_takes_few_bytes() {
     let calls = |count: u64| {
         let span = |number: u64| {
-            let (start, busy) = (1_790_000_000_000_000_000 + number * 9_000_017, 50_000 + number);
+            let start = 1_790_000_000_000_000_000 + number * 9_000_017;
+            let busy = 50_000 + number;
             let id = to_hex(&id_of_number(number));
             format!(
                 r#"{{"spanId":"{id}","name":"DynamoDB.Query","startTimeUnixNano":"{start}","endTimeUnixNano":"{}","flags":257,"attributes":[{{"key":"aws.request_id","value":{{"stringValue":"0123456789ABCDEFGHIJ{:06}VV4KQNSO5AEMVJF66Q9ASUAAJG"}}}},{{"key":"busy_ns","value":{{"intValue":"{busy}"}}}},{{"key":"idle_ns","value":{{"intValue":"{}"}}}}]}}"#,
@@ -52,7 +53,8 @@ fn a_region_unknown_to_the_format_is_written_in_full() {
 #[test]
 fn requests_of_one_flush_share_a_line_if_they_fit() {
     const LOGS: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1790000000123000000","body":{"stringValue":"orders-api of 012345678901"}}]}]}]}"#;
-    let (spans, records) = (request_of(TELEMETRY), request_of(LOGS));
+    let spans = request_of(TELEMETRY);
+    let records = request_of(LOGS);
     let names =
         Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
     let mut encoder = LineEncoder::compact(names.clone(), LineLimits::default());
