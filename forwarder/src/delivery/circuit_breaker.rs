@@ -6,17 +6,24 @@ use std::time::Duration;
 
 /// After this many consecutive failures, deliveries are parked at once.
 const MOST_FAILURES: u32 = 3;
-/// The shortest and the longest pause between probes.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(2));
+const SHORTEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 /// While a destination hangs, each environment spends at most a twelfth of its time on probes.
 const PAUSE_PER_DURATION: u32 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Send,
-    /// Send it as a probe. Other groups wait for its result.
+    /// Send it as a probe. The other parcels of its lane wait for its result.
     Probe,
     Park,
+}
+
+impl Admission {
+    /// The admission of the other parcels after a probe. A probe whose content was rejected shows that the destination works.
+    pub(crate) fn after_probe(verdict: Option<bool>) -> Self {
+        if verdict == Some(false) { Self::Park } else { Self::Send }
+    }
 }
 
 /// Recent deliveries of one signal to one destination. Times are wall-clock times, because the monotonic clock may stand still
@@ -62,7 +69,7 @@ impl Breaker {
             }
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);
-                self.pause = (duration * PAUSE_PER_DURATION).clamp(PAUSES.0, PAUSES.1);
+                self.pause = (duration * PAUSE_PER_DURATION).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                 self.failed_unix_nano = now_unix_nano;
             }
             None => {}

@@ -4,17 +4,21 @@ mod bisect;
 pub(crate) mod circuit_breaker;
 pub(crate) mod destination;
 pub(crate) mod ingest_window;
+mod lane;
+mod parcel;
 
-use crate::source::LogEventRange;
-use backend::{Fate, Outcome, Reason, Survey};
+use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
 use circuit_breaker::{Admission, verdict};
-use destination::{Destination, Export, Place};
-use std::collections::{BTreeMap, VecDeque};
+use destination::{Destination, Export};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lane::{Lanes, end_of_silence};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Request, SignalKind};
+
+pub(crate) use lane::{FailingSince, Lane};
+pub(crate) use parcel::Parcel;
 
 /// A parcel after its requests were sent. No report has counted it yet.
 #[derive(Debug)]
@@ -28,137 +32,42 @@ pub(crate) struct Sent {
     pub(crate) restamped: usize,
 }
 
-/// Limit on concurrent parcels. One destination has three. Stream templates and routes make more, and all share the forwarder's
-/// memory and connections.
+/// Limit on concurrent parcels. One destination has three lanes. Stream templates and routes make more parcels, and all share the
+/// forwarder's memory and connections.
 const MOST_AT_ONCE: usize = 6;
 
-/// Lane and place of a parcel that is being sent.
-type Busy = (Lane, Option<Place>);
-
-/// The beginning of each lane's failure, in one event.
-pub(crate) type FailingSince = BTreeMap<Lane, Instant>;
-
-/// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the account's
-/// concurrency.
-const LONGEST_FAILURE: Duration = Duration::from_secs(10);
-
-/// Sends all requests before the deadline. With `failing_since`, each lane ends [`LONGEST_FAILURE`] after it began to fail, in this
-/// delivery or an earlier one.
+/// Sends all requests before the deadline. With `failing_since`, each lane also ends some time after it began to fail, in this
+/// delivery or an earlier one, see [`lane::end_of_silence`].
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
     parcels: Vec<Parcel>,
     context: DeliveryContext,
     failing_since: Option<&mut FailingSince>,
 ) -> Vec<Sent> {
-    let began = Instant::now();
-    let (mut ready, mut held) = admit(destinations, parcels, context);
-    let mut running = futures_util::stream::FuturesUnordered::new();
-    let mut all_sent = Vec::with_capacity(ready.len() + held.len());
-    let mut busy: Vec<Busy> = Vec::new();
-    // The last sign of life of each lane: its first request, or an accepted one.
-    let mut since = failing_since.as_deref().cloned().unwrap_or_default();
-    let mut verdicts: BTreeMap<Lane, (Option<bool>, Duration)> = BTreeMap::new();
+    let mut all_sent = Vec::with_capacity(parcels.len());
+    let mut lanes = Lanes::new(destinations, parcels, context, failing_since.as_deref());
+    let mut running = FuturesUnordered::new();
     loop {
         while running.len() < MOST_AT_ONCE
-            && let Some((admission, parcel)) = take_next(&mut ready, &busy)
+            && let Some(next) = lanes.take_next()
         {
-            // Always found: `parcels` was made from the same list.
-            if let Some(destination) = destinations.get(parcel.lane.0) {
-                let lane = parcel.lane;
-                busy.push((lane, parcel.place));
-                let since = *since.entry(lane).or_insert_with(Instant::now);
-                let last = failing_since.as_ref().map(|_| since + LONGEST_FAILURE);
-                let deadline = last.unwrap_or(context.deadline).min(context.deadline);
-                running.push(send(destination, admission, parcel, context, deadline));
-            }
+            let deadline = match failing_since {
+                Some(_) => end_of_silence(next.alive_at).min(context.deadline),
+                None => context.deadline,
+            };
+            running.push(send(next.destination, next.admission, next.parcel, context, deadline));
         }
-        let Some(sent) = futures_util::StreamExt::next(&mut running).await else {
-            break;
-        };
-        let lane = sent.parcel.lane;
-        let judged = sent.verdict;
-        if let Some(at) = busy.iter().position(|busy| *busy == (lane, sent.parcel.place)) {
-            busy.swap_remove(at);
-        }
-        let (verdict, duration) = verdicts.entry(lane).or_default();
-        // The failures of earlier deliveries do not lengthen the pause after this one.
-        *duration = since.get(&lane).map_or(Duration::ZERO, |since| (*since).max(began).elapsed());
-        if judged == Some(true) {
-            since.insert(lane, Instant::now());
-        }
-        *verdict = (*verdict).max(judged);
-        // Held parcels wait for the probe of their lane, which was its first parcel.
-        let admission = after_probe(judged);
-        let released = held.extract_if(.., |parcel| parcel.lane == lane);
-        ready.extend(released.map(|parcel| (admission, parcel)));
+        let Some(sent) = running.next().await else { break };
+        lanes.note(&sent);
         all_sent.push(sent);
     }
     if let Some(failing_since) = failing_since {
-        for (lane, (verdict, _)) in &verdicts {
-            match verdict {
-                Some(true) => drop(failing_since.remove(lane)),
-                Some(false) => drop(failing_since.entry(*lane).or_insert(began)),
-                None => {}
-            }
-        }
+        lanes.note_failing(failing_since);
     }
     if context.has_retry_queue {
-        for ((destination, kind), (verdict, duration)) in verdicts {
-            if let Some(destination) = destinations.get(destination) {
-                destination.breaker(kind, |breaker| {
-                    breaker.note(verdict, context.observed_unix_nano, duration);
-                });
-            }
-        }
+        lanes.update_breakers(context.observed_unix_nano);
     }
     all_sent
-}
-
-/// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of one
-/// place are sent one after another.
-fn take_next(
-    ready: &mut VecDeque<(Admission, Parcel)>,
-    busy: &[Busy],
-) -> Option<(Admission, Parcel)> {
-    let is_idle = |parcel: &Parcel| busy.iter().all(|(lane, _)| *lane != parcel.lane);
-    let is_free = |parcel: &Parcel| {
-        parcel.place.is_none() || busy.iter().all(|(_, place)| *place != parcel.place)
-    };
-    let idle = ready.iter().position(|(_, parcel)| is_idle(parcel) && is_free(parcel));
-    let next = idle.or_else(|| ready.iter().position(|(_, parcel)| is_free(parcel)));
-    ready.remove(next?)
-}
-
-/// The admission of the other parcels after a probe. A probe whose content was rejected shows that the destination works.
-fn after_probe(verdict: Option<bool>) -> Admission {
-    if verdict == Some(false) { Admission::Park } else { Admission::Send }
-}
-
-/// Returns parcels ready to send, and parcels that wait for the probe of their lane. If a destination failed recently and there is
-/// a retry queue, its parcels are parked. The smallest parcel is the probe.
-fn admit<E>(
-    destinations: &[Arc<Destination<E>>],
-    mut parcels: Vec<Parcel>,
-    context: DeliveryContext,
-) -> (VecDeque<(Admission, Parcel)>, Vec<Parcel>) {
-    parcels.sort_by_key(Parcel::bytes);
-    let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
-    let mut ready = VecDeque::new();
-    let mut held = Vec::new();
-    for parcel in parcels {
-        let first = |destination: &Arc<Destination<E>>| {
-            destination.breaker(parcel.lane.1, |breaker| breaker.admit(context.observed_unix_nano))
-        };
-        let asks = context.has_retry_queue && !admissions.contains_key(&parcel.lane);
-        let asked = asks.then(|| destinations.get(parcel.lane.0).map(first)).flatten();
-        let admission = admissions.entry(parcel.lane).or_insert(asked.unwrap_or(Admission::Send));
-        if *admission == Admission::Probe && asked.is_none() {
-            held.push(parcel);
-        } else {
-            ready.push_back((*admission, parcel));
-        }
-    }
-    (ready, held)
 }
 
 async fn send<E: Export>(
@@ -200,7 +109,7 @@ async fn send<E: Export>(
         };
         let judged = verdict(&outcome);
         if admission == Admission::Probe && judged.is_some() {
-            admission = after_probe(judged);
+            admission = Admission::after_probe(judged);
         }
         sent.verdict = sent.verdict.max(judged);
         outcome.warn(std::mem::take(&mut sent.outcome.warning));
@@ -225,66 +134,5 @@ impl DeliveryContext {
     fn now_unix_nano(&self) -> u64 {
         let since = u64::try_from(self.observed_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.observed_unix_nano.saturating_add(since)
-    }
-}
-
-/// Telemetry of one signal for one destination (by position), which succeeds or fails together.
-pub(crate) type Lane = (usize, SignalKind);
-
-/// Adapted requests of one signal for one destination and stream, which may be merged.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) lane: Lane,
-    pub(crate) stream: Option<Arc<str>>,
-    place: Option<Place>,
-    requests: Vec<Request>,
-    survey: Option<Survey>,
-    /// The log events behind all requests: from the first request's origin to the last event.
-    pub(crate) log_events: Arc<LogEventRange>,
-}
-
-impl Parcel {
-    /// Creates a parcel for the destination at this position. Metrics have no stream.
-    pub(crate) fn new<E>(
-        (position, destination): (usize, &Destination<E>),
-        stream: Option<Arc<str>>,
-        request: Request,
-        survey: Option<Survey>,
-        log_events: Arc<LogEventRange>,
-    ) -> Self {
-        let kind = request.kind();
-        let stream = stream.filter(|_| kind != SignalKind::Metrics);
-        Self {
-            lane: (position, kind),
-            place: destination.place(kind, stream.as_deref()),
-            stream,
-            requests: vec![request],
-            survey,
-            log_events,
-        }
-    }
-
-    /// Returns `true` if a request with this lane and stream belongs into the parcel.
-    pub(crate) fn is_of(&self, lane: Lane, stream: Option<&Arc<str>>) -> bool {
-        self.lane == lane && (lane.1 == SignalKind::Metrics || self.stream.as_ref() == stream)
-    }
-
-    /// Adds a request whose log events follow the others.
-    pub(crate) fn add(
-        &mut self,
-        request: Request,
-        survey: Option<Survey>,
-        log_events: &Arc<LogEventRange>,
-    ) {
-        self.requests.push(request);
-        self.survey = self.survey.zip(survey).map(|(all, other)| all.and(&other));
-        if !Arc::ptr_eq(&self.log_events, log_events) {
-            let last = &mut Arc::make_mut(&mut self.log_events).last_event_id;
-            last.clone_from(&log_events.last_event_id);
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.requests.iter().map(|request| request.bytes().len()).sum()
     }
 }

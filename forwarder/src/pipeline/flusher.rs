@@ -4,7 +4,7 @@ use super::Forwarding;
 use super::router::{DestinationRoute, Routing};
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
-use crate::delivery::{DeliveryContext, Parcel, Sent, deliver};
+use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
 use crate::queues::put::{ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
@@ -51,12 +51,13 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             self.report.renamed += renamed;
             if let Some(request) = request {
                 self.bytes += request.bytes().len();
-                let lane = (route.destination, request.kind());
+                let lane = Lane { destination: route.destination, signal: request.kind() };
                 let stream = route.stream.as_ref();
                 match self.parcels.iter_mut().find(|parcel| parcel.is_of(lane, stream)) {
                     Some(parcel) => parcel.add(request, survey, &routing.log_events),
                     None => self.parcels.push(Parcel::new(
-                        (route.destination, destination),
+                        route.destination,
+                        destination,
                         route.stream.clone(),
                         request,
                         survey,
@@ -175,7 +176,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
     pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<ToEnqueue> {
         let Sent { parcel, outcome, dropped, restamped, .. } = sent;
-        let Some(destination) = self.forwarder.destinations.get(parcel.lane.0) else {
+        let Some(destination) = self.forwarder.destinations.get(parcel.lane.destination) else {
             return Vec::new();
         };
         let report = &mut self.report;

@@ -37,7 +37,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         if let Some((position, destination)) = self.destination(name) {
             let log_events = Arc::new(log_events.clone());
             let stream = stream.map(Arc::from);
-            let parcel = Parcel::new((position, destination), stream, request, None, log_events);
+            let parcel = Parcel::new(position, destination, stream, request, None, log_events);
             let context = self.delivery_context(message.receive_count());
             let destinations = &self.forwarder.destinations;
             for sent in deliver(destinations, vec![parcel], context, None).await {

@@ -1,0 +1,195 @@
+//! Lanes: which parcel is sent next, and what the results of a lane say about its destination.
+
+use super::circuit_breaker::Admission;
+use super::destination::{Destination, Place};
+use super::parcel::Parcel;
+use super::{DeliveryContext, Sent};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::SignalKind;
+
+/// Telemetry of one signal for one destination, which succeeds or fails together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lane {
+    /// Position in the list of destinations.
+    pub(crate) destination: usize,
+    pub(crate) signal: SignalKind,
+}
+
+/// The beginning of each lane's failure, in one event.
+pub(crate) type FailingSince = BTreeMap<Lane, Instant>;
+
+/// Without an accepted item for this long, a lane ends. An outage must not use up the account's concurrency.
+const LONGEST_FAILURE: Duration = Duration::from_secs(10);
+
+/// The lanes of one delivery.
+pub(super) struct Lanes<'a, E> {
+    lanes: BTreeMap<Lane, LaneState<'a, E>>,
+    /// Places to which a parcel is being sent.
+    busy_places: Vec<Place>,
+    began: Instant,
+}
+
+/// A lane's parcels, and what is known about its destination.
+struct LaneState<'a, E> {
+    destination: &'a Destination<E>,
+    /// Parcels to send, smallest first.
+    waiting: VecDeque<Parcel>,
+    /// How the next parcel is sent.
+    admission: Admission,
+    running: usize,
+    /// The last sign of life: the first request, or the last accepted one.
+    alive_at: Option<Instant>,
+    verdict: Option<bool>,
+    /// Time from the last sign of life in this delivery to the last result; `None` before a result.
+    silent_for: Option<Duration>,
+}
+
+/// A parcel that may be sent now.
+pub(super) struct Next<'a, E> {
+    pub(super) destination: &'a Destination<E>,
+    pub(super) admission: Admission,
+    pub(super) parcel: Parcel,
+    /// The last sign of life of its lane.
+    pub(super) alive_at: Instant,
+}
+
+impl<'a, E> Lanes<'a, E> {
+    /// Sorts parcels into lanes. If a destination failed recently and there is a retry queue, the lane's smallest parcel is a probe
+    /// or all are parked.
+    pub(super) fn new(
+        destinations: &'a [Arc<Destination<E>>],
+        mut parcels: Vec<Parcel>,
+        context: DeliveryContext,
+        failing_since: Option<&FailingSince>,
+    ) -> Self {
+        parcels.sort_by_key(Parcel::bytes);
+        let mut lanes = BTreeMap::new();
+        for parcel in parcels {
+            let lane = parcel.lane;
+            // Always found: the parcel was made from the same list.
+            let Some(destination) = destinations.get(lane.destination) else { continue };
+            let state = lanes.entry(lane).or_insert_with(|| {
+                let alive_at = failing_since.and_then(|since| since.get(&lane).copied());
+                LaneState::new(destination, lane.signal, context, alive_at)
+            });
+            state.waiting.push_back(parcel);
+        }
+        Self { lanes, busy_places: Vec::new(), began: Instant::now() }
+    }
+
+    /// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of
+    /// one place are sent one after another.
+    pub(super) fn take_next(&mut self) -> Option<Next<'a, E>> {
+        let candidate = |(lane, state): (&Lane, &LaneState<'a, E>)| {
+            let position = state.next_position(&self.busy_places)?;
+            let bytes = state.waiting.get(position)?.bytes();
+            Some(Candidate { lane: *lane, position, is_busy: state.running > 0, bytes })
+        };
+        let candidates = self.lanes.iter().filter_map(candidate);
+        let next = candidates.min_by_key(|candidate| (candidate.is_busy, candidate.bytes))?;
+        let state = self.lanes.get_mut(&next.lane)?;
+        let parcel = state.waiting.remove(next.position)?;
+        state.running += 1;
+        self.busy_places.extend(parcel.place);
+        let alive_at = *state.alive_at.get_or_insert_with(Instant::now);
+        Some(Next { destination: state.destination, admission: state.admission, parcel, alive_at })
+    }
+
+    /// Notes the result of a parcel from [`take_next`](Self::take_next).
+    pub(super) fn note(&mut self, sent: &Sent) {
+        if let Some(at) =
+            self.busy_places.iter().position(|place| Some(*place) == sent.parcel.place)
+        {
+            self.busy_places.swap_remove(at);
+        }
+        let Some(state) = self.lanes.get_mut(&sent.parcel.lane) else { return };
+        state.running -= 1;
+        // The failures of earlier deliveries do not lengthen the pause after this one.
+        let silent_since = state.alive_at.map(|alive_at| alive_at.max(self.began));
+        state.silent_for = silent_since.map(|since| since.elapsed());
+        if sent.verdict == Some(true) {
+            state.alive_at = Some(Instant::now());
+        }
+        state.verdict = state.verdict.max(sent.verdict);
+        if state.admission == Admission::Probe {
+            state.admission = Admission::after_probe(sent.verdict);
+        }
+    }
+
+    /// Notes in `failing_since` which lanes fail, for the next delivery of the same event.
+    pub(super) fn note_failing(&self, failing_since: &mut FailingSince) {
+        for (lane, state) in &self.lanes {
+            match state.verdict {
+                Some(true) => {
+                    failing_since.remove(lane);
+                }
+                Some(false) => {
+                    failing_since.entry(*lane).or_insert(self.began);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Notes in each lane's circuit breaker what its results say.
+    pub(super) fn update_breakers(&self, observed_unix_nano: u64) {
+        for (lane, state) in &self.lanes {
+            if let Some(silent_for) = state.silent_for {
+                state.destination.breaker(lane.signal, |breaker| {
+                    breaker.note(state.verdict, observed_unix_nano, silent_for);
+                });
+            }
+        }
+    }
+}
+
+struct Candidate {
+    lane: Lane,
+    /// Position of the parcel among those of its lane.
+    position: usize,
+    is_busy: bool,
+    bytes: usize,
+}
+
+impl<'a, E> LaneState<'a, E> {
+    fn new(
+        destination: &'a Destination<E>,
+        signal: SignalKind,
+        context: DeliveryContext,
+        alive_at: Option<Instant>,
+    ) -> Self {
+        let admission = if context.has_retry_queue {
+            destination.breaker(signal, |breaker| breaker.admit(context.observed_unix_nano))
+        } else {
+            Admission::Send
+        };
+        Self {
+            destination,
+            waiting: VecDeque::new(),
+            admission,
+            running: 0,
+            alive_at,
+            verdict: None,
+            silent_for: None,
+        }
+    }
+
+    /// The first waiting parcel whose place is free. All parcels wait for the result of a probe.
+    fn next_position(&self, busy_places: &[Place]) -> Option<usize> {
+        if self.admission == Admission::Probe && self.running > 0 {
+            return None;
+        }
+        let is_free = |parcel: &Parcel| {
+            parcel.place.as_ref().is_none_or(|place| !busy_places.contains(place))
+        };
+        self.waiting.iter().position(is_free)
+    }
+}
+
+/// The time at which a lane ends that gave its last sign of life at `alive_at`.
+pub(super) fn end_of_silence(alive_at: Instant) -> Instant {
+    alive_at + LONGEST_FAILURE
+}

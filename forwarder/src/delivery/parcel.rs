@@ -1,0 +1,68 @@
+//! Requests that may be merged, on their way to one destination.
+
+use super::destination::{Destination, Place};
+use super::lane::Lane;
+use crate::source::LogEventRange;
+use backend::Survey;
+use std::sync::Arc;
+use wire::{Request, SignalKind};
+
+/// Adapted requests of one signal for one destination and stream, which may be merged.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) lane: Lane,
+    pub(crate) stream: Option<Arc<str>>,
+    pub(super) place: Option<Place>,
+    pub(super) requests: Vec<Request>,
+    pub(super) survey: Option<Survey>,
+    /// The log events of all requests: from the first request's origin to the last event.
+    pub(crate) log_events: Arc<LogEventRange>,
+}
+
+impl Parcel {
+    /// Creates a parcel for the destination at this position. Metrics have no stream.
+    pub(crate) fn new<E>(
+        position: usize,
+        destination: &Destination<E>,
+        stream: Option<Arc<str>>,
+        request: Request,
+        survey: Option<Survey>,
+        log_events: Arc<LogEventRange>,
+    ) -> Self {
+        let signal = request.kind();
+        let stream = stream.filter(|_| signal != SignalKind::Metrics);
+        Self {
+            lane: Lane { destination: position, signal },
+            place: destination.place(signal, stream.as_deref()),
+            stream,
+            requests: vec![request],
+            survey,
+            log_events,
+        }
+    }
+
+    /// Returns `true` if a request with this lane and stream belongs into the parcel.
+    pub(crate) fn is_of(&self, lane: Lane, stream: Option<&Arc<str>>) -> bool {
+        let is_same_stream = lane.signal == SignalKind::Metrics || self.stream.as_ref() == stream;
+        self.lane == lane && is_same_stream
+    }
+
+    /// Adds a request whose log events follow the others.
+    pub(crate) fn add(
+        &mut self,
+        request: Request,
+        survey: Option<Survey>,
+        log_events: &Arc<LogEventRange>,
+    ) {
+        self.requests.push(request);
+        self.survey = self.survey.zip(survey).map(|(all, other)| all.and(&other));
+        if !Arc::ptr_eq(&self.log_events, log_events) {
+            let last = &mut Arc::make_mut(&mut self.log_events).last_event_id;
+            last.clone_from(&log_events.last_event_id);
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.requests.iter().map(|request| request.bytes().len()).sum()
+    }
+}
