@@ -8,16 +8,20 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
 
-pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
+/// Returns the number of renamed keys.
+pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
+    let mut renamed = 0;
     for resource_logs in &mut logs.resource_logs {
         let signal = &taken::LOG_RECORDS;
         let resource = shape_resource(&mut resource_logs.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource);
+        let taken = Taken::in_resource(signal, &resource.encoded);
         let scopes = resource_logs.scope_logs.iter_mut();
         scopes
             .flat_map(|scope_logs| &mut scope_logs.log_records)
             .for_each(|log_record| shape_log_record(log_record, &taken));
+        renamed += resource.renamed + taken.renamed();
     }
+    renamed
 }
 
 fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {

@@ -16,17 +16,21 @@ use std::collections::BTreeMap;
 use std::iter::repeat;
 use std::ops::RangeInclusive;
 
-pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) {
+/// Returns the number of renamed keys.
+pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) -> usize {
+    let mut renamed = 0;
     for resource_metrics in &mut metrics.resource_metrics {
         let signal = &taken::DATA_POINTS;
         let resource = shape_resource(&mut resource_metrics.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource);
+        let taken = Taken::in_resource(signal, &resource.encoded);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
             let metrics = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
             scope_metrics.metrics = metrics.collect();
         }
+        renamed += resource.renamed + taken.renamed();
     }
+    renamed
 }
 
 /// Maximum number of bytes for the repeated names and descriptions of a gauge's groups. A larger gauge is not split, because the

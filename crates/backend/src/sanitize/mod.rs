@@ -85,28 +85,34 @@ fn whole(request: Request) -> Sanitized {
     Sanitized { request, ..Sanitized::default() }
 }
 
-/// Adapts the request with `shape`.
+/// Adapts the request with `shape`, which returns the number of renamed keys.
 fn shaped<S: Signal>(
     request: Request,
-    shape: fn(&mut S::Request, &str),
+    shape: fn(&mut S::Request, &str) -> usize,
     fallback_service: &str,
 ) -> Sanitized {
     // The structure was checked when the request was created. If prost cannot decode it nevertheless, it is sent unchanged.
     let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
-    shape(&mut decoded, fallback_service);
+    let renamed = shape(&mut decoded, fallback_service);
     let shaped = Request::encode::<S>(&decoded);
     let dropped = request.items().saturating_sub(shaped.items());
-    Sanitized { dropped, renamed: same_column::take_renamed(), ..whole(shaped) }
+    Sanitized { dropped, renamed, ..whole(shaped) }
 }
 
-/// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns. Returns the encoded
-/// resource.
+/// A resource after [`shape_resource`].
+struct ShapedResource {
+    encoded: Vec<u8>,
+    /// Number of keys that were renamed because another key had their column.
+    renamed: usize,
+}
+
+/// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns.
 fn shape_resource(
     resource: &mut Option<Resource>,
     fallback_service: &str,
     signal: &taken::Signal,
-) -> Vec<u8> {
+) -> ShapedResource {
     let resource = resource.get_or_insert_default();
     to_text(&mut resource.attributes);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
@@ -121,8 +127,9 @@ fn shape_resource(
         }
     }
     let collides = |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
-    Columns::default().separate(&mut resource.attributes, collides);
-    prost::Message::encode_to_vec(resource)
+    let mut columns = Columns::default();
+    columns.separate(&mut resource.attributes, collides);
+    ShapedResource { encoded: prost::Message::encode_to_vec(resource), renamed: columns.renamed() }
 }
 
 fn text_attribute(key: &str, text: String) -> KeyValue {

@@ -32,23 +32,16 @@ pub(super) struct KnownKeys {
     first: Vec<u32>,
     /// For each column, the hash of the key that was the first in it.
     columns: HashMap<u64, u64>,
-    /// Keys renamed since the last [`take_renamed`].
-    renamed: usize,
-}
-
-/// Returns the number of keys that were renamed since the last call, by this thread.
-pub(super) fn take_renamed() -> usize {
-    with_known_keys(|known| std::mem::take(&mut known.renamed))
 }
 
 impl KnownKeys {
     fn new() -> Self {
-        Self { first: vec![0; SLOTS], columns: HashMap::new(), renamed: 0 }
+        Self { first: vec![0; SLOTS], columns: HashMap::new() }
     }
 
-    /// Returns `false` if another key is in the column of this key.
+    /// Notes a key. Returns `false` if another key was noted for its column before.
     #[inline]
-    pub(super) fn is_first(&mut self, key: &[u8], hash: KeyHash) -> bool {
+    pub(super) fn note(&mut self, key: &[u8], hash: KeyHash) -> bool {
         let (slot, tag) = slot_and_tag(hash);
         self.first.get(slot).is_some_and(|first| *first == tag) || self.learn(key, hash)
     }
@@ -113,7 +106,7 @@ fn may_share_a_column(attributes: &[KeyValue]) -> bool {
     with_known_keys(|known| {
         attributes.iter().any(|attribute| {
             let key = attribute.key.as_bytes();
-            is_map(attribute) || !known.is_first(key, KeyHash::of_item(key))
+            is_map(attribute) || !known.note(key, KeyHash::of_item(key))
         })
     })
 }
@@ -125,9 +118,16 @@ pub(super) struct Columns {
     taken: HashMap<u64, u64>,
     /// The number of renamed keys with a number, plus one.
     number: usize,
+    /// Number of keys that were renamed because another key had their column.
+    renamed: usize,
 }
 
 impl Columns {
+    /// Number of keys that were renamed because another key had their column.
+    pub(super) fn renamed(&self) -> usize {
+        self.renamed
+    }
+
     /// Renames entries of a log record's body, if it is a map.
     pub(super) fn add_body(&mut self, body: &mut [KeyValue]) {
         self.separate_below(within(below(START, b"body")), body, MOST_LEVELS - 1);
@@ -152,15 +152,15 @@ impl Columns {
             stays.map(|(attribute, _)| attribute.key.as_bytes()).collect();
         staying.sort_by_key(|key| *key != SERVICE_NAME.as_bytes());
         for key in staying {
-            self.is_free(below(START, key));
+            self.claim(below(START, key));
         }
         for (attribute, is_colliding) in attributes.iter_mut().zip(colliding) {
             let place = below(START, attribute.key.as_bytes());
             if is_colliding {
                 self.rename(START, attribute, &collides);
-            } else if !is_map(attribute) && !self.is_free(place) {
+            } else if !is_map(attribute) && !self.claim(place) {
                 self.rename(START, attribute, &collides);
-                note_renamed();
+                self.renamed += 1;
             }
             // A renamed entry may meet a column of the resource, in which case the map gets another name.
             for _ in 0..MOST_LEVELS {
@@ -184,10 +184,10 @@ impl Columns {
                 Some(entries) => {
                     has_renamed |= self.separate_below(within(place), entries, levels - 1);
                 }
-                None if self.is_free(place) => {}
+                None if self.claim(place) => {}
                 None => {
                     self.rename(path, attribute, &|_: &KeyValue| false);
-                    note_renamed();
+                    self.renamed += 1;
                     has_renamed = true;
                 }
             }
@@ -213,7 +213,7 @@ impl Columns {
             // A collision is searched last, because it reads the attribute's value.
             if !self.taken.contains_key(&place.0) {
                 if collisions == MOST_COLLISIONS || !collides(attribute) {
-                    self.take(place);
+                    self.claim_for_renamed(place);
                     return;
                 }
                 collisions += 1;
@@ -223,19 +223,15 @@ impl Columns {
         }
     }
 
-    /// Returns `true` if no other key has the column of this key, which has it from then on.
-    fn is_free(&mut self, (column, key): Place) -> bool {
+    /// Gives a key its column, unless another key has it already. Returns `true` if the key has it.
+    fn claim(&mut self, (column, key): Place) -> bool {
         *self.taken.entry(column).or_insert(key) == key
     }
 
-    /// Gives a renamed key its column, which no other key has from then on, not even one with the same text.
-    fn take(&mut self, (column, key): Place) {
+    /// Gives a renamed key its column, which no other key gets from then on, not even one with the same text.
+    fn claim_for_renamed(&mut self, (column, key): Place) {
         self.taken.insert(column, !key);
     }
-}
-
-fn note_renamed() {
-    with_known_keys(|known| known.renamed += 1);
 }
 
 pub(super) fn is_map(attribute: &KeyValue) -> bool {

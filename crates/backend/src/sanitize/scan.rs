@@ -78,7 +78,7 @@ impl Seen<'_> {
     #[inline]
     fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
-        self.item.may_share |= !self.known.is_first(key, hash);
+        self.item.may_share |= !self.known.note(key, hash);
         !may_change(value) || self.add_nested(value)
     }
 

@@ -9,7 +9,7 @@ use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
 use super::same_column::{Columns, is_map};
 use super::{gen_ai, severity, to_text};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use wire::field::resource;
 use wire::protobuf::messages;
@@ -84,6 +84,8 @@ pub(super) struct Taken<'c> {
     is_small: bool,
     /// The same by stored key, for resources with many attributes.
     by_stored_key: OnceCell<HashMap<Vec<u8>, &'c [u8]>>,
+    /// Number of keys of items that were renamed because another key had their column.
+    renamed: Cell<usize>,
 }
 
 impl<'c> Taken<'c> {
@@ -104,7 +106,14 @@ impl<'c> Taken<'c> {
         }
         let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
         let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
-        Self { signal, shapes, of_resource, is_small, by_stored_key: OnceCell::new() }
+        Self {
+            signal,
+            shapes,
+            of_resource,
+            is_small,
+            by_stored_key: OnceCell::new(),
+            renamed: Cell::new(0),
+        }
     }
 
     /// Keys and encoded values of the resource's attributes.
@@ -183,11 +192,28 @@ impl<'c> Taken<'c> {
     pub(super) fn adapt_but(
         &self,
         attributes: &mut [KeyValue],
-        mut columns: Columns,
+        columns: Columns,
         excludes: impl Fn(&KeyValue) -> bool,
     ) {
         to_text(attributes);
-        columns.separate(attributes, |attribute| self.collides(attribute) || excludes(attribute));
+        let collides = |attribute: &KeyValue| self.collides(attribute) || excludes(attribute);
+        self.separate(attributes, columns, collides);
+    }
+
+    /// Gives each key a column of its own, see [`Columns::separate`].
+    pub(super) fn separate(
+        &self,
+        attributes: &mut [KeyValue],
+        mut columns: Columns,
+        collides: impl Fn(&KeyValue) -> bool,
+    ) {
+        columns.separate(attributes, collides);
+        self.renamed.set(self.renamed.get() + columns.renamed());
+    }
+
+    /// Number of keys that were renamed because another key had their column.
+    pub(super) fn renamed(&self) -> usize {
+        self.renamed.get()
     }
 
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.

@@ -16,16 +16,20 @@ use wire::{Request, SignalKind};
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
-pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) {
+/// Returns the number of renamed keys.
+pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> usize {
+    let mut renamed = 0;
     for resource_spans in &mut traces.resource_spans {
         let signal = &taken::SPANS;
         let resource = shape_resource(&mut resource_spans.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource);
+        let taken = Taken::in_resource(signal, &resource.encoded);
         for scope_spans in &mut resource_spans.scope_spans {
             let scope = scope_spans.scope.as_ref().map_or("", |scope| &scope.name);
             scope_spans.spans.iter_mut().for_each(|span| shape_span(span, scope, &taken));
         }
+        renamed += resource.renamed + taken.renamed();
     }
+    renamed
 }
 
 /// Separates the spans with invalid ids, unchanged. OpenObserve rejects a wrong length with a text about retention, and joins all
@@ -63,10 +67,10 @@ fn shape_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
     let is_lost = |attribute: &KeyValue| gen_ai.loses(attribute);
     taken.adapt_but(&mut span.attributes, Columns::default(), is_lost);
     for event in &mut span.events {
-        rename_fields(&mut event.attributes, EVENT_FIELDS);
+        rename_fields(&mut event.attributes, EVENT_FIELDS, taken);
     }
     for link in &mut span.links {
-        rename_fields(&mut link.attributes, LINK_FIELDS);
+        rename_fields(&mut link.attributes, LINK_FIELDS, taken);
     }
 }
 
@@ -78,11 +82,11 @@ pub(super) const LINK_FIELDS: &[&[u8]] =
     &[b"context", b"droppedAttributesCount", b"dropped_attributes_count"];
 
 /// Renames attributes of an event or link that a reader of the JSON would take for a field.
-fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]]) {
+fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]], taken: &Taken<'_>) {
     to_text(attributes);
     let is_field = |attribute: &KeyValue| fields.contains(&attribute.key.as_bytes());
     if attributes.iter().any(is_field) {
-        Columns::default().separate(attributes, is_field);
+        taken.separate(attributes, Columns::default(), is_field);
     }
 }
 
