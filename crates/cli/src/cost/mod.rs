@@ -3,7 +3,8 @@
 mod month;
 mod prices;
 
-use month::Month;
+use month::{Month, Row};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -11,7 +12,9 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   lambda-otlp cost --invocations 10M
-  lambda-otlp cost --invocations 1B/d --per-delivery 20 --memory 256")]
+  lambda-otlp cost --invocations 1B/d --per-delivery 20 --memory 256
+  lambda-otlp cost --invocations 500M --line compact --delivery kinesis-provisioned --json")]
+#[derive(Clone)]
 pub(crate) struct Arguments {
     /// Invocations of all functions per month, day or second: 10M, 1B/d, 40/s
     #[arg(long, value_name = "N", value_parser = invocations)]
@@ -28,9 +31,47 @@ pub(crate) struct Arguments {
     /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     retention: u32,
-    /// Invocations per delivery. CloudWatch Logs does not document it; 1 is the most expensive
+    /// Invocations per delivery. CloudWatch Logs does not document it. 1 is the most expensive, unless an invocation logs over seconds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_delivery: u32,
+    /// How telemetry reaches the backend
+    #[arg(long, value_enum, default_value_t = Delivery::Subscription)]
+    delivery: Delivery,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A way of delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Delivery {
+    /// Log groups invoke the forwarder
+    Subscription,
+    /// Log groups write to a Kinesis stream on demand, which the forwarder reads
+    KinesisOnDemand,
+    /// Log groups write to a Kinesis stream with shards for the peak
+    KinesisProvisioned,
+    /// The layer sends to the backend, with one flush for each invocation
+    Direct,
+}
+
+impl Delivery {
+    const ALL: [Self; 4] =
+        [Self::Subscription, Self::KinesisOnDemand, Self::KinesisProvisioned, Self::Direct];
+
+    fn description(self, month: &Month) -> String {
+        match self {
+            Self::Subscription => "subscription".to_owned(),
+            Self::KinesisOnDemand => "Kinesis stream, on demand".to_owned(),
+            Self::KinesisProvisioned => {
+                let shards = month.shards;
+                let noun = if shards > 1.0 { "shards" } else { "shard" };
+                format!("Kinesis stream, {shards} {noun}")
+            }
+            Self::Direct => "direct mode, a flush for each invocation".to_owned(),
+        }
+    }
 }
 
 /// The format of OTLP lines.
@@ -62,28 +103,168 @@ fn invocations(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    write(arguments, &mut anstream::stdout().lock())?;
+    let estimate = Estimate::of(arguments);
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &estimate)?;
+        writeln!(out)?;
+    } else {
+        estimate.write(&mut out)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
-    let month = Month::of(arguments);
-    writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
-    for row in &month.rows {
-        writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
+/// The cost of a month of 30 days.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Estimate {
+    delivery: Delivery,
+    rows: Vec<Row>,
+    total_usd: f64,
+    /// Without fixed costs.
+    usd_per_million_invocations: f64,
+    /// Invocations of the forwarder.
+    events_per_second_at_peak: f64,
+    concurrent_forwarders_at_peak: f64,
+    ways: Vec<Way>,
+    break_even: BreakEven,
+}
+
+/// The cost of the same invocations by one way of delivery.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Way {
+    delivery: Delivery,
+    description: String,
+    total_usd: f64,
+    usd_per_million_invocations: f64,
+}
+
+/// The limits from which another way costs less than a subscription; `None` if it never does.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BreakEven {
+    invocations_with_kinesis_on_demand: Option<f64>,
+    invocations_with_kinesis_provisioned: Option<f64>,
+    /// Memory of the functions up to which direct mode costs less.
+    memory_mb_with_direct: f64,
+}
+
+impl Estimate {
+    fn of(arguments: &Arguments) -> Self {
+        let millions = arguments.invocations / 1e6;
+        let month = Month::of(arguments, arguments.delivery);
+        let events_per_second = month.events / SECONDS_OF_MONTH * PEAK;
+        let way = |delivery: Delivery| {
+            let month = Month::of(arguments, delivery);
+            Way {
+                delivery,
+                description: delivery.description(&month),
+                total_usd: month.total(),
+                usd_per_million_invocations: month.variable() / millions,
+            }
+        };
+        Self {
+            delivery: arguments.delivery,
+            total_usd: month.total(),
+            usd_per_million_invocations: month.variable() / millions,
+            events_per_second_at_peak: events_per_second,
+            concurrent_forwarders_at_peak: events_per_second * month.event_ms / 1000.0,
+            ways: Delivery::ALL.map(way).into(),
+            break_even: BreakEven::of(arguments),
+            rows: month.rows,
+        }
     }
-    let total = month.total();
-    writeln!(out, "{:<46} {:>28} {total:>12.2}", "total", "")?;
-    let of_million = total / (arguments.invocations / 1e6);
-    writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "per million invocations", "")?;
-    writeln!(out)?;
-    let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
-    let at_once = deliveries * month.delivery_ms / 1000.0;
-    writeln!(
-        out,
-        "At a peak of {PEAK} times the mean: {deliveries:.1} events per second, {at_once:.1} concurrent forwarders.\n{CONCURRENCY}"
-    )?;
-    writeln!(out, "\n{}", prices::ASSUMED)
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
+        for row in &self.rows {
+            writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
+        }
+        writeln!(out, "{:<46} {:>28} {:>12.2}", "total", "", self.total_usd)?;
+        let per_million = self.usd_per_million_invocations;
+        let what = "per million invocations, without fixed costs";
+        writeln!(out, "{what:<46} {:>28} {per_million:>12.2}\n", "")?;
+        if self.delivery != Delivery::Direct {
+            writeln!(
+                out,
+                "At a peak of {PEAK} times the mean: {:.1} events per second, {:.1} concurrent forwarders.\n{CONCURRENCY}\n",
+                self.events_per_second_at_peak, self.concurrent_forwarders_at_peak
+            )?;
+        }
+        writeln!(
+            out,
+            "{:<46} {:>28} {:>12}",
+            "ways of delivery (--delivery)", "per million", "USD"
+        )?;
+        for way in &self.ways {
+            let per_million = way.usd_per_million_invocations;
+            writeln!(out, "{:<46} {per_million:>28.2} {:>12.2}", way.description, way.total_usd)?;
+        }
+        self.break_even.write(out)?;
+        writeln!(out, "\n{}", prices::ASSUMED)
+    }
+}
+
+impl BreakEven {
+    fn of(arguments: &Arguments) -> Self {
+        let subscription = Month::of(arguments, Delivery::Subscription).total();
+        let direct = Month::of(arguments, Delivery::Direct);
+        let traffic = |row: &&Row| row.what.starts_with("traffic");
+        let traffic = direct.rows.iter().find(traffic).map_or(0.0, |row| row.usd);
+        let usd_per_mb = (direct.total() - traffic) / f64::from(arguments.memory);
+        Self {
+            invocations_with_kinesis_on_demand: invocations_from(
+                arguments,
+                Delivery::KinesisOnDemand,
+            ),
+            invocations_with_kinesis_provisioned: invocations_from(
+                arguments,
+                Delivery::KinesisProvisioned,
+            ),
+            memory_mb_with_direct: (subscription - traffic) / usd_per_mb,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let millions = |invocations: Option<f64>| match invocations {
+            Some(invocations) => {
+                format!("above {:.0} million invocations a month", invocations / 1e6)
+            }
+            None => "at no number of invocations".to_owned(),
+        };
+        writeln!(
+            out,
+            "A stream costs less than subscriptions {} (on demand), {} (shards). Direct mode does in functions of up to {:.0} MB.",
+            millions(self.invocations_with_kinesis_on_demand),
+            millions(self.invocations_with_kinesis_provisioned),
+            self.memory_mb_with_direct
+        )
+    }
+}
+
+/// The number of invocations from which this way costs less than a subscription.
+fn invocations_from(arguments: &Arguments, delivery: Delivery) -> Option<f64> {
+    let costs_less = |invocations: f64| {
+        let arguments = Arguments { invocations, ..arguments.clone() };
+        let subscription = Month::of(&arguments, Delivery::Subscription).total();
+        Month::of(&arguments, delivery).total() < subscription
+    };
+    let mut dearer = 1e3;
+    let mut cheaper = 1e12;
+    if !costs_less(cheaper) {
+        return None;
+    }
+    // Half a percent is more exact than the prices.
+    while cheaper / dearer > 1.005 {
+        let middle = f64::sqrt(dearer * cheaper);
+        if costs_less(middle) {
+            cheaper = middle;
+        } else {
+            dearer = middle;
+        }
+    }
+    Some(cheaper)
 }
 
 /// The ratio of peak to mean traffic.
@@ -109,7 +290,8 @@ mod tests {
     }
 
     fn row(words: &str, what: &str) -> f64 {
-        let month = Month::of(&arguments(words));
+        let arguments = arguments(words);
+        let month = Month::of(&arguments, arguments.delivery);
         month.rows.iter().find(|row| row.what.starts_with(what)).map_or(0.0, |row| row.usd)
     }
 
@@ -153,15 +335,52 @@ mod tests {
     }
 
     #[test]
+    fn fixed_costs_do_not_grow() {
+        for (what, usd) in [
+            ("forwarder: its own metrics", 2.40),
+            ("alarms", 1.10),
+            ("retry queue: polling", 0.2592),
+        ] {
+            close(row("--invocations 1k", what), usd);
+            close(row("--invocations 10B", what), usd);
+        }
+        let on_demand = "--invocations 1k --delivery kinesis-on-demand";
+        close(row(on_demand, "Kinesis: stream"), 28.80);
+        let provisioned = "--delivery kinesis-provisioned --invocations";
+        close(row(&format!("{provisioned} 1k"), "Kinesis: shards"), 10.80);
+        // 3,858 deliveries per second on average, 11,574 at the peak: twelve shards of 1,000 records.
+        close(row(&format!("{provisioned} 10B --line compact"), "Kinesis: shards"), 129.60);
+        // 475 bytes of the line and 297 of other lines are one unit of 25 KB.
+        close(row(&format!("{provisioned} 10B --line compact"), "Kinesis: data"), 140.0);
+    }
+
+    #[test]
+    fn a_stream_costs_less_from_a_number_of_invocations_on() {
+        let estimate = Estimate::of(&arguments("--invocations 10M --line compact"));
+        let BreakEven {
+            invocations_with_kinesis_on_demand: on_demand,
+            invocations_with_kinesis_provisioned: provisioned,
+            memory_mb_with_direct: memory_mb,
+        } = estimate.break_even;
+        // 28.80 and 10.80 USD by what a million invocations save.
+        assert!((115e6..125e6).contains(&on_demand.unwrap()), "{on_demand:?}");
+        assert!((29e6..33e6).contains(&provisioned.unwrap()), "{provisioned:?}");
+        // 77 ms of this memory cost as much as lines and forwarder.
+        let words = format!("--invocations 10M --line compact --memory {memory_mb:.0}");
+        let direct = Month::of(&arguments(&words), Delivery::Direct).total();
+        assert!((direct / estimate.total_usd - 1.0).abs() < 0.01, "{direct}");
+    }
+
+    #[test]
     fn the_cost_table_states_its_assumptions() {
-        let arguments = arguments("--invocations 10M --line compact");
+        let estimate = Estimate::of(&arguments("--invocations 10M --line compact"));
         let mut out = Vec::new();
-        write(&arguments, &mut out).unwrap();
+        estimate.write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         // The table in docs/cost.md.
         for part in [
             "5.01 GB         2.50\n",
-            "6.44\n",
+            "per million invocations, without fixed costs                                        0.64\n",
             "11.6 events per second, 0.6 concurrent forwarders",
             "0.50 USD",
         ] {

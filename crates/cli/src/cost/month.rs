@@ -1,9 +1,8 @@
-//! The monthly cost by service.
+//! The monthly cost of one way of delivery, by service.
 
-use super::prices::{
-    self, EGRESS_GB, FREE_EGRESS_GB, GB, GB_SECOND, REQUEST, STORED_GB, requests_of_event,
-};
-use super::{Arguments, LineFormat, SECONDS_OF_MONTH};
+use super::prices::{self, GB, GB_SECOND, REQUEST, STORED_GB};
+use super::{Arguments, Delivery, LineFormat, PEAK, SECONDS_OF_MONTH};
+use serde::Serialize;
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
 const LOG_EVENT_BYTES: f64 = 26.0;
@@ -12,11 +11,21 @@ const MB_OF_CPU: f64 = 1769.0;
 
 /// Spans, and bytes of the line with them: means of the 40 functions of `bench`'s workload, with 14 resource attributes, and 13
 /// attributes a span.
-const STANDARD_BYTES: [(f64, f64); 5] =
-    [(1.0, 1348.0), (3.0, 1831.0), (5.0, 2124.0), (10.0, 2742.0), (100.0, 11_694.0)];
+const STANDARD_BYTES: [LineBytes; 5] = [
+    LineBytes { spans: 1.0, bytes: 1348.0 },
+    LineBytes { spans: 3.0, bytes: 1831.0 },
+    LineBytes { spans: 5.0, bytes: 2124.0 },
+    LineBytes { spans: 10.0, bytes: 2742.0 },
+    LineBytes { spans: 100.0, bytes: 11_694.0 },
+];
 /// The same functions with the typical ratio of billed bytes: `bench`'s row "recorded, held out".
-const COMPACT_BYTES: [(f64, f64); 5] =
-    [(1.0, 282.0), (3.0, 475.0), (5.0, 617.0), (10.0, 923.0), (100.0, 6022.0)];
+const COMPACT_BYTES: [LineBytes; 5] = [
+    LineBytes { spans: 1.0, bytes: 282.0 },
+    LineBytes { spans: 3.0, bytes: 475.0 },
+    LineBytes { spans: 5.0, bytes: 617.0 },
+    LineBytes { spans: 10.0, bytes: 923.0 },
+    LineBytes { spans: 100.0, bytes: 6022.0 },
+];
 /// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
 const WRITING_MS: f64 = 0.115;
 /// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its
@@ -32,58 +41,199 @@ const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
 const VITALS_BYTES: f64 = 607.0;
 /// An environment writes at most this many in a month of 30 days: ten a minute.
 const MOST_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
+/// Custom metrics of the forwarder and the redrive function: `METRICS` of `forwarder/src/vitals/emf.rs`.
+const OWN_METRICS: f64 = 8.0;
+/// Alarms of the stack without a Kinesis stream.
+const ALARMS: f64 = 11.0;
+/// Lambda asks an empty queue with this many pollers, each of which waits 20 s (Lambda Developer Guide, "Using Lambda with Amazon
+/// SQS").
+const POLLERS: f64 = 5.0;
+const POLL_SECONDS: f64 = 20.0;
 /// The stack's default memory of the forwarder in MB, and the assumed response time of the backend in milliseconds.
 const FORWARDER_MB: f64 = 256.0;
 const BACKEND_MS: f64 = 50.0;
+/// Milliseconds for which the layer holds an invocation until `platform.runtimeDone` is there (docs/figures.md, "Layer: time added
+/// to an invocation").
+const REPORTED_AFTER_MS: f64 = 27.0;
+/// The event source of the stack's Kinesis stream: records of a batch, its window, and bytes of an invocation's payload (Lambda
+/// Developer Guide, "Lambda quotas").
+const BATCH_RECORDS: f64 = 100.0;
+const BATCH_WINDOW_SECONDS: f64 = 5.0;
+const PAYLOAD_BYTES: f64 = 6.0 * 1024.0 * 1024.0;
+/// Shards of a new stream on demand, and what a shard accepts in a second (Amazon Kinesis Data Streams Developer Guide, "Quotas
+/// and limits").
+const ON_DEMAND_SHARDS: f64 = 4.0;
+const SHARD_RECORDS: f64 = 1000.0;
+const SHARD_BYTES: f64 = 1024.0 * 1024.0;
+/// Base64 has four bytes for three.
+const BASE64: f64 = 4.0 / 3.0;
+
+#[derive(Serialize)]
 pub(super) struct Row {
     pub(super) what: &'static str,
     pub(super) quantity: String,
     pub(super) usd: f64,
+    /// `true` if the price is the same without an invocation.
+    pub(super) is_fixed: bool,
 }
 
 pub(super) struct Month {
     pub(super) rows: Vec<Row>,
-    pub(super) deliveries: f64,
-    /// Milliseconds of the forwarder per delivery.
-    pub(super) delivery_ms: f64,
+    /// Invocations of the forwarder.
+    pub(super) events: f64,
+    /// Milliseconds of the forwarder per event.
+    pub(super) event_ms: f64,
+    /// Shards of the Kinesis stream; 0 without a stream.
+    pub(super) shards: f64,
 }
 
 impl Month {
-    pub(super) fn of(arguments: &Arguments) -> Self {
-        let invocations = arguments.invocations;
+    pub(super) fn of(arguments: &Arguments, delivery: Delivery) -> Self {
+        let traffic = Traffic::of(arguments);
+        match delivery {
+            Delivery::Direct => traffic.sent_directly(arguments),
+            Delivery::Subscription => {
+                let forwarding = traffic.forwarded_by_subscription();
+                traffic.written_to_the_log(arguments, forwarding)
+            }
+            Delivery::KinesisOnDemand => {
+                let forwarding = traffic.forwarded_by_on_demand_stream();
+                traffic.written_to_the_log(arguments, forwarding)
+            }
+            Delivery::KinesisProvisioned => {
+                let forwarding = traffic.forwarded_by_shards();
+                traffic.written_to_the_log(arguments, forwarding)
+            }
+        }
+    }
+
+    pub(super) fn total(&self) -> f64 {
+        self.rows.iter().map(|row| row.usd).sum()
+    }
+
+    /// The part of the total that grows with the invocations.
+    pub(super) fn variable(&self) -> f64 {
+        self.rows.iter().filter(|row| !row.is_fixed).map(|row| row.usd).sum()
+    }
+}
+
+/// What the functions write in a month.
+struct Traffic {
+    invocations: f64,
+    /// Bytes of an invocation's OTLP line.
+    line_bytes: f64,
+    /// Deliveries of CloudWatch Logs.
+    deliveries: f64,
+    per_delivery: f64,
+    sent_gb: f64,
+}
+
+/// How the forwarder gets the log events.
+struct Forwarding {
+    /// Requests that Lambda charges.
+    requests: f64,
+    events: f64,
+    event_ms: f64,
+    shards: f64,
+    /// Cost of a stream.
+    rows: Vec<Row>,
+}
+
+impl Traffic {
+    fn of(arguments: &Arguments) -> Self {
         let measured = match arguments.line {
             LineFormat::Standard => &STANDARD_BYTES,
             LineFormat::Compact => &COMPACT_BYTES,
         };
-        let line = line_bytes(measured, arguments.spans);
-        let ingested = invocations * (line + LOG_EVENT_BYTES) / GB;
-        let memory = f64::from(arguments.memory);
-        let writing_ms = on_share_of_cpu(WRITING_MS, memory);
-        let writing = invocations * writing_ms / 1000.0 * memory / 1024.0;
-
+        let invocations = arguments.invocations;
         let per_delivery = f64::from(arguments.per_delivery);
-        let deliveries = (invocations / per_delivery).ceil();
-        // An event is base64. So are most of a line's bytes, and compression removes what their base64 added. Other log events
-        // are about as small as the requests made from them.
-        let event = per_delivery * (line + SENT_OF_OTHERS * 4.0 / 3.0);
-        let requests = deliveries * requests_of_event(event);
-        let cpu_ms = on_share_of_cpu(per_delivery * (LINE_MS + OTHERS_MS), FORWARDER_MB);
-        // Lambda bills whole milliseconds.
-        let delivery_ms = (cpu_ms + BACKEND_MS).ceil();
-        let forwarding = deliveries * delivery_ms / 1000.0 * FORWARDER_MB / 1024.0;
-        let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + SENT_OF_OTHERS) / GB;
+        let sent_bytes = f64::from(arguments.spans) * SENT_OF_SPAN + SENT_OF_OTHERS;
+        Self {
+            invocations,
+            line_bytes: line_bytes(measured, arguments.spans),
+            deliveries: (invocations / per_delivery).ceil(),
+            per_delivery,
+            sent_gb: invocations * sent_bytes / GB,
+        }
+    }
 
-        let at_once = deliveries * delivery_ms / 1000.0 / SECONDS_OF_MONTH;
-        let own_lines = deliveries.min(MOST_VITALS * at_once.ceil());
+    /// Bytes of a delivery to Lambda. It is base64. So are most of a line's bytes, and compression removes what their base64 added.
+    /// Other log events are about as small as the requests made from them.
+    fn delivery_bytes(&self) -> f64 {
+        self.per_delivery * (self.line_bytes + SENT_OF_OTHERS * BASE64)
+    }
+
+    /// Duration of the forwarder for this many deliveries at once. Lambda bills whole milliseconds.
+    fn forwarder_ms(&self, deliveries: f64) -> f64 {
+        let cpu_ms = deliveries * self.per_delivery * (LINE_MS + OTHERS_MS);
+        (on_share_of_cpu(cpu_ms, FORWARDER_MB) + BACKEND_MS).ceil()
+    }
+
+    fn forwarded_by_subscription(&self) -> Forwarding {
+        Forwarding {
+            requests: self.deliveries * prices::requests_of_event(self.delivery_bytes()),
+            events: self.deliveries,
+            event_ms: self.forwarder_ms(1.0),
+            shards: 0.0,
+            rows: Vec::new(),
+        }
+    }
+
+    fn forwarded_by_on_demand_stream(&self) -> Forwarding {
+        let record_bytes = self.delivery_bytes() / BASE64;
+        let units = (record_bytes / prices::ON_DEMAND_UNIT_BYTES).ceil();
+        let billed_gb = self.deliveries * units * prices::ON_DEMAND_UNIT_BYTES / GB;
+        let hours = SECONDS_OF_MONTH / 3600.0;
+        let rows = vec![
+            fixed("Kinesis: stream", format!("{hours:.0} hours"), hours * prices::ON_DEMAND_HOUR),
+            row("Kinesis: data", gb(billed_gb), billed_gb * prices::ON_DEMAND_GB),
+        ];
+        self.forwarded_by_stream(self.shards().max(ON_DEMAND_SHARDS), rows)
+    }
+
+    fn forwarded_by_shards(&self) -> Forwarding {
+        let shards = self.shards();
+        let record_bytes = self.delivery_bytes() / BASE64;
+        let units = self.deliveries * (record_bytes / prices::PUT_UNIT_BYTES).ceil();
+        let hours = shards * SECONDS_OF_MONTH / 3600.0;
+        let rows = vec![
+            fixed("Kinesis: shards", format!("{hours:.0} hours"), hours * prices::SHARD_HOUR),
+            row("Kinesis: data", format!("{units:.0} units"), units * prices::PUT_UNIT),
+        ];
+        self.forwarded_by_stream(shards, rows)
+    }
+
+    /// Shards that accept the peak.
+    fn shards(&self) -> f64 {
+        let records = self.deliveries / SECONDS_OF_MONTH * PEAK;
+        let bytes = records * self.delivery_bytes() / BASE64;
+        (records / SHARD_RECORDS).max(bytes / SHARD_BYTES).ceil().max(1.0)
+    }
+
+    fn forwarded_by_stream(&self, shards: f64, rows: Vec<Row>) -> Forwarding {
+        let in_window = self.deliveries / SECONDS_OF_MONTH / shards * BATCH_WINDOW_SECONDS;
+        let most = BATCH_RECORDS.min(PAYLOAD_BYTES / self.delivery_bytes());
+        let records = in_window.min(most).max(1.0);
+        let events = self.deliveries / records;
+        Forwarding { requests: events, events, event_ms: self.forwarder_ms(records), shards, rows }
+    }
+
+    /// The cost of OTLP lines in the log, and of a forwarder.
+    fn written_to_the_log(&self, arguments: &Arguments, forwarding: Forwarding) -> Month {
+        let Forwarding { requests, events, event_ms, shards, rows: stream } = forwarding;
+        let ingested = self.invocations * (self.line_bytes + LOG_EVENT_BYTES) / GB;
+        let function_mb = f64::from(arguments.memory);
+        let writing_ms = on_share_of_cpu(WRITING_MS, function_mb);
+        let writing = gb_seconds(self.invocations, writing_ms, function_mb);
+        let forwarding = gb_seconds(events, event_ms, FORWARDER_MB);
+
+        let at_once = events * event_ms / 1000.0 / SECONDS_OF_MONTH;
+        let own_lines = events.min(MOST_VITALS * at_once.ceil());
         let own_log = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
         let own_log_usd = prices::ingestion(ingested + own_log) - prices::ingestion(ingested);
         let stored = (ingested + own_log) * (f64::from(arguments.retention) / 30.0);
-        let gb = |gb: f64| format!("{gb:.2} GB");
-        let gb_seconds = |milliseconds: f64, gb_seconds: f64| {
-            format!("{milliseconds:.2} ms, {gb_seconds:.0} GB-s")
-        };
-        let row = |what, quantity, usd| Row { what, quantity, usd };
-        let rows = vec![
+        let polls = POLLERS * SECONDS_OF_MONTH / POLL_SECONDS;
+        let mut rows = vec![
             row(
                 "CloudWatch Logs: ingestion of OTLP lines",
                 gb(ingested),
@@ -92,20 +242,67 @@ impl Month {
             row("CloudWatch Logs: storage", gb(stored), stored * STORED_GB),
             row(
                 "functions: writing OTLP lines",
-                gb_seconds(writing_ms, writing),
+                duration(writing_ms, writing),
                 writing * GB_SECOND,
             ),
-            row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
-            row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * GB_SECOND),
-            row("forwarder: its own log", gb(own_log), own_log_usd),
-            row("traffic to the backend", gb(sent), (sent - FREE_EGRESS_GB).max(0.0) * EGRESS_GB),
         ];
-        Self { rows, deliveries, delivery_ms }
+        rows.extend(stream);
+        rows.extend([
+            row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
+            row("forwarder: duration", duration(event_ms, forwarding), forwarding * GB_SECOND),
+            row("forwarder: its own log", gb(own_log), own_log_usd),
+            self.traffic_to_the_backend(),
+            fixed(
+                "forwarder: its own metrics",
+                format!("{OWN_METRICS} metrics"),
+                OWN_METRICS * prices::CUSTOM_METRIC,
+            ),
+            fixed("alarms", format!("{ALARMS} alarms"), ALARMS * prices::ALARM),
+            fixed(
+                "retry queue: polling",
+                format!("{polls:.0} requests"),
+                polls * prices::QUEUE_REQUEST,
+            ),
+        ]);
+        Month { rows, events, event_ms, shards }
     }
 
-    pub(super) fn total(&self) -> f64 {
-        self.rows.iter().map(|row| row.usd).sum()
+    /// The cost of direct mode, with one flush for each invocation.
+    fn sent_directly(&self, arguments: &Arguments) -> Month {
+        let function_mb = f64::from(arguments.memory);
+        let held_ms = REPORTED_AFTER_MS + BACKEND_MS;
+        let held = gb_seconds(self.invocations, held_ms, function_mb);
+        let rows = vec![
+            row("functions: waiting for the backend", duration(held_ms, held), held * GB_SECOND),
+            self.traffic_to_the_backend(),
+        ];
+        Month { rows, events: 0.0, event_ms: 0.0, shards: 0.0 }
     }
+
+    fn traffic_to_the_backend(&self) -> Row {
+        let charged = (self.sent_gb - prices::FREE_EGRESS_GB).max(0.0);
+        row("traffic to the backend", gb(self.sent_gb), charged * prices::EGRESS_GB)
+    }
+}
+
+fn row(what: &'static str, quantity: String, usd: f64) -> Row {
+    Row { what, quantity, usd, is_fixed: false }
+}
+
+fn fixed(what: &'static str, quantity: String, usd: f64) -> Row {
+    Row { what, quantity, usd, is_fixed: true }
+}
+
+fn gb(gb: f64) -> String {
+    format!("{gb:.2} GB")
+}
+
+fn duration(milliseconds: f64, gb_seconds: f64) -> String {
+    format!("{milliseconds:.2} ms, {gb_seconds:.0} GB-s")
+}
+
+fn gb_seconds(invocations: f64, milliseconds: f64, memory_mb: f64) -> f64 {
+    invocations * milliseconds / 1000.0 * memory_mb / 1024.0
 }
 
 /// Converts CPU time to duration in a function of this memory.
@@ -113,11 +310,22 @@ fn on_share_of_cpu(cpu_ms: f64, memory_mb: f64) -> f64 {
     cpu_ms * (MB_OF_CPU / memory_mb).max(1.0)
 }
 
+/// The mean length of a line with this many spans.
+#[derive(Clone, Copy)]
+struct LineBytes {
+    spans: f64,
+    bytes: f64,
+}
+
 /// Interpolates linearly between the measured points, and extrapolates beyond the last.
-fn line_bytes(measured: &[(f64, f64)], spans: u32) -> f64 {
+fn line_bytes(measured: &[LineBytes], spans: u32) -> f64 {
     let spans = f64::from(spans);
     let mut pairs = measured.iter().zip(measured.iter().skip(1));
-    let within = pairs.clone().find(|(_, (to, _))| spans <= *to).or_else(|| pairs.next_back());
-    let Some(((from, first), (to, last))) = within else { return 0.0 };
-    if spans < *from { *first } else { first + (spans - from) / (to - from) * (last - first) }
+    let within = pairs.clone().find(|(_, to)| spans <= to.spans).or_else(|| pairs.next_back());
+    let Some((from, to)) = within else { return 0.0 };
+    if spans < from.spans {
+        return from.bytes;
+    }
+    let share = (spans - from.spans) / (to.spans - from.spans);
+    from.bytes + share * (to.bytes - from.bytes)
 }
