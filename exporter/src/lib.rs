@@ -68,6 +68,7 @@ pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
+pub use handler::handler_error::{DiagnosticForm, DisplayForm, HandlerError};
 pub use handler::http_route::set_http_route;
 #[cfg(feature = "axum")]
 pub use handler::matched_path::MatchedPathLayer;
@@ -75,7 +76,9 @@ pub use handler::tracing_layer::{
     InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
 };
 pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
-pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
+pub use handler::trigger::{
+    EventExtractor, Extractor, JsonExtractor, SpanAttributesExtractor,
+};
 #[doc(inline)]
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::init_telemetry;

@@ -1,11 +1,12 @@
 //! The outcome of a handler, with the fields of its response that describe the span.
 
+use super::handler_error::HandlerError;
 use super::panic_place;
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Value;
 use std::any::Any;
 use std::error::Error;
-use std::fmt::{self, Debug, Display};
+use std::fmt::{self, Debug};
 use std::iter::successors;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -37,11 +38,12 @@ impl Failure {
     }
 
     /// An error that panics while it is formatted has no message.
-    pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
-        let described = || {
-            let message = error.to_string();
-            let stack_trace = stack_trace(error, &message);
-            Self { error_type: error_type(error), message, stack_trace, status_code: None }
+    pub(super) fn of_error<Form>(error: &impl HandlerError<Form>) -> Self {
+        let described = || Self {
+            error_type: error.error_type(),
+            message: error.message(),
+            stack_trace: error.stack_trace(),
+            status_code: None,
         };
         catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
     }
@@ -60,7 +62,7 @@ pub(super) fn message_of_panic(panic: &(dyn Any + Send)) -> String {
     message.unwrap_or_else(|| "the panic has no message".to_owned())
 }
 
-pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
+pub(super) fn of_result<R: Serialize, E: HandlerError<Form>, Form>(
     result: &Result<R, E>,
 ) -> HandlerOutcome {
     match result {
@@ -81,7 +83,7 @@ const MOST_CAUSES: usize = 16;
 
 /// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it, or that of a cause:
 /// `anyhow` and `eyre` hide the type of their own error.
-fn error_type<E: Debug + 'static>(error: &E) -> String {
+pub(super) fn error_type<E: Debug + 'static>(error: &E) -> String {
     let name = std::any::type_name::<E>();
     if !name.contains("dyn ") {
         return name.to_owned();
@@ -111,7 +113,7 @@ pub(super) fn name_of_type(debug: &str) -> String {
 }
 
 /// The causes of a boxed error, or else the error's `Debug` output if it tells more than a name and the message.
-fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
+pub(super) fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
     /// An error may contain a whole response.
     const LONGEST: usize = 4096;
     let any: &dyn Any = error;
