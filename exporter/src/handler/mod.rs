@@ -16,7 +16,7 @@ pub(crate) mod trigger;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use handler_error::{DisplayForm, HandlerError};
 use instrumentation::{Instrumentation, span_options};
-pub use invocation_future::InvocationFuture;
+use invocation_future::InvocationFuture;
 use lambda_runtime::{LambdaEvent, Service};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;

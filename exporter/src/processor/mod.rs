@@ -6,5 +6,3 @@ pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod spans;
-
-pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

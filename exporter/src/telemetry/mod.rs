@@ -34,11 +34,6 @@ use subscriber::RecordFilter;
 use tokio::runtime::Handle;
 use wire::SignalKind;
 
-// lambda-otel-lite's items at this path.
-pub use crate::init::init_telemetry;
-pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-pub use completion::TelemetryCompletionHandler;
-
 /// The providers and their shared state.
 pub(crate) struct Telemetry {
     pub(crate) environment: Config,
