@@ -5,11 +5,11 @@
 
 use crate::config::{Config, LogLevel, ProcessorMode};
 use crate::export::exporters::StdoutSpanExporterBuilder;
-use crate::handler::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessorBuilder;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
 use opentelemetry::trace::{Link, SpanKind, get_active_span};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;

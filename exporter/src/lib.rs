@@ -50,11 +50,15 @@ mod export;
 mod extension;
 mod handler;
 mod init;
+mod integer_fields;
+mod invocations;
 mod lambda_otel_lite;
 mod outgoing;
 mod output;
 mod processor;
+mod propagation;
 mod telemetry;
+mod trigger;
 mod variables;
 
 #[cfg(test)]
@@ -77,8 +81,6 @@ pub use handler::matched_path::MatchedPathLayer;
 pub use handler::tracing_layer::{
     InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
 };
-pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
-pub use handler::trigger::{EventExtractor, Extractor, JsonExtractor, SpanAttributesExtractor};
 pub use handler::{TracedHandler, create_traced_handler};
 pub use init::init_telemetry;
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
@@ -94,11 +96,13 @@ pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_me
 pub use output::stdout::Stdout;
 pub use output::{InMemoryOutput, Output};
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
+pub use propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::completion::TelemetryCompletionHandler;
-pub use telemetry::propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::resource::lambda_resource;
 /// The version of `tracing-opentelemetry` whose spans these are, for `OpenTelemetrySpanExt`.
 pub use tracing_opentelemetry;
+pub use trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
+pub use trigger::{EventExtractor, Extractor, JsonExtractor, SpanAttributesExtractor};
 /// For the documents of this repository, not part of the API.
 #[doc(hidden)]
 pub use variables::TABLE;

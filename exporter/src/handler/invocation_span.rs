@@ -3,12 +3,12 @@
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpans, spans};
 use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts, name_of_type};
-use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
+use crate::invocations::CutOff;
 use crate::telemetry::Telemetry;
-use crate::telemetry::invocations::CutOff;
+use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::num::NonZero;

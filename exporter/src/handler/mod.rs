@@ -11,9 +11,9 @@ mod new_span;
 pub(crate) mod outcome;
 pub(crate) mod panic_place;
 pub(crate) mod tracing_layer;
-pub(crate) mod trigger;
 
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 use handler_error::{DisplayForm, HandlerError};
 use instrumentation::{Instrumentation, span_options};
 use invocation_future::InvocationFuture;
@@ -26,7 +26,6 @@ use std::fmt::{self, Debug};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 
 /// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`]. `Form` is inferred
 /// ([`HandlerError`]).

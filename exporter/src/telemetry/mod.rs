@@ -2,29 +2,26 @@
 
 pub(crate) mod completion;
 pub(crate) mod id_generator;
-pub(crate) mod invocations;
 #[cfg(feature = "log")]
 pub(crate) mod log_crate;
-pub(crate) mod propagation;
 pub(crate) mod resource;
-pub(crate) mod root_record;
 pub(crate) mod subscriber;
 
 use crate::bounded::TimedLock;
 use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporter;
 use crate::extension::{self, Mode};
+use crate::invocations::root_record::RootRecord;
+use crate::invocations::{CutOff, Invocations};
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
-use invocations::{CutOff, Invocations};
+use crate::propagation::Propagation;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanProcessor as _};
-use propagation::Propagation;
-use root_record::RootRecord;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -3,8 +3,8 @@
 
 use super::Telemetry;
 use crate::handler::invocation_span::refuse;
+use crate::integer_fields::{ForgetIntegers, NoteIntegers};
 use crate::output::stderr;
-use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;

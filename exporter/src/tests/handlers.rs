@@ -4,8 +4,8 @@ use super::driver::{
     Function, Written, attribute, block_on, context, event, shown, status, succeed,
 };
 use crate::handler::tracing_layer::OtelTracingLayer;
-use crate::handler::trigger::JsonExtractor;
 use crate::handler::{TracedHandler, create_traced_handler};
+use crate::trigger::JsonExtractor;
 use aws_lambda_events::activemq::ActiveMqEvent;
 use futures_core::Stream;
 use lambda_runtime::tower::ServiceBuilder;

@@ -1,14 +1,16 @@
 //! The running invocations with their deadlines and open spans, and the thread that writes telemetry shortly before one of them
 //! times out, even while the handler blocks its thread.
 
-use super::Telemetry;
-use super::root_record::WrittenRoot;
+pub(crate) mod root_record;
+
 use crate::bounded::spawn;
+use crate::integer_fields;
 use crate::output::stderr;
-use crate::processor::integer_fields;
+use crate::telemetry::Telemetry;
 use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
+use root_record::WrittenRoot;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -10,7 +10,7 @@ pub(crate) mod span_attributes;
 mod template;
 mod typed;
 
-pub(super) use http_request::method_in_name;
+pub(crate) use http_request::method_in_name;
 #[cfg(feature = "aws-sdk")]
 pub(crate) use http_request::percent_encoded;
 use serde::Serialize;
