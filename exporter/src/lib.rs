@@ -57,6 +57,7 @@ mod outgoing;
 mod output;
 mod processor;
 mod propagation;
+mod subscriber;
 mod telemetry;
 mod trigger;
 mod variables;

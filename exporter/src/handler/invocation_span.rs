@@ -1,8 +1,9 @@
 //! The span of one invocation, which always ends.
 
+use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpans, spans};
-use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts, name_of_type};
+use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
