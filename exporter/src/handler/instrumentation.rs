@@ -84,7 +84,7 @@ impl<X> Instrumentation<X> {
     {
         self.begin(event, handler, |invocation, result| {
             let outcome = of_result(&result);
-            Ended::Writing(invocation.finish(outcome), result)
+            Ended::Writing(invocation.finish(&outcome), result)
         })
     }
 

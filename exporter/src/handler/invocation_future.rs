@@ -95,7 +95,7 @@ impl<Fut: Future, Output> Future for InvocationFuture<Fut, Output> {
                     },
                     Err(panic) => {
                         let failure = Failure::of_panic(panic.as_ref());
-                        State::Writing(invocation.finish(Err(failure)), Err(panic))
+                        State::Writing(invocation.finish(&Err(failure)), Err(panic))
                     }
                 };
             }

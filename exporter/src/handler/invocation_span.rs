@@ -89,8 +89,8 @@ impl InvocationSpan {
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
     /// which would wait for them; then another thread waits.
-    pub(super) fn finish(mut self, outcome: HandlerOutcome) -> Writing {
-        self.end_span(&outcome);
+    pub(super) fn finish(mut self, outcome: &HandlerOutcome) -> Writing {
+        self.end_span(outcome);
         if self.is_written_later() {
             return Writing { invocation: self, thread: None };
         }

@@ -158,7 +158,7 @@ where
             }
             Err(error) => {
                 let failure = Failure::of_error(&error);
-                Ended::Writing(invocation.finish(Err(failure)), Err(error))
+                Ended::Writing(invocation.finish(&Err(failure)), Err(error))
             }
         })
     }
@@ -212,7 +212,7 @@ where
                 Err(panic) => (Err(Failure::of_panic(panic.as_ref())), Err(panic)),
             };
             if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
-                body.state = State::Writing(invocation.finish(outcome), end);
+                body.state = State::Writing(invocation.finish(&outcome), end);
             }
         }
         if let State::Writing(writing, _) = &mut body.state {
