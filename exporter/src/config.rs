@@ -1,6 +1,5 @@
 //! The configuration from variables, read once, with all mistakes reported together.
 
-use crate::telemetry::subscriber::level_of_lambda;
 use crate::variables::TABLE;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
@@ -214,6 +213,11 @@ impl Config {
         let level = level.and_then(level_of_lambda).filter(|level| *level != LevelFilter::OFF);
         level.unwrap_or(LevelFilter::INFO)
     }
+}
+
+/// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
+pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
+    if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
 }
 
 /// The number, or the nearer end of the range.

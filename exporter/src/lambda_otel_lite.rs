@@ -1,16 +1,15 @@
-//! The additional names of lambda-otel-lite 0.20, so that migrating only changes the crate's name: paths of its modules, names of
-//! its methods and functions, and `events` and `logger`.
+//! The additional names of lambda-otel-lite 0.20, so that migrating only changes imports: names of its methods, functions and types,
+//! its events and its logger.
 //!
-//! New code needs nothing from here. Three paths equal this crate's own modules and are defined there: `handler`, `processor` and
-//! `telemetry`.
+//! New code needs nothing from here.
 
 use crate::config::{Config, LogLevel, ProcessorMode};
 use crate::export::exporters::StdoutSpanExporterBuilder;
-use crate::handler::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessorBuilder;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
 use opentelemetry::trace::{Link, SpanKind, get_active_span};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -26,50 +25,10 @@ use tracing::level_filters::LevelFilter;
 /// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
 pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
 
-/// lambda-otel-lite's events: span events named `event` with a severity. For new code, prefer `tracing` events, which become log
-/// records of the span.
-pub mod events {
-    pub use super::{EventBuilder, EventLevel, event, record_event};
-}
-
-/// lambda-otel-lite's logger. There it prints lines of text; here each message is a `tracing` event, and thereby a log record of
-/// its invocation. For new code, prefer `tracing`'s macros.
-pub mod logger {
-    pub use super::Logger;
-}
-
-/// lambda-otel-lite's path.
-pub mod extractors {
-    pub use crate::handler::trigger::SpanAttributesExtractor;
-    pub use crate::handler::trigger::span_attributes::{
-        SpanAttributes, SpanAttributesBuilder, TriggerType,
-    };
-}
-
-/// lambda-otel-lite's path.
-pub mod layer {
-    pub use crate::handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
-}
-
-/// lambda-otel-lite's path.
-pub mod mode {
-    pub use crate::config::ProcessorMode;
-}
-
-/// lambda-otel-lite's path.
-pub mod propagation {
-    pub use crate::telemetry::propagation::LambdaXrayPropagator;
-}
-
-/// lambda-otel-lite's path.
-pub mod resource {
-    use opentelemetry_sdk::Resource;
-
-    /// [`lambda_resource`](crate::lambda_resource).
-    #[must_use]
-    pub fn get_lambda_resource() -> Resource {
-        crate::lambda_resource()
-    }
+/// lambda-otel-lite's name for [`lambda_resource`](crate::lambda_resource).
+#[must_use]
+pub fn get_lambda_resource() -> Resource {
+    crate::lambda_resource()
 }
 
 /// Additional names of a builder's methods.
@@ -192,8 +151,9 @@ impl From<EventLevel> for u8 {
     }
 }
 
-/// Adds an event to the active span, at `timestamp` or now. Records nothing without a span, or below the level in
-/// `AWS_LAMBDA_LOG_LEVEL`, or else `LOG_LEVEL`, or else `INFO`.
+/// Adds a span event named `event`, with a severity, to the active span, at `timestamp` or now. Records nothing without a span, or below the level in
+/// `AWS_LAMBDA_LOG_LEVEL`, or else `LOG_LEVEL`, or else `INFO`. For
+/// new code, prefer `tracing` events, which become log records of the span.
 pub fn record_event(
     level: EventLevel,
     message: impl AsRef<str>,
@@ -261,7 +221,8 @@ impl EventBuilder {
     }
 }
 
-/// Prefixes messages.
+/// lambda-otel-lite's logger, which prefixes messages. There it prints lines of text; here each message is a `tracing` event, and
+/// thereby a log record of its invocation. For new code, prefer `tracing`'s macros.
 #[derive(Debug, Clone)]
 pub struct Logger {
     prefix: Cow<'static, str>,

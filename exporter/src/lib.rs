@@ -2,15 +2,16 @@
 //!
 //! # API
 //!
-//! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables in
-//!   `docs/configuration.md` override both.
+//! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables above override both.
 //! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the equivalent for `tower` services, and
 //!   [`SpanAttributesExtractor`] describes events.
 //! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are for your own
 //!   providers.
 //!
+//! Every handler compiles whose error implements `Display` or is a `Diagnostic` ([`HandlerError`]).
+//!
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON.
-//! The guide, `docs/rust.md`, lists the sources, and the cargo features for more types of `aws_lambda_events` and `lambda_http`.
+//! The [guide](https://github.com/lambda-otlp/lambda-otlp/blob/main/docs/rust.md#event-sources) lists the sources.
 //! Each message of a batch can have its own span ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
 //!
 //! Outgoing calls continue the trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
@@ -47,13 +48,18 @@ mod bounded;
 mod config;
 mod export;
 mod extension;
-pub mod handler;
+mod handler;
 mod init;
+mod integer_fields;
+mod invocations;
 mod lambda_otel_lite;
 mod outgoing;
 mod output;
-pub mod processor;
-pub mod telemetry;
+mod processor;
+mod propagation;
+mod subscriber;
+mod telemetry;
+mod trigger;
 mod variables;
 
 #[cfg(test)]
@@ -68,23 +74,19 @@ pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
+pub use handler::handler_error::{DiagnosticForm, DisplayForm, HandlerError};
 pub use handler::http_route::set_http_route;
+pub use handler::invocation_future::InvocationFuture;
 #[cfg(feature = "axum")]
 pub use handler::matched_path::MatchedPathLayer;
 pub use handler::tracing_layer::{
     InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
 };
-pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
-pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
-#[doc(inline)]
-pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
+pub use handler::{TracedHandler, create_traced_handler};
 pub use init::init_telemetry;
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-pub use lambda_otel_lite::resource::get_lambda_resource;
-pub use lambda_otel_lite::{EventBuilder, EventLevel, event, record_event};
-pub use lambda_otel_lite::{OtlpStdoutSpanExporter, events, logger};
-#[doc(hidden)]
-pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
+pub use lambda_otel_lite::{EventBuilder, EventLevel, Logger, event, record_event};
+pub use lambda_otel_lite::{OtlpStdoutSpanExporter, get_lambda_resource};
 /// The OpenTelemetry API version of this crate. Spans and meters of another version would not reach it.
 pub use opentelemetry;
 /// The OpenTelemetry SDK version of this crate, for processors, exporters and samplers.
@@ -95,11 +97,13 @@ pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_me
 pub use output::stdout::Stdout;
 pub use output::{InMemoryOutput, Output};
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
+pub use propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::completion::TelemetryCompletionHandler;
-pub use telemetry::propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::resource::lambda_resource;
 /// The version of `tracing-opentelemetry` whose spans these are, for `OpenTelemetrySpanExt`.
 pub use tracing_opentelemetry;
+pub use trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
+pub use trigger::{EventExtractor, Extractor, JsonExtractor, SpanAttributesExtractor};
 /// For the documents of this repository, not part of the API.
 #[doc(hidden)]
 pub use variables::TABLE;

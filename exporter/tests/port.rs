@@ -1,21 +1,15 @@
-//! Migrating from lambda-otel-lite only changes the crate's name: typical functions compile with the old names.
+//! Migrating from lambda-otel-lite only changes imports: typical functions compile with the old names, all of which are at the root.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use lambda_otlp_exporter as lambda_otel_lite;
 
-// The paths of its modules; documentation and examples use the names at the root.
-use lambda_otel_lite::events::{EventLevel, event, record_event};
-use lambda_otel_lite::extractors::{SpanAttributes, SpanAttributesExtractor, TriggerType};
-use lambda_otel_lite::handler::create_traced_handler;
-use lambda_otel_lite::layer::OtelTracingLayer;
-use lambda_otel_lite::logger::Logger;
-use lambda_otel_lite::mode::ProcessorMode;
-use lambda_otel_lite::processor::LambdaSpanProcessor;
-use lambda_otel_lite::propagation::LambdaXrayPropagator;
-use lambda_otel_lite::resource::get_lambda_resource;
-use lambda_otel_lite::telemetry::{TelemetryCompletionHandler, TelemetryConfig, init_telemetry};
-use lambda_otel_lite::{InMemoryOutput, OtlpStdoutSpanExporter};
+use lambda_otel_lite::{
+    EventLevel, InMemoryOutput, LambdaSpanProcessor, LambdaXrayPropagator, Logger,
+    OtelTracingLayer, OtlpStdoutSpanExporter, ProcessorMode, SpanAttributes,
+    SpanAttributesExtractor, TelemetryCompletionHandler, TelemetryConfig, TriggerType,
+    create_traced_handler, event, get_lambda_resource, init_telemetry, record_event,
+};
 use lambda_runtime::tower::{Service as _, ServiceBuilder};
 use lambda_runtime::{Context, Error, LambdaEvent, Runtime, service_fn};
 use opentelemetry::{KeyValue, Value};

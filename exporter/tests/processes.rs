@@ -11,9 +11,8 @@
 
 use expect_test::expect;
 use lambda_otlp_exporter::{
-    InMemoryOutput, InvocationFuture, TelemetryConfig, TelemetryConfigBuilder,
-    create_traced_handler, init_telemetry, inject_client_context, inject_headers, inject_json,
-    inject_message_attributes,
+    InMemoryOutput, TelemetryConfig, TelemetryConfigBuilder, create_traced_handler, init_telemetry,
+    inject_client_context, inject_headers, inject_json, inject_message_attributes,
 };
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::any_value;
@@ -32,18 +31,20 @@ fn main() {
     let function =
         std::env::args().find_map(|own| own.strip_prefix("--function=").map(str::to_owned));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     match function.as_deref() {
         Some("prints") => runtime.block_on(prints(LevelFilter::INFO)),
         Some("prints-debug") => runtime.block_on(prints(LevelFilter::DEBUG)),
         Some("uses-globals") => runtime.block_on(uses_globals()),
         Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
+        Some("spawns") => threads.block_on(spawns()),
         Some("crashes") => runtime.block_on(crashes()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             an_error_is_written_before_a_crash();
             the_guides_subscriber_prints_each_event_once_and_no_payload();
-            for asserts in ["uses-globals", "has-a-subscriber"] {
+            for asserts in ["uses-globals", "has-a-subscriber", "spawns"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
             }
         }
@@ -61,12 +62,13 @@ fn run(function: &str, variables: &[(&str, &str)]) -> Output {
 async fn function<T: Serialize + Send + 'static>(
     config: TelemetryConfigBuilder,
     body: fn() -> T,
-) -> (impl Fn(LambdaEvent<Value>) -> InvocationFuture<T, Error>, Arc<InMemoryOutput>) {
+) -> (impl AsyncFn(LambdaEvent<Value>) -> Result<T, Error>, Arc<InMemoryOutput>) {
     let output = Arc::new(InMemoryOutput::default());
     let config = config.with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
     let handler = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
-    (create_traced_handler("test", completion_handler, handler), output)
+    let handler = create_traced_handler("test", completion_handler, handler);
+    (async move |event| handler(event).await, output)
 }
 
 /// Handles one event with this body, and returns the lines.
@@ -154,6 +156,34 @@ async fn crashes() {
     };
     let handler = create_traced_handler("test", completion_handler, handler);
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+/// A test of an application's instrumentation on several threads, as the guide, docs/rust.md, has it.
+async fn spawns() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = TelemetryConfig::builder()
+        .with_output(Arc::clone(&output) as _)
+        .with_global_providers(false)
+        .build();
+    let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
+    let handler = create_traced_handler("test", completion_handler, async |_| {
+        let here = std::thread::current().id();
+        let store = async move {
+            tracing::info_span!("store").in_scope(|| ());
+            std::thread::current().id() != here
+        };
+        let is_elsewhere = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(tokio::spawn(store))
+        });
+        assert!(is_elsewhere.unwrap());
+        Ok::<_, Error>(Value::Null)
+    });
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    let names = output.take_lines().into_iter().flat_map(|line| {
+        let line = wire::read_line(&line, &wire::Limits::default()).unwrap();
+        line.decoded.into_iter().map(|own| own.items())
+    });
+    assert_eq!(names.sum::<usize>(), 2, "the invocation's span and the task's");
 }
 
 /// The subscriber of the guide, docs/rust.md.

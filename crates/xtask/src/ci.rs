@@ -1,10 +1,11 @@
 //! Runs the gate. The long form adds checks that take hours, or that few changes can break, and prints all that it ran.
 
 use crate::checks::{Length, long_test, root};
+use crate::dist::crates::Upload;
 use crate::{chaos, dist, load, pytest, stack};
 use anyhow::{Context as _, bail, ensure};
 use local_lambda::packages::cache;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ const INVOCATIONS: &str = "1000000";
 
 type Check = fn(&Path) -> anyhow::Result<()>;
 
-const LONG: [(&str, Check); 18] = [
+const LONG: [(&str, Check); 21] = [
     ("licences, sources, banned crates", deny),
     ("clippy of tests", |root| clippy(root, &["--workspace", "--all-targets"])),
     ("clippy of wire's features, each alone", |root| {
@@ -40,6 +41,12 @@ const LONG: [(&str, Check); 18] = [
         let mut doc = cargo(root, &["doc", "--workspace", "--no-deps", "--lib", "--bins"]);
         succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     }),
+    ("rustdoc of the library's features, each alone", dist::crates::document_each_feature),
+    (
+        "the published crates with the oldest Rust that they support",
+        dist::crates::check_with_oldest_rust,
+    ),
+    ("a dry run of publishing the crates", |_| dist::crates::publish(Upload::No)),
     ("the demo", |root| succeed(&mut cargo(root, &["demo"]))),
     ("the demo with a lost record", lossy_demo),
     ("a function that aborts on panic", |root| {
@@ -95,17 +102,22 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compiles cargo-deny once into the cache. A debug build compiles in a third of the time, and its check takes only 2 s.
-fn deny(root: &Path) -> anyhow::Result<()> {
-    let cache = cache()?;
-    let program = cache.join("bin/cargo-deny");
+/// Compiles a tool of cargo once into the cache, and returns its program. A debug build compiles in a third of the time.
+pub(crate) fn installed(root: &Path, tool: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join(format!("{tool}-{version}"));
+    let program = folder.join("bin").join(tool);
     if !program.is_file() {
-        let build = cache.join("build");
-        let mut install = cargo(root, &["install", "cargo-deny", "--version", CARGO_DENY]);
-        install.args(["--locked", "--quiet", "--debug", "--root"]).arg(&cache);
+        let build = folder.join("build");
+        let mut install = cargo(root, &["install", tool, "--version", version]);
+        install.args(["--locked", "--quiet", "--debug", "--root"]).arg(&folder);
         succeed(install.env("CARGO_TARGET_DIR", &build))?;
         std::fs::remove_dir_all(build)?;
     }
+    Ok(program)
+}
+
+fn deny(root: &Path) -> anyhow::Result<()> {
+    let program = installed(root, "cargo-deny", CARGO_DENY)?;
     let check = ["--log-level", "error", "check", "bans", "licenses", "sources"];
     succeed(Command::new(program).args(check).current_dir(root))
 }
@@ -127,13 +139,13 @@ fn lossy_demo(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(root);
     cargo
 }
 
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");

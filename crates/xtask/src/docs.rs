@@ -10,6 +10,9 @@ use std::process::Command;
 
 const SETTINGS: &str = "docs/configuration.md";
 const ALIASES: &str = "docs/migration.md";
+/// The crate's page at crates.io and docs.rs, where links to other documents need an address.
+const CRATE: &str = "exporter/README.md";
+const ADDRESS: &str = "https://github.com/lambda-otlp/lambda-otlp/blob/main/docs/";
 
 type Tables = [(&'static str, Table)];
 
@@ -65,7 +68,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(there.map(str::to_owned).collect())
 }
 
-fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
+fn texts() -> anyhow::Result<[(&'static str, String, String); 3]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {
         bail!("the tables of variables: {}", problems.join("; "));
@@ -92,7 +95,11 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
     let migration = read(ALIASES)?;
     let aliases = markdown(once(|table| table.aliases));
     let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
-    Ok([(SETTINGS, before, after), (ALIASES, migration, migrated)])
+    let page = read(CRATE)?;
+    let own = markdown(exporter::TABLE.own.iter().copied().flatten());
+    let own = own.replace("](", &format!("]({ADDRESS}"));
+    let with_own = replace(&page, CRATE, "variables: exporter", &own)?;
+    Ok([(SETTINGS, before, after), (ALIASES, migration, migrated), (CRATE, page, with_own)])
 }
 
 fn once(rows: fn(&Table) -> Rows) -> impl Iterator<Item = &'static Variable> {

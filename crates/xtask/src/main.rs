@@ -18,6 +18,7 @@ mod stack;
 
 use checks::Length;
 use dist::What;
+use dist::crates::{self, Upload};
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -44,6 +45,10 @@ dist --release       the same, and fails if this machine cannot build all of the
 dist --functions | --layer | --cli | --python-layer | --node-layer
                      only the zips of the stack's functions, the layer, the command line, or the layers of OpenTelemetry's
                      packages for Python or Node
+dist --crates        packages the Rust library and its crates in target/package, and compiles them from there
+dist --crates --publish
+                     publishes them at crates.io, in the order of their dependencies
+compare [REVISION]   compares the crates' public items with those of a revision or the last release (cargo-semver-checks)
 ";
 
 const USAGE: u8 = 64;
@@ -74,6 +79,10 @@ fn main() -> ExitCode {
         ["dist", "--layer"] => dist::run(What::Layer),
         ["dist", "--cli"] => dist::run(What::CommandLine),
         ["dist", "--python-layer"] => dist::run(What::PythonLayers),
+        ["dist", "--crates"] => crates::publish(Upload::No),
+        ["dist", "--crates", "--publish"] => crates::publish(Upload::Yes),
+        ["compare"] => crates::compare(None),
+        ["compare", baseline] => crates::compare(Some(baseline)),
         ["dist", "--node-layer"] => dist::run(What::NodeLayer),
         _ => {
             eprintln!(

@@ -5,7 +5,7 @@ pub(crate) mod line;
 pub(crate) mod losses;
 mod otlp;
 
-use crate::telemetry::invocations::Invocations;
+use crate::invocations::Invocations;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

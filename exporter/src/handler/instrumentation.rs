@@ -1,24 +1,21 @@
 //! Runs the handler of an invocation inside its span, for wrapped handlers and layers alike.
 
+use super::handler_error::HandlerError;
+use super::invocation_future::{End, Ended, InvocationFuture};
 use super::invocation_span::InvocationSpan;
 use super::new_span::SpanOptions;
-use super::outcome::{Failure, of_result};
-use super::trigger::span_attributes::SpanAttributes;
-use super::trigger::{EventExtractor, Extractor};
+use super::outcome::of_result;
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::trigger::span_attributes::SpanAttributes;
+use crate::trigger::{EventExtractor, Extractor};
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::fmt::{self, Debug, Display};
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::fmt::{self, Debug};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
-use std::thread;
-use tracing::Instrument as _;
 
 /// The options shared by wrapped handlers and layers.
 macro_rules! span_options {
@@ -35,9 +32,6 @@ macro_rules! span_options {
     };
 }
 pub(super) use span_options;
-
-/// The future of an invocation.
-pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 #[derive(Clone)]
 pub(super) struct Instrumentation<X> {
@@ -77,33 +71,32 @@ impl<X> Instrumentation<X> {
     }
 
     /// Runs one invocation. `handler` is called immediately, inside the span, and only once.
-    pub(super) fn invoke<T, R, E, Fut>(
+    pub(super) fn invoke<T, R, E, Fut, Form>(
         &self,
         event: LambdaEvent<T>,
         handler: impl FnOnce(LambdaEvent<T>) -> Fut,
-    ) -> InvocationFuture<R, E>
+    ) -> InvocationFuture<Fut>
     where
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        Fut: Future<Output = Result<R, E>>,
         X: Extractor<T>,
-        R: Serialize + Send + 'static,
-        E: Display + Debug + Send + 'static,
+        R: Serialize,
+        E: HandlerError<Form>,
     {
-        let (invocation, future) = self.begin(event, handler);
-        Box::pin(async move {
-            let (invocation, result) = run(invocation, future).await;
+        self.begin(event, handler, |invocation, result| {
             let outcome = of_result(&result);
-            invocation.finish(outcome).await;
-            result
+            Ended::Writing(invocation.finish(&outcome), result)
         })
     }
 
-    /// Starts the span, and calls `handler` inside it. A panic replaces the handler's future.
-    pub(super) fn begin<T, Fut>(
+    /// Starts the span, and calls `handler` inside it. `end` ends the invocation.
+    pub(super) fn begin<T, Fut, Output>(
         &self,
         event: LambdaEvent<T>,
         handler: impl FnOnce(LambdaEvent<T>) -> Fut,
-    ) -> (InvocationSpan, thread::Result<Fut>)
+        end: End<Fut, Output>,
+    ) -> InvocationFuture<Fut, Output>
     where
+        Fut: Future,
         X: Extractor<T>,
     {
         let extracted = self.extract(&event.payload);
@@ -113,7 +106,7 @@ impl<X> Instrumentation<X> {
             let _active = invocation.context().clone().attach();
             invocation.span().in_scope(|| handler(event))
         }));
-        (invocation, future)
+        InvocationFuture::new(invocation, future, end)
     }
 
     fn extract<T>(&self, event: &T) -> SpanAttributes
@@ -125,36 +118,4 @@ impl<X> Instrumentation<X> {
             SpanAttributes::default()
         })
     }
-}
-
-/// Runs the handler's future in the invocation's context. A panic ends the invocation, and then continues.
-pub(super) async fn run<Fut: Future>(
-    invocation: InvocationSpan,
-    future: thread::Result<Fut>,
-) -> (InvocationSpan, Fut::Output) {
-    match caught(&invocation, future).await {
-        Ok(output) => (invocation, output),
-        Err(panic) => {
-            let failure = Failure::of_panic(panic.as_ref());
-            invocation.finish(Err(failure)).await;
-            // The runtime reports it to Lambda, as without this library.
-            resume_unwind(panic)
-        }
-    }
-}
-
-async fn caught<Fut: Future>(
-    invocation: &InvocationSpan,
-    future: thread::Result<Fut>,
-) -> thread::Result<Fut::Output> {
-    let mut future = pin!(future?.instrument(invocation.span().clone()));
-    poll_fn(|task| {
-        let _active = invocation.context().clone().attach();
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
 }

@@ -1,21 +1,25 @@
 //! The span of one invocation, which always ends.
 
+use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpans, spans};
-use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts, name_of_type};
-use super::trigger::span_attributes::SpanAttributes;
+use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
+use crate::invocations::CutOff;
 use crate::telemetry::Telemetry;
-use crate::telemetry::invocations::CutOff;
+use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{self, Poll, ready};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// The span of a running invocation. If it is dropped before it is finished, it ends as an error, so that every path ends the
 /// span and writes the telemetry.
@@ -85,21 +89,22 @@ impl InvocationSpan {
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
     /// which would wait for them; then another thread waits.
-    pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
-        self.end_span(&outcome);
+    pub(super) fn finish(mut self, outcome: &HandlerOutcome) -> Writing {
+        self.end_span(outcome);
         if self.is_written_later() {
-            return;
+            return Writing { invocation: self, thread: None };
         }
         let others = self.telemetry.has_processors_of_others;
+        let mut thread = None;
         if let Some(Ok(runtime)) = others.then(Handle::try_current) {
-            let (telemetry, number) = (Arc::clone(&self.telemetry), self.number);
-            let flush = runtime.spawn_blocking(move || telemetry.finish(&[number]));
-            // It panics or is cancelled only with the runtime.
-            flush.await.ok();
+            let telemetry = Arc::clone(&self.telemetry);
+            let number = self.number;
+            thread = Some(runtime.spawn_blocking(move || telemetry.finish(&[number])));
         } else {
             self.telemetry.finish(&[self.number]);
+            self.state = State::Flushed;
         }
-        self.state = State::Flushed;
+        Writing { invocation: self, thread }
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
@@ -137,6 +142,27 @@ impl InvocationSpan {
         }
         end_root(&self.telemetry, self.number, &self.context, outcome);
         self.telemetry.invocations.release(self.number);
+    }
+}
+
+/// The write of an ended invocation. Dropped before it is over, it writes what is left at once.
+pub(super) struct Writing {
+    invocation: InvocationSpan,
+    /// The thread that writes; `None` if nothing is left.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Future for Writing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
+        if let Some(thread) = &mut self.thread {
+            // It panics or is cancelled only with the runtime.
+            ready!(Pin::new(thread).poll(task)).ok();
+            self.thread = None;
+        }
+        self.invocation.state = State::Flushed;
+        Poll::Ready(())
     }
 }
 

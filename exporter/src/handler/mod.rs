@@ -1,7 +1,9 @@
 //! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
 
+pub(crate) mod handler_error;
 pub(crate) mod http_route;
 mod instrumentation;
+pub(crate) mod invocation_future;
 pub(crate) mod invocation_span;
 #[cfg(feature = "axum")]
 pub(crate) mod matched_path;
@@ -9,35 +11,41 @@ mod new_span;
 pub(crate) mod outcome;
 pub(crate) mod panic_place;
 pub(crate) mod tracing_layer;
-pub(crate) mod trigger;
 
 use crate::telemetry::completion::TelemetryCompletionHandler;
-pub use instrumentation::InvocationFuture;
+use crate::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
+use handler_error::{DisplayForm, HandlerError};
 use instrumentation::{Instrumentation, span_options};
+use invocation_future::InvocationFuture;
 use lambda_runtime::{LambdaEvent, Service};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::fmt::{self, Debug, Display};
-use std::future::Future;
+use std::fmt::{self, Debug};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 
-/// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`].
-pub struct TracedHandler<F, X = EventExtractor> {
-    handler: Arc<F>,
+/// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`]. `Form` is inferred
+/// ([`HandlerError`]).
+pub struct TracedHandler<F, X = EventExtractor, Form = DisplayForm> {
+    handler: F,
     instrumentation: Instrumentation<X>,
+    form: PhantomData<fn() -> Form>,
 }
 
-impl<F, X: Clone> Clone for TracedHandler<F, X> {
+impl<F: Clone, X: Clone, Form> Clone for TracedHandler<F, X, Form> {
     fn clone(&self) -> Self {
-        Self { handler: Arc::clone(&self.handler), instrumentation: self.instrumentation.clone() }
+        Self {
+            handler: self.handler.clone(),
+            instrumentation: self.instrumentation.clone(),
+            form: PhantomData,
+        }
     }
 }
 
-impl<F, X> Debug for TracedHandler<F, X> {
+impl<F, X, Form> Debug for TracedHandler<F, X, Form> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TracedHandler")
             .field("instrumentation", &self.instrumentation)
@@ -45,7 +53,7 @@ impl<F, X> Debug for TracedHandler<F, X> {
     }
 }
 
-impl<F> TracedHandler<F> {
+impl<F, Form> TracedHandler<F, EventExtractor, Form> {
     /// Wraps `handler`. `name` is the fallback for spans whose event has no better name.
     pub fn new(
         name: impl Into<Cow<'static, str>>,
@@ -53,58 +61,58 @@ impl<F> TracedHandler<F> {
         handler: F,
     ) -> Self {
         let instrumentation = Instrumentation::new(completion_handler).default_name(name.into());
-        Self { handler: Arc::new(handler), instrumentation }
+        Self { handler, instrumentation, form: PhantomData }
     }
 }
 
-impl<F, X> TracedHandler<F, X> {
+impl<F, X, Form> TracedHandler<F, X, Form> {
     span_options!();
 
     /// Describes invocations with this extractor instead of the event's own [`SpanAttributesExtractor`], which the event need not
     /// implement then.
     #[must_use]
-    pub fn with_extractor<Other>(self, extractor: Other) -> TracedHandler<F, Other> {
+    pub fn with_extractor<Other>(self, extractor: Other) -> TracedHandler<F, Other, Form> {
         let instrumentation = self.instrumentation.with_extractor(extractor);
-        TracedHandler { handler: self.handler, instrumentation }
+        TracedHandler { handler: self.handler, instrumentation, form: PhantomData }
     }
 }
 
-impl<T, R, E, F, Fut, X> Service<LambdaEvent<T>> for TracedHandler<F, X>
+impl<T, R, E, F, Fut, X, Form> Service<LambdaEvent<T>> for TracedHandler<F, X, Form>
 where
-    T: Send + 'static,
-    F: Fn(LambdaEvent<T>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<R, E>> + Send + 'static,
-    X: Extractor<T> + Send + Sync + 'static,
-    R: Serialize + Send + 'static,
-    E: Display + Debug + Send + 'static,
+    F: FnMut(LambdaEvent<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    X: Extractor<T>,
+    R: Serialize,
+    E: HandlerError<Form>,
 {
     type Response = R;
     type Error = E;
-    type Future = InvocationFuture<R, E>;
+    type Future = InvocationFuture<Fut>;
 
     fn poll_ready(&mut self, _task: &mut task::Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
-        self.instrumentation.invoke(event, |event| (self.handler)(event))
+        self.instrumentation.invoke(event, &mut self.handler)
     }
 }
 
-/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] has options in addition. `name` is the
-/// fallback for spans whose event has no better name.
-pub fn create_traced_handler<T, R, E, F, Fut>(
+/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] has options in addition, and accepts `FnMut`.
+/// `name` is the fallback for spans whose event has no better name.
+pub fn create_traced_handler<T, R, E, F, Fut, Form>(
     name: impl Into<Cow<'static, str>>,
     completion_handler: TelemetryCompletionHandler,
     handler: F,
-) -> impl Fn(LambdaEvent<T>) -> InvocationFuture<R, E> + Clone + Send + Sync + 'static
+) -> impl Fn(LambdaEvent<T>) -> InvocationFuture<Fut> + Clone
 where
-    T: SpanAttributesExtractor + Send + 'static,
-    F: Fn(LambdaEvent<T>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<R, E>> + Send + 'static,
-    R: Serialize + Send + 'static,
-    E: Display + Debug + Send + 'static,
+    T: SpanAttributesExtractor,
+    F: Fn(LambdaEvent<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Serialize,
+    E: HandlerError<Form>,
 {
-    let handler = TracedHandler::new(name, completion_handler, handler);
-    move |event| handler.clone().call(event)
+    let handler = Arc::new(handler);
+    let instrumentation = Instrumentation::new(completion_handler).default_name(name.into());
+    move |event| instrumentation.invoke(event, |event| handler(event))
 }

@@ -1,12 +1,12 @@
 //! The initial data of an invocation's spans: name, kind, attributes, parent and trace id.
 
 use super::http_route::HttpInvocation;
-use super::trigger::method_in_name;
-use super::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
+use crate::invocations::Invocations;
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::id_generator::with_trace_id;
-use crate::telemetry::invocations::Invocations;
+use crate::trigger::method_in_name;
+use crate::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
 use opentelemetry::trace::{
     Link, Span as _, SpanContext, SpanKind, TraceContextExt as _, TraceId, Tracer as _,
 };

@@ -1,12 +1,11 @@
 //! The outcome of a handler, with the fields of its response that describe the span.
 
-use super::panic_place;
+use super::handler_error::{HandlerError, OTHER};
+use super::panic_place::{self, message_of_panic};
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Value;
 use std::any::Any;
-use std::error::Error;
-use std::fmt::{self, Debug, Display};
-use std::iter::successors;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The facts of a response, or the failure of the invocation.
@@ -37,11 +36,12 @@ impl Failure {
     }
 
     /// An error that panics while it is formatted has no message.
-    pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
-        let described = || {
-            let message = error.to_string();
-            let stack_trace = stack_trace(error, &message);
-            Self { error_type: error_type(error), message, stack_trace, status_code: None }
+    pub(super) fn of_error<Form>(error: &impl HandlerError<Form>) -> Self {
+        let described = || Self {
+            error_type: error.error_type(),
+            message: error.message(),
+            stack_trace: error.stack_trace(),
+            status_code: None,
         };
         catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
     }
@@ -54,13 +54,7 @@ impl Failure {
     }
 }
 
-pub(super) fn message_of_panic(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    message.unwrap_or_else(|| "the panic has no message".to_owned())
-}
-
-pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
+pub(super) fn of_result<R: Serialize, E: HandlerError<Form>, Form>(
     result: &Result<R, E>,
 ) -> HandlerOutcome {
     match result {
@@ -71,61 +65,6 @@ pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
         }
         Err(error) => Err(Failure::of_error(error)),
     }
-}
-
-/// The fallback of `error.type` (semantic conventions, `docs/general/recording-errors.md`).
-const OTHER: &str = "_OTHER";
-
-/// The most causes that are looked at.
-const MOST_CAUSES: usize = 16;
-
-/// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it, or that of a cause:
-/// `anyhow` and `eyre` hide the type of their own error.
-fn error_type<E: Debug + 'static>(error: &E) -> String {
-    let name = std::any::type_name::<E>();
-    if !name.contains("dyn ") {
-        return name.to_owned();
-    }
-    let any: &dyn Any = error;
-    let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() else {
-        return name_of_type(&format!("{error:?}"));
-    };
-    let first: &(dyn Error + 'static) = boxed.as_ref();
-    let chain = successors(Some(first), |error| (*error).source()).take(MOST_CAUSES);
-    let names = chain.map(|error| match error.downcast_ref::<std::io::Error>() {
-        // Its `Debug` output names a private type.
-        Some(_) => "std::io::Error".to_owned(),
-        None => name_of_type(&format!("{error:?}")),
-    });
-    names.into_iter().find(|name| name != OTHER).unwrap_or_else(|| OTHER.to_owned())
-}
-
-/// The name at the beginning of an error's derived `Debug` output.
-pub(super) fn name_of_type(debug: &str) -> String {
-    let end = debug.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(debug.len());
-    let (name, rest) = debug.split_at_checked(end).unwrap_or_default();
-    let follows = ["(", " {", "::"];
-    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
-        && (rest.is_empty() || follows.iter().any(|follows| rest.starts_with(follows)));
-    if is_name { name.to_owned() } else { OTHER.to_owned() }
-}
-
-/// The causes of a boxed error, or else the error's `Debug` output if it tells more than a name and the message.
-fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
-    /// An error may contain a whole response.
-    const LONGEST: usize = 4096;
-    let any: &dyn Any = error;
-    let text = if let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() {
-        let causes = successors(boxed.source(), |error| (*error).source()).take(MOST_CAUSES);
-        causes.fold(message.to_owned(), |text, cause| format!("{text}\nCaused by: {cause}"))
-    } else {
-        format!("{error:?}")
-    };
-    let tells_more = text != message && text != format!("{message:?}");
-    if !tells_more || text.chars().all(char::is_alphanumeric) {
-        return String::new();
-    }
-    text.chars().take(LONGEST).collect()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -299,20 +238,6 @@ mod tests {
     use super::*;
     use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
     use std::collections::BTreeMap;
-
-    #[test]
-    fn the_error_type_is_a_name_and_never_a_message() {
-        for (debug, expected) in [
-            ("NotFound", "NotFound"),
-            ("Failed(1)", "Failed"),
-            ("Refused { by: 1 }", "Refused"),
-            ("JoinError::Panic(Id(5), \"boom\", ...)", "JoinError"),
-            ("\"order 7 not found\"", "_OTHER"),
-            ("Order 7 not found", "_OTHER"),
-        ] {
-            assert_eq!(name_of_type(debug), expected);
-        }
-    }
 
     #[test]
     fn typed_responses_are_read_like_json() {

@@ -1,6 +1,6 @@
 //! The place and the stack trace of a panic, which only the process's panic hook sees.
 
-use crate::handler::outcome::message_of_panic;
+use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
@@ -31,6 +31,12 @@ pub(crate) fn note_places() {
             before(info);
         }));
     });
+}
+
+pub(super) fn message_of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    message.unwrap_or_else(|| "the panic has no message".to_owned())
 }
 
 /// Returns the stack trace of this thread's last panic, if it had this message; empty if no hook has seen it.

@@ -1,11 +1,13 @@
 //! The layers that create spans for the invocations of any service, also of one that streams its response: then the invocation ends
 //! with the body.
 
-use super::instrumentation::{Instrumentation, InvocationFuture, run, span_options};
-use super::invocation_span::InvocationSpan;
+use super::handler_error::{DisplayForm, HandlerError};
+use super::instrumentation::{Instrumentation, span_options};
+use super::invocation_future::{Ended, InvocationFuture};
+use super::invocation_span::{InvocationSpan, Writing};
 use super::outcome::{CANCELLED, Failure, ResponseFacts};
-use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{LambdaEvent, Service, StreamResponse};
@@ -14,7 +16,7 @@ use opentelemetry::trace::SpanKind;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
-use std::future::Future;
+use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -22,25 +24,28 @@ use std::task::{self, Poll, ready};
 use std::thread;
 
 /// Creates a span for each invocation of a service, and writes its telemetry before the response, like
-/// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
+/// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter. `Form` is
+/// inferred ([`HandlerError`]).
 #[derive(Clone, Debug)]
-pub struct OtelTracingLayer<X = EventExtractor> {
+pub struct OtelTracingLayer<X = EventExtractor, Form = DisplayForm> {
     instrumentation: Instrumentation<X>,
+    form: PhantomData<fn() -> Form>,
 }
 
-impl OtelTracingLayer {
+impl<Form> OtelTracingLayer<EventExtractor, Form> {
     /// Creates a layer. The function's name is the fallback for spans.
     #[must_use]
     pub fn new(completion_handler: TelemetryCompletionHandler) -> Self {
-        Self { instrumentation: Instrumentation::new(completion_handler) }
+        Self { instrumentation: Instrumentation::new(completion_handler), form: PhantomData }
     }
 }
 
-impl<X> OtelTracingLayer<X> {
+impl<X, Form> OtelTracingLayer<X, Form> {
     /// Sets the fallback name of spans whose event has no better one, such as its route.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
-        Self { instrumentation: self.instrumentation.default_name(name.into()) }
+        let instrumentation = self.instrumentation.default_name(name.into());
+        Self { instrumentation, form: PhantomData }
     }
 
     span_options!();
@@ -48,50 +53,52 @@ impl<X> OtelTracingLayer<X> {
     /// Describes invocations with this extractor instead of the event's own
     /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor), which the event need not implement then.
     #[must_use]
-    pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other> {
-        OtelTracingLayer { instrumentation: self.instrumentation.with_extractor(extractor) }
+    pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other, Form> {
+        let instrumentation = self.instrumentation.with_extractor(extractor);
+        OtelTracingLayer { instrumentation, form: PhantomData }
     }
 
     /// Adapts the layer to a service that streams its responses.
     #[must_use]
-    pub fn for_streaming(self) -> OtelStreamingLayer<X> {
-        OtelStreamingLayer { instrumentation: self.instrumentation }
+    pub fn for_streaming(self) -> OtelStreamingLayer<X, Form> {
+        OtelStreamingLayer { instrumentation: self.instrumentation, form: PhantomData }
     }
 }
 
-impl<S, X: Clone> Layer<S> for OtelTracingLayer<X> {
-    type Service = OtelTracingService<S, X>;
+impl<S, X: Clone, Form> Layer<S> for OtelTracingLayer<X, Form> {
+    type Service = OtelTracingService<S, X, Form>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OtelTracingService { inner, instrumentation: self.instrumentation.clone() }
+        let instrumentation = self.instrumentation.clone();
+        OtelTracingService { inner, instrumentation, form: PhantomData }
     }
 }
 
 /// A service with spans for its invocations, created by [`OtelTracingLayer`].
 #[derive(Clone, Debug)]
-pub struct OtelTracingService<S, X = EventExtractor> {
+pub struct OtelTracingService<S, X = EventExtractor, Form = DisplayForm> {
     inner: S,
     instrumentation: Instrumentation<X>,
+    form: PhantomData<fn() -> Form>,
 }
 
-impl<S, X, T> Service<LambdaEvent<T>> for OtelTracingService<S, X>
+impl<S, X, T, Form> Service<LambdaEvent<T>> for OtelTracingService<S, X, Form>
 where
     S: Service<LambdaEvent<T>>,
-    S::Future: Send + 'static,
-    S::Response: Serialize + Send + 'static,
-    S::Error: Display + Debug + Send + 'static,
+    S::Response: Serialize,
+    S::Error: HandlerError<Form>,
     X: Extractor<T>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = InvocationFuture<S::Response, S::Error>;
+    type Future = InvocationFuture<S::Future>;
 
     fn poll_ready(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(task)
     }
 
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
-        let Self { inner, instrumentation } = self;
+        let Self { inner, instrumentation, .. } = self;
         instrumentation.invoke(event, |event| inner.call(event))
     }
 }
@@ -100,60 +107,58 @@ where
 /// `lambda_http::StreamAdapter`). The span ends with the body, and the telemetry is written before the body's last part is passed
 /// on. Created by [`OtelTracingLayer::for_streaming`].
 #[derive(Clone, Debug)]
-pub struct OtelStreamingLayer<X = EventExtractor> {
+pub struct OtelStreamingLayer<X = EventExtractor, Form = DisplayForm> {
     instrumentation: Instrumentation<X>,
+    form: PhantomData<fn() -> Form>,
 }
 
-impl<S, X: Clone> Layer<S> for OtelStreamingLayer<X> {
-    type Service = OtelStreamingService<S, X>;
+impl<S, X: Clone, Form> Layer<S> for OtelStreamingLayer<X, Form> {
+    type Service = OtelStreamingService<S, X, Form>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OtelStreamingService { inner, instrumentation: self.instrumentation.clone() }
+        let instrumentation = self.instrumentation.clone();
+        OtelStreamingService { inner, instrumentation, form: PhantomData }
     }
 }
 
 /// A service with spans that end with the body, created by [`OtelStreamingLayer`].
 #[derive(Clone, Debug)]
-pub struct OtelStreamingService<S, X = EventExtractor> {
+pub struct OtelStreamingService<S, X = EventExtractor, Form = DisplayForm> {
     inner: S,
     instrumentation: Instrumentation<X>,
+    form: PhantomData<fn() -> Form>,
 }
 
-impl<S, X, T, B, D, BodyError> Service<LambdaEvent<T>> for OtelStreamingService<S, X>
+impl<S, X, T, B, D, BodyError, Form> Service<LambdaEvent<T>> for OtelStreamingService<S, X, Form>
 where
     S: Service<LambdaEvent<T>, Response = StreamResponse<B>>,
-    S::Future: Send + 'static,
-    S::Error: Display + Debug + Send + 'static,
+    S::Error: HandlerError<Form>,
     X: Extractor<T>,
-    B: Stream<Item = Result<D, BodyError>> + Unpin + Send + 'static,
-    D: Unpin + Send,
-    BodyError: Display + Debug + Unpin + Send + 'static,
+    B: Stream<Item = Result<D, BodyError>> + Unpin,
+    D: Unpin,
+    BodyError: Display + Debug + Unpin + 'static,
 {
     type Response = StreamResponse<InvocationBody<B>>;
     type Error = S::Error;
-    type Future = InvocationFuture<Self::Response, S::Error>;
+    type Future = InvocationFuture<S::Future, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(task)
     }
 
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
-        let Self { inner, instrumentation } = self;
-        let (invocation, future) = instrumentation.begin(event, |event| inner.call(event));
-        Box::pin(async move {
-            let (invocation, result) = run(invocation, future).await;
-            match result {
-                Ok(StreamResponse { metadata_prelude, stream }) => {
-                    let status_code = metadata_prelude.status_code.as_u16();
-                    let state = State::Running(invocation);
-                    let stream = InvocationBody { stream, status_code, state };
-                    Ok(StreamResponse { metadata_prelude, stream })
-                }
-                Err(error) => {
-                    let failure = Failure::of_error(&error);
-                    invocation.finish(Err(failure)).await;
-                    Err(error)
-                }
+        let Self { inner, instrumentation, .. } = self;
+        let handler = |event| inner.call(event);
+        instrumentation.begin(event, handler, |invocation, result| match result {
+            Ok(StreamResponse { metadata_prelude, stream }) => {
+                let status_code = metadata_prelude.status_code.as_u16();
+                let state = State::Running(invocation);
+                let stream = InvocationBody { stream, status_code, state };
+                Ended::Continued(Ok(StreamResponse { metadata_prelude, stream }))
+            }
+            Err(error) => {
+                let failure = Failure::of_error(&error);
+                Ended::Writing(invocation.finish(&Err(failure)), Err(error))
             }
         })
     }
@@ -169,7 +174,7 @@ pub struct InvocationBody<B: Stream> {
 enum State<Item> {
     Running(InvocationSpan),
     /// Writing the telemetry, before the end, which may be an error or a panic.
-    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>, thread::Result<Option<Item>>),
+    Writing(Writing, thread::Result<Option<Item>>),
     Over,
 }
 
@@ -207,15 +212,15 @@ where
                 Err(panic) => (Err(Failure::of_panic(panic.as_ref())), Err(panic)),
             };
             if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
-                body.state = State::Finishing(Box::pin(invocation.finish(outcome)), end);
+                body.state = State::Writing(invocation.finish(&outcome), end);
             }
         }
-        if let State::Finishing(finish, _) = &mut body.state {
-            ready!(finish.as_mut().poll(task));
+        if let State::Writing(writing, _) = &mut body.state {
+            ready!(Pin::new(writing).poll(task));
         }
         match mem::replace(&mut body.state, State::Over) {
-            State::Finishing(_, Ok(item)) => Poll::Ready(item),
-            State::Finishing(_, Err(panic)) => resume_unwind(panic),
+            State::Writing(_, Ok(item)) => Poll::Ready(item),
+            State::Writing(_, Err(panic)) => resume_unwind(panic),
             State::Running(_) | State::Over => Pin::new(&mut body.stream).poll_next(task),
         }
     }

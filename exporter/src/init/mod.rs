@@ -9,12 +9,13 @@ use crate::export::line::LineExporterBuilder;
 use crate::extension;
 use crate::handler::invocation_span::write_before_abort;
 use crate::handler::panic_place::note_places;
+use crate::invocations::Invocations;
+use crate::invocations::root_record::RootRecord;
 use crate::output::stderr;
+use crate::propagation::{self, Propagation};
+use crate::subscriber;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::invocations::Invocations;
-use crate::telemetry::propagation::{self, Propagation};
-use crate::telemetry::root_record::RootRecord;
-use crate::telemetry::subscriber::{self, RecordFilter};
+use crate::telemetry::record_filter::{RecordFilter, directives};
 use crate::telemetry::{Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
@@ -72,7 +73,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let (spans, tracer_provider) = parts.traces(config.traces);
 
     let own = config.log_filter_variable.as_deref().and_then(|name| source.get(name));
-    let directives = subscriber::directives(own.as_deref().or(environment.log_filter.as_deref()));
+    let directives = directives(own.as_deref().or(environment.log_filter.as_deref()));
     let lambda_level = environment.lambda.log_level.as_deref();
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)
@@ -108,7 +109,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
     let environment = &handler.telemetry.environment;
-    handler.telemetry.invocations.set_telemetry(&handler.telemetry);
+    handler.telemetry.write_before_timeouts();
     if !environment.disabled {
         note_places();
     }

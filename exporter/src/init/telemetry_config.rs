@@ -2,9 +2,9 @@
 
 use super::providers::Parts;
 use crate::config::ProcessorMode;
+use crate::invocations::Invocations;
 use crate::output::Output;
-use crate::telemetry::invocations::Invocations;
-use crate::telemetry::propagation::{self, BoxedPropagator};
+use crate::propagation::{self, BoxedPropagator};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{LogProcessor, LoggerProviderBuilder, SdkLoggerProvider};

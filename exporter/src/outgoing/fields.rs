@@ -1,6 +1,6 @@
 //! The propagators' fields for a context.
 
-use crate::telemetry::propagation::XRAY_HEADER;
+use crate::propagation::XRAY_HEADER;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::{Context, global};
 use std::panic::{AssertUnwindSafe, catch_unwind};

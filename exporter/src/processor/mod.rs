@@ -2,9 +2,6 @@
 
 mod buffer;
 mod early_writes;
-pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod spans;
-
-pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

@@ -2,13 +2,13 @@
 
 use super::buffer::{self, Buffer};
 use super::early_writes::EarlyWrites;
-use super::integer_fields;
 use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::WriteTimeout;
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::losses::{Loss, LossCounts};
-use crate::telemetry::invocations::{CutOff, EndedSpan, Invocations};
+use crate::integer_fields;
+use crate::invocations::{CutOff, EndedSpan, Invocations};
 use opentelemetry::trace::{Span as _, SpanId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;

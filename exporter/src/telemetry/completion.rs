@@ -1,6 +1,6 @@
 //! Writes the telemetry of an invocation at its end.
 
-use super::{Telemetry, subscriber};
+use super::Telemetry;
 use crate::bounded::within;
 use crate::extension::Mode;
 use lambda_runtime::{BoxFuture, Error, SnapStartResource};
@@ -12,8 +12,6 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing_subscriber::Layer;
-use tracing_subscriber::registry::LookupSpan;
 
 /// Writes an invocation's telemetry at its end, and provides everything that [`init_telemetry`](crate::init_telemetry) set up.
 ///
@@ -91,16 +89,6 @@ impl TelemetryCompletionHandler {
     #[must_use]
     pub fn meter_provider(&self) -> &SdkMeterProvider {
         &self.telemetry.meter_provider
-    }
-
-    /// Returns the layer that converts `tracing` spans to OpenTelemetry spans and `tracing` events to log records, for your own
-    /// subscriber.
-    #[must_use]
-    pub fn tracing_layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static + use<S>
-    where
-        S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
-    {
-        subscriber::layer(&self.telemetry, true)
     }
 }
 

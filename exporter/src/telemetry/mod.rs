@@ -2,42 +2,34 @@
 
 pub(crate) mod completion;
 pub(crate) mod id_generator;
-pub(crate) mod invocations;
 #[cfg(feature = "log")]
 pub(crate) mod log_crate;
-pub(crate) mod propagation;
+pub(crate) mod record_filter;
 pub(crate) mod resource;
-pub(crate) mod root_record;
-pub(crate) mod subscriber;
 
 use crate::bounded::TimedLock;
 use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporter;
 use crate::extension::{self, Mode};
+use crate::invocations::root_record::RootRecord;
+use crate::invocations::{CutOff, Invocations};
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
-use invocations::{CutOff, Invocations};
+use crate::propagation::Propagation;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanProcessor as _};
-use propagation::Propagation;
-use root_record::RootRecord;
+use record_filter::RecordFilter;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use subscriber::RecordFilter;
 use tokio::runtime::Handle;
 use wire::SignalKind;
-
-// lambda-otel-lite's items at this path.
-pub use crate::init::init_telemetry;
-pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-pub use completion::TelemetryCompletionHandler;
 
 /// The providers and their shared state.
 pub(crate) struct Telemetry {
@@ -96,6 +88,17 @@ impl Telemetry {
             );
         }
         has_hook
+    }
+
+    /// From now on, the thread that watches the deadlines writes this telemetry.
+    pub(crate) fn write_before_timeouts(self: &Arc<Self>) {
+        let own = Arc::downgrade(self);
+        self.invocations.set_write(move |due| {
+            if let Some(telemetry) = own.upgrade() {
+                // Errors are counted where they occur.
+                drop(telemetry.write_cut_off(|number| due.contains(&number), CutOff::TIMEOUT));
+            }
+        });
     }
 
     /// Writes open spans as partial spans, then all other telemetry, even if an invocation has timed out.

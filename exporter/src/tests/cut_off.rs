@@ -7,6 +7,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
@@ -78,7 +79,7 @@ fn two_invocations(
         let mut event = event(payload);
         event.context.deadline = NOW_MS + seconds * 1000;
         let mut invocation = handler(event);
-        let poll = invocation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let poll = pin!(&mut invocation).poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll.is_pending());
         invocation
     };

@@ -20,6 +20,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Value, json};
 use std::ffi::{CString, IntoStringError};
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -320,7 +321,7 @@ fn a_dropped_future_ends_its_span_and_child_spans() {
         },
     );
     let mut future = handler(event(json!({})));
-    let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let poll = pin!(&mut future).poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(poll, Poll::Pending));
     assert_eq!(function.written().lines.len(), 0);
     drop(future);

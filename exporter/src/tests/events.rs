@@ -3,9 +3,9 @@
 use super::driver::{Function, attribute, block_on, event, shown, succeed};
 use super::triggers::trigger;
 use crate::handler::TracedHandler;
-use crate::handler::trigger::SpanAttributesExtractor;
-use crate::handler::trigger::span_attributes::SpanAttributes;
-use crate::handler::trigger::span_attributes::TriggerType::{Http, Other, PubSub};
+use crate::trigger::SpanAttributesExtractor;
+use crate::trigger::span_attributes::SpanAttributes;
+use crate::trigger::span_attributes::TriggerType::{Http, Other, PubSub};
 use lambda_runtime::Service as _;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;

@@ -4,7 +4,7 @@
 use super::driver::{Function, attribute, block_on, context, event, status};
 use super::triggers::PARENT;
 use crate::handler::tracing_layer::OtelTracingLayer;
-use crate::handler::trigger::SpanAttributesExtractor as _;
+use crate::trigger::SpanAttributesExtractor as _;
 use futures_core::Stream;
 use lambda_runtime::tower::ServiceBuilder;
 use lambda_runtime::{Error, LambdaEvent, Service as _, StreamResponse};

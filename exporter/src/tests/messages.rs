@@ -2,7 +2,7 @@
 
 use super::driver::{Function, attribute, event, shown, status};
 use super::triggers::{PARENT, XRAY, trigger};
-use crate::handler::trigger::SpanAttributesExtractor;
+use crate::trigger::SpanAttributesExtractor;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Error, LambdaEvent};

@@ -7,6 +7,7 @@ mod cut_off;
 mod driver;
 mod ends;
 mod events;
+mod handlers;
 mod init;
 mod layers;
 mod messages;

@@ -1,7 +1,7 @@
 //! The attributes of each source of events.
 
 use super::driver::{Function, attribute, block_on, event, shown, succeed};
-use crate::handler::trigger::SpanAttributesExtractor;
+use crate::trigger::SpanAttributesExtractor;
 use crate::{SpanAttributes, create_traced_handler};
 use aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,

@@ -11,6 +11,7 @@
 mod binary;
 mod command_line;
 mod components;
+pub(crate) mod crates;
 pub(crate) mod functions;
 pub(crate) mod node;
 mod notices;

@@ -5,8 +5,8 @@
 
 use super::super::fields::Fields;
 use super::super::json::with_custom;
-use crate::handler::trigger::percent_encoded;
-use crate::telemetry::propagation::XRAY_HEADER;
+use crate::propagation::XRAY_HEADER;
+use crate::trigger::percent_encoded;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};

@@ -1,6 +1,6 @@
 //! An event's data for the invocation's span, and a span for the work on one message of a batch.
 
-use crate::telemetry::propagation::XRAY_HEADER;
+use crate::propagation::XRAY_HEADER;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, global};
 use std::collections::HashMap;
@@ -172,7 +172,7 @@ impl SpanAttributes {
 }
 
 /// Adds attributes and links to a span of `tracing`.
-pub(in crate::handler) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
+pub(crate) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
     for attribute in attributes {
         span.set_attribute(attribute.key.clone(), attribute.value.clone());
     }
@@ -182,7 +182,7 @@ pub(in crate::handler) fn describe(span: &tracing::Span, attributes: &[KeyValue]
 }
 
 /// The kind in tracing-opentelemetry's field.
-pub(in crate::handler) fn kind_field(kind: &SpanKind) -> &'static str {
+pub(crate) fn kind_field(kind: &SpanKind) -> &'static str {
     match kind {
         SpanKind::Client => "client",
         SpanKind::Server => "server",

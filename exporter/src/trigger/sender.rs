@@ -2,7 +2,7 @@
 
 use super::description::DESCRIPTION;
 use super::messages::{Body, Header, Message};
-use crate::telemetry::propagation::{XrayPropagator, is_traceparent};
+use crate::propagation::{XrayPropagator, is_traceparent};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry::propagation::TextMapPropagator as _;

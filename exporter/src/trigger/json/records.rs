@@ -1,12 +1,10 @@
 //! Messages and changed documents as plain JSON.
 
-use crate::handler::trigger::description::{
-    self, BodyPlace, DestinationPlace, Source, at, text_at,
-};
-use crate::handler::trigger::documents::{Change, changes, milliseconds, object_name, time};
-use crate::handler::trigger::messages::{Body, Header, Message, message, messages, notifications};
-use crate::handler::trigger::sender::header_in;
-use crate::handler::trigger::span_attributes::SpanAttributes;
+use crate::trigger::description::{self, BodyPlace, DestinationPlace, Source, at, text_at};
+use crate::trigger::documents::{Change, changes, milliseconds, object_name, time};
+use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
+use crate::trigger::sender::header_in;
+use crate::trigger::span_attributes::SpanAttributes;
 use serde_json::{Map, Value};
 
 /// The records of an event.

@@ -1,8 +1,8 @@
 //! HTTP events as plain JSON.
 
-use crate::handler::trigger::description::{Http, at, first_text};
-use crate::handler::trigger::http_request::{HttpRequest, joined, query_string, route_of_key};
-use crate::handler::trigger::span_attributes::SpanAttributes;
+use crate::trigger::description::{Http, at, first_text};
+use crate::trigger::http_request::{HttpRequest, joined, query_string, route_of_key};
+use crate::trigger::span_attributes::SpanAttributes;
 use serde_json::Value;
 use std::collections::HashMap;
 

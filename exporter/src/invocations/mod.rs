@@ -1,17 +1,18 @@
 //! The running invocations with their deadlines and open spans, and the thread that writes telemetry shortly before one of them
 //! times out, even while the handler blocks its thread.
 
-use super::Telemetry;
-use super::root_record::WrittenRoot;
+pub(crate) mod root_record;
+
 use crate::bounded::spawn;
+use crate::integer_fields;
 use crate::output::stderr;
-use crate::processor::integer_fields;
 use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
+use root_record::WrittenRoot;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use wire::resource::PARTIAL;
 
@@ -84,6 +85,9 @@ fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
     deadline.checked_sub(LONGEST_RESERVE.min(budget / 10))
 }
 
+/// Writes the telemetry of the invocations with these numbers.
+type WriteDue = Box<dyn Fn(&[u64]) + Send + Sync>;
+
 /// The running invocations; more than one only with concurrent invocations.
 ///
 /// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
@@ -93,8 +97,8 @@ pub(crate) struct Invocations {
     wake: Condvar,
     /// The SDK's clock, so that our times and those of spans are comparable; tests replace it.
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
-    /// Written before one of them times out.
-    telemetry: OnceLock<Weak<Telemetry>>,
+    /// Writes the telemetry of invocations that are about to time out.
+    write: OnceLock<WriteDue>,
 }
 
 #[derive(Default)]
@@ -133,7 +137,7 @@ static OF_PROCESS: LazyLock<Arc<Invocations>> = LazyLock::new(|| Arc::new(Invoca
 impl Invocations {
     fn new() -> Self {
         let clock = Box::new(opentelemetry::time::now);
-        Self { state: Mutex::default(), wake: Condvar::new(), clock, telemetry: OnceLock::new() }
+        Self { state: Mutex::default(), wake: Condvar::new(), clock, write: OnceLock::new() }
     }
 
     pub(crate) fn of_process() -> Arc<Self> {
@@ -150,8 +154,9 @@ impl Invocations {
         }
     }
 
-    pub(crate) fn set_telemetry(&self, telemetry: &Arc<Telemetry>) {
-        self.telemetry.get_or_init(|| Arc::downgrade(telemetry));
+    /// Sets the write before a timeout; only the first call has an effect.
+    pub(crate) fn set_write(&self, write: impl Fn(&[u64]) + Send + Sync + 'static) {
+        self.write.get_or_init(|| Box::new(write));
     }
 
     /// Without a thread: a test calls [`step`](Self::step).
@@ -326,9 +331,9 @@ impl Invocations {
                 due.filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number));
             let due: Vec<u64> = due.collect();
             drop(state);
-            if let Some(telemetry) = self.telemetry.get().and_then(Weak::upgrade) {
-                // One write has all invocations that are due. Errors are counted where they occur.
-                drop(telemetry.write_cut_off(|number| due.contains(&number), CutOff::TIMEOUT));
+            if let Some(write) = self.write.get() {
+                // One write has all invocations that are due.
+                write(&due);
             }
             state = self.lock();
         }

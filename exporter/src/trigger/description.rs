@@ -324,7 +324,7 @@ mod tests {
         let code = format!(
             "//! The description in `events.json`, written by a test.\n\n\
              use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::*;\n\n\
-             pub(in crate::handler::trigger) static DESCRIPTION: Description = {table};\n"
+             pub(in crate::trigger) static DESCRIPTION: Description = {table};\n"
         );
         expect_file!["description/table.rs"].assert_eq(&code);
         assert_eq!(format!("{DESCRIPTION:?}"), format!("{read:?}"));

@@ -1,0 +1,174 @@
+//! Converts `tracing` spans to OpenTelemetry spans and `tracing` events, including records of the `log` crate, to log records.
+//! Excludes those of the SDK itself.
+
+use crate::handler::invocation_span::refuse;
+use crate::integer_fields::{ForgetIntegers, NoteIntegers};
+use crate::telemetry::Telemetry;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::record_filter::{RecordFilter, is_refusal};
+use opentelemetry::Context;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
+use tracing::dispatcher::{Dispatch, WeakDispatch};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::layer::{self, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+impl TelemetryCompletionHandler {
+    /// Returns the layer that converts `tracing` spans to OpenTelemetry spans and `tracing` events to log records, for your own
+    /// subscriber.
+    #[must_use]
+    pub fn tracing_layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        layer(&self.telemetry, true)
+    }
+}
+
+/// Spans, and log records if events are not printed, because printed ones would be stored twice.
+pub(crate) fn layer<S>(
+    telemetry: &Arc<Telemetry>,
+    with_logs: bool,
+) -> impl Layer<S> + Send + Sync + 'static + use<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    telemetry.has_layer.store(true, Ordering::Relaxed);
+    let bridges_logs = with_logs && telemetry.bridges_logs;
+    let filter = &telemetry.record_filter;
+    // Source locations, threads and busy times would be half of a small span's bytes, and are rarely used.
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(telemetry.tracer.clone())
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_target(false);
+    let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
+    let records = Records {
+        bridge: OpenTelemetryTracingBridge::new(&telemetry.logger_provider),
+        bridges_logs,
+        telemetry: Arc::downgrade(telemetry),
+        dispatch: OnceLock::new(),
+    };
+    // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
+    let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool = if bridges_logs {
+        |filter, metadata| filter.takes_event(metadata) || filter.takes_refusal(metadata)
+    } else {
+        RecordFilter::takes_refusal
+    };
+    spans.and_then(records.with_filter(filter.only(wanted)))
+}
+
+/// Passes events to the bridge: one with an explicit parent (`parent: &span`) in the context of that span, because the bridge
+/// itself uses the current context, and the runtime's report of an event that does not fit the handler in the failed span of its
+/// invocation.
+struct Records<B> {
+    bridge: B,
+    bridges_logs: bool,
+    telemetry: Weak<Telemetry>,
+    dispatch: OnceLock<WeakDispatch>,
+}
+
+impl<S, B> Layer<S> for Records<B>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    B: Layer<S>,
+{
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        self.dispatch.get_or_init(|| dispatch.downgrade());
+    }
+
+    /// Notes the fields of the runtime's span, the only one that this layer takes.
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {
+        let mut of_runtime = OfRuntime::default();
+        attributes.record(&mut of_runtime);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(of_runtime);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        let metadata = event.metadata();
+        let is_error = *metadata.level() == Level::ERROR;
+        let telemetry = is_error.then(|| self.telemetry.upgrade()).flatten();
+        if let Some(telemetry) = telemetry.clone().filter(|_| is_refusal(metadata)) {
+            let of_span = context
+                .lookup_current()
+                .and_then(|span| span.extensions().get::<OfRuntime>().cloned());
+            let mut of_runtime = of_span.unwrap_or_default();
+            event.record(&mut of_runtime);
+            let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
+            let record = || {
+                if is_record {
+                    self.bridge.on_event(event, context);
+                }
+            };
+            return refuse(&telemetry, &of_runtime.invocation, &of_runtime.error, record);
+        }
+        let before_invocations = telemetry.filter(|telemetry| !telemetry.invocations.have_begun());
+        // The span of the invocation has the handler's error already.
+        if metadata.target() == OF_HANDLER && before_invocations.is_none() {
+            return;
+        }
+        // Attaching the span's context would end a suppression.
+        let explicit = event.parent().filter(|_| !Context::is_current_telemetry_suppressed());
+        let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
+        let _attached = parent.map(Context::attach);
+        self.bridge.on_event(event, context);
+        if let Some(telemetry) = before_invocations {
+            // The start fails, and may end in `std::process::exit`. Exporters of the application may need this thread.
+            if !telemetry.has_processors_of_others {
+                telemetry.finish(&[]);
+            }
+        }
+    }
+}
+
+/// The fields of `lambda_runtime`'s span around an invocation, and of its report of an error.
+#[derive(Default, Clone)]
+struct OfRuntime {
+    invocation: lambda_runtime::Context,
+    error: String,
+}
+
+impl Visit for OfRuntime {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let value = value.to_owned();
+        match field.name() {
+            "requestId" => self.invocation.request_id = value,
+            "xrayTraceId" => self.invocation.xray_trace_id = Some(value),
+            "tenantId" => self.invocation.tenant_id = Some(value),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "error" {
+            self.error = format!("{value:?}");
+        }
+    }
+}
+
+/// The target of the runtime's reports of the handler's errors and panics.
+const OF_HANDLER: &str = "lambda_runtime::layers::panic";
+
+/// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
+/// The filter hides spans, because the fields of the invocation's span would precede each message.
+pub(crate) fn fmt_layer<S>(filter: &RecordFilter, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    let layer = tracing_subscriber::fmt::layer();
+    let filter = filter.only(RecordFilter::takes_event);
+    if is_json {
+        layer.json().flatten_event(true).with_filter(filter).boxed()
+    } else {
+        layer.with_ansi(false).with_filter(filter).boxed()
+    }
+}
