@@ -197,8 +197,9 @@ pub fn convert(
     }
     mend_spans(&mut converted.requests, others.failures());
     let rest = others.finish();
-    let platform::ConsumedLines { platform_lines, empty_lines } = rest.consumed;
-    converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };
+    let platform::ConsumedLines { platform_lines, root_lines, empty_lines } = rest.consumed;
+    converted.ledger.consumed +=
+        Consumed { platform_lines, root_lines, empty_lines, ..Consumed::default() };
     converted.dropped_figures = rest.dropped_values;
     converted.ledger.undivided = rest.divided.undivided;
     state.read.divided_bytes += rest.divided.bytes;
