@@ -14,6 +14,9 @@ const HEAD: &str = "{\"_root\":\"";
 /// The longest request id. Lambda's have 36 bytes.
 const REQUEST_ID_BYTES: usize = 64;
 
+/// The sizes of a line with Lambda's request id, without its newline: plain, and with levels of 4 and 5 letters.
+const SIZES: [usize; 3] = [98, 152, 153];
+
 /// The content of a root line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootLine<'a> {
@@ -45,6 +48,20 @@ impl<'a> RootLine<'a> {
     #[inline]
     pub fn read(text: &'a str) -> Option<Self> {
         Self::read_content(text.strip_prefix(HEAD)?)
+    }
+
+    /// Reads a root line and the text before it. Some runtimes print a text and its newline in two writes, between which another
+    /// process may write a line: Python's client does on a managed instance.
+    #[inline]
+    pub fn read_last(text: &'a str) -> Option<(&'a str, Self)> {
+        let text = text.trim_ascii_end();
+        if !text.ends_with("\"}") {
+            return None;
+        }
+        SIZES.into_iter().find_map(|size| {
+            let (before, line) = text.split_at_checked(text.len().checked_sub(size)?)?;
+            Some((before, Self::read(line)?))
+        })
     }
 
     fn read_content(text: &'a str) -> Option<Self> {
@@ -98,6 +115,24 @@ mod tests {
             assert_eq!(RootLine::read(&line), Some(LINE), "{level:?}");
         }
         assert_eq!(RootLine { request_id: "a b", ..LINE }.write(None, time), None);
+    }
+
+    #[test]
+    fn a_root_line_behind_other_text_is_read() {
+        for level in [None, Some("WARN"), Some("ERROR"), Some("FATAL")] {
+            let line = LINE.write(level, 1_790_000_000_000_000_000).unwrap();
+            for before in ["", "printed", "höher", "{\"a\":\"b\"}"] {
+                let text = format!("{before}{line}");
+                assert_eq!(RootLine::read_last(&text), Some((before, LINE)), "{text}");
+            }
+            for other in [format!("{line}x"), line.replace("_root", "_groot"), line[1..].to_owned()]
+            {
+                assert_eq!(RootLine::read_last(&other), None, "{other}");
+            }
+        }
+        for short in ["", "\"}", "ü\"}", "printed"] {
+            assert_eq!(RootLine::read_last(short), None);
+        }
     }
 
     #[test]

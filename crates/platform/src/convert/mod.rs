@@ -318,9 +318,17 @@ impl Converter {
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
     pub fn function_text(&mut self, event: &LogEventRef<'_>) {
-        if let Some(line) = RootLine::read(event.message) {
-            return self.root_line(line);
+        let mut message = event.message;
+        while let Some((before, line)) = RootLine::read_last(message) {
+            self.root_line(line);
+            message = before;
         }
+        let is_root_line = message.is_empty() && !event.message.is_empty();
+        if is_root_line {
+            self.consumed.root_lines += 1;
+            return;
+        }
+        let event = &LogEventRef { message, ..*event };
         if event.message.bytes().all(|byte| byte.is_ascii_whitespace()) {
             self.consumed.empty_lines += 1;
             return;
@@ -348,7 +356,6 @@ impl Converter {
     /// Takes a root line, which only managed instances have.
     fn root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
-        self.consumed.root_lines += 1;
         self.state.window.share();
         self.seen.add_trace(trace_id);
         let root = SpanIds {
