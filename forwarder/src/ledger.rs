@@ -57,6 +57,8 @@ sums! {
     pub struct Consumed {
         /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
         pub platform_lines: usize,
+        /// Lines that name the root span of an invocation as it begins.
+        pub root_lines: usize,
         pub empty_lines: usize,
         pub lines_without_items: usize,
         /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
@@ -74,9 +76,10 @@ sums! {
 
 impl Consumed {
     /// The name of each rule and the number of log events it consumed.
-    pub fn by_rule(&self) -> [(&'static str, usize); 8] {
+    pub fn by_rule(&self) -> [(&'static str, usize); 9] {
         [
             ("platform_lines", self.platform_lines),
+            ("root_lines", self.root_lines),
             ("empty_lines", self.empty_lines),
             ("lines_without_items", self.lines_without_items),
             ("line_pieces", self.line_pieces),
@@ -214,6 +217,6 @@ mod tests {
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
         let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
-        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
+        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
     }
 }

@@ -193,6 +193,17 @@ impl PlatformEvent {
         self.status.as_deref().is_none_or(|status| status == "success")
     }
 
+    /// Returns `true` for an event that only managed instances have: the start of their init phase, or a report without a billed
+    /// duration, which all other functions' reports have.
+    pub(crate) fn is_of_managed_instance(&self) -> bool {
+        let has_type = self.initialization_type.as_deref() == Some("lambda-managed-instances");
+        let is_unbilled = self.kind == EventKind::Report
+            && self.status.is_some()
+            && self.figures.duration_ms.is_some()
+            && self.figures.billed_duration_ms.is_none();
+        has_type || is_unbilled
+    }
+
     /// Returns `true` for an event of the init phase that made a snapshot (SnapStart), perhaps days ago, and not of one that
     /// Lambda repeats inside an invocation.
     pub fn made_snapshot(&self) -> bool {

@@ -29,6 +29,7 @@ pub mod protobuf;
 mod random_request;
 mod request;
 pub mod resource;
+mod root_line;
 mod schema;
 mod signal;
 pub mod timestamp;
@@ -38,6 +39,7 @@ pub use base64::{decode as decode_base64, push as push_base64};
 pub use depth::Depth;
 pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
 pub use request::{Limits, Malformed, Request, Shortened, TRUNCATED, merge, shortened_text};
+pub use root_line::RootLine;
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]
 pub use {

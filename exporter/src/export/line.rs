@@ -8,6 +8,7 @@ use crate::invocations::Invocations;
 use crate::output::Output;
 use crate::output::stdout::Stdout;
 use opentelemetry::Context;
+use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::cell::RefCell;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use wire::compact::Names;
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, invocation_record};
+use wire::{Envelope, LineEncoder, LineLimits, Request, RootLine, SignalKind, invocation_record};
 
 /// Writes encoded requests as OTLP lines, for all three exporters.
 pub(crate) struct LineExporter {
@@ -120,6 +121,21 @@ impl LineExporter {
         if self.is_compact() && self.account.get().is_none() {
             let account = self.account.get_or_init(|| account.to_owned());
             self.encoder().set_account(account);
+        }
+    }
+
+    /// Writes the root line of an invocation. A failure costs only that line.
+    pub(crate) fn write_root_line(&self, request_id: &str, root: &SpanContext) {
+        let line = RootLine {
+            request_id,
+            trace_id: root.trace_id().to_bytes(),
+            span_id: root.span_id().to_bytes(),
+        };
+        let level = self.level.as_deref().filter(|_| self.with_timestamp);
+        let now = unix_nanos(self.write_timeout.invocations().now());
+        if let Some(line) = line.write(level, now) {
+            let written = self.output.write_lines(line.as_bytes(), self.write_timeout.get());
+            written.unwrap_or_default();
         }
     }
 

@@ -55,7 +55,7 @@ impl InvocationSpan {
             let started = spans(telemetry, lambda, options, extracted, number);
             let context = &started.root.0;
             let root = context.span().span_context().clone();
-            let record = telemetry.root_record.leave(&lambda.request_id, &root);
+            let record = telemetry.announce_root(&lambda.request_id, &root);
             telemetry.invocations.start(number, context, &lambda.request_id, record);
             started
         });

@@ -97,6 +97,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         default_name: OnceLock::new(),
         is_warm: AtomicBool::new(false),
         root_record: RootRecord::new(runtime_api, is_concurrent),
+        writes_root_lines: is_concurrent && environment.writes.traces && !environment.disabled,
         warned_of_unsampled: AtomicBool::new(false),
         invocations: Arc::clone(line.invocations()),
         line,

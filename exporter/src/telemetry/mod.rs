@@ -17,7 +17,7 @@ use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
 use crate::propagation::Propagation;
 use opentelemetry::InstrumentationScope;
-use opentelemetry::trace::SpanId;
+use opentelemetry::trace::{SpanContext, SpanId};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -54,6 +54,8 @@ pub(crate) struct Telemetry {
     /// `true` from the first invocation on.
     pub(crate) is_warm: AtomicBool,
     pub(crate) root_record: RootRecord,
+    /// `true` if a line names each root span as it begins, as printed lines of many invocations are mixed.
+    pub(crate) writes_root_lines: bool,
     /// `true` once a line reported that a caller's decision suppresses spans.
     pub(crate) warned_of_unsampled: AtomicBool,
     pub(crate) invocations: Arc<Invocations>,
@@ -117,6 +119,14 @@ impl Telemetry {
         let written = self.write_open(is_cut_off, cut_off);
         self.say_written(|_, root| written.contains(&root));
         self.flush(|| ())
+    }
+
+    /// Tells extension and forwarder of the root span of an invocation. Returns the number of its record, if it has one.
+    pub(crate) fn announce_root(&self, request_id: &str, root: &SpanContext) -> Option<u64> {
+        if self.writes_root_lines && root.is_valid() && root.is_sampled() {
+            self.line.write_root_line(request_id, root);
+        }
+        self.root_record.leave(request_id, root)
     }
 
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Debug};
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::Logged;
 use tracing_subscriber::layer::SubscriberExt as _;
-use wire::{Limits, SignalKind};
+use wire::{Limits, RootLine, SignalKind};
 
 pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 /// By an alias, which the running version replaces in the resource id.
@@ -240,11 +240,18 @@ pub(super) struct Written {
     pub(super) spans: Vec<Span>,
     pub(super) logs: Vec<LogRecord>,
     pub(super) metrics: Vec<Metric>,
+    /// Request id and trace id of each root line, which `lines` lacks.
+    pub(super) roots: BTreeSet<(String, Vec<u8>)>,
 }
 
 impl Written {
-    pub(super) fn read(lines: Vec<String>) -> Self {
+    pub(super) fn read(mut lines: Vec<String>) -> Self {
         let mut logged = Logged::default();
+        let mut roots = BTreeSet::new();
+        lines.retain(|line| match RootLine::read(line) {
+            Some(root) => !roots.insert((root.request_id.to_owned(), root.trace_id.to_vec())),
+            None => true,
+        });
         for line in &lines {
             let reading = wire::read_line_of(line, &DELIVERY, &Limits::default());
             let reading = reading.expect("an OTLP line");
@@ -256,7 +263,7 @@ impl Written {
         }
         let Logged { spans, records, metrics } = logged;
         let spans = spans.into_iter().map(|(_, span)| span).collect();
-        Self { lines, spans, logs: records, metrics }
+        Self { lines, spans, logs: records, metrics, roots }
     }
 
     pub(super) fn counts(&self) -> [usize; 4] {

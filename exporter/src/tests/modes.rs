@@ -1,10 +1,12 @@
 //! The modes, with an Extensions API played by the test.
 
-use super::driver::{Function, block_on, context, succeed};
+use super::driver::{Function, attribute, block_on, context, succeed};
 use crate::extension::Mode;
 use crate::handler::create_traced_handler;
 use lambda_runtime::LambdaEvent;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
@@ -178,17 +180,28 @@ fn concurrent_invocations_are_each_written_once_in_every_mode() {
                 });
             }
         });
-        let mut ids = Vec::new();
+        let mut roots = BTreeSet::new();
         if mode == "finalize" {
-            assert_eq!(function.written().lines, [""; 0]);
+            let written = function.written();
+            assert_eq!(written.lines, [""; 0]);
+            roots = written.roots;
             function.completion.force_flush(Duration::from_secs(60)).unwrap();
         }
-        while ids.len() < 200 {
-            ids.extend(function.written().spans.into_iter().map(|span| span.trace_id));
+        let mut spans = Vec::new();
+        while spans.len() < 200 {
+            let written = function.written();
+            roots.extend(written.roots);
+            spans.extend(written.spans);
         }
-        ids.sort();
-        ids.dedup();
-        assert_eq!(ids.len(), 200, "{mode}");
+        let named = |span: &Span| {
+            let request_id = attribute(span, "faas.invocation_id").unwrap();
+            (request_id.trim_matches('"').to_owned(), span.trace_id.clone())
+        };
+        let named: BTreeSet<_> = spans.iter().map(named).collect();
+        let traces: BTreeSet<_> = spans.iter().map(|span| &span.trace_id).collect();
+        assert_eq!((spans.len(), traces.len()), (200, 200), "{mode}");
+        // Each root line names the trace that the spans have.
+        assert_eq!(roots, named, "{mode}");
         while !function.completion.telemetry.invocations.is_outside() {
             assert_eq!(mode, "async", "only its thread may be a little later");
             thread::yield_now();

@@ -46,7 +46,7 @@ class CutOffs {
   /// exports ended spans.
   begin(span, lambda, context, flush) {
     const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
-    this.records.leave(lambda.awsRequestId, span.spanContext());
+    this.records.announce(lambda.awsRequestId, span.spanContext());
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
     invocation.context = context.setValue(this.key, invocation);
     this.keep(span, invocation);

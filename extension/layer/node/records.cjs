@@ -6,11 +6,13 @@
 "use strict";
 
 const fs = require("node:fs");
+const clock = require("./clock.cjs");
 
 const SLOTS = 64;
 // On a managed instance, which runs many invocations at a time, in several threads.
 const SLOTS_CONCURRENT = 2048;
 const BYTES = 90;
+const LEVELS_ABOVE_INFO = ["WARN", "ERROR", "FATAL"];
 const WRITTEN = "\t";
 // A bit of W3C's trace flags.
 const SAMPLED = 1;
@@ -24,6 +26,12 @@ class Records {
     this.number = isConcurrent ? Math.floor(Math.random() * this.slots) : 0;
     /// Ids of the root spans, by the slots of their records.
     this.roots = [];
+  }
+
+  /// Names the root span of an invocation that begins, to the extension and, on a managed instance, to the forwarder.
+  announce(requestId, context) {
+    if (this.slots === SLOTS_CONCURRENT && context.traceFlags & SAMPLED) printRoot(requestId, context);
+    this.leave(requestId, context);
   }
 
   leave(requestId, { traceId, spanId, traceFlags }) {
@@ -49,6 +57,21 @@ class Records {
       const slot = this.roots.indexOf(spanId);
       if (slot >= 0) fs.writeSync(this.file, WRITTEN, slot * BYTES + BYTES - 1);
     }
+  }
+}
+
+/// Prints the root line of an invocation in one write (docs/line-format.md). Source: crates/wire/src/root_line.rs.
+function printRoot(requestId, { traceId, spanId }) {
+  const level = process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase();
+  const line = {
+    _root: `${requestId} ${traceId} ${spanId}`,
+    // Lambda takes a line without a level as INFO, and may drop it.
+    ...(LEVELS_ABOVE_INFO.includes(level) && { timestamp: new Date(clock.now()).toISOString(), level }),
+  };
+  try {
+    fs.writeSync(1, `${JSON.stringify(line)}\n`);
+  } catch {
+    // A full or closed stdout costs only the line.
   }
 }
 

@@ -158,7 +158,7 @@ class OpenSpans:
         invocation = getattr(self.thread, "invocation", None)
         if invocation is not None and invocation.root is None:
             invocation.root = context
-            self.records.leave(invocation.request_id, context)
+            self.records.announce(invocation.request_id, context)
 
     def _on_ending(self, span):
         pass
@@ -321,6 +321,12 @@ class Records:
         self.slots = self.SLOTS_CONCURRENT if is_concurrent else self.SLOTS
         self.number = 0
 
+    def announce(self, request_id, root):
+        """Names the root span of an invocation that begins, to the extension and, on a managed instance, to the forwarder."""
+        if self.slots == self.SLOTS_CONCURRENT and root.trace_flags.sampled:
+            print_root(request_id, root)
+        self.leave(request_id, root)
+
     def leave(self, request_id, root):
         if self.runtime_api is None:
             return
@@ -348,3 +354,21 @@ class Records:
             os.close(file)
             raise OSError("not a file")
         return file
+
+
+# Lambda takes a line without a level as INFO, and may drop it.
+LEVELS_ABOVE_INFO = ("WARN", "ERROR", "FATAL")
+
+
+def print_root(request_id, root):
+    """Prints the root line of an invocation in one write. Source: `crates/wire/src/root_line.rs`."""
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    end = ""
+    if level in LEVELS_ABOVE_INFO:
+        end = f',"timestamp":"{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}","level":"{level}"'
+    line = f'{{"_root":"{request_id} {root.trace_id:032x} {root.span_id:016x}"{end}}}\n'
+    try:
+        os.write(1, line.encode())
+    except (OSError, ValueError):
+        # A closed stdout costs only the line.
+        pass

@@ -11,8 +11,8 @@ use failed_spans::mend_spans;
 use platform::{Converter, Failure, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
 use stack_traces::Trace;
 use wire::{
-    Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
-    read_line_of,
+    Joined, Limits, LineReading, Metrics, Rejoin, Request, RootLine, Signal, Traces,
+    UndecodableLine, read_line_of,
 };
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,8 +197,9 @@ pub fn convert(
     }
     mend_spans(&mut converted.requests, others.failures());
     let rest = others.finish();
-    let platform::ConsumedLines { platform_lines, empty_lines } = rest.consumed;
-    converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };
+    let platform::ConsumedLines { platform_lines, root_lines, empty_lines } = rest.consumed;
+    converted.ledger.consumed +=
+        Consumed { platform_lines, root_lines, empty_lines, ..Consumed::default() };
     converted.dropped_figures = rest.dropped_values;
     converted.ledger.undivided = rest.divided.undivided;
     state.read.divided_bytes += rest.divided.bytes;
@@ -306,6 +307,11 @@ impl<'e> StreamConversion<'e> {
 
     /// Takes plain text, which may be part of a stack trace.
     fn take_text(&mut self, event: &'e LogEvent) {
+        // Another invocation's root line may come between the lines of a stack trace.
+        if RootLine::read(&event.message).is_some() {
+            self.others.function_text(&log_event(event, &event.message));
+            return;
+        }
         if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
             return;
         }

@@ -5,6 +5,7 @@
 //! - A runtime's message about exhausted memory: `aws.lambda.out_of_memory`, once per invocation, and one log record.
 //! - A runtime's line about a failed invocation: `faas.errors`, once per invocation, and one log record.
 //! - A line in the embedded metric format: metrics, and one log record.
+//! - A root line of the library or the layer: nothing. It names the root span of an invocation.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
 //!
@@ -38,7 +39,7 @@ use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use wire::{Request, SpanIds};
+use wire::{Request, RootLine, SpanIds};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConvertedLines {
@@ -70,6 +71,7 @@ pub struct Divided {
 pub struct ConsumedLines {
     /// `START`, `END`, `INIT_START` and `RESTORE_START`.
     pub platform_lines: usize,
+    pub root_lines: usize,
     pub empty_lines: usize,
 }
 
@@ -78,7 +80,7 @@ pub struct ConverterState {
     window: RequestWindow,
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
-    traced: Option<(String, Traced)>,
+    traced: Vec<(String, Traced)>,
     /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MOST_FAILURES`].
     failures: BTreeMap<String, Failure>,
     /// The runtime's line before the first start: the next report names its invocation.
@@ -146,7 +148,7 @@ impl Converter {
     #[must_use]
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
-        self.seen.resume(state.traced.take());
+        self.seen.resume(std::mem::take(&mut state.traced));
         self.state = state;
         self
     }
@@ -316,6 +318,17 @@ impl Converter {
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
     pub fn function_text(&mut self, event: &LogEventRef<'_>) {
+        let mut message = event.message;
+        while let Some((before, line)) = RootLine::read_last(message) {
+            self.root_line(line);
+            message = before;
+        }
+        let is_root_line = message.is_empty() && !event.message.is_empty();
+        if is_root_line {
+            self.consumed.root_lines += 1;
+            return;
+        }
+        let event = &LogEventRef { message, ..*event };
         if event.message.bytes().all(|byte| byte.is_ascii_whitespace()) {
             self.consumed.empty_lines += 1;
             return;
@@ -338,6 +351,23 @@ impl Converter {
             };
             self.one_line(&LogEventRef { id: &id, message: line, ..*event });
         }
+    }
+
+    /// Takes a root line, which only managed instances have.
+    fn root_line(&mut self, line: RootLine<'_>) {
+        let RootLine { request_id, trace_id, span_id } = line;
+        self.state.window.share();
+        self.seen.add_trace(trace_id);
+        let root = SpanIds {
+            request_id: Some(request_id),
+            trace_id,
+            span_id,
+            parent_span_id: None,
+            is_entry: true,
+            start_unix_nano: 0,
+            error: None,
+        };
+        self.seen.add_invocation(request_id, &root);
     }
 
     #[inline]
@@ -383,6 +413,15 @@ impl Converter {
                 records.add_fields(|record| window.missing(record));
             }
         }
+        if window.is_shared() {
+            let facts = window.facts();
+            let is_its = |key: &str, text: &str| {
+                key == names::FAAS_INVOCATION_ID || facts.contains(&(key, text))
+            };
+            for records in [&mut self.line_records, &mut self.platform_records] {
+                records.forget_assumed(is_its);
+            }
+        }
         let spans = self.state.spans.as_mut().map(|invocations| invocations.take_finished());
         let mut spans = spans.unwrap_or_default();
         for span in &mut spans {
@@ -411,7 +450,7 @@ impl Converter {
         ];
         let resource = || encoded(&self.log_resource, &self.identity);
         let logs = records::request(resource, scopes, &self.seen);
-        self.state.traced = self.seen.take_last();
+        self.state.traced = self.seen.take_needed(self.state.window.running());
         let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
             scope_metrics,
@@ -448,6 +487,13 @@ impl Converter {
     #[must_use]
     pub fn counted_elsewhere(self) -> Self {
         Self { is_counted_elsewhere: true, ..self }
+    }
+
+    /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
+    #[must_use]
+    pub fn of_managed_instance(mut self) -> Self {
+        self.state.window.share();
+        self
     }
 
     /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to

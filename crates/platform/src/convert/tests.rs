@@ -48,8 +48,11 @@ fn records(converted: &ConvertedLines) -> String {
 
 /// What becomes of a chunk.
 fn shown(converted: ConvertedLines) -> String {
-    let ConsumedLines { platform_lines, empty_lines } = converted.consumed;
+    let ConsumedLines { platform_lines, root_lines, empty_lines } = converted.consumed;
     let mut text = format!("{platform_lines} platform lines, {empty_lines} empty\n");
+    if root_lines > 0 {
+        text += &format!("{root_lines} root lines\n");
+    }
     text += &records(&converted);
     for scope in converted.metrics.into_iter().flat_map(|metrics| metrics.scope_metrics) {
         text += &render::points(&scope.metrics);

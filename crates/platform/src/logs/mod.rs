@@ -64,6 +64,9 @@ pub(crate) fn line_record(
     let times = (record_time(event, line.time), observed_unix_nano);
     begin(event, times, severity, body, record);
     let id = line.request_id.as_deref().or(window.request_id());
+    if id.is_some() && line.request_id.is_none() {
+        record.assumes_invocation();
+    }
     let execution = line.durable_execution_arn.as_deref();
     let facts = Facts::new(line.tenant_id.as_deref(), execution);
     write_invocation(record, id, facts, window);
@@ -170,6 +173,9 @@ pub(crate) fn undecodable_record(
     let times = (event.time_unix_nano(), observed_unix_nano);
     begin(event, times, Severity::ERROR, &body, record);
     record.event_name("lambda_otlp.undecodable");
+    if window.request_id().is_some() {
+        record.assumes_invocation();
+    }
     write_invocation(record, window.request_id(), Facts::default(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
     record.attribute("lambda_otlp.undecodable.reason", PlainValue::Text(reason));

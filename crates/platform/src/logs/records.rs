@@ -5,7 +5,8 @@
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
 use wire::field::{any_value, container, key_value, log_record, request, scope, scope_container};
-use wire::protobuf::{Writer, fields};
+use wire::protobuf::{Field, Writer, fields};
+use wire::view::{key_and_value, text};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
@@ -19,6 +20,8 @@ pub(crate) struct Records {
     fields: Vec<u8>,
     count: usize,
     untraced: Vec<Untraced>,
+    /// The positions of the records whose lines name no invocation, and that got the running one.
+    assumed: Vec<usize>,
     /// The request ids of the records. Neighbours usually share one.
     invocations: Vec<String>,
     repeated_bytes: usize,
@@ -63,11 +66,15 @@ impl Records {
                 root: None,
                 has_trace_id: false,
                 invocation: None,
+                is_assumed: false,
                 invocations: &mut self.invocations,
                 repeated_bytes: &mut self.repeated_bytes,
             };
             write(&mut record);
-            let RecordWriter { root, has_trace_id, invocation, .. } = record;
+            let RecordWriter { root, has_trace_id, invocation, is_assumed, .. } = record;
+            if is_assumed {
+                self.assumed.push(self.count);
+            }
             if !has_trace_id && (root.is_some() || invocation.is_some()) {
                 self.untraced.push(Untraced { at: self.count, root, invocation });
             }
@@ -87,6 +94,39 @@ impl Records {
                 }
                 _ => all.extend_from_slice(field.raw),
             }
+        }
+        self.fields = all;
+    }
+
+    /// Takes the invocation from the records that got the running one. `is_its` tells the attributes that came with it, by key and
+    /// text.
+    pub(crate) fn forget_assumed(&mut self, is_its: impl Fn(&str, &str) -> bool) {
+        let assumed = std::mem::take(&mut self.assumed);
+        let is_assumed = |at: &usize| assumed.binary_search(at).is_ok();
+        if assumed.is_empty() {
+            return;
+        }
+        self.untraced.retain_mut(|record| {
+            record.invocation = record.invocation.filter(|_| !is_assumed(&record.at));
+            record.invocation.is_some() || record.root.is_some()
+        });
+        let mut all = Vec::with_capacity(self.fields.len());
+        for (at, field) in fields(&self.fields).enumerate() {
+            let Some(record) = field.as_len().filter(|_| is_assumed(&at)) else {
+                all.extend_from_slice(field.raw);
+                continue;
+            };
+            let its = |pair: &[u8]| {
+                let (key, value) = key_and_value(pair);
+                let key = std::str::from_utf8(key).ok();
+                key.zip(text(value)).is_some_and(|(key, text)| is_its(key, text))
+            };
+            let is_kept = |field: &Field<'_>| match field.as_len() {
+                Some(pair) if field.number == log_record::ATTRIBUTES => !its(pair),
+                _ => true,
+            };
+            let kept: Vec<&[u8]> = fields(record).filter(is_kept).map(|field| field.raw).collect();
+            Writer::new(&mut all).bytes(scope_container::ITEMS, &kept.concat());
         }
         self.fields = all;
     }
@@ -175,6 +215,7 @@ pub(crate) struct RecordWriter<'w, 'o> {
     root: Option<TraceId>,
     has_trace_id: bool,
     invocation: Option<usize>,
+    is_assumed: bool,
     invocations: &'w mut Vec<String>,
     pub(crate) repeated_bytes: &'w mut usize,
 }
@@ -216,6 +257,11 @@ impl RecordWriter<'_, '_> {
         }
         self.invocation = Some(self.invocations.len() - 1);
         self.attribute(names::FAAS_INVOCATION_ID, PlainValue::Text(request_id));
+    }
+
+    /// Notes that the line does not name its invocation.
+    pub(crate) fn assumes_invocation(&mut self) {
+        self.is_assumed = true;
     }
 
     pub(crate) fn attribute(&mut self, key: &str, value: PlainValue<'_>) {

@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::logs::records::{RecordWriter, takes_room};
 use crate::names::{self, lambda};
 use crate::spans::invocations::Invocations;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::field::log_record;
 use wire::protobuf::Writer;
 use wire::view::{Item, ItemKind, text_attribute};
@@ -23,20 +23,37 @@ pub(crate) struct RequestWindow {
     told_last: String,
     /// `true` if a line stated a fact that earlier records of its invocation lack.
     pub(crate) is_told_late: bool,
+    /// `true` if the stream is a managed instance's, by an event or line of it. Other invocations may have begun before the
+    /// delivery, so that a line without a request id belongs to none, even if one seems to run.
+    is_shared: bool,
 }
 
 impl RequestWindow {
     /// The running invocation, if it is known and the only one.
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.running.only()
+        self.running.only().filter(|_| !self.is_shared)
+    }
+
+    /// The running invocations.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &String> {
+        self.running.ids()
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Notes that several invocations run at a time.
+    pub(crate) fn share(&mut self) {
+        self.is_shared = true;
     }
 
     /// The running invocation to which a line belongs that may name one. A function cannot name another one.
     pub(crate) fn owner(&self, named: Option<&str>) -> LineOwner<'_> {
         let Some(named) = named else {
-            return match self.running.only() {
+            return match self.request_id() {
                 Some(only) => LineOwner::Invocation(only),
-                None if self.running.is_empty() => LineOwner::Unknown,
+                None if self.running.is_empty() && !self.is_shared => LineOwner::Unknown,
                 None => LineOwner::Nobody,
             };
         };
@@ -50,6 +67,12 @@ impl RequestWindow {
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         let told = request_id.and_then(|id| self.told.get(id));
         told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
+    }
+
+    /// The attributes of the facts of all invocations.
+    pub(crate) fn facts(&self) -> BTreeSet<(&str, &str)> {
+        let told = self.told.values();
+        told.flat_map(|told| Facts(told.each_ref().map(Option::as_deref)).attributes()).collect()
     }
 
     /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts. `is_late`
@@ -93,6 +116,7 @@ impl RequestWindow {
     /// Notes the start or end of an invocation. `is_only` means that the environment runs one at a time, so that a start ends
     /// the others. A log stream does not tell that in either format.
     pub(crate) fn observe(&mut self, event: &PlatformEvent, is_only: bool) {
+        self.is_shared |= event.is_of_managed_instance();
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
             EventKind::Start => {

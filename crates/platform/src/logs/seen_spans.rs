@@ -83,14 +83,23 @@ impl SeenSpans {
         self.invocations.entry(request_id).or_insert(unseen).add(span);
     }
 
-    /// The invocation named last, because the next chunk may contain more of its lines.
-    pub(crate) fn take_last(&mut self) -> Option<(String, Traced)> {
-        self.invocations.remove_entry(self.last.as_deref()?)
+    /// The invocation named last and the running ones, because the next chunk may contain more of their lines.
+    pub(crate) fn take_needed<'r>(
+        &mut self,
+        running: impl Iterator<Item = &'r String>,
+    ) -> Vec<(String, Traced)> {
+        let invocations = &mut self.invocations;
+        let running = running.filter_map(|request_id| invocations.remove_entry(request_id));
+        let mut needed: Vec<_> = running.collect();
+        let last = self.last.take();
+        needed.extend(last.and_then(|request_id| invocations.remove_entry(&request_id)));
+        needed
     }
 
-    pub(crate) fn resume(&mut self, last: Option<(String, Traced)>) {
-        self.last = last.as_ref().map(|(request_id, _)| request_id.clone());
-        self.invocations.extend(last);
+    /// Takes over the invocations of the last chunk, of which the last one was named last.
+    pub(crate) fn resume(&mut self, needed: Vec<(String, Traced)>) {
+        self.last = needed.last().map(|(request_id, _)| request_id.clone());
+        self.invocations.extend(needed);
     }
 
     pub(crate) fn has_trace(&self, trace_id: &TraceId) -> bool {

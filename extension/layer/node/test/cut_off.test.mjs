@@ -1,11 +1,13 @@
 // The open spans of an invocation that is about to time out are exported as partial spans.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { CutOffs } from "../cut_off.cjs";
 import { Records } from "../records.cjs";
 
@@ -200,6 +202,25 @@ test("a managed instance keeps the records of 1,600 invocations at a time", () =
   for (let number = 0; number < 1600; number += 1) records.leave(`r-${number}`, new Span("root", "cd").spanContext());
   const found = fs.readFileSync(place, "latin1").match(/v1 r-\d+ /g);
   assert.equal(new Set(found).size, 1600);
+});
+
+test("a managed instance prints the root line of each sampled invocation", () => {
+  const context = { traceId: "ab".padStart(32, "0"), spanId: "cd".padStart(16, "0"), traceFlags: 1 };
+  const line = `{"_root":"${FIRST} ${context.traceId} ${context.spanId}"`;
+  const records = JSON.stringify(fileURLToPath(new URL("../records.cjs", import.meta.url)));
+  const cases = [
+    ["on-demand", "INFO", 1, ""],
+    ["lambda-managed-instances", "INFO", 0, ""],
+    ["lambda-managed-instances", "INFO", 1, `${line}}\n`],
+    ["lambda-managed-instances", "warn", 1, `${line},"timestamp":"TIME","level":"WARN"}\n`],
+  ];
+  for (const [kind, level, traceFlags, expected] of cases) {
+    const given = JSON.stringify({ ...context, traceFlags });
+    const program = `new (require(${records}).Records)(undefined).announce("${FIRST}", ${given})`;
+    const env = { ...process.env, AWS_LAMBDA_INITIALIZATION_TYPE: kind, AWS_LAMBDA_LOG_LEVEL: level };
+    const printed = execFileSync(process.execPath, ["-e", program], { env, encoding: "utf8" });
+    assert.equal(printed.replace(/20\d\d-\d\d-\d\dT[\d:.]+Z/, "TIME"), expected, `${kind} ${level}`);
+  }
 });
 
 test("a link in place of the records is not followed", () => {

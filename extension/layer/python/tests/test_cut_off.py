@@ -289,6 +289,24 @@ def test_a_managed_instance_keeps_the_records_of_1600_invocations_at_a_time(laye
     assert len(set(re.findall(rb"v1 r-\d+ ", place.read_bytes()))) == 1600
 
 
+@pytest.mark.parametrize(
+    ("kind", "level", "is_sampled", "expected"),
+    [
+        ("on-demand", "INFO", True, ""),
+        ("lambda-managed-instances", "INFO", False, ""),
+        ("lambda-managed-instances", "INFO", True, "}"),
+        ("lambda-managed-instances", "warn", True, ',"timestamp":"TIME","level":"WARN"}'),
+    ],
+)
+def test_a_managed_instance_prints_the_root_line_of_each_sampled_invocation(layer, monkeypatch, capfd, kind, level, is_sampled, expected):
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", level)
+    layer.Records(None).announce(FIRST, SpanContext(0xAB, 0xCD, is_sampled))
+    printed = re.sub(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", capfd.readouterr().out)
+    line = f'{{"_root":"{FIRST} {0xAB:032x} {0xCD:016x}"'
+    assert printed == (f"{line}{expected}\n" if expected else "")
+
+
 def test_a_link_in_place_of_the_records_is_not_followed(layer, tmp_path):
     precious, link = tmp_path / "precious", f"/tmp/.lambda-otlp-invocations-link-{os.getpid()}"
     precious.write_text("precious")

@@ -47,13 +47,15 @@ impl PrintedLines {
     ) -> Self {
         let options =
             PlatformOptions { shape: config.shape, names: config.names, platform_logs_all: false };
+        let is_managed = config.function.is_managed_instance;
+        let converter = converter(&identity, options, ConverterState::default());
         Self {
-            converter: converter(&identity, options, ConverterState::default()),
+            converter: if is_managed { converter.of_managed_instance() } else { converter },
             events: is_json.then(RawEvents::default),
             service_name: config.service_name.clone(),
             identity,
             options,
-            has_one_at_a_time: !config.function.is_managed_instance,
+            has_one_at_a_time: !is_managed,
             since_ms: None,
             counts: Arc::clone(counts),
         }
