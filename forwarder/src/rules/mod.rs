@@ -91,7 +91,7 @@ impl Action {
     /// Returns `false` if the action cannot change anything in this encoded request.
     fn may_act_in(&self, request: &[u8]) -> bool {
         match self {
-            Self::Redact(redaction) => redaction.may_find_in(request),
+            Self::Redact(redaction) => redaction.may_find_in_encoded(request),
             _ => true,
         }
     }
