@@ -167,8 +167,7 @@ impl RuleSet {
         requests: Vec<Request>,
         report: &mut Report,
     ) -> Vec<Request> {
-        let apply = |request| apply::apply(&self.rules, origin, request, report);
-        requests.into_iter().filter_map(apply).collect()
+        apply::apply_all(&self.rules, origin, requests, report)
     }
 
     /// The service name of this origin, for telemetry made from log lines.
