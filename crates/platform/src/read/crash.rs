@@ -450,7 +450,7 @@ impl ReportState {
                     || line.contains("PHP  ")
             }
             Self::PhpMessage => {
-                let is_last = file_of(line).is_some_and(|file| file.ends_with(".php"));
+                let is_last = file_of(line).and_then(|file| file.strip_suffix(".php")).is_some();
                 let state = if is_last { Self::Php } else { self };
                 return Some(state).filter(|_| !is_other(line) && !has_level(line));
             }
