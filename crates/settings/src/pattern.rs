@@ -25,6 +25,11 @@ impl Pattern {
     }
 
     pub fn matches(&self, text: &str) -> bool {
+        // Excludes most texts at once.
+        let last = self.0.as_bytes().last().filter(|last| **last != b'*');
+        if last.is_some() && last != text.as_bytes().last() {
+            return false;
+        }
         let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let (middle, last) = match rest_of_pattern.rsplit_once('*') {

@@ -3,8 +3,8 @@
 //! Rules run in the file's order. Conditions on the origin are decided before anything is decoded, and conditions on the resource
 //! before its items. Only changed items are encoded again.
 
-use super::condition::Surroundings;
-use super::item::Item;
+use super::condition::{Conditions, Surroundings};
+use super::item::{EncodedItem, Item};
 use super::redact::ItemPart;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
@@ -22,18 +22,47 @@ use wire::Request;
 use wire::edit::{Edit, Editor, Head};
 use wire::view::{Container, ItemKind, ScopeContainer};
 
-/// Returns `None` if no item is left. The report gets the effects of all rules that matched an item.
-pub(super) fn apply(
+/// A rule for all requests of an origin.
+struct OfOrigin<'r> {
+    rule: &'r Rule,
+    /// The exceptions, if they may hold for this origin.
+    unless: Option<&'r Conditions>,
+}
+
+impl<'r> OfOrigin<'r> {
+    /// Returns `None` if the rule is not for this origin.
+    fn of(rule: &'r Rule, origin: &Origin) -> Option<Self> {
+        let unless = rule.unless.as_ref().filter(|unless| unless.fits_origin(origin));
+        rule.conditions.fits_origin(origin).then_some(Self { rule, unless })
+    }
+}
+
+/// Applies the rules to requests of one origin, whose conditions are decided once.
+pub(super) fn apply_all(
     rules: &[Rule],
+    origin: &Origin,
+    requests: Vec<Request>,
+    report: &mut Report,
+) -> Vec<Request> {
+    let of_origin = |rule| OfOrigin::of(rule, origin);
+    let rules: Vec<OfOrigin<'_>> = rules.iter().filter_map(of_origin).collect();
+    let apply = |request| apply(&rules, origin, request, report);
+    requests.into_iter().filter_map(apply).collect()
+}
+
+/// Returns `None` if no item is left. The report gets the effects of all rules that matched an item.
+fn apply(
+    rules: &[OfOrigin<'_>],
     origin: &Origin,
     request: Request,
     report: &mut Report,
 ) -> Option<Request> {
+    let kind = request.kind();
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
-    for rule in rules {
+    for OfOrigin { rule, unless } in rules {
         let matches = &rule.conditions;
-        if !matches.meets_envelope(origin, request.kind()) || !rule.action.acts_on(request.kind()) {
+        if !matches.includes(kind) || !rule.action.acts_on(kind) {
             continue;
         }
         // An earlier rule may write a text that is missing in the request.
@@ -42,8 +71,7 @@ pub(super) fn apply(
         if !may_change && !may_match() {
             continue;
         }
-        let unless = rule.unless.as_ref();
-        let unless = unless.filter(|unless| unless.meets_envelope(origin, request.kind()));
+        let unless = unless.filter(|unless| unless.includes(kind));
         if unless.is_some_and(|unless| unless.resource.is_empty() && unless.item.is_empty()) {
             continue;
         }
@@ -169,11 +197,14 @@ impl Editor for Pass<'_> {
 
 impl Pass<'_> {
     fn decided<I: Item>(&mut self, encoded: wire::view::Item<'_>) -> Edit {
+        let surroundings = Surroundings { scope: &self.scope, metric_name: encoded.metric_name() };
+        if !self.may_match(encoded, &surroundings) {
+            return Edit::Keep;
+        }
         let Ok(mut item) = I::decode(encoded.bytes) else {
             self.unreadable += 1;
             return Edit::Keep;
         };
-        let surroundings = Surroundings { scope: &self.scope, metric_name: encoded.metric_name() };
         let mut is_kept = false;
         let mut changed = false;
         for active in &self.on_resource {
@@ -207,6 +238,19 @@ impl Pass<'_> {
             }
         }
         if changed { Edit::Replace(item.encode_to_vec()) } else { Edit::Keep }
+    }
+
+    /// Returns `false` if no rule matches the item. Before the first match nothing changes, so that its encoded form decides.
+    fn may_match(&self, encoded: wire::view::Item<'_>, surroundings: &Surroundings<'_>) -> bool {
+        let is_for_all = |active: &Active<'_>| active.rule.conditions.item.is_empty();
+        if self.on_resource.iter().any(is_for_all) {
+            return true;
+        }
+        EncodedItem::of(encoded).is_none_or(|item| {
+            let meets =
+                |active: &Active<'_>| active.rule.conditions.meets_item(&item, surroundings);
+            self.on_resource.iter().any(meets)
+        })
     }
 
     fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {

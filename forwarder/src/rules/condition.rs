@@ -1,6 +1,6 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
-use super::item::Item;
+use super::item::{ItemView, SpanView};
 use super::parse::ConditionsText;
 use super::route::origin_fits;
 use super::template::OriginField;
@@ -44,9 +44,12 @@ impl Conditions {
         tests.filter(|test| matches!(test, Test::Regex(_))).count()
     }
 
-    pub(super) fn meets_envelope(&self, origin: &Origin, kind: SignalKind) -> bool {
-        let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
-        of_signal && origin_fits(&self.origin, origin)
+    pub(super) fn includes(&self, kind: SignalKind) -> bool {
+        self.signals.as_ref().is_none_or(|signals| signals.contains(&kind))
+    }
+
+    pub(super) fn fits_origin(&self, origin: &Origin) -> bool {
+        origin_fits(&self.origin, origin)
     }
 
     pub(super) fn may_be_met_in(&self, request: &[u8]) -> bool {
@@ -58,7 +61,7 @@ impl Conditions {
         self.resource.iter().all(|condition| condition.is_met(attributes))
     }
 
-    pub(super) fn meets_item(&self, item: &impl Item, surroundings: &Surroundings<'_>) -> bool {
+    pub(super) fn meets_item(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
         self.item.iter().all(|condition| condition.is_met(item, surroundings))
     }
 }
@@ -85,25 +88,26 @@ pub(super) enum ItemCondition {
 }
 
 impl ItemCondition {
-    fn is_met(&self, item: &impl Item, surroundings: &Surroundings<'_>) -> bool {
+    fn is_met(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
         match self {
-            Self::Attribute(condition) => condition.is_met(item.attributes()),
+            Self::Attribute(AttributeCondition { key, value }) => {
+                value.is_met(item.value_of(key).as_deref())
+            }
             Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
             Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),
-            Self::Body(condition) => condition.is_met(item.body()),
+            Self::Body(condition) => condition.is_met(item.body().as_deref()),
             Self::Severity(ranges) => {
                 ranges.iter().any(|(from, to)| (*from..=*to).contains(&item.severity()))
             }
             Self::SpanName(condition) => {
-                item.span().is_some_and(|span| condition.is_met_by_text(&span.name))
+                item.span().is_some_and(|SpanView { name, .. }| condition.is_met_by_text(name))
             }
             Self::SpanKind(kinds) => {
                 item.span().is_some_and(|span| kinds.iter().any(|kind| *kind as i32 == span.kind))
             }
-            Self::SpanStatus(codes) => item.span().is_some_and(|span| {
-                let code = span.status.as_ref().map_or(0, |status| status.code);
-                codes.iter().any(|wanted| *wanted as i32 == code)
-            }),
+            Self::SpanStatus(codes) => {
+                item.span().is_some_and(|span| codes.iter().any(|code| *code as i32 == span.status))
+            }
             Self::MetricName(condition) => condition.is_met_by_text(surroundings.metric_name),
         }
     }

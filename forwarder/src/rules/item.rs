@@ -7,6 +7,141 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use std::borrow::Cow;
+use wire::field::{log_record, span, status};
+use wire::protobuf::{Value as Field, fields};
+use wire::view::{self, ItemKind, key_and_value};
+
+/// What conditions ask about an item.
+pub(super) trait ItemView {
+    /// The value of the first attribute with this key.
+    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>>;
+
+    fn body(&self) -> Option<Cow<'_, AnyValue>>;
+
+    /// 0 if it is not set.
+    fn severity(&self) -> i32;
+
+    /// `None` unless the item is a span.
+    fn span(&self) -> Option<SpanView<'_>>;
+}
+
+/// What conditions ask about a span.
+#[derive(Clone, Copy)]
+pub(super) struct SpanView<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: i32,
+    /// 0 if it is not set.
+    pub(super) status: i32,
+}
+
+impl<I: Item> ItemView for I {
+    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
+        let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
+        attribute.value.as_ref().map(Cow::Borrowed)
+    }
+
+    fn body(&self) -> Option<Cow<'_, AnyValue>> {
+        Item::body(self).map(Cow::Borrowed)
+    }
+
+    fn severity(&self) -> i32 {
+        Item::severity(self)
+    }
+
+    fn span(&self) -> Option<SpanView<'_>> {
+        let Span { name, kind, status, .. } = Item::span(self)?;
+        let status = status.as_ref().map_or(0, |status| status.code);
+        Some(SpanView { name, kind: *kind, status })
+    }
+}
+
+/// An item whose values are decoded when a condition asks for them: most items meet no condition, and decoding all values of a
+/// span takes longer than deciding about it.
+#[derive(Default)]
+pub(super) struct EncodedItem<'i> {
+    /// Keys and encoded attributes.
+    attributes: Vec<(&'i [u8], &'i [u8])>,
+    span: Option<SpanView<'i>>,
+    has_status: bool,
+    body: Option<&'i [u8]>,
+    severity: i32,
+}
+
+impl<'i> EncodedItem<'i> {
+    /// Returns `None` for an item that only a decoder should read: a part is in several pieces, or the name is no text.
+    pub(super) fn of(item: view::Item<'i>) -> Option<Self> {
+        let kind = item.kind;
+        let mut read = Self::default();
+        let mut span = SpanView { name: "", kind: 0, status: 0 };
+        for field in fields(item.bytes) {
+            match (kind, field.number, field.value) {
+                (_, number, Field::Len(attribute)) if number == kind.attributes() => {
+                    read.attributes.push((key_and_value(attribute).0, attribute));
+                }
+                (ItemKind::Span, span::NAME, Field::Len(name)) => {
+                    span.name = std::str::from_utf8(name).ok()?;
+                }
+                (ItemKind::Span, span::KIND, Field::Varint(kind)) => span.kind = enumerator(kind),
+                (ItemKind::Span, span::STATUS, Field::Len(status)) if !read.has_status => {
+                    read.has_status = true;
+                    span.status = status_code(status);
+                }
+                (ItemKind::LogRecord, log_record::SEVERITY_NUMBER, Field::Varint(number)) => {
+                    read.severity = enumerator(number);
+                }
+                (ItemKind::LogRecord, log_record::BODY, Field::Len(body))
+                    if read.body.is_none() =>
+                {
+                    read.body = Some(body);
+                }
+                (ItemKind::Span, span::STATUS, _) | (ItemKind::LogRecord, log_record::BODY, _) => {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        read.span = (kind == ItemKind::Span).then_some(span);
+        Some(read)
+    }
+}
+
+fn status_code(status: &[u8]) -> i32 {
+    let codes = fields(status).filter(|field| field.number == status::CODE);
+    let codes = codes.filter_map(|field| match field.value {
+        Field::Varint(code) => Some(enumerator(code)),
+        _ => None,
+    });
+    codes.last().unwrap_or_default()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "protobuf takes the last 32 bits of an enumerator"
+)]
+fn enumerator(number: u64) -> i32 {
+    number as i32
+}
+
+impl ItemView for EncodedItem<'_> {
+    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
+        let (_, attribute) = self.attributes.iter().find(|(own, _)| *own == key.as_bytes())?;
+        KeyValue::decode(*attribute).ok()?.value.map(Cow::Owned)
+    }
+
+    fn body(&self) -> Option<Cow<'_, AnyValue>> {
+        AnyValue::decode(self.body?).ok().map(Cow::Owned)
+    }
+
+    fn severity(&self) -> i32 {
+        self.severity
+    }
+
+    fn span(&self) -> Option<SpanView<'_>> {
+        self.span
+    }
+}
 
 /// A span, a log record or a data point.
 pub(super) trait Item: prost::Message + Default {

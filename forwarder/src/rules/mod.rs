@@ -91,7 +91,7 @@ impl Action {
     /// Returns `false` if the action cannot change anything in this encoded request.
     fn may_act_in(&self, request: &[u8]) -> bool {
         match self {
-            Self::Redact(redaction) => redaction.may_find_in(request),
+            Self::Redact(redaction) => redaction.may_find_in_encoded(request),
             _ => true,
         }
     }
@@ -167,8 +167,7 @@ impl RuleSet {
         requests: Vec<Request>,
         report: &mut Report,
     ) -> Vec<Request> {
-        let apply = |request| apply::apply(&self.rules, origin, request, report);
-        requests.into_iter().filter_map(apply).collect()
+        apply::apply_all(&self.rules, origin, requests, report)
     }
 
     /// The service name of this origin, for telemetry made from log lines.

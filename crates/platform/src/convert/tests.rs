@@ -171,6 +171,17 @@ fn forwarder_and_extension_convert_lines_alike() {
         line("plain\n"),
         line("[ERROR]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tno\n"),
         line(r#"{"level":"WARN","message":"low","timestamp":"2026-09-21T14:13:20.123Z","n":1}"#),
+        // A logger behind Node's prefix, in text and JSON, and as the message of Lambda's JSON log format.
+        line(&format!(
+            "{TIME}\t{ID}\tWARN\tapp:ERROR:declined\nTypeError: no stock\n    at pay (a.js:3)\n"
+        )),
+        line(&format!(
+            "{TIME}\t{ID}\tINFO\t{}\n",
+            r#"{"level":50,"msg":"declined","err":{"type":"ShopError","message":"no stock","stack":"ShopError: no stock\n    at pay (a.js:3)"}}"#
+        )),
+        format!(
+            r#"{{"time":"{TIME}","type":"function","record":{{"timestamp":"{TIME}","level":"WARN","requestId":"{ID}","message":"14:13:20 | ERROR | shop.orders | declined"}}}}"#
+        ),
         // Lambda's JSON log format passes a JSON object through unchanged.
         format!(
             r#"{{"time":"{TIME}","type":"function","record":{{"level":"DEBUG","message":"x","a":{{"b":true}}}}}}"#
@@ -186,7 +197,7 @@ fn forwarder_and_extension_convert_lines_alike() {
         converted.logs.iter().flat_map(render::log_records).collect::<Vec<_>>()
     };
     assert_eq!(all(&extension), all(&forwarder));
-    assert_eq!(all(&extension).len(), 6);
+    assert_eq!(all(&extension).len(), 9);
     for (_, record) in all(&extension) {
         assert_eq!(
             (record.trace_id.as_slice(), record.span_id.as_slice()),

@@ -4,7 +4,7 @@
 
 use crate::read::begins;
 use crate::read::head::{Place, head};
-use crate::read::runtime_text::is_rust_panic;
+use crate::read::runtime_text::{is_place, is_rust_panic};
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::text::is_platform;
 use crate::read::time::stated_time;
@@ -42,7 +42,7 @@ fn report(text: &str) -> Option<Exception> {
         if let Some((kind, message)) = reported(line, behind) {
             let further = if line.ends_with(message) {
                 further_lines(behind)
-            } else if is_rust_panic(line) {
+            } else if is_rust_panic(line) || is_logged_panic(line) {
                 further_lines(first_line(behind).1)
             } else {
                 String::new()
@@ -53,7 +53,8 @@ fn report(text: &str) -> Option<Exception> {
                 stacktrace: (!behind.is_empty()).then(|| rest.to_owned()),
             });
         }
-        if behind.is_empty() {
+        // What follows frames is a cause.
+        if behind.is_empty() || line.starts_with("at ") {
             return None;
         }
         rest = behind;
@@ -74,6 +75,9 @@ fn further_lines(behind: &str) -> String {
     behind.lines().take(count).flat_map(|line| ["\n", line.trim_end()]).collect()
 }
 
+/// A logger's line above a stack trace has at most so many bytes. It is read again for each line that may name an exception.
+const MOST_LOGGED: usize = 4096;
+
 /// A message has at most so many lines behind its first one.
 const MOST_MESSAGE_LINES: usize = 16;
 
@@ -89,6 +93,15 @@ fn first_line(text: &str) -> (&str, &str) {
     let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     (line, rest.get(1..).unwrap_or_default())
 }
+
+/// What color-eyre writes below the causes of an error, and in its reports of panics.
+const EYRE_LINES: [&str; 5] = [
+    "Message: ",
+    "Location:",
+    "Backtrace omitted.",
+    "Run with RUST_BACKTRACE=",
+    "Run with COLORBT_",
+];
 
 const THREAD: &str = "Exception in thread \"";
 const PHP: [&str; 2] = ["PHP Fatal error: ", "Fatal error: Uncaught "];
@@ -136,6 +149,9 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
             exception.rsplit_once(" in /").map_or(exception, |(exception, _)| exception);
         return Some(named(exception)).filter(|(kind, _)| is_type(kind));
     }
+    if let Some(message) = panicked(line, behind) {
+        return Some(("panic", message));
+    }
     if let Some((_, message)) = line.split_once(": panic serving ") {
         return Some(("panic", message.split_once(": ").map_or(message, |(_, message)| message)));
     }
@@ -143,6 +159,23 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
         .or_else(|| ruby(line))
         .or_else(|| ruby_logged(line, behind))
         .or_else(|| traced(line, behind))
+}
+
+/// The message of a panic that a hook logs: `panicked at src/main.rs:3:4:`, or color-eyre's report. It is in the next line.
+fn panicked<'t>(line: &str, behind: &'t str) -> Option<&'t str> {
+    let next = first_line(behind).0.trim();
+    if line == EYRE {
+        return next.strip_prefix("Message:").map(str::trim);
+    }
+    is_logged_panic(line).then_some(next)
+}
+
+const EYRE: &str = "The application panicked (crashed).";
+
+/// Returns `true` for a line that ends with the place of a panic, whose message follows.
+fn is_logged_panic(line: &str) -> bool {
+    let Some(line) = line.strip_suffix(':') else { return false };
+    line.rsplit_once("panicked at ").is_some_and(|(_, place)| is_place(place))
 }
 
 /// `no stock (ArgumentError)`, and below it the backtrace.
@@ -186,7 +219,9 @@ fn named_within(line: &str) -> Option<(&str, &str)> {
             .and_then(|text| text.rsplit_once(" ["))
             .map_or(before, |(text, _)| text);
         let kind = before.rsplit(is_between).next()?;
-        (is_type(kind) && is_certain(kind)).then_some((kind, line.get(end + 2..)?))
+        // The name of a class in a class is no ordinary word.
+        let is_sure = is_certain(kind) || kind.contains('$');
+        (is_type(kind) && is_sure).then_some((kind, line.get(end + 2..)?))
     });
     found.or_else(|| {
         let last = line.trim_end().rsplit(is_between).next()?;
@@ -204,8 +239,13 @@ fn ruby(line: &str) -> Option<(&str, &str)> {
     let (place, rest) = line.split_once(":in ")?;
     let (_, message) = rest.split_once(": ")?;
     let (message, kind) = message.strip_suffix(')')?.rsplit_once(" (")?;
-    let is_place = place.rsplit_once(':').is_some_and(|(_, number)| number.parse::<u32>().is_ok());
-    (is_place && is_type(kind)).then_some((kind, message))
+    (file_of(place).is_some() && is_type(kind)).then_some((kind, message))
+}
+
+/// The file of a place in the code: `/var/task/app.rb` of `/var/task/app.rb:3`.
+fn file_of(place: &str) -> Option<&str> {
+    let (file, line) = place.rsplit_once(':')?;
+    line.parse::<u32>().is_ok().then_some(file)
 }
 
 /// Type and message of `java.lang.IllegalStateException: no stock`. Node puts a code behind the type: `Error [ERR_X]: no stock`.
@@ -219,7 +259,9 @@ pub(crate) fn is_type(name: &str) -> bool {
     let is_part =
         |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '$' | '\\' | '<' | '>');
     let last = name.rsplit(['.', ':', '$', '\\']).next().unwrap_or_default();
-    name.chars().all(is_part) && last.starts_with(|c: char| c.is_uppercase())
+    name.chars().all(is_part)
+        && name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '\\'))
+        && last.starts_with(|c: char| c.is_uppercase())
 }
 
 /// The exception of Python's traceback. Lambda's runtime writes its name before the frames, all others after them.
@@ -293,6 +335,8 @@ pub enum ReportState {
     Uncaught,
     /// After the first line of a record of .NET's console, whose message is indented.
     Console,
+    /// In color-eyre's report of a panic.
+    Eyre,
 }
 
 impl ReportState {
@@ -313,7 +357,9 @@ impl ReportState {
             Some(b'A'..=b'Z') if is_first_of_two(first) => Self::FirstOfTwo,
             Some(b'E') if first.starts_with(THREAD) => Self::Uncaught,
             Some(b'U') if begins(first, &UNHANDLED) => Self::Uncaught,
+            Some(b'T') if without_colours(first) == EYRE => Self::Eyre,
             Some(b'T' | b' ') if is_traceback(first) => Self::Traceback,
+            _ if is_logged_panic(first) => Self::Panic,
             _ if first.ends_with(')') && ruby(first).is_some() => Self::Uncaught,
             _ if first.as_bytes().get(4) == Some(&b':') && is_console(first) => Self::Console,
             _ => Self::Text,
@@ -368,10 +414,11 @@ impl ReportState {
         let is_message = match self {
             Self::PanicMessage => true,
             Self::GoPanic => !before.contains("\ngoroutine "),
-            Self::Uncaught | Self::Frames => {
-                !is_frame(last) || begins(last.trim_start(), &["Caused by: ", "Suppressed: "])
+            Self::Uncaught | Self::Frames => !is_frame(last) || begins(last.trim_start(), &CAUSES),
+            Self::Text => {
+                before.len() == last.len() && names_java_type(last)
+                    || before.len() <= MOST_LOGGED && may_name_type(text) && states_error(before)
             }
-            Self::Text => before.len() == last.len() && names_java_type(last),
             _ => false,
         };
         is_message
@@ -403,9 +450,7 @@ impl ReportState {
                     || line.contains("PHP  ")
             }
             Self::PhpMessage => {
-                let is_last = line
-                    .rsplit_once(".php:")
-                    .is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+                let is_last = file_of(line).and_then(|file| file.strip_suffix(".php")).is_some();
                 let state = if is_last { Self::Php } else { self };
                 return Some(state).filter(|_| !is_other(line) && !has_level(line));
             }
@@ -427,6 +472,7 @@ impl ReportState {
                 return is_level.then_some(Self::Text);
             }
             Self::Console => line.starts_with("      "),
+            Self::Eyre => line.trim().is_empty() || begins(line, &EYRE_LINES),
             _ => return self.after_in_trace(line),
         };
         (is_own || is_indented && !is_other(line)).then_some(self)
@@ -461,6 +507,7 @@ impl ReportState {
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
             // Node prints the properties of an error below its frames.
             Self::Frames if line.starts_with("  ") && !is_blank || line == "}" => Some(self),
+            Self::Frames if begins(line, &EYRE_LINES) => Some(self),
             _ => None,
         }
     }
@@ -510,15 +557,22 @@ fn announces_another(line: &str) -> bool {
         || line.starts_with("The above exception was the direct cause")
 }
 
+/// What Java, and Logback and Log4j with the root cause first, write before other exceptions of a stack trace.
+const CAUSES: [&str; 3] = ["Caused by: ", "Suppressed: ", "Wrapped by: "];
+
 /// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
 pub(crate) fn is_frame(line: &str) -> bool {
     let trimmed = line.trim_start();
     let is_indented = trimmed.len() < line.len();
     if !is_indented {
-        return begins(trimmed, &["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]);
+        return begins(trimmed, &CAUSES) || begins(trimmed, &["--- End of ", "goroutine "]);
     }
-    let words = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "];
-    begins(trimmed, &words) || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
+    let words = ["at ", "from ", "--- End of ", "---> "];
+    begins(trimmed, &words)
+        || begins(trimmed, &CAUSES)
+        || is_omission(trimmed)
+        || is_numbered(trimmed)
+        || is_go_file(trimmed)
 }
 
 /// `... 12 more`, `... 3 common frames omitted`
@@ -574,7 +628,25 @@ fn names_what_was_logged(line: &str) -> bool {
     // This is asked for every line. A type has no blank, so the first word decides for nearly all.
     let word = line.split(' ').next().unwrap_or_default();
     let may_be_type = is_certain(word.strip_suffix(':').unwrap_or(word));
-    may_be_type && names_java_type(line) || is_ruby_place(line)
+    may_be_type && names_java_type(line) || is_ruby_place(line) || names_causes(line)
+}
+
+/// Returns `true` for the words of Rust's `anyhow` and `snafu` before the causes of an error, one in each line.
+fn names_causes(line: &str) -> bool {
+    line.strip_suffix(':').is_some_and(|words| {
+        words == "Caused by"
+            || words == "Caused by this error"
+            || words.starts_with("Caused by these errors")
+    })
+}
+
+/// Returns `true` for a line that begins like the name of a type: only a stack trace below it shows that it is one.
+fn may_name_type(line: &str) -> bool {
+    let word = line.split(' ').next().unwrap_or_default();
+    match word.strip_suffix(':') {
+        Some(name) => is_type(name),
+        None => word.len() == line.len() && is_type(word),
+    }
 }
 
 /// Returns `true` for a line that begins with the name of an exception and its package.
@@ -589,8 +661,7 @@ fn is_ruby_place(line: &str) -> bool {
         return false;
     }
     let Some((place, _)) = line.split_once(":in ") else { return false };
-    let number = place.rsplit_once(':').map_or("", |(_, number)| number);
-    number.parse::<u32>().is_ok() && ruby(line).is_none()
+    file_of(place).is_some() && ruby(line).is_none()
 }
 
 /// The first line of an uncaught exception of Node: `TypeError: no stock`, `[AggregateError: no stock] {`, `Uncaught:`.
@@ -611,11 +682,10 @@ fn is_first_of_two(line: &str) -> bool {
 
 /// `/var/task/index.js:3`, `node:internal/process/promises:389`
 fn is_node_source(line: &str) -> bool {
-    let Some((file, number)) = line.rsplit_once(':') else { return false };
+    let Some(file) = file_of(line) else { return false };
     let is_script = [".js", ".mjs", ".cjs", ".ts"].iter().any(|end| file.ends_with(end));
-    (is_script && (file.starts_with('/') || file.starts_with("file:///"))
-        || file.starts_with("node:internal/"))
-        && number.parse::<u32>().is_ok()
+    is_script && (file.starts_with('/') || file.starts_with("file:///"))
+        || file.starts_with("node:internal/")
 }
 
 /// The first line of a record of .NET's console: `fail: Shop.Orders[0]`.

@@ -175,17 +175,19 @@ fn whole(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     }
 }
 
-/// The first of an exception and its causes, as structlog writes them.
+/// The first of an exception and its causes, as structlog writes them. The others stay as they are.
 fn first_of(array: &str) -> Option<Taken> {
-    if !array.starts_with("[{") || array.len() > MAX_VALUE_BYTES {
+    if !array.starts_with("[{") {
         return None;
     }
-    let values = Elements::of(array).values;
-    let (first, causes) = values.split_first()?;
-    let Taken { parts, rest } = of_object(first.get(), true)?;
-    let causes = causes.iter().map(|cause| cause.get().to_owned());
-    let kept: Vec<String> = rest.into_iter().chain(causes).collect();
-    Some(Taken { parts, rest: (!kept.is_empty()).then(|| format!("[{}]", kept.join(","))) })
+    let first = Elements::first_of(array, 1).values.first()?.get();
+    let causes = array.get(1 + first.len()..)?;
+    let Taken { parts, rest } = of_object(first, true)?;
+    let rest = match rest {
+        Some(rest) => Some(format!("[{rest}{causes}")),
+        None => causes.trim_start().strip_prefix(',').map(|causes| format!("[{causes}")),
+    };
+    Some(Taken { parts, rest })
 }
 
 /// An exception under a key of an object, such as Monolog's `context` and loguru's `record`.

@@ -119,7 +119,7 @@ fn find(bytes: usize, is: impl Fn(&str, Role) -> bool) -> Option<(Role, u8)> {
         .map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 42] = [
+static KEYS: [(Role, u8, &[&str]); 43] = [
     (Role::Level, 0, &["level", "log.level", "log_level", "loglevel", "_loglevel", "lvl", "L"]),
     (Role::Level, 0, &["@level", "@l", "severity", "severity_text", "severitytext", "levelname"]),
     (Role::Level, 0, &["level_name", "LEVEL"]),
@@ -130,12 +130,13 @@ static KEYS: [(Role, u8, &[&str]); 42] = [
     (Role::Message, 0, &["message", "msg", "@m"]),
     (Role::Message, 1, &["M", "@message", "short_message", "renderedmessage", "textpayload"]),
     (Role::MessageOfLogger, 2, &["@mt", "messagetemplate", "event", "body", "log_format"]),
+    (Role::MessageOfLogger, 5, &["text"]),
     (Role::ErrorMessage, 3, &["errormessage"]),
     (Role::ErrorMessage, 4, &["error.message", "exception_message"]),
     (Role::ErrorType, 0, &["errortype", "error.type", "error.kind", "error.name"]),
     (Role::ErrorType, 0, &["exception_name", "exception_class", "exc_type"]),
     (Role::Exception, 0, &["exception", "error", "err", "exc_info", "exc_text", "@x", "thrown"]),
-    (Role::Exception, 0, &["throwable"]),
+    (Role::Exception, 0, &["throwable", "full_message"]),
     (Role::StackTrace, 0, &["stack", "stacktrace", "stack_trace", "error.stack_trace"]),
     (Role::StackTrace, 0, &["error.stack", "backtrace", "traceback"]),
     (Role::Log, 1, &["log"]),

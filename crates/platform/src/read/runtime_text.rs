@@ -130,14 +130,21 @@ fn begins_as_panic(text: &str) -> bool {
     };
     let line = rest.lines().next().unwrap_or_default().trim_end();
     let Some((thread, place)) = line.split_once(PANICKED) else { return false };
-    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     let is_thread = thread.strip_suffix("' ").is_some()
         || thread
             .strip_suffix(") ")
             .and_then(|thread| thread.rsplit_once("' ("))
             .is_some_and(|(_, id)| is_id(id));
-    let mut numbers = place.strip_suffix(':').unwrap_or(place).rsplitn(3, ':');
-    let is_place = [numbers.next(), numbers.next()].into_iter().flatten().all(is_id)
-        && numbers.next().is_some();
+    let is_place = is_place(place.strip_suffix(':').unwrap_or(place));
     is_thread && (is_place || place.starts_with('\''))
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns `true` for `src/main.rs:4:5`.
+pub(crate) fn is_place(text: &str) -> bool {
+    let mut parts = text.rsplitn(3, ':');
+    [parts.next(), parts.next()].into_iter().flatten().all(is_id) && parts.next().is_some()
 }

@@ -238,7 +238,8 @@ fn with_offset(word: &str) -> Option<Severity> {
 
 pub(crate) const ESC: char = '\x1b';
 
-/// The text without its SGR sequences (ECMA-48, 8.3.117), such as `ESC [ 3 1 m`.
+/// The text without its SGR sequences (ECMA-48, 8.3.117), such as `ESC [ 3 1 m`, and without `ESC ( B`, with which terminals reset
+/// the character set.
 pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
     if memchr::memchr(0x1b, text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
@@ -247,7 +248,7 @@ pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let behind = part.strip_prefix('[').map(|rest| rest.trim_start_matches(is_parameter));
-        match behind.and_then(|rest| rest.strip_prefix('m')) {
+        match behind.and_then(|rest| rest.strip_prefix('m')).or_else(|| part.strip_prefix("(B")) {
             Some(rest) => plain.push_str(rest),
             None => plain.extend([ESC.encode_utf8(&mut [0; 4]), part]),
         }
@@ -269,6 +270,7 @@ mod tests {
         check("", "");
         check("plain [31m", "plain [31m");
         check("\x1b[31mred\x1b[0m \x1b[1;38:5:9mbold\x1b[m", "red bold");
+        check("\x1b(B\x1b[mreset", "reset");
         check("\x1b", "\x1b");
         check("\x1b[", "\x1b[");
         check("\x1b\x1b[31mx", "\x1bx");

@@ -17,6 +17,25 @@ impl DigitGroup<'_> {
 
 const FEWEST_DIGITS: usize = 13;
 const MOST_DIGITS: usize = 19;
+/// A separator may follow each digit.
+const MOST_BYTES: usize = 2 * MOST_DIGITS;
+
+/// Returns `false` if these bytes have no run of digits and separators that is long enough for a card number.
+pub(super) fn may_be_in(bytes: &[u8]) -> bool {
+    // A run of thirteen bytes has one of these places and the byte after it.
+    const STEP: usize = FEWEST_DIGITS - 1;
+    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'+');
+    (0..bytes.len()).step_by(STEP).any(|at| {
+        let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+        if !matches!(after, [first, second, ..] if is_part(first) && is_part(second)) {
+            return false;
+        }
+        let before = before.iter().rev().take(MOST_BYTES).take_while(|byte| is_part(byte));
+        let after = after.iter().take(MOST_BYTES).take_while(|byte| is_part(byte));
+        let digits = before.chain(after).filter(|byte| byte.is_ascii_digit());
+        digits.take(FEWEST_DIGITS).count() == FEWEST_DIGITS
+    })
+}
 
 /// Finds card numbers, in one piece or in groups separated by a space, `-`, or the `+` of form encoding. They may overlap.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {

@@ -7,9 +7,14 @@ struct Escape {
     stands_for: char,
 }
 
+/// Returns `false` if the escapes of a text stand for blanks only, beside which nothing is found that is not found without decoding.
+pub(super) fn may_hide_text(text: &[u8]) -> bool {
+    escapes(text).any(|escape| !matches!(escape.stands_for, '\n' | '\r' | '\t'))
+}
+
 /// Decodes the escapes of a text; `None` if there are none.
 pub(super) fn decode(text: &str) -> Option<String> {
-    let mut escapes = escapes(text).peekable();
+    let mut escapes = escapes(text.as_bytes()).peekable();
     escapes.peek()?;
     let mut decoded = String::with_capacity(text.len());
     let mut copied = 0;
@@ -31,7 +36,7 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRan
     let mut marks = marks.into_iter().peekable();
     let mut original = 0;
     let mut decoded = 0;
-    for escape in escapes(text) {
+    for escape in escapes(text.as_bytes()) {
         let begins = decoded + escape.at.start - original;
         let ends = begins + escape.stands_for.len_utf8();
         while let Some((mark, _)) = marks.next_if(|(m, is_end)| **m < begins + usize::from(*is_end))
@@ -52,8 +57,7 @@ pub(super) fn end_after_backslash(text: &str, at: usize) -> Option<usize> {
     Some(escape_at(text.as_bytes(), backslash).ok()?.at.end)
 }
 
-fn escapes(text: &str) -> impl Iterator<Item = Escape> {
-    let bytes = text.as_bytes();
+fn escapes(bytes: &[u8]) -> impl Iterator<Item = Escape> {
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {

@@ -1,5 +1,6 @@
 //! Finders: presets, and patterns of the rules file.
 
+use super::needle::{Letters, Needle};
 use super::search::{Search, TooMuchWork};
 use super::{TextRange, card, ip};
 use settings::Pattern;
@@ -19,11 +20,17 @@ enum Detector {
     Regex(&'static str),
     /// A match must not touch a letter or digit.
     Word(&'static str),
-    Function(FindAll),
+    Function(Scan),
 }
 
-/// Finds all ranges to replace, from left to right.
-type FindAll = fn(&str, &mut dyn FnMut(TextRange));
+/// A search without a regular expression.
+#[derive(Clone, Copy, Debug)]
+struct Scan {
+    /// Returns `false` if nothing can match in a text of these bytes.
+    may_find_in: fn(&[u8]) -> bool,
+    /// Finds all ranges to replace, from left to right.
+    find: fn(&str, &mut dyn FnMut(TextRange)),
+}
 
 /// All presets. `tests/fixtures/redaction.txt` lists their matches and non-matches.
 pub(in super::super) const PRESETS: &[Preset] = &[
@@ -39,8 +46,18 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         needles: &["@", "%40", "%2540", r"\x40"],
         keys: &[],
     },
-    Preset { name: "ip", detectors: &[Detector::Function(ip::find)], needles: &[], keys: &[] },
-    Preset { name: "card", detectors: &[Detector::Function(card::find)], needles: &[], keys: &[] },
+    Preset {
+        name: "ip",
+        detectors: &[Detector::Function(Scan { may_find_in: ip::may_be_in, find: ip::find })],
+        needles: &[],
+        keys: &[],
+    },
+    Preset {
+        name: "card",
+        detectors: &[Detector::Function(Scan { may_find_in: card::may_be_in, find: card::find })],
+        needles: &[],
+        keys: &[],
+    },
     Preset {
         name: "aws_keys",
         // IAM User Guide, "Understanding unique ID prefixes": the four prefixes of keys.
@@ -113,9 +130,10 @@ impl Preset {
             let detect = match detector {
                 Detector::Regex(pattern) => Detect::Search(Search::new(pattern, false)?),
                 Detector::Word(pattern) => Detect::Search(Search::new(pattern, true)?),
-                Detector::Function(find) => Detect::Function(*find),
+                Detector::Function(scan) => Detect::Function(*scan),
             };
-            Ok(Finder { name: self.name.to_owned(), detect, needles: self.needles })
+            let needles = self.needles.iter().copied().map(Needle::new).collect();
+            Ok(Finder { name: self.name.to_owned(), detect, needles })
         };
         self.detectors.iter().map(finder).collect()
     }
@@ -129,26 +147,35 @@ impl Preset {
 pub(in super::super) struct Finder {
     pub(super) name: String,
     detect: Detect,
-    needles: &'static [&'static str],
+    /// Every match contains one of these. Empty if there is no such text.
+    needles: Vec<Needle>,
 }
 
 #[derive(Clone, Debug)]
 enum Detect {
     Search(Search),
-    Function(FindAll),
+    Function(Scan),
 }
 
 impl Finder {
     pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, String> {
         let detect = Detect::Search(Search::new(pattern, false)?);
-        Ok(Self { name: name.to_owned(), detect, needles: &[] })
+        Ok(Self { name: name.to_owned(), detect, needles: Vec::new() })
     }
 
-    /// Returns `false` if nothing can match in these bytes, or in text that they encode. JSON may encode letters as `\u` and a
-    /// number.
-    pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
-        let has = |needle: &str| find_any_case(bytes, needle.as_bytes());
-        self.needles.is_empty() || self.needles.iter().any(|needle| has(needle)) || has("\\u")
+    /// Returns `false` if nothing can match in this text, whose characters are `letters`. Its escapes are not read.
+    pub(super) fn may_find_in(&self, text: &[u8], letters: Letters) -> bool {
+        let has_needle = || self.needles.iter().any(|needle| needle.is_in(text, letters));
+        let may_match = match &self.detect {
+            Detect::Function(scan) => (scan.may_find_in)(text),
+            Detect::Search(_) => true,
+        };
+        may_match && (self.needles.is_empty() || has_needle())
+    }
+
+    /// Returns `true` if every match contains one of a few texts.
+    pub(super) fn has_needles(&self) -> bool {
+        !self.needles.is_empty()
     }
 
     /// Finds the ranges to replace, from left to right.
@@ -159,20 +186,10 @@ impl Finder {
     ) -> Result<(), TooMuchWork> {
         match &self.detect {
             Detect::Search(search) => search.find(text, found),
-            Detect::Function(find) => {
-                find(text, found);
+            Detect::Function(scan) => {
+                (scan.find)(text, found);
                 Ok(())
             }
         }
     }
-}
-
-fn find_any_case(bytes: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return true };
-    let lower = first.to_ascii_lowercase();
-    let upper = first.to_ascii_uppercase();
-    memchr::memchr2_iter(lower, upper, bytes).any(|at| {
-        let after = bytes.get(at + 1..at + 1 + rest.len());
-        after.is_some_and(|after| after.eq_ignore_ascii_case(rest))
-    })
 }

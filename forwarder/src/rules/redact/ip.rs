@@ -8,6 +8,31 @@ const MOST_IPV4_BYTES: usize = "255.255.255.255".len();
 const MOST_IPV6_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
 const MOST_IPV6_COLONS: usize = 8;
 
+/// Returns `false` if no address can be in these bytes: IPv4 has three points between digits, IPv6 `::` or six colons.
+pub(super) fn may_be_in(bytes: &[u8]) -> bool {
+    const MOST_BETWEEN_POINTS: usize = "255".len();
+    const MOST_BETWEEN_COLONS: usize = "ffff".len();
+    let byte = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().unwrap_or_default();
+    let is_between_digits =
+        |at: usize| byte(at.checked_sub(1)).is_ascii_digit() && byte(Some(at + 1)).is_ascii_digit();
+    let points = memchr::memchr_iter(b'.', bytes).filter(|at| is_between_digits(*at));
+    has_neighbours(points, 3, MOST_BETWEEN_POINTS)
+        || has_neighbours(memchr::memchr_iter(b':', bytes), 6, MOST_BETWEEN_COLONS)
+        || memchr::memmem::find(bytes, b"::").is_some()
+}
+
+/// Returns `true` if so many of these places follow each other with at most `most_between` bytes between two.
+fn has_neighbours(places: impl Iterator<Item = usize>, many: usize, most_between: usize) -> bool {
+    let mut last = 0;
+    let mut count = 0;
+    places.into_iter().any(|place| {
+        let is_neighbour = count > 0 && place - last <= most_between + 1;
+        count = if is_neighbour { count + 1 } else { 1 };
+        last = place;
+        count == many
+    })
+}
+
 /// Finds addresses, without port, brackets and zone. Addresses may overlap: `1.2.3.4.5` has two.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {
     let mut covered = 0;

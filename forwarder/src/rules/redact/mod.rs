@@ -6,6 +6,7 @@ mod finder;
 mod ip;
 mod json;
 mod keys;
+mod needle;
 mod search;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub(super) use finder::{Finder, PRESETS, Preset};
 pub(super) use search::compile;
 
+use needle::{Letters, Needle};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use search::TooMuchWork;
 use settings::Pattern;
@@ -129,9 +131,29 @@ impl Redaction {
         self.parts.contains(&part)
     }
 
-    /// Returns `false` if nothing can match in these bytes of unescaped text.
-    pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
-        self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
+    /// Returns `false` if nothing can match in a request or an item of these encoded bytes.
+    pub(super) fn may_find_in_encoded(&self, bytes: &[u8]) -> bool {
+        // A number has no letters, but may be a card.
+        let may_be_number = self.finders.iter().any(|finder| !finder.has_needles());
+        may_be_number || self.may_find_in(bytes)
+    }
+
+    /// Returns `false` if nothing can match in this text, or in text that it encodes.
+    fn may_find_in(&self, text: &[u8]) -> bool {
+        let letters = Letters::of(text);
+        let finds = |finder: &Finder| finder.may_find_in(text, letters);
+        self.has_own_keys
+            || self.finders.iter().any(finds)
+            || self.may_find_in_escapes(text, letters)
+    }
+
+    /// Returns `false` if nothing can match in text that this text encodes. JSON may encode letters as `\u` and a number; digits and
+    /// punctuation have more encodings.
+    fn may_find_in_escapes(&self, text: &[u8], letters: Letters) -> bool {
+        let has_needles = |finder: &&Finder| finder.has_needles();
+        let with_needles = self.finders.iter().filter(has_needles).count();
+        with_needles > 0 && Needle::new("\\u").is_in(text, letters)
+            || with_needles < self.finders.len() && escapes::may_hide_text(text)
     }
 
     pub(super) fn attributes(
@@ -336,7 +358,9 @@ impl Redaction {
                 found.push((range, name));
             }
         };
-        for finder in &self.finders {
+        let bytes = text.as_bytes();
+        let letters = Letters::of(bytes);
+        for finder in self.finders.iter().filter(|finder| finder.may_find_in(bytes, letters)) {
             finder.find(text, &mut |range| add(range, finder.name.as_str()))?;
         }
         if !self.keys.is_empty() && keys::may_be_in(text) {
@@ -347,7 +371,12 @@ impl Redaction {
 
     /// A number other than 0 becomes 0 if its key is hidden or a finder matches all of it: `4111111111111111` is a card.
     fn hides_number(&self, digits: &str, hidden: bool) -> bool {
+        let bytes = digits.as_bytes();
+        let letters = Letters::of(bytes);
         let is_found_by = |finder: &Finder| {
+            if !finder.may_find_in(bytes, letters) {
+                return false;
+            }
             let mut is_found = false;
             let all = finder.find(digits, &mut |range| is_found |= range == (0..digits.len()));
             is_found || all.is_err()

@@ -329,3 +329,58 @@ fn texts_in_texts_are_redacted_without_a_deep_stack() {
     };
     thread.spawn(read).unwrap().join().unwrap();
 }
+
+/// Every text of three of these pieces is searched, if a search of it or of the text that it encodes would find something.
+#[test]
+fn a_text_that_is_not_searched_has_no_match() {
+    const PIECES: [&str; 20] = [
+        "",
+        "1.2.3.4",
+        ".3.4",
+        "1.2",
+        "::",
+        ":1:2:3",
+        "1",
+        "4111 1111 ",
+        "1111-1111",
+        "\\n",
+        "\\b",
+        "\\u0040",
+        "%40",
+        "%3A",
+        "\\x2e",
+        "\u{1b}[0m",
+        "\\",
+        "mail@example.com",
+        "Bearer 0123456789abcdef",
+        "eyJabcdefgh.i",
+    ];
+    let all = PRESETS.iter().map(|preset| preset.finders().unwrap());
+    let redaction = Redaction { finders: all.flatten().collect(), ..redaction("jwt", "****") };
+    let mut matches = 0;
+    for [first, second, third] in PIECES.iter().flat_map(|first| {
+        let pairs = PIECES.iter().flat_map(|second| PIECES.map(|third| (*second, third)));
+        pairs.map(|(second, third)| [*first, second, third])
+    }) {
+        let text = [first, second, third].concat();
+        let mut layers = vec![text.clone()];
+        while layers.len() <= MOST_LAYERS
+            && let Some(decoded) = escapes::decode(layers.last().unwrap())
+        {
+            layers.push(decoded);
+        }
+        for layer in &layers {
+            let letters = Letters::of(layer.as_bytes());
+            for finder in &redaction.finders {
+                let mut is_found = false;
+                finder.find(layer, &mut |_| is_found = true).unwrap();
+                if is_found {
+                    matches += 1;
+                    assert!(finder.may_find_in(layer.as_bytes(), letters), "{layer:?}");
+                    assert!(redaction.may_find_in(text.as_bytes()), "{text:?}");
+                }
+            }
+        }
+    }
+    assert!(matches > 1000, "{matches}");
+}

@@ -247,6 +247,47 @@ fn an_exception_that_was_read_from_a_line_is_redacted() {
     }
 }
 
+/// A stack trace of 1 MB and deeply nested causes: one record, whole, and redacted as any other.
+#[test]
+fn an_exception_of_any_size_is_read_and_redacted() {
+    const CAUSES: usize = 1000;
+    const ADDRESS: &str = "a@example.com";
+    let frames = "\n    at pay (/var/task/orders.js:3:9)".repeat(30_000);
+    let short = format!("ShopError: no mail to {ADDRESS}\n    at pay (/var/task/orders.js:3:9)");
+    let long = format!("{short}{frames}\n    at {ADDRESS}");
+    let error = |stack: &str, cause: &str| {
+        let stack = serde_json::Value::from(stack);
+        format!(r#"{{"type":"ShopError","message":"no mail to {ADDRESS}","stack":{stack}{cause}}}"#)
+    };
+    let nested = (0..CAUSES)
+        .fold(error(&short, ""), |inner, _| error(&short, &format!(r#","cause":{inner}"#)));
+    let list = vec![error(&short, ""); CAUSES].join(",");
+    let record = |error: &str| format!(r#"{{"level":"error","message":"failed","err":{error}}}"#);
+    let caused = format!("{short}{}", format!("\nCaused by: {short}").repeat(CAUSES));
+    let rows = [
+        ("a text", format!("failed {long}"), format!("failed {long}")),
+        ("a key", record(&error(&long, "")), long),
+        ("causes of a text", caused.clone(), caused),
+        ("nested causes", record(&nested), short.clone()),
+        ("a list of causes", record(&format!("[{list}]")), short),
+    ];
+    let redact = rules("[[rule]]\nname = \"r\"\nredact = \"email\"\n");
+    for (name, line, stack) in &rows {
+        let records: Vec<_> = deliver(&[line]).records().cloned().collect();
+        assert_eq!(records.len(), 1, "{name}");
+        let (left, _) = apply(&redact, &place(), vec![logs("", "", records)]);
+        let telemetry = Telemetry::of(&left);
+        let attributes = &telemetry.records().next().unwrap().attributes;
+        assert_eq!(attribute(attributes, "exception.type"), Some("ShopError"), "{name}");
+        assert_eq!(attribute(attributes, "exception.message"), Some("no mail to ****"), "{name}");
+        let expected = stack.replace(ADDRESS, "****");
+        let found = attribute(attributes, "exception.stacktrace").unwrap();
+        assert!(found == expected, "{name}: {} of {} bytes", found.len(), expected.len());
+        let sent = String::from_utf8_lossy(left[0].bytes());
+        assert!(!sent.contains("example.com"), "{name}");
+    }
+}
+
 /// If a pattern cannot be searched in bounded time, the text is never sent unchanged.
 #[test]
 fn whole_text_replacements_are_counted_for_their_rule() {

@@ -167,11 +167,14 @@ impl EmfLine {
         if value.get().starts_with('{') {
             return self.distribution(value);
         }
-        let many = Elements::first_of(value.get(), MAX_VALUES);
-        let given = if value.get().starts_with('[') { many.values } else { vec![value] };
+        let given = if value.get().starts_with('[') {
+            Elements::first_of(value.get(), MAX_VALUES)
+        } else {
+            Elements { values: vec![value], ..Elements::default() }
+        };
         let once = |value: &&RawValue| Some((number(value)?, 1));
-        let values: Vec<_> = given.iter().filter_map(once).collect();
-        self.refused += given.len() + many.others - values.len();
+        let values: Vec<_> = given.values.iter().filter_map(once).collect();
+        self.refused += given.values.len() + given.others - values.len();
         (!values.is_empty()).then(|| Distribution::of(values))
     }
 

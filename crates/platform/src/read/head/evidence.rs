@@ -72,7 +72,7 @@ use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, 
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [Row<Level>; 25] = [
+static LEVELS: [Row<Level>; 27] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(FIRST | CLOCKED | GROUPED, ANY, LETTER, TIME, Marked, Nothing),
     // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
@@ -97,8 +97,10 @@ static LEVELS: [Row<Level>; 25] = [
     level(NAMED, SPACED_COLON, UPPER, !END, AfterTime, Operand),
     level(NAMED, COLON, UPPER | LOWER, COLON, Separated, Value),
     level(NAMED, JOINED, UPPER, COLON | JOINED, AtStart, Value),
-    // `167 INFO: declined`
+    // `167 INFO: declined`, `464 WARN shop.Orders - declined`, `20545  ERROR declined`
     level(NUMBERED, ANY, UPPER, COLON | PADDED, AtStart, Value),
+    level(NUMBERED, ANY, UPPER, LABEL, AtStart, Nothing),
+    level(NUMBERED, PADDED, UPPER, BLANK, AtStart, Operand),
     // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
     level(TIMED | GROUPED, ANY, WORD, COLON | JOINED, Marked, Value),
     // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`

@@ -143,7 +143,8 @@ impl<'a> Scan<'a> {
         let text = line.get(blanks..).unwrap_or_default();
         steps::count(whole.len() - text.len());
         // tracing-subscriber without a time pads its levels, and so do others.
-        let may_be_head = text.starts_with(|c: char| c.is_ascii_uppercase() || c == '[');
+        let may_be_head =
+            text.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '[');
         let rest = if blanks <= 2 || may_be_head { text } else { line };
         Self {
             head: Head { rest, ..Head::default() },
@@ -356,15 +357,28 @@ impl<'a> Scan<'a> {
     fn number(&mut self, word: &Word<'a>) -> bool {
         const MOST_DIGITS: usize = 20;
         let text = word.text;
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"#:*.".contains(&byte));
+        // tracing-subscriber's time since the start: `0.000537818s`.
+        let uptime = text.strip_suffix('s').filter(|number| number.contains('.'));
+        let is_number = uptime
+            .unwrap_or(text)
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"#:*.".contains(&byte));
         // A list of values is no head.
         let is_value = word.is_followed_by(mark::COMMA | mark::SEMICOLON);
         if !is_number || is_value || text.len() > MOST_DIGITS || self.begin != 0 {
             return false;
         }
         if self.fields == 0 {
-            let may_be_head =
-                word.is_followed_by(mark::CAPITAL | mark::GROUP) && !text.contains(':');
+            if uptime.is_some() && word.is_followed_by(mark::CAPITAL) {
+                self.clock = place::TIMED;
+                return self.take(text.len());
+            }
+            let next = beginning(word.rest).trim_start();
+            let is_before_time = || stated_time(next).is_some_and(|time| time.has_clock);
+            // Minutes and seconds since the start, `00:05`, are before a level.
+            let marks =
+                if text.contains(':') { mark::CAPITAL } else { mark::CAPITAL | mark::GROUP };
+            let may_be_head = !self.is_indented && (word.is_followed_by(marks) || is_before_time());
             self.begin = if may_be_head { place::NUMBERED } else { 0 };
             return may_be_head && self.try_field(text.len());
         }

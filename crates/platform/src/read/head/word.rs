@@ -27,7 +27,7 @@ pub(super) mod mark {
     pub(in crate::read::head) const END: u16 = 2048;
     /// A time follows, perhaps in brackets.
     pub(in crate::read::head) const TIME: u16 = 4096;
-    /// A name and a colon between blanks follow.
+    /// A name follows, and a colon or, behind a logger's name, a dash between blanks.
     pub(in crate::read::head) const LABEL: u16 = 8192;
     /// A word with a capital follows.
     pub(in crate::read::head) const CAPITAL: u16 = 16384;
@@ -109,9 +109,8 @@ impl<'a> Word<'a> {
                 matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'_' | b'[' | b'A'..=b'Z' | b'a'..=b'z')
                     && !bytes.get(..at).is_some_and(|before| before.ends_with(b":"))
             }
-            // `ERRO[0000]`, but `worker[8]`; `-ERROR-`, but `X-Ray`
-            [b'[', b'0'..=b'9', ..] => is_constant(bytes, at),
-            [b'[', ..] => false,
+            // `ERRO[0000]`, but `worker[8]` and `T[main]`; `-ERROR-`, but `X-Ray`
+            [b'[', ..] => at > 1 && is_constant(bytes, at),
             [b'-', ..] => before & mark::DASH != 0 && is_constant(bytes, at),
             _ => true,
         };
@@ -165,8 +164,13 @@ impl<'a> Word<'a> {
         if form == form::LETTER && is_before_file() {
             return mark::GROUP;
         }
-        let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
-        let may_have_label = place & place::CLOCKED != 0 && form != form::UPPER;
+        let is_label = || {
+            let Some((name, rest)) = next.split_once(' ') else { return false };
+            let is_logger = form::of(name) & form::SIGNED != 0;
+            rest.starts_with(": ") || is_logger && rest.starts_with("- ")
+        };
+        let is_clear = place & place::CLOCKED != 0 && form == form::UPPER;
+        let may_have_label = place & (place::CLOCKED | place::NUMBERED) != 0 && !is_clear;
         if may_have_label && is_label() { mark::LABEL } else { 0 }
     }
 }
