@@ -227,16 +227,10 @@ def size_of(entry):
 
 
 def mend_sdk(module):
-    """Records errors without the layer's frames, and makes tracers without a warning of a class of the SDK's own.
-
-    The SDK adds a filter against that warning. It names the module's public name, so it has no effect here, and the function would see it.
-    """
+    """Records errors without the layer's frames, and leaves the function's filters of warnings as they are: the SDK adds one."""
     module.traceback = type(sys)("traceback")
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
     module.filterwarnings = lambda *_, **__: None
-    deprecated = module.InstrumentationInfo
-    deprecated.__init__ = getattr(deprecated.__init__, "__wrapped__", deprecated.__init__)
-
 
 MENDS = {
     "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
