@@ -76,7 +76,7 @@ class Requirement:
     def __init__(self, text):
         self.text = text
         start = next((place for place, letter in enumerate(text) if letter in "~=<>! "), len(text))
-        self.name = text[:start].strip()
+        self.name = text[:start].partition("[")[0].strip()
         self.bounds = [self.bound(part.strip()) for part in text[start:].split(",") if part.strip()]
         if not self.name:
             raise InvalidRequirement(f"a requirement begins with a name, got {text!r}")

@@ -126,6 +126,7 @@ def test_the_fast_start_requires_the_layers_packages(fast, monkeypatch, tmp_path
 REQUIREMENTS = {
     "library": True,
     "library~=1.0": True,
+    "library[extra] >= 1": True,
     "library ~= 1.44.0": True,
     "library ~= 1.44.6": False,
     "library ~= 1.43.0": False,

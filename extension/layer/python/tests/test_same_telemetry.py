@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 import threading
@@ -292,3 +293,11 @@ def test_the_packages_import_only_names_that_the_files_in_place_have(packages):
             if module in in_place and f"{module}.{name}" not in in_place and not hasattr(importlib.import_module(in_place[module]), name):
                 missing.add(f"{file}: {module}.{name}")
     assert not missing
+
+
+def test_the_instrumentations_require_versions_in_a_form_that_the_layer_reads(packages):
+    Requirement = importlib.import_module("lambda_otlp_packaging").Requirement
+    declared = [runpy.run_path(str(file)) for file in pathlib.Path(packages).glob("opentelemetry/instrumentation/*/package.py")]
+    required = [text for names in declared for name, value in names.items() if name.startswith("_instruments") for text in value]
+    assert len(required) > 3
+    assert all(Requirement(text).name and Requirement(text).bounds for text in required), required
