@@ -65,7 +65,7 @@ def of_orders(spans):
 def assert_subsegments(printed, spans, start):
     """Each invocation has the annotated span, with metadata and, if it failed, its stack. Records and metrics are complete."""
     # The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which Powertools traces.
-    exports = [span for span in spans if "/v1/" in span["attributes"].get("http.url", "")]
+    exports = [span for span in spans if "/v1/" in span["attributes"].get("url.full", "")]
     assert start == "the SDK" or not exports, exports
     for action, span, events in of_orders(spans):
         assert span["name"] in ANNOTATED and "aws.xray.annotations" in span["attributes"], span

@@ -36,6 +36,10 @@ pub fn string(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
 
+pub(crate) fn integer(key: &str, value: i64) -> KeyValue {
+    attribute(key, Value::IntValue(value))
+}
+
 pub(crate) fn double(key: &str, value: f64) -> KeyValue {
     attribute(key, Value::DoubleValue(value))
 }

@@ -1,11 +1,12 @@
 //! Converts a document of X-Ray's SDKs to spans: a segment or subsegment, and the subsegments in it.
 //!
-//! The attributes are those of the OpenTelemetry Collector's `awsxrayreceiver`, so that queries for its spans apply. Fields
-//! unknown to it get the prefix `aws.xray.`.
+//! HTTP and database calls have the names of OpenTelemetry's semantic conventions. Other attributes are those of the OpenTelemetry
+//! Collector's `awsxrayreceiver`, so that queries for its spans apply. Fields unknown to both get the prefix `aws.xray.`.
 //!
-//! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`.
+//! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`;
+//! OpenTelemetry's semantic conventions 1.44, "HTTP spans" and "Database client spans".
 
-use crate::attributes::{boolean, string, strings};
+use crate::attributes::{boolean, integer, string, strings};
 use crate::aws_spans::{attributes, span_id, take, take_text, trace_id, within};
 use crate::names;
 use crate::read::value::value_of;
@@ -218,10 +219,10 @@ fn renamed(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&
 fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
     within(http, "request", |request| {
         let names = [
-            ("method", "http.method"),
-            ("client_ip", "http.client_ip"),
-            ("user_agent", "http.user_agent"),
-            ("url", "http.url"),
+            ("method", "http.request.method"),
+            ("client_ip", "client.address"),
+            ("user_agent", "user_agent.original"),
+            ("url", "url.full"),
             ("x_forwarded_for", "aws.xray.x_forwarded_for"),
         ];
         renamed(request, all, &names);
@@ -230,33 +231,75 @@ fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
     within(http, "response", |response| {
         let status = response.get("status").and_then(Value::as_i64);
         is_error = status.is_some_and(|status| status >= LEAST_HTTP_ERROR);
-        let names =
-            [("status", "http.status_code"), ("content_length", "http.response_content_length")];
+        let names = [
+            ("status", "http.response.status_code"),
+            ("content_length", "http.response.body.size"),
+        ];
         renamed(response, all, &names);
     });
     is_error
 }
 
+/// Names of databases in the conventions that differ from the lower-case name in documents.
+const DATABASES: &[(&str, &str)] = &[
+    ("microsoft sql server", "microsoft.sql_server"),
+    ("oracle", "oracle.db"),
+    ("sqlite3", "sqlite"),
+];
+
 fn add_sql(sql: &mut Map<String, Value>, all: &mut Vec<KeyValue>) {
+    if let Some(system) = take_text(sql, "database_type") {
+        let name = system.to_ascii_lowercase();
+        let other = DATABASES.iter().find(|(documents, _)| *documents == name);
+        all.push(string(
+            "db.system.name",
+            other.map_or(name.as_str(), |(_, conventions)| conventions),
+        ));
+    }
     if let Some(url) = take_text(sql, "url") {
-        // protocol://host:port/database?parameters
-        let without = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
-        let (server, database) = without
-            .rsplit_once('/')
-            .filter(|(server, database)| server.contains("://") && !database.is_empty())
-            .unwrap_or((without, ""));
-        all.push(string("db.connection_string", server));
-        if !database.is_empty() {
-            all.push(string("db.name", database));
+        // Parameters may have a password.
+        let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
+        match Database::of(url) {
+            Some(database) => database.add_to(all),
+            None => all.push(string("aws.xray.sql.url", url)),
         }
     }
     let names = [
-        ("connection_string", "db.connection_string"),
-        ("database_type", "db.system"),
-        ("sanitized_query", "db.statement"),
-        ("user", "db.user"),
+        ("sanitized_query", "db.query.text"),
+        ("connection_string", "aws.xray.sql.connection_string"),
+        ("user", "aws.xray.sql.user"),
     ];
     renamed(sql, all, &names);
+}
+
+/// The place of a database, from a URL such as `postgresql://user@host:5432/name`.
+struct Database<'a> {
+    address: &'a str,
+    port: Option<u16>,
+    name: &'a str,
+}
+
+impl<'a> Database<'a> {
+    /// Returns `None` for other URLs, such as that of a file.
+    fn of(url: &'a str) -> Option<Self> {
+        let (_, place) = url.split_once("://")?;
+        let (server, name) = place.split_once('/').unwrap_or((place, ""));
+        let host = server.rsplit_once('@').map_or(server, |(_, host)| host);
+        let numbered =
+            host.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let port = numbered.map(|(_, port)| port);
+        let address = numbered.map_or(host, |(address, _)| address);
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        (!address.is_empty()).then_some(Self { address, port, name })
+    }
+
+    fn add_to(&self, all: &mut Vec<KeyValue>) {
+        all.push(string("server.address", self.address));
+        all.extend(self.port.map(|port| integer("server.port", port.into())));
+        if !self.name.is_empty() {
+            all.push(string("db.namespace", self.name));
+        }
+    }
 }
 
 /// An exception as an event at the span's end.

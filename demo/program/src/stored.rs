@@ -116,7 +116,7 @@ fn without_number(span: &StoredSpan) -> Option<String> {
     if let Some(item) = text_of(attributes, "item") {
         return Some(format!("waits for /stock/{item}"));
     }
-    let url = ["url.full", "http.url"].into_iter().find_map(|key| text_of(attributes, key))?;
+    let url = text_of(attributes, "url.full")?;
     let path = url.split_once("://")?.1.split_once('/')?.1;
     Some(format!("calls /{path}"))
 }

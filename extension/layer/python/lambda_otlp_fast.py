@@ -2,7 +2,7 @@
 
 The layer knows its instrumentations and the extension's address, so this module searches for neither. It imports only modules that
 the function uses, and replaces slow imports: the SDK by lambda_otlp_spans.py and lambda_otlp_metrics.py, the exporter by
-lambda_otlp_wire.py.
+lambda_otlp_wire.py. lambda_otlp_packages.py names further files in place of slow packages.
 
 A function gets OpenTelemetry's SDK if it has instrumentations or a distribution of its own, if it imports the layer's SDK, or if it
 sets variables that this module does not support.
@@ -148,8 +148,7 @@ def unquoted(value):
 
 
 def only_the_layers(folder):
-    """Raises `NotFast` if the path has instrumentations or a distribution of OpenTelemetry. Returns `True` if it has an API."""
-    has_api = False
+    """Raises `NotFast` if the path has instrumentations or a distribution of OpenTelemetry."""
     if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
     if any(name == "opentelemetry" or name.startswith("opentelemetry.") for name in sys.modules):
@@ -163,13 +162,11 @@ def only_the_layers(folder):
             continue
         if "opentelemetry" in names:
             supported_api(entry)
-            has_api = True
         for name in names:
             if not name.endswith((".dist-info", ".egg-info")) or name.startswith("opentelemetry_api-"):
                 continue
             if is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
                 raise NotFast(f"{entry} has {name.rpartition('.')[0]} for OpenTelemetry")
-    return has_api
 
 
 def supported_api(entry):
@@ -198,110 +195,6 @@ def is_for_opentelemetry(file):
         elif group in STARTING and "=" in line and (group, line.partition("=")[0].strip()) != ("opentelemetry_instrumentor", "threading"):
             return True
     return False
-
-
-class Lazy(types.ModuleType):
-    """A module that starts with a few predefined names. Access to another name executes it."""
-
-    def __getattr__(self, name):
-        if name.startswith("__") and name != "__all__":
-            raise AttributeError(name)
-        execute(self)
-        return getattr(self, name)
-
-
-def execute(module):
-    module.__class__ = types.ModuleType
-    module.__spec__.loader.exec_module(module)
-
-
-def lazy(name, names=()):
-    """Installs a `Lazy` module for one not imported yet."""
-    if name in sys.modules:
-        return None
-    parent, _, last = name.rpartition(".")
-    spec = layer.found(name, sys.modules[parent].__path__) if parent else importlib.machinery.PathFinder.find_spec(name)
-    if spec is None:
-        return None
-    module = Lazy(name)
-    module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
-    module.__package__ = name if spec.submodule_search_locations else parent
-    if spec.submodule_search_locations:
-        module.__path__ = spec.submodule_search_locations
-    vars(module).update(names)
-    sys.modules[name] = module
-    if parent:
-        setattr(sys.modules[parent], last, module)
-    return module
-
-
-def replace_typing_extensions(has_api):
-    """Replaces `typing_extensions`, which imports `inspect`. Python 3.13 and later provide the two names that the API needs.
-
-    An API of the function uses the function's `typing_extensions`.
-    """
-    if sys.version_info >= (3, 13):
-        import typing
-        import warnings
-
-        names = {"deprecated": warnings.deprecated, "assert_never": typing.assert_never}
-        lazy(layer.private("typing_extensions"), names)
-        if has_api:
-            lazy("typing_extensions", names)
-
-
-def replace_wrapt():
-    """Replaces `wrapt`, which imports `asyncio` for decorators that no instrumentation uses."""
-    if module := lazy(layer.private("wrapt")):
-        proxies = library("wrapt.__wrapt__")
-        vars(module).update(
-            BaseObjectProxy=proxies.BaseObjectProxy,
-            BoundFunctionWrapper=proxies.BoundFunctionWrapper,
-            FunctionWrapper=proxies.FunctionWrapper,
-            wrap_function_wrapper=library("wrapt.patches").wrap_function_wrapper,
-        )
-
-
-def replace_dependencies():
-    """Replaces OpenTelemetry's module `dependencies`, which imports a requirements parser to compare two versions."""
-    library("opentelemetry.instrumentation")
-
-    class DependencyConflict:
-        """Replaces the real class in annotations."""
-
-    class DependencyConflictError(Exception):
-        def __init__(self, conflict):
-            self.conflict = conflict
-
-        def __str__(self):
-            return str(self.conflict)
-
-    def get_dependency_conflicts(deps, deps_any=None):
-        if not deps_any and all(is_fulfilled(each) for each in deps):
-            return None
-        if isinstance(module, Lazy):
-            execute(module)
-        return module.get_dependency_conflicts(deps, deps_any)
-
-    names = (DependencyConflict, DependencyConflictError, get_dependency_conflicts)
-    module = lazy(layer.private("opentelemetry.instrumentation.dependencies"), {each.__name__: each for each in names})
-
-
-def is_fulfilled(requirement):
-    """Returns `True` if a library is certain to have a required version."""
-    import re
-
-    match = re.fullmatch(r"([A-Za-z0-9_]+)((?:\s*,?\s*(?:~=|>=|<)\s*[0-9.]+)+)", str(requirement))
-    version = match and numbers(getattr(sys.modules.get(match[1]), "__version__", None))
-    if not version:
-        return False
-    for operator, text in re.findall(r"(~=|>=|<)\s*([0-9.]+)", match[2]):
-        bound = numbers(text)
-        if not bound or operator == "<" and version >= bound or operator != "<" and version < bound:
-            return False
-        if operator == "~=" and version[: len(bound) - 1] != bound[:-1]:
-            return False
-    return True
 
 
 def numbers(version):
@@ -348,8 +241,6 @@ class Instrumentation:
         self.name, self.module, self.kind = name, module, kind
 
     def load(self):
-        replace_wrapt()
-        replace_dependencies()
         return getattr(library(f"opentelemetry.instrumentation.{self.module}"), self.kind)
 
 
@@ -358,9 +249,8 @@ class Fast:
 
     def __init__(self, folder, environ=os.environ):
         self.settings = settings(environ)
-        has_api = only_the_layers(folder)
+        only_the_layers(folder)
         self.environ = environ
-        replace_typing_extensions(has_api)
         if self.settings.has_propagators:
             layer.serve_entry_points()
         self.spans = beside("lambda_otlp_spans")

@@ -227,7 +227,11 @@ def load_instrumentation(entry):
         with variables(OTEL_SEMCONV_STABILITY_OPT_IN=conventions()):
             instrumentor = entry.load()()
             is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
-            instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
+            options = {"raise_exception_on_conflict": True}
+            if is_of_layer:
+                options["tracer_provider"] = Tracers
+                options["skip_dep_check"] = beside("lambda_otlp_packaging").are_fulfilled(instrumentor.instrumentation_dependencies())
+            instrumentor.instrument(**options)
         if is_of_layer:
             # The function may use an instrumentation of its own package.
             instrumented.append(instrumentor)

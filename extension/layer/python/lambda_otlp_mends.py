@@ -7,10 +7,11 @@ import socket
 import sys
 from collections.abc import Mapping
 
-from lambda_otlp_load import beside, time
+from lambda_otlp_load import beside, library, time
 
-# Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SNS, "Message filtering and size quotas").
-MOST_BYTES = 256 * 1024
+# Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
+# Amazon SNS, "Message filtering and size quotas").
+MOST_SQS, MOST_SNS = 1024 * 1024, 256 * 1024
 # Limit of a client context in base64 (Lambda API Reference, "Invoke").
 MOST_CLIENT_CONTEXT = 3583
 
@@ -147,33 +148,54 @@ def keeping_headers_async(handle):
     return handled
 
 
+def mend_sqs(module):
+    """Adds the trace context to messages. AWS's SDK itself sends Lambda's header of X-Ray, which names no span of the function."""
+
+    def before_service_call(self, span, _):
+        call = self._call_context
+        if call.operation == "SendMessage":
+            call.params.update(with_context([call.params], MOST_SQS)[0])
+        elif call.operation == "SendMessageBatch":
+            add_to_batch(call.params, "Entries", MOST_SQS)
+
+    module._SqsExtension.before_service_call = before_service_call
+
+
 def mend_sns(module):
-    """Adds the trace context to copies of messages, unless AWS would refuse them as too large."""
+    """Adds the trace context to copies of messages."""
 
     def publish(call, span):
-        call.params.update(with_context([call.params])[0])
+        call.params.update(with_context([call.params], MOST_SNS)[0])
 
     def publish_batch(call, span):
-        entries = call.params.get("PublishBatchRequestEntries")
-        if isinstance(entries, (list, tuple)):
-            call.params["PublishBatchRequestEntries"] = with_context(entries)
-
-    def with_context(entries):
-        copies, size = list(entries), sum(map(size_of, entries))
-        for at, entry in enumerate(entries):
-            attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
-            if attributes is not None and not isinstance(attributes, Mapping):
-                # AWS's SDK reports the mistake.
-                continue
-            copy = {**entry, "MessageAttributes": module.inject_propagation_context(dict(attributes or {}))}
-            added = size_of(copy) - size_of(entry)
-            if added > 0 and size + added <= MOST_BYTES:
-                copies[at] = copy
-                size += added
-        return copies
+        add_to_batch(call.params, "PublishBatchRequestEntries", MOST_SNS)
 
     module._OpPublish.before_service_call = staticmethod(publish)
     module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
+
+
+def add_to_batch(params, name, most):
+    if isinstance(params.get(name), (list, tuple)):
+        params[name] = with_context(params[name], most)
+
+
+def with_context(entries, most):
+    """Returns copies of messages with the trace context, without it where the function has set one, or AWS would refuse them as too large."""
+    inject = library("opentelemetry.instrumentation.botocore.extensions._messaging").inject_propagation_context
+    copies, size = list(entries), sum(map(size_of, entries))
+    for at, entry in enumerate(entries):
+        attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
+        if attributes is not None and not isinstance(attributes, Mapping):
+            # AWS's SDK reports the mistake.
+            continue
+        if any(isinstance(name, str) and name.lower() == "traceparent" for name in attributes or ()):
+            continue
+        copy = {**entry, "MessageAttributes": inject(dict(attributes or {}))}
+        added = size_of(copy) - size_of(entry)
+        if added > 0 and size + added <= most:
+            copies[at] = copy
+            size += added
+    return copies
 
 
 def mend_lambda(module):
@@ -218,7 +240,7 @@ def client_context_with(given, inject):
 def size_of(entry):
     if not isinstance(entry, Mapping):
         return 0
-    texts = [entry.get("Message"), entry.get("Subject")]
+    texts = [entry.get("Message"), entry.get("MessageBody"), entry.get("Subject")]
     attributes = entry.get("MessageAttributes")
     for name, attribute in attributes.items() if isinstance(attributes, Mapping) else ():
         values = attribute if isinstance(attribute, Mapping) else {}
@@ -227,20 +249,15 @@ def size_of(entry):
 
 
 def mend_sdk(module):
-    """Records errors without the layer's frames, and makes tracers without a warning of a class of the SDK's own.
-
-    The SDK adds a filter against that warning. It names the module's public name, so it has no effect here, and the function would see it.
-    """
+    """Records errors without the layer's frames, and leaves the function's filters of warnings as they are: the SDK adds one."""
     module.traceback = type(sys)("traceback")
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
     module.filterwarnings = lambda *_, **__: None
-    deprecated = module.InstrumentationInfo
-    deprecated.__init__ = getattr(deprecated.__init__, "__wrapped__", deprecated.__init__)
-
 
 MENDS = {
     "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
+    "opentelemetry.instrumentation.botocore.extensions.sqs": mend_sqs,
     "opentelemetry.instrumentation.httpx": mend_httpx,
     "opentelemetry.instrumentation.requests": mend_requests,
     "opentelemetry.instrumentation.urllib": mend_urllib,

@@ -24,6 +24,13 @@ NOT_API = ("opentelemetry.propagators.aws.", "opentelemetry.util.http.")
 # Packages that a function can import from the layer. After the SDK, it also needs the others.
 SDK = "opentelemetry.sdk"
 SHARED = (SDK, "opentelemetry.exporter", "opentelemetry.propagators.aws", "opentelemetry.proto", "opentelemetry.semconv")
+# Files of ours that the packages import in place of packages whose import would take longer than all their own modules.
+IN_PLACE = {
+    "packaging": "lambda_otlp_packaging",
+    "packaging.requirements": "lambda_otlp_packaging",
+    "packaging.version": "lambda_otlp_packaging",
+    "typing_extensions": "lambda_otlp_typing",
+}
 # Libraries that the layer has a copy of, and also instruments.
 INSTRUMENTED = ("requests", "urllib3")
 INSTRUMENTATIONS = f"{NAME}.opentelemetry.instrumentation."
@@ -38,7 +45,7 @@ def install(packages):
     """Makes the packages in this folder importable."""
     global folder, libraries
     folder = packages
-    libraries = frozenset(name.partition(".")[0] for name in os.listdir(packages)) - {"opentelemetry"}
+    libraries = frozenset(name.partition(".")[0] for name in (*os.listdir(packages), *IN_PLACE)) - {"opentelemetry"}
     root = sys.modules[NAME] = ModuleType(NAME)
     root.__path__ = [folder]
     sys.meta_path.insert(0, Children)
@@ -108,12 +115,29 @@ class Children:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name.startswith(f"{NAME}."):
-            return found(name, path)
+            return in_place(name) or found(name, path)
         if not name.startswith("opentelemetry."):
             return None
         if is_api(name):
             return found_api(name) if is_of_layer(sys.modules.get("opentelemetry.trace")) else None
         return shared(name) if is_private_module(sys.modules.get(name.rpartition(".")[0])) else None
+
+
+def in_place(name):
+    return ModuleSpec(name, InPlace, is_package=True) if public(name) in IN_PLACE else None
+
+
+class InPlace:
+    """Gives a module the names of its file in `IN_PLACE`."""
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        names = vars(beside(IN_PLACE[public(module.__name__)]))
+        vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
 
 
 def is_of_layer(module):

@@ -139,7 +139,8 @@ def misfit():
     """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
         version = beside("lambda_otlp_packages").distribution
-        Requirement = library("packaging.requirements").Requirement
+        # The layer's packages fit each other.
+        Requirement = importlib.import_module("packaging.requirements").Requirement
         for package in map(version, PACKAGES):
             for requirement in map(Requirement, package.requires or ()):
                 if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):

@@ -122,18 +122,46 @@ def test_the_fast_start_requires_the_layers_packages(fast, monkeypatch, tmp_path
         assert expected is None
 
 
+# Requirements, and whether the imported module `library` of version 1.44.5 is known to fulfil them.
 REQUIREMENTS = {
+    "library": True,
     "library~=1.0": True,
-    "library ~= 1.44": True,
+    "library[extra] >= 1": True,
+    "library ~= 1.44.0": True,
+    "library ~= 1.44.6": False,
+    "library ~= 1.43.0": False,
     "library >= 1.0.0, < 3.0.0": True,
+    "library>=1.44.5,<=1.44.5.0": True,
+    "library != 1.44.5": False,
+    "library == 1.44.5": True,
+    "library > 1.44": True,
     "library~=2.0": False,
     "library < 1.44": False,
-    "library != 2": False,
+    "library ~= 1.0; python_version < '3'": False,
+    "library == soon": False,
+    "library @ https://example.com": False,
+    "< 2": False,
     "other >= 1": False,
+    "unversioned >= 1": False,
 }
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
-def test_the_fast_start_instruments_libraries_of_supported_versions(fast, monkeypatch, requirement):
+def test_a_library_of_a_required_version_needs_no_check_of_its_metadata(isolated, monkeypatch, requirement):  # noqa: F811
+    packaging = importlib.import_module("lambda_otlp_packaging")
     monkeypatch.setitem(sys.modules, "library", SimpleNamespace(__version__="1.44.5"))
-    assert fast.is_fulfilled(requirement) == REQUIREMENTS[requirement]
+    monkeypatch.setitem(sys.modules, "unversioned", SimpleNamespace())
+    assert packaging.are_fulfilled([requirement]) == REQUIREMENTS[requirement]
+
+
+# Each version is the lowest of those after it.
+VERSIONS = ["0.9", "1", "1.0.0rc1", "1.0.post1", "1.0.1", "1.2", "1.10.dev0", "2.0", "2026.10.19.post1"]
+
+
+def test_versions_are_compared_by_their_numbers(isolated):  # noqa: F811
+    Version = importlib.import_module("lambda_otlp_packaging").Version
+    assert sorted(VERSIONS[::-1], key=Version)[0] == "0.9"
+    assert [Version(low) <= Version(high) for low, high in zip(VERSIONS, VERSIONS[1:])] == [True] * (len(VERSIONS) - 1)
+    assert Version("1") == Version("1.0.0") and Version("1.10") > Version("1.9.9")
+    with pytest.raises(ValueError, match="a version begins with a number, got 'soon'"):
+        Version("soon")

@@ -1,9 +1,13 @@
 """The fast start exports the same telemetry as OpenTelemetry's SDK: each column of a function's telemetry, with the one and the other."""
 
+import ast
 import difflib
 import hashlib
+import importlib
 import json
 import os
+import pathlib
+import runpy
 import subprocess
 import sys
 import threading
@@ -269,3 +273,31 @@ def test_the_fast_start_exports_telemetry_that_the_sdk_does_not(packages, opt, c
     event, telemetry, result = FAST[case]
     expected = [str({"statusCode": 200, "saw": result}), "the SDK is loaded: False"]
     assert run(packages, opt, [event], {}) == (telemetry, expected, [])
+
+
+def imports_of(nodes):
+    """Returns modules and names that are imported at run time."""
+    for node in nodes:
+        is_for_checkers = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ((node.module, each.name) for each in node.names)
+        yield from imports_of(node.orelse if is_for_checkers else ast.iter_child_nodes(node))
+
+
+def test_the_packages_import_only_names_that_the_files_in_place_have(packages):
+    in_place, missing = importlib.import_module("lambda_otlp_packages").IN_PLACE, set()
+    for file in pathlib.Path(packages).rglob("*.py"):
+        is_replaced = file.relative_to(packages).parts[0].removesuffix(".py") in in_place
+        content = b"" if is_replaced else file.read_bytes()
+        for module, name in imports_of([ast.parse(content)]) if any(name.encode() in content for name in in_place) else ():
+            if module in in_place and f"{module}.{name}" not in in_place and not hasattr(importlib.import_module(in_place[module]), name):
+                missing.add(f"{file}: {module}.{name}")
+    assert not missing
+
+
+def test_the_instrumentations_require_versions_in_a_form_that_the_layer_reads(packages):
+    Requirement = importlib.import_module("lambda_otlp_packaging").Requirement
+    declared = [runpy.run_path(str(file)) for file in pathlib.Path(packages).glob("opentelemetry/instrumentation/*/package.py")]
+    required = [text for names in declared for name, value in names.items() if name.startswith("_instruments") for text in value]
+    assert len(required) > 3
+    assert all(Requirement(text).name and Requirement(text).bounds for text in required), required

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import sys
 
 import pytest
@@ -247,6 +248,15 @@ REQUESTS = {
     with contextlib.suppress(Exception): sns.publish_batch(TopicArn="arn:aws:sns:eu-west-1:1:t", PublishBatchRequestEntries=entries)
     return [attributes, entries]
 """,
+    "sqs": """
+    import boto3
+    sqs = boto3.client("sqs", endpoint_url=URL)
+    attributes = {"k": {"DataType": "String", "StringValue": "v"}}
+    entries = [{"Id": "1", "MessageBody": "a", "MessageAttributes": attributes}, {"Id": "2", "MessageBody": "b"}]
+    with contextlib.suppress(Exception): sqs.send_message(QueueUrl=URL, MessageBody="b", MessageAttributes=attributes)
+    with contextlib.suppress(Exception): sqs.send_message_batch(QueueUrl=URL, Entries=entries)
+    return [attributes, entries]
+""",
     "a default timeout": """
     import socket, urllib.request
     seen = []
@@ -268,7 +278,7 @@ def test_requests_and_messages_stay_as_they_were(tmp_path, target, library, star
     target.seen.clear()
     ran = run(tmp_path, [{}], **options)
     assert ran.results == without.results, ran.text
-    if library not in ("sns", "a default timeout"):
+    if library not in ("sns", "sqs", "a default timeout"):
         assert target.seen
         assert all("traceparent" in headers for _, headers in target.seen)
 
@@ -293,17 +303,34 @@ def test_a_trace_context_that_the_function_sets_is_the_only_one(tmp_path, target
     assert len(ran.kind("CLIENT")) == 4, ran.text
 
 
-PUBLISHING = """
+SENDING = """
 import boto3, contextlib, os
-def handler(size, context):
-    sns = boto3.client("sns", endpoint_url=os.environ["TARGET"])
-    with contextlib.suppress(Exception): sns.publish(TopicArn="arn:aws:sns:eu-west-1:1:t", Message="x" * size)
+def handler(event, context):
+    sns, sqs = (boto3.client(name, endpoint_url=os.environ["TARGET"]) for name in ("sns", "sqs"))
+    with contextlib.suppress(Exception):
+        if event["to"] == "topic": sns.publish(TopicArn="arn:aws:sns:eu-west-1:1:t", Message="x" * event["size"], MessageAttributes=event["own"])
+        if event["to"] == "queue": sqs.send_message(QueueUrl="http://q/1/q", MessageBody="x" * event["size"], MessageAttributes=event["own"])
+        if event["to"] == "batch": sqs.send_message_batch(QueueUrl="http://q/1/q", Entries=[{"Id": str(n), "MessageBody": "x" * event["size"]} for n in range(3)])
 """
+OWN_ATTRIBUTE = {"traceparent": {"DataType": "String", "StringValue": "own"}}
+KIB = 1024
+# The target, the size and the attributes of a message, and how many trace contexts the request has. A batch has three messages.
+MESSAGES = [
+    ("topic", 256 * KIB, {}, 0),
+    ("topic", 256 * KIB - 300, {}, 1),
+    ("topic", 5, OWN_ATTRIBUTE, 0),
+    ("queue", 1024 * KIB, {}, 0),
+    ("queue", 1024 * KIB - 300, {}, 1),
+    ("queue", 5, OWN_ATTRIBUTE, 0),
+    ("batch", 5, {}, 3),
+    ("batch", 1024 * KIB // 3 - 30, {}, 1),
+]
 
 
-def test_a_message_that_aws_would_refuse_gets_no_trace_context(tmp_path, target):
-    run(tmp_path, [256 * 1024, 256 * 1024 - 300], files={"app.py": PUBLISHING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
-    assert ["traceparent" in body for body in target.bodies] == [False, True]
+def test_a_message_gets_the_trace_context_unless_it_has_one_or_aws_would_refuse_it(tmp_path, target):
+    events = [{"to": to, "size": size, "own": own} for to, size, own, _ in MESSAGES]
+    ran = run(tmp_path, events, files={"app.py": SENDING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
+    assert [len(re.findall("00-[0-9a-f]{32}-[0-9a-f]{16}-0", body)) for body in target.bodies] == [count for *_, count in MESSAGES], ran.text
 
 
 INVOKING = """
