@@ -213,36 +213,50 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   });
 }
 
-// Limits of the search in a result.
+// Limits of the copy of a result.
 const MOST_VALUES = 10000;
 const MOST_LEVELS = 500;
 
 // Methods of Node's own objects, which do not fail.
 const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
 
-/// Returns `true` if the serialization of a result may fail or run code of the function: it has a BigInt, an object that contains
-/// itself, a getter, `toJSON` or a proxy. Gives up in a large result.
-function runsCodeInJson(value, above = new Set(), searched = { values: 0 }) {
-  if (typeof value === "bigint") return true;
-  if (typeof value !== "object" || value === null) return false;
-  if (types.isProxy(value)) return true;
-  if (typeof value.toJSON === "function") return !OF_NODE.includes(value.toJSON);
-  if (above.has(value) || above.size >= MOST_LEVELS) return true;
+/// The reasons for which a result is not copied.
+const RUNS_CODE = Symbol("its serialization may fail or run code of the function");
+const TOO_LARGE = Symbol("its copy would take longer than the export of the spans");
+
+/// Returns a copy of what the serialization of a result reads, or the reason for which there is none. The serialization runs code of the
+/// function, or fails, if the result has a BigInt, an object that contains itself, a getter, `toJSON` or a proxy.
+function copied(value, above = new Set(), seen = { values: 0 }) {
+  if (typeof value === "bigint") return RUNS_CODE;
+  if (typeof value !== "object" || value === null) return value;
+  if (types.isProxy(value)) return RUNS_CODE;
+  if (typeof value.toJSON === "function") return OF_NODE.includes(value.toJSON) ? value.toJSON() : RUNS_CODE;
+  if (types.isBoxedPrimitive(value)) return value;
+  if (above.has(value) || above.size >= MOST_LEVELS) return RUNS_CODE;
+  const names = Array.isArray(value) ? value.keys() : Object.keys(value);
+  const copy = Array.isArray(value) ? [] : {};
   above.add(value);
-  for (const name of Object.keys(value)) {
-    searched.values += 1;
-    if (searched.values > MOST_VALUES) break;
+  for (const name of names) {
+    seen.values += 1;
+    if (seen.values > MOST_VALUES) return TOO_LARGE;
     const { get, value: own } = Object.getOwnPropertyDescriptor(value, name) ?? {};
-    if (get !== undefined || runsCodeInJson(own, above, searched)) return true;
+    // An assignment to the name `__proto__` would add no property.
+    if (get !== undefined || name === "__proto__") return RUNS_CODE;
+    const inner = copied(own, above, seen);
+    if (inner === RUNS_CODE || inner === TOO_LARGE) return inner;
+    copy[name] = inner;
   }
   above.delete(value);
-  return false;
+  return copy;
 }
 
-/// Returns the answer for the runtime, which serializes it: the result itself or, if its serialization runs code of the function, its
-/// content. That code runs once, as without the layer. If it fails, returns the error, with which the answer fails too.
+/// Returns the answer for the runtime, which serializes it after the export of the spans: the result's present content, which the function
+/// may change in the meantime. Code of the function that the serialization runs does so once, as without the layer. If it fails, returns
+/// the error, with which the answer fails too.
 function serializedOnce(value) {
-  if (!runsCodeInJson(value)) return { answer: value };
+  const copy = copied(value);
+  if (copy === TOO_LARGE) return { answer: value };
+  if (copy !== RUNS_CODE) return { answer: copy, isCopy: true };
   try {
     const text = JSON.stringify(value);
     // The runtime sends an empty answer for an object without JSON.
