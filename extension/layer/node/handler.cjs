@@ -250,11 +250,20 @@ function copied(value, above = new Set(), seen = { values: 0 }) {
   return copy;
 }
 
+function copyOf(value) {
+  try {
+    return copied(value);
+  } catch {
+    // The function may have given an object of its own a method of Node, or may have replaced what that method calls.
+    return RUNS_CODE;
+  }
+}
+
 /// Returns the answer for the runtime, which serializes it after the export of the spans: the result's present content, which the function
 /// may change in the meantime. Code of the function that the serialization runs does so once, as without the layer. If it fails, returns
 /// the error, with which the answer fails too.
 function serializedOnce(value) {
-  const copy = copied(value);
+  const copy = copyOf(value);
   if (copy === TOO_LARGE) return { answer: value };
   if (copy !== RUNS_CODE) return { answer: copy, isCopy: true };
   try {

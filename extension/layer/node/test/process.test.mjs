@@ -69,7 +69,7 @@ const PERMITTED = {
   handler: [/^true$/, /^answer1$/, "a proxy, with the names and values of the handler"],
   modules: [/\/lambda-otlp\/(events\.json|node(-packages)?\/)|\/events\.json$|\/layer\/node\/|node-packages\//, undefined, "the layer's own files"],
   properties: [
-    /^(process\.(emit|getBuiltinModule) .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*|globalThis\.Symbol\(opentelemetry\.js\.api\.1\) .*|globalThis\.Symbol\(lambda-otlp: facade\) function .*)$/,
+    /^(process\.emit function emit 1|process\.getBuiltinModule .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*|globalThis\.Symbol\(opentelemetry\.js\.api\.1\) .*|globalThis\.Symbol\(lambda-otlp: facade\) function .*)$/,
     /^(process\.getBuiltinModule .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*)$/,
     "libraries are traced, with OpenTelemetry's instrumentations; the end of the process is noted; OpenTelemetry's API is registered",
   ],

@@ -38,6 +38,7 @@ const HANDLERS = {
   "an object without a prototype": ["async () => Object.assign(Object.create(null), { a: 1 })", false],
   "an array with a name": ["async () => Object.assign([1, 2], { name: 'a' })", false],
   "a class with inherited values": ["async () => new (class extends class { a = 1; get b() { return 2; } } { c = [3]; })()", false],
+  "a method of Node on another object": ["async () => ({ at: { toJSON: Date.prototype.toJSON } })", true],
   "many values": ["async () => Array.from({ length: 20000 }, (_, at) => ({ at }))", false],
   "a late rejection": ["async () => { setTimeout(() => Promise.reject(new Error('late')), 2); return 6; }", false],
   "a late exception": ["async () => { setTimeout(() => { throw new Error('late'); }, 2); return 7; }", false],
