@@ -178,7 +178,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       : { hasFailed: false, value: undefined };
     let returned;
     try {
-      returned = api.context.with(own.context, () => handler.call(self, event, ...others));
+      returned = api.context.with(own.context, () => handler.call(receiver.of(self), event, ...others));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (takesCallback) return void others[1](error);
@@ -205,12 +205,32 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
   // function may keep values in its properties.
-  return new Proxy(handler, {
+  const proxy = new Proxy(handler, {
     apply: function enter(_handler, self, values) {
       caller ??= callerOf(enter, __filename, true);
       return call(self, ...values);
     },
   });
+  const receiver = new Receiver(proxy, handler);
+  return proxy;
+}
+
+/// The object that calls the handler as one of its properties. Node names this property in stacks, as in `Runtime.work [as handler]`, if it
+/// holds the handler itself.
+class Receiver {
+  constructor(proxy, handler) {
+    Object.assign(this, { proxy, handler, self: undefined, made: undefined });
+  }
+
+  /// Returns an object that inherits from `self`, and has the handler in place of the proxy.
+  of(self) {
+    if (typeof self !== "object" || self === null) return self;
+    if (self === this.self) return this.made;
+    const name = Object.keys(self).find((name) => Object.getOwnPropertyDescriptor(self, name)?.value === this.proxy);
+    this.self = self;
+    this.made = name === undefined ? self : Object.create(self, { [name]: { value: this.handler, writable: true, enumerable: true, configurable: true } });
+    return this.made;
+  }
 }
 
 // Limits of the copy of a result.

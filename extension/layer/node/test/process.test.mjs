@@ -73,7 +73,7 @@ const PERMITTED = {
     /^(process\.getBuiltinModule .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*)$/,
     "libraries are traced, with OpenTelemetry's instrumentations; the end of the process is noted; OpenTelemetry's API is registered",
   ],
-  stacks: [/lambda-otlp\/node|\/layer\/node|node-packages|AsyncLocalStorage\.run|Runtime\.answer \(/, /^ {4}at /, "the wrapper of the handler, which Node shows only in stacks that the handler itself reads. It takes the place of the runtime's frames, and Node cannot tell that the handler is a property of the runtime"],
+  stacks: [/lambda-otlp\/node|\/layer\/node|node-packages|AsyncLocalStorage\.run/, /^ {4}at /, "the wrapper of the handler, which Node shows only in stacks that the handler itself reads. It takes the place of the runtime's frames"],
   symbols: [/^Symbol\((opentelemetry\.js\.api\.1|lambda-otlp: facade)\)$/, undefined, "OpenTelemetry's API is registered"],
   "threads of the system": [/^\d+$/, undefined, "Node's threads start when they are needed"],
   variables: [

@@ -94,6 +94,9 @@ test("an error that leaves the handler has no frames of the layer", async (conte
 const STACKS = {
   "a throw below functions": "const f = (n) => { if (n > 0) return f(n - 1); throw new TypeError('no'); }; exports.handler = async () => f(5);",
   "a throw far below": "const f = (n) => { if (n > 0) return f(n - 1); throw new TypeError('no'); }; exports.handler = () => f(9);",
+  "a function of another name": "async function work() { throw new TypeError('no'); } exports.handler = work;",
+  "a function of another name, after it waited": "const work = async () => { await null; throw new TypeError('no'); }; exports.handler = work;",
+  "a method": "class Shop { async work() { throw new TypeError(typeof this); } } exports.handler = new Shop().work;",
   "a rejection that nobody handles": "exports.handler = async () => { Promise.reject(new Error('floating')); await new Promise((resolve) => setTimeout(resolve, 50)); };",
   "a text": "exports.handler = async () => { throw 'no'; };",
   "a module": "const f = () => { throw new TypeError('no'); }; f();",
