@@ -14,9 +14,10 @@ const open = new Map();
 let isWatching = false;
 
 /// Ways to answer: the positions of the failure and of the result in the arguments. An argument that is `null` or `undefined` is no
-/// failure, except for `context.fail`.
-const OF_CALLBACK = { failure: 0, result: 1 };
-const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: OF_CALLBACK };
+/// failure, except for `context.fail`. `mayWait`: the runtime waits for an idle event loop and serializes the result then, unless the function
+/// has set `callbackWaitsForEmptyEventLoop` to `false`.
+const OF_CALLBACK = { failure: 0, result: 1, mayWait: true };
+const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: { failure: 0, result: 1 } };
 
 class Ending {
   /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `succeeded` returns the
@@ -27,6 +28,8 @@ class Ending {
     this.succeeded = succeeded;
     this.answer = undefined;
     this.isLeftToTheRuntime = false;
+    /// Lambda's context, if the runtime takes answers by a callback.
+    this.lambda = undefined;
     /// The runtime's callback, for errors that the handler throws. Set while the handler's synchronous part runs.
     this.thrown = undefined;
   }
@@ -45,7 +48,8 @@ class Ending {
       open.delete(ending);
       const { thrown } = ending;
       const outcome = hasFailed ? { hasFailed, value: failure } : ending.succeeded(values[way.result]);
-      if (way.result < values.length) values[way.result] = outcome.answer;
+      const isReadLater = way.mayWait && outcome.isCopy && ending.lambda?.callbackWaitsForEmptyEventLoop !== false;
+      if (way.result < values.length && !isReadLater) values[way.result] = outcome.answer;
       ending.answer = holdingFailures(ending.end(outcome)).then(() => new Promise((resolve) => {
         // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler throws
         // it, or it is an uncaught exception if the handler has already returned.
@@ -66,6 +70,7 @@ class Ending {
 
   /// Wraps the context's functions that answer. Node's runtimes without callbacks do not have them.
   watch(lambda) {
+    this.lambda = lambda;
     for (const [name, way] of Object.entries(OF_CONTEXT)) {
       try {
         if (typeof lambda[name] === "function") lambda[name] = this.answering(lambda[name], way);
@@ -131,8 +136,7 @@ function releaseAfter(turns) {
 function watchProcess() {
   if (isWatching) return;
   isWatching = true;
-  const emit = process.emit;
-  process.emit = function (event, ...values) {
+  replaceEmit((emit) => function (event, ...values) {
     // Without a listener, Node ends the process.
     if (waiting > 0 && FAILURES.includes(event) && process.listenerCount(event) > 0) {
       held.push([event, ...values]);
@@ -146,7 +150,14 @@ function watchProcess() {
     const timer = clock.setInterval(() => {}, 1000);
     Promise.all(ended).then(() => clock.clearInterval(timer));
     return true;
-  };
+  });
+}
+
+/// Replaces `process.emit` by the function that `make` returns. A listener would be visible, and could change what Node does.
+function replaceEmit(make) {
+  const value = make(process.emit);
+  Object.defineProperty(value, "name", { value: "emit" });
+  Object.defineProperty(process, "emit", { value, writable: true, configurable: true, enumerable: false });
 }
 
 /// Wraps a value with a method `then` that is no promise of Node's. The runtime calls `then` once, and so does this function, because the
@@ -180,4 +191,4 @@ function isPromise(value) {
   return Boolean(value) && typeof value.then === "function";
 }
 
-module.exports = { Ending, FAILURES, OF_CALLBACK, isPromise, thenable };
+module.exports = { Ending, FAILURES, OF_CALLBACK, isPromise, replaceEmit, thenable };

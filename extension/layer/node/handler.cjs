@@ -178,7 +178,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       : { hasFailed: false, value: undefined };
     let returned;
     try {
-      returned = api.context.with(own.context, () => handler.call(self, event, ...others));
+      returned = api.context.with(own.context, () => handler.call(receiver.of(self), event, ...others));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (takesCallback) return void others[1](error);
@@ -205,44 +205,87 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
   // function may keep values in its properties.
-  return new Proxy(handler, {
+  const proxy = new Proxy(handler, {
     apply: function enter(_handler, self, values) {
       caller ??= callerOf(enter, __filename, true);
       return call(self, ...values);
     },
   });
+  const receiver = new Receiver(proxy, handler);
+  return proxy;
 }
 
-// Limits of the search in a result.
+/// The object that calls the handler as one of its properties. Node names this property in stacks, as in `Runtime.work [as handler]`, if it
+/// holds the handler itself.
+class Receiver {
+  constructor(proxy, handler) {
+    Object.assign(this, { proxy, handler, self: undefined, made: undefined });
+  }
+
+  /// Returns an object that inherits from `self`, and has the handler in place of the proxy.
+  of(self) {
+    if (typeof self !== "object" || self === null) return self;
+    if (self === this.self) return this.made;
+    const name = Object.keys(self).find((name) => Object.getOwnPropertyDescriptor(self, name)?.value === this.proxy);
+    this.self = self;
+    this.made = name === undefined ? self : Object.create(self, { [name]: { value: this.handler, writable: true, enumerable: true, configurable: true } });
+    return this.made;
+  }
+}
+
+// Limits of the copy of a result.
 const MOST_VALUES = 10000;
 const MOST_LEVELS = 500;
 
 // Methods of Node's own objects, which do not fail.
 const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
 
-/// Returns `true` if the serialization of a result may fail or run code of the function: it has a BigInt, an object that contains
-/// itself, a getter, `toJSON` or a proxy. Gives up in a large result.
-function runsCodeInJson(value, above = new Set(), searched = { values: 0 }) {
-  if (typeof value === "bigint") return true;
-  if (typeof value !== "object" || value === null) return false;
-  if (types.isProxy(value)) return true;
-  if (typeof value.toJSON === "function") return !OF_NODE.includes(value.toJSON);
-  if (above.has(value) || above.size >= MOST_LEVELS) return true;
+/// The reasons for which a result is not copied.
+const RUNS_CODE = Symbol("its serialization may fail or run code of the function");
+const TOO_LARGE = Symbol("its copy would take longer than the export of the spans");
+
+/// Returns a copy of what the serialization of a result reads, or the reason for which there is none. The serialization runs code of the
+/// function, or fails, if the result has a BigInt, an object that contains itself, a getter, `toJSON` or a proxy.
+function copied(value, above = new Set(), seen = { values: 0 }) {
+  if (typeof value === "bigint") return RUNS_CODE;
+  if (typeof value !== "object" || value === null) return value;
+  if (types.isProxy(value)) return RUNS_CODE;
+  if (typeof value.toJSON === "function") return OF_NODE.includes(value.toJSON) ? value.toJSON() : RUNS_CODE;
+  if (types.isBoxedPrimitive(value)) return value;
+  if (above.has(value) || above.size >= MOST_LEVELS) return RUNS_CODE;
+  const names = Array.isArray(value) ? value.keys() : Object.keys(value);
+  const copy = Array.isArray(value) ? [] : {};
   above.add(value);
-  for (const name of Object.keys(value)) {
-    searched.values += 1;
-    if (searched.values > MOST_VALUES) break;
+  for (const name of names) {
+    seen.values += 1;
+    if (seen.values > MOST_VALUES) return TOO_LARGE;
     const { get, value: own } = Object.getOwnPropertyDescriptor(value, name) ?? {};
-    if (get !== undefined || runsCodeInJson(own, above, searched)) return true;
+    // An assignment to the name `__proto__` would add no property.
+    if (get !== undefined || name === "__proto__") return RUNS_CODE;
+    const inner = copied(own, above, seen);
+    if (inner === RUNS_CODE || inner === TOO_LARGE) return inner;
+    copy[name] = inner;
   }
   above.delete(value);
-  return false;
+  return copy;
 }
 
-/// Returns the answer for the runtime, which serializes it: the result itself or, if its serialization runs code of the function, its
-/// content. That code runs once, as without the layer. If it fails, returns the error, with which the answer fails too.
+function copyOf(value) {
+  try {
+    return copied(value);
+  } catch {
+    // The function may have given an object of its own a method of Node, or may have replaced what that method calls.
+    return RUNS_CODE;
+  }
+}
+
+/// Returns the answer for the runtime, which serializes it after the export of the spans: the result's present content, which the function
+/// may change in the meantime. Code of the function that the serialization runs does so once, as without the layer. If it fails, returns
+/// the error, with which the answer fails too.
 function serializedOnce(value) {
-  if (!runsCodeInJson(value)) return { answer: value };
+  const copy = copyOf(value);
+  if (copy === TOO_LARGE) return { answer: value };
+  if (copy !== RUNS_CODE) return { answer: copy, isCopy: true };
   try {
     const text = JSON.stringify(value);
     // The runtime sends an empty answer for an object without JSON.

@@ -46,12 +46,12 @@ function instrument(load, handler) {
     leaveAlone(tracer);
     return true;
   };
-  const patching = new RegExp(`/node_modules/(${PATCHING.join("|")})/`);
+  const patching = PATCHING.map((name) => `/node_modules/${name}/`);
   // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
   const compile = Module.prototype._compile;
   Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
-    if (patching.test(file)) attempt(undefined, isTraced);
+    if (patching.some((part) => file.includes(part))) attempt(undefined, isTraced);
     try {
       const compiled = compile.call(this, content, file, ...others);
       if (file === handler.file) this.exports = loaded(this.exports);

@@ -10,7 +10,7 @@
 "use strict";
 
 const clock = require("./clock.cjs");
-const { FAILURES } = require("./ending.cjs");
+const { FAILURES, replaceEmit } = require("./ending.cjs");
 
 // Time limit for writing the lines.
 const LONGEST_MS = 1000;
@@ -18,10 +18,9 @@ const LONGEST_MS = 1000;
 /// Prepares the process for its end. `flush` makes the SDK pass ended spans to `exporter` synchronously. `encode` returns an OTLP request
 /// with the given spans.
 function leaveLastWords({ cutOffs, exporter, flush, encode }) {
-  const emit = process.emit;
-  // Patches `emit` instead of adding listeners. A listener for `unhandledRejection` would disable Node's default, which ends the
-  // process. The function's own listeners for `exit` may end spans, and must run first.
-  process.emit = function (event, ...values) {
+  // A listener for `unhandledRejection` would disable Node's default, which ends the process. The function's own listeners for `exit` may
+  // end spans, and must run first.
+  replaceEmit((emit) => function (event, ...values) {
     if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
     try {
       if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
@@ -29,7 +28,7 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
     } finally {
       if (event === "exit") write(values[0]);
     }
-  };
+  });
 
   function write(code) {
     try {

@@ -1,6 +1,8 @@
 // Records the root span of each invocation in a file in `/tmp`. If the invocation is cut off before it exports that span, the extension
 // writes the span instead, so that spans exported earlier have their parent. Nothing here waits, and a failure costs only the record.
 //
+// The file is open only while it is written. The function may count its descriptors, or empty `/tmp`.
+//
 // Source: crates/wire/src/invocation_record.rs.
 
 "use strict";
@@ -20,7 +22,6 @@ const SAMPLED = 1;
 class Records {
   constructor(runtimeApi, isConcurrent = process.env.AWS_LAMBDA_INITIALIZATION_TYPE === "lambda-managed-instances") {
     this.runtimeApi = runtimeApi;
-    this.file = undefined;
     this.slots = isConcurrent ? SLOTS_CONCURRENT : SLOTS;
     // Other threads write to the same file.
     this.number = isConcurrent ? Math.floor(Math.random() * this.slots) : 0;
@@ -39,24 +40,37 @@ class Records {
     const end = traceFlags & SAMPLED ? "\r" : "\f";
     const record = Buffer.from(`v1 ${String(requestId).padEnd(36)} ${traceId} ${spanId}${end}`);
     if (this.runtimeApi === undefined || record.length !== BYTES) return;
-    try {
-      this.file ??= opened(this.runtimeApi);
-      const slot = this.number % this.slots;
-      fs.writeSync(this.file, record, 0, BYTES, slot * BYTES);
-      this.roots[slot] = spanId;
-      this.number += 1;
-    } catch {
-      this.runtimeApi = undefined;
-    }
+    const slot = this.number % this.slots;
+    if (!this.write((file) => fs.writeSync(file, record, 0, BYTES, slot * BYTES))) return;
+    this.roots[slot] = spanId;
+    this.number += 1;
   }
 
   /// Marks the root spans among these spans as written to a line.
   written(spans) {
-    if (this.file === undefined) return;
-    for (const { spanId } of spans) {
-      const slot = this.roots.indexOf(spanId);
-      if (slot >= 0) fs.writeSync(this.file, WRITTEN, slot * BYTES + BYTES - 1);
+    const slots = spans.map(({ spanId }) => this.roots.indexOf(spanId)).filter((slot) => slot >= 0);
+    if (slots.length === 0) return;
+    this.write((file) => {
+      for (const slot of slots) fs.writeSync(file, WRITTEN, slot * BYTES + BYTES - 1);
+    });
+  }
+
+  /// Runs `action` with the open file. Returns `true` if it succeeds.
+  write(action) {
+    let file;
+    try {
+      file = this.opened();
+      action(file);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      if (file !== undefined) fs.closeSync(file);
     }
+  }
+
+  opened() {
+    return opened(this.runtimeApi);
   }
 }
 

@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 
-from lambda_otlp_load import Background, library, masked_urls, time
+from lambda_otlp_load import Background, library, masked_urls, may_restart_after_fork, time
 from opentelemetry import trace
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
@@ -243,7 +243,7 @@ class Watch:
     def restart_thread(self):
         with self.changed:
             self.is_forking = False
-            if self.thread is None and self.armed:
+            if self.thread is None and self.armed and may_restart_after_fork():
                 self.thread = Background(self.run)
 
     def begin(self, context):
@@ -307,7 +307,10 @@ class Watch:
 
 
 class Records:
-    """Records the root span of each invocation in `/tmp`. No call blocks. After an error, no further records are written."""
+    """Records the root span of each invocation in `/tmp`. No call blocks, and a failure costs only the record.
+
+    The file is open only while a record is written. The function may close all descriptors and open its own ones, or empty `/tmp`.
+    """
 
     SLOTS = 64
     # On a managed instance, which runs many invocations at a time, in several processes.
@@ -316,10 +319,10 @@ class Records:
 
     def __init__(self, runtime_api):
         self.runtime_api = runtime_api
-        self.file = None
-        is_concurrent = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
-        self.slots = self.SLOTS_CONCURRENT if is_concurrent else self.SLOTS
-        self.number = 0
+        self.is_concurrent = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
+        self.slots = self.SLOTS_CONCURRENT if self.is_concurrent else self.SLOTS
+        # The number of the next record.
+        self.number = None
 
     def announce(self, request_id, root):
         """Names the root span of an invocation that begins, to the extension and, on a managed instance, to the forwarder."""
@@ -335,15 +338,21 @@ class Records:
             end = "\r" if root.trace_flags.sampled else "\f"
             record = f"v1 {request_id:<36} {root.trace_id:032x} {root.span_id:016x}{end}".encode()
             if len(record) == self.BYTES:
-                if self.file is None:
-                    self.file = self.opened()
-                    if self.slots == self.SLOTS_CONCURRENT:
-                        # Other processes write to the same file.
-                        self.number = int.from_bytes(os.urandom(4), "big")
-                os.pwrite(self.file, record, self.number % self.slots * self.BYTES)
-                self.number += 1
+                self.write(record)
         except Exception:
-            self.runtime_api = None
+            # For example, `/tmp` is full.
+            pass
+
+    def write(self, record):
+        if self.number is None:
+            # On a managed instance, other processes write to the same file.
+            self.number = int.from_bytes(os.urandom(4), "big") if self.is_concurrent else 0
+        file = self.opened()
+        try:
+            os.pwrite(file, record, self.number % self.slots * self.BYTES)
+        finally:
+            os.close(file)
+        self.number += 1
 
     def opened(self):
         name = "".join(each if each.isascii() and each.isalnum() or each == "." else "-" for each in self.runtime_api[:100])

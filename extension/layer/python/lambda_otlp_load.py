@@ -107,6 +107,16 @@ class Background:
             time.sleep(MOMENT / 500)
 
 
+def may_restart_after_fork():
+    """Returns `False` if Python would warn of a thread that starts again right after a fork, and the function shows warnings.
+
+    Early releases of Python 3.13 and 3.14 count the threads after the functions of `os.register_at_fork` (CPython issue 137109). The
+    thread then starts with the next span or invocation.
+    """
+    counts_late = (3, 13) <= sys.version_info < (3, 13, 10) or (3, 14) <= sys.version_info < (3, 14, 1)
+    return not (counts_late and sys.warnoptions)
+
+
 # The numbers of the layer's threads.
 of_layer = set()
 

@@ -29,6 +29,40 @@ def mend(module, name):
         action(module)
 
 
+@functools.cache
+def quiet_logging():
+    """Returns the module `logging` for the layer's packages. Their loggers are in no list of the function, which may set the level of all
+    loggers or of the root logger, and write only warnings and errors.
+    """
+    import logging
+
+    class Quiet(logging.Logger):
+        def isEnabledFor(self, level):
+            return level >= logging.WARNING and logging.root.isEnabledFor(level)
+
+    loggers = {}
+
+    def get_logger(name=None):
+        if not name or name == logging.root.name:
+            return logging.root
+        if name not in loggers:
+            loggers[name] = Quiet(name)
+            loggers[name].parent = logging.root
+        return loggers[name]
+
+    class Module(type(logging)):
+        getLogger = staticmethod(get_logger)
+
+        def __getattr__(self, name):
+            return getattr(logging, name)
+
+        def __setattr__(self, name, value):
+            # The SDK replaces functions of the module, if the function asks for it.
+            setattr(logging, name, value)
+
+    return Module(logging.__name__)
+
+
 def inject_unless_own(inject):
     """Wraps `inject` so that a trace context that the function sets itself stays the only one."""
 

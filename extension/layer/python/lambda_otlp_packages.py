@@ -92,8 +92,11 @@ def public(name):
 
 def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
     """Replaces `__import__` in the layer's packages."""
-    if level or not is_private(name, (globals or {}).get("__name__", "")):
-        return builtins.__import__(name, globals, locals, fromlist, level)
+    importer = (globals or {}).get("__name__", "")
+    if level or not is_private(name, importer):
+        found = builtins.__import__(name, globals, locals, fromlist, level)
+        is_logging = found is sys.modules.get("logging") and importer.startswith(f"{NAME}.")
+        return beside("lambda_otlp_mends").quiet_logging() if is_logging else found
     found = builtins.__import__(f"{NAME}.{name}", globals, locals, fromlist, 0)
     return found if fromlist else sys.modules[f"{NAME}.{name.partition('.')[0]}"]
 
@@ -104,9 +107,20 @@ BUILTINS = {**vars(builtins), "__import__": import_for_packages}
 class Loader(SourceFileLoader):
     def exec_module(self, module):
         vars(module)["__builtins__"] = BUILTINS
-        super().exec_module(module)
+        if module.__name__ == f"{NAME}.typing_extensions":
+            self.exec_with_same_typing(module)
+        else:
+            super().exec_module(module)
         if module.__name__.startswith(f"{NAME}.opentelemetry."):
             attempt(beside("lambda_otlp_mends").mend, module, public(module.__name__))
+
+    def exec_with_same_typing(self, module):
+        """Restores functions of the module `typing`, which `typing_extensions` replaces. The layer's packages do not need the replacements."""
+        import typing
+
+        before = dict(vars(typing))
+        super().exec_module(module)
+        vars(typing).update(before)
 
 
 class Children:

@@ -4,13 +4,12 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import logging
 import os
 import sys
 import warnings
 
 from lambda_otlp_load import Unlisted, attempt, beside, entry_points, library, say, unlist
-from lambda_otlp_variables import EXPORT_TIMEOUT, replaced, variables
+from lambda_otlp_variables import EXPORT_TIMEOUT, Unchanged, replaced, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
 # each request.
@@ -90,10 +89,6 @@ def importable():
         unload(name for name in set(sys.modules) - before if is_ours(name))
         return False
     forget_the_dead()
-    if packages.folder:
-        # The function may log at the level DEBUG, and their requests are the layer's.
-        for name in ("requests", "urllib3"):
-            logging.getLogger(packages.private(name)).setLevel(logging.WARNING)
     return True
 
 
@@ -180,18 +175,23 @@ def when_imported(name, action):
 @quiet()
 def configure():
     """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
-    chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
-    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
-    defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
-    defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    with variables(**{**defaults, **replaced()}), Unseen():
-        configurator.load()().configure(auto_instrumentation_version=library("opentelemetry.instrumentation.version").__version__)
+    with Unchanged():
+        start()
     for provider in providers():
         for name in ("get_tracer", "get_meter"):
             if get := getattr(provider, name, None):
                 setattr(provider, name, named_publicly(get))
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         use_system_random()
+
+
+def start():
+    chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
+    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
+    defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
+    defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    with variables(**{**defaults, **replaced()}), Unseen():
+        configurator.load()().configure(auto_instrumentation_version=library("opentelemetry.instrumentation.version").__version__)
 
 
 # Modules of the SDK that start threads: the name that they use, and its value with our threads.

@@ -15,7 +15,7 @@ import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, changes_at_end, time
+from lambda_otlp_load import Background, beside, changes_at_end, may_restart_after_fork, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -367,7 +367,7 @@ class TracerProvider(trace.TracerProvider):
 
     def restart_thread(self):
         self.is_forking = False
-        if self.thread is None and self.waiting:
+        if self.thread is None and self.waiting and may_restart_after_fork():
             self.thread = Background(self.run)
 
     def renew(self):

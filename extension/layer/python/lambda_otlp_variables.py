@@ -63,3 +63,19 @@ class variables:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class Unchanged:
+    """Restores OpenTelemetry's variables after a `with` block, in which a distribution sets some of them."""
+
+    def __enter__(self):
+        self.before = of_opentelemetry()
+
+    def __exit__(self, *_):
+        for name in of_opentelemetry().keys() - self.before.keys():
+            del os.environ[name]
+        os.environ.update(self.before)
+
+
+def of_opentelemetry():
+    return {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}

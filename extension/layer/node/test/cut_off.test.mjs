@@ -186,8 +186,9 @@ test("an export that fails is reported, and the other spans are flushed", async 
 
 test("a record names the root span of an invocation", () => {
   const place = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "records");
+  fs.writeFileSync(place, "");
   const records = new Records("127.0.0.1:9001");
-  records.file = fs.openSync(place, "w+");
+  records.opened = () => fs.openSync(place, "r+");
   for (const requestId of [FIRST, "far too long to be a request id that Lambda gives", "short"]) {
     records.leave(requestId, new Span("root", "cd").spanContext());
   }
@@ -197,8 +198,9 @@ test("a record names the root span of an invocation", () => {
 
 test("a managed instance keeps the records of 1,600 invocations at a time", () => {
   const place = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "records");
+  fs.writeFileSync(place, "");
   const records = new Records("127.0.0.1:9001", true);
-  records.file = fs.openSync(place, "w+");
+  records.opened = () => fs.openSync(place, "r+");
   for (let number = 0; number < 1600; number += 1) records.leave(`r-${number}`, new Span("root", "cd").spanContext());
   const found = fs.readFileSync(place, "latin1").match(/v1 r-\d+ /g);
   assert.equal(new Set(found).size, 1600);

@@ -201,7 +201,8 @@ async function run() {
   const exporter = new BoundExporter((_timeout, note) => new Exporter(agent("http:", note)), { SUCCESS: 0, FAILED: 1 }, load("api"));
   const cutOffs = new CutOffs(load, () => undefined);
   cutOffs.records.runtimeApi = "127.0.0.1:9001";
-  cutOffs.records.file = fs.openSync(`${files}/records`, "w+");
+  fs.writeFileSync(`${files}/records`, "");
+  cutOffs.records.opened = () => fs.openSync(`${files}/records`, "r+");
   let waiting = [];
   // The size limit of the queue.
   const batches = { onEnd: (span) => waiting.length < 3002 && waiting.push(span) };

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sys
 
 import pytest
 from local_lambda import attributes_of, packages, run
@@ -141,11 +140,7 @@ FORKS = """
     os.waitpid(child, 0)"""
 
 
-# The SDK does not end its threads before a fork, and Python 3.13.0 counts the threads after the layer has started its own again.
-if sys.version_info >= (3, 13):
-    FORKS = ""
-
-
+# The SDK does not end its threads before a fork.
 @pytest.mark.parametrize(("start", "forks"), [("fast", FORKS), ("sdk", "")], ids=STARTS)
 def test_python_warns_of_nothing(tmp_path, target, start, forks):
     env = {**STARTS[start], "TARGET": target.url, "PYTHONWARNINGS": "default"}
@@ -157,8 +152,10 @@ def test_python_warns_of_nothing(tmp_path, target, start, forks):
 
 LOGS = """
 import logging, os, urllib.request
+logging.getLogger().setLevel("DEBUG")
 def handler(event, context):
-    logging.getLogger().setLevel("DEBUG")
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger): logger.setLevel("DEBUG")
     logging.debug("mine")
     urllib.request.urlopen(os.environ["TARGET"]).read()
 """
