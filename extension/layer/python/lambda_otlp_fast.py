@@ -24,10 +24,18 @@ layer = beside("lambda_otlp_packages")
 # The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
     "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
+    "aiohttp-client": ("aiohttp", "aiohttp_client", "AioHttpClientInstrumentor"),
+    "asyncpg": ("asyncpg", "asyncpg", "AsyncPGInstrumentor"),
     "botocore": ("botocore.client", "botocore", "BotocoreInstrumentor"),
     "httpx": ("httpx", "httpx", "HTTPXClientInstrumentor"),
     "httpx2": ("httpx2", "httpx", "HTTPX2ClientInstrumentor"),
+    "psycopg": ("psycopg", "psycopg", "PsycopgInstrumentor"),
+    "psycopg2": ("psycopg2", "psycopg2", "Psycopg2Instrumentor"),
+    "pymongo": ("pymongo", "pymongo", "PymongoInstrumentor"),
+    "pymysql": ("pymysql", "pymysql", "PyMySQLInstrumentor"),
+    "redis": ("redis", "redis", "RedisInstrumentor"),
     "requests": ("requests", "requests", "RequestsInstrumentor"),
+    "sqlalchemy": ("sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor"),
     "urllib": ("urllib.request", "urllib", "URLLibInstrumentor"),
     "urllib3": ("urllib3", "urllib3", "URLLib3Instrumentor"),
 }
@@ -277,7 +285,7 @@ def replace_dependencies():
             return str(self.conflict)
 
     def get_dependency_conflicts(deps, deps_any=None):
-        if not deps_any and all(is_fulfilled(each) for each in deps):
+        if all(map(is_fulfilled, deps)) and (not deps_any or any(map(is_fulfilled, deps_any))):
             return None
         if isinstance(module, Lazy):
             execute(module)
@@ -291,8 +299,8 @@ def is_fulfilled(requirement):
     """Returns `True` if a library is certain to have a required version."""
     import re
 
-    match = re.fullmatch(r"([A-Za-z0-9_]+)((?:\s*,?\s*(?:~=|>=|<)\s*[0-9.]+)+)", str(requirement))
-    version = match and numbers(getattr(sys.modules.get(match[1]), "__version__", None))
+    match = re.fullmatch(r"([A-Za-z0-9_]+)(?:-binary)?((?:\s*,?\s*(?:~=|>=|<)\s*[0-9.]+)+)", str(requirement))
+    version = match and numbers(getattr(sys.modules.get(match[1].lower()), "__version__", None))
     if not version:
         return False
     for operator, text in re.findall(r"(~=|>=|<)\s*([0-9.]+)", match[2]):
@@ -305,7 +313,8 @@ def is_fulfilled(requirement):
 
 
 def numbers(version):
-    parts = version.split(".") if isinstance(version, str) else []
+    # The version of psycopg2 lists options behind a space.
+    parts = version.split(" ")[0].split(".") if isinstance(version, str) else []
     return [int(part) for part in parts] if parts and all(part.isdecimal() for part in parts) else None
 
 

@@ -1,0 +1,91 @@
+"""Functions that call databases without OpenTelemetry code: one span for each statement, without its values, and the results of before."""
+
+import json
+import sys
+
+import pytest
+from local_lambda import REPOSITORY, packages, run
+
+SOURCES = REPOSITORY / "tests/interop/unchanged/databases"
+REQUIREMENTS = [line for line in (SOURCES / "requirements.txt").read_text().splitlines() if "==" in line]
+SECRET = "geheim"
+# SQLAlchemy asks a server for its settings when it connects first.
+ON_POSTGRESQL = ["select", "select", "show", "show"]
+ON_MARIADB = ["SET", *["SELECT"] * 5]
+NOTES = ["DROP TABLE notes", "CREATE TABLE notes", "INSERT notes", "SELECT notes"]
+# The names of the spans of each action, and the types of their errors.
+PYTHON = {
+    "psycopg_transaction": ["DROP TABLE users", "CREATE TABLE users", "INSERT users", "SELECT users"],
+    "psycopg_failed": ["INSERT users: psycopg.errors.UniqueViolation"],
+    "psycopg_null": ["INSERT users: psycopg.errors.NotNullViolation"],
+    "psycopg_wrong": ["SELECT users: psycopg.errors.SyntaxError"],
+    "psycopg_pool": ["SELECT users users"],
+    "psycopg_server_cursor": ["SELECT users"],
+    "psycopg_own_connection": ["SELECT users"],
+    "psycopg_async": ["SELECT users"],
+    "psycopg2_values": ["INSERT users", "SELECT users"],
+    "psycopg2_dictionaries": ["SELECT users"],
+    "psycopg2_connection_of_dictionaries": ["SELECT users"],
+    "psycopg2_failed": ["INSERT users: psycopg2.errors.UniqueViolation"],
+    # A cursor fetches 50 rows at a time.
+    "asyncpg_transaction": ["BEGIN", "UPDATE users", "SELECT", "SELECT", "SELECT users", "COMMIT"],
+    "pymysql_transaction": ["DROP TABLE orders", "CREATE TABLE orders", "INSERT orders", "SELECT orders"],
+    "pymysql_failed": ["INSERT orders: pymysql.err.IntegrityError"],
+    "redis_commands": ["SET", "PIPELINE", "AUTH"],
+    "redis_failed": ["BOGUS: redis.exceptions.ResponseError"],
+    "redis_async": ["GET"],
+    "pymongo_commands": ["insert users", "find users"],
+    "pymongo_failed": ["find failed: Unauthorized"],
+    "sqlalchemy_psycopg": [*ON_POSTGRESQL, *NOTES],
+    "sqlalchemy_psycopg2": ["SELECT pg_type pg_namespace", *ON_POSTGRESQL, *NOTES],
+    "sqlalchemy_pymysql": [*ON_MARIADB, *NOTES],
+    "sqlalchemy_sqlite": NOTES,
+    "sqlalchemy_asyncpg": ["BEGIN", *ON_POSTGRESQL, "ROLLBACK", "BEGIN", "SELECT users", "ROLLBACK"],
+    "psycopg_slow": ["SELECT: partial"],
+}
+
+
+@pytest.fixture(scope="module")
+def servers():
+    sys.path.append(str(packages(*REQUIREMENTS)))
+    from servers import Servers
+
+    servers = Servers()
+    try:
+        yield servers.start()
+    finally:
+        servers.stop()
+
+
+def described(span):
+    attributes = span["attributes"]
+    end = "partial" if attributes.get("lambda_otlp.partial") else attributes.get("error.type")
+    return f"{span['name']}: {end}" if end else span["name"]
+
+
+@pytest.mark.parametrize("env", [{}, {"OTEL_BSP_EXPORT_TIMEOUT": "30000"}], ids=["fast", "the SDK"])
+def test_python(servers, env):
+    own = {**servers.variables, "PYTHONPATH": str(packages(*REQUIREMENTS))}
+    events = [{"action": action} for action in PYTHON]
+    without = run(SOURCES, events, handler="calls.handler", wrapper=False, timeout="8s", env=own)
+    ran = run(SOURCES, events, handler="calls.handler", timeout="8s", env={**own, **env})
+    assert ("starts with OpenTelemetry's SDK" in ran.text) == bool(env), ran.text
+    assert ran.results == without.results, ran.text
+    calls = {}
+    for action, server in zip(PYTHON, ran.kind("SERVER"), strict=True):
+        calls[action] = [described(span) for span in ran.kind("CLIENT") if span["traceId"] == server["traceId"]]
+    assert calls == PYTHON, ran.text
+    for span in ran.kind("CLIENT"):
+        assert_describes(span)
+
+
+def assert_describes(span):
+    """Each span has the stable attributes, and nothing of a value or a password."""
+    attributes = span["attributes"]
+    assert SECRET not in json.dumps(span), span
+    assert attributes["db.query.summary"] == span["name"], span
+    assert attributes["db.operation.name"], span
+    assert not {"db.system", "db.statement", "db.name", "net.peer.name"} & set(attributes), span
+    if attributes["db.system.name"] != "sqlite":
+        assert attributes["server.address"] in ("127.0.0.1", "localhost"), span
+        assert attributes["server.port"], span
