@@ -1,10 +1,13 @@
 """Functions that call databases without OpenTelemetry code: one span for each statement, without its values, and the results of before."""
 
 import json
+import re
+import subprocess
 import sys
 
 import pytest
 from local_lambda import REPOSITORY, packages, run
+from node_packages import node_modules
 
 SOURCES = REPOSITORY / "tests/interop/unchanged/databases"
 REQUIREMENTS = [line for line in (SOURCES / "requirements.txt").read_text().splitlines() if "==" in line]
@@ -89,3 +92,59 @@ def assert_describes(span):
     if attributes["db.system.name"] != "sqlite":
         assert attributes["server.address"] in ("127.0.0.1", "localhost"), span
         assert attributes["server.port"], span
+
+
+NODE = {
+    "pg_transaction": ["BEGIN", "DROP TABLE people", "CREATE TABLE people", "INSERT people", "SELECT people", "COMMIT"],
+    "pg_callback": ["SELECT people people"],
+    "pg_failed": ["INSERT people: 23505"],
+    "pg_wrong": ["SELECT people: 42601"],
+    "pg_pool": ["SELECT people", "SELECT people"],
+    "knex": ["select", "select people"],
+    "drizzle": ["SELECT people"],
+    "mysql2_transaction": ["START", "DROP TABLE things", "CREATE TABLE things", "INSERT things", "COMMIT", "SELECT things"],
+    "mysql2_failed": ["INSERT things: _OTHER"],
+    "mysql2_pool": ["SELECT things"],
+    "redis_commands": ["SET", "GET", "MULTI", "MULTI"],
+    "redis_failed": ["BOGUS: Error"],
+    "ioredis_commands": ["set", "get", "PIPELINE get", "PIPELINE del"],
+    "ioredis_failed": ["BOGUS: ReplyError"],
+    "mongodb_commands": ["insert users", "find users"],
+    "mongodb_failed": ["find failed: _OTHER"],
+    "pg_slow": ["SELECT: partial"],
+}
+
+
+def as_module(text):
+    """Returns the text of a CommonJS file as an ES module."""
+    text = re.sub(r"^const (.+) = require\((.+)\);$", r"import \1 from \2;", text, flags=re.MULTILINE)
+    return text.replace("exports.handler =", "export const handler =")
+
+
+def node_task(folder, form):
+    """Writes the function in this form, with its libraries."""
+    text = (SOURCES / "calls.cjs").read_text()
+    modules = node_modules(SOURCES / "package.json")
+    (folder / "node_modules").symlink_to(modules)
+    (folder / "calls.mjs").write_text(as_module(text))
+    (folder / "calls.cjs").write_text(text)
+    if form == "bundle":
+        esbuild = [modules / ".bin/esbuild", "calls.mjs", "--bundle", "--platform=node", "--packages=external", "--outfile=bundle.js", "--minify"]
+        subprocess.run(esbuild, cwd=folder, check=True, capture_output=True)
+    return {"CommonJS": "calls.handler", "ES module": "calls.handler", "bundle": "bundle.handler"}[form]
+
+
+@pytest.mark.parametrize("form", ["CommonJS", "ES module", "bundle"])
+def test_node(servers, tmp_path, form):
+    handler = node_task(tmp_path, form)
+    (tmp_path / ("calls.mjs" if form == "CommonJS" else "calls.cjs")).unlink()
+    events = [{"action": action} for action in NODE]
+    without = run(tmp_path, events, runtime="node", handler=handler, wrapper=False, timeout="8s", env=servers.variables)
+    ran = run(tmp_path, events, runtime="node", handler=handler, timeout="8s", env=servers.variables)
+    assert ran.results == without.results, ran.text
+    calls = {}
+    for action, server in zip(NODE, ran.kind("SERVER"), strict=True):
+        calls[action] = [described(span) for span in ran.kind("CLIENT") if span["traceId"] == server["traceId"]]
+    assert calls == NODE, ran.text
+    for span in ran.kind("CLIENT"):
+        assert_describes(span)
