@@ -114,7 +114,7 @@ function calledOnce(Instrumentation, load) {
 /// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. A failure must leave no
 /// value behind.
 function describeCall(span) {
-  const { attributes, instrumentationScope: { name: scope } = {} } = span;
+  const { attributes = {}, instrumentationScope: { name: scope } = {} } = span;
   if (attributes["db.system.name"] === undefined || attributes["rpc.system"] !== undefined) return undefined;
   if (!scope?.startsWith("@opentelemetry/instrumentation-")) return undefined;
   try {
