@@ -4,8 +4,12 @@
 import * as api from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
-  CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, suppressTracing,
+  CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, hrTime, hrTimeDuration, hrTimeToMilliseconds,
+  suppressTracing,
 } from "@opentelemetry/core";
+import {
+  InstrumentationBase, InstrumentationNodeModuleDefinition, InstrumentationNodeModuleFile, isWrapped, safeExecuteInTheMiddle,
+} from "@opentelemetry/instrumentation";
 import { AwsInstrumentation } from "@opentelemetry/instrumentation-aws-sdk";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
@@ -13,10 +17,17 @@ import { defaultResource, detectResources, envDetector } from "@opentelemetry/re
 import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from "@opentelemetry/sdk-trace-base";
 
 const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
+const DATABASE = /^@opentelemetry\/instrumentation-(?:ioredis|mongodb|mysql2|pg|redis)$/;
 const PACKAGES = {
   "@opentelemetry/api": api,
   "@opentelemetry/context-async-hooks": { AsyncLocalStorageContextManager },
-  "@opentelemetry/core": { CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, suppressTracing },
+  "@opentelemetry/core": {
+    CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, hrTime, hrTimeDuration, hrTimeToMilliseconds,
+    suppressTracing,
+  },
+  "@opentelemetry/instrumentation": {
+    InstrumentationBase, InstrumentationNodeModuleDefinition, InstrumentationNodeModuleFile, isWrapped, safeExecuteInTheMiddle,
+  },
   "@opentelemetry/instrumentation-aws-sdk": { AwsInstrumentation },
   "@opentelemetry/instrumentation-http": { HttpInstrumentation },
   "@opentelemetry/instrumentation-undici": { UndiciInstrumentation },
@@ -26,11 +37,12 @@ const PACKAGES = {
 
 export function load(name) {
   // Few functions need the exporter, and it is half as large as all other packages together.
-  return name === EXPORTER ? require("./exporter.cjs") : PACKAGES[name];
+  if (name === EXPORTER) return require("./exporter.cjs");
+  return DATABASE.test(name) ? require("./bundle_databases.cjs").PACKAGES[name] : PACKAGES[name];
 }
 
 /// Throws like `require.resolve` if there is no such package.
 load.resolve = (name) => {
-  if (name in PACKAGES || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name)) return __filename;
+  if (name in PACKAGES || DATABASE.test(name) || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name)) return __filename;
   throw new Error(`Cannot find module '${name}'`);
 };

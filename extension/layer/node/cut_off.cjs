@@ -8,6 +8,7 @@
 
 const { timeLeft } = require("./bound.cjs");
 const clock = require("./clock.cjs");
+const { describeCall } = require("./databases.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");
@@ -175,8 +176,10 @@ function partial(api, span, isRoot, now) {
   const begun = span.startTime;
   // The end must not precede the start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
+  const { attributes = span.attributes, name = span.name } = describeCall(span) ?? {};
   const values = {
-    attributes: maskUrls({ ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
+    name,
+    attributes: maskUrls({ ...attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
     ended: true,
     endTime: isLater ? end : begun,
     status: { code: api.SpanStatusCode.ERROR, message: MESSAGE },

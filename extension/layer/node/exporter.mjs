@@ -1,3 +1,3 @@
-// The second file that esbuild creates (bundle.mjs): OpenTelemetry's exporter, for functions that do not export to the extension.
+// The second file that esbuild creates (build.mjs): OpenTelemetry's exporter, for functions that do not export to the extension.
 
 export { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";

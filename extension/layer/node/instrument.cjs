@@ -33,7 +33,7 @@ function main() {
 function instrument(load, handler) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
-  const release = instrumentLibraries(load);
+  const { instrumentDatabase, release } = instrumentLibraries(load);
   const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
   let isDecided = false;
   /// Returns `true` if another tracer is present, or if the decision has been made.
@@ -51,10 +51,11 @@ function instrument(load, handler) {
   const compile = Module.prototype._compile;
   Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
-    if (patching.some((part) => file.includes(part))) attempt(undefined, isTraced);
+    if (!isDecided && patching.some((part) => file.includes(part))) attempt(undefined, isTraced);
+    attempt(undefined, () => instrumentDatabase(file));
     try {
       const compiled = compile.call(this, content, file, ...others);
-      if (file === handler.file) this.exports = loaded(this.exports);
+      if (!isDecided && file === handler.file) this.exports = loaded(this.exports);
       return compiled;
     } catch (error) {
       // The innermost of these calls is the first in the stack.
@@ -62,9 +63,7 @@ function instrument(load, handler) {
       throw error;
     }
   };
-  const patched = Module.prototype._compile;
   const loaded = (exports) => attempt(exports, () => {
-    if (Module.prototype._compile === patched) Module.prototype._compile = compile;
     if (isTraced()) return exports;
     isDecided = true;
     const problem = problemOf(exports, handler);

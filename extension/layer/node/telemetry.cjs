@@ -7,6 +7,7 @@ const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
+const { describeCall, whenCompiled } = require("./databases.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
@@ -36,7 +37,8 @@ const LIBRARIES = {
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }, keepOwnHeaders],
 };
 
-/// Creates the instrumentations, which wait for their libraries. Returns a function that disables them.
+/// Creates the instrumentations, which wait for their libraries, except those of databases. Returns a function to call with each CommonJS file
+/// before it is compiled, which creates those, and a function that disables all.
 function instrumentLibraries(load) {
   const ofNode = Module.prototype.require;
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
@@ -48,13 +50,22 @@ function instrumentLibraries(load) {
     if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
   }
   if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
-  // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
-  return () => made.forEach((instrumentation) => {
-    const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
-    instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
-    const { ProxyTracerProvider } = load("@opentelemetry/api");
-    instrumentation.setTracerProvider(new ProxyTracerProvider());
+  let isReleased = false;
+  const instrumentDatabase = whenCompiled(load, isWanted, (name, create) => {
+    const instrumentation = `@opentelemetry/instrumentation-${name}`;
+    if (!isReleased && isThere(load, instrumentation)) made.push(create(load(instrumentation)));
   });
+  // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
+  const release = () => {
+    isReleased = true;
+    made.forEach((instrumentation) => {
+      const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
+      instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
+      const { ProxyTracerProvider } = load("@opentelemetry/api");
+      instrumentation.setTracerProvider(new ProxyTracerProvider());
+    });
+  };
+  return { instrumentDatabase, release };
 }
 
 /// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless `node_modules` is within
@@ -193,6 +204,7 @@ function processor(load, exporter) {
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
       maskUrls(span.attributes);
+      Object.assign(span, describeCall(span));
       const before = this._droppedSpansCount;
       super.onEnd(span);
       if (this._droppedSpansCount > before) dropped += 1;

@@ -6,7 +6,7 @@ an ended invocation belongs to the running invocation if exactly one runs. Other
 
 import os
 
-from lambda_otlp_load import changes_at_end
+from lambda_otlp_load import changes_at_end, database_call
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -100,7 +100,7 @@ def after(invocation, context):
 
 
 class Processor:
-    """Links the first span of a trace to the ended invocation, masks URLs, and gives the calls of AWS's SDK their stable names."""
+    """Links the first span of a trace to the ended invocation, masks URLs and statements, and gives calls their stable names."""
 
     def on_start(self, span, parent_context=None):
         if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
@@ -108,7 +108,16 @@ class Processor:
 
     def _on_ending(self, span):
         # The SDK calls this method when attributes cannot be set any more. The fast start's spans change theirs themselves.
-        if changes := changes_at_end(span.attributes, span.instrumentation_scope.name):
+        changes = changes_at_end(span.attributes, span.instrumentation_scope.name)
+        call = database_call(span)
+        if call is not None:
+            changes = {**changes, **call.changes}
+            span._name = call.name
+            for event, (_, attributes, _) in zip(span.events, call.events):
+                event._attributes = attributes
+            if span.status.description:
+                span._status = trace.Status(span.status.status_code, call.message)
+        if changes:
             changed = {**span.attributes, **changes}
             span._attributes = {name: value for name, value in changed.items() if value is not None}
 

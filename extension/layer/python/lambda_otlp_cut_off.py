@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 
-from lambda_otlp_load import Background, library, masked_urls, may_restart_after_fork, time
+from lambda_otlp_load import Background, changes_at_end, database_call, library, may_restart_after_fork, time
 from opentelemetry import trace
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
@@ -185,12 +185,17 @@ class OpenSpans:
 
 
 def partial(kind, span, is_root, now, message):
-    attributes = {**span.attributes, **masked_urls(span.attributes)}
+    attributes = {**span.attributes, **changes_at_end(span.attributes, span.instrumentation_scope.name)}
+    name = span.name
+    if call := database_call(span):
+        name = call.name
+        attributes.update(call.changes)
+    attributes = {key: value for key, value in attributes.items() if value is not None}
     if is_root:
         attributes["error.type"] = ERROR_TYPE
     attributes["lambda_otlp.partial"] = True
     return kind.snapshot(
-        name=span.name,
+        name=name,
         context=span.get_span_context(),
         parent=span.parent,
         resource=span.resource,

@@ -24,10 +24,18 @@ layer = beside("lambda_otlp_packages")
 # The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
     "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
+    "aiohttp-client": ("aiohttp", "aiohttp_client", "AioHttpClientInstrumentor"),
+    "asyncpg": ("asyncpg", "asyncpg", "AsyncPGInstrumentor"),
     "botocore": ("botocore.client", "botocore", "BotocoreInstrumentor"),
     "httpx": ("httpx", "httpx", "HTTPXClientInstrumentor"),
     "httpx2": ("httpx2", "httpx", "HTTPX2ClientInstrumentor"),
+    "psycopg": ("psycopg", "psycopg", "PsycopgInstrumentor"),
+    "psycopg2": ("psycopg2", "psycopg2", "Psycopg2Instrumentor"),
+    "pymongo": ("pymongo", "pymongo", "PymongoInstrumentor"),
+    "pymysql": ("pymysql", "pymysql", "PyMySQLInstrumentor"),
+    "redis": ("redis", "redis", "RedisInstrumentor"),
     "requests": ("requests", "requests", "RequestsInstrumentor"),
+    "sqlalchemy": ("sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor"),
     "urllib": ("urllib.request", "urllib", "URLLibInstrumentor"),
     "urllib3": ("urllib3", "urllib3", "URLLib3Instrumentor"),
 }

@@ -190,6 +190,18 @@ def changes_at_end(attributes, scope):
     return changes
 
 
+def database_call(span):
+    """Returns the name, changes, message and events of a span of a database that ends, or `None` for another span.
+
+    Calls of AWS's SDK, some of which are also those of a database, keep their names.
+    """
+    attributes = span.attributes
+    if "db.system.name" not in attributes and "db.system" not in attributes or "rpc.system" in attributes:
+        return None
+    is_of_opentelemetry = (span.instrumentation_scope.name or "").startswith(OF_OPENTELEMETRY)
+    return beside("lambda_otlp_databases").ended(span) if is_of_opentelemetry else None
+
+
 def server_of(url):
     import re
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from lambda_otlp_load import beside, library, time
 
+# The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
+OF_OPENTELEMETRY = "opentelemetry.instrumentation."
+DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
 # Amazon SNS, "Message filtering and size quotas").
 MOST_SQS, MOST_SNS = 1024 * 1024, 256 * 1024
@@ -25,7 +28,8 @@ def mend(module, name):
     for function in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"):
         if names.get(function) is getattr(sys.modules["time"], function) and function in names:
             names[function] = functools.partial(getattr(time, function))
-    if action := MENDS.get(name):
+    driver = name.removeprefix(OF_OPENTELEMETRY)
+    if action := MENDS.get(name) or (driver in DRIVERS and beside("lambda_otlp_drivers").MENDS[driver]):
         action(module)
 
 

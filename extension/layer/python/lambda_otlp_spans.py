@@ -15,7 +15,7 @@ import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, changes_at_end, may_restart_after_fork, time
+from lambda_otlp_load import Background, beside, changes_at_end, database_call, may_restart_after_fork, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -211,13 +211,22 @@ class Span(trace.Span):
     def end(self, end_time=None):
         if self.end_time is not None:
             return warn("end of a span that has ended")
-        for name, value in changes_at_end(self.attributes, self.instrumentation_scope.name).items():
-            if value is None:
-                del self.attributes[name]
-            else:
-                self.attributes[name] = value
+        self.change(changes_at_end(self.attributes, self.instrumentation_scope.name))
+        if call := database_call(self):
+            self.name = call.name
+            self.change(call.changes)
+            self.events[:] = [Event(*event) for event in call.events]
+            if self.status.description:
+                self.status = Status(self.status.status_code, call.message)
         self.end_time = time.time_ns() if end_time is None else end_time
         self.provider.ended(self)
+
+    def change(self, attributes):
+        for name, value in attributes.items():
+            if value is not None:
+                self.attributes[name] = value
+            elif name in self.attributes:
+                del self.attributes[name]
 
     def __exit__(self, kind, error, frames):
         if error is not None and self.is_recording():

@@ -385,12 +385,22 @@ impl NodeClient {
     }
 }
 
+/// The files from which npm makes the packages layer.
+const NODE_PINS: [&str; 7] = [
+    "package.json",
+    "package-lock.json",
+    "build.mjs",
+    "bundle.mjs",
+    "bundle_databases.mjs",
+    "clock.mjs",
+    "exporter.mjs",
+];
+
 /// Returns the packages layer, made from these sources.
 fn node_layer(sources: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("dev/node-layer");
     let layer = folder.join("layer");
-    let pins = ["package.json", "package-lock.json", "bundle.mjs", "clock.mjs", "exporter.mjs"];
-    let pins = pins.map(|file| sources.join(file));
+    let pins = NODE_PINS.map(|file| sources.join(file));
     install_once(&folder, &pins, || -> anyhow::Result<()> {
         eprintln!("installing OpenTelemetry's packages for Node from npm, once");
         std::fs::create_dir_all(&folder)?;

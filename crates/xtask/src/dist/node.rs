@@ -1,4 +1,4 @@
-//! Makes the layer of OpenTelemetry's packages for Node functions from `package-lock.json` and `bundle.mjs` alone: what esbuild
+//! Makes the layer of OpenTelemetry's packages for Node functions from `package-lock.json` and `build.mjs` alone: what esbuild
 //! makes of the packages, and their licences.
 
 use super::Made;
@@ -16,8 +16,15 @@ const SOURCE: &str = "extension/layer/node";
 const FOLDER: &str = "lambda-otlp/node-packages";
 
 /// The files from which npm makes the bundles.
-const PINS: [&str; 5] =
-    ["package.json", "package-lock.json", "bundle.mjs", "clock.mjs", "exporter.mjs"];
+const PINS: [&str; 7] = [
+    "package.json",
+    "package-lock.json",
+    "build.mjs",
+    "bundle.mjs",
+    "bundle_databases.mjs",
+    "clock.mjs",
+    "exporter.mjs",
+];
 
 const MAX_BYTES: usize = 400_000;
 

@@ -25,8 +25,9 @@ class Span:
         self.name, self.context, self.parent = name, context, parent
         for field, value in {"attributes": {}, "start_time": 1, "end_time": None, "status": None, **said}.items():
             setattr(self, field, value)
-        for field in ("resource", "events", "links", "kind", "instrumentation_scope"):
+        for field in ("resource", "events", "links", "kind"):
             setattr(self, field, said.get(field))
+        self.instrumentation_scope = said.get("instrumentation_scope") or types.SimpleNamespace(name="shop")
 
     def get_span_context(self):
         return self.context

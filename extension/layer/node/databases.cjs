@@ -1,0 +1,184 @@
+// Instruments databases when the function loads their libraries, and describes their spans without values.
+//
+// Source: OpenTelemetry's semantic conventions, "Database client spans".
+
+"use strict";
+
+/// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS, with the packages whose files show that a function uses one. Calls
+/// outside an invocation get no span, because they have no trace.
+const LIBRARIES = {
+  ioredis: {
+    packages: ["ioredis"],
+    type: "IORedisInstrumentation",
+    config: { dbStatementSerializer: withoutArguments },
+    adapt: calledOnce,
+  },
+  mongodb: { packages: ["mongodb"], type: "MongoDBInstrumentation", config: { requireParentSpan: true } },
+  // The default puts the values into the statement.
+  mysql2: { packages: ["mysql2"], type: "MySQL2Instrumentation", config: { maskStatement: true, maskStatementHook: (statement) => statement } },
+  pg: { packages: ["pg", "pg-pool"], type: "PgInstrumentation", config: { requireParentSpan: true, ignoreConnectSpans: true } },
+  redis: {
+    packages: ["redis", "@redis/client", "@node-redis/client"],
+    type: "RedisInstrumentation",
+    config: { requireParentSpan: true, dbStatementSerializer: withoutArguments },
+  },
+};
+/// Name of a span of a connection, which is no call.
+const CONNECTING = "redis-connect";
+/// OpenTelemetry's variable, which its Java agent reads too.
+const SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED";
+/// Systems without a language of statements. Their commands have no values in the text.
+const COMMANDS = ["mongodb", "redis"];
+/// Number of characters of a message that are kept.
+const MOST_MESSAGE = 1024;
+const QUOTED = /["'`“].*["'`”]/;
+const IN_PARENTHESES = /=\(.*\)|\{.*\}|\[.*\]/g;
+/// The conventions' error type if there is no better one.
+const OTHER = "_OTHER";
+
+function withoutArguments(name, values) {
+  return [name, ...values.map(() => "?")].join(" ");
+}
+
+/// Returns the function to call with each CommonJS file before it is compiled. It creates an instrumentation at the first file of its library,
+/// which is before the library is patched.
+function whenCompiled(load, isWanted, create) {
+  const waiting = new Map();
+  for (const [name, { packages }] of Object.entries(LIBRARIES)) {
+    if (isWanted(name)) packages.forEach((each) => waiting.set(each, name));
+  }
+  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](${[...waiting.keys()].join("|")})[\\\\/]`);
+  return (file) => {
+    const found = waiting.size > 0 && pattern.exec(file);
+    if (!found || !waiting.has(found[1])) return;
+    const name = waiting.get(found[1]);
+    const { packages, type, config, adapt = (type) => type } = LIBRARIES[name];
+    packages.forEach((each) => waiting.delete(each));
+    create(name, (instrumentation) => {
+      const made = new (adapt(instrumentation[type], load))(config);
+      made.setTracerProvider(onlyCalls(load));
+      return made;
+    });
+  };
+}
+
+/// Returns a provider whose tracers make spans of calls in an invocation alone. Work below a connection has the parent of the connection.
+function onlyCalls(load) {
+  const { INVALID_SPAN_CONTEXT, context, trace } = load("@opentelemetry/api");
+  const guarded = (tracer) => ({
+    startSpan(name, options, parent = context.active()) {
+      const above = trace.getSpanContext(parent);
+      const isCall = above !== undefined && name !== CONNECTING;
+      return isCall ? tracer.startSpan(name, options, parent) : trace.wrapSpanContext(above ?? INVALID_SPAN_CONTEXT);
+    },
+  });
+  return { getTracer: (...scope) => guarded(trace.getTracer(...scope)) };
+}
+
+/// Returns the class for ioredis. OpenTelemetry's makes two spans for a command that waits for the connection, and some for the commands
+/// with which the client connects. It patches the exports of the package alone, so that it misses a package that `import` loads.
+function calledOnce(Instrumentation, load) {
+  const { context } = load("@opentelemetry/api");
+  const { suppressTracing } = load("@opentelemetry/core");
+  return class extends Instrumentation {
+    init() {
+      const definitions = super.init();
+      for (const { files, patch, supportedVersions, unpatch } of definitions) {
+        const patchDefault = (exports, version) => {
+          patch(exports.default, version);
+          return exports;
+        };
+        files.push({ name: "ioredis/built/Redis.js", supportedVersions, patch: patchDefault, unpatch: (exports) => unpatch(exports?.default) });
+      }
+      return definitions;
+    }
+
+    _traceSendCommand(original, version) {
+      const traced = super._traceSendCommand(original, version);
+      const sent = new WeakSet();
+      return function (command, ...others) {
+        const isFirst = command !== null && typeof command === "object" && !sent.has(command);
+        if (isFirst) sent.add(command);
+        return (isFirst ? traced : original).call(this, command, ...others);
+      };
+    }
+
+    _traceConnection(original) {
+      return function (...values) {
+        return context.with(suppressTracing(context.active()), () => original.apply(this, values));
+      };
+    }
+  };
+}
+
+/// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. A failure must leave no
+/// value behind.
+function describeCall(span) {
+  const { attributes = {}, instrumentationScope: { name: scope } = {} } = span;
+  if (attributes["db.system.name"] === undefined || attributes["rpc.system"] !== undefined) return undefined;
+  if (!scope?.startsWith("@opentelemetry/instrumentation-")) return undefined;
+  try {
+    const changed = { ...attributes, ...changesOf(span) };
+    return {
+      name: changed["db.query.summary"] ?? span.name,
+      attributes: changed,
+      status: span.status.message === undefined ? span.status : { ...span.status, message: maskedMessage(span.status.message) },
+      events: span.events.map(maskedEvent),
+    };
+  } catch (error) {
+    process.stderr.write(`lambda-otlp-handler: cannot describe a call of a database, so its span has no statement: ${error}\n`);
+    const { "db.query.text": _, ...others } = attributes;
+    return { name: attributes["db.system.name"], attributes: others, status: { code: span.status.code }, events: [] };
+  }
+}
+
+function changesOf({ attributes, events, status }) {
+  const statements = require("./statements.cjs");
+  const system = attributes["db.system.name"];
+  const statement = String(attributes["db.query.text"] ?? "");
+  const changed = {};
+  if (COMMANDS.includes(system)) {
+    const operation = attributes["db.operation.name"] ?? statement.split(" ", 1)[0];
+    const table = attributes["db.collection.name"];
+    if (statement !== "") changed["db.query.text"] = statements.shortened(statement);
+    changed["db.operation.name"] = operation;
+    changed["db.query.summary"] = table === undefined ? operation : `${operation} ${table}`;
+  } else {
+    const found = statements.describe(system, statement);
+    if (statement !== "") changed["db.query.text"] = keepsValues() ? statements.shortened(statement) : found.text;
+    if (found.operation !== "") changed["db.operation.name"] = found.operation;
+    if (found.summary !== "") changed["db.query.summary"] = found.summary;
+    if (found.table !== "") changed["db.collection.name"] = found.table;
+  }
+  const isFailed = status.message !== undefined || events.length > 0;
+  if (isFailed && attributes["error.type"] === undefined) changed["error.type"] = errorOf(events) ?? OTHER;
+  return changed;
+}
+
+/// Returns the type of an exception, or the code that pg's instrumentation has in the message alone.
+function errorOf(events) {
+  const { "exception.message": message, "exception.type": type } = events.find(({ name }) => name === "exception")?.attributes ?? {};
+  return type ?? /\(code: (?!UNKNOWN)(\w+)\)$/.exec(message)?.[1];
+}
+
+function keepsValues() {
+  return (process.env[SANITIZER] ?? "").trim().toLowerCase() === "false";
+}
+
+/// Returns the first line of an error's message without what it quotes. Servers repeat parts of a statement and of rows there.
+function maskedMessage(message) {
+  if (keepsValues()) return message;
+  const first = String(message).split("\n", 1)[0].slice(0, MOST_MESSAGE);
+  return first.replace(QUOTED, "'?'").replace(IN_PARENTHESES, "?");
+}
+
+function maskedEvent(event) {
+  const { "exception.message": message, "exception.stacktrace": stack } = event.attributes ?? {};
+  if (message === undefined || keepsValues()) return event;
+  const masked = maskedMessage(message);
+  const attributes = { ...event.attributes, "exception.message": masked };
+  if (stack !== undefined) attributes["exception.stacktrace"] = String(stack).replace(message, () => masked);
+  return { ...event, attributes };
+}
+
+module.exports = { describeCall, maskedMessage, whenCompiled };

@@ -1,0 +1,125 @@
+"""Gives spans of databases the stable names of OpenTelemetry's conventions, and removes values from their statements and errors.
+
+Source: OpenTelemetry's semantic conventions, "Database client spans".
+"""
+
+import os
+import re
+from types import SimpleNamespace
+
+from lambda_otlp_load import beside, conventions, say
+
+# OpenTelemetry's variable, which its Java agent reads too.
+SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
+TEXTS = ("db.query.text", "db.statement")
+# Systems without a language of statements. OpenTelemetry's instrumentations give their commands without values.
+COMMANDS = ("mongodb", "redis")
+# Number of characters of a message that are kept.
+MOST_MESSAGE = 1024
+QUOTED = re.compile(r"""["'`“].*["'`”]""")
+IN_PARENTHESES = re.compile(r"=\(.*\)|\{.*\}|\[.*\]")
+# A message of a driver with its error number: `(1062, "Duplicate entry")`.
+NUMBERED = re.compile(r"""((?:\w+: )?\(\d+, )(["'])(.*)\2\)""", re.DOTALL)
+CHAINED = ("\n\nDuring handling of the above exception", "\n\nThe above exception was the direct cause")
+
+
+def system_of(attributes):
+    return attributes.get("db.system.name") or attributes.get("db.system")
+
+
+def keeps_values():
+    return os.environ.get(SANITIZER, "").strip().lower() == "false"
+
+
+def is_stable():
+    chosen = [name.strip() for name in conventions().split(",")]
+    return "database" in chosen or "database/dup" in chosen
+
+
+def ended(span):
+    """Returns the name, the new values of attributes, the status's message and the events of a span that ends.
+
+    A failure must not reach the function's call, and must leave no value behind.
+    """
+    try:
+        changed = changes(span.attributes, span.events)
+        return SimpleNamespace(
+            name=name_of({**span.attributes, **changed}, span.name),
+            changes=changed,
+            message=masked_message(span.status.description),
+            events=[masked_event(event) for event in span.events],
+        )
+    except Exception as error:
+        say(f"cannot describe a call of a database, so its span has no statement: {error!r}")
+        return SimpleNamespace(name=span.name, changes=dict.fromkeys(TEXTS), message=None, events=[(event.name, {}, event.timestamp) for event in span.events])
+
+
+def changes(attributes, events):
+    """Returns new values for attributes of a span that ends. `None` removes an attribute."""
+    system = system_of(attributes)
+    statement = next((attributes[name] for name in TEXTS if attributes.get(name)), "")
+    if isinstance(statement, bytes):
+        statement = statement.decode("utf-8", "replace")
+    described = describe(system, str(statement), attributes)
+    changed = {name: described["text"] for name in TEXTS if name in attributes}
+    if not is_stable():
+        return changed
+    changed["db.operation.name"] = described["operation"] or attributes.get("db.operation.name")
+    changed["db.query.summary"] = described["summary"]
+    if described["table"]:
+        changed["db.collection.name"] = described["table"]
+    if described["batch"]:
+        changed["db.operation.batch.size"] = described["batch"]
+    if "error.type" not in attributes and (error := error_of(events)):
+        changed["error.type"] = error
+    return {name: value for name, value in changed.items() if value is not None or name in attributes}
+
+
+def describe(system, statement, attributes):
+    """Returns the parts of a statement or of a command."""
+    statements = beside("lambda_otlp_statements")
+    if system not in COMMANDS:
+        found = statements.describe(system, statement)
+        text = statements.shortened(statement) if keeps_values() else found.text
+        return {"text": text, "summary": found.summary or None, "operation": found.operation, "table": found.table, "batch": None}
+    operation, table, batch = statement.partition(" ")[0], attributes.get("db.collection.name"), None
+    if "db.redis.pipeline_length" in attributes:
+        operation, batch = "PIPELINE", attributes["db.redis.pipeline_length"]
+    # The text of such a command of MongoDB is its name alone.
+    text = None if statement == operation and system == "mongodb" else statements.shortened(statement)
+    summary = f"{operation} {table}" if table else operation
+    return {"text": text, "summary": summary or None, "operation": operation, "table": None, "batch": batch}
+
+
+def error_of(events):
+    return next((event.attributes.get("exception.type") for event in events if event.name == "exception"), None)
+
+
+def name_of(attributes, name):
+    """Returns the name of a span with these changed attributes."""
+    return attributes.get("db.query.summary") or name if is_stable() else name
+
+
+def masked_message(message):
+    """Returns the first line of an error's message without what it quotes. Servers repeat parts of a statement and of rows there."""
+    if keeps_values() or not message:
+        return message
+    if numbered := NUMBERED.fullmatch(message):
+        start, _, text = numbered.groups()
+        return f"{start}{masked_message(text)})"
+    first = message.partition("\n")[0][:MOST_MESSAGE]
+    return IN_PARENTHESES.sub("?", QUOTED.sub("'?'", first))
+
+
+def masked_event(event):
+    """Returns the name, the attributes and the time of an event, without the values in an exception."""
+    attributes = dict(event.attributes or {})
+    message, stack = attributes.get("exception.message", ""), attributes.get("exception.stacktrace", "")
+    if message:
+        attributes["exception.message"] = masked_message(message)
+    if stack and not keeps_values():
+        # The errors before it have messages too.
+        for chained in CHAINED:
+            stack = stack.rpartition(chained)[2].partition("\n\n")[2] if chained in stack else stack
+        attributes["exception.stacktrace"] = stack.replace(message, attributes["exception.message"]) if message else stack
+    return event.name, attributes, event.timestamp
