@@ -12,7 +12,7 @@ from moto.core.exceptions import JsonRESTError
 
 PAGE = 50
 # The number of reads until an update has ended.
-READS = 2
+READS = 1
 
 
 class LambdaError(JsonRESTError):

@@ -114,7 +114,7 @@ def test_a_fleet_is_instrumented_updated_and_restored(account):
     assert SECRET not in json.dumps(printed)
 
     # Some functions are changed by somebody else at the same time, and some requests are throttled.
-    api.throttled_of, api.raced = 40, {f"shop-{number:03}" for number in range(1, 200, 20)}
+    api.throttled_of, api.raced = 97, {f"shop-{number:03}" for number in range(1, 200, 20)}
     code, printed = aws.run(*INSTRUMENT, "--yes")
     assert (code, counts(printed)) == (0, {"changed": 160, "refuse": 40}), printed
     assert (api.races > 5, api.throttled > 5) == (True, True)
@@ -138,7 +138,7 @@ def test_a_fleet_is_instrumented_updated_and_restored(account):
         ours = [layer["Arn"] for layer in function.get("Layers", []) if STACK in layer["Arn"]]
         assert set(ours) <= second and len(ours) <= 2
 
-    api.throttled_of = 40
+    api.throttled_of = 97
     code, printed = aws.run(*UNINSTRUMENT, "--yes")
     assert (code, counts(printed)) == (0, {"changed": 160, "keep": 40}), printed
     api.throttled_of = None

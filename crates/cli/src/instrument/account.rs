@@ -24,9 +24,9 @@ use std::time::Duration;
 
 /// Enough for throttling.
 const ATTEMPTS: u32 = 10;
-pub(super) const POLL_AFTER: Duration = Duration::from_millis(500);
-/// The longest time that an update may take. Functions in a VPC take minutes.
-const UPDATE_POLLS: u32 = 1200;
+pub(super) const POLL_AFTER: Duration = Duration::from_millis(250);
+/// The longest time that an update may take is 10 minutes. Functions in a VPC take minutes.
+const UPDATE_POLLS: u32 = 2400;
 
 #[derive(Clone, Debug)]
 pub(super) struct Account {
@@ -110,14 +110,14 @@ impl Account {
         // The extension is a program, so its architecture must be known.
         if version.runtimes.is_empty() && version.architectures.is_empty() {
             let name = layer_name(arn);
-            let named = ["arm64", "x86_64"].into_iter().find(|it| name.ends_with(it));
-            let Some(named) = named else {
+            let suffix = ["arm64", "x86_64"].into_iter().find(|suffix| name.ends_with(suffix));
+            let Some(architecture) = suffix else {
                 bail!(
                     "layer {} has neither architectures nor runtimes: publish it with --compatible-architectures",
                     short(arn)
                 );
             };
-            version.architectures = vec![named.to_owned()];
+            version.architectures = vec![architecture.to_owned()];
         }
         Ok(version)
     }

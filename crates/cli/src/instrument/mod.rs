@@ -202,6 +202,9 @@ fn is_layer_version(text: &str) -> bool {
         if version.chars().all(|c| c.is_ascii_digit()))
 }
 
+/// Number of layer versions that are read at a time.
+const AT_A_TIME: usize = 4;
+
 /// Reads the layer versions that functions may get.
 async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<Layers> {
     if let Some(other) = arns.iter().find(|arn| !is_layer_version(arn)) {
@@ -209,7 +212,6 @@ async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<La
             "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
         );
     }
-    const AT_A_TIME: usize = 4;
     let read = futures_util::stream::iter(arns).map(async |arn| account.layer_version(&arn).await);
     let layers: Vec<LayerVersion> = read.buffered(AT_A_TIME).try_collect().await?;
     ensure!(

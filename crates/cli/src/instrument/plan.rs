@@ -116,8 +116,8 @@ pub(super) fn plan(configuration: &Configuration, wish: &Wish) -> Plan {
 
 fn change(configuration: &Configuration, wish: &Wish) -> Result<Option<Change>, Refusal> {
     // Only the stack's functions have queues of telemetry, or patterns of log groups.
-    let is_ours = |name: &&str| configuration.variables.contains_key(*name);
-    if ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_INCLUDE"].iter().any(|name| is_ours(&name)) {
+    let variables_of_stack = ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_INCLUDE"];
+    if variables_of_stack.iter().any(|name| configuration.variables.contains_key(*name)) {
         return Err(Refusal::OfOurStack);
     }
     let runtime = configuration.runtime.as_deref().ok_or(Refusal::Image)?;
