@@ -327,19 +327,25 @@ pub(crate) async fn stream_of(
     aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<Option<KinesisStream>> {
+    let outputs = stack_outputs(aws, stack).await?;
+    let value = |name: &str| outputs.get(name).cloned();
+    let (arn, role) = (value("KinesisStreamArn"), value("SubscriptionRoleArn"));
+    Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
+}
+
+/// Returns the values of a stack's outputs by name.
+pub(crate) async fn stack_outputs(
+    aws: &SdkConfig,
+    stack: &str,
+) -> anyhow::Result<HashMap<String, String>> {
     let client = aws_sdk_cloudformation::Client::new(aws);
     let asked = client.describe_stacks().stack_name(stack).send().await;
     let output = asked
         .map_err(|error| explain(&error))
         .with_context(|| format!("cannot read the outputs of stack {stack}"))?;
     let stack = output.stacks.unwrap_or_default().into_iter().next();
-    let outputs = stack.and_then(|stack| stack.outputs).unwrap_or_default();
-    let value = |name: &str| {
-        let output = outputs.iter().find(|output| output.output_key() == Some(name));
-        output.and_then(|output| output.output_value()).map(str::to_owned)
-    };
-    let (arn, role) = (value("KinesisStreamArn"), value("SubscriptionRoleArn"));
-    Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
+    let outputs = stack.and_then(|stack| stack.outputs).unwrap_or_default().into_iter();
+    Ok(outputs.filter_map(|output| output.output_key.zip(output.output_value)).collect())
 }
 
 #[cfg(test)]

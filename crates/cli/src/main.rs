@@ -11,6 +11,7 @@ mod destination;
 mod dev;
 mod doctor;
 mod forward;
+mod instrument;
 mod lines;
 mod log_events;
 mod log_file;
@@ -59,6 +60,12 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
     /// Remove subscriptions that `subscribe` or the stack's subscriber made.
     Unsubscribe(subscribe::UnsubscribeArguments),
+    /// Add the layers and the wrapper to functions.
+    Instrument(Box<instrument::InstrumentArguments>),
+    /// Undo `instrument`: restore the layers and variables of functions.
+    Uninstrument(Box<instrument::UninstrumentArguments>),
+    /// List functions with their layers, log format, subscription and newest telemetry.
+    Fleet(Box<instrument::FleetArguments>),
     /// Send a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
     /// Estimate the monthly cost of telemetry, and name the limits that apply.
@@ -102,6 +109,9 @@ fn main() -> ExitCode {
         Command::Alerts(arguments) => openobserve::alerts(&arguments),
         Command::Subscribe(arguments) => subscribe::subscribe(&arguments),
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
+        Command::Instrument(arguments) => instrument::instrument(&arguments),
+        Command::Uninstrument(arguments) => instrument::uninstrument(&arguments),
+        Command::Fleet(arguments) => instrument::fleet(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Completions(arguments) => io::stdout()

@@ -16,7 +16,7 @@ pub(crate) mod functions;
 pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
-mod template;
+pub(crate) mod template;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};

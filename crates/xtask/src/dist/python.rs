@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The versions that Lambda has runtimes for and OpenTelemetry supports: 3.10 to 3.14.
-const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 10..=14;
+pub(super) const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 10..=14;
 const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
 /// Where the packages lie below `/opt`. The folder is not on the function's path (`lambda_otlp_packages.py`).
 const FOLDER: &str = "lambda-otlp/python-packages";

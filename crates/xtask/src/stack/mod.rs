@@ -1,4 +1,4 @@
-//! Checks `template.yaml` with cfn-lint and SAM. The long form also builds it.
+//! Checks `template.yaml` and the templates of a release with cfn-lint and SAM. The long form also builds the first.
 
 use crate::checks::{self, Length, has_target, output};
 use crate::dist::functions::{FORWARDER, Program, SUBSCRIBER};
@@ -18,7 +18,12 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     output(tools.command("cfn-lint")?.args([TEMPLATE, EXAMPLE]).current_dir(&root))?;
     // SAM also reads `samconfig.toml`.
     output(tools.command("sam")?.args(["validate", "--lint"]).current_dir(&root))?;
-    println!("cfn-lint, sam validate --lint: no finding in {TEMPLATE}, {EXAMPLE}");
+    let folder = tempfile::tempdir()?;
+    let releases = dist::template::write_complete(&root, folder.path())?;
+    output(tools.command("cfn-lint")?.args(releases).current_dir(folder.path()))?;
+    println!(
+        "cfn-lint, sam validate --lint: no finding in {TEMPLATE}, {EXAMPLE} and the templates of a release"
+    );
     if length == Length::Long {
         for architecture in ARCHITECTURES.iter().filter(|known| has_target(&root, known.gnu)) {
             println!("sam build, {}: {}", architecture.name, build(&root, &tools, architecture)?);

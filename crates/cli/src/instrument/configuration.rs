@@ -1,0 +1,137 @@
+//! A function's configuration, as far as the layers and the wrapper depend on it.
+
+use std::collections::BTreeMap;
+
+/// Environment variables by name. Values may be secrets, so no error or output contains them.
+pub(super) type Variables = BTreeMap<String, String>;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Configuration {
+    pub(super) name: String,
+    pub(super) arn: String,
+    /// `None` for a container image.
+    pub(super) runtime: Option<String>,
+    pub(super) architecture: String,
+    pub(super) layers: Vec<AttachedLayer>,
+    pub(super) variables: Variables,
+    /// The reason why AWS did not return the variables.
+    pub(super) hidden_variables: Option<String>,
+    pub(super) code_bytes: u64,
+    pub(super) has_snap_start: bool,
+    /// Aliases that lead to published versions: `live -> 7`.
+    pub(super) aliases: Vec<String>,
+    pub(super) revision: String,
+    pub(super) update: Update,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) log_group: String,
+    pub(super) log_format: String,
+}
+
+/// A layer of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AttachedLayer {
+    pub(super) arn: String,
+    pub(super) zipped_bytes: u64,
+}
+
+/// The state of the last update of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Update {
+    #[default]
+    Successful,
+    InProgress,
+    Failed(String),
+}
+
+impl Configuration {
+    pub(super) fn layer_arns(&self) -> Vec<String> {
+        self.layers.iter().map(|layer| layer.arn.clone()).collect()
+    }
+
+    /// Returns a variable's value unless it is empty, because an empty one has no effect.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// What a runtime permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Support {
+    /// The wrapper instruments functions with the packages layer.
+    Packages,
+    /// The wrapper configures the function's own SDK.
+    Wrapper,
+    /// Lambda starts no wrapper.
+    ExtensionOnly,
+    TooOld,
+    Unknown,
+}
+
+impl Support {
+    /// Source: Lambda Developer Guide, "Lambda runtimes" and "Modifying the runtime environment" (wrapper scripts).
+    pub(super) fn of(runtime: &str) -> Self {
+        let at = runtime.find(|c: char| c.is_ascii_digit()).unwrap_or(runtime.len());
+        let (family, version) = runtime.split_at(at);
+        let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+        let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
+        let major = number();
+        let minor = number().unwrap_or_default();
+        let Some(major) = major else {
+            let is_old = ["provided", "nodejs"].contains(&family);
+            return if is_old { Self::TooOld } else { Self::Unknown };
+        };
+        let oldest = match family {
+            "python" => (3, 10, Self::Packages),
+            "nodejs" => (18, 0, Self::Packages),
+            "java" => (8, 0, Self::Wrapper),
+            "dotnet" => (6, 0, Self::Wrapper),
+            "ruby" => (3, 2, Self::Wrapper),
+            "provided.al" => (2, 0, Self::ExtensionOnly),
+            "go" | "dotnetcore" => return Self::TooOld,
+            _ => return Self::Unknown,
+        };
+        let (oldest_major, oldest_minor, support) = oldest;
+        // `java8` ran on the first Amazon Linux, without wrappers.
+        if (major, minor) < (oldest_major, oldest_minor) || runtime == "java8" {
+            Self::TooOld
+        } else {
+            support
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtimes_are_supported_by_family_and_version() {
+        use Support::{ExtensionOnly, Packages, TooOld, Unknown, Wrapper};
+        for (runtime, expected) in [
+            ("python3.10", Packages),
+            ("python3.14", Packages),
+            ("python3.9", TooOld),
+            ("python2.7", TooOld),
+            ("nodejs", TooOld),
+            ("nodejs4.3", TooOld),
+            ("nodejs16.x", TooOld),
+            ("nodejs18.x", Packages),
+            ("nodejs24.x", Packages),
+            ("java8", TooOld),
+            ("java8.al2", Wrapper),
+            ("java21", Wrapper),
+            ("dotnetcore3.1", TooOld),
+            ("dotnet8", Wrapper),
+            ("ruby2.7", TooOld),
+            ("ruby3.3", Wrapper),
+            ("go1.x", TooOld),
+            ("provided", TooOld),
+            ("provided.al2", ExtensionOnly),
+            ("provided.al2023", ExtensionOnly),
+            ("cobol1", Unknown),
+            ("", Unknown),
+        ] {
+            assert_eq!(Support::of(runtime), expected, "{runtime}");
+        }
+    }
+}

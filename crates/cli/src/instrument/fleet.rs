@@ -1,0 +1,425 @@
+//! `lambda-otlp fleet`: lists functions with their layers, log format, subscription and newest telemetry.
+
+use super::account::{Account, with_retries};
+use super::configuration::Configuration;
+use super::layers::{Kind, Layers, short};
+use super::record::Record;
+use super::{Which, offered, stack_layers};
+use crate::aws::{self, explain, is_denied};
+use crate::terminal;
+use anyhow::bail;
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudwatchlogs::types::{AccountPolicy, OrderBy, PolicyType};
+use console::screen::on_one_line;
+use console::time_arguments::{duration_text, now_unix_nano};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use subscriber::Selection;
+
+/// Number of functions that are read at a time. AWS's SDK repeats throttled requests.
+const AT_A_TIME: usize = 4;
+/// Log events at the end of a log stream that are searched for telemetry.
+const NEWEST_EVENTS: i32 = 200;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp fleet
+  lambda-otlp fleet --function 'shop-*' --stack lambda-otlp --json")]
+pub(crate) struct FleetArguments {
+    #[command(flatten)]
+    which: Which,
+    /// The stack that publishes the layers, to mark functions with other layer versions.
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// Print the functions as a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
+    let FleetArguments { which, stack, json } = arguments;
+    let selection = which.selection_or_all()?;
+    let rows = terminal::block_on(async {
+        let aws = aws::load(&which.aws).await;
+        let account = Account::new(&aws);
+        let layers = match stack {
+            Some(stack) => offered(&account, stack_layers(&aws, stack).await?).await?,
+            None => Layers::default(),
+        };
+        let logs = Logs::new(Client::new(&with_retries(&aws))).await;
+        let names = account.function_names().await?;
+        let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
+        let fleet = Fleet { account, logs, layers };
+        let read =
+            futures_util::stream::iter(names).map(async |name| fleet.row(name, &selection).await);
+        let rows = read.buffered(AT_A_TIME).filter_map(async |row| row);
+        let rows: Vec<Row> = rows.collect().await;
+        if rows.is_empty() {
+            let place = aws::place(&aws).await;
+            bail!(
+                "no function matches in {place}: check --function, --tag, --region and --profile"
+            );
+        }
+        Ok(rows)
+    })?;
+    let mut out = io::stdout().lock();
+    terminal::ignored(if *json {
+        let rows: Value = rows.iter().map(Row::to_json).collect();
+        writeln!(out, "{}", console::screen::json(&rows))
+    } else {
+        write(&rows, now_ms(), &mut out)
+    })?;
+    let is_complete = rows.iter().all(|row| row.problem.is_none());
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(now_unix_nano() / 1_000_000).unwrap_or_default()
+}
+
+struct Fleet {
+    account: Account,
+    logs: Logs,
+    layers: Layers,
+}
+
+/// A function of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Row {
+    name: String,
+    runtime: String,
+    architecture: String,
+    extension: Option<OwnLayer>,
+    packages: Option<OwnLayer>,
+    log_format: String,
+    /// Names of the functions and streams that its log events go to.
+    subscriptions: Vec<String>,
+    telemetry: Telemetry,
+    /// The reason why the function or its log could not be read.
+    problem: Option<String>,
+}
+
+/// A function's layer of lambda-otlp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OwnLayer {
+    arn: String,
+    /// The stack offers another version.
+    is_outdated: bool,
+}
+
+/// The newest telemetry in a function's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Telemetry {
+    #[default]
+    Unknown,
+    NoLog,
+    /// None among the newest log events.
+    NoneFound,
+    At {
+        time_ms: i64,
+    },
+}
+
+impl Fleet {
+    /// Returns `None` if the function's tags do not select it.
+    async fn row(&self, name: String, selection: &Selection) -> Option<Row> {
+        let problem = |name: String, problem: String| {
+            Some(Row { name, problem: Some(problem), ..Row::default() })
+        };
+        let configuration = match self.account.read(&name).await {
+            Ok(Some(configuration)) => configuration,
+            Ok(None) => return None,
+            Err(error) => return problem(name, format!("{error:#}")),
+        };
+        if selection.by_tags(&configuration.tags).is_err() {
+            return None;
+        }
+        let mut row = self.of_configuration(&configuration);
+        match self.logs.subscriptions(&configuration.log_group).await {
+            Ok(subscriptions) => row.subscriptions = subscriptions,
+            Err(error) => row.problem = Some(format!("{error:#}")),
+        }
+        match self.logs.newest_telemetry(&configuration.log_group).await {
+            Ok(telemetry) => row.telemetry = telemetry,
+            Err(error) => row.problem = Some(format!("{error:#}")),
+        }
+        Some(row)
+    }
+
+    fn of_configuration(&self, configuration: &Configuration) -> Row {
+        let record = Record::of_tags(&configuration.tags);
+        let runtime = configuration.runtime.clone().unwrap_or_else(|| "image".to_owned());
+        let layer = |kind: Kind| {
+            let (_, arn) = self.layers.attached(kind, configuration, &record)?;
+            let offered = self.layers.find(kind, &runtime, &configuration.architecture);
+            let is_outdated = offered.is_some_and(|offered| offered.arn != arn);
+            Some(OwnLayer { arn: arn.to_owned(), is_outdated })
+        };
+        Row {
+            name: configuration.name.clone(),
+            extension: layer(Kind::Extension),
+            packages: layer(Kind::Packages),
+            architecture: configuration.architecture.clone(),
+            log_format: configuration.log_format.clone(),
+            runtime,
+            ..Row::default()
+        }
+    }
+}
+
+/// Log groups of functions.
+struct Logs {
+    client: Client,
+    policies: Vec<AccountPolicy>,
+}
+
+impl Logs {
+    async fn new(client: Client) -> Self {
+        let asked = client.describe_account_policies();
+        let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
+        // Without this permission, the list lacks the account's policy.
+        let policies = asked.ok().and_then(|output| output.account_policies).unwrap_or_default();
+        Self { client, policies }
+    }
+
+    async fn subscriptions(&self, group: &str) -> anyhow::Result<Vec<String>> {
+        let asked = self.client.describe_subscription_filters().log_group_name(group).send().await;
+        let filters = match asked {
+            Ok(output) => output.subscription_filters.unwrap_or_default(),
+            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(unread(&error, "logs:DescribeSubscriptionFilters")),
+        };
+        let own = filters.into_iter().filter_map(|filter| filter.destination_arn);
+        let of_account = self.policies.iter().filter_map(|policy| destination(policy, group));
+        let mut names: Vec<String> = own.chain(of_account).map(|arn| last_part(&arn)).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Searches the newest log events of the newest log stream.
+    async fn newest_telemetry(&self, group: &str) -> anyhow::Result<Telemetry> {
+        let asked = self.client.describe_log_streams().log_group_name(group);
+        let asked = asked.order_by(OrderBy::LastEventTime).descending(true).limit(1).send().await;
+        let streams = match asked {
+            Ok(output) => output.log_streams.unwrap_or_default(),
+            Err(error) if is_missing(&error) => return Ok(Telemetry::NoLog),
+            Err(error) => return Err(unread(&error, "logs:DescribeLogStreams")),
+        };
+        let stream = streams.into_iter().next().and_then(|stream| stream.log_stream_name);
+        let Some(stream) = stream else { return Ok(Telemetry::NoLog) };
+        let asked = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
+        let asked = asked.start_from_head(false).limit(NEWEST_EVENTS).send().await;
+        let output = asked.map_err(|error| unread(&error, "logs:GetLogEvents"))?;
+        let events = output.events.unwrap_or_default();
+        let telemetry = events.iter().filter(|event| event.message().is_some_and(is_telemetry));
+        let newest = telemetry.filter_map(|event| event.timestamp).max();
+        Ok(newest.map_or(Telemetry::NoneFound, |time_ms| Telemetry::At { time_ms }))
+    }
+}
+
+/// Returns `true` for OTLP lines, and for OTLP/JSON of other exporters.
+fn is_telemetry(line: &str) -> bool {
+    const OTLP_JSON: [&str; 3] = ["\"resourceSpans\"", "\"resourceMetrics\"", "\"resourceLogs\""];
+    let is_line = [wire::MARKER, wire::COMPACT_MARKER].iter().any(|marker| line.contains(marker));
+    is_line || OTLP_JSON.iter().any(|field| line.contains(field))
+}
+
+fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("ResourceNotFoundException")
+}
+
+fn unread<E: Error + Send + Sync + 'static>(
+    error: &SdkError<E>,
+    permission: &str,
+) -> anyhow::Error {
+    let explained = explain(error);
+    if is_denied(&explained) {
+        anyhow::anyhow!("these credentials lack {permission}")
+    } else {
+        explained
+    }
+}
+
+/// Returns the destination of the account's policy, unless the policy leaves out this log group.
+///
+/// Source: CloudWatch Logs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
+fn destination(policy: &AccountPolicy, group: &str) -> Option<String> {
+    let criteria = policy.selection_criteria().unwrap_or_default();
+    if criteria.contains(&format!("\"{group}\"")) {
+        return None;
+    }
+    let document: Value = serde_json::from_str(policy.policy_document()?).ok()?;
+    document.get("DestinationArn").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Returns the name in an ARN of a function or stream.
+fn last_part(arn: &str) -> String {
+    arn.rsplit([':', '/']).next().unwrap_or(arn).to_owned()
+}
+
+impl Row {
+    fn cells(&self, now_ms: i64) -> [String; 8] {
+        let layer = |layer: &Option<OwnLayer>| match layer {
+            Some(OwnLayer { arn, is_outdated: false }) => short(arn),
+            Some(OwnLayer { arn, is_outdated: true }) => format!("{} (old)", short(arn)),
+            None => "-".to_owned(),
+        };
+        let subscriptions = if self.subscriptions.is_empty() {
+            "-".to_owned()
+        } else {
+            self.subscriptions.join(", ")
+        };
+        let telemetry = match (&self.problem, self.telemetry) {
+            (Some(problem), _) => problem.clone(),
+            (None, Telemetry::Unknown) => "unknown".to_owned(),
+            (None, Telemetry::NoLog) => "no log yet".to_owned(),
+            (None, Telemetry::NoneFound) => {
+                format!("none in its last {NEWEST_EVENTS} log events")
+            }
+            (None, Telemetry::At { time_ms }) => {
+                let age_ms = u64::try_from(now_ms - time_ms).unwrap_or_default();
+                // Milliseconds of an age say nothing.
+                format!("{} ago", duration_text(Duration::from_secs(age_ms / 1000)))
+            }
+        };
+        [
+            self.name.clone(),
+            self.runtime.clone(),
+            self.architecture.clone(),
+            layer(&self.extension),
+            layer(&self.packages),
+            self.log_format.clone(),
+            subscriptions,
+            telemetry,
+        ]
+    }
+
+    fn to_json(&self) -> Value {
+        let arn = |layer: &Option<OwnLayer>| layer.as_ref().map(|layer| layer.arn.clone());
+        let is_outdated =
+            [&self.extension, &self.packages].into_iter().flatten().any(|layer| layer.is_outdated);
+        let telemetry = match self.telemetry {
+            Telemetry::At { time_ms } => {
+                let nanos = u64::try_from(time_ms).unwrap_or_default() * 1_000_000;
+                Some(wire::timestamp::rfc3339_millis(nanos))
+            }
+            Telemetry::Unknown | Telemetry::NoLog | Telemetry::NoneFound => None,
+        };
+        json!({
+            "function": self.name,
+            "runtime": self.runtime,
+            "architecture": self.architecture,
+            "extension": arn(&self.extension),
+            "packages": arn(&self.packages),
+            "is_outdated": is_outdated,
+            "log_format": self.log_format,
+            "subscriptions": self.subscriptions,
+            "newest_telemetry": telemetry,
+            "problem": self.problem,
+        })
+    }
+}
+
+/// Writes a table with a line of headings, and the sums.
+fn write(rows: &[Row], now_ms: i64, out: &mut dyn Write) -> io::Result<()> {
+    let headings = [
+        "function",
+        "runtime",
+        "arch",
+        "extension",
+        "packages",
+        "log",
+        "subscription",
+        "newest telemetry",
+    ];
+    let headings = headings.map(str::to_owned);
+    let lines: Vec<[String; 8]> =
+        [headings].into_iter().chain(rows.iter().map(|row| row.cells(now_ms))).collect();
+    let mut widths = [0; 8];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for line in &lines {
+        let cells = line.iter().zip(widths);
+        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "{}", on_one_line(&cells.join("  ")).trim_end())?;
+    }
+    let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+    writeln!(
+        out,
+        "{} functions: {} with the extension, {} subscribed, {} with telemetry, {} not read",
+        rows.len(),
+        count(&|row| row.extension.is_some()),
+        count(&|row| !row.subscriptions.is_empty()),
+        count(&|row| matches!(row.telemetry, Telemetry::At { .. })),
+        count(&|row| row.problem.is_some()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn the_table_has_a_row_for_each_function() {
+        let arn = |layer: &str| format!("arn:aws:lambda:eu-west-1:123456789012:layer:{layer}");
+        let layer = |name: &str, is_outdated| Some(OwnLayer { arn: arn(name), is_outdated });
+        let rows = [
+            Row {
+                name: "cart".to_owned(),
+                runtime: "python3.13".to_owned(),
+                architecture: "arm64".to_owned(),
+                extension: layer("lambda-otlp-arm64:7", false),
+                packages: layer("lambda-otlp-python313:3", true),
+                log_format: "JSON".to_owned(),
+                subscriptions: vec!["forwarder".to_owned()],
+                telemetry: Telemetry::At { time_ms: 1_000_000 },
+                problem: None,
+            },
+            Row {
+                name: "checkout".to_owned(),
+                runtime: "image".to_owned(),
+                architecture: "x86_64".to_owned(),
+                log_format: "Text".to_owned(),
+                telemetry: Telemetry::NoneFound,
+                ..Row::default()
+            },
+            Row {
+                name: "denied".to_owned(),
+                problem: Some("these credentials lack lambda:GetFunction".to_owned()),
+                ..Row::default()
+            },
+        ];
+        let mut out = Vec::new();
+        write(&rows, 1_060_500, &mut out).unwrap();
+        expect![[r"
+            function  runtime     arch    extension            packages                       log   subscription  newest telemetry
+            cart      python3.13  arm64   lambda-otlp-arm64:7  lambda-otlp-python313:3 (old)  JSON  forwarder     1m ago
+            checkout  image       x86_64  -                    -                              Text  -             none in its last 200 log events
+            denied                        -                    -                                    -             these credentials lack lambda:GetFunction
+            3 functions: 1 with the extension, 1 subscribed, 1 with telemetry, 1 not read
+        "]]
+        .assert_eq(&String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn telemetry_is_recognized_in_lines_of_each_format() {
+        for (line, expected) in [
+            (r#"{"__otel_otlp_stdout":"0.1","payload":"x"}"#, true),
+            (r#"{"_otelc":1}"#, true),
+            (r#"{"resourceSpans":[]}"#, true),
+            ("REPORT RequestId: 7", false),
+        ] {
+            assert_eq!(is_telemetry(line), expected, "{line}");
+        }
+    }
+}

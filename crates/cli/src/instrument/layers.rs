@@ -1,0 +1,182 @@
+//! The layers of lambda-otlp that are offered to functions, and those that functions have.
+
+use super::configuration::Configuration;
+use super::record::Record;
+
+/// What a layer of lambda-otlp contains. A function has at most one of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The extension and the wrapper.
+    Extension,
+    /// OpenTelemetry's packages for Python or Node.
+    Packages,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 2] = [Self::Extension, Self::Packages];
+}
+
+/// A version of a layer of lambda-otlp.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LayerVersion {
+    pub(super) arn: String,
+    pub(super) architectures: Vec<String>,
+    /// Empty for the extension, which runs beside every runtime.
+    pub(super) runtimes: Vec<String>,
+    pub(super) zipped_bytes: u64,
+}
+
+impl LayerVersion {
+    pub(super) fn kind(&self) -> Kind {
+        if self.runtimes.is_empty() { Kind::Extension } else { Kind::Packages }
+    }
+
+    fn fits(&self, runtime: &str, architecture: &str) -> bool {
+        let is_of =
+            |names: &[String], name: &str| names.is_empty() || names.iter().any(|it| it == name);
+        is_of(&self.runtimes, runtime) && is_of(&self.architectures, architecture)
+    }
+}
+
+/// The layer versions of a stack, or those of `--layer`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layers(pub(super) Vec<LayerVersion>);
+
+impl Layers {
+    /// Returns the layer version of this kind for functions of this runtime and architecture.
+    pub(super) fn find(
+        &self,
+        kind: Kind,
+        runtime: &str,
+        architecture: &str,
+    ) -> Option<&LayerVersion> {
+        self.0.iter().find(|layer| layer.kind() == kind && layer.fits(runtime, architecture))
+    }
+
+    /// Returns the index and the ARN of the function's layer of this kind.
+    pub(super) fn attached<'a>(
+        &self,
+        kind: Kind,
+        configuration: &'a Configuration,
+        record: &Record,
+    ) -> Option<(usize, &'a str)> {
+        let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
+        arns.enumerate().find(|(_, arn)| self.kind_of(arn, record) == Some(kind))
+    }
+
+    /// Returns the kind of a layer, or `None` if it is not of lambda-otlp.
+    fn kind_of(&self, arn: &str, record: &Record) -> Option<Kind> {
+        let layer = without_version(arn);
+        let offered = self.0.iter().find(|offered| without_version(&offered.arn) == layer);
+        let recorded = || Kind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
+        offered.map(LayerVersion::kind).or_else(recorded).or_else(|| kind_by_name(arn))
+    }
+}
+
+/// Recognizes layers of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
+/// `lambda-otlp-python313`.
+pub(super) fn kind_by_name(arn: &str) -> Option<Kind> {
+    let name = layer_name(arn);
+    if !name.contains("lambda-otlp") {
+        return None;
+    }
+    let last = name.rsplit('-').next().unwrap_or_default();
+    if last.starts_with("python3") || last == "node" {
+        Some(Kind::Packages)
+    } else if ["arm64", "x86_64"].contains(&last) {
+        Some(Kind::Extension)
+    } else {
+        None
+    }
+}
+
+/// Returns the layer's ARN of a layer version's ARN.
+fn without_version(arn: &str) -> &str {
+    arn.rsplit_once(':').map_or(arn, |(layer, _)| layer)
+}
+
+/// Returns the name of a layer version's ARN, `arn:aws:lambda:{region}:{account}:layer:{name}:{version}`.
+pub(super) fn layer_name(arn: &str) -> &str {
+    arn.split(':').nth(6).unwrap_or(arn)
+}
+
+/// Shortens a layer version's ARN for a table: `lambda-otlp-arm64:7`.
+pub(super) fn short(arn: &str) -> String {
+    let parts: Vec<&str> = arn.split(':').skip(6).collect();
+    if parts.is_empty() { arn.to_owned() } else { parts.join(":") }
+}
+
+/// Returns an extension of the function that receives OTLP at port 4318.
+pub(super) fn other_receiver(configuration: &Configuration) -> Option<OtherReceiver> {
+    configuration.layers.iter().find_map(|layer| {
+        let name = layer_name(&layer.arn).to_ascii_lowercase();
+        let known = RECEIVERS.iter().find(|known| name.contains(known.part))?;
+        let is_enabled = |variable: &str| configuration.variable(variable).is_some();
+        known
+            .enabled_by
+            .is_none_or(is_enabled)
+            .then(|| OtherReceiver { extension: known.extension, layer: short(&layer.arn) })
+    })
+}
+
+/// An extension beside ours with an OTLP receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OtherReceiver {
+    pub(super) extension: &'static str,
+    pub(super) layer: String,
+}
+
+struct KnownReceiver {
+    /// A part of the layer's name.
+    part: &'static str,
+    extension: &'static str,
+    /// The variable that starts the receiver. `None` if it always runs.
+    enabled_by: Option<&'static str>,
+}
+
+/// The layers that their projects document, and that receive OTLP.
+const RECEIVERS: [KnownReceiver; 6] = [
+    KnownReceiver {
+        part: "datadog-extension",
+        extension: "Datadog's extension",
+        enabled_by: Some("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT"),
+    },
+    KnownReceiver {
+        part: "opentelemetry-collector",
+        extension: "OpenTelemetry's collector",
+        enabled_by: None,
+    },
+    KnownReceiver { part: "aws-otel-", extension: "AWS's collector", enabled_by: None },
+    KnownReceiver { part: "rotel-extension", extension: "rotel's extension", enabled_by: None },
+    KnownReceiver {
+        part: "opentelemetry-lambda-extension",
+        extension: "djv3's extension",
+        enabled_by: None,
+    },
+    KnownReceiver {
+        part: "openobserve-lambda-extension",
+        extension: "OpenObserve's extension",
+        enabled_by: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_recognized_by_name() {
+        let check = |name: &str, expected: Option<Kind>| {
+            let arn = format!("arn:aws:lambda:eu-west-1:123456789012:layer:{name}:7");
+            assert_eq!(kind_by_name(&arn), expected, "{name}");
+            assert_eq!(short(&arn), format!("{name}:7"));
+        };
+        check("lambda-otlp-arm64", Some(Kind::Extension));
+        check("lambda-otlp-x86_64", Some(Kind::Extension));
+        check("shop-lambda-otlp-arm64", Some(Kind::Extension));
+        check("lambda-otlp-python313", Some(Kind::Packages));
+        check("lambda-otlp-node", Some(Kind::Packages));
+        check("lambda-otlp-tools", None);
+        check("insights-arm64", None);
+    }
+}

@@ -1,0 +1,315 @@
+//! `lambda-otlp instrument`, `uninstrument` and `fleet`: add the layers and the wrapper to functions, remove them again, and list
+//! functions.
+
+mod account;
+mod configuration;
+mod fleet;
+mod layers;
+mod plan;
+mod record;
+mod report;
+mod run;
+mod snippets;
+mod undo;
+
+use crate::aws::{self, AwsArguments};
+use crate::terminal;
+use account::Account;
+use anyhow::{anyhow, bail, ensure};
+use aws_config::SdkConfig;
+pub(crate) use fleet::{FleetArguments, run as fleet};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use layers::{Kind, LayerVersion, Layers};
+use plan::Wish;
+use report::Report;
+use run::{Run, Task};
+use settings::Pattern;
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use subscriber::{Selection, parse_tags};
+
+/// Selection of functions.
+#[derive(clap::Args, Clone, Debug)]
+struct Which {
+    /// Functions: names, or patterns with `*` such as `shop-*`; may be repeated, or separated by commas.
+    #[arg(long = "function", value_name = "PATTERN")]
+    functions: Vec<String>,
+    /// Functions to leave out, in the same form.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Only functions with this tag: `team=shop`, or a key alone; may be repeated.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    #[command(flatten)]
+    aws: AwsArguments,
+}
+
+/// Output and confirmation.
+#[derive(clap::Args, Clone, Copy, Debug)]
+struct Confirmation {
+    /// Make the changes without asking. Without a terminal and --yes, the command only prints its plan.
+    #[arg(long)]
+    yes: bool,
+    /// Print all selected functions as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp instrument --function 'shop-*'
+  lambda-otlp instrument --tag team=shop --exclude '*-dev' --stack lambda-otlp --yes")]
+pub(crate) struct InstrumentArguments {
+    #[command(flatten)]
+    which: Which,
+    /// The stack that publishes the layers.
+    #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
+    stack: String,
+    /// A layer version in place of the stack's; may be repeated: the extension for each architecture, and packages layers.
+    #[arg(long = "layer", value_name = "ARN", conflicts_with = "stack")]
+    layers: Vec<String>,
+    /// Also change functions that CloudFormation manages, though their next deployment may revert it.
+    #[arg(long)]
+    managed: bool,
+    /// Also change functions whose published versions run. The versions keep their layers until you publish new ones.
+    #[arg(long)]
+    versions: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  lambda-otlp uninstrument --function 'shop-*' --yes")]
+pub(crate) struct UninstrumentArguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<ExitCode> {
+    let InstrumentArguments { which, stack, layers, managed, versions, confirmation } = arguments;
+    let selection = which.selection()?;
+    terminal::block_on(async {
+        let aws = aws::load(&which.aws).await;
+        let account = Account::new(&aws);
+        let arns = if layers.is_empty() {
+            stack_layers(&aws, stack).await?
+        } else {
+            layers.iter().cloned().collect()
+        };
+        let layers = offered(&account, arns).await?;
+        let wish = Wish { layers, managed: *managed, versions: *versions };
+        change(&aws, account, selection, Task::Instrument(wish), *confirmation).await
+    })
+}
+
+pub(crate) fn uninstrument(arguments: &UninstrumentArguments) -> anyhow::Result<ExitCode> {
+    let UninstrumentArguments { which, confirmation } = arguments;
+    let selection = which.selection()?;
+    terminal::block_on(async {
+        let aws = aws::load(&which.aws).await;
+        let account = Account::new(&aws);
+        change(&aws, account, selection, Task::Uninstrument, *confirmation).await
+    })
+}
+
+impl Which {
+    fn selection(&self) -> anyhow::Result<Selection> {
+        if self.functions.is_empty() && self.tags.is_empty() {
+            bail!("no functions: use --function, for example --function 'shop-*', or --tag");
+        }
+        self.selection_or_all()
+    }
+
+    /// Selects all functions if neither names nor tags are given.
+    fn selection_or_all(&self) -> anyhow::Result<Selection> {
+        let include = patterns("--function", &self.functions)?;
+        let exclude = patterns("--exclude", &self.exclude)?;
+        let tags = parse_tags(&self.tags.join(","));
+        let tags = tags.map_err(|problem| anyhow!("--tag: {problem}"))?;
+        ensure!(
+            self.tags.is_empty() || !tags.is_empty(),
+            "--tag is empty: name a value, or omit the argument"
+        );
+        let include = if include.is_empty() { vec![Pattern::new("*")] } else { include };
+        Ok(Selection::new(include, exclude, tags, []))
+    }
+}
+
+/// Parses patterns of function names. An empty shell variable must not select all functions.
+fn patterns(argument: &str, texts: &[String]) -> anyhow::Result<Vec<Pattern>> {
+    let joined = texts.join(",");
+    let parts = joined.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let patterns: Vec<Pattern> =
+        parts.map(|part| pattern(argument, part)).collect::<anyhow::Result<_>>()?;
+    ensure!(
+        texts.is_empty() || !patterns.is_empty(),
+        "{argument} is empty: name a value, or omit the argument"
+    );
+    Ok(patterns)
+}
+
+/// Reads a name, a pattern, or the ARN of a function.
+fn pattern(argument: &str, text: &str) -> anyhow::Result<Pattern> {
+    // arn:aws:lambda:{region}:{account}:function:{name}, and {name}:{version or alias}
+    let parts: Vec<&str> = match text.split_once(":function:") {
+        Some((_, name)) => name.split(':').collect(),
+        None => text.split(':').collect(),
+    };
+    match parts.as_slice() {
+        [name] | [name, "$LATEST"] if is_function_pattern(name) => Ok(Pattern::new(name)),
+        [name, version] if is_function_pattern(name) => bail!(
+            "{argument}: a published version keeps its layers, as {version} of {name} does: name the function alone, and publish a version afterwards"
+        ),
+        _ => bail!("{argument}: {text:?} is no name of a function: expected names as in shop-*"),
+    }
+}
+
+/// Lambda API Reference, "CreateFunction": letters, digits, hyphens and underscores.
+fn is_function_pattern(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_*".contains(c))
+}
+
+/// Returns the layer versions among the stack's outputs.
+async fn stack_layers(aws: &SdkConfig, stack: &str) -> anyhow::Result<BTreeSet<String>> {
+    let outputs = match aws::stack_outputs(aws, stack).await {
+        Ok(outputs) => outputs,
+        Err(error) => {
+            let place = aws::place(aws).await;
+            let hint =
+                format!("no stack {stack} in {place}; check --stack, --region and --profile");
+            return Err(error.context(hint));
+        }
+    };
+    let arns: BTreeSet<String> =
+        outputs.into_values().filter(|value| is_layer_version(value)).collect();
+    ensure!(
+        !arns.is_empty(),
+        "stack {stack} has no output with a layer: name the stack of lambda-otlp with --stack, or layers with --layer"
+    );
+    Ok(arns)
+}
+
+/// Returns `true` for `arn:aws:lambda:{region}:{account}:layer:{name}:{version}`.
+fn is_layer_version(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "layer", _, version]
+        if version.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// Number of layer versions that are read at a time.
+const AT_A_TIME: usize = 4;
+
+/// Reads the layer versions that functions may get.
+async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<Layers> {
+    if let Some(other) = arns.iter().find(|arn| !is_layer_version(arn)) {
+        bail!(
+            "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
+        );
+    }
+    let read = futures_util::stream::iter(arns).map(async |arn| account.layer_version(&arn).await);
+    let layers: Vec<LayerVersion> = read.buffered(AT_A_TIME).try_collect().await?;
+    ensure!(
+        layers.iter().any(|layer| layer.kind() == Kind::Extension),
+        "no layer with the extension, only packages layers: give its ARN with --layer too"
+    );
+    Ok(Layers(layers))
+}
+
+/// Plans, asks, and changes functions.
+async fn change(
+    aws: &SdkConfig,
+    account: Account,
+    selection: Selection,
+    task: Task,
+    confirmation: Confirmation,
+) -> anyhow::Result<ExitCode> {
+    let run = Run::new(account, task);
+    let mut report = run.plan(&selection).await?;
+    if report.entries.is_empty() {
+        let place = aws::place(aws).await;
+        bail!("no function matches in {place}: check --function, --tag, --region and --profile");
+    }
+    let Confirmation { yes, json } = confirmation;
+    if !json {
+        let mut out = io::stdout().lock();
+        terminal::ignored(report.write_plan(&run.task, &mut out))?;
+    }
+    let changes = report.changes();
+    let confirmed = yes || (!json && changes > 0 && is_confirmed(changes)?);
+    if confirmed && changes > 0 {
+        run.stop_on_ctrl_c();
+        report = run.apply(report).await;
+    }
+    let mut out = io::stdout().lock();
+    if json {
+        terminal::ignored(writeln!(out, "{}", console::screen::json(&report.to_json())))?;
+    } else if confirmed && changes > 0 {
+        terminal::ignored(report.write_result(&mut out))?;
+    }
+    if !confirmed && changes > 0 {
+        eprintln!("nothing was changed; use --yes to make the changes");
+    }
+    Ok(exit_code(&report))
+}
+
+fn exit_code(report: &Report) -> ExitCode {
+    if report.is_successful() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Asks the person at the terminal. Returns `false` without a terminal.
+fn is_confirmed(changes: usize) -> anyhow::Result<bool> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(false);
+    }
+    let functions = if changes == 1 { "function" } else { "functions" };
+    eprint!("change {changes} {functions}? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_named_by_name_pattern_or_arn() {
+        let check = |text: &str, expected: &str| {
+            let found = match patterns("--function", &[text.to_owned()]) {
+                Ok(patterns) => patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(" "),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(found, expected, "{text}");
+        };
+        check("shop-*, cart", "shop-* cart");
+        check("arn:aws:lambda:eu-west-1:123456789012:function:cart", "cart");
+        check("cart:$LATEST", "cart");
+        check(
+            "arn:aws:lambda:eu-west-1:123456789012:function:cart:live",
+            "--function: a published version keeps its layers, as live of cart does: name the function alone, and publish a version afterwards",
+        );
+        check(
+            "/aws/lambda/cart",
+            "--function: \"/aws/lambda/cart\" is no name of a function: expected names as in shop-*",
+        );
+        check("", "--function is empty: name a value, or omit the argument");
+    }
+
+    #[test]
+    fn only_outputs_with_a_layer_version_are_layers() {
+        assert!(is_layer_version("arn:aws-cn:lambda:cn-north-1:123456789012:layer:a-arm64:12"));
+        for other in [
+            "arn:aws:lambda:eu-west-1:123456789012:layer:a-arm64",
+            "arn:aws:lambda:eu-west-1:123456789012:function:a:12",
+            r#"{Layers: ["arn:aws:lambda:eu-west-1:123456789012:layer:a-arm64:12"]}"#,
+        ] {
+            assert!(!is_layer_version(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The record of the command's changes to a function, in the function's tags.
+//!
+//! Tags travel with the function: another person or machine can undo the changes. They hold ARNs of layers and names of
+//! variables, never a value of a variable, because everybody who may list functions can read tags.
+//!
+//! Source: Lambda Developer Guide, "Using tags on Lambda functions": 50 tags, values of 256 characters. A layer version's
+//! ARN has at most 140 characters.
+
+use super::layers::Kind;
+use std::collections::BTreeMap;
+
+/// The number of tags that a function may have.
+pub(super) const MAX_TAGS: usize = 50;
+const WRAPPER: &str = "lambda-otlp:wrapper";
+
+/// The changes that the command made to a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) extension: Option<LayerChange>,
+    pub(super) packages: Option<LayerChange>,
+    pub(super) wrapper: Option<FormerWrapper>,
+}
+
+/// A layer that the command put on a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LayerChange {
+    pub(super) put: String,
+    /// The layer of the same kind before. `None` if there was none.
+    pub(super) before: Option<String>,
+}
+
+/// The state of `AWS_LAMBDA_EXEC_WRAPPER` before the command set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FormerWrapper {
+    Unset,
+    Empty,
+    /// Its value is in `LAMBDA_OTLP_NEXT_WRAPPER`, which the command set.
+    Moved,
+    /// Its value was in `LAMBDA_OTLP_NEXT_WRAPPER` already.
+    Copied,
+}
+
+impl FormerWrapper {
+    const WORDS: [(Self, &str); 4] = [
+        (Self::Unset, "unset"),
+        (Self::Empty, "empty"),
+        (Self::Moved, "moved"),
+        (Self::Copied, "copied"),
+    ];
+
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(state, _)| *state == self);
+        found.map_or("", |(_, word)| word)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(state, _)| *state)
+    }
+}
+
+impl Kind {
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Extension => "lambda-otlp:extension",
+            Self::Packages => "lambda-otlp:packages",
+        }
+    }
+
+    fn former_tag(self) -> &'static str {
+        match self {
+            Self::Extension => "lambda-otlp:extension-before",
+            Self::Packages => "lambda-otlp:packages-before",
+        }
+    }
+}
+
+/// Returns `true` if a tag belongs to the record.
+pub(super) fn is_tag(key: &str) -> bool {
+    key == WRAPPER || Kind::ALL.iter().any(|kind| [kind.tag(), kind.former_tag()].contains(&key))
+}
+
+impl Record {
+    /// Reads the record from a function's tags.
+    pub(super) fn of_tags(tags: &BTreeMap<String, String>) -> Self {
+        let layer = |kind: Kind| {
+            let put = tags.get(kind.tag())?.clone();
+            Some(LayerChange { put, before: tags.get(kind.former_tag()).cloned() })
+        };
+        Self {
+            extension: layer(Kind::Extension),
+            packages: layer(Kind::Packages),
+            wrapper: tags.get(WRAPPER).and_then(|word| FormerWrapper::of_word(word)),
+        }
+    }
+
+    pub(super) fn to_tags(&self) -> BTreeMap<String, String> {
+        let mut tags = BTreeMap::new();
+        for kind in Kind::ALL {
+            let Some(LayerChange { put, before }) = self.layer(kind) else { continue };
+            tags.insert(kind.tag().to_owned(), put.clone());
+            tags.extend(before.clone().map(|before| (kind.former_tag().to_owned(), before)));
+        }
+        tags.extend(self.wrapper.map(|state| (WRAPPER.to_owned(), state.word().to_owned())));
+        tags
+    }
+
+    pub(super) fn layer(&self, kind: Kind) -> Option<&LayerChange> {
+        match kind {
+            Kind::Extension => self.extension.as_ref(),
+            Kind::Packages => self.packages.as_ref(),
+        }
+    }
+
+    pub(super) fn set_layer(&mut self, kind: Kind, change: Option<LayerChange>) {
+        match kind {
+            Kind::Extension => self.extension = change,
+            Kind::Packages => self.packages = change,
+        }
+    }
+
+    pub(super) fn has_put(&self, kind: Kind, arn: &str) -> bool {
+        self.layer(kind).is_some_and(|change| change.put == arn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_tags() {
+        let arn = |name: &str| format!("arn:aws:lambda:eu-west-1:123456789012:layer:{name}");
+        for (_, word) in FormerWrapper::WORDS {
+            let record = Record {
+                extension: Some(LayerChange { put: arn("a:2"), before: Some(arn("a:1")) }),
+                packages: Some(LayerChange { put: arn("b:3"), before: None }),
+                wrapper: FormerWrapper::of_word(word),
+            };
+            let mut tags = record.to_tags();
+            assert!(tags.keys().all(|key| is_tag(key)), "{tags:?}");
+            tags.insert("team".to_owned(), "shop".to_owned());
+            assert_eq!(Record::of_tags(&tags), record);
+        }
+        assert_eq!(Record::default().to_tags(), BTreeMap::new());
+        assert!(!is_tag("team"));
+    }
+}

@@ -1,0 +1,207 @@
+//! The plan and the result of a run, as a table and as JSON.
+
+use super::configuration::Configuration;
+use super::layers::short;
+use super::plan::{Change, Refusal};
+use super::run::Task;
+use super::snippets;
+use console::screen::on_one_line;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Change(Change),
+    Keep,
+    Refuse(Refusal),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Planned,
+    Done,
+    /// The function was deleted meanwhile.
+    Gone,
+    Failed(String),
+    /// The command was stopped before.
+    NotReached,
+}
+
+/// A selected function.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) before: Configuration,
+    pub(super) step: Step,
+    pub(super) fate: Fate,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The words of the first column and of the sums, in the order of the sums.
+const WORDS: [&str; 7] = ["change", "changed", "keep", "refuse", "gone", "waits", "failed"];
+
+impl Entry {
+    pub(super) fn without_configuration(name: String, fate: Fate) -> Self {
+        Self { name, before: Configuration::default(), step: Step::Keep, fate }
+    }
+
+    pub(super) fn is_planned_change(&self) -> bool {
+        matches!(self.step, Step::Change(_)) && self.fate == Fate::Planned
+    }
+
+    fn word(&self) -> &'static str {
+        match (&self.fate, &self.step) {
+            (Fate::Gone, _) => "gone",
+            (Fate::Failed(_), _) => "failed",
+            (Fate::NotReached, _) => "waits",
+            (Fate::Planned, Step::Change(_)) => "change",
+            (Fate::Done, Step::Change(_)) => "changed",
+            (Fate::Planned | Fate::Done, Step::Keep) => "keep",
+            (Fate::Planned | Fate::Done, Step::Refuse(_)) => "refuse",
+        }
+    }
+
+    fn text(&self) -> String {
+        match (&self.fate, &self.step) {
+            (Fate::Gone, _) => "was deleted meanwhile".to_owned(),
+            (Fate::Failed(text), _) => text.clone(),
+            (Fate::NotReached, _) => "the command was stopped: run it again".to_owned(),
+            (_, Step::Refuse(refusal)) => refusal.to_string(),
+            (_, Step::Change(change)) => self.difference(change),
+            (_, Step::Keep) => String::new(),
+        }
+    }
+
+    /// Describes a change: `layers a:1 -> a:1, lambda-otlp-arm64:7; sets AWS_LAMBDA_EXEC_WRAPPER`.
+    fn difference(&self, change: &Change) -> String {
+        let mut parts = Vec::new();
+        let before = self.before.layer_arns();
+        if before != change.layers {
+            let listed = |arns: &[String]| match arns {
+                [] => "none".to_owned(),
+                arns => arns.iter().map(|arn| short(arn)).collect::<Vec<_>>().join(", "),
+            };
+            parts.push(format!("layers {} -> {}", listed(&before), listed(&change.layers)));
+        }
+        for (verb, names) in [("sets", self.set(change)), ("removes", self.removed(change))] {
+            if !names.is_empty() {
+                parts.push(format!("{verb} {}", names.join(", ")));
+            }
+        }
+        if parts.is_empty() {
+            parts.push("removes the tags of instrument".to_owned());
+        }
+        parts.extend(change.notes.iter().cloned());
+        parts.join("; ")
+    }
+
+    /// The names of variables that the change adds or sets.
+    fn set(&self, change: &Change) -> Vec<String> {
+        let is_set =
+            |(name, value): &(&String, &String)| self.before.variables.get(*name) != Some(*value);
+        change.variables.iter().filter(is_set).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn removed(&self, change: &Change) -> Vec<String> {
+        let names = self.before.variables.keys();
+        names.filter(|name| !change.variables.contains_key(*name)).cloned().collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let Configuration { runtime, architecture, .. } = &self.before;
+        let mut entry = json!({
+            "function": self.name,
+            "step": self.word(),
+            "runtime": runtime,
+            "architecture": architecture,
+            "layers_before": self.before.layer_arns(),
+        });
+        if let Some(entry) = entry.as_object_mut() {
+            match &self.step {
+                Step::Change(change) => {
+                    entry.insert("layers_after".to_owned(), json!(change.layers));
+                    entry.insert("variables_set".to_owned(), json!(self.set(change)));
+                    entry.insert("variables_removed".to_owned(), json!(self.removed(change)));
+                    entry.insert("notes".to_owned(), json!(change.notes));
+                }
+                Step::Keep => {}
+                Step::Refuse(refusal) => {
+                    entry.insert("reason".to_owned(), json!(refusal.to_string()));
+                }
+            }
+            if let Fate::Failed(text) = &self.fate {
+                entry.insert("error".to_owned(), json!(text));
+            }
+        }
+        entry
+    }
+}
+
+impl Report {
+    /// Returns the number of functions that would be changed.
+    pub(super) fn changes(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_planned_change()).count()
+    }
+
+    fn count(&self, word: &str) -> usize {
+        self.entries.iter().filter(|entry| entry.word() == word).count()
+    }
+
+    /// Returns `true` unless a function failed or was not reached, or all were refused.
+    pub(super) fn is_successful(&self) -> bool {
+        let is_complete = self.count("failed") + self.count("waits") == 0;
+        is_complete && self.count("refuse") < self.entries.len()
+    }
+
+    /// Writes a row for each function that changes or that cannot change, the sums, and texts for templates.
+    pub(super) fn write_plan(&self, task: &Task, out: &mut dyn Write) -> io::Result<()> {
+        self.write_rows(&|entry| entry.word() != "keep", out)?;
+        if let Task::Instrument(wish) = task {
+            write!(out, "{}", snippets::of(&self.entries, &wish.layers))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row for each function that the plan did not show so, and the sums.
+    pub(super) fn write_result(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_rows(&|entry| ["gone", "waits", "failed"].contains(&entry.word()), out)
+    }
+
+    fn write_rows(&self, is_shown: &dyn Fn(&Entry) -> bool, out: &mut dyn Write) -> io::Result<()> {
+        let shown: Vec<&Entry> = self.entries.iter().filter(|entry| is_shown(entry)).collect();
+        let width = |text: &dyn Fn(&Entry) -> usize| {
+            shown.iter().map(|entry| text(entry)).max().unwrap_or(0)
+        };
+        let runtime =
+            |entry: &Entry| entry.before.runtime.clone().unwrap_or_else(|| "-".to_owned());
+        let name_width = width(&|entry| entry.name.len());
+        let runtime_width = width(&|entry| runtime(entry).len());
+        for entry in &shown {
+            let Entry { name, before: Configuration { architecture, .. }, .. } = entry;
+            let runtime = runtime(entry);
+            let word = entry.word();
+            let text = entry.text();
+            let row = format!(
+                "{word:<7} {name:<name_width$}  {runtime:<runtime_width$}  {architecture:<6}  {text}"
+            );
+            writeln!(out, "{}", on_one_line(&row).trim_end())?;
+        }
+        let counts =
+            WORDS.iter().map(|word| (self.count(word), word)).filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        let functions = if self.entries.len() == 1 { "function" } else { "functions" };
+        writeln!(out, "{} {functions}: {}", self.entries.len(), counts.join(", "))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let counts = WORDS.iter().map(|word| ((*word).to_owned(), json!(self.count(word))));
+        json!({
+            "functions": self.entries.iter().map(Entry::to_json).collect::<Vec<_>>(),
+            "counts": counts.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+}

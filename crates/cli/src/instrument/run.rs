@@ -1,0 +1,193 @@
+//! Reads, plans and changes several functions at a time. A function's change depends on its present configuration alone,
+//! so a command that was interrupted continues when it is run again.
+
+use super::account::{Account, Answer, POLL_AFTER};
+use super::configuration::{Configuration, Update};
+use super::plan::{Change, Plan, Wish, plan};
+use super::report::{Entry, Fate, Report, Step};
+use super::undo::{Undo, undo};
+use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use subscriber::Selection;
+
+/// Number of functions that are read or changed at a time. More would only exceed Lambda's quota of 15 requests per second.
+const AT_A_TIME: usize = 4;
+/// Attempts to change a function that others change at the same time.
+const MAX_CONFLICTS: u32 = 20;
+
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    Instrument(Wish),
+    Uninstrument,
+}
+
+impl Task {
+    fn decide(&self, configuration: &Configuration) -> Step {
+        match self {
+            Self::Instrument(wish) => match plan(configuration, wish) {
+                Plan::Change(change) => Step::Change(change),
+                Plan::Unchanged => Step::Keep,
+                Plan::Refusal(refusal) => Step::Refuse(refusal),
+            },
+            Self::Uninstrument => match undo(configuration) {
+                Undo::Change(mut change) => {
+                    if !configuration.aliases.is_empty() {
+                        let aliases = configuration.aliases.join(", ");
+                        change.notes.push(format!(
+                            "published versions ({aliases}) keep the layers: publish a version and move the alias"
+                        ));
+                    }
+                    Step::Change(change)
+                }
+                Undo::Unchanged => Step::Keep,
+                Undo::Refusal(refusal) => Step::Refuse(refusal),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    account: Account,
+    pub(super) task: Task,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Run {
+    pub(super) fn new(account: Account, task: Task) -> Self {
+        Self { account, task, is_stopped: Arc::default() }
+    }
+
+    /// Stops before the next function at the first Ctrl-C, and at once at the second.
+    pub(super) fn stop_on_ctrl_c(&self) {
+        let is_stopped = Arc::clone(&self.is_stopped);
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            is_stopped.store(true, Ordering::Relaxed);
+            eprintln!("finishing the changes under way; press Ctrl-C again to stop at once");
+            if tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!("stopped; run the command again to continue");
+                std::process::exit(1);
+            }
+        });
+    }
+
+    /// Reads all selected functions, and plans their changes.
+    pub(super) async fn plan(&self, selection: &Selection) -> anyhow::Result<Report> {
+        let names = self.account.function_names().await?;
+        let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
+        let planned = futures_util::stream::iter(names)
+            .map(async |name| self.plan_one(name, selection).await)
+            .buffered(AT_A_TIME);
+        Ok(Report { entries: planned.filter_map(async |entry| entry).collect().await })
+    }
+
+    /// Returns `None` if the function's tags do not select it.
+    async fn plan_one(&self, name: String, selection: &Selection) -> Option<Entry> {
+        let failed = |error: &anyhow::Error| Fate::Failed(format!("{error:#}"));
+        let mut before = match self.account.read(&name).await {
+            Ok(Some(configuration)) => configuration,
+            Ok(None) => return Some(Entry::without_configuration(name, Fate::Gone)),
+            Err(error) => return Some(Entry::without_configuration(name, failed(&error))),
+        };
+        if selection.by_tags(&before.tags).is_err() {
+            return None;
+        }
+        let fate = match self.account.aliases(&name).await {
+            Ok(aliases) => {
+                before.aliases = aliases;
+                Fate::Planned
+            }
+            Err(error) => failed(&error),
+        };
+        let step = self.task.decide(&before);
+        Some(Entry { name, before, step, fate })
+    }
+
+    /// Makes the planned changes.
+    pub(super) async fn apply(&self, report: Report) -> Report {
+        let applied = futures_util::stream::iter(report.entries)
+            .map(async |entry| self.apply_one(entry).await)
+            .buffer_unordered(AT_A_TIME);
+        let mut entries: Vec<Entry> = applied.collect().await;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Report { entries }
+    }
+
+    async fn apply_one(&self, mut entry: Entry) -> Entry {
+        if !entry.is_planned_change() {
+            return entry;
+        }
+        if self.is_stopped.load(Ordering::Relaxed) {
+            entry.fate = Fate::NotReached;
+            return entry;
+        }
+        match self.change(&entry).await {
+            Ok(Changed { step, fate }) => {
+                entry.step = step.unwrap_or(entry.step);
+                entry.fate = fate;
+            }
+            Err(error) => entry.fate = Fate::Failed(format!("{error:#}")),
+        }
+        entry
+    }
+
+    /// Changes a function. Its configuration is read again, because others may have changed it since the plan.
+    async fn change(&self, entry: &Entry) -> anyhow::Result<Changed> {
+        for _ in 0..MAX_CONFLICTS {
+            let Some(mut present) = self.account.settled(&entry.name).await? else {
+                return Ok(Changed { step: None, fate: Fate::Gone });
+            };
+            present.aliases.clone_from(&entry.before.aliases);
+            let step = self.task.decide(&present);
+            let Step::Change(change) = &step else {
+                return Ok(Changed { step: Some(step), fate: Fate::Planned });
+            };
+            if self.change_once(&present, change).await? == Answer::Conflict {
+                tokio::time::sleep(POLL_AFTER).await;
+                continue;
+            }
+            let after = self.account.settled(&entry.name).await?;
+            let after = after.context("it was deleted meanwhile")?;
+            if let Update::Failed(reason) = after.update {
+                bail!(
+                    "AWS accepted the change and then failed: {reason}: run uninstrument, or repair the function"
+                );
+            }
+            return Ok(Changed { step: Some(step), fate: Fate::Done });
+        }
+        bail!("others change it at the same time: run the command again")
+    }
+
+    /// The record is written before the change and removed after its undoing, so that a change is never without a record.
+    async fn change_once(
+        &self,
+        present: &Configuration,
+        change: &Change,
+    ) -> anyhow::Result<Answer> {
+        let tags = change.record.to_tags();
+        if matches!(self.task, Task::Instrument(_)) {
+            self.account.set_tags(present, &tags).await?;
+        }
+        if change.differs_from(present)
+            && self.account.update(present, change).await? == Answer::Conflict
+        {
+            return Ok(Answer::Conflict);
+        }
+        if matches!(self.task, Task::Uninstrument) {
+            self.account.set_tags(present, &BTreeMap::new()).await?;
+        }
+        Ok(Answer::Accepted)
+    }
+}
+
+struct Changed {
+    /// The step that was taken, if the function was read.
+    step: Option<Step>,
+    fate: Fate,
+}

@@ -1,0 +1,75 @@
+//! Texts for the templates and Dockerfiles of functions that the command cannot change for good.
+
+use super::configuration::{Configuration, Support};
+use super::layers::{Kind, Layers};
+use super::plan::Refusal;
+use super::report::{Entry, Step};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const TEMPLATES: &str = "
+In place of EXTENSION_ARN and PACKAGES_ARN, use the ARNs of a function's runtime and architecture:
+";
+
+const LINES: &str = r#"
+SAM, CloudFormation (Properties of the function):
+  Layers: [EXTENSION_ARN, PACKAGES_ARN]
+  Environment: {Variables: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}}
+CDK:
+  fn.addLayers(...["EXTENSION_ARN", "PACKAGES_ARN"].map((arn, i) => lambda.LayerVersion.fromLayerVersionArn(this, `LambdaOtlp${i}`, arn)));
+  fn.addEnvironment("AWS_LAMBDA_EXEC_WRAPPER", "/opt/lambda-otlp-handler");
+Terraform (aws_lambda_function):
+  layers = ["EXTENSION_ARN", "PACKAGES_ARN"]
+  environment { variables = { AWS_LAMBDA_EXEC_WRAPPER = "/opt/lambda-otlp-handler" } }
+Serverless Framework (function):
+  layers: [EXTENSION_ARN, PACKAGES_ARN]
+  environment: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}
+"#;
+
+const IMAGE: &str = r#"
+Dockerfile of a container image, with zips of the release files (here for arm64 and Python 3.13):
+  FROM public.ecr.aws/docker/library/alpine AS lambda-otlp
+  COPY lambda-otlp-layer-arm64.zip lambda-otlp-python3.13-layer.zip /zips/
+  RUN for zip in /zips/*; do unzip -q -o "$zip" -d /layer; done
+  # In the last stage of your image:
+  COPY --from=lambda-otlp /layer /opt
+  ENV AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-otlp-handler
+  # Without AWS's base image, start the runtime client through the wrapper instead:
+  # ENTRYPOINT ["/opt/lambda-otlp-handler", "python3", "-m", "awslambdaric"]
+"#;
+
+/// Returns the texts that the refused functions need.
+pub(super) fn of(entries: &[Entry], layers: &Layers) -> String {
+    let mut text = String::new();
+    let refusals = |is: fn(&Refusal) -> bool| {
+        entries
+            .iter()
+            .filter(move |entry| matches!(&entry.step, Step::Refuse(refusal) if is(refusal)))
+    };
+    let managed = refusals(|refusal| matches!(refusal, Refusal::Managed(_)));
+    let arns: BTreeMap<String, String> =
+        managed.filter_map(|entry| arns_of(&entry.before, layers)).collect();
+    if !arns.is_empty() {
+        text.push_str(TEMPLATES);
+        for (functions, arns) in arns {
+            // A write to a String cannot fail.
+            let _written = writeln!(text, "  {functions}: {arns}");
+        }
+        text.push_str(LINES);
+    }
+    if refusals(|refusal| *refusal == Refusal::Image).next().is_some() {
+        text.push_str(IMAGE);
+    }
+    text
+}
+
+/// Returns a function's runtime and architecture, and the ARNs of their layers.
+fn arns_of(configuration: &Configuration, layers: &Layers) -> Option<(String, String)> {
+    let runtime = configuration.runtime.as_deref()?;
+    let architecture = &configuration.architecture;
+    let has_packages = Support::of(runtime) == Support::Packages;
+    let kinds = Kind::ALL.into_iter().filter(|kind| has_packages || *kind == Kind::Extension);
+    let found = kinds.filter_map(|kind| layers.find(kind, runtime, architecture));
+    let arns: Vec<&str> = found.map(|layer| layer.arn.as_str()).collect();
+    Some((format!("{runtime} {architecture}"), arns.join(" ")))
+}
