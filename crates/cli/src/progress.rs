@@ -97,7 +97,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 struct Drawing {
-    end: mpsc::Sender<()>,
+    end: mpsc::SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -130,7 +130,7 @@ impl Drop for Progress {
 }
 
 fn draw_in_background(units: &'static str, counts: Counts) -> Drawing {
-    let (end, ended) = mpsc::channel();
+    let (end, ended) = mpsc::sync_channel(1);
     let thread = std::thread::spawn(move || {
         let mut pause = FIRST_AFTER;
         while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {

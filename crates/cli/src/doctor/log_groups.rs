@@ -46,8 +46,7 @@ impl LogGroups<'_> {
             Ok(groups) => groups,
             Err(error) => return Checked::of(Check::failed(NAME, format!("{pattern}: {error:#}"))),
         };
-        let is_forwarded =
-            |name: &String| !name.starts_with(OWN) && !self.own.iter().any(|own| *own == name);
+        let is_forwarded = |name: &String| !name.starts_with(OWN) && !self.own.contains(&name);
         let names: Vec<String> =
             groups.into_iter().map(|(name, _)| name).filter(is_forwarded).collect();
         if names.is_empty() {

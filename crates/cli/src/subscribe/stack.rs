@@ -18,15 +18,14 @@ pub(super) struct Stack {
 
 /// Returns the stack of the forwarder if it has a subscriber. Without the permissions to find it, there is no warning.
 pub(super) async fn of(aws: &SdkConfig, stack: Option<&str>, forwarder: &str) -> Option<Stack> {
-    let name = match stack {
-        Some(name) => name.to_owned(),
-        None => {
-            let lambda = aws_sdk_lambda::Client::new(aws);
-            // Tags belong to the function, not to a version or alias.
-            let function: Vec<&str> = forwarder.split(':').take(7).collect();
-            let asked = lambda.list_tags().resource(function.join(":")).send().await;
-            asked.ok()?.tags?.remove(STACK_TAG)?
-        }
+    let name = if let Some(name) = stack {
+        name.to_owned()
+    } else {
+        let lambda = aws_sdk_lambda::Client::new(aws);
+        // Tags belong to the function, not to a version or alias.
+        let function: Vec<&str> = forwarder.split(':').take(7).collect();
+        let asked = lambda.list_tags().resource(function.join(":")).send().await;
+        asked.ok()?.tags?.remove(STACK_TAG)?
     };
     let subscriber = resource_name(aws, &name, "SubscriberFunction").await.ok()?;
     let function = Function::of(aws::function(aws, &subscriber).await.ok()?);
