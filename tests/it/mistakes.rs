@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use expect_test::expect_file;
-use http::Response;
+use http::{Request, Response};
 use http_body_util::Full;
 use lambda_otlp_tests::binary;
 use local_lambda::HttpServer;
@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-/// Variables and arguments. `PROXY` is the address of a server that shows a page, and `FOLDER` has an old Python.
+/// Variables and arguments. `PROXY` is the address of a server that shows a page, `AWS` of one that answers `http://AWS/CODE` with
+/// this error as AWS does, and `FOLDER` has an old Python.
 const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward shop.log"),
     (&[], "forward no-such-file --dry-run"),
@@ -61,7 +62,107 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "redrive"),
     (&[], "replay /aws/lambda/shop --since 1h"),
     (&[], "dashboard install"),
+    (&[], "dev -- ./nonexistent"),
+    (&[], "dev -- ./shop.log"),
+    (&[], "dev -- shop.log"),
+    (&[], "dev -- ."),
+    (&[], "dev --runtime python"),
+    (&[], "dev --no-extension --layer no-such-folder -- /bin/true"),
+    (&[], "dev --no-extension --env NO_SUCH_VARIABLE -- /bin/true"),
+    (&[], "dev --no-extension --env =1 -- /bin/true"),
+    (&[], "dev --no-extension --event no-such.json -- /bin/true"),
+    (&[], "dev --no-extension --event broken.json -- /bin/true"),
+    (&[], "dev --no-extension --client-context broken.json -- /bin/true"),
+    (&[], "forward otlp.log broken.json --dry-run"),
+    (&[], "forward empty.json --dry-run"),
+    (&["LAMBDA_OTLP_ENDPOINT=http://127.0.0.1:9/api/default"], "forward shop.log"),
+    (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --stream"),
+    (&[], "rules test wrong.toml shop.log"),
+    (&[], "rules test empty.toml otlp.log broken.json"),
+    (&[], "doctor --log-group /aws/lambda/shop"),
+    (&[], "doctor --endpoint http://127.0.0.1:9/api/default --canary --within soon"),
+    (&[], "doctor --stack lambda-otlp"),
+    (&["AWS=http://127.0.0.1:9"], "doctor --stack lambda-otlp"),
+    (&["AWS=http://AWS/UnrecognizedClientException"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/InvalidClientTokenId"], "doctor --stack lambda-otlp"),
+    (&["AWS=http://AWS/ExpiredTokenException"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/AccessDeniedException"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/ResourceNotFoundException"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/SignatureDoesNotMatch"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/RequestExpired"], "doctor --stack lambda-otlp"),
+    (&["AWS=http://AWS/TooManyRequestsException"], "doctor --function forwarder"),
+    (&["AWS=http://AWS/ValidationError"], "doctor --stack lambda-otlp"),
+    (
+        &["AWS=http://AWS/ResourceNotFoundException"],
+        "subscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include /aws/*",
+    ),
+    (
+        &["AWS=http://AWS/ResourceNotFoundException"],
+        "subscribe --destination arn:aws:lambda:us-east-1:123456789012:function:f --include /aws/*",
+    ),
+    (
+        &["AWS=http://AWS/ResourceNotFoundException"],
+        "unsubscribe --destination arn:aws:lambda:us-east-1:123456789012:function:f",
+    ),
+    (
+        &["AWS=http://127.0.0.1:9"],
+        "subscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include /aws/*",
+    ),
+    (&["AWS=http://AWS/x"], "subscribe --stack lambda-otlp --include /aws/lambda/shop,a$b"),
+    (&["AWS=http://AWS/x"], "subscribe --stack lambda-otlp --tag =shop"),
+    (&[], "subscribe --stack lambda-otlp --include /aws/* --collect errors"),
+    (
+        &["AWS=http://AWS/x"],
+        "redrive --from https://sqs.eu-west-1.amazonaws.com/1/a --to https://sqs.eu-west-1.amazonaws.com/1/a",
+    ),
+    (&["AWS=http://AWS/QueueDoesNotExist"], "redrive --from dead --to retry"),
+    (&["AWS=http://AWS/NoSuchBucket/"], "redrive --bucket failed --to retry"),
+    (&["AWS=http://AWS/AccessDeniedException"], "tail --log-group /aws/lambda/shop"),
+    (&["AWS=http://127.0.0.1:9"], "tail --log-group /aws/lambda/shop"),
+    (&[], "tail shop.log --log-group /aws/lambda/shop"),
+    (&["AWS=http://AWS/x"], "replay /aws/lambda/shop --from 1h --to 2h --dry-run"),
+    (&["AWS=http://AWS/x"], "replay /aws/lambda/shop --from 30m --checkpoint shop.log --dry-run"),
+    (
+        &["AWS=http://AWS/x"],
+        "replay /aws/lambda/shop --from 30d --endpoint http://127.0.0.1:9/api/default",
+    ),
+    (&["AWS=http://AWS/ExpiredTokenException"], "replay /aws/lambda/shop --from 1h --dry-run"),
+    (&[], "dashboards install"),
+    (&[], "dashboards install --endpoint http://127.0.0.1:9/api/default --user a:b"),
+    (&[], "dashboards install --endpoint http://127.0.0.1:9/otlp --user a:b"),
+    (&[], "alerts install --endpoint http://127.0.0.1:9/api/default --user a:b"),
+    (&[], "cost --invocations ten"),
+    (&[], "completions tcsh"),
 ];
+
+/// Answers `/CODE/…` with this error, in the form of the protocol.
+async fn aws_error<B>(request: Request<B>) -> Response<Full<Bytes>> {
+    let code = request.uri().path().split('/').nth(1).unwrap_or_default().to_owned();
+    let message = match code.as_str() {
+        "AccessDeniedException" => "User: me is not authorized to perform: x on resource: y",
+        "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
+            "The security token included in the request is invalid"
+        }
+        "RequestExpired" => "Request has expired",
+        "ValidationError" => "Stack with id lambda-otlp does not exist",
+        _ => "as AWS says",
+    };
+    let is_json = request.headers().contains_key("x-amz-target")
+        || request.uri().path().contains("/functions/");
+    let status = if code.starts_with("TooMany") { 429 } else { 400 };
+    let answer = Response::builder().status(status);
+    let answer = if is_json {
+        let body = serde_json::json!({ "__type": code, "message": message }).to_string();
+        answer.header("x-amzn-errortype", code).body(body)
+    } else if request.method() == http::Method::GET {
+        answer.body(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+    } else {
+        answer.body(format!(
+            "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        ))
+    };
+    answer.unwrap().map(|body| Full::new(Bytes::from(body)))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn typical_mistakes_have_their_remedies() {
@@ -71,6 +172,8 @@ async fn typical_mistakes_have_their_remedies() {
     };
     let server = HttpServer::start(page).await.unwrap();
     let proxy = server.address().to_string();
+    let aws_server = HttpServer::start(aws_error).await.unwrap();
+    let aws = aws_server.address().to_string();
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("shop.log", "paid\n"),
@@ -79,6 +182,7 @@ async fn typical_mistakes_have_their_remedies() {
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
         ("garbage.json", include_str!("../fixtures/events/awslogs-one-garbage.json")),
         ("empty.toml", ""),
+        ("empty.json", ""),
         (
             "routes.toml",
             "[destination.audit]\nendpoint = \"https://audit.example.com\"\n[[route]]\nlog_group = \"*\"\nto = \"audit\"\n",
@@ -93,7 +197,9 @@ async fn typical_mistakes_have_their_remedies() {
     let mut said = String::new();
     for (variables, arguments) in MISTAKES {
         let set = |text: &str| {
-            text.replace("PROXY", &proxy).replace("FOLDER", folder.path().to_str().unwrap())
+            text.replace("PROXY", &proxy)
+                .replace("http://AWS", &format!("http://{aws}"))
+                .replace("FOLDER", folder.path().to_str().unwrap())
         };
         let mut command = Command::new(binary("lambda-otlp"));
         command.env_clear().current_dir(folder.path()).stdin(Stdio::null());
@@ -101,11 +207,14 @@ async fn typical_mistakes_have_their_remedies() {
         command.envs([("AWS_REGION", "eu-west-1"), ("AWS_MAX_ATTEMPTS", "1")]);
         command.envs(variables.iter().map(|variable| {
             let (name, value) = variable.split_once('=').unwrap();
-            (name, set(value))
+            (if name == "AWS" { "AWS_ENDPOINT_URL" } else { name }, set(value))
         }));
+        if variables.iter().any(|variable| variable.starts_with("AWS=")) {
+            command.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+        }
         let output = command.args(set(arguments).split(' ')).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8(text).unwrap().replace(&proxy, "PROXY");
+        let text = String::from_utf8(text).unwrap().replace(&proxy, "PROXY").replace(&aws, "AWS");
         let before: String = variables.iter().map(|variable| format!("{variable} ")).collect();
         let code = output.status.code().unwrap();
         writeln!(said, "$ {before}lambda-otlp {arguments}\n{}\n[{code}]\n", text.trim_end())

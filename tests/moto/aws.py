@@ -78,6 +78,11 @@ class Aws:
         code = {"ZipFile": b"PK\x05\x06" + bytes(18)}
         self.lambda_.create_function(FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role=ROLE, Code=code)
 
+    def allow_logs(self, name):
+        """Lets CloudWatch Logs invoke the function, as the stack does."""
+        permission = {"Action": "lambda:InvokeFunction", "Principal": "logs.amazonaws.com", "SourceAccount": ACCOUNT}
+        self.lambda_.add_permission(FunctionName=name, StatementId="logs", **permission)
+
     def create_stack(self, name, resources):
         self.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
 
@@ -116,6 +121,12 @@ class Aws:
         )
         assert ended.stdout, ended.stderr
         return ended.returncode, json.loads(ended.stdout)
+
+    def says(self, *arguments):
+        """Runs `lambda-otlp`; returns what it prints."""
+        ended = subprocess.run([COMMAND_LINE, *arguments], env=self.variables, capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended
+        return ended.stdout + ended.stderr
 
     def refuses(self, *arguments):
         """Runs `lambda-otlp`, which does nothing; returns its message."""

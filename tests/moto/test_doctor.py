@@ -57,13 +57,7 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
 
     code, checks = run()
     assert (code, verdict(checks, "permission")) == (1, "failed"), checks
-    moto.lambda_.add_permission(
-        FunctionName=FUNCTION,
-        StatementId="logs",
-        Action="lambda:InvokeFunction",
-        Principal="logs.amazonaws.com",
-        SourceAccount=ACCOUNT,
-    )
+    moto.allow_logs(FUNCTION)
     _, checks = run()
     for name in ["permission", "subscription", "endpoint"]:
         assert verdict(checks, name) == "ok", (name, checks)
@@ -132,6 +126,19 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     _, mended = moto.run(*doctor)
     for name in ["concurrency", "event source", "queue"]:
         assert verdict(mended, name) == "ok", (name, mended)
+
+
+def test_doctor_of_a_pattern_names_the_remedy_of_each_log_group(moto, group, backend):
+    configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base)
+    moto.allow_logs(FUNCTION)
+    moto.logs.create_log_group(logGroupName="/aws/lambda/unsubscribed")
+    _, found = moto.run("doctor", "--function", FUNCTION, "--log-group", "/aws/lambda/*")
+    has(found, "subscription", "ok", "/aws/lambda/*: 1 of 2 log groups lead to the forwarder")
+    remedy = f"`lambda-otlp subscribe --destination {function_arn(FUNCTION)} --include /aws/lambda/unsubscribed --yes`"
+    has(found, "subscription", "failed", "/aws/lambda/unsubscribed", "no filter leads to the forwarder", remedy)
+    _, found = moto.run("doctor", "--function", FUNCTION, "--log-group", "/nowhere/*", "--log-group", "/missing")
+    has(found, "subscription", "failed", "/nowhere/*: no log group matches in region eu-west-1", "invoke a function")
+    has(found, "subscription", "failed", "/missing: does not exist in region eu-west-1", "invoke the function")
 
 
 def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):

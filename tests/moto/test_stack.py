@@ -13,12 +13,14 @@ from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROOT, SUBSCRIBER
 from moto.awslambda.models import LambdaFunction
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
+from moto.logs.models import LogsBackend
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:o2-AbCdEf"
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 
 
 @pytest.fixture
@@ -43,6 +45,13 @@ def cloudformation(aws, monkeypatch):
         as_text = lambda value: ",".join(value) if isinstance(value, list) else value  # noqa: E731
         return [{**each, "ParameterValue": as_text(each["ParameterValue"])} for each in parameters(stack)]
 
+    create = LogsBackend.create_log_group
+
+    def create_log_group(backend, name, tags, **properties):
+        """CloudFormation encrypts a log group with its key, which moto ignores."""
+        return create(backend, name, tags, **{"kmsKeyId": properties.get("KmsKeyId"), **properties})
+
+    monkeypatch.setattr(LogsBackend, "create_log_group", create_log_group)
     monkeypatch.setattr(parsing, "clean_json", clean_json)
     monkeypatch.setattr(parsing, "parse_and_update_resource", parse_and_update_resource)
     monkeypatch.setattr(Stack, "parameter_list", property(parameter_list))
@@ -133,6 +142,9 @@ def warnings(aws, program, variables, folder):
                 "SubnetIds": "subnet-1,subnet-2",
                 "SecurityGroupIds": "sg-1",
                 "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
+                "LogRetentionInDays": "30",
+                "PermissionsBoundaryArn": BOUNDARY,
+                "IamRolePath": "/observability/",
             },
             [
                 f"ssm:GetParameter on {PARAMETER}/o2/auth",
@@ -203,6 +215,14 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
     granted = grants(aws)
     for role, grant in itertools.product(["ForwarderRole", "RedriveRole"], expected):
         assert f"{role}: {grant}" in granted
+    of_stack = [role for role in aws.iam.list_roles()["Roles"] if role["RoleName"].startswith("telemetry-")]
+    for role in of_stack:
+        boundary = aws.iam.get_role(RoleName=role["RoleName"])["Role"].get("PermissionsBoundary", {})
+        assert boundary.get("PermissionsBoundaryArn", "") == given.get("PermissionsBoundaryArn", "")
+        assert role["Path"] == given.get("IamRolePath", "/")
+    for group in aws.logs.describe_log_groups(logGroupNamePrefix="/lambda-otlp/")["logGroups"]:
+        assert group["retentionInDays"] == int(given.get("LogRetentionInDays", 14))
+        assert group.get("kmsKeyId", "") == given.get("StorageKmsKeyArn", "")
     functions = [function["Environment"]["Variables"] for function in aws.lambda_.list_functions()["Functions"]]
     subscribers = [variables for variables in functions if "LAMBDA_OTLP_INCLUDE" in variables]
     assert (len(subscribers), len(functions)) == (has_subscriber, 2 + has_subscriber)

@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from aws import ACCOUNT, REGION, ROLE, SUBSCRIBER, function_arn, functions, logs
+from aws import ACCOUNT, REGION, ROLE, SUBSCRIBER, function_arn, function_resource, functions, logs
 
 OURS = "lambda-otlp/forwarder"
 # All of them below /aws/lambda/; every other one has the tag.
@@ -65,6 +65,7 @@ def answers():
 def stand(aws, answers):
     for function in ["forwarder", "audit"]:
         aws.create_function(function)
+    aws.allow_logs("forwarder")
     aws.retry_queue = aws.create_queue("retry")
     aws.kinesis.create_stream(StreamName="logs", ShardCount=1)
     for wanted in [FIRST, SECOND, THIRD]:
@@ -156,7 +157,7 @@ def command_line(aws, *arguments):
 
 
 def test_a_dry_run_subscribes_nothing(stand):
-    has(command_line(stand, "subscribe", "--include", "/aws/lambda/", "--tag", "team=shop"), put=247, left=254)
+    has(command_line(stand, "subscribe", "--include", "/aws/lambda/", "--tag", "team=shop"), added=247, skipped=254)
     assert "put_subscription_filter" not in logs.take_calls()[0]
     assert subscribed(stand) == 0
 
@@ -168,13 +169,13 @@ def test_the_stacks_creation_subscribes_each_eligible_log_group(stand, answers):
         "a filter of others: 1 (/aws/lambda/f-002); class without subscription filters: 1 (/aws/lambda/f-000); "
         "two filters of others: 1 (/aws/lambda/f-004)"
     )
-    has(sums, put=247, log_groups=501, notable=notable)
+    has(sums, added=247, log_groups=501, notable=notable)
     calls(describe_log_groups=11, list_tags_for_resource=499, describe_subscription_filters=499, put_subscription_filter=247)
     assert subscribed(stand) == 247
 
 
 def test_the_schedule_changes_nothing(stand):
-    has(functions["subscriber"].invoke({"detail-type": "Scheduled Event"}), kept=247, put=0, updated=0)
+    has(functions["subscriber"].invoke({"detail-type": "Scheduled Event"}), kept=247, added=0, updated=0)
     calls(describe_log_groups=11, list_tags_for_resource=499, describe_subscription_filters=499)
 
 
@@ -185,7 +186,7 @@ def test_a_new_log_group_is_subscribed_and_its_first_events_are_queued(stand, no
     stand.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
     detail = {"eventName": "CreateLogGroup", "requestParameters": {"logGroupName": group}}
     event = {"detail-type": "AWS API Call via CloudTrail", "detail": detail}
-    has(functions["subscriber"].invoke(event), put=1, replayed_lines=2)
+    has(functions["subscriber"].invoke(event), added=1, replayed_lines=2)
     [message] = stand.receive(stand.retry_queue)
     assert "data" in json.loads(message["Body"])["awslogs"]
     # The event may come twice.
@@ -194,7 +195,7 @@ def test_a_new_log_group_is_subscribed_and_its_first_events_are_queued(stand, no
 
 def test_an_update_changes_and_removes_filters(stand, answers):
     # Of f-000 to f-099 the even ones, without three that cannot be and five with a 9; the rest, and the new one, go.
-    has(update(answers, FIRST, SECOND), updated=42, put=0, removed=206)
+    has(update(answers, FIRST, SECOND), updated=42, added=0, removed=206)
     assert subscribed(stand) == 42
     assert filters(stand, "/aws/lambda/f-010")[OURS]["filterPattern"].startswith('?"__otel_otlp_stdout"')
     logs.take_calls()
@@ -205,7 +206,7 @@ def test_an_update_changes_and_removes_filters(stand, answers):
 @pytest.mark.parametrize(("before", "after"), [(SECOND, THIRD), (THIRD, SECOND)])
 def test_filters_change_to_a_stream_and_back_in_place(stand, answers, before, after):
     logs.take_calls()
-    has(update(answers, before, after), updated=42, put=0, removed=0)
+    has(update(answers, before, after), updated=42, added=0, removed=0)
     assert "delete_subscription_filter" not in logs.take_calls()[0]
     ours = filters(stand, "/aws/lambda/f-010")[OURS]
     assert ours["destinationArn"] == (after["stream"] or function_arn("forwarder"))
@@ -223,11 +224,50 @@ def test_the_stacks_deletion_removes_our_filters(stand, answers):
 
 def test_the_command_line_subscribes_and_unsubscribes(stand):
     subscribe = ["subscribe", "--include", "/aws/lambda/f-1*", "--beside-others"]
-    has(command_line(stand, *subscribe), put=100)
+    has(command_line(stand, *subscribe), added=100)
     assert subscribed(stand) == 0, "without --yes, the command only plans"
     subscribe.append("--yes")
-    has(command_line(stand, *subscribe), put=100)
-    has(command_line(stand, *subscribe), put=0, kept=100)
+    has(command_line(stand, *subscribe), added=100)
+    has(command_line(stand, *subscribe), added=0, kept=100)
     assert subscribed(stand) == 100
-    has(command_line(stand, "unsubscribe", "--yes"), removed=100, failed=0)
+    # Half of them have the tag. Without --prune, the others keep their filters.
+    by_tag = ["subscribe", "--include", "/aws/lambda/f-1*", "--tag", "team=shop", "--yes"]
+    has(command_line(stand, *by_tag), kept=50, removed=0)
+    assert subscribed(stand) == 100
+    has(command_line(stand, *by_tag, "--prune"), kept=50, removed=50)
+    assert subscribed(stand) == 50
+    has(command_line(stand, "unsubscribe", "--yes"), removed=50, failed=0)
     assert subscribed(stand) == 0
+
+
+def test_the_destination_is_checked_before_the_first_log_group(stand):
+    logs.take_calls()
+    include = ["--include", "/aws/lambda/*", "--yes"]
+    for arn, said in [
+        (function_arn("none"), f"there is no function {function_arn('none')} in region {REGION}, account {ACCOUNT}"),
+        (function_arn("forwarder").replace(REGION, "us-east-1"), "use --region us-east-1"),
+        (function_arn("audit"), f"`aws lambda add-permission --function-name {function_arn('audit')} --statement-id logs"),
+    ]:
+        assert said in stand.refuses("subscribe", "--destination", arn, *include)
+    assert logs.take_calls() == ({}, 0)
+
+
+def test_a_change_that_the_stacks_subscriber_reverts_is_named(stand):
+    resources = {"ForwarderFunction": function_resource("o2-forwarder"), "SubscriberFunction": function_resource("o2-subscriber")}
+    stand.create_stack("o2", resources)
+    stand.allow_logs("o2-forwarder")
+    variables = {
+        "LAMBDA_OTLP_DESTINATION": function_arn("o2-forwarder"),
+        "LAMBDA_OTLP_INCLUDE": "/aws/lambda/f-1*",
+        "LAMBDA_OTLP_EXCLUDE": "/aws/lambda/f-11*",
+    }
+    stand.lambda_.update_function_configuration(FunctionName="o2-subscriber", Environment={"Variables": variables})
+
+    def said(*arguments):
+        return stand.says(*arguments, "--stack", "o2", "--yes")
+
+    subscribed = said("subscribe", "--include", "/aws/lambda/f-10*,/aws/lambda/f-110,/aws/lambda/f-200")
+    assert "the subscriber of stack o2 removes 1 filter within the hour" in subscribed
+    assert "12 log groups: add 12, update 0, keep 0, remove 0, skip 0; 0 failed" in subscribed
+    unsubscribed = said("unsubscribe", "--include", "/aws/lambda/f-1*,/aws/lambda/f-200")
+    assert "the subscriber of stack o2 adds 10 removed filters again within the hour" in unsubscribed

@@ -88,7 +88,10 @@ impl Reach {
                 return Check::failed("endpoint", text);
             }
         };
-        let text = format!("{host} is {}", addresses.join(", "));
+        let text = match addresses.as_slice() {
+            [address] if address == host => format!("{host} is an address"),
+            _ => format!("{host} is {}", addresses.join(", ")),
+        };
         if url.scheme() == "http" && !is_local(url) {
             let text = format!("{text}; without TLS everybody on the way reads the credentials");
             return Check::warning("endpoint", text);
@@ -104,7 +107,7 @@ impl Reach {
             let answer = match self.send_nothing(kind).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    checks.push(Check::failed("connection", error.to_string()));
+                    checks.push(Check::failed("connection", self.unreachable(&error)));
                     break;
                 }
             };
@@ -117,6 +120,16 @@ impl Reach {
             checks.extend(is_first.then(|| Check::ok(CREDENTIALS, "accepted")));
         }
         checks
+    }
+
+    /// Describes a request without an answer, with a remedy if the cause names none.
+    pub fn unreachable(&self, error: &TransportError) -> String {
+        let text = error.to_string();
+        if text.ends_with("connection refused") {
+            format!("{text}: check {}, and that the backend runs", self.advice.endpoint)
+        } else {
+            text
+        }
     }
 
     async fn send_nothing(&self, kind: SignalKind) -> Result<HttpResponse, TransportError> {

@@ -39,6 +39,14 @@ impl AwsArguments {
         Self { region: self.region.clone().or(region), ..self.clone() }
     }
 
+    /// Returns the given arguments for a command that the user may copy, each behind a space.
+    pub(crate) fn as_words(&self) -> String {
+        let word = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
+        };
+        word("--region", &self.region) + &word("--profile", &self.profile)
+    }
+
     pub(crate) fn are_given(&self) -> bool {
         self.region.is_some() || self.profile.is_some()
     }
@@ -195,8 +203,46 @@ const LACKS_PERMISSION: &str = "these credentials lack that permission";
 const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
 
 /// Words of AWS's errors, and their remedy.
-const REMEDIES: [(&[&str], &str); 4] = [
-    (&["expiredtoken", "is expired", "has expired"], "the credentials have expired, sign in again"),
+const REMEDIES: &[(&[&str], &str)] = &[
+    // Of a wrong clock, not of credentials.
+    (
+        &[
+            "signature expired",
+            "signature not yet current",
+            "requestexpired",
+            "requesttimetooskewed",
+        ],
+        "correct this machine's clock",
+    ),
+    (
+        &["expiredtoken", "is expired", "has expired"],
+        "the credentials have expired: sign in again, for example with `aws sso login`",
+    ),
+    (
+        &[
+            "invalidclienttokenid",
+            "unrecognizedclient",
+            "security token included in the request is invalid",
+            "invalidaccesskeyid",
+            "signaturedoesnotmatch",
+            "incompletesignature",
+        ],
+        "AWS does not know these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give --profile",
+    ),
+    (
+        &["throttling", "rate exceeded", "toomanyrequests", "slowdown", "requestlimitexceeded"],
+        "AWS limits these requests: run the command again in a minute",
+    ),
+    (
+        &[
+            "connection refused",
+            "dns error",
+            "failed to lookup address",
+            "connecterror",
+            "timed out",
+        ],
+        "AWS cannot be reached: check the network, proxies, --region and AWS_ENDPOINT_URL",
+    ),
     (&["accessdenied", "not authorized", "unauthorizedoperation"], LACKS_PERMISSION),
     (
         &["missing region", "missing signing region", "region must be set"],
@@ -238,7 +284,9 @@ fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
 
 /// Joins the error's causes on one line. The SDK's own errors only say which step failed.
 fn causes(error: &(dyn Error + 'static)) -> String {
-    const STEPS: [&str; 7] = [
+    const STEPS: [&str; 9] = [
+        "io error",
+        "client error",
         "service error",
         "dispatch failure",
         "unhandled error",
@@ -303,12 +351,13 @@ pub(crate) async fn forwarder_of(
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
     let name = match resource_name(aws, stack, FORWARDER).await {
         Ok(name) => name,
-        Err(error) => {
+        Err(error) if error.to_string().contains("does not exist") => {
             let place = place(aws).await;
-            return Err(error.context(format!(
-                "cannot find {FORWARDER} of the stack {stack} in {place}; check --stack, --region and --profile"
-            )));
+            bail!(
+                "there is no stack {stack} with a {FORWARDER} in {place}: check --stack, --region and --profile"
+            );
         }
+        Err(error) => return Err(error.context(format!("cannot read stack {stack}"))),
     };
     function(aws, &name).await
 }

@@ -1,6 +1,7 @@
 //! `lambda-otlp forward`: sends event files and log lines through the forwarder's pipeline.
 
 use crate::destination::{DestinationArguments, read_config};
+use crate::progress::{Counts, Progress};
 use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
@@ -63,10 +64,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         IngestPolicy::any_time()
     };
     let now = now_unix_nano();
+    let progress = Progress::start("events");
     let (ledger, complete) = terminal::block_on(async {
         let forwarder = one_destination(&config, arguments.dry_run).await?;
-        forward_all(arguments, &forwarder, now).await
+        forward_all(arguments, &forwarder, now, progress.counts()).await
     })?;
+    drop(progress);
     let mut out = io::stdout().lock();
     let printed = if arguments.json {
         writeln!(out, "{}", console::screen::json(&ledger.to_json()))
@@ -128,7 +131,9 @@ async fn forward_all(
     arguments: &Arguments,
     forwarder: &Forwarder<Output>,
     observed_unix_nano: u64,
+    progress: &Counts,
 ) -> anyhow::Result<(Ledger, bool)> {
+    let mut read_events = 0;
     let mut ledger = Ledger::default();
     let mut complete = true;
     for path in &arguments.files {
@@ -142,11 +147,17 @@ async fn forward_all(
                 continue;
             }
         };
+        if events.is_empty() {
+            eprintln!("{}: has no log events", path.display());
+        }
+        read_events += events.len();
+        progress.set_total(read_events);
         for event in events {
             let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
             print_problems(&path.display(), &report);
             complete &= report.is_complete();
             ledger += report.account.total;
+            progress.add(1);
         }
     }
     Ok((ledger, complete))
@@ -264,5 +275,10 @@ pub(crate) fn read(path: &Path, log_group: Option<&str>) -> anyhow::Result<Vec<E
     let event = serde_json::from_slice(&bytes);
     event
         .map(|event| vec![event])
-        .with_context(|| format!("{} is neither an event of Lambda nor log lines", path.display()))
+        .with_context(|| {
+            format!(
+                "{} is neither an event of Lambda nor log lines; for log lines that begin with a brace, use --log-group",
+                path.display()
+            )
+        })
 }

@@ -8,6 +8,8 @@ mod aws;
 mod cost;
 mod decode;
 mod destination;
+// The local Lambda needs processes of Linux.
+#[cfg(target_os = "linux")]
 mod dev;
 mod doctor;
 mod forward;
@@ -16,6 +18,7 @@ mod lines;
 mod log_events;
 mod log_file;
 mod openobserve;
+mod progress;
 mod redrive;
 mod replay;
 mod rules;
@@ -38,6 +41,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run your function in a local Lambda with the layer's extension, and show its telemetry.
+    #[cfg(target_os = "linux")]
     Dev(Box<dev::Arguments>),
     /// Print OTLP lines as OTLP/JSON, one request per line.
     Decode(decode::Arguments),
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
+        #[cfg(target_os = "linux")]
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),

@@ -1,5 +1,7 @@
 //! The parts that the command line and the demo share.
 
+// The local Lambda of `dev` and the demo needs processes of Linux.
+#[cfg(target_os = "linux")]
 pub mod layer;
 pub mod quantity;
 pub mod reach;

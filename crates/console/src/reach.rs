@@ -49,7 +49,7 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
             match reach.transport.ask(&url, None, reach.headers.clone(), REQUEST_TIMEOUT).await {
                 Ok(answer) => Some(answer),
                 Err(error) => {
-                    checks.push(Check::failed("connection", error.to_string()));
+                    checks.push(Check::failed("connection", reach.unreachable(&error)));
                     return checks;
                 }
             }

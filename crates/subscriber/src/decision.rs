@@ -83,22 +83,22 @@ pub struct Wish {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    Put,
+    Add,
     Update,
     Keep,
     /// Delete our filter.
     Remove,
-    Leave,
+    Skip,
 }
 
 impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Put => "put",
+            Self::Add => "add",
             Self::Update => "update",
             Self::Keep => "keep",
             Self::Remove => "remove",
-            Self::Leave => "leave",
+            Self::Skip => "skip",
         }
     }
 }
@@ -178,13 +178,12 @@ pub(crate) fn decide(
     if let Err(why) = selected {
         let delete: Vec<String> =
             own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
-        let action = if delete.is_empty() { Action::Leave } else { Action::Remove };
+        let action = if delete.is_empty() { Action::Skip } else { Action::Remove };
         return Decision { action, reason: Some(Reason::Unselected(why)), delete };
     }
-    let leave =
-        |reason| Decision { action: Action::Leave, reason: Some(reason), delete: Vec::new() };
+    let skip = |reason| Decision { action: Action::Skip, reason: Some(reason), delete: Vec::new() };
     if let Some(class) = class.filter(|class| *class != "STANDARD") {
-        return leave(Reason::Class(class.to_owned()));
+        return skip(Reason::Class(class.to_owned()));
     }
     let others: Vec<&SubscriptionFilter> =
         filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
@@ -196,20 +195,20 @@ pub(crate) fn decide(
         return Decision { action, reason, delete: retired };
     }
     if let Some(other) = leads_here {
-        return Decision { delete: retired, ..leave(Reason::LeadsHere(other.name.clone())) };
+        return Decision { delete: retired, ..skip(Reason::LeadsHere(other.name.clone())) };
     }
     if let Some(other) = others.iter().find(|filter| filter.name == ours.name) {
-        return leave(Reason::NameTaken(other.destination.clone()));
+        return skip(Reason::NameTaken(other.destination.clone()));
     }
     let names = || others.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
     if others.len() >= MOST_FILTERS {
-        return leave(Reason::Full(names()));
+        return skip(Reason::Full(names()));
     }
     // A former filter of ours beside another owner's shows that the log group was subscribed in addition.
     if !others.is_empty() && !beside_others && retired.is_empty() {
-        return leave(Reason::Foreign(names()));
+        return skip(Reason::Foreign(names()));
     }
-    let action = if retired.is_empty() { Action::Put } else { Action::Update };
+    let action = if retired.is_empty() { Action::Add } else { Action::Update };
     // Putting a filter replaces the one of its name atomically, so no line is missed.
     let delete = retired.into_iter().filter(|name| *name != ours.name).collect();
     Decision { action, reason: None, delete }
@@ -273,35 +272,35 @@ mod tests {
     #[test]
     fn a_selected_log_group_gets_our_filter_once() {
         for (has, expected) in [
-            ("", "put"),
+            ("", "add"),
             ("lambda-otlp/fwd>here", "keep"),
             ("lambda-otlp/fwd>here~other", "update"),
             ("lambda-otlp/fwd>live", "update"),
             ("lambda-otlp/fwd>here audit>else", "keep"),
-            ("audit>else", "leave: a filter of others"),
-            ("audit>else audit2>else", "leave: two filters of others"),
-            ("by-hand>here", "leave: subscribed by another filter"),
-            ("by-hand>live", "leave: subscribed by another filter"),
+            ("audit>else", "skip: a filter of others"),
+            ("audit>else audit2>else", "skip: two filters of others"),
+            ("by-hand>here", "skip: subscribed by another filter"),
+            ("by-hand>live", "skip: subscribed by another filter"),
             ("lambda-otlp/fwd>here by-hand>here", "keep: subscribed twice"),
-            ("lambda-otlp/fwd>else", "leave: name taken"),
-            ("lambda-otlp/dev>else", "leave: a filter of others"),
+            ("lambda-otlp/fwd>else", "skip: name taken"),
+            ("lambda-otlp/dev>else", "skip: a filter of others"),
             // Of a former forwarder.
             ("lambda-otlp/old>old", "update, deletes lambda-otlp/old"),
             ("lambda-otlp/old>old audit>else", "update, deletes lambda-otlp/old"),
             ("lambda-otlp/old>old lambda-otlp/fwd>here", "update, deletes lambda-otlp/old"),
             (
                 "lambda-otlp/old>old by-hand>here",
-                "leave: subscribed by another filter, deletes lambda-otlp/old",
+                "skip: subscribed by another filter, deletes lambda-otlp/old",
             ),
             // One with the former forwarder's name, and another owner's.
-            ("lambda-otlp/old>else", "leave: a filter of others"),
+            ("lambda-otlp/old>else", "skip: a filter of others"),
         ] {
             check(&wish(false), Ok(()), has, expected);
         }
         let beside_others = wish(true);
-        check(&beside_others, Ok(()), "audit>else", "put");
-        check(&beside_others, Ok(()), "audit>else audit2>else", "leave: two filters of others");
-        check(&beside_others, Ok(()), "lambda-otlp/fwd>else", "leave: name taken");
+        check(&beside_others, Ok(()), "audit>else", "add");
+        check(&beside_others, Ok(()), "audit>else audit2>else", "skip: two filters of others");
+        check(&beside_others, Ok(()), "lambda-otlp/fwd>else", "skip: name taken");
     }
 
     #[test]
@@ -311,14 +310,14 @@ mod tests {
         let direct = wish(false).ours;
         let there = Wish { ours: stream.clone(), former: Some(direct.clone()), ..wish(false) };
         for (has, expected) in [
-            ("", "put"),
+            ("", "add"),
             ("lambda-otlp/fwd>here", "update"),
             ("lambda-otlp/fwd>stream", "keep"),
             ("lambda-otlp/fwd>stream~other", "update"),
             ("lambda-otlp/fwd>other-role", "update"),
             // Every event would arrive twice, through the stream and directly.
-            ("by-hand>here", "leave: subscribed by another filter"),
-            ("by-hand>stream", "leave: subscribed by another filter"),
+            ("by-hand>here", "skip: subscribed by another filter"),
+            ("by-hand>stream", "skip: subscribed by another filter"),
         ] {
             check(&there, Ok(()), has, expected);
         }
@@ -327,17 +326,17 @@ mod tests {
         check(&back, Ok(()), "lambda-otlp/fwd>here", "keep");
         // Without the update's statement of the previous properties, a stream with our name may belong to anyone.
         let unstated = Wish { former: None, ..wish(false) };
-        check(&unstated, Ok(()), "lambda-otlp/fwd>stream", "leave: name taken");
+        check(&unstated, Ok(()), "lambda-otlp/fwd>stream", "skip: name taken");
     }
 
     #[test]
     fn an_unselected_log_group_loses_only_our_filter() {
         for (has, expected) in [
-            ("", "leave: not selected"),
+            ("", "skip: not selected"),
             ("lambda-otlp/fwd>here~any", "remove: not selected, deletes lambda-otlp/fwd"),
             ("lambda-otlp/old>old audit>else", "remove: not selected, deletes lambda-otlp/old"),
-            ("audit>else by-hand>here", "leave: not selected"),
-            ("lambda-otlp/fwd>else", "leave: not selected"),
+            ("audit>else by-hand>here", "skip: not selected"),
+            ("lambda-otlp/fwd>else", "skip: not selected"),
         ] {
             check(&wish(true), Err(Unselected::Tags), has, expected);
         }
@@ -346,10 +345,10 @@ mod tests {
     #[test]
     fn log_classes_without_filter_support_are_skipped() {
         let decision = |class| said(&decide(&wish(true), Ok(()), class, &[]));
-        let skipped = "leave: class without subscription filters";
+        let skipped = "skip: class without subscription filters";
         assert_eq!(decision(Some("INFREQUENT_ACCESS")), skipped);
         assert_eq!(decision(Some("ONE_OF_TOMORROW")), skipped);
-        assert_eq!(decision(None), "put");
+        assert_eq!(decision(None), "add");
     }
 
     #[test]
@@ -368,7 +367,7 @@ mod tests {
     ) -> Vec<SubscriptionFilter> {
         let mut after: Vec<SubscriptionFilter> =
             filters.iter().filter(|f| !decision.delete.contains(&f.name)).cloned().collect();
-        if matches!(decision.action, Action::Put | Action::Update) {
+        if matches!(decision.action, Action::Add | Action::Update) {
             let ours = wish.ours.as_filter();
             after.retain(|filter| filter.name != ours.name);
             after.push(ours);
@@ -402,7 +401,7 @@ mod tests {
             }
             let again = of(&after);
             prop_assert!(again.delete.is_empty(), "{again:?}");
-            prop_assert!(matches!(again.action, Action::Keep | Action::Leave), "{again:?}");
+            prop_assert!(matches!(again.action, Action::Keep | Action::Skip), "{again:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! config       the variables -> Selection, and the wanted filter
 //! selection    selects log groups: names, tags, exclusions
-//! decision     pure: current and wanted state -> create, update, keep, remove, or leave with a reason
+//! decision     pure: current and wanted state -> add, update, keep, remove, or skip with a reason
 //! sweep        lists log groups, asks for the data of a decision, and performs it
 //! replay       sends lines from before the subscription of a new log group to the retry queue
 //! program      the binary's main: settings, log, and the loop of Lambda's runtime
@@ -29,4 +29,4 @@ pub use program::run;
 pub use replay::delivery;
 pub use report::{Entry, Fate, Report};
 pub use selection::{Selection, TagCondition, Unselected, parse_patterns, parse_tags};
-pub use sweep::{Sweep, Task};
+pub use sweep::{Progress, Sweep, Task};

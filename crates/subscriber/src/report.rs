@@ -72,7 +72,7 @@ impl Report {
 
     /// Returns `true` if nothing was done although something should have been.
     pub fn is_failure(&self) -> bool {
-        let is_any_done = [Action::Put, Action::Update, Action::Keep, Action::Remove]
+        let is_any_done = [Action::Add, Action::Update, Action::Keep, Action::Remove]
             .into_iter()
             .any(|action| self.count(action) > 0);
         self.not_listed.is_some() || (self.failed() > 0 && !is_any_done)
@@ -98,11 +98,11 @@ impl Report {
     pub fn sums(&self) -> Value {
         json!({
             "log_groups": self.entries.len(),
-            "put": self.count(Action::Put),
+            "added": self.count(Action::Add),
             "updated": self.count(Action::Update),
             "kept": self.count(Action::Keep),
             "removed": self.count(Action::Remove),
-            "left": self.count(Action::Leave),
+            "skipped": self.count(Action::Skip),
             "failed": self.failed(),
             "not_reached": self.not_reached(),
             "replayed_lines": self.replayed_lines,
@@ -168,17 +168,17 @@ mod tests {
     #[test]
     fn a_report_counts_actions_and_notable_reasons() {
         let full = |group: &str| {
-            entry(group, Action::Leave, Some(Reason::Full("a, b".to_owned())), Fate::Done)
+            entry(group, Action::Skip, Some(Reason::Full("a, b".to_owned())), Fate::Done)
         };
         let excluded = Reason::Unselected(Unselected::Excluded);
         let mut entries: Vec<Entry> = ["1", "2", "3", "4", "5", "6"].map(full).into();
-        entries.push(entry("/a", Action::Put, None, Fate::Planned));
-        entries.push(entry("/b", Action::Put, None, Fate::Failed("no".to_owned())));
-        entries.push(entry("/c", Action::Leave, Some(excluded), Fate::Done));
-        entries.push(entry("/d", Action::Leave, None, Fate::NotReached));
+        entries.push(entry("/a", Action::Add, None, Fate::Planned));
+        entries.push(entry("/b", Action::Add, None, Fate::Failed("no".to_owned())));
+        entries.push(entry("/c", Action::Skip, Some(excluded), Fate::Done));
+        entries.push(entry("/d", Action::Skip, None, Fate::NotReached));
         let report = Report { entries, ..Report::default() };
         assert_eq!(report.notable(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
-        assert_eq!((report.count(Action::Put), report.count(Action::Leave)), (1, 7));
+        assert_eq!((report.count(Action::Add), report.count(Action::Skip)), (1, 7));
         assert_eq!((report.failed(), report.not_reached(), report.failure()), (1, 1, Some("no")));
         assert!(!report.is_failure());
         let json = report.to_json();

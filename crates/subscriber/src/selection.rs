@@ -32,7 +32,7 @@ pub enum Unselected {
     Excluded,
     #[error("without the tags")]
     Tags,
-    #[error("all subscriptions are removed")]
+    #[error("selected for removal")]
     Removed,
 }
 

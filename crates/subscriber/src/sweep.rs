@@ -8,6 +8,7 @@ use aws::{CloudWatchLogs, LogGroup, LogsError, SubscriptionFilter};
 use futures_util::StreamExt as _;
 use settings::Pattern;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -16,10 +17,19 @@ const AT_A_TIME: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Subscribe: selected log groups get our filter, others in reach lose it.
-    Subscribe,
-    /// Unsubscribe: selected log groups lose our filter, others are ignored.
-    Unsubscribe,
+    /// Selected log groups get our filter. Others keep what they have.
+    Add,
+    /// Selected log groups get our filter, others in reach lose it.
+    Follow,
+    /// Selected log groups lose our filter. Others keep what they have.
+    Remove,
+}
+
+/// The number of log groups that were listed so far, and that were handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub listed: usize,
+    pub handled: usize,
 }
 
 /// One run over log groups.
@@ -37,15 +47,31 @@ pub struct Sweep<'a> {
 impl Sweep<'_> {
     /// Handles all log groups in reach until `deadline`.
     pub async fn run(&self, deadline: Instant) -> Report {
-        let (groups, not_listed) = self.list(deadline).await;
+        self.run_watched(deadline, |_| {}).await
+    }
+
+    /// Like [`Self::run`]. Reports the progress after each page of the list, and after each log group.
+    pub async fn run_watched(&self, deadline: Instant, mut watch: impl FnMut(Progress)) -> Report {
+        let mut progress = Progress::default();
+        let (groups, not_listed) = self
+            .list(deadline, |listed| {
+                progress.listed = listed;
+                watch(progress);
+            })
+            .await;
         let mut groups: Vec<LogGroup> = groups.into_values().collect();
         let start = start(groups.len(), self.logs.wall_clock());
         groups.rotate_left(start);
         // The lines of a new log group can be replayed for a short time.
         groups.sort_by_key(|group| !is_new(group, self.logs.wall_clock()));
         let looks = groups.into_iter().map(|group| self.look_at(group, deadline));
-        let mut entries: Vec<Entry> =
-            futures_util::stream::iter(looks).buffer_unordered(AT_A_TIME).collect().await;
+        let mut looked_at = pin!(futures_util::stream::iter(looks).buffer_unordered(AT_A_TIME));
+        let mut entries: Vec<Entry> = Vec::new();
+        while let Some(entry) = looked_at.next().await {
+            entries.push(entry);
+            progress.handled = entries.len();
+            watch(progress);
+        }
         entries.sort_by(|a, b| a.group.name.cmp(&b.group.name));
         Report { entries, not_listed, ..Report::default() }
     }
@@ -53,15 +79,19 @@ impl Sweep<'_> {
     /// Returns `true` if a log group of this name is in reach.
     pub fn reaches(&self, name: &str) -> bool {
         match self.task {
-            Task::Subscribe => {
+            Task::Add | Task::Follow => {
                 Pattern::any(self.selection.include(), name) || Pattern::any(self.reach, name)
             }
-            Task::Unsubscribe => self.selection.by_name(name).is_ok(),
+            Task::Remove => self.selection.by_name(name).is_ok(),
         }
     }
 
     /// All log groups in reach by name, and the reason why some are missing.
-    async fn list(&self, deadline: Instant) -> (BTreeMap<String, LogGroup>, Option<String>) {
+    async fn list(
+        &self,
+        deadline: Instant,
+        mut listed: impl FnMut(usize),
+    ) -> (BTreeMap<String, LogGroup>, Option<String>) {
         let mut groups = BTreeMap::new();
         for prefix in prefixes(self.selection.include().iter().chain(self.reach)) {
             let mut next = None;
@@ -72,6 +102,7 @@ impl Sweep<'_> {
                 };
                 let reached = page.items.into_iter().filter(|group| self.reaches(&group.name));
                 groups.extend(reached.map(|group| (group.name.clone(), group)));
+                listed(groups.len());
                 next = page.next;
                 if next.is_none() {
                     break;
@@ -83,13 +114,8 @@ impl Sweep<'_> {
 
     /// Decides about one log group, and performs the action.
     pub async fn look_at(&self, group: LogGroup, deadline: Instant) -> Entry {
-        let mut entry = Entry {
-            group,
-            action: Action::Leave,
-            reason: None,
-            fate: Fate::Done,
-            subscribed: None,
-        };
+        let mut entry =
+            Entry { group, action: Action::Skip, reason: None, fate: Fate::Done, subscribed: None };
         if let Err(error) = self.act(&mut entry, deadline).await {
             entry.fate = match error {
                 error if error.is_gone() => Fate::Gone,
@@ -105,7 +131,7 @@ impl Sweep<'_> {
         let (selected, filters) = self.ask(group, deadline).await?;
         let decision = decide(self.wish, selected, group.class.as_deref(), &filters);
         (entry.action, entry.reason) = (decision.action, decision.reason);
-        let is_put = matches!(decision.action, Action::Put | Action::Update);
+        let is_put = matches!(decision.action, Action::Add | Action::Update);
         if self.dry_run && (is_put || !decision.delete.is_empty()) {
             entry.fate = Fate::Planned;
             return Ok(());
@@ -116,7 +142,7 @@ impl Sweep<'_> {
         if is_put {
             let ours = self.wish.ours.as_filter();
             self.logs.put_subscription_filter(&group.name, &ours, deadline).await?;
-            let is_first = decision.action == Action::Put;
+            let is_first = decision.action == Action::Add;
             entry.subscribed = is_first.then(|| self.logs.wall_clock());
         }
         Ok(())
@@ -134,8 +160,8 @@ impl Sweep<'_> {
         if has_filters && selected.is_ok() && self.selection.asks_for_tags() {
             selected = self.selection.by_tags(&self.logs.tags(group, deadline).await?);
         }
-        let is_ignored = self.task == Task::Unsubscribe && selected.is_err();
-        if self.task == Task::Unsubscribe && selected.is_ok() {
+        let is_ignored = self.task != Task::Follow && selected.is_err();
+        if self.task == Task::Remove && selected.is_ok() {
             selected = Err(Unselected::Removed);
         }
         if !has_filters || is_ignored || selected == Err(Unselected::Own) {

@@ -38,7 +38,9 @@ impl Prepared {
         );
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let handler = || arguments.handler.as_deref().context("--runtime: --handler is missing");
+        let handler = || {
+            arguments.handler.as_deref().context("--runtime: --handler is missing: for example --handler app.handler for the function handler in app.py")
+        };
         let (mut program, packages) = match arguments.runtime {
             Some(Language::Python) => python(handler()?, arguments.wrapper)?,
             Some(Language::Node) => {
@@ -137,7 +139,7 @@ impl Prepared {
 fn variables(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let read = |text: &String| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        Some(_) => bail!("--env: expected K=V, or K"),
+        Some(_) => bail!("--env {text}: expected K=V, or K for the value of this shell"),
         None => match Env.get(text) {
             Some(value) => Ok((text.clone(), value)),
             None => bail!(
@@ -163,14 +165,27 @@ fn program(command: &[String]) -> anyhow::Result<Program> {
     };
     let path = Env.get("PATH").filter(|_| !name.contains('/')).unwrap_or_else(|| ".".to_owned());
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
-    let path = places.find(|path| is_program(path)).with_context(|| {
-        format!("there is no program {name}: for a file in this folder, use ./{name}, and make it executable")
-    })?;
+    let path = places.find(|path| is_program(path)).with_context(|| no_program(name))?;
     Ok(Program {
         path: std::path::absolute(path)?,
         arguments: arguments.to_vec(),
         variables: Vec::new(),
     })
+}
+
+/// The reason why there is no such program, and the remedy.
+fn no_program(name: &str) -> String {
+    let path = Path::new(name);
+    let remedy = match path.metadata() {
+        Ok(file) if file.is_dir() => return format!("{name} is a folder: name the program in it"),
+        Ok(_) if name.contains('/') => {
+            return format!("{name} is not executable: chmod +x {name}");
+        }
+        Ok(_) => format!("for the file in this folder, use ./{name}"),
+        Err(_) if name.contains('/') => "check the path, and build the function before".to_owned(),
+        Err(_) => "check its name and PATH; for a file, name its path".to_owned(),
+    };
+    format!("there is no program {name}: {remedy}")
 }
 
 fn is_program(path: &Path) -> bool {

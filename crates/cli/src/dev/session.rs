@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use console::screen::on_one_line;
 use console::waterfall::draw::short;
 use local_lambda::{ClientContext, HttpServer, Invocation, InvocationResult, Lambda};
+use serde::de::IgnoredAny;
 use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -263,7 +264,10 @@ impl Function {
 pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let read = |file: &PathBuf| {
         let text = std::fs::read_to_string(file);
-        text.with_context(|| format!("--event: cannot read {}", file.display()))
+        let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
+        serde_json::from_str::<IgnoredAny>(&text)
+            .with_context(|| format!("--event: {} is not JSON: correct it", file.display()))?;
+        anyhow::Ok(text)
     };
     files.iter().map(read).collect()
 }

@@ -1,5 +1,7 @@
 //! `lambda-otlp doctor`: checks settings, backend and a deployed stack.
 
+mod functions;
+mod log_groups;
 mod openobserve;
 mod pipeline;
 mod recent;
@@ -8,6 +10,7 @@ mod wiring;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
+use crate::progress::{Counts, Progress};
 use crate::terminal;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
@@ -21,6 +24,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) use stack::Function;
+pub(crate) use wiring::permission as permission_to_invoke;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -48,7 +54,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let variables = arguments.destination.variables(false)?;
-    let checks = terminal::block_on(async { Ok(checked(arguments, &variables).await) })?;
+    let progress = Progress::start("checking");
+    let checks =
+        terminal::block_on(async { Ok(checked(arguments, &variables, progress.counts()).await) })?;
+    drop(progress);
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if arguments.json {
@@ -76,7 +85,7 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
-async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Counts) -> Vec<Check> {
     if !arguments.stack.is_asked() {
         return of_backend(arguments, variables).await;
     }
@@ -89,7 +98,11 @@ async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
         _ => Vec::new(),
     };
     match &function {
-        Ok(function) => checks.extend(stack::check(&aws, &arguments.stack, function).await),
+        Ok(function) => {
+            let found =
+                stack::check(&aws, &arguments.aws, &arguments.stack, function, progress).await;
+            checks.extend(found);
+        }
         Err(check) => checks.push(check.clone()),
     }
     checks

@@ -33,7 +33,11 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
     for (kind, request) in requests(&canary) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
-            checks.push(Check::failed("canary", format!("{kind}: not accepted: {}", part.reason)));
+            let text = format!(
+                "{kind}: not accepted: {}; check the endpoint and its credentials, then `lambda-otlp doctor --canary` again",
+                part.reason
+            );
+            checks.push(Check::failed("canary", text));
             continue;
         }
         if reach.destination.profile != Profile::OpenObserve {
@@ -122,7 +126,10 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
             Err(error) => error.to_string(),
         };
         if Instant::now() + PAUSE >= deadline {
-            return Check::failed("canary", format!("{kind}: accepted, but {problem}"));
+            let text = format!(
+                "{kind}: accepted, but {problem} in stream {stream}: OpenObserve may be slow, so try `lambda-otlp doctor --canary --within 2m`; if that fails too, its log has the reason"
+            );
+            return Check::failed("canary", text);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -1,6 +1,6 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
-use super::recent::Recent;
+use super::recent::{self, Recent};
 use super::stack::{Function, MISSING, answered, unanswered};
 use crate::aws;
 use aws_config::SdkConfig;
@@ -16,17 +16,18 @@ pub(super) async fn check(
     subscriber: Option<Function>,
     sources: &[EventSourceMappingConfiguration],
     recent: &Recent,
+    canary: &str,
 ) -> Vec<Check> {
     let lambda = Client::new(aws);
     let mut checks = vec![concurrency(&lambda, &forwarder.name).await];
-    checks.extend(sources.iter().map(source));
+    checks.extend(sources.iter().map(|mapping| source(mapping, &forwarder.log_group)));
     let mut logs = vec![forwarder.log_group.clone()];
     logs.extend(subscriber.map(|subscriber| subscriber.log_group));
     let queue_url = |variable: &str| forwarder.variables.get(variable).map(String::as_str);
     let retry = queue_url("LAMBDA_OTLP_RETRY_QUEUE_URL");
     if let Some(url) = retry {
-        let meaning = "are queued for retry: does the backend accept telemetry?";
-        let arn = queue(aws, url, meaning, &mut checks).await;
+        let meaning = format!("are queued for retry: does the backend accept telemetry? {canary}");
+        let arn = queue(aws, url, &meaning, &mut checks).await;
         for reader in readers(&lambda, &arn, &mut checks).await {
             checks.push(concurrency(&lambda, &reader.name).await);
             logs.push(reader.log_group);
@@ -73,7 +74,7 @@ async fn concurrency(lambda: &Client, name: &str) -> Check {
 
 const SOURCE: &str = "event source";
 
-fn source(mapping: &EventSourceMappingConfiguration) -> Check {
+fn source(mapping: &EventSourceMappingConfiguration, log_group: &str) -> Check {
     let last = |arn: Option<&str>| {
         arn.and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned()
     };
@@ -87,9 +88,13 @@ fn source(mapping: &EventSourceMappingConfiguration) -> Check {
                 mapping.uuid().unwrap_or_default()
             ),
         ),
-        (_, Some(problem)) => {
-            Check::failed(SOURCE, format!("{function} reads {source}: {problem}"))
-        }
+        (_, Some(problem)) => Check::failed(
+            SOURCE,
+            format!(
+                "{function} reads {source}: {problem}: its log has the reason: {}",
+                recent::show(log_group)
+            ),
+        ),
         _ => Check::ok(SOURCE, format!("{function} reads {source}")),
     }
 }
@@ -113,11 +118,13 @@ async fn readers(lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Fun
     }
     let mut functions = Vec::new();
     for mapping in &mappings {
-        checks.push(source(mapping));
         let arn = mapping.function_arn().unwrap_or_default();
         let asked = lambda.get_function_configuration().function_name(arn).send().await;
         let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
-        functions.extend(answer.map(Function::of));
+        let function = answer.map(Function::of);
+        let log_group = function.as_ref().map_or("", |function| &function.log_group);
+        checks.push(source(mapping, log_group));
+        functions.extend(function);
     }
     functions
 }
@@ -163,7 +170,7 @@ async fn on_failure_bucket(lambda: &Client, function: &str) -> Result<String, Ch
     let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
     bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
         let text = format!(
-            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed"
+            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: deploy the stack again, or `aws lambda put-function-event-invoke-config --function-name {function} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::BUCKET\"}}}}'`"
         );
         Check::warning(BUCKET, text)
     })
@@ -182,6 +189,12 @@ async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
             );
             Check::warning(BUCKET, text)
         }
+        Err(error) if error.code() == Some("NoSuchBucket") => Check::failed(
+            BUCKET,
+            format!(
+                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}`"
+            ),
+        ),
         Err(error) => unanswered(BUCKET, bucket, "s3:ListBucket", &error),
     }
 }
@@ -195,7 +208,8 @@ mod tests {
     fn a_disabled_or_failing_event_source_fails_the_check() {
         let check = |state: &str, result: &str, verdict: Verdict| {
             let mapping = EventSourceMappingConfiguration::builder();
-            let found = source(&mapping.state(state).last_processing_result(result).build());
+            let mapping = mapping.state(state).last_processing_result(result).build();
+            let found = source(&mapping, "/aws/lambda/redrive");
             assert_eq!(found.verdict, verdict, "{found}");
         };
         check("Enabled", "No records processed", Ok);

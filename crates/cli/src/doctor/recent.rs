@@ -31,6 +31,11 @@ pub(super) struct Recent {
     since: String,
 }
 
+/// The command that shows a log group's errors.
+pub(super) fn show(group: &str) -> String {
+    format!("`aws logs tail {group} --since 1h --filter-pattern ERROR`")
+}
+
 #[derive(Default)]
 struct Found {
     count: usize,
@@ -55,8 +60,9 @@ impl Recent {
             }
             Ok(Found { count, newest, .. }) => {
                 let text = format!(
-                    "{group}: {count} errors in the last {since}, the newest: {}",
-                    short(&newest, MOST_CHARS)
+                    "{group}: {count} errors in the last {since}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
+                    short(&newest, MOST_CHARS),
+                    show(group)
                 );
                 Check::failed(NAME, text)
             }

@@ -1,16 +1,18 @@
 //! Checks a deployed forwarder: settings, resource policy, state, and the subscriptions of log groups.
 
+use super::functions;
+use super::log_groups::LogGroups;
 use super::pipeline;
 use super::recent::Recent;
-use super::wiring::{self, Filter, Forwarder};
-use crate::aws::resource_name;
-use crate::aws::{self, explain, is_denied};
+use super::wiring::{self, Forwarder};
+use crate::aws::{self, AwsArguments, explain, is_denied, resource_name};
+use crate::progress::Counts;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
-use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
+use aws_sdk_cloudwatchlogs::types::PolicyType;
 use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
-use aws_sdk_lambda::types::LastUpdateStatus;
+use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
 use console::time_arguments::{self, TimeArgument};
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
@@ -26,8 +28,8 @@ pub(crate) struct Deployed {
     /// The stack with the forwarder.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
-    /// A log group that should be forwarded; may be repeated.
-    #[arg(long = "log-group", value_name = "GROUP", requires = "deployed")]
+    /// A log group that should be forwarded, or a pattern with `*` such as `/aws/lambda/shop-*`; may be repeated.
+    #[arg(long = "log-group", value_name = "PATTERN", requires = "deployed")]
     log_groups: Vec<String>,
     /// Search the logs of the stack's functions since this age or time: `2h`.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "1h")]
@@ -50,8 +52,10 @@ pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Functi
 
 pub(crate) async fn check(
     aws: &SdkConfig,
+    aws_arguments: &AwsArguments,
     arguments: &Deployed,
     function: &Function,
+    progress: &Counts,
 ) -> Vec<Check> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let name = &function.name;
@@ -60,8 +64,8 @@ pub(crate) async fn check(
     let policy = lambda.get_policy().function_name(name).send().await;
     // A function without a policy is reported as an error.
     checks.push(match policy {
-        Ok(output) => wiring::permission(output.policy()),
-        Err(error) if error.code() == Some(MISSING) => wiring::permission(None),
+        Ok(output) => wiring::permission(&function.arn, output.policy()),
+        Err(error) if error.code() == Some(MISSING) => wiring::permission(&function.arn, None),
         Err(error) => unanswered("permission", name, "lambda:GetPolicy", &error),
     });
     let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
@@ -79,52 +83,41 @@ pub(crate) async fn check(
     {
         subscriber = aws::function(aws, &name).await.ok().map(Function::of);
     }
-    checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent).await);
+    let place = aws_arguments.as_words();
+    let called = match (&arguments.stack, &arguments.function) {
+        (Some(stack), _) => format!("--stack {stack}"),
+        (None, name) => format!("--function {}", name.as_deref().unwrap_or_default()),
+    };
+    let canary = format!("`lambda-otlp doctor --canary {called}{place}` shows its answer");
+    checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent, &canary).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
         let is_stream = |arn: &String| arn.split(':').nth(2) == Some("kinesis");
         let streams: Vec<String> = streams.filter(is_stream).collect();
-        let forwarder = Forwarder { arn: &function.arn, streams: &streams };
+        let destination = match &arguments.stack {
+            Some(stack) => format!("--stack {stack}{place}"),
+            None => format!("--destination {}{place}", function.arn),
+        };
+        let arguments_of_subscribe = &destination;
+        let forwarder =
+            Forwarder { arn: &function.arn, streams: &streams, arguments: arguments_of_subscribe };
         let asked = logs.describe_account_policies();
         let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-        let (what, permission) = ("the account's policies", "logs:DescribeAccountPolicies");
+        let what = "the account's policies";
+        let permission = "logs:DescribeAccountPolicies";
         let policies = answered(&mut checks, "subscription", what, permission, asked);
         let policies = policies.and_then(|it| it.account_policies).unwrap_or_default();
-        for group in &arguments.log_groups {
-            check_log_group(aws, group, &policies, forwarder, &mut checks).await;
+        let own = [&function.log_group];
+        let log_groups = LogGroups { aws, logs: &logs, policies: &policies, forwarder, own: &own };
+        let mut functions = Vec::new();
+        for pattern in &arguments.log_groups {
+            let found = log_groups.check(pattern, progress).await;
+            checks.extend(found.checks);
+            functions.extend(found.functions);
         }
+        checks.extend(functions::check(&functions, &place));
     }
     checks
-}
-
-async fn check_log_group(
-    aws: &SdkConfig,
-    group: &str,
-    policies: &[AccountPolicy],
-    forwarder: Forwarder<'_>,
-    checks: &mut Vec<Check>,
-) {
-    let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
-    let asked = logs.describe_subscription_filters().log_group_name(group).send().await;
-    let permission = "logs:DescribeSubscriptionFilters";
-    let Some(output) = answered(checks, "subscription", group, permission, asked) else { return };
-    let own = output.subscription_filters.unwrap_or_default().into_iter().map(|filter| Filter {
-        called: format!("filter {}", filter.filter_name.unwrap_or_default()),
-        pattern: filter.filter_pattern.unwrap_or_default(),
-        destination: filter.destination_arn.unwrap_or_default(),
-    });
-    let of_account = policies.iter().filter_map(|policy| {
-        let criteria = policy.selection_criteria().unwrap_or_default();
-        Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
-    });
-    let filters: Vec<Filter> = own.chain(of_account).collect();
-    checks.extend(wiring::subscription(group, &filters, forwarder));
-    if let Some(name) = group.strip_prefix("/aws/lambda/")
-        && let Ok(output) = aws::function(aws, name).await
-    {
-        let Function { name, variables, layers, .. } = Function::of(output);
-        checks.extend(wiring::double_wiring(&name, &variables, &layers, &filters));
-    }
 }
 
 #[derive(Debug, Default)]
@@ -134,23 +127,38 @@ pub(crate) struct Function {
     pub(super) variables: BTreeMap<String, String>,
     pub(super) layers: Vec<String>,
     pub(super) log_group: String,
-    is_update_failed: bool,
+    /// `python3.13`, `nodejs22.x`, …; empty for an image.
+    pub(super) runtime: String,
+    pub(super) logs_json: bool,
+    /// The reason of a failed update.
+    pub(super) update_failure: Option<String>,
 }
 
 impl Function {
-    pub(super) fn of(output: GetFunctionConfigurationOutput) -> Self {
+    pub(crate) fn of(output: GetFunctionConfigurationOutput) -> Self {
         let name = output.function_name.unwrap_or_default();
         let variables = output.environment.and_then(|environment| environment.variables);
         let layers = output.layers.unwrap_or_default();
-        let log_group = output.logging_config.and_then(|logging| logging.log_group);
+        let logging = output.logging_config;
+        let logs_json =
+            logging.as_ref().is_some_and(|logging| logging.log_format() == Some(&LogFormat::Json));
+        let log_group = logging.and_then(|logging| logging.log_group);
+        let is_update_failed = output.last_update_status == Some(LastUpdateStatus::Failed);
+        let reason = output.last_update_status_reason.unwrap_or_default();
         Self {
+            runtime: output.runtime.map(|runtime| runtime.as_str().to_owned()).unwrap_or_default(),
+            logs_json,
+            update_failure: is_update_failed.then_some(reason),
             log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
             name,
             arn: output.function_arn.unwrap_or_default(),
             variables: variables.unwrap_or_default().into_iter().collect(),
             layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
-            is_update_failed: output.last_update_status == Some(LastUpdateStatus::Failed),
         }
+    }
+
+    pub(super) fn has_layer(&self) -> bool {
+        self.layers.iter().any(|layer| layer.contains("lambda-otlp"))
     }
 
     /// The variables that the function reads, including those that Lambda sets. A file in the function's package is
@@ -168,8 +176,11 @@ impl Function {
 
     pub(super) fn check(&self) -> Check {
         let name = &self.name;
-        if self.is_update_failed {
-            return Check::failed("function", format!("{name}: its last update failed"));
+        if let Some(reason) = &self.update_failure {
+            let text = format!(
+                "{name}: its last update failed: {reason}: correct the cause and deploy the stack again"
+            );
+            return Check::failed("function", text);
         }
         Check::ok("function", format!("{name} is deployed"))
     }

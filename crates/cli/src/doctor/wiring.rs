@@ -1,6 +1,8 @@
 //! Checks the policies, filters and variables of a stack: permission to invoke the forwarder, and telemetry that is
 //! sent twice.
 
+use super::stack::Function;
+use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
 use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
@@ -13,9 +15,23 @@ pub(crate) struct Filter {
     pub(crate) called: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
+    /// The command of AWS's command line that deletes it.
+    pub(crate) removal: String,
 }
 
 impl Filter {
+    pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter) -> Self {
+        let name = filter.filter_name.unwrap_or_default();
+        Self {
+            called: format!("filter {name}"),
+            pattern: filter.filter_pattern.unwrap_or_default(),
+            destination: filter.destination_arn.unwrap_or_default(),
+            removal: format!(
+                "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}"
+            ),
+        }
+    }
+
     /// Reads a policy of the account as a filter of this log group. Returns `None` if it excludes the log group, or is
     /// not about subscriptions.
     ///
@@ -39,6 +55,9 @@ impl Filter {
             called: format!("the account's policy {name}"),
             pattern: text("FilterPattern").unwrap_or_default().to_owned(),
             destination: text("DestinationArn")?.to_owned(),
+            removal: format!(
+                "aws logs delete-account-policy --policy-name {name} --policy-type SUBSCRIPTION_FILTER_POLICY"
+            ),
         })
     }
 }
@@ -47,9 +66,19 @@ impl Filter {
 pub(crate) struct Forwarder<'a> {
     pub(crate) arn: &'a str,
     pub(crate) streams: &'a [String],
+    /// The arguments by which `subscribe` finds it: `--stack NAME`, or `--destination ARN`, with region and profile.
+    pub(crate) arguments: &'a str,
 }
 
 impl Forwarder<'_> {
+    /// The command that subscribes a log group with this pattern of lines.
+    fn subscribe(&self, group: &str, collect: &str) -> String {
+        let arguments = self.arguments;
+        let collect =
+            if collect == "all" { String::new() } else { format!(" --collect {collect}") };
+        format!("`lambda-otlp subscribe {arguments} --include {group}{collect} --yes`")
+    }
+
     pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
         is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
     }
@@ -58,7 +87,7 @@ impl Forwarder<'_> {
 /// Checks that the function's resource policy allows CloudWatch Logs to invoke it.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
-pub(crate) fn permission(policy: Option<&str>) -> Check {
+pub(crate) fn permission(function: &str, policy: Option<&str>) -> Check {
     let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let mut statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
     let service =
@@ -66,7 +95,10 @@ pub(crate) fn permission(policy: Option<&str>) -> Check {
     if statements.any(|it| service(it).is_some_and(|service| service.starts_with("logs."))) {
         Check::ok("permission", "CloudWatch Logs may invoke the function")
     } else {
-        let text = "CloudWatch Logs may not invoke the function, so existing subscriptions lose their events: add a permission for logs.amazonaws.com with SourceAccount";
+        let account = function.split(':').nth(4).unwrap_or_default();
+        let text = format!(
+            "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}`"
+        );
         Check::failed("permission", text)
     }
 }
@@ -83,7 +115,10 @@ pub(crate) fn subscription(
     match own.as_slice() {
         [] => checks.push(Check::failed(
             "subscription",
-            format!("{group}: no filter leads to the forwarder, so nothing is forwarded"),
+            format!(
+                "{group}: no filter leads to the forwarder, so nothing is forwarded: {}",
+                forwarder.subscribe(group, "all")
+            ),
         )),
         [filter] => checks.push(Check::ok(
             "subscription",
@@ -91,41 +126,57 @@ pub(crate) fn subscription(
                 "{group}: {} with pattern {:?}{}",
                 filter.called,
                 filter.pattern,
-                hidden(filter)
+                hidden(group, filter, forwarder)
             ),
         )),
         several => checks.push(Check::failed(
             "subscription",
-            format!("{group}: {} lead to the forwarder: every event arrives twice", names(several)),
+            format!(
+                "{group}: {} lead to the forwarder: every event arrives twice: `{}`",
+                names(several),
+                to_remove(several)
+            ),
         )),
     }
     if !others.is_empty() {
         let text = format!(
-            "{group}: {} leads elsewhere: if its destination sends to the same backend, everything is stored twice",
-            names(&others)
+            "{group}: {} leads elsewhere: if its destination sends to the same backend, everything is stored twice; if you no longer need it: `{}`",
+            names(&others),
+            to_remove(&others)
         );
         checks.push(Check::warning("double wiring", text));
     }
-    checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter)));
+    checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter, forwarder)));
     checks
 }
 
 /// Says what a filter for telemetry hides: AWS reports an error of the handler as a success, and the filter does not select the
 /// runtime's line about it.
-fn hidden(filter: &Filter) -> &'static str {
+fn hidden(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> String {
     if filter.pattern.contains(MARKER) {
-        "; it selects no lines of runtimes about failed invocations, so an error of a handler counts only if a span of the function states it"
+        let remedy = forwarder.subscribe(group, "all");
+        format!(
+            "; it selects no lines of runtimes about failed invocations, so an error of a handler and its type count only if a span of the function states it; to count all: {remedy}"
+        )
     } else {
-        ""
+        String::new()
     }
 }
 
+/// The command that deletes one of these filters: one that our tools did not make, if there is one.
+fn to_remove<'a>(filters: &[&'a Filter]) -> &'a str {
+    let is_by_hand = |filter: &&&Filter| !filter.called.contains("filter lambda-otlp/");
+    let filter = filters.iter().find(is_by_hand).or(filters.first());
+    filter.map_or("", |filter| &filter.removal)
+}
+
 /// Warns of a filter from before the compact line: it selects OTLP lines by the standard line's marker only.
-fn without_compact_lines(group: &str, filter: &Filter) -> Option<Check> {
+fn without_compact_lines(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> Option<Check> {
     let names = |marker| filter.pattern.contains(marker);
     let text = format!(
-        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or run `lambda-otlp subscribe … --yes` again",
-        filter.called
+        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or {}",
+        filter.called,
+        forwarder.subscribe(group, "telemetry")
     );
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
@@ -161,19 +212,21 @@ fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
 /// conflict with that.
 pub(crate) fn double_wiring(
-    function: &str,
-    variables: &BTreeMap<String, String>,
-    layers: &[String],
+    forwarder: Forwarder<'_>,
+    group: &str,
+    function: &Function,
     filters: &[Filter],
 ) -> Option<Check> {
-    if !layers.iter().any(|layer| layer.contains("lambda-otlp")) {
+    if !function.has_layer() {
         return None;
     }
-    let variable = sent_directly(variables)?;
+    let variable = sent_directly(&function.variables)?;
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
-        "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe … --collect spilled --yes`, or set LAMBDA_OTLP_OUTPUT=stdout",
-        filter.called
+        "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; {}, or set LAMBDA_OTLP_OUTPUT=stdout",
+        function.name,
+        filter.called,
+        forwarder.subscribe(group, "spilled")
     );
     Some(Check::failed("double wiring", text))
 }
@@ -191,12 +244,16 @@ mod tests {
     fn cloudwatch_logs_needs_the_permission_to_invoke() {
         let check = |principal: &str, expected: Verdict| {
             let policy = json!({ "Statement": [{ "Principal": { "Service": principal } }] });
-            assert_eq!(permission(Some(&policy.to_string())).verdict, expected, "{policy}");
+            assert_eq!(
+                permission(FORWARDER, Some(&policy.to_string())).verdict,
+                expected,
+                "{policy}"
+            );
         };
         check("logs.amazonaws.com", Ok);
         check("logs.eu-west-1.amazonaws.com", Ok);
         check("s3.amazonaws.com", Failed);
-        assert_eq!(permission(None).verdict, Failed);
+        assert_eq!(permission(FORWARDER, None).verdict, Failed);
     }
 
     #[test]
@@ -208,7 +265,7 @@ mod tests {
         };
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
         let streams = [stream.to_owned()];
-        let forwarder = Forwarder { arn: FORWARDER, streams: &streams };
+        let forwarder = Forwarder { arn: FORWARDER, streams: &streams, arguments: "--stack o2" };
         let check = |filters: &[Filter], expected: &[(&str, Verdict)]| {
             let checks = subscription("/g", filters, forwarder);
             let found: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
@@ -256,12 +313,15 @@ mod tests {
 
     #[test]
     fn double_wiring_of_a_direct_sender_is_detected() {
+        let forwarder = Forwarder { arn: FORWARDER, streams: &[], arguments: "--stack o2" };
         let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
             let variables =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
             let filter = Filter { pattern: pattern.to_owned(), ..Filter::default() };
-            let found = double_wiring("shop", &variables, &[layer.to_owned()], &[filter]);
-            assert_eq!(found.is_some(), expected, "{variables:?} {layer} {pattern}");
+            let layers = vec![layer.to_owned()];
+            let function = Function { variables, layers, ..Function::default() };
+            let found = double_wiring(forwarder, "/g", &function, &[filter]);
+            assert_eq!(found.is_some(), expected, "{function:?} {pattern}");
         };
         let ours = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-x86_64:7";
         let theirs = "arn:aws:lambda:eu-west-1:1:layer:opentelemetry-lambda-extension:1";

@@ -69,7 +69,7 @@ impl Api {
         let answer = transport
             .ask_api(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
             .await
-            .map_err(|error| anyhow!("{error}"))?;
+            .map_err(|error| anyhow!(self.reach.unreachable(&error)))?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let body = String::from_utf8_lossy(&answer.body);
         let message = json.get("message").and_then(Value::as_str).unwrap_or(&body);

@@ -8,6 +8,7 @@ mod shipped;
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
 use crate::doctor;
+use crate::progress::{self, Progress};
 use crate::terminal;
 use anyhow::{Context as _, bail};
 use api::{Api, Found};
@@ -84,6 +85,7 @@ pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {
     let variables = place.destination.variables(false)?;
+    let _progress = Progress::start("waiting for OpenObserve");
     let is_fine = terminal::block_on(async {
         let reach = doctor::reach_of(&place.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
@@ -302,5 +304,6 @@ impl Report {
 }
 
 fn print(line: &str) -> io::Result<()> {
+    progress::hide();
     terminal::ignored(writeln!(io::stdout(), "{}", console::screen::on_one_line(line)))
 }

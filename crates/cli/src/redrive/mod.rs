@@ -7,6 +7,7 @@ mod letter;
 mod store;
 
 use crate::aws::{self, AwsArguments, explain, forwarder_of};
+use crate::progress::{Counts, Progress};
 use crate::terminal;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_config::SdkConfig;
@@ -64,7 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(async {
         let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
         let (from, to) = queues(arguments, &aws).await?;
-        let redrive = Redrive::new(arguments, &to, &aws);
+        let progress = Progress::start("messages");
+        let redrive = Redrive::new(arguments, &to, &aws, progress.counts());
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -74,8 +76,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let summary = if let Some(bucket) = &arguments.bucket {
             redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
         } else {
-            redrive.all(&mut DeadLetterQueue::new(aws::sqs(&aws, &from), from)).await?
+            let mut queue = DeadLetterQueue::new(aws::sqs(&aws, &from), from);
+            if progress.is_drawn()
+                && let Some(total) = queue.count().await
+            {
+                progress.counts().set_total(total.min(redrive.limit));
+            }
+            redrive.all(&mut queue).await?
         };
+        drop(progress);
         report(arguments, &summary)?;
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
@@ -141,6 +150,7 @@ struct Redrive<'a> {
     dry_run: bool,
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
+    progress: Counts,
 }
 
 /// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
@@ -151,7 +161,7 @@ const MAY_HAVE_IT: &str = "; the retry queue may have it";
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<'a> Redrive<'a> {
-    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig) -> Self {
+    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig, progress: &Counts) -> Self {
         // A retry could duplicate a message.
         let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
         let without_retries =
@@ -164,6 +174,7 @@ impl<'a> Redrive<'a> {
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
+            progress: progress.clone(),
         }
     }
 
@@ -217,6 +228,7 @@ impl<'a> Redrive<'a> {
             for (fate, reason, items) in &letters {
                 summary.note(*fate, reason, *items);
             }
+            self.progress.set_done(seen);
             if summary.stopped.is_some() {
                 break;
             }

@@ -3,6 +3,7 @@
 use super::letter::Letter;
 use crate::aws::explain;
 use anyhow::{Context as _, anyhow, ensure};
+use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::join_all;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -45,6 +46,14 @@ pub(crate) struct DeadLetterQueue {
 impl DeadLetterQueue {
     pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
         Self { client, url, receipts: RefCell::default() }
+    }
+
+    /// The number of messages that may be received, if these credentials may ask for it.
+    pub(crate) async fn count(&self) -> Option<usize> {
+        const COUNT: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
+        let asked = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = asked.attribute_names(COUNT).send().await.ok()?;
+        answer.attributes?.get(&COUNT)?.parse().ok()
     }
 }
 

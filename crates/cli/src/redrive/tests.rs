@@ -129,7 +129,8 @@ impl Queues {
         let aws = at(&self.retry);
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
-        let redrive = Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws) };
+        let redrive =
+            Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws, &Counts::new()) };
         let client = aws_sdk_sqs::Client::new(&at(&self.dead));
         let mut store = DeadLetterQueue::new(client, self.dead.queue_url());
         redrive.all(&mut store).await.unwrap()

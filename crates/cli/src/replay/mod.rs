@@ -6,6 +6,7 @@ mod run;
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
+use crate::progress::{Counts, Progress};
 use crate::terminal;
 use anyhow::ensure;
 use aws_config::SdkConfig;
@@ -81,7 +82,9 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
     }
-    let replayed = through(arguments, &aws, &config, checkpoint, now).await?;
+    let progress = Progress::start("seconds of log");
+    let replayed = through(arguments, &aws, &config, checkpoint, now, progress.counts()).await?;
+    drop(progress);
     report(arguments, &replayed)
 }
 
@@ -116,6 +119,7 @@ async fn through(
     config: &Config,
     checkpoint: Checkpoint,
     observed_unix_nano: u64,
+    progress: &Counts,
 ) -> anyhow::Result<Replayed> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let name = &arguments.log_group;
@@ -127,6 +131,7 @@ async fn through(
         rate: arguments.rate,
         observed_unix_nano,
         stop: Arc::default(),
+        progress: progress.clone(),
     };
     let stop = Arc::clone(&replay.stop);
     tokio::spawn(async move {

@@ -35,7 +35,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     pub(crate) fn new(log_group: &str, from_ms: i64, to_ms: i64) -> anyhow::Result<Self> {
         if from_ms >= to_ms {
-            bail!("--from is not before --to");
+            bail!("--from is not before --to: name an earlier --from, as in --from 2h --to 1h");
         }
         let log_group = log_group.to_owned();
         Ok(Self { version: 1, log_group, from_ms, to_ms, done_before_ms: from_ms })
@@ -48,8 +48,9 @@ impl Checkpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(self),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        let found: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a checkpoint of a replay", path.display()))?;
+        let found: Self = serde_json::from_str(&text).with_context(|| {
+            format!("{} is not a checkpoint of a replay: name another file", path.display())
+        })?;
         if found.done_before_ms == found.from_ms {
             // Nothing was done.
             return Ok(self);

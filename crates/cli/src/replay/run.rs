@@ -3,6 +3,7 @@
 use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
+use crate::progress::Counts;
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger};
@@ -24,6 +25,7 @@ pub(crate) struct Replay<'a> {
     pub(crate) rate: Option<u32>,
     pub(crate) observed_unix_nano: u64,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) progress: Counts,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ impl Replay<'_> {
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
         let to_ms = checkpoint.to_ms;
+        let from_ms = checkpoint.done_before_ms;
+        self.progress.set_total(seconds(to_ms - from_ms));
         let ledger = Ledger::default();
         let mut replayed =
             Replayed { ledger, bytes: 0, requests: 0, checkpoint, is_complete: true };
@@ -95,6 +99,7 @@ impl Replay<'_> {
             let done = if end == to_ms { to_ms } else { end - LINE_MS };
             replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
             self.save(&replayed)?;
+            self.progress.set_done(seconds(replayed.checkpoint.done_before_ms - from_ms));
         }
         Ok(replayed)
     }
@@ -127,6 +132,10 @@ impl Replay<'_> {
         *ledger += report.account.total;
         Ok(())
     }
+}
+
+fn seconds(millis: i64) -> usize {
+    usize::try_from(millis / 1000).unwrap_or_default()
 }
 
 /// Some events of a range, each stream's in order, and the token of the next page. An empty page may have a next one.
@@ -216,6 +225,7 @@ mod tests {
             rate: None,
             observed_unix_nano: 1,
             stop: Arc::default(),
+            progress: Counts::new(),
         };
         let page = async |range: (i64, i64), next| {
             anyhow::ensure!(range.0 < end_ms, "the credentials have expired");
@@ -224,7 +234,7 @@ mod tests {
         replay.run(page, &forwarder, checkpoint).await
     }
 
-    fn seconds(from: i64, to: i64) -> Vec<u64> {
+    fn whole_seconds(from: i64, to: i64) -> Vec<u64> {
         (from..to)
             .filter(|ms| ms % 1000 == 0)
             .map(|ms| u64::try_from(ms).unwrap() * 1_000_000)
@@ -238,7 +248,7 @@ mod tests {
         let replayed = replay_until(i64::MAX, &backend, checkpoint, None).await.unwrap();
         let mut times = backend.times.into_inner().unwrap();
         times.sort_unstable();
-        assert_eq!(times, seconds(MINUTE, 6 * MINUTE + 500));
+        assert_eq!(times, whole_seconds(MINUTE, 6 * MINUTE + 500));
         assert!(replayed.is_complete);
         assert_eq!(replayed.ledger.accepted, times.len());
         assert_eq!(replayed.checkpoint.done_before_ms, 6 * MINUTE + 500);
@@ -266,7 +276,7 @@ mod tests {
         let mut all: Vec<u64> = first.iter().chain(&second).copied().collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all, seconds(0, 6 * MINUTE));
+        assert_eq!(all, whole_seconds(0, 6 * MINUTE));
         let done = u64::try_from(resumed.done_before_ms).unwrap() * 1_000_000;
         assert!(second.iter().all(|time| *time >= done), "what was done is not sent again");
     }

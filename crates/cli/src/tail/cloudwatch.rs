@@ -31,10 +31,10 @@ pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let from_ms = arguments.since.unwrap_or(TimeArgument::NOW).millis(now_unix_nano());
     let aws = runtime.block_on(aws::load(&arguments.aws));
+    // A wrong region or endpoint shows at once.
+    let accounts = runtime.block_on(resolve(&aws, &Client::new(&aws), arguments))?;
     let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
-    let aws = aws.into_builder().retry_config(retries).build();
-    let client = Client::new(&aws);
-    let accounts = runtime.block_on(resolve(&aws, &client, arguments))?;
+    let client = Client::new(&aws.to_builder().retry_config(retries).build());
     if accounts.len() > MOST_GROUPS {
         bail!("{} log groups match, more than {MOST_GROUPS}: narrow the pattern", accounts.len());
     }

@@ -30,10 +30,19 @@ const DEEPEST: usize = 24;
 
 /// Returns the width of the terminal, or 100 columns if stdout is not a terminal.
 pub fn terminal_width() -> usize {
-    // The call fails without a terminal, and returns 0 for an unknown size.
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
-    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
-    columns.unwrap_or(PRINTED)
+    columns().filter(|columns| *columns > 0).unwrap_or(PRINTED)
+}
+
+/// The call fails without a terminal, and returns 0 for an unknown size.
+#[cfg(unix)]
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col))
+}
+
+#[cfg(not(unix))]
+fn columns() -> Option<usize> {
+    None
 }
 
 /// The pieces of a line, each in its style.

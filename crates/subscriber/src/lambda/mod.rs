@@ -159,7 +159,7 @@ impl Service {
 impl Parts {
     fn sweep<'a>(&'a self, wish: &'a Wish, reach: &'a [Pattern]) -> Sweep<'a> {
         let selection = &self.config.selection;
-        let task = Task::Subscribe;
+        let task = Task::Follow;
         Sweep { logs: &self.logs, selection, wish, task, reach, dry_run: false }
     }
 
@@ -194,7 +194,7 @@ impl Parts {
         let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
         let sweep = Sweep {
             selection: &selection,
-            task: Task::Unsubscribe,
+            task: Task::Remove,
             ..self.sweep(&self.config.wish, &[])
         };
         let report = sweep.run(deadline).await;

@@ -361,7 +361,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
     let long = "\"é ".repeat(2_000);
     let entry = Entry {
         group: LogGroup { name: long.clone(), ..LogGroup::default() },
-        action: Action::Leave,
+        action: Action::Skip,
         reason: Some(Reason::Full(String::new())),
         fate: Fate::Done,
         subscribed: None,
@@ -369,7 +369,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
     let report = Report { entries: vec![entry], ..Report::default() };
     let answer = response(&request, Ok(report));
     assert!(answer.to_string().len() <= 4096, "{answer}");
-    assert_eq!(answer["Data"]["left"], 1);
+    assert_eq!(answer["Data"]["skipped"], 1);
     assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
     let answer = response(&request, Err(Failed::LogGroups(long)));
     assert_eq!(answer["Status"], "FAILED");

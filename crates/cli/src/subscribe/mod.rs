@@ -1,19 +1,23 @@
 //! `lambda-otlp subscribe` and `unsubscribe`: run the subscriber's code from this machine.
 
+mod destination;
+mod stack;
+
 use crate::aws::{self, AwsArguments};
-use crate::aws::{forwarder_of, stream_of};
+use crate::progress::Progress;
 use crate::terminal;
 use ::aws::CloudWatchLogs;
-use anyhow::{Context as _, anyhow, ensure};
-use aws_config::SdkConfig;
+use anyhow::{anyhow, ensure};
+use console::quantity::plural;
 use console::screen::on_one_line;
+use destination::Destination;
 use forwarder::wall_clock_now;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
-    Action, Collect, Entry, Fate, KinesisStream, OurFilter, Reason, Report, Selection, Sweep, Task,
-    Wish, parse_patterns, parse_tags,
+    Action, Collect, Entry, Fate, OurFilter, Reason, Report, Selection, Sweep, Task, Wish,
+    parse_patterns, parse_tags,
 };
 use tokio::time::Instant;
 
@@ -60,9 +64,13 @@ struct Which {
 
 #[derive(clap::Args)]
 #[command(after_help = "\
+The command adds and updates the forwarder's filters, and removes none. With --prune, it also removes the forwarder's filter from
+log groups that --include names and --exclude or --tag rules out.
+
 Examples:
   lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --yes
-  lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop --yes")]
+  lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop --yes
+  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --prune")]
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
@@ -73,11 +81,17 @@ pub(crate) struct SubscribeArguments {
     /// Also subscribe log groups that have another subscription filter. CloudWatch Logs allows two.
     #[arg(long)]
     beside_others: bool,
+    /// Also remove the forwarder's filter from log groups that --include names and --exclude or --tag rules out.
+    #[arg(long)]
+    prune: bool,
 }
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Without --include, --exclude and --tag, the command removes the forwarder's filter from all log groups of the region.
+
+Examples:
+  lambda-otlp unsubscribe --stack lambda-otlp --include /aws/lambda/shop --yes
   lambda-otlp unsubscribe --stack lambda-otlp --yes")]
 pub(crate) struct UnsubscribeArguments {
     #[command(flatten)]
@@ -85,18 +99,19 @@ pub(crate) struct UnsubscribeArguments {
 }
 
 pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
-    let SubscribeArguments { which, collect, beside_others } = arguments;
+    let SubscribeArguments { which, collect, beside_others, prune } = arguments;
     if which.include.is_empty() && which.tags.is_empty() {
         anyhow::bail!(
             "no log groups: use --include, for example --include '/aws/lambda/*', or --tag"
         );
     }
-    run(which, Task::Subscribe, *collect, *beside_others)
+    let task = if *prune { Task::Follow } else { Task::Add };
+    run(which, task, *collect, *beside_others)
 }
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
     // Our filters are recognized by their name and destination alone.
-    run(&arguments.which, Task::Unsubscribe, Collect::All, false)
+    run(&arguments.which, Task::Remove, Collect::All, false)
 }
 
 fn run(
@@ -110,43 +125,65 @@ fn run(
     let tags = parsed("--tag", &which.tags, parse_tags)?;
     let include =
         if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let aws = runtime.block_on(aws::load(&which.aws));
-    let report = runtime.block_on(async {
-        let (forwarder, log_group, stream) = destination(which, &aws).await?;
-        let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
-            format!("{forwarder} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
-        })?;
+    terminal::block_on(async {
+        let aws = aws::load(&which.aws).await;
+        let progress = Progress::start("log groups");
+        let Destination { forwarder, log_group, stream } =
+            Destination::find(which.stack.as_deref(), which.destination.as_deref(), &aws).await?;
+        let Some(ours) = OurFilter::new(&forwarder, stream, collect.pattern()) else {
+            return Err(destination::no_function(&forwarder));
+        };
+        destination::check(&aws, &forwarder, &ours.as_filter(), task).await?;
         let own = [ours.default_log_group()].into_iter().chain(log_group);
         let selection = Selection::new(include, exclude, tags, own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wish = Wish { ours, former: None, beside_others };
         let (logs, selection, wish) = (&logs, &selection, &wish);
         let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: !which.yes };
-        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await)
-    })?;
+        let counts = progress.counts();
+        let deadline = Instant::now() + LONGEST;
+        let report = sweep
+            .run_watched(deadline, |now| {
+                counts.set_total(now.listed);
+                counts.set_done(now.handled);
+            })
+            .await;
+        let stack = stack::of(&aws, which.stack.as_deref(), &forwarder).await;
+        drop(progress);
+        print(which, &report)?;
+        if let Some(stack) = &stack {
+            stack
+                .warnings(&report, collect, task)
+                .iter()
+                .for_each(|warning| eprintln!("{warning}"));
+        }
+        if !which.yes {
+            eprintln!("nothing was changed; use --yes to make the changes");
+        }
+        // If the listing failed, a log group may exist.
+        let is_listed = task != Task::Remove && report.not_listed.is_none();
+        if is_listed && !report.entries.iter().any(is_selected) {
+            let place = aws::place(&aws).await;
+            anyhow::bail!(
+                "no log group matches in {place}; Lambda creates one at a function's first invocation"
+            );
+        }
+        let is_done = report.failure().is_none() && report.not_reached() == 0;
+        Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn print(which: &Which, report: &Report) -> io::Result<()> {
     let mut out = io::stdout().lock();
     terminal::ignored(if which.json {
         writeln!(out, "{}", console::screen::json(&report.to_json()))
     } else {
-        write(&report, &mut out)
-    })?;
-    if !which.yes {
-        eprintln!("nothing was changed; use --yes to make the changes");
-    }
-    let is_selected = |entry: &Entry| {
-        entry.action != Action::Leave || entry.reason.as_ref().is_some_and(Reason::is_notable)
-    };
-    // If the listing failed, a log group may exist.
-    let is_listed = task == Task::Subscribe && report.not_listed.is_none();
-    if is_listed && !report.entries.iter().any(is_selected) {
-        let place = runtime.block_on(aws::place(&aws));
-        anyhow::bail!(
-            "no log group matches in {place}; Lambda creates one at a function's first invocation"
-        );
-    }
-    let is_done = report.failure().is_none() && report.not_reached() == 0;
-    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        write(report, &mut out)
+    })
+}
+
+fn is_selected(entry: &Entry) -> bool {
+    entry.action != Action::Skip || entry.reason.as_ref().is_some_and(Reason::is_notable)
 }
 
 /// Parses the values of an argument. An empty shell variable must not select all log groups.
@@ -163,24 +200,10 @@ fn parsed<T>(
     Ok(parsed)
 }
 
-/// Returns the forwarder's ARN, its own log group and its Kinesis stream, as far as they are known.
-async fn destination(
-    which: &Which,
-    aws: &SdkConfig,
-) -> anyhow::Result<(String, Option<String>, Option<KinesisStream>)> {
-    let Some(stack) = &which.stack else {
-        return Ok((which.destination.clone().unwrap_or_default(), None, None));
-    };
-    let function = forwarder_of(aws, stack).await?;
-    let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
-    let log_group = function.logging_config.and_then(|config| config.log_group);
-    Ok((forwarder, log_group, stream_of(aws, stack).await?))
-}
-
 /// Writes a row for each changed or skipped log group, and the sums.
 fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
-        let is_left = entry.action == Action::Leave && entry.fate == Fate::Done;
+        let is_left = entry.action == Action::Skip && entry.fate == Fate::Done;
         !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
     };
     let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
@@ -192,21 +215,23 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             Fate::Done | Fate::Planned => (action.as_str(), reason),
             Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
             Fate::Failed(text) => ("failed", text.clone()),
-            Fate::NotReached => ("waits", "the time limit was reached".to_owned()),
+            Fate::NotReached => {
+                ("missed", "the time limit was reached: run the command again".to_owned())
+            }
         };
         let row = format!("{word:<7} {group:<width$}  {text}");
         writeln!(out, "{}", on_one_line(&row).trim_end())?;
     }
+    let groups = plural(report.entries.len(), "log group");
     let count = |action| report.count(action);
     writeln!(
         out,
-        "{} log groups: {} put, {} update, {} keep, {} remove, {} leave, {} failed",
-        report.entries.len(),
-        count(Action::Put),
+        "{groups}: add {}, update {}, keep {}, remove {}, skip {}; {} failed",
+        count(Action::Add),
         count(Action::Update),
         count(Action::Keep),
         count(Action::Remove),
-        count(Action::Leave),
+        count(Action::Skip),
         report.failed(),
     )?;
     if let Some(problem) = &report.not_listed {
@@ -291,24 +316,24 @@ mod tests {
         let excluded = Some(Reason::Unselected(Unselected::Excluded));
         let report = Report {
             entries: vec![
-                entry("/a", Action::Put, None, Fate::Planned),
-                entry("/full", Action::Leave, full, Fate::Done),
-                entry("/gone", Action::Put, None, Fate::Gone),
-                entry("/no", Action::Leave, excluded.clone(), Fate::Done),
+                entry("/a", Action::Add, None, Fate::Planned),
+                entry("/full", Action::Skip, full, Fate::Done),
+                entry("/gone", Action::Add, None, Fate::Gone),
+                entry("/no", Action::Skip, excluded.clone(), Fate::Done),
                 entry("/off", Action::Remove, excluded, Fate::Planned),
-                entry("/x", Action::Put, None, Fate::Failed("the Lambda function".to_owned())),
+                entry("/x", Action::Add, None, Fate::Failed("the Lambda function".to_owned())),
             ],
             ..Report::default()
         };
         let mut out = Vec::new();
         write(&report, &mut out).unwrap();
         let expected = "\
-put     /a
-leave   /full  has its two filters already (a, b): remove one
+add     /a
+skip    /full  has its two filters already (a, b): remove one
 gone    /gone  was deleted meanwhile
 remove  /off   excluded
 failed  /x     the Lambda function
-6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
+6 log groups: add 1, update 0, keep 0, remove 1, skip 2; 1 failed
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -1,0 +1,153 @@
+//! Checks the subscriptions of log groups, each by its name or many by a pattern.
+
+use super::stack::{Function, MISSING, unanswered};
+use super::wiring::{self, Filter, Forwarder};
+use crate::aws::{self, matching_log_groups};
+use crate::progress::Counts;
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata as _;
+use aws_sdk_cloudwatchlogs::types::AccountPolicy;
+use console::quantity::plural;
+use futures_util::StreamExt as _;
+use settings::{Check, Verdict};
+
+const NAME: &str = "subscription";
+/// AWS allows ten requests a second.
+const AT_A_TIME: usize = 4;
+/// Problems of one pattern that are printed.
+const MOST_PROBLEMS: usize = 10;
+/// The log groups of our own stacks, which are never forwarded.
+const OWN: &str = "/lambda-otlp/";
+
+pub(super) struct LogGroups<'a> {
+    pub(super) aws: &'a SdkConfig,
+    pub(super) logs: &'a Client,
+    pub(super) policies: &'a [AccountPolicy],
+    pub(super) forwarder: Forwarder<'a>,
+    /// Further log groups that are never forwarded.
+    pub(super) own: &'a [&'a String],
+}
+
+#[derive(Default)]
+pub(super) struct Checked {
+    pub(super) checks: Vec<Check>,
+    /// The functions that write to the log groups.
+    pub(super) functions: Vec<Function>,
+}
+
+impl LogGroups<'_> {
+    /// Checks the log group of this name, or all of a pattern with `*`.
+    pub(super) async fn check(&self, pattern: &str, progress: &Counts) -> Checked {
+        if !pattern.contains('*') {
+            return self.check_one(pattern).await;
+        }
+        let groups = match matching_log_groups(self.logs, pattern).await {
+            Ok(groups) => groups,
+            Err(error) => return Checked::of(Check::failed(NAME, format!("{pattern}: {error:#}"))),
+        };
+        let is_forwarded = |name: &String| !name.starts_with(OWN) && !self.own.contains(&name);
+        let names: Vec<String> =
+            groups.into_iter().map(|(name, _)| name).filter(is_forwarded).collect();
+        if names.is_empty() {
+            let place = aws::place(self.aws).await;
+            let text = format!(
+                "{pattern}: no log group matches in {place}: check the pattern, --region and --profile, or invoke a function, which creates its log group"
+            );
+            return Checked::of(Check::failed(NAME, text));
+        }
+        progress.set_total(names.len());
+        let checks = names.iter().map(|name| self.check_one(name));
+        let mut checked = std::pin::pin!(futures_util::stream::iter(checks).buffered(AT_A_TIME));
+        let mut all = Checked::default();
+        while let Some(Checked { checks, functions }) = checked.next().await {
+            all.checks.extend(checks);
+            all.functions.extend(functions);
+            progress.add(1);
+        }
+        all.checks = summary(pattern, names.len(), all.checks);
+        all
+    }
+
+    async fn check_one(&self, group: &str) -> Checked {
+        let asked = self.logs.describe_subscription_filters().log_group_name(group).send().await;
+        let output = match asked {
+            Ok(output) => output,
+            Err(error) if error.code() == Some(MISSING) => {
+                let place = aws::place(self.aws).await;
+                let text = format!(
+                    "{group}: does not exist in {place}: check its name, --region and --profile, or invoke the function, which creates it"
+                );
+                return Checked::of(Check::failed(NAME, text));
+            }
+            Err(error) => {
+                let permission = "logs:DescribeSubscriptionFilters";
+                return Checked::of(unanswered(NAME, group, permission, &error));
+            }
+        };
+        let own = output.subscription_filters.unwrap_or_default();
+        let own = own.into_iter().map(|filter| Filter::of_log_group(group, filter));
+        let of_account = self.policies.iter().filter_map(|policy| {
+            let criteria = policy.selection_criteria().unwrap_or_default();
+            Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
+        });
+        let filters: Vec<Filter> = own.chain(of_account).collect();
+        let mut checks = wiring::subscription(group, &filters, self.forwarder);
+        let mut functions = Vec::new();
+        if let Some(name) = group.strip_prefix("/aws/lambda/")
+            && let Ok(output) = aws::function(self.aws, name).await
+        {
+            let function = Function::of(output);
+            checks.extend(wiring::double_wiring(self.forwarder, group, &function, &filters));
+            functions.push(function);
+        }
+        Checked { checks, functions }
+    }
+}
+
+impl Checked {
+    fn of(check: Check) -> Self {
+        Self { checks: vec![check], functions: Vec::new() }
+    }
+}
+
+/// One line for all log groups without a problem, and the first problems.
+fn summary(pattern: &str, groups: usize, checks: Vec<Check>) -> Vec<Check> {
+    let is_fine = |check: &Check| check.verdict == Verdict::Ok;
+    let fine = checks.iter().filter(|check| is_fine(check)).count();
+    let groups = plural(groups, "log group");
+    let mut kept =
+        vec![Check::ok(NAME, format!("{pattern}: {fine} of {groups} lead to the forwarder"))];
+    let mut problems: Vec<Check> = checks.into_iter().filter(|check| !is_fine(check)).collect();
+    // Failures come before warnings.
+    problems.sort_by_key(|check| !check.is_failed());
+    let further = problems.len().saturating_sub(MOST_PROBLEMS);
+    problems.truncate(MOST_PROBLEMS);
+    kept.extend(problems);
+    if further > 0 {
+        let problems = plural(further, "further problem");
+        let text = format!("{pattern}: {problems}: correct the first, or name a narrower pattern");
+        kept.push(Check::warning(NAME, text));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_prints_one_line_for_all_that_is_fine_and_the_first_problems() {
+        let fine = (0..3).map(|n| Check::ok(NAME, format!("/fine-{n}")));
+        let warned = (0..2).map(|n| Check::warning("double wiring", format!("/warned-{n}")));
+        let failed = (0..10).map(|n| Check::failed(NAME, format!("/failed-{n}")));
+        let checks = summary("/*", 14, fine.chain(warned).chain(failed).collect());
+        let texts: Vec<&str> = checks.iter().map(|check| check.text.as_str()).collect();
+        assert_eq!(texts[0], "/*: 3 of 14 log groups lead to the forwarder");
+        assert_eq!(texts[1..11].iter().filter(|text| text.starts_with("/failed-")).count(), 10);
+        assert_eq!(
+            texts[11..],
+            ["/*: 2 further problems: correct the first, or name a narrower pattern"]
+        );
+    }
+}

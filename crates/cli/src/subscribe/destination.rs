@@ -1,0 +1,128 @@
+//! The forwarder that log groups are subscribed to. It is checked before the first change: CloudWatch Logs would answer each of
+//! hundreds of requests with the same error.
+
+use crate::aws::{self, explain, forwarder_of, is_denied, stream_of};
+use crate::doctor::permission_to_invoke;
+use ::aws::SubscriptionFilter;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use aws_config::SdkConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
+use settings::Check;
+use subscriber::{KinesisStream, Task};
+
+/// The code of Lambda's errors about what does not exist.
+const MISSING: &str = "ResourceNotFoundException";
+
+pub(super) struct Destination {
+    /// The ARN of the forwarder's function.
+    pub(super) forwarder: String,
+    /// The forwarder's own log group, if it is known.
+    pub(super) log_group: Option<String>,
+    pub(super) stream: Option<KinesisStream>,
+}
+
+impl Destination {
+    /// Returns the forwarder of the stack, or the one with this ARN.
+    pub(super) async fn find(
+        stack: Option<&str>,
+        arn: Option<&str>,
+        aws: &SdkConfig,
+    ) -> anyhow::Result<Self> {
+        let Some(stack) = stack else {
+            let forwarder = arn.unwrap_or_default().to_owned();
+            return Ok(Self { forwarder, log_group: None, stream: None });
+        };
+        let function = forwarder_of(aws, stack).await?;
+        let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
+        let log_group = function.logging_config.and_then(|config| config.log_group);
+        Ok(Self { forwarder, log_group, stream: stream_of(aws, stack).await? })
+    }
+}
+
+pub(super) fn no_function(destination: &str) -> anyhow::Error {
+    anyhow!(
+        "{destination} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}"
+    )
+}
+
+/// Fails with one line if no log group of this region could be subscribed to the destination.
+pub(super) async fn check(
+    aws: &SdkConfig,
+    forwarder: &str,
+    filter: &SubscriptionFilter,
+    task: Task,
+) -> anyhow::Result<()> {
+    let Some(function) = FunctionArn::parse(forwarder) else { return Err(no_function(forwarder)) };
+    if let Some(region) = aws.region() {
+        ensure!(
+            function.region == region.as_ref(),
+            "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
+            function.region,
+            function.region
+        );
+    }
+    // A filter may outlive its destination.
+    if task == Task::Remove {
+        return Ok(());
+    }
+    let lambda = Client::new(aws);
+    let asked = lambda
+        .get_function_configuration()
+        .function_name(function.name)
+        .set_qualifier(function.qualifier.map(str::to_owned));
+    match asked.send().await {
+        Ok(_) => {}
+        Err(error) if error.code() == Some(MISSING) => {
+            let place = aws::place(aws).await;
+            bail!(
+                "there is no function {forwarder} in {place}: check --destination and --profile, or deploy the stack and use --stack"
+            );
+        }
+        Err(error) => warn_if_denied("lambda:GetFunctionConfiguration", explain(&error))?,
+    }
+    if filter.destination != forwarder {
+        // CloudWatch Logs writes to the stream with a role, and does not invoke the function.
+        return Ok(());
+    }
+    let asked = lambda
+        .get_policy()
+        .function_name(function.name)
+        .set_qualifier(function.qualifier.map(str::to_owned));
+    let permission = match asked.send().await {
+        Ok(output) => permission_to_invoke(forwarder, output.policy()),
+        Err(error) if error.code() == Some(MISSING) => permission_to_invoke(forwarder, None),
+        Err(error) => return warn_if_denied("lambda:GetPolicy", explain(&error)),
+    };
+    ensure!(!Check::is_failed(&permission), permission.text);
+    Ok(())
+}
+
+/// Reports a check that these credentials may not make. Other errors end the command.
+fn warn_if_denied(permission: &str, error: anyhow::Error) -> anyhow::Result<()> {
+    if !is_denied(&error) {
+        return Err(error.context("cannot check the destination"));
+    }
+    eprintln!(
+        "warning: the destination was not checked, because these credentials lack {permission}"
+    );
+    Ok(())
+}
+
+struct FunctionArn<'a> {
+    region: &'a str,
+    name: &'a str,
+    qualifier: Option<&'a str>,
+}
+
+impl<'a> FunctionArn<'a> {
+    fn parse(arn: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = arn.split(':').collect();
+        match parts.as_slice() {
+            ["arn", _, "lambda", region, _, "function", name, qualifier @ ..] => {
+                Some(Self { region, name, qualifier: qualifier.first().copied() })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The subscriber of a deployed stack, which restores its own selection every hour.
+
+use crate::aws::{self, resource_name};
+use crate::doctor::Function;
+use aws_config::SdkConfig;
+use console::quantity::plural;
+use subscriber::{Action, Collect, Config, Entry, Report, Selection, Task};
+
+/// The tag that CloudFormation sets on the functions of a stack.
+const STACK_TAG: &str = "aws:cloudformation:stack-name";
+
+/// A stack with a subscriber.
+pub(super) struct Stack {
+    name: String,
+    selection: Selection,
+    pattern: String,
+}
+
+/// Returns the stack of the forwarder if it has a subscriber. Without the permissions to find it, there is no warning.
+pub(super) async fn of(aws: &SdkConfig, stack: Option<&str>, forwarder: &str) -> Option<Stack> {
+    let name = if let Some(name) = stack {
+        name.to_owned()
+    } else {
+        let lambda = aws_sdk_lambda::Client::new(aws);
+        // Tags belong to the function, not to a version or alias.
+        let function: Vec<&str> = forwarder.split(':').take(7).collect();
+        let asked = lambda.list_tags().resource(function.join(":")).send().await;
+        asked.ok()?.tags?.remove(STACK_TAG)?
+    };
+    let subscriber = resource_name(aws, &name, "SubscriberFunction").await.ok()?;
+    let function = Function::of(aws::function(aws, &subscriber).await.ok()?);
+    let config = Config::from_source(&function.settings()).0.ok()?;
+    let pattern = config.wish.ours.as_filter().pattern;
+    Some(Stack { name, selection: config.selection, pattern })
+}
+
+impl Stack {
+    /// The changes of this report that the subscriber reverts.
+    pub(super) fn warnings(&self, report: &Report, collect: Collect, task: Task) -> Vec<String> {
+        let Self { name, selection, pattern } = self;
+        let if_tagged =
+            if selection.asks_for_tags() { " if they have the tags of SubscribeTags" } else { "" };
+        let count = |is_reverted: &dyn Fn(&Entry) -> bool| {
+            report.entries.iter().filter(|entry| is_reverted(entry)).count()
+        };
+        let is_selected = |entry: &Entry| selection.by_name(&entry.group.name).is_ok();
+        let is_subscribed =
+            |entry: &Entry| matches!(entry.action, Action::Add | Action::Update | Action::Keep);
+        let mut warnings = Vec::new();
+        let added_again = count(&|entry| entry.action == Action::Remove && is_selected(entry));
+        if added_again > 0 {
+            let filters = plural(added_again, "removed filter");
+            warnings.push(format!(
+                "warning: the subscriber of stack {name} adds {filters} again within the hour{if_tagged}: first deploy the stack with another LogGroups or ExcludedLogGroups"
+            ));
+        }
+        if task == Task::Remove {
+            return warnings;
+        }
+        let is_ruled_out = |entry: &Entry| {
+            settings::Pattern::any(selection.include(), &entry.group.name) && !is_selected(entry)
+        };
+        let removed = count(&|entry| is_subscribed(entry) && is_ruled_out(entry));
+        if removed > 0 {
+            let filters = plural(removed, "filter");
+            warnings.push(format!(
+                "warning: the subscriber of stack {name} removes {filters} within the hour, because its ExcludedLogGroups rules out the log group: first deploy the stack with another ExcludedLogGroups"
+            ));
+        }
+        if selection.asks_for_tags() && task == Task::Add {
+            let tagged = count(&|entry| entry.action == Action::Add && is_selected(entry));
+            if tagged > 0 {
+                let filters = plural(tagged, "added filter");
+                warnings.push(format!(
+                    "warning: the subscriber of stack {name} removes {filters} within the hour unless the log groups have the tags of SubscribeTags: first tag them, or deploy the stack with another SubscribeTags"
+                ));
+            }
+        }
+        let changed = count(&|entry| is_subscribed(entry) && is_selected(entry));
+        if changed > 0 && *pattern != collect.pattern() {
+            let filters = plural(changed, "filter");
+            warnings.push(format!(
+                "warning: the subscriber of stack {name} changes the pattern of {filters} to that of its Collect within the hour{if_tagged}: deploy the stack with another Collect"
+            ));
+        }
+        warnings
+    }
+}
