@@ -120,7 +120,6 @@ impl EnvelopeResource {
 
     fn judge(&self, attribute: &[u8]) -> Judged<'_> {
         let (key, value) = key_and_value(attribute);
-        let key = key;
         let value = value.as_ref();
         // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {

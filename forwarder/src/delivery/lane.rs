@@ -26,7 +26,7 @@ const LONGEST_FAILURE: Duration = Duration::from_secs(10);
 
 /// The lanes of one delivery.
 pub(super) struct Lanes<'a, E> {
-    lanes: BTreeMap<Lane, LaneState<'a, E>>,
+    states: BTreeMap<Lane, LaneState<'a, E>>,
     /// Places to which a parcel is being sent.
     busy_places: Vec<Place>,
     began: Instant,
@@ -66,18 +66,18 @@ impl<'a, E> Lanes<'a, E> {
         failing_since: Option<&FailingSince>,
     ) -> Self {
         parcels.sort_by_key(Parcel::bytes);
-        let mut lanes = BTreeMap::new();
+        let mut states = BTreeMap::new();
         for parcel in parcels {
             let lane = parcel.lane;
             // Always found: the parcel was made from the same list.
             let Some(destination) = destinations.get(lane.destination) else { continue };
-            let state = lanes.entry(lane).or_insert_with(|| {
+            let state = states.entry(lane).or_insert_with(|| {
                 let alive_at = failing_since.and_then(|since| since.get(&lane).copied());
                 LaneState::new(destination, lane.signal, context, alive_at)
             });
             state.waiting.push_back(parcel);
         }
-        Self { lanes, busy_places: Vec::new(), began: Instant::now() }
+        Self { states, busy_places: Vec::new(), began: Instant::now() }
     }
 
     /// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of
@@ -88,9 +88,9 @@ impl<'a, E> Lanes<'a, E> {
             let bytes = state.waiting.get(position)?.bytes();
             Some(Candidate { lane: *lane, position, is_busy: state.running > 0, bytes })
         };
-        let candidates = self.lanes.iter().filter_map(candidate);
+        let candidates = self.states.iter().filter_map(candidate);
         let next = candidates.min_by_key(|candidate| (candidate.is_busy, candidate.bytes))?;
-        let state = self.lanes.get_mut(&next.lane)?;
+        let state = self.states.get_mut(&next.lane)?;
         let parcel = state.waiting.remove(next.position)?;
         state.running += 1;
         self.busy_places.extend(parcel.place);
@@ -105,7 +105,7 @@ impl<'a, E> Lanes<'a, E> {
         {
             self.busy_places.swap_remove(at);
         }
-        let Some(state) = self.lanes.get_mut(&sent.parcel.lane) else { return };
+        let Some(state) = self.states.get_mut(&sent.parcel.lane) else { return };
         state.running -= 1;
         // The failures of earlier deliveries do not lengthen the pause after this one.
         let silent_since = state.alive_at.map(|alive_at| alive_at.max(self.began));
@@ -121,7 +121,7 @@ impl<'a, E> Lanes<'a, E> {
 
     /// Notes in `failing_since` which lanes fail, for the next delivery of the same event.
     pub(super) fn note_failing(&self, failing_since: &mut FailingSince) {
-        for (lane, state) in &self.lanes {
+        for (lane, state) in &self.states {
             match state.verdict {
                 Some(true) => {
                     failing_since.remove(lane);
@@ -136,7 +136,7 @@ impl<'a, E> Lanes<'a, E> {
 
     /// Notes in each lane's circuit breaker what its results say.
     pub(super) fn update_breakers(&self, observed_unix_nano: u64) {
-        for (lane, state) in &self.lanes {
+        for (lane, state) in &self.states {
             if let Some(silent_for) = state.silent_for {
                 state.destination.breaker(lane.signal, |breaker| {
                     breaker.note(state.verdict, observed_unix_nano, silent_for);
