@@ -208,13 +208,20 @@ async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
     }
 }
 
-/// On a managed instance, eight at a time: one root each, and every record and step on the trace of its invocation.
+/// On a managed instance, eight at a time: one root each, and every record and step on the trace of its invocation. The layer adds
+/// one child to each root.
 #[tokio::test]
 async fn each_mode_writes_one_root_for_each_concurrent_invocation() {
     const INVOCATIONS: usize = 64;
-    for mode in MODES {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layer(directory.path());
+    for (mode, has_layer) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
         let lambda = Lambda::start().await.unwrap();
-        let spec = function(mode).initialization(Initialization::ManagedInstances);
+        let mut spec = function(mode).initialization(Initialization::ManagedInstances);
+        if has_layer {
+            let port = local_lambda::free_port().to_string();
+            spec = spec.layer(&layer).env("OTEL_LAMBDA_RECEIVER_PORT", port);
+        }
         lambda.create_function(spec.max_environments(1).max_concurrency(8)).unwrap();
         let begin = |number: usize| {
             let payload = json!({ "does": "ok", "step": format!("step {number}") }).to_string();
@@ -226,7 +233,9 @@ async fn each_mode_writes_one_root_for_each_concurrent_invocation() {
         }
         lambda.recycle(FUNCTION).await.unwrap();
         let logged = Logged::by(&lambda, FUNCTION);
-        let spans: Vec<Span> = logged.spans.into_iter().map(|(_, span)| span).collect();
+        let spans = logged.spans.into_iter().map(|(_, span)| span);
+        let (of_layer, spans): (Vec<Span>, Vec<Span>) =
+            spans.partition(|span| span.name == "aws.lambda.invocation");
         let traces: BTreeSet<Vec<u8>> =
             spans.iter().filter(|span| span.kind == 2).map(|span| span.trace_id.clone()).collect();
         let roots = spans.iter().filter(|span| span.kind == 2).count();
@@ -236,6 +245,14 @@ async fn each_mode_writes_one_root_for_each_concurrent_invocation() {
         assert_eq!(steps, traces.iter().collect(), "{mode}");
         let of_records: BTreeSet<Vec<u8>> =
             logged.records.iter().map(|record| record.trace_id.clone()).collect();
+        let of_children: BTreeSet<Vec<u8>> =
+            of_layer.iter().map(|span| span.trace_id.clone()).collect();
+        let are_children =
+            of_layer.iter().all(|span| span.kind == 1 && !span.parent_span_id.is_empty());
+        assert!(are_children, "{mode}");
+        if has_layer {
+            assert_eq!((&of_children, of_layer.len()), (&traces, INVOCATIONS), "{mode}");
+        }
         assert_eq!((of_records, logged.records.len()), (traces, INVOCATIONS), "{mode}");
         lambda.shut_down().await;
     }

@@ -20,6 +20,7 @@
 //! | calls of frozen processes wait for the next invocation | the API answers at any time | a frozen process makes no calls |
 //! | lines of any length are read | a managed instance's pipe blocks after 64 KiB without a line feed | our lines are shorter |
 //! | the report of a failed invocation comes before SHUTDOWN | not published | extensions get it while they listen |
+//! | no text lines `RequestId: … Error: …` and `Task timed out …` | the form of the first without a caller (`FaultData`) | their places in the log are not published |
 //! | a failed delivery is repeated after 20 ms, doubled up to 1 s; 16 MiB wait | not published for classic functions | – |
 //!
 //! Not simulated: log levels, the Logs API, `/opt`, memory limits, SnapStart, and a private `/tmp`.

@@ -161,7 +161,7 @@ impl Extensions {
     }
 
     /// Takes a call for the next event: it waits, unless the environment is ending.
-    pub(crate) fn next(&mut self, identifier: &str, reply: Reply, events: &PlatformEvents) {
+    pub(crate) fn next(&mut self, identifier: &str, reply: Reply) {
         let shutdown = self.shutdown.clone();
         let Some(extension) = self.by_identifier(identifier) else {
             return answer(reply, refusal(Refused::UnknownExtension));
@@ -174,7 +174,6 @@ impl Extensions {
         if !extension.ready {
             extension.ready = true;
             extension.ready_after = Some(extension.begun.elapsed());
-            events.extension(&extension.name, "Ready", &extension.events, None);
         }
         match shutdown {
             Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, shutdown_answer(shutdown)),
@@ -279,14 +278,18 @@ impl Extensions {
         })
     }
 
-    /// Reports the state of every extension that is not ready, after a failed init.
-    pub(crate) fn report_unready(
+    /// Reports the state of every extension at the end of an init (runtime interface emulator, `logAgentsInitStatus`).
+    pub(crate) fn report_states(
         &self,
         failure: Option<&ExtensionFailure>,
         events: &PlatformEvents,
     ) {
-        for extension in self.known.iter().filter(|extension| !extension.ready) {
-            let state = if extension.identifier.is_some() { "Registered" } else { "Started" };
+        for extension in &self.known {
+            let state = match extension.identifier {
+                _ if extension.ready => "Ready",
+                Some(_) => "Registered",
+                None => "Started",
+            };
             let error_type = failure
                 .filter(|failure| failure.name == extension.name)
                 .map(|failure| failure.error_type.as_str());

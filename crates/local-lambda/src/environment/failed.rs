@@ -11,6 +11,7 @@ use std::process::ExitStatus;
 const EXIT_ERROR: &str = "Runtime.ExitError";
 /// AWS's error type for a bootstrap that cannot be started.
 const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
+const UNKNOWN: &str = "Runtime.Unknown";
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 /// The reason for which the processes did not become ready, or an invocation was not finished.
@@ -34,6 +35,14 @@ impl Failed {
             Self::Exited if out_of_memory => OUT_OF_MEMORY.to_owned(),
             Self::Exited => EXIT_ERROR.to_owned(),
         })
+    }
+
+    /// The status of `platform.initRuntimeDone`, which has no timeout (runtime interface emulator, `getFirstFatalError`).
+    pub(crate) fn init_status(&self) -> Status {
+        match self {
+            Self::Timeout => Status::Error(UNKNOWN.to_owned()),
+            other => other.status(false),
+        }
     }
 
     pub(crate) fn shutdown_reason(&self) -> ShutdownReason {

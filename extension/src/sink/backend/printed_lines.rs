@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::{Limits, LineReading, Metrics, Request, Signal as _, SpanIds, read_line_of};
+use wire::{Limits, LineReading, Metrics, Request, RootLine, Signal as _, SpanIds, read_line_of};
 
 /// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
@@ -143,7 +143,10 @@ impl PrintedLines {
 
     fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {
         if let Some(events) = &mut self.events {
-            events.line(line, text, time, self.converter.request_id());
+            // A root line is no text of the function.
+            if RootLine::read(text).is_none() {
+                events.line(line, text, time, self.converter.request_id());
+            }
         } else {
             let event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
             self.converter.function_text(&event);

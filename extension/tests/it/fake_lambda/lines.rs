@@ -14,7 +14,7 @@ use std::time::Duration;
 use test_support::Logged;
 use test_support::openobserve::FakeOpenObserve;
 use wire::compact::Names;
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
+use wire::{Envelope, LineEncoder, LineLimits, Request, RootLine, SignalKind};
 
 pub(crate) fn start(request_id: &str) -> Value {
     json!({"time": TIME, "type": "platform.start", "record": {"requestId": request_id, "version": "7"}})
@@ -205,6 +205,23 @@ async fn an_xray_root_in_a_line_is_its_trace_if_a_span_has_that_trace() {
         let ids: Vec<&[u8]> = records.iter().map(|of| of.item.trace_id.as_slice()).collect();
         assert_eq!(ids, [&[3; 16][..], &[]], "{is_printed}");
     }
+}
+
+#[tokio::test]
+async fn a_root_line_gives_named_lines_their_trace_and_is_no_record() {
+    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let root = RootLine { request_id: FIRST, trace_id: [3; 16], span_id: [4; 8] };
+    let root = line(root.write(None, 0).unwrap());
+    let named = line(json!({"requestId": FIRST, "message": "named"}));
+    let backend = started_backend().await;
+    let (lambda, next) = Lambda::waiting(&to(&backend, &[managed])).await;
+    let events = [line("printed before\n"), root, named, line("printed\n")];
+    assert_eq!(lambda.telemetry(&events).await, 200);
+    lambda.end(next).await;
+    let records = backend.log_records();
+    let ids: Vec<&[u8]> = records.iter().map(|of| of.item.trace_id.as_slice()).collect();
+    assert_eq!(bodies(&backend), ["printed before\n", "named", "printed\n"].map(str::trim_end));
+    assert_eq!(ids, [&[], &[3; 16][..], &[]]);
 }
 
 #[tokio::test]

@@ -108,18 +108,15 @@ impl Runtime {
         self.drain();
         let events = &self.surroundings.events;
         if self.has_started {
-            let status =
-                ready.as_ref().map_or_else(|failed| failed.status(false), |()| Status::Success);
+            let status = ready.as_ref().map_or_else(Failed::init_status, |()| Status::Success);
             // It comes when extensions are ready too (runtime interface emulator, `doRuntimeDomainInit`).
             events.init_runtime_done(phase, &status);
         }
-        if let Err(failed) = &ready {
-            let extension = match failed {
-                Failed::Extension(failure) => Some(failure),
-                _ => None,
-            };
-            self.extensions.report_unready(extension, events);
-        }
+        let failure = match &ready {
+            Err(Failed::Extension(failure)) => Some(failure),
+            _ => None,
+        };
+        self.extensions.report_states(failure, events);
         ready
     }
 
@@ -205,7 +202,7 @@ impl Runtime {
                 return Ok(());
             }
             CallKind::NextExtensionEvent { extension } => {
-                self.extensions.next(&extension, reply, &self.surroundings.events);
+                self.extensions.next(&extension, reply);
                 if !self.initialised {
                     lock(&self.surroundings.view).extensions = self.extensions.seen();
                 }
