@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 mod events;
+mod rules;
 
 use anyhow::{Context as _, bail, ensure};
 use events::Event;
@@ -33,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         bench.times().await?;
+        bench.rules().await?;
         bench.memory()?;
         start_and_size().await
     })
@@ -51,7 +53,7 @@ impl Bench {
         );
         for event in [events::otlp_only()?, events::mixed()?] {
             std::fs::write(&self.event, &event.bytes)?;
-            let run = async |program: &PathBuf| self.run(program, TIMES);
+            let run = async |program: &PathBuf| self.run(program, None, TIMES);
             let mut runs = in_turns(ROUNDS, &self.programs, run).await?;
             println!("| {} | {} |", event.name, cells(&runs));
             let [ours, peer] = runs.each_mut().map(|runs| runs.swap_remove(0).traces());
@@ -62,11 +64,43 @@ impl Bench {
         let events = [events::compact()?, events::otlp_only()?];
         let run = async |event: &Event| {
             std::fs::write(&self.event, &event.bytes)?;
-            self.run(ours, TIMES)
+            self.run(ours, None, TIMES)
         };
         let runs = in_turns(ROUNDS, &events, run).await?;
         println!("\n| the same spans | compact lines | OTLP lines | ratio |\n|---|---|---|---|");
         println!("| CPU time | {} |\n", cells(&runs));
+        Ok(())
+    }
+
+    /// Fails if four times the rules cost more than four times the time, but for the noise of a busy machine.
+    async fn rules(&self) -> anyhow::Result<()> {
+        const MOST_GROWTH: f64 = 6.0;
+        const NOISE_MS: f64 = 1.0;
+        println!("CPU time with rules, ms an event.\n");
+        println!("| event | rules | with | without | ratio |\n|---|---|---|---|---|");
+        let [ours, _] = &self.programs;
+        let file = self.event.with_extension("toml");
+        let run =
+            async |has_rules: &bool| self.run(ours, has_rules.then_some(file.as_path()), TIMES);
+        for event in [events::otlp_only()?, events::mixed()?] {
+            std::fs::write(&self.event, &event.bytes)?;
+            for rules in rules::all() {
+                let added = async |text: &str| {
+                    std::fs::write(&file, text)?;
+                    let runs = in_turns(ROUNDS, &[true, false], run).await?;
+                    let [with, without] = runs.each_ref().map(|runs| best(runs));
+                    anyhow::Ok((with - without, cells(&runs)))
+                };
+                let (of_all, cells) = added(&rules.text).await?;
+                println!("| {} | {} | {cells} |", event.name, rules.name);
+                if let Some(quarter) = &rules.quarter {
+                    let (of_quarter, _) = added(quarter).await?;
+                    let most = MOST_GROWTH * of_quarter.max(0.0) + NOISE_MS;
+                    ensure!(of_all <= most, "{}: {of_quarter} ms become {of_all}", rules.name);
+                }
+            }
+        }
+        println!();
         Ok(())
     }
 
@@ -76,7 +110,7 @@ impl Bench {
         for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()] {
             std::fs::write(&self.event, &event.bytes)?;
             let most = |program: &PathBuf| {
-                let runs = (0..5).map(|_| Ok(self.run(program, 1)?.mib));
+                let runs = (0..5).map(|_| Ok(self.run(program, None, 1)?.mib));
                 anyhow::Ok(max(runs.collect::<anyhow::Result<Vec<f64>>>()?))
             };
             let [ours, peer] = self.programs.each_ref().map(most);
@@ -93,11 +127,12 @@ impl Bench {
     }
 
     /// Forwards the event so often in a process of its own.
-    fn run(&self, program: &Path, times: u32) -> anyhow::Result<Run> {
+    fn run(&self, program: &Path, rules: Option<&Path>, times: u32) -> anyhow::Result<Run> {
         let file = self.event.with_extension("bodies");
         let mut command = Command::new(program);
         command.arg(&self.event).arg(times.to_string()).arg(&file).env_clear();
         command.env("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:9/api/default");
+        command.envs(rules.map(|rules| ("LAMBDA_OTLP_RULES", rules)));
         let output = command.output().context("cannot run the driver")?;
         ensure!(output.status.success(), "{output:?}");
         let report = String::from_utf8(output.stdout)?;
@@ -162,10 +197,13 @@ async fn median_start(forwarder: &Path, scheme: &str) -> anyhow::Result<f64> {
     Ok(median(&starts))
 }
 
+fn best(runs: &[Run]) -> f64 {
+    min(runs.iter().map(|run| run.millis))
+}
+
 /// The fastest runs, and their ratio.
 fn cells(runs: &[Vec<Run>; 2]) -> String {
-    let best = |runs: &Vec<Run>| min(runs.iter().map(|run| run.millis));
-    let [ours, peer] = runs.each_ref().map(best);
+    let [ours, peer] = runs.each_ref().map(|runs| best(runs));
     format!("{ours:.2} | {peer:.2} | {:.3}", ours / peer)
 }
 

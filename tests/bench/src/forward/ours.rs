@@ -1,11 +1,12 @@
 //! Drives the forwarder, configured by its variables as in Lambda, with a transport that keeps the bodies.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
-use forwarder::{Config, Event, Forwarder, InvocationContext, Queues, SqsQueue};
+use forwarder::{Config, Event, Forwarder, InvocationContext, Queues, RuleSet, SqsQueue};
 use http::{HeaderMap, Method};
 use lambda_otlp_bench::forward;
+use settings::Source as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -61,7 +62,14 @@ fn main() -> anyhow::Result<()> {
     let client = Client::with_transport(&config.destination, transport)?;
     let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);
-    let forwarder = Forwarder::new(vec![destination], Queues::<SqsQueue>::default(), options);
+    let destinations = vec![destination];
+    let mut forwarder =
+        Forwarder::new(destinations.clone(), Queues::<SqsQueue>::default(), options);
+    if let Some(path) = settings::Env.get("LAMBDA_OTLP_RULES") {
+        let text = std::fs::read_to_string(path).context("cannot read the rules")?;
+        let rules = RuleSet::parse(&text).map_err(|mistakes| anyhow!("{mistakes}"))?;
+        forwarder.set_rules(Arc::new(rules), destinations);
+    }
     forward::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;
         let invocation = InvocationContext {
