@@ -8,7 +8,6 @@
 
 const { timeLeft } = require("./bound.cjs");
 const clock = require("./clock.cjs");
-const { describeCall } = require("./databases.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");
@@ -176,7 +175,8 @@ function partial(api, span, isRoot, now) {
   const begun = span.startTime;
   // The end must not precede the start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
-  const { attributes = span.attributes, name = span.name } = describeCall(span) ?? {};
+  const call = span.attributes["db.system.name"] !== undefined && require("./databases.cjs").describeCall(span);
+  const { attributes, name } = call || span;
   const values = {
     name,
     attributes: maskUrls({ ...attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),

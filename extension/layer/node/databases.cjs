@@ -1,27 +1,17 @@
-// Instruments databases when the function loads their libraries, and describes their spans without values.
+// Instruments databases, and describes their spans without values. telemetry.cjs loads this file with the first library of a database.
 //
 // Source: OpenTelemetry's semantic conventions, "Database client spans".
 
 "use strict";
 
-/// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS, with the packages whose files show that a function uses one. Calls
-/// outside an invocation get no span, because they have no trace.
-const LIBRARIES = {
-  ioredis: {
-    packages: ["ioredis"],
-    type: "IORedisInstrumentation",
-    config: { dbStatementSerializer: withoutArguments },
-    adapt: calledOnce,
-  },
-  mongodb: { packages: ["mongodb"], type: "MongoDBInstrumentation", config: { requireParentSpan: true } },
+/// Instrumentations by their names. Calls outside an invocation get no span, because they have no trace.
+const INSTRUMENTATIONS = {
+  ioredis: { type: "IORedisInstrumentation", config: { dbStatementSerializer: withoutArguments }, adapt: calledOnce },
+  mongodb: { type: "MongoDBInstrumentation", config: { requireParentSpan: true } },
   // The default puts the values into the statement.
-  mysql2: { packages: ["mysql2"], type: "MySQL2Instrumentation", config: { maskStatement: true, maskStatementHook: (statement) => statement } },
-  pg: { packages: ["pg", "pg-pool"], type: "PgInstrumentation", config: { requireParentSpan: true, ignoreConnectSpans: true } },
-  redis: {
-    packages: ["redis", "@redis/client", "@node-redis/client"],
-    type: "RedisInstrumentation",
-    config: { requireParentSpan: true, dbStatementSerializer: withoutArguments },
-  },
+  mysql2: { type: "MySQL2Instrumentation", config: { maskStatement: true, maskStatementHook: (statement) => statement } },
+  pg: { type: "PgInstrumentation", config: { requireParentSpan: true, ignoreConnectSpans: true } },
+  redis: { type: "RedisInstrumentation", config: { requireParentSpan: true, dbStatementSerializer: withoutArguments } },
 };
 /// Name of a span of a connection, which is no call.
 const CONNECTING = "redis-connect";
@@ -40,26 +30,12 @@ function withoutArguments(name, values) {
   return [name, ...values.map(() => "?")].join(" ");
 }
 
-/// Returns the function to call with each CommonJS file before it is compiled. It creates an instrumentation at the first file of its library,
-/// which is before the library is patched.
-function whenCompiled(load, isWanted, create) {
-  const waiting = new Map();
-  for (const [name, { packages }] of Object.entries(LIBRARIES)) {
-    if (isWanted(name)) packages.forEach((each) => waiting.set(each, name));
-  }
-  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](${[...waiting.keys()].join("|")})[\\\\/]`);
-  return (file) => {
-    const found = waiting.size > 0 && pattern.exec(file);
-    if (!found || !waiting.has(found[1])) return;
-    const name = waiting.get(found[1]);
-    const { packages, type, config, adapt = (type) => type } = LIBRARIES[name];
-    packages.forEach((each) => waiting.delete(each));
-    create(name, (instrumentation) => {
-      const made = new (adapt(instrumentation[type], load))(config);
-      made.setTracerProvider(onlyCalls(load));
-      return made;
-    });
-  };
+/// Creates the instrumentation of this name.
+function create(name, load) {
+  const { type, config, adapt = (type) => type } = INSTRUMENTATIONS[name];
+  const instrumentation = new (adapt(load(`@opentelemetry/instrumentation-${name}`)[type], load))(config);
+  instrumentation.setTracerProvider(onlyCalls(load));
+  return instrumentation;
 }
 
 /// Returns a provider whose tracers make spans of calls in an invocation alone. Work below a connection has the parent of the connection.
@@ -181,4 +157,4 @@ function maskedEvent(event) {
   return { ...event, attributes };
 }
 
-module.exports = { describeCall, maskedMessage, whenCompiled };
+module.exports = { create, describeCall, maskedMessage };

@@ -7,7 +7,6 @@ const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
-const { describeCall, whenCompiled } = require("./databases.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
@@ -37,6 +36,30 @@ const LIBRARIES = {
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }, keepOwnHeaders],
 };
 
+// Instrumentations of databases by name (databases.cjs), with the packages whose files show that a function uses one.
+const DATABASES = {
+  ioredis: ["ioredis"],
+  mongodb: ["mongodb"],
+  mysql2: ["mysql2"],
+  pg: ["pg", "pg-pool"],
+  redis: ["redis", "@redis/client", "@node-redis/client"],
+};
+
+/// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an instrumentation at the first
+/// file of the library, which is before the library is patched.
+function whenCompiled(isWanted, create) {
+  const waiting = new Map();
+  for (const name of Object.keys(DATABASES).filter(isWanted)) DATABASES[name].forEach((each) => waiting.set(each, name));
+  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](${[...waiting.keys()].join("|")})[\\\\/]`);
+  return (file) => {
+    const [, found] = (waiting.size > 0 && pattern.exec(file)) || [];
+    const name = waiting.get(found);
+    if (name === undefined) return;
+    DATABASES[name].forEach((each) => waiting.delete(each));
+    create(name);
+  };
+}
+
 /// Creates the instrumentations, which wait for their libraries, except those of databases. Returns a function to call with each CommonJS file
 /// before it is compiled, which creates those, and a function that disables all.
 function instrumentLibraries(load) {
@@ -51,9 +74,8 @@ function instrumentLibraries(load) {
   }
   if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
   let isReleased = false;
-  const instrumentDatabase = whenCompiled(load, isWanted, (name, create) => {
-    const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (!isReleased && isThere(load, instrumentation)) made.push(create(load(instrumentation)));
+  const instrumentDatabase = whenCompiled(isWanted, (name) => {
+    if (!isReleased && isThere(load, `@opentelemetry/instrumentation-${name}`)) made.push(require("./databases.cjs").create(name, load));
   });
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   const release = () => {
@@ -204,7 +226,7 @@ function processor(load, exporter) {
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
       maskUrls(span.attributes);
-      Object.assign(span, describeCall(span));
+      if (span.attributes?.["db.system.name"] !== undefined) Object.assign(span, require("./databases.cjs").describeCall(span));
       const before = this._droppedSpansCount;
       super.onEnd(span);
       if (this._droppedSpansCount > before) dropped += 1;

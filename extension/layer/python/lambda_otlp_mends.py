@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 
-from lambda_otlp_load import beside, library, time
+from lambda_otlp_load import attempt, beside, library, time
 
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
@@ -275,6 +275,17 @@ def client_context_with(given, inject):
     return None
 
 
+def mend_bedrock(module):
+    """Ends the span of a stream that the function leaves before its end."""
+
+    def __del__(self):
+        if not getattr(self, "_ended", True):
+            attempt(self._complete_stream, self._response)
+
+    module.ConverseStreamWrapper.__del__ = __del__
+    module.InvokeModelWithResponseStreamWrapper.__del__ = __del__
+
+
 def size_of(entry):
     if not isinstance(entry, Mapping):
         return 0
@@ -293,6 +304,7 @@ def mend_sdk(module):
     module.filterwarnings = lambda *_, **__: None
 
 MENDS = {
+    "opentelemetry.instrumentation.botocore.extensions.bedrock_utils": mend_bedrock,
     "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
     "opentelemetry.instrumentation.botocore.extensions.sqs": mend_sqs,
