@@ -48,6 +48,14 @@ const MISTAKES: &[(&[&str], &str)] = &[
     // An empty pattern does not select all log groups.
     (&[], "subscribe --destination=arn:aws:lambda:eu-west-1:123456789012:function:f --include "),
     (&[], "unsubscribe --destination=arn:aws:lambda:eu-west-1:123456789012:function:f --tag "),
+    (&[], "instrument"),
+    (&[], "instrument --function shop:3"),
+    (&[], "instrument --function shop --layer arn:x"),
+    (
+        &[],
+        "instrument --function shop --stack lambda-otlp --layer arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp:1",
+    ),
+    (&[], "fleet --tag ="),
     (&[], "rules check no-such-file.toml"),
     (&[], "rules check wrong.toml"),
     (&[], "rules test empty.toml no-such-file"),

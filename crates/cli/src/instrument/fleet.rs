@@ -6,6 +6,7 @@ use super::layers::{Kind, Layers, short};
 use super::record::Record;
 use super::{Which, offered, stack_layers};
 use crate::aws::{self, explain, is_denied};
+use crate::progress::Progress;
 use crate::terminal;
 use anyhow::bail;
 use aws_sdk_cloudwatchlogs::Client;
@@ -55,9 +56,16 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
         let logs = Logs::new(Client::new(&with_retries(&aws))).await;
         let names = account.function_names().await?;
         let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
+        let names: Vec<String> = names.collect();
         let fleet = Fleet { account, logs, layers };
-        let read =
-            futures_util::stream::iter(names).map(async |name| fleet.row(name, &selection).await);
+        let progress = Progress::start("functions");
+        let counts = progress.counts();
+        counts.set_total(names.len());
+        let read = futures_util::stream::iter(names).map(async |name| {
+            let row = fleet.row(name, &selection).await;
+            counts.add(1);
+            row
+        });
         let rows = read.buffered(AT_A_TIME).filter_map(async |row| row);
         let rows: Vec<Row> = rows.collect().await;
         if rows.is_empty() {

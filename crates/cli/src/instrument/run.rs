@@ -6,6 +6,7 @@ use super::configuration::{Configuration, Update};
 use super::plan::{Change, Plan, Wish, plan};
 use super::report::{Entry, Fate, Report, Step};
 use super::undo::{Undo, undo};
+use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
@@ -69,6 +70,7 @@ impl Run {
                 return;
             }
             is_stopped.store(true, Ordering::Relaxed);
+            crate::progress::hide();
             eprintln!("finishing the changes under way; press Ctrl-C again to stop at once");
             if tokio::signal::ctrl_c().await.is_ok() {
                 eprintln!("stopped; run the command again to continue");
@@ -81,10 +83,17 @@ impl Run {
     pub(super) async fn plan(&self, selection: &Selection) -> anyhow::Result<Report> {
         let names = self.account.function_names().await?;
         let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
-        let planned = futures_util::stream::iter(names)
-            .map(async |name| self.plan_one(name, selection).await)
-            .buffered(AT_A_TIME);
-        Ok(Report { entries: planned.filter_map(async |entry| entry).collect().await })
+        let names: Vec<String> = names.collect();
+        let progress = Progress::start("functions read");
+        let counts = progress.counts();
+        counts.set_total(names.len());
+        let planned = futures_util::stream::iter(names).map(async |name| {
+            let entry = self.plan_one(name, selection).await;
+            counts.add(1);
+            entry
+        });
+        let planned = planned.buffered(AT_A_TIME).filter_map(async |entry| entry);
+        Ok(Report { entries: planned.collect().await })
     }
 
     /// Returns `None` if the function's tags do not select it.
@@ -111,10 +120,15 @@ impl Run {
 
     /// Makes the planned changes.
     pub(super) async fn apply(&self, report: Report) -> Report {
-        let applied = futures_util::stream::iter(report.entries)
-            .map(async |entry| self.apply_one(entry).await)
-            .buffer_unordered(AT_A_TIME);
-        let mut entries: Vec<Entry> = applied.collect().await;
+        let progress = Progress::start("functions changed");
+        let counts = progress.counts();
+        counts.set_total(report.entries.len());
+        let applied = futures_util::stream::iter(report.entries).map(async |entry| {
+            let entry = self.apply_one(entry).await;
+            counts.add(1);
+            entry
+        });
+        let mut entries: Vec<Entry> = applied.buffer_unordered(AT_A_TIME).collect().await;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Report { entries }
     }
