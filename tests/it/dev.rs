@@ -251,7 +251,7 @@ fn dev_explains_a_function_that_cannot_run() {
         assert!(said.lines().count() == 1 && said.contains(expected), "{arguments:?}: {said}");
     };
     refused(&["--", "./no-such-file"], "there is no program ./no-such-file");
-    refused(&["--", "./app.py"], "make it executable");
+    refused(&["--", "./app.py"], "chmod +x ./app.py");
     refused(&["--", "cargo", "lambda", "watch"], "`cargo run`");
     refused(&["--event", "no-such.json", "--", "true"], "--event: cannot read no-such.json");
     let context = ["--client-context", "app.py", "--", "true"];

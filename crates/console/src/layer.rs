@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use local_lambda::binaries::{self, EXTENSION};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The wrapper script's file name in the layer.
 pub const WRAPPER: &str = "lambda-otlp-handler";
@@ -104,9 +105,16 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns `true` if the extension can listen on the port that SDKs use by default.
-pub fn is_usual_port_free() -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
+/// Claims the port that SDKs use by default, until this process ends. Returns `false` if another process has claimed it, or if a
+/// program listens there.
+///
+/// In Lambda each environment has its own loopback; here all extensions share one. Between a look at the port and the extension's
+/// start, another process could start an extension there, which would then receive the function's telemetry.
+pub fn claim_usual_port() -> bool {
+    // No program uses UDP at this port, so that it serves as a lock.
+    static CLAIM: OnceLock<Option<UdpSocket>> = OnceLock::new();
+    let claim = CLAIM.get_or_init(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).ok());
+    claim.is_some() && TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl Surroundings<'_> {
         spec.env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string())
     }
 
-    /// A Python function on AWS's runtime client. If the default port is free, the SDK gets no address, as in most
+    /// A Python function on AWS's runtime client. If no other process has the default port, the SDK gets no address, as in most
     /// deployments.
     pub(crate) fn shop(
         &self,
@@ -101,7 +101,7 @@ impl Surroundings<'_> {
         let spec = on_runtime_client(self.spec(SHOP, interpreter), "shop.handler", sources)
             .env("AWS_ENDPOINT_URL_LAMBDA", invoke_endpoint)
             .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
-        if layer::is_usual_port_free() {
+        if layer::claim_usual_port() {
             return spec;
         }
         let address = format!("http://127.0.0.1:{}", local_lambda::free_port());

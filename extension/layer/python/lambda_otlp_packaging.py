@@ -49,6 +49,10 @@ class Version:
         return self.key >= other.key
 
 
+def parse(text):
+    return Version(text)
+
+
 def is_compatible(version, bound):
     """`~= 1.44` means `>= 1.44, < 2`."""
     series = bound.numbers[:-1]

@@ -100,7 +100,7 @@ async fn the_health_check_sends_a_record_to_the_backend() {
     let parts = [
         "settings all variables are valid",
         "output otlp, since LAMBDA_OTLP_OUTPUT is set",
-        "endpoint 127.0.0.1 is 127.0.0.1",
+        "endpoint 127.0.0.1 is an address",
         "connection HTTP 200",
         "credentials accepted",
         "record accepted: a log record whose trace_id is ca",

@@ -109,7 +109,7 @@ impl Prepared {
             // Lambda's PATH does not have this machine's programs.
             spec = spec.env("PATH", path);
         }
-        if !arguments.no_extension && !layer::is_usual_port_free() {
+        if !arguments.no_extension && !layer::claim_usual_port() {
             let port = local_lambda::free_port().to_string();
             spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
             spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);

@@ -298,6 +298,7 @@ def test_the_packages_import_only_names_that_the_files_in_place_have(packages):
 def test_the_instrumentations_require_versions_in_a_form_that_the_layer_reads(packages):
     Requirement = importlib.import_module("lambda_otlp_packaging").Requirement
     declared = [runpy.run_path(str(file)) for file in pathlib.Path(packages).glob("opentelemetry/instrumentation/*/package.py")]
-    required = [text for names in declared for name, value in names.items() if name.startswith("_instruments") for text in value]
+    values = [value for names in declared for name, value in names.items() if name.startswith("_instruments")]
+    required = [text for value in values for text in ([value] if isinstance(value, str) else value)]
     assert len(required) > 3
     assert all(Requirement(text).name and Requirement(text).bounds for text in required), required
