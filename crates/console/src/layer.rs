@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use local_lambda::binaries::{self, EXTENSION};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -111,9 +113,12 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 /// In Lambda each environment has its own loopback; here all extensions share one. Between a look at the port and the extension's
 /// start, another process could start an extension there, which would then receive the function's telemetry.
 pub fn claim_usual_port() -> bool {
-    // No program uses UDP at this port, so that it serves as a lock.
-    static CLAIM: OnceLock<Option<UdpSocket>> = OnceLock::new();
-    let claim = CLAIM.get_or_init(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).ok());
+    // An abstract name belongs to one process at a time, and to the same network namespace as the port.
+    static CLAIM: OnceLock<Option<UnixListener>> = OnceLock::new();
+    let claim = CLAIM.get_or_init(|| {
+        let name = SocketAddr::from_abstract_name("lambda-otlp/usual-otlp-port").ok()?;
+        UnixListener::bind_addr(&name).ok()
+    });
     claim.is_some() && TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
 }
 

@@ -61,7 +61,15 @@ impl Item {
     }
 
     pub(super) fn of_span(span: &Span) -> Self {
-        Self::new(span.encode_to_vec(), &span.attributes)
+        let item = Self::new(span.encode_to_vec(), &span.attributes);
+        if item.number.is_some() {
+            return item;
+        }
+        // A span of the layer, without its status, which the forwarder sets from the runtime's line.
+        let mut span = span.clone();
+        span.status = None;
+        span.attributes.retain(|attribute| attribute.key != "error.type");
+        Self { content: span.encode_to_vec(), ..item }
     }
 
     pub(super) fn of_log_record(record: &LogRecord) -> Self {
