@@ -182,20 +182,37 @@ async fn telemetry_of_a_failed_init_is_delivered_at_shutdown_as_chosen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends_it() {
-    let short = Duration::from_secs(1);
-    let exit = "error Runtime.ExitError";
-    for (script, runtime_end, end) in
-        [("exit 3", exit, exit), ("exec sleep 1000", "error Runtime.Unknown", "timeout")]
-    {
+    struct Case {
+        script: &'static str,
+        timeout: Duration,
+        /// What `platform.initRuntimeDone` says, and what all other events say.
+        runtime_end: &'static str,
+        end: &'static str,
+    }
+    let exits = Case {
+        // The extension has subscribed before the runtime exits.
+        script: "while [ ! -e \"$ADDRESS.go\" ]; do sleep 0.01; done; rm \"$ADDRESS.go\"; exit 3",
+        timeout: Duration::from_mins(1),
+        runtime_end: "error Runtime.ExitError",
+        end: "error Runtime.ExitError",
+    };
+    let hangs = Case {
+        script: "exec sleep 1000",
+        timeout: Duration::from_secs(1),
+        runtime_end: "error Runtime.Unknown",
+        end: "timeout",
+    };
+    for Case { script, timeout, runtime_end, end } in [exits, hangs] {
         let subscriber = Subscriber::with(&[]).await;
         subscriber.permits.add_permits(1000);
-        let puppets = Puppets::of(function(script).init_timeout(short).timeout(short)).await;
+        let puppets = Puppets::of(function(script).init_timeout(timeout).timeout(timeout)).await;
         let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
         for _ in ["init", "invoke"] {
             let api = puppets.api().await;
             let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
             let body = subscription(subscriber.server.address().port()).replace(":25}", ":30000}");
             assert_eq!(api.subscribe(&identifier, &body).await.status, 200);
+            puppets.go();
             assert!(text(&api.extension_next(&identifier).await.unwrap()).contains("SHUTDOWN"));
         }
         assert!(!running.finished().await.unwrap().is_success());
