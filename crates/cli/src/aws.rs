@@ -378,7 +378,8 @@ pub(crate) async fn stream_of(
 ) -> anyhow::Result<Option<KinesisStream>> {
     let outputs = stack_outputs(aws, stack).await?;
     let value = |name: &str| outputs.get(name).cloned();
-    let (arn, role) = (value("KinesisStreamArn"), value("SubscriptionRoleArn"));
+    let arn = value("KinesisStreamArn");
+    let role = value("SubscriptionRoleArn");
     Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
 }
 

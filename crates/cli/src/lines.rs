@@ -136,7 +136,8 @@ impl Joining {
             found = self.rest();
             self.writer = writer;
         }
-        let (context, limits) = (self.writer.context(), Limits::default());
+        let context = self.writer.context();
+        let limits = Limits::default();
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&line, &context, &limits) {
                 Joined::More => {

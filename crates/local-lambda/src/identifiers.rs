@@ -18,7 +18,8 @@ pub(crate) fn hex_32() -> String {
 
 /// A version 4 UUID, as in `Lambda-Runtime-Aws-Request-Id`.
 pub(crate) fn uuid() -> String {
-    let (high, low) = (random(), random());
+    let high = random();
+    let low = random();
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
         high >> 32,

@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn packages_are_installed_once_for_each_pin_set() {
         let directory = tempfile::tempdir().unwrap();
-        let (folder, pins) = (directory.path().join("packages"), directory.path().join("pins"));
+        let folder = directory.path().join("packages");
+        let pins = directory.path().join("pins");
         let check = |pinned: &str, fails: bool, installs: bool| {
             fs::write(&pins, pinned).unwrap();
             let mut installed = false;

@@ -435,7 +435,8 @@ mod tests {
 
     #[tokio::test]
     async fn freezing_a_process_drains_its_pipes() {
-        let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
+        let cloudwatch = Arc::<CloudWatch>::default();
+        let table = Arc::<ProcessTable>::default();
         let spec = Arc::new(FunctionSpec::new("f", "/bin/sh"));
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
         let telemetry = Telemetry::new(&spec, &Arc::default());

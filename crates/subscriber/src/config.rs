@@ -168,7 +168,8 @@ fn no_destination() -> Remark {
 
 /// The stream, where there is one; one of the two variables alone is a mistake.
 fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
-    let (arn, role) = (reader.string_if_set(KINESIS_STREAM), reader.string_if_set(KINESIS_ROLE));
+    let arn = reader.string_if_set(KINESIS_STREAM);
+    let role = reader.string_if_set(KINESIS_ROLE);
     for (name, value, service, form) in [
         (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
         (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),

@@ -27,7 +27,8 @@ impl OurFilter {
     /// forwarder, because two stacks may subscribe one log group. `None` if the ARN is not a function's.
     pub fn new(forwarder: &str, stream: Option<KinesisStream>, pattern: &str) -> Option<Self> {
         let function = function_name(forwarder)?;
-        let (pattern, forwarder) = (pattern.to_owned(), forwarder.to_owned());
+        let pattern = pattern.to_owned();
+        let forwarder = forwarder.to_owned();
         Some(Self { name: format!("lambda-otlp/{function}"), pattern, forwarder, stream })
     }
 
@@ -245,7 +246,8 @@ mod tests {
             };
             let role = (destination == STREAM).then(|| ROLE.to_owned());
             let role = role.filter(|_| !rest.starts_with("other-role"));
-            let (name, pattern) = (name.to_owned(), pattern.to_owned());
+            let name = name.to_owned();
+            let pattern = pattern.to_owned();
             SubscriptionFilter { name, pattern, destination, role }
         };
         text.split_whitespace().map(filter).collect()
@@ -305,7 +307,8 @@ mod tests {
 
     #[test]
     fn direct_and_kinesis_filters_replace_each_other() {
-        let (arn, role) = (STREAM.to_owned(), ROLE.to_owned());
+        let arn = STREAM.to_owned();
+        let role = ROLE.to_owned();
         let stream = OurFilter::new(HERE, Some(KinesisStream { arn, role }), "p").unwrap();
         let direct = wish(false).ours;
         let there = Wish { ours: stream.clone(), former: Some(direct.clone()), ..wish(false) };

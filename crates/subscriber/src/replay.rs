@@ -83,7 +83,8 @@ async fn read(
     deadline: Instant,
 ) -> (Streams, Option<String>) {
     let mut streams = Streams::new();
-    let (mut bytes, mut next) = (0, None);
+    let mut bytes = 0;
+    let mut next = None;
     loop {
         // The function sets a line's time, which may precede the log group's creation.
         let page = match logs.log_events(&group.name, 0, next, deadline).await {
@@ -107,7 +108,8 @@ async fn read(
 /// The next lines for one message.
 fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
     let mut parts = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
+    let mut start = 0;
+    let mut bytes = 0;
     for (position, event) in events.iter().enumerate() {
         let size = event.message.len() + LINE_OVERHEAD;
         if bytes + size > MESSAGE_BYTES && position > start {

@@ -143,7 +143,8 @@ impl Report {
             tracing::error!(run, problem, "{what}");
         }
         // A field of its own for metric filters.
-        let (sums, not_reached) = (self.sums(), self.not_reached());
+        let sums = self.sums();
+        let not_reached = self.not_reached();
         if let Some(failure) = self.failure() {
             let problem = "some log groups could not be subscribed, the next run tries again";
             tracing::error!(run, not_reached, %sums, failure, "{problem}");

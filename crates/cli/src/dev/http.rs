@@ -87,7 +87,8 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
             text(value).split(';').map(|part| part.trim().to_owned()).collect::<Vec<_>>()
         })
         .collect();
-    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let path = parts.uri.path();
+    let query = parts.uri.query().unwrap_or_default();
     let mut parameters: Map<String, Value> = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = match parameters.get(&*name).and_then(Value::as_str) {
@@ -96,7 +97,8 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
         };
         parameters.insert(name.into_owned(), value.into());
     }
-    let (method, host) = (parts.method.as_str(), header("host"));
+    let method = parts.method.as_str();
+    let host = header("host");
     let mut event = json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
         "headers": headers,

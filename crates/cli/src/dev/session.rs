@@ -56,7 +56,8 @@ impl Session {
             lambda.observe_logs(move |event| observer.take(event));
             lambda.create_function(spec)?;
             let has_failed = AtomicBool::new(false);
-            let (name, timeout) = (arguments.name.clone(), arguments.timeout);
+            let name = arguments.name.clone();
+            let timeout = arguments.timeout;
             let function = Arc::new(Function {
                 name,
                 logs,

@@ -78,7 +78,8 @@ fn source(mapping: &EventSourceMappingConfiguration, log_group: &str) -> Check {
     let last = |arn: Option<&str>| {
         arn.and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned()
     };
-    let (function, source) = (last(mapping.function_arn()), last(mapping.event_source_arn()));
+    let function = last(mapping.function_arn());
+    let source = last(mapping.event_source_arn());
     let problem = mapping.last_processing_result().filter(|it| it.starts_with("PROBLEM"));
     match (mapping.state().unwrap_or_default(), problem) {
         ("Disabled" | "Disabling", _) => Check::failed(

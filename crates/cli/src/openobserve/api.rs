@@ -64,7 +64,8 @@ impl Api {
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let url = self.url(path)?;
-        let (body, headers) = (body.map(Value::to_string), self.reach.headers.clone());
+        let body = body.map(Value::to_string);
+        let headers = self.reach.headers.clone();
         let transport = &self.reach.transport;
         let answer = transport
             .ask_api(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)

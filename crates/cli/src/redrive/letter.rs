@@ -55,7 +55,8 @@ impl Letter {
             Content::Request(request) => request.items(),
             _ => parked.items,
         };
-        let (is_partial, reason) = (parked.partial, short(&parked.reason, MOST_REASON_CHARS));
+        let is_partial = parked.partial;
+        let reason = short(&parked.reason, MOST_REASON_CHARS);
         let content = LetterContent::Parked(Box::new(Parked { partial: false, items, ..parked }));
         Self { content, reason, items, is_partial }
     }

@@ -198,7 +198,8 @@ impl<'a> Redrive<'a> {
         store: &mut S,
         summary: &mut Summary,
     ) -> anyhow::Result<()> {
-        let (mut seen, mut failed_rounds) = (0, 0);
+        let mut seen = 0;
+        let mut failed_rounds = 0;
         while seen < self.limit {
             if self.stop.load(Ordering::Relaxed) {
                 summary.stopped = Some("interrupted".to_owned());
@@ -243,7 +244,8 @@ impl<'a> Redrive<'a> {
             Ok(letter) => letter,
             Err(error) => return unreadable(error),
         };
-        let (reason, items) = (letter.reason.clone(), letter.items);
+        let reason = letter.reason.clone();
+        let items = letter.items;
         if let Some(why) = self.filters.skip(&letter) {
             return (LetterFate::Skipped, why.to_owned(), items);
         }
@@ -353,7 +355,8 @@ impl Summary {
             if letters == 0 {
                 continue;
             }
-            let (letters, items) = (plural(letters, "message"), plural(items, "item"));
+            let letters = plural(letters, "message");
+            let items = plural(items, "item");
             let would = dry_run && fate == LetterFate::Redriven;
             let words = if would { "would be sent again" } else { words };
             writeln!(out, "{letters} with {items} {words}")?;

@@ -63,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let now = time_arguments::now_unix_nano();
-    let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
+    let from = arguments.from.millis(now);
+    let to = arguments.to.millis(now);
     let checkpoint = Checkpoint::new(&arguments.log_group, from, to)?;
     let checkpoint = match &arguments.checkpoint {
         Some(path) => checkpoint.resume(path, [arguments.from, arguments.to])?,

@@ -22,7 +22,8 @@ pub(super) fn text(held: &Held, out: &mut dyn Write) -> io::Result<()> {
     }
     for own in held.records.iter().filter(|own| own.item.trace_id.is_empty()) {
         let log = Log::of(own);
-        let (service, level) = (short(&own.service, LONGEST_NAME), short(&log.level, LONGEST_NAME));
+        let service = short(&own.service, LONGEST_NAME);
+        let level = short(&log.level, LONGEST_NAME);
         let time = time_of_day(log.time);
         let body =
             if log.is_serious { on_one_line(&log.body) } else { short(&log.body, LONGEST_BODY) };

@@ -138,7 +138,9 @@ fn run(
         let selection = Selection::new(include, exclude, tags, own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wish = Wish { ours, former: None, beside_others };
-        let (logs, selection, wish) = (&logs, &selection, &wish);
+        let logs = &logs;
+        let selection = &selection;
+        let wish = &wish;
         let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: !which.yes };
         let counts = progress.counts();
         let deadline = Instant::now() + LONGEST;

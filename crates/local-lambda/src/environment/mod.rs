@@ -281,7 +281,8 @@ impl Environment {
             (Some(response), _) => response.result.into(),
             (None, failed) => failed.unwrap_or(Failed::Exited).result(exit),
         };
-        let (runtime_done, ended_at) = (run.runtime_done, run.ended_at);
+        let runtime_done = run.runtime_done;
+        let ended_at = run.ended_at;
         Finished { result, status, pid, times, runtime_done, ended_at, failed }
     }
 

@@ -173,7 +173,8 @@ impl PlatformEvents {
         let is_managed = self.spec.initialization == Initialization::ManagedInstances;
         let is_info = is_failure || (is_managed && phase == Phase::Init);
         let text = is_failure.then(|| {
-            let (duration, phase) = (text::milliseconds(duration), phase.name());
+            let duration = text::milliseconds(duration);
+            let phase = phase.name();
             let ending = text::ending(status);
             format!("INIT_REPORT Init Duration: {duration} ms\tPhase: {phase}{ending}\t\n")
         });

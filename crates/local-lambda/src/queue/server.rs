@@ -41,7 +41,8 @@ impl QueueServer {
     /// Serves `queue` until it is dropped.
     pub async fn start(queue: Queue) -> Result<Self, Error> {
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (same_queue, recorded) = (queue.clone(), Arc::clone(&requests));
+        let same_queue = queue.clone();
+        let recorded = Arc::clone(&requests);
         let handle = move |request| answer(same_queue.clone(), Arc::clone(&recorded), request);
         let server = HttpServer::start(handle).await.map_err(Error::Listen)?;
         Ok(Self { queue, server, requests })
@@ -147,7 +148,8 @@ fn sent(results: Vec<Result<String, Refusal>>) -> Answer {
 }
 
 fn batch_sent(entries: &[Value], results: Vec<Result<String, Refusal>>) -> Answer {
-    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    let mut successful = Vec::new();
+    let mut failed = Vec::new();
     for (entry, result) in entries.iter().zip(results) {
         let id = entry.get("Id").cloned().unwrap_or_default();
         match result {

@@ -106,7 +106,8 @@ impl Event {
 /// CloudTrail User Guide, "CloudTrail record contents"; a failed call has an `errorCode`.
 fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
     let name = text("/detail/requestParameters/logGroupName");
-    let (operation, error) = (text("/detail/eventName"), text("/detail/errorCode"));
+    let operation = text("/detail/eventName");
+    let error = text("/detail/errorCode");
     if operation == "CreateLogGroup" && error.is_empty() && !name.is_empty() {
         return Event::NewLogGroup(name.to_owned());
     }
@@ -146,7 +147,8 @@ impl ResourceRequest {
         });
         let former = before("Destination");
         let former = former.and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
-        let (stack_id, logical_resource_id) = (text("StackId"), text("LogicalResourceId"));
+        let stack_id = text("StackId");
+        let logical_resource_id = text("LogicalResourceId");
         let physical_resource_id = match text("PhysicalResourceId") {
             given if !given.is_empty() => given,
             // arn:aws:cloudformation:{region}:{account}:stack/{name}/{id}

@@ -284,7 +284,8 @@ fn response(request: &ResourceRequest, outcome: Result<Report, Failed>) -> Value
 
 /// The reason of an incomplete removal. CloudFormation retains resources only of a stack whose deletion failed.
 fn of_not_reached(request: &ResourceRequest, count: usize) -> String {
-    let (stack, resource) = (&request.stack_id, &request.logical_resource_id);
+    let stack = &request.stack_id;
+    let resource = &request.logical_resource_id;
     format!(
         "{count} log groups were not reached in time and may keep a subscription filter: delete the stack again; if that fails \
          too, run `lambda-otlp unsubscribe --stack {stack} --yes`, then delete the stack with `--retain-resources {resource}`"
