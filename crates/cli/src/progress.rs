@@ -31,7 +31,9 @@ pub(crate) fn hide() {
 
 /// The counts of a running command.
 #[derive(Clone, Debug)]
-pub(crate) struct Counts(Arc<AtomicCounts>);
+pub(crate) struct Counts {
+    shared: Arc<AtomicCounts>,
+}
 
 #[derive(Debug)]
 struct AtomicCounts {
@@ -45,36 +47,37 @@ struct AtomicCounts {
 
 impl Counts {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicCounts {
+        let shared = AtomicCounts {
             begun: Instant::now(),
             done: AtomicUsize::new(0),
             total: AtomicUsize::new(0),
             counting_since: OnceLock::new(),
-        }))
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn set_total(&self, total: usize) {
-        self.0.total.store(total, Ordering::Relaxed);
+        self.shared.total.store(total, Ordering::Relaxed);
     }
 
     pub(crate) fn set_done(&self, done: usize) {
         if done == 0 {
             return;
         }
-        self.0.counting_since.get_or_init(Instant::now);
-        self.0.done.store(done, Ordering::Relaxed);
+        self.shared.counting_since.get_or_init(Instant::now);
+        self.shared.done.store(done, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, done: usize) {
-        self.set_done(self.0.done.load(Ordering::Relaxed) + done);
+        self.set_done(self.shared.done.load(Ordering::Relaxed) + done);
     }
 
     fn state(&self) -> State {
         State {
-            done: self.0.done.load(Ordering::Relaxed),
-            total: Some(self.0.total.load(Ordering::Relaxed)).filter(|total| *total > 0),
-            elapsed: self.0.begun.elapsed(),
-            counting: self.0.counting_since.get().map(Instant::elapsed).unwrap_or_default(),
+            done: self.shared.done.load(Ordering::Relaxed),
+            total: Some(self.shared.total.load(Ordering::Relaxed)).filter(|total| *total > 0),
+            elapsed: self.shared.begun.elapsed(),
+            counting: self.shared.counting_since.get().map(Instant::elapsed).unwrap_or_default(),
         }
     }
 }

@@ -8,6 +8,17 @@ use std::process::{Command, ExitStatus};
 /// The oldest Python that [`find_python`] takes: packages that are run with it ask for this one.
 pub const MIN_PYTHON: &str = "3.12";
 
+/// The files of `extension/layer/node` from which npm makes the packages layer for Node.
+pub const NODE_LAYER_PINS: [&str; 7] = [
+    "package.json",
+    "package-lock.json",
+    "build.mjs",
+    "bundle.mjs",
+    "bundle_databases.mjs",
+    "clock.mjs",
+    "exporter.mjs",
+];
+
 /// Bytes of a failed program's output that an error keeps.
 const SAID: usize = 2000;
 

@@ -35,8 +35,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_delivery: u32,
     /// How telemetry reaches the backend
-    #[arg(long, value_enum, default_value_t = Delivery::Subscription)]
-    delivery: Delivery,
+    #[arg(long, value_enum, default_value_t = Way::Subscription)]
+    delivery: Way,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 /// A way of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-enum Delivery {
+enum Way {
     /// Log groups invoke the forwarder
     Subscription,
     /// Log groups write to a Kinesis stream on demand, which the forwarder reads
@@ -56,7 +56,7 @@ enum Delivery {
     Direct,
 }
 
-impl Delivery {
+impl Way {
     const ALL: [Self; 4] =
         [Self::Subscription, Self::KinesisOnDemand, Self::KinesisProvisioned, Self::Direct];
 
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Estimate {
-    delivery: Delivery,
+    delivery: Way,
     rows: Vec<Row>,
     total_usd: f64,
     /// Without fixed costs.
@@ -126,15 +126,15 @@ struct Estimate {
     /// Invocations of the forwarder.
     events_per_second_at_peak: f64,
     concurrent_forwarders_at_peak: f64,
-    ways: Vec<Way>,
+    ways: Vec<WayCost>,
     break_even: BreakEven,
 }
 
 /// The cost of the same invocations by one way of delivery.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Way {
-    delivery: Delivery,
+struct WayCost {
+    delivery: Way,
     description: String,
     total_usd: f64,
     usd_per_million_invocations: f64,
@@ -155,9 +155,9 @@ impl Estimate {
         let millions = arguments.invocations / 1e6;
         let month = Month::of(arguments, arguments.delivery);
         let events_per_second = month.events / SECONDS_OF_MONTH * PEAK;
-        let way = |delivery: Delivery| {
+        let way = |delivery: Way| {
             let month = Month::of(arguments, delivery);
-            Way {
+            WayCost {
                 delivery,
                 description: delivery.description(&month),
                 total_usd: month.total(),
@@ -170,7 +170,7 @@ impl Estimate {
             usd_per_million_invocations: month.variable() / millions,
             events_per_second_at_peak: events_per_second,
             concurrent_forwarders_at_peak: events_per_second * month.event_ms / 1000.0,
-            ways: Delivery::ALL.map(way).into(),
+            ways: Way::ALL.map(way).into(),
             break_even: BreakEven::of(arguments),
             rows: month.rows,
         }
@@ -185,7 +185,7 @@ impl Estimate {
         let per_million = self.usd_per_million_invocations;
         let what = "per million invocations, without fixed costs";
         writeln!(out, "{what:<46} {:>28} {per_million:>12.2}\n", "")?;
-        if self.delivery != Delivery::Direct {
+        if self.delivery != Way::Direct {
             writeln!(
                 out,
                 "At a peak of {PEAK} times the mean: {:.1} events per second, {:.1} concurrent forwarders.\n{CONCURRENCY}\n",
@@ -208,19 +208,16 @@ impl Estimate {
 
 impl BreakEven {
     fn of(arguments: &Arguments) -> Self {
-        let subscription = Month::of(arguments, Delivery::Subscription).total();
-        let direct = Month::of(arguments, Delivery::Direct);
+        let subscription = Month::of(arguments, Way::Subscription).total();
+        let direct = Month::of(arguments, Way::Direct);
         let traffic = |row: &&Row| row.what.starts_with("traffic");
         let traffic = direct.rows.iter().find(traffic).map_or(0.0, |row| row.usd);
         let usd_per_mb = (direct.total() - traffic) / f64::from(arguments.memory);
         Self {
-            invocations_with_kinesis_on_demand: invocations_from(
-                arguments,
-                Delivery::KinesisOnDemand,
-            ),
+            invocations_with_kinesis_on_demand: invocations_from(arguments, Way::KinesisOnDemand),
             invocations_with_kinesis_provisioned: invocations_from(
                 arguments,
-                Delivery::KinesisProvisioned,
+                Way::KinesisProvisioned,
             ),
             memory_mb_with_direct: (subscription - traffic) / usd_per_mb,
         }
@@ -244,10 +241,10 @@ impl BreakEven {
 }
 
 /// The number of invocations from which this way costs less than a subscription.
-fn invocations_from(arguments: &Arguments, delivery: Delivery) -> Option<f64> {
+fn invocations_from(arguments: &Arguments, delivery: Way) -> Option<f64> {
     let costs_less = |invocations: f64| {
         let arguments = Arguments { invocations, ..arguments.clone() };
-        let subscription = Month::of(&arguments, Delivery::Subscription).total();
+        let subscription = Month::of(&arguments, Way::Subscription).total();
         Month::of(&arguments, delivery).total() < subscription
     };
     let mut dearer = 1e3;
@@ -367,7 +364,7 @@ mod tests {
         assert!((29e6..33e6).contains(&provisioned.unwrap()), "{provisioned:?}");
         // 77 ms of this memory cost as much as lines and forwarder.
         let words = format!("--invocations 10M --line compact --memory {memory_mb:.0}");
-        let direct = Month::of(&arguments(&words), Delivery::Direct).total();
+        let direct = Month::of(&arguments(&words), Way::Direct).total();
         assert!((direct / estimate.total_usd - 1.0).abs() < 0.01, "{direct}");
     }
 

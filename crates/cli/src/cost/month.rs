@@ -1,7 +1,7 @@
 //! The monthly cost of one way of delivery, by service.
 
 use super::prices::{self, GB, GB_SECOND, REQUEST, STORED_GB};
-use super::{Arguments, Delivery, LineFormat, PEAK, SECONDS_OF_MONTH};
+use super::{Arguments, LineFormat, PEAK, SECONDS_OF_MONTH, Way};
 use serde::Serialize;
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
@@ -88,19 +88,19 @@ pub(super) struct Month {
 }
 
 impl Month {
-    pub(super) fn of(arguments: &Arguments, delivery: Delivery) -> Self {
+    pub(super) fn of(arguments: &Arguments, delivery: Way) -> Self {
         let traffic = Traffic::of(arguments);
         match delivery {
-            Delivery::Direct => traffic.sent_directly(arguments),
-            Delivery::Subscription => {
+            Way::Direct => traffic.sent_directly(arguments),
+            Way::Subscription => {
                 let forwarding = traffic.forwarded_by_subscription();
                 traffic.written_to_the_log(arguments, forwarding)
             }
-            Delivery::KinesisOnDemand => {
+            Way::KinesisOnDemand => {
                 let forwarding = traffic.forwarded_by_on_demand_stream();
                 traffic.written_to_the_log(arguments, forwarding)
             }
-            Delivery::KinesisProvisioned => {
+            Way::KinesisProvisioned => {
                 let forwarding = traffic.forwarded_by_shards();
                 traffic.written_to_the_log(arguments, forwarding)
             }

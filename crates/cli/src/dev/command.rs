@@ -4,7 +4,7 @@ use super::Arguments;
 use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use local_lambda::binaries::{self, BuildError};
-use local_lambda::packages::{cache, install_once, is_at_least, run};
+use local_lambda::packages::{NODE_LAYER_PINS, cache, install_once, is_at_least, run};
 use local_lambda::{FunctionSpec, Initialization, LogFormat};
 use settings::{Env, Source as _};
 use std::io::Write as _;
@@ -400,22 +400,11 @@ impl NodeClient {
     }
 }
 
-/// The files from which npm makes the packages layer.
-const NODE_PINS: [&str; 7] = [
-    "package.json",
-    "package-lock.json",
-    "build.mjs",
-    "bundle.mjs",
-    "bundle_databases.mjs",
-    "clock.mjs",
-    "exporter.mjs",
-];
-
 /// Returns the packages layer, made from these sources.
 fn node_layer(sources: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("dev/node-layer");
     let layer = folder.join("layer");
-    let pins = NODE_PINS.map(|file| sources.join(file));
+    let pins = NODE_LAYER_PINS.map(|file| sources.join(file));
     install_once(&folder, &pins, || -> anyhow::Result<()> {
         eprintln!("installing OpenTelemetry's packages for Node from npm, once");
         std::fs::create_dir_all(&folder)?;

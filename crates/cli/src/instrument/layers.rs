@@ -40,7 +40,9 @@ impl LayerVersion {
 
 /// The layer versions of a stack, or those of `--layer`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Layers(pub(super) Vec<LayerVersion>);
+pub(super) struct Layers {
+    pub(super) versions: Vec<LayerVersion>,
+}
 
 impl Layers {
     /// Returns the layer version of this kind for functions of this runtime and architecture.
@@ -50,7 +52,7 @@ impl Layers {
         runtime: &str,
         architecture: &str,
     ) -> Option<&LayerVersion> {
-        self.0.iter().find(|layer| layer.kind() == kind && layer.fits(runtime, architecture))
+        self.versions.iter().find(|layer| layer.kind() == kind && layer.fits(runtime, architecture))
     }
 
     /// Returns the index and the ARN of the function's layer of this kind.
@@ -67,7 +69,7 @@ impl Layers {
     /// Returns the kind of a layer, or `None` if it is not of lambda-otlp.
     fn kind_of(&self, arn: &str, record: &Record) -> Option<Kind> {
         let layer = without_version(arn);
-        let offered = self.0.iter().find(|offered| without_version(&offered.arn) == layer);
+        let offered = self.versions.iter().find(|offered| without_version(&offered.arn) == layer);
         let recorded = || Kind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
         offered.map(LayerVersion::kind).or_else(recorded).or_else(|| kind_by_name(arn))
     }

@@ -218,7 +218,7 @@ async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<La
         layers.iter().any(|layer| layer.kind() == Kind::Extension),
         "no layer with the extension, only packages layers: give its ARN with --layer too"
     );
-    Ok(Layers(layers))
+    Ok(Layers { versions: layers })
 }
 
 /// Plans, asks, and changes functions.

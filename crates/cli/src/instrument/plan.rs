@@ -242,7 +242,7 @@ fn check_quotas(
     // The API has only zipped sizes. AWS refuses an update whose unzipped files are too large.
     let bytes_of = |arn: &String| {
         let attached = configuration.layers.iter().find(|layer| layer.arn == *arn);
-        let offered = wish.layers.0.iter().find(|layer| layer.arn == *arn);
+        let offered = wish.layers.versions.iter().find(|layer| layer.arn == *arn);
         let attached = attached.map(|layer| layer.zipped_bytes);
         attached.or(offered.map(|layer| layer.zipped_bytes)).unwrap_or_default()
     };
@@ -348,7 +348,7 @@ pub(super) mod tests {
             offered(&format!("telemetry-python313:{version}"), &[], &["python3.13"]),
             offered(&format!("telemetry-node:{version}"), &[], &["nodejs20.x", "nodejs22.x"]),
         ];
-        Wish { layers: Layers(layers), managed: false, versions: false }
+        Wish { layers: Layers { versions: layers }, managed: false, versions: false }
     }
 
     /// A function, described by its runtime, layers, variables and tags, each separated by spaces.

@@ -182,27 +182,27 @@ async fn telemetry_of_a_failed_init_is_delivered_at_shutdown_as_chosen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends_it() {
-    struct Case {
+    struct FailingInit {
         script: &'static str,
         timeout: Duration,
         /// What `platform.initRuntimeDone` says, and what all other events say.
         runtime_end: &'static str,
         end: &'static str,
     }
-    let exits = Case {
+    let exits = FailingInit {
         // The extension has subscribed before the runtime exits.
         script: "while [ ! -e \"$ADDRESS.go\" ]; do sleep 0.01; done; rm \"$ADDRESS.go\"; exit 3",
         timeout: Duration::from_mins(1),
         runtime_end: "error Runtime.ExitError",
         end: "error Runtime.ExitError",
     };
-    let hangs = Case {
+    let hangs = FailingInit {
         script: "exec sleep 1000",
         timeout: Duration::from_secs(1),
         runtime_end: "error Runtime.Unknown",
         end: "timeout",
     };
-    for Case { script, timeout, runtime_end, end } in [exits, hangs] {
+    for FailingInit { script, timeout, runtime_end, end } in [exits, hangs] {
         let subscriber = Subscriber::with(&[]).await;
         subscriber.permits.add_permits(1000);
         let puppets = Puppets::of(function(script).init_timeout(timeout).timeout(timeout)).await;

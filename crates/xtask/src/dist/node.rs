@@ -6,7 +6,7 @@ use super::components::Component;
 use super::zip_file::{files_below, packed};
 use crate::checks::output;
 use anyhow::Context as _;
-use local_lambda::packages::{cache, install_once};
+use local_lambda::packages::{NODE_LAYER_PINS, cache, install_once};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,17 +14,6 @@ use std::process::Command;
 const SOURCE: &str = "extension/layer/node";
 /// Where the bundle lies below `/opt`.
 const FOLDER: &str = "lambda-otlp/node-packages";
-
-/// The files from which npm makes the bundles.
-const PINS: [&str; 7] = [
-    "package.json",
-    "package-lock.json",
-    "build.mjs",
-    "bundle.mjs",
-    "bundle_databases.mjs",
-    "clock.mjs",
-    "exporter.mjs",
-];
 
 const MAX_BYTES: usize = 400_000;
 
@@ -70,7 +59,7 @@ pub(crate) fn zip(packages: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The folder `node_modules`, installed once.
 pub(crate) fn packages(root: &Path) -> anyhow::Result<PathBuf> {
-    let pins = PINS.map(|name| root.join(SOURCE).join(name));
+    let pins = NODE_LAYER_PINS.map(|name| root.join(SOURCE).join(name));
     let folder = cache()?.join("layer/node");
     install_once(&folder, &pins, || {
         std::fs::create_dir_all(&folder)?;
