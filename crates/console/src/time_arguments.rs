@@ -3,22 +3,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wire::timestamp;
 
-const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
-
-/// Parses `90s`, `15m`, `2h` or `14d`.
+/// Parses a duration as variables have it, such as `90s`, `15m`, `2h` or `14d`, but with a unit: variables count a bare number
+/// in milliseconds as OpenTelemetry does, AWS's command line in seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let read = || {
-        let (unit, seconds) = UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
-        let number = text.strip_suffix(*unit)?;
-        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| number.parse::<u64>().ok()?.checked_mul(*seconds)).flatten()
-    };
-    read().map(Duration::from_secs).ok_or_else(|| {
-        // Other tools read a plain number as seconds.
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let seconds = if is_number { format!("{text}s, ") } else { String::new() };
-        format!("expected {seconds}90s, 15m, 2h or 14d")
-    })
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("a duration needs a unit: {text}s or {text}ms"));
+    }
+    settings::parse_duration(text).map_err(|_| "expected 500ms, 90s, 15m, 2h or 14d".to_owned())
 }
 
 /// A point in time on the command line.
@@ -65,9 +56,10 @@ impl TimeArgument {
 
 /// Formats a duration in at most two units: `5h`, `1m 30s`.
 pub fn duration_text(duration: Duration) -> String {
+    const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
     let mut left = duration.as_secs();
     let mut words = Vec::new();
-    for (unit, seconds) in UNITS.iter().rev() {
+    for (unit, seconds) in UNITS {
         let count = left / seconds;
         left %= seconds;
         if count > 0 {
@@ -100,8 +92,8 @@ mod tests {
         check("14d", Some(1_788_790_400_000));
         check("2026-09-21T14:13:20Z", Some(1_790_000_000_000));
         check("2026-09-21T16:13:20.5+02:00", Some(1_790_000_000_500));
-        // The third has no time zone.
-        for wrong in ["", "-2h", "2026-09-21T14:13:20", "2 h", "99999999999999999999d"] {
+        // The third has no time zone, and the fourth no unit.
+        for wrong in ["", "-2h", "2026-09-21T14:13:20", "2", "99999999999999999999d"] {
             check(wrong, None);
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+const DURATION_UNITS: &[(&str, u64)] =
+    &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 pub(crate) const DURATION: &str = "a duration (5s, 500ms, or milliseconds)";
 
-/// `500ms`, `5s`, `1m`, `5h`, or a bare number of milliseconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+/// Parses `500ms`, `5s`, `1m`, `5h`, `2d`, or a bare number of milliseconds.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let millis = number_with_unit(text, DURATION_UNITS).ok_or(DURATION)?;
     Ok(Duration::from_millis(millis))
 }
@@ -118,6 +119,7 @@ mod tests {
         check(" 5 s ", Some(5000));
         check("1m", Some(60_000));
         check("5h", Some(18_000_000));
+        check("2d", Some(172_800_000));
         check("0", Some(0));
         check("ten", None);
         check("", None);
