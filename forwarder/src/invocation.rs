@@ -5,6 +5,7 @@ use lambda_runtime::{Context, Diagnostic};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
+use wire::arn::account_id;
 
 /// Time reserved for the answer to Lambda.
 const RESERVE: Duration = Duration::from_millis(500);
@@ -75,7 +76,7 @@ impl InvocationContext {
             observed_unix_nano: unix_nano(now),
             deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
             queue_deadline: begin + time,
-            account: account(&context.invoked_function_arn),
+            account: account_id(&context.invoked_function_arn).map(str::to_owned),
         }
     }
 }
@@ -218,11 +219,6 @@ fn log_undelivered(part: &Undelivered) {
     } else {
         tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");
     }
-}
-
-/// The account in `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
-fn account(arn: &str) -> Option<String> {
-    arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
 /// The wall-clock time. All other code gets it as an argument.

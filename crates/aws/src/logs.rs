@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
+use wire::arn::account_id;
 
 /// Time limit of one attempt. `FilterLogEvents` searches a part of a log group before it answers.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
@@ -52,7 +53,7 @@ pub struct LogGroup {
 impl LogGroup {
     /// Its account: `arn:{partition}:logs:{region}:{account}:log-group:{name}:*`.
     pub fn account(&self) -> &str {
-        self.arn.split(':').nth(4).unwrap_or_default()
+        account_id(&self.arn).unwrap_or_default()
     }
 }
 

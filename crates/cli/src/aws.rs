@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use subscriber::KinesisStream;
 use url::Url;
+use wire::arn::account_id;
 
 /// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -172,8 +173,7 @@ pub(crate) async fn matching_log_groups(
     let mut groups = Vec::new();
     while let Some(group) = listed.next().await {
         let group = group.map_err(|error| explain(&error)).context("cannot list log groups")?;
-        // arn:aws:logs:{region}:{account}:log-group:{name}:*
-        let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
+        let account = group.arn().and_then(account_id).unwrap_or_default();
         let name = group.log_group_name().unwrap_or_default();
         if pattern.matches(name) {
             groups.push((name.to_owned(), account.to_owned()));

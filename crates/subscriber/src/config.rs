@@ -5,6 +5,7 @@ use crate::selection::{Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
 use settings::shared::{self, set_by_lambda};
 use settings::{InvalidSettings, Kind, PROXY, Reader, Remark, Source, Table, Variable};
+use wire::arn::Arn;
 
 const INCLUDE: &str = "LAMBDA_OTLP_INCLUDE";
 const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
@@ -174,8 +175,8 @@ fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
         (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
         (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),
     ] {
-        let of = value.as_deref().and_then(|arn| arn.split(':').nth(2));
-        if of.is_some_and(|of| of != service) {
+        let is_of_service = |arn: &str| Arn::parse(arn).is_some_and(|arn| arn.service == service);
+        if value.as_deref().is_some_and(|arn| !is_of_service(arn)) {
             reader.mistake(name, format!("not such an ARN: expected {form}"));
         }
     }

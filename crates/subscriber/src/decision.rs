@@ -2,6 +2,7 @@
 
 use crate::selection::Unselected;
 use aws::SubscriptionFilter;
+use wire::arn::Arn;
 
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
 const MOST_FILTERS: usize = 2;
@@ -55,21 +56,16 @@ impl OurFilter {
     fn is_led_to_by(&self, filter: &SubscriptionFilter) -> bool {
         let is_our_stream =
             self.stream.as_ref().is_some_and(|stream| stream.arn == filter.destination);
-        is_our_stream || unqualified(&filter.destination) == unqualified(&self.forwarder)
+        let is_forwarder = |destination: &Arn<'_>| {
+            Arn::parse(&self.forwarder).is_some_and(|own| own.is_same_function(destination))
+        };
+        is_our_stream || Arn::parse(&filter.destination).as_ref().is_some_and(is_forwarder)
     }
 }
 
-/// `arn:{partition}:lambda:{region}:{account}:function:{name}`, optionally with a version or alias.
+/// The name of the function with this ARN.
 fn function_name(arn: &str) -> Option<&str> {
-    let parts: Vec<&str> = arn.split(':').collect();
-    match parts.as_slice() {
-        ["arn", _, "lambda", _, _, "function", name, ..] if !name.is_empty() => Some(name),
-        _ => None,
-    }
-}
-
-fn unqualified(arn: &str) -> Vec<&str> {
-    arn.split(':').take(7).collect()
+    Some(Arn::parse(arn)?.function()?.name)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

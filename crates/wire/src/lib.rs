@@ -12,6 +12,7 @@
     allow(dead_code, unused_imports, reason = "a function reads no lines")
 )]
 
+pub mod arn;
 mod base64;
 mod base91;
 pub mod compact;

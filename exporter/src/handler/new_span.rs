@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use wire::arn::{Arn, account_id};
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
 
@@ -55,7 +56,7 @@ pub(super) fn spans(
         }
         _ => parent,
     };
-    if let Some(account) = account(lambda) {
+    if let Some(account) = account_id(&lambda.invoked_function_arn) {
         telemetry.line.set_account(account);
     }
     // The caller's context is passed on.
@@ -227,31 +228,21 @@ impl Messages {
     }
 }
 
-fn account(lambda: &lambda_runtime::Context) -> Option<&str> {
-    let account = lambda.invoked_function_arn.strip_prefix("arn:")?.split(':').nth(3)?;
-    (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
-}
-
 /// Attributes from the invoked ARN: `arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]` (semantic
 /// conventions 1.44, `docs/faas/aws-lambda.md`).
 fn function_attributes(
     lambda: &lambda_runtime::Context,
     function_version: Option<&str>,
 ) -> Vec<KeyValue> {
-    let arn = lambda.invoked_function_arn.as_str();
-    if !arn.starts_with("arn:") {
-        return Vec::new();
+    let text = lambda.invoked_function_arn.as_str();
+    let Some(arn) = Arn::parse(text) else { return Vec::new() };
+    let mut attributes = vec![KeyValue::new("aws.lambda.invoked_arn", text.to_owned())];
+    if let Some(account) = arn.account_id() {
+        attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, account.to_owned()));
     }
-    let mut attributes = vec![KeyValue::new("aws.lambda.invoked_arn", arn.to_owned())];
-    let mut parts: Vec<&str> = arn.split(':').collect();
-    if let Some(account) = parts.get(4) {
-        attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, (*account).to_owned()));
-    }
-    // An alias may later point to another version, so the running version replaces it.
-    if let (Some(qualifier), Some(version)) = (parts.get_mut(7), function_version) {
-        *qualifier = version;
-    }
-    attributes.push(KeyValue::new(names::CLOUD_RESOURCE_ID, parts.join(":")));
+    let resource_id = function_version.and_then(|version| arn.with_version(version));
+    let resource_id = resource_id.unwrap_or_else(|| text.to_owned());
+    attributes.push(KeyValue::new(names::CLOUD_RESOURCE_ID, resource_id));
     attributes
 }
 

@@ -8,6 +8,7 @@ use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
 use serde_json::Value;
 use std::borrow::Cow;
+use wire::arn::Arn;
 
 /// A message of any source, which may lack some of these values.
 pub(super) struct Message<'a, H> {
@@ -128,12 +129,14 @@ pub(super) fn message<'a>(
 }
 
 pub(super) fn name_of_destination(destination: &str) -> Option<&str> {
-    if destination.starts_with("arn:") { name_of_arn(destination) } else { Some(destination) }
+    match Arn::parse(destination) {
+        Some(arn) => name_of_resource(arn.resource),
+        None => Some(destination),
+    }
 }
 
-/// `orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`.
-fn name_of_arn(arn: &str) -> Option<&str> {
-    let resource = arn.splitn(6, ':').nth(5)?;
+/// `orders` of a queue's `orders` and of a stream's `stream/orders`.
+fn name_of_resource(resource: &str) -> Option<&str> {
     let name = resource.split_once('/').map_or(resource, |(_, name)| name);
     let name = name.split('/').next().unwrap_or_default();
     (!name.is_empty()).then_some(name)

@@ -38,11 +38,17 @@ function attributesOf({ awsRequestId, invokedFunctionArn, tenantId, xRayTraceId 
 }
 
 function ofFunction(arn) {
-  if (typeof arn !== "string" || !arn.startsWith("arn:")) return {};
-  const parts = arn.split(":");
+  // arn:{partition}:lambda:{region}:{account}:function:{name}[:{version or alias}]
+  const parts = typeof arn === "string" ? arn.split(":") : [];
+  if (parts.length < 6 || parts[0] !== "arn") return {};
+  const account = parts[4];
   // An alias may later point to another version, so the running version replaces it.
   if (parts.length > 7) parts[7] = process.env.AWS_LAMBDA_FUNCTION_VERSION || parts[7];
-  return { "aws.lambda.invoked_arn": arn, "cloud.resource_id": parts.join(":"), "cloud.account.id": parts[4] };
+  return {
+    "aws.lambda.invoked_arn": arn,
+    "cloud.resource_id": parts.join(":"),
+    ...(/^\d{12}$/.test(account) && { "cloud.account.id": account }),
+  };
 }
 
 module.exports = { attributesOf, parentOf };

@@ -59,11 +59,15 @@ def attributes_of(lambda_context, parent):
 
 
 def of_function(arn):
+    # arn:{partition}:lambda:{region}:{account}:function:{name}[:{version or alias}]
     parts = arn.split(":") if isinstance(arn, str) else []
-    if len(parts) < 5 or parts[0] != "arn":
+    if len(parts) < 6 or parts[0] != "arn":
         return {}
     account = parts[4]
     # An alias may later point to another version, so the running version replaces it.
     if len(parts) > 7:
         parts[7] = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or parts[7]
-    return {"aws.lambda.invoked_arn": arn, "cloud.resource_id": ":".join(parts), "cloud.account.id": account}
+    found = {"aws.lambda.invoked_arn": arn, "cloud.resource_id": ":".join(parts)}
+    if len(account) == 12 and account.isascii() and account.isdigit():
+        found["cloud.account.id"] = account
+    return found

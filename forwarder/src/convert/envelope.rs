@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
 use std::borrow::Cow;
+use wire::arn::Arn;
 use wire::edit::{Editor, Head};
 use wire::field::{key_value, resource};
 use wire::protobuf::{Writer, fields, messages, plain_attribute};
@@ -70,13 +71,13 @@ impl EnvelopeResource {
         let Identity { account: own_account, region: own_region, .. } = &self.identity;
         let name = self.identity.function_name.as_ref().filter(|_| kind == "function");
         let name = name.unwrap_or(&self.identity.log_group);
-        let parts: Vec<&str> = text.split(':').take(7).collect();
-        let ["arn", _, of_service, region, account, of_kind, of_name] = parts.as_slice() else {
-            return false;
-        };
-        (*of_service, *of_kind, *of_name) == (service, kind, name)
-            && own_account.as_ref().is_none_or(|own| own == account)
-            && own_region.as_ref().is_none_or(|own| own == region)
+        let Some(arn) = Arn::parse(text) else { return false };
+        let mut resource = arn.resource.split(':');
+        arn.service == service
+            && resource.next() == Some(kind)
+            && resource.next() == Some(name.as_str())
+            && own_account.as_ref().is_none_or(|own| own == arn.account)
+            && own_region.as_ref().is_none_or(|own| own == arn.region)
     }
 
     /// The replacement of a resource; `None` if it is unchanged.

@@ -10,6 +10,7 @@ use super::subscription_data;
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use md5::{Digest, Md5};
 use serde::Deserialize;
+use wire::arn::Arn;
 use wire::protobuf::messages;
 
 // Field numbers of AggregatedRecord and Record
@@ -42,10 +43,11 @@ impl KinesisRecord {
     }
 
     pub fn origin(&self) -> Origin {
-        // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
-        let part = |number| self.stream_arn.split(':').nth(number).unwrap_or_default();
-        let region = if self.region.is_empty() { part(3) } else { &self.region };
-        Origin::new(part(4), region, "", part(5).trim_start_matches("stream/"))
+        let Some(arn) = Arn::parse(&self.stream_arn) else {
+            return Origin::new("", &self.region, "", "");
+        };
+        let region = if self.region.is_empty() { arn.region } else { &self.region };
+        Origin::new(arn.account, region, "", arn.resource.trim_start_matches("stream/"))
     }
 
     /// The decoded data, or its text if that is invalid base64.

@@ -17,6 +17,7 @@ use console::time_arguments::{self, TimeArgument};
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
+use wire::arn::Arn;
 
 /// The deployed forwarder.
 #[derive(clap::Args, Clone, Debug)]
@@ -92,7 +93,7 @@ pub(crate) async fn check(
     checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent, &canary).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
-        let is_stream = |arn: &String| arn.split(':').nth(2) == Some("kinesis");
+        let is_stream = |arn: &String| Arn::parse(arn).is_some_and(|arn| arn.service == "kinesis");
         let streams: Vec<String> = streams.filter(is_stream).collect();
         let destination = match &arguments.stack {
             Some(stack) => format!("--stack {stack}{place}"),
@@ -167,7 +168,7 @@ impl Function {
         const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         let mut settings: HashMap<String, String> =
             OF_LAMBDA.map(|name| (name.to_owned(), "set by Lambda".to_owned())).into();
-        let region = self.arn.split(':').nth(3).unwrap_or_default();
+        let region = Arn::parse(&self.arn).map(|arn| arn.region).unwrap_or_default();
         settings.insert("AWS_REGION".to_owned(), region.to_owned());
         settings.extend(self.variables.clone());
         settings.remove("LAMBDA_OTLP_CA_FILE");

@@ -6,6 +6,7 @@ use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
 use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
+use wire::arn::{Arn, account_id};
 use wire::{COMPACT_MARKER, MARKER};
 
 /// A subscription filter of a log group, or a subscription policy of the account.
@@ -95,7 +96,7 @@ pub(crate) fn permission(function: &str, policy: Option<&str>) -> Check {
     if statements.any(|it| service(it).is_some_and(|service| service.starts_with("logs."))) {
         Check::ok("permission", "CloudWatch Logs may invoke the function")
     } else {
-        let account = function.split(':').nth(4).unwrap_or_default();
+        let account = account_id(function).unwrap_or_default();
         let text = format!(
             "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}`"
         );
@@ -181,10 +182,12 @@ fn without_compact_lines(group: &str, filter: &Filter, forwarder: Forwarder<'_>)
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
 
-/// Returns `true` if both ARNs name the same function, with any version or alias.
+/// Returns `true` if both ARNs name the same function, in any version or alias.
 fn is_function(arn: &str, other: &str) -> bool {
-    let unqualified = |arn: &str| arn.split(':').take(7).collect::<Vec<_>>().join(":");
-    unqualified(arn) == unqualified(other)
+    match (Arn::parse(arn), Arn::parse(other)) {
+        (Some(arn), Some(other)) => arn.is_same_function(&other),
+        _ => false,
+    }
 }
 
 fn names(filters: &[&Filter]) -> String {

@@ -274,7 +274,7 @@ fn last_part(arn: &str) -> String {
 impl Row {
     fn cells(&self, now_ms: i64) -> [String; 8] {
         let layer = |layer: &Option<OwnLayer>| match layer {
-            Some(OwnLayer { arn, is_outdated: false }) => short(arn),
+            Some(OwnLayer { arn, is_outdated: false }) => short(arn).to_owned(),
             Some(OwnLayer { arn, is_outdated: true }) => format!("{} (old)", short(arn)),
             None => "-".to_owned(),
         };

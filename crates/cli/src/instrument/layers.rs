@@ -2,6 +2,7 @@
 
 use super::configuration::Configuration;
 use super::record::Record;
+use wire::arn::Arn;
 
 /// What a layer of lambda-otlp contains. A function has at most one of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +100,13 @@ fn without_version(arn: &str) -> &str {
 
 /// Returns the name of a layer version's ARN, `arn:aws:lambda:{region}:{account}:layer:{name}:{version}`.
 pub(super) fn layer_name(arn: &str) -> &str {
-    arn.split(':').nth(6).unwrap_or(arn)
+    let resource = short(arn);
+    resource.split_once(':').map_or(resource, |(name, _)| name)
 }
 
 /// Shortens a layer version's ARN for a table: `lambda-otlp-arm64:7`.
-pub(super) fn short(arn: &str) -> String {
-    let parts: Vec<&str> = arn.split(':').skip(6).collect();
-    if parts.is_empty() { arn.to_owned() } else { parts.join(":") }
+pub(super) fn short(arn: &str) -> &str {
+    Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("layer:")).unwrap_or(arn)
 }
 
 /// Returns an extension of the function that receives OTLP at port 4318.
@@ -114,10 +115,10 @@ pub(super) fn other_receiver(configuration: &Configuration) -> Option<OtherRecei
         let name = layer_name(&layer.arn).to_ascii_lowercase();
         let known = RECEIVERS.iter().find(|known| name.contains(known.part))?;
         let is_enabled = |variable: &str| configuration.variable(variable).is_some();
-        known
-            .enabled_by
-            .is_none_or(is_enabled)
-            .then(|| OtherReceiver { extension: known.extension, layer: short(&layer.arn) })
+        known.enabled_by.is_none_or(is_enabled).then(|| OtherReceiver {
+            extension: known.extension,
+            layer: short(&layer.arn).to_owned(),
+        })
     })
 }
 

@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use subscriber::{Selection, parse_tags};
+use wire::arn::Arn;
 
 /// Selection of functions.
 #[derive(clap::Args, Clone, Debug)]
@@ -197,9 +198,9 @@ async fn stack_layers(aws: &SdkConfig, stack: &str) -> anyhow::Result<BTreeSet<S
 
 /// Returns `true` for `arn:aws:lambda:{region}:{account}:layer:{name}:{version}`.
 fn is_layer_version(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(':').collect();
-    matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "layer", _, version]
-        if version.chars().all(|c| c.is_ascii_digit()))
+    let Some(arn) = Arn::parse(text).filter(|arn| arn.service == "lambda") else { return false };
+    let layer = arn.resource.strip_prefix("layer:").and_then(|layer| layer.split_once(':'));
+    layer.is_some_and(|(_, version)| version.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Number of layer versions that are read at a time.

@@ -231,7 +231,7 @@ fn check_quotas(
 ) -> Result<(), Refusal> {
     if change.layers.len() > MAX_LAYERS {
         let layers: Vec<String> =
-            configuration.layers.iter().map(|layer| short(&layer.arn)).collect();
+            configuration.layers.iter().map(|layer| short(&layer.arn).to_owned()).collect();
         let count = change.layers.len();
         return Err(Refusal::TooManyLayers { count, layers: layers.join(", ") });
     }
@@ -404,7 +404,7 @@ pub(super) mod tests {
         let Plan::Change(change) = plan(configuration, &wish(7)) else {
             panic!("{configuration:?}: {:?}", plan(configuration, &wish(7)));
         };
-        let short: Vec<String> = change.layers.iter().map(|arn| short(arn)).collect();
+        let short: Vec<String> = change.layers.iter().map(|arn| short(arn).to_owned()).collect();
         assert_eq!(short.join(" "), layers);
         assert_eq!(shown(&change.variables), variables);
         assert_eq!(change.notes.join("; "), notes);

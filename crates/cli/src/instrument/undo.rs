@@ -20,7 +20,7 @@ pub(super) fn undo(configuration: &Configuration) -> Undo {
     if record == Record::default() {
         let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
         let ours = arns.filter(|arn| kind_by_name(arn).is_some());
-        let ours: Vec<String> = ours.map(short).collect();
+        let ours: Vec<String> = ours.map(|arn| short(arn).to_owned()).collect();
         if ours.is_empty() {
             return Undo::Unchanged;
         }
@@ -231,7 +231,8 @@ mod tests {
         reverted.layers = by_hand.layers;
         let again = instrumented(&reverted, 9);
         let (restored, _) = undone(&again);
-        let kept: Vec<String> = restored.layers.iter().map(|layer| short(&layer.arn)).collect();
+        let kept: Vec<String> =
+            restored.layers.iter().map(|layer| short(&layer.arn).to_owned()).collect();
         assert_eq!(kept, ["a:1", "telemetry-arm64:8"]);
     }
 }

@@ -10,6 +10,7 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use settings::Check;
 use subscriber::{KinesisStream, Task};
+use wire::arn::Arn;
 
 /// The code of Lambda's errors about what does not exist.
 const MISSING: &str = "ResourceNotFoundException";
@@ -53,13 +54,14 @@ pub(super) async fn check(
     filter: &SubscriptionFilter,
     task: Task,
 ) -> anyhow::Result<()> {
-    let Some(function) = FunctionArn::parse(forwarder) else { return Err(no_function(forwarder)) };
+    let Some(arn) = Arn::parse(forwarder) else { return Err(no_function(forwarder)) };
+    let Some(function) = arn.function() else { return Err(no_function(forwarder)) };
     if let Some(region) = aws.region() {
         ensure!(
-            function.region == region.as_ref(),
+            arn.region == region.as_ref(),
             "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
-            function.region,
-            function.region
+            arn.region,
+            arn.region
         );
     }
     // A filter may outlive its destination.
@@ -107,22 +109,4 @@ fn warn_if_denied(permission: &str, error: anyhow::Error) -> anyhow::Result<()> 
         "warning: the destination was not checked, because these credentials lack {permission}"
     );
     Ok(())
-}
-
-struct FunctionArn<'a> {
-    region: &'a str,
-    name: &'a str,
-    qualifier: Option<&'a str>,
-}
-
-impl<'a> FunctionArn<'a> {
-    fn parse(arn: &'a str) -> Option<Self> {
-        let parts: Vec<&str> = arn.split(':').collect();
-        match parts.as_slice() {
-            ["arn", _, "lambda", region, _, "function", name, qualifier @ ..] => {
-                Some(Self { region, name, qualifier: qualifier.first().copied() })
-            }
-            _ => None,
-        }
-    }
 }

@@ -5,6 +5,7 @@ use crate::doctor::Function;
 use aws_config::SdkConfig;
 use console::quantity::plural;
 use subscriber::{Action, Collect, Config, Entry, Report, Selection, Task};
+use wire::arn::Arn;
 
 /// The tag that CloudFormation sets on the functions of a stack.
 const STACK_TAG: &str = "aws:cloudformation:stack-name";
@@ -23,8 +24,7 @@ pub(super) async fn of(aws: &SdkConfig, stack: Option<&str>, forwarder: &str) ->
     } else {
         let lambda = aws_sdk_lambda::Client::new(aws);
         // Tags belong to the function, not to a version or alias.
-        let function: Vec<&str> = forwarder.split(':').take(7).collect();
-        let asked = lambda.list_tags().resource(function.join(":")).send().await;
+        let asked = lambda.list_tags().resource(Arn::parse(forwarder)?.unqualified()?).send().await;
         asked.ok()?.tags?.remove(STACK_TAG)?
     };
     let subscriber = resource_name(aws, &name, "SubscriberFunction").await.ok()?;

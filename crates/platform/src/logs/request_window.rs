@@ -7,6 +7,7 @@ use crate::logs::records::{RecordWriter, takes_room};
 use crate::names::{self, lambda};
 use crate::spans::invocations::Invocations;
 use std::collections::{BTreeMap, BTreeSet};
+use wire::arn::Arn;
 use wire::field::log_record;
 use wire::protobuf::Writer;
 use wire::view::{Item, ItemKind, text_attribute};
@@ -192,13 +193,11 @@ pub(crate) enum LineOwner<'a> {
 
 /// Returns `true` for the ARN of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.
 pub(crate) fn is_execution_of(identity: &Identity, arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(8, ':').collect();
-    matches!(
-        parts.as_slice(),
-        ["arn", _, "lambda", _, account, "function", name, _]
-            if identity.account.as_deref() == Some(account)
-                && identity.function_name.as_deref() == Some(name)
-    )
+    let Some(arn) = Arn::parse(arn) else { return false };
+    let Some(function) = arn.function() else { return false };
+    function.qualifier.is_some()
+        && identity.account.as_deref() == Some(arn.account)
+        && identity.function_name.as_deref() == Some(function.name)
 }
 
 const KEYS: [&str; 2] = [lambda::TENANT_ID, lambda::DURABLE_EXECUTION_ARN];

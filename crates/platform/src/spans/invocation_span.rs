@@ -17,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
 use crate::spans::invocation::Invocation;
 use crate::spans::phases;
+use wire::arn::Arn;
 
 pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) -> ResourceSpans {
     ResourceSpans {
@@ -148,10 +149,7 @@ fn attributes(
 
 /// The function's ARN with its version instead of an alias, as the semantic conventions require for `cloud.resource_id`.
 fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
-    // arn:aws:lambda:region:account:function:name[:version or alias]
-    let parts: Vec<&str> = invoked_arn.split(':').collect();
-    match (parts.split_at_checked(7), version) {
-        (Some((arn, [_])), Some(version)) => format!("{}:{version}", arn.join(":")),
-        _ => invoked_arn.to_owned(),
-    }
+    version
+        .and_then(|version| Arn::parse(invoked_arn)?.with_version(version))
+        .unwrap_or_else(|| invoked_arn.to_owned())
 }
