@@ -1,9 +1,9 @@
 //! The configuration from variables, read once, with all mistakes reported together.
 
-use crate::variables::TABLE;
+use crate::variables::{self, TABLE};
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
-use settings::{Env, Reader, Source};
+use settings::{Env, Reader, Setting, SettingWithDefault, Source, Word, shared};
 use std::fmt;
 use std::ops::RangeInclusive;
 use tracing::level_filters::LevelFilter;
@@ -120,20 +120,18 @@ impl Config {
     pub(crate) fn from_source(source: &dyn Source) -> Self {
         let mut reader = Reader::new(source, TABLE);
         let mode = reader.choice_if_set(
-            "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
+            variables::PROCESSOR_MODE.if_set(),
             &[
                 ("sync", ProcessorMode::Sync),
                 ("async", ProcessorMode::Async),
                 ("finalize", ProcessorMode::Finalize),
             ],
         );
-        let queue_size =
-            count_in(&mut reader, "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", 1..=MAX_QUEUE_SIZE);
-        let fmt_layer = reader
-            .is_set("LAMBDA_TRACING_ENABLE_FMT_LAYER")
-            .then(|| reader.bool("LAMBDA_TRACING_ENABLE_FMT_LAYER"));
+        let queue_size = count_in(&mut reader, variables::QUEUE_SIZE.if_set(), 1..=MAX_QUEUE_SIZE);
+        let fmt_layer =
+            reader.is_set(variables::FMT_LAYER).then(|| reader.read(variables::FMT_LAYER));
         let level = reader.choice_if_set(
-            "OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL",
+            variables::LINE_LEVEL,
             &[
                 ("debug", LogLevel::Debug),
                 ("info", LogLevel::Info),
@@ -143,7 +141,7 @@ impl Config {
             ],
         );
         let temporality = reader.choice(
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            variables::METRICS_TEMPORALITY,
             &[
                 ("cumulative", Temporality::Cumulative),
                 ("delta", Temporality::Delta),
@@ -151,13 +149,13 @@ impl Config {
             ],
             Temporality::Delta,
         );
-        let mut is_written = |name: &str| {
-            reader.choice(name, &[("otlp", true), ("otlp/stdout", true), ("none", false)], true)
+        let mut is_written = |exporter: SettingWithDefault<Word>| {
+            reader.choice(exporter, &[("otlp", true), ("otlp/stdout", true), ("none", false)], true)
         };
         let writes = Writes {
-            traces: is_written("OTEL_TRACES_EXPORTER"),
-            metrics: is_written("OTEL_METRICS_EXPORTER"),
-            logs: is_written("OTEL_LOGS_EXPORTER"),
+            traces: is_written(variables::TRACES_EXPORTER),
+            metrics: is_written(variables::METRICS_EXPORTER),
+            logs: is_written(variables::LOGS_EXPORTER),
         };
         let (span_limits, span_value_length, record_limits) = limits(&mut reader);
         let output = "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE";
@@ -168,23 +166,23 @@ impl Config {
             mode,
             queue_size,
             fmt_layer,
-            log_filter: reader.string_if_set("RUST_LOG"),
-            log_level: reader.string_if_set("LOG_LEVEL"),
+            log_filter: reader.read(variables::RUST_LOG),
+            log_level: reader.read(variables::LOG_LEVEL.if_set()),
             compression_level: count_in(
                 &mut reader,
-                "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
+                shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.if_set(),
                 0..=9,
             )
             .and_then(|level| level.try_into().ok()),
             level,
             writes_compact_lines: reader.choice(
-                "LAMBDA_OTLP_LINE",
+                shared::LAMBDA_OTLP_LINE,
                 &[("standard", false), ("compact", true)],
                 false,
             ),
             max_line_bytes: max_line_bytes(&mut reader),
             disabled: reader.choice(
-                "OTEL_SDK_DISABLED",
+                variables::SDK_DISABLED,
                 &[("true", true), ("false", false)],
                 false,
             ),
@@ -192,12 +190,12 @@ impl Config {
             span_limits,
             span_value_length,
             record_limits,
-            service_name: reader.string_if_set("OTEL_SERVICE_NAME"),
-            resource_attributes: reader.string_if_set("OTEL_RESOURCE_ATTRIBUTES"),
-            propagators: reader.string_if_set("OTEL_PROPAGATORS"),
+            service_name: reader.read(shared::OTEL_SERVICE_NAME),
+            resource_attributes: reader.read(variables::RESOURCE_ATTRIBUTES),
+            propagators: reader.read(variables::PROPAGATORS.if_set()),
             sampler: sampler(&mut reader),
             temporality,
-            inferred_spans: reader.bool("LAMBDA_OTLP_INFERRED_SPANS"),
+            inferred_spans: reader.read(shared::LAMBDA_OTLP_INFERRED_SPANS),
             lambda: LambdaEnvironment::from_source(source),
             complaint: String::new(),
         };
@@ -221,29 +219,36 @@ pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
 }
 
 /// The number, or the nearer end of the range.
-fn count_in(reader: &mut Reader<'_>, name: &str, range: RangeInclusive<usize>) -> Option<usize> {
-    let (first, last) = (*range.start(), *range.end());
-    let count = reader.count_if_set(name)?;
+fn count_in(
+    reader: &mut Reader<'_>,
+    setting: Setting<usize>,
+    range: RangeInclusive<usize>,
+) -> Option<usize> {
+    let first = *range.start();
+    let last = *range.end();
+    let count = reader.read(setting)?;
     if !range.contains(&count) {
-        reader.mistake(name, format!("not {first} to {last}, the nearer end is used"));
+        reader.mistake(setting, format!("not {first} to {last}, the nearer end is used"));
     }
     Some(count.clamp(first, last))
 }
 
 fn max_line_bytes(reader: &mut Reader<'_>) -> usize {
-    const NAME: &str = "LAMBDA_OTLP_MAX_LINE_BYTES";
-    let bytes = reader.bytes(NAME);
+    let bytes = reader.read(shared::LAMBDA_OTLP_MAX_LINE_BYTES);
     if !MAX_LINE_BYTES.contains(&bytes) {
-        reader.mistake(NAME, "outside 1 KiB to 250 KiB, the nearer end is used");
+        reader.mistake(
+            shared::LAMBDA_OTLP_MAX_LINE_BYTES,
+            "outside 1 KiB to 250 KiB, the nearer end is used",
+        );
     }
     bytes.clamp(*MAX_LINE_BYTES.start(), *MAX_LINE_BYTES.end())
 }
 
 fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
-    let ratio = Sampler::TraceIdRatioBased(reader.ratio("OTEL_TRACES_SAMPLER_ARG"));
+    let ratio = Sampler::TraceIdRatioBased(reader.read(variables::TRACES_SAMPLER_ARG));
     let parent_based = |root: Sampler| Sampler::ParentBased(Box::new(root));
     reader.choice_if_set(
-        "OTEL_TRACES_SAMPLER",
+        variables::TRACES_SAMPLER.if_set(),
         &[
             ("always_on", Sampler::AlwaysOn),
             ("always_off", Sampler::AlwaysOff),
@@ -322,24 +327,24 @@ pub(crate) struct RecordLimits {
 
 /// Reads the limits. A limit of spans or log records takes precedence over the general limit.
 fn limits(reader: &mut Reader<'_>) -> (SpanLimits, usize, RecordLimits) {
-    let count = reader.count_if_set("OTEL_ATTRIBUTE_COUNT_LIMIT");
-    let length = reader.count_if_set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
-    let mut limit = |name: &str, general: Option<usize>| reader.count_if_set(name).or(general);
-    let value_length = limit("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", length);
+    let count = reader.read(variables::ATTRIBUTE_COUNT_LIMIT);
+    let length = reader.read(variables::ATTRIBUTE_VALUE_LENGTH_LIMIT);
+    let mut limit = |own: Setting<usize>, general: Option<usize>| reader.read(own).or(general);
+    let value_length = limit(variables::SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT, length);
     let records = RecordLimits {
-        attributes: limit("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", count).unwrap_or(usize::MAX),
-        value_length: limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", length)
+        attributes: limit(variables::LOGRECORD_ATTRIBUTE_COUNT_LIMIT, count).unwrap_or(usize::MAX),
+        value_length: limit(variables::LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT, length)
             .unwrap_or(usize::MAX),
     };
     let mut counts = SpanLimits::default();
-    for (name, general, own) in [
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_span),
-        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_event),
-        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_link),
-        ("OTEL_SPAN_EVENT_COUNT_LIMIT", None, &mut counts.max_events_per_span),
-        ("OTEL_SPAN_LINK_COUNT_LIMIT", None, &mut counts.max_links_per_span),
+    for (setting, general, own) in [
+        (variables::SPAN_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_span),
+        (variables::EVENT_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_event),
+        (variables::LINK_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_link),
+        (variables::SPAN_EVENT_COUNT_LIMIT, None, &mut counts.max_events_per_span),
+        (variables::SPAN_LINK_COUNT_LIMIT, None, &mut counts.max_links_per_span),
     ] {
-        if let Some(limit) = limit(name, general) {
+        if let Some(limit) = limit(setting.if_set(), general) {
             *own = u32::try_from(limit).unwrap_or(u32::MAX);
         }
     }

@@ -5,11 +5,13 @@ use crate::delivery::ingest_window::{IngestPolicy, OLD_RECORDS};
 use crate::queues::put::Queues;
 use crate::queues::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
-use crate::vitals::{VITALS, VitalsSettings};
+use crate::vitals::{FUNCTION_NAME, VITALS, VitalsSettings};
 use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};
 use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, Profile};
-use settings::shared::{self, set_by_lambda};
-use settings::{InvalidSettings, Kind, PROXY, Reader, Remark, Source, Table, Variable};
+use settings::{
+    InvalidSettings, PROXY, Reader, Remark, Setting, SettingWithDefault, Source, Table, Variable,
+    Word, shared,
+};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,8 +55,8 @@ impl Config {
         use tracing::Level;
         let destination = DestinationConfig::read(reader);
         let stream = destination.as_ref().and_then(|destination| template(reader, destination));
-        let package = reader.string_if_set("LAMBDA_TASK_ROOT");
-        let rules = reader.string_if_set("LAMBDA_OTLP_RULES");
+        let package = reader.read(TASK_ROOT);
+        let rules = reader.read(RULES);
         let rules = rules.map(|rules| RulesSource::parse(&rules, package.as_deref()));
         let secrets = AwsSecretsSettings::read(reader);
         let retry = SqsSettings::read(reader, RETRY_QUEUE_URL);
@@ -69,22 +71,22 @@ impl Config {
         }
         let queues = Queues { retry, dead_letters };
         let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
-        let names = reader.choice("LAMBDA_OTLP_NAMES", &names, platform::Names::Current);
+        let names = reader.choice(shared::LAMBDA_OTLP_NAMES, &names, platform::Names::Current);
         let platform_logs = [("reports", false), ("all", true)];
-        let platform_logs_all = reader.choice("LAMBDA_OTLP_PLATFORM_LOGS", &platform_logs, false);
+        let platform_logs_all = reader.choice(PLATFORM_LOGS, &platform_logs, false);
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
             ("info", Level::INFO),
             ("debug", Level::DEBUG),
         ];
-        let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
-        let region = reader.string_if_set("AWS_REGION");
+        let log_level = reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL, &levels, Level::WARN);
+        let region = reader.read(aws::REGION);
         let vitals = VitalsSettings::read(reader);
         let platform_spans = platform_spans(reader);
-        let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
+        let others = reader.read(OWN_LOG_GROUPS).unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
-        let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
+        let own_log_group = reader.read(LOG_GROUP);
         let own_log_groups = own_log_group
             .into_iter()
             .chain(others)
@@ -116,10 +118,10 @@ impl Config {
 }
 
 fn platform_spans(reader: &mut Reader<'_>) -> Option<PlatformSpans> {
-    let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
+    let propagators = reader.read(shared::OTEL_PROPAGATORS).unwrap_or_default();
     let xray_lambda = propagators.split(',').any(|name| name.trim() == "xray-lambda");
     let spans = PlatformSpans { xray_lambda };
-    reader.bool("LAMBDA_OTLP_PLATFORM_SPANS").then_some(spans)
+    reader.read(PLATFORM_SPANS).then_some(spans)
 }
 
 /// The template, if the stream contains fields of the origin, such as `{function}`.
@@ -128,7 +130,7 @@ fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<
     match Template::parse(stream) {
         Ok(template) => Some(template),
         Err(error) => {
-            reader.mistake("LAMBDA_OTLP_STREAM", error.to_string());
+            reader.mistake(backend::STREAM, error.to_string());
             None
         }
     }
@@ -139,47 +141,48 @@ pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])
     .with_aliases(&[O2_DESTINATION])
     .with_unlisted(&[SQS, SECRETS, LAMBDA, AWS]);
 
+const PLATFORM_LOGS: SettingWithDefault<Word> = Setting::choice(
+    "LAMBDA_OTLP_PLATFORM_LOGS",
+    &["reports", "all"],
+    "Set `all` to store START, END and INIT_START lines as log records too.",
+)
+.with_default("reports");
+
+const PLATFORM_SPANS: SettingWithDefault<bool> = Setting::switch(
+    "LAMBDA_OTLP_PLATFORM_SPANS",
+    "Set `true` to get a span for each invocation, if no function has the layer or the Rust library.",
+)
+.with_default("false");
+
+const RULES: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_RULES",
+    "The [rules file](rules.md): a path in the deployment package, or `ssm:NAME` for a parameter. Set it to drop, sample, redact or route telemetry.",
+);
+
+const OWN_LOG_GROUPS: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_OWN_LOG_GROUPS",
+    "Log groups of the delivery path, whose events the forwarder drops to prevent a loop; `*` at the end matches any suffix. `/lambda-otlp/*` is always included.",
+);
+
 const OWN: &[Variable] = &[
-    Variable {
-        name: "LAMBDA_OTLP_PLATFORM_LOGS",
-        default: Some("reports"),
-        kind: Kind::Choice(&["reports", "all"]),
-        doc: "Set `all` to store START, END and INIT_START lines as log records too.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_PLATFORM_SPANS",
-        default: Some("false"),
-        kind: Kind::Switch,
-        doc: "Set `true` to get a span for each invocation, if no function has the layer or the Rust library.",
-    },
-    shared::OTEL_PROPAGATORS,
-    shared::LAMBDA_OTLP_NAMES,
-    Variable {
-        name: "LAMBDA_OTLP_RULES",
-        default: None,
-        kind: Kind::Text,
-        doc: "The [rules file](rules.md): a path in the deployment package, or `ssm:NAME` for a parameter. Set it to drop, sample, redact or route telemetry.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
-        default: None,
-        kind: Kind::Text,
-        doc: "Log groups of the delivery path, whose events the forwarder drops to prevent a loop; `*` at the end matches any suffix. `/lambda-otlp/*` is always included.",
-    },
-    VITALS,
-    shared::LAMBDA_OTLP_LOG_LEVEL,
+    PLATFORM_LOGS.row(),
+    PLATFORM_SPANS.row(),
+    shared::OTEL_PROPAGATORS.row(),
+    shared::LAMBDA_OTLP_NAMES.row(),
+    RULES.row(),
+    OWN_LOG_GROUPS.row(),
+    VITALS.row(),
+    shared::LAMBDA_OTLP_LOG_LEVEL.row(),
 ];
 
-const LAMBDA: &[Variable] = &[
-    shared::AWS_LAMBDA_FUNCTION_NAME.with_doc(
-        "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",
-    ),
-    set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where the deployment package is."),
-    set_by_lambda(
-        "AWS_LAMBDA_LOG_GROUP_NAME",
-        "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
-    ),
-];
+const TASK_ROOT: Setting<String> =
+    Setting::set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where the deployment package is.");
+const LOG_GROUP: Setting<String> = Setting::set_by_lambda(
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
+);
+
+const LAMBDA: &[Variable] = &[FUNCTION_NAME.row(), TASK_ROOT.row(), LOG_GROUP.row()];
 
 #[cfg(test)]
 mod tests {
@@ -198,8 +201,8 @@ mod tests {
                 ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
                 ("AWS_ACCESS_KEY_ID", "id"),
                 ("AWS_SECRET_ACCESS_KEY", "key"),
-                (RETRY_QUEUE_URL, "https://sqs.eu-west-1.amazonaws.com/123456789012/parked"),
-                (DEAD_LETTER_QUEUE_URL, dead_letters),
+                (RETRY_QUEUE_URL.name(), "https://sqs.eu-west-1.amazonaws.com/123456789012/parked"),
+                (DEAD_LETTER_QUEUE_URL.name(), dead_letters),
             ];
             let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
             Config::from_source(&HashMap::from(variables)).0.map_err(|error| error.to_string())

@@ -26,9 +26,9 @@ pub enum CredentialsSource {
 impl CredentialsSource {
     /// Reads the rows of [`AWS`](crate::AWS). `None` without a complete key or an endpoint.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
-        let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
-        let session_token = reader.secret(SESSION_TOKEN);
+        let access_key_id = reader.read(ACCESS_KEY_ID);
+        let secret_access_key = reader.read(SECRET_ACCESS_KEY);
+        let session_token = reader.read(SESSION_TOKEN);
         let endpoint = CredentialsEndpoint::read(reader);
         match access_key_id.zip(secret_access_key) {
             Some((access_key_id, secret_access_key)) => Some(Self::Variables(Credentials {
@@ -115,8 +115,8 @@ impl Renewed {
 impl CredentialsEndpoint {
     /// `None` if the variable is unset, or names a host that must not receive the token.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader.url(CREDENTIALS_FULL_URI)?;
-        let token = reader.secret(AUTHORIZATION_TOKEN);
+        let url = reader.read(CREDENTIALS_FULL_URI)?;
+        let token = reader.read(AUTHORIZATION_TOKEN);
         // The AWS SDKs accept them too ("Container credential provider").
         let of_containers = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
         let is_of_aws = url.host_str().is_some_and(|host| of_containers.contains(&host));

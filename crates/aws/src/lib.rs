@@ -35,4 +35,4 @@ pub use secret::{
     SecretReading, SecretService,
 };
 pub use sqs::{QueueError, SqsQueue, SqsSettings, region_of_host};
-pub use variables::{AWS, LOGS, SECRETS, SQS};
+pub use variables::{AWS, LOGS, REGION, SECRETS, SQS};

@@ -319,9 +319,9 @@ impl LogsSettings {
     /// settings.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let credentials = CredentialsSource::read(reader);
-        let region = reader.string_if_set(REGION);
-        let of_all = reader.url(ENDPOINT);
-        let own = reader.url(LOGS_ENDPOINT).or(of_all);
+        let region = reader.read(REGION);
+        let of_all = reader.read(ENDPOINT);
+        let own = reader.read(LOGS_ENDPOINT).or(of_all);
         let proxy = Proxy::read(reader);
         if credentials.is_none() {
             reader.mistake(

@@ -1,57 +1,51 @@
 //! The rows of variables for AWS services: credentials, regions and URLs.
 
-use settings::{Kind, Variable, shared};
+use settings::{Secret, Setting, Variable, shared};
+use url::Url;
 
-pub(crate) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
-pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
-pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
-pub(crate) const CREDENTIALS_FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-pub(crate) const AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
-pub(crate) const REGION: &str = shared::AWS_REGION.name;
-pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
-pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
-pub(crate) const SSM_ENDPOINT: &str = "AWS_ENDPOINT_URL_SSM";
-pub(crate) const LOGS_ENDPOINT: &str = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS";
-pub(crate) const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
-
-const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
-    Variable { name, default: None, kind, doc }
-}
+pub(crate) const ACCESS_KEY_ID: Setting<String> =
+    Setting::text("AWS_ACCESS_KEY_ID", "Set by Lambda: credentials of the function's role.");
+pub(crate) const SECRET_ACCESS_KEY: Setting<Secret> =
+    Setting::secret("AWS_SECRET_ACCESS_KEY", "Set by Lambda, with `AWS_ACCESS_KEY_ID`.");
+pub(crate) const SESSION_TOKEN: Setting<Secret> =
+    Setting::secret("AWS_SESSION_TOKEN", "Set by Lambda, with `AWS_ACCESS_KEY_ID`.");
+pub(crate) const CREDENTIALS_FULL_URI: Setting<Url> = Setting::url(
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "Set by Lambda instead of the other three with SnapStart: URL of the credentials.",
+);
+pub(crate) const AUTHORIZATION_TOKEN: Setting<Secret> =
+    Setting::secret("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Set by Lambda: token for that URL.");
+/// The region of this program.
+pub const REGION: Setting<String> = shared::AWS_REGION.with_doc(
+    "Set by Lambda: `cloud.region`, and the region of AWS's services unless an ARN or a URL names another.",
+);
+pub(crate) const ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL", "URL of all AWS services, for a stand-in.");
+pub(crate) const SECRETS_MANAGER_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_SECRETS_MANAGER", "URL of Secrets Manager.");
+pub(crate) const SSM_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_SSM", "URL of Systems Manager.");
+pub(crate) const LOGS_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "URL of CloudWatch Logs.");
+pub(crate) const SQS_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_SQS", "URL of SQS. Default: the host of the queue's URL.");
 
 /// The rows of every binary that calls AWS services, including queues, beside [`settings::PROXY`].
 pub const AWS: &[Variable] = &[
-    row(
-        ACCESS_KEY_ID,
-        Kind::Text,
-        "Set by Lambda: credentials of the function's role.",
-    ),
-    row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
-    row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
-    row(
-        CREDENTIALS_FULL_URI,
-        Kind::Url,
-        "Set by Lambda instead of the other three with SnapStart: URL of the credentials.",
-    ),
-    row(
-        AUTHORIZATION_TOKEN,
-        Kind::Secret,
-        "Set by Lambda: token for that URL.",
-    ),
-    shared::AWS_REGION.with_doc(
-        "Set by Lambda: `cloud.region`, and the region of AWS's services unless an ARN or a URL names another.",
-    ),
-    row(ENDPOINT, Kind::Url, "URL of all AWS services, for a stand-in."),
+    ACCESS_KEY_ID.row(),
+    SECRET_ACCESS_KEY.row(),
+    SESSION_TOKEN.row(),
+    CREDENTIALS_FULL_URI.row(),
+    AUTHORIZATION_TOKEN.row(),
+    REGION.row(),
+    ENDPOINT.row(),
 ];
 
 /// The rows of a binary that reads secrets, beside [`AWS`].
-pub const SECRETS: &[Variable] = &[
-    row(SECRETS_MANAGER_ENDPOINT, Kind::Url, "URL of Secrets Manager."),
-    row(SSM_ENDPOINT, Kind::Url, "URL of Systems Manager."),
-];
+pub const SECRETS: &[Variable] = &[SECRETS_MANAGER_ENDPOINT.row(), SSM_ENDPOINT.row()];
 
 /// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row is in the module of its user.
-pub const SQS: &[Variable] =
-    &[row(SQS_ENDPOINT, Kind::Url, "URL of SQS. Default: the host of the queue's URL.")];
+pub const SQS: &[Variable] = &[SQS_ENDPOINT.row()];
 
 /// The row of a binary that subscribes log groups, beside [`AWS`].
-pub const LOGS: &[Variable] = &[row(LOGS_ENDPOINT, Kind::Url, "URL of CloudWatch Logs.")];
+pub const LOGS: &[Variable] = &[LOGS_ENDPOINT.row()];

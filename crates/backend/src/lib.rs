@@ -10,6 +10,7 @@
 
 mod client;
 mod destination;
+pub mod direct_mode;
 mod export;
 mod http;
 mod judge;
@@ -25,7 +26,7 @@ pub use self::http::{
 pub use client::{Client, read_secret};
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority, Profile,
-    missing_organization,
+    STREAM, missing_organization,
 };
 pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;

@@ -1,23 +1,21 @@
 //! Typed variables from one table: parse, mask, document.
 //!
-//! A binary owns one [`Table`] of [`Variable`]s. A [`Reader`] reads their values from a [`Source`] and collects all mistakes
-//! instead of stopping at the first. The same table provides the warning about a misspelt name, and the documentation.
+//! A binary has a [`Setting`] for each variable, whose rows form one [`Table`]. A [`Reader`] reads values from a [`Source`] and
+//! collects all mistakes instead of stopping at the first. The same table provides the warning about a misspelt name, and the
+//! documentation.
 //!
 //! ```
 //! # use lambda_otlp_settings as settings;
-//! use settings::{Kind, Reader, Table, Variable};
+//! use settings::{Reader, Setting, SettingWithDefault, Table};
 //! use std::{collections::HashMap, time::Duration};
 //!
-//! const TABLE: Table = Table::new(&[&[Variable {
-//!     name: "LAMBDA_OTLP_INGEST_WINDOW",
-//!     default: Some("5h"),
-//!     kind: Kind::Duration,
-//!     doc: "Maximum age of a record.",
-//! }]]);
+//! const INGEST_WINDOW: SettingWithDefault<Duration> =
+//!     Setting::duration("LAMBDA_OTLP_INGEST_WINDOW", "Maximum age of a record.").with_default("5h");
+//! const TABLE: Table = Table::new(&[&[INGEST_WINDOW.row()]]);
 //!
 //! let source = HashMap::from([("LAMBDA_OTLP_INGEST_WINDOW".to_owned(), "90m".to_owned())]);
 //! let mut reader = Reader::new(&source, TABLE);
-//! assert_eq!(reader.duration("LAMBDA_OTLP_INGEST_WINDOW"), Duration::from_secs(90 * 60));
+//! assert_eq!(reader.read(INGEST_WINDOW), Duration::from_secs(90 * 60));
 //! assert!(reader.finish().is_empty());
 //! ```
 
@@ -31,6 +29,7 @@ mod pattern;
 mod proxy;
 mod reader;
 mod secret;
+mod setting;
 pub mod shared;
 mod source;
 mod table;
@@ -45,5 +44,6 @@ pub use pattern::Pattern;
 pub use proxy::{PROXY, Proxy, is_local};
 pub use reader::{Reader, quoted};
 pub use secret::{Secret, SecretReference, SecretStore};
+pub use setting::{Readable, Setting, SettingWithDefault, Word};
 pub use source::{Env, Source};
 pub use table::{Kind, Rows, Table, Variable, markdown};

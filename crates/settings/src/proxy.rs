@@ -1,37 +1,26 @@
 //! The HTTP proxy, from the standard variables that curl and others read too.
 
 use crate::reader::Reader;
-use crate::table::{Kind, Variable};
+use crate::setting::Setting;
+use crate::table::Variable;
 use hyper_util::client::proxy::matcher::Matcher;
 use std::fmt;
 use std::net::IpAddr;
 use url::{Host, Url};
 
-const HTTPS_PROXY: &str = "HTTPS_PROXY";
-const HTTP_PROXY: &str = "HTTP_PROXY";
-const NO_PROXY: &str = "NO_PROXY";
+const HTTPS_PROXY: Setting<Url> = Setting::proxy(
+    "HTTPS_PROXY",
+    "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set.",
+);
+const HTTP_PROXY: Setting<Url> =
+    Setting::proxy("HTTP_PROXY", "Proxy for an `http` backend, unless `LAMBDA_OTLP_PROXY` is set.");
+const NO_PROXY: Setting<String> = Setting::text(
+    "NO_PROXY",
+    "Hosts, domains and networks to reach without `HTTPS_PROXY` and `HTTP_PROXY`, such as VPC endpoints. This host is always included.",
+);
 
 /// The rows of every binary that sends requests.
-pub const PROXY: &[Variable] = &[
-    Variable {
-        name: HTTPS_PROXY,
-        default: None,
-        kind: Kind::Proxy,
-        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set.",
-    },
-    Variable {
-        name: HTTP_PROXY,
-        default: None,
-        kind: Kind::Proxy,
-        doc: "Proxy for an `http` backend, unless `LAMBDA_OTLP_PROXY` is set.",
-    },
-    Variable {
-        name: NO_PROXY,
-        default: None,
-        kind: Kind::Text,
-        doc: "Hosts, domains and networks to reach without `HTTPS_PROXY` and `HTTP_PROXY`, such as VPC endpoints. This host is always included.",
-    },
-];
+pub const PROXY: &[Variable] = &[HTTPS_PROXY.row(), HTTP_PROXY.row(), NO_PROXY.row()];
 
 /// The assignment of requests to proxies. The local host is always reached directly.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,9 +40,9 @@ impl Proxy {
 
     /// Reads the rows of [`PROXY`].
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let https = reader.proxy(HTTPS_PROXY);
-        let http = reader.proxy(HTTP_PROXY);
-        let exempt = reader.string_if_set(NO_PROXY).unwrap_or_default();
+        let https = reader.read(HTTPS_PROXY);
+        let http = reader.read(HTTP_PROXY);
+        let exempt = reader.read(NO_PROXY).unwrap_or_default();
         let is_none = http.is_none() && https.is_none();
         (!is_none).then_some(Self { http, https, exempt })
     }

@@ -1,20 +1,13 @@
 //! Reads typed values from a source by the rows of a table, and collects mistakes.
 
 use crate::error::Remark;
-use crate::headers::Headers;
-use crate::parse;
-use crate::secret::Secret;
-use crate::secret::SecretReference;
+use crate::setting::{Readable, Setting, SettingWithDefault, Word};
 use crate::source::Source;
-use crate::table::{Kind, Table};
-use std::time::Duration;
+use crate::table::{Kind, Table, Variable};
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
-/// Methods of kinds that may have a default return it for a variable that is not set; the others, and those that end in
-/// `_if_set`, return no value.
-///
-/// Debug builds panic if a name is not in the table, or is read as another kind.
+/// Debug builds panic if the table has another row for a name that is read, or none.
 pub struct Reader<'a> {
     source: &'a dyn Source,
     table: Table,
@@ -29,102 +22,64 @@ impl<'a> Reader<'a> {
         Self { source, table, mistakes: Vec::new(), warnings }
     }
 
-    pub fn is_set(&self, name: &str) -> bool {
-        self.source.get(name).is_some()
+    pub fn is_set(&self, name: impl AsRef<str>) -> bool {
+        self.source.get(name.as_ref()).is_some()
     }
 
     /// The value as given, for callers that depend on its notation.
-    pub fn raw(&self, name: &str) -> Option<String> {
-        self.source.get(name)
+    pub fn raw(&self, name: impl AsRef<str>) -> Option<String> {
+        self.source.get(name.as_ref())
     }
 
-    pub fn called(&self, name: &str) -> String {
-        self.source.called(name)
+    pub fn called(&self, name: impl AsRef<str>) -> String {
+        self.source.called(name.as_ref())
     }
 
-    /// The text, or the default.
-    pub fn string(&mut self, name: &str) -> String {
-        self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()
+    /// The value of a variable; its default, or `None`, if it is not set or invalid.
+    pub fn read<S: Readable>(&mut self, setting: S) -> S::Value {
+        let own = setting.setting();
+        let parsed = self.parsed(own.row(), |text| own.parse(text));
+        setting.value(parsed)
     }
 
-    pub fn string_if_set(&mut self, name: &str) -> Option<String> {
-        self.if_set(name, Kind::Text, |text| Ok(text.to_owned()))
-    }
-
-    pub fn secret(&mut self, name: &str) -> Option<Secret> {
-        self.if_set(name, Kind::Secret, |text| Ok(Secret::new(text)))
-    }
-
-    pub fn secret_reference(&mut self, name: &str) -> Option<SecretReference> {
-        // Not quoted: a secret pasted instead of its ARN must not be printed.
-        self.if_set(name, Kind::SecretReference, |text| {
-            SecretReference::parse(text).map_err(|expected| format!("not {expected}"))
-        })
-    }
-
+    /// The URL, or the default.
     #[cfg(feature = "url")]
-    pub fn url(&mut self, name: &str) -> Option<url::Url> {
-        self.if_set(name, Kind::Url, parse::url)
-    }
-
-    #[cfg(feature = "url")]
-    pub fn url_or_default(&mut self, name: &str) -> Option<url::Url> {
-        self.with_default(name, Kind::Url, parse::url)
-    }
-
-    /// The URL of a proxy, if it is set. Its credentials are kept and never printed.
-    #[cfg(feature = "url")]
-    pub fn proxy(&mut self, name: &str) -> Option<url::Url> {
-        self.if_set(name, Kind::Proxy, parse::proxy)
-    }
-
-    pub fn headers(&mut self, name: &str) -> Headers {
-        self.if_set(name, Kind::Headers, Headers::parse).unwrap_or_default()
-    }
-
-    pub fn duration(&mut self, name: &str) -> Duration {
-        self.with_default(name, Kind::Duration, quoting(parse::duration)).unwrap_or_default()
-    }
-
-    pub fn duration_if_set(&mut self, name: &str) -> Option<Duration> {
-        self.if_set(name, Kind::Duration, quoting(parse::duration))
-    }
-
-    pub fn bytes(&mut self, name: &str) -> usize {
-        self.with_default(name, Kind::Bytes, quoting(parse::bytes)).unwrap_or_default()
-    }
-
-    pub fn count(&mut self, name: &str) -> usize {
-        self.with_default(name, Kind::Count, quoting(parse::count)).unwrap_or_default()
-    }
-
-    pub fn count_if_set(&mut self, name: &str) -> Option<usize> {
-        self.if_set(name, Kind::Count, quoting(parse::count))
-    }
-
-    pub fn ratio(&mut self, name: &str) -> f64 {
-        self.with_default(name, Kind::Ratio, quoting(parse::ratio)).unwrap_or_default()
-    }
-
-    pub fn bool(&mut self, name: &str) -> bool {
-        self.with_default(name, Kind::Switch, quoting(parse::switch)).unwrap_or_default()
+    pub fn url_or_default(&mut self, setting: SettingWithDefault<url::Url>) -> Option<url::Url> {
+        self.read(setting.if_set()).or_else(|| setting.default())
     }
 
     /// The choice named by the word, or by the default word; `choices` has the words of the row in its order.
     ///
-    /// The result is `otherwise` only if the row has no default.
-    pub fn choice<T: Clone>(&mut self, name: &str, choices: &[(&str, T)], otherwise: T) -> T {
-        let kind = self.choice_kind(name, choices);
-        self.with_default(name, kind, |text| chosen(text, kind, choices)).unwrap_or(otherwise)
+    /// The result is `otherwise` only if the default is none of them.
+    pub fn choice<T: Clone>(
+        &mut self,
+        setting: SettingWithDefault<Word>,
+        choices: &[(&str, T)],
+        otherwise: T,
+    ) -> T {
+        let row = setting.row();
+        let read = |text: &str| chosen(text, row.kind, choices);
+        let default = row.default.unwrap_or_default();
+        self.choice_if_set(setting.if_set(), choices)
+            .or_else(|| read(default).ok())
+            .unwrap_or(otherwise)
     }
 
-    pub fn choice_if_set<T: Clone>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let kind = self.choice_kind(name, choices);
-        self.if_set(name, kind, |text| chosen(text, kind, choices))
+    /// Like [`choice`](Self::choice), but `None` without a valid word.
+    pub fn choice_if_set<T: Clone>(
+        &mut self,
+        setting: Setting<Word>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let row = setting.row();
+        if let Kind::Choice(words) = row.kind {
+            debug_assert!(words.iter().eq(choices.iter().map(|(word, _)| word)), "{}", row.name);
+        }
+        self.parsed(row, |text| chosen(text, row.kind, choices))
     }
 
     /// Notes a mistake found by the caller, such as two variables that exclude each other.
-    pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
+    pub fn mistake(&mut self, name: impl AsRef<str>, problem: impl Into<String>) {
         let mistake = Remark { name: self.called(name), text: problem.into() };
         // Several parts of a program may read one variable.
         if !self.mistakes.contains(&mistake) {
@@ -132,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn warn(&mut self, name: &str, text: impl Into<String>) {
+    pub fn warn(&mut self, name: impl AsRef<str>, text: impl Into<String>) {
         self.warnings.push(Remark { name: self.called(name), text: text.into() });
     }
 
@@ -146,47 +101,17 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
-    fn with_default<T>(
-        &mut self,
-        name: &str,
-        kind: Kind,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let default = self.table.find(name).and_then(|row| row.default);
-        debug_assert!(default.is_some(), "{name} has no default in the table");
-        self.if_set(name, kind, &parse).or_else(|| parse(default?).ok())
-    }
-
-    fn if_set<T>(
-        &mut self,
-        name: &str,
-        kind: Kind,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        debug_assert_eq!(self.table.find(name).map(|row| row.kind), Some(kind), "{name}");
-        match parse(&self.source.get(name)?) {
+    fn parsed<T>(&mut self, row: Variable, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let in_table = self.table.find(row.name).map(|own| (own.kind, own.default));
+        debug_assert_eq!(in_table, Some((row.kind, row.default)), "{}", row.name);
+        match parse(&self.source.get(row.name)?) {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.mistake(name, problem);
+                self.mistake(row.name, problem);
                 None
             }
         }
     }
-
-    /// The row's own kind if its words are those of `choices`; otherwise one that no table has.
-    fn choice_kind<T>(&self, name: &str, choices: &[(&str, T)]) -> Kind {
-        match self.table.find(name).map(|variable| variable.kind) {
-            Some(Kind::Choice(words)) if words.iter().eq(choices.iter().map(|(word, _)| word)) => {
-                Kind::Choice(words)
-            }
-            _ => Kind::Choice(&[]),
-        }
-    }
-}
-
-/// Turns an expectation into a sentence with the value; only for kinds without secrets.
-fn quoting<T>(parse: fn(&str) -> Result<T, &'static str>) -> impl Fn(&str) -> Result<T, String> {
-    move |text| parse(text).map_err(|expected| format!("{} is not {expected}", quoted(text)))
 }
 
 /// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
@@ -232,8 +157,10 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {
 mod tests {
     use super::*;
     use crate::error::InvalidSettings;
-    use crate::table::Variable;
+    use crate::headers::Headers;
+    use crate::secret::{Secret, SecretReference};
     use expect_test::expect;
+    use std::time::Duration;
 
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Profile {
@@ -243,48 +170,63 @@ mod tests {
     const PROFILES: &[(&str, Profile)] =
         &[("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
 
-    const fn row(name: &'static str, default: Option<&'static str>, kind: Kind) -> Variable {
-        Variable { name, default, kind, doc: "A variable." }
-    }
+    const TIMEOUT: SettingWithDefault<Duration> =
+        Setting::duration("OTEL_EXPORTER_OTLP_TIMEOUT", "A variable.").with_default("10s");
+    const BACKEND: SettingWithDefault<Word> =
+        Setting::choice("LAMBDA_OTLP_BACKEND", &["openobserve", "otlp"], "A variable.")
+            .with_default("openobserve");
+    const SECRET: Setting<SecretReference> =
+        Setting::secret_reference("LAMBDA_OTLP_SECRET", "A variable.");
+    const AUTHORIZATION: Setting<Secret> =
+        Setting::secret("O2_AUTHORIZATION_HEADER", "A variable.");
+    const MAX_LINE_BYTES: SettingWithDefault<usize> =
+        Setting::bytes("LAMBDA_OTLP_MAX_LINE_BYTES", "A variable.").with_default("4MiB");
+    const HEADERS: Setting<Headers> = Setting::headers("LAMBDA_OTLP_HEADERS", "A variable.");
+    const STREAM: Setting<String> = Setting::text("LAMBDA_OTLP_STREAM", "A variable.");
 
     const TABLE: Table = Table::new(&[
+        &[HEADERS.row()],
         &[
-            row("LAMBDA_OTLP_ENDPOINT", None, Kind::Url),
-            row("LAMBDA_OTLP_HEADERS", None, Kind::Headers),
-        ],
-        &[
-            row("OTEL_EXPORTER_OTLP_TIMEOUT", Some("10s"), Kind::Duration),
-            row("LAMBDA_OTLP_BACKEND", Some("openobserve"), Kind::Choice(&["openobserve", "otlp"])),
-            row("LAMBDA_OTLP_SECRET", None, Kind::SecretReference),
-            row("O2_AUTHORIZATION_HEADER", None, Kind::Secret),
-            row("LAMBDA_OTLP_MAX_LINE_BYTES", Some("4MiB"), Kind::Bytes),
-            row("LAMBDA_OTLP_STREAM", None, Kind::Text),
+            TIMEOUT.row(),
+            BACKEND.row(),
+            SECRET.row(),
+            AUTHORIZATION.row(),
+            MAX_LINE_BYTES.row(),
+            STREAM.row(),
         ],
     ])
-    .with_known_elsewhere(&["LAMBDA_OTLP_NAMES", "O2_STREAM"]);
+    .with_known_elsewhere(&["LAMBDA_OTLP_NAMES", "O2_STREAM", "LAMBDA_OTLP_ENDPOINT"]);
 
-    fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
+    struct Values {
+        timeout: Duration,
+        profile: Profile,
+        max_line_bytes: usize,
+        headers: Option<Headers>,
+        error: String,
+    }
+
+    fn read(source: &dyn Source) -> Values {
         let mut reader = Reader::new(source, TABLE);
         // Several parts of a program may read one variable.
-        reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
-        let timeout = reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
-        let profile = reader.choice("LAMBDA_OTLP_BACKEND", PROFILES, Profile::Otlp);
-        let bytes = reader.bytes("LAMBDA_OTLP_MAX_LINE_BYTES");
-        let headers = reader.headers("LAMBDA_OTLP_HEADERS");
-        let _secret = reader.secret_reference("LAMBDA_OTLP_SECRET");
-        #[cfg(feature = "url")]
-        let _endpoint = reader.url("LAMBDA_OTLP_ENDPOINT");
+        reader.read(TIMEOUT);
+        let timeout = reader.read(TIMEOUT);
+        let profile = reader.choice(BACKEND, PROFILES, Profile::Otlp);
+        let max_line_bytes = reader.read(MAX_LINE_BYTES);
+        let headers = reader.read(HEADERS);
+        assert_eq!(reader.read(SECRET), None);
         let error = InvalidSettings::check(reader.finish()).err().map(|error| error.to_string());
-        (timeout, profile, bytes, headers, error.unwrap_or_default())
+        Values { timeout, profile, max_line_bytes, headers, error: error.unwrap_or_default() }
     }
 
     #[test]
     fn defaults_come_from_the_table_and_choices_ignore_case() {
-        let defaults = (Duration::from_secs(10), Profile::OpenObserve, 4 << 20, Headers::new());
-        let (timeout, profile, bytes, headers, error) = read(&[("LAMBDA_OTLP_STREAM", "")]);
-        assert_eq!((timeout, profile, bytes, headers), defaults);
-        assert_eq!(error, "");
-        assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).1, Profile::Otlp);
+        let values = read(&[("LAMBDA_OTLP_STREAM", "")]);
+        assert_eq!(values.timeout, Duration::from_secs(10));
+        assert_eq!(values.profile, Profile::OpenObserve);
+        assert_eq!(values.max_line_bytes, 4 << 20);
+        assert_eq!(values.headers, None);
+        assert_eq!(values.error, "");
+        assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).profile, Profile::Otlp);
     }
 
     #[test]
@@ -299,11 +241,10 @@ mod tests {
                 "a very long value that nobody would ever want to see in full",
             ),
         ];
-        let (timeout, profile, bytes, _, error) = read(&source);
-        assert_eq!(
-            (timeout, profile, bytes),
-            (Duration::from_secs(10), Profile::OpenObserve, 4 << 20)
-        );
+        let Values { timeout, profile, max_line_bytes, error, .. } = read(&source);
+        assert_eq!(timeout, Duration::from_secs(10));
+        assert_eq!(profile, Profile::OpenObserve);
+        assert_eq!(max_line_bytes, 4 << 20);
         assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
         expect![[r#"
             OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds)

@@ -3,79 +3,66 @@
 use crate::decision::{KinesisStream, OurFilter, Wish};
 use crate::selection::{Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
-use settings::shared::{self, set_by_lambda};
-use settings::{InvalidSettings, Kind, PROXY, Reader, Remark, Source, Table, Variable};
+use settings::{
+    InvalidSettings, PROXY, Reader, Remark, Setting, SettingWithDefault, Source, Table, Variable,
+    Word, shared,
+};
+use url::Url;
 use wire::arn::Arn;
 
-const INCLUDE: &str = "LAMBDA_OTLP_INCLUDE";
-const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
-const TAGS: &str = "LAMBDA_OTLP_TAGS";
-pub const DESTINATION: &str = "LAMBDA_OTLP_DESTINATION";
-const KINESIS_STREAM: &str = "LAMBDA_OTLP_KINESIS_STREAM";
-const KINESIS_ROLE: &str = "LAMBDA_OTLP_KINESIS_ROLE";
-const COLLECT: &str = "LAMBDA_OTLP_COLLECT";
-const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-const OWN_LOG_GROUP: &str = "AWS_LAMBDA_LOG_GROUP_NAME";
+const INCLUDE: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_INCLUDE",
+    "Log groups to subscribe: names, or patterns such as `/aws/lambda/shop-*`. A `/` at the end includes all names below. Empty: those with the tags of `LAMBDA_OTLP_TAGS`.",
+);
+const EXCLUDE: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_EXCLUDE",
+    "Log groups to leave out, in the same form. `/lambda-otlp/*` is always left out.",
+);
+const TAGS: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_TAGS",
+    "Tags that a log group must have: `team=shop`, `stage=prod*`, or a key alone. Every key is required, with one of its values.",
+);
+pub const DESTINATION: Setting<String> =
+    Setting::text("LAMBDA_OTLP_DESTINATION", "ARN of the forwarder, with or without an alias.");
+const KINESIS_STREAM: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_KINESIS_STREAM",
+    "ARN of a Kinesis stream to subscribe log groups to instead of the forwarder, with `LAMBDA_OTLP_KINESIS_ROLE`.",
+);
+const KINESIS_ROLE: Setting<String> = Setting::text(
+    "LAMBDA_OTLP_KINESIS_ROLE",
+    "ARN of the role with which CloudWatch Logs writes to that stream. Requires `iam:PassRole`.",
+);
+const COLLECT: SettingWithDefault<Word> =
+    Setting::choice("LAMBDA_OTLP_COLLECT", &["all", "telemetry", "spilled"], "Log events to forward. `telemetry`: only OTLP lines and Lambda's reports and failures. `spilled`, for functions in direct mode: only telemetry that no backend accepted.").with_default("all");
+const RETRY_QUEUE_URL: Setting<Url> = Setting::url(
+    "LAMBDA_OTLP_RETRY_QUEUE_URL",
+    "URL of the forwarder's retry queue, for the first events of a new log group; without it they are lost.",
+);
+const LOG_LEVEL: SettingWithDefault<Word> =
+    shared::LAMBDA_OTLP_LOG_LEVEL.with_default("info").with_doc(
+        "Level of this program's own log. `warn` reports log groups that could not be subscribed.",
+    );
+const OWN_LOG_GROUP: Setting<String> = Setting::set_by_lambda(
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "Set by Lambda: this log group is never subscribed.",
+);
 
 pub const TABLE: Table =
     Table::new(&[OWN]).with_shared(&[PROXY]).with_unlisted(&[LAMBDA, LOGS, SQS, AWS]);
 
 const OWN: &[Variable] = &[
-    Variable {
-        name: INCLUDE,
-        default: None,
-        kind: Kind::Text,
-        doc: "Log groups to subscribe: names, or patterns such as `/aws/lambda/shop-*`. A `/` at the end includes all names below. Empty: those with the tags of `LAMBDA_OTLP_TAGS`.",
-    },
-    Variable {
-        name: EXCLUDE,
-        default: None,
-        kind: Kind::Text,
-        doc: "Log groups to leave out, in the same form. `/lambda-otlp/*` is always left out.",
-    },
-    Variable {
-        name: TAGS,
-        default: None,
-        kind: Kind::Text,
-        doc: "Tags that a log group must have: `team=shop`, `stage=prod*`, or a key alone. Every key is required, with one of its values.",
-    },
-    Variable {
-        name: DESTINATION,
-        default: None,
-        kind: Kind::Text,
-        doc: "ARN of the forwarder, with or without an alias.",
-    },
-    Variable {
-        name: KINESIS_STREAM,
-        default: None,
-        kind: Kind::Text,
-        doc: "ARN of a Kinesis stream to subscribe log groups to instead of the forwarder, with `LAMBDA_OTLP_KINESIS_ROLE`.",
-    },
-    Variable {
-        name: KINESIS_ROLE,
-        default: None,
-        kind: Kind::Text,
-        doc: "ARN of the role with which CloudWatch Logs writes to that stream. Requires `iam:PassRole`.",
-    },
-    Variable {
-        name: COLLECT,
-        default: Some("all"),
-        kind: Kind::Choice(&["all", "telemetry", "spilled"]),
-        doc: "Log events to forward. `telemetry`: only OTLP lines and Lambda's reports and failures. `spilled`, for functions in direct mode: only telemetry that no backend accepted.",
-    },
-    Variable {
-        name: RETRY_QUEUE_URL,
-        default: None,
-        kind: Kind::Url,
-        doc: "URL of the forwarder's retry queue, for the first events of a new log group; without it they are lost.",
-    },
-    shared::LAMBDA_OTLP_LOG_LEVEL.with_default("info").with_doc(
-        "Level of this program's own log. `warn` reports log groups that could not be subscribed.",
-    ),
+    INCLUDE.row(),
+    EXCLUDE.row(),
+    TAGS.row(),
+    DESTINATION.row(),
+    KINESIS_STREAM.row(),
+    KINESIS_ROLE.row(),
+    COLLECT.row(),
+    RETRY_QUEUE_URL.row(),
+    LOG_LEVEL.row(),
 ];
 
-const LAMBDA: &[Variable] =
-    &[set_by_lambda(OWN_LOG_GROUP, "Set by Lambda: this log group is never subscribed.")];
+const LAMBDA: &[Variable] = &[OWN_LOG_GROUP.row()];
 
 /// Which lines of a log group are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +128,11 @@ impl Config {
             ("info", Level::INFO),
             ("debug", Level::DEBUG),
         ];
-        let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::INFO);
+        let log_level = reader.choice(LOG_LEVEL, &levels, Level::INFO);
         let retry_queue = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let logs = LogsSettings::read(reader);
-        let own_log_group = reader.string_if_set(OWN_LOG_GROUP);
-        let destination = reader.string_if_set(DESTINATION).unwrap_or_default();
+        let own_log_group = reader.read(OWN_LOG_GROUP);
+        let destination = reader.read(DESTINATION).unwrap_or_default();
         let stream = kinesis_stream(reader);
         let Some(ours) = OurFilter::new(&destination, stream, collect.pattern()) else {
             let mistake = no_destination();
@@ -161,7 +148,7 @@ impl Config {
 
 fn no_destination() -> Remark {
     Remark {
-        name: DESTINATION.to_owned(),
+        name: DESTINATION.name().to_owned(),
         text: "not the forwarder's ARN: expected arn:aws:lambda:{region}:{account}:function:{name}"
             .to_owned(),
     }
@@ -169,8 +156,8 @@ fn no_destination() -> Remark {
 
 /// The stream, where there is one; one of the two variables alone is a mistake.
 fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
-    let arn = reader.string_if_set(KINESIS_STREAM);
-    let role = reader.string_if_set(KINESIS_ROLE);
+    let arn = reader.read(KINESIS_STREAM);
+    let role = reader.read(KINESIS_ROLE);
     for (name, value, service, form) in [
         (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
         (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),
@@ -196,12 +183,12 @@ fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
 
 fn parsed<T: Default>(
     reader: &mut Reader<'_>,
-    name: &str,
+    setting: Setting<String>,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> T {
-    let text = reader.string_if_set(name).unwrap_or_default();
+    let text = reader.read(setting).unwrap_or_default();
     parse(&text).unwrap_or_else(|problem| {
-        reader.mistake(name, problem);
+        reader.mistake(setting, problem);
         T::default()
     })
 }

@@ -1,12 +1,12 @@
 //! Reads the settings behind the variables: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own
 //! file.
 
-use super::output::{Endpoint, endpoint, names_openobserve};
 use super::variables::{
     CONFIG_FILE, ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HEADERS, MAX_BUFFER, O2_UNUSED,
     OTEL_ENDPOINT, OTEL_PROTOCOL, OTEL_SIGNAL_ENDPOINTS, PROTOCOL, RECEIVER_PORT, RUNTIME_API,
     TASK_ROOT,
 };
+use backend::direct_mode::{Endpoint, endpoint, names_openobserve};
 use settings::{Kind, Reader, Source, Variable};
 use std::fs::File;
 use std::io::Read as _;
@@ -115,20 +115,20 @@ impl<'a> WithKeys<'a> {
                     continue;
                 }
                 // Variables with another protocol are meant for the function's SDK or for this extension.
-                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL.name) => {
+                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL.name()) => {
                     continue;
                 }
                 Meaning::Protocol if text.trim().eq_ignore_ascii_case("http") => {
-                    (PROTOCOL.name, "http/protobuf".to_owned())
+                    (PROTOCOL.name(), "http/protobuf".to_owned())
                 }
-                Meaning::Protocol => (PROTOCOL.name, text),
+                Meaning::Protocol => (PROTOCOL.name(), text),
                 Meaning::QueueBytes => {
                     let Ok(bytes) = text.trim().parse::<u64>() else {
                         let text = "expected a number of bytes: the default is used";
                         self.warnings.push((called, text.to_owned()));
                         continue;
                     };
-                    (MAX_BUFFER.name, bytes.div_ceil(MIB).to_string())
+                    (MAX_BUFFER.name(), bytes.div_ceil(MIB).to_string())
                 }
                 Meaning::Of(variable) => (variable, text),
             };
@@ -191,10 +191,10 @@ fn of_variables(variables: &dyn Source) -> Place {
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
 fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, String)> {
-    let folder = variables.get(TASK_ROOT.name).unwrap_or_else(|| CODE.to_owned());
+    let folder = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&folder);
-    let opened = match variables.get(CONFIG_FILE.name) {
-        Some(path) => Some((CONFIG_FILE.name, File::open(folder.join(path.trim())))),
+    let opened = match variables.get(CONFIG_FILE.name()) {
+        Some(path) => Some((CONFIG_FILE.name(), File::open(folder.join(path.trim())))),
         None => {
             NAMES.into_iter().find_map(|name| Some((name, Ok(File::open(folder.join(name)).ok()?))))
         }
@@ -264,7 +264,7 @@ fn header_pairs(text: &str) -> String {
 
 impl Source for WithKeys<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let is_hidden = name == TASK_ROOT.name && self.is_set(RUNTIME_API.name);
+        let is_hidden = name == TASK_ROOT.name() && self.is_set(RUNTIME_API.name());
         let fallback = || match self.fallback(name) {
             Some(filled) => Some(filled.value.clone()),
             None => is_hidden.then(|| CODE.to_owned()),
@@ -363,25 +363,25 @@ const KEYS: [ConfigKey; 10] = [
         "LAMBDA_OTEL_RECEIVER_HTTP_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
-        Meaning::Of(RECEIVER_PORT.name),
+        Meaning::Of(RECEIVER_PORT.name()),
     ),
     key(
         "LAMBDA_OTEL_RECEIVER_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
-        Meaning::Of(RECEIVER_PORT.name),
+        Meaning::Of(RECEIVER_PORT.name()),
     ),
     key(
         "LAMBDA_OTEL_FLUSH_INTERVAL",
         Kind::Duration,
         "djv3: `O2_FLUSH_INTERVAL_MS`.",
-        Meaning::Of(FLUSH_INTERVAL.name),
+        Meaning::Of(FLUSH_INTERVAL.name()),
     ),
     key(
         "LAMBDA_OTEL_FLUSH_TIMEOUT",
         Kind::Duration,
         "djv3: `OTEL_LAMBDA_FLUSH_TIMEOUT`.",
-        Meaning::Of(FLUSH_TIMEOUT.name),
+        Meaning::Of(FLUSH_TIMEOUT.name()),
     ),
     key(
         "LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES",

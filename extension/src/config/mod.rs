@@ -4,8 +4,8 @@ mod file;
 mod output;
 mod variables;
 
+use backend::direct_mode::{Endpoint, endpoint};
 pub(crate) use output::{Choice, Direct, Flush};
-use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{Reader, Remark, Source, Variable, shared};
 use std::collections::HashMap;
@@ -130,41 +130,41 @@ impl Config {
             ("never", InvocationSpanMode::Never),
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
-        let propagators = reader.string_if_set(shared::OTEL_PROPAGATORS.name).unwrap_or_default();
-        let sampler = reader.string_if_set(variables::TRACES_SAMPLER.name).unwrap_or_default();
+        let propagators = reader.read(shared::OTEL_PROPAGATORS).unwrap_or_default();
+        let sampler = reader.read(variables::TRACES_SAMPLER).unwrap_or_default();
         let disabled = [("true", InvocationSpanMode::Never), ("false", InvocationSpanMode::Auto)];
         let invocation_span =
-            reader.choice(variables::SDK_DISABLED.name, &disabled, InvocationSpanMode::Auto);
+            reader.choice(variables::SDK_DISABLED, &disabled, InvocationSpanMode::Auto);
         // These variables gave the function's SDK the port.
         let is_here = |url: String| matches!(endpoint(&url), Endpoint::Loopback(_));
         let is_told_by_signal =
             OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
         Self {
-            runtime_api: reader.string_if_set(variables::RUNTIME_API.name).unwrap_or_default(),
+            runtime_api: reader.read(variables::RUNTIME_API).unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
             receiver_port_known_to: match receiver_port {
-                Some(_) if reader.called(RECEIVER_PORT.name) != RECEIVER_PORT.name => {
+                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT.name() => {
                     PortKnownTo::Extension
                 }
                 None if !is_told_by_signal => PortKnownTo::Nobody,
                 _ => PortKnownTo::All,
             },
             invocation_span: reader
-                .choice_if_set(variables::INVOCATION_SPAN.name, &spans)
+                .choice_if_set(variables::INVOCATION_SPAN.if_set(), &spans)
                 .unwrap_or(invocation_span),
             drops_traces: !matches!(sampler.trim(), "" | "always_on" | "parentbased_always_on"),
             span_mapping: span_mapping(&mut reader),
-            span_end: reader.choice(shared::LAMBDA_OTLP_SPAN_END.name, &ends, SpanEnd::RuntimeDone),
+            span_end: reader.choice(shared::LAMBDA_OTLP_SPAN_END, &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
             telemetry_types: telemetry_types(&mut reader, choice.direct.is_some()),
             lines: lines(&mut reader),
-            names: reader.choice(shared::LAMBDA_OTLP_NAMES.name, &names, Names::Current),
-            shape: reader.choice("LAMBDA_OTLP_BACKEND", &shapes, Shape::OpenObserve),
+            names: reader.choice(shared::LAMBDA_OTLP_NAMES, &names, Names::Current),
+            shape: reader.choice(shared::LAMBDA_OTLP_BACKEND, &shapes, Shape::OpenObserve),
             service_name: reader
-                .string_if_set(shared::OTEL_SERVICE_NAME.name)
+                .read(shared::OTEL_SERVICE_NAME)
                 .unwrap_or_else(|| function.name.clone()),
             function,
-            log_level: reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL.name, &levels, Level::WARN),
+            log_level: reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL, &levels, Level::WARN),
             choice,
             warnings: reader.warnings().to_vec(),
             mistakes: reader.finish(),
@@ -213,11 +213,11 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
         Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),
         _ => None,
     };
-    let Some(asked) = reader.count_if_set(RECEIVER_PORT.name) else { return of_endpoint };
+    let Some(asked) = reader.read(RECEIVER_PORT) else { return of_endpoint };
     match u16::try_from(asked) {
         Ok(port) if port > 0 => Some(port),
         _ => {
-            reader.mistake(RECEIVER_PORT.name, "outside 1 to 65535");
+            reader.mistake(RECEIVER_PORT, "outside 1 to 65535");
             of_endpoint
         }
     }
@@ -226,21 +226,23 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
 fn span_mapping(reader: &mut Reader<'_>) -> SpanMapping {
     let mappings =
         [("span_events", SpanMapping::SpanEvents), ("child_spans", SpanMapping::ChildSpans)];
-    let own = shared::LAMBDA_OTLP_SPAN_MAPPING.name;
-    let name = if reader.is_set(own) { own } else { shared::O2_SPAN_MAPPING_STRATEGY.name };
-    reader.choice_if_set(name, &mappings).unwrap_or(SpanMapping::SpanEvents)
+    let own = shared::LAMBDA_OTLP_SPAN_MAPPING.if_set();
+    let setting = if reader.is_set(own) { own } else { shared::O2_SPAN_MAPPING_STRATEGY };
+    reader.choice_if_set(setting, &mappings).unwrap_or(SpanMapping::SpanEvents)
 }
 
 fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str> {
-    const NAME: &str = variables::TELEMETRY_TYPES.name;
     let mut types = Vec::new();
-    let text = reader.string_if_set(NAME).unwrap_or_default();
+    let text = reader.read(variables::TELEMETRY_TYPES).unwrap_or_default();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         match ["platform", "function", "extension"].into_iter().find(|known| *known == word) {
             Some(known) if types.contains(&known) => {}
             Some(known) => types.push(known),
             None => {
-                reader.mistake(NAME, "names a type that is not platform, function or extension");
+                reader.mistake(
+                    variables::TELEMETRY_TYPES,
+                    "names a type that is not platform, function or extension",
+                );
             }
         }
     }
@@ -255,19 +257,24 @@ fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str
 
 fn lines(reader: &mut Reader<'_>) -> LineFormat {
     const LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
-    let max_bytes = reader.bytes(shared::LAMBDA_OTLP_MAX_LINE_BYTES.name);
-    let level = reader.count(shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name);
+    let max_bytes = reader.read(shared::LAMBDA_OTLP_MAX_LINE_BYTES);
+    let level = reader.read(shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL);
     let level =
-        within(reader, shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name, level, &(0..=9));
-    let format = reader.string_if_set(variables::LOG_FORMAT.name).unwrap_or_default();
-    let log_level = reader.string_if_set(variables::LAMBDA_LOG_LEVEL.name);
+        within(reader, shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name(), level, &(0..=9));
+    let format = reader.read(variables::LOG_FORMAT).unwrap_or_default();
+    let log_level = reader.read(variables::LAMBDA_LOG_LEVEL);
     LineFormat {
         is_compact: reader.choice(
-            shared::LAMBDA_OTLP_LINE.name,
+            shared::LAMBDA_OTLP_LINE,
             &[("standard", false), ("compact", true)],
             false,
         ),
-        max_bytes: within(reader, shared::LAMBDA_OTLP_MAX_LINE_BYTES.name, max_bytes, &LINE_BYTES),
+        max_bytes: within(
+            reader,
+            shared::LAMBDA_OTLP_MAX_LINE_BYTES.name(),
+            max_bytes,
+            &LINE_BYTES,
+        ),
         compression_level: u32::try_from(level).unwrap_or(9),
         // Lambda's log filter takes a line without a level for INFO.
         json_level: format
@@ -292,14 +299,14 @@ fn within(
 }
 
 fn function(reader: &mut Reader<'_>) -> Function {
-    let initialization = reader.string_if_set(variables::INITIALIZATION_TYPE.name);
-    let memory = reader.string_if_set(variables::MEMORY_SIZE.name);
+    let initialization = reader.read(variables::INITIALIZATION_TYPE);
+    let memory = reader.read(variables::MEMORY_SIZE);
     Function {
         name: reader
-            .string_if_set(shared::AWS_LAMBDA_FUNCTION_NAME.name)
+            .read(shared::AWS_LAMBDA_FUNCTION_NAME)
             .unwrap_or_else(|| "unknown_service".to_owned()),
-        version: reader.string_if_set(variables::FUNCTION_VERSION.name),
-        region: reader.string_if_set("AWS_REGION"),
+        version: reader.read(variables::FUNCTION_VERSION),
+        region: reader.read(aws::REGION),
         memory_mib: memory.and_then(|text| text.parse().ok()),
         is_managed_instance: initialization.as_deref() == Some("lambda-managed-instances"),
     }

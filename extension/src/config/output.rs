@@ -1,26 +1,18 @@
 //! The choice of the output: stdout or a backend. With an invalid destination telemetry goes to stdout.
 
 use super::variables::{
-    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HEADERS, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER,
-    MAX_RETRIES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL,
-    OUTPUT, PROTOCOL, SECRET,
+    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER, MAX_RETRIES,
+    O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
+    SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Function, MOST_BUFFER_BYTES, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
+use backend::direct_mode::{self, Decision, Endpoint, Output, endpoint, host_and_port};
 use backend::{Advice, DestinationConfig, Profile, Protocol};
 use settings::{Kind, Reader, Remark, Source};
-use std::net::IpAddr;
 use std::time::Duration;
 use wire::SignalKind;
-
-/// The words of `LAMBDA_OTLP_OUTPUT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Output {
-    Stdout,
-    Otlp,
-    Json,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
@@ -85,20 +77,13 @@ pub(super) fn read(
     function: &Function,
     receiver_port: u16,
 ) -> Choice {
-    let words = [("stdout", Output::Stdout), ("otlp", Output::Otlp), ("json", Output::Json)];
-    let asked = reader.choice_if_set(OUTPUT.name, &words);
+    let asked = reader.choice_if_set(OUTPUT, &Output::WORDS);
     let flush = flush(reader, function);
-    let implied = implied_by(reader).filter(|_| asked.is_none());
-    let name = asked.map(|_| OUTPUT.name).or(implied);
-    let chosen = asked.unwrap_or(match implied {
-        None => Output::Stdout,
-        // Only these variables are set, as for OpenObserve's extension: the stream has to get the same content.
-        Some(O2_ORGANIZATION) => Output::Json,
-        Some(_) => Output::Otlp,
-    });
-    let mut because = name.map_or("no endpoint of another host is set".to_owned(), |name| {
-        format!("{} is set", reader.called(name))
-    });
+    let Decision { output: chosen, variable } = direct_mode::decide(asked, |name| reader.raw(name));
+    let mut because = match variable {
+        None => "no endpoint of another host is set".to_owned(),
+        Some(name) => format!("{} is set", reader.called(name)),
+    };
     if chosen == Output::Stdout {
         if asked.is_none() {
             warn_of_missing_half(reader);
@@ -109,7 +94,7 @@ pub(super) fn read(
     let source = OfExtension(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         because.push_str(", but the destination is invalid");
-        reader.warn(OUTPUT.name, "telemetry goes to stdout, since the destination is invalid");
+        reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
         return Choice { direct: None, because };
     };
     let endpoint = endpoint_variable(&source);
@@ -118,7 +103,7 @@ pub(super) fn read(
     if protocol == Protocol::HttpJson && destination.profile == Profile::OpenObserve {
         let problem = "OpenObserve refuses numbers with a fraction in http/json: telemetry is sent as http/protobuf; for another backend set LAMBDA_OTLP_BACKEND=otlp";
         reader.warn(
-            if reader.is_set(PROTOCOL.name) { PROTOCOL.name } else { OTEL_PROTOCOL.name },
+            if reader.is_set(PROTOCOL) { PROTOCOL.name() } else { OTEL_PROTOCOL.name() },
             problem,
         );
         protocol = Protocol::HttpProtobuf;
@@ -126,12 +111,11 @@ pub(super) fn read(
     let mut is_json = chosen == Output::Json;
     if is_json && destination.json_stream().is_none() {
         let problem = "json needs OpenObserve's base URL, which ends in /api/{organization}: telemetry is sent as otlp";
-        reader.mistake(OUTPUT.name, problem);
+        reader.mistake(OUTPUT, problem);
         is_json = false;
     }
     if is_json && protocol != Protocol::HttpProtobuf {
-        reader
-            .mistake(PROTOCOL.name, "telemetry that json does not cover is sent as http/protobuf");
+        reader.mistake(PROTOCOL, "telemetry that json does not cover is sent as http/protobuf");
         protocol = Protocol::HttpProtobuf;
     }
     let advice = advice(reader, endpoint);
@@ -169,7 +153,7 @@ fn protocol(reader: &mut Reader<'_>, endpoint: &str) -> Protocol {
         ("http/json", Protocol::HttpJson),
         ("grpc", Protocol::Grpc),
     ];
-    if let Some(own) = reader.choice_if_set(PROTOCOL.name, &words) {
+    if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
         return own;
     }
     // Otherwise that variable is meant for the function's SDK.
@@ -179,28 +163,7 @@ fn protocol(reader: &mut Reader<'_>, endpoint: &str) -> Protocol {
     let port = reader.raw(OTEL_ENDPOINT).and_then(|url| host_and_port(&url).1);
     let is_grpc = port == Some(DEFAULT_GRPC_PORT);
     let of_port = if is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf };
-    reader.choice_if_set(OTEL_PROTOCOL.name, &words).unwrap_or(of_port)
-}
-
-/// Returns the variable that implies direct mode.
-fn implied_by(reader: &Reader<'_>) -> Option<&'static str> {
-    let leads_elsewhere =
-        |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
-    let endpoint = [ENDPOINT, OTEL_ENDPOINT].into_iter().find(leads_elsewhere);
-    let has_o2 = names_openobserve(|name| reader.raw(name));
-    endpoint.or(has_o2.then_some(O2_ORGANIZATION))
-}
-
-/// Returns `true` if these variables contain an organization of OpenObserve, and credentials for it.
-pub(super) fn names_openobserve(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let has_credentials = || {
-        let headers = variable(HEADERS).is_some_and(|headers| {
-            let mut names = headers.split(',').filter_map(|header| header.split_once('='));
-            names.any(|(name, _)| name.trim().eq_ignore_ascii_case("authorization"))
-        });
-        headers || [O2_AUTHORIZATION, SECRET].iter().any(|name| variable(name).is_some())
-    };
-    variable(O2_ORGANIZATION).is_some() && has_credentials()
+    reader.choice_if_set(OTEL_PROTOCOL, &words).unwrap_or(of_port)
 }
 
 /// Returns the destination, unless it has a mistake without a default.
@@ -267,18 +230,17 @@ fn has_default(name: &str) -> bool {
 
 fn flush(reader: &mut Reader<'_>, function: &Function) -> Flush {
     const MOST_RETRIES: usize = 100;
-    let megabytes = reader.count_if_set(MAX_BUFFER.name);
+    let megabytes = reader.read(MAX_BUFFER);
     if megabytes == Some(0) {
-        reader.mistake(MAX_BUFFER.name, "must be at least 1");
+        reader.mistake(MAX_BUFFER, "must be at least 1");
     }
     let asked = megabytes
         .filter(|megabytes| *megabytes > 0)
         .map(|megabytes| megabytes.saturating_mul(1 << 20));
     Flush {
-        timeout: reader.duration(FLUSH_TIMEOUT.name),
-        interval: reader.duration(FLUSH_INTERVAL.name),
-        retries: u32::try_from(reader.count(MAX_RETRIES.name).min(MOST_RETRIES))
-            .unwrap_or_default(),
+        timeout: reader.read(FLUSH_TIMEOUT),
+        interval: reader.read(FLUSH_INTERVAL),
+        retries: u32::try_from(reader.read(MAX_RETRIES).min(MOST_RETRIES)).unwrap_or_default(),
         // A shutdown of 2 s must have time to write all of it, at the share of a processor that Lambda gives to this memory.
         buffer_bytes: asked.unwrap_or(function.buffer_bytes()).min(MOST_BUFFER_BYTES),
     }
@@ -306,72 +268,3 @@ impl Source for OfExtension<'_> {
 }
 
 const OTEL: &str = "OTEL_EXPORTER_OTLP_";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    /// This environment, with the port if the URL contains one.
-    Loopback(Option<u16>),
-    Elsewhere,
-}
-
-/// Parses `http://host:port/path` leniently. The SDK that uses the URL reports its errors.
-pub(crate) fn endpoint(url: &str) -> Endpoint {
-    let (host, port) = host_and_port(url);
-    // The unspecified address leads to this environment too.
-    let is_here = |address: IpAddr| {
-        let address = address.to_canonical();
-        address.is_loopback() || address.is_unspecified()
-    };
-    let is_loopback = host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(is_here);
-    if is_loopback { Endpoint::Loopback(port) } else { Endpoint::Elsewhere }
-}
-
-pub(super) fn host_and_port(url: &str) -> (&str, Option<u16>) {
-    let url = url.trim();
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let (host, port) = match host_and_port.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').unwrap_or((rest, ""));
-            (host, rest.strip_prefix(':'))
-        }
-        None => match host_and_port.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (host_and_port, None),
-        },
-    };
-    (host, port.and_then(|port| port.parse().ok()).filter(|port| *port > 0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_endpoints_are_recognized_with_their_port() {
-        let check = |url, expected| assert_eq!(endpoint(url), expected, "{url}");
-        check("http://localhost:4318", Endpoint::Loopback(Some(4318)));
-        check("http://LOCALHOST:4318/v1/traces", Endpoint::Loopback(Some(4318)));
-        check("localhost:4317", Endpoint::Loopback(Some(4317)));
-        check("http://127.0.0.1", Endpoint::Loopback(None));
-        check("http://127.8.9.1:1/", Endpoint::Loopback(Some(1)));
-        check("http://[::1]:4318?x", Endpoint::Loopback(Some(4318)));
-        check("http://user:word@localhost:80", Endpoint::Loopback(Some(80)));
-        check("http://localhost:port", Endpoint::Loopback(None));
-        check("http://localhost:0", Endpoint::Loopback(None));
-        check("https://o2.example.com:443/api/default", Endpoint::Elsewhere);
-        check("https://localhost.example.com", Endpoint::Elsewhere);
-        check("https://localhost@example.com", Endpoint::Elsewhere);
-        check("http://[::2]:1", Endpoint::Elsewhere);
-        check("http://0.0.0.0:4318", Endpoint::Loopback(Some(4318)));
-        check("http://[::]:4318", Endpoint::Loopback(Some(4318)));
-        check("http://[::ffff:127.0.0.1]:4318", Endpoint::Loopback(Some(4318)));
-        check("http://[::ffff:7f00:1]", Endpoint::Loopback(None));
-        check("http://localhost.:4318", Endpoint::Loopback(Some(4318)));
-        check("http://[::ffff:10.0.0.1]:4318", Endpoint::Elsewhere);
-        check("[", Endpoint::Elsewhere);
-        check("", Endpoint::Elsewhere);
-    }
-}

@@ -6,7 +6,7 @@
 
 use super::Sent;
 use backend::{Fate, Outcome, Profile, Reason, Times};
-use settings::{Kind, Reader, Variable};
+use settings::{Reader, Setting, SettingWithDefault, Variable, Word};
 use std::time::Duration;
 use wire::edit::{Edit, Editor};
 use wire::field::{event, log_record, span};
@@ -20,20 +20,20 @@ const FUTURE: Duration = Duration::from_hours(24);
 /// Safety margin: a delivery takes up to 10 s.
 const MARGIN: Duration = Duration::from_secs(15);
 
-pub(crate) const OLD_RECORDS: &[Variable] = &[
-    Variable {
-        name: "LAMBDA_OTLP_INGEST_WINDOW",
-        default: Some("5h"),
-        kind: Kind::Duration,
-        doc: "Maximum age of logs and traces that OpenObserve accepts. Set it to the value of `ZO_INGEST_ALLOWED_UPTO` if you changed that. Ignored with `LAMBDA_OTLP_BACKEND=otlp`.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_OLD_RECORDS",
-        default: Some("keep"),
-        kind: Kind::Choice(&["keep", "restamp", "drop"]),
-        doc: "Fate of older logs and traces. `keep` dead-letters them. `restamp` sends them with the current time, and the original in `lambda_otlp.original_time`. `drop` discards them.",
-    },
-];
+const INGEST_WINDOW: SettingWithDefault<Duration> = Setting::duration(
+    "LAMBDA_OTLP_INGEST_WINDOW",
+    "Maximum age of logs and traces that OpenObserve accepts. Set it to the value of `ZO_INGEST_ALLOWED_UPTO` if you changed that. Ignored with `LAMBDA_OTLP_BACKEND=otlp`.",
+)
+.with_default("5h");
+
+const FATE_OF_OLD_RECORDS: SettingWithDefault<Word> = Setting::choice(
+    "LAMBDA_OTLP_OLD_RECORDS",
+    &["keep", "restamp", "drop"],
+    "Fate of older logs and traces. `keep` dead-letters them. `restamp` sends them with the current time, and the original in `lambda_otlp.original_time`. `drop` discards them.",
+)
+.with_default("keep");
+
+pub(crate) const OLD_RECORDS: &[Variable] = &[INGEST_WINDOW.row(), FATE_OF_OLD_RECORDS.row()];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OldRecords {
@@ -61,13 +61,10 @@ impl IngestPolicy {
             ("restamp", OldRecords::Restamp),
             ("drop", OldRecords::Drop),
         ];
-        let old_records = reader.choice("LAMBDA_OTLP_OLD_RECORDS", &choices, OldRecords::Keep);
-        let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
+        let old_records = reader.choice(FATE_OF_OLD_RECORDS, &choices, OldRecords::Keep);
+        let past = reader.read(INGEST_WINDOW);
         if past <= MARGIN {
-            reader.mistake(
-                "LAMBDA_OTLP_INGEST_WINDOW",
-                "must be longer than 15s: every record would be too old",
-            );
+            reader.mistake(INGEST_WINDOW, "must be longer than 15s: every record would be too old");
         }
         Self { window: Some(IngestWindow { past }), old_records }
     }

@@ -9,10 +9,11 @@ mod redrive;
 
 use crate::delivery::ingest_window::time_range;
 use crate::source::{LogBatch, LogEventRange};
-use settings::{Kind, Variable};
+use settings::{Setting, Variable};
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
+use url::Url;
 use wire::Request;
 
 pub use aws::{QueueError, SqsQueue};
@@ -204,21 +205,15 @@ impl Queue for SqsQueue {
     }
 }
 
-pub(crate) const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
+pub(crate) const RETRY_QUEUE_URL: Setting<Url> = Setting::url(
+    "LAMBDA_OTLP_RETRY_QUEUE_URL",
+    "URL of the SQS queue for telemetry to send again. The stack sets it. Without it, Lambda delivers the event again.",
+);
+
+pub(crate) const DEAD_LETTER_QUEUE_URL: Setting<Url> = Setting::url(
+    "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL",
+    "URL of the SQS queue for telemetry that the backend rejects. The stack sets it. Without it, an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
+);
 
 /// The variables of the queues. [`aws::SQS`] and [`aws::AWS`] belong to them.
-pub(crate) const QUEUES: &[Variable] = &[
-    Variable {
-        name: RETRY_QUEUE_URL,
-        default: None,
-        kind: Kind::Url,
-        doc: "URL of the SQS queue for telemetry to send again. The stack sets it. Without it, Lambda delivers the event again.",
-    },
-    Variable {
-        name: DEAD_LETTER_QUEUE_URL,
-        default: None,
-        kind: Kind::Url,
-        doc: "URL of the SQS queue for telemetry that the backend rejects. The stack sets it. Without it, an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
-    },
-];
+pub(crate) const QUEUES: &[Variable] = &[RETRY_QUEUE_URL.row(), DEAD_LETTER_QUEUE_URL.row()];

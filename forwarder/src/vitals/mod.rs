@@ -10,18 +10,20 @@ use crate::invocation::InvocationContext;
 use crate::report::Report;
 use emf::Unwritten;
 use otlp::Unsent;
-use settings::{Kind, Reader, Variable};
+use settings::{Reader, Setting, SettingWithDefault, Word, shared};
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-const NAME: &str = "LAMBDA_OTLP_VITALS";
+pub(crate) const VITALS: SettingWithDefault<Word> = Setting::choice(
+    "LAMBDA_OTLP_VITALS",
+    &["emf", "otlp", "both", "none"],
+    "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch, `otlp` sends them to the backend.",
+)
+.with_default("both");
 
-pub(crate) const VITALS: Variable = Variable {
-    name: NAME,
-    default: Some("both"),
-    kind: Kind::Choice(&["emf", "otlp", "both", "none"]),
-    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch, `otlp` sends them to the backend.",
-};
+pub(crate) const FUNCTION_NAME: Setting<String> = shared::AWS_LAMBDA_FUNCTION_NAME.with_doc(
+    "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",
+);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VitalsSettings {
@@ -40,9 +42,9 @@ impl VitalsSettings {
         let both = (true, true);
         let none = (false, false);
         let choices = [("emf", emf), ("otlp", otlp), ("both", both), ("none", none)];
-        let (emf, otlp) = reader.choice(NAME, &choices, both);
-        let region = reader.string_if_set("AWS_REGION");
-        let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME")?;
+        let (emf, otlp) = reader.choice(VITALS, &choices, both);
+        let region = reader.read(aws::REGION);
+        let function = reader.read(FUNCTION_NAME)?;
         (emf || otlp).then_some(Self { function, region, emf, otlp })
     }
 }

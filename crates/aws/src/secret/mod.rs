@@ -52,12 +52,12 @@ pub struct AwsSecretsSettings {
 impl AwsSecretsSettings {
     /// Reads the rows of [`AWS`](crate::AWS), [`SECRETS`](crate::SECRETS) and [`settings::PROXY`].
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let endpoint = reader.url(ENDPOINT);
+        let endpoint = reader.read(ENDPOINT);
         Self {
             credentials: CredentialsSource::read(reader),
-            region: reader.string_if_set(REGION),
-            secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
-            parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
+            region: reader.read(REGION),
+            secrets_manager: reader.read(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
+            parameter_store: reader.read(SSM_ENDPOINT).or(endpoint),
             proxy: Proxy::read(reader),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
-use settings::{Proxy, Reader};
+use settings::{Proxy, Reader, Setting};
 use url::Url;
 
 #[derive(Clone, Debug)]
@@ -18,12 +18,12 @@ pub struct SqsSettings {
 
 impl SqsSettings {
     /// Reads the queue's URL from this variable. `None` if it is unset, or a mistake was noted.
-    pub fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
-        let url = reader.url(variable)?;
-        let region = reader.string_if_set(REGION);
-        let endpoint = reader.url(SQS_ENDPOINT).or_else(|| reader.url(ENDPOINT));
+    pub fn read(reader: &mut Reader<'_>, variable: Setting<Url>) -> Option<Self> {
+        let url = reader.read(variable)?;
+        let region = reader.read(REGION);
+        let endpoint = reader.read(SQS_ENDPOINT).or_else(|| reader.read(ENDPOINT));
         let credentials = CredentialsSource::read(reader);
-        let mut mistake = |name: &str, problem: &str| {
+        let mut mistake = |name: Setting<Url>, problem: &str| {
             reader.mistake(name, problem);
             None
         };

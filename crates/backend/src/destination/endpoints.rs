@@ -4,7 +4,7 @@ use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
     OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
 };
-use settings::{Reader, is_local};
+use settings::{Reader, Setting, is_local};
 use std::fmt;
 use url::Url;
 use wire::SignalKind;
@@ -44,7 +44,7 @@ impl Endpoints {
                 Some(Self([first, second, third]))
             }
             Some(Family::OpenObserve) => {
-                let organization = reader.string_if_set(O2_ORGANIZATION);
+                let organization = reader.read(O2_ORGANIZATION);
                 if organization.is_none() {
                     reader.mistake(O2_ORGANIZATION, format!("missing beside {O2_AUTHORIZATION}"));
                 }
@@ -111,8 +111,8 @@ impl fmt::Debug for Endpoints {
 }
 
 /// Reads a base URL. A base that ends in a signal's path is a mistake: it would become `/v1/traces/v1/traces`.
-fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
-    let url = reader.url(name)?;
+fn base(reader: &mut Reader<'_>, name: Setting<Url>) -> Option<Url> {
+    let url = reader.read(name)?;
     if let Some(kind) =
         SignalKind::ALL.iter().find(|kind| url.path().trim_end_matches('/').ends_with(kind.path()))
     {
@@ -133,7 +133,7 @@ fn own_endpoint(
 ) -> Option<Url> {
     let name = own_variable(kind);
     if reader.is_set(name) {
-        return reader.url(name);
+        return reader.read(name);
     }
     if shared.is_none() && !reader.is_set(OTEL_ENDPOINT) {
         reader
@@ -142,7 +142,7 @@ fn own_endpoint(
     shared.map(|shared| shared.of(kind).clone())
 }
 
-fn own_variable(kind: SignalKind) -> &'static str {
+fn own_variable(kind: SignalKind) -> Setting<Url> {
     match kind {
         SignalKind::Traces => OTEL_TRACES_ENDPOINT,
         SignalKind::Metrics => OTEL_METRICS_ENDPOINT,
@@ -153,10 +153,10 @@ fn own_variable(kind: SignalKind) -> &'static str {
 fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
     let own = own_variable(kind);
     match Family::of(reader) {
-        Some(Family::OpenTelemetry) if reader.is_set(own) => own,
-        Some(Family::OpenTelemetry) => OTEL_ENDPOINT,
-        Some(Family::OpenObserve) => O2_ENDPOINT,
-        Some(Family::Ours) | None => ENDPOINT,
+        Some(Family::OpenTelemetry) if reader.is_set(own) => own.name(),
+        Some(Family::OpenTelemetry) => OTEL_ENDPOINT.name(),
+        Some(Family::OpenObserve) => O2_ENDPOINT.name(),
+        Some(Family::Ours) | None => ENDPOINT.name(),
     }
 }
 
@@ -185,12 +185,12 @@ impl Family {
     /// The first family whose endpoint is set. The endpoint of one signal may be meant for the function's SDK only.
     pub(super) fn of(reader: &Reader<'_>) -> Option<Self> {
         let signals = SignalKind::ALL.map(own_variable);
-        let is_set = |name: &&str| reader.is_set(name);
+        let is_set = |variable: &Setting<Url>| reader.is_set(variable);
         if reader.is_set(ENDPOINT) {
             Some(Self::Ours)
         } else if reader.is_set(OTEL_ENDPOINT) || signals.iter().all(is_set) {
             Some(Self::OpenTelemetry)
-        } else if [O2_ORGANIZATION, O2_AUTHORIZATION].iter().any(is_set) {
+        } else if reader.is_set(O2_ORGANIZATION) || reader.is_set(O2_AUTHORIZATION) {
             Some(Self::OpenObserve)
         } else {
             signals.iter().any(is_set).then_some(Self::OpenTelemetry)

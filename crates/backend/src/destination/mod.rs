@@ -3,7 +3,7 @@
 mod endpoints;
 mod own_authority;
 mod requests;
-mod variables;
+pub(crate) mod variables;
 
 pub use endpoints::Endpoints;
 use endpoints::Family;
@@ -14,7 +14,7 @@ use settings::{Headers, Proxy, Reader, SecretReference};
 use std::time::Duration;
 use url::Url;
 use variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
-pub use variables::{DESTINATION, O2_DESTINATION};
+pub use variables::{DESTINATION, O2_DESTINATION, STREAM};
 use wire::SignalKind;
 
 /// One backend and its connection settings.
@@ -83,7 +83,7 @@ impl DestinationConfig {
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let request_timeout = requests::request_timeout(reader);
-        let secret = reader.secret_reference(SECRET);
+        let secret = reader.read(SECRET);
         let headers = requests::headers(reader, family);
         let own_authority = OwnAuthority::read(reader);
         let proxy = proxy(reader);
@@ -111,7 +111,7 @@ impl DestinationConfig {
 
 /// Returns the proxy of our own variable, which only applies to the backend, or else the one of the standard variables.
 fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
-    let proxy = reader.proxy(PROXY);
+    let proxy = reader.read(PROXY);
     if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }
 }
 

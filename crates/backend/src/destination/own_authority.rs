@@ -18,7 +18,7 @@ pub struct OwnAuthority {
 impl OwnAuthority {
     /// Reads the variable. A relative path starts at the function's code.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let given = reader.string_if_set(CA_FILE)?;
+        let given = reader.read(CA_FILE)?;
         // Lambda sets this variable. Outside of Lambda a relative path starts at the working directory.
         let code = PathBuf::from(reader.raw("LAMBDA_TASK_ROOT").unwrap_or_default());
         let path = code.join(given.trim());

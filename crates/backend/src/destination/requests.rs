@@ -21,9 +21,9 @@ const OWN_HEADERS: &[&str] = &[
 
 /// Reads the headers from our own variable, or else from the family of the endpoint's variable.
 pub(super) fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
-    let ours = reader.headers(HEADERS);
-    let otel = reader.headers(OTEL_HEADERS);
-    let o2 = reader.secret(O2_AUTHORIZATION);
+    let ours = reader.read(HEADERS).unwrap_or_default();
+    let otel = reader.read(OTEL_HEADERS).unwrap_or_default();
+    let o2 = reader.read(O2_AUTHORIZATION);
     for (name, headers) in [(HEADERS, &ours), (OTEL_HEADERS, &otel)] {
         for (header, _) in headers.iter().filter(|(header, _)| OWN_HEADERS.contains(header)) {
             reader.mistake(
@@ -75,9 +75,11 @@ pub(crate) fn stream_header(name: &str) -> Option<HeaderValue> {
 
 /// Reads the stream's name. Returns `None` if it is missing or unusable in a header; the reader then holds the mistake.
 pub(super) fn stream(reader: &mut Reader<'_>, family: Option<Family>) -> Option<String> {
-    let (name, stream) = match reader.string_if_set(STREAM) {
-        None if family == Some(Family::OpenObserve) => (O2_STREAM, Some(reader.string(O2_STREAM))),
-        stream => (STREAM, stream),
+    let (name, stream) = match reader.read(STREAM) {
+        None if family == Some(Family::OpenObserve) => {
+            (O2_STREAM.name(), Some(reader.read(O2_STREAM)))
+        }
+        stream => (STREAM.name(), stream),
     };
     let stream = stream?;
     if stream_header(&stream).is_none() {
@@ -89,33 +91,50 @@ pub(super) fn stream(reader: &mut Reader<'_>, family: Option<Family>) -> Option<
 
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time limit of one request.
-///
-/// OpenTelemetry defines `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds, OpenObserve's extension used seconds. A number of at most
-/// 60 without a unit is read as seconds if variables of that extension are set too.
+/// Reads the time limit of one request.
 pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
-    const MOST_SECONDS: u64 = 60;
-    let in_seconds = reader
-        .raw(OTEL_TIMEOUT)
-        .and_then(|text| text.trim().parse().ok())
-        .filter(|number| (1..=MOST_SECONDS).contains(number));
-    let beside_o2 =
-        [O2_ORGANIZATION, O2_AUTHORIZATION, O2_ENDPOINT].iter().any(|name| reader.is_set(name));
-    let o2_timeout = reader.duration_if_set(O2_TIMEOUT);
-    let (name, timeout) = match (in_seconds, o2_timeout) {
-        (Some(seconds), _) if beside_o2 => {
+    let TimeLimit { variable, duration } = TimeLimit::read(reader);
+    if duration.is_zero() {
+        reader.mistake(variable, "must be longer than 0");
+        return DEFAULT_TIMEOUT;
+    }
+    duration
+}
+
+/// A time limit, and the variable that has it.
+struct TimeLimit {
+    variable: &'static str,
+    duration: Duration,
+}
+
+impl TimeLimit {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let of_o2 = reader.read(O2_TIMEOUT);
+        if let Some(seconds) = seconds_of_o2(reader) {
             let text = format!(
                 "read as {seconds} seconds because O2 variables are set; write {seconds}s or {seconds}ms"
             );
             reader.warn(OTEL_TIMEOUT, text);
-            (OTEL_TIMEOUT, Duration::from_secs(seconds))
+            let duration = Duration::from_secs(seconds);
+            return Self { variable: OTEL_TIMEOUT.name(), duration };
         }
-        (_, Some(timeout)) if !reader.is_set(OTEL_TIMEOUT) => (O2_TIMEOUT, timeout),
-        _ => (OTEL_TIMEOUT, reader.duration(OTEL_TIMEOUT)),
-    };
-    if timeout.is_zero() {
-        reader.mistake(name, "must be longer than 0");
-        return DEFAULT_TIMEOUT;
+        match of_o2 {
+            Some(duration) if !reader.is_set(OTEL_TIMEOUT) => {
+                Self { variable: O2_TIMEOUT.name(), duration }
+            }
+            _ => Self { variable: OTEL_TIMEOUT.name(), duration: reader.read(OTEL_TIMEOUT) },
+        }
     }
-    timeout
+}
+
+/// Returns the seconds of `OTEL_EXPORTER_OTLP_TIMEOUT` if its user counted seconds. OpenTelemetry defines milliseconds, but
+/// OpenObserve's extension read seconds. So a number of at most 60 without a unit is seconds if variables of that extension are
+/// set too.
+fn seconds_of_o2(reader: &Reader<'_>) -> Option<u64> {
+    const MOST_SECONDS: u64 = 60;
+    let has_o2_variables = reader.is_set(O2_ORGANIZATION)
+        || reader.is_set(O2_AUTHORIZATION)
+        || reader.is_set(O2_ENDPOINT);
+    let number = reader.raw(OTEL_TIMEOUT)?.trim().parse().ok()?;
+    (has_o2_variables && (1..=MOST_SECONDS).contains(&number)).then_some(number)
 }

@@ -3,6 +3,7 @@
 
 use super::stack::Function;
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
+use backend::direct_mode::{self, Output};
 use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
@@ -197,19 +198,10 @@ fn names(filters: &[&Filter]) -> String {
 
 /// Returns the variable that puts our extension into direct mode.
 fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
-    const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
-    let value = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    if value(OUTPUT) == Some("stdout") {
-        return None;
-    }
-    let is_loopback =
-        |url: &str| ["://localhost", "://127.", "://[::1]"].iter().any(|host| url.contains(host));
-    let has_o2 =
-        value("O2_ORGANIZATION_ID").is_some() && value("O2_AUTHORIZATION_HEADER").is_some();
-    ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
-        .into_iter()
-        .find(|name| value(name).is_some_and(|url| !is_loopback(url)))
-        .or(has_o2.then_some("O2_ORGANIZATION_ID"))
+    let value = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let asked = value(direct_mode::OUTPUT).and_then(|word| Output::of_word(&word));
+    let decision = direct_mode::decide(asked, value);
+    decision.variable.filter(|_| decision.output != Output::Stdout)
 }
 
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not

@@ -8,9 +8,10 @@ use super::{File, Node};
 use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
 use backend::{Profile, missing_organization};
 use serde::Deserialize;
-use settings::{Headers, Kind, Reader, Table, Variable};
+use settings::{Headers, Reader, SecretReference, Setting, Table};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use toml::de::DeValue;
+use url::Url;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -118,10 +119,9 @@ fn is_credential(name: &str) -> bool {
 }
 
 /// Read like the forwarder's variables, with the same rules and messages.
-const VALUES: Table = Table::new(&[&[
-    Variable { name: "endpoint", default: None, kind: Kind::Url, doc: "Base URL." },
-    Variable { name: "secret", default: None, kind: Kind::SecretReference, doc: "Credentials." },
-]]);
+const ENDPOINT: Setting<Url> = Setting::url("endpoint", "Base URL.");
+const SECRET: Setting<SecretReference> = Setting::secret_reference("secret", "Credentials.");
+const VALUES: Table = Table::new(&[&[ENDPOINT.row(), SECRET.row()]]);
 
 impl DestinationText {
     fn rule(self, name: &str) -> Result<DestinationRule, String> {
@@ -132,11 +132,11 @@ impl DestinationText {
             }
             headers.push(name, value).map_err(|problem| format!("headers.{name}: {problem}"))?;
         }
-        let mut source = HashMap::from([("endpoint".to_owned(), self.endpoint.0)]);
-        source.extend(self.secret.map(|Text(secret)| ("secret".to_owned(), secret)));
+        let mut source = HashMap::from([(ENDPOINT.name().to_owned(), self.endpoint.0)]);
+        source.extend(self.secret.map(|Text(secret)| (SECRET.name().to_owned(), secret)));
         let mut reader = Reader::new(&source, VALUES);
-        let endpoint = reader.url("endpoint");
-        let secret = reader.secret_reference("secret");
+        let endpoint = reader.read(ENDPOINT);
+        let secret = reader.read(SECRET);
         if let Some(mistake) = reader.finish().first() {
             return Err(mistake.to_string());
         }
