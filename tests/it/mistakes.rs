@@ -139,6 +139,8 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dashboards install --endpoint http://127.0.0.1:9/api/default --user a:b"),
     (&[], "dashboards install --endpoint http://127.0.0.1:9/otlp --user a:b"),
     (&[], "alerts install --endpoint http://127.0.0.1:9/api/default --user a:b"),
+    (&[], "slos install --endpoint http://127.0.0.1:9/api/default --user a:b"),
+    (&[], "slos install --notify pager --success 100"),
     (&[], "cost --invocations ten"),
     (&[], "completions tcsh"),
 ];

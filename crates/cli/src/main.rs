@@ -60,6 +60,8 @@ enum Command {
     Dashboards(Box<openobserve::DashboardsArguments>),
     /// Install and remove OpenObserve alerts.
     Alerts(Box<openobserve::AlertsArguments>),
+    /// Install and remove OpenObserve service level objectives, and alerts on their burn rates.
+    Slos(Box<openobserve::SlosArguments>),
     /// Subscribe a forwarder to log groups, like the stack's subscriber.
     Subscribe(subscribe::SubscribeArguments),
     /// Remove subscriptions that `subscribe` or the stack's subscriber made.
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Dashboards(arguments) => openobserve::dashboards(&arguments),
         Command::Alerts(arguments) => openobserve::alerts(&arguments),
+        Command::Slos(arguments) => openobserve::slos(&arguments),
         Command::Subscribe(arguments) => subscribe::subscribe(&arguments),
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Instrument(arguments) => instrument::instrument(&arguments),

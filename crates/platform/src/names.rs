@@ -28,6 +28,12 @@ pub(crate) mod lambda {
     pub(crate) const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
 }
 
+/// The same for all exceptions of one type from one place in the code.
+pub(crate) const EXCEPTION_FINGERPRINT: &str = "lambda_otlp.exception.fingerprint";
+pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
+pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
+pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+
 /// The keys of a JSON line beyond the limit on attributes, as one JSON string.
 pub(crate) const REST: &str = "lambda_otlp.rest";
 /// The text before a JSON object in a line, if it has more than level, time and request id.

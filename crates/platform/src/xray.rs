@@ -9,6 +9,8 @@
 use crate::attributes::{boolean, integer, string, strings};
 use crate::aws_spans::{attributes, span_id, take, take_text, trace_id, within};
 use crate::names;
+use crate::read::crash::ExceptionRef;
+use crate::read::fingerprint::fingerprint;
 use crate::read::value::value_of;
 use crate::spans::invocation::XRaySegment;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -305,10 +307,16 @@ impl<'a> Database<'a> {
 /// An exception as an event at the span's end.
 fn event_of(exception: &mut Map<String, Value>, time_unix_nano: u64) -> Event {
     let stack = stack_of(exception);
+    let text = |key| exception.get(key).and_then(Value::as_str);
+    let fingerprint = text("type").map(|kind| {
+        let message = text("message");
+        fingerprint(ExceptionRef { kind, message, stacktrace: stack.as_deref() })
+    });
     let mut all = Vec::new();
-    let names = [("message", "exception.message"), ("type", "exception.type")];
+    let names = [("message", names::EXCEPTION_MESSAGE), ("type", names::EXCEPTION_TYPE)];
     renamed(exception, &mut all, &names);
-    all.extend(stack.map(|stack| string("exception.stacktrace", stack)));
+    all.extend(stack.map(|stack| string(names::EXCEPTION_STACKTRACE, stack)));
+    all.extend(fingerprint.map(|value| string(names::EXCEPTION_FINGERPRINT, value)));
     all.extend(attributes(std::mem::take(exception), |key| format!("aws.xray.exception.{key}")));
     Event { time_unix_nano, name: "exception".to_owned(), attributes: all, ..Event::default() }
 }

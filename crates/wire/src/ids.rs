@@ -1,5 +1,7 @@
 //! Trace ids and X-Ray headers, read alike by the exporter, the extension and the forwarder.
 
+use crate::fnv;
+
 /// The fields of `Root=…;Parent=…;Sampled=…` (AWS X-Ray Developer Guide, "Tracing header"). Services omit different fields, so
 /// all are optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +62,7 @@ pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
     let digits: Vec<u8> = request_id.bytes().filter(|byte| *byte != b'-').collect();
     let (high, low) = match hex::<16>(&digits) {
         Some(uuid) => halves(uuid),
-        None => {
-            (fnv1a(request_id, 0xcbf2_9ce4_8422_2325), fnv1a(request_id, 0x6c62_272e_07bb_0142))
-        }
+        None => (fnv1a(request_id, fnv::START), fnv1a(request_id, 0x6c62_272e_07bb_0142)),
     };
     let high = mix(high ^ 0x9e37_79b9_7f4a_7c15);
     let low = mix(low ^ high);
@@ -141,7 +141,7 @@ pub(crate) fn unmix(mut value: u64) -> u64 {
 }
 
 fn fnv1a(text: &str, basis: u64) -> u64 {
-    text.bytes().fold(basis, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(basis, fnv::with_byte)
 }
 
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {

@@ -19,6 +19,7 @@ pub mod compact;
 mod depth;
 pub mod edit;
 pub mod field;
+pub mod fnv;
 pub mod gzip;
 pub mod ids;
 pub mod invocation_record;

@@ -3,6 +3,7 @@
 use super::item::Item;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use serde::Deserialize;
+use wire::fnv;
 use wire::resource::FAAS_INVOCATION_ID;
 
 /// A share of all traces, from 0 to 1.
@@ -54,9 +55,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
 /// FNV-1a with the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. The bits of the id itself
 /// are no choice: SDK samplers use them, and X-Ray ids begin with the time. Users rely on the result, so it must never change.
 fn hash(key: &[u8]) -> u64 {
-    let fnv = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let fnv = fnv::hash(key);
     let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     mixed ^ (mixed >> 33)

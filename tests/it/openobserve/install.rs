@@ -1,4 +1,4 @@
-//! `lambda-otlp dashboards` and `alerts` against a server: installed, edited by a user, installed again, removed.
+//! `lambda-otlp dashboards`, `alerts` and `slos` against a server: installed, edited by a user, installed again, removed.
 
 use super::shapes::{files, metric_streams};
 use base64::Engine as _;
@@ -51,12 +51,15 @@ struct State {
     items: Vec<Item>,
     metric_streams: BTreeSet<String>,
     metrics_received: usize,
+    logs_received: usize,
     refuses_folders: bool,
+    /// `true` for an older version.
+    has_no_slos: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Item {
-    /// `folders/dashboards`, `dashboards`, `folders/alerts` or `alerts`.
+    /// `folders/dashboards`, `dashboards`, `folders/alerts`, `alerts` or `slos`.
     kind: String,
     folder: String,
     id: String,
@@ -149,6 +152,26 @@ impl State {
                 self.metrics_received += 1;
                 return (200, Value::Null);
             }
+            ["streams", _, "schema"] if self.logs_received == 0 => return (404, Value::Null),
+            ["streams", _, "schema"] => {
+                const COLUMNS: [&str; 8] = [
+                    "aws_lambda_duration_ms",
+                    "aws_lambda_event_type",
+                    "aws_lambda_status",
+                    "exception_message",
+                    "exception_type",
+                    "faas_invocation_id",
+                    "lambda_otlp_exception_fingerprint",
+                    "trace_id",
+                ];
+                let columns: Value = COLUMNS.iter().map(|name| json!({"name": name})).collect();
+                return (200, json!({ "schema": columns }));
+            }
+            ["v1", "logs"] => {
+                self.logs_received += 1;
+                return (200, Value::Null);
+            }
+            ["slos", ..] if self.has_no_slos => return (404, json!({"message": "Not Found"})),
             ["folders", of] => (format!("folders/{of}"), ""),
             ["folders", of, id] => (format!("folders/{of}"), *id),
             [kind] => ((*kind).to_owned(), ""),
@@ -180,7 +203,9 @@ impl State {
                 (200, answer)
             }
             // An update of a dashboard must have the hash of the stored version.
-            ("PUT", Some(at)) if kind == "alerts" || hash == self.items[at].updates.to_string() => {
+            ("PUT", Some(at))
+                if kind != "dashboards" || hash == self.items[at].updates.to_string() =>
+            {
                 self.items[at].content = body;
                 self.items[at].updates += 1;
                 (200, Value::Null)
@@ -199,7 +224,7 @@ impl Item {
     /// The item in a list.
     fn to_json(&self) -> Value {
         let mut json = json!({
-            "folderId": self.id, "dashboard_id": self.id, "alert_id": self.id, "hash": self.updates.to_string(),
+            "folderId": self.id, "id": self.id, "dashboard_id": self.id, "alert_id": self.id, "hash": self.updates.to_string(),
         });
         for key in ["name", "description", "title", "enabled"] {
             if let Some(value) = self.content.get(key) {
@@ -240,14 +265,18 @@ async fn dashboards_are_installed_replaced_and_removed() {
     let (code, printed, said) = server.lambda_otlp("dashboards install --dry-run").await;
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
     assert!(printed.ends_with("nothing was changed\n"), "{printed}");
-    let untouched = |state: &State| state.items.is_empty() && state.metrics_received == 0;
+    let untouched = |state: &State| {
+        state.items.is_empty() && state.metrics_received == 0 && state.logs_received == 0
+    };
     assert!(untouched(&server.state()));
 
     // A function that never failed has no stream of errors, and without a forwarder there are none of the pipeline: they are made.
     let (code, printed, said) = server.lambda_otlp("dashboards install").await;
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert_eq!(actions(&printed), vec!["install"; count + RARE], "{printed}");
+    assert_eq!(actions(&printed), vec!["install"; count + RARE + 1], "{printed}");
     assert_eq!(server.state().metrics_received, RARE);
+    // The columns of errors.
+    assert_eq!(server.state().logs_received, 1);
     for (name, dashboard) in files("dashboards") {
         for stream in metric_streams(&dashboard) {
             let is_there = server.state().metric_streams.contains(stream);
@@ -287,6 +316,14 @@ async fn dashboards_are_installed_replaced_and_removed() {
     server.lambda_otlp("dashboards install --stream shop").await;
     let text = server.items("dashboards")[0].content.to_string();
     assert!(text.contains(r#""stream":"shop""#) && !text.contains(r#""stream":"default""#));
+    assert!(text.contains(r#"FROM \"logs\".\"shop\""#), "{text}");
+    assert!(text.contains(r#""folder":"lambda-otlp""#), "{text}");
+    // Links lead to dashboards of the same folder.
+    server.lambda_otlp("dashboards install --folder ours").await;
+    let all = server.items("dashboards");
+    let text = all.iter().map(|item| item.content.to_string()).find(|it| it.contains("\"ours\""));
+    assert!(!text.unwrap().contains(r#""folder":"lambda-otlp""#));
+    server.lambda_otlp("dashboards remove --folder ours").await;
 
     let (code, printed, _) = server.lambda_otlp("dashboards remove").await;
     assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
@@ -372,4 +409,61 @@ async fn alerts_are_installed_once_their_streams_exist() {
     let (code, printed, _) = server.lambda_otlp("alerts remove").await;
     assert_eq!((code, actions(&printed)), (0, vec!["remove"; alerts.len()]), "{printed}");
     assert_eq!(server.items("alerts"), [own]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objectives_and_their_alerts_are_installed_replaced_and_removed() {
+    let server = Server::start().await;
+    let count = files("slos").len();
+    // Two burn rates of each.
+    let all = 3 * count;
+    let install = "slos install --notify pager --success 99.9 --fast 0.5";
+
+    let (code, printed, _) = server.lambda_otlp(&format!("{install} --dry-run")).await;
+    assert_eq!((code, actions(&printed)), (0, vec!["install"; all]), "{printed}");
+    assert_eq!(server.state().items, []);
+
+    let (code, printed, said) = server.lambda_otlp(install).await;
+    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
+    let slos = server.items("slos");
+    let alerts = server.items("alerts");
+    assert_eq!((slos.len(), alerts.len()), (count, 2 * count));
+    let named = |name: &str| &slos.iter().find(|it| it.content["name"] == name).unwrap().content;
+    assert_eq!(named("lambda_success")["target"], 99.9);
+    let latency = named("lambda_latency");
+    assert_eq!(latency["target"], 95.0);
+    assert!(latency.to_string().contains(r#"le=\"0.5\"}[5m]"#), "{latency}");
+    assert!(latency["description"].as_str().unwrap().ends_with("at most 0.5 s."), "{latency}");
+    for alert in &alerts {
+        let condition = &alert.content["query_condition"]["slo_condition"];
+        let slo = slos.iter().find(|slo| condition["slo_id"] == slo.id).unwrap();
+        let name = alert.content["name"].as_str().unwrap();
+        assert!(name.starts_with(slo.content["name"].as_str().unwrap()), "{name}");
+        assert_eq!(alert.content["destinations"], json!(["pager"]));
+    }
+
+    // A user pauses one of each, and has an alert.
+    {
+        let mut state = server.state();
+        for kind in ["slos", "alerts"] {
+            let item = state.items.iter_mut().find(|item| item.kind == kind).unwrap();
+            item.content["enabled"] = json!(false);
+        }
+        let mut own = alerts[0].clone();
+        (own.id, own.content["name"]) = ("own".to_owned(), json!("lambda_success_of_ours"));
+        state.items.push(own);
+    }
+    let (code, printed, _) = server.lambda_otlp(install).await;
+    assert_eq!((code, actions(&printed)), (0, vec!["replace"; all]), "{printed}");
+    assert_eq!(server.items("slos")[0].content["enabled"], false);
+    assert_eq!(server.items("alerts")[0].content["enabled"], false);
+
+    let (code, printed, _) = server.lambda_otlp("slos remove").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["remove"; all]), "{printed}");
+    assert_eq!((server.items("slos").len(), server.items("alerts").len()), (0, 1));
+
+    server.state().has_no_slos = true;
+    let (code, printed, said) = server.lambda_otlp(install).await;
+    assert_eq!((code, printed.as_str()), (64, ""));
+    assert!(said.contains("this OpenObserve has no SLOs") && said.lines().count() == 1, "{said}");
 }

@@ -1,4 +1,4 @@
-//! The shipped dashboards and alerts. `cargo xtask openobserve` installs them in a server, runs each query, and fires each alert.
+//! The shipped dashboards, alerts and objectives. `cargo xtask openobserve` installs them in a server, runs each query, and fires each alert.
 
 use lambda_otlp_tests::workspace;
 use serde_json::Value;
@@ -71,7 +71,31 @@ fn panels_have_ids_and_queries_with_known_variables() {
 }
 
 #[test]
-fn the_documentation_lists_each_dashboard_and_alert() {
+fn links_lead_to_shipped_dashboards_and_set_their_variables() {
+    let dashboards = files("dashboards");
+    for (name, dashboard) in &dashboards {
+        for panel in panels(dashboard) {
+            for link in list(&panel["config"]["drilldown"]) {
+                let at = format!("{name}: {}: {}", panel["id"], link["name"]);
+                let data = &link["data"];
+                let target = dashboards.iter().find(|(_, it)| it["title"] == data["dashboard"]);
+                let (_, target) = target.unwrap_or_else(|| panic!("{at}: to no dashboard"));
+                for variable in list(&data["variables"]) {
+                    let mut known = list(&target["variables"]["list"]).iter();
+                    assert!(known.any(|known| known["name"] == variable["name"]), "{at}");
+                    let value = text(&variable["value"]);
+                    let label = value.strip_prefix(r#"${row.field[""#).unwrap();
+                    let label = label.strip_suffix(r#""]}"#).unwrap();
+                    let mut columns = list(&panel["queries"][0]["fields"]["x"]).iter();
+                    assert!(columns.any(|column| column["label"] == label), "{at}: {label}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_documentation_lists_each_dashboard_alert_and_objective() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
         let title = text(&dashboard["title"]);
@@ -79,7 +103,7 @@ fn the_documentation_lists_each_dashboard_and_alert() {
         let row = format!("| {title} | {description} |");
         assert!(page.contains(&row), "{row}");
     }
-    for (_, alert) in files("alerts") {
+    for (_, alert) in files("alerts").into_iter().chain(files("slos")) {
         let row = format!("| `{}` | {} |", text(&alert["name"]), text(&alert["description"]));
         assert!(page.contains(&row), "{row}");
     }

@@ -5,6 +5,7 @@ use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use wire::fnv;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
 
@@ -246,27 +247,22 @@ fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
     }
 }
 
-/// FNV-1a's initial value.
-const START: Place = (0xcbf2_9ce4_8422_2325, 0xcbf2_9ce4_8422_2325);
+/// The hashes of no column and no path.
+const START: Place = (fnv::START, fnv::START);
 
 /// The path of attributes whose columns have this prefix.
 pub(super) fn start(prefix: &str) -> Place {
-    prefix.bytes().fold(START, |(column, path), byte| (hashed(column, byte), path))
+    prefix.bytes().fold(START, |(column, path), byte| (fnv::with_byte(column, byte), path))
 }
 
 /// The place of a key's value below a path.
 fn below((column, path): Place, key: &[u8]) -> Place {
-    (stored_key(key).fold(column, hashed), key.iter().copied().fold(path, hashed))
+    (stored_key(key).fold(column, fnv::with_byte), key.iter().copied().fold(path, fnv::with_byte))
 }
 
 /// The path of a map's entries. The byte 0 ends the key, because `a.b` and the entry `b` of `a` differ.
 fn within((column, path): Place) -> Place {
-    (hashed(column, b'_'), hashed(path, 0))
-}
-
-/// FNV-1a.
-fn hashed(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    (fnv::with_byte(column, b'_'), fnv::with_byte(path, 0))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! OpenObserve's API for folders, dashboards, alerts and streams.
+//! OpenObserve's API for folders, dashboards, alerts, objectives and streams.
 
 use super::shipped::Kind;
 use anyhow::{Context as _, anyhow, bail};
@@ -16,7 +16,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dashboard of a hundred panels has about 200 kB.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// A dashboard or alert in OpenObserve.
+/// A dashboard, alert or objective in OpenObserve.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) id: String,
@@ -63,6 +63,17 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
+        let found = self.send_if_found(method, path, body).await?;
+        found.map_err(|missing| anyhow!("{missing}"))
+    }
+
+    /// Like [`Api::send`]. For a path that the server does not have, the inner error says so.
+    async fn send_if_found(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Result<Value, String>> {
         let url = self.url(path)?;
         let body = body.map(Value::to_string);
         let headers = self.reach.headers.clone();
@@ -75,16 +86,41 @@ impl Api {
         let body = String::from_utf8_lossy(&answer.body);
         let message = json.get("message").and_then(Value::as_str).unwrap_or(&body);
         match answer.status {
-            200..=299 => Ok(json),
+            200..=299 => Ok(Ok(json)),
             status @ (401 | 403) => bail!(
                 "answered {status}: these credentials may not manage dashboards and alerts. A passcode or ingestion token may only write: use the email and password of a user"
             ),
-            status => bail!(
-                "{} answered {status}: {}",
-                self.reach.printable(&format!("{}{}", url.authority(), url.path())),
-                self.reach.printable(message)
-            ),
+            status => {
+                let said = format!(
+                    "{} answered {status}: {}",
+                    self.reach.printable(&format!("{}{}", url.authority(), url.path())),
+                    self.reach.printable(message)
+                );
+                if matches!(status, 404 | 405) { Ok(Err(said)) } else { bail!("{said}") }
+            }
         }
+    }
+
+    /// Returns `false` if this version of OpenObserve has no objectives.
+    pub(super) async fn has_slos(&self) -> anyhow::Result<bool> {
+        let answer = self.send_if_found(Method::GET, "slos", None).await?;
+        // Without the path, some versions answer with their page.
+        Ok(answer.is_ok_and(|answer| answer.get("list").is_some_and(Value::is_array)))
+    }
+
+    /// Returns `true` if a stream of logs has all of these columns.
+    pub(super) async fn has_log_columns(
+        &self,
+        stream: &str,
+        columns: &[&str],
+    ) -> anyhow::Result<bool> {
+        let path = format!("streams/{stream}/schema?type=logs");
+        let Ok(answer) = self.send_if_found(Method::GET, &path, None).await? else {
+            return Ok(false);
+        };
+        let schema = answer.get("schema").and_then(Value::as_array).into_iter().flatten();
+        let there: BTreeSet<&str> = schema.map(|column| text(column, "name")).collect();
+        Ok(columns.iter().all(|column| there.contains(column)))
     }
 
     async fn list_of(&self, path: &str, key: &str) -> anyhow::Result<Vec<Value>> {
@@ -96,14 +132,14 @@ impl Api {
     }
 
     pub(super) async fn folder(&self, kind: Kind, name: &str) -> anyhow::Result<Option<String>> {
-        let folders = self.list_of(&format!("v2/folders/{}", kind.name()), "list").await?;
+        let folders = self.list_of(&format!("v2/folders/{}", kind.folders()), "list").await?;
         let found = folders.iter().find(|folder| text(folder, "name") == name);
         Ok(found.map(|folder| text(folder, "folderId").to_owned()))
     }
 
     pub(super) async fn create_folder(&self, kind: Kind, name: &str) -> anyhow::Result<String> {
         let body = json!({"name": name, "description": "Made by lambda-otlp"});
-        let path = format!("v2/folders/{}", kind.name());
+        let path = format!("v2/folders/{}", kind.folders());
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         Ok(text(&answer, "folderId").to_owned())
     }
@@ -112,6 +148,7 @@ impl Api {
         let (key, id) = match kind {
             Kind::Dashboards => ("dashboards", "dashboard_id"),
             Kind::Alerts => ("list", "alert_id"),
+            Kind::Slos => ("list", "id"),
         };
         let list = self.list_of(&path(kind, "", folder), key).await?;
         let found = list.iter().map(|item| Found {
@@ -123,21 +160,22 @@ impl Api {
         Ok(found.collect())
     }
 
-    /// Replaces what was found, or creates the first.
+    /// Replaces what was found, or creates the first. Returns its id.
     pub(super) async fn install(
         &self,
         kind: Kind,
         folder: &str,
         found: Option<&Found>,
         content: &Value,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         let (method, path) = match found {
             None => (Method::POST, path(kind, "", folder)),
             Some(Found { id, hash, .. }) => {
                 (Method::PUT, path(kind, &format!("/{id}"), folder) + "&hash=" + hash)
             }
         };
-        self.send(method, &path, Some(content)).await.map(drop)
+        let answer = self.send(method, &path, Some(content)).await?;
+        Ok(found.map_or_else(|| text(&answer, "id").to_owned(), |found| found.id.clone()))
     }
 
     pub(super) async fn delete(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<()> {

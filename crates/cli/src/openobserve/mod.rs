@@ -1,8 +1,9 @@
-//! `lambda-otlp dashboards` and `alerts`: install and remove the dashboards and alerts for OpenObserve.
+//! `lambda-otlp dashboards`, `alerts` and `slos`: install and remove the dashboards, alerts and objectives for OpenObserve.
 //!
 //! A name of ours in the folder is ours: `install` replaces it, `remove` deletes it. Everything else belongs to the user.
 
 mod api;
+mod burn_rates;
 mod shipped;
 
 use crate::aws::AwsArguments;
@@ -14,6 +15,9 @@ use anyhow::{Context as _, bail};
 use api::{Api, Found};
 use backend::Profile;
 use console::time_arguments;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Content;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -21,7 +25,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
-use shipped::{Kind, Shipped, metric_streams};
+use serde_json::{Value, json};
+use shipped::{Kind, Places, Shipped, metric_streams};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -33,7 +38,7 @@ struct Place {
     #[command(flatten)]
     destination: DestinationArguments,
     /// The folder in OpenObserve; created if it is missing.
-    #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
+    #[arg(long, value_name = "NAME", default_value = shipped::FOLDER)]
     folder: String,
     /// Print the changes without making them.
     #[arg(long)]
@@ -75,27 +80,124 @@ pub(crate) struct AlertsArguments {
     place: Place,
 }
 
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp slos install --notify on-call --endpoint https://o2.example.com/api/default
+  lambda-otlp slos install --notify on-call --success 99.9 --fast 0.5 --latency 99
+  lambda-otlp slos remove --endpoint https://o2.example.com/api/default")]
+pub(crate) struct SlosArguments {
+    task: Task,
+    /// The alert destination in OpenObserve to notify of high burn rates; may be repeated.
+    #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
+    notify: Vec<String>,
+    #[command(flatten)]
+    targets: Targets,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// The objectives that a user may set.
+#[derive(clap::Args)]
+struct Targets {
+    /// The share of invocations that succeed.
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.5, value_parser = percent)]
+    success: f64,
+    /// The share of invocations that are fast.
+    #[arg(long, value_name = "PERCENT", default_value_t = 95.0, value_parser = percent)]
+    latency: f64,
+    /// The longest duration of a fast invocation.
+    #[arg(long, value_name = "SECONDS", default_value = DEFAULT_FAST, value_parser = FAST)]
+    fast: String,
+}
+
+/// Bounds of the buckets of `faas.invoke_duration`. Between two bounds, the metric tells nothing.
+const FAST: [&str; 10] = ["0.1", "0.25", "0.5", "1", "2", "3", "5", "10", "30", "60"];
+/// The duration in the file of the objective.
+const DEFAULT_FAST: &str = "1";
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
+    number.ok_or_else(|| "expected a number above 0 and below 100, such as 99.5".to_owned())
+}
+
+impl Targets {
+    fn set(&self, slo: &mut Shipped) {
+        let target = if slo.name == "lambda_latency" { self.latency } else { self.success };
+        if let Some(content) = slo.content.as_object_mut() {
+            content.insert("target".to_owned(), json!(target));
+        }
+        let bucket = |seconds: &str| format!("le=\"{seconds}\"");
+        let words = |seconds: &str| format!("at most {seconds} s.");
+        for place in ["/description", "/config/source/query/good"] {
+            if let Some(Value::String(text)) = slo.content.pointer_mut(place) {
+                *text = text.replace(&bucket(DEFAULT_FAST), &bucket(&self.fast));
+                *text = text.replace(&words(DEFAULT_FAST), &words(&self.fast));
+            }
+        }
+    }
+}
+
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.place, Kind::Dashboards, arguments.task, &[])
+    run(&arguments.place, &Work::Dashboards, arguments.task)
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.place, Kind::Alerts, arguments.task, &arguments.notify)
+    run(&arguments.place, &Work::Alerts { notify: &arguments.notify }, arguments.task)
 }
 
-fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {
+pub(crate) fn slos(arguments: &SlosArguments) -> anyhow::Result<ExitCode> {
+    let SlosArguments { task, notify, targets, place } = arguments;
+    run(place, &Work::Slos { notify, targets }, *task)
+}
+
+/// The command, with its own arguments.
+enum Work<'a> {
+    Dashboards,
+    Alerts { notify: &'a [String] },
+    Slos { notify: &'a [String], targets: &'a Targets },
+}
+
+impl Work<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Dashboards => Kind::Dashboards,
+            Self::Alerts { .. } => Kind::Alerts,
+            Self::Slos { .. } => Kind::Slos,
+        }
+    }
+
+    fn notify(&self) -> &[String] {
+        match self {
+            Self::Dashboards => &[],
+            Self::Alerts { notify } | Self::Slos { notify, .. } => notify,
+        }
+    }
+}
+
+fn run(place: &Place, work: &Work<'_>, task: Task) -> anyhow::Result<ExitCode> {
     let variables = place.destination.variables(false)?;
     let _progress = Progress::start("waiting for OpenObserve");
     let is_fine = terminal::block_on(async {
         let reach = doctor::reach_of(&place.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
-            bail!("dashboards and alerts need OpenObserve: change LAMBDA_OTLP_BACKEND");
+            bail!("{} need OpenObserve: change LAMBDA_OTLP_BACKEND", work.kind().name());
         }
         let stream =
             backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
-        let shipped = shipped::all(kind, &stream, notify)?;
+        let places = Places { stream: &stream, folder: &place.folder, notify: work.notify() };
+        let mut shipped = shipped::all(work.kind(), &places)?;
         let mut report = Report { dry_run: place.dry_run, rows: 0, has_failed: false };
-        carry_out(&Api::new(reach)?, kind, &place.folder, &shipped, task, &mut report).await?;
+        let api = Api::new(reach)?;
+        if let Work::Slos { targets, .. } = work {
+            if !api.has_slos().await? {
+                bail!(
+                    "this OpenObserve has no SLOs: its API has no path /slos, which versions of late 2026 have"
+                );
+            }
+            shipped.iter_mut().for_each(|slo| targets.set(slo));
+        }
+        carry_out(&api, work.kind(), &places, &shipped, task, &mut report).await?;
         if report.rows == 0 {
             print("nothing is installed")?;
         }
@@ -110,11 +212,12 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
 async fn carry_out(
     api: &Api,
     kind: Kind,
-    folder: &str,
+    places: &Places<'_>,
     shipped: &[Shipped],
     task: Task,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let folder = places.folder;
     let known = api.folder(kind, folder).await?;
     let there = match &known {
         Some(id) => api.list(kind, id).await?,
@@ -130,6 +233,10 @@ async fn carry_out(
                     created.with_context(|| format!("cannot create the folder {folder}"))?
                 }
             };
+            if kind == Kind::Slos {
+                return install_slos(api, &id, places, shipped, &there, report).await;
+            }
+            create_error_columns(api, places.stream, report).await?;
             let streams = create_rare_streams(api, shipped, report).await?;
             for shipped in shipped {
                 install(api, kind, &id, shipped, &there, &streams, report).await?;
@@ -137,12 +244,65 @@ async fn carry_out(
         }
         Task::Remove => {
             let id = known.unwrap_or_default();
+            if kind == Kind::Slos && !id.is_empty() {
+                remove_burn_rates(api, &id, shipped, report).await?;
+            }
             let is_ours = |found: &&Found| shipped.iter().any(|it| it.name == found.name);
             for found in there.iter().filter(is_ours) {
                 let delete = api.delete(kind, &id, &found.id);
                 let deleted = if report.dry_run { Ok(()) } else { delete.await };
                 report.add("remove", &found.name, deleted)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Installs objectives, and for each the alerts of its burn rates.
+async fn install_slos(
+    api: &Api,
+    folder: &str,
+    places: &Places<'_>,
+    slos: &[Shipped],
+    there: &[Found],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let alerts = match folder {
+        "" => Vec::new(),
+        folder => api.list(Kind::Alerts, folder).await?,
+    };
+    for slo in slos {
+        let found = there.iter().find(|found| found.name == slo.name);
+        let mut content = slo.content.clone();
+        if let Some(map) = content.as_object_mut() {
+            map.insert("folder_id".to_owned(), json!(folder));
+        }
+        let Some(id) = put(api, Kind::Slos, folder, found, &slo.name, content, report).await?
+        else {
+            continue;
+        };
+        for alert in burn_rates::of(slo, &id, places.notify) {
+            let found = alerts.iter().find(|found| found.name == alert.name);
+            put(api, Kind::Alerts, folder, found, &alert.name, alert.content, report).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the alerts of objectives, which would ask for objectives that are gone.
+async fn remove_burn_rates(
+    api: &Api,
+    folder: &str,
+    slos: &[Shipped],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let ours: BTreeSet<String> =
+        slos.iter().flat_map(|slo| burn_rates::of(slo, "", &[])).map(|alert| alert.name).collect();
+    for found in api.list(Kind::Alerts, folder).await? {
+        if ours.contains(&found.name) {
+            let delete = api.delete(Kind::Alerts, folder, &found.id);
+            let deleted = if report.dry_run { Ok(()) } else { delete.await };
+            report.add("remove", &found.name, deleted)?;
         }
     }
     Ok(())
@@ -165,15 +325,89 @@ async fn install(
         return report.row("wait", name, &why);
     }
     let found = there.iter().find(|found| found.name == *name);
-    let mut content = content.clone();
+    put(api, kind, folder, found, name, content.clone(), report).await.map(drop)
+}
+
+/// Replaces what was found or creates it, and reports that. Returns its id, which is empty in a dry run.
+async fn put(
+    api: &Api,
+    kind: Kind,
+    folder: &str,
+    found: Option<&Found>,
+    name: &str,
+    mut content: Value,
+    report: &mut Report,
+) -> io::Result<Option<String>> {
     // A paused alert stays paused.
     let enabled = found.and_then(|found| found.enabled.clone());
     if let (Some(enabled), Some(map)) = (enabled, content.as_object_mut()) {
         map.insert("enabled".to_owned(), enabled);
     }
     let install = api.install(kind, folder, found, &content);
-    let installed = if report.dry_run { Ok(()) } else { install.await };
-    report.add(if found.is_some() { "replace" } else { "install" }, name, installed)
+    let installed = if report.dry_run { Ok(String::new()) } else { install.await };
+    let action = if found.is_some() { "replace" } else { "install" };
+    match installed {
+        Ok(id) => report.add(action, name, Ok(())).map(|()| Some(id)),
+        Err(error) => report.add(action, name, Err(error)).map(|()| None),
+    }
+}
+
+/// Columns that panels and alerts on errors ask. A stream of logs has them only after records with these attributes.
+const ERROR_COLUMNS: [&str; 8] = [
+    "aws_lambda_duration_ms",
+    "aws_lambda_event_type",
+    "aws_lambda_status",
+    "exception_message",
+    "exception_type",
+    "faas_invocation_id",
+    "lambda_otlp_exception_fingerprint",
+    "trace_id",
+];
+
+/// Creates the missing columns of the stream of logs with one record of the function `none`, which is no error.
+async fn create_error_columns(api: &Api, stream: &str, report: &mut Report) -> anyhow::Result<()> {
+    if api.has_log_columns(stream, &ERROR_COLUMNS).await? {
+        return Ok(());
+    }
+    let none = |key: &&str| string_attribute(key, "none");
+    let resource = Resource {
+        attributes: ["service.name", "faas.name"].iter().map(none).collect(),
+        ..Resource::default()
+    };
+    let texts = [
+        "aws.lambda.event.type",
+        "aws.lambda.status",
+        "exception.type",
+        "exception.message",
+        "faas.invocation_id",
+        "lambda_otlp.exception.fingerprint",
+    ];
+    let duration = KeyValue {
+        key: "aws.lambda.duration_ms".to_owned(),
+        value: Some(AnyValue { value: Some(Content::DoubleValue(0.0)) }),
+        ..KeyValue::default()
+    };
+    let record = LogRecord {
+        time_unix_nano: time_arguments::now_unix_nano(),
+        severity_number: SeverityNumber::Info as i32,
+        severity_text: "INFO".to_owned(),
+        body: Some(AnyValue {
+            value: Some(Content::StringValue(
+                "columns of errors, created by lambda-otlp".to_owned(),
+            )),
+        }),
+        attributes: texts.iter().map(none).chain([duration]).collect(),
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        ..LogRecord::default()
+    };
+    let request = Request::of_log_records(resource, vec![record]);
+    let sent = if report.dry_run { Ok(()) } else { api.export(request).await };
+    match sent {
+        Ok(()) => report.row("install", stream, "columns of errors created with one record")?,
+        Err(error) => report.add("install", stream, Err(error))?,
+    }
+    Ok(())
 }
 
 /// A metric that is absent until its event happens: a function that never failed has no stream of errors. OpenObserve refuses

@@ -1,4 +1,4 @@
-//! The dashboards and alerts below `deploy/openobserve/`, embedded in this program.
+//! The dashboards, alerts and objectives below `deploy/openobserve/`, embedded in this program.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 pub(super) enum Kind {
     Dashboards,
     Alerts,
+    /// Service level objectives. Their folders are those of alerts.
+    Slos,
 }
 
 impl Kind {
@@ -14,13 +16,22 @@ impl Kind {
         match self {
             Self::Dashboards => "dashboards",
             Self::Alerts => "alerts",
+            Self::Slos => "slos",
+        }
+    }
+
+    /// The kind of folders that this is in.
+    pub(super) fn folders(self) -> &'static str {
+        match self {
+            Self::Dashboards => "dashboards",
+            Self::Alerts | Self::Slos => "alerts",
         }
     }
 
     pub(super) fn name_key(self) -> &'static str {
         match self {
             Self::Dashboards => "title",
-            Self::Alerts => "name",
+            Self::Alerts | Self::Slos => "name",
         }
     }
 }
@@ -33,28 +44,42 @@ macro_rules! files {
     };
 }
 
-const DASHBOARDS: [File; 7] = files!("dashboards": "overview", "function", "invocation", "cost", "traces", "logs", "pipeline");
+const DASHBOARDS: [File; 8] = files!("dashboards": "overview", "function", "errors", "invocation", "cost", "traces", "logs", "pipeline");
 
-const ALERTS: [File; 7] = files!(
-    "alerts": "lambda-error-share", "lambda-timeouts", "lambda-out-of-memory", "lambda-memory-nearly-full",
+const ALERTS: [File; 12] = files!(
+    "alerts": "lambda-error-share", "lambda-new-error", "lambda-timeouts", "lambda-near-timeout", "lambda-p95-rise",
+    "lambda-no-invocations", "lambda-cost-jump", "lambda-out-of-memory", "lambda-memory-nearly-full",
     "pipeline-dead-letters", "pipeline-parked", "pipeline-lag"
 );
+
+const SLOS: [File; 2] = files!("slos": "lambda-success", "lambda-latency");
 
 pub(super) struct Shipped {
     pub(super) name: String,
     pub(super) content: Value,
 }
 
-/// Returns everything of a kind, for logs and traces in this stream, and alerts with these destinations.
-pub(super) fn all(kind: Kind, stream: &str, notify: &[String]) -> anyhow::Result<Vec<Shipped>> {
+/// Where the user has telemetry and dashboards, and whom alerts notify.
+pub(super) struct Places<'a> {
+    /// The stream of logs and traces.
+    pub(super) stream: &'a str,
+    pub(super) folder: &'a str,
+    /// The destinations of alerts.
+    pub(super) notify: &'a [String],
+}
+
+/// Returns everything of a kind for these places.
+pub(super) fn all(kind: Kind, places: &Places<'_>) -> anyhow::Result<Vec<Shipped>> {
+    let Places { stream, folder, notify } = *places;
     let files: &[File] = match kind {
         Kind::Dashboards => &DASHBOARDS,
         Kind::Alerts => &ALERTS,
+        Kind::Slos => &SLOS,
     };
     let read = |(name, text): &File| {
         let mut content: Value =
             serde_json::from_str(text).with_context(|| format!("{name}.json"))?;
-        of_stream(&mut content, stream);
+        of_places(&mut content, stream, folder);
         if let Some(alert) = content.as_object_mut()
             && kind == Kind::Alerts
         {
@@ -70,20 +95,26 @@ pub(super) fn all(kind: Kind, stream: &str, notify: &[String]) -> anyhow::Result
 /// The stream of logs and traces in the files.
 const STREAM: &str = "default";
 
-/// Replaces the stream `default` in all queries.
-fn of_stream(value: &mut Value, stream: &str) {
+/// The folder in the files: dashboards link to others by its name.
+pub(super) const FOLDER: &str = "lambda-otlp";
+
+/// Replaces the stream in all queries, and the folder in all links.
+fn of_places(value: &mut Value, stream: &str, folder: &str) {
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|value| of_stream(value, stream)),
+        Value::Array(list) => list.iter_mut().for_each(|value| of_places(value, stream, folder)),
         Value::Object(map) => {
-            map.values_mut().for_each(|value| of_stream(value, stream));
+            map.values_mut().for_each(|value| of_places(value, stream, folder));
             for (key, text) in map.iter_mut() {
                 match (key.as_str(), &*text) {
+                    ("folder", Value::String(name)) if name == FOLDER => *text = json!(folder),
                     ("stream" | "stream_name", Value::String(name)) if name == STREAM => {
                         *text = json!(stream);
                     }
                     ("query" | "sql", Value::String(query)) => {
                         let from = |name: &str| format!("FROM \"{name}\"");
-                        *text = json!(query.replace(&from(STREAM), &from(stream)));
+                        let joined = |name: &str| format!("FROM \"logs\".\"{name}\"");
+                        let query = query.replace(&from(STREAM), &from(stream));
+                        *text = json!(query.replace(&joined(STREAM), &joined(stream)));
                     }
                     _ => {}
                 }
@@ -123,5 +154,6 @@ mod tests {
         };
         check("dashboards", &DASHBOARDS);
         check("alerts", &ALERTS);
+        check("slos", &SLOS);
     }
 }

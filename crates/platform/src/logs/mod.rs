@@ -17,7 +17,7 @@ use crate::logs::records::RecordWriter;
 use crate::logs::request_window::{Facts, RequestWindow, is_execution_of};
 use crate::metrics::emf;
 use crate::names;
-use crate::read::crash::Exception;
+use crate::read::fingerprint::fingerprint;
 use crate::read::ids::TraceIds;
 use crate::read::line::{FunctionLine, MAX_VALUE_BYTES, Value, typed};
 use crate::read::runtime_text::is_out_of_memory;
@@ -90,11 +90,13 @@ pub(crate) fn line_record(
             Value::Json(raw) => record.any_attribute(key, &AnyValue { value: typed(raw, 0) }),
         }
     }
-    if let Some(Exception { kind, message, stacktrace }) = line.exception.as_deref() {
+    if let Some(exception) = line.exception.as_deref() {
+        let fingerprint = fingerprint(exception.as_ref());
         let texts = [
-            ("exception.type", Some(kind)),
-            ("exception.message", message.as_ref()),
-            ("exception.stacktrace", stacktrace.as_ref()),
+            (names::EXCEPTION_TYPE, Some(&exception.kind)),
+            (names::EXCEPTION_MESSAGE, exception.message.as_ref()),
+            (names::EXCEPTION_STACKTRACE, exception.stacktrace.as_ref()),
+            (names::EXCEPTION_FINGERPRINT, Some(&fingerprint)),
         ];
         for (key, text) in texts {
             let text = text.filter(|_| !line.attributes.iter().any(|(taken, _)| taken == key));

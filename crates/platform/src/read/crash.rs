@@ -17,6 +17,21 @@ pub(crate) struct Exception {
     pub(crate) stacktrace: Option<String>,
 }
 
+/// A borrowed [`Exception`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExceptionRef<'e> {
+    pub(crate) kind: &'e str,
+    pub(crate) message: Option<&'e str>,
+    pub(crate) stacktrace: Option<&'e str>,
+}
+
+impl Exception {
+    pub(crate) fn as_ref(&self) -> ExceptionRef<'_> {
+        let Self { kind, message, stacktrace } = self;
+        ExceptionRef { kind, message: message.as_deref(), stacktrace: stacktrace.as_deref() }
+    }
+}
+
 /// A report begins in one of so many lines: the source line that failed, or text of a logger, may precede it.
 const MOST_LINES_BEFORE: usize = 8;
 

@@ -2,7 +2,8 @@
 //!
 //! `text` (Lambda's text lines) and `telemetry` (Telemetry API events, JSON system lines) parse Lambda's own events into the
 //! model of [`crate::event`]. `line` reads the function's lines: `head` what precedes the message, `keys` what the keys of
-//! structured lines mean, `severity` which words are levels, `crash` the reports of failed programs. A new logger needs a row in
+//! structured lines mean, `severity` which words are levels, `crash` the reports of failed programs, `stack` the frames
+//! in them, and `fingerprint` recognises the same failure again. A new logger needs a row in
 //! one of these tables, and a row in `tests/fixtures/loggers.jsonl`.
 
 use crate::event::PlatformEvent;
@@ -10,6 +11,7 @@ use crate::event::PlatformEvent;
 pub(crate) mod crash;
 pub(crate) mod exceptions;
 pub(crate) mod fields;
+pub(crate) mod fingerprint;
 pub(crate) mod head;
 pub(crate) mod ids;
 pub(crate) mod keys;
@@ -18,6 +20,7 @@ pub(crate) mod logfmt;
 pub(crate) mod runtime_error;
 pub(crate) mod runtime_text;
 pub(crate) mod severity;
+pub(crate) mod stack;
 pub(crate) mod steps;
 pub(crate) mod telemetry;
 pub(crate) mod text;

@@ -4,6 +4,7 @@
 mod alerts;
 mod compare;
 mod edge;
+mod figures;
 mod panels;
 mod senders;
 mod server;
@@ -86,10 +87,13 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     // Failures of each kind, for panels and alerts.
     senders.fixtures(&organization).await?;
     senders.failures(&organization).await?;
+    senders.changes(&organization).await?;
+    figures::send(&senders, &organization).await?;
     senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
     let panels = panels::run(&server, &organization, &root).await?;
     println!("dashboards: {} queries", panels.queries);
     errors.extend(panels.errors);
+    errors.extend(figures::check(&server, &organization, &root).await?);
     match fire(&server, &senders, &organization).await {
         Ok(number) => println!("alerts: {number} notified their receiver"),
         Err(error) => errors.push(format!("{error:#}")),
@@ -111,6 +115,9 @@ async fn fire(server: &Server, senders: &Senders<'_>, organization: &str) -> any
     let (receiver, destination) = alerts::Receiver::start(server, organization).await?;
     let alerts = ["alerts", "install", "--notify", destination];
     senders.install(&server.endpoint(organization), &alerts).await?;
+    let slos = ["slos", "install", "--notify", destination];
+    senders.install(&server.endpoint(organization), &slos).await?;
+    senders.install(&server.endpoint(organization), &["slos", "remove"]).await?;
     let number = receiver.all(server, organization).await;
     senders.install(&server.endpoint(organization), &["alerts", "remove"]).await?;
     alerts::Receiver::remove(server, organization).await?;

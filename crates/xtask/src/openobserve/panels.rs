@@ -41,6 +41,30 @@ pub(super) async fn run(
     Ok(panels)
 }
 
+/// The query of a panel, with the values that its variables have at first.
+pub(super) struct Query {
+    pub(super) signal: String,
+    pub(super) asked: String,
+}
+
+/// The first query of the panel with this id.
+pub(super) fn query(root: &Path, dashboard: &str, id: &str) -> anyhow::Result<Query> {
+    let path = root.join(format!("deploy/openobserve/dashboards/{dashboard}.json"));
+    let dashboard: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    let mut panels = list(&dashboard, "/tabs").iter().flat_map(|tab| list(tab, "/panels"));
+    let panel = panels.find(|panel| text(panel, "/id") == id).context("no such panel")?;
+    let mut variables: Vec<_> = list(&dashboard, "/variables/list")
+        .iter()
+        .map(|variable| (text(variable, "/name"), text(variable, "/value")))
+        .collect();
+    variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let mut asked = text(panel, "/queries/0/query").to_owned();
+    for (name, value) in variables {
+        asked = asked.replace(&format!("${name}"), value);
+    }
+    Ok(Query { signal: text(panel, "/queries/0/fields/stream_type").to_owned(), asked })
+}
+
 struct Ask<'a> {
     server: &'a Server,
     organization: &'a str,

@@ -191,7 +191,46 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// Installs dashboards or alerts, not by the proxy.
+    /// Sends events through the forwarder to the stream that dashboards and alerts ask.
+    pub(super) async fn deliver(&self, organization: &str, events: &[Value]) -> anyhow::Result<()> {
+        let lambda = Lambda::start().await?;
+        let forwarder = self.forwarder(organization)?.env("LAMBDA_OTLP_STREAM", "default");
+        // Log records that are too old for OpenObserve have metrics, which are not.
+        lambda.create_function(forwarder.env("LAMBDA_OTLP_OLD_RECORDS", "drop"))?;
+        for event in events {
+            succeed(&lambda, event).await?;
+        }
+        lambda.shut_down().await;
+        Ok(())
+    }
+
+    /// Invocations that meet the conditions of alerts on changes: a function becomes slow and expensive, comes near its timeout,
+    /// fails as never before, and another one is not invoked any more.
+    pub(super) async fn changes(&self, organization: &str) -> anyhow::Result<()> {
+        const HOUR: u64 = 60 * 60 * 1_000_000_000;
+        let event_of = |function: &str, time: u64, lines: &[String]| {
+            delivery(&format!("/aws/lambda/{function}"), "2026/11/22/[$LATEST]0", time, lines)
+        };
+        let many = |duration_ms: u32, memory_mb: u32| -> Vec<String> {
+            (0..30).map(|id| report(id, duration_ms, memory_mb, "success")).collect()
+        };
+        let error = "[ERROR] ValueError: no stock\rTraceback (most recent call last):\r  File \"/var/task/new.py\", line 3, in place\r    raise ValueError(text)";
+        let timeout = report(31, 3000, 128, "timeout");
+        let near = report(32, 2900, 128, "success");
+        let expensive = report(33, 800_000, 10_240, "success");
+        let lines = [many(2900, 128), vec![error.to_owned(), expensive]].concat();
+        let events = [
+            event_of("gone", now() - 48 * HOUR - HOUR / 2, &many(100, 128)),
+            event_of("gone", now() - 24 * HOUR - HOUR / 2, &many(100, 128)),
+            event_of("slow", now() - 60 * HOUR, &many(100, 128)),
+            event_of("slow", now() - 2 * HOUR, &many(100, 128)),
+            event_of("slow", now(), &lines),
+            event_of("near", now(), &[timeout, near]),
+        ];
+        self.deliver(organization, &events).await
+    }
+
+    /// Installs dashboards, alerts or objectives, not by the proxy.
     pub(super) async fn install(&self, endpoint: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command("lambda-otlp")?;
         command.args(arguments).args(["--endpoint", endpoint]);
@@ -205,19 +244,21 @@ impl<'a> Senders<'a> {
 
 /// Lambda's reports of failed invocations.
 fn reports() -> [String; 2] {
-    let report = |id: u32, end: &str| {
-        format!(
-            "REPORT RequestId: 8f507cfc-6a9b-4d0f-9c8c-5b6d8e0f00{id:02}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\t\
-             Memory Size: 128 MB\tMax Memory Used: 128 MB\tStatus: {end}"
-        )
-    };
-    [report(1, "timeout"), report(2, "error\tError Type: Runtime.OutOfMemory")]
+    let out_of_memory = "error\tError Type: Runtime.OutOfMemory";
+    [report(1, 3000, 128, "timeout"), report(2, 3000, 128, out_of_memory)]
+}
+
+fn report(id: u32, duration_ms: u32, memory_mb: u32, status: &str) -> String {
+    format!(
+        "REPORT RequestId: 8f507cfc-6a9b-4d0f-9c8c-5b6d8e0f00{id:02}\tDuration: {duration_ms}.00 ms\tBilled Duration: {duration_ms} ms\t\
+         Memory Size: {memory_mb} MB\tMax Memory Used: 128 MB\tStatus: {status}"
+    )
 }
 
 const DAY_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// Two minutes ago: no item of a run is in the future.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     unix_nanos() - 120_000_000_000
 }
 

@@ -1,0 +1,157 @@
+//! The fingerprint of an exception: equal for failures of one type from one place in the code.
+//!
+//! It has the type without its package, because a runtime prints the name alone and a logger all of it, and the top frames. Line
+//! numbers, addresses and a compiler's numbers are left out, because they differ from build to build, and so is the message, which
+//! often has ids. Without a function in the stack trace, the message counts, without its ids.
+//!
+//! Users store fingerprints and alert on new ones: a change here makes every error of theirs new.
+
+use crate::read::crash::ExceptionRef;
+use crate::read::stack::{Frame, top_frames};
+use wire::fnv;
+
+/// The characters of a message that count.
+const MOST_OF_MESSAGE: usize = 256;
+
+/// Returns the fingerprint as 16 hexadecimal digits.
+pub(crate) fn fingerprint(exception: ExceptionRef<'_>) -> String {
+    format!("{:016x}", fnv::hash(identity(exception).as_bytes()))
+}
+
+/// The text that is hashed.
+fn identity(exception: ExceptionRef<'_>) -> String {
+    let mut text = type_name(exception.kind).to_owned();
+    let frames = exception.stacktrace.map(top_frames).unwrap_or_default();
+    for frame in &frames {
+        text.push('\n');
+        push_frame(&mut text, frame);
+    }
+    if frames.iter().all(|frame| frame.function.is_empty()) {
+        text.push('\n');
+        push_message(&mut text, exception.message.unwrap_or_default());
+    }
+    text
+}
+
+/// The name without its package, and without what Lambda's runtime for Ruby puts around it: `Function<Shop::Declined>`.
+fn type_name(kind: &str) -> &str {
+    let kind = kind.trim_end_matches('>');
+    kind.rsplit(['.', ':', '\\', '$', '<']).next().unwrap_or(kind)
+}
+
+fn push_frame(text: &mut String, frame: &Frame<'_>) {
+    push_function(text, &frame.function);
+    if !frame.file.is_empty() {
+        text.push('@');
+        push_file(text, &frame.file);
+    }
+}
+
+/// Appends the name of a function without its package's path, the address of a hidden class, and the numbers of a compiler.
+fn push_function(text: &mut String, function: &str) {
+    const GENERATED: [&str; 7] = ["$", "<", "{", ".func", ".gowrap", "lambda_method", "Accessor"];
+    let (name, address) = function.split_once("/0x").unwrap_or((function, ""));
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let is_generated = GENERATED.iter().any(|mark| name.contains(mark));
+    let is_kept = |character: &char| !(is_generated && character.is_ascii_digit());
+    text.extend(name.chars().filter(is_kept));
+    text.extend(address.chars().skip_while(char::is_ascii_hexdigit));
+}
+
+/// Appends the last folder and the name of a file, without versions and the hashes of bundlers.
+fn push_file(text: &mut String, file: &str) {
+    let mut parts = file.rsplit(['/', '\\']);
+    let name = parts.next().unwrap_or_default();
+    if let Some(folder) = parts.next() {
+        push_without_versions(text, folder);
+        text.push('/');
+    }
+    push_without_versions(text, name);
+}
+
+fn push_without_versions(text: &mut String, part: &str) {
+    const FEWEST_OF_HASH: usize = 6;
+    let mut rest = part;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_hash = has_digit
+            && word.len() >= FEWEST_OF_HASH
+            && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_number && !is_hash {
+            text.push_str(word);
+        }
+        let mut others = behind.chars();
+        text.extend(others.next());
+        rest = others.as_str();
+    }
+}
+
+/// Appends the first line of a message. A word with a digit or an at sign, and a quoted text, become `#`.
+fn push_message(text: &mut String, message: &str) {
+    const QUOTES: [char; 3] = ['"', '\'', '`'];
+    let line = message.lines().next().unwrap_or_default();
+    let end = line.char_indices().nth(MOST_OF_MESSAGE).map_or(line.len(), |(at, _)| at);
+    let mut quote = None;
+    let mut is_behind_mark = false;
+    for word in line.get(..end).unwrap_or_default().split_whitespace() {
+        let word = word.trim_matches(['(', ')', '[', ']', '{', '}', ',', ';', ':', '.']);
+        let mut inner = word;
+        let is_quoted = match quote {
+            Some(_) => true,
+            None => {
+                quote = word.chars().next().filter(|first| QUOTES.contains(first));
+                inner = word.get(quote.map_or(0, char::len_utf8)..).unwrap_or_default();
+                quote.is_some()
+            }
+        };
+        if quote.is_some_and(|quote| inner.ends_with(quote)) {
+            quote = None;
+        }
+        let is_mark = is_quoted || word.contains(|c: char| c.is_ascii_digit() || c == '@');
+        if !(is_mark && is_behind_mark) {
+            text.push(' ');
+            text.push_str(if is_mark { "#" } else { word });
+        }
+        is_behind_mark = is_mark;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::crash::Exception;
+    use crate::read::line::function_line;
+    use crate::render::{check_table, unescaped};
+    use expect_test::expect_file;
+    use std::collections::HashMap;
+
+    /// The exception of a log line, as the records of functions get it.
+    fn exception_of(line: &str) -> Exception {
+        let line = unescaped(line);
+        let read = function_line(&line, true);
+        *read.exception.unwrap_or_else(|| panic!("no exception in {line:?}"))
+    }
+
+    /// Each failure is a paragraph of the table: its lines have one fingerprint, which no other paragraph has.
+    #[test]
+    fn a_failure_has_one_fingerprint_and_another_failure_another() {
+        let table = expect_file!["../../fixtures/fingerprints.txt"];
+        check_table(&table, |line| {
+            let exception = exception_of(line);
+            let identity = identity(exception.as_ref()).replace('\n', " < ");
+            format!("{} {identity}", fingerprint(exception.as_ref()))
+        });
+        let mut failures: HashMap<String, String> = HashMap::new();
+        for failure in table.data().split("\n\n") {
+            let rows = failure.lines().filter(|line| !line.starts_with(['#', '=']));
+            let mut of_failure = rows.map(|row| fingerprint(exception_of(row).as_ref()));
+            let Some(first) = of_failure.next() else { continue };
+            assert!(of_failure.all(|other| other == first), "{failure}");
+            let other = failures.insert(first, failure.to_owned());
+            assert_eq!(other, None, "the same fingerprint as:\n{failure}");
+        }
+    }
+}
