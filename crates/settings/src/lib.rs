@@ -39,6 +39,7 @@ pub use backoff::Backoff;
 pub use check::{Check, Verdict};
 pub use error::{InvalidSettings, Remark};
 pub use headers::{Headers, percent_decoded};
+pub use parse::duration;
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy, is_local};

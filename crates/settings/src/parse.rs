@@ -6,7 +6,7 @@ const DURATION_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), 
 pub(crate) const DURATION: &str = "a duration (5s, 500ms, or milliseconds)";
 
 /// `500ms`, `5s`, `1m`, `5h`, or a bare number of milliseconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let millis = number_with_unit(text, DURATION_UNITS).ok_or(DURATION)?;
     Ok(Duration::from_millis(millis))
 }
