@@ -19,7 +19,7 @@ use wire::resource::FAAS_INVOCATION_ID;
 use wire::view::{self, ItemKind, ScopeContainer};
 use wire::{Request, SignalKind};
 
-/// Limit on the traces of one event, and on its invocations. Both together take about 15 MB.
+/// Limit on the traces of one event, and on its invocations. Both together take about 20 MB.
 const MOST_TRACES: usize = 50_000;
 /// Limit on a request id. Lambda's have 36 bytes.
 const MOST_ID_BYTES: usize = 128;
