@@ -182,7 +182,7 @@ def warnings(aws, program, variables, folder):
                 "ExcludedLogGroups": "*-dev",
                 "SubscribeTags": "team=shop",
                 "Collect": "spilled",
-                "CreateKinesisStream": "true",
+                "CreateKinesisStream": "2",
             },
             [],
             True,

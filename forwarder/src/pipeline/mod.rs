@@ -2,11 +2,12 @@
 //!
 //! Batches of log events are pulled from the event, and each goes through the stages of [`Forwarding`]: `router`, `convert`, rules,
 //! `flusher`.
-//! `sources` has the events that Lambda wants answered in parts.
+//! `sources` has the events that Lambda wants answered in parts. `traces` reads an event before all stages, for rules about traces.
 
 mod flusher;
 mod router;
 mod sources;
+mod traces;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
@@ -17,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::queues::put::{Queues, ToEnqueue};
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MOST_DETAILS, Report};
-use crate::rules::{Growth, RuleSet};
+use crate::rules::{Growth, RuleSet, SeenTraces};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
@@ -76,12 +77,16 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             invocation,
             began,
             stream: StreamState::default(),
+            traces: None,
             failing_since: FailingSince::default(),
             parcels: Vec::new(),
             letters: Vec::new(),
             bytes: 0,
             report: Report::default(),
         };
+        if !matches!(event, Event::Queue(_)) {
+            forwarding.read_traces(|limits| event.batches(limits));
+        }
         match event {
             Event::CloudWatchLogs(ref data) => {
                 forwarding.report.unread = forwarding.forward_subscription(&event, data).await;
@@ -123,6 +128,8 @@ pub(crate) struct Forwarding<'f, E, Q> {
     began: Instant,
     /// The state of the current log stream.
     stream: StreamState,
+    /// The traces of the whole event, or of the current message of a queue; `None` if no rule asks about traces.
+    traces: Option<SeenTraces>,
     failing_since: FailingSince,
     /// Requests for the next delivery.
     parcels: Vec<Parcel>,
@@ -257,7 +264,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             }
             let report = &mut self.report;
             let dropped_before = report.dropped_by_rules();
-            let mut left = caught(|| rules.apply(&batch.origin, piece, report))?;
+            let traces = self.traces.as_ref();
+            let mut left = caught(|| rules.apply(&batch.origin, piece, traces, report))?;
             ledger.dropped = report.dropped_by_rules() - dropped_before;
             let mut routes = routing.routes.iter().peekable();
             while let Some(route) = routes.next() {

@@ -53,7 +53,7 @@ impl<E, Q> Forwarder<E, Q> {
     }
 
     /// Returns `true` if the log group belongs to this stack, or to another stack of our template.
-    fn is_own(&self, origin: &Origin, invocation: &InvocationContext) -> bool {
+    pub(super) fn is_own(&self, origin: &Origin, invocation: &InvocationContext) -> bool {
         let is_here = || {
             invocation.account.as_ref().is_none_or(|own| *own == origin.account)
                 && self.options.region.as_ref().is_none_or(|own| *own == origin.region)

@@ -81,6 +81,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
     /// except for unreadable Kinesis records, which are dead-lettered one by one.
     async fn forward_event(&mut self, message: &QueueMessage, event: Event) {
+        self.read_traces(|limits| event.batches(limits));
         if let Event::Kinesis(records) = event {
             for record in records {
                 if let Some(error) = self.forward_all(|limits| record.batches(limits)).await {
@@ -104,6 +105,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             Content::Request(request) => self.redrive(message, &parked, request).await,
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => {
+                self.read_traces(|_| Box::new(std::iter::once(Ok(batch.clone()))));
                 self.forward_batch(batch, true).await;
                 self.end_stream(true).await;
             }

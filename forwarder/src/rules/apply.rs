@@ -6,6 +6,8 @@
 use super::condition::{Conditions, Surroundings};
 use super::item::{EncodedItem, Item};
 use super::redact::ItemPart;
+use super::sample::{Decision, Sampled};
+use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
 use crate::source::Origin;
@@ -42,11 +44,12 @@ pub(super) fn apply_all(
     rules: &[Rule],
     origin: &Origin,
     requests: Vec<Request>,
+    traces: Option<&SeenTraces>,
     report: &mut Report,
 ) -> Vec<Request> {
     let of_origin = |rule| OfOrigin::of(rule, origin);
     let rules: Vec<OfOrigin<'_>> = rules.iter().filter_map(of_origin).collect();
-    let apply = |request| apply(&rules, origin, request, report);
+    let apply = |request| apply(&rules, origin, request, traces, report);
     requests.into_iter().filter_map(apply).collect()
 }
 
@@ -55,6 +58,7 @@ fn apply(
     rules: &[OfOrigin<'_>],
     origin: &Origin,
     request: Request,
+    traces: Option<&SeenTraces>,
     report: &mut Report,
 ) -> Option<Request> {
     let kind = request.kind();
@@ -93,6 +97,7 @@ fn apply(
         active,
         on_resource: Vec::new(),
         scope: InstrumentationScope::default(),
+        traces,
     };
     let request = request.edit(&mut pass);
     report.unreadable += pass.unreadable;
@@ -128,6 +133,8 @@ struct Pass<'r> {
     on_resource: Vec<Active<'r>>,
     /// The current scope.
     scope: InstrumentationScope,
+    /// The traces of the event; `None` if no rule asks for them.
+    traces: Option<&'r SeenTraces>,
 }
 
 impl Editor for Pass<'_> {
@@ -197,7 +204,11 @@ impl Editor for Pass<'_> {
 
 impl Pass<'_> {
     fn decided<I: Item>(&mut self, encoded: wire::view::Item<'_>) -> Edit {
-        let surroundings = Surroundings { scope: &self.scope, metric_name: encoded.metric_name() };
+        let surroundings = Surroundings {
+            scope: &self.scope,
+            metric_name: encoded.metric_name(),
+            traces: self.traces,
+        };
         if !self.may_match(encoded, &surroundings) {
             return Edit::Keep;
         }
@@ -207,6 +218,7 @@ impl Pass<'_> {
         };
         let mut is_kept = false;
         let mut changed = false;
+        let mut sampled: Option<Sampled> = None;
         for active in &self.on_resource {
             let rule = active.rule;
             let is_excepted = || {
@@ -220,12 +232,19 @@ impl Pass<'_> {
             effect.matched += 1;
             match &rule.action {
                 Action::Keep => is_kept = true,
-                Action::Drop if is_kept => {}
-                Action::Sample(share) if is_kept || share.keeps_item(&item) => {}
-                Action::Drop | Action::Sample(_) => {
+                Action::Drop | Action::Sample(_) if is_kept => {}
+                Action::Drop => {
                     effect.dropped += 1;
                     return Edit::Drop;
                 }
+                Action::Sample(share) => match share.decide_item(&item, self.traces) {
+                    Decision::Drop => {
+                        effect.dropped += 1;
+                        return Edit::Drop;
+                    }
+                    Decision::Keep => {}
+                    Decision::Sampled(new) => sampled = Some(new.smaller(sampled)),
+                },
                 Action::Redact(redaction) => {
                     changed |= effect.add_redacted(|redacted| item.redact(redaction, redacted));
                 }
@@ -236,6 +255,10 @@ impl Pass<'_> {
                 }
                 Action::Change(Target::Resource, _) => {}
             }
+        }
+        if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_a_part()) {
+            item.note_sampled(sampled);
+            changed = true;
         }
         if changed { Edit::Replace(item.encode_to_vec()) } else { Edit::Keep }
     }

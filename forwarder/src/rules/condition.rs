@@ -4,6 +4,7 @@ use super::item::{ItemView, SpanView};
 use super::parse::ConditionsText;
 use super::route::origin_fits;
 use super::template::OriginField;
+use super::trace::{SeenTraces, TraceConditions};
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -39,9 +40,24 @@ impl Conditions {
             | ItemCondition::MetricName(value) => Some(value),
             _ => None,
         });
-        let values = self.resource.iter().map(|condition| &condition.value).chain(of_items);
+        let of_traces = self.item.iter().filter_map(ItemCondition::trace);
+        let of_traces = of_traces.flat_map(|trace| &trace.attributes);
+        let attributes = self.resource.iter().chain(of_traces);
+        let values = attributes.map(|condition| &condition.value).chain(of_items);
         let tests = values.flat_map(|ValueCondition(tests)| tests);
         tests.filter(|test| matches!(test, Test::Regex(_))).count()
+    }
+
+    /// The conditions on traces; at most one.
+    pub(super) fn traces_mut(&mut self) -> impl Iterator<Item = &mut TraceConditions> {
+        self.item.iter_mut().filter_map(|condition| match condition {
+            ItemCondition::Trace(conditions) => Some(&mut **conditions),
+            _ => None,
+        })
+    }
+
+    pub(super) fn asks_traces(&self) -> bool {
+        self.item.iter().any(|condition| condition.trace().is_some())
     }
 
     pub(super) fn includes(&self, kind: SignalKind) -> bool {
@@ -71,6 +87,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) scope: &'a InstrumentationScope,
     /// Empty unless the item is a data point.
     pub(super) metric_name: &'a str,
+    /// The traces of the event; `None` if no rule asks for them.
+    pub(super) traces: Option<&'a SeenTraces>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,9 +103,17 @@ pub(super) enum ItemCondition {
     SpanKind(Vec<SpanKind>),
     SpanStatus(Vec<StatusCode>),
     MetricName(ValueCondition),
+    Trace(Box<TraceConditions>),
 }
 
 impl ItemCondition {
+    fn trace(&self) -> Option<&TraceConditions> {
+        match self {
+            Self::Trace(conditions) => Some(conditions),
+            _ => None,
+        }
+    }
+
     fn is_met(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
         match self {
             Self::Attribute(AttributeCondition { key, value }) => {
@@ -109,6 +135,7 @@ impl ItemCondition {
                 item.span().is_some_and(|span| codes.iter().any(|code| *code as i32 == span.status))
             }
             Self::MetricName(condition) => condition.is_met_by_text(surroundings.metric_name),
+            Self::Trace(conditions) => conditions.is_met(surroundings.traces, item),
         }
     }
 }
@@ -189,7 +216,7 @@ impl ValueCondition {
 }
 
 impl Test {
-    fn is_met(&self, value: Option<&Value>) -> bool {
+    pub(super) fn is_met(&self, value: Option<&Value>) -> bool {
         match self {
             Self::Exists(exists) => *exists == value.is_some(),
             Self::Not(scalars) => !value.is_some_and(|value| {

@@ -1,7 +1,9 @@
 //! The parts of an item that rules read and change, for all signals.
 
+use super::adjusted_count::note_in_trace_state;
 use super::redact::{ItemPart, Redacted, Redaction};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use super::sample::{Sampled, note_adjusted_count};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
@@ -17,6 +19,12 @@ use wire::view::{self, ItemKind, key_and_value};
 pub(super) trait ItemView {
     /// The value of the first attribute with this key.
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>>;
+
+    /// The value of the first attribute with this key, if that is text and not empty.
+    fn text_of(&self, key: &str) -> Option<Cow<'_, str>>;
+
+    /// Empty if the item belongs to no trace.
+    fn trace_id(&self) -> &[u8];
 
     fn body(&self) -> Option<Cow<'_, AnyValue>>;
 
@@ -34,12 +42,26 @@ pub(super) struct SpanView<'a> {
     pub(super) kind: i32,
     /// 0 if it is not set.
     pub(super) status: i32,
+    pub(super) start_unix_nano: u64,
+    pub(super) end_unix_nano: u64,
 }
 
 impl<I: Item> ItemView for I {
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
         let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
         attribute.value.as_ref().map(Cow::Borrowed)
+    }
+
+    fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
+        let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
+        match attribute.value.as_ref()?.value.as_ref()? {
+            Value::StringValue(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
+            _ => None,
+        }
+    }
+
+    fn trace_id(&self) -> &[u8] {
+        Item::trace_id(self)
     }
 
     fn body(&self) -> Option<Cow<'_, AnyValue>> {
@@ -51,9 +73,14 @@ impl<I: Item> ItemView for I {
     }
 
     fn span(&self) -> Option<SpanView<'_>> {
-        let Span { name, kind, status, .. } = Item::span(self)?;
-        let status = status.as_ref().map_or(0, |status| status.code);
-        Some(SpanView { name, kind: *kind, status })
+        let span = Item::span(self)?;
+        Some(SpanView {
+            name: &span.name,
+            kind: span.kind,
+            status: span.status.as_ref().map_or(0, |status| status.code),
+            start_unix_nano: span.start_time_unix_nano,
+            end_unix_nano: span.end_time_unix_nano,
+        })
     }
 }
 
@@ -63,6 +90,7 @@ impl<I: Item> ItemView for I {
 pub(super) struct EncodedItem<'i> {
     /// Keys and encoded attributes.
     attributes: Vec<(&'i [u8], &'i [u8])>,
+    trace_id: &'i [u8],
     span: Option<SpanView<'i>>,
     has_status: bool,
     body: Option<&'i [u8]>,
@@ -74,7 +102,8 @@ impl<'i> EncodedItem<'i> {
     pub(super) fn of(item: view::Item<'i>) -> Option<Self> {
         let kind = item.kind;
         let mut read = Self::default();
-        let mut span = SpanView { name: "", kind: 0, status: 0 };
+        let mut span =
+            SpanView { name: "", kind: 0, status: 0, start_unix_nano: 0, end_unix_nano: 0 };
         for field in fields(item.bytes) {
             match (kind, field.number, field.value) {
                 (_, number, Field::Len(attribute)) if number == kind.attributes() => {
@@ -84,6 +113,12 @@ impl<'i> EncodedItem<'i> {
                     span.name = std::str::from_utf8(name).ok()?;
                 }
                 (ItemKind::Span, span::KIND, Field::Varint(kind)) => span.kind = enumerator(kind),
+                (ItemKind::Span, span::TRACE_ID, Field::Len(id))
+                | (ItemKind::LogRecord, log_record::TRACE_ID, Field::Len(id)) => read.trace_id = id,
+                (ItemKind::Span, span::START_TIME, Field::Fixed64(time)) => {
+                    span.start_unix_nano = time;
+                }
+                (ItemKind::Span, span::END_TIME, Field::Fixed64(time)) => span.end_unix_nano = time,
                 (ItemKind::Span, span::STATUS, Field::Len(status)) if !read.has_status => {
                     read.has_status = true;
                     span.status = status_code(status);
@@ -130,6 +165,15 @@ impl ItemView for EncodedItem<'_> {
         KeyValue::decode(*attribute).ok()?.value.map(Cow::Owned)
     }
 
+    fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
+        let (_, attribute) = self.attributes.iter().find(|(own, _)| *own == key.as_bytes())?;
+        view::text_attribute(attribute, key).filter(|text| !text.is_empty()).map(Cow::Borrowed)
+    }
+
+    fn trace_id(&self) -> &[u8] {
+        self.trace_id
+    }
+
     fn body(&self) -> Option<Cow<'_, AnyValue>> {
         AnyValue::decode(self.body?).ok().map(Cow::Owned)
     }
@@ -150,6 +194,11 @@ pub(super) trait Item: prost::Message + Default {
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
     fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted);
+
+    /// Writes the number of items that the item stands for.
+    fn note_sampled(&mut self, sampled: Sampled) {
+        note_adjusted_count(self.attributes_mut(), sampled.share.adjusted_count());
+    }
 
     /// Empty if the item belongs to no trace.
     fn trace_id(&self) -> &[u8] {
@@ -193,6 +242,11 @@ impl Item for Span {
             redaction.text(ItemPart::Status, &mut status.message, redacted);
         }
         redaction.text(ItemPart::Name, &mut self.name, redacted);
+    }
+
+    fn note_sampled(&mut self, sampled: Sampled) {
+        let count = note_in_trace_state(&mut self.trace_state, sampled);
+        note_adjusted_count(&mut self.attributes, count);
     }
 
     fn trace_id(&self) -> &[u8] {

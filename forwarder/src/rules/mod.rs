@@ -4,6 +4,7 @@
 //!
 //! Only the [`Origin`] decides about routes ([`RuleSet::routes`]), never the content of a log event.
 
+mod adjusted_count;
 mod apply;
 mod change;
 mod condition;
@@ -15,11 +16,13 @@ mod redact;
 mod route;
 mod sample;
 mod template;
+mod trace;
 
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::DestinationRule;
 pub use template::Template;
 pub(crate) use template::{MOST_STREAM_BYTES, is_stream};
+pub use trace::{SeenTraces, TraceReading};
 
 use crate::report::Report;
 use crate::source::Origin;
@@ -32,6 +35,7 @@ use sample::Share;
 use serde::Deserialize;
 use settings::Pattern;
 use std::sync::Arc;
+use trace::TraceAttributes;
 use wire::{Request, SignalKind};
 
 /// Size limit of a rules file. An SSM parameter has at most 8 KiB; a file in the package may be larger.
@@ -50,6 +54,8 @@ pub struct RuleSet {
     services: Vec<ServiceRule>,
     routes: Vec<RouteRule>,
     destinations: Vec<DestinationRule>,
+    /// The conditions on attributes of traces; `None` if no rule asks about traces.
+    trace_attributes: Option<Arc<TraceAttributes>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +68,14 @@ struct Rule {
 }
 
 impl Rule {
+    fn all_conditions(&mut self) -> impl Iterator<Item = &mut Conditions> {
+        std::iter::once(&mut self.conditions).chain(&mut self.unless)
+    }
+
+    fn asks_traces(&self) -> bool {
+        self.conditions.asks_traces() || self.unless.as_ref().is_some_and(Conditions::asks_traces)
+    }
+
     fn regexes(&self) -> usize {
         let conditions = std::iter::once(&self.conditions).chain(&self.unless);
         let in_action = match &self.action {
@@ -158,16 +172,22 @@ impl Effect {
 }
 
 impl RuleSet {
+    /// Begins to read the traces of an event. `None` if no rule asks about traces.
+    pub fn trace_reading(&self) -> Option<TraceReading> {
+        self.trace_attributes.clone().map(TraceReading::new)
+    }
+
     /// Applies the rules to requests from this origin, and adds their effects to the report. A request is decoded only if a rule
-    /// may match.
+    /// may match. `traces` are those of the whole event.
     #[must_use = "dropped items must be counted"]
     pub fn apply(
         &self,
         origin: &Origin,
         requests: Vec<Request>,
+        traces: Option<&SeenTraces>,
         report: &mut Report,
     ) -> Vec<Request> {
-        apply::apply_all(&self.rules, origin, requests, report)
+        apply::apply_all(&self.rules, origin, requests, traces, report)
     }
 
     /// The service name of this origin, for telemetry made from log lines.
@@ -199,7 +219,11 @@ impl RuleSet {
                     growth.may_double = true;
                     growth.item_bytes = growth.item_bytes.saturating_add(redact::MOST_GROWTH);
                 }
-                Action::Keep | Action::Drop | Action::Sample(_) => {}
+                Action::Sample(_) => {
+                    growth.item_bytes =
+                        growth.item_bytes.saturating_add(adjusted_count::MOST_GROWTH);
+                }
+                Action::Keep | Action::Drop => {}
             }
         }
         growth

@@ -1,7 +1,9 @@
 //! Samples traces consistently across environments and signals.
 
-use super::item::Item;
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use super::adjusted_count::ADJUSTED_COUNT;
+use super::item::ItemView;
+use super::trace::{SeenTraces, trace_id, xray_trace_id};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use serde::Deserialize;
 use wire::fnv;
 use wire::resource::FAAS_INVOCATION_ID;
@@ -20,36 +22,105 @@ impl TryFrom<f64> for Share {
     }
 }
 
-impl Share {
-    /// Returns `true` if the key belongs to the share. Larger shares include smaller ones, so a second rule keeps everything that
-    /// a smaller first share kept.
-    pub(super) fn keeps(self, key: &[u8]) -> bool {
-        let upper = u32::try_from(hash(key) >> 32).unwrap_or(u32::MAX);
-        f64::from(upper) / 4_294_967_296.0 < self.0
+/// The decision about an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Decision {
+    Drop,
+    /// The item stays because it has no id to decide by.
+    Keep,
+    /// The item stays, and stands for others.
+    Sampled(Sampled),
+}
+
+/// An item that belongs to a share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sampled {
+    pub(super) share: Share,
+    hash: u64,
+}
+
+impl Sampled {
+    #[cfg(test)]
+    pub(super) fn of_hash(share: Share, hash: u64) -> Self {
+        Self { share, hash }
     }
 
-    /// Returns `true` if the item belongs to the share, or has no key: trace id, X-Ray trace id, request id, or CloudWatch's id of
-    /// the log event.
-    pub(super) fn keeps_item(self, item: &impl Item) -> bool {
-        let trace_id = item.trace_id();
-        if trace_id.len() == 16 && trace_id.iter().any(|byte| *byte != 0) {
-            return self.keeps(trace_id);
-        }
-        let text = |key| text(item.attributes(), key);
-        if let Some(id) = text("aws.xray.trace_id").and_then(wire::ids::xray_trace_id) {
-            return self.keeps(&id);
-        }
-        let id = text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid"));
-        id.is_none_or(|id| self.keeps(id.as_bytes()))
+    /// The upper 56 bits of the hash, which are below [`Share::kept_values`].
+    pub(super) fn hash_bits(self) -> u64 {
+        self.hash >> 8
+    }
+
+    /// The decision of two rules: the smaller share holds.
+    pub(super) fn smaller(self, other: Option<Self>) -> Self {
+        other.filter(|other| other.share.0 < self.share.0).unwrap_or(self)
     }
 }
 
-fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
-    match value.value.as_ref()? {
-        Value::StringValue(text) if !text.is_empty() => Some(text),
-        _ => None,
+impl Share {
+    /// Larger shares include smaller ones, so a second rule keeps everything that a smaller first share kept.
+    fn decide(self, key: &[u8]) -> Decision {
+        let hash = hash(key);
+        let upper = u32::try_from(hash >> 32).unwrap_or(u32::MAX);
+        let is_kept = f64::from(upper) / PARTS < self.0;
+        if is_kept { Decision::Sampled(Sampled { share: self, hash }) } else { Decision::Drop }
     }
+
+    /// Decides by trace id, X-Ray trace id, request id, or CloudWatch's id of the log event. If the traces of the event are known, a
+    /// request id stands for the trace of its invocation.
+    pub(super) fn decide_item(self, item: &impl ItemView, traces: Option<&SeenTraces>) -> Decision {
+        if let Some(id) = trace_id(item) {
+            return self.decide(&id);
+        }
+        let request_id = item.text_of(FAAS_INVOCATION_ID);
+        let seen = traces.zip(request_id.as_deref());
+        if let Some(id) = seen.and_then(|(traces, id)| traces.trace_of_invocation(id)) {
+            return self.decide(&id);
+        }
+        if let Some(id) = xray_trace_id(item) {
+            return self.decide(&id);
+        }
+        let id = request_id.or_else(|| item.text_of("log.record.uid"));
+        id.map_or(Decision::Keep, |id| self.decide(id.as_bytes()))
+    }
+
+    /// Returns `false` for the share of all traces.
+    pub(super) fn is_a_part(self) -> bool {
+        self.0 < 1.0
+    }
+
+    /// The number of items that an item of the share stands for.
+    pub(super) fn adjusted_count(self) -> f64 {
+        self.0.recip()
+    }
+
+    /// The number of hash values, out of `2^56`, that belong to the share.
+    pub(super) fn kept_values(self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 0 to 2^32"
+        )]
+        let parts = (self.0 * PARTS).ceil() as u64;
+        parts << 24
+    }
+}
+
+/// Shares are compared with the upper 32 bits of the hash.
+const PARTS: f64 = 4_294_967_296.0;
+
+/// Writes the adjusted count into the attributes. Another forwarder sampled by the same hash, so its larger count holds.
+pub(super) fn note_adjusted_count(attributes: &mut Vec<KeyValue>, count: f64) {
+    let value = |count| Some(AnyValue { value: Some(Value::DoubleValue(count)) });
+    let Some(own) = attributes.iter_mut().find(|attribute| attribute.key == ADJUSTED_COUNT) else {
+        let key = ADJUSTED_COUNT.to_owned();
+        attributes.push(KeyValue { key, value: value(count), ..KeyValue::default() });
+        return;
+    };
+    let earlier = match own.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::DoubleValue(earlier)) if earlier.is_finite() => *earlier,
+        _ => count,
+    };
+    own.value = value(count.max(earlier));
 }
 
 /// FNV-1a with the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. The bits of the id itself
@@ -65,6 +136,10 @@ fn hash(key: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    fn keeps(share: f64, key: &[u8]) -> bool {
+        Share(share).decide(key) != Decision::Drop
+    }
+
     #[test]
     fn the_hash_never_changes() {
         assert_eq!(hash(b""), 0xefd0_1f60_ba99_2926);
@@ -75,7 +150,7 @@ mod tests {
     fn a_share_keeps_the_expected_fraction_of_any_kind_of_id() {
         let check = |kind: &str, id: &dyn Fn(u64) -> Vec<u8>| {
             for share in [0.0, 0.01, 0.1, 0.5, 1.0] {
-                let kept = (0..20_000).filter(|n| Share(share).keeps(&id(*n))).count();
+                let kept = (0..20_000).filter(|n| keeps(share, &id(*n))).count();
                 let expected = share * 20_000.0;
                 let off = (f64::from(u32::try_from(kept).unwrap()) - expected).abs();
                 assert!(off <= 4.0 * (expected * (1.0 - share)).sqrt(), "{kind}: {kept} of 20,000");
@@ -89,6 +164,6 @@ mod tests {
     #[test]
     fn a_larger_share_keeps_every_id_of_a_smaller_one() {
         let id = |n: u64| u128::from(n).to_be_bytes();
-        assert!((0..5_000).all(|n| !Share(0.1).keeps(&id(n)) || Share(0.2).keeps(&id(n))));
+        assert!((0..5_000).all(|n| !keeps(0.1, &id(n)) || keeps(0.2, &id(n))));
     }
 }

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
     Config, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext, InvocationError,
-    Options, Queues, Report, SqsQueue, default_destination, wall_clock_now,
+    Options, Queues, Report, RuleSet, SqsQueue, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::fs::read_to_string;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::openobserve::FakeOpenObserve;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -249,6 +249,16 @@ pub(crate) fn deliver_event(event: Event, options: Options) -> Delivered {
 
 /// Forwards an event to a backend with this window, without loss.
 pub(crate) fn deliver_within(event: Event, options: Options, policy: IngestPolicy) -> Delivered {
+    deliver_by(event, options, policy, RuleSet::default())
+}
+
+/// The same by these rules, to the default destination.
+pub(crate) fn deliver_by(
+    event: Event,
+    options: Options,
+    policy: IngestPolicy,
+    rules: RuleSet,
+) -> Delivered {
     let requests = Mutex::new(Vec::new());
     let keeps = Backend(|request: &Request| {
         requests.lock().unwrap().push(request.clone());
@@ -268,7 +278,9 @@ pub(crate) fn deliver_within(event: Event, options: Options, policy: IngestPolic
         let config = Config { old_records: policy, ..config() };
         let destination = default_destination(&config, keeps);
         let queues = Queues::<SqsQueue>::default();
-        Forwarder::new(vec![destination], queues, options).forward(event, &invocation).await
+        let mut forwarder = Forwarder::new(Vec::new(), queues, options);
+        forwarder.set_rules(Arc::new(rules), vec![destination]);
+        forwarder.forward(event, &invocation).await
     });
     assert_eq!(report.ledger().lost(), 0);
     Delivered { report, telemetry: Telemetry::of(&requests.into_inner().unwrap()) }

@@ -5,6 +5,7 @@ use super::super::condition::{
 };
 use super::super::redact::compile;
 use super::super::template::OriginField;
+use super::super::trace::{DurationRange, TraceConditions};
 use super::values::{Known, List, Shape, Text, Word};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use settings::Pattern;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use wire::SignalKind;
 use wire::resource::SERVICE_NAME;
 
@@ -35,6 +37,7 @@ pub(in super::super) struct ConditionsText {
     span_kind: Option<List<Known<SpanKind>>>,
     span_status: Option<List<Known<StatusCode>>>,
     metric_name: Option<ValueCondition>,
+    trace: Option<TraceConditions>,
 }
 
 /// The patterns of an origin, in the order of [`OriginField::NAMED`].
@@ -67,6 +70,16 @@ impl TryFrom<ConditionsText> for Conditions {
         item.extend(attributes.into_iter().map(ItemCondition::Attribute));
         item.extend(text.scope_name.map(ItemCondition::ScopeName));
         let mut signals = text.signal.map(|signals| signals.words());
+        if text.trace.is_some() {
+            let in_traces = [SignalKind::Traces, SignalKind::Logs];
+            let wanted = signals.unwrap_or_else(|| in_traces.to_vec());
+            let wanted: Vec<SignalKind> =
+                wanted.into_iter().filter(|kind| in_traces.contains(kind)).collect();
+            if wanted.is_empty() {
+                return Err("nothing can match: metrics belong to no trace".to_owned());
+            }
+            signals = Some(wanted);
+        }
         let severity = text.severity.map(|SeverityRanges(it)| ItemCondition::Severity(it));
         let kinds = text.span_kind.map(|kinds| ItemCondition::SpanKind(kinds.words()));
         let codes = text.span_status.map(|codes| ItemCondition::SpanStatus(codes.words()));
@@ -78,6 +91,7 @@ impl TryFrom<ConditionsText> for Conditions {
             (SignalKind::Traces, codes),
             (SignalKind::Metrics, text.metric_name.map(ItemCondition::MetricName)),
         ];
+        let trace = text.trace.map(|trace| ItemCondition::Trace(Box::new(trace)));
         for (kind, condition) in of_one_signal {
             let Some(condition) = condition else { continue };
             // A condition of one signal restricts the rule to that signal.
@@ -91,6 +105,7 @@ impl TryFrom<ConditionsText> for Conditions {
             signals = Some(vec![kind]);
             item.push(condition);
         }
+        item.extend(trace);
         Ok(Self { signals, origin, resource, item, needles })
     }
 }
@@ -166,6 +181,67 @@ impl<'de> Deserialize<'de> for SeverityRanges {
                 vec![(from, to.into_iter().flatten().fold(24, i32::min))]
             }
         }))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table of conditions on the trace")]
+struct TraceText {
+    failed: Option<bool>,
+    cold: Option<bool>,
+    duration: Option<DurationText>,
+    attributes: BTreeMap<String, ValueCondition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table, such as { above = \"1s\" }")]
+struct DurationText {
+    above: Option<TimeSpan>,
+    at_least: Option<TimeSpan>,
+    below: Option<TimeSpan>,
+    at_most: Option<TimeSpan>,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct TimeSpan(Duration);
+
+impl TryFrom<String> for TimeSpan {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        settings::parse_duration(&text).map(Self).map_err(|expected| format!("expected {expected}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceConditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let TraceText { failed, cold, duration, attributes } =
+            TraceText::deserialize(deserializer)?;
+        let has_duration = duration.is_some();
+        let DurationText { above, at_least, below, at_most } = duration.unwrap_or_default();
+        let limits = [&above, &at_least, &below, &at_most];
+        if has_duration && limits.iter().all(|limit| limit.is_none()) {
+            return Err(Error::custom("the table has no test"));
+        }
+        if failed.is_none() && cold.is_none() && !has_duration && attributes.is_empty() {
+            return Err(Error::custom(
+                "there is no condition: expected failed, cold, duration or attributes",
+            ));
+        }
+        let limit = |limit: Option<TimeSpan>| limit.map(|TimeSpan(duration)| duration);
+        Ok(Self {
+            has_failed: failed,
+            is_cold: cold,
+            duration: DurationRange {
+                above: limit(above),
+                at_least: limit(at_least),
+                below: limit(below),
+                at_most: limit(at_most),
+            },
+            attributes: conditions(attributes),
+            first_attribute: 0,
+        })
     }
 }
 

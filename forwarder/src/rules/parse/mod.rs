@@ -8,11 +8,14 @@ mod values;
 pub(super) use actions::RuleText;
 pub(super) use conditions::ConditionsText;
 
+use super::condition::Conditions;
 use super::mistake::{Mistake, Mistakes, position};
+use super::trace::{MOST_ATTRIBUTES, TraceAttributes};
 use super::{MOST_BYTES, MOST_REGEXES, MOST_RULES, Rule, RuleSet, ServiceRule, Template};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use values::{List, Text};
@@ -35,7 +38,8 @@ impl RuleSet {
             return Mistakes::check(file.mistakes).map(|()| Self::default());
         }
         let mut root = root.into_inner();
-        let rules = file.rules(root.remove("rule"));
+        let mut rules = file.rules(root.remove("rule"));
+        let trace_attributes = file.trace_attributes(&mut rules);
         let services = file.list::<ServiceText>("service", root.remove("service"));
         let (names, destinations) = file.destinations(root.remove("destination"));
         let routes = file.routes(root.remove("route"), &names);
@@ -47,7 +51,8 @@ impl RuleSet {
         let services = services.into_iter().map(|(_, ServiceText { log_group, name })| {
             ServiceRule { log_groups: log_group.patterns(), name }
         });
-        Ok(Self { rules, services: services.collect(), routes, destinations })
+        let services = services.collect();
+        Ok(Self { rules, services, routes, destinations, trace_attributes })
     }
 }
 
@@ -122,6 +127,25 @@ impl<'t> File<'t> {
             rules.push(rule);
         }
         rules
+    }
+
+    /// Numbers the conditions on attributes of traces. `None` if no rule asks about traces.
+    fn trace_attributes(&mut self, rules: &mut [Rule]) -> Option<Arc<TraceAttributes>> {
+        if !rules.iter().any(Rule::asks_traces) {
+            return None;
+        }
+        let mut attributes = TraceAttributes::default();
+        let conditions = rules.iter_mut().flat_map(Rule::all_conditions);
+        let are_few = conditions
+            .flat_map(Conditions::traces_mut)
+            .all(|conditions| attributes.add(conditions));
+        if !are_few {
+            let problem = format!(
+                "more than {MOST_ATTRIBUTES} conditions on attributes of traces in one file"
+            );
+            self.mistake(None, "rule", problem);
+        }
+        Some(Arc::new(attributes))
     }
 }
 

@@ -145,6 +145,32 @@ pub(super) fn sets(rules: usize) -> String {
     (0..rules).map(rule).collect::<Vec<_>>().concat()
 }
 
+/// A rule about whole traces.
+pub(super) fn failed_traces() -> String {
+    "[[rule]]\nname = \"failed\"\nmatch.trace.failed = true\nkeep = true\n".to_owned()
+}
+
+/// An OTLP line of spans, each of its own trace and invocation.
+pub(super) fn line_of_traces(traces: u32) -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for trace in 1..=traces {
+                let id = format!("8f507cfc-c7a1-4d2e-8c3b-0d4b{trace:08x}");
+                scope.message(2, |span| {
+                    span.always_bytes(1, &u128::from(trace).to_be_bytes());
+                    span.always_bytes(2, &u64::from(trace).to_be_bytes());
+                    span.message(9, |attribute| {
+                        attribute.always_string(1, "faas.invocation_id");
+                        attribute.message(2, |value| value.always_string(1, &id));
+                    });
+                });
+            }
+        });
+    });
+    line_of(&bytes, "traces")
+}
+
 pub(super) fn routes() -> String {
     let names: Vec<String> = (0..15).map(|n| format!("d{n}")).collect();
     let destinations = names.iter().map(|name| {

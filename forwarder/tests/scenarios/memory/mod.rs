@@ -20,10 +20,10 @@ use lambda_otlp_forwarder::{
 };
 use messages::{
     aggregated, buckets, crash_texts, embedded_metrics, empty_containers,
-    empty_objects_of_a_tenant, execution_after_short_lines, gauge_of_many_key_sets, histograms,
-    noise, object_of_keys, objects, one_log_event, redacts, reports, resource_that_contradicts,
-    routes, sets, short_lines, span_line, undecodable, undecodable_line, with_a_wrong_checksum,
-    with_neighbours,
+    empty_objects_of_a_tenant, execution_after_short_lines, failed_traces, gauge_of_many_key_sets,
+    histograms, line_of_traces, noise, object_of_keys, objects, one_log_event, redacts, reports,
+    resource_that_contradicts, routes, sets, short_lines, span_line, undecodable, undecodable_line,
+    with_a_wrong_checksum, with_neighbours,
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use settings::Source as _;
@@ -107,6 +107,10 @@ const CASES: &[MemoryCase] = &[
     })
     .with_rules(routes)
     .long(),
+    MemoryCase::new("a_rule_about_many_traces", 1000, || {
+        lines(&with_neighbours(1, &line_of_traces(50_000)))
+    })
+    .with_rules(failed_traces),
     MemoryCase::new("redacted_digits", 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })

@@ -22,7 +22,7 @@ pub(super) fn example(text: &str) -> RuleSet {
 #[test]
 fn every_toml_example_in_the_docs_parses() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 10, "a new example needs a test of its effect below");
+    assert_eq!(blocks.len(), 11, "a new example needs a test of its effect below");
     for block in blocks {
         if let Err(mistakes) = RuleSet::parse(block) {
             panic!("{mistakes}\nin\n{block}");

@@ -1,7 +1,8 @@
 //! The effects of rules on items, among them the examples of docs/rules.md. `UPDATE_EXPECT=1` writes them behind `=>`.
 //!
 //! A case is a name, rules (or `docs` and a text of an example), an optional `origin`, and requests: `logs`, `traces` or `metrics`
-//! with the attributes of their resource, then items.
+//! with the attributes of their resource, then items. `span@2:1500` is a span of trace 2 that takes 1,500 ms, `log@2` a record of
+//! trace 2, and `log@0` one without a trace; the others are of trace 1.
 
 use super::docs::example;
 use super::support::*;
@@ -18,15 +19,35 @@ fn parts(line: &str) -> (&str, &str, &str) {
     (kind, text, attributes)
 }
 
+/// The kind of an item, its trace, and its duration in milliseconds.
+struct Place<'a> {
+    kind: &'a str,
+    trace: u8,
+    millis: u64,
+}
+
+impl<'a> Place<'a> {
+    /// Reads `KIND`, `KIND@TRACE` or `KIND@TRACE:MILLISECONDS`.
+    fn read(word: &'a str) -> Self {
+        let (kind, place) = word.split_once('@').unwrap_or((word, "1"));
+        let (trace, millis) = place.split_once(':').unwrap_or((place, "0"));
+        Self { kind, trace: trace.parse().unwrap(), millis: millis.parse().unwrap() }
+    }
+}
+
 /// Reads spans, each followed by its events and the message of its status.
 fn spans(lines: &[&str]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for line in lines {
         let (kind, text, attributes) = parts(line);
+        let Place { kind, trace, millis } = Place::read(kind);
         if kind == "span" {
             let words: Vec<&str> = text.splitn(3, ' ').collect();
             let [kind, status] = [words[0], words[1]].map(|number| number.parse().unwrap());
-            spans.push(span(1, words[2], kind, status, attributes));
+            let mut span = span(trace, words[2], kind, status, attributes);
+            span.start_time_unix_nano = 1_790_000_000_000_000_000;
+            span.end_time_unix_nano = span.start_time_unix_nano + millis * 1_000_000;
+            spans.push(span);
             continue;
         }
         let span = spans.last_mut().unwrap();
@@ -50,9 +71,10 @@ fn request(lines: &[&str]) -> Request {
     let (head, resource) = lines[0].split_once(' ').unwrap_or((lines[0], ""));
     let (_, scope) = head.split_once('@').unwrap_or_default();
     let record = |line: &&str| {
-        let (_, text, attributes) = parts(line);
+        let (kind, text, attributes) = parts(line);
         let (severity, body) = text.split_once(' ').unwrap();
-        in_trace(log(severity.parse().unwrap(), body, attributes), 1)
+        let record = log(severity.parse().unwrap(), body, attributes);
+        in_trace(record, Place::read(kind).trace)
     };
     let point = |line: &&str| {
         let (_, name, attributes) = parts(line);

@@ -5,4 +5,6 @@ mod docs;
 mod effects;
 mod mistakes;
 mod properties;
+mod sampled_day;
 mod support;
+mod whole_traces;

@@ -124,7 +124,11 @@ pub(crate) fn apply(
     requests: Vec<Request>,
 ) -> (Vec<Request>, Report) {
     let mut report = Report::default();
-    (rules.apply(place, requests, &mut report), report)
+    let traces = rules.trace_reading().map(|mut reading| {
+        requests.iter().for_each(|request| reading.add(request));
+        reading.finish()
+    });
+    (rules.apply(place, requests, traces.as_ref(), &mut report), report)
 }
 
 /// Applies the rules to each request, checks the accounting, and shows the result.

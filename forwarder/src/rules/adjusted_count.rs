@@ -1,0 +1,173 @@
+//! The number of items that a sampled item stands for.
+//!
+//! Spans state it as the rejection threshold `th` in the member `ot` of their `tracestate`, with the randomness `rv` that the threshold
+//! was compared with (OpenTelemetry, "TraceState: Probability Sampling" and "TraceState Handling"). Ids are not compared
+//! themselves, but their hash, so `rv` is always written.
+
+use super::sample::Sampled;
+use std::fmt::Write as _;
+
+/// The attribute of sampled spans and log records, for sums in the backend.
+pub(super) const ADJUSTED_COUNT: &str = "lambda_otlp.adjusted_count";
+
+/// Limit on the growth of a sampled item: the attribute and the member of `tracestate`.
+pub(super) const MOST_GROWTH: usize = 128;
+
+/// `2^56`: thresholds and randomness have 56 bits.
+const ALL: u64 = 1 << 56;
+const DIGITS: usize = 14;
+/// Limit of `tracestate` on the characters of one value.
+const MOST_VALUE_BYTES: usize = 256;
+/// Limit of `tracestate` on its members.
+const MOST_MEMBERS: usize = 32;
+
+/// The fields of the member `ot`.
+#[derive(Default)]
+struct Member<'t> {
+    threshold: Option<u64>,
+    randomness: Option<u64>,
+    others: Vec<&'t str>,
+}
+
+impl<'t> Member<'t> {
+    fn read(value: &'t str) -> Self {
+        let mut member = Self::default();
+        for field in value.split(';').filter(|field| !field.is_empty()) {
+            match field.split_once(':') {
+                Some(("th", digits)) => member.threshold = threshold(digits),
+                Some(("rv", digits)) if digits.len() == DIGITS => {
+                    member.randomness = hexadecimal(digits);
+                }
+                Some(("rv", _)) => {}
+                _ => member.others.push(field),
+            }
+        }
+        member
+    }
+}
+
+/// Reads a threshold, whose trailing zeros are left out.
+fn threshold(digits: &str) -> Option<u64> {
+    if digits.is_empty() || digits.len() > DIGITS {
+        return None;
+    }
+    hexadecimal(&format!("{digits:0<DIGITS$}"))
+}
+
+fn hexadecimal(digits: &str) -> Option<u64> {
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    are_digits.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// Writes the threshold of a sampled span into its `tracestate`, and returns the span's adjusted count.
+///
+/// An SDK that sampled the trace compared another randomness, so both probabilities are multiplied. Another forwarder compared
+/// the same hash, so the smaller probability holds.
+pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) -> f64 {
+    let members = trace_state.split(',').map(str::trim).filter(|member| !member.is_empty());
+    let value = members.clone().find_map(|member| member.strip_prefix("ot="));
+    let earlier = value.map(Member::read).unwrap_or_default();
+    let own_randomness = ALL - 1 - sampled.hash_bits();
+    // The numbers of hash values, out of 2^56, that each of both samplers keeps.
+    let kept_earlier = ALL - earlier.threshold.unwrap_or_default();
+    let kept_here = sampled.share.kept_values();
+    let is_same_hash = earlier.randomness == Some(own_randomness);
+    let count_earlier = portion(kept_earlier).recip();
+    let count_here = sampled.share.adjusted_count();
+    let (kept, randomness, count) = if is_same_hash {
+        (kept_earlier.min(kept_here), own_randomness, count_earlier.max(count_here))
+    } else {
+        // The hash is scaled like the number of kept values, so that it stays below that number.
+        let kept = scaled(kept_earlier, kept_here, u128::div_ceil);
+        let hash = scaled(sampled.hash_bits(), kept_earlier, |product, all| product / all);
+        (kept, ALL - 1 - hash, count_earlier * count_here)
+    };
+    let digits = format!("{:0DIGITS$x}", ALL - kept.max(1));
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let mut own = format!("ot=th:{digits};rv:{randomness:0DIGITS$x}");
+    for field in earlier.others {
+        let _infallible = write!(own, ";{field}");
+    }
+    if own.len() <= MOST_VALUE_BYTES {
+        let others = members.filter(|member| !member.starts_with("ot="));
+        for member in others.take(MOST_MEMBERS - 1) {
+            let _infallible = write!(own, ",{member}");
+        }
+        *trace_state = own;
+    }
+    count
+}
+
+/// `number * of / 2^56`, rounded by `divide`.
+fn scaled(number: u64, of: u64, divide: fn(u128, u128) -> u128) -> u64 {
+    let product = u128::from(number) * u128::from(of);
+    u64::try_from(divide(product, u128::from(ALL))).unwrap_or(ALL)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count needs no 56 bits")]
+fn portion(kept: u64) -> f64 {
+    kept.max(1) as f64 / ALL as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Share;
+    use super::*;
+
+    /// The hash of the tests: its upper 56 bits are 0x01020304050607.
+    const HASH: u64 = 0x0102_0304_0506_0708;
+    const RV: &str = "fefdfcfbfaf9f8";
+
+    #[test]
+    fn a_threshold_is_written_into_the_trace_state() {
+        let check = |share: f64, before: &str, after: &str, count: f64| {
+            let share = Share::try_from(share).unwrap();
+            let mut trace_state = before.to_owned();
+            let own = note_in_trace_state(&mut trace_state, Sampled::of_hash(share, HASH));
+            assert_eq!(trace_state, after.replace("RV", RV), "{before}");
+            assert!((own / count - 1.0).abs() < 1e-9, "{before}: {own}");
+        };
+        check(0.5, "", "ot=th:8;rv:RV", 2.0);
+        check(0.25, "", "ot=th:c;rv:RV", 4.0);
+        check(0.05, "", "ot=th:f3333333;rv:RV", 20.0);
+        check(0.005, "", "ot=th:feb851eb;rv:RV", 200.0);
+        check(0.5, "a=1, b=2", "ot=th:8;rv:RV,a=1,b=2", 2.0);
+        check(0.5, "a=1,ot=x:7,b=2", "ot=th:8;rv:RV;x:7,a=1,b=2", 2.0);
+        check(0.5, "ot=th:0", "ot=th:8;rv:RV", 2.0);
+        // An SDK kept a quarter.
+        check(0.5, "ot=th:c", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
+        check(0.5, "ot=rv:00000000000001;th:c", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
+        // Another forwarder kept a quarter, or most.
+        check(0.5, "ot=th:c;rv:fefdfcfbfaf9f8", "ot=th:c;rv:RV", 4.0);
+        check(0.5, "ot=th:2;rv:fefdfcfbfaf9f8", "ot=th:8;rv:RV", 2.0);
+        // Malformed fields count as missing.
+        check(0.5, "ot=th:;rv:12;th:xyz", "ot=th:8;rv:RV", 2.0);
+        check(0.5, "ot=th:0123456789abcdef", "ot=th:8;rv:RV", 2.0);
+        let long = format!("ot=x:{}", "y".repeat(250));
+        check(0.5, &long, &long, 2.0);
+        let many = vec!["a=1"; 40].join(",");
+        let kept = vec!["a=1"; 31].join(",");
+        check(0.5, &many, &format!("ot=th:8;rv:RV,{kept}"), 2.0);
+    }
+
+    /// Whoever reads the span again with `rv >= th` comes to the same decision.
+    #[test]
+    fn the_randomness_is_at_least_the_threshold() {
+        for earlier in ["", "ot=th:c", "ot=th:fedcba98765432", "ot=th:1"] {
+            for share in [0.9, 0.5, 0.333, 0.05, 0.000_001] {
+                let share = Share::try_from(share).unwrap();
+                let most = share.kept_values() - 1;
+                for bits in [0, 1, most / 3, most - 1, most] {
+                    let mut trace_state = earlier.to_owned();
+                    note_in_trace_state(&mut trace_state, Sampled::of_hash(share, bits << 8));
+                    let Member { threshold, randomness, .. } =
+                        Member::read(trace_state.strip_prefix("ot=").unwrap());
+                    assert!(randomness.unwrap() >= threshold.unwrap(), "{earlier} {trace_state}");
+                }
+            }
+        }
+    }
+}

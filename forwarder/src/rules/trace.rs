@@ -1,0 +1,344 @@
+//! Conditions on whole traces, as far as one event has their items.
+//!
+//! [`TraceReading`] reads the items of the event before the first rule runs. The order of its requests therefore does not matter, and
+//! rules see a trace as it was before any rule changed it.
+
+use super::condition::{AttributeCondition, Test, ValueCondition};
+use super::item::{EncodedItem, ItemView, SpanView};
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use prost::Message as _;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::resource::FAAS_INVOCATION_ID;
+use wire::view::{self, ItemKind, ScopeContainer};
+use wire::{Request, SignalKind};
+
+/// Limit on the traces of one event, and on its invocations. Both together take about 20 MB.
+const MOST_TRACES: usize = 50_000;
+/// Limit on a request id. Lambda's have 36 bytes.
+const MOST_ID_BYTES: usize = 128;
+/// Limit on the conditions on attributes of traces in one file. Each has a bit in [`Seen`].
+pub(super) const MOST_ATTRIBUTES: usize = 64;
+
+/// The lowest severity number of `ERROR` (OpenTelemetry, "Logs Data Model", field `SeverityNumber`).
+const ERROR: i32 = 17;
+
+const FAAS_COLDSTART: &str = "faas.coldstart";
+const DURATION_MS: &str = "aws.lambda.duration_ms";
+const XRAY_TRACE_ID: &str = "aws.xray.trace_id";
+
+pub(super) type TraceId = [u8; 16];
+
+/// Conditions on a trace that must all hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TraceConditions {
+    pub(super) has_failed: Option<bool>,
+    pub(super) is_cold: Option<bool>,
+    pub(super) duration: DurationRange,
+    pub(super) attributes: Vec<AttributeCondition>,
+    /// Number of conditions on attributes of traces before these in the file.
+    pub(super) first_attribute: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DurationRange {
+    pub(super) above: Option<Duration>,
+    pub(super) at_least: Option<Duration>,
+    pub(super) below: Option<Duration>,
+    pub(super) at_most: Option<Duration>,
+}
+
+impl DurationRange {
+    fn contains(&self, duration: Duration) -> bool {
+        self.above.is_none_or(|limit| duration > limit)
+            && self.at_least.is_none_or(|limit| duration >= limit)
+            && self.below.is_none_or(|limit| duration < limit)
+            && self.at_most.is_none_or(|limit| duration <= limit)
+    }
+}
+
+impl TraceConditions {
+    pub(super) fn is_met(&self, traces: Option<&SeenTraces>, item: &impl ItemView) -> bool {
+        traces.and_then(|traces| traces.of(item)).is_some_and(|seen| self.is_met_by(seen))
+    }
+
+    fn is_met_by(&self, seen: &Seen) -> bool {
+        let attributes = self.first_attribute..self.first_attribute + self.attributes.len();
+        self.has_failed.is_none_or(|wanted| wanted == seen.has_failed)
+            && self.is_cold.is_none_or(|wanted| wanted == seen.is_cold)
+            && self.duration.contains(seen.duration())
+            && attributes.into_iter().all(|number| seen.meets(number))
+    }
+}
+
+/// The conditions on attributes of traces in a rules file, in its order.
+#[derive(Debug, Default)]
+pub(super) struct TraceAttributes(Vec<AttributeCondition>);
+
+impl TraceAttributes {
+    /// Adds the conditions of a rule. Returns `false` if the file has more than [`MOST_ATTRIBUTES`].
+    pub(super) fn add(&mut self, conditions: &mut TraceConditions) -> bool {
+        conditions.first_attribute = self.0.len();
+        self.0.extend(conditions.attributes.iter().cloned());
+        self.0.len() <= MOST_ATTRIBUTES
+    }
+}
+
+/// The properties of a trace or an invocation.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    has_failed: bool,
+    is_cold: bool,
+    /// The earliest start of its spans.
+    start_unix_nano: u64,
+    /// The latest end of its spans.
+    end_unix_nano: u64,
+    /// The longest duration of its invocations in Lambda's reports.
+    reported: Duration,
+    /// A bit for each condition on attributes: one item passes its tests for a value.
+    met: u64,
+    /// A bit for each condition on attributes: one item has a value that the condition excludes.
+    excluded: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            has_failed: false,
+            is_cold: false,
+            start_unix_nano: u64::MAX,
+            end_unix_nano: 0,
+            reported: Duration::ZERO,
+            met: 0,
+            excluded: 0,
+        }
+    }
+}
+
+impl Seen {
+    fn of(item: &impl ItemView, attributes: &[AttributeCondition]) -> Self {
+        let mut seen = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
+        if let Some(SpanView { status, start_unix_nano, end_unix_nano, .. }) = item.span() {
+            seen.has_failed = status == StatusCode::Error as i32;
+            // A partial span has no end.
+            if start_unix_nano > 0 && end_unix_nano >= start_unix_nano {
+                seen.start_unix_nano = start_unix_nano;
+                seen.end_unix_nano = end_unix_nano;
+            }
+        } else if let Some(Value::DoubleValue(millis)) = value_of(item, DURATION_MS) {
+            seen.reported = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
+        }
+        seen.is_cold = matches!(value_of(item, FAAS_COLDSTART), Some(Value::BoolValue(true)));
+        for (number, AttributeCondition { key, value: ValueCondition(tests) }) in
+            attributes.iter().enumerate()
+        {
+            let value = value_of(item, key);
+            let excludes = |test: &&Test| matches!(test, Test::Not(_) | Test::Exists(false));
+            let is_met = |test: &Test| test.is_met(value.as_ref());
+            let passes = tests.iter().filter(|test| !excludes(test)).all(is_met);
+            let is_excluded = !tests.iter().filter(excludes).all(is_met);
+            seen.met |= u64::from(passes) << number;
+            seen.excluded |= u64::from(is_excluded) << number;
+        }
+        seen
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.has_failed |= other.has_failed;
+        self.is_cold |= other.is_cold;
+        self.start_unix_nano = self.start_unix_nano.min(other.start_unix_nano);
+        self.end_unix_nano = self.end_unix_nano.max(other.end_unix_nano);
+        self.reported = self.reported.max(other.reported);
+        self.met |= other.met;
+        self.excluded |= other.excluded;
+    }
+
+    fn duration(&self) -> Duration {
+        let of_spans = self.end_unix_nano.saturating_sub(self.start_unix_nano);
+        Duration::from_nanos(of_spans).max(self.reported)
+    }
+
+    fn meets(&self, number: usize) -> bool {
+        (self.met & !self.excluded) >> number & 1 == 1
+    }
+}
+
+fn value_of(item: &impl ItemView, key: &str) -> Option<Value> {
+    item.value_of(key).map(Cow::into_owned).and_then(|AnyValue { value }| value)
+}
+
+/// The traces of an invocation's items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Link {
+    #[default]
+    None,
+    One(TraceId),
+    /// A batch of messages, each with its sender's trace.
+    Several,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenInvocation {
+    seen: Seen,
+    link: Link,
+    /// The trace id in Lambda's report, which is X-Ray's. Spans may have another one.
+    xray_trace_id: Option<TraceId>,
+}
+
+/// Reads the items of one event.
+#[derive(Debug)]
+pub struct TraceReading {
+    attributes: Arc<TraceAttributes>,
+    traces: HashMap<TraceId, Seen>,
+    invocations: HashMap<Box<str>, SeenInvocation>,
+    unknown: usize,
+}
+
+impl TraceReading {
+    pub(super) fn new(attributes: Arc<TraceAttributes>) -> Self {
+        Self { attributes, traces: HashMap::new(), invocations: HashMap::new(), unknown: 0 }
+    }
+
+    pub fn add(&mut self, request: &Request) {
+        if request.kind() == SignalKind::Metrics {
+            return;
+        }
+        let scopes = request.containers().flat_map(view::Container::scopes);
+        for item in scopes.flat_map(ScopeContainer::items) {
+            if let Some(item) = EncodedItem::of(item) {
+                self.add_item(&item);
+            } else if item.kind == ItemKind::Span {
+                // The rules keep undecodable items, and count them.
+                let _undecodable = Span::decode(item.bytes).map(|span| self.add_item(&span));
+            } else {
+                let record = LogRecord::decode(item.bytes);
+                let _undecodable = record.map(|record| self.add_item(&record));
+            }
+        }
+    }
+
+    fn add_item(&mut self, item: &impl ItemView) {
+        let own_trace_id = trace_id(item);
+        let xray_trace_id = xray_trace_id(item);
+        let invocation = item.text_of(FAAS_INVOCATION_ID);
+        let invocation = invocation.filter(|id| id.len() <= MOST_ID_BYTES);
+        let trace_id = own_trace_id.or(xray_trace_id);
+        if trace_id.is_none() && invocation.is_none() {
+            return;
+        }
+        let seen = Seen::of(item, &self.attributes.0);
+        let mut is_known = true;
+        if let Some(trace_id) = trace_id {
+            match at(&mut self.traces, trace_id) {
+                Some(trace) => trace.add(&seen),
+                None => is_known = false,
+            }
+        }
+        if let Some(id) = invocation {
+            match at(&mut self.invocations, id.into()) {
+                Some(invocation) => {
+                    invocation.seen.add(&seen);
+                    // The smallest of several, so that the order of the items does not matter.
+                    let xray_trace_ids = invocation.xray_trace_id.into_iter().chain(xray_trace_id);
+                    invocation.xray_trace_id = xray_trace_ids.min();
+                    invocation.link = match (invocation.link, own_trace_id) {
+                        (link, None) => link,
+                        (Link::None, Some(trace_id)) => Link::One(trace_id),
+                        (Link::One(known), Some(trace_id)) if known == trace_id => Link::One(known),
+                        (Link::One(_) | Link::Several, Some(_)) => Link::Several,
+                    };
+                }
+                None => is_known = false,
+            }
+        }
+        self.unknown += usize::from(!is_known);
+    }
+
+    /// Ends the reading: an invocation's lines without a trace id count for its trace.
+    #[must_use]
+    pub fn finish(mut self) -> SeenTraces {
+        for invocation in self.invocations.values() {
+            if let Link::One(trace_id) = &invocation.link
+                && let Some(trace) = self.traces.get_mut(trace_id)
+            {
+                trace.add(&invocation.seen);
+            }
+        }
+        SeenTraces {
+            traces: self.traces,
+            invocations: self.invocations,
+            unknown_items: self.unknown,
+        }
+    }
+}
+
+/// The entry of this key; `None` if it is new and the map is full.
+fn at<K: std::hash::Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
+    let is_full = map.len() >= MOST_TRACES;
+    match map.entry(key) {
+        Entry::Occupied(entry) => Some(entry.into_mut()),
+        Entry::Vacant(_) if is_full => None,
+        Entry::Vacant(entry) => Some(entry.insert(V::default())),
+    }
+}
+
+/// The traces and invocations of one event.
+#[derive(Debug, Default)]
+pub struct SeenTraces {
+    traces: HashMap<TraceId, Seen>,
+    invocations: HashMap<Box<str>, SeenInvocation>,
+    unknown_items: usize,
+}
+
+impl SeenTraces {
+    /// The note about items beyond the limit on traces, if there are any.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.unknown_items > 0).then(|| {
+            format!(
+                "rules about traces did not match {} items: an event may have {MOST_TRACES} traces and as many invocations",
+                self.unknown_items
+            )
+        })
+    }
+
+    /// The trace of an item, or the invocation of an item without a trace.
+    fn of(&self, item: &impl ItemView) -> Option<&Seen> {
+        if let Some(trace_id) = trace_id(item) {
+            return self.traces.get(&trace_id);
+        }
+        if let Some(id) = item.text_of(FAAS_INVOCATION_ID) {
+            let invocation = self.invocations.get(&*id)?;
+            return match &invocation.link {
+                Link::One(trace_id) => self.traces.get(trace_id),
+                Link::None | Link::Several => Some(&invocation.seen),
+            };
+        }
+        self.traces.get(&xray_trace_id(item)?)
+    }
+
+    /// The trace id by which all items of this invocation are sampled.
+    pub(super) fn trace_of_invocation(&self, request_id: &str) -> Option<TraceId> {
+        let invocation = self.invocations.get(request_id)?;
+        match invocation.link {
+            Link::One(trace_id) => Some(trace_id),
+            Link::None => invocation.xray_trace_id,
+            Link::Several => None,
+        }
+    }
+}
+
+/// The valid trace id of an item.
+pub(super) fn trace_id(item: &impl ItemView) -> Option<TraceId> {
+    TraceId::try_from(item.trace_id()).ok().filter(|id| *id != [0; 16])
+}
+
+/// The trace id that Lambda's report names.
+pub(super) fn xray_trace_id(item: &impl ItemView) -> Option<TraceId> {
+    wire::ids::xray_trace_id(&item.text_of(XRAY_TRACE_ID)?)
+}
