@@ -204,7 +204,7 @@ def test_calls_of_all_kinds_are_one_trace(services, postgresql):
     assert ran.results == without.results == [{"price": 950}] * 2, ran.text
     for server in ran.kind("SERVER"):
         calls = [span for span in ran.spans if span["traceId"] == server["traceId"] and span["kind"] in ("CLIENT", "PRODUCER")]
-        assert [span["name"] for span in calls] == ["GET", "INSERT orders", "chat amazon.nova-lite-v1:0", "mails send"], ran.text
+        assert [span["name"] for span in calls] == ["GET", "INSERT orders", "chat amazon.nova-lite-v1:0", "SQS.SendMessage"], ran.text
         assert {span["parentSpanId"] for span in calls} == {server["spanId"]}, ran.text
     if file := os.environ.get("PICTURE"):
         pathlib.Path(file).write_text(json.dumps([span for span in ran.spans if span["traceId"] == server["traceId"]]))
