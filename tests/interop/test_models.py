@@ -94,6 +94,10 @@ NODE = {
     "message_odd": {},
     "message_odd_events": {},
 }
+# Some actions are those of reports about other instrumentations: chat_raw (logfire, "OpenAI SDK traces will fail when .with_raw_response is
+# used"), message_beta_stream (openllmetry, "Beta AsyncMessages.stream incorrectly in WRAPPED_AMETHODS"), responses_raw_stream (agent-framework,
+# "crashes agent-framework-openai streaming"), chat_parsed (opentelemetry-js-contrib, "breaks OpenAI parse and LangChain
+# withStructuredOutput") and responses_with_response (weave, "client.responses.create(...).withResponse is not a function").
 PROVIDERS = {"bedrock": "aws.bedrock", "message": "anthropic"}
 
 
@@ -180,6 +184,34 @@ def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
         assert expected is None or {name: attributes.get(name) for name in expected} == expected, (action, span)
         assert (expected is None) == ("error.type" in attributes), (action, span)
         assert SECRET not in json.dumps(span), span
+
+
+OWN_INSTRUMENTATIONS = ("opentelemetry-api==1.45.1", "opentelemetry-instrumentation-genai-openai==1.3b0", "opentelemetry-instrumentation-sqlalchemy==0.66b1")
+OWN = """import os, openai, sqlalchemy
+client = openai.OpenAI(base_url=os.environ["MODELS"] + "/v1", api_key="k", max_retries=0)
+engine = sqlalchemy.create_engine("sqlite://")
+def handler(event, context):
+    with engine.connect() as connection:
+        number = connection.execute(sqlalchemy.text("SELECT 7")).scalar()
+    return [number, client.chat.completions.create(model="gpt-x", messages=[{"role": "user", "content": "geheim"}]).model]
+"""
+
+
+def test_instrumentations_of_the_function_win_silently(tmp_path):
+    path = packages(*OWN_INSTRUMENTATIONS, REQUIREMENTS[1], "sqlalchemy==2.0.44")
+    options = {"files": {"app.py": OWN}, "timeout": "60s", "env": {"MODELS": models.serve(), "PYTHONPATH": str(path)}}
+    without = run(tmp_path, [{}, {}], wrapper=False, **options)
+    ran = run(tmp_path, [{}, {}], **options)
+    assert ran.results == without.results == [[7, "gpt-x-2026"]] * 2, ran.text
+    for server in ran.kind("SERVER"):
+        calls = [span for span in ran.kind("CLIENT") if span["traceId"] == server["traceId"] and span["name"] != "POST"]
+        scopes = [span["scope"] for span in calls]
+        # The layer's instrumentation makes no span of a connection.
+        own = ["opentelemetry.instrumentation.sqlalchemy"] * 2 + ["opentelemetry.instrumentation.genai.openai"]
+        assert scopes == own, (scopes, ran.text)
+        assert SECRET not in json.dumps(calls), calls
+    lines = [line for line in ran.lines if "lambda-otlp-handler" in line]
+    assert lines and all("starts with OpenTelemetry's SDK" in line for line in lines), lines
 
 
 @pytest.fixture
