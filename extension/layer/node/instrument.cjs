@@ -33,7 +33,7 @@ function main() {
 function instrument(load, handler) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
-  const { instrumentDatabase, release } = instrumentLibraries(load);
+  const { instrumentImports, instrumentLibrary, release } = instrumentLibraries(load);
   const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
   let isDecided = false;
   /// Returns `true` if another tracer is present, or if the decision has been made.
@@ -52,9 +52,10 @@ function instrument(load, handler) {
   Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
     if (!isDecided && patching.some((part) => file.includes(part))) attempt(undefined, isTraced);
-    attempt(undefined, () => instrumentDatabase(file));
+    const instrumentExports = attempt(undefined, () => instrumentLibrary(file));
     try {
       const compiled = compile.call(this, content, file, ...others);
+      if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
       if (!isDecided && file === handler.file) this.exports = loaded(this.exports);
       return compiled;
     } catch (error) {
@@ -78,6 +79,7 @@ function instrument(load, handler) {
   if (cached?.loaded) cached.exports = loaded(cached.exports);
   else if (handler.isModule) {
     patchBuiltins();
+    attempt(undefined, () => instrumentImports(path.dirname(handler.file)));
     require("./facade.cjs").replaceExport(handler, loaded);
   }
 }

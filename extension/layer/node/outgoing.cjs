@@ -61,6 +61,11 @@ function keepOwnContext(propagator) {
 /// function's object may be frozen or used again. It fails with a batch of other values than objects, which AWS's SDK then gets without it.
 function copyInputs(Instrumentation, api) {
   return class extends Instrumentation {
+    constructor(config) {
+      super(config);
+      describeModels(this.servicesExtensions?.services?.get("BedrockRuntime"));
+    }
+
     _getV3MiddlewareStackResolvePatch(version, original) {
       const resolve = super._getV3MiddlewareStackResolvePatch(version, original);
       return function (...values) {
@@ -74,6 +79,14 @@ function copyInputs(Instrumentation, api) {
       };
     }
   };
+}
+
+/// Changes the instrumentation of calls of models (bedrock.cjs).
+function describeModels(calls) {
+  for (const name of ["requestPreSpanHook", "responseHook"]) {
+    const original = calls?.[name]?.bind(calls);
+    if (original !== undefined) calls[name] = (...values) => require("./bedrock.cjs")[name](original, ...values);
+  }
 }
 
 function copyOf(input) {

@@ -2,7 +2,10 @@
 
 "use strict";
 
+const fs = require("node:fs");
 const { Module, isBuiltin } = require("node:module");
+const path = require("node:path");
+const { fileURLToPath } = require("node:url");
 const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
@@ -23,7 +26,11 @@ const BATCH_SIZE = 512;
 // Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they have no
 // trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
 const LIBRARIES = {
-  "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }, copyInputs],
+  "aws-sdk": [
+    "AwsInstrumentation",
+    { suppressInternalInstrumentation: true, exceptionHook: (...values) => require("./bedrock.cjs").exceptionHook(...values) },
+    copyInputs,
+  ],
   http: ["HttpInstrumentation", {
     requireParentforOutgoingSpans: true,
     disableIncomingRequestInstrumentation: true,
@@ -45,23 +52,51 @@ const DATABASES = {
   redis: ["redis", "@redis/client", "@node-redis/client"],
 };
 
+// Clients of models by name (models.cjs), with their packages. The file has the class of the client.
+const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
+const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
+
 /// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an instrumentation at the first
-/// file of the library, which is before the library is patched.
-function whenCompiled(isWanted, create) {
+/// file of the library, which is before the library is patched. At the file of a client of models it returns an action for its exports, which
+/// calls `instrumentClient`.
+function whenCompiled(isWanted, create, instrumentClient) {
   const waiting = new Map();
   for (const name of Object.keys(DATABASES).filter(isWanted)) DATABASES[name].forEach((each) => waiting.set(each, name));
+  for (const name of Object.keys(CLIENTS).filter(isWanted)) waiting.set(CLIENTS[name], name);
   const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](${[...waiting.keys()].join("|")})[\\\\/]`);
   return (file) => {
     const [, found] = (waiting.size > 0 && pattern.exec(file)) || [];
     const name = waiting.get(found);
-    if (name === undefined) return;
+    if (name === undefined) return undefined;
+    if (name in CLIENTS) return CLIENT_FILE.test(file) ? (exports) => instrumentClient(name, file, exports) : undefined;
     DATABASES[name].forEach((each) => waiting.delete(each));
     create(name);
+    return undefined;
   };
 }
 
-/// Creates the instrumentations, which wait for their libraries, except those of databases. Returns a function to call with each CommonJS file
-/// before it is compiled, which creates those, and a function that disables all.
+/// Instruments the ES modules of clients of models, if packages of these are there for files in this folder. Other functions pay for no hook.
+function whenImported(folder, isWanted, instrumentClient) {
+  const found = Object.keys(CLIENTS).filter((name) => isWanted(name) && isInstalled(folder, CLIENTS[name]));
+  if (found.length === 0) return;
+  const pattern = new RegExp(`/node_modules/(${found.map((name) => CLIENTS[name]).join("|")})/(?:client|core)\\.m?js$`);
+  require("./imports.cjs").whenImported(pattern, (url, exports) => {
+    const [, installed] = pattern.exec(url);
+    instrumentClient(found.find((name) => CLIENTS[name] === installed), fileURLToPath(url), exports);
+  });
+}
+
+/// Returns `true` if a package is in this folder or above it. pnpm has packages of packages in a folder of its own.
+function isInstalled(folder, name) {
+  const modules = path.join(folder, "node_modules");
+  const places = [path.join(modules, name), path.join(modules, ".pnpm", "node_modules", name)];
+  if (fs.existsSync(modules) && places.some((place) => fs.existsSync(place))) return true;
+  const above = path.dirname(folder);
+  return above !== folder && isInstalled(above, name);
+}
+
+/// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call with each
+/// CommonJS file before it is compiled, which creates those, one to call with the handler's folder, and a function that disables all.
 function instrumentLibraries(load) {
   const ofNode = Module.prototype.require;
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
@@ -74,9 +109,16 @@ function instrumentLibraries(load) {
   }
   if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
   let isReleased = false;
-  const instrumentDatabase = whenCompiled(isWanted, (name) => {
+  const createDatabase = (name) => {
     if (!isReleased && isThere(load, `@opentelemetry/instrumentation-${name}`)) made.push(require("./databases.cjs").create(name, load));
-  });
+  };
+  const instrumentClient = (name, file, exports) => {
+    // Newer versions of Anthropic's client make their spans themselves.
+    if (fs.existsSync(path.join(path.dirname(file), "internal/tracing.js"))) return;
+    require("./models.cjs").instrument(name, exports, load("@opentelemetry/api"), () => !isReleased);
+  };
+  const instrumentLibrary = whenCompiled(isWanted, createDatabase, instrumentClient);
+  const instrumentImports = (folder) => whenImported(folder, isWanted, instrumentClient);
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   const release = () => {
     isReleased = true;
@@ -87,7 +129,7 @@ function instrumentLibraries(load) {
       instrumentation.setTracerProvider(new ProxyTracerProvider());
     });
   };
-  return { instrumentDatabase, release };
+  return { instrumentImports, instrumentLibrary, release };
 }
 
 /// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless `node_modules` is within
@@ -226,6 +268,9 @@ function processor(load, exporter) {
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
       maskUrls(span.attributes);
+      // Anthropic's client gives the reason another name than the conventions.
+      const reason = span.attributes?.["anthropic.message.stop_reason"];
+      if (reason !== undefined) span.attributes["gen_ai.response.finish_reasons"] ??= [reason];
       if (span.attributes?.["db.system.name"] !== undefined) Object.assign(span, require("./databases.cjs").describeCall(span));
       const before = this._droppedSpansCount;
       super.onEnd(span);

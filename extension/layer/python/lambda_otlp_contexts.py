@@ -4,9 +4,11 @@ Threads, pools, event loops and timers that an invocation starts keep its contex
 an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a trace of its own, with a link.
 """
 
+import functools
 import os
+import weakref
 
-from lambda_otlp_load import changes_at_end, database_call
+from lambda_otlp_load import attempt, changes_at_end, database_call
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -50,6 +52,11 @@ class Invocation:
 
     has_ended = False
 
+    @functools.cached_property
+    def open_calls(self):
+        """Calls of models, whose spans end with the invocation if the function keeps a response that it never reads."""
+        return weakref.WeakSet()
+
     def __enter__(self):
         forks.begun += 1
         self.number = forks.begun
@@ -59,6 +66,8 @@ class Invocation:
         running.append(self)
 
     def __exit__(self, *_):
+        for call in list(vars(self).get("open_calls", ())):
+            attempt(call.end)
         self.has_ended = True
         running.remove(self)
         forks.note_end(1)

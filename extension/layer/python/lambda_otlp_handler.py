@@ -57,6 +57,7 @@ class HandlerFinder:
             return
         if fast := fast_start(folder):
             fast.instrument_libraries(instrument_library)
+            instrument_clients(fast.imports.when_imported, fast.settings.disabled)
             join_frameworks(fast.imports.when_imported)
             self.hook(spec, fast)
             return
@@ -79,7 +80,7 @@ class HandlerFinder:
             return
         if not sdk.importable():
             return
-        sdk.instrument_libraries(instrument_library)
+        instrument_clients(sdk.when_imported, sdk.instrument_libraries(instrument_library))
         join_frameworks(sdk.when_imported)
         self.hook(spec)
 
@@ -204,6 +205,24 @@ def instrument_library(entry):
             load_instrumentation(waiting[0])
         finally:
             del waiting[0]
+
+
+# Clients of models by the names of their instrumentations, with the modules of their classes (lambda_otlp_models.py).
+CLIENTS = {"anthropic": "anthropic._base_client", "openai": "openai._base_client"}
+
+
+def instrument_clients(when_imported, others):
+    """Instruments the clients of models. `others` has the names of disabled instrumentations and of the function's own."""
+    for name, module in CLIENTS.items():
+        if not others & {name, "*"}:
+            when_imported(module, lambda name=name, module=module: instrument_client(name, module))
+
+
+def instrument_client(name, module):
+    if f"{name}._tracing" in sys.modules:
+        # Newer versions of Anthropic's client make their spans themselves.
+        return
+    beside("lambda_otlp_models").instrument(name, sys.modules[module], Tracers, lambda: not is_left_alone)
 
 
 class Tracers:

@@ -165,6 +165,8 @@ def masked_urls(attributes):
 
 # OpenTelemetry's instrumentations of HTTP clients give no server, and that of AWS's SDK has an older name of the status.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
+# Anthropic's client gives the reason another name than the conventions.
+STOP_REASON = "anthropic.message.stop_reason"
 OLD_STATUS, STABLE_STATUS = "http.status_code", "http.response.status_code"
 PORTS = {"http": 80, "https": 443}
 
@@ -177,6 +179,8 @@ def conventions():
 def changes_at_end(attributes, scope):
     """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
     changes = masked_urls(attributes)
+    if STOP_REASON in attributes:
+        changes = {**changes, "gen_ai.response.finish_reasons": (attributes[STOP_REASON],)}
     if not (scope or "").startswith(OF_OPENTELEMETRY):
         return changes
     if "rpc.system" in attributes and OLD_STATUS in attributes:

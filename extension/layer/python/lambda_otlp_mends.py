@@ -286,6 +286,19 @@ def mend_bedrock(module):
     module.InvokeModelWithResponseStreamWrapper.__del__ = __del__
 
 
+def mend_bedrock_names(module):
+    """Adds the provider under its name in the newer conventions."""
+    extension = module._BedrockRuntimeExtension
+    extract_attributes = extension.extract_attributes
+
+    def extract_with_provider(self, attributes):
+        extract_attributes(self, attributes)
+        if "gen_ai.system" in attributes:
+            attributes["gen_ai.provider.name"] = attributes["gen_ai.system"]
+
+    extension.extract_attributes = extract_with_provider
+
+
 def size_of(entry):
     if not isinstance(entry, Mapping):
         return 0
@@ -303,7 +316,9 @@ def mend_sdk(module):
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
     module.filterwarnings = lambda *_, **__: None
 
+
 MENDS = {
+    "opentelemetry.instrumentation.botocore.extensions.bedrock": mend_bedrock_names,
     "opentelemetry.instrumentation.botocore.extensions.bedrock_utils": mend_bedrock,
     "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,

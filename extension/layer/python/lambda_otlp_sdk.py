@@ -154,10 +154,11 @@ def misfit():
 
 @quiet()
 def instrument_libraries(load):
-    """Registers each instrumentation to load after its library is imported."""
+    """Registers each instrumentation to load after its library is imported. Returns the names of all, and of disabled ones."""
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
     disabled = {name.strip() for name in disabled}
-    for entry in entry_points("opentelemetry_instrumentor"):
+    found = list(entry_points("opentelemetry_instrumentor"))
+    for entry in found:
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
         if entry.name == "threading" and entry.value.startswith(f"{beside('lambda_otlp_packages').NAME}."):
@@ -166,6 +167,7 @@ def instrument_libraries(load):
             when_imported(library, functools.partial(load, entry))
         else:
             load(entry)
+    return disabled | {entry.name for entry in found}
 
 
 def when_imported(name, action):

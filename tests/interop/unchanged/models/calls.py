@@ -39,6 +39,12 @@ def bedrock_invoke():
     return json.loads(bedrock.invoke_model(modelId="anthropic.claude-x", body=json.dumps(body))["body"].read())
 
 
+def bedrock_invoke_stream():
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99, "messages": MESSAGES}
+    response = bedrock.invoke_model_with_response_stream(modelId="anthropic.claude-x", body=json.dumps(body))
+    return list(response["body"])
+
+
 def bedrock_failed():
     return bedrock.converse(**{**CONVERSE, "modelId": "fail"})
 

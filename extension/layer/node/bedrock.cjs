@@ -1,0 +1,79 @@
+// Describes calls of Amazon Bedrock's runtime. OpenTelemetry's instrumentation of AWS's SDK makes their spans, but a body or a response
+// that it cannot read would fail the function's call. outgoing.cjs loads this file with the first such call.
+//
+// Source: OpenTelemetry's semantic conventions, "AWS Bedrock"; Amazon Bedrock API Reference, "InvokeModel" and
+// "InvokeModelWithResponseStream".
+
+"use strict";
+
+const STREAMS = ["ConverseStream", "InvokeModelWithResponseStream"];
+const INVOCATIONS = ["InvokeModel", "InvokeModelWithResponseStream"];
+const CALLS = [...STREAMS, ...INVOCATIONS, "Converse"];
+
+/// Returns the name and the attributes of a call's span. `described` is the instrumentation's method.
+function requestPreSpanHook(described, request, ...others) {
+  const { commandInput: input, commandName } = request;
+  if (!CALLS.includes(commandName)) return described(request, ...others);
+  const modelId = String(input.modelId ?? "");
+  const isStream = STREAMS.includes(commandName);
+  // A body of bytes is no text to the instrumentation.
+  const commandInput = { ...input, modelId, ...(input.body instanceof Uint8Array && { body: Buffer.from(input.body).toString() }) };
+  const found = attempt(() => described({ ...request, commandInput }, ...others)) ?? {};
+  const operation = /embed/i.test(modelId) ? "embeddings" : "chat";
+  return {
+    isIncoming: false,
+    isStream,
+    spanName: `${operation} ${modelId}`.trim(),
+    ...found,
+    ...(INVOCATIONS.includes(commandName) && { spanName: `${operation} ${modelId}`.trim() }),
+    spanAttributes: {
+      "gen_ai.operation.name": operation,
+      "gen_ai.provider.name": "aws.bedrock",
+      "gen_ai.system": "aws.bedrock",
+      ...(modelId !== "" && { "gen_ai.request.model": modelId }),
+      ...found.spanAttributes,
+    },
+  };
+}
+
+/// Reads a response, and returns what replaces it, if anything does.
+function responseHook(read, response, span, ...others) {
+  const { data, request: { commandName } } = response;
+  if (INVOCATIONS.includes(commandName) && data?.body === undefined) return undefined;
+  if (commandName === "InvokeModelWithResponseStream") data.body = counted(data.body, span);
+  return attempt(() => read(response, span, ...others));
+}
+
+/// Sets the tokens of a stream, which models give in their last events. The instrumentation reads only the first event of some.
+async function* counted(stream, span) {
+  for await (const event of stream) {
+    attempt(() => setTokens(span, JSON.parse(Buffer.from(event.chunk.bytes).toString())));
+    yield event;
+  }
+}
+
+function setTokens(span, { "amazon-bedrock-invocationMetrics": metrics, usage }) {
+  const counts = {
+    "gen_ai.usage.input_tokens": metrics?.inputTokenCount ?? usage?.input_tokens,
+    "gen_ai.usage.output_tokens": metrics?.outputTokenCount ?? usage?.output_tokens,
+  };
+  for (const [name, count] of Object.entries(counts)) if (typeof count === "number") span.setAttribute(name, count);
+}
+
+/// Completes the span of a call of any AWS service that fails. The instrumentation ends the span of a stream with the stream, which this call has
+/// not.
+function exceptionHook(span, { request }, error) {
+  span.setAttribute("error.type", String(error?.name || "_OTHER"));
+  if (request.serviceName === "BedrockRuntime" && STREAMS.includes(request.commandName)) span.end();
+}
+
+function attempt(action) {
+  try {
+    return action();
+  } catch {
+    // A body in another form than the instrumentation expects. The span keeps what the call itself says.
+    return undefined;
+  }
+}
+
+module.exports = { exceptionHook, requestPreSpanHook, responseHook };
