@@ -1,4 +1,4 @@
-"""Functions in Python and Node call each other through AWS's SDKs: synchronously, by a queue, by a topic in front of a queue, and by a bus.
+"""Functions in Rust, Python and Node call each other through AWS's SDKs: synchronously, by a queue, by a topic in front of a queue, and by a bus.
 
 Each function sends to a server in place of AWS. The test makes the next function's event of what was sent, as AWS documents it: Lambda
 Developer Guide, "Using Lambda with Amazon SQS"; X-Ray Developer Guide, "Amazon SQS and AWS X-Ray"; Amazon SNS Developer Guide, "Fanout to
@@ -8,13 +8,16 @@ Amazon SQS queues"; EventBridge User Guide, "Amazon EventBridge events".
 import base64
 import json
 import shutil
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
-from local_lambda import packages, run
-from node_packages import SOURCES, node_modules
+from local_lambda import PROGRAMS, REPOSITORY, packages, run
+from node_packages import node_modules
+
+SOURCES = REPOSITORY / "tests/interop/chain"
 
 PUBLISHED = b'<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>'
 
@@ -89,22 +92,32 @@ FIRST = {
 MADE = {"queue": of_queue, "topic": of_topic, "bus": of_bus}
 
 
+def program():
+    """Returns the Rust function, which cargo makes of the current library."""
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--target-dir", PROGRAMS.parent], cwd=SOURCES / "rust", check=True)
+    return PROGRAMS / "lambda-otlp-interop-chain"
+
+
 class Function:
     """A function of this language, with what it sends to AWS."""
 
     def __init__(self, folder, language, aws):
         self.folder, self.language, self.aws = folder, language, aws
         self.env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"}
-        shutil.copytree(SOURCES / f"chain_{language}", folder)
-        if language == "python":
+        self.start = {"runtime": language}
+        shutil.copytree(SOURCES / language, folder, ignore=shutil.ignore_patterns("target"))
+        if language == "rust":
+            # The library traces the function, and needs no wrapper.
+            self.start = {"command": [program()], "wrapper": False}
+        elif language == "python":
             self.env["PYTHONPATH"] = str(packages("boto3==1.44.5"))
         else:
-            (folder / "node_modules").symlink_to(node_modules(SOURCES / "chain_node/package.json"))
+            (folder / "node_modules").symlink_to(node_modules(SOURCES / "node/package.json"))
 
     def invoke(self, events, options=()):
         """Returns the spans of each event, by its way."""
         self.aws.sent.clear()
-        ran = run(self.folder, list(events.values()), handler="chain.handler", runtime=self.language, env=self.env, options=options)
+        ran = run(self.folder, list(events.values()), handler="chain.handler", env=self.env, options=options, **self.start)
         assert set(self.aws.sent) == set(events), ran.text
         servers = sorted(ran.kind("SERVER"), key=lambda span: int(span["startTimeUnixNano"]))
         return {way: Spans(server, [span for span in ran.spans if span["traceId"] == server["traceId"]]) for way, server in zip(events, servers, strict=True)}
@@ -122,7 +135,10 @@ class Spans:
         return [*self.links, *([(self.server["traceId"], parent)] if parent else [])]
 
 
-@pytest.mark.parametrize("languages", [("python", "node", "python"), ("node", "python", "node")], ids="-".join)
+CHAINS = [("python", "node", "python"), ("node", "python", "node"), ("rust", "node", "python", "rust"), ("python", "rust", "node", "python")]
+
+
+@pytest.mark.parametrize("languages", CHAINS, ids="-".join)
 def test_each_function_is_below_its_caller_or_linked_to_the_sender_of_its_message(tmp_path, aws, languages):
     first, *others = [Function(tmp_path / str(number), language, aws) for number, language in enumerate(languages)]
     senders = first.invoke(FIRST)

@@ -1,6 +1,7 @@
 //! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
 use crate::lines::{self, Found, Input, Joining, Line, MAX_LINE_BYTES, Writer};
+use crate::progress::Progress;
 use anyhow::Context as _;
 use console::screen;
 use serde::Serialize;
@@ -38,12 +39,15 @@ struct Summary {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // A pager may show the requests, in the place of progress.
+    let progress = if arguments.summary { Progress::start("decoding") } else { Progress::hidden() };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summaries = Vec::new();
-    for (file, input) in lines::open_all(&arguments.files)? {
+    for (file, input) in lines::open_all(&arguments.files, progress.counts())? {
         let requests: &mut dyn Write = if arguments.summary { &mut io::sink() } else { &mut out };
         summaries.push(decode_file(file, input, &arguments.writer, requests)?);
     }
+    drop(progress);
     if arguments.summary {
         for summary in &summaries {
             serde_json::to_writer(&mut out, summary)?;

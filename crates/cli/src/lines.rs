@@ -1,5 +1,6 @@
 //! Lines of a file or of standard input, and their content.
 
+use crate::progress::Counts;
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use std::fs::File;
@@ -12,16 +13,19 @@ pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(crate) type Input = Box<dyn BufRead + Send>;
 
-/// Opens all files, so that a missing one is reported before anything is printed.
-pub(crate) fn open_all(files: &[String]) -> anyhow::Result<Vec<(String, Input)>> {
+/// Opens all files, so that a missing one is reported before anything is printed. Their bytes count as progress.
+pub(crate) fn open_all(
+    files: &[String],
+    progress: &Counts,
+) -> anyhow::Result<Vec<(String, Input)>> {
     let open = |file: &String| {
-        let input = open(file).with_context(|| format!("cannot open {file}"))?;
+        let input = open(file, progress).with_context(|| format!("cannot open {file}"))?;
         Ok((file.clone(), input))
     };
     files.iter().map(open).collect()
 }
 
-fn open(file: &str) -> io::Result<Input> {
+fn open(file: &str, progress: &Counts) -> io::Result<Input> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
@@ -30,7 +34,7 @@ fn open(file: &str) -> io::Result<Input> {
     if opened.metadata()?.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    Ok(Box::new(BufReader::new(opened)))
+    Ok(Box::new(BufReader::new(progress.bytes_of(opened)?)))
 }
 
 pub(crate) enum Line {

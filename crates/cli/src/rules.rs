@@ -2,6 +2,7 @@
 
 use crate::destination::{DestinationArguments, read_config};
 use crate::log_events::{Converter, OTHER_BACKEND};
+use crate::progress::Progress;
 use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -84,12 +85,19 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let Some(rules) = read(&arguments.file)? else { return Ok(ExitCode::FAILURE) };
     let mut trial = Trial::new(rules, arguments.region.clone())?;
     let mut complete = true;
+    let mut read_events = 0;
+    // A pager may show the requests, in the place of progress.
+    let progress = if arguments.requests { Progress::hidden() } else { Progress::start("events") };
+    let counts = progress.counts();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
         let tried = forward::read(path, None).and_then(|events| {
+            read_events += events.len();
+            counts.set_total(read_events);
             events.into_iter().try_for_each(|event| {
                 let requests = runtime.block_on(trial.event(event)).with_context(partly)?;
+                counts.add(1);
                 let lines = requests.iter().filter(|_| arguments.requests);
                 let text: String = lines.map(|request| request.to_json() + "\n").collect();
                 Ok(terminal::ignored(io::stdout().write_all(text.as_bytes()))?)
@@ -100,6 +108,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             complete = false;
         }
     }
+    drop(progress);
     let report = trial.report();
     if arguments.requests {
         eprint!("{report}");

@@ -7,9 +7,9 @@ macro_rules! eprintln {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
         let text = console::screen::on_lines(&format!($($arguments)*));
-        let mut stderr = std::io::stderr().lock();
-        $crate::progress::erase(&mut stderr);
-        let _written = writeln!(stderr, "{text}");
+        $crate::progress::suspend(|| {
+            let _written = writeln!(std::io::stderr().lock(), "{text}");
+        });
     }};
 }
 
@@ -18,9 +18,9 @@ macro_rules! eprint {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
         let text = console::screen::on_lines(&format!($($arguments)*));
-        let mut stderr = std::io::stderr().lock();
-        $crate::progress::erase(&mut stderr);
-        let _written = write!(stderr, "{text}");
+        $crate::progress::suspend(|| {
+            let _written = write!(std::io::stderr().lock(), "{text}");
+        });
     }};
 }
 

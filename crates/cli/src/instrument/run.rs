@@ -70,7 +70,6 @@ impl Run {
                 return;
             }
             is_stopped.store(true, Ordering::Relaxed);
-            crate::progress::hide();
             eprintln!("finishing the changes under way; press Ctrl-C again to stop at once");
             if tokio::signal::ctrl_c().await.is_ok() {
                 eprintln!("stopped; run the command again to continue");

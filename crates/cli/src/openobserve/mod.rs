@@ -538,6 +538,6 @@ impl Report {
 }
 
 fn print(line: &str) -> io::Result<()> {
-    progress::hide();
-    terminal::ignored(writeln!(io::stdout(), "{}", console::screen::on_one_line(line)))
+    let line = console::screen::on_one_line(line);
+    progress::suspend(|| terminal::ignored(writeln!(io::stdout(), "{line}")))
 }
