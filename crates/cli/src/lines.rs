@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal as _, Read as _};
 use wire::compact::{CompactError, Context};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
@@ -23,6 +23,11 @@ pub(crate) fn open_all(files: &[String]) -> anyhow::Result<Vec<(String, Input)>>
 
 fn open(file: &str) -> io::Result<Input> {
     if file == "-" {
+        if io::stdin().is_terminal() {
+            eprintln!(
+                "waiting for lines on standard input; Ctrl-D ends; arguments name files instead, see --help"
+            );
+        }
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
     let opened = File::open(file)?;
