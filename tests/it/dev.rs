@@ -56,6 +56,7 @@ fn dev_shows_the_telemetry_of_cold_and_warm_invocations() {
             "order.json",
             "--repeat",
             "2",
+            "--metrics",
             "--",
             &function(),
         ],
@@ -74,6 +75,10 @@ fn dev_shows_the_telemetry_of_cold_and_warm_invocations() {
     ] {
         assert_eq!(out.matches(expected).count(), times, "{expected}: {out}");
     }
+    // Lambda's report of each invocation is one line.
+    assert_eq!(out.matches("Lambda: ").count(), 2, "{out}");
+    assert_eq!(out.matches("$").count(), 2, "{out}");
+    assert!(!out.contains("REPORT RequestId"), "{out}");
     // Each event's telemetry stands above its response.
     let (first, _) = out.split_once("\n=> ").unwrap();
     assert_eq!(first.matches("reserve item").count(), 2, "{out}");
@@ -85,11 +90,14 @@ fn dev_reads_events_from_stdin_and_reports_function_errors() {
     let ledger = ledger(folder.path());
     // The settings of the layer, beside the code.
     std::fs::write(folder.path().join("lambda-otlp.toml"), "[flush]\nintervall = 7\n").unwrap();
-    let input = format!("{ORDER}\nnonsense\n\n{}\n", ORDER.replace("ok", "error"));
+    // The first event has several lines.
+    let first = ORDER.replace(',', ",\n  ");
+    let input = format!("{first}\nnonsense\n\n{}\n", ORDER.replace("ok", "error"));
     let arguments = ["--json", "--env", &ledger, "--", &function()];
     let (out, said, code) = run(folder.path(), &arguments, &input);
     assert_eq!(code, Some(1), "an invocation failed");
-    assert!(said.starts_with("lambda-otlp: payload is not JSON"), "{said}");
+    let expected = "lambda-otlp: standard input, line 4: the event is not JSON";
+    assert!(said.starts_with(expected), "{said}");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let responses: Vec<&str> =
         objects.iter().filter_map(|object| object.get("line")?.as_str()).collect();
@@ -176,7 +184,8 @@ fn post_with(address: &str, path: &str, headers: &str, body: &str) -> String {
 fn dev_serves_a_function_url_and_the_invoke_api() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
-    let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
+    let arguments =
+        ["--name", "orders", "--metrics", "--http", "0", "--env", &ledger, "--", &function()];
     let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
     let address = &address(&mut served);
 
@@ -281,6 +290,123 @@ fn dev_explains_a_function_that_cannot_run() {
     let (out, _, code) = run(folder.path(), &slow, &ORDER.replace("ok", "timeout"));
     assert_eq!(code, Some(1));
     assert!(out.contains("\n=> timed out after 1 s"), "{out}");
+}
+
+#[test]
+fn dev_takes_events_of_a_kind_and_of_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let event = ["--event", "-", "--repeat", "2", "--env", &ledger, "--", &function()];
+    let (out, said, code) = run(folder.path(), &event, &ORDER.replace(',', ",\n"));
+    assert_eq!((out.matches("\n=> ").count(), code), (2, Some(0)), "{out} {said}");
+    let (_, said, code) = run(folder.path(), &event, "{\n");
+    assert_eq!(code, Some(64));
+    assert_eq!(
+        said,
+        "lambda-otlp: --event -: line 1: the event is not JSON: it has no end: correct it\n"
+    );
+    std::fs::write(folder.path().join("prints.py"), PRINTS).unwrap();
+    let kind = ["--event-kind", "sqs", "--body", "a message", "--json"];
+    let (out, _, _) =
+        run(folder.path(), &[&kind[..], &["--", "python3", "prints.py"]].concat(), "");
+    assert!(out.contains(r#"\"body\":\"a message\""#) && out.contains("arn:aws:sqs:"), "{out}");
+}
+
+/// A function that prints its event.
+const PRINTS: &str = r#"
+import urllib.request, os
+
+API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+with urllib.request.urlopen(API + "next") as event:
+    print("the event is", event.read().decode(), flush=True)
+"#;
+
+#[test]
+fn dev_takes_the_region_of_the_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = ["--event-kind", "schedule", "--", "sh", "-c", "echo region $AWS_REGION; exit 3"];
+    for (name, value) in [("AWS_DEFAULT_REGION", "eu-central-1"), ("AWS_REGION", "eu-west-2")] {
+        let mut command = dev(folder.path(), &script);
+        command.env_remove("AWS_REGION").env("AWS_DEFAULT_REGION", "eu-central-1").env(name, value);
+        let (out, _, _) = run_command(&mut command, "");
+        assert!(out.contains(&format!("region {value}")), "{out}");
+    }
+}
+
+/// Prints a line, waits longer than the display does, and prints another.
+const SLOW: &str = r#"
+import time, urllib.request, os
+
+API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+NUMBER = 1
+while True:
+    with urllib.request.urlopen(API + "next") as event:
+        request = event.headers["Lambda-Runtime-Aws-Request-Id"]
+    print("start", NUMBER, flush=True)
+    time.sleep(1.5)
+    print("end", flush=True)
+    answer = urllib.request.Request(API + request + "/response", data=b"{}")
+    urllib.request.urlopen(answer).close()
+"#;
+
+#[test]
+fn dev_shows_the_lines_of_an_invocation_at_once_and_in_its_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slow.py"), SLOW).unwrap();
+    let slow = ["--event-kind", "schedule", "--repeat", "2", "--", "python3", "slow.py"];
+    let (out, said, code) = run(folder.path(), &slow, "");
+    assert_eq!(code, Some(0), "{out} {said}");
+    // The extension writes Lambda's span of an invocation with the next one, and at the end.
+    let traces: Vec<&str> = out.split("\nTrace ").skip(1).collect();
+    assert_eq!(traces.len(), 2, "{out}");
+    for trace in traces {
+        assert!(trace.contains(" ms INFO start 1") && trace.contains(" ms INFO end"), "{out}");
+    }
+    let (first, _) = out.split_once("\n=> ").unwrap();
+    assert!(first.contains(" INFO  start 1\n") && !first.contains("Trace "), "{out}");
+}
+
+#[test]
+fn dev_reloads_changed_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("slow.py");
+    let code = SLOW.replace("time.sleep(1.5)", "pass");
+    std::fs::write(&program, &code).unwrap();
+    let watch = ["--watch", "--event-kind", "schedule", "--", "python3", "slow.py"];
+    let mut child = Served(dev(folder.path(), &watch).spawn().unwrap());
+    let mut said = BufReader::new(child.0.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting for changes of the code; Ctrl-C ends\n");
+    std::fs::write(&program, code.replace("NUMBER = 1", "NUMBER = 22")).unwrap();
+    for expected in ["slow.py changed\n", "waiting for changes of the code; Ctrl-C ends\n"] {
+        line.clear();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, expected);
+    }
+    let pid = child.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut out = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert!(out.contains("start 1\n") && out.contains("start 22\n"), "{out}");
+}
+
+#[test]
+fn a_command_says_on_a_terminal_what_it_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, expected) in [
+        ("decode", "waiting for lines on standard input"),
+        ("tail", "waiting for lines on standard input"),
+        ("dev --no-extension -- true", "waiting for events on standard input"),
+    ] {
+        // `script` gives the command a terminal, whose input ends at once.
+        let command = format!("{} {command}", binary("lambda-otlp").display());
+        let mut terminal = Command::new("script");
+        terminal.current_dir(folder.path()).args(["-qec", &command, "/dev/null"]);
+        let output = terminal.stdin(Stdio::null()).output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(out.contains(expected), "{command}: {out}");
+    }
 }
 
 #[test]

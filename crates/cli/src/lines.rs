@@ -4,7 +4,7 @@ use crate::progress::Counts;
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal as _, Read as _};
 use wire::compact::{CompactError, Context};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
@@ -27,6 +27,11 @@ pub(crate) fn open_all(
 
 fn open(file: &str, progress: &Counts) -> io::Result<Input> {
     if file == "-" {
+        if io::stdin().is_terminal() {
+            eprintln!(
+                "waiting for lines on standard input; Ctrl-D ends; arguments name files instead, see --help"
+            );
+        }
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
     let opened = File::open(file)?;

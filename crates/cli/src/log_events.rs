@@ -8,6 +8,7 @@ use forwarder::{
     Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, Options, Queues, Report,
     RuleSet,
 };
+use platform::{EventKind, PlatformEvent, platform_event};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use subscriber::{FilteredLogEvent, delivery};
@@ -120,6 +121,58 @@ pub(crate) struct Gathered {
 
 pub(crate) type StreamEvents = (String, Vec<FilteredLogEvent>);
 
+/// The invocations that began in earlier deliveries of their log streams.
+///
+/// Each delivery is converted alone, and a line belongs to the invocation whose start precedes it. So the starts of invocations
+/// that still run are repeated before later events of their stream.
+#[derive(Debug, Default)]
+pub(crate) struct RunningInvocations {
+    starts: BTreeMap<String, Vec<Start>>,
+}
+
+#[derive(Clone, Debug)]
+struct Start {
+    request_id: String,
+    event: FilteredLogEvent,
+}
+
+/// The most invocations that a log stream has at a time.
+const MOST_RUNNING: usize = 64;
+
+impl RunningInvocations {
+    /// Returns the events of a stream behind the starts of its running invocations.
+    pub(crate) fn with_starts(&mut self, (stream, events): StreamEvents) -> StreamEvents {
+        let running = self.starts.entry(stream.clone()).or_default();
+        let mut all: Vec<FilteredLogEvent> =
+            running.iter().map(|start| start.event.clone()).collect();
+        for event in &events {
+            note(event, running);
+        }
+        if running.is_empty() {
+            self.starts.remove(&stream);
+        }
+        all.extend(events);
+        (stream, all)
+    }
+}
+
+fn note(event: &FilteredLogEvent, running: &mut Vec<Start>) {
+    let Some(PlatformEvent { kind, request_id: Some(request_id), .. }) =
+        platform_event(&event.message)
+    else {
+        return;
+    };
+    match kind {
+        EventKind::Start if running.len() < MOST_RUNNING => {
+            running.push(Start { request_id, event: event.clone() });
+        }
+        EventKind::End | EventKind::Report => {
+            running.retain(|start| start.request_id != request_id);
+        }
+        _ => {}
+    }
+}
+
 impl Gathered {
     pub(crate) fn add(&mut self, event: FilteredLogEvent) {
         self.bytes += event.message.len();
@@ -149,5 +202,31 @@ impl Gathered {
         }
         self.streams.retain(|_, events| !events.is_empty());
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_invocation_begins_each_delivery_of_its_stream() {
+        let mut running = RunningInvocations::default();
+        let mut deliver = |stream: &str, lines: &[&str]| {
+            let event = |line: &&str| FilteredLogEvent {
+                message: (*line).to_owned(),
+                ..FilteredLogEvent::default()
+            };
+            let events = lines.iter().map(event).collect();
+            let (_, events) = running.with_starts((stream.to_owned(), events));
+            events.into_iter().map(|event| event.message).collect::<Vec<_>>()
+        };
+        let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST";
+        let end = "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+        assert_eq!(deliver("a", &[start, "one"]), [start, "one"]);
+        assert_eq!(deliver("b", &["other"]), ["other"]);
+        assert_eq!(deliver("a", &["two"]), [start, "two"]);
+        assert_eq!(deliver("a", &["three", end]), [start, "three", end]);
+        assert_eq!(deliver("a", &["four"]), ["four"]);
     }
 }

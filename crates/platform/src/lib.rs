@@ -36,6 +36,7 @@ pub use metrics::points::delta_sum;
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, PlatformOptions, Shape, SpanEnd, SpanMapping, SpanOptions};
 pub use read::crash::ReportState;
+pub use read::platform_event;
 pub use read::runtime_error::{Failure, RuntimeError};
 pub use read::runtime_text::is_out_of_memory;
 pub use read::severity::severity_number;

@@ -47,8 +47,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let run = runtime.block_on(run::run(arguments))?;
     let accounts = run.accounts();
     if let Some(mut page) = page {
-        let written = page.write_all(html::page(&run, &accounts).as_bytes());
-        written.context("--html: cannot write the page")?;
+        let html = html::page(&run, &accounts).context("--html: cannot make the page")?;
+        page.write_all(html.as_bytes()).context("--html: cannot write the page")?;
     }
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();

@@ -5,8 +5,11 @@ use crate::made::COMPACT;
 use crate::run::{Labelled, Run};
 use crate::stored::service;
 use anstyle::Style;
-use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
-use console::waterfall::{Item, Log, Waterfall};
+use console::waterfall::draw::{self, BAD, Detail, GOOD, HEADING, short, terminal_width};
+use console::waterfall::{Item, Waterfall};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Map, Value};
 use std::io::{self, Write};
 use test_support::Comparison;
 use test_support::openobserve::Stored;
@@ -49,7 +52,7 @@ pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for trace in waterfalls(run) {
-        draw::waterfall(&trace, &label(run, &trace), terminal_width(), out)?;
+        draw::waterfall(&trace, &label(run, &trace), Detail::default(), terminal_width(), out)?;
     }
     Ok(())
 }
@@ -135,7 +138,7 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
 }
 
 /// Names a trace after its invocation.
-pub(crate) fn label(run: &Run, trace: &Waterfall) -> String {
+fn label(run: &Run, trace: &Waterfall) -> String {
     // `invocations` lists a caller before the function that it calls.
     let mut known = run.invocations.iter();
     let known = known.find(|known| trace.invocations.contains(&known.invocation.request_id));
@@ -145,20 +148,27 @@ pub(crate) fn label(run: &Run, trace: &Waterfall) -> String {
     )
 }
 
-pub(crate) fn waterfalls(run: &Run) -> Vec<Waterfall> {
-    let spans: Vec<_> = run.arrived.spans.iter().map(item).collect();
-    let records: Vec<_> = run.arrived.log_records.iter().map(item).collect();
+/// The names of traces by the ids of their invocations.
+pub(crate) fn names(run: &Run) -> Map<String, Value> {
+    let named = run.invocations.iter().map(|Labelled { function, label, invocation }| {
+        (invocation.request_id.clone(), Value::from(format!("{function}, {label}")))
+    });
+    named.collect()
+}
+
+fn waterfalls(run: &Run) -> Vec<Waterfall> {
+    let (spans, records) = items(run);
     console::waterfall::waterfalls(&spans, &records)
+}
+
+/// The spans and log records that arrived.
+pub(crate) fn items(run: &Run) -> (Vec<Item<Span>>, Vec<Item<LogRecord>>) {
+    let spans = run.arrived.spans.iter().map(item);
+    let records = run.arrived.log_records.iter().map(item);
+    (spans.collect(), records.collect())
 }
 
 fn item<T: Clone>(stored: &Stored<T>) -> Item<T> {
     let scope = stored.scope.name.clone();
     Item { service: service(stored), scope, item: stored.item.clone() }
-}
-
-/// The log records without a trace.
-pub(crate) fn without_trace(run: &Run) -> Vec<Log> {
-    let records = run.arrived.log_records.iter();
-    let records = records.filter(|record| record.item.trace_id.is_empty());
-    records.map(|record| Log::of(&item(record))).collect()
 }

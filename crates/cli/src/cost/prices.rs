@@ -1,11 +1,10 @@
 //! AWS's prices in us-east-1, in USD.
 //!
-//! Sources: Amazon CloudWatch pricing ("Logs", tiers for Lambda since May 2025; "Metrics"; "Alarms"), AWS Lambda pricing, Amazon
+//! Sources: Amazon CloudWatch pricing ("Logs", tiers for Lambda since May 2025; "Metrics"; "Alarms"), Amazon
 //! Kinesis Data Streams pricing, Amazon SQS pricing, Amazon EC2 pricing ("Data transfer"). Only the free tier of data transfer is
 //! included.
 
-/// Price of a GB-second on arm64, in the first tier.
-pub(super) const GB_SECOND: f64 = 0.000_013_333_4;
+pub(super) use console::prices::{GB_SECOND, REQUEST};
 
 pub(super) const GB: f64 = 1e9;
 
@@ -26,8 +25,6 @@ pub(super) fn ingestion(gb: f64) -> f64 {
 
 /// Price of storing a GB in a log group for a month.
 pub(super) const STORED_GB: f64 = 0.03;
-/// Price of a request to Lambda.
-pub(super) const REQUEST: f64 = 0.20 / 1e6;
 
 /// Returns the number of requests that Lambda charges for an asynchronous event of this size: one up to 256 KB, and
 /// one more for each further 64 KB (AWS Lambda pricing).

@@ -27,6 +27,30 @@ pub(super) struct Prepared {
     pub(super) spec: FunctionSpec,
     /// Holds the layer and the runtime client.
     pub(super) folder: TempDir,
+    pub(super) rebuild: Option<Rebuild>,
+}
+
+/// The arguments of `cargo run`, to build the function again.
+#[derive(Clone)]
+pub(super) struct Rebuild(Vec<String>);
+
+impl Rebuild {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        of_cargo(&self.0).map(drop)
+    }
+
+    fn of(command: &[String]) -> Option<Self> {
+        match command {
+            [cargo, run, arguments @ ..] if is_cargo_run(cargo, run) => {
+                Some(Self(arguments.to_vec()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_cargo_run(cargo: &str, run: &str) -> bool {
+    cargo == "cargo" && matches!(run, "run" | "r")
 }
 
 impl Prepared {
@@ -131,7 +155,7 @@ impl Prepared {
             };
             spec = spec.env(name, value);
         }
-        Ok(Self { spec, folder })
+        Ok(Self { spec, folder, rebuild: Rebuild::of(&arguments.command) })
     }
 }
 
@@ -155,7 +179,7 @@ fn program(command: &[String]) -> anyhow::Result<Program> {
         [] => bail!(
             "no function: add `-- COMMAND` at the end, or --runtime python|node --handler FILE.FUNCTION"
         ),
-        [cargo, run, arguments @ ..] if cargo == "cargo" && matches!(run.as_str(), "run" | "r") => {
+        [cargo, run, arguments @ ..] if is_cargo_run(cargo, run) => {
             return of_cargo(arguments);
         }
         [cargo, what, ..] if cargo == "cargo" => {

@@ -1,8 +1,9 @@
 //! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
+use super::page::LivePage;
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{Output, one_destination, problems};
-use crate::log_events::{Converter, Gathered, delivered, now};
+use crate::log_events::{Converter, Gathered, RunningInvocations, delivered, now};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use console::quantity::plural;
@@ -11,14 +12,13 @@ use forwarder::Forwarder;
 use settings::{Check, Source as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subscriber::FilteredLogEvent;
 use tokio::time::Instant;
 use wire::SignalKind;
 
 const ACCOUNT: &str = "123456789012";
-const REGION: &str = "us-east-1";
 /// Log events with shorter pauses are converted together.
 const QUIET: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -30,8 +30,9 @@ pub(super) struct Logs {
     converter: Converter,
     backend: Option<Backend>,
     sender: SyncSender<Incoming>,
+    page: Option<Arc<LivePage>>,
     /// Serializes the batches.
-    passing: tokio::sync::Mutex<()>,
+    passing: tokio::sync::Mutex<RunningInvocations>,
     is_undelivered: AtomicBool,
 }
 
@@ -53,8 +54,10 @@ struct Waiting {
 impl Logs {
     pub(super) async fn new(
         function: &str,
+        region: &str,
         destination: &DestinationArguments,
         sender: SyncSender<Incoming>,
+        page: Option<Arc<LivePage>>,
     ) -> anyhow::Result<Self> {
         let backend = if destination.has_endpoint() {
             Some(backend(destination).await?)
@@ -66,9 +69,10 @@ impl Logs {
         Ok(Self {
             log_group: format!("/aws/lambda/{function}"),
             waiting: Mutex::default(),
-            converter: Converter::new(Some(REGION))?,
+            converter: Converter::new(Some(region))?,
             backend,
             sender,
+            page,
             passing: tokio::sync::Mutex::default(),
             is_undelivered: AtomicBool::new(false),
         })
@@ -105,7 +109,7 @@ impl Logs {
     }
 
     pub(super) async fn pass_on(&self) {
-        let passing = self.passing.lock().await;
+        let mut running = self.passing.lock().await;
         let taken = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *waiting)
@@ -116,8 +120,8 @@ impl Logs {
             self.say(format!("{dropped} log events were not shown, because they arrived too fast"));
         }
         for events in gathered.take_before(i64::MAX) {
-            let event = || delivered(ACCOUNT, &self.log_group, &events);
-            match event() {
+            let shown = running.with_starts(events.clone());
+            match delivered(ACCOUNT, &self.log_group, &shown) {
                 Ok(event) => {
                     let converted = self.converter.convert(&self.log_group, event).await;
                     for incoming in converted {
@@ -126,7 +130,8 @@ impl Logs {
                 }
                 Err(error) => self.send(Incoming::Failed(error.into())),
             }
-            let (Some(backend), Ok(event)) = (&self.backend, event()) else { continue };
+            let Some(backend) = &self.backend else { continue };
+            let Ok(event) = delivered(ACCOUNT, &self.log_group, &events) else { continue };
             let mut report = backend.forwarder.forward(event, &now()).await;
             backend.accepted.fetch_add(report.account.total.accepted, Ordering::Relaxed);
             if !report.is_complete() {
@@ -138,7 +143,7 @@ impl Logs {
                 self.say(format!("{}: {problem}", backend.called));
             }
         }
-        drop(passing);
+        drop(running);
     }
 
     pub(super) fn say_what_was_sent(&self) {
@@ -152,8 +157,17 @@ impl Logs {
         self.send(Incoming::Said(text));
     }
 
+    pub(super) fn page(&self) -> Option<&Arc<LivePage>> {
+        self.page.as_ref()
+    }
+
     /// The receiver may be gone.
     pub(super) fn send(&self, incoming: Incoming) {
+        if let (Some(page), Incoming::Requests(requests)) = (&self.page, &incoming)
+            && let Err(error) = page.add_telemetry(requests)
+        {
+            self.sender.send(Incoming::Failed(error)).ok();
+        }
         self.sender.send(incoming).ok();
     }
 

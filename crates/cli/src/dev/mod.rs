@@ -2,9 +2,13 @@
 //! telemetry.
 
 mod command;
+mod event_kinds;
+mod events;
 mod http;
 mod logs;
+mod page;
 mod session;
+mod watch;
 
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
@@ -23,6 +27,7 @@ use std::time::Duration;
 Examples:
   lambda-otlp dev --event order.json -- cargo run --bin orders
   lambda-otlp dev --runtime python --handler app.handler < events.jsonl
+  lambda-otlp dev --event-kind sqs --body '{\"id\": 7}' --watch --runtime python --handler app.handler
   lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000
   lambda-otlp dev --concurrency 8 --runtime python --handler app.handler < events.jsonl")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -36,13 +41,23 @@ pub(crate) struct Arguments {
     /// Use the runtime client of this language with --handler, instead of COMMAND.
     #[arg(long, value_enum, conflicts_with = "command", requires = "handler")]
     runtime: Option<command::Language>,
-    /// Invoke the function with this JSON file; may be repeated. Without --event and --http, each line of standard
-    /// input is an event.
-    #[arg(long = "event", value_name = "FILE")]
+    /// Invoke the function with this JSON file, or with each event on standard input (`-`); may be repeated. Without
+    /// --event, --event-kind and --http, events come from standard input: JSON on one line or on several.
+    #[arg(long = "event", value_name = "FILE", group = "given")]
     events: Vec<PathBuf>,
-    /// Repeat the --event files N times. The first invocation is a cold start.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "events", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Invoke the function with an event as this service sends it.
+    #[arg(long, value_enum, value_name = "KIND", group = "given")]
+    event_kind: Option<event_kinds::EventKind>,
+    /// The body of the --event-kind event: a message, a request's body, an object's key.
+    #[arg(long, value_name = "TEXT", requires = "event_kind")]
+    body: Option<String>,
+    /// Repeat the events of --event and --event-kind N times. The first invocation is a cold start.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "given", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// Reload the function when its code in the current folder changes, and repeat the events. A `cargo run` function is
+    /// built again.
+    #[arg(long)]
+    watch: bool,
     /// Invoke the function with this JSON file as the client context, except through --http.
     #[arg(long, value_name = "FILE")]
     client_context: Option<PathBuf>,
@@ -50,6 +65,9 @@ pub(crate) struct Arguments {
     /// --endpoint-url` works.
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
+    /// Show the traces on a live page, and repeat its events there. It listens on this port of 127.0.0.1, or on any.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    open: Option<u16>,
     /// The function's name.
     #[arg(long, default_value = "function")]
     name: String,
@@ -100,11 +118,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
-    let events = session::read_events(&arguments.events)?;
-    let client_context = arguments.client_context.as_deref();
-    let client_context = client_context.map(session::read_client_context).transpose()?;
+    let given = Given::read(arguments)?;
     let prepared = Prepared::of(arguments)?;
-    let given = Given { events, client_context };
     let session = Session::begin(arguments, prepared, given)?;
     let is_shown = arguments.output.show(&session.incoming, Writer::default());
     let is_fine = session.end();

@@ -1,8 +1,12 @@
 //! A session with the function, from its first invocation to the end of its environments.
 
-use super::command::Prepared;
+use super::command::{Prepared, Rebuild};
+use super::event_kinds::EventKind;
+use super::events::{Events, Read};
 use super::logs::Logs;
-use super::{Arguments, http};
+use super::page::LivePage;
+use super::watch::Watched;
+use super::{Arguments, http, page};
 use crate::aws;
 use crate::shown::Incoming;
 use anyhow::Context as _;
@@ -10,7 +14,8 @@ use console::screen::on_one_line;
 use console::waterfall::draw::short;
 use local_lambda::{ClientContext, HttpServer, Invocation, InvocationResult, Lambda};
 use serde::de::IgnoredAny;
-use std::io::{self, BufRead as _};
+use settings::{Env, Source as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,17 +45,21 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (sender, incoming) = sync_channel(MOST_WAITING);
         let (stop, stopped) = watch::channel(false);
-        let Prepared { mut spec, folder } = prepared;
-        let (function, server) = runtime.block_on(async {
-            let logs = Logs::new(&arguments.name, &arguments.destination, sender).await?;
-            let logs = Arc::new(logs);
+        let Prepared { mut spec, folder, rebuild } = prepared;
+        let page = arguments.open.map(|_| Arc::new(LivePage::new()));
+        let (function, servers) = runtime.block_on(async {
+            let mut region = region();
             if arguments.aws {
                 let config = aws::load(&arguments.account).await;
-                if let Some(region) = config.region() {
-                    spec = spec.region(region.to_string());
+                if let Some(named) = config.region() {
+                    region = named.to_string();
                 }
                 spec = spec.credentials(aws::credentials(&config).await?);
             }
+            let destination = &arguments.destination;
+            let logs = Logs::new(&arguments.name, &region, destination, sender, page).await?;
+            let logs = Arc::new(logs);
+            spec = spec.region(region);
             let lambda = Lambda::start().await?;
             let observer = Arc::clone(&logs);
             lambda.observe_logs(move |event| observer.take(event));
@@ -66,22 +75,35 @@ impl Session {
                 has_failed,
                 is_managed: arguments.concurrency.is_some(),
                 running: AtomicUsize::new(0),
+                is_outdated: AtomicBool::new(false),
             });
-            let server = match arguments.http {
-                Some(port) => {
-                    let server = http::serve(port, &function).await;
-                    let listen = || format!("--http: cannot listen on port {port}");
-                    Some(server.with_context(listen)?)
-                }
-                None => None,
-            };
-            Ok::<_, anyhow::Error>((function, server))
+            let mut servers = Vec::new();
+            if let Some(port) = arguments.http {
+                let server = http::serve(port, &function).await;
+                let listen = || format!("--http: cannot listen on port {port}");
+                servers.push(server.with_context(listen)?);
+            }
+            if let Some(port) = arguments.open {
+                let server = page::serve(port, &function).await;
+                let listen = || format!("--open: cannot listen on port {port}");
+                let server = server.with_context(listen)?;
+                page::show(server.address(), &function.logs);
+                servers.push(server);
+            }
+            Ok::<_, anyhow::Error>((function, servers))
         })?;
+        let watched = arguments.watch.then(|| Watched {
+            folder: std::env::current_dir().unwrap_or_default(),
+            files: given.files.clone(),
+        });
         let invocations = Invocations {
+            watched,
+            rebuild,
             given,
             repeat: arguments.repeat,
             at_a_time: arguments.concurrency.map_or(1, usize::from),
-            server,
+            servers,
+            reads_standard_input: arguments.http.is_none(),
             stopped,
         };
         let thread =
@@ -106,17 +128,91 @@ async fn received(kind: SignalKind) {
     }
 }
 
-/// The files of the command line.
+/// Returns the region of this shell, as AWS's tools read it.
+pub(super) fn region() -> String {
+    /// The region of the local Lambda.
+    const REGION: &str = "us-east-1";
+    let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter();
+    let mut regions =
+        variables.filter_map(|name| Env.get(name)).filter(|region| !region.is_empty());
+    regions.next().unwrap_or_else(|| REGION.to_owned())
+}
+
+/// The events and the client context of the command line.
 pub(super) struct Given {
-    pub(super) events: Vec<String>,
-    pub(super) client_context: Option<ClientContext>,
+    files: Vec<PathBuf>,
+    kind: Option<EventKind>,
+    body: Option<String>,
+    /// The events on standard input, if `--event -` names it.
+    of_standard_input: Vec<String>,
+    events: Vec<String>,
+    client_context: Option<ClientContext>,
+}
+
+impl Given {
+    pub(super) fn read(arguments: &Arguments) -> anyhow::Result<Self> {
+        let client_context = arguments.client_context.as_deref();
+        let mut given = Self {
+            files: arguments.events.clone(),
+            kind: arguments.event_kind,
+            body: arguments.body.clone(),
+            of_standard_input: Vec::new(),
+            events: Vec::new(),
+            client_context: client_context.map(read_client_context).transpose()?,
+        };
+        if given.files.iter().any(|file| is_standard_input(file)) {
+            given.of_standard_input = events_of_standard_input()?;
+        }
+        given.events = given.current()?;
+        Ok(given)
+    }
+
+    /// Reads the files again.
+    fn current(&self) -> anyhow::Result<Vec<String>> {
+        let mut events = Vec::new();
+        for file in &self.files {
+            if is_standard_input(file) {
+                events.extend(self.of_standard_input.iter().cloned());
+            } else {
+                events.push(read_event(file)?);
+            }
+        }
+        if let Some(kind) = self.kind {
+            events.push(kind.event(self.body.as_deref(), &region())?);
+        }
+        Ok(events)
+    }
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Reads all of standard input.
+fn events_of_standard_input() -> anyhow::Result<Vec<String>> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .read_to_string(&mut text)
+        .context("--event -: cannot read standard input")?;
+    let read = Events::of_text(&text).into_iter().map(|read| match read {
+        Read::Event(event) => Ok(event),
+        Read::Wrong(why) => Err(anyhow::anyhow!("--event -: {why}: correct it")),
+    });
+    let events = read.collect::<anyhow::Result<Vec<String>>>()?;
+    anyhow::ensure!(!events.is_empty(), "--event -: standard input has no event");
+    Ok(events)
 }
 
 struct Invocations {
+    watched: Option<Watched>,
+    rebuild: Option<Rebuild>,
     given: Given,
     repeat: u32,
     at_a_time: usize,
-    server: Option<HttpServer>,
+    servers: Vec<HttpServer>,
+    /// Events come from standard input, if the command line has none.
+    reads_standard_input: bool,
     stopped: watch::Receiver<bool>,
 }
 
@@ -136,7 +232,7 @@ impl Invocations {
             _ = stopped.wait_for(|stopped| *stopped) => {}
         }
         showing.abort();
-        if let Some(server) = self.server {
+        for server in self.servers {
             server.stop().await;
         }
         let is_fine = !function.has_failed.load(Ordering::Relaxed);
@@ -148,36 +244,92 @@ impl Invocations {
     }
 
     async fn invoke_all(&self, function: &Arc<Function>) {
-        let Given { events, client_context } = &self.given;
         let mut running = Running {
             function: Arc::clone(function),
-            client_context: client_context.clone(),
+            client_context: self.given.client_context.clone(),
             at_a_time: self.at_a_time,
             tasks: JoinSet::new(),
         };
-        for _ in 0..self.repeat {
-            for event in events {
-                running.invoke(event.clone()).await;
+        let (changed, mut changes) = tokio::sync::mpsc::channel(1);
+        let watching = self.watched.clone().map(|watched| {
+            // A change while the last one is handled makes no difference.
+            tokio::spawn(watched.watch(move |file| drop(changed.try_send(file))))
+        });
+        let mut events = self.given.events.clone();
+        let has_events = !events.is_empty();
+        let mut lines = (!has_events && self.reads_standard_input).then(of_standard_input);
+        let mut has_come = has_events;
+        loop {
+            for _ in 0..self.repeat {
+                for event in &events {
+                    running.invoke(event.clone()).await;
+                }
+            }
+            if has_events && watching.is_some() {
+                running.wait().await;
+                function.logs.say("waiting for changes of the code; Ctrl-C ends".to_owned());
+            }
+            let file = loop {
+                tokio::select! {
+                    file = changes.recv(), if watching.is_some() => break file,
+                    read = next(&mut lines), if lines.is_some() => match read {
+                        Some(Read::Event(event)) => {
+                            has_come = true;
+                            running.invoke(event).await;
+                        }
+                        Some(Read::Wrong(why)) => {
+                            has_come = true;
+                            function.fail(&format!("standard input, {why}: correct it"));
+                        }
+                        None => lines = None,
+                    },
+                    else => break None,
+                }
+            };
+            match file {
+                Some(file) => {
+                    running.wait().await;
+                    events = self.reload(&file, function).await;
+                }
+                None if !self.servers.is_empty() => return std::future::pending().await,
+                None => break,
             }
         }
-        if self.server.is_some() {
-            running.tasks.join_all().await;
-            return std::future::pending().await;
-        }
-        let mut has_come = !events.is_empty();
-        if !has_come {
-            let mut lines = of_standard_input();
-            while let Some(event) = lines.recv().await {
-                has_come = true;
-                running.invoke(event).await;
-            }
-        }
-        running.tasks.join_all().await;
+        running.wait().await;
         if !has_come {
             function.fail(
-                "nothing was invoked: use --event FILE, or write a line of JSON to standard input",
+                "nothing was invoked: use --event FILE or --event-kind KIND, or write JSON to standard input",
             );
         }
+    }
+
+    /// Builds the function again, and reads the events again. The next invocation is a cold start.
+    async fn reload(&self, file: &str, function: &Arc<Function>) -> Vec<String> {
+        function.logs.say(format!("{file} changed"));
+        if let Some(rebuild) = self.rebuild.clone() {
+            let built = tokio::task::spawn_blocking(move || rebuild.run()).await;
+            if let Ok(Err(error)) = built {
+                function.fail(&format!("{error:#}"));
+                return Vec::new();
+            }
+        }
+        function.is_outdated.store(true, Ordering::Relaxed);
+        match self.given.current() {
+            Ok(events) => events,
+            Err(error) => {
+                function.fail(&format!("{error:#}"));
+                Vec::new()
+            }
+        }
+    }
+}
+
+type Lines = tokio::sync::mpsc::Receiver<Read>;
+
+async fn next(lines: &mut Option<Lines>) -> Option<Read> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => None,
     }
 }
 
@@ -201,6 +353,10 @@ impl Running {
             function.invoke(event.as_bytes(), client_context).await;
         });
     }
+
+    async fn wait(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
 }
 
 pub(super) struct Function {
@@ -212,6 +368,8 @@ pub(super) struct Function {
     has_failed: AtomicBool,
     is_managed: bool,
     running: AtomicUsize,
+    /// The code changed since the last process began.
+    is_outdated: AtomicBool,
 }
 
 impl Function {
@@ -221,8 +379,13 @@ impl Function {
         event: &[u8],
         client_context: Option<ClientContext>,
     ) -> Option<InvocationResult> {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        let ended = match self.lambda.begin_invocation_with(&self.name, event, client_context) {
+        let is_first = self.running.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first && self.is_outdated.swap(false, Ordering::Relaxed) {
+            // It exists, and its environments end without an error.
+            self.lambda.recycle(&self.name).await.ok();
+        }
+        let given = client_context.clone();
+        let ended = match self.lambda.begin_invocation_with(&self.name, event, given) {
             Ok(running) => running.finished().await,
             Err(error) => Err(error),
         };
@@ -241,6 +404,9 @@ impl Function {
         let has_started = has_started(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {
             self.has_failed.store(true, Ordering::Relaxed);
+        }
+        if let Some(page) = self.logs.page() {
+            page.add_invocation(&invocation, event, client_context);
         }
         let words = words(&invocation, has_started, self.timeout);
         self.logs.send(Incoming::Text(words));
@@ -262,32 +428,38 @@ impl Function {
     }
 }
 
-pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
-    let read = |file: &PathBuf| {
-        let text = std::fs::read_to_string(file);
-        let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
-        serde_json::from_str::<IgnoredAny>(&text)
-            .with_context(|| format!("--event: {} is not JSON: correct it", file.display()))?;
-        anyhow::Ok(text)
-    };
-    files.iter().map(read).collect()
+fn read_event(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
+    serde_json::from_str::<IgnoredAny>(&text)
+        .with_context(|| format!("--event: {} is not JSON: correct it", file.display()))?;
+    Ok(text)
 }
 
-pub(super) fn read_client_context(file: &Path) -> anyhow::Result<ClientContext> {
+fn read_client_context(file: &Path) -> anyhow::Result<ClientContext> {
     let json = std::fs::read(file);
     let json = json.with_context(|| format!("--client-context: cannot read {}", file.display()))?;
     let parsed = ClientContext::parse(&json);
     parsed.with_context(|| format!("--client-context: cannot use {}", file.display()))
 }
 
-fn of_standard_input() -> tokio::sync::mpsc::Receiver<String> {
+fn of_standard_input() -> Lines {
+    if io::stdin().is_terminal() {
+        eprintln!(
+            "waiting for events on standard input: JSON, then Enter; Ctrl-D ends. --event, --event-kind and --http also give events."
+        );
+    }
     let (sender, events) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
+        let mut events = Events::default();
+        let send =
+            |read: Vec<Read>| read.into_iter().all(|read| sender.blocking_send(read).is_ok());
         for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if !line.trim().is_empty() && sender.blocking_send(line).is_err() {
+            if !send(events.line(&line)) {
                 return;
             }
         }
+        send(events.end());
     });
     events
 }

@@ -1,13 +1,21 @@
 //! Shows telemetry as it arrives. It is held briefly, so that related items appear together, and then passed to a view.
+//!
+//! A log record that arrives long before the spans of its trace is shown at once, and again in the trace. A trace that was
+//! shown is drawn again only for new spans of the function.
 
 mod choice;
+mod drawn;
+mod early;
 mod views;
 
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
 use choice::Choice;
+use console::waterfall::draw::Detail;
 use console::waterfall::{Item, PLATFORM_SCOPE, text_of};
+use drawn::DrawnTraces;
+use early::EarlyRecords;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -15,16 +23,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+use views::TextView;
 use wire::{LineReading, Logs, Metrics, Request, Traces};
 
 #[derive(clap::Args, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct OutputArguments {
     #[command(flatten)]
     choice: Choice,
     /// Leave out lines that are not telemetry.
     #[arg(long)]
     telemetry_only: bool,
-    /// Print one JSON object per line.
+    /// Show all metrics. By default, a line for each invocation has duration, memory, cold start and price.
+    #[arg(long)]
+    metrics: bool,
+    /// Show the attributes of spans.
+    #[arg(long = "attributes")]
+    with_attributes: bool,
+    /// Show texts and stack traces whole. By default, they are folded after 12 lines.
+    #[arg(long)]
+    full: bool,
+    /// Print one JSON object per line, metrics included.
     #[arg(long)]
     json: bool,
 }
@@ -47,15 +66,7 @@ impl OutputArguments {
         writer: Writer,
         out: &mut dyn Write,
     ) -> io::Result<bool> {
-        let mut showing = Showing {
-            out,
-            arguments: self,
-            number: 0,
-            joining: Joining::new(writer),
-            held: Held::default(),
-            waiting_since: BTreeMap::new(),
-            is_fine: true,
-        };
+        let mut showing = Showing::new(self, writer, out);
         loop {
             // Held telemetry limits the wait for the next line.
             let next = if showing.holds_anything() {
@@ -100,11 +111,31 @@ struct Showing<'a> {
     held: Held,
     /// The traces without the span of their invocation, and when each came first.
     waiting_since: BTreeMap<Vec<u8>, Instant>,
+    /// The log records that were shown before their traces.
+    early: EarlyRecords,
+    drawn: DrawnTraces,
+    /// The services of the telemetry so far. Two are enough to know that there are several.
+    services: BTreeSet<String>,
     /// All telemetry could be read and decoded.
     is_fine: bool,
 }
 
-impl Showing<'_> {
+impl<'a> Showing<'a> {
+    fn new(arguments: &'a OutputArguments, writer: Writer, out: &'a mut dyn Write) -> Self {
+        Self {
+            out,
+            arguments,
+            number: 0,
+            joining: Joining::new(writer),
+            held: Held::default(),
+            waiting_since: BTreeMap::new(),
+            early: EarlyRecords::default(),
+            drawn: DrawnTraces::default(),
+            services: BTreeSet::new(),
+            is_fine: true,
+        }
+    }
+
     fn holds_anything(&self) -> bool {
         self.held.items() > 0 || self.joining.is_waiting()
     }
@@ -190,16 +221,55 @@ impl Showing<'_> {
         self.waiting_since = waiting.collect();
         let waiting = self.held.take_traces(&self.waiting_since);
         let held = std::mem::replace(&mut self.held, waiting);
-        let held = self.arguments.choice.of(held);
+        if self.arguments.json {
+            let held = self.arguments.choice.of(held);
+            return if held.items() > 0 { views::json(&held, self.out) } else { Ok(()) };
+        }
+        self.show_text(held)
+    }
+
+    fn show_text(&mut self, mut held: Held) -> io::Result<()> {
+        let redrawn = self.drawn.add_to(&mut held);
+        self.early.add_to(&mut held);
+        self.drawn.remember(&held);
+        let mut records = held.take_records_without_spans();
+        records.retain(|own| !is_of_extension(own));
+        self.early.add(&records);
+        held.records.extend(records);
+        let mut held = self.arguments.choice.of(held);
+        if !self.arguments.metrics {
+            held.metrics.clear();
+        }
         if held.items() == 0 {
             return Ok(());
         }
-        if self.arguments.json {
-            views::json(&held, self.out)
-        } else {
-            views::text(&held, self.out)
+        self.note_services(&held);
+        let view = TextView {
+            has_several_services: self.services.len() > 1,
+            detail: Detail {
+                attributes: self.arguments.with_attributes,
+                is_full: self.arguments.full,
+            },
+        };
+        view.write(&held, &redrawn, self.out)
+    }
+
+    fn note_services(&mut self, held: &Held) {
+        let of_spans = held.spans.iter().map(|own| &own.service);
+        let of_records = held.records.iter().map(|own| &own.service);
+        for service in of_spans.chain(of_records) {
+            if self.services.len() < 2 && !self.services.contains(service) {
+                self.services.insert(service.clone());
+            }
         }
     }
+}
+
+/// Returns `true` for Lambda's lines about an extension that works, which each cold start has.
+fn is_of_extension(own: &Item<LogRecord>) -> bool {
+    const EVENTS: [&str; 2] = ["platform.extension", "platform.telemetrySubscription"];
+    own.item.severity_number < SeverityNumber::Warn as i32
+        && EVENTS.contains(&own.item.event_name.as_str())
 }
 
 #[derive(Default)]
@@ -248,6 +318,18 @@ impl Held {
         traces
     }
 
+    /// Takes the log records whose traces have no span here.
+    fn take_records_without_spans(&mut self) -> Vec<Item<LogRecord>> {
+        let traces: BTreeSet<&[u8]> =
+            self.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
+        let is_without = |own: &mut Item<LogRecord>| !traces.contains(own.item.trace_id.as_slice());
+        self.records.extract_if(.., is_without).collect()
+    }
+
+    fn take_trace(&mut self, trace_id: &[u8]) -> Self {
+        self.take_traces(&BTreeMap::from([(trace_id.to_vec(), ())]))
+    }
+
     fn take_traces<T>(&mut self, traces: &BTreeMap<Vec<u8>, T>) -> Self {
         let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
         let records = self.records.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
@@ -270,11 +352,21 @@ fn items<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use console::waterfall::INVOCATION_ID;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
+    /// A span of the invocation with the number of its trace.
     fn span(trace: u8, span: u8, scope: &str) -> Incoming {
-        let span = Span { trace_id: vec![trace; 16], span_id: vec![span; 8], ..Span::default() };
+        let invocation = platform::string_attribute(INVOCATION_ID, trace.to_string());
+        let span = Span {
+            trace_id: vec![trace; 16],
+            span_id: vec![span; 8],
+            attributes: vec![invocation],
+            ..Span::default()
+        };
         let scope = InstrumentationScope { name: scope.to_owned(), ..Default::default() };
         let scopes = ScopeSpans { scope: Some(scope), spans: vec![span], ..Default::default() };
         let resource = ResourceSpans { scope_spans: vec![scopes], ..Default::default() };
@@ -282,31 +374,104 @@ mod tests {
         Incoming::Requests(vec![Request::encode::<Traces>(&request)])
     }
 
+    /// A printed line of an invocation.
+    fn line(invocation: u8, text: &str) -> Incoming {
+        let record = LogRecord {
+            body: platform::string_attribute("", text).value,
+            severity_text: "INFO".to_owned(),
+            attributes: vec![platform::string_attribute(INVOCATION_ID, invocation.to_string())],
+            ..LogRecord::default()
+        };
+        let scopes = ScopeLogs { log_records: vec![record], ..Default::default() };
+        let resource = ResourceLogs { scope_logs: vec![scopes], ..Default::default() };
+        let request = ExportLogsServiceRequest { resource_logs: vec![resource] };
+        Incoming::Requests(vec![Request::encode::<Logs>(&request)])
+    }
+
+    fn text(text: &str) -> Incoming {
+        Incoming::Text(text.to_owned())
+    }
+
+    /// Checks the headings, texts and log records that are shown. Each input is shown before the next.
+    #[track_caller]
+    fn check(inputs: Vec<Incoming>, expected: &[&str]) {
+        let arguments = OutputArguments::default();
+        let mut out = Vec::new();
+        let mut showing = Showing::new(&arguments, Writer::default(), &mut out);
+        for incoming in inputs {
+            let is_text = matches!(incoming, Incoming::Text(_));
+            showing.take(incoming).unwrap();
+            if !is_text {
+                showing.show(PATIENCE).unwrap();
+            }
+        }
+        showing.show(Duration::ZERO).unwrap();
+        assert!(showing.is_fine);
+        let out = String::from_utf8(out).unwrap();
+        let shown = |line: &str| {
+            let line = anstream::adapter::strip_str(line).to_string();
+            let line = line.trim();
+            let is_told = line.starts_with("=>")
+                || line.starts_with("Trace ")
+                || line.starts_with("INFO ")
+                || line.starts_with("- INFO");
+            is_told.then(|| match line.strip_prefix("Trace ") {
+                Some(rest) => {
+                    format!("Trace {}", rest.get(1..2).unwrap_or_default())
+                        + rest.split_once(',').map_or("", |(_, again)| again)
+                }
+                None => line.to_owned(),
+            })
+        };
+        let shown: Vec<String> = out.lines().filter_map(shown).collect();
+        assert_eq!(shown, expected, "{out}");
+    }
+
     #[test]
     fn a_trace_waits_for_the_span_of_its_invocation() {
-        let (sender, incoming) = std::sync::mpsc::sync_channel(9);
-        let text = |text: &str| Incoming::Text(text.to_owned());
-        for incoming in [
-            span(1, 1, "app"),
-            text("=> 1"),
-            span(2, 3, "app"),
-            span(1, 2, PLATFORM_SCOPE),
-            text("=> 2"),
-        ] {
-            sender.send(incoming).unwrap();
-        }
-        drop(sender);
-        let mut out = Vec::new();
-        let arguments = OutputArguments::default();
-        let is_fine = arguments.show_all(&incoming, Writer::default(), &mut out);
-        assert!(is_fine.unwrap());
-        let out = String::from_utf8(out).unwrap();
-        let seen = out
-            .lines()
-            .filter_map(|line| line.trim_start_matches("\u{1b}[1m").split([':', ',']).next());
-        let seen: Vec<&str> = seen.filter(|line| !line.starts_with("  unknown")).collect();
-        let [one, two] =
-            ["1", "2"].map(|digit| format!("Trace {}", format!("0{digit}").repeat(16)));
-        assert_eq!(seen, ["=> 1", "", &one, "  2 spans", "=> 2", "", &two, "  1 span"], "{out}");
+        check(
+            vec![
+                span(1, 1, "app"),
+                text("=> 1"),
+                span(2, 3, "app"),
+                span(1, 2, PLATFORM_SCOPE),
+                text("=> 2"),
+            ],
+            &["=> 1", "Trace 1", "=> 2", "Trace 2"],
+        );
+    }
+
+    #[test]
+    fn a_line_is_shown_at_once_and_again_in_its_trace() {
+        check(
+            vec![
+                line(1, "start"),
+                line(2, "other"),
+                line(1, "end"),
+                span(1, 1, PLATFORM_SCOPE),
+                text("=> 1"),
+            ],
+            &[
+                "INFO  start",
+                "INFO  other",
+                "INFO  end",
+                "Trace 1",
+                "- INFO start",
+                "- INFO end",
+                "=> 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_trace_is_drawn_again_for_later_spans_of_the_function_only() {
+        let first = || vec![span(1, 1, "app"), span(1, 2, PLATFORM_SCOPE), line(1, "late")];
+        let mut lambdas = first();
+        lambdas.extend([span(1, 3, PLATFORM_SCOPE), line(1, "later")]);
+        check(lambdas, &["Trace 1", "INFO  late", "INFO  later"]);
+        let mut functions = first();
+        functions.push(span(1, 3, "app"));
+        let again = "Trace 1 again with 1 later span";
+        check(functions, &["Trace 1", "INFO  late", again, "- INFO late"]);
     }
 }

@@ -1,10 +1,12 @@
 //! Telemetry as text (traces as waterfalls with their log records, then log records without a trace, and metrics), and as JSON.
 
 use super::Held;
-use console::quantity::quantity;
-use console::screen::{self, on_one_line};
-use console::waterfall::draw::{self, HEADING, short, time_of_day};
-use console::waterfall::{Item, Log, traces, waterfalls};
+use super::drawn::Redrawn;
+use console::quantity::{plural, quantity};
+use console::screen;
+use console::waterfall::draw::{self, Detail, HEADING, short, time_of_day};
+use console::waterfall::{Item, Log, Report, traces, waterfalls};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
@@ -13,33 +15,62 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-const LONGEST_BODY: usize = 1000;
 const LONGEST_NAME: usize = 64;
 
-pub(super) fn text(held: &Held, out: &mut dyn Write) -> io::Result<()> {
-    for trace in waterfalls(&held.spans, &held.records) {
-        draw::waterfall(&trace, &label(&trace.invocations), draw::terminal_width(), out)?;
-    }
-    for own in held.records.iter().filter(|own| own.item.trace_id.is_empty()) {
-        let log = Log::of(own);
-        let service = short(&own.service, LONGEST_NAME);
-        let level = short(&log.level, LONGEST_NAME);
-        let time = time_of_day(log.time);
-        let body =
-            if log.is_serious { on_one_line(&log.body) } else { short(&log.body, LONGEST_BODY) };
-        writeln!(out, "  {time:<12} {service:<8} {level:<6} {body}")?;
-    }
-    if !held.metrics.is_empty() {
-        writeln!(out, "\n{HEADING}Metrics{HEADING:#}")?;
-    }
-    for Item { service, item: metric, .. } in &held.metrics {
-        let [service, name, unit] =
-            [service, &metric.name, &metric.unit].map(|text| short(text, LONGEST_NAME));
-        for value in values(metric, &unit) {
-            writeln!(out, "  {service:<8} {name:<40} {value}")?;
+/// Telemetry as text.
+pub(super) struct TextView {
+    pub(super) has_several_services: bool,
+    pub(super) detail: Detail,
+}
+
+impl TextView {
+    /// Writes telemetry. `redrawn`: the traces that were drawn before.
+    pub(super) fn write(
+        &self,
+        held: &Held,
+        redrawn: &Redrawn,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let width = draw::terminal_width();
+        let traced: BTreeSet<&[u8]> =
+            held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
+        let is_loose = |own: &&Item<LogRecord>| !traced.contains(own.item.trace_id.as_slice());
+        let mut loose: Vec<&Item<LogRecord>> = held.records.iter().filter(is_loose).collect();
+        loose.sort_by_key(|own| Log::of(own).time);
+        for own in loose {
+            match Report::of(&own.item) {
+                Some(report) => {
+                    let text = format!("{} {report}", time_of_day(report.time));
+                    draw::line(&text, width, out)?;
+                }
+                None => {
+                    let log = Log::of(own);
+                    let is_many = self.has_several_services;
+                    draw::log_record(&log, is_many, self.detail, width, out)?;
+                }
+            }
         }
+        for trace in waterfalls(&held.spans, &held.records) {
+            if trace.rows.is_empty() {
+                continue;
+            }
+            let again = redrawn.get(&trace.trace_id);
+            let again = again.map(|new| format!(", again with {}", plural(*new, "later span")));
+            let label = label(&trace.invocations) + &again.unwrap_or_default();
+            draw::waterfall(&trace, &label, self.detail, width, out)?;
+        }
+        if !held.metrics.is_empty() {
+            writeln!(out, "\n{HEADING}Metrics{HEADING:#}")?;
+        }
+        for Item { service, item: metric, .. } in &held.metrics {
+            let [service, name, unit] =
+                [service, &metric.name, &metric.unit].map(|text| short(text, LONGEST_NAME));
+            for value in values(metric, &unit) {
+                writeln!(out, "  {service:<8} {name:<40} {value}")?;
+            }
+        }
+        out.flush()
     }
-    out.flush()
 }
 
 /// Names a trace after its invocations.

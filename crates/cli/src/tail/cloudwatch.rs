@@ -3,7 +3,7 @@
 
 use super::{Arguments, MOST_WAITING};
 use crate::aws::{self, explain};
-use crate::log_events::{Converter, Gathered, delivered, log_event};
+use crate::log_events::{Converter, Gathered, RunningInvocations, delivered, log_event};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
@@ -49,6 +49,7 @@ pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>
         from_ms,
         known: HashMap::new(),
         gathered: Gathered::default(),
+        running: RunningInvocations::default(),
     });
     let mut following = Following { client, groups: groups.collect(), converter, sender };
     std::thread::spawn(move || {
@@ -82,6 +83,7 @@ struct Group {
     /// Times of known events by id.
     known: HashMap<String, i64>,
     gathered: Gathered,
+    running: RunningInvocations,
 }
 
 impl Following {
@@ -109,11 +111,11 @@ impl Following {
 
     /// Converts the events before this time, and passes them to the view.
     async fn pass_on(&mut self, before_ms: i64) -> anyhow::Result<()> {
-        for Group { name, account, gathered, .. } in &mut self.groups {
+        for Group { name, account, gathered, running, .. } in &mut self.groups {
             for mut events in gathered.take_before(before_ms) {
                 // Late events are sorted in.
                 events.1.sort_by_key(|event| event.timestamp_ms);
-                let event = delivered(account, name, &events)?;
+                let event = delivered(account, name, &running.with_starts(events))?;
                 for incoming in self.converter.convert(name, event).await {
                     self.sender.send(incoming).context("the display has ended")?;
                 }

@@ -1,21 +1,36 @@
 //! Draws a trace in a terminal.
 
-use super::millis_between;
-use super::{Log, Row, Waterfall};
+use super::{Field, Log, Row, Waterfall, message_lines, millis_between};
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub const HEADING: Style = Style::new().bold();
 const PLAIN: Style = Style::new();
+const DIM: Style = Style::new().dimmed();
 /// The bars of a trace's services, in the order of their first spans.
 const BARS: [Style; 3] =
     [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default(), AnsiColor::Yellow.on_default()];
 
 /// The sign before a failed span or trace, for readers who do not see its colour.
 const FAILED: &str = "✗";
+/// The sign behind the duration of the slowest span.
+const SLOWEST: char = '◂';
+
+/// The most rows of a text, unless all are wanted.
+const MOST_ROWS: usize = 12;
+
+/// The parts of a trace that are not always drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail {
+    /// Attributes of spans.
+    pub attributes: bool,
+    /// All rows of a text.
+    pub is_full: bool,
+}
 
 /// The width of output to a file or pipe.
 const PRINTED: usize = 100;
@@ -25,6 +40,10 @@ const WIDTHS: std::ops::RangeInclusive<usize> = 38..=200;
 const SIGN: usize = 2;
 /// The function chooses a record's severity text, so its length needs a limit.
 const LONGEST_LEVEL: usize = 16;
+/// The longest service before a log record.
+const LONGEST_SERVICE: usize = 24;
+/// The longest name of the slowest span in a summary.
+const LONGEST_NAME: usize = 30;
 /// Deeper spans are not indented further.
 const DEEPEST: usize = 24;
 
@@ -52,12 +71,42 @@ type Line = Vec<(Style, String)>;
 pub fn waterfall(
     trace: &Waterfall,
     label: &str,
+    detail: Detail,
     width: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let label = on_one_line(label);
     writeln!(out, "\n{HEADING}Trace {}: {label}{HEADING:#}", trace.trace_id)?;
-    for line in lines(trace, width) {
+    write_lines(lines(trace, detail, width), out)
+}
+
+/// Writes a log record outside a trace: time of day, service if there are several, level and text.
+pub fn log_record(
+    log: &Log,
+    has_several_services: bool,
+    detail: Detail,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let service = if has_several_services {
+        format!(" {:<8}", short(&log.service, LONGEST_SERVICE))
+    } else {
+        String::new()
+    };
+    let time = time_of_day(log.time);
+    let level = short(&log.level, LONGEST_LEVEL);
+    let first = format!("{time:<12}{service} {level:<5} ");
+    let text = Text { first: &first, lines: &log.lines, last: "" };
+    write_lines(text.drawn(2, PLAIN, detail, drawn_width(width)), out)
+}
+
+/// Writes a line of text at this indentation.
+pub fn line(text: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {}", short(text, drawn_width(width) - 2))
+}
+
+fn write_lines(lines: Vec<Line>, out: &mut dyn Write) -> io::Result<()> {
+    for line in lines {
         for (style, text) in line {
             write!(out, "{style}{text}{style:#}")?;
         }
@@ -66,11 +115,18 @@ pub fn waterfall(
     Ok(())
 }
 
+fn drawn_width(width: usize) -> usize {
+    width.clamp(*WIDTHS.start(), *WIDTHS.end())
+}
+
 /// Returns the lines below a trace's heading.
-fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
+fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
     let layout = Layout::of(trace, width);
-    let mut lines = vec![vec![(PLAIN, format!("  {}", short(&summary(trace), layout.width - 2)))]];
+    let indented = |text: &str| vec![(PLAIN, format!("  {}", short(text, layout.width - 2)))];
+    let mut lines = vec![indented(&summary(trace))];
+    lines.extend(trace.reports.iter().map(|report| indented(&report.to_string())));
     let mut services: Vec<&str> = Vec::new();
+    let mut stacks = BTreeSet::new();
     for row in &trace.rows {
         if !services.contains(&row.service.as_str()) {
             services.push(&row.service);
@@ -78,19 +134,38 @@ fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
         let place = services.iter().position(|service| *service == row.service).unwrap_or(0);
         let colour = BARS.iter().cycle().nth(place).copied().unwrap_or_default();
         lines.push(layout.span(row, colour));
-        lines.extend(remark(row).map(|text| layout.below(row, style(row, PLAIN), &text, false)));
-        let linked = row.links.iter().map(|link| format!("<- {link}"));
-        lines.extend(linked.map(|text| layout.below(row, PLAIN, &text, false)));
-        lines.extend(row.logs.iter().map(|log| {
-            let text = format!("- {}", log_text(log, trace.began));
-            layout.below(row, PLAIN, &text, log.is_serious)
-        }));
+        let column = layout.column(row);
+        let below = |style: Style, text: Text<'_>| text.drawn(column, style, detail, layout.width);
+        let why = why(row);
+        lines.extend(below(style(row, PLAIN), Text { first: "", lines: &why, last: "" }));
+        if detail.attributes {
+            let fields = row.attributes.iter();
+            let fields = fields.flat_map(|Field { key, value }| {
+                let value = message_lines(value);
+                below(DIM, Text { first: &format!("{key}="), lines: &value, last: "" })
+            });
+            lines.extend(fields);
+        }
+        for link in &row.links {
+            let link = [format!("<- {link}")];
+            lines.extend(below(PLAIN, Text { first: "", lines: &link, last: "" }));
+        }
+        for log in &row.logs {
+            lines.extend(log_lines(log, trace.began, "- ").drawn(column, detail, layout.width));
+            stacks.extend(log.lines.iter().skip(1).map(|line| line.trim()));
+        }
+        // A logged exception has the same stack, below the error.
+        let is_known = |line: &str| stacks.contains(line) || row.why_failed == line;
+        let is_new = |stack: &&Vec<String>| !stack.iter().all(|line| is_known(line.trim()));
+        for stack in row.stacks.iter().filter(is_new) {
+            lines.extend(below(PLAIN, Text { first: "", lines: stack, last: "" }));
+        }
+        stacks.extend(row.stacks.iter().flatten().map(|line| line.trim()));
     }
-    lines.extend(trace.loose.iter().map(|log| {
-        let text = format!("(its span never ended) {}", log_text(log, trace.began));
-        let width = if log.is_serious { usize::MAX } else { layout.width - 2 };
-        vec![(PLAIN, format!("  {}", short(&text, width)))]
-    }));
+    for log in &trace.loose {
+        let first = "(its span never ended) ";
+        lines.extend(log_lines(log, trace.began, first).drawn(2, detail, layout.width));
+    }
     lines
 }
 
@@ -102,37 +177,141 @@ fn summary(trace: &Waterfall) -> String {
         (all, 0) => format!("{all} spans"),
         (all, failed) => format!("{FAILED} {failed} of {all} spans failed"),
     };
+    let slowest = trace.rows.iter().find(|row| row.is_slowest);
+    let slowest = slowest.map(|row| {
+        let name = short(&row.name, LONGEST_NAME);
+        format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
+    });
+    let slowest = slowest.unwrap_or_default();
     match trace.began {
         0 => spans,
         began => {
             let began = wire::timestamp::rfc3339_millis(began);
-            format!("{spans}, {:.2} ms, {began}", trace.millis)
+            format!("{spans}, {:.2} ms{slowest}, {began}", trace.millis)
         }
     }
 }
 
 /// The reason for a span's failure, and the reason why it exceeds its parent.
-fn remark(row: &Row) -> Option<String> {
-    let why = row.why_failed.lines().next().map(|why| format!("ERROR {why}"));
-    let remark = (!row.remark.is_empty()).then(|| format!("({})", row.remark));
-    let parts: Vec<String> = why.into_iter().chain(remark).collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
+fn why(row: &Row) -> Vec<String> {
+    let mut lines = message_lines(&row.why_failed);
+    if let Some(first) = lines.first_mut() {
+        first.insert_str(0, "ERROR ");
+    }
+    if !row.remark.is_empty() {
+        let remark = format!("({})", row.remark);
+        match lines.first_mut() {
+            Some(first) => *first = format!("{first} {remark}"),
+            None => lines.push(remark),
+        }
+    }
+    lines
 }
 
 fn style(row: &Row, unless_failed: Style) -> Style {
     if row.has_failed { BAD } else { unless_failed }
 }
 
-/// A log record: time since the beginning of the trace, severity and text.
-fn log_text(log: &Log, began: u64) -> String {
-    let Log { level, body, number, time, .. } = log;
+/// A log record of a trace.
+struct LogLines<'l> {
+    /// Time since the beginning of the trace, and severity.
+    first: String,
+    log: &'l Log,
+}
+
+fn log_lines<'l>(log: &'l Log, began: u64, sign: &str) -> LogLines<'l> {
+    let Log { level, time, .. } = log;
     let time = match (*time, began) {
         (0, _) | (_, 0) => String::new(),
         (time, began) if time < began => format!("-{:.2} ms ", millis_between(time, began)),
         (time, began) => format!("+{:.2} ms ", millis_between(began, time)),
     };
-    let body = if log.is_serious { on_one_line(body) } else { first_line(body).to_owned() };
-    format!("{time}{} {body} {number}", short(level, LONGEST_LEVEL)).trim_end().to_owned()
+    LogLines { first: format!("{sign}{time}{} ", short(level, LONGEST_LEVEL)), log }
+}
+
+impl LogLines<'_> {
+    fn drawn(&self, column: usize, detail: Detail, width: usize) -> Vec<Line> {
+        let Self { first, log } = self;
+        let text = Text { first, lines: &log.lines, last: &log.number };
+        text.drawn(column, PLAIN, detail, width)
+    }
+}
+
+/// A text of several lines.
+struct Text<'t> {
+    /// The text before the first line.
+    first: &'t str,
+    lines: &'t [String],
+    /// The text behind the first line.
+    last: &'t str,
+}
+
+impl Text<'_> {
+    /// Returns the rows of the text, wrapped and indented.
+    fn drawn(&self, column: usize, style: Style, detail: Detail, width: usize) -> Vec<Line> {
+        let width = width.saturating_sub(column).max(NARROWEST);
+        let mut rows = Vec::new();
+        let empty = [String::new()];
+        let lines = match self.lines {
+            [] if self.first.is_empty() => return Vec::new(),
+            [] => &empty[..],
+            lines => lines,
+        };
+        for (place, line) in lines.iter().enumerate() {
+            if place == 0 {
+                let line = format!("{}{line} {}", self.first, self.last);
+                rows.extend(wrapped(line.trim_end(), width, self.indentation(width)));
+            } else {
+                rows.extend(wrapped(&format!("{BELOW}{line}"), width, BELOW.len()));
+            }
+        }
+        let hidden = rows.len().saturating_sub(MOST_ROWS);
+        // A row for the number of hidden rows would hide one more.
+        if hidden > 1 && !detail.is_full {
+            rows.truncate(MOST_ROWS);
+            rows.push(short(&format!("{BELOW}… {hidden} more: --full"), width));
+        }
+        let indent = " ".repeat(column);
+        rows.into_iter().map(|row| vec![(PLAIN, indent.clone()), (style, row)]).collect()
+    }
+
+    /// The column in which the first line continues: that of its text, unless little room is left.
+    fn indentation(&self, width: usize) -> usize {
+        let column = self.first.chars().count();
+        if column * 2 <= width { column } else { BELOW.len() }
+    }
+}
+
+/// The indentation of further lines.
+const BELOW: &str = "    ";
+/// The least width of a text.
+const NARROWEST: usize = 16;
+
+/// Breaks a line into rows of this width, at spaces where it has some. Further rows are indented.
+fn wrapped(line: &str, width: usize, indentation: usize) -> Vec<String> {
+    let line = on_one_line(line);
+    let mut left: &str = &line;
+    let mut rows: Vec<String> = Vec::new();
+    let mut indent = 0;
+    loop {
+        let room = width.saturating_sub(indent).max(1);
+        let pad = " ".repeat(indent);
+        let Some((cut, _)) = left.char_indices().nth(room) else {
+            rows.push(format!("{pad}{left}"));
+            return rows;
+        };
+        let head = left.get(..cut).unwrap_or(left);
+        // A break in the first half would waste the row.
+        let space = head.rfind(' ').filter(|space| *space > cut / 2);
+        let end = space.unwrap_or(cut);
+        let row = left.get(..end).unwrap_or(left);
+        rows.push(format!("{pad}{row}"));
+        left = left.get(end..).unwrap_or_default();
+        if space.is_some() {
+            left = left.trim_start_matches(' ');
+        }
+        indent = indentation;
+    }
 }
 
 /// The columns of a trace: sign, service, name, duration, bar.
@@ -146,7 +325,7 @@ struct Layout {
 
 impl Layout {
     fn of(trace: &Waterfall, width: usize) -> Self {
-        let width = width.clamp(*WIDTHS.start(), *WIDTHS.end());
+        let width = drawn_width(width);
         let longest = |of: &dyn Fn(&Row) -> usize| trace.rows.iter().map(of).max().unwrap_or(1);
         let service = longest(&|row| row.service.chars().count()).clamp(1, width / 6);
         let duration = longest(&|row| duration(row).len());
@@ -177,12 +356,13 @@ impl Layout {
         let name = short(&name(row, self.deepest()), name_width);
         let service_name = short(&row.service, service);
         let duration = duration(row);
+        let slowest = if row.is_slowest { SLOWEST } else { ' ' };
         vec![
             (style(row, PLAIN), format!("{sign} ")),
             (
                 PLAIN,
                 format!(
-                    "{service_name:<service$} {name:<name_width$} {duration:>duration_width$} |{}",
+                    "{service_name:<service$} {name:<name_width$} {duration:>duration_width$}{slowest}|{}",
                     " ".repeat(from)
                 ),
             ),
@@ -191,10 +371,9 @@ impl Layout {
         ]
     }
 
-    fn below(&self, row: &Row, style: Style, text: &str, is_whole: bool) -> Line {
-        let column = SIGN + self.service + 1 + 2 * row.depth.min(self.deepest());
-        let width = if is_whole { usize::MAX } else { self.width.saturating_sub(column) };
-        vec![(PLAIN, " ".repeat(column)), (style, short(text, width))]
+    /// The column of the texts below a span.
+    fn column(&self, row: &Row) -> usize {
+        SIGN + self.service + 1 + 2 * row.depth.min(self.deepest())
     }
 }
 

@@ -1,12 +1,18 @@
 //! Traces as rows: spans depth first, with their log records.
 
 pub mod draw;
+mod log;
+mod report;
+mod slowest;
+
+pub use log::{Log, message_lines};
+pub use report::Report;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::Link;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::Depth;
@@ -24,6 +30,8 @@ pub struct Waterfall {
     pub rows: Vec<Row>,
     /// Log records without a span in the trace.
     pub loose: Vec<Log>,
+    /// Lambda's reports of its invocations.
+    pub reports: Vec<Report>,
 }
 
 pub struct Row {
@@ -35,8 +43,15 @@ pub struct Row {
     pub to: f64,
     pub millis: f64,
     pub has_failed: bool,
-    /// The reason for its failure, if the span has one.
+    /// The type and the reason of its failure, if the span has them.
     pub why_failed: String,
+    /// The most time of its own, beside its children, in a trace of several spans.
+    pub is_slowest: bool,
+    /// The milliseconds in which none of its children ran.
+    pub own_millis: f64,
+    pub attributes: Vec<Field>,
+    /// The stack traces of its exceptions.
+    pub stacks: Vec<Vec<String>>,
     pub number: String,
     /// The reason why it exceeds its parent, or another oddity.
     pub remark: &'static str,
@@ -45,15 +60,11 @@ pub struct Row {
     pub logs: Vec<Log>,
 }
 
-pub struct Log {
-    pub service: String,
-    pub level: String,
-    pub body: String,
-    pub number: String,
-    /// In nanoseconds since the Unix epoch; 0 if unknown.
-    pub time: u64,
-    /// A warning or an error. Its text has the fields too, and is never cut.
-    pub is_serious: bool,
+/// An attribute as text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    pub key: String,
+    pub value: String,
 }
 
 /// A span, log record or metric, with its service and scope.
@@ -96,45 +107,6 @@ pub fn waterfalls(spans: &[Item<Span>], records: &[Item<LogRecord>]) -> Vec<Wate
     waterfalls
 }
 
-impl Log {
-    /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
-    pub fn of(Item { service, item: record, .. }: &Item<LogRecord>) -> Self {
-        let mut body = record.body.as_ref().map(text).unwrap_or_default();
-        let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
-        if body.is_empty() || is_serious {
-            let is_field = |attribute: &&KeyValue| {
-                body.is_empty() || !OF_EACH_RECORD.iter().any(|key| attribute.key.starts_with(key))
-            };
-            let fields = record.attributes.iter().filter(is_field);
-            let fields = fields.map(|KeyValue { key, value, .. }| {
-                format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
-            });
-            let fields: Vec<String> = fields.collect();
-            let parts = std::iter::once(body).chain(fields).filter(|part| !part.is_empty());
-            body = parts.collect::<Vec<_>>().join(" ");
-        }
-        Self {
-            service: service.clone(),
-            level: record.severity_text.clone(),
-            body,
-            number: number(&record.attributes),
-            time: time_of(record),
-            is_serious,
-        }
-    }
-}
-
-fn time_of(record: &LogRecord) -> u64 {
-    match record.time_unix_nano {
-        0 => record.observed_time_unix_nano,
-        time => time,
-    }
-}
-
-/// Beginnings of keys that the libraries add to each record, or whose value is in the text.
-const OF_EACH_RECORD: &[&str] =
-    &["code.", "thread.", "faas.", "log.", "aws.", "exception.stacktrace", "demo."];
-
 /// The spans of all traces, by trace id and span id.
 type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), &'a Item<Span>>;
 
@@ -144,7 +116,9 @@ fn ids_of(span: &Span) -> (&[u8], &[u8]) {
 
 impl Trace<'_> {
     fn waterfall(mut self, trace_id: &[u8], all: &AllSpans<'_>) -> Waterfall {
-        self.records.sort_by_key(|record| time_of(&record.item));
+        self.records.sort_by_key(|record| log::time_of(&record.item));
+        let reports = self.records.iter().filter_map(|record| Report::of(&record.item)).collect();
+        self.records.retain(|record| Report::of(&record.item).is_none());
         let ids: BTreeSet<&[u8]> =
             self.spans.iter().map(|span| span.item.span_id.as_slice()).collect();
         let loose = self.records.iter();
@@ -158,6 +132,7 @@ impl Trace<'_> {
             millis: millis_between(began, end),
             loose: loose.map(|record| Log::of(record)).collect(),
             rows: self.rows(&ids, all),
+            reports,
         }
     }
 
@@ -169,18 +144,21 @@ impl Trace<'_> {
         let (start, end) = self.bounds();
         let mut spans = self.spans.clone();
         spans.sort_by_key(|span| span.item.start_time_unix_nano);
+        let parents = drawn_parents(&spans);
         // The latest first, because the stack below returns the last first.
         let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-        for (place, span) in spans.iter().enumerate().rev() {
-            children.entry(&span.item.parent_span_id).or_default().push(place);
+        for (place, parent) in parents.iter().enumerate().rev() {
+            children.entry(parent).or_default().push(place);
         }
+        let own_times = slowest::own_times(&spans, &children);
+        let slowest = slowest::slowest(&spans, &own_times);
         let mut logs: BTreeMap<&[u8], Vec<Log>> = BTreeMap::new();
         for record in &self.records {
             logs.entry(&record.item.span_id).or_default().push(Log::of(record));
         }
-        let is_root = |span: &Item<Span>| !ids.contains(span.item.parent_span_id.as_slice());
-        let places = spans.iter().enumerate();
-        let roots = places.filter(|(_, span)| is_root(span)).map(|(place, _)| (place, ""));
+        let is_root = |parent: &[u8]| !ids.contains(parent);
+        let places = parents.iter().enumerate();
+        let roots = places.filter(|(_, parent)| is_root(parent)).map(|(place, _)| (place, ""));
         let others = (0..spans.len()).map(|place| (place, "its parents form a circle"));
         let roots: Vec<_> = roots.chain(others).collect();
         let mut left: Vec<Option<&Item<Span>>> = spans.into_iter().map(Some).collect();
@@ -199,6 +177,10 @@ impl Trace<'_> {
                     millis: millis(span),
                     has_failed: has_failed(span),
                     why_failed: why_failed(span),
+                    is_slowest: slowest == Some(place),
+                    own_millis: millis_between(0, own_times.get(place).copied().unwrap_or(0)),
+                    attributes: fields(&span.attributes),
+                    stacks: span.events.iter().filter_map(stack_of).collect(),
                     number: number(&span.attributes),
                     remark: parent.map_or(why_root, |parent| remark(found, parent)),
                     links: span.links.iter().map(|link| linked(link, all)).collect(),
@@ -219,6 +201,50 @@ impl Trace<'_> {
     }
 }
 
+/// Returns the id of each span's parent in the picture.
+///
+/// In the data, Lambda's span of an invocation is a child of the function's root span, which is shorter. The picture puts
+/// Lambda's time around the root span.
+fn drawn_parents<'a>(spans: &[&'a Item<Span>]) -> Vec<&'a [u8]> {
+    let mut parents: Vec<&[u8]> =
+        spans.iter().map(|span| span.item.parent_span_id.as_slice()).collect();
+    let mut places: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for (place, span) in spans.iter().enumerate() {
+        places.entry(&span.item.span_id).or_insert(place);
+    }
+    for (place, span) in spans.iter().enumerate() {
+        let is_lambdas = span.scope == PLATFORM_SCOPE && span.item.name == INVOCATION_SPAN;
+        let root = places.get(span.item.parent_span_id.as_slice()).copied();
+        let Some(root) = root.filter(|root| is_lambdas && *root != place) else { continue };
+        let Some(of_root) = spans.get(root) else { continue };
+        // A root span gets one span around it.
+        let is_root_moved = parents.get(root) != Some(&of_root.item.parent_span_id.as_slice());
+        if is_root_moved || is_within(&span.item, &of_root.item) {
+            continue;
+        }
+        if let Some(parent) = parents.get_mut(root) {
+            let above = std::mem::replace(parent, span.item.span_id.as_slice());
+            parents.splice(place..=place, [above]);
+        }
+    }
+    parents
+}
+
+fn fields(attributes: &[KeyValue]) -> Vec<Field> {
+    let field = |KeyValue { key, value, .. }: &KeyValue| Field {
+        key: key.clone(),
+        value: value.as_ref().map(text).unwrap_or_default(),
+    };
+    attributes.iter().map(field).collect()
+}
+
+/// The stack trace of an exception that a span recorded as an event.
+fn stack_of(event: &Event) -> Option<Vec<String>> {
+    let stack = text_of(&event.attributes, log::STACK)?;
+    let lines = log::message_lines(&stack);
+    (!lines.is_empty()).then_some(lines)
+}
+
 /// Returns the place of a time between the start and the end of its trace, as a fraction.
 #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 fn share(time: u64, start: u64, end: u64) -> f64 {
@@ -235,17 +261,22 @@ fn linked(link: &Link, all: &AllSpans<'_>) -> String {
 
 /// Explains why a span exceeds its parent, which readers do not expect.
 fn remark(span: &Item<Span>, parent: &Item<Span>) -> &'static str {
-    let is_within = span.item.start_time_unix_nano >= parent.item.start_time_unix_nano
-        && span.item.end_time_unix_nano <= parent.item.end_time_unix_nano;
-    match (is_within, span.scope.as_str()) {
+    match (is_within(&span.item, &parent.item), span.scope.as_str()) {
         (true, _) => "",
         (false, PLATFORM_SCOPE) => "Lambda's own time, including the handler",
         (false, _) => "exceeds its parent",
     }
 }
 
+fn is_within(span: &Span, parent: &Span) -> bool {
+    span.start_time_unix_nano >= parent.start_time_unix_nano
+        && span.end_time_unix_nano <= parent.end_time_unix_nano
+}
+
 /// The scope of the spans and metrics made from Lambda's reports.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+/// The name of Lambda's span of an invocation, if the function has a root span of its own.
+const INVOCATION_SPAN: &str = "aws.lambda.invocation";
 pub const EXTENSION_SCOPE: &str = "lambda-otlp/extension";
 pub const FORWARDER_SCOPE: &str = "lambda-otlp/forwarder";
 pub const INVOCATION_ID: &str = "faas.invocation_id";
@@ -258,6 +289,16 @@ fn number(attributes: &[KeyValue]) -> String {
 
 pub fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
     attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
+}
+
+/// Returns the number of an attribute.
+#[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+fn number_of(attributes: &[KeyValue], key: &str) -> Option<f64> {
+    match attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value {
+        Some(Value::DoubleValue(number)) => Some(number),
+        Some(Value::IntValue(number)) => Some(number as f64),
+        _ => None,
+    }
 }
 
 pub fn text(value: &AnyValue) -> String {
@@ -298,15 +339,24 @@ pub fn millis_between(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64 / 1e6
 }
 
-/// Returns the status message of a failed span, or its `error.type`; empty if the span did not fail.
+/// Returns the type and the message of a failed span's error; empty if the span did not fail.
+///
+/// The type is its `error.type`, or that of its last exception.
 pub fn why_failed(span: &Span) -> String {
     let Some(status) = span.status.as_ref().filter(|_| has_failed(span)) else {
         return String::new();
     };
-    match status.message.trim() {
-        "" => text_of(&span.attributes, "error.type").unwrap_or_default(),
+    let of_exception = |key: &str| {
+        let mut events = span.events.iter().rev();
+        events.find_map(|event| text_of(&event.attributes, key))
+    };
+    let kind = text_of(&span.attributes, "error.type");
+    let kind = kind.or_else(|| of_exception("exception.type")).unwrap_or_default();
+    let message = match status.message.trim() {
+        "" => of_exception("exception.message").unwrap_or_default(),
         message => message.to_owned(),
-    }
+    };
+    log::named(&kind, &message)
 }
 
 pub fn has_failed(span: &Span) -> bool {

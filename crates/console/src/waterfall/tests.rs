@@ -1,4 +1,6 @@
+use super::draw::Detail;
 use super::*;
+use expect_test::expect;
 use opentelemetry_proto::tonic::trace::v1::Status;
 use platform::string_attribute;
 
@@ -82,16 +84,20 @@ fn a_record_without_a_body_shows_its_attributes() {
     };
     let attributes = vec![said, at];
     let mut record = item(LogRecord { attributes, ..LogRecord::default() });
-    assert_eq!(Log::of(&record).body, "error=expected an id at=[3, 3]");
+    assert_eq!(Log::of(&record).lines, ["error=expected an id at=[3, 3]"]);
     let refused = Value::StringValue("order refused".to_owned());
     record.item.body = Some(AnyValue { value: Some(refused) });
-    assert_eq!(Log::of(&record).body, "order refused");
+    assert_eq!(Log::of(&record).lines, ["order refused"]);
 }
 
 /// A trace drawn at this width, without colours.
 fn drawn(trace: &Waterfall, width: usize) -> String {
+    drawn_with(Detail::default(), trace, width)
+}
+
+fn drawn_with(detail: Detail, trace: &Waterfall, width: usize) -> String {
     let mut drawn = Vec::new();
-    draw::waterfall(trace, "", width, &mut drawn).unwrap();
+    draw::waterfall(trace, "", detail, width, &mut drawn).unwrap();
     anstream::adapter::strip_str(&String::from_utf8(drawn).unwrap()).to_string()
 }
 
@@ -112,10 +118,11 @@ fn a_failed_span_shows_its_error() {
     let check = |status, error_type, expected: &str| {
         check_failed(status, error_type, &format!("✗\n✗ s\n{expected}"));
     };
-    check(failed("no such order"), Some("NotFound"), "ERROR no such order");
+    check(failed("no such order"), Some("NotFound"), "ERROR NotFound: no such order");
     check(failed(""), Some("500"), "ERROR 500");
     check(failed(""), None, "");
-    check(failed(&"x".repeat(200)), None, &format!("ERROR {}…", "x".repeat(89)));
+    let [first, second, third] = [90, 96, 14].map(|width| "x".repeat(width));
+    check(failed(&"x".repeat(200)), None, &format!("ERROR {first}\n{second}\n{third}"));
     let fine = Status { code: 1, message: "all is well".to_owned() };
     check_failed(fine, Some("500"), "\ns");
 }
@@ -165,14 +172,225 @@ fn a_trace_fits_terminals_of_40_to_200_columns() {
         for line in &lines {
             assert!(line.chars().count() <= width, "{asked}: {line}");
         }
-        let [summary, root, below, why, log] = lines.as_slice() else { panic!("{drawn}") };
+        let [summary, root, below, why, texts @ ..] = lines.as_slice() else { panic!("{drawn}") };
         assert!(summary.starts_with("  ✗ 1 of 2 spans failed, 12.35 ms"), "{drawn}");
-        assert!(width < 80 || summary.ends_with(", 2026-09-21T14:13:20.000Z"), "{drawn}");
-        assert!(root.starts_with("  shop   1 #7 ") && root.contains(" 12.35 ms |█"), "{drawn}");
+        assert!(width < 80 || summary.contains(", ◂ slowest: 1 12.35 ms"), "{drawn}");
+        assert!(width < 120 || summary.ends_with(", 2026-09-21T14:13:20.000Z"), "{drawn}");
+        assert!(root.starts_with("  shop   1 #7 ") && root.contains(" 12.35 ms◂|█"), "{drawn}");
         assert_eq!((root.chars().count(), below.chars().count()), (width, width), "{drawn}");
         assert!(below.starts_with("✗ orders   res") && below.contains(" 0.00 ms |█"), "{drawn}");
         assert!(root.matches('█').count() >= 7, "{drawn}");
         assert!(why.trim_start().starts_with("ERROR no such order"), "{drawn}");
-        assert!(log.trim_start().starts_with("- +3.10 ms ERROR sold"), "{drawn}");
+        let mut texts = texts.iter().map(|line| line.trim_start());
+        assert!(texts.any(|line| line.starts_with("- +3.10 ms ERROR sold")), "{drawn}");
+        assert_eq!(width < 80, drawn.contains("more: --full"), "{drawn}");
     }
+}
+
+#[test]
+fn the_text_of_a_log_record_has_neither_prefix_nor_repetition() {
+    let check = |body: &str, attributes: &[(&str, &str)], expected: &[&str]| {
+        let attributes = attributes.iter().map(|(key, value)| string_attribute(key, *value));
+        let record = LogRecord {
+            severity_number: if attributes.len() > 0 { 17 } else { 9 },
+            body: string_attribute("", body).value,
+            attributes: attributes.collect(),
+            ..LogRecord::default()
+        };
+        assert_eq!(Log::of(&item(record)).lines, expected, "{body:?}");
+    };
+    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    let time = "2026-09-21T14:13:20.123Z";
+    check(&format!("[INFO]\t{time}\t{ID}\tplaced 7"), &[], &["placed 7"]);
+    check(&format!("{time}\t{ID}\tINFO\tplaced 7"), &[], &["placed 7"]);
+    check(&format!("{time}  INFO orders: placed"), &[], &["orders: placed"]);
+    check("2026-09-21 14:13:20,123 INFO shop - placed", &[], &["shop - placed"]);
+    for message in ["ERROR in the order", "12:30 is late", "7 items", "INFO", "2026-09-21", ""] {
+        let expected: Vec<&str> =
+            Some(message).filter(|text| !text.is_empty()).into_iter().collect();
+        check(message, &[], &expected);
+    }
+    check("one\n  two\r\n\nthree\rfour", &[], &["one", "  two", "three", "four"]);
+    let stack = "TypeError: no stock\n    at exports.handler (/var/task/app.js:4:25)";
+    let exception = [
+        ("exception.type", "TypeError"),
+        ("exception.message", "no stock"),
+        ("exception.stacktrace", stack),
+    ];
+    // Node's runtime writes the stack as JSON.
+    check(
+        &format!(
+            "{time}\t{ID}\tERROR\tInvoke Error \t{{\"errorType\":\"TypeError\",\"stack\":[]}}"
+        ),
+        &[&exception[..], &[("errorType", "TypeError"), ("stack", "[…]")]].concat(),
+        &["Invoke Error TypeError: no stock", "    at exports.handler (/var/task/app.js:4:25)"],
+    );
+    let traceback =
+        "Traceback (most recent call last):\r  File \"/var/task/app.py\", line 5, in handler";
+    let body = format!("[ERROR] ValueError: sold out\r{traceback}");
+    check(
+        &body,
+        &[
+            ("exception.type", "ValueError"),
+            ("exception.message", "sold out"),
+            ("exception.stacktrace", traceback),
+        ],
+        &[
+            "ValueError: sold out",
+            "Traceback (most recent call last):",
+            "  File \"/var/task/app.py\", line 5, in handler",
+        ],
+    );
+    check("declined", &[("order", "7"), ("code.lineno", "3")], &["declined order=7"]);
+}
+
+/// A failed invocation as the layer and the forwarder describe it.
+fn failed_invocation() -> Waterfall {
+    const BEGIN: u64 = 1_790_000_000_000_000_000;
+    const MS: u64 = 1_000_000;
+    let at = |id: u8, parent: Option<u8>, name: &str, from: u64, to: u64| Span {
+        name: name.to_owned(),
+        end_time_unix_nano: BEGIN + to * MS,
+        ..span(id, parent, BEGIN + from * MS)
+    };
+    let of = |service: &str, scope: &str, span: Span| Item {
+        service: service.to_owned(),
+        scope: scope.to_owned(),
+        item: span,
+    };
+    let failed = Some(Status { code: 2, message: "sold out".to_owned() });
+    let handler = Span {
+        status: failed.clone(),
+        attributes: vec![
+            string_attribute("error.type", "ValueError"),
+            string_attribute("faas.trigger", "http"),
+        ],
+        ..at(1, None, "POST /orders", 2, 90)
+    };
+    let stack = string_attribute("exception.stacktrace", &"at frame\n".repeat(20));
+    let call = Span {
+        status: failed,
+        events: vec![Event { attributes: vec![stack], ..Event::default() }],
+        ..at(2, Some(1), "GET stock.example.com", 10, 80)
+    };
+    let lambda = at(3, Some(1), INVOCATION_SPAN, 0, 100);
+    let init = at(4, Some(3), "init", 0, 1);
+    let spans = [
+        of("shop", "app", handler),
+        of("shop", "http", call),
+        of("shop", PLATFORM_SCOPE, lambda),
+        of("shop", PLATFORM_SCOPE, init),
+    ];
+    let double = |key: &str, number: f64| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::DoubleValue(number)) }),
+        ..KeyValue::default()
+    };
+    let record = |span: u8, time: u64, level: &str, number: i32, body: &str| LogRecord {
+        trace_id: vec![1; 16],
+        span_id: vec![span; 8],
+        time_unix_nano: BEGIN + time * MS,
+        severity_text: level.to_owned(),
+        severity_number: number,
+        body: string_attribute("", body).value,
+        ..LogRecord::default()
+    };
+    let prefix = "2026-09-21T14:13:20.003Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    let said = record(
+        1,
+        3,
+        "INFO",
+        9,
+        &format!("{prefix}\tINFO\torder 7 of the customer who orders a lot of things"),
+    );
+    let report = LogRecord {
+        event_name: "platform.report".to_owned(),
+        attributes: vec![
+            double("aws.lambda.duration_ms", 99.5),
+            double("aws.lambda.billed_duration_ms", 221.0),
+            double("aws.lambda.memory_size_mb", 128.0),
+            double("aws.lambda.max_memory_used_mb", 45.0),
+            double("aws.lambda.init_duration_ms", 120.5),
+        ],
+        ..record(1, 100, "INFO", 9, "REPORT RequestId: …")
+    };
+    let records = [said, report].map(item);
+    waterfalls(&spans, &records).remove(0)
+}
+
+#[test]
+fn lambdas_time_is_drawn_around_the_handler() {
+    let trace = failed_invocation();
+    let rows = trace.rows.iter().map(|row| format!("{} {} {}", row.depth, row.name, row.remark));
+    let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
+    let expected =
+        ["0 aws.lambda.invocation", "1 init", "1 POST /orders", "2 GET stock.example.com"];
+    assert_eq!(rows, expected);
+    // 100 ms around 1 ms and 88 ms; 88 ms around 70 ms.
+    let own: Vec<f64> = trace.rows.iter().map(|row| row.own_millis.round()).collect();
+    assert_eq!(own, [11.0, 1.0, 18.0, 70.0]);
+    let slowest = trace.rows.iter().filter(|row| row.is_slowest).map(|row| row.name.as_str());
+    assert_eq!(slowest.collect::<Vec<_>>(), ["GET stock.example.com"]);
+}
+
+#[test]
+fn an_invocation_is_drawn_at_80_and_160_columns() {
+    let trace = failed_invocation();
+    expect![[r#"
+
+        Trace 01010101010101010101010101010101: 
+          ✗ 2 of 4 spans failed, 100.00 ms, ◂ slowest: GET stock.example.com 70.00 ms, …
+          Lambda: 99.5 ms, billed 221 ms, 45 of 128 MB, cold 120.5 ms, $0.57/million
+          shop aws.lambda.invocation     100.00 ms |███████████████████████████████████|
+          shop   init                      1.00 ms |█                                  |
+        ✗ shop   POST /orders             88.00 ms |███████████████████████████████    |
+                 ERROR ValueError: sold out
+                 - +3.00 ms INFO order 7 of the customer who orders a lot of things
+        ✗ shop     GET stock.example.com  70.00 ms◂|   █████████████████████████       |
+                   ERROR sold out
+                   at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       … 8 more: --full
+    "#]]
+    .assert_eq(&drawn(&trace, 80));
+    expect![[r#"
+
+        Trace 01010101010101010101010101010101: 
+          ✗ 2 of 4 spans failed, 100.00 ms, ◂ slowest: GET stock.example.com 70.00 ms, 2026-09-21T14:13:20.000Z
+          Lambda: 99.5 ms, billed 221 ms, 45 of 128 MB, cold 120.5 ms, $0.57/million
+          shop aws.lambda.invocation     100.00 ms |███████████████████████████████████████████████████████████████████████████████████████████████████████████████████|
+          shop   init                      1.00 ms |█                                                                                                                  |
+        ✗ shop   POST /orders             88.00 ms |  █████████████████████████████████████████████████████████████████████████████████████████████████████            |
+                 ERROR ValueError: sold out
+                 - +3.00 ms INFO order 7 of the customer who orders a lot of things
+        ✗ shop     GET stock.example.com  70.00 ms◂|           █████████████████████████████████████████████████████████████████████████████████                       |
+                   ERROR sold out
+                   at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       at frame
+                       … 8 more: --full
+    "#]].assert_eq(&drawn(&trace, 160));
+    let whole = Detail { attributes: true, is_full: true };
+    let whole = drawn_with(whole, &trace, 80);
+    assert_eq!(whole.matches("at frame").count(), 20, "{whole}");
+    assert!(whole.contains("\n         faas.trigger=http\n"), "{whole}");
 }

@@ -29,7 +29,7 @@ pub(crate) mod value;
 pub(crate) mod whole_line;
 
 /// Reads one of Lambda's own lines, in text or JSON. Returns `None` for a line of the function.
-pub(crate) fn platform_event(message: &str) -> Option<PlatformEvent> {
+pub fn platform_event(message: &str) -> Option<PlatformEvent> {
     text::parse(message).or_else(|| telemetry::parse_line(message))
 }
 

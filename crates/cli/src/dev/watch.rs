@@ -1,0 +1,132 @@
+//! Changes of the function's code.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+const INTERVAL: Duration = Duration::from_millis(300);
+/// The most watched files. A larger folder is seen in part.
+const MOST_FILES: usize = 20_000;
+/// Folders of packages, and of build results.
+const OTHER_FOLDERS: [&str; 4] = ["node_modules", "target", "__pycache__", "venv"];
+/// Files of code. A function may write other files beside it.
+const CODE: [&str; 18] = [
+    "cjs", "cts", "go", "html", "java", "js", "jsx", "kt", "mjs", "mts", "php", "py", "rb", "rs",
+    "sql", "toml", "ts", "tsx",
+];
+
+/// Time of change and size of each file.
+type Seen = BTreeMap<PathBuf, (SystemTime, u64)>;
+
+/// The code below a folder, and further files.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) folder: PathBuf,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Watched {
+    /// Calls `changed` with the name of a file after each change, once it has ended.
+    pub(super) async fn watch(self, mut changed: impl FnMut(String)) {
+        let mut before = self.seen().await;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let now = self.seen().await;
+            let Some(file) = difference(&before, &now) else { continue };
+            // An editor or a compiler writes several files.
+            let mut last = now;
+            loop {
+                tokio::time::sleep(INTERVAL / 3).await;
+                let next = self.seen().await;
+                if next == last {
+                    break;
+                }
+                last = next;
+            }
+            before = last;
+            changed(self.name(&file));
+        }
+    }
+
+    fn name(&self, file: &Path) -> String {
+        file.strip_prefix(&self.folder).unwrap_or(file).display().to_string()
+    }
+
+    async fn seen(&self) -> Seen {
+        let watched = self.clone();
+        tokio::task::spawn_blocking(move || watched.look()).await.unwrap_or_default()
+    }
+
+    fn look(&self) -> Seen {
+        let mut seen = Seen::new();
+        for file in &self.files {
+            note(file, &mut seen);
+        }
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let is_other = name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_ref());
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() && !is_other {
+                    folders.push(path);
+                } else if kind.is_file() && is_code(&path) && seen.len() < MOST_FILES {
+                    note(&path, &mut seen);
+                }
+            }
+        }
+        seen
+    }
+}
+
+fn is_code(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| CODE.contains(&extension))
+}
+
+fn note(path: &Path, seen: &mut Seen) {
+    // A file that is being replaced is seen the next time.
+    if let Ok(file) = path.metadata()
+        && let Ok(changed) = file.modified()
+    {
+        seen.insert(path.to_owned(), (changed, file.len()));
+    }
+}
+
+/// Returns a file that differs.
+fn difference(before: &Seen, now: &Seen) -> Option<PathBuf> {
+    let new = now.iter().find(|(path, state)| before.get(*path) != Some(*state));
+    let gone = || before.iter().find(|(path, _)| !now.contains_key(*path));
+    new.or_else(gone).map(|(path, _)| path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_code_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("node_modules/a")).unwrap();
+        std::fs::create_dir_all(path("lib")).unwrap();
+        std::fs::write(path("app.py"), "1").unwrap();
+        let watched = Watched { folder: folder.path().to_owned(), files: vec![path("order.json")] };
+        let changed = |name: &str, text: &str| {
+            let before = watched.look();
+            std::fs::write(path(name), text).unwrap();
+            difference(&before, &watched.look()).map(|file| watched.name(&file))
+        };
+        assert_eq!(changed("app.py", "22"), Some("app.py".to_owned()));
+        assert_eq!(changed("lib/b.mjs", "1"), Some("lib/b.mjs".to_owned()));
+        assert_eq!(changed("order.json", "{}"), Some("order.json".to_owned()));
+        // A function may write these.
+        assert_eq!(changed("data.json", "{}"), None);
+        assert_eq!(changed("node_modules/a/index.js", "1"), None);
+        let before = watched.look();
+        std::fs::remove_file(path("app.py")).unwrap();
+        assert_eq!(difference(&before, &watched.look()), Some(path("app.py")));
+    }
+}

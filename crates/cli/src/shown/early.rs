@@ -1,0 +1,102 @@
+//! Log records that were shown before the spans of their traces.
+
+use super::Held;
+use console::waterfall::{INVOCATION_ID, Item, PLATFORM_SCOPE, text_of};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The most remembered records. The oldest are forgotten first.
+const MOST_RECORDS: usize = 10_000;
+/// The most bytes of their texts, as an estimate.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct EarlyRecords {
+    records: VecDeque<Item<LogRecord>>,
+    bytes: usize,
+}
+
+/// The trace and the span of an invocation.
+struct Place {
+    trace_id: Vec<u8>,
+    span_id: Vec<u8>,
+    is_lambdas: bool,
+}
+
+impl EarlyRecords {
+    /// Remembers the records that may belong to a trace: they name one, or an invocation.
+    pub(super) fn add(&mut self, records: &[Item<LogRecord>]) {
+        let may_belong = |own: &&Item<LogRecord>| {
+            !own.item.trace_id.is_empty() || invocation(&own.item.attributes).is_some()
+        };
+        for record in records.iter().filter(may_belong) {
+            self.bytes += bytes_of(record);
+            self.records.push_back(record.clone());
+        }
+        while self.records.len() > MOST_RECORDS || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.records.pop_front() else { return };
+            self.bytes -= bytes_of(&oldest);
+        }
+    }
+
+    /// Moves the remembered records to their traces among these, and gives records that only name their invocation its trace.
+    pub(super) fn add_to(&mut self, held: &mut Held) {
+        let places = places(&held.spans);
+        let traces: Vec<&[u8]> =
+            held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
+        let is_here = |own: &Item<LogRecord>| match own.item.trace_id.as_slice() {
+            [] => invocation(&own.item.attributes).is_some_and(|id| places.contains_key(&id)),
+            trace_id => traces.contains(&trace_id),
+        };
+        let mut kept = VecDeque::new();
+        for record in std::mem::take(&mut self.records) {
+            if is_here(&record) {
+                self.bytes -= bytes_of(&record);
+                held.records.push(record);
+            } else {
+                kept.push_back(record);
+            }
+        }
+        self.records = kept;
+        for own in held.records.iter_mut().filter(|own| own.item.trace_id.is_empty()) {
+            let place = invocation(&own.item.attributes).and_then(|id| places.get(&id));
+            if let Some(Place { trace_id, span_id, .. }) = place {
+                own.item.trace_id.clone_from(trace_id);
+                own.item.span_id.clone_from(span_id);
+            }
+        }
+    }
+}
+
+/// Returns the place of each invocation: the function's own span before that of Lambda.
+fn places(spans: &[Item<Span>]) -> BTreeMap<String, Place> {
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    for own in spans {
+        let Some(id) = invocation(&own.item.attributes) else { continue };
+        let is_lambdas = own.scope == PLATFORM_SCOPE;
+        let is_better = places.get(&id).is_none_or(|known: &Place| known.is_lambdas && !is_lambdas);
+        if is_better {
+            let Span { trace_id, span_id, .. } = &own.item;
+            let place = Place { trace_id: trace_id.clone(), span_id: span_id.clone(), is_lambdas };
+            places.insert(id, place);
+        }
+    }
+    places
+}
+
+fn invocation(attributes: &[KeyValue]) -> Option<String> {
+    text_of(attributes, INVOCATION_ID)
+}
+
+/// Estimates the size of a record by its texts.
+fn bytes_of(own: &Item<LogRecord>) -> usize {
+    let bytes = |value: &Option<AnyValue>| match value.as_ref().and_then(|it| it.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.len(),
+        _ => size_of::<AnyValue>(),
+    };
+    let attributes = own.item.attributes.iter().map(|attribute| bytes(&attribute.value));
+    size_of::<Item<LogRecord>>() + bytes(&own.item.body) + attributes.sum::<usize>()
+}

@@ -1,0 +1,148 @@
+//! One page that shows traces: of the demo's run, of a saved file, and live.
+//!
+//! It has all it needs: no request leaves it, except those to the program that serves it live. Its content security policy
+//! allows only its own script and style, by their hashes.
+
+use crate::waterfall::Item;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+const SCRIPT: &str = include_str!("script.js");
+const STYLE: &str = include_str!("style.css");
+
+/// The content of a page.
+#[derive(Debug, Default, Serialize)]
+pub struct Page {
+    pub title: String,
+    /// The page gets more messages from its server.
+    pub live: bool,
+    /// A time near those of the telemetry, in nanoseconds since the Unix epoch, as text: JSON's numbers are too short.
+    pub base: String,
+    /// Objects as [`telemetry`] and [`invocation`] make them.
+    pub messages: Vec<Value>,
+    /// The names of traces by the ids of their invocations.
+    pub names: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    pub sections: Vec<Section>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    pub text: String,
+    pub good: bool,
+}
+
+/// Texts and a table beside the traces.
+#[derive(Debug, Default, Serialize)]
+pub struct Section {
+    pub title: String,
+    pub paragraphs: Vec<String>,
+    /// The names of the columns; `#` begins that of a column of numbers.
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Makes the message of these spans and log records: OTLP/JSON with service and scope.
+pub fn telemetry(
+    spans: &[Item<Span>],
+    records: &[Item<LogRecord>],
+) -> Result<Value, serde_json::Error> {
+    let spans = spans.iter().map(with_service).collect::<Result<Vec<_>, _>>()?;
+    let records = records.iter().map(with_service).collect::<Result<Vec<_>, _>>()?;
+    Ok(json!({ "spans": spans, "records": records }))
+}
+
+fn with_service<T: Serialize>(own: &Item<T>) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(&own.item)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("service".to_owned(), own.service.as_str().into());
+        object.insert("scope".to_owned(), own.scope.as_str().into());
+    }
+    Ok(value)
+}
+
+impl Page {
+    /// The page in HTML.
+    pub fn html(&self) -> Result<String, serde_json::Error> {
+        // `<` would end the element; the escape has the same value.
+        let data = serde_json::to_string(self)?.replace('<', "\\u003c");
+        let title = escaped(&self.title);
+        let policy = policy(self.live);
+        Ok(format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
+             <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+             <header><h1>{title}</h1>\
+             <input id=\"search\" type=\"search\" placeholder=\"Search (/)\" aria-label=\"Search in all texts\">\
+             <label><input id=\"failed\" type=\"checkbox\"> failed only (f)</label>\
+             <label><input id=\"slow\" type=\"checkbox\"> slow spans first (s)</label>\
+             <select id=\"order\" aria-label=\"Order of traces\"><option value=\"new\">newest first</option>\
+             <option value=\"slow\">slowest first</option></select>\
+             <button id=\"save\" type=\"button\">Save page</button>\
+             <span id=\"state\" role=\"status\" title=\"Keys: / search, n and p next and previous trace, j and k next and previous span, Enter opens, f failed only, s slow spans first\"></span></header>\n\
+             <section id=\"report\"></section>\n\
+             <main><nav id=\"list\" aria-label=\"Traces\"></nav><section id=\"trace\" aria-label=\"Trace\"></section></main>\n\
+             <script id=\"data\" type=\"application/json\">{data}</script>\n\
+             <script>{SCRIPT}</script>\n</body>\n</html>\n"
+        ))
+    }
+}
+
+/// The content security policy of a page.
+pub fn policy(is_live: bool) -> String {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let connections = if is_live { "; connect-src 'self'" } else { "" };
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'{connections}; base-uri 'none'; form-action 'none'",
+        hash(SCRIPT),
+        hash(STYLE)
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_one_small_file_without_other_addresses() {
+        let html = Page::default().html().unwrap();
+        assert!(html.len() < 100_000, "{}", html.len());
+        for outside in ["http://", "https://", "src=", "<link", "@import", "url("] {
+            assert!(!html.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn content_cannot_end_its_element() {
+        let text = "</script><script>alert(1)</script><!--";
+        let page = Page {
+            title: text.to_owned(),
+            verdict: Some(Verdict { text: text.to_owned(), good: true }),
+            ..Page::default()
+        };
+        let html = page.html().unwrap();
+        assert_eq!(html.matches("</script>").count(), 2, "{html}");
+        assert!(!html.contains("<script>alert"), "{html}");
+    }
+}

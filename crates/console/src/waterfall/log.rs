@@ -1,0 +1,161 @@
+//! The text of a log record: a headline, and the lines of its stack trace.
+
+use super::{Item, number, text, text_of};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+
+pub struct Log {
+    pub service: String,
+    pub level: String,
+    /// The message, and the lines of a stack trace. Time, level and request id of Lambda's runtimes are left out.
+    pub lines: Vec<String>,
+    pub number: String,
+    /// In nanoseconds since the Unix epoch; 0 if unknown.
+    pub time: u64,
+    /// A warning or an error. Its text has the fields too.
+    pub is_serious: bool,
+}
+
+pub(super) const STACK: &str = "exception.stacktrace";
+
+/// Beginnings of keys that the libraries add to each record, or whose value is in the text.
+const OF_EACH_RECORD: &[&str] =
+    &["code.", "thread.", "faas.", "log.", "aws.", "exception.", "demo."];
+
+/// Keys of the JSON objects in which runtimes describe a failure. The exception's attributes have the same values.
+const OF_A_FAILURE: &[&str] = &["errorType", "errorMessage", "stack", "stackTrace", "trace"];
+
+impl Log {
+    /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
+    pub fn of(Item { service, item: record, .. }: &Item<LogRecord>) -> Self {
+        let body = record.body.as_ref().map(text).unwrap_or_default();
+        let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
+        let mut lines = lines_of(record, &body);
+        if lines.is_empty() || is_serious {
+            let fields = fields(record, &body);
+            let headline = lines.first().cloned().into_iter().chain(fields);
+            let headline: Vec<String> = headline.filter(|part| !part.is_empty()).collect();
+            let headline = Some(headline.join(" ")).filter(|headline| !headline.is_empty());
+            lines.splice(..lines.len().min(1), headline);
+        }
+        Self {
+            service: service.clone(),
+            level: record.severity_text.clone(),
+            lines,
+            number: number(&record.attributes),
+            time: time_of(record),
+            is_serious,
+        }
+    }
+}
+
+/// The lines of a record's body. A stack trace has its own lines once, also if the body repeats it.
+fn lines_of(record: &LogRecord, body: &str) -> Vec<String> {
+    let attribute = |key: &str| text_of(&record.attributes, key).unwrap_or_default();
+    let stack = message_lines(&attribute(STACK));
+    let body = message_lines(behind_prefix(body));
+    if stack.is_empty() {
+        return body;
+    }
+    let error = named(&attribute("exception.type"), &attribute("exception.message"));
+    let begins_stack = |line: &str| stack.iter().any(|of_stack| of_stack.trim() == line.trim());
+    // Runtimes write the error as JSON after their own words.
+    let said = body.first().map(|line| line.split('{').next().unwrap_or_default().trim());
+    let said = said.filter(|said| !begins_stack(said)).unwrap_or_default();
+    let headline = if error.is_empty() || said.contains(&error) {
+        said.to_owned()
+    } else if error.contains(said) {
+        error.clone()
+    } else {
+        format!("{said} {error}")
+    };
+    let mut lines = vec![headline.clone()];
+    lines.extend(stack.into_iter().filter(|line| line.trim() != headline && line.trim() != error));
+    lines
+}
+
+/// The attributes that the text does not have.
+fn fields(record: &LogRecord, body: &str) -> Vec<String> {
+    let has_exception = record.attributes.iter().any(|attribute| attribute.key == STACK);
+    let is_field = |attribute: &&KeyValue| {
+        let key = attribute.key.as_str();
+        let is_known = OF_EACH_RECORD.iter().any(|begin| key.starts_with(begin))
+            || (has_exception && OF_A_FAILURE.contains(&key));
+        body.is_empty() && !has_exception || !is_known
+    };
+    let fields = record.attributes.iter().filter(is_field);
+    let fields = fields.map(|KeyValue { key, value, .. }| {
+        format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
+    });
+    fields.collect()
+}
+
+/// An error as `type: message`.
+pub(super) fn named(kind: &str, message: &str) -> String {
+    match (kind.trim(), message.trim()) {
+        ("", text) | (text, "") => text.to_owned(),
+        (kind, message) if message.starts_with(kind) => message.to_owned(),
+        (kind, message) => format!("{kind}: {message}"),
+    }
+}
+
+/// Splits a text at its line ends, which are `\r` in the tracebacks of Lambda's Python runtime. Empty lines are left out.
+pub fn message_lines(text: &str) -> Vec<String> {
+    let lines = text.split(['\n', '\r']).map(str::trim_end);
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Returns the message behind time, level and request id, which Lambda's runtimes write before it.
+fn behind_prefix(text: &str) -> &str {
+    /// More words are no prefix.
+    const MOST_WORDS: usize = 5;
+    let mut rest = text;
+    let mut is_prefix = false;
+    for _ in 0..MOST_WORDS {
+        let Some(end) = rest.find([' ', '\t']) else { break };
+        let Some((word, behind)) = rest.split_at_checked(end) else { break };
+        let is_column = behind.starts_with('\t') || is_prefix;
+        let is_of_prefix =
+            is_time(word) || is_request_id(word) || is_level(word, is_column) || word.is_empty();
+        if !is_of_prefix {
+            break;
+        }
+        is_prefix = true;
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    if is_prefix { rest.trim_start_matches([' ', '\t']) } else { text }
+}
+
+/// Returns `true` for a date, a time of day, or both.
+fn is_time(word: &str) -> bool {
+    let count = |separator: char| word.chars().filter(|character| *character == separator).count();
+    let is_part =
+        |c: char| c.is_ascii_digit() || matches!(c, ':' | '-' | '/' | '.' | ',' | 'T' | 'Z' | '+');
+    word.starts_with(|first: char| first.is_ascii_digit())
+        && word.chars().all(is_part)
+        && (count(':') >= 2 || count('-') == 2 || count('/') == 2)
+}
+
+fn is_request_id(word: &str) -> bool {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let groups = word.split('-').map(str::len);
+    groups.eq(GROUPS) && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
+/// Returns `true` for a level: in brackets, or in a column of its own.
+fn is_level(word: &str, is_column: bool) -> bool {
+    const LEVELS: [&str; 12] = [
+        "TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL",
+        "CRIT", "FAIL", "EMERG",
+    ];
+    let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
+    let level = in_brackets.or(is_column.then_some(word));
+    level.is_some_and(|level| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)))
+}
+
+pub(super) fn time_of(record: &LogRecord) -> u64 {
+    match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        time => time,
+    }
+}
