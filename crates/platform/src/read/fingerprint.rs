@@ -99,14 +99,11 @@ fn push_message(text: &mut String, message: &str) {
     for word in line.get(..end).unwrap_or_default().split_whitespace() {
         let word = word.trim_matches(['(', ')', '[', ']', '{', '}', ',', ';', ':', '.']);
         let mut inner = word;
-        let is_quoted = match quote {
-            Some(_) => true,
-            None => {
-                quote = word.chars().next().filter(|first| QUOTES.contains(first));
-                inner = word.get(quote.map_or(0, char::len_utf8)..).unwrap_or_default();
-                quote.is_some()
-            }
-        };
+        if quote.is_none() {
+            quote = word.chars().next().filter(|first| QUOTES.contains(first));
+            inner = word.get(quote.map_or(0, char::len_utf8)..).unwrap_or_default();
+        }
+        let is_quoted = quote.is_some();
         if quote.is_some_and(|quote| inner.ends_with(quote)) {
             quote = None;
         }

@@ -94,7 +94,7 @@ fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
         return python(rest);
     }
     if let Some(rest) = line.strip_prefix("at ") {
-        return at(rest);
+        return Some(at(rest));
     }
     if let Some(rest) = line.strip_prefix("from ") {
         return ruby(rest);
@@ -120,13 +120,13 @@ fn python(rest: &str) -> Option<Frame<'_>> {
 
 /// `shop.Orders.place(Orders.java:12)`, `async pay (file:///var/task/index.mjs:3:9)`, `/var/task/index.js:3:9`,
 /// `Shop.Orders.Pay(Int32 id) in /src/Orders.cs:line 7`, `pay(app.py: 7)`
-fn at(rest: &str) -> Option<Frame<'_>> {
+fn at(rest: &str) -> Frame<'_> {
     let rest = rest.strip_prefix("async ").unwrap_or(rest);
     let Some((function, inside)) = rest.split_once(" (").or_else(|| rest.split_once('(')) else {
-        return Some(match file_of(rest) {
+        return match file_of(rest) {
             Some(file) => of("", file),
             None => of(rest.split(' ').next().unwrap_or_default(), ""),
-        });
+        };
     };
     let inside = inside.split(')').next().unwrap_or_default();
     let of_xray = || inside.split_once(": ").map(|(file, _)| file);
@@ -134,7 +134,7 @@ fn at(rest: &str) -> Option<Frame<'_>> {
     // Node's own functions.
     let is_native = inside == "<anonymous>";
     let frame = of(function, file);
-    Some(Frame { is_library: is_native || frame.is_library, ..frame })
+    Frame { is_library: is_native || frame.is_library, ..frame }
 }
 
 /// ``/var/task/app.rb:3:in `pay'``. rich writes ` in pay`.
