@@ -345,10 +345,12 @@ mod tests {
             SpanLine::InProgress => return "in progress".to_owned(),
             SpanLine::Other => return "-".to_owned(),
         };
-        let (resource, scopes) = (spans.resource.unwrap_or_default(), &spans.scope_spans[0]);
+        let resource = spans.resource.unwrap_or_default();
+        let scopes = &spans.scope_spans[0];
         let mut shown = render::spans(&scopes.spans, 0, 32);
         for Link { span_id, attributes, .. } in &scopes.spans[0].links {
-            let (id, attributes) = (wire::ids::to_hex(span_id), render::attributes(attributes));
+            let id = wire::ids::to_hex(span_id);
+            let attributes = render::attributes(attributes);
             writeln!(shown, "  link {id} {attributes}").unwrap();
         }
         if let Some(InstrumentationScope { name, version, .. }) = &scopes.scope {

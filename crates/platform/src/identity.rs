@@ -185,13 +185,15 @@ mod tests {
             let given = |name: &str| if name == "-" { String::new() } else { name.to_owned() };
             let names = names.replace("{hex}", "2f399eb14537447da05ab2a2e39309de");
             let (group, stream) = names.split_once(' ').unwrap();
-            let (log_group, log_stream) = (&given(group), &given(stream));
+            let log_group = &given(group);
+            let log_stream = &given(stream);
             let account = "123456789012";
             let source = LogSource { account, region: None, log_group, log_stream };
             let Identity { function_name, function_version, service_name, is_lambda, .. } =
                 Identity::of(&source);
             let or_none = |name: Option<String>| name.unwrap_or_else(|| "-".to_owned());
-            let (function, version) = (or_none(function_name), or_none(function_version));
+            let function = or_none(function_name);
+            let version = or_none(function_version);
             format!("{function} {version} {service_name} {is_lambda}")
         });
     }

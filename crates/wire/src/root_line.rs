@@ -35,7 +35,8 @@ impl<'a> RootLine<'a> {
         if !is_request_id(request_id) {
             return None;
         }
-        let (trace_id, span_id) = (to_hex(trace_id), to_hex(span_id));
+        let trace_id = to_hex(trace_id);
+        let span_id = to_hex(span_id);
         let level = level.filter(|level| is_above_info(level)).map(|level| {
             let time = timestamp::rfc3339_millis(unix_nanos);
             format!(",\"timestamp\":\"{time}\",\"level\":\"{level}\"")

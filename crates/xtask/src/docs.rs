@@ -139,7 +139,8 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
 
 /// Replaces the text between `<!-- MARK -->` and `<!-- end -->` in a document.
 fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Result<String> {
-    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
+    let begin = format!("<!-- {mark} -->\n");
+    let end = "<!-- end -->";
     let parts =
         text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
     let (before, after) = parts.with_context(|| format!("{document}: no lines {begin}{end}"))?;

@@ -64,7 +64,8 @@ impl LineExporter {
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
         let request = self.contained(&[(kind, items)], || Ok(encode()))?;
-        let (source, request) = (&resource.service_name, Request::trusted(kind, request));
+        let source = &resource.service_name;
+        let request = Request::trusted(kind, request);
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
         self.contained(&[(kind, request.items())], || self.write(source, request))
     }
@@ -198,7 +199,8 @@ impl LineExporter {
     }
 
     fn write(&self, source: &str, request: Request) -> OTelSdkResult {
-        let (kind, items) = (request.kind(), request.items());
+        let kind = request.kind();
+        let items = request.items();
         if self.write_timeout.invocations().is_too_late_for(request.bytes().len()) {
             self.lose(&[(kind, items)], Loss::DeadlineReached);
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
@@ -309,7 +311,8 @@ fn omitted_names(lambda: &LambdaEnvironment) -> Names {
     let has_extension = record.is_some_and(|path| Path::new(&path).exists());
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let log_stream = if has_extension { String::new() } else { text(&lambda.log_stream) };
-    let (function, region) = (text(&lambda.function_name), text(&lambda.region));
+    let function = text(&lambda.function_name);
+    let region = text(&lambda.region);
     Names::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
 }
 

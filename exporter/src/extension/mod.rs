@@ -86,7 +86,8 @@ fn start_thread(
         telemetry,
     });
     let (is_registered, registered) = sync_channel(1);
-    let (api, of_thread) = (api.to_owned(), Arc::clone(&shared));
+    let api = api.to_owned();
+    let of_thread = Arc::clone(&shared);
     spawn("otlp-extension", move || {
         let (client, result) = match Client::register(&api, events) {
             Ok(client) => (Some(client), Ok(())),

@@ -299,7 +299,8 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
 /// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
 /// needs. Waits as long as for any write.
 pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
-    let (telemetry, outcome) = (Arc::clone(telemetry), Err(failure));
+    let telemetry = Arc::clone(telemetry);
+    let outcome = Err(failure);
     let timeout = telemetry.line.write_timeout();
     within(timeout, move || {
         let mut numbers = Vec::new();

@@ -31,7 +31,8 @@ impl Failure {
     }
 
     pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
-        let (error_type, message) = (error_type.into(), message.into());
+        let error_type = error_type.into();
+        let message = message.into();
         Self { error_type, message, stack_trace: String::new(), status_code: None }
     }
 

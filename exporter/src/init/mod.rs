@@ -60,7 +60,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
 
     let resource = resource::resource(&environment, config.resource.as_ref());
     let invocations = config.invocations.unwrap_or_else(Invocations::of_new_telemetry);
-    let (output, invocations) = (config.output, Some(invocations));
+    let output = config.output;
+    let invocations = Some(invocations);
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();

@@ -88,7 +88,8 @@ mod tests {
     use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 
     fn root(number: u64) -> SpanContext {
-        let (trace, span) = (TraceId::from(u128::from(number) + 1), SpanId::from(number + 1));
+        let trace = TraceId::from(u128::from(number) + 1);
+        let span = SpanId::from(number + 1);
         SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
     }
 

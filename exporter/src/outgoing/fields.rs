@@ -66,7 +66,8 @@ impl Fields {
 
     /// The fields that fit into a message with attributes of these names.
     pub(super) fn for_message<'a>(self, existing: impl Iterator<Item = &'a str>) -> Self {
-        let (mut room, mut has_own) = (MOST_MESSAGE_ATTRIBUTES, false);
+        let mut room = MOST_MESSAGE_ATTRIBUTES;
+        let mut has_own = false;
         for name in existing {
             room = room.saturating_sub(1);
             has_own |= self.get(name).is_some();

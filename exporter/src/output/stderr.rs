@@ -27,7 +27,8 @@ mod tests {
     #[test]
     fn a_full_stderr_is_not_awaited() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let (mut reader, mut writer) = (File::from(reader), File::from(writer));
+        let mut reader = File::from(reader);
+        let mut writer = File::from(writer);
         writer.write_all(&vec![b'x'; 64 * 1024]).unwrap();
         write_if_writable(&writer, "would wait");
         drop(writer);

@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn a_write_waits_for_pipe_space_until_its_timeout() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let (mut reader, mut writer) = (std::fs::File::from(reader), std::fs::File::from(writer));
+        let mut reader = std::fs::File::from(reader);
+        let mut writer = std::fs::File::from(writer);
         let short = 100;
         let long = 60 * 1024;
         let check = |writer: &std::fs::File, bytes, expected: Result<(), ErrorKind>| {

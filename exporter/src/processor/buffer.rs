@@ -201,7 +201,8 @@ mod tests {
         };
         std::thread::scope(|scope| {
             for first in 0..8 {
-                let (buffer, write) = (&buffer, &write);
+                let buffer = &buffer;
+                let write = &write;
                 scope.spawn(move || {
                     for item in 0..500 {
                         buffer.push(first * 500 + item, false, || Duration::from_secs(60), write);

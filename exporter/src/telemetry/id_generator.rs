@@ -98,7 +98,8 @@ mod tests {
         let generator = SequentialIdGenerator::default();
         let begins = || with_trace_id(None, || generator.new_span_id());
         let follows = |number: u64| SpanId::from_bytes(id_of_number(number));
-        let (one, two) = (begins(), begins());
+        let one = begins();
+        let two = begins();
         assert_ne!(one, two);
         let next = generator.next.load(Ordering::Relaxed);
         assert_eq!(two, follows(next.wrapping_sub(1)));

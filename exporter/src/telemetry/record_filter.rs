@@ -44,7 +44,8 @@ impl RecordFilter {
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
-        let (filter, sites) = (self.clone(), self.clone());
+        let filter = self.clone();
+        let sites = self.clone();
         let takes = |filter: &Self, metadata: &Metadata<'_>| {
             (metadata.is_span() || may_be_recorded_error(metadata))
                 && filter.takes_span_of(metadata.target(), *metadata.level())

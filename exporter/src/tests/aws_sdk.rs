@@ -88,7 +88,8 @@ async fn a_sent_message_carries_the_context_of_its_producer_span() {
     let send = sender.send("{\"order\": 7}").message_attributes("tenant", text("a")).send();
     let written = sender.call(async { drop(send.await.unwrap()) }).await;
     assert_eq!(written.span_names(), ["SQS.SendMessage", "shop"]);
-    let (span, parent) = (written.span_named("SQS.SendMessage"), written.span_named("shop"));
+    let span = written.span_named("SQS.SendMessage");
+    let parent = written.span_named("shop");
     assert_eq!((span.kind(), &span.parent_span_id), (SpanKind::Producer, &parent.span_id));
     let varies =
         |line: &&str| line.starts_with("server.port") || line.starts_with("aws.sqs.queue.url");

@@ -17,7 +17,8 @@ fn the_signals_of_an_invocation_share_a_line() {
         function.invoke_with_all_signals();
         let written = function.written();
         assert_eq!(written.counts(), [1, 2, 1, 1]);
-        let (child, record) = (written.span_named("child"), &written.logs[0]);
+        let child = written.span_named("child");
+        let record = &written.logs[0];
         assert_eq!((&record.span_id, &record.trace_id), (&child.span_id, &child.trace_id));
         assert_eq!(child.parent_span_id, written.span_named("orders").span_id);
         let line = &written.lines[0];

@@ -37,7 +37,8 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     assert_eq!(early.logs.len(), 1);
     let timed_out = "error: the invocation was about to time out";
     for name in ["orders", "open"] {
-        let (partial, whole) = (early.span_named(name), late.span_named(name));
+        let partial = early.span_named(name);
+        let whole = late.span_named(name);
         assert_eq!(
             (&partial.span_id, &partial.trace_id, &partial.parent_span_id, partial.kind),
             (&whole.span_id, &whole.trace_id, &whole.parent_span_id, whole.kind)
@@ -145,7 +146,8 @@ fn a_shutdown_during_an_invocation_writes_partial_spans() {
 #[test]
 fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
-    let (completion, watch) = (function.completion.clone(), function.watch());
+    let completion = function.completion.clone();
+    let watch = function.watch();
     let clock = Arc::clone(&function.clock);
     let watch = Arc::new(watch);
     let written = function.run(move || {

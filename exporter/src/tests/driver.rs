@@ -111,7 +111,8 @@ impl Function {
     /// Checks the deadline so many milliseconds after the invocation began, and returns the lines since the last call; for another
     /// thread.
     pub(super) fn watch(&self) -> impl Fn(u64) -> Vec<String> + Send + Sync + 'static + use<> {
-        let (completion, output) = (self.completion.clone(), Arc::clone(&self.output));
+        let completion = self.completion.clone();
+        let output = Arc::clone(&self.output);
         let clock = Arc::clone(&self.clock);
         move |after_ms| {
             clock.store(NOW_MS + after_ms, Ordering::Relaxed);

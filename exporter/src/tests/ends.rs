@@ -83,10 +83,12 @@ fn the_root_record_is_open_until_its_span_is_written_before_metrics_are_collecte
     let function = Function::with_variables(&[records.variable()]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = || {
-        let (seen, records) = (Arc::clone(&seen), Arc::clone(&records));
+        let seen = Arc::clone(&seen);
+        let records = Arc::clone(&records);
         move || seen.lock().unwrap().push(records.root().is_open)
     };
-    let (of_handler, of_callback) = (see(), see());
+    let of_handler = see();
+    let of_callback = see();
     let meter = function.completion.meter("test");
     let gauge = meter.u64_observable_gauge("waits").with_callback(move |_| of_callback());
     let _gauge = gauge.build();
@@ -129,7 +131,8 @@ fn a_lost_root_span_is_not_marked_as_written() {
 fn the_root_span_has_a_place_in_a_full_buffer_beside_a_stuck_write() {
     let (begins, began) = sync_channel(1);
     let (release, released) = sync_channel::<()>(1);
-    let (released, writes) = (Mutex::new(released), AtomicUsize::new(0));
+    let released = Mutex::new(released);
+    let writes = AtomicUsize::new(0);
     let variables = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
     let function = Function::with_gate(&variables, move |_| {
         if writes.fetch_add(1, Ordering::Relaxed) == 0 {

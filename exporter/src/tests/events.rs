@@ -79,7 +79,8 @@ fn a_wait_span_starts_when_the_oldest_message_was_sent() {
     let event = event(sent_messages([sent + Duration::from_secs(5), sent]));
     function.handle(event, succeed).unwrap();
     let written = function.written();
-    let (waited, invocation) = (written.span_named("orders wait"), written.span_named("orders"));
+    let waited = written.span_named("orders wait");
+    let invocation = written.span_named("orders");
     assert_eq!(waited.parent_span_id, invocation.span_id);
     assert_eq!(attribute(waited, "lambda_otlp.inferred").as_deref(), Some("true"));
     let sent_ms = sent.duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -98,7 +99,8 @@ fn a_recent_request_message_or_bus_event_gets_a_wait_span_if_enabled() {
     let time = wire::timestamp::rfc3339_millis(ms * 1_000_000);
     let of_bus =
         json!({"source": "shop", "detail-type": "Order", "id": "1", "time": time, "detail": {}});
-    let (tomorrow, hours) = (now + Duration::from_hours(24), Duration::from_hours(5));
+    let tomorrow = now + Duration::from_hours(24);
+    let hours = Duration::from_hours(5);
     let check = |name: &str, variables: &[(&str, &str)], payload: Value, expected: &[&str]| {
         let function = Function::with_variables(variables);
         function.handle(event(payload), succeed).unwrap();

@@ -123,7 +123,8 @@ fn async_mode_writes_between_the_response_and_the_next_event() {
 #[test]
 fn an_unavailable_mode_becomes_sync() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (refuses, accepts) = (Api::start(REFUSED), Api::start(REGISTERED));
+    let refuses = Api::start(REFUSED);
+    let accepts = Api::start(REGISTERED);
     let snapshot = ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start");
     for (why, mode, variables) in [
         ("outside Lambda", "async", vec![]),

@@ -32,7 +32,8 @@ fn a_second_metrics_flush_fails_while_the_first_is_written_and_lines_can_be_enco
     // Flushes the metrics during their write, like the thread that watches the deadline.
     let completion = Arc::new(OnceLock::<TelemetryCompletionHandler>::new());
     let second = Arc::new(Mutex::new(Vec::new()));
-    let (of_gate, results) = (Arc::clone(&completion), Arc::clone(&second));
+    let of_gate = Arc::clone(&completion);
+    let results = Arc::clone(&second);
     let function = Function::with_gate(&[], move |_| {
         let completion = of_gate.get().unwrap();
         let flushed = completion.meter_provider().force_flush();

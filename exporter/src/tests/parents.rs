@@ -46,8 +46,10 @@ fn the_trace_comes_from_the_caller_or_from_xray_or_from_the_request_id() {
     let w3c = format!("00-{W3C_TRACE}-{W3C_SPAN}-01");
     let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
     let root = format!("Root={}", "1-5759e988-bd862e3fe1be46a994272793");
-    let (of_w3c, of_xray) = ([W3C_TRACE, W3C_SPAN, ""], [XRAY_TRACE, XRAY_SPAN, ""]);
-    let (w3c, in_event) = (&[("Traceparent", &*w3c)][..], &[("X-Amzn-Trace-Id", &*sampled)][..]);
+    let of_w3c = [W3C_TRACE, W3C_SPAN, ""];
+    let of_xray = [XRAY_TRACE, XRAY_SPAN, ""];
+    let w3c = &[("Traceparent", &*w3c)][..];
+    let in_event = &[("X-Amzn-Trace-Id", &*sampled)][..];
     check(None, &[], None, Some([&derived, "", ""]));
     check(None, &[], Some(UNSAMPLED), Some([XRAY_TRACE, "", XRAY_SPAN]));
     check(None, w3c, Some(UNSAMPLED), Some([W3C_TRACE, W3C_SPAN, XRAY_SPAN]));
@@ -120,7 +122,8 @@ fn a_recorded_but_unsampled_span_is_not_written() {
     let span = function.completion.tracer().start("sampled");
     let mut recorded = span.exported_data().unwrap();
     drop(span);
-    let (trace, flags) = (recorded.span_context.trace_id(), TraceFlags::NOT_SAMPLED);
+    let trace = recorded.span_context.trace_id();
+    let flags = TraceFlags::NOT_SAMPLED;
     let state = TraceState::default();
     recorded.span_context = SpanContext::new(trace, 7.into(), flags, false, state);
     function.completion.telemetry.spans.as_ref().unwrap().on_end(recorded);

@@ -75,7 +75,8 @@ fn tracing_events_become_log_records_of_their_span() {
             assert_ne!(record.observed_time_unix_nano, 0);
             assert_eq!(record.time_unix_nano, record.observed_time_unix_nano);
             // `tracing` names an event after its place in the source, which must not be exported.
-            let (severity, event) = (&record.severity_text, &record.event_name);
+            let severity = &record.severity_text;
+            let event = &record.event_name;
             let body = format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap());
             format!("{} {severity} {event:?} {body} {}", span.name, shown(&record.attributes))
         })
@@ -425,7 +426,8 @@ fn an_unsampled_spans_integer_does_not_change_another_spans_text() {
 #[test]
 fn a_record_belongs_to_its_explicit_parent_or_else_to_the_current_span() {
     let function = Function::new();
-    let (current, parent) = (tracing::info_span!("current"), tracing::info_span!("parent"));
+    let current = tracing::info_span!("current");
+    let parent = tracing::info_span!("parent");
     current.in_scope(|| {
         tracing::info!(parent: &parent, "explicit");
         tracing::info!("contextual");

@@ -91,7 +91,8 @@ fn limited(variables: &[(&str, &str)]) -> Written {
     };
     let tracer = function.completion.telemetry.tracer.clone();
     let builder = tracer.span_builder("limited").with_attributes(attributes());
-    let (sampled, state) = (TraceFlags::SAMPLED, TraceState::default());
+    let sampled = TraceFlags::SAMPLED;
+    let state = TraceState::default();
     let other = SpanContext::new(7.into(), 9.into(), sampled, true, state);
     let link = Link::new(other, attributes(), 0);
     let mut span = tracer.build(builder.with_links(vec![link.clone(), link]));
@@ -114,8 +115,10 @@ fn shown_limited(written: &Written) -> String {
     let of = |attributes: &[proto::KeyValue], dropped: u32| {
         format!("{}, {dropped} dropped\n", shown(attributes).trim_end().replace('\n', " "))
     };
-    let (span, record) = (&written.spans[0], &written.logs[0]);
-    let (event, link) = (&span.events[0], &span.links[0]);
+    let span = &written.spans[0];
+    let record = &written.logs[0];
+    let event = &span.events[0];
+    let link = &span.links[0];
     [
         format!("span: {}", of(&span.attributes, span.dropped_attributes_count)),
         format!("{} events, {} dropped: ", span.events.len(), span.dropped_events_count),

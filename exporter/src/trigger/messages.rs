@@ -42,7 +42,10 @@ pub(super) enum Body<'a> {
 
 impl<'a, H: Header<'a>> Message<'a, H> {
     pub(super) fn new(header: H) -> Self {
-        let (id, destination, partition, offset) = (None, None, None, None);
+        let id = None;
+        let destination = None;
+        let partition = None;
+        let offset = None;
         Self { id, destination, partition, offset, received_ms: None, body: None, header }
     }
 
@@ -63,7 +66,9 @@ pub(super) fn messages<'a, H: Header<'a>>(
 ) -> SpanAttributes {
     let mut links = Vec::new();
     let mut received_ms: Option<u64> = None;
-    let (mut count, mut first, mut destination) = (0_usize, None, None);
+    let mut count = 0_usize;
+    let mut first = None;
+    let mut destination = None;
     for message in messages {
         if count == 0 {
             destination = message.destination;

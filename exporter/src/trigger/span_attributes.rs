@@ -156,7 +156,8 @@ impl SpanAttributes {
             // X-Ray samples few requests, and no propagator reads its decision, so the invocation's applies.
             let is_decided = !self.is_sent_under_xray() || !invocation.is_valid();
             let flags = if is_decided { sender.trace_flags() } else { invocation.trace_flags() };
-            let (trace_id, span_id) = (sender.trace_id(), sender.span_id());
+            let trace_id = sender.trace_id();
+            let span_id = sender.span_id();
             let sender =
                 SpanContext::new(trace_id, span_id, flags, true, sender.trace_state().clone());
             Some(Context::new().with_remote_span_context(sender))

@@ -57,7 +57,8 @@ async fn doctor_passes_and_finds_its_canary() {
     );
     let counts = backend.counts();
     assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
-    let (record, span) = (&backend.log_records()[0].item, &backend.spans()[0].item);
+    let record = &backend.log_records()[0].item;
+    let span = &backend.spans()[0].item;
     assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
 }
 
@@ -171,7 +172,8 @@ async fn doctor_reports_a_host_without_an_address() {
 
 #[tokio::test]
 async fn doctor_reports_an_expired_certificate() {
-    let (backend, authority) = (backend().await, Authority::new("Shop CA"));
+    let backend = backend().await;
+    let authority = Authority::new("Shop CA");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();
     let check = async |until_year: i32, connection: &str| {

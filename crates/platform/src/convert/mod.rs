@@ -311,7 +311,8 @@ impl Converter {
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
-        let (window, observed) = (&self.state.window, self.observed_unix_nano);
+        let window = &self.state.window;
+        let observed = self.observed_unix_nano;
         self.platform_records
             .push(|record| platform_record(event, platform, window, observed, record));
     }
@@ -376,7 +377,8 @@ impl Converter {
         let line = function_line(&plain, self.identity.is_lambda);
         let emf = line.json.and_then(emf_line::parse);
         let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
-        let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
+        let window = &mut self.state.window;
+        let observed = self.observed_unix_nano;
         let stream = (&self.identity, window);
         self.line_records
             .push(|record| line_record(event, &line, stream, observed, has_metrics, record));
@@ -398,7 +400,8 @@ impl Converter {
 
     /// Converts a claimed OTLP line that did not decode to one log record.
     pub fn undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
-        let (window, observed) = (&self.state.window, self.observed_unix_nano);
+        let window = &self.state.window;
+        let observed = self.observed_unix_nano;
         self.line_records
             .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }

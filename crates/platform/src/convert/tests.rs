@@ -30,7 +30,8 @@ fn event(message: &str) -> LogEventRef<'_> {
 }
 
 fn records(converted: &ConvertedLines) -> String {
-    let (mut text, mut last_scope) = (String::new(), String::new());
+    let mut text = String::new();
+    let mut last_scope = String::new();
     for (scope, record) in converted.logs.iter().flat_map(render::log_records) {
         if scope != last_scope {
             text.extend([&scope, ":\n"]);
@@ -74,7 +75,8 @@ fn log_events_become_records_points_and_spans() {
             let chunk = Converter::new(identity(), options, OBSERVED).with_state(state);
             if is("spans") { chunk.with_spans(false) } else { chunk }
         };
-        let (mut converter, mut text) = (chunk(ConverterState::default()), String::new());
+        let mut converter = chunk(ConverterState::default());
+        let mut text = String::new();
         for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
             let time_ms = TIME_MS + at;
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -91,7 +93,9 @@ fn log_events_become_records_points_and_spans() {
                 }
                 "text" => converter.function_text(&event(rest)),
                 "undecodable" => {
-                    let (reason, size_bytes, sha256) = ("payload is no base64", 31, "ab12");
+                    let reason = "payload is no base64";
+                    let size_bytes = 31;
+                    let sha256 = "ab12";
                     let line = event("{\"__otel_otlp_stdout\":\"secret\"}");
                     converter.undecodable(&line, &Undecodable { reason, size_bytes, sha256 });
                     assert!(!format!("{converter:?}").contains("secret"));
@@ -192,7 +196,8 @@ fn forwarder_and_extension_convert_lines_alike() {
         line("\n"),
         report(),
     ];
-    let (extension, forwarder) = (of_environment(&events), of_stream(&events));
+    let extension = of_environment(&events);
+    let forwarder = of_stream(&events);
     let all = |converted: &ConvertedLines| {
         converted.logs.iter().flat_map(render::log_records).collect::<Vec<_>>()
     };

@@ -151,7 +151,8 @@ impl Records {
         let mut all = Vec::with_capacity(self.fields.len() + traced.len() * BYTES_OF_IDS);
         let mut traced = traced.into_iter().peekable();
         // Nearly always all records share their ids.
-        let (mut last, mut written) = (None, Vec::new());
+        let mut last = None;
+        let mut written = Vec::new();
         for (at, field) in fields(&self.fields).enumerate() {
             let ids = traced.next_if(|(traced, _)| *traced == at).map(|(_, ids)| ids);
             let Some((ids, record)) = ids.zip(field.as_len()) else {
@@ -185,7 +186,8 @@ pub(crate) fn request<'r>(
     scopes: [(InstrumentationScope, Records); 2],
     seen: &SeenSpans,
 ) -> Option<Request> {
-    let (mut scope_logs, mut count) = (Vec::new(), 0);
+    let mut scope_logs = Vec::new();
+    let mut count = 0;
     for (of_scope, mut records) in scopes {
         if records.count == 0 {
             continue;
@@ -203,7 +205,8 @@ pub(crate) fn request<'r>(
     if scope_logs.is_empty() {
         return None;
     }
-    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    let mut head = Vec::new();
+    let mut bytes = Vec::new();
     Writer::new(&mut head).always_bytes(container::RESOURCE, resource());
     bytes.reserve_exact(scope_logs.len() + head.len() + 16);
     Writer::new(&mut bytes).concatenated(request::CONTAINERS, &head, &scope_logs);

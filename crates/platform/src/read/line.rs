@@ -482,7 +482,8 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     let message_at = message.position();
     let message =
         message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
-    let (tenant_id, durable_execution_arn) = (take(tenant), take(durable));
+    let tenant_id = take(tenant);
+    let durable_execution_arn = take(durable);
     let is_log = is_leveled || message.is_some() || found.time.0.is_some();
     let exception = (!found.errors.is_empty())
         .then(|| exceptions::take(&mut fields, &found.errors, is_log))
@@ -493,7 +494,8 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     let exception = exception.map(Box::new);
     // Lambda's library for Go writes no level.
     let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
-    let (trace, span_id) = (trace.value(), span.value());
+    let trace = trace.value();
+    let span_id = span.value();
     let mut read = FunctionLine {
         time: found.time.value(),
         severity,

@@ -231,14 +231,16 @@ fn java_parts<'t>(first: &'t str, text: &'t str, rest: &'t str) -> Option<(&'t s
 /// An object with an error's type and message, and perhaps others: `{"errorType":"TypeError","errorMessage":"no stock",…}`.
 fn error_of(object: &str) -> Option<Failure> {
     let fields = Fields::of(object)?;
-    let (kind, message) = (fields.text("errorType")?, fields.text("errorMessage")?);
+    let kind = fields.text("errorType")?;
+    let message = fields.text("errorMessage")?;
     Some(Failure::new(&kind, &message))
 }
 
 /// An error as Go's and Ruby's runtimes write it: an object with nothing else.
 fn bare(fields: &Fields<'_>) -> Option<Failure> {
     const OWN: [&str; 3] = ["errorMessage", "errorType", "stackTrace"];
-    let (kind, message) = (fields.text("errorType")?, fields.text("errorMessage")?);
+    let kind = fields.text("errorType")?;
+    let message = fields.text("errorMessage")?;
     let is_bare = fields.0.iter().all(|(key, _)| OWN.contains(&key.as_ref()));
     is_bare.then(|| Failure::new(&kind, &message))
 }
@@ -268,7 +270,8 @@ fn of_rust_span(fields: &Fields<'_>) -> Option<String> {
 
 fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<Failure> {
     let error = || {
-        let (kind, message) = (fields.text("errorType")?, fields.text("errorMessage")?);
+        let kind = fields.text("errorType")?;
+        let message = fields.text("errorMessage")?;
         Some(Failure::new(&kind, &message))
     };
     let message = fields.get("message").map(text_of);

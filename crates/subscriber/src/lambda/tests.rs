@@ -128,7 +128,8 @@ impl Account {
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         if operation == "DescribeLogGroups" {
             assert_ne!(body["logGroupNamePrefix"], "", "AWS refuses an empty prefix");
-            let (prefix, from) = (text("logGroupNamePrefix"), text("nextToken"));
+            let prefix = text("logGroupNamePrefix");
+            let from = text("nextToken");
             let mut found = self.groups.range(from..).filter(|(name, _)| name.starts_with(&prefix));
             let page = found.by_ref().take(50).map(|(name, group)| {
                 json!({ "logGroupName": name, "logGroupClass": group.class, "creationTime": group.created_ms })
@@ -286,7 +287,8 @@ async fn successive_runs_subscribe_twenty_thousand_log_groups_once() {
             "{} log groups without our filter",
             fake.count(|group| group.added == 0)
         );
-        let (begun, ends) = (Instant::now(), clock() + TIMEOUT);
+        let begun = Instant::now();
+        let ends = clock() + TIMEOUT;
         // Each in an environment of its own.
         let sums = service(&fake).handle(&json!({}), ends).await.unwrap();
         assert!(clock() < ends);

@@ -104,7 +104,8 @@ impl Item {
         account: &str,
         region: &str,
     ) -> anyhow::Result<Option<Vec<Self>>> {
-        let (function, log_stream) = (event.function(), &*event.log_stream);
+        let function = event.function();
+        let log_stream = &*event.log_stream;
         let context = Context { function, account, log_stream, region };
         let Some(reading) = wire::read_line_of(&event.message, &context, &Limits::default()) else {
             return Ok(None);

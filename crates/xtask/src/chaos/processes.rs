@@ -33,7 +33,9 @@ struct Fates {
 pub(crate) fn run(seeds: impl Iterator<Item = u64>) -> anyhow::Result<()> {
     let programs = crate::load::programs(&checks::root()?)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start tokio")?;
-    let (mut faults, mut total, mut schedules) = (BTreeMap::new(), Fates::default(), 0);
+    let mut faults = BTreeMap::new();
+    let mut total = Fates::default();
+    let mut schedules = 0;
     for seed in seeds {
         let (of_seed, fates) = runtime
             .block_on(schedule(seed, &programs))
@@ -66,7 +68,9 @@ async fn schedule(
 ) -> anyhow::Result<(BTreeMap<&'static str, u32>, Fates)> {
     let mut random = Rng::with_seed(seed);
     let deployment = Deployment::start(programs).await?;
-    let (of_faults, of_log, of_queue) = (random.fork(), random.fork(), random.fork());
+    let of_faults = random.fork();
+    let of_log = random.fork();
+    let of_queue = random.fork();
     let is_over = Cell::new(false);
     let functions = (0..FUNCTIONS.len()).map(|index| deployment.invoke(index, random.fork()));
     let [first, second, third] =
@@ -111,7 +115,8 @@ async fn schedule(
 /// Compares what the functions made, what their log has, and what the backend stored.
 fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
     let stored = stored(deployment);
-    let (mut in_log, mut sources) = (HashSet::new(), HashMap::new());
+    let mut in_log = HashSet::new();
+    let mut sources = HashMap::new();
     let mut missing = String::new();
     for name in FUNCTIONS {
         for event in deployment.lambda.log_events(name) {
@@ -191,7 +196,8 @@ fn stored(deployment: &Deployment) -> HashMap<Item, Vec<usize>> {
             Some(AttributeValue::StringValue(function)) => function,
             _ => String::new(),
         };
-        let (items, request) = (items(&stored.item).into_iter(), stored.request);
+        let items = items(&stored.item).into_iter();
+        let request = stored.request;
         items.map(move |item| (item.made_by(&function), request))
     }
     let (spans, records, metrics) =

@@ -91,7 +91,8 @@ fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static str)> {
 /// Checks that the extension is small, for the right machine, and needs no loader, and so no libc of the system.
 pub(crate) fn inspect_extension(bytes: &[u8], architecture: &Architecture) -> anyhow::Result<()> {
     let binary = for_machine(bytes, architecture)?;
-    let (found, max) = (bytes.len(), MAX_EXTENSION_BYTES);
+    let found = bytes.len();
+    let max = MAX_EXTENSION_BYTES;
     ensure!(found <= max, "the extension has {found} bytes, over {max}");
     let mut segments = binary.segments().context("no segments")?.iter();
     let has_loader = segments.any(|segment| segment.p_type == elf::abi::PT_INTERP);
@@ -116,7 +117,8 @@ fn for_machine<'b>(
     architecture: &Architecture,
 ) -> anyhow::Result<ElfBytes<'b, AnyEndian>> {
     let binary = ElfBytes::<AnyEndian>::minimal_parse(bytes)?;
-    let (found, machine) = (binary.ehdr.e_machine, architecture.machine);
+    let found = binary.ehdr.e_machine;
+    let machine = architecture.machine;
     ensure!(found == machine, "the binary is for machine {found}, not {machine}");
     Ok(binary)
 }

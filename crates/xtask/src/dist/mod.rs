@@ -117,7 +117,8 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         write(&folder, &node::layer(root)?)?;
     }
     if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
-        let (packages, tools) = (&*locked_packages(root)?, &pypi::install(root, "stack")?);
+        let packages = &*locked_packages(root)?;
+        let tools = &pypi::install(root, "stack")?;
         for architecture in &ARCHITECTURES {
             let Architecture { name, gnu, musl, .. } = architecture;
             let is_gnu = is(What::Functions) || is(What::CommandLine);

@@ -47,7 +47,8 @@ pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Re
     let sampling = Sampling::begin(delivered, processes(&lambda));
     let mut batches = JoinSet::new();
     for _ in 0..BATCHES {
-        let (lambda, queue) = (Arc::clone(&lambda), queue.queue().clone());
+        let lambda = Arc::clone(&lambda);
+        let queue = queue.queue().clone();
         batches.spawn(async move {
             while !queue.is_empty() {
                 deliver(&lambda, &queue).await?;

@@ -56,7 +56,8 @@ pub(super) async fn sustained(
         (0..load.log_groups).map(|index| telemetry::event(index, load.lines)).collect();
     let sent = Arc::new(AtomicU64::new(0));
     let sampling = Sampling::begin(Arc::clone(&sent), processes(&lambda));
-    let (start, mut invocations) = (Instant::now(), 0);
+    let start = Instant::now();
+    let mut invocations = 0;
     while start.elapsed() < duration {
         let next = events.iter().cycle().skip(invocations % events.len()).take(load.environments);
         let begin = |event: &Event| Ok((event.bytes, begin(&lambda, &event.json)?));
@@ -71,7 +72,9 @@ pub(super) async fn sustained(
     let worked = lambda.environments(FORWARDER).len();
     ensure!(worked == load.environments, "{worked} environments worked");
     check_log(&lambda)?;
-    let (mut missing, mut repeated, mut items) = (0, 0, 0);
+    let mut missing = 0;
+    let mut repeated = 0;
+    let mut items = 0;
     for (index, event) in events.iter().enumerate() {
         let times = invocations / events.len() + usize::from(index < invocations % events.len());
         let [lost, again] = backend.differences(event.numbers.clone(), u32::try_from(times)?);

@@ -66,7 +66,8 @@ fn report(curve: &Curve, items: usize, [missing, repeated]: [usize; 2]) -> anyho
     };
     let (before, after) = memory.split_at(memory.len() * 2 / 3);
     let before = median(before.get(memory.len() / 3..).unwrap_or_default());
-    let (after, most) = (median(after), memory.iter().copied().fold(0.0, f64::max));
+    let after = median(after);
+    let most = memory.iter().copied().fold(0.0, f64::max);
     println!(
         "{name}: {} s, {mean:.1} {unit}, {items} items, {missing} missing, {repeated} repeated, {before:.0} MiB in the second \
          third, {after:.0} MiB in the last, at most {most:.0} MiB",

@@ -65,7 +65,8 @@ fn function(
 ) -> anyhow::Result<String> {
     let binary = package.join("bootstrap");
     let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
-    let (name, max_bytes) = (program.name, program.max_bytes);
+    let name = program.name;
+    let max_bytes = program.max_bytes;
     ensure!(bytes.len() <= max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
     dist::inspect_program(&bytes, architecture)?;
     Ok(format!("{name} {} bytes", bytes.len()))

@@ -255,7 +255,8 @@ fn messaging(operation: &Metadata) -> Option<(&'static str, &'static str, &'stat
 
 /// The attributes known without the request.
 fn attributes(operation: &Metadata) -> Vec<KeyValue> {
-    let (service, name) = (operation.service(), operation.name().to_owned());
+    let service = operation.service();
+    let name = operation.name().to_owned();
     let mut attributes = vec![
         KeyValue::new("rpc.system", "aws-api"),
         KeyValue::new("rpc.service", service.to_owned()),

@@ -305,7 +305,8 @@ fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
         let names: Vec<&str> = names.collect();
         let own = fields.clone().for_message(names.iter().copied());
         for (number, (name, value)) in (names.len() + 1..).zip(own.0) {
-            let (name, value) = (percent_encoded(&name), percent_encoded(&value));
+            let name = percent_encoded(&name);
+            let value = percent_encoded(&value);
             let value =
                 format!("Value.DataType=String&{attributes}{number}.Value.StringValue={value}");
             for parameter in [format!("Name={name}"), value] {

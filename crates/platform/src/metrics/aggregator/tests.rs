@@ -46,7 +46,9 @@ fn event_of(line: &str) -> PlatformEvent {
 
 /// The metrics of each chunk of these lines, which are a millisecond apart.
 fn metrics_of(chunks: &[Vec<&str>], aggregator: &dyn Fn() -> Aggregator) -> Vec<Vec<Metric>> {
-    let (mut open, mut at, mut found) = (OpenInvocations::default(), T0, Vec::new());
+    let mut open = OpenInvocations::default();
+    let mut at = T0;
+    let mut found = Vec::new();
     for lines in chunks {
         let mut aggregator = aggregator();
         aggregator.resume(open);
@@ -84,7 +86,8 @@ fn counters(metrics: Vec<Metric>) -> String {
 fn lines_and_events_of_lambda_become_metrics() {
     check_table(&expect_file!["../../../fixtures/metrics.txt"], |case| {
         let (mut shape, mut names, mut owner) = Default::default();
-        let (mut shows_points, mut is_taken) = (false, false);
+        let mut shows_points = false;
+        let mut is_taken = false;
         let mut chunks: Vec<Vec<&str>> = vec![Vec::new()];
         for line in case.lines() {
             if line == "points" {

@@ -184,7 +184,8 @@ impl Invocations {
     }
 
     pub fn take_finished(&mut self) -> Vec<Span> {
-        let (end, only_reported) = (self.options.end, self.only_reported);
+        let end = self.options.end;
+        let only_reported = self.only_reported;
         let mut table = std::mem::take(&mut self.table);
         for invocation in &mut table {
             let is_new = !invocation.is_written && invocation.is_ready(end, only_reported);

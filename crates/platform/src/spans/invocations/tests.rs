@@ -64,8 +64,10 @@ fn act(invocations: &mut Invocations, line: &str) -> String {
         }
         "invoked" => invocations.invoked("r1", rest, ZERO),
         "root" => {
-            let (trace_id, span_id) = ([7; 16], [9; 8]);
-            let (is_open, is_sampled) = (rest == "open", rest != "unsampled");
+            let trace_id = [7; 16];
+            let span_id = [9; 8];
+            let is_open = rest == "open";
+            let is_sampled = rest != "unsampled";
             let root = FunctionRoot { trace_id, span_id, is_open, is_sampled };
             if !invocations.function_root("r1", root, ZERO) {
                 return "too late\n".to_owned();
