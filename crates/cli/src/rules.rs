@@ -302,6 +302,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_rules_test_shows_whole_traces() {
+        let rules = r#"
+            [[rule]]
+            name = "failed traces"
+            match.trace.failed = true
+            keep = true
+
+            [[rule]]
+            name = "the others"
+            sample = 0
+        "#;
+        check(
+            rules,
+            "awslogs-text-mixed.json",
+            expect![[r"
+                /aws/lambda/orders
+
+                rule                   matched      dropped      changed     redacted
+                failed traces               38            0            0            0
+                the others                  38            0            0            0
+
+                items                    spans  data points  log records
+                before                      30           15            8
+                after                       30           15            8
+            "]],
+        )
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_rules_test_names_the_stream_of_each_destination() {
         const AUDIT: &str = "[destination.audit]\nendpoint = \"https://audit.example.com\"\nstream = \"audit-{region}\"\n";
         for (route, expected) in [
