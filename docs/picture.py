@@ -1,18 +1,18 @@
-"""Draws a picture of one trace, in a light and a dark theme.
+"""Draws the pictures of README and docs/models.md, in a light and a dark theme.
 
-cargo demo --html run.html && python3 docs/picture.py run.html                                              the README's, trace-*.svg
-PICTURE=spans.json pytest tests/interop/test_models.py -k one_trace && python3 docs/picture.py spans.json   that of models.md, models-*.svg
+cargo demo --html run.html && python3 docs/picture.py run.html
+PICTURE=spans.json pytest tests/interop/test_models.py -k one_trace && python3 docs/picture.py spans.json
 """
 
 import json
 import re
 import sys
-from html import escape, unescape
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
-THEMES = FOLDER.parent / "demo/program/src/html.rs"
+STYLE = FOLDER.parent / "crates/console/src/page/style.css"
 TRACE = "shop, its orders fails"
 WIDTH, LINE = 960, 22
 NAME, MILLIS, TRACK = 96, 400, 416  # x of the columns: left, right, left
@@ -29,24 +29,20 @@ SHOWN = (
 
 
 class Bar(NamedTuple):
-    """A span. `left` and `width` are percentages of the trace's time."""
+    """A span. `left` and `width` are parts of the trace's time."""
 
     service: str
     name: str
     millis: str
-    depth: float
+    depth: int
     left: float
     width: float
     colour: str
     is_failed: bool
 
 
-def text(markup):
-    return unescape(re.sub(r"<small>.*?</small>|<[^>]+>", "", markup)).strip()
-
-
-def word(x, y, content, colour, extra=""):
-    return f'<text x="{x}" y="{y}" fill="{colour}"{extra}>{escape(content)}</text>'
+def word(x, y, text, colour, extra=""):
+    return f'<text x="{x}" y="{y}" fill="{colour}"{extra}>{escape(text)}</text>'
 
 
 class Picture:
@@ -58,24 +54,25 @@ class Picture:
 
     def add(self, bar):
         colours = self.colours
-        span = WIDTH - 16 - TRACK
+        long = WIDTH - 16 - TRACK
         self.y += LINE
         self.depth = bar.depth
-        x = TRACK + span * bar.left / 100
-        long = max(2, span * bar.width / 100)
+        x = TRACK + long * bar.left
+        length = max(2, long * bar.width)
+        mark = f' stroke="{colours["bad"]}" stroke-width="2"' if bar.is_failed else ""
         self.drawn += [
             word(16, self.y, bar.service, colours["text"]),
             word(NAME + 16 * bar.depth, self.y, bar.name, colours["bad" if bar.is_failed else "text"], ' font-weight="600"'),
             word(MILLIS, self.y, bar.millis, colours["text"], ' text-anchor="end"'),
-            f'<rect x="{TRACK}" y="{self.y - 12}" width="{span}" height="15" rx="3" fill="{colours["track"]}"/>',
-            f'<rect x="{x:.1f}" y="{self.y - 12}" width="{long:.1f}" height="15" rx="3" fill="{colours["bad" if bar.is_failed else bar.colour]}"/>',
+            f'<rect x="{TRACK}" y="{self.y - 12}" width="{long}" height="15" rx="3" fill="{colours["track"]}"/>',
+            f'<rect x="{x:.1f}" y="{self.y - 12}" width="{length:.1f}" height="15" rx="3" fill="{colours[bar.colour]}"{mark}/>',
         ]
 
-    def remark(self, line, is_bad=False):
+    def remark(self, line, colour="dim"):
         """Adds a line below the last span."""
         self.y += LINE - 4
         line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-        self.drawn.append(word(NAME + 16 * (self.depth + 1), self.y, line, self.colours["bad" if is_bad else "dim"], ' font-size="12"'))
+        self.drawn.append(word(NAME + 16 * (self.depth + 1), self.y, line, self.colours[colour], ' font-size="12"'))
 
     def __str__(self):
         height = self.y + 20
@@ -85,53 +82,80 @@ class Picture:
         return "\n".join([f'{begin} font-family="system-ui,sans-serif" font-size="13">', page, title, *self.drawn, "</svg>\n"])
 
 
+def attribute(item, key):
+    return next((a["value"].get("stringValue", "") for a in item.get("attributes", []) if a["key"] == key), "")
+
+
+def times(span):
+    return int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+
+
+def rows(spans):
+    """The spans depth first, Lambda's span of an invocation around the function's."""
+    parents = {span["spanId"]: span.get("parentSpanId", "") for span in spans}
+    for span in spans:
+        root = parents[span["spanId"]]
+        if span["name"] == "aws.lambda.invocation" and root in parents:
+            parents[span["spanId"]], parents[root] = parents[root], span["spanId"]
+
+    def below(parent, depth):
+        for span in sorted(spans, key=times):
+            if parents[span["spanId"]] == parent or depth == 0 and parents[span["spanId"]] not in parents:
+                yield depth, span
+                yield from below(span["spanId"], depth + 1)
+
+    return list(below(None, 0))
+
+
+def bars(spans, service_of, colour_of):
+    """The spans with their bars."""
+    begin = min(times(span)[0] for span in spans)
+    whole = max(times(span)[1] for span in spans) - begin
+    for depth, span in rows(spans):
+        start, end = times(span)
+        is_failed = span.get("status", {}).get("code") == 2
+        millis = f"{(end - start) / 1e6:.2f} ms"
+        yield span, Bar(service_of(span), span["name"], millis, depth, (start - begin) / whole, (end - start) / whole, colour_of(span, depth), is_failed)
+
+
 def of_demo(run, colours):
     """Draws a trace of the page of a demo run."""
-    traces = re.findall(r"<details open>.*?</details>", run, re.DOTALL)
-    trace = next(trace for trace in traces if f"<strong>{TRACE}</strong>" in trace)
+    data = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', run, re.DOTALL)[1])
+    invocation = next(invocation for invocation, name in data["names"].items() if name == TRACE)
+    spans = [span for message in data["messages"] for span in message["spans"]]
+    trace = next(span["traceId"] for span in spans if attribute(span, "faas.invocation_id") == invocation)
+    spans = [span for span in spans if span["traceId"] == trace]
+    records = [record for message in data["messages"] for record in message["records"] if record.get("traceId") == trace]
     picture = Picture("One trace: a failed order, through two functions", colours)
-    for css, content in re.findall(r'<div class="([^"]*)">(.*)</div>', trace):
-        kind, *rest = css.split()
-        if kind == "row":
-            service, name, millis = (text(each) for each in re.findall(r"<span[^>]*>((?:(?!</?span).)*)</span>", content)[:3])
-            depth, left, width = (float(x) for x in re.findall(r"(?:min\(|left:|width:)([\d.]+)", content))
-            picture.add(Bar(service, name, millis, depth, left, width, "bar" if rest[0] == "orders" else "bar2", "failed" in rest))
-        elif "remark" not in rest:
-            picture.remark(" ".join(text(content).split()), "bad" in rest)
+    for span, bar in bars(spans, lambda span: span["service"], lambda span, _: "s0" if span["service"] == "orders" else "s1"):
+        picture.add(bar)
+        if bar.is_failed:
+            error = ": ".join(filter(None, [attribute(span, "error.type"), span["status"].get("message", "")]))
+            picture.remark(" ".join(f"ERROR {error}".split()), "bad")
+        for record in records:
+            if record.get("spanId") == span["spanId"] and record.get("eventName") != "platform.report":
+                line = f'{record.get("severityText", "")} {record.get("body", {}).get("stringValue", "")}'
+                picture.remark(" ".join(line.split()))
     return picture
 
 
 def of_calls(run, colours):
     """Draws a trace of spans in JSON, with what they say of their calls."""
-    spans = sorted(json.loads(run), key=lambda span: int(span["startTimeUnixNano"]))
-    begin = int(spans[0]["startTimeUnixNano"])
-    whole = max(int(span["endTimeUnixNano"]) for span in spans) - begin
     picture = Picture("One trace: a price, an order, a model and a message", colours)
-
-    def add(span, depth):
-        took = int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])
-        left = 100 * (int(span["startTimeUnixNano"]) - begin) / whole
-        failed = span.get("status", {}).get("code") == 2
-        picture.add(Bar("shop", span["name"], f"{took / 1e6:.2f} ms", depth, left, 100 * took / whole, "bar" if depth else "bar2", failed))
-        said = [f"{name}: {json.dumps(span['attributes'][name]).strip('[]').replace(chr(34), '')}" for name in SHOWN if name in span["attributes"]]
+    for span, bar in bars(json.loads(run), lambda _: "shop", lambda _, depth: "s0" if depth else "s1"):
+        picture.add(bar)
+        attributes = span["attributes"]
+        said = [f"{name}: {json.dumps(attributes[name]).strip('[]').replace(chr(34), '')}" for name in SHOWN if name in attributes]
         while len("  ".join(said)) > LONGEST:
             said.pop()
-        if depth and said:
+        if bar.depth and said:
             picture.remark("  ".join(said))
-        for child in spans:
-            if child.get("parentSpanId") == span["spanId"]:
-                add(child, depth + 1)
-
-    ids = {span["spanId"] for span in spans}
-    for root in spans:
-        if root.get("parentSpanId", "") not in ids:
-            add(root, 0)
     return picture
 
 
 def main(run):
     draw, name = (of_demo, "trace") if run.endswith(".html") else (of_calls, "models")
-    themes = re.findall(r":root\{(?:color-scheme:[^;]*;)?(--[^}]*)\}", THEMES.read_text(encoding="utf-8"))
+    themes = re.findall(r":root\{(?:color-scheme:[^;]*;)?(--[^}]*)\}", STYLE.read_text(encoding="utf-8"))
     for theme, style in zip(["light", "dark"], themes, strict=True):
         colours = dict(re.findall(r"--(\w+):(#\w+)", style))
         (FOLDER / f"{name}-{theme}.svg").write_text(str(draw(Path(run).read_text(encoding="utf-8"), colours)), encoding="utf-8")

@@ -3,13 +3,14 @@
 use lambda_otlp_tests::binary;
 use local_lambda::binaries::EXTENSION;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use test_support::openobserve::FakeOpenObserve;
 
-fn dev(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));
     command.current_dir(folder).arg("dev").arg("--extension");
     command.arg(binary(EXTENSION)).args(arguments);
@@ -68,7 +69,7 @@ fn dev_shows_the_telemetry_of_cold_and_warm_invocations() {
     assert!(responses[0].contains(", cold: Init "), "{responses:?}");
     assert!(!responses[1].contains("cold"), "{responses:?}");
     for (expected, times) in [
-        ("  orders   reserve item", 4),
+        ("  orders     reserve item #", 4),
         (" ms INFO item reserved", 4),
         ("demo.orders.price", 4),
         ("faas.coldstarts", 1),
@@ -81,7 +82,7 @@ fn dev_shows_the_telemetry_of_cold_and_warm_invocations() {
     assert!(!out.contains("REPORT RequestId"), "{out}");
     // Each event's telemetry stands above its response.
     let (first, _) = out.split_once("\n=> ").unwrap();
-    assert_eq!(first.matches("reserve item").count(), 2, "{out}");
+    assert_eq!(first.matches(" reserve item #").count(), 2, "{out}");
 }
 
 #[test]
@@ -140,7 +141,8 @@ fn dev_also_sends_telemetry_to_a_backend() {
     assert!(said.starts_with("lambda-otlp: --endpoint: ") && !said.contains("s3cret"), "{said}");
 }
 
-struct Served(Child);
+/// A process that ends with the test.
+pub(crate) struct Served(pub(crate) Child);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -203,6 +205,10 @@ fn dev_serves_a_function_url_and_the_invoke_api() {
     served.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert_eq!(served.0.wait().unwrap().code(), Some(1), "an invocation failed");
     assert_eq!(out.matches("\n=> ").count(), 3, "{out}");
+    let traces: Vec<&str> = out.lines().filter(|line| line.starts_with("Trace ")).collect();
+    let different: BTreeSet<&str> =
+        traces.iter().filter_map(|line| line.split(':').next()).collect();
+    assert!(!traces.is_empty() && traces.len() == different.len(), "{out}");
     // Lambda's own measures of the last invocation are written at SHUTDOWN.
     let (_, last) = out.rsplit_once("\n=> ").unwrap();
     assert!(last.contains("aws.lambda.runtime_overhead"), "{out}");
@@ -362,8 +368,8 @@ fn dev_shows_the_lines_of_an_invocation_at_once_and_in_its_trace() {
     for trace in traces {
         assert!(trace.contains(" ms INFO start 1") && trace.contains(" ms INFO end"), "{out}");
     }
-    let (first, _) = out.split_once("\n=> ").unwrap();
-    assert!(first.contains(" INFO  start 1\n") && !first.contains("Trace "), "{out}");
+    let (before, _) = out.split_once("\nTrace ").unwrap();
+    assert!(before.contains(" INFO  start 1\n"), "{out}");
 }
 
 #[test]

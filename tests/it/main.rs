@@ -23,4 +23,5 @@ mod local_lambda;
 mod mistakes;
 mod modes;
 mod openobserve;
+mod page;
 mod tail;

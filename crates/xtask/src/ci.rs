@@ -28,7 +28,7 @@ const INVOCATIONS: &str = "1000000";
 
 type Check = fn(&Path) -> anyhow::Result<()>;
 
-const LONG: [(&str, Check); 21] = [
+const LONG: [(&str, Check); 22] = [
     ("licences, sources, banned crates", deny),
     ("clippy of tests", |root| clippy(root, &["--workspace", "--all-targets"])),
     ("clippy of wire's features, each alone", |root| {
@@ -52,6 +52,10 @@ const LONG: [(&str, Check); 21] = [
     ("a function that aborts on panic", |root| {
         let abort = ["test", "--package", "lambda-otlp-tests", "--test", "it", "abort"];
         succeed(cargo(root, &abort).args(["--", "--ignored"]))
+    }),
+    ("the live page in Chromium", |root| {
+        let page = ["test", "--package", "lambda-otlp-tests", "--test", "it", "page"];
+        succeed(cargo(root, &page).args(["--", "--ignored"]))
     }),
     ("20,000 cases of each property", |_| {
         let properties = ["--package", "lambda-otlp-wire", "properties"];

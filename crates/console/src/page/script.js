@@ -18,8 +18,11 @@ function element(tag, properties, ...children) {
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat()) if (child !== null && child !== undefined && child !== "") made.append(child);
-  return made;
+  return fill(made, ...children);
+}
+function fill(into, ...children) {
+  into.replaceChildren(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== "" && child !== false));
+  return into;
 }
 const byId = id => document.getElementById(id);
 
@@ -71,7 +74,7 @@ function add(message) {
     const invocation = fieldOf(span.attributes, ID);
     if (invocation && !trace.invocations.has(invocation)) {
       trace.invocations.add(invocation);
-      for (const record of waiting.get(invocation) || []) trace.records.push(record);
+      trace.records.push(...(waiting.get(invocation) || []));
       waiting.delete(invocation);
     }
   }
@@ -83,7 +86,8 @@ function add(message) {
     else {
       const trace = invocation && [...traces.values()].find(trace => trace.invocations.has(invocation));
       if (trace) traceOf(trace.id).records.push(log);
-      else waiting.set(invocation, [...(waiting.get(invocation) || []), log]);
+      else if (waiting.has(invocation)) waiting.get(invocation).push(log);
+      else waiting.set(invocation, [log]);
     }
   }
   if (message.invocation) {
@@ -132,7 +136,7 @@ function logOf(record) {
   const time = millisOf(record.timeUnixNano) || millisOf(record.observedTimeUnixNano);
   const report = record.eventName === "platform.report" ? Object.fromEntries(fields) : null;
   return { traceId: record.traceId || "", span: record.spanId || "", service: record.service || "", time, level: record.severityText || "",
-    serious: (record.severityNumber || 0) >= 13, text: messageOf(body) || fields.map(field => field.join("=")).join(" "), body, fields, report };
+    invocation: fieldOf(record.attributes, ID), serious: (record.severityNumber || 0) >= 13, text: messageOf(body) || fields.map(field => field.join("=")).join(" "), body, fields, report };
 }
 
 // The message behind time, level and request id, which Lambda's runtimes write before it.
@@ -166,10 +170,19 @@ function drawn(trace) {
   }
   const logs = new Map();
   const loose = [], reports = [];
+  // The span of each invocation: the function's own before Lambda's.
+  const homes = new Map();
+  for (const span of spans) {
+    const id = (span.fields.find(field => field[0] === ID) || [])[1];
+    if (id && (!homes.has(id) || homes.get(id).scope === PLATFORM)) homes.set(id, span);
+  }
   for (const log of [...trace.records].sort((a, b) => a.time - b.time)) {
+    const home = trace.spans.get(log.span) || (log.span ? null : homes.get(log.invocation));
     if (log.report) reports.push(log);
-    else if (trace.spans.has(log.span)) logs.set(log.span, [...(logs.get(log.span) || []), log]);
-    else loose.push(log);
+    else if (home) {
+      if (!logs.has(home.id)) logs.set(home.id, []);
+      logs.get(home.id).push(log);
+    } else loose.push(log);
   }
   const rows = [], seen = new Set();
   for (const root of [...spans.filter(span => !trace.spans.has(parents.get(span.id))), ...spans]) {
@@ -188,12 +201,13 @@ function drawn(trace) {
       for (const child of [...(children.get(span.id) || [])].reverse()) stack.push([child, depth + 1]);
     }
   }
-  const start = spans.length ? Math.min(...[spans[0].start]) : Math.min(...trace.records.map(log => log.time));
+  const start = spans.length ? spans[0].start : trace.records.reduce((first, log) => Math.min(first, log.time), Infinity);
   let end = start;
   for (const span of spans) end = Math.max(end, span.end);
   const own = rows.filter(row => row.span.scope !== PLATFORM);
   const slowest = own.length > 1 ? own.reduce((most, row) => row.own > most.own ? row : most) : null;
-  const failures = rows.filter(row => row.span.failed).map(row => row.span);
+  // The function's own failures tell more than Lambda's.
+  const failures = rows.filter(row => row.span.failed).map(row => row.span).sort((a, b) => (a.scope === PLATFORM) - (b.scope === PLATFORM));
   const serious = trace.records.some(log => log.serious);
   trace.drawn = { rows, loose, reports, start, end, length: end - start, slowest, failures, serious, name: nameOf(trace, rows), text: null };
   return trace.drawn;
@@ -285,7 +299,7 @@ function detail(trace) {
     element("pre", {}, pretty(invocation.event)), element("pre", { class: invocation.failed ? "bad" : "" }, pretty(invocation.result || ""))));
   const axis = element("div", { class: "axis" }, element("span", {}, "service and span"), element("span", { class: "n" }, "duration"),
     element("div", { class: "ticks" }, [0, .25, .5, .75, 1].map(part => element("span", { style: { left: part * 100 + "%" } }, lengthText(picture.length * part)))));
-  into.replaceChildren(element("h2", { class: picture.failures.length ? "bad" : "" }, picture.name),
+  fill(into, element("h2", { class: picture.failures.length ? "bad" : "" }, picture.name),
     element("div", { class: "facts" }, element("code", {}, trace.id)), facts, failures, reports, tools, events,
     names.length > 1 ? element("div", { class: "keys" }, names.map(name => element("span", {}, element("i", { style: { "--c": colour(name) } }), name))) : null,
     axis, element("div", { role: "list" }, rows.map(row => spanRow(row, picture))),

@@ -76,7 +76,13 @@ pub fn waterfall(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let label = on_one_line(label);
-    writeln!(out, "\n{HEADING}Trace {}: {label}{HEADING:#}", trace.trace_id)?;
+    let heading = format!("Trace {}: {label}", trace.trace_id);
+    if heading.chars().count() <= drawn_width(width) {
+        writeln!(out, "\n{HEADING}{heading}{HEADING:#}")?;
+    } else {
+        writeln!(out, "\n{HEADING}Trace {}:{HEADING:#}", trace.trace_id)?;
+        line(&label, width, out)?;
+    }
     write_lines(lines(trace, detail, width), out)
 }
 

@@ -1,0 +1,199 @@
+//! The live page of `lambda-otlp dev --open` in Chromium. The gate's long form runs it.
+
+use crate::dev::{Served, dev};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// A page in Chromium, driven by the Chrome DevTools Protocol: JSON messages that end in NUL, by two pipes.
+struct Browser {
+    process: Child,
+    answers: BufReader<ChildStdout>,
+    session: Option<String>,
+    count: u64,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Browser {
+    fn start(profile: &Path) -> Self {
+        const CHROMIUM: &str = r#"exec chromium --headless --no-sandbox --disable-gpu --remote-debugging-pipe --user-data-dir="$0" about:blank 3<&0 4>&1 >/dev/null 2>&1"#;
+        let mut command = Command::new("sh");
+        command.args(["-c", CHROMIUM]).arg(profile).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        let mut browser = Self { process, answers, session: None, count: 0 };
+        let page = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": page["targetId"], "flatten": true });
+        let attached = browser.call("Target.attachToTarget", &attach);
+        browser.session = attached["sessionId"].as_str().map(str::to_owned);
+        browser
+    }
+
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.count += 1;
+        let mut message = json!({ "id": self.count, "method": method, "params": parameters });
+        if let Some(session) = &self.session {
+            message["sessionId"] = session.as_str().into();
+        }
+        let mut pipe = self.process.stdin.as_ref().unwrap();
+        write!(pipe, "{message}\0").unwrap();
+        loop {
+            let mut answer = Vec::new();
+            self.answers.read_until(0, &mut answer).unwrap();
+            assert_eq!(
+                answer.pop(),
+                Some(0),
+                "Chromium has ended: is the package chromium installed?"
+            );
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            if answer["id"] == self.count {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+        }
+    }
+
+    fn open(&mut self, address: &str) {
+        self.call("Page.navigate", &json!({ "url": address }));
+    }
+
+    /// The value of an expression in the page.
+    fn value(&mut self, expression: &str) -> Value {
+        let parameters =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", &parameters);
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true.
+    #[track_caller]
+    fn wait_for(&mut self, expression: &str) {
+        for _ in 0..300 {
+            if self.value(expression) == true {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let text = self.value("document.body.innerText");
+        panic!("{expression}: {text}");
+    }
+
+    fn press(&mut self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let text = if key.len() == 1 { key } else { "" };
+            let event = json!({ "type": kind, "key": key, "text": text });
+            self.call("Input.dispatchKeyEvent", &event);
+        }
+    }
+}
+
+/// Prints text that would be markup.
+const FUNCTION: &str = r#"
+import urllib.request, os
+
+API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(API + "next") as event:
+        request = event.headers["Lambda-Runtime-Aws-Request-Id"]
+    print("<img src=x onerror=alert(1)></script><script>alert(1)</script>", flush=True)
+    answer = urllib.request.Request(API + request + "/response", data=b'"<b>fine</b>"')
+    urllib.request.urlopen(answer).close()
+"#;
+
+const TRACES: &str = "document.querySelectorAll('#list button').length";
+
+#[test]
+#[ignore = "needs Chromium; the gate's long form runs it"]
+fn the_live_page_shows_traces_and_repeats_events() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("function.py"), FUNCTION).unwrap();
+    let arguments = ["--name", "shop", "--open", "--event-kind", "sqs", "--repeat", "2"];
+    let arguments = [&arguments[..], &["--", "python3", "function.py"]].concat();
+    let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
+    let mut said = BufReader::new(served.0.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address = line.strip_prefix("live page: ").unwrap().split(';').next().unwrap();
+    let mut browser = Browser::start(&folder.path().join("profile"));
+    browser.open(address);
+
+    // The extension writes Lambda's span of an invocation with the next one.
+    browser.wait_for(&format!("{TRACES} === 1"));
+    browser.wait_for("document.body.innerText.includes('live, 1 trace')");
+    let text = browser.value("document.getElementById('trace').innerText");
+    let text = text.as_str().unwrap();
+    assert!(text.contains("<img src=x onerror=alert(1)></script><script>"), "{text}");
+    assert!(text.contains("Lambda: "), "{text}");
+    assert_eq!(browser.value("document.querySelectorAll('#trace img, #trace script').length"), 0);
+    browser.value("document.querySelector('#trace summary').click()");
+    let text = browser.value("document.getElementById('trace').innerText");
+    let text = text.as_str().unwrap();
+    assert!(
+        text.contains("\"eventSource\": \"aws:sqs\"") && text.contains("<b>fine</b>"),
+        "{text}"
+    );
+
+    // By the keyboard: the first span opens, and shows its attributes.
+    browser.press("j");
+    browser.press("Enter");
+    browser
+        .wait_for("document.querySelector('#trace .panel').innerText.includes('faas.coldstart')");
+    browser.press("/");
+    browser.wait_for("document.activeElement.id === 'search'");
+    browser.press("Q");
+    browser.press("Q");
+    browser.wait_for("document.body.innerText.includes('No trace matches.')");
+    browser.press("Escape");
+    browser.wait_for(&format!("{TRACES} === 1"));
+    browser.press("f");
+    browser.wait_for(&format!("{TRACES} === 0"));
+    browser.press("f");
+    browser.wait_for(&format!("{TRACES} === 1"));
+
+    // The event runs again. The extension decides when it writes the trace.
+    browser.value("[...document.querySelectorAll('button')].find(it => it.textContent === 'Run again').click()");
+    browser.wait_for("invocations.size === 3");
+
+    let many = "take({ spans: Array.from({ length: 5000 }, (_, at) => ({ traceId: 'f'.repeat(32), spanId: String(at + 1).padStart(16, '0'), \
+                parentSpanId: at ? String(Math.ceil(at / 4)).padStart(16, '0') : '', name: 'span ' + at, service: 'service ' + at % 5, \
+                startTimeUnixNano: String(BASE + BigInt(at + 1e12)), endTimeUnixNano: String(BASE + BigInt(at + 2e12)), \
+                status: at === 4999 ? { code: 2, message: 'sold out' } : {} })) })";
+    browser.value(many);
+    browser.wait_for("traces.has('f'.repeat(32))");
+    browser.value("choose('f'.repeat(32))");
+    browser.wait_for("document.querySelectorAll('#trace .row').length === 5000");
+    browser.wait_for("document.querySelector('#trace .failed').textContent.includes('sold out')");
+    for (width, scheme) in [(400, "light"), (400, "dark"), (1400, "light"), (2000, "dark")] {
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        browser.call("Emulation.setDeviceMetricsOverride", &size);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
+        let overflow =
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(browser.value(overflow), 0, "{width} {scheme}");
+        // Text and page differ in both schemes.
+        let colours = "new Set([getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]).size";
+        assert_eq!(browser.value(colours), 2, "{width} {scheme}");
+    }
+
+    // A saved page has the traces, and needs no server.
+    browser.value("URL.createObjectURL = blob => { window.saved = blob; return '#'; }; document.getElementById('save').click()");
+    let count = browser.value("traces.size");
+    let saved = browser.value("window.saved.text()");
+    let path = folder.path().join("traces.html");
+    std::fs::write(&path, saved.as_str().unwrap()).unwrap();
+    drop(served);
+    browser.open(&format!("file://{}", path.display()));
+    browser.wait_for(&format!("{TRACES} === {count}"));
+    browser.wait_for("document.querySelectorAll('#trace script, #trace img').length === 0");
+}
