@@ -195,7 +195,9 @@ fn run(place: &Place, work: &Work<'_>, task: Task) -> anyhow::Result<ExitCode> {
                     "this OpenObserve has no SLOs: its API has no path /slos, which versions of late 2026 have"
                 );
             }
-            shipped.iter_mut().for_each(|slo| targets.set(slo));
+            for slo in &mut shipped {
+                targets.set(slo);
+            }
         }
         carry_out(&api, work.kind(), &places, &shipped, task, &mut report).await?;
         if report.rows == 0 {
@@ -267,10 +269,8 @@ async fn install_slos(
     there: &[Found],
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let alerts = match folder {
-        "" => Vec::new(),
-        folder => api.list(Kind::Alerts, folder).await?,
-    };
+    let is_new = folder.is_empty();
+    let alerts = if is_new { Vec::new() } else { api.list(Kind::Alerts, folder).await? };
     for slo in slos {
         let found = there.iter().find(|found| found.name == slo.name);
         let mut content = slo.content.clone();
