@@ -43,6 +43,7 @@ fn main() {
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             an_error_is_written_before_a_crash();
+            runtime.block_on(a_coloured_report_is_plain_text_in_the_span());
             the_guides_subscriber_prints_each_event_once_and_no_payload();
             for asserts in ["uses-globals", "has-a-subscriber", "spawns"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
@@ -69,6 +70,43 @@ async fn function<T: Serialize + Send + 'static>(
     let handler = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
     let handler = create_traced_handler("test", completion_handler, handler);
     (async move |event| handler(event).await, output)
+}
+
+/// An error whose report has the colours of color-eyre 0.6.
+struct Coloured;
+
+impl std::fmt::Display for Coloured {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("cannot read \x1b[1m/orders\x1b[0m")
+    }
+}
+
+impl std::fmt::Debug for Coloured {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("0: \x1b[91mcannot read /orders\x1b[0m\n1: \x1b[38;5;9mno such file\x1b[0m")
+    }
+}
+
+async fn a_coloured_report_is_plain_text_in_the_span() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = TelemetryConfig::builder()
+        .with_output(Arc::clone(&output) as _)
+        .with_global_providers(false)
+        .with_global_subscriber(false);
+    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let handler =
+        create_traced_handler("test", completion_handler, async |_: LambdaEvent<Value>| {
+            Err::<(), _>(Coloured)
+        });
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap_err();
+    let lines = output.take_lines();
+    let readings = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let requests: Vec<_> = readings.flat_map(|line| line.decoded).collect();
+    let json: String = requests.iter().map(|own| own.to_json()).collect();
+    for expected in ["cannot read /orders\"", "0: cannot read /orders\\n1: no such file\""] {
+        assert!(json.contains(expected), "{expected}: {json}");
+    }
+    assert!(!json.contains("u001b"), "{json}");
 }
 
 /// Handles one event with this body, and returns the lines.
@@ -193,7 +231,7 @@ async fn has_its_own_subscriber() {
 
     let config = TelemetryConfig::builder().with_global_subscriber(false).with_log_bridge(false);
     let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
-    let printed = fmt::layer().with_filter(LevelFilter::INFO);
+    let printed = fmt::layer().with_ansi(false).with_filter(LevelFilter::INFO);
     registry().with(completion_handler.tracing_layer()).with(printed).init();
     let handler = |_: LambdaEvent<Value>| async {
         // As lambda_runtime 1.5 writes it, in `layers/api_response.rs`.

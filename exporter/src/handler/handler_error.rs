@@ -38,11 +38,11 @@ impl<E: Display + Debug + 'static> HandlerError<DisplayForm> for E {
     }
 
     fn message(&self) -> String {
-        self.to_string()
+        without_colours(&self.to_string())
     }
 
     fn stack_trace(&self) -> String {
-        stack_trace(self, &self.to_string())
+        without_colours(&stack_trace(self, &self.to_string()))
     }
 }
 
@@ -54,6 +54,19 @@ impl HandlerError<DiagnosticForm> for Diagnostic {
     fn message(&self) -> String {
         self.error_message.clone()
     }
+}
+
+/// Removes the escape sequences with which reports such as color-eyre's colour their text.
+///
+/// Source: ECMA-48, 5.4, "Control sequences": parameters from `0` to `?`, then a final letter.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let behind = part.trim_start_matches(|c: char| ('0'..='?').contains(&c));
+        plain.extend(behind.chars().skip(1));
+    }
+    plain
 }
 
 /// The fallback of `error.type` (semantic conventions, `docs/general/recording-errors.md`).
