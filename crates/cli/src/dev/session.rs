@@ -250,10 +250,10 @@ impl Invocations {
             at_a_time: self.at_a_time,
             tasks: JoinSet::new(),
         };
-        let (changed, mut changes) = tokio::sync::mpsc::channel(1);
+        let (sender, mut changes) = tokio::sync::mpsc::channel(1);
         let watching = self.watched.clone().map(|watched| {
             // A change while the last one is handled makes no difference.
-            tokio::spawn(watched.watch(move |file| drop(changed.try_send(file))))
+            tokio::spawn(watched.watch(move |file| drop(sender.try_send(file))))
         });
         let mut events = self.given.events.clone();
         let has_events = !events.is_empty();

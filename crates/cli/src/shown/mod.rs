@@ -219,7 +219,7 @@ impl<'a> Showing<'a> {
         };
         let waiting = incomplete.map(begun).filter(|(_, since)| now < *since + patience);
         self.waiting_since = waiting.collect();
-        let waiting = self.held.take_traces(&self.waiting_since);
+        let waiting = self.held.take_traces(|id| self.waiting_since.contains_key(id));
         let held = std::mem::replace(&mut self.held, waiting);
         if self.arguments.json {
             let held = self.arguments.choice.of(held);
@@ -327,12 +327,12 @@ impl Held {
     }
 
     fn take_trace(&mut self, trace_id: &[u8]) -> Self {
-        self.take_traces(&BTreeMap::from([(trace_id.to_vec(), ())]))
+        self.take_traces(|id| id == trace_id)
     }
 
-    fn take_traces<T>(&mut self, traces: &BTreeMap<Vec<u8>, T>) -> Self {
-        let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
-        let records = self.records.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
+    fn take_traces(&mut self, is_wanted: impl Fn(&[u8]) -> bool) -> Self {
+        let spans = self.spans.extract_if(.., |own| is_wanted(&own.item.trace_id));
+        let records = self.records.extract_if(.., |own| is_wanted(&own.item.trace_id));
         Self { spans: spans.collect(), records: records.collect(), metrics: Vec::new() }
     }
 }

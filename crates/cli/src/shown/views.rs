@@ -38,16 +38,12 @@ impl TextView {
         let mut loose: Vec<&Item<LogRecord>> = held.records.iter().filter(is_loose).collect();
         loose.sort_by_key(|own| Log::of(own).time);
         for own in loose {
-            match Report::of(&own.item) {
-                Some(report) => {
-                    let text = format!("{} {report}", time_of_day(report.time));
-                    draw::line(&text, width, out)?;
-                }
-                None => {
-                    let log = Log::of(own);
-                    let is_many = self.has_several_services;
-                    draw::log_record(&log, is_many, self.detail, width, out)?;
-                }
+            if let Some(report) = Report::of(&own.item) {
+                let text = format!("{} {report}", time_of_day(report.time));
+                draw::line(&text, width, out)?;
+            } else {
+                let log = Log::of(own);
+                draw::log_record(&log, self.has_several_services, self.detail, width, out)?;
             }
         }
         for trace in waterfalls(&held.spans, &held.records) {
