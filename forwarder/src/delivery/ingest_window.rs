@@ -197,12 +197,13 @@ impl Editor for Restamp {
         }
         self.restamped += 1;
         let mut out = Vec::with_capacity(item.bytes.len() + 128);
+        // Shortening a large item keeps its first attributes.
+        keep_time(item, time, &mut out);
         if item.kind == ItemKind::Span {
             move_span(item.bytes, now_unix_nano, &mut out);
         } else {
             with_time(item.bytes, log_record::TIME, now_unix_nano, &mut Writer::new(&mut out));
         }
-        keep_time(item, time, &mut out);
         Edit::Replace(out)
     }
 }
@@ -253,6 +254,9 @@ fn keep_time(item: Item<'_>, time: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry_proto::tonic::common::v1::KeyValue;
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use opentelemetry_proto::tonic::trace::v1::Span;
 
     const NOW: u64 = 1_790_000_000_000_000_000;
     const HOUR: u64 = 3_600_000_000_000;
@@ -273,6 +277,30 @@ mod tests {
         assert!(!WINDOW.misses(0, HOUR));
         assert_eq!(WINDOW.time_left(NOW - HOUR, NOW), Some(Duration::from_secs(4 * 3600 - 15)));
         assert_eq!(WINDOW.time_left(NOW - 5 * HOUR, NOW), None);
+    }
+
+    #[test]
+    fn a_shortened_item_keeps_its_original_time() {
+        let attributes: Vec<KeyValue> = (0..5_000)
+            .map(|number| KeyValue { key: format!("key.{number}"), ..KeyValue::default() })
+            .collect();
+        let span = Span {
+            start_time_unix_nano: HOUR,
+            end_time_unix_nano: HOUR,
+            attributes: attributes.clone(),
+            ..Span::default()
+        };
+        let record = LogRecord { time_unix_nano: HOUR, attributes, ..LogRecord::default() };
+        for request in
+            [Request::of_spans(None, vec![span]), Request::of_log_records(None, vec![record])]
+        {
+            let mut restamp = Restamp { window: WINDOW, now_unix_nano: NOW, restamped: 0 };
+            let restamped = request.edit(&mut restamp).unwrap();
+            let smallest = restamped.shortened().last().unwrap().request;
+            assert!(smallest.bytes().len() < 2_000);
+            let original = b"1970-01-01T01:00:00.000000000Z";
+            assert!(smallest.bytes().windows(original.len()).any(|part| part == original));
+        }
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub fn rules(data: &[u8]) {
     let requests: Vec<Request> = samples.into_iter().map(read).collect();
     let items: usize = requests.iter().map(Request::items).sum();
     let mut report = Report::default();
-    let requests = rules.apply(&origin, requests, &mut report);
+    let requests = rules.apply(&origin, requests, None, &mut report);
     assert_eq!(report.unreadable, 0);
     let left: usize = requests.iter().map(Request::items).sum();
     assert_eq!(left + report.dropped_by_rules(), items);

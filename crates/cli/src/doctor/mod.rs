@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use stack::Function;
-pub(crate) use wiring::permission as permission_to_invoke;
+pub(crate) use wiring::{permission as permission_to_invoke, sent_directly};
 
 #[derive(clap::Args)]
 #[command(after_help = "\

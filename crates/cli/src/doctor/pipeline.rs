@@ -113,7 +113,7 @@ async fn readers(lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Fun
     let mappings = output.event_source_mappings.unwrap_or_default();
     if mappings.is_empty() {
         let text = format!(
-            "no function reads {queue}, so its messages are not sent again: deploy the stack again to create the event source mapping"
+            "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name REDRIVE_FUNCTION --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10`, with the name of the stack's RedriveFunction"
         );
         checks.push(Check::failed(SOURCE, text));
     }
@@ -171,7 +171,7 @@ async fn on_failure_bucket(lambda: &Client, function: &str) -> Result<String, Ch
     let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
     bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
         let text = format!(
-            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: deploy the stack again, or `aws lambda put-function-event-invoke-config --function-name {function} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::BUCKET\"}}}}'`"
+            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {function} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::BUCKET\"}}}}'`, with the stack's output OnFailureBucket"
         );
         Check::warning(BUCKET, text)
     })

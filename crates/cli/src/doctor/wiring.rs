@@ -197,7 +197,7 @@ fn names(filters: &[&Filter]) -> String {
 }
 
 /// Returns the variable that puts our extension into direct mode.
-fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+pub(crate) fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
     let value = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
     let asked = value(direct_mode::OUTPUT).and_then(|word| Output::of_word(&word));
     let decision = direct_mode::decide(asked, value);
@@ -218,7 +218,7 @@ pub(crate) fn double_wiring(
     let variable = sent_directly(&function.variables)?;
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
-        "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; {}, or set LAMBDA_OTLP_OUTPUT=stdout",
+        "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: set LAMBDA_OTLP_OUTPUT=stdout on the function; or, unless a subscriber restores the filter, {}",
         function.name,
         filter.called,
         forwarder.subscribe(group, "spilled")

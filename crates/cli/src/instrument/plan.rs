@@ -4,6 +4,7 @@
 use super::configuration::{Configuration, Support, Variables};
 use super::layers::{Kind, Layers, OtherReceiver, other_receiver, short};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
+use crate::doctor::sent_directly;
 
 pub(super) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 pub(super) const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
@@ -55,7 +56,7 @@ pub(super) enum Refusal {
     #[error("runtime {0} is unknown to this version of lambda-otlp: update it")]
     UnknownRuntime(String),
     #[error(
-        "no layer with the extension for {0}: deploy the stack from the release files, or add the layer's ARN with --layer"
+        "no layer with the extension for {0}: deploy the stack from the release files, or name all layers with --layer, also the stack's"
     )]
     NoExtension(String),
     #[error(
@@ -166,7 +167,9 @@ fn add_layers(
             (Kind::Extension, None) => return Err(Refusal::NoExtension(architecture.clone())),
             (Kind::Packages, None) => {
                 if support == Support::Packages {
-                    change.notes.push(format!("no packages layer for {runtime} on {architecture}"));
+                    change.notes.push(format!(
+                        "no packages layer for {runtime} on {architecture}, so the function's code makes no spans: deploy the stack from the release files"
+                    ));
                 }
                 continue;
             }
@@ -313,6 +316,11 @@ fn add_notes(change: &mut Change, support: Support) {
     if !kept.is_empty() {
         change.notes.push(format!("keeps {}", kept.join(", ")));
     }
+    if let Some(variable) = sent_directly(&change.variables) {
+        change.notes.push(format!(
+            "{variable} puts the layer into direct mode, which sends the function's printed lines to that backend too: set LAMBDA_OTLP_OUTPUT=stdout to prevent it"
+        ));
+    }
     if support == Support::ExtensionOnly {
         let note = "Lambda starts no wrapper with this runtime: the function's SDK needs OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318";
         change.notes.push(note.to_owned());
@@ -432,6 +440,10 @@ pub(super) mod tests {
         check(&python("", "AWS_LAMBDA_EXEC_WRAPPER="), both, OURS, "");
         let named = format!("{OURS} OTEL_SERVICE_NAME=x");
         check(&python("", "OTEL_SERVICE_NAME=x"), both, &named, "keeps OTEL_SERVICE_NAME");
+        let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example.com";
+        let directly = format!("{OURS} {endpoint}");
+        let note = "keeps OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_EXPORTER_OTLP_ENDPOINT puts the layer into direct mode, which sends the function's printed lines to that backend too: set LAMBDA_OTLP_OUTPUT=stdout to prevent it";
+        check(&python("", endpoint), both, &directly, note);
     }
 
     #[test]
@@ -444,7 +456,7 @@ pub(super) mod tests {
         check(&x86("java21"), "telemetry-x86_64:7", OURS, "");
         let note = "Lambda starts no wrapper with this runtime: the function's SDK needs OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318";
         check(&x86("provided.al2023"), "telemetry-x86_64:7", "", note);
-        let note = "no packages layer for python3.12 on x86_64";
+        let note = "no packages layer for python3.12 on x86_64, so the function's code makes no spans: deploy the stack from the release files";
         check(&x86("python3.12"), "telemetry-x86_64:7", OURS, note);
     }
 
