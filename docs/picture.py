@@ -63,9 +63,10 @@ def picture(spans, records, colours):
         drawn.append(f'<rect x="{x:.1f}" y="{y - 12}" width="{length:.1f}" height="15" rx="3" fill="{bar}"{mark}/>')
         texts = []
         if failed:
-            error = ": ".join(filter(None, [attribute(span, "error.type"), span["status"].get("message", "")]))
-            texts.append(("bad", f"ERROR {error}"))
-        own = [record for record in records if record.get("spanId") == span["spanId"] and record.get("eventName") != "platform.report"]
+            parts = [attribute(span, "error.type"), span["status"].get("message", "")]
+            error = ": ".join(dict.fromkeys(part for part in parts if part))
+            texts += [("bad", f"ERROR {error}")] if error else []
+        own = [record for record in sorted(records, key=lambda record: int(record["timeUnixNano"])) if record.get("spanId") == span["spanId"] and record.get("eventName") != "platform.report"]
         texts += [("dim", f'{record.get("severityText", "")} {record.get("body", {}).get("stringValue", "")}') for record in own]
         for colour, text in texts:
             y += LINE - 4
