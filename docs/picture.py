@@ -130,9 +130,10 @@ def of_demo(run, colours):
     for span, bar in bars(spans, lambda span: span["service"], lambda span, _: "s0" if span["service"] == "orders" else "s1"):
         picture.add(bar)
         if bar.is_failed:
-            error = ": ".join(filter(None, [attribute(span, "error.type"), span["status"].get("message", "")]))
-            picture.remark(" ".join(f"ERROR {error}".split()), "bad")
-        for record in records:
+            parts = [attribute(span, "error.type"), span["status"].get("message", "")]
+            if error := ": ".join(dict.fromkeys(part for part in parts if part)):
+                picture.remark(" ".join(f"ERROR {error}".split()), "bad")
+        for record in sorted(records, key=lambda record: int(record["timeUnixNano"])):
             if record.get("spanId") == span["spanId"] and record.get("eventName") != "platform.report":
                 line = f'{record.get("severityText", "")} {record.get("body", {}).get("stringValue", "")}'
                 picture.remark(" ".join(line.split()))
