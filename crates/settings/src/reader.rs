@@ -280,12 +280,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "NOT_THERE")]
     fn reading_a_variable_without_a_row_panics_in_tests() {
-        Reader::new(&[("NOT_THERE", "1")], TABLE).string_if_set("NOT_THERE");
+        const OTHER: Setting<String> = Setting::text("NOT_THERE", "A variable.");
+        Reader::new(&[("NOT_THERE", "1")], TABLE).read(OTHER);
     }
 
     #[test]
-    #[should_panic(expected = "LAMBDA_OTLP_STREAM has no default in the table")]
-    fn reading_a_default_that_is_missing_panics_in_tests() {
-        Reader::new(&[("PATH", "x")], TABLE).string("LAMBDA_OTLP_STREAM");
+    #[should_panic(expected = "LAMBDA_OTLP_STREAM")]
+    fn reading_another_default_than_the_table_has_panics_in_tests() {
+        Reader::new(&[("PATH", "x")], TABLE).read(STREAM.with_default("x"));
     }
 }

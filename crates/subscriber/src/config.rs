@@ -204,8 +204,8 @@ mod tests {
             ("AWS_REGION", "eu-west-1"),
             ("AWS_ACCESS_KEY_ID", "AKID"),
             ("AWS_SECRET_ACCESS_KEY", "hunter2"),
-            (OWN_LOG_GROUP, "/own/subscriber"),
-            (DESTINATION, "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
+            (OWN_LOG_GROUP.name(), "/own/subscriber"),
+            (DESTINATION.name(), "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
         ];
         let variables = of_lambda.iter().chain(variables);
         let source: HashMap<String, String> =
@@ -228,8 +228,11 @@ mod tests {
 
     #[test]
     fn names_and_tags_select_and_own_log_groups_are_excluded() {
-        let config =
-            read(&[(INCLUDE, "/aws/lambda/*, /own/"), (EXCLUDE, "*-dev"), (COLLECT, "telemetry")]);
+        let config = read(&[
+            (INCLUDE.name(), "/aws/lambda/*, /own/"),
+            (EXCLUDE.name(), "*-dev"),
+            (COLLECT.name(), "telemetry"),
+        ]);
         let config = config.unwrap();
         let by_name = |name| config.selection.by_name(name);
         assert_eq!(by_name("/aws/lambda/orders"), Ok(()));
@@ -237,13 +240,13 @@ mod tests {
         assert_eq!(by_name("/aws/lambda/fwd"), Err(Unselected::Own));
         assert_eq!(by_name("/own/subscriber"), Err(Unselected::Own));
         assert!(config.wish.ours.as_filter().pattern.starts_with(r#"?"__otel"#));
-        assert!(read(&[(TAGS, "team=shop")]).unwrap().selection.asks_for_tags());
+        assert!(read(&[(TAGS.name(), "team=shop")]).unwrap().selection.asks_for_tags());
     }
 
     #[test]
     fn a_filter_targets_the_kinesis_stream_with_its_role() {
-        let stream = (KINESIS_STREAM, "arn:aws:kinesis:eu-west-1:123456789012:stream/s");
-        let role = (KINESIS_ROLE, "arn:aws:iam::123456789012:role/r");
+        let stream = (KINESIS_STREAM.name(), "arn:aws:kinesis:eu-west-1:123456789012:stream/s");
+        let role = (KINESIS_ROLE.name(), "arn:aws:iam::123456789012:role/r");
         let filter = read(&[stream, role]).unwrap().wish.ours.as_filter();
         assert_eq!(filter.name, "lambda-otlp/fwd");
         assert_eq!((filter.destination.as_str(), filter.role.as_deref()), (stream.1, Some(role.1)));
@@ -254,17 +257,23 @@ mod tests {
     #[test]
     fn the_subscriber_reports_all_invalid_settings_at_once() {
         let error = read(&[
-            (INCLUDE, "/aws/{x}"),
-            (TAGS, "=x"),
-            (COLLECT, "some"),
-            (DESTINATION, "forwarder"),
-            (KINESIS_ROLE, "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
+            (INCLUDE.name(), "/aws/{x}"),
+            (TAGS.name(), "=x"),
+            (COLLECT.name(), "some"),
+            (DESTINATION.name(), "forwarder"),
+            (KINESIS_ROLE.name(), "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
             ("AWS_REGION", ""),
         ])
         .unwrap_err();
-        for name in
-            [INCLUDE, TAGS, COLLECT, DESTINATION, KINESIS_ROLE, KINESIS_STREAM, "AWS_REGION"]
-        {
+        for name in [
+            INCLUDE.name(),
+            TAGS.name(),
+            COLLECT.name(),
+            DESTINATION.name(),
+            KINESIS_ROLE.name(),
+            KINESIS_STREAM.name(),
+            "AWS_REGION",
+        ] {
             assert!(error.contains(&format!("{name}: ")), "{error}");
         }
         assert!(!error.contains('\n'));

@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_service_endpoint_takes_precedence_over_the_common_one() {
-        let source = [(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")];
+        let source = [
+            (ENDPOINT.name(), "http://127.0.0.1:5000"),
+            (SSM_ENDPOINT.name(), "http://127.0.0.1:5001"),
+        ];
         let table = Table::new(&[AWS, SECRETS, settings::PROXY]);
         let settings = AwsSecretsSettings::read(&mut Reader::new(&source, table));
         let url = |store| settings.endpoint(store).unwrap().as_str();

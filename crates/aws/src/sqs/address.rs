@@ -90,23 +90,22 @@ pub fn region_of_host(host: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::variables::{AWS, SQS};
-    use settings::{Kind, Table, Variable};
+    use settings::{Table, Variable};
     use std::collections::HashMap;
 
-    const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-    const QUEUE: &[Variable] =
-        &[Variable { name: NAME, default: None, kind: Kind::Url, doc: "The queue's URL." }];
+    const QUEUE_URL: Setting<Url> = Setting::url("LAMBDA_OTLP_RETRY_QUEUE_URL", "The queue's URL.");
+    const QUEUE: &[Variable] = &[QUEUE_URL.row()];
     const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, QUEUE]);
 
     fn read(url: &str, others: &[(&str, &str)]) -> Result<SqsSettings, String> {
         let mut variables = HashMap::from([
-            (NAME.to_owned(), url.to_owned()),
+            (QUEUE_URL.name().to_owned(), url.to_owned()),
             ("AWS_ACCESS_KEY_ID".to_owned(), "AKID".to_owned()),
             ("AWS_SECRET_ACCESS_KEY".to_owned(), "hunter2".to_owned()),
         ]);
         variables.extend(others.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let mut reader = Reader::new(&variables, TABLE);
-        let address = SqsSettings::read(&mut reader, NAME);
+        let address = SqsSettings::read(&mut reader, QUEUE_URL);
         let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
         address.ok_or_else(|| mistakes.join("; "))
     }
@@ -144,7 +143,7 @@ mod tests {
     fn queue_url_mistakes_name_the_variable_and_the_remedy() {
         let check = |url: &str, others: &[(&str, &str)], expected: &str| {
             let error = read(url, others).unwrap_err();
-            assert!(error.starts_with(NAME) && error.contains(expected), "{error}");
+            assert!(error.starts_with(QUEUE_URL.name()) && error.contains(expected), "{error}");
         };
         let no_queue =
             "not the URL of a queue: expected https://sqs.{region}.amazonaws.com/{account}/{name}";

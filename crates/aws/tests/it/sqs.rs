@@ -2,18 +2,18 @@
 
 use lambda_otlp_aws::{AWS, SQS, SqsQueue, SqsSettings};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer, Refusal};
-use settings::{Kind, Reader, Table, Variable};
+use settings::{Reader, Setting, Table, Variable};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
+use url::Url;
 
-const QUEUE_URL: &str = "QUEUE_URL";
+const QUEUE_URL: Setting<Url> = Setting::url("QUEUE_URL", "The queue's URL.");
 const LATE: &str = "queue retry was not called: the deadline has passed";
-const QUEUE: &[Variable] =
-    &[Variable { name: QUEUE_URL, default: None, kind: Kind::Url, doc: "The queue's URL." }];
+const QUEUE: &[Variable] = &[QUEUE_URL.row()];
 
 fn sqs(url: &str) -> SqsQueue {
     let variables = [
-        (QUEUE_URL, url),
+        (QUEUE_URL.name(), url),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDFORWARDER"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),

@@ -50,7 +50,8 @@ fn check(variables: &[(&str, &str)], expected: &[&str]) {
 fn the_table_is_sound() {
     assert_eq!(TABLE.problems(), [""; 0]);
     // `DestinationConfig::new` repeats the defaults for callers without variables.
-    let mut reader = Reader::new(&[(ENDPOINT, "http://localhost/")], TABLE);
+    let variables = [(ENDPOINT.name(), "http://localhost/")];
+    let mut reader = Reader::new(&variables, TABLE);
     let base = Url::parse("http://localhost/").unwrap();
     assert_eq!(DestinationConfig::read(&mut reader), Some(DestinationConfig::new(&base)));
 }
@@ -59,11 +60,11 @@ fn the_table_is_sound() {
 fn signal_paths_are_appended_to_the_base_url() {
     check(
         &[
-            (ENDPOINT, "https://o2.example.com/api/default/"),
-            (HEADERS, "authorization=Basic cHJhYmhhdA=="),
-            (STREAM, "lambda"),
-            (BACKEND, "otlp"),
-            (OTEL_COMPRESSION, "none"),
+            (ENDPOINT.name(), "https://o2.example.com/api/default/"),
+            (HEADERS.name(), "authorization=Basic cHJhYmhhdA=="),
+            (STREAM.name(), "lambda"),
+            (BACKEND.name(), "otlp"),
+            (OTEL_COMPRESSION.name(), "none"),
         ],
         &[
             "https://o2.example.com/api/default/v1/*",
@@ -72,14 +73,17 @@ fn signal_paths_are_appended_to_the_base_url() {
             "Otlp 10s None",
         ],
     );
-    check(&[(ENDPOINT, "http://127.0.0.1:4318?key=1")], &["http://127.0.0.1:4318/v1/*?key=1"]);
+    check(
+        &[(ENDPOINT.name(), "http://127.0.0.1:4318?key=1")],
+        &["http://127.0.0.1:4318/v1/*?key=1"],
+    );
 }
 
 #[test]
 fn signal_specific_endpoints_are_used_unchanged() {
-    let logs = (OTEL_LOGS_ENDPOINT, "http://localhost:9/custom");
+    let logs = (OTEL_LOGS_ENDPOINT.name(), "http://localhost:9/custom");
     check(
-        &[(OTEL_ENDPOINT, "http://localhost:4318"), logs, (OTEL_HEADERS, "x=%41")],
+        &[(OTEL_ENDPOINT.name(), "http://localhost:4318"), logs, (OTEL_HEADERS.name(), "x=%41")],
         &[
             "http://localhost:4318/v1/traces",
             "http://localhost:4318/v1/metrics",
@@ -88,7 +92,11 @@ fn signal_specific_endpoints_are_used_unchanged() {
         ],
     );
     check(
-        &[(OTEL_ENDPOINT, "http://h"), (HEADERS, "x-team=shop"), (OTEL_HEADERS, "x=%41")],
+        &[
+            (OTEL_ENDPOINT.name(), "http://h"),
+            (HEADERS.name(), "x-team=shop"),
+            (OTEL_HEADERS.name(), "x=%41"),
+        ],
         &[
             "http://h/v1/*",
             "x-team: shop",
@@ -104,24 +112,24 @@ fn signal_specific_endpoints_are_used_unchanged() {
     );
     // Only what is wrong is said.
     let relative = "OTEL_EXPORTER_OTLP_ENDPOINT: not an absolute URL, expected http:// or https://";
-    check(&[(OTEL_ENDPOINT, "localhost"), logs], &[relative]);
+    check(&[(OTEL_ENDPOINT.name(), "localhost"), logs], &[relative]);
 }
 
 #[test]
 fn o2_variables_define_an_otlp_endpoint() {
     let basic = "authorization: Basic cHJhYmhhdA==";
-    let whole = (O2_AUTHORIZATION, "Basic cHJhYmhhdA==");
+    let whole = (O2_AUTHORIZATION.name(), "Basic cHJhYmhhdA==");
     check(
-        &[(O2_ORGANIZATION, "my org"), whole],
+        &[(O2_ORGANIZATION.name(), "my org"), whole],
         &["https://api.openobserve.ai/api/my%20org/v1/*", basic, "stream default"],
     );
     check(
         &[
-            (O2_ENDPOINT, "http://10.0.0.7:5080/o2/"),
-            (O2_ORGANIZATION, "default"),
-            (O2_AUTHORIZATION, "cHJhYmhhdA=="),
-            (O2_STREAM, "lambda"),
-            (O2_TIMEOUT, "30000"),
+            (O2_ENDPOINT.name(), "http://10.0.0.7:5080/o2/"),
+            (O2_ORGANIZATION.name(), "default"),
+            (O2_AUTHORIZATION.name(), "cHJhYmhhdA=="),
+            (O2_STREAM.name(), "lambda"),
+            (O2_TIMEOUT.name(), "30000"),
         ],
         &[
             "http://10.0.0.7:5080/o2/api/default/v1/*",
@@ -133,8 +141,8 @@ fn o2_variables_define_an_otlp_endpoint() {
     );
     check(
         &[
-            (O2_ENDPOINT, "https://o2.example.com/api/my%20org/"),
-            (O2_ORGANIZATION, "my org"),
+            (O2_ENDPOINT.name(), "https://o2.example.com/api/my%20org/"),
+            (O2_ORGANIZATION.name(), "my org"),
             whole,
         ],
         &["https://o2.example.com/api/my%20org/v1/*", basic, "stream default"],
@@ -145,7 +153,7 @@ fn o2_variables_define_an_otlp_endpoint() {
         ("authorization=Bearer t0ken", &["authorization: Bearer t0ken"]),
     ] {
         check(
-            &[(HEADERS, ours), (O2_ORGANIZATION, "default"), whole],
+            &[(HEADERS.name(), ours), (O2_ORGANIZATION.name(), "default"), whole],
             &[&[cloud], headers, &["stream default"]].concat(),
         );
     }
@@ -155,12 +163,12 @@ fn o2_variables_define_an_otlp_endpoint() {
 fn credentials_never_go_to_an_endpoint_of_another_family() {
     check(
         &[
-            (ENDPOINT, "https://ours.example.com"),
-            (OTEL_ENDPOINT, "https://vendor.example.com"),
-            (OTEL_HEADERS, "api-key=hunter2"),
-            (O2_ORGANIZATION, "default"),
-            (O2_AUTHORIZATION, "hunter2"),
-            (O2_STREAM, "theirs"),
+            (ENDPOINT.name(), "https://ours.example.com"),
+            (OTEL_ENDPOINT.name(), "https://vendor.example.com"),
+            (OTEL_HEADERS.name(), "api-key=hunter2"),
+            (O2_ORGANIZATION.name(), "default"),
+            (O2_AUTHORIZATION.name(), "hunter2"),
+            (O2_STREAM.name(), "theirs"),
         ],
         &[
             "https://ours.example.com/v1/*",
@@ -179,12 +187,12 @@ fn all_invalid_variables_are_reported_together() {
     );
     check(
         &[
-            (ENDPOINT, "o2.example.com"),
-            (HEADERS, "Content-Type=text/plain"),
-            (STREAM, "a\nb"),
-            (BACKEND, "o2"),
-            (OTEL_TIMEOUT, "0"),
-            (OTEL_COMPRESSION, "zstd"),
+            (ENDPOINT.name(), "o2.example.com"),
+            (HEADERS.name(), "Content-Type=text/plain"),
+            (STREAM.name(), "a\nb"),
+            (BACKEND.name(), "o2"),
+            (OTEL_TIMEOUT.name(), "0"),
+            (OTEL_COMPRESSION.name(), "zstd"),
         ],
         &[
             "LAMBDA_OTLP_BACKEND: \"o2\" is not `openobserve` or `otlp`",
@@ -196,7 +204,7 @@ fn all_invalid_variables_are_reported_together() {
         ],
     );
     check(
-        &[(ENDPOINT, "https://o2.example.com/api/default/v1/traces/")],
+        &[(ENDPOINT.name(), "https://o2.example.com/api/default/v1/traces/")],
         &["LAMBDA_OTLP_ENDPOINT: ends in /v1/traces, which is appended; give the URL without it"],
     );
 }
@@ -217,22 +225,25 @@ fn a_cloud_url_without_an_organization_is_rejected() {
         "https://cloud.openobserve.ai/web/?org_identifier=shop",
         "https://openobserve.ai",
     ] {
-        check(&[(ENDPOINT, url)], ENDPOINT);
+        check(&[(ENDPOINT.name(), url)], ENDPOINT.name());
     }
-    check(&[(ENDPOINT, base), (BACKEND, "otlp")], ENDPOINT);
-    check(&[(OTEL_ENDPOINT, base)], OTEL_ENDPOINT);
+    check(&[(ENDPOINT.name(), base), (BACKEND.name(), "otlp")], ENDPOINT.name());
+    check(&[(OTEL_ENDPOINT.name(), base)], OTEL_ENDPOINT.name());
     for logs in ["https://api.openobserve.ai/v1/logs", "https://api.openobserve.ai/api/v1/logs"] {
-        check(&[(OTEL_ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, logs)], OTEL_LOGS_ENDPOINT);
+        check(
+            &[(OTEL_ENDPOINT.name(), whole), (OTEL_LOGS_ENDPOINT.name(), logs)],
+            OTEL_LOGS_ENDPOINT.name(),
+        );
     }
     // Other hosts are not checked.
     for url in [whole, "https://notopenobserve.ai", "https://openobserve.ai.example.com"] {
-        self::check(&[(ENDPOINT, url)], &[&format!("{url}/v1/*")]);
+        self::check(&[(ENDPOINT.name(), url)], &[&format!("{url}/v1/*")]);
     }
     let all = format!("{whole}/v1/*");
-    self::check(&[(ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, base)], &[&all]);
+    self::check(&[(ENDPOINT.name(), whole), (OTEL_LOGS_ENDPOINT.name(), base)], &[&all]);
     // Over gRPC, a header names the organization.
     self::check(
-        &[(OTEL_ENDPOINT, base), (OTEL_HEADERS, "organization=shop")],
+        &[(OTEL_ENDPOINT.name(), base), (OTEL_HEADERS.name(), "organization=shop")],
         &["https://api.openobserve.ai/v1/*", "organization: shop"],
     );
 }
@@ -240,18 +251,18 @@ fn a_cloud_url_without_an_organization_is_rejected() {
 #[test]
 fn a_small_timeout_means_seconds_only_with_o2_variables() {
     let check = |others: &[(&str, &str)], expected: &[&str]| {
-        let variables = [&[(ENDPOINT, "http://localhost")], others].concat();
+        let variables = [&[(ENDPOINT.name(), "http://localhost")], others].concat();
         check(&variables, &[&["http://localhost/v1/*"], expected].concat());
     };
-    let o2 = (O2_ENDPOINT, "http://x");
-    check(&[(OTEL_TIMEOUT, "30")], &["OpenObserve 30ms Gzip"]);
-    check(&[(OTEL_TIMEOUT, "500"), o2], &["OpenObserve 500ms Gzip"]);
-    check(&[(OTEL_TIMEOUT, "30ms"), o2], &["OpenObserve 30ms Gzip"]);
-    check(&[(OTEL_TIMEOUT, "3s"), (O2_TIMEOUT, "30000")], &["OpenObserve 3s Gzip"]);
-    check(&[(O2_TIMEOUT, "30000")], &["OpenObserve 30s Gzip"]);
+    let o2 = (O2_ENDPOINT.name(), "http://x");
+    check(&[(OTEL_TIMEOUT.name(), "30")], &["OpenObserve 30ms Gzip"]);
+    check(&[(OTEL_TIMEOUT.name(), "500"), o2], &["OpenObserve 500ms Gzip"]);
+    check(&[(OTEL_TIMEOUT.name(), "30ms"), o2], &["OpenObserve 30ms Gzip"]);
+    check(&[(OTEL_TIMEOUT.name(), "3s"), (O2_TIMEOUT.name(), "30000")], &["OpenObserve 3s Gzip"]);
+    check(&[(O2_TIMEOUT.name(), "30000")], &["OpenObserve 30s Gzip"]);
     let warning = "OTEL_EXPORTER_OTLP_TIMEOUT: read as 30 seconds because O2 variables are set; write 30s or 30ms";
-    check(&[(OTEL_TIMEOUT, "30"), o2], &["OpenObserve 30s Gzip", warning]);
-    for name in [OTEL_TIMEOUT, O2_TIMEOUT] {
+    check(&[(OTEL_TIMEOUT.name(), "30"), o2], &["OpenObserve 30s Gzip", warning]);
+    for name in [OTEL_TIMEOUT.name(), O2_TIMEOUT.name()] {
         check(&[(name, "0")], &[&format!("{name}: must be longer than 0")]);
     }
 }
@@ -272,16 +283,20 @@ fn debug_output_of_a_destination_hides_credentials() {
 fn a_secret_reference_replaces_the_authorization_header() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
     let secret = &*format!("secret {arn}");
-    let endpoint = (ENDPOINT, "http://localhost");
+    let endpoint = (ENDPOINT.name(), "http://localhost");
     let all = "http://localhost/v1/*";
-    check(&[endpoint, (SECRET, arn)], &[all, secret]);
+    check(&[endpoint, (SECRET.name(), arn)], &[all, secret]);
     // The secret provides the settings of OpenObserve's extension.
     check(
-        &[(O2_ORGANIZATION, "default"), (SECRET, "ssm:/o2#auth")],
+        &[(O2_ORGANIZATION.name(), "default"), (SECRET.name(), "ssm:/o2#auth")],
         &["https://api.openobserve.ai/api/default/v1/*", "secret ssm:/o2#auth", "stream default"],
     );
     check(
-        &[endpoint, (HEADERS, "x-scope=a,authorization=Basic c2VjcmV0"), (SECRET, arn)],
+        &[
+            endpoint,
+            (HEADERS.name(), "x-scope=a,authorization=Basic c2VjcmV0"),
+            (SECRET.name(), arn),
+        ],
         &[
             all,
             "x-scope: a",
@@ -293,7 +308,7 @@ fn a_secret_reference_replaces_the_authorization_header() {
     // A secret pasted as a reference is not printed.
     let problem =
         "LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME";
-    check(&[endpoint, (SECRET, "Basic c2VjcmV0")], &[all, problem]);
+    check(&[endpoint, (SECRET.name(), "Basic c2VjcmV0")], &[all, problem]);
 }
 
 #[test]
@@ -317,7 +332,7 @@ fn an_invalid_certificate_file_is_reported_with_its_path() {
         }
         let root = ("LAMBDA_TASK_ROOT", folder.path().to_str().unwrap());
         check(
-            &[(ENDPOINT, "https://h"), (CA_FILE, file), root],
+            &[(ENDPOINT.name(), "https://h"), (CA_FILE.name(), file), root],
             &["https://h/v1/*", &format!("{CA_FILE}: {}: {problem}", path.display())],
         );
     }
