@@ -81,7 +81,9 @@ pub fn waterfall(
         writeln!(out, "\n{HEADING}{heading}{HEADING:#}")?;
     } else {
         writeln!(out, "\n{HEADING}Trace {}:{HEADING:#}", trace.trace_id)?;
-        line(&label, width, out)?;
+        if !label.is_empty() {
+            line(&label, width, out)?;
+        }
     }
     write_lines(lines(trace, detail, width), out)
 }
