@@ -13,6 +13,7 @@ from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROOT, SUBSCRIBER
 from moto.awslambda.models import LambdaFunction
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
+from moto.kinesis.models import KinesisBackend
 from moto.logs.models import LogsBackend
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
@@ -51,6 +52,13 @@ def cloudformation(aws, monkeypatch):
         """CloudFormation encrypts a log group with its key, which moto ignores."""
         return create(backend, name, tags, **{"kmsKeyId": properties.get("KmsKeyId"), **properties})
 
+    stream = KinesisBackend.create_stream
+
+    def create_stream(backend, name, shards, **properties):
+        """CloudFormation reads the number in a text, as parameters are; moto does not."""
+        return stream(backend, name, int(shards), **properties)
+
+    monkeypatch.setattr(KinesisBackend, "create_stream", create_stream)
     monkeypatch.setattr(LogsBackend, "create_log_group", create_log_group)
     monkeypatch.setattr(parsing, "clean_json", clean_json)
     monkeypatch.setattr(parsing, "parse_and_update_resource", parse_and_update_resource)
