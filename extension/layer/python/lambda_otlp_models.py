@@ -230,7 +230,7 @@ def follow_stream(stream, call):
 
     The iterator refers to the stream, which would keep both until Python's garbage collector finds them. A copy takes the stream's place.
     """
-    if isinstance(stream._iterator, (Followed, FollowedAsync)):
+    if isinstance(stream._iterator, Follower):
         # A raw response parses its stream once.
         return
     inner = copy.copy(stream)
@@ -246,13 +246,18 @@ def follow_stream(stream, call):
     stream.close = close
 
 
-class Followed:
-    """An iterator of events."""
+class Follower:
+    """Stands for an iterator of events, and tells a call about each."""
 
     def __init__(self, iterator, call):
         self.iterator = iterator
         self.call = call
 
+    def __getattr__(self, name):
+        return getattr(self.iterator, name)
+
+
+class Followed(Follower):
     def __iter__(self):
         return self
 
@@ -268,17 +273,8 @@ class Followed:
         attempt(self.call.note, event)
         return event
 
-    def __getattr__(self, name):
-        return getattr(self.iterator, name)
 
-
-class FollowedAsync:
-    """An asynchronous iterator of events."""
-
-    def __init__(self, iterator, call):
-        self.iterator = iterator
-        self.call = call
-
+class FollowedAsync(Follower):
     def __aiter__(self):
         return self
 
@@ -293,9 +289,6 @@ class FollowedAsync:
             raise
         attempt(self.call.note, event)
         return event
-
-    def __getattr__(self, name):
-        return getattr(self.iterator, name)
 
 
 def follow_raw_response(raw, call):
