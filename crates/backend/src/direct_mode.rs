@@ -4,6 +4,7 @@
 use crate::destination::variables::{
     ENDPOINT, HEADERS, O2_AUTHORIZATION, O2_ORGANIZATION, OTEL_ENDPOINT, SECRET,
 };
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The variable that asks for an output.
@@ -34,16 +35,24 @@ impl Output {
 
 /// An output, and the variable that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct ChosenOutput {
     pub output: Output,
     /// `None` if no variable names another host.
     pub variable: Option<&'static str>,
 }
 
-/// Decides by what [`OUTPUT`] asks for, or else by the variables that name a backend.
-pub fn decide(asked: Option<Output>, variable: impl Fn(&str) -> Option<String>) -> Decision {
+/// Returns the variable that puts the extension of a function with these variables into direct mode.
+pub fn variable_of(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+    let value = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let asked = value(OUTPUT).and_then(|word| Output::of_word(&word));
+    let chosen = choose(asked, value);
+    chosen.variable.filter(|_| chosen.output != Output::Stdout)
+}
+
+/// Chooses by what [`OUTPUT`] asks for, or else by the variables that name a backend.
+pub fn choose(asked: Option<Output>, variable: impl Fn(&str) -> Option<String>) -> ChosenOutput {
     if let Some(output) = asked {
-        return Decision { output, variable: Some(OUTPUT) };
+        return ChosenOutput { output, variable: Some(OUTPUT) };
     }
     let leads_elsewhere = |name: &&'static str| {
         variable(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere)
@@ -51,13 +60,13 @@ pub fn decide(asked: Option<Output>, variable: impl Fn(&str) -> Option<String>) 
     if let Some(name) =
         [ENDPOINT.name(), OTEL_ENDPOINT.name()].iter().find(|it| leads_elsewhere(it))
     {
-        return Decision { output: Output::Otlp, variable: Some(name) };
+        return ChosenOutput { output: Output::Otlp, variable: Some(name) };
     }
     if names_openobserve(variable) {
         // Only these variables are set, as for OpenObserve's extension: the stream has to get the same content.
-        return Decision { output: Output::Json, variable: Some(O2_ORGANIZATION.name()) };
+        return ChosenOutput { output: Output::Json, variable: Some(O2_ORGANIZATION.name()) };
     }
-    Decision { output: Output::Stdout, variable: None }
+    ChosenOutput { output: Output::Stdout, variable: None }
 }
 
 /// Returns `true` if these variables contain an organization of OpenObserve, and credentials for it.
@@ -154,9 +163,9 @@ mod tests {
                 set.map(|(_, value)| (*value).to_owned())
             };
             let asked = value(OUTPUT).and_then(|word| Output::of_word(&word));
-            let decision = decide(asked, value);
-            assert_eq!(decision.output, output, "{variables:?}");
-            assert_eq!(decision.variable, decided_by, "{variables:?}");
+            let chosen = choose(asked, value);
+            assert_eq!(chosen.output, output, "{variables:?}");
+            assert_eq!(chosen.variable, decided_by, "{variables:?}");
         };
         let ours = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
         let of_sdk = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");

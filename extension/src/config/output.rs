@@ -8,7 +8,7 @@ use super::variables::{
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Function, MOST_BUFFER_BYTES, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
-use backend::direct_mode::{self, Decision, Endpoint, Output, endpoint, host_and_port};
+use backend::direct_mode::{self, ChosenOutput, Endpoint, Output, endpoint, host_and_port};
 use backend::{Advice, DestinationConfig, Profile, Protocol};
 use settings::{Kind, Reader, Remark, Source};
 use std::time::Duration;
@@ -79,7 +79,8 @@ pub(super) fn read(
 ) -> Choice {
     let asked = reader.choice_if_set(OUTPUT, &Output::WORDS);
     let flush = flush(reader, function);
-    let Decision { output: chosen, variable } = direct_mode::decide(asked, |name| reader.raw(name));
+    let ChosenOutput { output: chosen, variable } =
+        direct_mode::choose(asked, |name| reader.raw(name));
     let mut because = match variable {
         None => "no endpoint of another host is set".to_owned(),
         Some(name) => format!("{} is set", reader.called(name)),

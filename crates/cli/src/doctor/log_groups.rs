@@ -3,7 +3,7 @@
 use super::stack::{Function, MISSING, unanswered};
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, matching_log_groups};
-use crate::progress::Counts;
+use crate::progress::Tally;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata as _;
@@ -38,7 +38,7 @@ pub(super) struct Checked {
 
 impl LogGroups<'_> {
     /// Checks the log group of this name, or all of a pattern with `*`.
-    pub(super) async fn check(&self, pattern: &str, progress: &Counts) -> Checked {
+    pub(super) async fn check(&self, pattern: &str, progress: &Tally) -> Checked {
         if !pattern.contains('*') {
             return self.check_one(pattern).await;
         }

@@ -10,7 +10,7 @@ mod wiring;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
-use crate::progress::{Counts, Progress};
+use crate::progress::{Progress, Tally};
 use crate::terminal;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use stack::Function;
-pub(crate) use wiring::{permission as permission_to_invoke, sent_directly};
+pub(crate) use wiring::permission as permission_to_invoke;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -85,7 +85,7 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
-async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Counts) -> Vec<Check> {
+async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Vec<Check> {
     if !arguments.stack.is_asked() {
         return of_backend(arguments, variables).await;
     }

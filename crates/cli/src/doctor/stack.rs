@@ -6,7 +6,7 @@ use super::pipeline;
 use super::recent::Recent;
 use super::wiring::{self, Forwarder};
 use crate::aws::{self, AwsArguments, explain, is_denied, resource_name};
-use crate::progress::Counts;
+use crate::progress::Tally;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::types::PolicyType;
@@ -56,7 +56,7 @@ pub(crate) async fn check(
     aws_arguments: &AwsArguments,
     arguments: &Deployed,
     function: &Function,
-    progress: &Counts,
+    progress: &Tally,
 ) -> Vec<Check> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let name = &function.name;

@@ -3,10 +3,9 @@
 
 use super::stack::Function;
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
-use backend::direct_mode::{self, Output};
+use backend::direct_mode;
 use serde_json::Value;
 use settings::Check;
-use std::collections::BTreeMap;
 use wire::arn::{Arn, account_id};
 use wire::{COMPACT_MARKER, MARKER};
 
@@ -196,14 +195,6 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
-/// Returns the variable that puts our extension into direct mode.
-pub(crate) fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
-    let value = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
-    let asked = value(direct_mode::OUTPUT).and_then(|word| Output::of_word(&word));
-    let decision = direct_mode::decide(asked, value);
-    decision.variable.filter(|_| decision.output != Output::Stdout)
-}
-
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
 /// conflict with that.
 pub(crate) fn double_wiring(
@@ -215,7 +206,7 @@ pub(crate) fn double_wiring(
     if !function.has_layer() {
         return None;
     }
-    let variable = sent_directly(&function.variables)?;
+    let variable = direct_mode::variable_of(&function.variables)?;
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
         "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: set LAMBDA_OTLP_OUTPUT=stdout on the function; or, unless a subscriber restores the filter, {}",

@@ -4,7 +4,7 @@
 use super::configuration::{Configuration, Support, Variables};
 use super::layers::{Kind, Layers, OtherReceiver, other_receiver, short};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
-use crate::doctor::sent_directly;
+use backend::direct_mode;
 
 pub(super) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 pub(super) const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
@@ -316,7 +316,7 @@ fn add_notes(change: &mut Change, support: Support) {
     if !kept.is_empty() {
         change.notes.push(format!("keeps {}", kept.join(", ")));
     }
-    if let Some(variable) = sent_directly(&change.variables) {
+    if let Some(variable) = direct_mode::variable_of(&change.variables) {
         change.notes.push(format!(
             "{variable} puts the layer into direct mode, which sends the function's printed lines to that backend too: set LAMBDA_OTLP_OUTPUT=stdout to prevent it"
         ));
