@@ -176,8 +176,8 @@ const OWN: &[Variable] = &[
 ];
 
 const TASK_ROOT: Setting<String> =
-    Setting::set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where the deployment package is.");
-const LOG_GROUP: Setting<String> = Setting::set_by_lambda(
+    Setting::text("LAMBDA_TASK_ROOT", "Set by Lambda: where the deployment package is.");
+const LOG_GROUP: Setting<String> = Setting::text(
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
 );

@@ -138,11 +138,6 @@ impl Setting<String> {
     pub const fn text(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, Kind::Text, |text| Ok(text.to_owned()), doc)
     }
-
-    /// A variable that Lambda sets itself (Lambda Developer Guide, "Defined runtime environment variables").
-    pub const fn set_by_lambda(name: &'static str, doc: &'static str) -> Self {
-        Self::text(name, doc)
-    }
 }
 
 impl Setting<Secret> {

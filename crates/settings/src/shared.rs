@@ -62,8 +62,10 @@ pub const OTEL_PROPAGATORS: Setting<String> = Setting::text(
     "Include `xray-lambda` to make X-Ray's segment the parent of the invocation span, and to obey its `Sampled=0`.",
 );
 
+// Lambda sets these (Lambda Developer Guide, "Defined runtime environment variables").
+
 pub const AWS_REGION: Setting<String> =
-    Setting::set_by_lambda("AWS_REGION", "Set by Lambda: `cloud.region`.");
+    Setting::text("AWS_REGION", "Set by Lambda: `cloud.region`.");
 
 pub const AWS_LAMBDA_FUNCTION_NAME: Setting<String> =
-    Setting::set_by_lambda("AWS_LAMBDA_FUNCTION_NAME", "Set by Lambda: `faas.name`.");
+    Setting::text("AWS_LAMBDA_FUNCTION_NAME", "Set by Lambda: `faas.name`.");

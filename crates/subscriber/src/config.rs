@@ -42,7 +42,7 @@ const LOG_LEVEL: SettingWithDefault<Word> =
     shared::LAMBDA_OTLP_LOG_LEVEL.with_default("info").with_doc(
         "Level of this program's own log. `warn` reports log groups that could not be subscribed.",
     );
-const OWN_LOG_GROUP: Setting<String> = Setting::set_by_lambda(
+const OWN_LOG_GROUP: Setting<String> = Setting::text(
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "Set by Lambda: this log group is never subscribed.",
 );

@@ -131,26 +131,26 @@ pub(super) const MAX_RETRIES: SettingWithDefault<usize> = Setting::count(
 .with_default("3");
 
 pub(super) const RUNTIME_API: Setting<String> =
-    Setting::set_by_lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs.");
+    Setting::text("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs.");
 pub(super) const FUNCTION_VERSION: Setting<String> =
-    Setting::set_by_lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`.");
-pub(super) const MEMORY_SIZE: Setting<String> = Setting::set_by_lambda(
+    Setting::text("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`.");
+pub(super) const MEMORY_SIZE: Setting<String> = Setting::text(
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "Set by Lambda: an eighth of it limits the telemetry in memory.",
 );
-pub(super) const INITIALIZATION_TYPE: Setting<String> = Setting::set_by_lambda(
+pub(super) const INITIALIZATION_TYPE: Setting<String> = Setting::text(
     "AWS_LAMBDA_INITIALIZATION_TYPE",
     "Set by Lambda: managed instances have no INVOKE event.",
 );
-pub(super) const LOG_FORMAT: Setting<String> = Setting::set_by_lambda(
+pub(super) const LOG_FORMAT: Setting<String> = Setting::text(
     "AWS_LAMBDA_LOG_FORMAT",
     "Set by Lambda: under `JSON` each line has `timestamp` and `level`.",
 );
-pub(super) const LAMBDA_LOG_LEVEL: Setting<String> = Setting::set_by_lambda(
+pub(super) const LAMBDA_LOG_LEVEL: Setting<String> = Setting::text(
     "AWS_LAMBDA_LOG_LEVEL",
     "Set by Lambda: the `level` of lines, so that none is filtered out.",
 );
-pub(super) const TASK_ROOT: Setting<String> = Setting::set_by_lambda(
+pub(super) const TASK_ROOT: Setting<String> = Setting::text(
     "LAMBDA_TASK_ROOT",
     "The folder of the function's code. Lambda hides this variable from extensions; the default is `/var/task`.",
 );
