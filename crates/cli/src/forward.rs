@@ -1,7 +1,7 @@
 //! `lambda-otlp forward`: sends event files and log lines through the forwarder's pipeline.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::progress::{Counts, Progress};
+use crate::progress::{Progress, Tally};
 use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
@@ -131,7 +131,7 @@ async fn forward_all(
     arguments: &Arguments,
     forwarder: &Forwarder<Output>,
     observed_unix_nano: u64,
-    progress: &Counts,
+    progress: &Tally,
 ) -> anyhow::Result<(Ledger, bool)> {
     let mut read_events = 0;
     let mut ledger = Ledger::default();

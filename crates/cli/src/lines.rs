@@ -1,6 +1,6 @@
 //! Lines of a file or of standard input, and their content.
 
-use crate::progress::Counts;
+use crate::progress::Tally;
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use std::fs::File;
@@ -14,10 +14,7 @@ pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) type Input = Box<dyn BufRead + Send>;
 
 /// Opens all files, so that a missing one is reported before anything is printed. Their bytes count as progress.
-pub(crate) fn open_all(
-    files: &[String],
-    progress: &Counts,
-) -> anyhow::Result<Vec<(String, Input)>> {
+pub(crate) fn open_all(files: &[String], progress: &Tally) -> anyhow::Result<Vec<(String, Input)>> {
     let open = |file: &String| {
         let input = open(file, progress).with_context(|| format!("cannot open {file}"))?;
         Ok((file.clone(), input))
@@ -25,7 +22,7 @@ pub(crate) fn open_all(
     files.iter().map(open).collect()
 }
 
-fn open(file: &str, progress: &Counts) -> io::Result<Input> {
+fn open(file: &str, progress: &Tally) -> io::Result<Input> {
     if file == "-" {
         if io::stdin().is_terminal() {
             eprintln!(

@@ -36,11 +36,11 @@ pub(crate) fn suspend<T>(print: impl FnOnce() -> T) -> T {
 
 /// The counts of a running command.
 #[derive(Clone, Debug)]
-pub(crate) struct Counts {
+pub(crate) struct Tally {
     bar: ProgressBar,
 }
 
-impl Counts {
+impl Tally {
     /// Starts the counts of a command that shows none.
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
@@ -54,7 +54,7 @@ impl Counts {
         }
     }
 
-    /// Counts the bytes of an input, in place of other units.
+    /// Tally the bytes of an input, in place of other units.
     pub(crate) fn bytes_of(&self, input: File) -> io::Result<impl Read + Send + use<>> {
         let bytes = input.metadata()?.len();
         // A pipe has no length.
@@ -86,7 +86,7 @@ impl Counts {
 /// A line of progress until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    counts: Counts,
+    counts: Tally,
     first: Option<FirstDrawing>,
 }
 
@@ -108,9 +108,9 @@ impl Progress {
         progress
     }
 
-    /// Counts without a line.
+    /// Tally without a line.
     pub(crate) fn hidden() -> Self {
-        Self { counts: Counts::new(), first: None }
+        Self { counts: Tally::new(), first: None }
     }
 
     /// Returns `true` if the counts are visible, now or later.
@@ -119,7 +119,7 @@ impl Progress {
     }
 
     /// Returns the counts, which may be cloned for other tasks.
-    pub(crate) fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Tally {
         &self.counts
     }
 }

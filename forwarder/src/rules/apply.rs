@@ -6,7 +6,7 @@
 use super::condition::{Conditions, Surroundings};
 use super::item::{EncodedItem, Item};
 use super::redact::ItemPart;
-use super::sample::{Decision, Sampled};
+use super::sample::{Sampled, Sampling};
 use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
@@ -238,12 +238,12 @@ impl Pass<'_> {
                     return Edit::Drop;
                 }
                 Action::Sample(share) => match share.decide_item(&item, self.traces) {
-                    Decision::Drop => {
+                    Sampling::Drop => {
                         effect.dropped += 1;
                         return Edit::Drop;
                     }
-                    Decision::Keep => {}
-                    Decision::Sampled(new) => sampled = Some(new.smaller(sampled)),
+                    Sampling::Keep => {}
+                    Sampling::Sampled(new) => sampled = Some(new.smaller(sampled)),
                 },
                 Action::Redact(redaction) => {
                     changed |= effect.add_redacted(|redacted| item.redact(redaction, redacted));

@@ -24,7 +24,7 @@ impl TryFrom<f64> for Share {
 
 /// The decision about an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Decision {
+pub(super) enum Sampling {
     Drop,
     /// The item stays because it has no id to decide by.
     Keep,
@@ -58,16 +58,16 @@ impl Sampled {
 
 impl Share {
     /// Larger shares include smaller ones, so a second rule keeps everything that a smaller first share kept.
-    fn decide(self, key: &[u8]) -> Decision {
+    fn decide(self, key: &[u8]) -> Sampling {
         let hash = hash(key);
         let upper = u32::try_from(hash >> 32).unwrap_or(u32::MAX);
         let is_kept = f64::from(upper) / PARTS < self.0;
-        if is_kept { Decision::Sampled(Sampled { share: self, hash }) } else { Decision::Drop }
+        if is_kept { Sampling::Sampled(Sampled { share: self, hash }) } else { Sampling::Drop }
     }
 
     /// Decides by trace id, X-Ray trace id, request id, or CloudWatch's id of the log event. If the traces of the event are known, a
     /// request id stands for the trace of its invocation.
-    pub(super) fn decide_item(self, item: &impl ItemView, traces: Option<&SeenTraces>) -> Decision {
+    pub(super) fn decide_item(self, item: &impl ItemView, traces: Option<&SeenTraces>) -> Sampling {
         if let Some(id) = trace_id(item) {
             return self.decide(&id);
         }
@@ -80,7 +80,7 @@ impl Share {
             return self.decide(&id);
         }
         let id = request_id.or_else(|| item.text_of("log.record.uid"));
-        id.map_or(Decision::Keep, |id| self.decide(id.as_bytes()))
+        id.map_or(Sampling::Keep, |id| self.decide(id.as_bytes()))
     }
 
     /// Returns `false` for the share of all traces.
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn keeps(share: f64, key: &[u8]) -> bool {
-        Share(share).decide(key) != Decision::Drop
+        Share(share).decide(key) != Sampling::Drop
     }
 
     #[test]

@@ -79,14 +79,16 @@ impl TraceConditions {
 
 /// The conditions on attributes of traces in a rules file, in its order.
 #[derive(Debug, Default)]
-pub(super) struct TraceAttributes(Vec<AttributeCondition>);
+pub(super) struct TraceAttributes {
+    conditions: Vec<AttributeCondition>,
+}
 
 impl TraceAttributes {
     /// Adds the conditions of a rule. Returns `false` if the file has more than [`MOST_ATTRIBUTES`].
     pub(super) fn add(&mut self, conditions: &mut TraceConditions) -> bool {
-        conditions.first_attribute = self.0.len();
-        self.0.extend(conditions.attributes.iter().cloned());
-        self.0.len() <= MOST_ATTRIBUTES
+        conditions.first_attribute = self.conditions.len();
+        self.conditions.extend(conditions.attributes.iter().cloned());
+        self.conditions.len() <= MOST_ATTRIBUTES
     }
 }
 
@@ -232,7 +234,7 @@ impl TraceReading {
         if trace_id.is_none() && invocation.is_none() {
             return;
         }
-        let seen = Seen::of(item, &self.attributes.0);
+        let seen = Seen::of(item, &self.attributes.conditions);
         let mut is_known = true;
         if let Some(trace_id) = trace_id {
             match at(&mut self.traces, trace_id) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum EventKind {
+pub(super) enum EventSource {
     /// REST API of API Gateway
     Apigw,
     /// HTTP API of API Gateway
@@ -36,7 +36,7 @@ pub(super) enum EventKind {
     Dynamodb,
 }
 
-impl EventKind {
+impl EventSource {
     fn template(self) -> &'static str {
         match self {
             Self::Apigw => include_str!("event_kinds/apigw.json"),
@@ -83,7 +83,7 @@ const OF_TEMPLATES: &str = "us-east-1";
 
 /// The values for the words in braces.
 struct Filling<'a> {
-    kind: EventKind,
+    kind: EventSource,
     body: Option<&'a str>,
     now: u64,
 }
@@ -195,7 +195,7 @@ mod tests {
             });
             source.map(|source| source["name"].as_str().unwrap().to_owned())
         };
-        let seen = EventKind::value_variants().iter().map(|kind| {
+        let seen = EventSource::value_variants().iter().map(|kind| {
             let event: Value =
                 serde_json::from_str(&kind.event(None, "eu-west-1").unwrap()).unwrap();
             assert!(!event.to_string().contains("us-east-1"), "{event}");
@@ -223,30 +223,31 @@ mod tests {
 
     #[test]
     fn an_event_contains_the_body() {
-        let check = |kind: EventKind, pointer: &str, expected: Value| {
+        let check = |kind: EventSource, pointer: &str, expected: Value| {
             let event = kind.event(Some(r#"{"id":7,"tags":["a"]}"#), "us-east-1").unwrap();
             let event: Value = serde_json::from_str(&event).unwrap();
             assert_eq!(event.pointer(pointer), Some(&expected), "{kind:?}: {event}");
         };
         let body = json!(r#"{"id":7,"tags":["a"]}"#);
-        check(EventKind::Sqs, "/Records/0/body", body.clone());
-        check(EventKind::Sns, "/Records/0/Sns/Message", body.clone());
-        check(EventKind::Apigw, "/body", body.clone());
-        check(EventKind::Apigw, "/httpMethod", json!("POST"));
-        check(EventKind::HttpApi, "/requestContext/routeKey", json!("POST /"));
+        check(EventSource::Sqs, "/Records/0/body", body.clone());
+        check(EventSource::Sns, "/Records/0/Sns/Message", body.clone());
+        check(EventSource::Apigw, "/body", body.clone());
+        check(EventSource::Apigw, "/httpMethod", json!("POST"));
+        check(EventSource::HttpApi, "/requestContext/routeKey", json!("POST /"));
         check(
-            EventKind::Kinesis,
+            EventSource::Kinesis,
             "/Records/0/kinesis/data",
             json!(STANDARD.encode(body.as_str().unwrap())),
         );
-        check(EventKind::Eventbridge, "/detail", json!({ "id": 7, "tags": ["a"] }));
-        check(EventKind::Dynamodb, "/Records/0/dynamodb/Keys", json!({ "id": { "N": "7" } }));
+        check(EventSource::Eventbridge, "/detail", json!({ "id": 7, "tags": ["a"] }));
+        check(EventSource::Dynamodb, "/Records/0/dynamodb/Keys", json!({ "id": { "N": "7" } }));
         check(
-            EventKind::Dynamodb,
+            EventSource::Dynamodb,
             "/Records/0/dynamodb/NewImage/tags",
             json!({ "L": [{ "S": "a" }] }),
         );
-        for (kind, body) in [(EventKind::Schedule, "{}"), (EventKind::Eventbridge, "no object")] {
+        for (kind, body) in [(EventSource::Schedule, "{}"), (EventSource::Eventbridge, "no object")]
+        {
             let refused = kind.event(Some(body), "us-east-1").unwrap_err().to_string();
             assert!(refused.starts_with("--body"), "{refused}");
         }

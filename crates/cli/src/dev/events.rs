@@ -15,7 +15,7 @@ pub(super) enum Read {
 
 /// Reads events from lines.
 #[derive(Default)]
-pub(super) struct Events {
+pub(super) struct EventReader {
     /// The number of lines so far.
     count: usize,
     /// The lines of an incomplete event.
@@ -33,7 +33,7 @@ enum Parsed {
     Wrong(serde_json::Error),
 }
 
-impl Events {
+impl EventReader {
     /// Reads all events of a text.
     pub(super) fn of_text(text: &str) -> Vec<Read> {
         let mut events = Self::default();
@@ -152,7 +152,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let read = Events::of_text(text).into_iter().map(|read| match read {
+        let read = EventReader::of_text(text).into_iter().map(|read| match read {
             Read::Event(event) => event.replace(['\n', ' '], ""),
             Read::Wrong(why) => why,
         });

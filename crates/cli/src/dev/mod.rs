@@ -17,7 +17,7 @@ use crate::shown::OutputArguments;
 use anyhow::bail;
 use command::Prepared;
 use console::time_arguments::parse_duration;
-use session::{Given, Session};
+use session::{GivenEvents, Session};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     events: Vec<PathBuf>,
     /// Invoke the function with an event as this service sends it.
     #[arg(long, value_enum, value_name = "KIND", group = "given")]
-    event_kind: Option<event_kinds::EventKind>,
+    event_kind: Option<event_kinds::EventSource>,
     /// The body of the --event-kind event: a message, a request's body, an object's key.
     #[arg(long, value_name = "TEXT", requires = "event_kind")]
     body: Option<String>,
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
-    let given = Given::read(arguments)?;
+    let given = GivenEvents::read(arguments)?;
     let prepared = Prepared::of(arguments)?;
     let session = Session::begin(arguments, prepared, given)?;
     let is_shown = arguments.output.show(&session.incoming, Writer::default());

@@ -46,7 +46,7 @@ const MAX_REQUEST_BYTES: usize = 1024;
 /// The telemetry and the events that the page shows.
 pub(super) struct LivePage {
     base: u64,
-    kept: Mutex<Kept>,
+    history: Mutex<History>,
     /// The number of messages so far.
     count: watch::Sender<u64>,
     pages: Arc<Semaphore>,
@@ -54,7 +54,7 @@ pub(super) struct LivePage {
 }
 
 #[derive(Default)]
-struct Kept {
+struct History {
     /// The number of forgotten messages.
     forgotten: u64,
     messages: VecDeque<Bytes>,
@@ -74,7 +74,7 @@ impl LivePage {
     pub(super) fn new() -> Self {
         Self {
             base: now_unix_nano(),
-            kept: Mutex::default(),
+            history: Mutex::default(),
             count: watch::Sender::new(0),
             pages: Arc::new(Semaphore::new(MOST_PAGES)),
             repeated: Arc::new(Semaphore::new(MOST_REPEATED)),
@@ -116,7 +116,7 @@ impl LivePage {
             InvocationResult::Timeout => "timed out".to_owned(),
             InvocationResult::Crash { .. } => "the process ended".to_owned(),
         };
-        let number = self.kept().keep_event(event.clone(), client_context);
+        let number = self.history().keep_event(event.clone(), client_context);
         self.add(&json!({ "invocation": {
             "number": number,
             "id": invocation.request_id,
@@ -128,12 +128,12 @@ impl LivePage {
 
     fn add(&self, message: &serde_json::Value) {
         let message = Bytes::from(format!("data: {message}\n\n"));
-        self.kept().keep_message(message);
+        self.history().keep_message(message);
         self.count.send_modify(|count| *count += 1);
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the messages so far, and further ones as they come. A reader that is too slow begins again.
@@ -147,7 +147,7 @@ impl LivePage {
     }
 }
 
-impl Kept {
+impl History {
     fn keep_message(&mut self, message: Bytes) {
         self.message_bytes += message.len();
         self.messages.push_back(message);
@@ -189,16 +189,16 @@ impl Reader {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             {
-                let kept = self.page.kept();
+                let history = self.page.history();
                 match self.next {
-                    Some(next) if next >= kept.forgotten => {
-                        if let Some(message) = kept.message(next) {
+                    Some(next) if next >= history.forgotten => {
+                        if let Some(message) = history.message(next) {
                             self.next = Some(next + 1);
                             return Some(message);
                         }
                     }
                     _ => {
-                        self.next = Some(kept.forgotten);
+                        self.next = Some(history.forgotten);
                         return Some(Bytes::from_static(b"event: begin\ndata:\n\n"));
                     }
                 }
@@ -308,8 +308,8 @@ fn repeat(body: &Bytes, page: &Arc<LivePage>, function: &Arc<Function>) -> Respo
         return text(StatusCode::BAD_REQUEST, "the request names no event");
     };
     let found = {
-        let kept = page.kept();
-        let event = kept.events.iter().find(|kept| kept.number == number);
+        let history = page.history();
+        let event = history.events.iter().find(|kept| kept.number == number);
         event.map(|kept| (kept.event.clone(), kept.client_context.clone()))
     };
     let Some((event, client_context)) = found else {
@@ -395,23 +395,23 @@ mod tests {
         for number in 1..=MOST_MESSAGES + 10 {
             page.add(&json!(number));
         }
-        assert_eq!(page.kept().messages.len(), MOST_MESSAGES);
+        assert_eq!(page.history().messages.len(), MOST_MESSAGES);
         assert_eq!(reader.next().await, Some(begin));
         assert_eq!(reader.next().await, Some(Bytes::from_static(b"data: 11\n\n")));
     }
 
     #[test]
     fn kept_events_and_messages_are_bounded() {
-        let mut kept = Kept::default();
+        let mut history = History::default();
         let large = Bytes::from(vec![0; MOST_BYTES / 2]);
         for _ in 0..3 {
-            kept.keep_message(large.clone());
-            kept.keep_event(large.clone(), None);
+            history.keep_message(large.clone());
+            history.keep_event(large.clone(), None);
         }
-        assert_eq!((kept.messages.len(), kept.forgotten, kept.events.len()), (2, 1, 2));
+        assert_eq!((history.messages.len(), history.forgotten, history.events.len()), (2, 1, 2));
         for _ in 0..2 * MOST_EVENTS {
-            kept.keep_event(Bytes::new(), None);
+            history.keep_event(Bytes::new(), None);
         }
-        assert_eq!(kept.events.len(), MOST_EVENTS);
+        assert_eq!(history.events.len(), MOST_EVENTS);
     }
 }

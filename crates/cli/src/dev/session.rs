@@ -1,8 +1,8 @@
 //! A session with the function, from its first invocation to the end of its environments.
 
 use super::command::{Prepared, Rebuild};
-use super::event_kinds::EventKind;
-use super::events::{Events, Read};
+use super::event_kinds::EventSource;
+use super::events::{EventReader, Read};
 use super::logs::Logs;
 use super::page::LivePage;
 use super::watch::Watched;
@@ -39,7 +39,7 @@ impl Session {
     pub(super) fn begin(
         arguments: &Arguments,
         prepared: Prepared,
-        given: Given,
+        given: GivenEvents,
     ) -> anyhow::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -139,9 +139,9 @@ pub(super) fn region() -> String {
 }
 
 /// The events and the client context of the command line.
-pub(super) struct Given {
+pub(super) struct GivenEvents {
     files: Vec<PathBuf>,
-    kind: Option<EventKind>,
+    kind: Option<EventSource>,
     body: Option<String>,
     /// The events on standard input, if `--event -` names it.
     of_standard_input: Vec<String>,
@@ -149,7 +149,7 @@ pub(super) struct Given {
     client_context: Option<ClientContext>,
 }
 
-impl Given {
+impl GivenEvents {
     pub(super) fn read(arguments: &Arguments) -> anyhow::Result<Self> {
         let client_context = arguments.client_context.as_deref();
         let mut given = Self {
@@ -195,7 +195,7 @@ fn events_of_standard_input() -> anyhow::Result<Vec<String>> {
         .lock()
         .read_to_string(&mut text)
         .context("--event -: cannot read standard input")?;
-    let read = Events::of_text(&text).into_iter().map(|read| match read {
+    let read = EventReader::of_text(&text).into_iter().map(|read| match read {
         Read::Event(event) => Ok(event),
         Read::Wrong(why) => Err(anyhow::anyhow!("--event -: {why}: correct it")),
     });
@@ -207,7 +207,7 @@ fn events_of_standard_input() -> anyhow::Result<Vec<String>> {
 struct Invocations {
     watched: Option<Watched>,
     rebuild: Option<Rebuild>,
-    given: Given,
+    given: GivenEvents,
     repeat: u32,
     at_a_time: usize,
     servers: Vec<HttpServer>,
@@ -451,7 +451,7 @@ fn of_standard_input() -> Lines {
     }
     let (sender, events) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
-        let mut events = Events::default();
+        let mut events = EventReader::default();
         let send =
             |read: Vec<Read>| read.into_iter().all(|read| sender.blocking_send(read).is_ok());
         for line in io::stdin().lock().lines().map_while(Result::ok) {

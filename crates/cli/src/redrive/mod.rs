@@ -7,7 +7,7 @@ mod letter;
 mod store;
 
 use crate::aws::{self, AwsArguments, explain, forwarder_of};
-use crate::progress::{Counts, Progress};
+use crate::progress::{Progress, Tally};
 use crate::terminal;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_config::SdkConfig;
@@ -150,7 +150,7 @@ struct Redrive<'a> {
     dry_run: bool,
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
-    progress: Counts,
+    progress: Tally,
 }
 
 /// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
@@ -161,7 +161,7 @@ const MAY_HAVE_IT: &str = "; the retry queue may have it";
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<'a> Redrive<'a> {
-    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig, progress: &Counts) -> Self {
+    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig, progress: &Tally) -> Self {
         // A retry could duplicate a message.
         let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
         let without_retries =

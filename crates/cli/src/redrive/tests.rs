@@ -130,7 +130,7 @@ impl Queues {
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
         let redrive =
-            Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws, &Counts::new()) };
+            Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws, &Tally::new()) };
         let client = aws_sdk_sqs::Client::new(&at(&self.dead));
         let mut store = DeadLetterQueue::new(client, self.dead.queue_url());
         redrive.all(&mut store).await.unwrap()

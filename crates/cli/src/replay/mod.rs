@@ -6,7 +6,7 @@ mod run;
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
-use crate::progress::{Counts, Progress};
+use crate::progress::{Progress, Tally};
 use crate::terminal;
 use anyhow::ensure;
 use aws_config::SdkConfig;
@@ -120,7 +120,7 @@ async fn through(
     config: &Config,
     checkpoint: Checkpoint,
     observed_unix_nano: u64,
-    progress: &Counts,
+    progress: &Tally,
 ) -> anyhow::Result<Replayed> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let name = &arguments.log_group;

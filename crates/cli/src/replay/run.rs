@@ -3,7 +3,7 @@
 use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
-use crate::progress::Counts;
+use crate::progress::Tally;
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger};
@@ -25,7 +25,7 @@ pub(crate) struct Replay<'a> {
     pub(crate) rate: Option<u32>,
     pub(crate) observed_unix_nano: u64,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) progress: Counts,
+    pub(crate) progress: Tally,
 }
 
 #[derive(Debug)]
@@ -225,7 +225,7 @@ mod tests {
             rate: None,
             observed_unix_nano: 1,
             stop: Arc::default(),
-            progress: Counts::new(),
+            progress: Tally::new(),
         };
         let page = async |range: (i64, i64), next| {
             anyhow::ensure!(range.0 < end_ms, "the credentials have expired");

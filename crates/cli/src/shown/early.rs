@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most remembered records. The oldest are forgotten first.
 const MOST_RECORDS: usize = 10_000;
@@ -45,11 +45,11 @@ impl EarlyRecords {
     /// Moves the remembered records to their traces among these, and gives records that only name their invocation its trace.
     pub(super) fn add_to(&mut self, held: &mut Held) {
         let places = places(&held.spans);
-        let traces: Vec<&[u8]> =
+        let traces: BTreeSet<&[u8]> =
             held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
         let is_here = |own: &Item<LogRecord>| match own.item.trace_id.as_slice() {
             [] => invocation(&own.item.attributes).is_some_and(|id| places.contains_key(&id)),
-            trace_id => traces.contains(&trace_id),
+            trace_id => traces.contains(trace_id),
         };
         let mut kept = VecDeque::new();
         for record in std::mem::take(&mut self.records) {

@@ -4,7 +4,7 @@ mod cloudwatch;
 
 use crate::aws::AwsArguments;
 use crate::lines::{Writer, lines, open_all};
-use crate::progress::Counts;
+use crate::progress::Tally;
 use crate::shown::Incoming;
 use crate::shown::OutputArguments;
 use anyhow::{Context as _, bail};
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Reads the files one after the other, on a thread, because standard input may block.
 fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
-    let inputs = open_all(files, &Counts::new())?;
+    let inputs = open_all(files, &Tally::new())?;
     let (sender, incoming) = sync_channel(MOST_WAITING);
     std::thread::spawn(move || {
         for (file, input) in inputs {

@@ -1,6 +1,6 @@
 //! Draws a trace in a terminal.
 
-use super::{Field, Log, Row, Waterfall, message_lines, millis_between};
+use super::{AttributeText, Log, Row, Waterfall, message_lines, millis_between};
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
@@ -148,7 +148,7 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
         lines.extend(below(style(row, PLAIN), Text { first: "", lines: &why, last: "" }));
         if detail.attributes {
             let fields = row.attributes.iter();
-            let fields = fields.flat_map(|Field { key, value }| {
+            let fields = fields.flat_map(|AttributeText { key, value }| {
                 let value = message_lines(value);
                 below(DIM, Text { first: &format!("{key}="), lines: &value, last: "" })
             });

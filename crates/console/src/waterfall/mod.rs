@@ -49,7 +49,7 @@ pub struct Row {
     pub is_slowest: bool,
     /// The milliseconds in which none of its children ran.
     pub own_millis: f64,
-    pub attributes: Vec<Field>,
+    pub attributes: Vec<AttributeText>,
     /// The stack traces of its exceptions.
     pub stacks: Vec<Vec<String>>,
     pub number: String,
@@ -62,7 +62,7 @@ pub struct Row {
 
 /// An attribute as text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct AttributeText {
     pub key: String,
     pub value: String,
 }
@@ -230,8 +230,8 @@ fn drawn_parents<'a>(spans: &[&'a Item<Span>]) -> Vec<&'a [u8]> {
     parents
 }
 
-fn fields(attributes: &[KeyValue]) -> Vec<Field> {
-    let field = |KeyValue { key, value, .. }: &KeyValue| Field {
+fn fields(attributes: &[KeyValue]) -> Vec<AttributeText> {
+    let field = |KeyValue { key, value, .. }: &KeyValue| AttributeText {
         key: key.clone(),
         value: value.as_ref().map(text).unwrap_or_default(),
     };

@@ -30,7 +30,7 @@ const SENT: [Sent; 2] = [
     Sent { name: "figures_b", memory_mb: 1024, fastest: 300, errors: [("pay", 20), ("send", 50)] },
 ];
 
-struct Invocation {
+struct SentInvocation {
     number: u32,
     duration_ms: f64,
     used_mb: u32,
@@ -40,8 +40,8 @@ struct Invocation {
 }
 
 impl Sent {
-    fn invocations(&self) -> impl Iterator<Item = Invocation> {
-        (0..AN_HOUR * u32::try_from(HOURS).unwrap_or(1)).map(|number| Invocation {
+    fn invocations(&self) -> impl Iterator<Item = SentInvocation> {
+        (0..AN_HOUR * u32::try_from(HOURS).unwrap_or(1)).map(|number| SentInvocation {
             number,
             // A permutation, so that each hour has all durations.
             duration_ms: f64::from(self.fastest) * (1.0 + f64::from(number * 37 % AN_HOUR) / 10.0),
@@ -57,8 +57,8 @@ impl Sent {
         of_hour.flat_map(|invocation| self.lines_of(&invocation)).collect()
     }
 
-    fn lines_of(&self, invocation: &Invocation) -> Vec<String> {
-        let Invocation { number, duration_ms, used_mb, is_cold, failed_in } = *invocation;
+    fn lines_of(&self, invocation: &SentInvocation) -> Vec<String> {
+        let SentInvocation { number, duration_ms, used_mb, is_cold, failed_in } = *invocation;
         let id = format!("00000000-0000-4000-8000-{:08x}{number:04}", self.memory_mb);
         let mut lines = Vec::new();
         if let Some(place) = failed_in {
@@ -81,7 +81,7 @@ impl Sent {
     /// The columns of the table of functions that must be exact, in order: invocations, errors in percent, cold starts, memory
     /// headroom in percent, and cost.
     fn exact(&self) -> [(&'static str, f64); 5] {
-        let count = |is: fn(&Invocation) -> bool| {
+        let count = |is: fn(&SentInvocation) -> bool| {
             f64::from(u32::try_from(self.invocations().filter(is).count()).unwrap_or_default())
         };
         let number = count(|_| true);
@@ -116,7 +116,7 @@ impl Sent {
     }
 }
 
-fn billed_ms(invocation: &Invocation) -> f64 {
+fn billed_ms(invocation: &SentInvocation) -> f64 {
     invocation.duration_ms.ceil() + if invocation.is_cold { 200.0 } else { 0.0 }
 }
 

@@ -38,7 +38,7 @@ fn belongs_to_share(key: &[u8]) -> bool {
 }
 
 /// One invocation of a trace.
-struct Invocation {
+struct PlannedInvocation {
     trace: u64,
     trace_id: [u8; 16],
     request_id: String,
@@ -66,8 +66,8 @@ enum LineKind {
 }
 
 /// The invocations of each function, in order.
-fn invocations(traces: u64) -> Vec<Vec<Invocation>> {
-    let mut functions: Vec<Vec<Invocation>> = (0..FUNCTIONS).map(|_| Vec::new()).collect();
+fn invocations(traces: u64) -> Vec<Vec<PlannedInvocation>> {
+    let mut functions: Vec<Vec<PlannedInvocation>> = (0..FUNCTIONS).map(|_| Vec::new()).collect();
     for trace in 0..traces {
         let trace_id =
             (u128::from(random(trace, 1)) << 64 | u128::from(random(trace, 2)) | 1).to_be_bytes();
@@ -81,7 +81,7 @@ fn invocations(traces: u64) -> Vec<Vec<Invocation>> {
             let slow_ms = if is_slow && call == 0 { 1_200 } else { 0 };
             let hex = format!("{:016x}{:016x}", random(seed, 8), random(seed, 9));
             let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-            functions[function].push(Invocation {
+            functions[function].push(PlannedInvocation {
                 trace,
                 trace_id,
                 request_id: parts.join("-"),
@@ -95,8 +95,8 @@ fn invocations(traces: u64) -> Vec<Vec<Invocation>> {
 }
 
 /// The log events of an invocation.
-fn lines(number: usize, invocation: &Invocation) -> Vec<Line> {
-    let Invocation { trace_id, request_id, start_ms, duration_ms, fails, .. } = invocation;
+fn lines(number: usize, invocation: &PlannedInvocation) -> Vec<Line> {
+    let PlannedInvocation { trace_id, request_id, start_ms, duration_ms, fails, .. } = invocation;
     let line = |kind, items, text| Line { invocation: number, text, items, kind };
     let id_attribute = format!("faas.invocation_id={request_id}");
     let status = if *fails { 2 } else { 0 };
@@ -144,16 +144,16 @@ fn attributes_of_number(number: usize) -> Vec<KeyValue> {
 
 /// What the model knows of a trace, or of an invocation without one, in an event.
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct TraceModel {
     fails: bool,
     begin_ms: Option<u64>,
     end_ms: u64,
     reported_ms: u64,
 }
 
-impl Known {
-    fn note(&mut self, kind: LineKind, invocation: &Invocation) {
-        let Invocation { start_ms, duration_ms, fails, .. } = invocation;
+impl TraceModel {
+    fn note(&mut self, kind: LineKind, invocation: &PlannedInvocation) {
+        let PlannedInvocation { start_ms, duration_ms, fails, .. } = invocation;
         match kind {
             LineKind::Error => self.fails = true,
             LineKind::Spans => {
@@ -176,7 +176,7 @@ impl Known {
 }
 
 /// The number of items of each invocation that the rules keep.
-fn expected(event: &[Line], invocations: &[Invocation]) -> BTreeMap<usize, usize> {
+fn expected(event: &[Line], invocations: &[PlannedInvocation]) -> BTreeMap<usize, usize> {
     let names_trace = |line: &&Line| matches!(line.kind, LineKind::Spans | LineKind::Record);
     let linked: BTreeSet<usize> =
         event.iter().filter(names_trace).map(|line| line.invocation).collect();
@@ -184,7 +184,7 @@ fn expected(event: &[Line], invocations: &[Invocation]) -> BTreeMap<usize, usize
         true => invocations[invocation].trace_id.to_vec(),
         false => invocations[invocation].request_id.clone().into_bytes(),
     };
-    let mut known: HashMap<Vec<u8>, Known> = HashMap::new();
+    let mut known: HashMap<Vec<u8>, TraceModel> = HashMap::new();
     for line in event {
         known
             .entry(key(line.invocation))
@@ -310,14 +310,14 @@ impl Totals {
         &mut self,
         event: &[Line],
         stored: &BTreeMap<usize, usize>,
-        invocations: &[Invocation],
+        invocations: &[PlannedInvocation],
     ) {
         let mut given: BTreeMap<usize, usize> = BTreeMap::new();
         for line in event {
             *given.entry(line.invocation).or_default() += line.items;
         }
         for (number, items) in given {
-            let Invocation { trace, fails, .. } = &invocations[number];
+            let PlannedInvocation { trace, fails, .. } = &invocations[number];
             let missing = items - stored.get(&number).copied().unwrap_or_default();
             let of_trace = self.missing.entry(*trace).or_default();
             match fails {

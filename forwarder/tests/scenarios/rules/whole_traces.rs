@@ -140,7 +140,7 @@ const ATTRIBUTES: [&str; 7] = [
 
 /// An item, with a number that tells it from equal ones.
 #[derive(Clone, Debug)]
-struct Given {
+struct RandomItem {
     number: usize,
     is_span: bool,
     trace: u8,
@@ -148,7 +148,7 @@ struct Given {
     attributes: &'static str,
 }
 
-impl Given {
+impl RandomItem {
     fn request(&self) -> Request {
         let Self { number, is_span, trace, level, attributes } = self;
         let attributes = format!("number={number} {attributes}");
@@ -163,10 +163,10 @@ impl Given {
     }
 }
 
-fn given() -> impl Strategy<Value = Vec<Given>> {
+fn given() -> impl Strategy<Value = Vec<RandomItem>> {
     let item = (any::<bool>(), 0..4_u8, 0..3_u8, 0..ATTRIBUTES.len());
     prop::collection::vec(item, 1..12).prop_map(|items| {
-        let item = |(number, (is_span, trace, level, attributes))| Given {
+        let item = |(number, (is_span, trace, level, attributes))| RandomItem {
             number,
             is_span,
             trace,
@@ -203,7 +203,7 @@ proptest! {
         };
         let text: String = rules.iter().enumerate().map(rule).collect();
         let rules = RuleSet::parse(&text).unwrap();
-        let requests: Vec<Request> = items.iter().map(Given::request).collect();
+        let requests: Vec<Request> = items.iter().map(RandomItem::request).collect();
         let mut others = requests.clone();
         others.rotate_left(order.index(items.len()));
         others.reverse();

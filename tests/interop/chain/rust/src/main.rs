@@ -16,21 +16,21 @@ const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    let clients = Clients::new()?;
+    let clients = AwsClients::new()?;
     let handler = create_traced_handler("chain", completion_handler, async |event| {
         clients.pass_on(event).await
     });
     lambda_runtime::run(service_fn(handler)).await
 }
 
-struct Clients {
+struct AwsClients {
     functions: aws_sdk_lambda::Client,
     queues: aws_sdk_sqs::Client,
     topics: aws_sdk_sns::Client,
     buses: aws_sdk_eventbridge::Client,
 }
 
-impl Clients {
+impl AwsClients {
     fn new() -> Result<Self, Error> {
         let credentials = Credentials::new("key", "not-a-secret", None, None, "chain");
         let sdk = SdkConfig::builder()
