@@ -97,11 +97,14 @@ def layer(isolated):
 
 @pytest.fixture(autouse=True)
 def function(layer, monkeypatch):
-    """Returns an invocable function, see `wrapped`."""
+    """Yields a maker of invocable functions, see `wrapped`."""
     for each in (layer.provider, layer.meters):
         # Without the flush of an earlier handler.
         vars(each).clear()
     Provider.ended.set()
+    flushes = []
+    background = layer.flush.Background
+    monkeypatch.setattr(layer.flush, "Background", lambda run: flushes.append(background(run)) or flushes[-1])
 
     def wrapped(handler, watch=None, setup=None):
         shop = types.ModuleType("shop")
@@ -111,7 +114,11 @@ def function(layer, monkeypatch):
         # The runtime gets the handler once.
         return shop.handler
 
-    return wrapped
+    yield wrapped
+    Provider.ended.set()
+    # A flush that ends later would add its note to those of the next test.
+    for flush in flushes:
+        flush.join(20)
 
 
 class Context:
