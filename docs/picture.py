@@ -115,7 +115,19 @@ def bars(spans, service_of, colour_of):
         start, end = times(span)
         is_failed = span.get("status", {}).get("code") == 2
         millis = f"{(end - start) / 1e6:.2f} ms"
-        yield span, Bar(service_of(span), span["name"], millis, depth, (start - begin) / whole, (end - start) / whole, colour_of(span, depth), is_failed)
+        yield (
+            span,
+            Bar(
+                service_of(span),
+                span["name"],
+                millis,
+                depth,
+                (start - begin) / whole,
+                (end - start) / whole,
+                colour_of(span, depth),
+                is_failed,
+            ),
+        )
 
 
 def of_demo(run, colours):
@@ -135,7 +147,7 @@ def of_demo(run, colours):
                 picture.remark(" ".join(f"ERROR {error}".split()), "bad")
         for record in sorted(records, key=lambda record: int(record["timeUnixNano"])):
             if record.get("spanId") == span["spanId"] and record.get("eventName") != "platform.report":
-                line = f'{record.get("severityText", "")} {record.get("body", {}).get("stringValue", "")}'
+                line = f"{record.get('severityText', '')} {record.get('body', {}).get('stringValue', '')}"
                 picture.remark(" ".join(line.split()))
     return picture
 
@@ -146,7 +158,9 @@ def of_calls(run, colours):
     for span, bar in bars(json.loads(run), lambda _: "shop", lambda _, depth: "s0" if depth else "s1"):
         picture.add(bar)
         attributes = span["attributes"]
-        said = [f"{name}: {json.dumps(attributes[name]).strip('[]').replace(chr(34), '')}" for name in SHOWN if name in attributes]
+        said = [
+            f"{name}: {json.dumps(attributes[name]).strip('[]').replace(chr(34), '')}" for name in SHOWN if name in attributes
+        ]
         while len("  ".join(said)) > LONGEST:
             said.pop()
         if bar.depth and said:

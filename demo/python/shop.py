@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 import ledger
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -123,13 +123,15 @@ def numbered_span(name, kind=SpanKind.INTERNAL, attributes=None, parent=None):
 
 def log(severity, body):
     number = ledger.next_number()
-    logger.emit(LogRecord(
-        timestamp=time.time_ns(),
-        severity_number=severity,
-        severity_text=severity.name,
-        body=body,
-        attributes={ledger.NUMBER: number},
-    ))
+    logger.emit(
+        LogRecord(
+            timestamp=time.time_ns(),
+            severity_number=severity,
+            severity_text=severity.name,
+            body=body,
+            attributes={ledger.NUMBER: number},
+        )
+    )
     ledger.ended(number, "log")
 
 

@@ -11,10 +11,18 @@ EXTENSION = ("--extension", PROGRAMS / "lambda-otlp-extension")
 
 def dev(folder, events, *words, env):
     """Invokes the function of these words with each event. Returns the printed objects, and the lines of the results."""
-    command = [PROGRAMS / "lambda-otlp", "dev", "--json", *(word for pair in env.items() for word in ("--env", "%s=%s" % pair)), *words]
+    command = [
+        PROGRAMS / "lambda-otlp",
+        "dev",
+        "--json",
+        *(word for name, value in env.items() for word in ("--env", f"{name}={value}")),
+        *words,
+    ]
     environ = {**os.environ, "PATH": f"{function_python()}:{os.environ['PATH']}"}
     lines = "".join(json.dumps(event) + "\n" for event in events)
-    ran = subprocess.run(command, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    ran = subprocess.run(
+        command, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False
+    )
     printed = [json.loads(line) for line in ran.stdout.splitlines()]
     results = [each["line"] for each in printed if each.get("line", "").startswith("=> ")]
     assert len(results) == len(events), ran

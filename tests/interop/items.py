@@ -29,13 +29,20 @@ def decoded(requests):
 def same(expected, found):
     """Fails unless both have the same items, each as often. The order may differ."""
     expected, found = (Counter(json.dumps(item, sort_keys=True) for item in items) for items in (expected, found))
-    assert not expected - found and not found - expected, f"missing: {[*(expected - found)][:3]}; not made: {[*(found - expected)][:3]}"
+    assert not expected - found and not found - expected, (
+        f"missing: {[*(expected - found)][:3]}; not made: {[*(found - expected)][:3]}"
+    )
 
 
 def span_item(span):
     # Writers of JSON may leave out what is empty or 0.
-    events = [{"name": event["name"], "time": event["timeUnixNano"], "attributes": attributes(event)} for event in span.get("events", [])]
-    links = [{"trace_id": link["traceId"], "span_id": link["spanId"], "attributes": attributes(link)} for link in span.get("links", [])]
+    events = [
+        {"name": event["name"], "time": event["timeUnixNano"], "attributes": attributes(event)}
+        for event in span.get("events", [])
+    ]
+    links = [
+        {"trace_id": link["traceId"], "span_id": link["spanId"], "attributes": attributes(link)} for link in span.get("links", [])
+    ]
     return {
         "signal": "span",
         "trace_id": span["traceId"],
@@ -69,9 +76,19 @@ def log_item(record):
 def point_items(metric):
     for kind in ("sum", "gauge", "histogram"):
         for point in metric.get(kind, {}).get("dataPoints", []):
-            item = {"signal": "point", "metric": metric["name"], "unit": metric.get("unit", ""), "kind": kind, "attributes": attributes(point)}
+            item = {
+                "signal": "point",
+                "metric": metric["name"],
+                "unit": metric.get("unit", ""),
+                "kind": kind,
+                "attributes": attributes(point),
+            }
             if kind == "histogram":
-                item |= {"count": int(point["count"]), "sum": point["sum"], "buckets": [int(count) for count in point["bucketCounts"]]}
+                item |= {
+                    "count": int(point["count"]),
+                    "sum": point["sum"],
+                    "buckets": [int(count) for count in point["bucketCounts"]],
+                }
             else:
                 item["value"] = int(point["asInt"]) if "asInt" in point else point["asDouble"]
             yield item

@@ -71,7 +71,9 @@ class Servers:
     def run(self, user, command, is_ready):
         """Starts a server, and waits until it accepts this command."""
         log = open(os.path.join(self.folder, f"{os.path.basename(command[0])}.log"), "w")
-        self.running.append(subprocess.Popen(command, user=user, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder))
+        self.running.append(
+            subprocess.Popen(command, user=user, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
+        )
         until = time.monotonic() + LONGEST_S
         while (done := subprocess.run(is_ready, capture_output=True, text=True, check=False)).returncode:
             assert time.monotonic() < until and self.running[-1].poll() is None, (open(log.name).read(), done)
@@ -80,11 +82,29 @@ class Servers:
     def postgresql(self):
         user, port = user_for("postgres"), str(free_port())
         folder = self.folder_of("postgresql", user)
-        subprocess.run([program("initdb"), "-D", folder, "-A", "trust", "-U", "postgres"], user=user, check=True, capture_output=True, cwd=folder)
-        postgres = [program("postgres"), "-D", folder, "-p", port, "-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
+        subprocess.run(
+            [program("initdb"), "-D", folder, "-A", "trust", "-U", "postgres"],
+            user=user,
+            check=True,
+            capture_output=True,
+            cwd=folder,
+        )
+        postgres = [
+            program("postgres"),
+            "-D",
+            folder,
+            "-p",
+            port,
+            "-c",
+            f"unix_socket_directories={folder}",
+            "-c",
+            "listen_addresses=127.0.0.1",
+        ]
         psql = ["psql", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-v", "ON_ERROR_STOP=1"]
         self.run(user, postgres, [*psql, "-c", "SELECT 1"])
-        subprocess.run([*psql, "-c", "CREATE ROLE shop LOGIN", "-c", "CREATE DATABASE shop OWNER shop"], check=True, capture_output=True)
+        subprocess.run(
+            [*psql, "-c", "CREATE ROLE shop LOGIN", "-c", "CREATE DATABASE shop OWNER shop"], check=True, capture_output=True
+        )
         return port
 
     def mariadb(self):
@@ -95,7 +115,11 @@ class Servers:
         subprocess.run(install, user=user, check=True, capture_output=True, cwd=folder)
         place = f"--socket={folder}/socket"
         client = ["mariadb", "--no-defaults", place, "--user=root"]
-        self.run(user, [program("mariadbd"), own[1], own[0], place, f"--port={port}", "--bind-address=127.0.0.1"], [*client, "-e", "SELECT 1"])
+        self.run(
+            user,
+            [program("mariadbd"), own[1], own[0], place, f"--port={port}", "--bind-address=127.0.0.1"],
+            [*client, "-e", "SELECT 1"],
+        )
         make = "CREATE DATABASE shop; CREATE USER shop@'%' IDENTIFIED BY 'geheim'; GRANT ALL ON shop.* TO shop@'%'; DROP USER IF EXISTS ''@localhost"
         subprocess.run([*client, "-e", make], check=True, capture_output=True)
         return port
@@ -108,22 +132,37 @@ class Servers:
 
 
 def mongodb():
-    """Starts a server that answers MongoDB's messages of a client. `failed` is a collection that it does not find. Returns its port.
+    """Starts a server that answers MongoDB's messages of a client. `failed` is a collection that it does not find. Returns its
+    port.
 
     Source: MongoDB's wire protocol, `OP_MSG` and the older `OP_QUERY` of the first message.
     """
     import bson
 
     server = socket.create_server(("127.0.0.1", 0))
-    hello = {"ok": 1.0, "ismaster": True, "isWritablePrimary": True, "maxWireVersion": 21, "minWireVersion": 0, "maxBsonObjectSize": 16777216}
+    hello = {
+        "ok": 1.0,
+        "ismaster": True,
+        "isWritablePrimary": True,
+        "maxWireVersion": 21,
+        "minWireVersion": 0,
+        "maxBsonObjectSize": 16777216,
+    }
     hello |= {"maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "readOnly": False}
 
     def answer(command):
         if "find" in command and command["find"] == "failed":
-            message = f"cannot read {{ name: {command['filter']['name']} }} of \"{command['filter']['name']}\""
+            message = f'cannot read {{ name: {command["filter"]["name"]} }} of "{command["filter"]["name"]}"'
             return {"ok": 0.0, "errmsg": message, "code": 13, "codeName": "Unauthorized"}
         if "find" in command:
-            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.users", "firstBatch": [{"_id": 1, "name": command["filter"].get("name")}]}}
+            return {
+                "ok": 1.0,
+                "cursor": {
+                    "id": bson.Int64(0),
+                    "ns": "shop.users",
+                    "firstBatch": [{"_id": 1, "name": command["filter"].get("name")}],
+                },
+            }
         return {"ok": 1.0, "n": 1} if "insert" in command else hello
 
     def exactly(connection, length):

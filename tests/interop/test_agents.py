@@ -1,5 +1,5 @@
-"""Frameworks of agents: their requests have the results that they have without the layer, and each invocation is one tree of spans. Some of
-their packages contain OpenTelemetry's SDK, but none registers a tracer provider by its import.
+"""Frameworks of agents: their requests have the results that they have without the layer, and each invocation is one tree of
+spans. Some of their packages contain OpenTelemetry's SDK, but none registers a tracer provider by its import.
 """
 
 import json
@@ -18,7 +18,14 @@ CHUNKS = [
 ]
 MESSAGE = {"role": "assistant", "content": "hello"}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-COMPLETION = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}], "usage": USAGE}
+COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
 CONTENT = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
 
 
@@ -182,6 +189,12 @@ def test_an_invocation_of_a_program_in_node_is_one_tree(tmp_path, program):
     description = tmp_path / "package.json"
     description.write_text(json.dumps({"private": True, "dependencies": dependencies}))
     (tmp_path / "node_modules").symlink_to(node_modules(description))
-    options = {"runtime": "node", "handler": program.replace("mjs", "handler"), "files": {program: text}, "timeout": "60s", "env": {"MODELS": stand_in.serve()}}
+    options = {
+        "runtime": "node",
+        "handler": program.replace("mjs", "handler"),
+        "files": {program: text},
+        "timeout": "60s",
+        "env": {"MODELS": stand_in.serve()},
+    }
     without = run(tmp_path, [{}, {}], wrapper=False, **options)
     assert_one_tree_each(run(tmp_path, [{}, {}], **options), without)

@@ -1,8 +1,9 @@
-"""Functions in Rust, Python and Node call each other through AWS's SDKs: synchronously, by a queue, by a topic in front of a queue, and by a bus.
+"""Functions in Rust, Python and Node call each other through AWS's SDKs: synchronously, by a queue, by a topic in front of a
+queue, and by a bus.
 
-Each function sends to a server in place of AWS. The test makes the next function's event of what was sent, as AWS documents it: Lambda
-Developer Guide, "Using Lambda with Amazon SQS"; X-Ray Developer Guide, "Amazon SQS and AWS X-Ray"; Amazon SNS Developer Guide, "Fanout to
-Amazon SQS queues"; EventBridge User Guide, "Amazon EventBridge events".
+Each function sends to a server in place of AWS. The test makes the next function's event of what was sent, as AWS documents it:
+Lambda Developer Guide, "Using Lambda with Amazon SQS"; X-Ray Developer Guide, "Amazon SQS and AWS X-Ray"; Amazon SNS Developer
+Guide, "Fanout to Amazon SQS queues"; EventBridge User Guide, "Amazon EventBridge events".
 """
 
 import base64
@@ -59,13 +60,21 @@ def aws():
 
 
 def record(body, attributes, header=None):
-    own = {"messageId": "m", "body": body, "messageAttributes": attributes, "attributes": {"AWSTraceHeader": header} if header else {}}
+    own = {
+        "messageId": "m",
+        "body": body,
+        "messageAttributes": attributes,
+        "attributes": {"AWSTraceHeader": header} if header else {},
+    }
     return {"Records": [{**own, "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders"}]}
 
 
 def of_queue(sent):
     """Returns the event of a message. SQS keeps the request's header of X-Ray, which boto3's instrumentation sends."""
-    attributes = {name: {"stringValue": each["StringValue"], "dataType": "String"} for name, each in sent.get("MessageAttributes", {}).items()}
+    attributes = {
+        name: {"stringValue": each["StringValue"], "dataType": "String"}
+        for name, each in sent.get("MessageAttributes", {}).items()
+    }
     return record(sent["MessageBody"], attributes, sent["header"])
 
 
@@ -74,12 +83,24 @@ def of_topic(sent):
     while name := sent.get(f"MessageAttributes.entry.{number}.Name"):
         attributes[name] = {"Type": "String", "Value": sent[f"MessageAttributes.entry.{number}.Value.StringValue"]}
         number += 1
-    notification = {"Type": "Notification", "MessageId": "n", "TopicArn": sent["TopicArn"], "Message": sent["Message"], "MessageAttributes": attributes}
+    notification = {
+        "Type": "Notification",
+        "MessageId": "n",
+        "TopicArn": sent["TopicArn"],
+        "Message": sent["Message"],
+        "MessageAttributes": attributes,
+    }
     return record(json.dumps(notification), {})
 
 
 def of_bus(sent):
-    return {"version": "0", "id": "e", "source": sent["Source"], "detail-type": sent["DetailType"], "detail": json.loads(sent["Detail"])}
+    return {
+        "version": "0",
+        "id": "e",
+        "source": sent["Source"],
+        "detail-type": sent["DetailType"],
+        "detail": json.loads(sent["Detail"]),
+    }
 
 
 # The first function's events, by the way in which they come, and the next one's event of what was sent.
@@ -120,7 +141,10 @@ class Function:
         ran = run(self.folder, list(events.values()), handler="chain.handler", env=self.env, options=options, **self.start)
         assert set(self.aws.sent) == set(events), ran.text
         servers = sorted(ran.kind("SERVER"), key=lambda span: int(span["startTimeUnixNano"]))
-        return {way: Spans(server, [span for span in ran.spans if span["traceId"] == server["traceId"]]) for way, server in zip(events, servers, strict=True)}
+        return {
+            way: Spans(server, [span for span in ran.spans if span["traceId"] == server["traceId"]])
+            for way, server in zip(events, servers, strict=True)
+        }
 
 
 class Spans:
@@ -135,7 +159,12 @@ class Spans:
         return [*self.links, *([(self.server["traceId"], parent)] if parent else [])]
 
 
-CHAINS = [("python", "node", "python"), ("node", "python", "node"), ("rust", "node", "python", "rust"), ("python", "rust", "node", "python")]
+CHAINS = [
+    ("python", "node", "python"),
+    ("node", "python", "node"),
+    ("rust", "node", "python", "rust"),
+    ("python", "rust", "node", "python"),
+]
 
 
 @pytest.mark.parametrize("languages", CHAINS, ids="-".join)

@@ -1,4 +1,6 @@
-"""Functions that call databases without OpenTelemetry code: one span for each statement, without its values, and the results of before."""
+"""Functions that call databases without OpenTelemetry code: one span for each statement, without its values, and the results of
+before.
+"""
 
 import json
 import re
@@ -129,7 +131,15 @@ def node_task(folder, form):
     (folder / "calls.mjs").write_text(as_module(text))
     (folder / "calls.cjs").write_text(text)
     if form == "bundle":
-        esbuild = [modules / ".bin/esbuild", "calls.mjs", "--bundle", "--platform=node", "--packages=external", "--outfile=bundle.js", "--minify"]
+        esbuild = [
+            modules / ".bin/esbuild",
+            "calls.mjs",
+            "--bundle",
+            "--platform=node",
+            "--packages=external",
+            "--outfile=bundle.js",
+            "--minify",
+        ]
         subprocess.run(esbuild, cwd=folder, check=True, capture_output=True)
     return {"CommonJS": "calls.handler", "ES module": "calls.handler", "bundle": "bundle.handler"}[form]
 

@@ -1,5 +1,6 @@
-"""Functions without OpenTelemetry code on a managed instance, below the layer's wrapper, with AWS's runtime clients: eight invocations at a
-time. Each has one SERVER span, and its log record is written."""
+"""Functions without OpenTelemetry code on a managed instance, below the layer's wrapper, with AWS's runtime clients: eight
+invocations at a time. Each has one SERVER span, and its log record is written.
+"""
 
 import pytest
 from local_lambda import run
@@ -21,14 +22,19 @@ export const handler = async (event, context) => {
   return context.awsRequestId;
 };
 """
-ROWS = {"python": ("app.handler", {"app.py": PYTHON}, {}), "node": ("index.handler", {"index.mjs": NODE}, {"AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"})}
+ROWS = {
+    "python": ("app.handler", {"app.py": PYTHON}, {}),
+    "node": ("index.handler", {"index.mjs": NODE}, {"AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}),
+}
 
 
 @pytest.mark.parametrize("runtime", ROWS)
 def test_concurrent_invocations(runtime, tmp_path):
     handler, files, env = ROWS[runtime]
     events = [{"number": number} for number in range(INVOCATIONS)]
-    ran = run(tmp_path, events, handler=handler, runtime=runtime, files=files, env=env, timeout="60s", options=["--concurrency", "8"])
+    ran = run(
+        tmp_path, events, handler=handler, runtime=runtime, files=files, env=env, timeout="60s", options=["--concurrency", "8"]
+    )
     servers = ran.kind("SERVER")
     requests = {span["attributes"]["faas.invocation_id"] for span in servers}
     assert len(servers) == INVOCATIONS and requests == set(ran.results), ran.text

@@ -1,5 +1,5 @@
-"""Functions that call models without OpenTelemetry code: one span for each call, with model, tokens and finish reason, and without prompts and
-answers.
+"""Functions that call models without OpenTelemetry code: one span for each call, with model, tokens and finish reason, and
+without prompts and answers.
 """
 
 import json
@@ -23,7 +23,8 @@ ENDED, STOPPED = {"gen_ai.response.finish_reasons": ["end_turn"]}, {"gen_ai.resp
 BEDROCK, CHAT = {**INPUT, **OUTPUT, **ENDED}, {**INPUT, **OUTPUT, **STOPPED, "gen_ai.response.model": "gpt-x-2026"}
 MESSAGE, EMBEDDINGS = {**BEDROCK, "gen_ai.response.model": "claude-x-2026"}, {**INPUT, "gen_ai.response.model": "embed-x-2026"}
 FOUND = (*MESSAGE, "error.type")
-# The attributes of the span of each action. The function leaves some streams after their first event, when only some have said something.
+# The attributes of the span of each action. The function leaves some streams after their first event, when only some have said
+# something.
 BEDROCK_PYTHON = {
     "bedrock_converse": BEDROCK,
     "bedrock_stream": BEDROCK,
@@ -94,15 +95,18 @@ NODE = {
     "message_odd": {},
     "message_odd_events": {},
 }
-# Some actions are those of reports about other instrumentations: chat_raw (logfire, "OpenAI SDK traces will fail when .with_raw_response is
-# used"), message_beta_stream (openllmetry, "Beta AsyncMessages.stream incorrectly in WRAPPED_AMETHODS"), responses_raw_stream (agent-framework,
-# "crashes agent-framework-openai streaming"), chat_parsed (opentelemetry-js-contrib, "breaks OpenAI parse and LangChain
-# withStructuredOutput") and responses_with_response (weave, "client.responses.create(...).withResponse is not a function").
+# Some actions are those of reports about other instrumentations: chat_raw (logfire, "OpenAI SDK traces will fail when
+# .with_raw_response is used"), message_beta_stream (openllmetry, "Beta AsyncMessages.stream incorrectly in WRAPPED_AMETHODS"),
+# responses_raw_stream (agent-framework, "crashes agent-framework-openai streaming"), chat_parsed (opentelemetry-js-contrib,
+# "breaks OpenAI parse and LangChain withStructuredOutput") and responses_with_response (weave,
+# "client.responses.create(...).withResponse is not a function").
 PROVIDERS = {"bedrock": "aws.bedrock", "message": "anthropic"}
 
 
 def assert_calls(ran, without, actions):
-    """Each action has one span of a model, in the trace of its invocation, with these attributes and nothing of prompts and answers."""
+    """Each action has one span of a model, in the trace of its invocation, with these attributes and nothing of prompts and
+    answers.
+    """
     assert ran.results == without.results, ran.text
     for (action, expected), server in zip(actions.items(), ran.kind("SERVER"), strict=True):
         calls = [span for span in ran.kind("CLIENT") if span["traceId"] == server["traceId"]]
@@ -150,7 +154,15 @@ def test_node(tmp_path, form):
     (tmp_path / "node_modules").symlink_to(modules)
     (tmp_path / ("calls.cjs" if form == "CommonJS" else "calls.mjs")).write_text(text if form == "CommonJS" else as_module(text))
     if form == "bundle":
-        esbuild = [modules / ".bin/esbuild", "calls.mjs", "--bundle", "--platform=node", "--packages=external", "--outfile=bundle.js", "--minify"]
+        esbuild = [
+            modules / ".bin/esbuild",
+            "calls.mjs",
+            "--bundle",
+            "--platform=node",
+            "--packages=external",
+            "--outfile=bundle.js",
+            "--minify",
+        ]
         subprocess.run(esbuild, cwd=tmp_path, check=True, capture_output=True)
     own = {"MODELS": models.serve()}
     handler = "bundle.handler" if form == "bundle" else "calls.handler"
@@ -169,7 +181,10 @@ def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
     own = {"MODELS": models.serve()}
     events = [{"action": action} for action in OWN_SPANS]
     if language == "python":
-        folder, options = SOURCES, {"handler": "clients.handler", "env": {**own, "PYTHONPATH": str(packages("anthropic==2.14.0", REQUIREMENTS[1]))}}
+        folder, options = (
+            SOURCES,
+            {"handler": "clients.handler", "env": {**own, "PYTHONPATH": str(packages("anthropic==2.14.0", REQUIREMENTS[1]))}},
+        )
     else:
         folder, options = tmp_path, {"handler": "calls.handler", "runtime": "node", "env": own}
         (tmp_path / "calls.cjs").write_text((SOURCES / "calls.cjs").read_text())
@@ -178,7 +193,9 @@ def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
     ran = run(folder, events, timeout="60s", **options)
     assert ran.results == without.results, ran.text
     for (action, expected), server in zip(OWN_SPANS.items(), ran.kind("SERVER"), strict=True):
-        (span,) = [span for span in ran.spans if span["traceId"] == server["traceId"] and "gen_ai.operation.name" in span["attributes"]]
+        (span,) = [
+            span for span in ran.spans if span["traceId"] == server["traceId"] and "gen_ai.operation.name" in span["attributes"]
+        ]
         assert span["scope"].startswith("com.anthropic.sdk"), span
         attributes = span["attributes"]
         assert expected is None or {name: attributes.get(name) for name in expected} == expected, (action, span)
@@ -186,7 +203,11 @@ def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
         assert SECRET not in json.dumps(span), span
 
 
-OWN_INSTRUMENTATIONS = ("opentelemetry-api==1.45.1", "opentelemetry-instrumentation-genai-openai==1.3b0", "opentelemetry-instrumentation-sqlalchemy==0.66b1")
+OWN_INSTRUMENTATIONS = (
+    "opentelemetry-api==1.45.1",
+    "opentelemetry-instrumentation-genai-openai==1.3b0",
+    "opentelemetry-instrumentation-sqlalchemy==0.66b1",
+)
 OWN = """import os, openai, sqlalchemy
 client = openai.OpenAI(base_url=os.environ["MODELS"] + "/v1", api_key="k", max_retries=0)
 engine = sqlalchemy.create_engine("sqlite://")
@@ -230,13 +251,20 @@ def postgresql():
 def test_calls_of_all_kinds_are_one_trace(services, postgresql):
     """docs/picture.py draws the spans, which `PICTURE` names a file for."""
     boto3 = [line for line in PINS if line.startswith("boto3==")]
-    own = {"MODELS": models.serve(), "SERVICES": services, "POSTGRESQL": postgresql, "PYTHONPATH": str(packages(*boto3, "psycopg[binary]"))}
+    own = {
+        "MODELS": models.serve(),
+        "SERVICES": services,
+        "POSTGRESQL": postgresql,
+        "PYTHONPATH": str(packages(*boto3, "psycopg[binary]")),
+    }
     without = run(SOURCES, [{"item": 7}] * 2, handler="shop.handler", wrapper=False, env=own)
     ran = run(SOURCES, [{"item": 7}] * 2, handler="shop.handler", env=own)
     assert ran.results == without.results == [{"price": 950}] * 2, ran.text
     for server in ran.kind("SERVER"):
         calls = [span for span in ran.spans if span["traceId"] == server["traceId"] and span["kind"] in ("CLIENT", "PRODUCER")]
-        assert [span["name"] for span in calls] == ["GET", "INSERT orders", "chat amazon.nova-lite-v1:0", "SQS.SendMessage"], ran.text
+        assert [span["name"] for span in calls] == ["GET", "INSERT orders", "chat amazon.nova-lite-v1:0", "SQS.SendMessage"], (
+            ran.text
+        )
         assert {span["parentSpanId"] for span in calls} == {server["spanId"]}, ran.text
     if file := os.environ.get("PICTURE"):
         pathlib.Path(file).write_text(json.dumps([span for span in ran.spans if span["traceId"] == server["traceId"]]))

@@ -1,5 +1,6 @@
-"""Other projects' packages: their exporters write lines that we read, dev7a's forwarder reads our lines, and OpenTelemetry's SDKs send to
-the extension. Each item is compared with what the SDK made."""
+"""Other projects' packages: their exporters write lines that we read, dev7a's forwarder reads our lines, and OpenTelemetry's SDKs
+send to the extension. Each item is compared with what the SDK made.
+"""
 
 import json
 import os

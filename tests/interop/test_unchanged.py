@@ -1,5 +1,6 @@
-"""Functions without OpenTelemetry code, below the layer's wrapper: each invocation is one trace, written before the response, and ends as
-without the layer."""
+"""Functions without OpenTelemetry code, below the layer's wrapper: each invocation is one trace, written before the response, and
+ends as without the layer.
+"""
 
 import json
 import socket
@@ -12,8 +13,8 @@ from node_packages import node_task
 
 SOURCES = REPOSITORY / "tests/interop/unchanged"
 FUNCTION = "shop"
-# The instructions of each invocation. "wait" waits for an answer that never comes, "compute" and "block" compute forever, "kill" ends the
-# process at once, "leave" and "exit" end it as a program does, "throw" and "reject" by an uncaught error.
+# The instructions of each invocation. "wait" waits for an answer that never comes, "compute" and "block" compute forever, "kill"
+# ends the process at once, "leave" and "exit" end it as a program does, "throw" and "reject" by an uncaught error.
 PYTHON = "take odd take libraries threads queue topic fail wait take compute kill take leave take".split()
 NODE = "take odd take fail wait take block exit take throw reject take".split()
 SHORT = "take odd fail take wait".split()
@@ -60,7 +61,12 @@ def event(action, number):
 
 def invoke(folder, actions, services, *, env=(), **options):
     # Ended spans are exported soon: by default, five seconds after their end.
-    own = {"PRICES": services, "AWS_ENDPOINT_URL": services, "OTEL_BSP_SCHEDULE_DELAY": "100", "LAMBDA_OTLP_INFERRED_SPANS": "true"}
+    own = {
+        "PRICES": services,
+        "AWS_ENDPOINT_URL": services,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "LAMBDA_OTLP_INFERRED_SPANS": "true",
+    }
     # The extension and the wrapper choose the port.
     own |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "", "OTEL_LAMBDA_RECEIVER_PORT": ""}
     events = [event(action, number) for number, action in enumerate(actions, 1)]
@@ -69,7 +75,9 @@ def invoke(folder, actions, services, *, env=(), **options):
 
 @pytest.fixture
 def taken_port():
-    """Occupies the usual port, so that the extension uses another one, and the wrapper tells the SDK. Another program may have it already."""
+    """Occupies the usual port, so that the extension uses another one, and the wrapper tells the SDK. Another program may have it
+    already.
+    """
     try:
         with socket.create_server(("127.0.0.1", 4318)):
             yield
@@ -98,7 +106,8 @@ def test_python(row, services, taken_port):
     assert_traces(ran, actions)
 
 
-# The forms of handlers: a promise, a callback, in an object, in an ES module. The packages, and the version of OpenTelemetry's API.
+# The forms of handlers: a promise, a callback, in an object, in an ES module. The packages, and the version of OpenTelemetry's
+# API.
 NODE_ROWS = {
     "promise": ("shop.handler", NODE, "node", None),
     "callback": ("shop.calledBack", SHORT, "node", None),
@@ -114,7 +123,9 @@ def newest(package):
     """Returns the newest version in this range."""
     found = subprocess.run(["npm", "view", "--json", package, "version"], check=True, capture_output=True, text=True)
     versions = json.loads(found.stdout)
-    return max(versions, key=lambda version: [int(part) for part in version.split(".")]) if isinstance(versions, list) else versions
+    return (
+        max(versions, key=lambda version: [int(part) for part in version.split(".")]) if isinstance(versions, list) else versions
+    )
 
 
 @pytest.mark.parametrize("row", NODE_ROWS)
@@ -143,7 +154,15 @@ def test_node_in_a_thread_of_the_runtime(services, tmp_path):
     invoke(task, ["take"], services, runtime="node", handler="shop.handler")
     options = ["--layer", CACHE.parent / "dev/node-layer/layer", "--extension", tmp_path / "lambda-otlp-extension"]
     without, ran = (
-        invoke(task, actions, services, handler="shop.handler", wrapper=wrapper, options=options, command=[tmp_path / "node", task / "runtime.mjs"])
+        invoke(
+            task,
+            actions,
+            services,
+            handler="shop.handler",
+            wrapper=wrapper,
+            options=options,
+            command=[tmp_path / "node", task / "runtime.mjs"],
+        )
         for wrapper in (False, True)
     )
     assert ran.results == without.results, ran.text
@@ -176,7 +195,9 @@ def servers(ran, actions):
 
 
 def assert_traces(ran, actions):
-    """Each invocation has one SERVER span, of the function's name, in its own trace, with its calls as children, however it ended."""
+    """Each invocation has one SERVER span, of the function's name, in its own trace, with its calls as children, however it
+    ended.
+    """
     assert len({span["spanId"] for span in ran.spans}) == len(ran.spans), "a span was written twice"
     found = servers(ran, actions)
     own = [span for span in ran.spans if span["scope"] != PLATFORM]
@@ -209,7 +230,12 @@ def below(spans, kind, parent):
 # The wait before the invocation, by the action.
 WAITS = {"take": "HTTP wait", "queue": "orders wait"}
 # The error type of an invocation that the process did not survive, and the exception of its span.
-ERRORS = {"throw": ("RangeError", True), "reject": ("RangeError", True), "leave": ("SystemExit", True), "exit": ("Runtime.ExitError", False)}
+ERRORS = {
+    "throw": ("RangeError", True),
+    "reject": ("RangeError", True),
+    "leave": ("SystemExit", True),
+    "exit": ("Runtime.ExitError", False),
+}
 # The messages of the queue, and their senders. The sender to the topic is the invocation's parent.
 LINKS = {"queue": [("1", OF_QUEUE), ("2", IN_QUEUE)]}
 
@@ -239,7 +265,10 @@ def assert_calls(action, server, spans):
         if has_exception:
             assert attributes_of(server["events"][0])["exception.type"] == error_type, server
     links = [(link["traceId"], link["spanId"], link["attributes"]) for span in spans for link in span["links"]]
-    assert links == [(TRACE, sender, {"messaging.message.id": message}) for message, sender in LINKS.get(action, [])], (action, spans)
+    assert links == [(TRACE, sender, {"messaging.message.id": message}) for message, sender in LINKS.get(action, [])], (
+        action,
+        spans,
+    )
     if action == "topic":
         assert (server["traceId"], server["parentSpanId"]) == (TRACE, OF_TOPIC)
     if action == "libraries":

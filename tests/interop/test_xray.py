@@ -1,5 +1,6 @@
-"""Functions that send to X-Ray's daemon: each invocation is one tree of spans. X-Ray's SDK and Powertools run below the layer's wrapper, with
-and without our instrumentation, with Powertools' metrics and log records."""
+"""Functions that send to X-Ray's daemon: each invocation is one tree of spans. X-Ray's SDK and Powertools run below the layer's
+wrapper, with and without our instrumentation, with Powertools' metrics and log records.
+"""
 
 import json
 import socket
@@ -64,7 +65,8 @@ def of_orders(spans):
 
 def assert_subsegments(printed, spans, start):
     """Each invocation has the annotated span, with metadata and, if it failed, its stack. Records and metrics are complete."""
-    # The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which Powertools traces.
+    # The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which
+    # Powertools traces.
     exports = [span for span in spans if "/v1/" in span["attributes"].get("url.full", "")]
     assert start == "the SDK" or not exports, exports
     for action, span, events in of_orders(spans):
@@ -77,7 +79,11 @@ def assert_subsegments(printed, spans, start):
         own = attributes_of(record)
         # Without instrumentation, the extension writes the span with the next invocation: `dev` may show the record before.
         trace = own["aws.xray.trace_id"].removeprefix("1-").replace("-", "")
-        is_known = trace in {trace for trace, _ in known} if start == "no instrumentation" else (record["traceId"], record["spanId"]) in known
+        is_known = (
+            trace in {trace for trace, _ in known}
+            if start == "no instrumentation"
+            else (record["traceId"], record["spanId"]) in known
+        )
         assert "order" in own and is_known, record
     points = [point for metric in metrics(printed) if metric["name"] == "OrdersCharged" for point in metric["sum"]["dataPoints"]]
     counted = sum(float(point.get("asDouble", point.get("asInt", 0))) for point in points)

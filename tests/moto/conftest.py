@@ -28,7 +28,9 @@ def now_ms():
 
 @pytest.fixture
 def backend():
-    """A backend that answers requests with `first` statuses, then with `status`, and with `headers`. It keeps the requests' headers."""
+    """A backend that answers requests with `first` statuses, then with `status`, and with `headers`. It keeps the requests'
+    headers.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -66,7 +66,9 @@ class LambdaApi:
             self.races += 1
             self.revise(name)
         if body.get("RevisionId") != self.revisions.get(name):
-            raise LambdaError(412, "PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id")
+            raise LambdaError(
+                412, "PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id"
+            )
         if self.on_check:
             self.on_check(body)
         variables = json.dumps(body.get("Environment", {}).get("Variables", {}), separators=(",", ":"))

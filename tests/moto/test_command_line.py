@@ -119,7 +119,11 @@ def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
 def followed(aws, arguments, texts):
     """Follows log groups until each of these texts was printed, then ends `tail`. Returns the objects; each text is in one."""
     tail = subprocess.Popen(
-        [COMMAND_LINE, "tail", *arguments, "--json"], env=aws.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [COMMAND_LINE, "tail", *arguments, "--json"],
+        env=aws.variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     watchdog = threading.Timer(60, tail.kill)
     watchdog.start()

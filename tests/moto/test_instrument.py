@@ -134,7 +134,7 @@ def test_a_fleet_is_instrumented_updated_and_restored(account):
     second = publish(aws, 2)
     code, printed = aws.run(*INSTRUMENT, "--yes")
     assert (code, counts(printed)) == (0, {"changed": 160, "refuse": 40}), printed
-    for function, tags in configurations(aws).values():
+    for function, _ in configurations(aws).values():
         ours = [layer["Arn"] for layer in function.get("Layers", []) if STACK in layer["Arn"]]
         assert set(ours) <= second and len(ours) <= 2
 
@@ -194,7 +194,10 @@ def test_functions_are_selected_by_tag_and_name(account):
     _, printed = aws.run("instrument", "--tag", "team=shop", "--exclude", "*-dev", "--stack", STACK)
     assert [function["function"] for function in printed["functions"]] == ["cart"]
     said = aws.refuses("instrument", "--function", "no-such", "--stack", STACK)
-    assert said == f"lambda-otlp: no function matches in region {REGION}, account {ACCOUNT}: check --function, --tag, --region and --profile\n"
+    assert (
+        said
+        == f"lambda-otlp: no function matches in region {REGION}, account {ACCOUNT}: check --function, --tag, --region and --profile\n"
+    )
     said = aws.refuses("instrument", "--function", "cart")
     assert f"no stack lambda-otlp in region {REGION}, account {ACCOUNT}" in said
 
@@ -220,7 +223,9 @@ def test_the_plan_shows_rows_and_texts_for_templates(account):
     create(aws, "shop-managed", Architectures=["arm64"], Tags={"aws:cloudformation:stack-name": "shop"})
     image = {"PackageType": "Image", "Code": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:1"}}
     create(aws, "shop-image", Handler="", Runtime="", **image)
-    ended = subprocess.run([COMMAND_LINE, *INSTRUMENT], env=aws.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    ended = subprocess.run(
+        [COMMAND_LINE, *INSTRUMENT], env=aws.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert ended.returncode == 0, ended
     assert SECRET not in ended.stdout
     rows = ended.stdout.splitlines()
@@ -243,7 +248,9 @@ def test_a_person_at_a_terminal_is_asked(account, answer, is_changed):
     create(aws, "shop-cart")
     before = configurations(aws)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([COMMAND_LINE, *INSTRUMENT], env=aws.variables, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    process = subprocess.Popen(
+        [COMMAND_LINE, *INSTRUMENT], env=aws.variables, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+    )
     os.close(theirs)
     said = b""
     while b"[y/N]" not in said:

@@ -35,7 +35,9 @@ def cloudformation(aws, monkeypatch):
         return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
 
     def parse_and_update_resource(logical_id, resource, resources, **arguments):
-        """CloudFormation skips a resource whose condition is false. moto evaluates its properties, which may refer to absent ones."""
+        """CloudFormation skips a resource whose condition is false. moto evaluates its properties, which may refer to absent
+        ones.
+        """
         condition = resource.get("Condition")
         if condition and not resources.lazy_condition_map[condition]:
             return None

@@ -1,5 +1,6 @@
-"""The subscriber with 500 log groups, tags, pages, throttling and filters of others, through a stack's life; and the same from the
-command line. The tests build on each other."""
+"""The subscriber with 500 log groups, tags, pages, throttling and filters of others, through a stack's life; and the same from
+the command line. The tests build on each other.
+"""
 
 import json
 import threading
@@ -141,9 +142,7 @@ def request(answers, wanted, kind, **more):
 
 
 def update(answers, before, after):
-    return request(
-        answers, after, "Update", PhysicalResourceId="o2-Subscriptions", OldResourceProperties=properties(before)
-    )
+    return request(answers, after, "Update", PhysicalResourceId="o2-Subscriptions", OldResourceProperties=properties(before))
 
 
 def has(sums, **expected):

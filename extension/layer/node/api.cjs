@@ -1,7 +1,7 @@
 // Registers the SDK for all copies of OpenTelemetry's API in the function, of any version 1.x.
 //
-// A copy reads the registered values if their version has at least its own minor version. It registers a value of its own, such as a meter
-// provider, only if the versions are equal.
+// A copy reads the registered values if their version has at least its own minor version. It registers a value of its own, such
+// as a meter provider, only if the versions are equal.
 //
 // Source: @opentelemetry/api, `internal/global-utils` and `internal/semver`.
 
@@ -25,7 +25,11 @@ function register(api, handler, tracers, values) {
   globalThis[GLOBAL] = Object.defineProperty(registered, "version", { value: NEWEST, enumerable: true });
   const module = handler.isModule && moduleOf(path.dirname(handler.file));
   // The function has loaded this module, so that it is there before the first invocation.
-  if (module) import(pathToFileURL(module).href).then((copy) => adopt(copy, tracers), () => {});
+  if (module)
+    import(pathToFileURL(module).href).then(
+      (copy) => adopt(copy, tracers),
+      () => {},
+    );
 }
 
 /// Passes the spans of tracers that a copy gave before, and lets it register the function's meter provider.
@@ -43,10 +47,13 @@ function adopt({ metrics, trace }, tracers) {
 
 function loadedCopies() {
   const files = Object.keys(require.cache).filter((file) => file.includes(`/node_modules/${NAME}/`));
-  return files.map((file) => require.cache[file].exports).filter((exports) => typeof exports?.trace?.getTracerProvider === "function");
+  return files
+    .map((file) => require.cache[file].exports)
+    .filter((exports) => typeof exports?.trace?.getTracerProvider === "function");
 }
 
-/// Returns the file of the API for `import` in this folder's files, if it is not the one for `require`. Each has a proxy of its own.
+/// Returns the file of the API for `import` in this folder's files, if it is not the one for `require`. Each has a proxy of its
+/// own.
 function moduleOf(folder) {
   const place = path.join(folder, "node_modules", NAME);
   const file = path.join(place, "package.json");

@@ -1,5 +1,5 @@
-// Describes calls of Amazon Bedrock's runtime. OpenTelemetry's instrumentation of AWS's SDK makes their spans, but a body or a response
-// that it cannot read would fail the function's call. outgoing.cjs loads this file with the first such call.
+// Describes calls of Amazon Bedrock's runtime. OpenTelemetry's instrumentation of AWS's SDK makes their spans, but a body or a
+// response that it cannot read would fail the function's call. outgoing.cjs loads this file with the first such call.
 //
 // Source: OpenTelemetry's semantic conventions, "AWS Bedrock"; Amazon Bedrock API Reference, "InvokeModel" and
 // "InvokeModelWithResponseStream".
@@ -17,7 +17,11 @@ function requestPreSpanHook(described, request, ...others) {
   const modelId = String(input.modelId ?? "");
   const isStream = STREAMS.includes(commandName);
   // A body of bytes is no text to the instrumentation.
-  const commandInput = { ...input, modelId, ...(input.body instanceof Uint8Array && { body: Buffer.from(input.body).toString() }) };
+  const commandInput = {
+    ...input,
+    modelId,
+    ...(input.body instanceof Uint8Array && { body: Buffer.from(input.body).toString() }),
+  };
   const found = attempt(() => described({ ...request, commandInput }, ...others)) ?? {};
   const operation = /embed/i.test(modelId) ? "embeddings" : "chat";
   return {
@@ -38,7 +42,10 @@ function requestPreSpanHook(described, request, ...others) {
 
 /// Reads a response, and returns what replaces it, if anything does.
 function responseHook(read, response, span, ...others) {
-  const { data, request: { commandName } } = response;
+  const {
+    data,
+    request: { commandName },
+  } = response;
   if (INVOCATIONS.includes(commandName) && data?.body === undefined) return undefined;
   if (commandName === "InvokeModelWithResponseStream") data.body = counted(data.body, span);
   return attempt(() => read(response, span, ...others));
@@ -60,8 +67,8 @@ function setTokens(span, { "amazon-bedrock-invocationMetrics": metrics, usage })
   for (const [name, count] of Object.entries(counts)) if (typeof count === "number") span.setAttribute(name, count);
 }
 
-/// Completes the span of a call of any AWS service that fails. The instrumentation ends the span of a stream with the stream, which this call has
-/// not.
+/// Completes the span of a call of any AWS service that fails. The instrumentation ends the span of a stream with the stream,
+/// which this call has not.
 function exceptionHook(span, { request }, error) {
   span.setAttribute("error.type", String(error?.name || "_OTHER"));
   if (request.serviceName === "BedrockRuntime" && STREAMS.includes(request.commandName)) span.end();

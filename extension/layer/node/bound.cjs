@@ -1,5 +1,5 @@
-// Limits the time that an invocation waits for its export. If the receiver accepts no spans, the first export waits for its timeout,
-// by default one second. The next exports wait for 10 ms each until the receiver accepts spans again.
+// Limits the time that an invocation waits for its export. If the receiver accepts no spans, the first export waits for its
+// timeout, by default one second. The next exports wait for 10 ms each until the receiver accepts spans again.
 
 "use strict";
 
@@ -34,9 +34,9 @@ function limit() {
   return isTaken ? timeoutMs() : SHORTEST_MS;
 }
 
-/// Reports a result to the SDK within the limit. A batch that the receiver accepts later is not lost, and restores the full wait for
-/// the next export. `make(timeoutMillis, note)` returns an exporter that calls `note` with each of its requests. Without a timeout,
-/// the function's variables set it.
+/// Reports a result to the SDK within the limit. A batch that the receiver accepts later is not lost, and restores the full wait
+/// for the next export. `make(timeoutMillis, note)` returns an exporter that calls `note` with each of its requests. Without a
+/// timeout, the function's variables set it.
 class BoundExporter {
   constructor(make, codes, api) {
     this.api = api;
@@ -84,8 +84,8 @@ class BoundExporter {
     return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
   }
 
-  /// Returns the spans that are not exported when the process ends: the spans that `flush` exports, and the batches under way. It omits
-  /// a batch if the operating system has its whole request, and delivers it.
+  /// Returns the spans that are not exported when the process ends: the spans that `flush` exports, and the batches under way. It
+  /// omits a batch if the operating system has its whole request, and delivers it.
   rest(flush) {
     const items = [...this.underWay].filter((batch) => !isSent(batch)).flatMap((batch) => batch.items);
     this.underWay.clear();
@@ -109,8 +109,8 @@ function isSent({ request }) {
   return request.res ? request.res.statusCode < 300 : !request.destroyed;
 }
 
-/// Returns an agent with unreferenced sockets: an invocation that ends with an idle event loop does not wait for unanswered connections.
-/// Code that waits for an export has its own timer. The agent calls `note` with each request.
+/// Returns an agent with unreferenced sockets: an invocation that ends with an idle event loop does not wait for unanswered
+/// connections. Code that waits for an export has its own timer. The agent calls `note` with each request.
 function agent(protocol, note) {
   const { Agent } = require(protocol === "https:" ? "https" : "http");
   const agent = new Agent({ keepAlive: true });

@@ -4,11 +4,21 @@
 import * as api from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
-  CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, hrTime, hrTimeDuration, hrTimeToMilliseconds,
+  CompositePropagator,
+  ExportResultCode,
+  W3CBaggagePropagator,
+  W3CTraceContextPropagator,
+  hrTime,
+  hrTimeDuration,
+  hrTimeToMilliseconds,
   suppressTracing,
 } from "@opentelemetry/core";
 import {
-  InstrumentationBase, InstrumentationNodeModuleDefinition, InstrumentationNodeModuleFile, isWrapped, safeExecuteInTheMiddle,
+  InstrumentationBase,
+  InstrumentationNodeModuleDefinition,
+  InstrumentationNodeModuleFile,
+  isWrapped,
+  safeExecuteInTheMiddle,
 } from "@opentelemetry/instrumentation";
 import { AwsInstrumentation } from "@opentelemetry/instrumentation-aws-sdk";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
@@ -22,11 +32,21 @@ const PACKAGES = {
   "@opentelemetry/api": api,
   "@opentelemetry/context-async-hooks": { AsyncLocalStorageContextManager },
   "@opentelemetry/core": {
-    CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, hrTime, hrTimeDuration, hrTimeToMilliseconds,
+    CompositePropagator,
+    ExportResultCode,
+    W3CBaggagePropagator,
+    W3CTraceContextPropagator,
+    hrTime,
+    hrTimeDuration,
+    hrTimeToMilliseconds,
     suppressTracing,
   },
   "@opentelemetry/instrumentation": {
-    InstrumentationBase, InstrumentationNodeModuleDefinition, InstrumentationNodeModuleFile, isWrapped, safeExecuteInTheMiddle,
+    InstrumentationBase,
+    InstrumentationNodeModuleDefinition,
+    InstrumentationNodeModuleFile,
+    isWrapped,
+    safeExecuteInTheMiddle,
   },
   "@opentelemetry/instrumentation-aws-sdk": { AwsInstrumentation },
   "@opentelemetry/instrumentation-http": { HttpInstrumentation },
@@ -43,6 +63,7 @@ export function load(name) {
 
 /// Throws like `require.resolve` if there is no such package.
 load.resolve = (name) => {
-  if (name in PACKAGES || DATABASE.test(name) || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name)) return __filename;
+  if (name in PACKAGES || DATABASE.test(name) || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name))
+    return __filename;
   throw new Error(`Cannot find module '${name}'`);
 };

@@ -1,5 +1,5 @@
-// The third file that esbuild creates (build.mjs): instrumentations of databases. It loads when a function loads one of their libraries, and
-// uses the packages of the first file, bundle.mjs.
+// The third file that esbuild creates (build.mjs): instrumentations of databases. It loads when a function loads one of their
+// libraries, and uses the packages of the first file, bundle.mjs.
 
 import { IORedisInstrumentation } from "@opentelemetry/instrumentation-ioredis";
 import { MongoDBInstrumentation } from "@opentelemetry/instrumentation-mongodb";

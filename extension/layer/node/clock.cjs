@@ -1,5 +1,5 @@
-// The clock, the timers and the format of stacks of before the function's code, for the layer's files; `clock.mjs` has the clock of
-// OpenTelemetry's packages.
+// The clock, the timers and the format of stacks of before the function's code, for the layer's files; `clock.mjs` has the clock
+// of OpenTelemetry's packages.
 
 "use strict";
 

@@ -1,6 +1,6 @@
-// Ends the context of an invocation with the invocation. Timers, pools and emitters that an invocation starts keep its context for the life of
-// the environment. Work in the context of an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a
-// trace of its own, with a link.
+// Ends the context of an invocation with the invocation. Timers, pools and emitters that an invocation starts keep its context
+// for the life of the environment. Work in the context of an ended invocation belongs to the running invocation if exactly one
+// runs. Otherwise it starts a trace of its own, with a link.
 
 "use strict";
 
@@ -47,7 +47,11 @@ class Contexts {
     // Work that belongs to no sampled trace stays so.
     if (ended !== undefined || !(span?.traceFlags & TraceFlags.SAMPLED)) return context;
     // Some instrumentations create no span without a valid parent.
-    const placeholder = { traceId: this.ids.generateTraceId(), spanId: this.ids.generateSpanId(), traceFlags: TraceFlags.SAMPLED };
+    const placeholder = {
+      traceId: this.ids.generateTraceId(),
+      spanId: this.ids.generateSpanId(),
+      traceFlags: TraceFlags.SAMPLED,
+    };
     const found = ROOT_CONTEXT.setValue(this.key, invocation).setValue(this.endedKey, { placeholder, span });
     return trace.setSpanContext(found, placeholder);
   }

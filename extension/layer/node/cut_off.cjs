@@ -1,7 +1,7 @@
 // Exports the spans of an invocation before its timeout, and ends open spans when the process exits (last_words.cjs).
 //
-// Shortly before the deadline, a timer exports the ended spans. It also exports the open spans as partial spans: errors that end at the
-// time of the export. If such a span ends after all, it is exported again, complete. A function that blocks the event loop
+// Shortly before the deadline, a timer exports the ended spans. It also exports the open spans as partial spans: errors that end
+// at the time of the export. If such a span ends after all, it is exported again, complete. A function that blocks the event loop
 // until its deadline lets no timer run. Its invocation leaves only its record (records.cjs) and the spans exported earlier.
 
 "use strict";
@@ -12,14 +12,14 @@ const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");
 
-// Time reserved for the export before the deadline. It needs at most 15 ms of a full CPU, and a function with 256 MB has a seventh of
-// one. Functions with less memory reserve up to twice the time.
+// Time reserved for the export before the deadline. It needs at most 15 ms of a full CPU, and a function with 256 MB has a
+// seventh of one. Functions with less memory reserve up to twice the time.
 const RESERVE_MS = 100;
 const ENOUGH_MEMORY = 256;
 // Maximum share of an invocation's time to reserve.
 const MOST_OF_BUDGET = 0.1;
-// Limit on tracked open spans. At the limit, the spans of finished invocations are dropped. If that frees no room, new spans are not
-// tracked.
+// Limit on tracked open spans. At the limit, the spans of finished invocations are dropped. If that frees no room, new spans are
+// not tracked.
 const MOST_OPEN = 1024;
 
 const ERROR_TYPE = "timeout";
@@ -42,8 +42,8 @@ class CutOffs {
     this.running = new Set();
   }
 
-  /// Starts to track an invocation with this root span. Its other spans start in the `context` of the returned invocation. `flush`
-  /// exports ended spans.
+  /// Starts to track an invocation with this root span. Its other spans start in the `context` of the returned invocation.
+  /// `flush` exports ended spans.
   begin(span, lambda, context, flush) {
     const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
     this.records.announce(lambda.awsRequestId, span.spanContext());
@@ -68,8 +68,8 @@ class CutOffs {
     this.running.delete(invocation);
   }
 
-  /// Ends CLIENT spans that have a response. The instrumentation ends such a span after the function has read the response, which may
-  /// happen in a later invocation or never.
+  /// Ends CLIENT spans that have a response. The instrumentation ends such a span after the function has read the response, which
+  /// may happen in a later invocation or never.
   endAnswered(invocation) {
     for (const { span, invocation: own } of [...this.open.values()]) {
       if (own === invocation && this.isAnswered(span)) span.end();
@@ -122,7 +122,8 @@ class CutOffs {
       } catch (error) {
         say(error);
       }
-      // A failure is ignored. Open spans are exported when they end, but the SDK drops a batch of ended spans if its export fails.
+      // A failure is ignored. Open spans are exported when they end, but the SDK drops a batch of ended spans if its export
+      // fails.
       Promise.resolve(invocation.flush()).catch(() => {});
     });
   }
@@ -138,7 +139,8 @@ class CutOffs {
     for (const invocation of this.running) invocation.failure = { value };
   }
 
-  /// Ends the open spans of running invocations, because the process ends with this exit code. The span that began last ends first.
+  /// Ends the open spans of running invocations, because the process ends with this exit code. The span that began last ends
+  /// first.
   endOpen(code) {
     const open = [...this.open.values()].filter(({ invocation }) => this.running.has(invocation));
     for (const { span, invocation } of open.reverse()) {

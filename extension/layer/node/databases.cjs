@@ -1,4 +1,5 @@
-// Instruments databases, and describes their spans without values. telemetry.cjs loads this file with the first library of a database.
+// Instruments databases, and describes their spans without values. telemetry.cjs loads this file with the first library of a
+// database.
 //
 // Source: OpenTelemetry's semantic conventions, "Database client spans".
 
@@ -38,7 +39,8 @@ function create(name, load) {
   return instrumentation;
 }
 
-/// Returns a provider whose tracers make spans of calls in an invocation alone. Work below a connection has the parent of the connection.
+/// Returns a provider whose tracers make spans of calls in an invocation alone. Work below a connection has the parent of the
+/// connection.
 function onlyCalls(load) {
   const { INVALID_SPAN_CONTEXT, context, trace } = load("@opentelemetry/api");
   const guarded = (tracer) => ({
@@ -51,8 +53,9 @@ function onlyCalls(load) {
   return { getTracer: (...scope) => guarded(trace.getTracer(...scope)) };
 }
 
-/// Returns the class for ioredis. OpenTelemetry's makes two spans for a command that waits for the connection, and some for the commands
-/// with which the client connects. It patches the exports of the package alone, so that it misses a package that `import` loads.
+/// Returns the class for ioredis. OpenTelemetry's makes two spans for a command that waits for the connection, and some for the
+/// commands with which the client connects. It patches the exports of the package alone, so that it misses a package that
+/// `import` loads.
 function calledOnce(Instrumentation, load) {
   const { context } = load("@opentelemetry/api");
   const { suppressTracing } = load("@opentelemetry/core");
@@ -64,7 +67,12 @@ function calledOnce(Instrumentation, load) {
           patch(exports.default, version);
           return exports;
         };
-        files.push({ name: "ioredis/built/Redis.js", supportedVersions, patch: patchDefault, unpatch: (exports) => unpatch(exports?.default) });
+        files.push({
+          name: "ioredis/built/Redis.js",
+          supportedVersions,
+          patch: patchDefault,
+          unpatch: (exports) => unpatch(exports?.default),
+        });
       }
       return definitions;
     }
@@ -87,8 +95,8 @@ function calledOnce(Instrumentation, load) {
   };
 }
 
-/// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. A failure must leave no
-/// value behind.
+/// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. A failure must leave
+/// no value behind.
 function describeCall(span) {
   const { attributes = {}, instrumentationScope: { name: scope } = {} } = span;
   if (attributes["db.system.name"] === undefined || attributes["rpc.system"] !== undefined) return undefined;
@@ -133,7 +141,8 @@ function changesOf({ attributes, events, status }) {
 
 /// Returns the type of an exception, or the code that pg's instrumentation has in the message alone.
 function errorOf(events) {
-  const { "exception.message": message, "exception.type": type } = events.find(({ name }) => name === "exception")?.attributes ?? {};
+  const { "exception.message": message, "exception.type": type } =
+    events.find(({ name }) => name === "exception")?.attributes ?? {};
   return type ?? /\(code: (?!UNKNOWN)(\w+)\)$/.exec(message)?.[1];
 }
 

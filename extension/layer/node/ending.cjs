@@ -13,15 +13,15 @@ const clock = require("./clock.cjs");
 const open = new Map();
 let isWatching = false;
 
-/// Ways to answer: the positions of the failure and of the result in the arguments. An argument that is `null` or `undefined` is no
-/// failure, except for `context.fail`. `mayWait`: the runtime waits for an idle event loop and serializes the result then, unless the function
-/// has set `callbackWaitsForEmptyEventLoop` to `false`.
+/// Ways to answer: the positions of the failure and of the result in the arguments. An argument that is `null` or `undefined` is
+/// no failure, except for `context.fail`. `mayWait`: the runtime waits for an idle event loop and serializes the result then,
+/// unless the function has set `callbackWaitsForEmptyEventLoop` to `false`.
 const OF_CALLBACK = { failure: 0, result: 1, mayWait: true };
 const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: { failure: 0, result: 1 } };
 
 class Ending {
-  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `succeeded` returns the
-  /// outcome of a handler with this result, and its answer for the runtime.
+  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `succeeded`
+  /// returns the outcome of a handler with this result, and its answer for the runtime.
   constructor(end, outside, succeeded) {
     this.end = end;
     this.outside = outside;
@@ -41,7 +41,8 @@ class Ending {
       const failure = values[way.failure];
       const hasFailed = way.isFailure || (failure !== undefined && failure !== null);
       // The runtime makes an error of a failure that is none.
-      const send = () => (hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, values)) : respond.apply(this, values));
+      const send = () =>
+        hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, values)) : respond.apply(this, values);
       // After a promise settles, the runtime itself calls the context's functions with the result.
       if (ending.isLeftToTheRuntime) return send();
       if (ending.answer !== undefined) return undefined;
@@ -50,20 +51,23 @@ class Ending {
       const outcome = hasFailed ? { hasFailed, value: failure } : ending.succeeded(values[way.result]);
       const isReadLater = way.mayWait && outcome.isCopy && ending.lambda?.callbackWaitsForEmptyEventLoop !== false;
       if (way.result < values.length && !isReadLater) values[way.result] = outcome.answer;
-      ending.answer = holdingFailures(ending.end(outcome)).then(() => new Promise((resolve) => {
-        // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler throws
-        // it, or it is an uncaught exception if the handler has already returned.
-        clock.setImmediate(() => {
-          try {
-            ending.outside(send);
-          } catch (error) {
-            if (thrown === undefined) throw error;
-            ending.outside(() => thrown(error));
-          } finally {
-            resolve();
-          }
-        });
-      }));
+      ending.answer = holdingFailures(ending.end(outcome)).then(
+        () =>
+          new Promise((resolve) => {
+            // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler
+            // throws it, or it is an uncaught exception if the handler has already returned.
+            clock.setImmediate(() => {
+              try {
+                ending.outside(send);
+              } catch (error) {
+                if (thrown === undefined) throw error;
+                ending.outside(() => thrown(error));
+              } finally {
+                resolve();
+              }
+            });
+          }),
+      );
       return undefined;
     };
   }
@@ -110,8 +114,8 @@ const FAILURES = ["uncaughtException", "unhandledRejection"];
 let waiting = 0;
 let held = [];
 
-/// Delays failures that come between the answer and its response, which waits for the spans. Without the layer, the runtime would have
-/// responded before.
+/// Delays failures that come between the answer and its response, which waits for the spans. Without the layer, the runtime would
+/// have responded before.
 async function holdingFailures(ended) {
   watchProcess();
   waiting += 1;
@@ -136,21 +140,24 @@ function releaseAfter(turns) {
 function watchProcess() {
   if (isWatching) return;
   isWatching = true;
-  replaceEmit((emit) => function (event, ...values) {
-    // Without a listener, Node ends the process.
-    if (waiting > 0 && FAILURES.includes(event) && process.listenerCount(event) > 0) {
-      held.push([event, ...values]);
-      return true;
-    }
-    if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
-    if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
-    const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
-    open.clear();
-    // The timer keeps the event loop alive until the spans are written.
-    const timer = clock.setInterval(() => {}, 1000);
-    Promise.all(ended).then(() => clock.clearInterval(timer));
-    return true;
-  });
+  replaceEmit(
+    (emit) =>
+      function (event, ...values) {
+        // Without a listener, Node ends the process.
+        if (waiting > 0 && FAILURES.includes(event) && process.listenerCount(event) > 0) {
+          held.push([event, ...values]);
+          return true;
+        }
+        if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
+        if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
+        const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
+        open.clear();
+        // The timer keeps the event loop alive until the spans are written.
+        const timer = clock.setInterval(() => {}, 1000);
+        Promise.all(ended).then(() => clock.clearInterval(timer));
+        return true;
+      },
+  );
 }
 
 /// Replaces `process.emit` by the function that `make` returns. A listener would be visible, and could change what Node does.
@@ -160,8 +167,8 @@ function replaceEmit(make) {
   Object.defineProperty(process, "emit", { value, writable: true, configurable: true, enumerable: false });
 }
 
-/// Wraps a value with a method `then` that is no promise of Node's. The runtime calls `then` once, and so does this function, because the
-/// value may do its work there, which belongs to the invocation (`within`).
+/// Wraps a value with a method `then` that is no promise of Node's. The runtime calls `then` once, and so does this function,
+/// because the value may do its work there, which belongs to the invocation (`within`).
 function thenable(value, ending, within) {
   const then = (resolve, reject) => {
     let isSettled = false;
@@ -171,11 +178,14 @@ function thenable(value, ending, within) {
     };
     const failed = (failure) => {
       isSettled = true;
-      return ending.before({ hasFailed: true, value: failure }).then(() => reject(failure)).catch(reject);
+      return ending
+        .before({ hasFailed: true, value: failure })
+        .then(() => reject(failure))
+        .catch(reject);
     };
     const returned = within(() => value.then(succeeded, failed));
     // The runtime expects a promise, but the first answer counts. It comes later here.
-    return isSettled ? returned ?? Promise.resolve() : returned;
+    return isSettled ? (returned ?? Promise.resolve()) : returned;
   };
   return new Proxy(value, {
     get(target, key) {

@@ -1,6 +1,6 @@
-// Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to their
-// senders. The description of the sources is data, which the Rust library and the Python layer read too: exporter/events.json. The
-// functions have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
+// Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to
+// their senders. The description of the sources is data, which the Rust library and the Python layer read too:
+// exporter/events.json. The functions have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
 //
 // Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
 
@@ -32,22 +32,36 @@ function describe(api, event) {
   const destination = described?.attributes["messaging.destination.name"];
   const ofMessage = isAlone && destination !== undefined ? `process ${destination}` : undefined;
   const name = ofMessage ?? first(source.span_name, (template) => filled(template, subject, values));
-  const received = (records ?? [{ record: subject }]).map(({ record }) => first(source.received, (pointer) => milliseconds(at(record, pointer))));
+  const received = (records ?? [{ record: subject }]).map(({ record }) =>
+    first(source.received, (pointer) => milliseconds(at(record, pointer))),
+  );
   const receivedMs = received.reduce((oldest, each) => (each < oldest ? each : oldest), Infinity);
-  return { trigger: source.trigger, name, attributes, carrier, receivedMs: receivedMs === Infinity ? undefined : receivedMs, messages: described };
+  return {
+    trigger: source.trigger,
+    name,
+    attributes,
+    carrier,
+    receivedMs: receivedMs === Infinity ? undefined : receivedMs,
+    messages: described,
+  };
 }
 
-/// Returns the source of an event with its records, or `undefined` for an event of no source. The first record stands for the others.
+/// Returns the source of an event with its records, or `undefined` for an event of no source. The first record stands for the
+/// others.
 function recognize(event) {
   const list = [event?.Records, event].find(Array.isArray);
   const subject = list === undefined ? event : list[0];
   if (!isObject(subject)) return undefined;
-  const source = description.sources.find(({ when }) => when.some((tests) => Object.entries(tests).every(([pointer, test]) => holds(at(subject, pointer), test))));
+  const source = description.sources.find(({ when }) =>
+    when.some((tests) => Object.entries(tests).every(([pointer, test]) => holds(at(subject, pointer), test))),
+  );
   if (source?.records === undefined) return source && { source, subject };
   const found = source.records.at === undefined ? undefined : at(event, source.records.at);
   const hasLists = typeof found === "object" && found !== null;
-  const lists = hasLists && !Array.isArray(found) ? Object.entries(found) : [["", hasLists ? found : list ?? [event]]];
-  const records = lists.filter(([, each]) => Array.isArray(each)).flatMap(([key, each]) => each.map((record) => ({ key, record: isObject(record) ? record : {} })));
+  const lists = hasLists && !Array.isArray(found) ? Object.entries(found) : [["", hasLists ? found : (list ?? [event])]];
+  const records = lists
+    .filter(([, each]) => Array.isArray(each))
+    .flatMap(([key, each]) => each.map((record) => ({ key, record: isObject(record) ? record : {} })));
   const isAlone = list === undefined && !hasLists && !source.records.is_event;
   return records.length === 0 ? undefined : { source, subject, records, isAlone };
 }
@@ -128,27 +142,35 @@ function parametersOf(subject, { query_parameters: pointers = [] }) {
 function queryString(parameters, isEncoded) {
   const encode = isEncoded ? (value) => value : percentEncoded;
   const byCodePoints = (left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name));
-  return parameters.sort(byCodePoints).map(({ name, value }) => `${encode(name)}=${encode(value)}`).join("&");
+  return parameters
+    .sort(byCodePoints)
+    .map(({ name, value }) => `${encode(name)}=${encode(value)}`)
+    .join("&");
 }
 
 function percentEncoded(value) {
   const isEncoded = (byte) => byte < 0x20 || byte >= 0x7f || description.encoded_in_query.includes(String.fromCharCode(byte));
-  return Array.from(Buffer.from(value), (byte) => (isEncoded(byte) ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}` : String.fromCharCode(byte))).join("");
+  return Array.from(Buffer.from(value), (byte) =>
+    isEncoded(byte) ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}` : String.fromCharCode(byte),
+  ).join("");
 }
 
 /// Removes values that grant access, such as the signature of a presigned URL.
 function redacted(query) {
-  return query.split("&").map((part) => {
-    const [name] = part.split("=", 1);
-    return part.includes("=") && SECRETS.has(name.toLowerCase()) ? `${name}=REDACTED` : part;
-  }).join("&");
+  return query
+    .split("&")
+    .map((part) => {
+      const [name] = part.split("=", 1);
+      return part.includes("=") && SECRETS.has(name.toLowerCase()) ? `${name}=REDACTED` : part;
+    })
+    .join("&");
 }
 
 /// Returns the first valid address of `X-Forwarded-For`.
 function clientOf(forwarded) {
   return first(forwarded?.split(",", limits.forwarded_addresses), (entry) => {
     const [, v6, v4, port] = /^(?:\[(.*)\]|([\d.]+)):(\d{1,5})$/.exec(entry.trim()) ?? [];
-    const address = portOf(port) === undefined ? entry.trim() : v6 ?? v4;
+    const address = portOf(port) === undefined ? entry.trim() : (v6 ?? v4);
     return net.isIP(address) && !address.includes("%") ? address : undefined;
   });
 }
@@ -165,8 +187,15 @@ function portOf(digits) {
 
 /// Returns a name of low cardinality for a path: `/orders/{id}` for `/orders/4711`.
 function pathWithoutIds(path) {
-  const isId = (segment) => /^\d/.test(segment) || (segment.match(/\d/g)?.length ?? 0) >= limits.id_digits || Buffer.byteLength(segment) > limits.segment_bytes;
-  return path.replace(/^\/+/, "").split("/", limits.name_segments).map((segment) => (isId(segment) ? "/{id}" : `/${segment}`)).join("");
+  const isId = (segment) =>
+    /^\d/.test(segment) ||
+    (segment.match(/\d/g)?.length ?? 0) >= limits.id_digits ||
+    Buffer.byteLength(segment) > limits.segment_bytes;
+  return path
+    .replace(/^\/+/, "")
+    .split("/", limits.name_segments)
+    .map((segment) => (isId(segment) ? "/{id}" : `/${segment}`))
+    .join("");
 }
 
 // Messages and documents
@@ -200,7 +229,9 @@ function linksOf(api, places, records) {
 
 /// Returns the attributes that identify a message. Kafka's records have no id.
 function ownAttributes({ id, partition, offset }, record) {
-  const [inPartition, atOffset] = [partition, offset].map((pointer) => pointer && at(record, pointer)).map((value) => (Number.isInteger(value) ? value : undefined));
+  const [inPartition, atOffset] = [partition, offset]
+    .map((pointer) => pointer && at(record, pointer))
+    .map((value) => (Number.isInteger(value) ? value : undefined));
   return present({
     "messaging.message.id": text(record, [id]),
     "messaging.destination.partition.id": inPartition === undefined ? undefined : String(inPartition),
@@ -238,7 +269,9 @@ function changes(places, records) {
 /// Decodes the key of an object, which is form-encoded.
 function objectName(key) {
   const plain = key.replaceAll("+", " ");
-  const parts = plain.split(/(%[0-9a-f]{2})/i).map((part, number) => (number % 2 === 1 ? Buffer.from(part.slice(1), "hex") : Buffer.from(part)));
+  const parts = plain
+    .split(/(%[0-9a-f]{2})/i)
+    .map((part, number) => (number % 2 === 1 ? Buffer.from(part.slice(1), "hex") : Buffer.from(part)));
   return utf8(Buffer.concat(parts)) ?? plain;
 }
 
@@ -248,7 +281,11 @@ function objectName(key) {
 /// valid one.
 function sender(api, places, record) {
   const find = (name) => first(places.headers, (pointer) => headerIn(at(record, pointer), name));
-  const candidates = [() => w3cHeaders(find), () => headersOf(places.body, record), () => present({ "x-amzn-trace-id": find("AWSTraceHeader") })];
+  const candidates = [
+    () => w3cHeaders(find),
+    () => headersOf(places.body, record),
+    () => present({ "x-amzn-trace-id": find("AWSTraceHeader") }),
+  ];
   return first(candidates, (candidate) => {
     const carrier = candidate();
     return contextOf(api, carrier) === undefined ? undefined : carrier;
@@ -266,10 +303,12 @@ function contextOf(api, carrier) {
 ///
 /// Source: X-Ray Developer Guide, "Tracing header".
 function xray(header) {
-  const fields = new Map(header.split(";").map((field) => {
-    const [name, ...value] = field.split("=");
-    return [name.trim(), value.join("=").trim()];
-  }));
+  const fields = new Map(
+    header.split(";").map((field) => {
+      const [name, ...value] = field.split("=");
+      return [name.trim(), value.join("=").trim()];
+    }),
+  );
   const [, seconds = "", random = ""] = /^1-([0-9a-f]{8})-([0-9a-f]{24})$/i.exec(fields.get("Root")) ?? [];
   const [parent = ""] = /^[0-9a-f]{16}$/i.exec(fields.get("Parent")) ?? [];
   return {
@@ -297,7 +336,13 @@ function headersOf(place = {}, record) {
 }
 
 function decoded(body) {
-  if (body === undefined || (body.length / 4) * 3 > limits.body_bytes || body.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(body)) return undefined;
+  if (
+    body === undefined ||
+    (body.length / 4) * 3 > limits.body_bytes ||
+    body.length % 4 !== 0 ||
+    !/^[A-Za-z0-9+/]*={0,2}$/.test(body)
+  )
+    return undefined;
   const bytes = Buffer.from(body, "base64");
   return utf8(bytes);
 }
@@ -324,10 +369,12 @@ function headersOfBody(body) {
     () => headersOfJson(message.detail),
     () => headersOfJson(message),
   ];
-  return first(found, (read) => {
-    const headers = read();
-    return Object.keys(headers).length > 0 ? headers : undefined;
-  }) ?? {};
+  return (
+    first(found, (read) => {
+      const headers = read();
+      return Object.keys(headers).length > 0 ? headers : undefined;
+    }) ?? {}
+  );
 }
 
 /// Returns W3C's headers in a JSON object: under `headers`, under `_datadog`, or at its top level.
@@ -342,7 +389,8 @@ function headerIn(headers, name) {
   let value = isObject(map) ? map[name] : undefined;
   if (isObject(value)) value = value.stringValue ?? value.Value ?? value.bytes;
   // Lambda writes signed integers.
-  if (Array.isArray(value) && value.length <= limits.header_bytes && value.every(Number.isInteger)) value = utf8(Buffer.from(value));
+  if (Array.isArray(value) && value.length <= limits.header_bytes && value.every(Number.isInteger))
+    value = utf8(Buffer.from(value));
   return isText(value) && Buffer.byteLength(value) <= limits.header_bytes ? value : undefined;
 }
 
@@ -353,7 +401,10 @@ function w3cHeaders(value) {
 /// Returns the headers in these places with names in lower case. The place named first wins.
 function headersAt(value, pointers = []) {
   const headers = {};
-  for (const place of pointers.map((pointer) => at(value, pointer)).filter(isObject).reverse()) {
+  for (const place of pointers
+    .map((pointer) => at(value, pointer))
+    .filter(isObject)
+    .reverse()) {
     for (const [name, values] of Object.entries(place)) {
       const texts = textsOf(values);
       if (texts.length > 0) headers[name.toLowerCase()] = texts.join(",");
@@ -365,7 +416,10 @@ function headersAt(value, pointers = []) {
 // Values
 
 function at(value, pointer) {
-  return pointer.split("/").slice(1).reduce((holder, name) => (typeof holder === "object" ? holder?.[name] : undefined), value);
+  return pointer
+    .split("/")
+    .slice(1)
+    .reduce((holder, name) => (typeof holder === "object" ? holder?.[name] : undefined), value);
 }
 
 /// Returns the first text at these pointers. An empty text counts as none.

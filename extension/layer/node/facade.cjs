@@ -2,8 +2,8 @@
 // overrides the handler's name. All other importers get the real module, including circular imports. Nothing is copied, so that
 // importers see later assignments to the module's exports.
 //
-// Versions of Node without `registerHooks` run import hooks in a thread. That thread gets functions of this file as source text: its
-// start takes 4 ms longer if it loads a CommonJS file.
+// Versions of Node without `registerHooks` run import hooks in a thread. That thread gets functions of this file as source text:
+// its start takes 4 ms longer if it loads a CommonJS file.
 //
 // Source: Node.js documentation, "Modules: node:module API", "Customization Hooks".
 

@@ -14,8 +14,8 @@ function recordFailure(api, span, value) {
 /// Number of frames to keep of a caller.
 const MOST_FRAMES = 50;
 
-/// Returns the frames above this function of the layer, which is running. The function's code is in `file`. If it calls others in a context,
-/// `hasContext` is `true`.
+/// Returns the frames above this function of the layer, which is running. The function's code is in `file`. If it calls others in
+/// a context, `hasContext` is `true`.
 function callerOf(called, file, hasContext = false) {
   const caller = { file, hasContext };
   const { stackTraceLimit } = Error;

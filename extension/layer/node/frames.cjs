@@ -1,5 +1,5 @@
-// Removes the layer's frames from the stack of an error that leaves the handler's module or the handler. Stacks are often part of an
-// answer, and tools group errors by them.
+// Removes the layer's frames from the stack of an error that leaves the handler's module or the handler. Stacks are often part of
+// an answer, and tools group errors by them.
 
 "use strict";
 
@@ -17,8 +17,8 @@ const MOST_ERRORS = 64;
 /// Upper limit on the layer's frames between the runtime's code.
 const OWN_FRAMES = 16;
 
-/// Removes the frames from this error and from the errors it contains. Leaves values alone that are no errors, and errors that cannot
-/// be changed. `caller` has the frames above the layer's (failure.cjs).
+/// Removes the frames from this error and from the errors it contains. Leaves values alone that are no errors, and errors that
+/// cannot be changed. `caller` has the frames above the layer's (failure.cjs).
 function cutFrames(failure, caller) {
   const waiting = [failure];
   for (let at = 0; at < waiting.length && at < MOST_ERRORS; at += 1) {
@@ -43,7 +43,12 @@ function cutStack(error, caller) {
   const lines = stack.split("\n");
   const descriptor = Object.getOwnPropertyDescriptor(error, "stack");
   const value = completed(lines, caller) ?? others(lines).join("\n");
-  Object.defineProperty(error, "stack", { value, writable: true, configurable: true, enumerable: descriptor?.enumerable ?? false });
+  Object.defineProperty(error, "stack", {
+    value,
+    writable: true,
+    configurable: true,
+    enumerable: descriptor?.enumerable ?? false,
+  });
 }
 
 /// Returns the lines without the layer's frames.
@@ -60,8 +65,8 @@ function ofLayer(lines) {
   return areOurs;
 }
 
-/// Returns the stack that the error would have without the layer, if the layer's frames have displaced others: a stack has a limited
-/// number of frames. Returns `undefined` if there is room for all.
+/// Returns the stack that the error would have without the layer, if the layer's frames have displaced others: a stack has a
+/// limited number of frames. Returns `undefined` if there is room for all.
 function completed(lines, caller) {
   const head = lines.findIndex((line) => FRAME.test(line));
   const limit = Error.stackTraceLimit;

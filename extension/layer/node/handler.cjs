@@ -1,7 +1,8 @@
-// Creates a SERVER span for each invocation, and writes all spans before the runtime gets the response. A handler may return a promise
-// or a value, take a callback, use the context, or write to a stream. The wrapped handler keeps its form.
+// Creates a SERVER span for each invocation, and writes all spans before the runtime gets the response. A handler may return a
+// promise or a value, take a callback, use the context, or write to a stream. The wrapped handler keeps its form.
 //
-// Source: Lambda Developer Guide, "Define Lambda function handler in Node.js"; OpenTelemetry's semantic conventions, "AWS Lambda".
+// Source: Lambda Developer Guide, "Define Lambda function handler in Node.js"; OpenTelemetry's semantic conventions, "AWS
+// Lambda".
 
 "use strict";
 
@@ -92,7 +93,11 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   /// Starts the CONSUMER span in which the handler of messages runs, as a child of the invocation's span.
   function consume(tracer, { source, attributes, links }, invocation) {
-    const consumer = tracer.startSpan(`${source} process`.trim(), { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
+    const consumer = tracer.startSpan(
+      `${source} process`.trim(),
+      { kind: api.SpanKind.CONSUMER, attributes, links },
+      invocation.context,
+    );
     return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
   }
 
@@ -127,7 +132,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   }
 
   function describe(span, consumer, isDurable, { hasFailed, value, answer, error, streamed }) {
-    const failure = hasFailed ? value : error ?? (isDurable ? durableFailure(answer) : undefined);
+    const failure = hasFailed ? value : (error ?? (isDurable ? durableFailure(answer) : undefined));
     if (hasFailed || failure !== undefined) {
       const { name, message } = recordFailure(api, span, failure);
       span.setAttribute("error.type", name);
@@ -193,9 +198,10 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       if (!types.isPromise(returned)) return thenable(returned, ending, (action) => api.context.with(own.context, action));
       return returned.then(
         (value) => ending.succeed(value),
-        (error) => ending.before({ hasFailed: true, value: error }).then(() => {
-          throw error;
-        }),
+        (error) =>
+          ending.before({ hasFailed: true, value: error }).then(() => {
+            throw error;
+          }),
       );
     }
     // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
@@ -203,8 +209,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     return ending.succeed(returned);
   }
 
-  // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
-  // function may keep values in its properties.
+  // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and
+  // the function may keep values in its properties.
   const proxy = new Proxy(handler, {
     apply: function enter(_handler, self, values) {
       caller ??= callerOf(enter, __filename, true);
@@ -215,8 +221,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   return proxy;
 }
 
-/// The object that calls the handler as one of its properties. Node names this property in stacks, as in `Runtime.work [as handler]`, if it
-/// holds the handler itself.
+/// The object that calls the handler as one of its properties. Node names this property in stacks, as in `Runtime.work [as
+/// handler]`, if it holds the handler itself.
 class Receiver {
   constructor(proxy, handler) {
     Object.assign(this, { proxy, handler, self: undefined, made: undefined });
@@ -228,7 +234,10 @@ class Receiver {
     if (self === this.self) return this.made;
     const name = Object.keys(self).find((name) => Object.getOwnPropertyDescriptor(self, name)?.value === this.proxy);
     this.self = self;
-    this.made = name === undefined ? self : Object.create(self, { [name]: { value: this.handler, writable: true, enumerable: true, configurable: true } });
+    this.made =
+      name === undefined
+        ? self
+        : Object.create(self, { [name]: { value: this.handler, writable: true, enumerable: true, configurable: true } });
     return this.made;
   }
 }
@@ -244,8 +253,8 @@ const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
 const RUNS_CODE = Symbol("its serialization may fail or run code of the function");
 const TOO_LARGE = Symbol("its copy would take longer than the export of the spans");
 
-/// Returns a copy of what the serialization of a result reads, or the reason for which there is none. The serialization runs code of the
-/// function, or fails, if the result has a BigInt, an object that contains itself, a getter, `toJSON` or a proxy.
+/// Returns a copy of what the serialization of a result reads, or the reason for which there is none. The serialization runs code
+/// of the function, or fails, if the result has a BigInt, an object that contains itself, a getter, `toJSON` or a proxy.
 function copied(value, above = new Set(), seen = { values: 0 }) {
   if (typeof value === "bigint") return RUNS_CODE;
   if (typeof value !== "object" || value === null) return value;
@@ -279,9 +288,9 @@ function copyOf(value) {
   }
 }
 
-/// Returns the answer for the runtime, which serializes it after the export of the spans: the result's present content, which the function
-/// may change in the meantime. Code of the function that the serialization runs does so once, as without the layer. If it fails, returns
-/// the error, with which the answer fails too.
+/// Returns the answer for the runtime, which serializes it after the export of the spans: the result's present content, which the
+/// function may change in the meantime. Code of the function that the serialization runs does so once, as without the layer. If
+/// it fails, returns the error, with which the answer fails too.
 function serializedOnce(value) {
   const copy = copyOf(value);
   if (copy === TOO_LARGE) return { answer: value };

@@ -1,5 +1,5 @@
-// Passes ES modules of libraries to the layer when the function loads them. A module itself stays as it is: a line behind its end passes its
-// namespace, whose classes can be changed, unlike its exports.
+// Passes ES modules of libraries to the layer when the function loads them. A module itself stays as it is: a line behind its end
+// passes its namespace, whose classes can be changed, unlike its exports.
 //
 // Versions of Node without `registerHooks` run import hooks in a thread, which gets a function of this file as source text.
 //
@@ -20,13 +20,15 @@ function whenImported(pattern, action) {
     return;
   }
   const source = `${noticed}
-export const load = async (address, context, next) => noticed(${pattern}, ${JSON.stringify(KEY)}, address, await next(address, context));`;
+export const load = async (address, context, next) =>
+  noticed(${pattern}, ${JSON.stringify(KEY)}, address, await next(address, context));`;
   nodeModule.register(`data:text/javascript,${encodeURIComponent(source)}`);
 }
 
 /// Adds the line to a loaded module that matches.
 function noticed(pattern, key, address, loaded) {
-  if (!pattern.test(address) || loaded.format !== "module" || loaded.source === null || loaded.source === undefined) return loaded;
+  if (!pattern.test(address) || loaded.format !== "module" || loaded.source === null || loaded.source === undefined)
+    return loaded;
   const text = typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source);
   const [url, symbol] = [address, key].map((each) => JSON.stringify(each));
   const line = `import * as lambdaOtlpNamespace from ${url}; globalThis[Symbol.for(${symbol})]?.(${url}, lambdaOtlpNamespace);`;

@@ -1,5 +1,5 @@
-// Prepares OpenTelemetry's instrumentations. Each one patches its library when the function loads it. Once the handler's module is
-// loaded and no other tracer is present, starts the SDK and wraps the handler.
+// Prepares OpenTelemetry's instrumentations. Each one patches its library when the function loads it. Once the handler's module
+// is loaded and no other tracer is present, starts the SDK and wraps the handler.
 
 "use strict";
 
@@ -64,16 +64,17 @@ function instrument(load, handler) {
       throw error;
     }
   };
-  const loaded = (exports) => attempt(exports, () => {
-    if (isTraced()) return exports;
-    isDecided = true;
-    const problem = problemOf(exports, handler);
-    if (problem !== undefined) {
-      say(`not instrumented: ${problem}`);
-      return exports;
-    }
-    return replaceHandler(load, startSdk(load, handler), exports, handler.name);
-  });
+  const loaded = (exports) =>
+    attempt(exports, () => {
+      if (isTraced()) return exports;
+      isDecided = true;
+      const problem = problemOf(exports, handler);
+      if (problem !== undefined) {
+        say(`not instrumented: ${problem}`);
+        return exports;
+      }
+      return replaceHandler(load, startSdk(load, handler), exports, handler.name);
+    });
   // A module that precedes the layer in NODE_OPTIONS may have loaded the handler.
   const cached = require.cache[handler.file];
   if (cached?.loaded) cached.exports = loaded(cached.exports);
@@ -84,8 +85,8 @@ function instrument(load, handler) {
   }
 }
 
-/// Makes the patches of Node's modules visible to `import`. The instrumentations patch only modules of Node and CommonJS modules, so
-/// no ES module needs a patched copy. A copy would miss later assignments to the module's exports.
+/// Makes the patches of Node's modules visible to `import`. The instrumentations patch only modules of Node and CommonJS modules,
+/// so no ES module needs a patched copy. A copy would miss later assignments to the module's exports.
 function patchBuiltins() {
   require("http");
   require("https");
@@ -94,17 +95,22 @@ function patchBuiltins() {
 
 /// Finds the handler as Lambda's runtime does. Returns the problem if the runtime will not find it.
 ///
-/// aws-lambda-ric before version 4, which container images start, takes the handler from its first argument and looks for it in the working
-/// folder. All other runtimes read Lambda's variables.
+/// aws-lambda-ric before version 4, which container images start, takes the handler from its first argument and looks for it in
+/// the working folder. All other runtimes read Lambda's variables.
 ///
-/// Source: aws-lambda-ric 3.3, `bin/index.mjs`, and 4.0, `main`; Lambda Developer Guide, "Deploy Node.js Lambda functions with container
-/// images".
+/// Source: aws-lambda-ric 3.3, `bin/index.mjs`, and 4.0, `main`; Lambda Developer Guide, "Deploy Node.js Lambda functions with
+/// container images".
 function findHandler() {
   const { _HANDLER: ofLambda, LAMBDA_TASK_ROOT: root } = process.env;
   const [, program, argument] = process.argv;
   const isOfArgument = program !== undefined && isOldClient(program);
   const handler = (isOfArgument && argument) || ofLambda || argument;
-  if (!handler) return { problem: "neither _HANDLER nor the runtime's first argument names the handler: set one of them to FILE.FUNCTION, such as index.handler" };
+  if (!handler)
+    return {
+      problem:
+        "neither _HANDLER nor the runtime's first argument names the handler: " +
+        "set one of them to FILE.FUNCTION, such as index.handler",
+    };
   const roots = isOfArgument ? [process.cwd()] : [root || process.cwd(), process.cwd()];
   const found = roots.map((root) => handlerFile(root, handler));
   return found.find(({ problem }) => problem === undefined) ?? found[0];
@@ -124,7 +130,8 @@ function isOldClient(program) {
 /// Source: aws-lambda-ric 3.3, `_tryRequire`, and 4.0, `loadModule`.
 function handlerFile(root, handler) {
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
-  if (module === undefined) return { problem: `the handler ${handler} names no function: set it to FILE.FUNCTION, such as index.handler` };
+  if (module === undefined)
+    return { problem: `the handler ${handler} names no function: set it to FILE.FUNCTION, such as index.handler` };
   const folder = path.resolve(root, path.dirname(handler));
   const stem = path.join(folder, module);
   const ending = ["", ".js", ".mjs", ".cjs"].find((ending) => fs.existsSync(stem + ending));

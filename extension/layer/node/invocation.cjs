@@ -6,11 +6,13 @@
 
 const { headersAt, xray } = require("./events.cjs");
 
-/// Returns the context with the invocation's parent. The event's headers precede the caller's client context, in which Lambda's own
-/// context comes last.
+/// Returns the context with the invocation's parent. The event's headers precede the caller's client context, in which Lambda's
+/// own context comes last.
 function parentOf(api, carrier, { clientContext }) {
   const carriers = [carrier, headersAt(clientContext, ["/custom"]), headersAt(clientContext, ["/w3c"]), stored()];
-  const contexts = carriers.filter((each) => Object.keys(each).length > 0).map((each) => api.propagation.extract(api.ROOT_CONTEXT, each));
+  const contexts = carriers
+    .filter((each) => Object.keys(each).length > 0)
+    .map((each) => api.propagation.extract(api.ROOT_CONTEXT, each));
   return contexts.find((context) => isParent(api, context)) ?? contexts[0] ?? api.ROOT_CONTEXT;
 }
 

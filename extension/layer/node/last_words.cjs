@@ -1,9 +1,9 @@
 // Writes the spans of an invocation if the process ends during it: by an uncaught exception, an unhandled rejection, or
 // `process.exit()`.
 //
-// A process that ends cannot wait for an export. Ended spans that are not on their way to the extension are written as OTLP lines.
-// Open spans end and are written too, as errors with `lambda_otlp.partial`. The invocation's span records the exception. These spans
-// are final, because no later version can follow. A process that ends between invocations has nothing to write.
+// A process that ends cannot wait for an export. Ended spans that are not on their way to the extension are written as OTLP
+// lines. Open spans end and are written too, as errors with `lambda_otlp.partial`. The invocation's span records the exception.
+// These spans are final, because no later version can follow. A process that ends between invocations has nothing to write.
 //
 // Source: Node.js documentation, "Process", events `exit`, `uncaughtExceptionMonitor` and `unhandledRejection`.
 
@@ -15,20 +15,23 @@ const { FAILURES, replaceEmit } = require("./ending.cjs");
 // Time limit for writing the lines.
 const LONGEST_MS = 1000;
 
-/// Prepares the process for its end. `flush` makes the SDK pass ended spans to `exporter` synchronously. `encode` returns an OTLP request
-/// with the given spans.
+/// Prepares the process for its end. `flush` makes the SDK pass ended spans to `exporter` synchronously. `encode` returns an OTLP
+/// request with the given spans.
 function leaveLastWords({ cutOffs, exporter, flush, encode }) {
-  // A listener for `unhandledRejection` would disable Node's default, which ends the process. The function's own listeners for `exit` may
-  // end spans, and must run first.
-  replaceEmit((emit) => function (event, ...values) {
-    if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
-    try {
-      if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
-      return emit.call(this, event, ...values);
-    } finally {
-      if (event === "exit") write(values[0]);
-    }
-  });
+  // A listener for `unhandledRejection` would disable Node's default, which ends the process. The function's own listeners for
+  // `exit` may end spans, and must run first.
+  replaceEmit(
+    (emit) =>
+      function (event, ...values) {
+        if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
+        try {
+          if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
+          return emit.call(this, event, ...values);
+        } finally {
+          if (event === "exit") write(values[0]);
+        }
+      },
+  );
 
   function write(code) {
     try {
@@ -44,7 +47,8 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       const written = writeLines(spans.reverse(), encode, clock.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
       const lost = spans.length - written.length;
-      if (lost > 0) throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked or closed`);
+      if (lost > 0)
+        throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked or closed`);
     } catch (error) {
       process.stderr.write(`lambda-otlp-handler: cannot write all spans at process exit: ${error}\n`);
     }

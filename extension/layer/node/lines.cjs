@@ -18,8 +18,8 @@ const MOST_SPANS = 512;
 // A larger request of several spans is divided before compression, the slowest step. Few requests shrink to a tenth.
 const MAX_REQUEST_BYTES = 10 * MAX_BYTES;
 
-/// Writes spans in their order until the time `until`, and returns the written spans. `encode` returns an OTLP request with the given
-/// spans.
+/// Writes spans in their order until the time `until`, and returns the written spans. `encode` returns an OTLP request with the
+/// given spans.
 function writeLines(spans, encode, until) {
   // Access to `process.stdout` makes a pipe non-blocking: a write to a full pipe fails with EAGAIN.
   void process.stdout;

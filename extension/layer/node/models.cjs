@@ -1,10 +1,11 @@
-// Makes the spans of calls of models by OpenAI's and Anthropic's clients. telemetry.cjs loads this file with the first file of one of them.
+// Makes the spans of calls of models by OpenAI's and Anthropic's clients. telemetry.cjs loads this file with the first file of
+// one of them.
 //
-// Both clients send each request with their method `post`, which their documentation offers for requests of one's own. A promise of its
-// result reads the response when the function asks for it, once, so the spans read nothing themselves.
+// Both clients send each request with their method `post`, which their documentation offers for requests of one's own. A promise
+// of its result reads the response when the function asks for it, once, so the spans read nothing themselves.
 //
-// Source: OpenTelemetry's semantic conventions, "Spans for generative AI client operations"; OpenAI API Reference, "Chat", "Responses",
-// "Embeddings"; Anthropic API Reference, "Messages", "Streaming messages".
+// Source: OpenTelemetry's semantic conventions, "Spans for generative AI client operations"; OpenAI API Reference, "Chat",
+// "Responses", "Embeddings"; Anthropic API Reference, "Messages", "Streaming messages".
 
 "use strict";
 
@@ -14,7 +15,8 @@ const MOST_MESSAGE = 1024;
 const OTHER = "_OTHER";
 const CHAT = "chat";
 
-/// Clients by name: the provider, and a function for each path that calls a model, which describes a response or an event of a stream.
+/// Clients by name: the provider, and a function for each path that calls a model, which describes a response or an event of a
+/// stream.
 const CLIENTS = {
   anthropic: {
     provider: "anthropic",
@@ -38,7 +40,8 @@ const PARAMETERS = {
   "gen_ai.request.top_p": ["top_p"],
 };
 
-/// Instruments the class of a client, which is one of the exports of a module. `isActive` returns `true` while the layer makes spans.
+/// Instruments the class of a client, which is one of the exports of a module. `isActive` returns `true` while the layer makes
+/// spans.
 function instrument(name, exports, api, isActive) {
   const holder = Object.values(exports).find((each) => typeof each === "function" && Object.hasOwn(each.prototype ?? {}, "post"));
   if (holder === undefined) return;
@@ -58,7 +61,10 @@ function instrument(name, exports, api, isActive) {
     return promise;
   };
   for (const key of ["name", "length"]) Object.defineProperty(traced, key, Object.getOwnPropertyDescriptor(post, key));
-  Object.defineProperty(holder.prototype, "post", { ...Object.getOwnPropertyDescriptor(holder.prototype, "post"), value: traced });
+  Object.defineProperty(holder.prototype, "post", {
+    ...Object.getOwnPropertyDescriptor(holder.prototype, "post"),
+    value: traced,
+  });
 }
 
 /// Starts the span of a request, or returns `undefined` if it calls no model, or has no trace.
@@ -144,8 +150,8 @@ class Call {
 /// Methods with which the function, or the client itself, uses a promise of the client.
 const USES = ["_thenUnwrap", "asResponse", "catch", "finally", "then", "withResponse"];
 
-/// Follows the promise of a request to the end of its response. The function gets the promise itself, which still reads the response when it
-/// is asked to, and fails as before if nobody asks.
+/// Follows the promise of a request to the end of its response. The function gets the promise itself, which still reads the
+/// response when it is asked to, and fails as before if nobody asks.
 function follow(promise, call) {
   const { parseResponse, responsePromise } = promise;
   if (typeof parseResponse !== "function" || typeof responsePromise?.then !== "function") return call.end();
@@ -164,10 +170,13 @@ function follow(promise, call) {
   promise.parseResponse = function (...values) {
     const parsed = parseResponse.apply(this, values);
     if (typeof parsed?.then !== "function") return call.follow(parsed);
-    return parsed.then((content) => call.follow(content), (error) => {
-      call.fail(error);
-      throw error;
-    });
+    return parsed.then(
+      (content) => call.follow(content),
+      (error) => {
+        call.fail(error);
+        throw error;
+      },
+    );
   };
   responsePromise.then(
     // The layer ends spans with a status at the end of the invocation, if the function reads no response.
@@ -244,7 +253,12 @@ function finishReason({ incomplete_details: details, output, status }) {
 function ofMessage(content) {
   const message = content.type === "message" ? content : objectOf(content.message);
   const usage = objectOf(message.usage ?? content.usage);
-  const { cache_creation_input_tokens: written, cache_read_input_tokens: read, input_tokens: input, output_tokens: output } = usage;
+  const {
+    cache_creation_input_tokens: written,
+    cache_read_input_tokens: read,
+    input_tokens: input,
+    output_tokens: output,
+  } = usage;
   const ofCache = [read, written].filter((count) => typeof count === "number").reduce((sum, count) => sum + count, 0);
   return {
     "gen_ai.response.id": message.id,

@@ -1,5 +1,5 @@
-// Adds the trace context to what the function sends, without changing what the function itself has stated: its own headers, its own
-// objects, and messages to which AWS would refuse an addition.
+// Adds the trace context to what the function sends, without changing what the function itself has stated: its own headers, its
+// own objects, and messages to which AWS would refuse an addition.
 
 "use strict";
 
@@ -57,8 +57,9 @@ function keepOwnContext(propagator) {
   return propagator;
 }
 
-/// Returns the class with commands that have a copy of their input. The instrumentation adds the trace context to messages, and the
-/// function's object may be frozen or used again. It fails with a batch of other values than objects, which AWS's SDK then gets without it.
+/// Returns the class with commands that have a copy of their input. The instrumentation adds the trace context to messages, and
+/// the function's object may be frozen or used again. It fails with a batch of other values than objects, which AWS's SDK then
+/// gets without it.
 function copyInputs(Instrumentation, api) {
   return class extends Instrumentation {
     constructor(config) {
@@ -101,7 +102,9 @@ function copyOf(input) {
 const LISTS = ["Entries", "PublishBatchRequestEntries"];
 
 function hasOtherEntries(input) {
-  return LISTS.some((list) => Array.isArray(input?.[list]) && input[list].some((entry) => entry === null || typeof entry !== "object"));
+  return LISTS.some(
+    (list) => Array.isArray(input?.[list]) && input[list].some((entry) => entry === null || typeof entry !== "object"),
+  );
 }
 
 function isMessage({ MessageBody: ofSqs, Message: ofSns }) {
@@ -116,7 +119,9 @@ function noteFullMessages(api, input) {
   const context = {};
   api.propagation.inject(api.context.active(), context);
   delete context.traceparent;
-  const added = TRACEPARENT_BYTES + Object.entries(context).reduce((sum, [name, value]) => sum + bytes(name) + bytes("String") + bytes(value), 0);
+  const added =
+    TRACEPARENT_BYTES +
+    Object.entries(context).reduce((sum, [name, value]) => sum + bytes(name) + bytes("String") + bytes(value), 0);
   let size = messages.reduce((sum, message) => sum + sizeOf(message), 0);
   for (const { MessageAttributes: attributes } of messages) {
     size += added;
@@ -135,7 +140,7 @@ function sizeOf({ MessageBody, Message, Subject, MessageAttributes }) {
 }
 
 function bytes(value) {
-  return typeof value === "string" ? Buffer.byteLength(value) : value?.byteLength ?? 0;
+  return typeof value === "string" ? Buffer.byteLength(value) : (value?.byteLength ?? 0);
 }
 
 module.exports = { copyInputs, keepOwnContext, keepOwnHeaders };

@@ -1,6 +1,6 @@
 // Finds OpenTelemetry's packages in the layer or, without a packages layer, in the function's package. All packages come from one
-// place, because the versions of the function and the layer may be incompatible. Only our own code loads packages from the layer, so
-// the function keeps its libraries.
+// place, because the versions of the function and the layer may be incompatible. Only our own code loads packages from the layer,
+// so the function keeps its libraries.
 
 "use strict";
 
@@ -20,7 +20,8 @@ const OLDEST = {
 };
 const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off";
 
-/// Returns a `require` that loads the packages. `root` is the folder of the function's package. Throws if there is no complete set, or if a package of the function is too old.
+/// Returns a `require` that loads the packages. `root` is the folder of the function's package. Throws if there is no complete
+/// set, or if a package of the function is too old.
 function findPackages(root) {
   // The layer has all packages in one file (bundle.mjs). Node finds, compiles and executes it in a fifth of the time.
   const bundle = path.join(__dirname, "../node-packages/bundle.cjs");
@@ -33,7 +34,8 @@ function findPackages(root) {
   }
   for (const [name, oldest] of Object.entries(OLDEST)) {
     const version = versionOf(own.resolve(name), name);
-    if (isOlder(version, oldest)) throw new Error(`the function's ${name} is ${version}, but ${oldest} or later is required: update it, ${REMEDY}`);
+    if (isOlder(version, oldest))
+      throw new Error(`the function's ${name} is ${version}, but ${oldest} or later is required: update it, ${REMEDY}`);
   }
   return own;
 }

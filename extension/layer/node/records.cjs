@@ -1,5 +1,6 @@
-// Records the root span of each invocation in a file in `/tmp`. If the invocation is cut off before it exports that span, the extension
-// writes the span instead, so that spans exported earlier have their parent. Nothing here waits, and a failure costs only the record.
+// Records the root span of each invocation in a file in `/tmp`. If the invocation is cut off before it exports that span, the
+// extension writes the span instead, so that spans exported earlier have their parent. Nothing here waits, and a failure costs
+// only the record.
 //
 // The file is open only while it is written. The function may count its descriptors, or empty `/tmp`.
 //

@@ -1,5 +1,5 @@
-// Node loads this file before the function's runtime, because the wrapper adds it to NODE_OPTIONS. Its syntax must suit every version
-// of Node: in a custom image, only Node itself knows its version.
+// Node loads this file before the function's runtime, because the wrapper adds it to NODE_OPTIONS. Its syntax must suit every
+// version of Node: in a custom image, only Node itself knows its version.
 //
 // A failure here is a line on stderr, and the function runs without instrumentation.
 
@@ -12,8 +12,8 @@ var REMEDY = "update the function's image to Node 18.19, 20.6 or later, or set L
 // Programs that start the runtime in an image, as in `npx aws-lambda-ric index.handler`. They keep the option for the runtime.
 var STARTERS = /(?:^|[\\/])(?:npx|npm|yarn|pnpm|pnpx|corepack)(?:-cli)?(?:\.[cm]?js)?$/;
 
-/// Instruments only the thread that runs the handler, and removes the layer's option from NODE_OPTIONS. Programs that the function
-/// starts do not load this file. Its threads load it without the option, and stop here.
+/// Instruments only the thread that runs the handler, and removes the layer's option from NODE_OPTIONS. Programs that the
+/// function starts do not load this file. Its threads load it without the option, and stop here.
 function start() {
   var options = (process.env.NODE_OPTIONS || "").split(" ").filter(Boolean);
   var rest = options.filter(function (option) {
@@ -30,8 +30,8 @@ function start() {
   else say("not instrumented: Node " + process.versions.node + " is too old: " + REMEDY);
 }
 
-/// Returns `true` in the main thread on Lambda Managed Instances: the runtime's own threads load and call the handler (aws-lambda-ric 4,
-/// `WorkerManager`).
+/// Returns `true` in the main thread on Lambda Managed Instances: the runtime's own threads load and call the handler
+/// (aws-lambda-ric 4, `WorkerManager`).
 function leavesHandlersToThreads() {
   return process.env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined && require("worker_threads").isMainThread;
 }

@@ -1,8 +1,8 @@
 // Describes statements of databases without their values. Python's lambda_otlp_statements.py does the same, and both pass
 // tests/fixtures/statements.jsonl.
 //
-// Source: OpenTelemetry's semantic conventions, "Database client spans": "Sanitization of `db.query.text`" and "Generating a summary of
-// the query".
+// Source: OpenTelemetry's semantic conventions, "Database client spans": "Sanitization of `db.query.text`" and "Generating a
+// summary of the query".
 
 "use strict";
 
@@ -12,7 +12,17 @@ const MOST_TEXT = 4096;
 const MOST_SUMMARY = 255;
 /// Systems in which double quotes enclose names. In others they may enclose a value.
 const DOUBLE_QUOTED_NAMES = [
-  "cockroachdb", "ibm.db2", "microsoft.sql_server", "mssql", "oracle", "oracle.db", "postgresql", "redshift", "snowflake", "sqlite", "trino",
+  "cockroachdb",
+  "ibm.db2",
+  "microsoft.sql_server",
+  "mssql",
+  "oracle",
+  "oracle.db",
+  "postgresql",
+  "redshift",
+  "snowflake",
+  "sqlite",
+  "trino",
 ];
 const BRACKETED_NAMES = ["microsoft.sql_server", "mssql"];
 /// Systems in which a backslash escapes a quote in every text, and `#` begins a comment.
@@ -70,7 +80,13 @@ function sourceOf(system) {
     name += `|${DOUBLE_PLAIN}`;
     if (BRACKETED_NAMES.includes(system)) name += String.raw`|\[[^\]]*(?:\]|$)`;
   }
-  return `(?<space>\\s+|${comment})|(?<value>${value}|${DOLLARS}|${NUMBER})|(?<name>${name})|(?<word>${WORD})|(?<other>${PLACE}|[\\s\\S])`;
+  return [
+    `(?<space>\\s+|${comment})`,
+    `(?<value>${value}|${DOLLARS}|${NUMBER})`,
+    `(?<name>${name})`,
+    `(?<word>${WORD})`,
+    `(?<other>${PLACE}|[\\s\\S])`,
+  ].join("|");
 }
 
 /// Returns the statement without values and comments, its summary, its operation, and its only table or an empty text.
@@ -152,7 +168,11 @@ class Parts {
       this.begin(level, token);
     } else if (this.isNaming() && ["name", "word"].includes(token.kind)) {
       this.subqueries.add(nameOf(token));
-    } else if (BEFORE_TABLES.includes(token.word) && level.hasOperation && !["DISTINCT", "FOR"].includes(this.wordAt(this.at - 2))) {
+    } else if (
+      BEFORE_TABLES.includes(token.word) &&
+      level.hasOperation &&
+      !["DISTINCT", "FOR"].includes(this.wordAt(this.at - 2))
+    ) {
       level.isList = token.word === "FROM" || (level.isList && token.word !== "INTO");
       this.readTable();
     } else if (AFTER_TABLES.includes(token.word)) {
@@ -186,7 +206,8 @@ class Parts {
     }
   }
 
-  /// Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `true` if there is one.
+  /// Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `true` if there is
+  /// one.
   readObject() {
     const following = this.tokens.slice(this.at, this.at + MOST_MODIFIERS);
     const number = following.findIndex(({ word }) => OBJECTS.includes(word));

@@ -17,29 +17,32 @@ const { isThere } = require("./packages.cjs");
 const { maskUrls } = require("./urls.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
-// Default limit of spans that wait for their export. The SDK's own limit suits programs that do not wait for the export at the end of
-// each request.
+// Default limit of spans that wait for their export. The SDK's own limit suits programs that do not wait for the export at the
+// end of each request.
 const QUEUE_SIZE = 16384;
 // Default number of spans in an export, as in the SDK.
 const BATCH_SIZE = 512;
 
-// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they have no
-// trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
+// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they
+// have no trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
 const LIBRARIES = {
   "aws-sdk": [
     "AwsInstrumentation",
     { suppressInternalInstrumentation: true, exceptionHook: (...values) => require("./bedrock.cjs").exceptionHook(...values) },
     copyInputs,
   ],
-  http: ["HttpInstrumentation", {
-    requireParentforOutgoingSpans: true,
-    disableIncomingRequestInstrumentation: true,
-    // The runtime reports an uncaught error in the context of the invocation.
-    // The instrumentation would send a list of headers as headers with numbers for names.
-    ignoreOutgoingRequestHook: ({ hostname, host, port, headers }) =>
-      Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
-    requestHook: nameAwsCall,
-  }],
+  http: [
+    "HttpInstrumentation",
+    {
+      requireParentforOutgoingSpans: true,
+      disableIncomingRequestInstrumentation: true,
+      // The runtime reports an uncaught error in the context of the invocation.
+      // The instrumentation would send a list of headers as headers with numbers for names.
+      ignoreOutgoingRequestHook: ({ hostname, host, port, headers }) =>
+        Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
+      requestHook: nameAwsCall,
+    },
+  ],
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }, keepOwnHeaders],
 };
 
@@ -56,9 +59,9 @@ const DATABASES = {
 const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
 const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
 
-/// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an instrumentation at the first
-/// file of the library, which is before the library is patched. At the file of a client of models it returns an action for its exports, which
-/// calls `instrumentClient`.
+/// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an
+/// instrumentation at the first file of the library, which is before the library is patched. At the file of a client of models it
+/// returns an action for its exports, which calls `instrumentClient`.
 function whenCompiled(isWanted, create, instrumentClient) {
   const waiting = new Map();
   for (const name of Object.keys(DATABASES).filter(isWanted)) DATABASES[name].forEach((each) => waiting.set(each, name));
@@ -75,14 +78,19 @@ function whenCompiled(isWanted, create, instrumentClient) {
   };
 }
 
-/// Instruments the ES modules of clients of models, if packages of these are there for files in this folder. Other functions pay for no hook.
+/// Instruments the ES modules of clients of models, if packages of these are there for files in this folder. Other functions pay
+/// for no hook.
 function whenImported(folder, isWanted, instrumentClient) {
   const found = Object.keys(CLIENTS).filter((name) => isWanted(name) && isInstalled(folder, CLIENTS[name]));
   if (found.length === 0) return;
   const pattern = new RegExp(`/node_modules/(${found.map((name) => CLIENTS[name]).join("|")})/(?:client|core)\\.m?js$`);
   require("./imports.cjs").whenImported(pattern, (url, exports) => {
     const [, installed] = pattern.exec(url);
-    instrumentClient(found.find((name) => CLIENTS[name] === installed), fileURLToPath(url), exports);
+    instrumentClient(
+      found.find((name) => CLIENTS[name] === installed),
+      fileURLToPath(url),
+      exports,
+    );
   });
 }
 
@@ -95,22 +103,25 @@ function isInstalled(folder, name) {
   return above !== folder && isInstalled(above, name);
 }
 
-/// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call with each
-/// CommonJS file before it is compiled, which creates those, one to call with the handler's folder, and a function that disables all.
+/// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call
+/// with each CommonJS file before it is compiled, which creates those, one to call with the handler's folder, and a function that
+/// disables all.
 function instrumentLibraries(load) {
   const ofNode = Module.prototype.require;
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
   const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
   const made = [];
-  for (const [name, [type, config, adapt = (type) => type]] of Object.entries(LIBRARIES)) {
+  for (const [name, [type, config, adapt = (unchanged) => unchanged]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
+    if (isWanted(name) && isThere(load, instrumentation))
+      made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
   }
   if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
   let isReleased = false;
   const createDatabase = (name) => {
-    if (!isReleased && isThere(load, `@opentelemetry/instrumentation-${name}`)) made.push(require("./databases.cjs").create(name, load));
+    if (!isReleased && isThere(load, `@opentelemetry/instrumentation-${name}`))
+      made.push(require("./databases.cjs").create(name, load));
   };
   const instrumentClient = (name, file, exports) => {
     // Newer versions of Anthropic's client make their spans themselves.
@@ -132,8 +143,8 @@ function instrumentLibraries(load) {
   return { instrumentImports, instrumentLibrary, release };
 }
 
-/// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless `node_modules` is within
-/// the last ten calls, and the instrumentations' patch of `require` moves it out of them.
+/// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless
+/// `node_modules` is within the last ten calls, and the instrumentations' patch of `require` moves it out of them.
 ///
 /// Source: Node.js, `IsInsideNodeModules` in `src/node_util.cc`.
 function keepQuiet(patched) {
@@ -152,8 +163,8 @@ function keepQuiet(patched) {
 
 let isBundleKnown = false;
 
-/// Names the request of an AWS SDK that a bundler has copied into the function, out of reach of the instrumentation. The SDK names the
-/// service in `user-agent`, and the operation in `x-amz-target` or, for Amazon S3, in the query.
+/// Names the request of an AWS SDK that a bundler has copied into the function, out of reach of the instrumentation. The SDK
+/// names the service in `user-agent`, and the operation in `x-amz-target` or, for Amazon S3, in the query.
 function nameAwsCall(span, request) {
   // A request within a span of the SDK's instrumentation is not recorded.
   if (!span.isRecording()) return;
@@ -166,13 +177,13 @@ function nameAwsCall(span, request) {
   if (isBundleKnown) return;
   isBundleKnown = true;
   process.stderr.write(
-    "lambda-otlp-handler: info: the AWS SDK is bundled, or its instrumentation is disabled. Its spans are named after their HTTP " +
-      "requests, and the messages it sends carry no trace context. Exclude @aws-sdk/* and @smithy/* from the bundle\n",
+    "lambda-otlp-handler: info: the AWS SDK is bundled, or its instrumentation is disabled. " +
+      "Its spans are named after their HTTP requests, and the messages it sends carry no trace context. Exclude @aws-sdk/* and @smithy/* from the bundle\n",
   );
 }
 
-/// Starts the SDK. Returns the provider of the function's spans, the contexts of invocations and, if spans are exported to the extension, the
-/// tracking of invocations that are cut off.
+/// Starts the SDK. Returns the provider of the function's spans, the contexts of invocations and, if spans are exported to the
+/// extension, the tracking of invocations that are cut off.
 function startSdk(load, handler) {
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
@@ -234,7 +245,9 @@ const OF_EXPORTER = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRES
 function receiver() {
   if (!isLocal()) return undefined;
   const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
-  const isAsked = OF_EXPORTER.some((name) => process.env[`OTEL_EXPORTER_OTLP_${name}`] || process.env[`OTEL_EXPORTER_OTLP_TRACES_${name}`]);
+  const isAsked = OF_EXPORTER.some(
+    (name) => process.env[`OTEL_EXPORTER_OTLP_${name}`] || process.env[`OTEL_EXPORTER_OTLP_TRACES_${name}`],
+  );
   if (isAsked) return undefined;
   const url = ofTraces || `${ofAll.replace(/\/+$/, "")}/v1/traces`;
   return url.startsWith("http://") ? url : undefined;
@@ -278,7 +291,8 @@ function processor(load, exporter) {
     }
 
     forceFlush() {
-      if (dropped > 0) process.stderr.write(`lambda-otlp-handler: dropped ${dropped} spans: the queue of ${maxQueueSize} spans is full\n`);
+      if (dropped > 0)
+        process.stderr.write(`lambda-otlp-handler: dropped ${dropped} spans: the queue of ${maxQueueSize} spans is full\n`);
       dropped = 0;
       return super.forceFlush();
     }
@@ -286,8 +300,8 @@ function processor(load, exporter) {
   return new Batches(exporter, { maxQueueSize, maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE) });
 }
 
-/// Returns a number of spans from a variable. The SDK does not check it: with a batch size of 0 each flush loops forever, and with a
-/// negative queue size every span is dropped.
+/// Returns a number of spans from a variable. The SDK does not check it: with a batch size of 0 each flush loops forever, and
+/// with a negative queue size every span is dropped.
 function size(variable, usual) {
   const said = (process.env[variable] ?? "").trim();
   if (said === "") return usual;

@@ -20,7 +20,8 @@ function findTracer(isOurs) {
   const patching = loaded(new RegExp(`/node_modules/(${PATCHING.join("|")})/`));
   const isRegistered = globalThis[GLOBAL]?.trace !== undefined;
   if (patching === undefined && !isRegistered) return undefined;
-  const name = loaded(/\/node_modules\/(@sentry\/[^/]+)\//) ?? patching ?? loaded(/\/node_modules\/(@opentelemetry\/sdk-[^/]+)\//);
+  const name =
+    loaded(/\/node_modules\/(@sentry\/[^/]+)\//) ?? patching ?? loaded(/\/node_modules\/(@opentelemetry\/sdk-[^/]+)\//);
   return name === undefined ? "it has registered a tracer provider of its own" : `it loads ${name}, which traces it`;
 }
 

@@ -1,5 +1,5 @@
-// Encodes spans as OTLP requests in protobuf, and exports them to the extension. It replaces OpenTelemetry's exporter: its packages take
-// longer to load than the SDK.
+// Encodes spans as OTLP requests in protobuf, and exports them to the extension. It replaces OpenTelemetry's exporter: its
+// packages take longer to load than the SDK.
 //
 // Source: opentelemetry-proto 1.9, trace.proto, common.proto and resource.proto; OTLP specification, "OTLP/HTTP Response".
 
@@ -56,7 +56,8 @@ class Writer {
       this.room(10);
       let rest = BigInt.asUintN(64, BigInt(number));
       this.at -= 10;
-      for (let at = this.at; at < this.at + 10; at += 1, rest >>= 7n) this.buffer[at] = Number(rest & 127n) | (at < this.at + 9 ? 128 : 0);
+      for (let at = this.at; at < this.at + 10; at += 1, rest >>= 7n)
+        this.buffer[at] = Number(rest & 127n) | (at < this.at + 9 ? 128 : 0);
     }
     this.varint(tag);
   }
@@ -122,7 +123,9 @@ class Writer {
       write();
     } catch (error) {
       this.at = this.buffer.length - end;
-      process.stderr.write(`lambda-otlp-handler: the span ${JSON.stringify(name)} is dropped, because it cannot be encoded: ${error}\n`);
+      process.stderr.write(
+        `lambda-otlp-handler: the span ${JSON.stringify(name)} is dropped, because it cannot be encoded: ${error}\n`,
+      );
     }
   }
 
@@ -140,7 +143,8 @@ function writeValue(to, value) {
   if (typeof value === "string") return to.string(0x0a, value);
   if (typeof value === "boolean") return to.integer(0x10, value ? 1 : 0);
   // Like OpenTelemetry's exporter, even if a number is too large to be exact.
-  if (typeof value === "number") return Number.isInteger(value) && value >= -LARGEST && value < LARGEST ? to.integer(0x18, value) : to.double(0x21, value);
+  if (typeof value === "number")
+    return Number.isInteger(value) && value >= -LARGEST && value < LARGEST ? to.integer(0x18, value) : to.double(0x21, value);
   if (value instanceof Uint8Array) return to.bytes(0x3a, value);
   if (Array.isArray(value)) {
     return to.message(0x2a, () => to.all(value, (each) => to.message(0x0a, () => writeValue(to, each))));
@@ -172,21 +176,25 @@ function writeSpan(to, span) {
     to.text(0x12, span.status.message);
   });
   to.number(0x70, span.droppedLinksCount);
-  to.all(span.links, (link) => to.message(0x6a, () => {
-    to.fixed32(0x35, flagsOf(link.context.traceFlags, link.context.isRemote));
-    to.number(0x28, link.droppedAttributesCount);
-    writeAttributes(to, 0x22, link.attributes);
-    to.text(0x1a, link.context.traceState?.serialize());
-    to.id(0x12, link.context.spanId);
-    to.id(0x0a, link.context.traceId);
-  }));
+  to.all(span.links, (link) =>
+    to.message(0x6a, () => {
+      to.fixed32(0x35, flagsOf(link.context.traceFlags, link.context.isRemote));
+      to.number(0x28, link.droppedAttributesCount);
+      writeAttributes(to, 0x22, link.attributes);
+      to.text(0x1a, link.context.traceState?.serialize());
+      to.id(0x12, link.context.spanId);
+      to.id(0x0a, link.context.traceId);
+    }),
+  );
   to.number(0x60, span.droppedEventsCount);
-  to.all(span.events, (event) => to.message(0x5a, () => {
-    to.number(0x20, event.droppedAttributesCount);
-    writeAttributes(to, 0x1a, event.attributes);
-    to.text(0x12, event.name);
-    to.time(0x09, event.time);
-  }));
+  to.all(span.events, (event) =>
+    to.message(0x5a, () => {
+      to.number(0x20, event.droppedAttributesCount);
+      writeAttributes(to, 0x1a, event.attributes);
+      to.text(0x12, event.name);
+      to.time(0x09, event.time);
+    }),
+  );
   to.number(0x50, span.droppedAttributesCount);
   writeAttributes(to, 0x4a, span.attributes);
   to.time(0x41, span.endTime);
@@ -213,19 +221,27 @@ function grouped(items, keyOf) {
 /// Returns an OTLP request with the spans.
 function encode(spans) {
   const to = new Writer();
-  to.all(grouped(spans, (span) => span.resource), ([resource, ofResource]) => to.message(0x0a, () => {
-    to.text(0x1a, resource.schemaUrl);
-    to.all(grouped(ofResource, (span) => span.instrumentationScope), ([scope, ofScope]) => to.message(0x12, () => {
-      to.text(0x1a, scope.schemaUrl);
-      to.all(ofScope, (span) => to.item(() => to.message(0x12, () => writeSpan(to, span)), span));
+  to.all(
+    grouped(spans, (span) => span.resource),
+    ([resource, ofResource]) =>
       to.message(0x0a, () => {
-        writeAttributes(to, 0x1a, scope.attributes);
-        to.text(0x12, scope.version);
-        to.text(0x0a, scope.name);
-      });
-    }));
-    to.message(0x0a, () => writeAttributes(to, 0x0a, resource.attributes));
-  }));
+        to.text(0x1a, resource.schemaUrl);
+        to.all(
+          grouped(ofResource, (span) => span.instrumentationScope),
+          ([scope, ofScope]) =>
+            to.message(0x12, () => {
+              to.text(0x1a, scope.schemaUrl);
+              to.all(ofScope, (span) => to.item(() => to.message(0x12, () => writeSpan(to, span)), span));
+              to.message(0x0a, () => {
+                writeAttributes(to, 0x1a, scope.attributes);
+                to.text(0x12, scope.version);
+                to.text(0x0a, scope.name);
+              });
+            }),
+        );
+        to.message(0x0a, () => writeAttributes(to, 0x0a, resource.attributes));
+      }),
+  );
   return to.done();
 }
 
@@ -245,14 +261,15 @@ class Exporter {
       return done({ code: 1, error });
     }
     const until = clock.now() + this.timeoutMillis;
-    const attempt = () => this.send(body, until - clock.now(), (error, status) => {
-      if (error !== undefined) return done({ code: 1, error });
-      if (status === 200) return done({ code: 0 });
-      if (!RETRIABLE.includes(status) || clock.now() + RETRY_MS >= until) {
-        return done({ code: 1, error: new Error(`the extension answered ${status}`) });
-      }
-      return clock.setTimeout(attempt, RETRY_MS);
-    });
+    const attempt = () =>
+      this.send(body, until - clock.now(), (error, status) => {
+        if (error !== undefined) return done({ code: 1, error });
+        if (status === 200) return done({ code: 0 });
+        if (!RETRIABLE.includes(status) || clock.now() + RETRY_MS >= until) {
+          return done({ code: 1, error: new Error(`the extension answered ${status}`) });
+        }
+        return clock.setTimeout(attempt, RETRY_MS);
+      });
     return attempt();
   }
 

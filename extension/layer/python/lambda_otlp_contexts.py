@@ -1,7 +1,8 @@
 """Ends the context of an invocation with the invocation.
 
-Threads, pools, event loops and timers that an invocation starts keep its context for the life of the environment. Work in the context of
-an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a trace of its own, with a link.
+Threads, pools, event loops and timers that an invocation starts keep its context for the life of the environment. Work in the
+context of an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a trace of its own, with
+a link.
 """
 
 import functools

@@ -3,8 +3,8 @@
 Shortly before the deadline, a thread exports the ended spans, and the open ones as partial spans. A partial span has the status
 ERROR and ends at the time of its export. If the span ends normally later, it is exported again, complete.
 
-Some invocations leave no time for this export. For these, the extension reads the record of the root span in `/tmp` and writes that
-span itself, so that the spans exported before keep their parent.
+Some invocations leave no time for this export. For these, the extension reads the record of the root span in `/tmp` and writes
+that span itself, so that the spans exported before keep their parent.
 
 Source of the record: `crates/wire/src/invocation_record.rs`.
 """
@@ -21,16 +21,18 @@ from opentelemetry import trace
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
 MOST_SECONDS = 366 * 86400
 
-# Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
-# computes at the same time. A function with 256 MB has a seventh of a processor. Smaller functions reserve up to twice the time.
+# Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the
+# function computes at the same time. A function with 256 MB has a seventh of a processor. Smaller functions reserve up to twice
+# the time.
 RESERVE = 0.1
 ENOUGH_MEMORY = 256
 # Upper limit of the reserved time, as a share of the invocation's remaining time.
 MOST_OF_BUDGET = 0.1
 # Maximum number of tracked open spans. Spans that start beyond it are not tracked.
 MOST_OPEN = 1024
-# Python's switch interval during an export, in seconds. At each step, the export may wait this long until a thread of the function
-# releases the interpreter. With Python's default, ten times as long, an export beside a computing thread takes 31 ms instead of 10.
+# Python's switch interval during an export, in seconds. At each step, the export may wait this long until a thread of the
+# function releases the interpreter. With Python's default, ten times as long, an export beside a computing thread takes 31 ms
+# instead of 10.
 SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"
@@ -237,7 +239,8 @@ class Watch:
         self.wakes_at = None
 
     def end_thread(self):
-        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes on."""
+        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes
+        on."""
         with self.changed:
             self.is_forking = True
             self.changed.notify()
@@ -314,7 +317,8 @@ class Watch:
 class Records:
     """Records the root span of each invocation in `/tmp`. No call blocks, and a failure costs only the record.
 
-    The file is open only while a record is written. The function may close all descriptors and open its own ones, or empty `/tmp`.
+    The file is open only while a record is written. The function may close all descriptors and open its own ones, or empty
+    `/tmp`.
     """
 
     SLOTS = 64

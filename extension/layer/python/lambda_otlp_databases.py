@@ -51,7 +51,12 @@ def ended(span):
         )
     except Exception as error:
         say(f"cannot describe a call of a database, so its span has no statement: {error!r}")
-        return SimpleNamespace(name=span.name, changes=dict.fromkeys(TEXTS), message=None, events=[(event.name, {}, event.timestamp) for event in span.events])
+        return SimpleNamespace(
+            name=span.name,
+            changes=dict.fromkeys(TEXTS),
+            message=None,
+            events=[(event.name, {}, event.timestamp) for event in span.events],
+        )
 
 
 def changes(attributes, events):
@@ -101,7 +106,8 @@ def name_of(attributes, name):
 
 
 def masked_message(message):
-    """Returns the first line of an error's message without what it quotes. Servers repeat parts of a statement and of rows there."""
+    """Returns the first line of an error's message without what it quotes. Servers repeat parts of a statement and of rows
+    there."""
     if keeps_values() or not message:
         return message
     if numbered := NUMBERED.fullmatch(message):

@@ -1,4 +1,6 @@
-"""Changes OpenTelemetry's instrumentations of databases where a function would get other results, no spans, or two for one statement."""
+"""Changes OpenTelemetry's instrumentations of databases where a function would get other results, no spans, or two for one
+statement.
+"""
 
 import functools
 import os
@@ -35,8 +37,8 @@ def mend_psycopg(module):
 def mend_psycopg2(module):
     """Traces cursors of every class.
 
-    OpenTelemetry's instrumentation leaves out the cursors that `connection.cursor(cursor_factory=RealDictCursor)` makes, and replaces those of
-    `RealDictConnection` by others, whose rows are tuples.
+    OpenTelemetry's instrumentation leaves out the cursors that `connection.cursor(cursor_factory=RealDictCursor)` makes, and
+    replaces those of `RealDictConnection` by others, whose rows are tuples.
     """
     from psycopg2.extensions import connection as base_connection
 
@@ -53,7 +55,9 @@ def mend_psycopg2(module):
         traced = functools.cache(lambda base: named_as(base, module._new_cursor_factory(db_api=integration, base_factory=base)))
 
         class Innermost(base_connection):
-            """Comes after the function's class in the order of methods, so it sees the class of cursors that the function's class chooses."""
+            """Comes after the function's class in the order of methods, so it sees the class of cursors that the function's class
+            chooses.
+            """
 
             def cursor(self, name=None, cursor_factory=None, *others, **named):
                 base = cursor_factory or self.cursor_factory or module.pg_cursor

@@ -1,8 +1,8 @@
-"""Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to their
-senders.
+"""Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to
+their senders.
 
-The description of the sources is data, which the Rust library and the Node layer read too: exporter/events.json. The functions have the
-same names in all three languages, and the same fixtures: tests/fixtures/triggers.
+The description of the sources is data, which the Rust library and the Node layer read too: exporter/events.json. The functions
+have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
 
 Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
 """
@@ -52,11 +52,19 @@ def describe(event):
         name = f"process {destination}"
     else:
         name = first(source.get("span_name", ()), lambda template: filled(template, subject, values))
-    return SimpleNamespace(trigger=source["trigger"], name=name, attributes=attributes, carrier=carrier, received_ms=received(found), messages=described)
+    return SimpleNamespace(
+        trigger=source["trigger"],
+        name=name,
+        attributes=attributes,
+        carrier=carrier,
+        received_ms=received(found),
+        messages=described,
+    )
 
 
 def received(found):
-    """Returns the time at which AWS's service received the request or the oldest message, in milliseconds since the Unix epoch."""
+    """Returns the time at which AWS's service received the request or the oldest message, in milliseconds since the Unix
+    epoch."""
     pointers = found.source.get("received", ())
     places = [found.subject] if found.records is None else [record.value for record in found.records]
     times = [milliseconds(at(place, pointer)) for place in places for pointer in pointers]
@@ -79,8 +87,12 @@ def recognize(event):
     places = source["records"]
     found = at(event, places["at"]) if "at" in places else None
     has_lists = isinstance(found, (dict, list))
-    lists = found.items() if isinstance(found, dict) else [("", found if has_lists else records if records is not None else [event])]
-    records_found = [SimpleNamespace(key=key, value=mapping(each)) for key, values in lists if isinstance(values, list) for each in values]
+    lists = (
+        found.items() if isinstance(found, dict) else [("", found if has_lists else records if records is not None else [event])]
+    )
+    records_found = [
+        SimpleNamespace(key=key, value=mapping(each)) for key, values in lists if isinstance(values, list) for each in values
+    ]
     is_alone = records is None and not has_lists and not places.get("is_event")
     return SimpleNamespace(source=source, subject=subject, records=records_found, is_alone=is_alone) if records_found else None
 
@@ -193,7 +205,9 @@ def percent_encoded(value):
 def redacted(query):
     """Removes values that grant access, such as the signature of a presigned URL."""
     parts = [part.partition("=") for part in query.split("&")]
-    return "&".join(f"{name}={'REDACTED' if name.lower() in SECRETS else value}" if is_pair else name for name, is_pair, value in parts)
+    return "&".join(
+        f"{name}={'REDACTED' if name.lower() in SECRETS else value}" if is_pair else name for name, is_pair, value in parts
+    )
 
 
 def client_of(forwarded):
@@ -266,7 +280,9 @@ def messages(found, event):
     else:
         attributes["messaging.batch.message_count"] = len(records)
     links = [] if places.get("sender_is_parent") and not found.is_alone else links_of(places, records)
-    return SimpleNamespace(source=name or ("" if len(records) == 1 else "multiple_sources"), attributes=present(attributes), links=links)
+    return SimpleNamespace(
+        source=name or ("" if len(records) == 1 else "multiple_sources"), attributes=present(attributes), links=links
+    )
 
 
 def links_of(places, records):
@@ -299,7 +315,8 @@ def destination_of(place, record, event):
 
 
 def name_of_destination(destination):
-    """Returns `orders` for `arn:aws:sqs:region:account:orders` and for `arn:aws:kinesis:region:account:stream/orders/consumer/a`."""
+    """Returns `orders` for `arn:aws:sqs:region:account:orders` and for
+    `arn:aws:kinesis:region:account:stream/orders/consumer/a`."""
     if not destination.startswith("arn:"):
         return destination
     resource = ":".join(destination.split(":")[5:])
@@ -334,19 +351,27 @@ def object_name(key):
     """Decodes the key of an object, which is form-encoded."""
     plain = key.replace("+", " ")
     parts = re.split("(%[0-9A-Fa-f]{2})", plain)
-    return decoded_text(b"".join(bytes.fromhex(part[1:]) if number % 2 else utf8(part) for number, part in enumerate(parts))) or plain
+    return (
+        decoded_text(b"".join(bytes.fromhex(part[1:]) if number % 2 else utf8(part) for number, part in enumerate(parts)))
+        or plain
+    )
 
 
 # Senders
 
 
 def sender(places, record):
-    """Returns the headers of a message's sender: its own, or else those in its body, or else X-Ray's. `None` without a valid one."""
+    """Returns the headers of a message's sender: its own, or else those in its body, or else X-Ray's. `None` without a valid
+    one."""
 
     def find(name):
         return first(places.get("headers", ()), lambda pointer: header_in(at(record, pointer), name))
 
-    for candidate in (lambda: w3c_headers(find), lambda: headers_of(places.get("body", {}), record), lambda: present({XRAY_HEADER: find("AWSTraceHeader")})):
+    for candidate in (
+        lambda: w3c_headers(find),
+        lambda: headers_of(places.get("body", {}), record),
+        lambda: present({XRAY_HEADER: find("AWSTraceHeader")}),
+    ):
         carrier = candidate()
         if context_of(carrier) is not None:
             return carrier
@@ -431,12 +456,16 @@ def headers_of_body(body):
 def headers_of_json(value):
     """Returns W3C's headers in a JSON object: under `headers`, under `_datadog`, or at its top level."""
     value = mapping(value)
-    place = next((place for place in (value.get("headers"), value.get("_datadog"), value) if "traceparent" in mapping(place)), None)
+    place = next(
+        (place for place in (value.get("headers"), value.get("_datadog"), value) if "traceparent" in mapping(place)), None
+    )
     return w3c_headers(lambda name: header_in(place, name))
 
 
 def header_in(headers, name):
-    """Returns a header in a map, or the last one in Kafka's list of maps. Its value is text, bytes, or an object with one of them."""
+    """Returns a header in a map, or the last one in Kafka's list of maps. Its value is text, bytes, or an object with one of
+    them.
+    """
     if isinstance(headers, list):
         headers = next((each for each in reversed(headers) if name in mapping(each)), None)
     value = mapping(headers).get(name)
@@ -530,7 +559,9 @@ def unix_ms(value):
     except ValueError:
         return None
     offset = int(hours or 0) * 60 + int(minutes or 0)
-    seconds = (written - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1) - (-offset if sign == "-" else offset) * 60
+    seconds = (written - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1) - (
+        -offset if sign == "-" else offset
+    ) * 60
     return seconds * 1000 + int(f"{fraction or '':0<3}"[:3]) if seconds >= 0 else None
 
 

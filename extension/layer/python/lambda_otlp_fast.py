@@ -1,11 +1,11 @@
 """Starts instrumentation in a fifth of the time that OpenTelemetry's SDK and its distribution need.
 
-The layer knows its instrumentations and the extension's address, so this module searches for neither. It imports only modules that
-the function uses, and replaces slow imports: the SDK by lambda_otlp_spans.py and lambda_otlp_metrics.py, the exporter by
+The layer knows its instrumentations and the extension's address, so this module searches for neither. It imports only modules
+that the function uses, and replaces slow imports: the SDK by lambda_otlp_spans.py and lambda_otlp_metrics.py, the exporter by
 lambda_otlp_wire.py. lambda_otlp_packages.py names further files in place of slow packages.
 
-A function gets OpenTelemetry's SDK if it has instrumentations or a distribution of its own, if it imports the layer's SDK, or if it
-sets variables that this module does not support.
+A function gets OpenTelemetry's SDK if it has instrumentations or a distribution of its own, if it imports the layer's SDK, or if
+it sets variables that this module does not support.
 """
 
 import functools
@@ -66,7 +66,13 @@ KNOWN = {
 # Propagators in the layer's packages.
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
 # Groups of entry points that OpenTelemetry's automatic instrumentation calls.
-STARTING = ("opentelemetry_configurator", "opentelemetry_distro", "opentelemetry_instrumentor", "opentelemetry_post_instrument", "opentelemetry_pre_instrument")
+STARTING = (
+    "opentelemetry_configurator",
+    "opentelemetry_distro",
+    "opentelemetry_instrumentor",
+    "opentelemetry_post_instrument",
+    "opentelemetry_pre_instrument",
+)
 # Prefixes of variables that the extension or the instrumentations read.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
 # The oldest version of opentelemetry-api tested with the layer's packages.
@@ -178,7 +184,9 @@ def only_the_layers(folder):
 
 
 def supported_api(entry):
-    """Raises `NotFast` if the folder has a distribution of OpenTelemetry, or an unsupported API. FastAPI and others depend on the API."""
+    """Raises `NotFast` if the folder has a distribution of OpenTelemetry, or an unsupported API. FastAPI and others depend on the
+    API.
+    """
     if os.path.isdir(os.path.join(entry or ".", "opentelemetry", "distro")):
         raise NotFast(f"{entry} has a distribution of OpenTelemetry")
     version = layer.version_of("opentelemetry", entry)
@@ -200,7 +208,11 @@ def is_for_opentelemetry(file):
     for line in map(str.strip, text.splitlines() if "[opentelemetry_" in text else ()):
         if line.startswith("["):
             group = line[1:-1]
-        elif group in STARTING and "=" in line and (group, line.partition("=")[0].strip()) != ("opentelemetry_instrumentor", "threading"):
+        elif (
+            group in STARTING
+            and "=" in line
+            and (group, line.partition("=")[0].strip()) != ("opentelemetry_instrumentor", "threading")
+        ):
             return True
     return False
 
@@ -262,7 +274,9 @@ class Fast:
         if self.settings.has_propagators:
             layer.serve_entry_points()
         self.spans = beside("lambda_otlp_spans")
-        if missing := {name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__}:
+        if missing := {
+            name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__
+        }:
             raise NotFast(f"the function's opentelemetry-api has {' and '.join(sorted(missing))}, which came after this layer")
         self.sampler = self.spans.sampler_of(*self.settings.sampler)
         if self.sampler is None:
@@ -275,10 +289,10 @@ class Fast:
         disabled = self.settings.disabled
         if "*" in disabled:
             return
-        for name, (library, module, kind) in INSTRUMENTATIONS.items():
+        for name, (imported, module, kind) in INSTRUMENTATIONS.items():
             if name not in disabled:
                 entry = Instrumentation(name, module, kind)
-                self.imports.when_imported(library, lambda entry=entry: instrument(entry))
+                self.imports.when_imported(imported, lambda entry=entry: instrument(entry))
         if "threading" not in disabled:
             attempt(carry_context_into_threads, self.imports.when_imported)
 
@@ -348,8 +362,8 @@ class Fast:
 def carry_context_into_threads(when_imported):
     """Carries the context into threads and pools, like OpenTelemetry's threading instrumentation.
 
-    It wraps methods that Python calls between the start of a thread or task and the function's code. Errors of that code have no frame of
-    the layer, and `submit` stays the original one.
+    It wraps methods that Python calls between the start of a thread or task and the function's code. Errors of that code have no
+    frame of the layer, and `submit` stays the original one.
     """
     from opentelemetry import context
 

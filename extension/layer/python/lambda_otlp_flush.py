@@ -56,11 +56,15 @@ class Bound:
 
     def deliver_to(self, provider):
         """Returns a flush for a provider that stops by itself at the deadline."""
+
         def flush():
             was_in_time = self.is_in_time
             self.is_in_time = provider.flush(self.limits(time.monotonic())[1])
             if was_in_time and not self.is_in_time:
-                say(f"info: {provider.unsent + len(provider.waiting)} spans wait for a later invocation, because the extension has not accepted them in time")
+                say(
+                    f"info: {provider.unsent + len(provider.waiting)} spans wait for a later invocation, "
+                    "because the extension has not accepted them in time"
+                )
 
         return flush
 

@@ -1,4 +1,6 @@
-"""Removes the layer's frames from the traceback of an error. Tracebacks are often part of an answer, and tools group errors by them."""
+"""Removes the layer's frames from the traceback of an error. Tracebacks are often part of an answer, and tools group errors by
+them.
+"""
 
 import builtins
 import os

@@ -1,9 +1,9 @@
 """Instruments a function without OpenTelemetry code. The handler becomes a SERVER span, and its calls become child spans.
 
 When the runtime imports the handler's module, each OpenTelemetry instrumentation is registered to load with its library, so that
-unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has registered a
-tracer provider itself. lambda_otlp_wrap.py then wraps the handler, and flushes before the response. In most functions, lambda_otlp_fast.py
-replaces the SDK.
+unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has
+registered a tracer provider itself. lambda_otlp_wrap.py then wraps the handler, and flushes before the response. In most
+functions, lambda_otlp_fast.py replaces the SDK.
 
 Errors here are logged to stderr, and the function runs without instrumentation.
 """
@@ -68,8 +68,8 @@ class HandlerFinder:
             if not packages.fits_the_sdk():
                 say(
                     f"not instrumented: the function's opentelemetry-api {packages.own_api()} does not fit OpenTelemetry's SDK "
-                    f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, remove what needs the SDK, or set "
-                    "LAMBDA_OTLP_INSTRUMENT=off"
+                    f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, "
+                    "remove what needs the SDK, or set LAMBDA_OTLP_INSTRUMENT=off"
                 )
                 return
         else:
@@ -131,8 +131,8 @@ def leave_alone(reason):
     for instrumentor in instrumented:
         attempt(instrumentor.uninstrument)
     say(
-        f"the function is not instrumented, because it sets up OpenTelemetry itself: {reason}; to instrument it, remove that setup, "
-        "or set LAMBDA_OTLP_INSTRUMENT=off to keep it"
+        f"the function is not instrumented, because it sets up OpenTelemetry itself: {reason}; to instrument it, "
+        "remove that setup, or set LAMBDA_OTLP_INSTRUMENT=off to keep it"
     )
 
 
@@ -169,8 +169,8 @@ started = []
 def follow_snapshots():
     """Flushes before Lambda takes a snapshot, because each restored environment would export the same telemetry.
 
-    This function must run before the function's module. Lambda calls the last registered hook first, so that our hook also flushes
-    the telemetry of the function's own hooks.
+    This function must run before the function's module. Lambda calls the last registered hook first, so that our hook also
+    flushes the telemetry of the function's own hooks.
     """
     try:
         import snapshot_restore_py as hooks
@@ -249,7 +249,9 @@ def load_instrumentation(entry):
             options = {"raise_exception_on_conflict": True}
             if is_of_layer:
                 options["tracer_provider"] = Tracers
-                options["skip_dep_check"] = beside("lambda_otlp_packaging").are_fulfilled(instrumentor.instrumentation_dependencies())
+                options["skip_dep_check"] = beside("lambda_otlp_packaging").are_fulfilled(
+                    instrumentor.instrumentation_dependencies()
+                )
             instrumentor.instrument(**options)
         if is_of_layer:
             # The function may use an instrumentation of its own package.
@@ -307,7 +309,8 @@ REGISTERED = (
 
 
 def leave_room():
-    """Lets the function register its own providers in an invocation, as without the layer. The API accepts only the first ones."""
+    """Lets the function register its own providers in an invocation, as without the layer. The API accepts only the first
+    ones."""
     from opentelemetry import trace
 
     Tracers.provider = trace.get_tracer_provider()
@@ -365,7 +368,8 @@ def xray_trace_id(header):
 
 
 def own_provider():
-    """Returns evidence that the function registered a tracer provider while it loaded, or `None`. A mere import is no evidence."""
+    """Returns evidence that the function registered a tracer provider while it loaded, or `None`. A mere import is no
+    evidence."""
     from opentelemetry import trace
 
     provider = trace.get_tracer_provider()

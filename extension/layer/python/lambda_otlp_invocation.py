@@ -1,6 +1,7 @@
 """The parent and the attributes of an invocation that do not come from its event.
 
-Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda"; Lambda API Reference, "Invoke"; awslambdaric 4.2, `LambdaContext`.
+Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda"; Lambda API Reference, "Invoke"; awslambdaric 4.2,
+`LambdaContext`.
 """
 
 import os
@@ -19,8 +20,8 @@ class Headers(dict):
 def parent_of(carrier, lambda_context, reads_environment):
     """Returns the context with the invocation's parent, or `None`.
 
-    The event's headers precede the caller's client context, in which Lambda's own context comes last. If `reads_environment` is `True`,
-    a propagator may find a parent in the environment, which comes after all of these.
+    The event's headers precede the caller's client context, in which Lambda's own context comes last. If `reads_environment` is
+    `True`, a propagator may find a parent in the environment, which comes after all of these.
     """
     carriers = [each for each in (carrier, *carriers_of_client(lambda_context)) if each]
     if not carriers and not reads_environment:

@@ -103,15 +103,19 @@ class Background:
         until = time.monotonic() + MOMENT
         self.join(MOMENT)
         # A greenlet has the number of its thread.
-        while self.number != _thread.get_native_id() and os.path.exists(f"/proc/self/task/{self.number}") and time.monotonic() < until:
+        while (
+            self.number != _thread.get_native_id()
+            and os.path.exists(f"/proc/self/task/{self.number}")
+            and time.monotonic() < until
+        ):
             time.sleep(MOMENT / 500)
 
 
 def may_restart_after_fork():
     """Returns `False` if Python would warn of a thread that starts again right after a fork, and the function shows warnings.
 
-    Early releases of Python 3.13 and 3.14 count the threads after the functions of `os.register_at_fork` (CPython issue 137109). The
-    thread then starts with the next span or invocation.
+    Early releases of Python 3.13 and 3.14 count the threads after the functions of `os.register_at_fork` (CPython issue 137109).
+    The thread then starts with the next span or invocation.
     """
     counts_late = (3, 13) <= sys.version_info < (3, 13, 10) or (3, 14) <= sys.version_info < (3, 14, 1)
     return not (counts_late and sys.warnoptions)

@@ -1,5 +1,5 @@
-"""Changes modules of the layer's packages where the function would see them: in its requests and messages, in the results of its calls,
-and by its clock. A copy of these packages in the function's package stays as it is.
+"""Changes modules of the layer's packages where the function would see them: in its requests and messages, in the results of its
+calls, and by its clock. A copy of these packages in the function's package stays as it is.
 """
 
 import functools
@@ -35,8 +35,8 @@ def mend(module, name):
 
 @functools.cache
 def quiet_logging():
-    """Returns the module `logging` for the layer's packages. Their loggers are in no list of the function, which may set the level of all
-    loggers or of the root logger, and write only warnings and errors.
+    """Returns the module `logging` for the layer's packages. Their loggers are in no list of the function, which may set the
+    level of all loggers or of the root logger, and write only warnings and errors.
     """
     import logging
 
@@ -187,7 +187,8 @@ def keeping_headers_async(handle):
 
 
 def mend_sqs(module):
-    """Adds the trace context to messages. AWS's SDK itself sends Lambda's header of X-Ray, which names no span of the function."""
+    """Adds the trace context to messages. AWS's SDK itself sends Lambda's header of X-Ray, which names no span of the
+    function."""
 
     def before_service_call(self, span, _):
         call = self._call_context
@@ -218,7 +219,9 @@ def add_to_batch(params, name, most):
 
 
 def with_context(entries, most):
-    """Returns copies of messages with the trace context, without it where the function has set one, or AWS would refuse them as too large."""
+    """Returns copies of messages with the trace context, without it where the function has set one, or AWS would refuse them as
+    too large.
+    """
     inject = library("opentelemetry.instrumentation.botocore.extensions._messaging").inject_propagation_context
     copies, size = list(entries), sum(map(size_of, entries))
     for at, entry in enumerate(entries):
@@ -239,7 +242,8 @@ def with_context(entries, most):
 def mend_lambda(module):
     """Adds the trace context to the client context of a synchronous call. The payload belongs to the function.
 
-    Lambda passes no client context to an asynchronous call, whose payload gets the trace context as in OpenTelemetry's instrumentation.
+    Lambda passes no client context to an asynchronous call, whose payload gets the trace context as in OpenTelemetry's
+    instrumentation.
     """
     inject_into_payload = module._OpInvoke._inject_current_span
 
@@ -253,7 +257,9 @@ def mend_lambda(module):
 
 
 def client_context_with(given, inject):
-    """Returns a client context with the trace context, or `None` if the function's own has one, is no JSON object, or leaves no room."""
+    """Returns a client context with the trace context, or `None` if the function's own has one, is no JSON object, or leaves no
+    room.
+    """
     import base64
     import json
 

@@ -190,7 +190,11 @@ def value_of(wire, of_double, of_integer, value):
 
 def exemplar_of(wire, at, value, span):
     return (
-        b"\x11" + wire.pack_fixed64(at) + value_of(wire, 0x19, 0x31, value) + wire.id_of(0x22, span.span_id, 8) + wire.id_of(0x2A, span.trace_id, 16)
+        b"\x11"
+        + wire.pack_fixed64(at)
+        + value_of(wire, 0x19, 0x31, value)
+        + wire.id_of(0x22, span.span_id, 8)
+        + wire.id_of(0x2A, span.trace_id, 16)
     )
 
 

@@ -1,9 +1,10 @@
 """Makes the spans of calls of models by OpenAI's and Anthropic's clients. models.cjs does the same in Node.
 
-Both clients send each request with their method `post`, which their documentation offers for requests of one's own. The function gets
-the client's own objects: a stream and a raw response have attributes of the layer that follow them to their end.
+Both clients send each request with their method `post`, which their documentation offers for requests of one's own. The function
+gets the client's own objects: a stream and a raw response have attributes of the layer that follow them to their end.
 
-Source: OpenTelemetry's semantic conventions, "Spans for generative AI client operations"; OpenAI API Reference, "Chat", "Responses",
+Source: OpenTelemetry's semantic conventions, "Spans for generative AI client operations"; OpenAI API Reference, "Chat",
+"Responses",
 "Embeddings"; Anthropic API Reference, "Messages", "Streaming messages".
 """
 
@@ -79,7 +80,8 @@ def finish_reason(response):
 
 
 def of_message(content):
-    """Describes a message of Anthropic, or an event of a streamed one. Anthropic does not count the tokens of its cache as input."""
+    """Describes a message of Anthropic, or an event of a streamed one. Anthropic does not count the tokens of its cache as
+    input."""
     message = content if value_of(content, "type") == "message" else value_of(content, "message")
     usage = value_of(message, "usage") or value_of(content, "usage")
     tokens, read = value_of(usage, "input_tokens"), value_of(usage, "cache_read_input_tokens")
@@ -94,7 +96,8 @@ def of_message(content):
     }, [value_of(message, "stop_reason"), value_of(value_of(content, "delta"), "stop_reason")]
 
 
-# Clients by name: the operation of each path that calls a model, and a function that describes a response or an event of a stream.
+# Clients by name: the operation of each path that calls a model, and a function that describes a response or an event of a
+# stream.
 CLIENTS = {
     "anthropic": {"/v1/messages": (CHAT, of_message)},
     "openai": {
@@ -136,7 +139,9 @@ class Call:
 
     def fail(self, error):
         kind = type(error)
-        self.span.set_attribute("error.type", kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
+        self.span.set_attribute(
+            "error.type", kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
         self.span.set_status(Status(StatusCode.ERROR, str(error)[:MOST_MESSAGE]))
         self.end()
 
@@ -160,7 +165,8 @@ class Call:
 
 
 def instrument(name, module, tracers, is_active):
-    """Instruments the client of this name, whose module has the classes. `is_active` returns `True` while the layer makes spans."""
+    """Instruments the client of this name, whose module has the classes. `is_active` returns `True` while the layer makes
+    spans."""
     begin = functools.partial(begin_call, name, tracers.get_tracer("lambda-otlp/models"), is_active)
 
     def traced(post):
@@ -228,7 +234,8 @@ def start_span(name, tracer, client, operation, body):
 def follow_stream(stream, call):
     """Follows a stream until its last event, or until the function closes or releases it.
 
-    The iterator refers to the stream, which would keep both until Python's garbage collector finds them. A copy takes the stream's place.
+    The iterator refers to the stream, which would keep both until Python's garbage collector finds them. A copy takes the
+    stream's place.
     """
     if isinstance(stream._iterator, Follower):
         # A raw response parses its stream once.

@@ -1,8 +1,8 @@
 """Imports the layer's packages under a private name, so that they neither replace nor add a library of the function.
 
 The layer's `requests` is `lambda_otlp_packages.requests`, and so it is for `import requests` in one of the layer's packages. The
-function can import OpenTelemetry's API from the layer if it has none of its own, and also the SDK: packages such as AWS's for durable
-functions leave both to a layer.
+function can import OpenTelemetry's API from the layer if it has none of its own, and also the SDK: packages such as AWS's for
+durable functions leave both to a layer.
 
 Source: Python's documentation, "The import system" and `builtins.__import__`.
 """
@@ -19,7 +19,22 @@ from lambda_otlp_load import attempt, beside
 
 NAME = "lambda_otlp_packages"
 # Contents of the folder `opentelemetry` in opentelemetry-api, and other packages' folders below them.
-API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
+API = [
+    "__pycache__",
+    "_events",
+    "_logs",
+    "attributes",
+    "baggage",
+    "context",
+    "environment_variables",
+    "metrics",
+    "propagate",
+    "propagators",
+    "py",
+    "trace",
+    "util",
+    "version",
+]
 NOT_API = ("opentelemetry.propagators.aws.", "opentelemetry.util.http.")
 # Packages that a function can import from the layer. After the SDK, it also needs the others.
 SDK = "opentelemetry.sdk"
@@ -115,7 +130,9 @@ class Loader(SourceFileLoader):
             attempt(beside("lambda_otlp_mends").mend, module, public(module.__name__))
 
     def exec_with_same_typing(self, module):
-        """Restores functions of the module `typing`, which `typing_extensions` replaces. The layer's packages do not need the replacements."""
+        """Restores functions of the module `typing`, which `typing_extensions` replaces. The layer's packages do not need the
+        replacements.
+        """
         import typing
 
         before = dict(vars(typing))
@@ -204,7 +221,9 @@ def own_api():
 
 
 def fits_the_sdk():
-    """Returns `True` if the layer's SDK works with the function's API. An SDK needs the API of its own version, except for its patches."""
+    """Returns `True` if the layer's SDK works with the function's API. An SDK needs the API of its own version, except for its
+    patches.
+    """
     return not own_api() or own_api().split(".")[:2] == version_of("opentelemetry/sdk").split(".")[:2]
 
 
@@ -295,8 +314,7 @@ def distribution(name):
 
 def serve_entry_points():
     """Lets OpenTelemetry's API and SDK find the layer's entry points."""
-    from opentelemetry.util import _importlib_metadata as metadata
-
     from lambda_otlp_load import all_entry_points
+    from opentelemetry.util import _importlib_metadata as metadata
 
     metadata.entry_points = lambda **wanted: all_entry_points().select(**wanted)

@@ -1,5 +1,5 @@
-"""The names of `packaging.version` and `packaging.requirements` that the layer's packages import. The package compiles regular expressions
-for longer than all other modules take to import.
+"""The names of `packaging.version` and `packaging.requirements` that the layer's packages import. The package compiles regular
+expressions for longer than all other modules take to import.
 
 The layer's packages require versions in the form `name >= 1.0, < 3`, and no environment.
 

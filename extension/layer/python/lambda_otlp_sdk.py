@@ -15,8 +15,8 @@ from lambda_otlp_variables import EXPORT_TIMEOUT, Unchanged, replaced, variables
 # each request.
 QUEUE_SIZE = "16384"
 
-# Modules required to export spans. They are imported before anything is patched: if the function has another version of one package,
-# the others may be incompatible.
+# Modules required to export spans. They are imported before anything is patched: if the function has another version of one
+# package, the others may be incompatible.
 NEEDED = (
     "opentelemetry.instrumentation",
     "opentelemetry.distro",
@@ -28,7 +28,8 @@ NEEDED = (
 # Packages to check for version conflicts if an import fails.
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
 
-# The import that shows that a function uses a library, by name of the instrumentation. An instrumentation not listed loads at once.
+# The import that shows that a function uses a library, by name of the instrumentation. An instrumentation not listed loads at
+# once.
 LIBRARIES = {
     "aiobotocore": "aiobotocore.client",
     "aiohttp-client": "aiohttp",
@@ -143,8 +144,9 @@ def misfit():
                 found = version(requirement.name).version
                 if not requirement.specifier.contains(found, prereleases=True):
                     return (
-                        f"{requirement.name} {found} is incompatible with {package.name} {package.version}, which requires {requirement}: "
-                        f"update the function's OpenTelemetry packages, or set LAMBDA_OTLP_INSTRUMENT=off"
+                        f"{requirement.name} {found} is incompatible with {package.name} {package.version}, "
+                        f"which requires {requirement}: update the function's OpenTelemetry packages, "
+                        "or set LAMBDA_OTLP_INSTRUMENT=off"
                     )
     except Exception:
         # The caller logs the import error instead.

@@ -236,7 +236,6 @@ class Span(trace.Span):
                 self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}"))
         super().__exit__(kind, error, frames)
 
-
     def to_json(self, indent=4):
         return readable(self).to_json(indent)
 
@@ -367,7 +366,8 @@ class TracerProvider(trace.TracerProvider):
         self.renew()
 
     def end_thread(self):
-        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes on."""
+        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes
+        on."""
         self.is_forking = True
         thread = self.thread
         if thread is not None:
@@ -396,9 +396,7 @@ class TracerProvider(trace.TracerProvider):
         self.receiver.backlog.clear()
         self.receiver.bytes = 0
 
-    def get_tracer(
-        self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None
-    ):
+    def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         key = (public(instrumenting_module_name or ""), instrumenting_library_version, schema_url)
         if attributes:
             return Tracer(self, ScopeKey(*key, attributes))

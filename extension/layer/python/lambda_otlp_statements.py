@@ -2,8 +2,8 @@
 
 statements.cjs does the same in Node, and both pass tests/fixtures/statements.jsonl.
 
-Source: OpenTelemetry's semantic conventions, "Database client spans": "Sanitization of `db.query.text`" and "Generating a summary of
-the query".
+Source: OpenTelemetry's semantic conventions, "Database client spans": "Sanitization of `db.query.text`" and "Generating a summary
+of the query".
 """
 
 import functools
@@ -15,7 +15,19 @@ MOST_READ = 65536
 MOST_TEXT = 4096
 MOST_SUMMARY = 255
 # Systems in which double quotes enclose names. In others they may enclose a value.
-DOUBLE_QUOTED_NAMES = ("cockroachdb", "ibm.db2", "microsoft.sql_server", "mssql", "oracle", "oracle.db", "postgresql", "redshift", "snowflake", "sqlite", "trino")
+DOUBLE_QUOTED_NAMES = (
+    "cockroachdb",
+    "ibm.db2",
+    "microsoft.sql_server",
+    "mssql",
+    "oracle",
+    "oracle.db",
+    "postgresql",
+    "redshift",
+    "snowflake",
+    "sqlite",
+    "trino",
+)
 BRACKETED_NAMES = ("microsoft.sql_server", "mssql")
 # Systems in which a backslash escapes a quote in every text, and `#` begins a comment.
 WITH_BACKSLASHES = ("mariadb", "mysql")
@@ -176,7 +188,9 @@ class Parts:
             self.read_table()
 
     def read_object(self):
-        """Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `True` if there is one."""
+        """Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `True` if there
+        is one.
+        """
         for number, token in enumerate(self.tokens[self.at : self.at + MOST_MODIFIERS]):
             if token.word in OBJECTS:
                 self.at += number + 1

@@ -1,4 +1,6 @@
-"""The names of `typing_extensions` that the layer's packages import. The package takes as long to import as Python's runtime client."""
+"""The names of `typing_extensions` that the layer's packages import. The package takes as long to import as Python's runtime
+client.
+"""
 
 from typing import final
 

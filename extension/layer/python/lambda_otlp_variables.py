@@ -27,7 +27,10 @@ def replaced():
         if asked in ("", "http/protobuf"):
             continue
         if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
-            say(f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: install the exporter, or remove the variable")
+            say(
+                f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: "
+                "install the exporter, or remove the variable"
+            )
             replaced[name] = "http/protobuf"
     for signal in ("", "TRACES_", "METRICS_"):
         name = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT"

@@ -1,7 +1,7 @@
 """OTLP requests for the extension: the protobuf messages of spans, and a connection to its receiver.
 
-This module replaces OpenTelemetry's exporter. The exporter's HTTP client and protobuf classes take longer to import than all other
-parts.
+This module replaces OpenTelemetry's exporter. The exporter's HTTP client and protobuf classes take longer to import than all
+other parts.
 
 Source: opentelemetry-proto 1.9, `trace.proto`, `common.proto` and `resource.proto`.
 """
@@ -176,8 +176,8 @@ def encode_spans(resource, spans, say):
 class Receiver:
     """A client of the extension's receiver, which sends one request after the other over one connection.
 
-    A request stays in the backlog until the extension has answered it. If a flush stops waiting, the next one continues at the same
-    byte, so that the extension gets the request once.
+    A request stays in the backlog until the extension has answered it. If a flush stops waiting, the next one continues at the
+    same byte, so that the extension gets the request once.
     """
 
     def __init__(self, address, say):

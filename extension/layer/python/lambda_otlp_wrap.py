@@ -1,5 +1,6 @@
-"""Wraps the handler. The wrapper starts the spans of an invocation and its messages, records the result, watches the deadline, and
-flushes before the runtime gets the result."""
+"""Wraps the handler. The wrapper starts the spans of an invocation and its messages, records the result, watches the deadline,
+and flushes before the runtime gets the result.
+"""
 
 import functools
 import importlib
@@ -20,14 +21,17 @@ LONGEST_WAIT_NS = 4 * 60 * 60 * 1_000_000_000
 def wrap_handler(module, name, watch, setup):
     """Wraps the handler in spans. If they cannot be created, the handler still runs.
 
-    `watch` is notified when an invocation begins and when its handler has ended. `setup` is the SDK's (lambda_otlp_sdk.py) or the fast
-    start's.
+    `watch` is notified when an invocation begins and when its handler has ended. `setup` is the SDK's (lambda_otlp_sdk.py) or the
+    fast start's.
     """
     handler = getattr(module, name)
     try:
         setattr(module, name, handler)
     except (AttributeError, TypeError) as error:
-        say(f"not instrumented: {module.__name__}.{name} cannot be replaced: {error}: define it as a function, or set LAMBDA_OTLP_INSTRUMENT=off")
+        say(
+            f"not instrumented: {module.__name__}.{name} cannot be replaced: {error}: "
+            "define it as a function, or set LAMBDA_OTLP_INSTRUMENT=off"
+        )
         return
     marshalling = Marshalling()
     followed = beside("lambda_otlp_contexts")
@@ -129,7 +133,9 @@ class Starter:
             attempt(wait, self.tracer, described, context)
         consumer, messages = None, described.messages
         if messages is not None:
-            consumer = self.tracer.start_span(f"{messages.source} process".strip(), context, trace.SpanKind.CONSUMER, messages.attributes, messages.links)
+            consumer = self.tracer.start_span(
+                f"{messages.source} process".strip(), context, trace.SpanKind.CONSUMER, messages.attributes, messages.links
+            )
             context = trace.set_span_in_context(consumer, context)
         is_durable = isinstance(event, dict) and isinstance(event.get("DurableExecutionArn"), str)
         return Spans(server, consumer, context, is_durable)
@@ -212,7 +218,9 @@ def mark_failed(span, error_type, message=None):
 
 
 class Marshalling:
-    """Serializes results as AWS's runtime client does, before their spans end. The client gets the text that it would make itself."""
+    """Serializes results as AWS's runtime client does, before their spans end. The client gets the text that it would make
+    itself.
+    """
 
     def __init__(self):
         self.ready = importlib.import_module("threading").local()

@@ -1,14 +1,17 @@
 """Measures the overhead of an instrumentation in a Python or Node function without OpenTelemetry code.
 
-Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Datadog's agent, X-Ray's daemon) and of the service that
-the function calls. Candidates take turns in fresh processes. README.md has the commands.
+Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Datadog's agent, X-Ray's daemon) and of the service
+that the function calls. Candidates take turns in fresh processes. README.md has the commands.
 
-- Cold: the CPU time of the function's process, user and system, until it requests the first event. The minimum of the runs, because
+- Cold: the CPU time of the function's process, user and system, until it requests the first event. The minimum of the runs,
+because
   other programs only add to it.
-- Warm: the CPU time of an invocation. The median of an environment's last invocations, and the minimum of these medians. The `calls`
+- Warm: the CPU time of an invocation. The median of an environment's last invocations, and the minimum of these medians. The
+`calls`
   functions create three spans.
 - Memory: the peak of the process after the first invocations. The median of the runs.
-- With `--sizes`, also the elapsed time until a function of this memory requests the first event. The minimum of the runs. A control
+- With `--sizes`, also the elapsed time until a function of this memory requests the first event. The minimum of the runs. A
+control
   group limits the function to its share of a core.
 """
 
@@ -47,8 +50,9 @@ def peak(pid):
 
 
 class Share:
-    """The share of a core that Lambda gives a function of this memory after its init phase: a whole core for 1,769 MB. Needs root and
-    version 1 of control groups."""
+    """The share of a core that Lambda gives a function of this memory after its init phase: a whole core for 1,769 MB. Needs root
+    and version 1 of control groups.
+    """
 
     PERIOD = 20000
 
@@ -319,7 +323,9 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--functions", default="", help="only functions with this text in their names")
     parser.add_argument("--candidates", default="", help="only the bare function and candidates with this text in their names")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="memory sizes in MB, for which the elapsed time is measured too")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[], help="memory sizes in MB, for which the elapsed time is measured too"
+    )
     parser.add_argument("--output", action="store_true", help="print what the functions print")
     options = parser.parse_args()
     sizes = "".join(f" {size} MB, ms | added |" for size in options.sizes)

@@ -69,10 +69,7 @@ function metrics({ resource, scopeMetrics }) {
     for (const { descriptor, dataPointType, dataPoints } of metrics) {
       const kind = KINDS[dataPointType];
       for (const { attributes, value } of dataPoints) {
-        const measured =
-          kind === "histogram"
-            ? { count: value.count, sum: value.sum, buckets: value.buckets.counts }
-            : { value };
+        const measured = kind === "histogram" ? { count: value.count, sum: value.sum, buckets: value.buckets.counts } : { value };
         note({
           signal: "point",
           service: resource.attributes["service.name"],

@@ -67,13 +67,15 @@ def handler(event, context):
             with tracer.start_as_current_span(f"page-{child}", attributes={"page": child, "text": "é" * 100}):
                 pass
         for line in range(5):
-            logger.emit(LogRecord(
-                timestamp=time.time_ns(),
-                severity_number=SeverityNumber.WARN,
-                severity_text="WARN",
-                body=f"order {number} is late, line {line}",
-                attributes={"line": line, "ratio": 0.5},
-            ))
+            logger.emit(
+                LogRecord(
+                    timestamp=time.time_ns(),
+                    severity_number=SeverityNumber.WARN,
+                    severity_text="WARN",
+                    body=f"order {number} is late, line {line}",
+                    attributes={"line": line, "ratio": 0.5},
+                )
+            )
         items.add(number, {"kind": "book"})
         price.record(9.125 + number, {"kind": "book"})
         stock.set(100.25 - number)

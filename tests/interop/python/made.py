@@ -22,50 +22,54 @@ def _hex(number, digits):
 
 class Spans(SpanProcessor):
     def on_end(self, span):
-        note({
-            "signal": "span",
-            "service": span.resource.attributes["service.name"],
-            "scope": span.instrumentation_scope.name,
-            "trace_id": _hex(span.context.trace_id, 32),
-            "span_id": _hex(span.context.span_id, 16),
-            "parent_span_id": _hex(span.parent.span_id, 16) if span.parent else "",
-            "name": span.name,
-            "kind": span.kind.value + 1,
-            "start": str(span.start_time),
-            "end": str(span.end_time),
-            "status": span.status.status_code.value,
-            "message": span.status.description or "",
-            "attributes": dict(span.attributes),
-            "events": [
-                {"name": event.name, "time": str(event.timestamp), "attributes": dict(event.attributes)}
-                for event in span.events
-            ],
-            "links": [
-                {
-                    "trace_id": _hex(link.context.trace_id, 32),
-                    "span_id": _hex(link.context.span_id, 16),
-                    "attributes": dict(link.attributes),
-                }
-                for link in span.links
-            ],
-        })
+        note(
+            {
+                "signal": "span",
+                "service": span.resource.attributes["service.name"],
+                "scope": span.instrumentation_scope.name,
+                "trace_id": _hex(span.context.trace_id, 32),
+                "span_id": _hex(span.context.span_id, 16),
+                "parent_span_id": _hex(span.parent.span_id, 16) if span.parent else "",
+                "name": span.name,
+                "kind": span.kind.value + 1,
+                "start": str(span.start_time),
+                "end": str(span.end_time),
+                "status": span.status.status_code.value,
+                "message": span.status.description or "",
+                "attributes": dict(span.attributes),
+                "events": [
+                    {"name": event.name, "time": str(event.timestamp), "attributes": dict(event.attributes)}
+                    for event in span.events
+                ],
+                "links": [
+                    {
+                        "trace_id": _hex(link.context.trace_id, 32),
+                        "span_id": _hex(link.context.span_id, 16),
+                        "attributes": dict(link.attributes),
+                    }
+                    for link in span.links
+                ],
+            }
+        )
 
 
 class Logs(LogRecordProcessor):
     def on_emit(self, log_record):
         record = log_record.log_record
-        note({
-            "signal": "log",
-            "service": log_record.resource.attributes["service.name"],
-            "scope": log_record.instrumentation_scope.name,
-            "time": str(record.timestamp),
-            "severity": record.severity_number.value,
-            "text": record.severity_text,
-            "body": record.body,
-            "trace_id": _hex(record.trace_id, 32),
-            "span_id": _hex(record.span_id, 16),
-            "attributes": dict(record.attributes),
-        })
+        note(
+            {
+                "signal": "log",
+                "service": log_record.resource.attributes["service.name"],
+                "scope": log_record.instrumentation_scope.name,
+                "time": str(record.timestamp),
+                "severity": record.severity_number.value,
+                "text": record.severity_text,
+                "body": record.body,
+                "trace_id": _hex(record.trace_id, 32),
+                "span_id": _hex(record.span_id, 16),
+                "attributes": dict(record.attributes),
+            }
+        )
 
     def shutdown(self):
         pass

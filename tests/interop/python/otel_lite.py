@@ -7,9 +7,7 @@ from lambda_otel_lite.extractors import api_gateway_v2_extractor
 from lambda_otel_lite.processor import LambdaSpanProcessor
 from otlp_stdout_span_exporter import OTLPStdoutSpanExporter
 
-tracer, completion_handler = init_telemetry(
-    span_processors=[made.Spans(), LambdaSpanProcessor(OTLPStdoutSpanExporter())]
-)
+tracer, completion_handler = init_telemetry(span_processors=[made.Spans(), LambdaSpanProcessor(OTLPStdoutSpanExporter())])
 
 
 @create_traced_handler("orders", completion_handler, attributes_extractor=api_gateway_v2_extractor)

@@ -2,12 +2,25 @@
 // Shows traces that are written into the page, or that arrive as server-sent events. All content is text of others: it only
 // becomes text nodes, never markup.
 
-const MOST_SPANS = 60000, MOST_RECORDS = 60000, MOST_TRACES = 1000, MOST_INVOCATIONS = 300, INLINE_LOGS = 5;
-const PLATFORM = "lambda-otlp/platform", INVOCATION_SPAN = "aws.lambda.invocation", ID = "faas.invocation_id";
+const MOST_SPANS = 60000,
+  MOST_RECORDS = 60000,
+  MOST_TRACES = 1000,
+  MOST_INVOCATIONS = 300,
+  INLINE_LOGS = 5;
+const PLATFORM = "lambda-otlp/platform",
+  INVOCATION_SPAN = "aws.lambda.invocation",
+  ID = "faas.invocation_id";
 const written = JSON.parse(document.getElementById("data").textContent);
-const traces = new Map(), invocations = new Map(), waiting = new Map(), services = new Map();
+const traces = new Map(),
+  invocations = new Map(),
+  waiting = new Map(),
+  services = new Map();
 const open = new Set();
-let chosen = null, pending = false, counts = { spans: 0, records: 0 }, dropped = 0, follows = true;
+let chosen = null,
+  pending = false,
+  counts = { spans: 0, records: 0 },
+  dropped = 0,
+  follows = true;
 
 // Elements
 
@@ -21,10 +34,12 @@ function element(tag, properties, ...children) {
   return fill(made, ...children);
 }
 function fill(into, ...children) {
-  into.replaceChildren(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== "" && child !== false));
+  into.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "" && child !== false),
+  );
   return into;
 }
-const byId = id => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 // OTLP/JSON
 
@@ -36,17 +51,18 @@ function plain(value) {
   if (kind === "kvlistValue") return Object.fromEntries((of.values || []).map(({ key, value }) => [key, plain(value)]));
   return of === undefined ? "" : of;
 }
-const asText = value => typeof value === "string" ? value : typeof value === "object" ? JSON.stringify(value) : String(value);
-const fieldsOf = list => (list || []).map(({ key, value }) => [key, asText(plain(value))]);
+const asText = (value) => (typeof value === "string" ? value : typeof value === "object" ? JSON.stringify(value) : String(value));
+const fieldsOf = (list) => (list || []).map(({ key, value }) => [key, asText(plain(value))]);
 const fieldOf = (list, key) => {
-  const found = (list || []).find(attribute => attribute.key === key);
+  const found = (list || []).find((attribute) => attribute.key === key);
   return found ? asText(plain(found.value)) : "";
 };
 // Nanoseconds as milliseconds from a base: a double has too few digits for nanoseconds since 1970.
 const BASE = BigInt(written.base || 0);
-const millisOf = nanos => nanos && nanos !== "0" ? Number(BigInt(nanos) - BASE) / 1e6 : 0;
-const lengthText = ms => ms >= 10000 ? (ms / 1000).toFixed(2) + " s" : ms >= 100 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
-const timeText = ms => new Date(Number(BASE / 1000000n) + ms).toISOString().slice(11, 23);
+const millisOf = (nanos) => (nanos && nanos !== "0" ? Number(BigInt(nanos) - BASE) / 1e6 : 0);
+const lengthText = (ms) =>
+  ms >= 10000 ? (ms / 1000).toFixed(2) + " s" : ms >= 100 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
+const timeText = (ms) => new Date(Number(BASE / 1000000n) + ms).toISOString().slice(11, 23);
 
 // State
 
@@ -84,7 +100,7 @@ function add(message) {
     const invocation = fieldOf(record.attributes, ID);
     if (log.traceId) traceOf(log.traceId).records.push(log);
     else {
-      const trace = invocation && [...traces.values()].find(trace => trace.invocations.has(invocation));
+      const trace = invocation && [...traces.values()].find((trace) => trace.invocations.has(invocation));
       if (trace) traceOf(trace.id).records.push(log);
       else if (waiting.has(invocation)) waiting.get(invocation).push(log);
       else waiting.set(invocation, [log]);
@@ -116,33 +132,63 @@ function bound() {
 }
 
 function spanOf(span) {
-  const start = millisOf(span.startTimeUnixNano), end = Math.max(start, millisOf(span.endTimeUnixNano));
-  const events = (span.events || []).map(event => ({ at: millisOf(event.timeUnixNano), name: event.name, fields: fieldsOf(event.attributes) }));
-  const error = [...events].reverse().find(event => event.name === "exception");
-  const of = key => (error && (error.fields.find(field => field[0] === key) || [])[1]) || "";
+  const start = millisOf(span.startTimeUnixNano),
+    end = Math.max(start, millisOf(span.endTimeUnixNano));
+  const events = (span.events || []).map((event) => ({
+    at: millisOf(event.timeUnixNano),
+    name: event.name,
+    fields: fieldsOf(event.attributes),
+  }));
+  const error = [...events].reverse().find((event) => event.name === "exception");
+  const of = (key) => (error && (error.fields.find((field) => field[0] === key) || [])[1]) || "";
   const failed = span.status && span.status.code === 2;
   const kind = fieldOf(span.attributes, "error.type") || of("exception.type");
-  const message = failed ? (span.status.message || of("exception.message")) : "";
+  const message = failed ? span.status.message || of("exception.message") : "";
   return {
-    id: span.spanId, parent: span.parentSpanId || "", name: span.name || "", service: span.service || "unknown", scope: span.scope || "",
-    start, end, failed, why: !failed ? "" : message.startsWith(kind) ? message || "failed" : kind + (message ? ": " + message : ""),
-    kind: ["", "internal", "server", "client", "producer", "consumer"][span.kind] || "", fields: fieldsOf(span.attributes), events,
-    links: (span.links || []).map(link => ({ trace: link.traceId, span: link.spanId })),
+    id: span.spanId,
+    parent: span.parentSpanId || "",
+    name: span.name || "",
+    service: span.service || "unknown",
+    scope: span.scope || "",
+    start,
+    end,
+    failed,
+    why: !failed ? "" : message.startsWith(kind) ? message || "failed" : kind + (message ? ": " + message : ""),
+    kind: ["", "internal", "server", "client", "producer", "consumer"][span.kind] || "",
+    fields: fieldsOf(span.attributes),
+    events,
+    links: (span.links || []).map((link) => ({ trace: link.traceId, span: link.spanId })),
   };
 }
 
 function logOf(record) {
-  const body = asText(plain(record.body)), fields = fieldsOf(record.attributes);
+  const body = asText(plain(record.body)),
+    fields = fieldsOf(record.attributes);
   const time = millisOf(record.timeUnixNano) || millisOf(record.observedTimeUnixNano);
   const report = record.eventName === "platform.report" ? Object.fromEntries(fields) : null;
-  return { traceId: record.traceId || "", span: record.spanId || "", service: record.service || "", time, level: record.severityText || "",
-    invocation: fieldOf(record.attributes, ID), serious: (record.severityNumber || 0) >= 13, text: messageOf(body) || fields.map(field => field.join("=")).join(" "), body, fields, report };
+  return {
+    traceId: record.traceId || "",
+    span: record.spanId || "",
+    service: record.service || "",
+    time,
+    level: record.severityText || "",
+    invocation: fieldOf(record.attributes, ID),
+    serious: (record.severityNumber || 0) >= 13,
+    text: messageOf(body) || fields.map((field) => field.join("=")).join(" "),
+    body,
+    fields,
+    report,
+  };
 }
 
 // The message behind time, level and request id, which Lambda's runtimes write before it.
 function messageOf(body) {
   const text = body.replace(/\r\n?/g, "\n");
-  const prefix = /^(?:(?:\[[A-Za-z]+\]|\d[\dT:.,/+Z-]{7,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL)(?=\t))[\t ]+)+(?:(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL) +)?/i;
+  const time = String.raw`\d[\dT:.,/+Z-]{7,}`;
+  const requestId = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+  const level = "(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL)";
+  const part = String.raw`\[[A-Za-z]+\]|${time}|${requestId}|${level}(?=\t)`;
+  const prefix = new RegExp(String.raw`^(?:(?:${part})[\t ]+)+(?:${level} +)?`, "i");
   return text.replace(prefix, "").trimEnd();
 }
 
@@ -150,7 +196,7 @@ function messageOf(body) {
 function drawn(trace) {
   if (trace.drawn) return trace.drawn;
   const spans = [...trace.spans.values()].sort((a, b) => a.start - b.start);
-  const parents = new Map(spans.map(span => [span.id, span.parent]));
+  const parents = new Map(spans.map((span) => [span.id, span.parent]));
   const moved = new Set();
   // Lambda's span of an invocation is a child of the shorter root span: the picture puts its time around the root.
   for (const span of spans) {
@@ -169,11 +215,12 @@ function drawn(trace) {
     children.get(parent).push(span);
   }
   const logs = new Map();
-  const loose = [], reports = [];
+  const loose = [],
+    reports = [];
   // The span of each invocation: the function's own before Lambda's.
   const homes = new Map();
   for (const span of spans) {
-    const id = (span.fields.find(field => field[0] === ID) || [])[1];
+    const id = (span.fields.find((field) => field[0] === ID) || [])[1];
     if (id && (!homes.has(id) || homes.get(id).scope === PLATFORM)) homes.set(id, span);
   }
   for (const log of [...trace.records].sort((a, b) => a.time - b.time)) {
@@ -184,14 +231,16 @@ function drawn(trace) {
       logs.get(home.id).push(log);
     } else loose.push(log);
   }
-  const rows = [], seen = new Set();
-  for (const root of [...spans.filter(span => !trace.spans.has(parents.get(span.id))), ...spans]) {
+  const rows = [],
+    seen = new Set();
+  for (const root of [...spans.filter((span) => !trace.spans.has(parents.get(span.id))), ...spans]) {
     const stack = [[root, 0]];
     while (stack.length) {
       const [span, depth] = stack.pop();
       if (seen.has(span.id)) continue;
       seen.add(span.id);
-      let covered = span.start, own = 0;
+      let covered = span.start,
+        own = 0;
       for (const child of children.get(span.id) || []) {
         own += Math.max(0, Math.min(child.start, span.end) - covered);
         covered = Math.max(covered, child.end);
@@ -204,18 +253,33 @@ function drawn(trace) {
   const start = spans.length ? spans[0].start : trace.records.reduce((first, log) => Math.min(first, log.time), Infinity);
   let end = start;
   for (const span of spans) end = Math.max(end, span.end);
-  const own = rows.filter(row => row.span.scope !== PLATFORM);
-  const slowest = own.length > 1 ? own.reduce((most, row) => row.own > most.own ? row : most) : null;
+  const own = rows.filter((row) => row.span.scope !== PLATFORM);
+  const slowest = own.length > 1 ? own.reduce((most, row) => (row.own > most.own ? row : most)) : null;
   // The function's own failures tell more than Lambda's.
-  const failures = rows.filter(row => row.span.failed).map(row => row.span).sort((a, b) => (a.scope === PLATFORM) - (b.scope === PLATFORM));
-  const serious = trace.records.some(log => log.serious);
-  trace.drawn = { rows, loose, reports, start, end, length: end - start, slowest, failures, serious, name: nameOf(trace, rows), text: null };
+  const failures = rows
+    .filter((row) => row.span.failed)
+    .map((row) => row.span)
+    .sort((a, b) => (a.scope === PLATFORM) - (b.scope === PLATFORM));
+  const serious = trace.records.some((log) => log.serious);
+  trace.drawn = {
+    rows,
+    loose,
+    reports,
+    start,
+    end,
+    length: end - start,
+    slowest,
+    failures,
+    serious,
+    name: nameOf(trace, rows),
+    text: null,
+  };
   return trace.drawn;
 }
 
 function nameOf(trace, rows) {
-  for (const id of trace.invocations) if (written.names && written.names[id]) return written.names[id];
-  const root = rows.find(row => row.span.scope !== PLATFORM) || rows[0];
+  for (const id of trace.invocations) if (written.names?.[id]) return written.names[id];
+  const root = rows.find((row) => row.span.scope !== PLATFORM) || rows[0];
   return root ? root.span.name : "log records only";
 }
 
@@ -224,7 +288,14 @@ function textOf(trace) {
   const picture = drawn(trace);
   if (picture.text === null) {
     const parts = [trace.id, ...trace.invocations];
-    for (const { span } of picture.rows) parts.push(span.service, span.name, span.why, ...span.fields.flat(), ...span.events.flatMap(event => [event.name, ...event.fields.flat()]));
+    for (const { span } of picture.rows)
+      parts.push(
+        span.service,
+        span.name,
+        span.why,
+        ...span.fields.flat(),
+        ...span.events.flatMap((event) => [event.name, ...event.fields.flat()]),
+      );
     for (const log of trace.records) parts.push(log.body, log.level, ...log.fields.flat());
     picture.text = parts.join("\n").toLowerCase();
   }
@@ -236,35 +307,68 @@ function textOf(trace) {
 function later() {
   if (pending) return;
   pending = true;
-  setTimeout(() => { pending = false; draw(); }, 120);
+  setTimeout(() => {
+    pending = false;
+    draw();
+  }, 120);
 }
 
 function selected() {
-  const search = byId("search").value.trim().toLowerCase(), failed = byId("failed").checked, order = byId("order").value;
-  const all = [...traces.values()].filter(trace => (!failed || drawn(trace).failures.length || hasFailed(trace)) && (!search || textOf(trace).includes(search)));
-  all.sort(order === "slow" ? (a, b) => drawn(b).length - drawn(a).length : (a, b) => drawn(b).start - drawn(a).start || b.arrived - a.arrived);
+  const search = byId("search").value.trim().toLowerCase(),
+    failed = byId("failed").checked,
+    order = byId("order").value;
+  const all = [...traces.values()].filter(
+    (trace) => (!failed || drawn(trace).failures.length || hasFailed(trace)) && (!search || textOf(trace).includes(search)),
+  );
+  all.sort(
+    order === "slow"
+      ? (a, b) => drawn(b).length - drawn(a).length
+      : (a, b) => drawn(b).start - drawn(a).start || b.arrived - a.arrived,
+  );
   return all;
 }
 
-const hasFailed = trace => [...trace.invocations].some(id => (invocations.get(id) || {}).failed);
+const hasFailed = (trace) => [...trace.invocations].some((id) => invocations.get(id)?.failed);
 
 function draw() {
-  const list = byId("list"), all = selected();
-  const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.key : "";
+  const list = byId("list"),
+    all = selected();
+  const focused = document.activeElement?.dataset ? document.activeElement.dataset.key : "";
   if (chosen && !traces.has(chosen)) chosen = null;
-  if (all.length && (!chosen || follows || !all.some(trace => trace.id === chosen))) chosen = all[0].id;
-  list.replaceChildren(...all.map(trace => {
-    const picture = drawn(trace), failed = picture.failures.length > 0 || hasFailed(trace);
-    return element("button", { "data-key": "t" + trace.id, "aria-current": String(trace.id === chosen), onclick: () => choose(trace.id) },
-      element("span", { class: "what" + (failed ? " bad" : "") }, (failed ? "✗ " : "") + picture.name),
-      element("span", { class: "n" }, lengthText(picture.length)),
-      element("small", {}, `${timeText(picture.start)} · ${count(picture.rows.length, "span")}` + (trace.records.length ? ` · ${count(trace.records.length, "log")}` : "")),
-      element("small", { class: "n bad" }, failed && picture.failures.length ? `${picture.failures.length} failed` : ""));
-  }));
-  if (!all.length) list.append(element("div", { class: "empty" }, traces.size ? "No trace matches." : written.live ? "No trace yet: invoke the function." : "The page has no trace."));
-  detail(all.some(trace => trace.id === chosen) ? traces.get(chosen) : null);
+  if (all.length && (!chosen || follows || !all.some((trace) => trace.id === chosen))) chosen = all[0].id;
+  list.replaceChildren(
+    ...all.map((trace) => {
+      const picture = drawn(trace),
+        failed = picture.failures.length > 0 || hasFailed(trace);
+      return element(
+        "button",
+        { "data-key": "t" + trace.id, "aria-current": String(trace.id === chosen), onclick: () => choose(trace.id) },
+        element("span", { class: "what" + (failed ? " bad" : "") }, (failed ? "✗ " : "") + picture.name),
+        element("span", { class: "n" }, lengthText(picture.length)),
+        element(
+          "small",
+          {},
+          `${timeText(picture.start)} · ${count(picture.rows.length, "span")}` +
+            (trace.records.length ? ` · ${count(trace.records.length, "log")}` : ""),
+        ),
+        element("small", { class: "n bad" }, failed && picture.failures.length ? `${picture.failures.length} failed` : ""),
+      );
+    }),
+  );
+  if (!all.length)
+    list.append(
+      element(
+        "div",
+        { class: "empty" },
+        traces.size ? "No trace matches." : written.live ? "No trace yet: invoke the function." : "The page has no trace.",
+      ),
+    );
+  detail(all.some((trace) => trace.id === chosen) ? traces.get(chosen) : null);
   byId("state").textContent = state + count(traces.size, "trace") + (dropped ? `, ${dropped} older ones forgotten` : "");
-  if (focused) { const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`); if (again) again.focus({ preventScroll: true }); }
+  if (focused) {
+    const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    if (again) again.focus({ preventScroll: true });
+  }
 }
 
 const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
@@ -278,37 +382,92 @@ function choose(id) {
 let shown = null;
 function detail(trace) {
   const into = byId("trace");
-  if (!trace) { shown = null; into.replaceChildren(); return; }
+  if (!trace) {
+    shown = null;
+    into.replaceChildren();
+    return;
+  }
   const picture = drawn(trace);
   // Nothing new: what the reader opened stays as it is.
   const filter = byId("slow").checked;
   if (shown && shown.picture === picture && shown.filter === filter) return;
   shown = { picture, filter };
-  const names = [...new Set(picture.rows.map(row => row.span.service))];
-  const own = [...trace.invocations].map(id => invocations.get(id)).filter(Boolean);
-  const rows = filter ? [...picture.rows].sort((a, b) => b.own - a.own).map(row => ({ ...row, depth: 0 })) : picture.rows;
-  const facts = element("div", { class: "facts" },
-    element("span", {}, lengthText(picture.length)), element("span", {}, count(picture.rows.length, "span")),
+  const names = [...new Set(picture.rows.map((row) => row.span.service))];
+  const own = [...trace.invocations].map((id) => invocations.get(id)).filter(Boolean);
+  const rows = filter ? [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 })) : picture.rows;
+  const facts = element(
+    "div",
+    { class: "facts" },
+    element("span", {}, lengthText(picture.length)),
+    element("span", {}, count(picture.rows.length, "span")),
     element("span", {}, timeText(picture.start)),
-    picture.slowest && element("span", {}, `◂ slowest: ${picture.slowest.span.name}, ${lengthText(picture.slowest.own)} of its own`));
-  const failures = picture.failures.slice(0, 5).map(span => element("div", { class: "bad" }, `✗ ${span.service}: ${span.name}: ${span.why || "failed"}`));
-  const reports = picture.reports.map(log => element("div", { class: "dim" }, reportText(log.report)));
-  const tools = element("div", { class: "tools" }, copy("Copy trace id", trace.id),
-    own.map(invocation => [copy("Copy event", invocation.event), invocation.number === undefined || !written.live ? null : rerun(invocation)]));
-  const events = own.map(invocation => element("details", {}, element("summary", {}, `Event and result of invocation ${invocation.id}`),
-    element("pre", {}, pretty(invocation.event)), element("pre", { class: invocation.failed ? "bad" : "" }, pretty(invocation.result || ""))));
-  const axis = element("div", { class: "axis" }, element("span", {}, "service and span"), element("span", { class: "n" }, "duration"),
-    element("div", { class: "ticks" }, [0, .25, .5, .75, 1].map(part => element("span", { style: { left: part * 100 + "%" } }, lengthText(picture.length * part)))));
-  fill(into, element("h2", { class: picture.failures.length ? "bad" : "" }, picture.name),
-    element("div", { class: "facts" }, element("code", {}, trace.id)), facts, failures, reports, tools, events,
-    names.length > 1 ? element("div", { class: "keys" }, names.map(name => element("span", {}, element("i", { style: { "--c": colour(name) } }), name))) : null,
-    axis, element("div", { role: "list" }, rows.map(row => spanRow(row, picture))),
+    picture.slowest &&
+      element("span", {}, `◂ slowest: ${picture.slowest.span.name}, ${lengthText(picture.slowest.own)} of its own`),
+  );
+  const failures = picture.failures
+    .slice(0, 5)
+    .map((span) => element("div", { class: "bad" }, `✗ ${span.service}: ${span.name}: ${span.why || "failed"}`));
+  const reports = picture.reports.map((log) => element("div", { class: "dim" }, reportText(log.report)));
+  const tools = element(
+    "div",
+    { class: "tools" },
+    copy("Copy trace id", trace.id),
+    own.map((invocation) => [
+      copy("Copy event", invocation.event),
+      invocation.number === undefined || !written.live ? null : rerun(invocation),
+    ]),
+  );
+  const events = own.map((invocation) =>
+    element(
+      "details",
+      {},
+      element("summary", {}, `Event and result of invocation ${invocation.id}`),
+      element("pre", {}, pretty(invocation.event)),
+      element("pre", { class: invocation.failed ? "bad" : "" }, pretty(invocation.result || "")),
+    ),
+  );
+  const axis = element(
+    "div",
+    { class: "axis" },
+    element("span", {}, "service and span"),
+    element("span", { class: "n" }, "duration"),
+    element(
+      "div",
+      { class: "ticks" },
+      [0, 0.25, 0.5, 0.75, 1].map((part) =>
+        element("span", { style: { left: part * 100 + "%" } }, lengthText(picture.length * part)),
+      ),
+    ),
+  );
+  fill(
+    into,
+    element("h2", { class: picture.failures.length ? "bad" : "" }, picture.name),
+    element("div", { class: "facts" }, element("code", {}, trace.id)),
+    facts,
+    failures,
+    reports,
+    tools,
+    events,
+    names.length > 1
+      ? element(
+          "div",
+          { class: "keys" },
+          names.map((name) => element("span", {}, element("i", { style: { "--c": colour(name) } }), name)),
+        )
+      : null,
+    axis,
+    element(
+      "div",
+      { role: "list" },
+      rows.map((row) => spanRow(row, picture)),
+    ),
     picture.loose.length ? element("h3", {}, "Log records without a span in the trace") : null,
-    picture.loose.map(log => logRow(log, 0, picture.start)));
+    picture.loose.map((log) => logRow(log, 0, picture.start)),
+  );
 }
 
 function reportText(report) {
-  const number = key => report["aws.lambda." + key];
+  const number = (key) => report["aws.lambda." + key];
   const parts = [`Lambda: ${Number(number("duration_ms")).toFixed(1)} ms`];
   if (report["error.type"]) parts.unshift(report["error.type"]);
   if (number("billed_duration_ms")) parts.push(`billed ${number("billed_duration_ms")} ms`);
@@ -318,46 +477,105 @@ function reportText(report) {
 }
 
 function pretty(text) {
-  try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
 }
 
 function copy(label, text) {
-  const button = element("button", { type: "button", onclick: async () => {
-    try { await navigator.clipboard.writeText(text); } catch {
-      const area = element("textarea", {}, text);
-      document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
-    }
-    button.textContent = "Copied";
-    setTimeout(() => button.textContent = label, 1200);
-  } }, label);
+  const button = element(
+    "button",
+    {
+      type: "button",
+      onclick: async () => {
+        try {
+          await navigator.clipboard.writeText(text);
+        } catch {
+          const area = element("textarea", {}, text);
+          document.body.append(area);
+          area.select();
+          document.execCommand("copy");
+          area.remove();
+        }
+        button.textContent = "Copied";
+        setTimeout(() => (button.textContent = label), 1200);
+      },
+    },
+    label,
+  );
   return button;
 }
 
 function rerun(invocation) {
-  const button = element("button", { type: "button", onclick: async () => {
-    button.disabled = true;
-    follows = true;
-    try {
-      const answer = await fetch("rerun", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ number: invocation.number }) });
-      button.textContent = answer.ok ? "Run again" : await answer.text();
-    } catch { button.textContent = "dev has ended"; }
-    button.disabled = false;
-  } }, "Run again");
+  const button = element(
+    "button",
+    {
+      type: "button",
+      onclick: async () => {
+        button.disabled = true;
+        follows = true;
+        try {
+          const answer = await fetch("rerun", {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ number: invocation.number }),
+          });
+          button.textContent = answer.ok ? "Run again" : await answer.text();
+        } catch {
+          button.textContent = "dev has ended";
+        }
+        button.disabled = false;
+      },
+    },
+    "Run again",
+  );
   return button;
 }
 
 function spanRow(row, picture) {
   const { span, depth, logs } = row;
   const all = picture.length || 1;
-  const from = Math.min(100, Math.max(0, (span.start - picture.start) / all * 100));
-  const width = Math.min(100 - from, (span.end - span.start) / all * 100);
+  const from = Math.min(100, Math.max(0, ((span.start - picture.start) / all) * 100));
+  const width = Math.min(100 - from, ((span.end - span.start) / all) * 100);
   const key = "s" + span.id;
-  const head = element("div", { class: "row", role: "button", tabindex: "0", "data-key": key, "aria-expanded": String(open.has(key)), title: `${span.service}: ${span.name}` },
-    element("div", { class: "name", style: { "margin-left": `min(${depth * 12}px, 45%)`, "--c": colour(span.service) } },
-      span.failed ? element("strong", { class: "bad", role: "img", "aria-label": "failed" }, "✗ ") : null, element("b", {}, span.name), " ", element("small", {}, span.service)),
+  const head = element(
+    "div",
+    {
+      class: "row",
+      role: "button",
+      tabindex: "0",
+      "data-key": key,
+      "aria-expanded": String(open.has(key)),
+      title: `${span.service}: ${span.name}`,
+    },
+    element(
+      "div",
+      { class: "name", style: { "margin-left": `min(${depth * 12}px, 45%)`, "--c": colour(span.service) } },
+      span.failed ? element("strong", { class: "bad", role: "img", "aria-label": "failed" }, "✗ ") : null,
+      element("b", {}, span.name),
+      " ",
+      element("small", {}, span.service),
+    ),
     element("div", { class: "n" }, lengthText(span.end - span.start)),
-    element("div", { class: "track" }, element("div", { class: "bar", style: { left: from + "%", width: width + "%", "--c": colour(span.service) } })));
-  const whole = element("div", { role: "listitem", class: "span" + (span.failed ? " failed" : "") + (row === picture.slowest || picture.slowest && row.span === picture.slowest.span ? " slowest" : "") }, head);
+    element(
+      "div",
+      { class: "track" },
+      element("div", { class: "bar", style: { left: from + "%", width: width + "%", "--c": colour(span.service) } }),
+    ),
+  );
+  const whole = element(
+    "div",
+    {
+      role: "listitem",
+      class:
+        "span" +
+        (span.failed ? " failed" : "") +
+        (row === picture.slowest || (picture.slowest && row.span === picture.slowest.span) ? " slowest" : ""),
+    },
+    head,
+  );
   if (span.why) whole.append(element("div", { class: "below bad", style: { "--d": depth } }, span.why.split("\n")[0]));
   for (const log of logs.slice(0, INLINE_LOGS)) whole.append(logRow(log, depth, picture.start));
   const toggle = () => {
@@ -369,14 +587,33 @@ function spanRow(row, picture) {
     if (open.has(key)) head.after(panel(span, logs, depth, picture));
   };
   head.addEventListener("click", toggle);
-  head.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); } });
-  if (open.has(key)) { head.classList.add("open"); head.after(panel(span, logs, depth, picture)); }
-  if (logs.length > INLINE_LOGS) whole.append(element("div", { class: "below dim", style: { "--d": depth } }, `… ${count(logs.length - INLINE_LOGS, "more log record")}: open the span`));
+  head.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      toggle();
+    }
+  });
+  if (open.has(key)) {
+    head.classList.add("open");
+    head.after(panel(span, logs, depth, picture));
+  }
+  if (logs.length > INLINE_LOGS)
+    whole.append(
+      element(
+        "div",
+        { class: "below dim", style: { "--d": depth } },
+        `… ${count(logs.length - INLINE_LOGS, "more log record")}: open the span`,
+      ),
+    );
   return whole;
 }
 
 function table(fields) {
-  return element("table", { class: "fields" }, fields.map(([key, value]) => element("tr", {}, element("td", {}, key), element("td", {}, long(value)))));
+  return element(
+    "table",
+    { class: "fields" },
+    fields.map(([key, value]) => element("tr", {}, element("td", {}, key), element("td", {}, long(value)))),
+  );
 }
 
 // A long text is folded.
@@ -387,21 +624,50 @@ function long(text) {
 }
 
 function panel(span, logs, depth, picture) {
-  const parts = [element("div", { class: "dim" }, [span.service, span.kind, span.scope, `span ${span.id}`, `+${lengthText(span.start - picture.start)}`].filter(Boolean).join(" · "))];
+  const parts = [
+    element(
+      "div",
+      { class: "dim" },
+      [span.service, span.kind, span.scope, `span ${span.id}`, `+${lengthText(span.start - picture.start)}`]
+        .filter(Boolean)
+        .join(" · "),
+    ),
+  ];
   if (span.why) parts.push(element("div", { class: "bad" }, long(span.why)));
   if (span.fields.length) parts.push(table(span.fields));
-  for (const event of span.events) parts.push(element("h3", {}, `${event.name} +${lengthText(Math.max(0, event.at - picture.start))}`), table(event.fields));
+  for (const event of span.events)
+    parts.push(element("h3", {}, `${event.name} +${lengthText(Math.max(0, event.at - picture.start))}`), table(event.fields));
   for (const link of span.links) {
     const there = traces.get(link.trace);
-    parts.push(element("div", {}, "linked to ", there ? element("button", { type: "button", onclick: () => choose(link.trace) }, drawn(there).name) : `trace ${link.trace}, span ${link.span}`));
+    parts.push(
+      element(
+        "div",
+        {},
+        "linked to ",
+        there
+          ? element("button", { type: "button", onclick: () => choose(link.trace) }, drawn(there).name)
+          : `trace ${link.trace}, span ${link.span}`,
+      ),
+    );
   }
   for (const log of logs.slice(INLINE_LOGS, 1000)) parts.push(logRow(log, 0, picture.start));
   return element("div", { class: "panel", style: { "margin-left": `min(${depth * 12}px, 30%)` } }, parts);
 }
 
 function logRow(log, depth, start) {
-  const row = element("div", { class: "below log" + (log.serious ? " bad" : ""), role: "button", tabindex: "0", "aria-expanded": "false", style: { "--d": depth } },
-    element("span", { class: "n dim" }, (log.time < start ? "−" : "+") + lengthText(Math.abs(log.time - start))), element("strong", {}, log.level || "log"), element("span", { class: "text" }, log.text.split("\n")[0]));
+  const row = element(
+    "div",
+    {
+      class: "below log" + (log.serious ? " bad" : ""),
+      role: "button",
+      tabindex: "0",
+      "aria-expanded": "false",
+      style: { "--d": depth },
+    },
+    element("span", { class: "n dim" }, (log.time < start ? "−" : "+") + lengthText(Math.abs(log.time - start))),
+    element("strong", {}, log.level || "log"),
+    element("span", { class: "text" }, log.text.split("\n")[0]),
+  );
   const toggle = () => {
     const isOpen = row.classList.toggle("open");
     row.setAttribute("aria-expanded", String(isOpen));
@@ -410,20 +676,51 @@ function logRow(log, depth, start) {
     else row.nextSibling.remove();
   };
   row.addEventListener("click", toggle);
-  row.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); } });
+  row.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      toggle();
+    }
+  });
   return row;
 }
 
 // What the page says beside its traces.
 function report() {
   const into = byId("report");
-  if (written.verdict) into.append(element("p", { id: "verdict", class: written.verdict.good ? "good" : "bad" }, element("strong", {}, written.verdict.text)));
+  if (written.verdict)
+    into.append(
+      element("p", { id: "verdict", class: written.verdict.good ? "good" : "bad" }, element("strong", {}, written.verdict.text)),
+    );
   for (const section of written.sections || []) {
-    const isNumber = section.columns.map(column => column.startsWith("#"));
+    const isNumber = section.columns.map((column) => column.startsWith("#"));
     const cell = (tag, text, place) => element(tag, { class: isNumber[place] ? "n" : "" }, text);
-    into.append(element("details", {}, element("summary", {}, section.title), section.paragraphs.map(text => element("p", {}, text)),
-      section.rows.length ? element("table", { class: "report" }, element("tr", {}, section.columns.map((text, place) => cell("th", text.replace(/^#/, ""), place))),
-        section.rows.map(row => element("tr", {}, row.map((text, place) => cell("td", text, place))))) : null));
+    into.append(
+      element(
+        "details",
+        {},
+        element("summary", {}, section.title),
+        section.paragraphs.map((text) => element("p", {}, text)),
+        section.rows.length
+          ? element(
+              "table",
+              { class: "report" },
+              element(
+                "tr",
+                {},
+                section.columns.map((text, place) => cell("th", text.replace(/^#/, ""), place)),
+              ),
+              section.rows.map((row) =>
+                element(
+                  "tr",
+                  {},
+                  row.map((text, place) => cell("td", text, place)),
+                ),
+              ),
+            )
+          : null,
+      ),
+    );
   }
   if (!into.childNodes.length) into.remove();
 }
@@ -431,26 +728,49 @@ function report() {
 // Keyboard
 
 function move(steps) {
-  const all = selected(), at = all.findIndex(trace => trace.id === chosen);
+  const all = selected(),
+    at = all.findIndex((trace) => trace.id === chosen);
   const next = all[Math.min(all.length - 1, Math.max(0, at + steps))];
-  if (next) { choose(next.id); const there = document.querySelector('#list [aria-current="true"]'); if (there) there.scrollIntoView({ block: "nearest" }); }
+  if (next) {
+    choose(next.id);
+    const there = document.querySelector('#list [aria-current="true"]');
+    if (there) there.scrollIntoView({ block: "nearest" });
+  }
 }
 
 function moveRow(steps) {
   const rows = [...document.querySelectorAll("#trace .row")];
   const at = rows.indexOf(document.activeElement);
   const next = rows[Math.min(rows.length - 1, Math.max(0, at + steps))];
-  if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
+  if (next) {
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
 }
 
-document.addEventListener("keydown", event => {
+document.addEventListener("keydown", (event) => {
   const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") { byId("search").value = ""; document.activeElement.blur(); later(); return; }
+  if (event.key === "Escape") {
+    byId("search").value = "";
+    document.activeElement.blur();
+    later();
+    return;
+  }
   if (isTyping) return;
-  const action = { "/": () => byId("search").focus(), n: () => move(1), p: () => move(-1), j: () => moveRow(1), k: () => moveRow(-1),
-    f: () => byId("failed").click(), s: () => byId("slow").click() }[event.key];
-  if (action) { event.preventDefault(); action(); }
+  const action = {
+    "/": () => byId("search").focus(),
+    n: () => move(1),
+    p: () => move(-1),
+    j: () => moveRow(1),
+    k: () => moveRow(-1),
+    f: () => byId("failed").click(),
+    s: () => byId("slow").click(),
+  }[event.key];
+  if (action) {
+    event.preventDefault();
+    action();
+  }
 });
 for (const id of ["search", "failed", "order", "slow"]) byId(id).addEventListener("input", later);
 
@@ -468,7 +788,8 @@ byId("save").addEventListener("click", () => {
 // Arrival
 
 const initial = document.documentElement.cloneNode(true);
-let arrived = [], state = "";
+let arrived = [],
+  state = "";
 function take(message) {
   arrived.push(message);
   if (arrived.length > 5000) arrived.shift();
@@ -480,10 +801,22 @@ for (const message of written.messages || []) take(message);
 if (written.live) {
   const source = new EventSource("events");
   state = "connecting, ";
-  source.onopen = () => { state = "live, "; later(); };
-  source.onerror = () => { state = "dev has ended, "; later(); };
-  source.onmessage = event => take(JSON.parse(event.data));
+  source.onopen = () => {
+    state = "live, ";
+    later();
+  };
+  source.onerror = () => {
+    state = "dev has ended, ";
+    later();
+  };
+  source.onmessage = (event) => take(JSON.parse(event.data));
   // The server begins again with all that it keeps.
-  source.addEventListener("begin", () => { traces.clear(); invocations.clear(); waiting.clear(); arrived = []; counts = { spans: 0, records: 0 }; });
+  source.addEventListener("begin", () => {
+    traces.clear();
+    invocations.clear();
+    waiting.clear();
+    arrived = [];
+    counts = { spans: 0, records: 0 };
+  });
 }
 draw();

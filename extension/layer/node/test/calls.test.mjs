@@ -96,8 +96,14 @@ test("a request has one traceparent, and the function's own wins", async () => {
   };`;
   const ran = await run(task({ "index.js": text }), [{}], { env: { TARGET: server.url } });
   server.close();
-  const sent = server.seen.filter(({ path }) => path !== "/other").map(({ path, headers }) => [path, headers.traceparent, headers.tracestate]);
-  assert.deepEqual(sent, ["/fetch", "/http", "/fetch", "/http", "/fetch", "/fetch"].map((path) => [path, own, undefined]), ran.text);
+  const sent = server.seen
+    .filter(({ path }) => path !== "/other")
+    .map(({ path, headers }) => [path, headers.traceparent, headers.tracestate]);
+  assert.deepEqual(
+    sent,
+    ["/fetch", "/http", "/fetch", "/http", "/fetch", "/fetch"].map((path) => [path, own, undefined]),
+    ran.text,
+  );
   const [other] = server.seen.filter(({ path }) => path === "/other");
   assert.match(other.headers.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
 });
@@ -106,10 +112,34 @@ test("a request has one traceparent, and the function's own wins", async () => {
 const SIZES = [
   ["SQS, SendMessage", (size) => ["sqs", "SendMessageCommand", { MessageBody: "x".repeat(size) }], 1048576 - 72, 1],
   ["SQS, SendMessage", (size) => ["sqs", "SendMessageCommand", { MessageBody: "x".repeat(size) }], 1048576 - 71, 0],
-  ["SQS, SendMessage with attributes", (size) => ["sqs", "SendMessageCommand", { MessageBody: "é".repeat(size / 2), MessageAttributes: { n: { DataType: "String", StringValue: "1" } } }], 1048576 - 72, 0],
-  ["SQS, SendMessageBatch", (size) => ["sqs", "SendMessageBatchCommand", { Entries: ["1", "2"].map((Id) => ({ Id, MessageBody: "x".repeat(size) })) }], 524288 - 71, 1],
-  ["SNS, Publish", (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }], 262144 - 71, 0],
-  ["SNS, Publish", (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }], 262144 - 72, 1],
+  [
+    "SQS, SendMessage with attributes",
+    (size) => [
+      "sqs",
+      "SendMessageCommand",
+      { MessageBody: "é".repeat(size / 2), MessageAttributes: { n: { DataType: "String", StringValue: "1" } } },
+    ],
+    1048576 - 72,
+    0,
+  ],
+  [
+    "SQS, SendMessageBatch",
+    (size) => ["sqs", "SendMessageBatchCommand", { Entries: ["1", "2"].map((Id) => ({ Id, MessageBody: "x".repeat(size) })) }],
+    524288 - 71,
+    1,
+  ],
+  [
+    "SNS, Publish",
+    (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }],
+    262144 - 71,
+    0,
+  ],
+  [
+    "SNS, Publish",
+    (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }],
+    262144 - 72,
+    1,
+  ],
 ];
 
 test("a message at AWS's limit gets no trace context", async (context) => {

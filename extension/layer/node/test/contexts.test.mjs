@@ -10,7 +10,10 @@ import { packages, run, target, task } from "./local_lambda.mjs";
 // What the first invocation starts, and how each invocation hands it a call. The work resolves the promise of `call`.
 const KINDS = {
   interval: ["const waiting = []; setInterval(() => waiting.shift()?.(), 5);", "waiting.push(call)"],
-  "chain of timers": ["const waiting = []; (function tick() { waiting.shift()?.(); setTimeout(tick, 5); })();", "waiting.push(call)"],
+  "chain of timers": [
+    "const waiting = []; (function tick() { waiting.shift()?.(); setTimeout(tick, 5); })();",
+    "waiting.push(call)",
+  ],
   "event emitter with a bound listener": [
     'const emitter = new (require("node:events"))(); const { AsyncResource } = require("node:async_hooks"); emitter.on("job", AsyncResource.bind((call) => call()));',
     'emitter.emit("job", call)',
@@ -19,11 +22,14 @@ const KINDS = {
     "let wake; const waiting = []; (async () => { for (;;) { await new Promise((resolve) => { wake = resolve; }); await waiting.shift()(); } })();",
     "waiting.push(call); wake()",
   ],
-  "stream": [
+  stream: [
     'const { Writable } = require("node:stream"); const stream = new Writable({ objectMode: true, write: (call, _, done) => call().then(() => done()) });',
     "stream.write(call)",
   ],
-  "pool of undici": ['const { Pool } = require("undici"); const pool = new Pool(URL, { connections: 1 });', "call(() => pool.request({ path, method: 'GET' }).then(({ body }) => body.text()))"],
+  "pool of undici": [
+    'const { Pool } = require("undici"); const pool = new Pool(URL, { connections: 1 });',
+    "call(() => pool.request({ path, method: 'GET' }).then(({ body }) => body.text()))",
+  ],
   "agent of http": [
     'const http = require("node:http"); const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });',
     "call(() => new Promise((resolve) => http.get(URL + path, { agent }, (response) => response.resume().on('end', resolve))))",
@@ -48,16 +54,27 @@ test("calls of later invocations are in their traces", async (context) => {
       const roots = Object.fromEntries(ran.kind("SERVER").map((span) => [span.attributes["faas.invocation_id"], span.traceId]));
       assert.deepEqual(Object.keys(roots).sort(), [...ran.results].sort(), ran.text);
       assert.deepEqual(server.traces(), Object.fromEntries(ran.results.map((request, n) => [`/${n + 1}`, roots[request]])));
-      assert.deepEqual(ran.kind("CLIENT").map((span) => span.traceId).sort(), Object.values(roots).sort());
+      assert.deepEqual(
+        ran
+          .kind("CLIENT")
+          .map((span) => span.traceId)
+          .sort(),
+        Object.values(roots).sort(),
+      );
     });
   }
 });
 
 test("work beside no invocation starts a trace with a link", () => {
-  const folder = packages(["@opentelemetry/api@1.9.1", "@opentelemetry/context-async-hooks@2.12.0", "@opentelemetry/sdk-trace-base@2.12.1"]);
+  const folder = packages([
+    "@opentelemetry/api@1.9.1",
+    "@opentelemetry/context-async-hooks@2.12.0",
+    "@opentelemetry/sdk-trace-base@2.12.1",
+  ]);
   const load = createRequire(`${folder}/_`);
   const api = load("@opentelemetry/api");
-  const { AlwaysOffSampler, BasicTracerProvider, InMemorySpanExporter, RandomIdGenerator, SimpleSpanProcessor } = load("@opentelemetry/sdk-trace-base");
+  const { AlwaysOffSampler, BasicTracerProvider, InMemorySpanExporter, RandomIdGenerator, SimpleSpanProcessor } =
+    load("@opentelemetry/sdk-trace-base");
   const contexts = new Contexts(api, new RandomIdGenerator());
   const exporter = new InMemorySpanExporter();
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
@@ -71,10 +88,11 @@ test("work beside no invocation starts a trace with a link", () => {
     const kept = api.context.with(context, () => AsyncLocalStorage.snapshot());
     return { span, kept, end };
   };
-  const late = () => tracer.startActiveSpan("late", (span) => {
-    tracer.startSpan("child").end();
-    span.end();
-  });
+  const late = () =>
+    tracer.startActiveSpan("late", (span) => {
+      tracer.startSpan("child").end();
+      span.end();
+    });
   const ended = () => exporter.getFinishedSpans().slice(-2);
 
   const first = invocation();
@@ -83,7 +101,10 @@ test("work beside no invocation starts a trace with a link", () => {
   const [child, own] = ended();
   assert.equal(own.parentSpanContext, undefined);
   assert.notEqual(own.spanContext().traceId, first.span.spanContext().traceId);
-  assert.deepEqual(own.links.map(({ context }) => context.spanId), [first.span.spanContext().spanId]);
+  assert.deepEqual(
+    own.links.map(({ context }) => context.spanId),
+    [first.span.spanContext().spanId],
+  );
   assert.equal(child.parentSpanContext.spanId, own.spanContext().spanId);
   assert.equal(child.links.length, 0);
   // One invocation runs, also for work that was scheduled between invocations.

@@ -170,12 +170,17 @@ test("spans of answered requests end with their invocation", () => {
   for (const span of sent) cutOffs.onStart(span, invocation.context);
   cutOffs.onStart(ofAnother, begin(SECOND, 3_600_000, new Span("root", "a")).context);
   cutOffs.endAnswered(invocation);
-  assert.deepEqual([...sent, ofAnother].map(({ ended }) => ended), [...requests.map(([, , ends]) => ends), false]);
+  assert.deepEqual(
+    [...sent, ofAnother].map(({ ended }) => ended),
+    [...requests.map(([, , ends]) => ends), false],
+  );
 });
 
 test("an export that fails is reported, and the other spans are flushed", async (t) => {
   const { noted, cutOffs, begin, flushed } = begun();
-  cutOffs.makePartial = () => { throw new Error("no exporter"); };
+  cutOffs.makePartial = () => {
+    throw new Error("no exporter");
+  };
   const write = t.mock.method(process.stderr, "write", (text) => noted.push(text));
   const invocation = begin(FIRST, 50, new Span("root", "1"));
   await flushed;

@@ -37,7 +37,8 @@ test("a long statement is cut", () => {
 
 test("a message has nothing of a statement", () => {
   const messages = {
-    'duplicate key value violates unique constraint "users_pkey"\nDETAIL: Key (name)=(secret)': "duplicate key value violates unique constraint '?'",
+    'duplicate key value violates unique constraint "users_pkey"\nDETAIL: Key (name)=(secret)':
+      "duplicate key value violates unique constraint '?'",
     "near 'it's secret' at line 1": "near '?' at line 1",
     "dup key: { n: 5 }": "dup key: ?",
     "Connection terminated": "Connection terminated",
@@ -57,7 +58,9 @@ function redis() {
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
     socket.on("data", (data) => {
-      const commands = String(data).split(/(?=^\*\d+\r\n)/m).map((command) => command.split("\r\n")[2]?.toUpperCase());
+      const commands = String(data)
+        .split(/(?=^\*\d+\r\n)/m)
+        .map((command) => command.split("\r\n")[2]?.toUpperCase());
       socket.write(commands.map((command) => (command === "BOGUS" ? "-ERR unknown command 'secret'\r\n" : "+OK\r\n")).join(""));
     });
   });
@@ -93,7 +96,14 @@ for (const [form, files] of Object.entries(FORMS)) {
     server.close();
     assert.deepEqual(ran.results, without.results, ran.text);
     const spans = ran.kind("CLIENT");
-    assert.deepEqual(spans.map(({ name, attributes }) => [name, attributes["db.query.text"]]), [["set", "set ? ?"], ["bogus", "bogus ?"]], ran.text);
+    assert.deepEqual(
+      spans.map(({ name, attributes }) => [name, attributes["db.query.text"]]),
+      [
+        ["set", "set ? ?"],
+        ["bogus", "bogus ?"],
+      ],
+      ran.text,
+    );
     assert.ok(!JSON.stringify(spans).includes("secret"), JSON.stringify(spans));
     assert.deepEqual(off.kind("CLIENT"), [], off.text);
     assert.deepEqual(off.results, without.results, off.text);

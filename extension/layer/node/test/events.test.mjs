@@ -25,7 +25,12 @@ function check(name, span, senders, event) {
 }
 
 function processed(system, destination, more) {
-  const attributes = { "messaging.system": system, "messaging.operation.type": "process", "messaging.operation.name": "process", ...more };
+  const attributes = {
+    "messaging.system": system,
+    "messaging.operation.type": "process",
+    "messaging.operation.name": "process",
+    ...more,
+  };
   if (destination !== undefined) attributes["messaging.destination.name"] = destination;
   return { trigger: "pubsub", source: destination ?? "multiple_sources", ...attributes };
 }
@@ -41,12 +46,22 @@ const queued = (messageId, stringValue, more) => ({
   ...more,
 });
 
-check("two messages of one sender", processed("aws_sqs", "orders", count(2)), ["a of m1", "a of m2"], { Records: [queued("m1", "a"), queued("m2", "a")] });
-check("odd messages", processed("aws_sqs", undefined, count(4)), ["d of m4"], { Records: [queued(5, 5, { body: "traceparent" }), null, queued("m3", "invalid"), queued("m4", "d", { eventSourceARN: 5 })] });
-check("a large batch", processed("aws_sqs", "orders", count(200)), Array(128).fill("a of m"), { Records: Array.from({ length: 200 }, () => queued("m", "a")) });
-check("odd kafka", processed("kafka", "views"), [], { eventSource: "aws:kafka", records: { "views-0": [{ topic: "views", headers: [{ traceparent: [{ toString: 1 }] }] }] } });
+check("two messages of one sender", processed("aws_sqs", "orders", count(2)), ["a of m1", "a of m2"], {
+  Records: [queued("m1", "a"), queued("m2", "a")],
+});
+check("odd messages", processed("aws_sqs", undefined, count(4)), ["d of m4"], {
+  Records: [queued(5, 5, { body: "traceparent" }), null, queued("m3", "invalid"), queued("m4", "d", { eventSourceARN: 5 })],
+});
+check("a large batch", processed("aws_sqs", "orders", count(200)), Array(128).fill("a of m"), {
+  Records: Array.from({ length: 200 }, () => queued("m", "a")),
+});
+check("odd kafka", processed("kafka", "views"), [], {
+  eventSource: "aws:kafka",
+  records: { "views-0": [{ topic: "views", headers: [{ traceparent: [{ toString: 1 }] }] }] },
+});
 check("an unknown source", undefined, [], { Records: [{ eventSource: "constructor" }] });
-for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5]) check(JSON.stringify(event), undefined, [], event);
+for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5])
+  check(JSON.stringify(event), undefined, [], event);
 
 const now = 1_790_000_000_000;
 
@@ -54,7 +69,9 @@ function checkWait(name, expected, event) {
   test(`waiting time: ${name}`, (t) => {
     t.mock.method(clock, "now", () => now);
     const waited = [];
-    const tracer = { startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }) };
+    const tracer = {
+      startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }),
+    };
     wait(tracer, describe(api, event));
     assert.deepEqual(waited, expected);
   });

@@ -1,5 +1,5 @@
-// A process that ends in the middle of an invocation, with the layer's last_words.cjs, and a fake SDK that has only spans and a queue.
-// The arguments are a folder for files, the case, and the address of a receiver.
+// A process that ends in the middle of an invocation, with the layer's last_words.cjs, and a fake SDK that has only spans and a
+// queue. The arguments are a folder for files, the case, and the address of a receiver.
 
 "use strict";
 
@@ -27,12 +27,16 @@ const CASES = {
   async throws({ begin, child }) {
     begin();
     child("open");
-    setImmediate(() => { throw new RangeError("nobody catches this"); });
+    setImmediate(() => {
+      throw new RangeError("nobody catches this");
+    });
   },
   async "throws what nobody can look at"({ begin }) {
     begin();
     process.on("uncaughtException", () => process.exit(129));
-    setImmediate(() => { throw Object.create(null); });
+    setImmediate(() => {
+      throw Object.create(null);
+    });
   },
   async rejects({ begin }) {
     begin();
@@ -123,13 +127,15 @@ const CASES = {
 };
 
 function noise(bytes) {
-  return require("node:crypto").randomBytes(bytes / 2).toString("hex");
+  return require("node:crypto")
+    .randomBytes(bytes / 2)
+    .toString("hex");
 }
 
 /// Mimics a span of the SDK.
 class Span {
   constructor(name, processors) {
-    const spanId = String(Span.made = (Span.made ?? 0) + 1).padStart(16, "0");
+    const spanId = String((Span.made = (Span.made ?? 0) + 1)).padStart(16, "0");
     const resource = { attributes: { "service.name": "shop" } };
     Object.assign(this, { name, spanId, processors, resource, startTime: [1, 0], attributes: {}, events: [], ended: false });
   }
@@ -180,7 +186,9 @@ function sdk() {
 class Exporter {
   constructor(agent) {
     this.agent = agent;
-    this.arrived = new Promise((resolve) => { this.arrive = resolve; });
+    this.arrived = new Promise((resolve) => {
+      this.arrive = resolve;
+    });
   }
 
   export(spans, done) {
@@ -198,7 +206,11 @@ class Exporter {
 
 async function run() {
   const load = sdk();
-  const exporter = new BoundExporter((_timeout, note) => new Exporter(agent("http:", note)), { SUCCESS: 0, FAILED: 1 }, load("api"));
+  const exporter = new BoundExporter(
+    (_timeout, note) => new Exporter(agent("http:", note)),
+    { SUCCESS: 0, FAILED: 1 },
+    load("api"),
+  );
   const cutOffs = new CutOffs(load, () => undefined);
   cutOffs.records.runtimeApi = "127.0.0.1:9001";
   fs.writeFileSync(`${files}/records`, "");
@@ -212,8 +224,12 @@ async function run() {
     if (ended.length > 0) return new Promise((resolve) => exporter.export(ended, resolve));
   };
   exporter.flushed = flush;
-  const encode = (spans) => Buffer.from(JSON.stringify(spans.map(({ name, status, attributes, events, ended }) => (
-    [name, status?.message, attributes, events, ended]))));
+  const encode = (spans) =>
+    Buffer.from(
+      JSON.stringify(
+        spans.map(({ name, status, attributes, events, ended }) => [name, status?.message, attributes, events, ended]),
+      ),
+    );
   leaveLastWords({ cutOffs, exporter, flush, encode });
 
   const processors = [batches, cutOffs];

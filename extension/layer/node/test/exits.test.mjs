@@ -20,12 +20,17 @@ after(() => {
   server.close();
 });
 
-/// Returns the exit code, the written lines, their spans, the layer's messages, and for each invocation whether its record has the mark
-/// that its spans are written.
+/// Returns the exit code, the written lines, their spans, the layer's messages, and for each invocation whether its record has
+/// the mark that its spans are written.
 async function ended(form, { isRead = true } = {}) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const address = `http://127.0.0.1:${server.address().port}`;
-  const child = spawn(process.execPath, [PROGRAM, files, form, address], { env, stdio: ["ignore", "pipe", "pipe"], timeout: 20_000, killSignal: "SIGKILL" });
+  const child = spawn(process.execPath, [PROGRAM, files, form, address], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 20_000,
+    killSignal: "SIGKILL",
+  });
   const exit = new Promise((resolve) => child.on("exit", resolve));
   const all = async (stream) => Buffer.concat(await stream.toArray()).toString();
   const said = all(child.stderr);
@@ -42,16 +47,25 @@ async function ended(form, { isRead = true } = {}) {
 }
 
 const complete = (name) => [name, null, {}, [], true];
-const partial = (name, message, type) => [name, message, { "lambda_otlp.partial": true, ...(type && { "error.type": type }) }, type === "RangeError" ? [type] : [], true];
+const partial = (name, message, type) => [
+  name,
+  message,
+  { "lambda_otlp.partial": true, ...(type && { "error.type": type }) },
+  type === "RangeError" ? [type] : [],
+  true,
+];
 const left = (code, name = "root") => partial(name, `the process ended with exit code ${code}`, "Runtime.ExitError");
 const open = (code, name = "open") => partial(name, `the process ended with exit code ${code}`);
 
 // The exit code, the spans, the marks of the invocations, and the messages.
 const CASES = {
-  "exits": [3, [left(3), open(3), open(3, "open later"), complete("of a listener"), complete("of an earlier one"), complete("ended")]],
-  "throws": [1, [partial("root", "nobody catches this", "RangeError"), open(1)]],
+  exits: [
+    3,
+    [left(3), open(3), open(3, "open later"), complete("of a listener"), complete("of an earlier one"), complete("ended")],
+  ],
+  throws: [1, [partial("root", "nobody catches this", "RangeError"), open(1)]],
   "throws what nobody can look at": [129, [left(129)]],
-  "rejects": [128, [partial("root", "nobody handles this", "RangeError")]],
+  rejects: [128, [partial("root", "nobody handles this", "RangeError")]],
   "rejects, as Node ends by itself": [1, [partial("root", "nobody handles this", "RangeError")]],
   "waits for nothing": [0, [left(0)]],
   "goes on after a rejection": [0, [left(0, "next"), complete("root")], [true, true]],
@@ -85,12 +99,17 @@ const ENVELOPE = {
 };
 
 test("a line has the envelope of an OTLP line", async () => {
-  const { envelopes: [{ payload: _, __otel_otlp_stdout: __, ...envelope }] } = await ended("exits");
+  const {
+    envelopes: [{ payload: _, __otel_otlp_stdout: __, ...envelope }],
+  } = await ended("exits");
   assert.deepEqual(envelope, ENVELOPE);
 });
 
 test("a line has the fields of Lambda's JSON logs", async () => {
-  const { envelopes: [{ payload: _, __otel_otlp_stdout: __, timestamp, ...envelope }], spans } = await ended("writes JSON logs");
+  const {
+    envelopes: [{ payload: _, __otel_otlp_stdout: __, timestamp, ...envelope }],
+    spans,
+  } = await ended("writes JSON logs");
   assert.deepEqual([envelope, timestamp.length, spans], [{ ...ENVELOPE, level: "ERROR" }, 24, [left(1)]]);
 });
 
@@ -98,7 +117,10 @@ test("spans beyond one line are written to several, without those too large for 
   const { code, lines, spans, messages, marks } = await ended("has much");
   const large = lines.filter((line) => line.length >= 60 * 1024);
   assert.ok(lines.length > 2);
-  assert.deepEqual([code, large.length, spans.length, new Set(spans.map(([name]) => name)).size, marks], [1, 1, 3002, 3002, [true]]);
+  assert.deepEqual(
+    [code, large.length, spans.length, new Set(spans.map(([name]) => name)).size, marks],
+    [1, 1, 3002, 3002, [true]],
+  );
   const reason = "1 of 3003 spans are too large for an OTLP line, or stdout is blocked or closed";
   assert.deepEqual(messages, [`lambda-otlp-handler: cannot write all spans at process exit: Error: ${reason}`]);
 });

@@ -1,8 +1,8 @@
-// Functions in container images are instrumented, or their log has one line with the reason. An image needs no docker here: its command
-// runs in a folder as AWS's documentation lays it out.
+// Functions in container images are instrumented, or their log has one line with the reason. An image needs no docker here: its
+// command runs in a folder as AWS's documentation lays it out.
 //
-// Source: Lambda Developer Guide, "Deploy Node.js Lambda functions with container images", "Deploy Python Lambda functions with container
-// images".
+// Source: Lambda Developer Guide, "Deploy Node.js Lambda functions with container images", "Deploy Python Lambda functions with
+// container images".
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -25,14 +25,22 @@ const SCRIPT = '#!/bin/sh\n# No local emulator.\nexec node_modules/.bin/aws-lamb
 
 // The command, and the function's files.
 const IMAGES = {
-  "npx": ["npx aws-lambda-ric app.handler", FILES],
+  npx: ["npx aws-lambda-ric app.handler", FILES],
   "the client": ["node_modules/.bin/aws-lambda-ric app.handler", FILES],
-  "node": ["node node_modules/.bin/aws-lambda-ric app.handler", FILES],
-  "env": ["env A=1 npx aws-lambda-ric app.handler", FILES],
+  node: ["node node_modules/.bin/aws-lambda-ric app.handler", FILES],
+  env: ["env A=1 npx aws-lambda-ric app.handler", FILES],
   "a script": ["sh ./entry_script.sh app.handler", { ...FILES, "entry_script.sh": SCRIPT }],
-  "preserved links": ["node --preserve-symlinks node_modules/aws-lambda-ric/bin/index.mjs app.handler", { "real/app.js": CALLS }, "ln -sf real/app.js app.js"],
+  "preserved links": [
+    "node --preserve-symlinks node_modules/aws-lambda-ric/bin/index.mjs app.handler",
+    { "real/app.js": CALLS },
+    "ln -sf real/app.js app.js",
+  ],
   "a byte order mark": ["npx aws-lambda-ric app.handler", { ...FILES, "package.json": "\uFEFF{}" }],
-  "a handler loaded before": ["npx aws-lambda-ric app.handler", { ...FILES, "pre.js": "require('./app.js');" }, "export NODE_OPTIONS='--require ./pre.js'"],
+  "a handler loaded before": [
+    "npx aws-lambda-ric app.handler",
+    { ...FILES, "pre.js": "require('./app.js');" },
+    "export NODE_OPTIONS='--require ./pre.js'",
+  ],
 };
 
 test("images", async (context) => {

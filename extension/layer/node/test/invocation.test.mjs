@@ -50,7 +50,11 @@ test("the running version replaces an alias, and X-Ray's parent is named if it i
   };
   try {
     assert.deepEqual(attributesOf(lambda, { spanId: "53995c3f42cd8ad8" }), expected);
-    assert.deepEqual(attributesOf({ ...lambda, tenantId: "t" }, undefined), { ...expected, "aws.lambda.tenant_id": "t", "aws.xray.parent_id": "53995c3f42cd8ad8" });
+    assert.deepEqual(attributesOf({ ...lambda, tenantId: "t" }, undefined), {
+      ...expected,
+      "aws.lambda.tenant_id": "t",
+      "aws.xray.parent_id": "53995c3f42cd8ad8",
+    });
   } finally {
     delete process.env.AWS_LAMBDA_FUNCTION_VERSION;
   }

@@ -1,5 +1,5 @@
-// Runs functions in the local Lambda of `lambda-otlp dev`, below the layer's wrapper, and reads their telemetry. The programs are those of
-// the last `cargo build`. Packages come from npm, and stay in the user's cache.
+// Runs functions in the local Lambda of `lambda-otlp dev`, below the layer's wrapper, and reads their telemetry. The programs are
+// those of the last `cargo build`. Packages come from npm, and stay in the user's cache.
 
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -17,7 +17,10 @@ const KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSU
 
 /// Returns a folder `node_modules` with these packages. `prepare` changes it after the installation.
 export function packages(names, prepare = () => {}) {
-  const hash = createHash("sha256").update(JSON.stringify([names, String(prepare)])).digest("hex").slice(0, 16);
+  const hash = createHash("sha256")
+    .update(JSON.stringify([names, String(prepare)]))
+    .digest("hex")
+    .slice(0, 16);
   const folder = path.join(CACHE, `npm-${hash}`);
   if (!fs.existsSync(path.join(folder, "made"))) {
     // Several test files may install at once. The first to finish counts.
@@ -52,7 +55,10 @@ export function opt() {
   const sources = path.join(REPOSITORY, "extension/layer");
   for (const name of ["lambda-otlp-handler", "python", "node", "events.json"]) {
     const isWrapper = name === "lambda-otlp-handler";
-    fs.cpSync(path.join(sources, name), path.join(folder, isWrapper ? "" : "lambda-otlp", name), { recursive: true, dereference: true });
+    fs.cpSync(path.join(sources, name), path.join(folder, isWrapper ? "" : "lambda-otlp", name), {
+      recursive: true,
+      dereference: true,
+    });
   }
   const packages = "lambda-otlp/node-packages";
   fs.cpSync(path.join(CACHE, "../dev/node-layer/layer", packages), path.join(folder, packages), { recursive: true });
@@ -60,7 +66,11 @@ export function opt() {
 }
 
 /// Invokes the function in this folder with each event. Without `command`, AWS's runtime client calls the handler.
-export async function run(folder, events, { handler = "index.handler", wrapper = true, timeout = "20s", env = {}, command = [] } = {}) {
+export async function run(
+  folder,
+  events,
+  { handler = "index.handler", wrapper = true, timeout = "20s", env = {}, command = [] } = {},
+) {
   const missing = [COMMAND, EXTENSION].filter((program) => !fs.existsSync(program));
   if (missing.length > 0) throw new Error(`run cargo build --bin lambda-otlp --bin lambda-otlp-extension: ${missing} is missing`);
   const runtime = command.length > 0 ? [] : ["--runtime", "node"];
@@ -73,11 +83,16 @@ export async function run(folder, events, { handler = "index.handler", wrapper =
   const { stdout, stderr } = await new Promise((resolve) => {
     // Below the test's runner, a function would be one of its tests.
     const { NODE_TEST_CONTEXT: _, ...environ } = process.env;
-    const child = execFile(COMMAND, options, { cwd: folder, env: environ, maxBuffer: 1 << 26 }, (error, stdout, stderr) => resolve({ stdout, stderr }));
+    const child = execFile(COMMAND, options, { cwd: folder, env: environ, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
+      resolve({ stdout, stderr }),
+    );
     child.stdin.end(events.map((event) => `${JSON.stringify(event)}\n`).join(""));
   });
   const ran = { spans: [], lines: [], results: [], errors: stderr };
-  for (const each of stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line))) {
+  for (const each of stdout
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))) {
     if (each.trace) {
       ran.spans.push(...each.trace.spans.map(spanOf));
       ran.lines.push(...each.trace.logRecords.map((record) => record.body?.stringValue ?? ""));
@@ -107,12 +122,12 @@ function spanOf(span) {
 }
 
 function attributesOf({ attributes = [] }) {
-  return Object.fromEntries(attributes.map(({ key, value }) => [key, valueOf(value)]));
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, plainValue(value)]));
 }
 
-function valueOf(value) {
+function plainValue(value) {
   const [[kind, found]] = Object.entries(value);
-  if (kind === "arrayValue") return found.values.map(valueOf);
+  if (kind === "arrayValue") return found.values.map(plainValue);
   return kind === "intValue" ? Number(found) : found;
 }
 
@@ -123,7 +138,11 @@ export async function target() {
     const call = { path: request.url, headers: request.headers, body: "" };
     seen.push(call);
     for await (const part of request) call.body += part;
-    response.end(Object.entries(request.headers).map((pair) => pair.join(": ")).join("\n"));
+    response.end(
+      Object.entries(request.headers)
+        .map((pair) => pair.join(": "))
+        .join("\n"),
+    );
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const traces = () => Object.fromEntries(seen.map(({ path, headers }) => [path, headers.traceparent?.split("-")[1]]));

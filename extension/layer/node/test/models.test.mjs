@@ -8,7 +8,8 @@ import { run, task } from "./local_lambda.mjs";
 const require = createRequire(import.meta.url);
 const { requestPreSpanHook, responseHook } = require("../bedrock.cjs");
 
-// A package with the parts of OpenAI's client on which the layer depends: `post`, and a promise that reads the response when it is asked to.
+// A package with the parts of OpenAI's client on which the layer depends: `post`, and a promise that reads the response when it
+// is asked to.
 const CLIENT = `
 class Promised extends Promise {
   constructor(responsePromise, parseResponse) {
@@ -38,7 +39,10 @@ class OpenAI {
 }
 `;
 const PACKAGE = {
-  "node_modules/openai/package.json": JSON.stringify({ name: "openai", exports: { ".": { import: "./client.mjs", require: "./client.js" } } }),
+  "node_modules/openai/package.json": JSON.stringify({
+    name: "openai",
+    exports: { ".": { import: "./client.mjs", require: "./client.js" } },
+  }),
   "node_modules/openai/client.mjs": `${CLIENT}export { OpenAI };`,
   "node_modules/openai/client.js": `${CLIENT}exports.OpenAI = OpenAI;`,
 };
@@ -60,7 +64,12 @@ const FORMS = {
   },
   CommonJS: { "index.cjs": `const { OpenAI } = require("openai");${CALLS.replace("export const handler", "exports.handler")}` },
 };
-const COMPLETE = { "gen_ai.usage.input_tokens": 3, "gen_ai.usage.output_tokens": 5, "gen_ai.response.finish_reasons": ["stop"], "gen_ai.response.model": "gpt-x-2026" };
+const COMPLETE = {
+  "gen_ai.usage.input_tokens": 3,
+  "gen_ai.usage.output_tokens": 5,
+  "gen_ai.response.finish_reasons": ["stop"],
+  "gen_ai.response.model": "gpt-x-2026",
+};
 const EXPECTED = [
   ["chat gpt-x", COMPLETE],
   ["chat gpt-x", {}],
@@ -78,7 +87,10 @@ for (const [form, files] of Object.entries(FORMS)) {
     assert.deepEqual(ran.results, without.results, ran.text);
     const spans = ran.kind("CLIENT");
     const names = [...Object.keys(COMPLETE), "error.type"];
-    const found = spans.map(({ name, attributes }) => [name, Object.fromEntries(names.filter((key) => key in attributes).map((key) => [key, attributes[key]]))]);
+    const found = spans.map(({ name, attributes }) => [
+      name,
+      Object.fromEntries(names.filter((key) => key in attributes).map((key) => [key, attributes[key]])),
+    ]);
     const [texts, expected] = [found, EXPECTED].map((each) => each.map((call) => JSON.stringify(call)).sort());
     assert.deepEqual(texts, expected, ran.text);
     assert.ok(!JSON.stringify(spans).includes("secret"), JSON.stringify(spans));
@@ -91,7 +103,12 @@ for (const [form, files] of Object.entries(FORMS)) {
   });
 }
 
-const BEDROCK = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "aws.bedrock", "gen_ai.request.model": "amazon.nova", "gen_ai.system": "aws.bedrock" };
+const BEDROCK = {
+  "gen_ai.operation.name": "chat",
+  "gen_ai.provider.name": "aws.bedrock",
+  "gen_ai.request.model": "amazon.nova",
+  "gen_ai.system": "aws.bedrock",
+};
 const fails = () => {
   throw new SyntaxError("secret");
 };
@@ -101,7 +118,12 @@ test("a body of bytes is text to the instrumentation of AWS's SDK, and the funct
   const commandInput = { modelId: "amazon.nova", body };
   const described = (request) => ({ isIncoming: false, spanAttributes: { a: JSON.parse(request.commandInput.body).a } });
   const found = requestPreSpanHook(described, { commandName: "InvokeModel", commandInput });
-  assert.deepEqual(found, { isIncoming: false, isStream: false, spanName: "chat amazon.nova", spanAttributes: { ...BEDROCK, a: 1 } });
+  assert.deepEqual(found, {
+    isIncoming: false,
+    isStream: false,
+    spanName: "chat amazon.nova",
+    spanAttributes: { ...BEDROCK, a: 1 },
+  });
   assert.equal(commandInput.body, body);
 });
 
@@ -112,6 +134,12 @@ test("a call of Bedrock passes if the instrumentation cannot read it", () => {
   }
   const request = { commandName: "InvokeModel" };
   assert.equal(responseHook(fails, { request, data: { body: "no JSON" } }), undefined);
-  assert.equal(responseHook(() => "replaced", { request, data: {} }), undefined);
-  assert.equal(responseHook(() => "replaced", { request, data: { body: "{}" } }), "replaced");
+  assert.equal(
+    responseHook(() => "replaced", { request, data: {} }),
+    undefined,
+  );
+  assert.equal(
+    responseHook(() => "replaced", { request, data: { body: "{}" } }),
+    "replaced",
+  );
 });

@@ -56,24 +56,38 @@ const answer = async (event) => {
 };
 `;
 const FORMS = {
-  "CommonJS": { "index.js": `const own = () => exports;${SEEN}exports.handler = answer;` },
-  "an ES module": { "index.mjs": `import { createRequire } from "node:module"; import * as self from "./index.mjs"; const require = createRequire(import.meta.url);
-    const own = () => ({ handler: answer });${SEEN.replace("const answer = async (event) =>", "var answer = async (event) =>")}export { answer as handler };` },
+  CommonJS: { "index.js": `const own = () => exports;${SEEN}exports.handler = answer;` },
+  "an ES module": {
+    "index.mjs": `import { createRequire } from "node:module"; import * as self from "./index.mjs"; const require = createRequire(import.meta.url);
+    const own = () => ({ handler: answer });${SEEN.replace("const answer = async (event) =>", "var answer = async (event) =>")}export { answer as handler };`,
+  },
 };
 
 // For each registry, what the layer may add and take away: patterns of the texts, and the reason.
 const PERMITTED = {
   channels: [/^undici:(client|request):\w+$/, undefined, "calls of `fetch` are traced"],
-  descriptors: [/^(socket|anon_inode|pipe|\/dev\/null)$/, undefined, "the connection to the extension, from the first export on, and the event loop of the thread with import hooks"],
+  descriptors: [
+    /^(socket|anon_inode|pipe|\/dev\/null)$/,
+    undefined,
+    "the connection to the extension, from the first export on, and the event loop of the thread with import hooks",
+  ],
   handles: [/^Immediate$/, undefined, "for some turns of the event loop after an answer, which is then sent"],
   handler: [/^true$/, /^answer1$/, "a proxy, with the names and values of the handler"],
-  modules: [/\/lambda-otlp\/(events\.json|node(-packages)?\/)|\/events\.json$|\/layer\/node\/|node-packages\//, undefined, "the layer's own files"],
+  modules: [
+    /\/lambda-otlp\/(events\.json|node(-packages)?\/)|\/events\.json$|\/layer\/node\/|node-packages\//,
+    undefined,
+    "the layer's own files",
+  ],
   properties: [
     /^(process\.emit function emit 1|process\.getBuiltinModule .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*|globalThis\.Symbol\(opentelemetry\.js\.api\.1\) .*|globalThis\.Symbol\(lambda-otlp: facade\) function .*)$/,
     /^(process\.getBuiltinModule .*|Module\.prototype\.(require|_compile) .*|https?\.(get|request) enumerable function .*)$/,
     "libraries are traced, with OpenTelemetry's instrumentations; the end of the process is noted; OpenTelemetry's API is registered",
   ],
-  stacks: [/lambda-otlp\/node|\/layer\/node|node-packages|AsyncLocalStorage\.run/, /^ {4}at /, "the wrapper of the handler, which Node shows only in stacks that the handler itself reads. It takes the place of the runtime's frames"],
+  stacks: [
+    /lambda-otlp\/node|\/layer\/node|node-packages|AsyncLocalStorage\.run/,
+    /^ {4}at /,
+    "the wrapper of the handler, which Node shows only in stacks that the handler itself reads. It takes the place of the runtime's frames",
+  ],
   symbols: [/^Symbol\((opentelemetry\.js\.api\.1|lambda-otlp: facade)\)$/, undefined, "OpenTelemetry's API is registered"],
   "threads of the system": [/^\d+$/, undefined, "Node's threads start when they are needed"],
   variables: [
@@ -89,8 +103,13 @@ test("a function sees the same process", async (context) => {
     await context.test(name, async () => {
       const folder = task(files);
       const [expected, found] = [await foundByFunction(folder, server, false), await foundByFunction(folder, server, true)];
-      const differences = found.flatMap((invocation, number) => Object.entries(invocation).flatMap(([when, registries]) =>
-        Object.entries(registries).flatMap(([registry, texts]) => differencesOf(`${registry}, ${when} (${number})`, registry, texts, expected[number][when][registry]))));
+      const differences = found.flatMap((invocation, number) =>
+        Object.entries(invocation).flatMap(([when, registries]) =>
+          Object.entries(registries).flatMap(([registry, texts]) =>
+            differencesOf(`${registry}, ${when} (${number})`, registry, texts, expected[number][when][registry]),
+          ),
+        ),
+      );
       assert.deepEqual(differences, []);
     });
   }
@@ -101,7 +120,11 @@ async function foundByFunction(folder, server, wrapper) {
   const place = path.join(folder, `found-${wrapper}`);
   const ran = await run(folder, [{}, {}], { wrapper, env: { TARGET: server.url, FOUND: place } });
   assert.equal(ran.kind("CLIENT").length, wrapper ? 4 : 0, ran.text);
-  return fs.readFileSync(place, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  return fs
+    .readFileSync(place, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
 }
 
 function differencesOf(place, registry, found, expected) {

@@ -18,19 +18,45 @@ const CASES = {
   "a module by its package": [{ "app.js": MODULE, "package.json": '{"type": "module"}' }, "app.handler", true],
   "a file by its ending": [{ "app.cjs": HANDLER, "package.json": '{"type": "module"}' }, "app.handler", true],
   "a name with dots": [{ "app.js": "exports.routes = { get: async () => 'found' };" }, "app.routes.get", true],
-  "an object made at run time": [{ "app.js": "module.exports = Object.fromEntries([['handler', async () => 'found']]);" }, "app.handler", true],
-  "a name of an imported module": [{ "app.mjs": 'export * as routes from "./routes.mjs";', "routes.mjs": "export const get = async () => 'found';" }, "app.routes.get", true],
-  "a name in a frozen object": [{ "app.js": "exports.routes = Object.freeze({ get: async () => 'found' });" }, "app.routes.get", true],
-  "the index of a folder": [{ "api/index.js": 'exports.handler = require("./route").route;', "api/route.js": "exports.route = async () => 'found';" }, "api.handler", false],
+  "an object made at run time": [
+    { "app.js": "module.exports = Object.fromEntries([['handler', async () => 'found']]);" },
+    "app.handler",
+    true,
+  ],
+  "a name of an imported module": [
+    { "app.mjs": 'export * as routes from "./routes.mjs";', "routes.mjs": "export const get = async () => 'found';" },
+    "app.routes.get",
+    true,
+  ],
+  "a name in a frozen object": [
+    { "app.js": "exports.routes = Object.freeze({ get: async () => 'found' });" },
+    "app.routes.get",
+    true,
+  ],
+  "the index of a folder": [
+    { "api/index.js": 'exports.handler = require("./route").route;', "api/route.js": "exports.route = async () => 'found';" },
+    "api.handler",
+    false,
+  ],
   "the index of a folder in a folder": [{ "src/api/index.js": HANDLER }, "src/api.handler", false],
-  "the main file of a folder": [{ "api/package.json": '{"main": "lib/main.js"}', "api/lib/main.js": HANDLER }, "api.handler", false],
+  "the main file of a folder": [
+    { "api/package.json": '{"main": "lib/main.js"}', "api/lib/main.js": HANDLER },
+    "api.handler",
+    false,
+  ],
   "a file beside a folder": [{ "api.js": HANDLER, "api/index.js": OTHER }, "api.handler", false],
-  "a package": [{ "node_modules/shop/package.json": '{"main": "main.js"}', "node_modules/shop/main.js": HANDLER }, "shop.handler", true],
+  "a package": [
+    { "node_modules/shop/package.json": '{"main": "main.js"}', "node_modules/shop/main.js": HANDLER },
+    "shop.handler",
+    true,
+  ],
   "a package of a folder": [{ "src/node_modules/shop/index.js": HANDLER }, "src/shop.handler", true],
 };
 
 // Version 4 of the client, with the module that `lambda-otlp dev` uses for version 3 in place of its native one.
-const VERSION_4 = packages(["aws-lambda-ric@4.0.2"], (folder) => fs.mkdirSync(path.join(folder, "aws-lambda-ric/rapid-client.node")));
+const VERSION_4 = packages(["aws-lambda-ric@4.0.2"], (folder) =>
+  fs.mkdirSync(path.join(folder, "aws-lambda-ric/rapid-client.node")),
+);
 const NATIVE = path.join(VERSION_4, "aws-lambda-ric/rapid-client.node");
 fs.copyFileSync(new URL("../../../../crates/cli/src/dev/rapid_client.cjs", import.meta.url), path.join(NATIVE, "index.js"));
 fs.writeFileSync(path.join(NATIVE, "package.json"), '{"type": "commonjs"}');
@@ -42,19 +68,53 @@ for (const [name, [files, handler, isOfVersion4]] of Object.entries(CASES)) {
     for (const command of commands) {
       const ran = await run(folder, [{}], { handler, command });
       assert.deepEqual(ran.results, ["found"], ran.text);
-      assert.deepEqual(ran.kind("SERVER").map((span) => span.scope), ["lambda-otlp/handler"], ran.text);
+      assert.deepEqual(
+        ran.kind("SERVER").map((span) => span.scope),
+        ["lambda-otlp/handler"],
+        ran.text,
+      );
     }
   });
 }
 
 // Files, the handler, the runtime's error, and the layer's line.
 const MISTAKES = {
-  "another export": [{ "index.js": HANDLER }, "index.handle", "Runtime.HandlerNotFound: index.handle is undefined or not exported", "index.js exports no function handle; its exports are handler: correct the handler index.handle, or export the function"],
-  "another export of a module": [{ "index.mjs": MODULE }, "index.handle", "Runtime.HandlerNotFound: index.handle is undefined or not exported", "index.mjs exports no function handle; its exports are handler: correct the handler index.handle, or export the function"],
-  "no export": [{ "index.js": "const handler = async () => {};" }, "index.handler", "Runtime.HandlerNotFound: index.handler is undefined or not exported", "index.js exports no function handler: correct the handler index.handler, or export the function"],
-  "another value": [{ "index.js": "exports.handler = {};" }, "index.handler", "Runtime.HandlerNotFound: index.handler is not a function", "index.js exports no function handler; its exports are handler: correct the handler index.handler, or export the function"],
-  "another file": [{ "src/main.ts": "", "src/main.js": HANDLER, "src/data.json": "" }, "src/index.handler", "Runtime.ImportModuleError: Error: Cannot find module 'index'", "TASK/src has no file index.js, index.mjs or index.cjs, but main.js, main.ts: correct the handler src/index.handler, or add the file"],
-  "no function": [{ "index.js": HANDLER }, "index", "Runtime.MalformedHandlerName: Bad handler", "the handler index names no function: set it to FILE.FUNCTION, such as index.handler"],
+  "another export": [
+    { "index.js": HANDLER },
+    "index.handle",
+    "Runtime.HandlerNotFound: index.handle is undefined or not exported",
+    "index.js exports no function handle; its exports are handler: correct the handler index.handle, or export the function",
+  ],
+  "another export of a module": [
+    { "index.mjs": MODULE },
+    "index.handle",
+    "Runtime.HandlerNotFound: index.handle is undefined or not exported",
+    "index.mjs exports no function handle; its exports are handler: correct the handler index.handle, or export the function",
+  ],
+  "no export": [
+    { "index.js": "const handler = async () => {};" },
+    "index.handler",
+    "Runtime.HandlerNotFound: index.handler is undefined or not exported",
+    "index.js exports no function handler: correct the handler index.handler, or export the function",
+  ],
+  "another value": [
+    { "index.js": "exports.handler = {};" },
+    "index.handler",
+    "Runtime.HandlerNotFound: index.handler is not a function",
+    "index.js exports no function handler; its exports are handler: correct the handler index.handler, or export the function",
+  ],
+  "another file": [
+    { "src/main.ts": "", "src/main.js": HANDLER, "src/data.json": "" },
+    "src/index.handler",
+    "Runtime.ImportModuleError: Error: Cannot find module 'index'",
+    "TASK/src has no file index.js, index.mjs or index.cjs, but main.js, main.ts: correct the handler src/index.handler, or add the file",
+  ],
+  "no function": [
+    { "index.js": HANDLER },
+    "index",
+    "Runtime.MalformedHandlerName: Bad handler",
+    "the handler index names no function: set it to FILE.FUNCTION, such as index.handler",
+  ],
 };
 
 for (const [name, [files, handler, error, reason]] of Object.entries(MISTAKES)) {
@@ -65,7 +125,11 @@ for (const [name, [files, handler, error, reason]] of Object.entries(MISTAKES)) 
       assert.ok(ran.results[0].startsWith(`failed in Init: ${error}`), ran.results[0]);
       // Lambda starts the runtime again for the invocation.
       const said = ran.lines.filter((line) => line.startsWith("lambda-otlp-handler: "));
-      assert.deepEqual([...new Set(said)], [`lambda-otlp-handler: not instrumented: ${reason.replace("TASK", fs.realpathSync(folder))}`], ran.text);
+      assert.deepEqual(
+        [...new Set(said)],
+        [`lambda-otlp-handler: not instrumented: ${reason.replace("TASK", fs.realpathSync(folder))}`],
+        ran.text,
+      );
     }
   });
 }
@@ -97,10 +161,13 @@ test("dev has the runtime's functions for streamed responses", async () => {
 
 // Ways to replace the clock, each undone at the end.
 const CLOCKS = {
-  "timekeeper": ["const keeper = require('timekeeper'); keeper.freeze(new Date(0));", "keeper.reset();"],
+  timekeeper: ["const keeper = require('timekeeper'); keeper.freeze(new Date(0));", "keeper.reset();"],
   "a class": ["const own = Date; globalThis.Date = class extends own { static now() { return -5; } };", "globalThis.Date = own;"],
   "Date.now": ["const { now } = Date; Date.now = () => NaN;", "Date.now = now;"],
-  "fake timers": ["const clock = require('@sinonjs/fake-timers').install({ now: 0, toFake: ['Date', 'hrtime', 'performance', 'setTimeout', 'setInterval', 'setImmediate'] });", "clock.uninstall();"],
+  "fake timers": [
+    "const clock = require('@sinonjs/fake-timers').install({ now: 0, toFake: ['Date', 'hrtime', 'performance', 'setTimeout', 'setInterval', 'setImmediate'] });",
+    "clock.uninstall();",
+  ],
 };
 
 test("spans have the time of the clock from before the function's code", async (context) => {
@@ -113,7 +180,8 @@ test("spans have the time of the clock from before the function's code", async (
       for (const kind of ["SERVER", "CLIENT"]) {
         const [span, ...others] = ran.kind(kind);
         assert.deepEqual(others, [], ran.text);
-        for (const time of [span.startTimeUnixNano, span.endTimeUnixNano]) assert.ok(Number(time) / 1e6 >= before && Number(time) / 1e6 <= Date.now(), `${time}`);
+        for (const time of [span.startTimeUnixNano, span.endTimeUnixNano])
+          assert.ok(Number(time) / 1e6 >= before && Number(time) / 1e6 <= Date.now(), `${time}`);
       }
     });
   }

@@ -5,7 +5,12 @@ import { test } from "node:test";
 import { run, target, task } from "./local_lambda.mjs";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
-const request = (flags) => ({ headers: { traceparent: `00-${TRACE}-b7ad6b7169203331-${flags}` }, httpMethod: "GET", path: "/x", requestContext: { stage: "p" } });
+const request = (flags) => ({
+  headers: { traceparent: `00-${TRACE}-b7ad6b7169203331-${flags}` },
+  httpMethod: "GET",
+  path: "/x",
+  requestContext: { stage: "p" },
+});
 
 test("an unsampled invocation has no span", async () => {
   const server = await target();
@@ -15,5 +20,8 @@ test("an unsampled invocation has no span", async () => {
   assert.deepEqual(ran.results, [200, 200, 200]);
   assert.equal(ran.spans.filter((span) => span.traceId === TRACE).length, 3, ran.text);
   assert.deepEqual(ran.spans.map((span) => span.kind).sort(), ["CLIENT", "CLIENT", "INTERNAL", "INTERNAL", "SERVER", "SERVER"]);
-  assert.deepEqual(server.seen.map(({ headers }) => headers.traceparent.at(-1) & 1), [1, 0, 1]);
+  assert.deepEqual(
+    server.seen.map(({ headers }) => headers.traceparent.at(-1) & 1),
+    [1, 0, 1],
+  );
 });

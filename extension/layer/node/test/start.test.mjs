@@ -11,7 +11,8 @@ import { task } from "./local_lambda.mjs";
 
 const LAYER = fileURLToPath(new URL("../../", import.meta.url));
 const ADDS = "exports.handler = (event, context) => event + context;";
-const CALLS = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); console.log(process.env.NODE_OPTIONS, handler(1, 2))";
+const CALLS =
+  "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); console.log(process.env.NODE_OPTIONS, handler(1, 2))";
 /// As Lambda's runtime client does (aws-lambda-ric 4, `WorkerManager`). The second thread is one of the function's own.
 const MANAGED = `const { Worker } = require("worker_threads");
   const code = ${JSON.stringify(`${CALLS}; new (require("worker_threads").Worker)("", { eval: true })`)};
@@ -43,22 +44,48 @@ const INSTALLED = Object.entries(VERSIONS).flatMap(([name, version]) => [
 // The reason, and the function.
 const CASES = {
   "without packages": ["missing from the function and its layers", {}],
-  "with a tracer in a comment": ["OpenTelemetry's packages are missing", { files: { "shop.js": `// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n${ADDS}` } }],
-  "with an outdated package": ["@opentelemetry/sdk-trace-base is 1.27.0, but 2.0.0 or later", { files: Object.fromEntries(INSTALLED) }],
-  "without the handler's file": ["/dist has no file shop.js, shop.mjs or shop.cjs: correct the handler dist/shop.handler, or add the file", { env: { _HANDLER: "dist/shop.handler" } }],
+  "with a tracer in a comment": [
+    "OpenTelemetry's packages are missing",
+    { files: { "shop.js": `// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n${ADDS}` } },
+  ],
+  "with an outdated package": [
+    "@opentelemetry/sdk-trace-base is 1.27.0, but 2.0.0 or later",
+    { files: Object.fromEntries(INSTALLED) },
+  ],
+  "without the handler's file": [
+    "/dist has no file shop.js, shop.mjs or shop.cjs: correct the handler dist/shop.handler, or add the file",
+    { env: { _HANDLER: "dist/shop.handler" } },
+  ],
   // Without a handler, the main thread says nothing.
-  "in threads of a managed instance": ["missing from the function and its layers", { env: { _HANDLER: "", AWS_LAMBDA_MAX_CONCURRENCY: "10" }, program: MANAGED }],
-  "with a tracer provider": ["info: the function is not instrumented, because it has registered a tracer provider of its own", traced("none", REGISTERS)],
+  "in threads of a managed instance": [
+    "missing from the function and its layers",
+    { env: { _HANDLER: "", AWS_LAMBDA_MAX_CONCURRENCY: "10" }, program: MANAGED },
+  ],
+  "with a tracer provider": [
+    "info: the function is not instrumented, because it has registered a tracer provider of its own",
+    traced("none", REGISTERS),
+  ],
   "with Sentry": ["it loads @sentry/node,", traced("@sentry/node", `require("@sentry/node"); ${REGISTERS}`)],
   "with Datadog": ["it loads dd-trace,", traced("dd-trace", 'require("dd-trace");')],
-  "with instrumentations": ["it loads @opentelemetry/instrumentation,", traced("@opentelemetry/instrumentation", 'require("@opentelemetry/instrumentation");')],
+  "with instrumentations": [
+    "it loads @opentelemetry/instrumentation,",
+    traced("@opentelemetry/instrumentation", 'require("@opentelemetry/instrumentation");'),
+  ],
 };
 
 for (const [name, [reason, { files = {}, options = "--no-warnings", env = {}, program = CALLS }]] of Object.entries(CASES)) {
   test(`a function ${name} runs uninstrumented`, () => {
     const folder = task({ "shop.js": ADDS, ...files });
-    const own = { PATH: "/usr/bin:/bin", _HANDLER: "shop.handler", LAMBDA_TASK_ROOT: folder, NODE_OPTIONS: options.replace("TASK", folder) };
-    const { stdout, stderr } = spawnSync(path.join(opt, "lambda-otlp-handler"), [process.execPath, "-e", program], { env: { ...own, ...env }, encoding: "utf8" });
+    const own = {
+      PATH: "/usr/bin:/bin",
+      _HANDLER: "shop.handler",
+      LAMBDA_TASK_ROOT: folder,
+      NODE_OPTIONS: options.replace("TASK", folder),
+    };
+    const { stdout, stderr } = spawnSync(path.join(opt, "lambda-otlp-handler"), [process.execPath, "-e", program], {
+      env: { ...own, ...env },
+      encoding: "utf8",
+    });
     // Children of the function are not instrumented.
     assert.equal(stdout, `${own.NODE_OPTIONS} 3\n`, stderr);
     assert.match(stderr, /^lambda-otlp-handler: [^\n]+\n$/);
@@ -69,7 +96,11 @@ for (const [name, [reason, { files = {}, options = "--no-warnings", env = {}, pr
 
 test("an outdated Node can parse the start, and reports its version", () => {
   const start = path.join(LAYER, "node/start.cjs");
-  const code = fs.readFileSync(start, "utf8").split("\n").filter((line) => !line.trimStart().startsWith("//")).join("\n");
+  const code = fs
+    .readFileSync(start, "utf8")
+    .split("\n")
+    .filter((line) => !line.trimStart().startsWith("//"))
+    .join("\n");
   for (const syntax of ["=>", "const ", "let ", "`", "?.", "??", "node:", "catch {"]) assert.ok(!code.includes(syntax), syntax);
   const script = `Object.defineProperty(process.versions, "node", { value: "12.22.12" });
     process.env.NODE_OPTIONS = "--no-warnings --require=/opt/lambda-otlp/node/start.cjs";

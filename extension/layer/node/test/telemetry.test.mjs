@@ -12,7 +12,11 @@ const context = { getValue: () => undefined, setValue: () => context };
 const SDK = {
   "@opentelemetry/api": { createContextKey: Symbol, context: { active: () => context, with: (_context, action) => action() } },
   "@opentelemetry/core": { ExportResultCode: { SUCCESS: 0, FAILED: 1 } },
-  "@opentelemetry/exporter-trace-otlp-http": { OTLPTraceExporter: function () { return receiver; } },
+  "@opentelemetry/exporter-trace-otlp-http": {
+    OTLPTraceExporter: function () {
+      return receiver;
+    },
+  },
   "@opentelemetry/sdk-trace-base": {
     BatchSpanProcessor: class {
       constructor(_exporter, { maxQueueSize, maxExportBatchSize }) {
@@ -47,7 +51,9 @@ for (const [value, expected] of [[undefined, [16384, 512]], ["", [16384, 512]], 
     const texts = said(t, () => processor(load, {}));
     for (const name of variables) delete process.env[name];
     assert.deepEqual(made, expected ?? [16384, 512]);
-    const reported = variables.map((name, at) => `lambda-otlp-handler: ${name} must be a whole number above 0, got ${value}; using ${made[at]}\n`);
+    const reported = variables.map(
+      (name, at) => `lambda-otlp-handler: ${name} must be a whole number above 0, got ${value}; using ${made[at]}\n`,
+    );
     assert.deepEqual(texts, expected === undefined ? reported : []);
   });
 }
@@ -70,15 +76,37 @@ test("after a failed export, the next ones wait for moments until the receiver a
     isTaking = each;
     codes.push(await new Promise((resolve) => exporter.export([], ({ code }) => resolve(code))));
   }
-  assert.deepEqual([codes, waits], [[1, 1, 0, 1], [200, 10, 10, 200]]);
+  assert.deepEqual(
+    [codes, waits],
+    [
+      [1, 1, 0, 1],
+      [200, 10, 10, 200],
+    ],
+  );
 });
 
 // The variable that selects instrumentations, and the instrumentations.
 const ALL = ["AwsInstrumentation", "HttpInstrumentation", "UndiciInstrumentation"];
-for (const [value, expected] of [[undefined, ALL], ["", ALL], [" ", ALL], ["http", ["HttpInstrumentation"]], ["other", []]]) {
+for (const [value, expected] of [
+  [undefined, ALL],
+  ["", ALL],
+  [" ", ALL],
+  ["http", ["HttpInstrumentation"]],
+  ["other", []],
+]) {
   test(`OTEL_NODE_ENABLED_INSTRUMENTATIONS is ${JSON.stringify(value)}`, () => {
     const made = [];
-    const types = new Proxy({}, { get: (_, type) => class { constructor() { made.push(type); } } });
+    const types = new Proxy(
+      {},
+      {
+        get: (_, type) =>
+          class {
+            constructor() {
+              made.push(type);
+            }
+          },
+      },
+    );
     if (value !== undefined) process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS = value;
     instrumentLibraries(Object.assign(() => types, { resolve: (name) => name }));
     assert.deepEqual(made, expected);

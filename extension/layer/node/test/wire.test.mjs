@@ -38,8 +38,14 @@ const all = {
 };
 
 test("spans are encoded as protobuf", () => {
-  assert.equal(encode([span({})]).toString("hex"), "0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172");
-  assert.equal(encode([span({ a: 1 }, all)]).toString("hex"), "0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172");
+  assert.equal(
+    encode([span({})]).toString("hex"),
+    "0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172",
+  );
+  assert.equal(
+    encode([span({ a: 1 }, all)]).toString("hex"),
+    "0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172",
+  );
 });
 
 // Values of attributes, and their bytes.
@@ -53,7 +59,7 @@ const VALUES = {
   large: [2 ** 40, "18808080808020"],
   larger: [2 ** 60, "18808080808080808010"],
   least: [-(2 ** 63), "1880808080808080808001"],
-  'too large': [2 ** 63, "21000000000000e043"],
+  "too large": [2 ** 63, "21000000000000e043"],
   half: [1.5, "21000000000000f83f"],
   list: [["a", 1], "2a090a030a01610a021801"],
   map: [{ n: { m: 2 } }, "32120a100a016e120b32090a070a016d12021802"],
@@ -74,7 +80,9 @@ for (const [name, [value, expected]] of Object.entries(VALUES)) {
 test("spans that cannot be encoded do not affect others", () => {
   const circle = {};
   circle.circle = circle;
-  const wrong = [{ startTime: [NaN, 0] }, { endTime: [-1, 0] }, { attributes: { circle } }].map((others) => span({}, { name: "wrong", ...others }));
+  const wrong = [{ startTime: [NaN, 0] }, { endTime: [-1, 0] }, { attributes: { circle } }].map((others) =>
+    span({}, { name: "wrong", ...others }),
+  );
   assert.deepEqual(encode([...wrong, span({}), wrong[0]]), encode([span({})]));
 });
 
@@ -86,9 +94,9 @@ test("a request larger than the first buffer is encoded completely", () => {
 
 // The answers of the extension, the error of each export, the number of requests, and the time limit.
 const ANSWERS = {
-  "accepted": [[200], [undefined], 1],
+  accepted: [[200], [undefined], 1],
   "no room at first": [[503, 200], [undefined], 2],
-  "refused": [[400], ["the extension answered 400"], 1],
+  refused: [[400], ["the extension answered 400"], 1],
   "a closed connection": [["closes"], ["socket hang up"], 1],
   "a closed connection that was used before": [[200, "closes", 200], [undefined, undefined], 3],
   "no answer": [["never"], ["the export timed out"], 1, 100],
@@ -99,14 +107,16 @@ for (const [name, [answers, expected, requests, timeoutMillis = 5000]] of Object
     const bodies = [];
     const server = http.createServer((request, response) => {
       const pieces = [];
-      request.on("data", (piece) => pieces.push(piece)).on("end", () => {
-        bodies.push([request.url, request.headers["content-type"], Buffer.concat(pieces)]);
-        const answer = answers.shift();
-        if (answer === "closes") return response.destroy();
-        if (answer === "never") return undefined;
-        response.statusCode = answer;
-        return response.end("{}");
-      });
+      request
+        .on("data", (piece) => pieces.push(piece))
+        .on("end", () => {
+          bodies.push([request.url, request.headers["content-type"], Buffer.concat(pieces)]);
+          const answer = answers.shift();
+          if (answer === "closes") return response.destroy();
+          if (answer === "never") return undefined;
+          response.statusCode = answer;
+          return response.end("{}");
+        });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     const url = `http://127.0.0.1:${server.address().port}/v1/traces`;

@@ -43,14 +43,22 @@ def function_python():
     def make(folder):
         subprocess.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", folder], check=True)
 
-    return made_once("python%d.%d" % sys.version_info[:2], make) / "bin"
+    return made_once(f"python{sys.version_info[0]}.{sys.version_info[1]}", make) / "bin"
 
 
 def packages(*requirements):
     """Returns a folder with these packages and their dependencies."""
 
     def make(folder):
-        pip = [function_python() / "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-conflicts"]
+        pip = [
+            function_python() / "python3",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-warn-conflicts",
+        ]
         subprocess.run([*pip, "--target", folder, *requirements], check=True)
 
     name = hashlib.sha256(repr((sys.version_info[:2], requirements)).encode()).hexdigest()[:16]
@@ -116,8 +124,22 @@ def value_of(value):
     return int(value) if kind == "intValue" else value
 
 
-def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True, timeout="20s", env=(), files=None, options=(), command=()):
-    """Invokes the function in this folder with each event. `files` are written there first. A `command` replaces the client of `runtime`."""
+def run(
+    folder,
+    events,
+    *,
+    handler="app.handler",
+    runtime="python",
+    wrapper=True,
+    timeout="20s",
+    env=(),
+    files=None,
+    options=(),
+    command=(),
+):
+    """Invokes the function in this folder with each event. `files` are written there first. A `command` replaces the client of
+    `runtime`.
+    """
     for name, text in (files or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -130,14 +152,18 @@ def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True
     environ = {**os.environ, "PATH": f"{function_python()}:{os.environ['PATH']}"}
     environ.pop("VIRTUAL_ENV", None)
     lines = "".join(json.dumps(event) + "\n" for event in events)
-    done = subprocess.run(dev, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    done = subprocess.run(
+        dev, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False
+    )
     ran = Run(done.stdout)
     assert len(ran.results) == len(events), done
     return ran
 
 
 class Target:
-    """An HTTP server. `seen` has the path and the headers of each request, `bodies` the bodies of requests that name their length."""
+    """An HTTP server. `seen` has the path and the headers of each request, `bodies` the bodies of requests that name their
+    length.
+    """
 
     def __init__(self):
         self.seen, self.bodies = [], []

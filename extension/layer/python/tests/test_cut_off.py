@@ -299,7 +299,9 @@ def test_a_managed_instance_keeps_the_records_of_1600_invocations_at_a_time(laye
         ("lambda-managed-instances", "warn", True, ',"timestamp":"TIME","level":"WARN"}'),
     ],
 )
-def test_a_managed_instance_prints_the_root_line_of_each_sampled_invocation(layer, monkeypatch, capfd, kind, level, is_sampled, expected):
+def test_a_managed_instance_prints_the_root_line_of_each_sampled_invocation(
+    layer, monkeypatch, capfd, kind, level, is_sampled, expected
+):
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", level)
     layer.Records(None).announce(FIRST, SpanContext(0xAB, 0xCD, is_sampled))

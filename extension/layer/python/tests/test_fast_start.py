@@ -21,7 +21,11 @@ def test_libraries_are_instrumented_after_their_import(fast, monkeypatch, tmp_pa
     imports, imported = fast.Imports(lambda action: action()), []
     monkeypatch.setattr(sys, "meta_path", [imports, *sys.meta_path])
     # Whether the function finds the library before it imports it, and the failure of the import.
-    for name, is_found, failure in (("searched", True, None), ("missing", False, ModuleNotFoundError), ("broken", True, ValueError)):
+    for name, is_found, failure in (
+        ("searched", True, None),
+        ("missing", False, ModuleNotFoundError),
+        ("broken", True, ValueError),
+    ):
         imports.when_imported(name, lambda name=name: imported.append(name))
         for _ in range(2):
             assert (importlib.util.find_spec(name) is not None) == is_found
@@ -35,19 +39,32 @@ def test_libraries_are_instrumented_after_their_import(fast, monkeypatch, tmp_pa
     del sys.modules["searched"]
 
 
-EXTENSION = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_LOGS_EXPORTER": "none"}
+EXTENSION = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_LOGS_EXPORTER": "none",
+}
 # The variables of the function, and differences from the default settings or the reason for the SDK.
 VARIABLES = {
     "nothing else": ({}, {}),
     "delta": ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}, {"preference": "delta"}),
-    "of instrumentations": ({"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "a", "OTEL_PYTHON_URLLIB_EXCLUDED_URLS": "b"}, {}),
+    "of instrumentations": (
+        {"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "a", "OTEL_PYTHON_URLLIB_EXCLUDED_URLS": "b"},
+        {},
+    ),
     "a delay": ({"OTEL_BSP_SCHEDULE_DELAY": "100"}, {"delay": 0.1}),
     "an endless delay": ({"OTEL_BSP_SCHEDULE_DELAY": "9" * 400}, {"delay": 86400}),
     "propagators": ({"OTEL_PROPAGATORS": " tracecontext,baggage , xray"}, {}),
     "an empty one": ({"OTEL_PYTHON_CONFIGURATOR": ""}, {}),
     "another protocol": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is set"),
-    "another backend": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://o2.example.com"}, "OTEL_EXPORTER_OTLP_ENDPOINT is not the extension"),
-    "another backend for traces": ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4319/v1/traces"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set"),
+    "another backend": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://o2.example.com"},
+        "OTEL_EXPORTER_OTLP_ENDPOINT is not the extension",
+    ),
+    "another backend for traces": (
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4319/v1/traces"},
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set",
+    ),
     "a console": ({"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER is set"),
     "logs": ({"OTEL_LOGS_EXPORTER": "otlp"}, "OTEL_LOGS_EXPORTER is set"),
     "limits": ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "5"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is set"),
@@ -68,7 +85,10 @@ def test_the_fast_start_requires_default_settings(fast, case):
         assert {name: getattr(found, name) for name in settings} == settings
 
 
-API = {"opentelemetry_api-1.dist-info/entry_points.txt": "[opentelemetry_context]\na = b:C", "opentelemetry/trace/__init__.py": ""}
+API = {
+    "opentelemetry_api-1.dist-info/entry_points.txt": "[opentelemetry_context]\na = b:C",
+    "opentelemetry/trace/__init__.py": "",
+}
 
 
 def api(version):
@@ -93,7 +113,10 @@ PACKAGES = {
         {"aws_opentelemetry_distro-1.dist-info/entry_points.txt": "[opentelemetry_distro]\na = b:C"},
         "/task has aws_opentelemetry_distro-1 for OpenTelemetry",
     ),
-    "an instrumentation of threads": ({"threads-1.dist-info/entry_points.txt": "[opentelemetry_instrumentor]\nthreading = b:C\n"}, None),
+    "an instrumentation of threads": (
+        {"threads-1.dist-info/entry_points.txt": "[opentelemetry_instrumentor]\nthreading = b:C\n"},
+        None,
+    ),
     "an old API": (api("1.29.0"), "/task has opentelemetry-api 1.29.0"),
     "a later API": (api("2.0.0"), "/task has opentelemetry-api 2.0.0"),
     "an API without a version": (API, "/task has opentelemetry-api "),
@@ -160,7 +183,7 @@ VERSIONS = ["0.9", "1", "1.0.0rc1", "1.0.post1", "1.0.1", "1.2", "1.10.dev0", "2
 
 def test_versions_are_compared_by_their_numbers(isolated):  # noqa: F811
     Version = importlib.import_module("lambda_otlp_packaging").Version
-    assert sorted(VERSIONS[::-1], key=Version)[0] == "0.9"
+    assert min(VERSIONS, key=Version) == "0.9"
     assert [Version(low) <= Version(high) for low, high in zip(VERSIONS, VERSIONS[1:])] == [True] * (len(VERSIONS) - 1)
     assert Version("1") == Version("1.0.0") and Version("1.10") > Version("1.9.9")
     with pytest.raises(ValueError, match="a version begins with a number, got 'soon'"):

@@ -57,7 +57,9 @@ class Span:
         self.status = f"failed: {status.description}"
 
     def end(self):
-        noted.append(" ".join([self.name, self.status, *(f"{name}={value}" for name, value in self.attributes.items()), *self.events]))
+        noted.append(
+            " ".join([self.name, self.status, *(f"{name}={value}" for name, value in self.attributes.items()), *self.events])
+        )
         if self.breaks:
             raise RuntimeError("no end")
 
@@ -200,7 +202,10 @@ HANDLERS = {
     "a failure": (charge, ["charged", failed("ValueError", "declined"), *FLUSHED, DECLINED]),
     "a failure in C": (",".join, [failed("TypeError", NO_JOIN), *FLUSHED, f"TypeError {NO_JOIN} in []"]),
     "one parameter": (lambda event: 3, [failed("TypeError", NO_PARAMETER), *FLUSHED, f"TypeError {NO_PARAMETER} in []"]),
-    "a status": (returns({"statusCode": 502}), ["server failed: None http.response.status_code=502 error.type=502", *FLUSHED, {"statusCode": 502}]),
+    "a status": (
+        returns({"statusCode": 502}),
+        ["server failed: None http.response.status_code=502 error.type=502", *FLUSHED, {"statusCode": 502}],
+    ),
     "a status of the client": (returns(NO_ERROR), ["server ended http.response.status_code=404", *FLUSHED, NO_ERROR]),
     "failed messages": (returns(BATCH), [BATCH_FAILED, *FLUSHED, BATCH]),
     "an exit": (leave, ["charged", failed("SystemExit", "3"), *FLUSHED, EXITED]),
@@ -231,12 +236,22 @@ def test_a_failing_watch_changes_no_result(function):
     assert invoke(function(returns(3), BrokenWatch())) == ["begun server", "server ended", *FLUSHED, 3]
 
 
-QUEUED = {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders"}]}
+QUEUED = {
+    "Records": [{"messageId": "1", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders"}]
+}
 
 
 def test_messages_have_a_span_that_fails_with_the_handler(function):
     of_messages = failed("ValueError", "declined", events="", name="orders process")
-    expected = ["begun server", "begun orders process", "charged", of_messages, failed("ValueError", "declined"), *FLUSHED, DECLINED]
+    expected = [
+        "begun server",
+        "begun orders process",
+        "charged",
+        of_messages,
+        failed("ValueError", "declined"),
+        *FLUSHED,
+        DECLINED,
+    ]
     assert invoke(function(charge), QUEUED) == expected
 
 
@@ -343,7 +358,9 @@ def test_the_sdk_gets_a_larger_queue(layer, monkeypatch):
     assert "OTEL_BSP_MAX_QUEUE_SIZE" not in os.environ
 
 
-@pytest.mark.parametrize(("needed", "is_importable"), [(("opentelemetry.good",), True), (("opentelemetry.good", "opentelemetry.bad"), False)])
+@pytest.mark.parametrize(
+    ("needed", "is_importable"), [(("opentelemetry.good",), True), (("opentelemetry.good", "opentelemetry.bad"), False)]
+)
 def test_packages_that_do_not_fit_are_unloaded(layer, monkeypatch, tmp_path, needed, is_importable):
     (tmp_path / "good.py").touch()
     (tmp_path / "bad.py").write_text("import opentelemetry.good.of_another_version")

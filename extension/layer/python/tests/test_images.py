@@ -1,5 +1,5 @@
-"""Functions in container images are instrumented. An image needs no docker here: its command runs in a folder as AWS's documentation lays
-it out.
+"""Functions in container images are instrumented. An image needs no docker here: its command runs in a folder as AWS's
+documentation lays it out.
 
 Source: Lambda Developer Guide, "Deploy Python Lambda functions with container images", "Using a non-AWS base image".
 """

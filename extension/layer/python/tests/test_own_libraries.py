@@ -33,7 +33,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize(("way", "start"), [*((way, "fast") for way in WAYS), ("appended in the module", "sdk"), ("appended in an invocation", "sdk")])
+@pytest.mark.parametrize(
+    ("way", "start"), [*((way, "fast") for way in WAYS), ("appended in the module", "sdk"), ("appended in an invocation", "sdk")]
+)
 def test_a_function_keeps_its_own_libraries_however_it_adds_them(tmp_path, way, start):
     folder = str(packages(*OLD))
     module, line = (text.format(folder=folder) for text in WAYS[way])
@@ -99,7 +101,9 @@ def test_a_library_in_a_zip_file_is_imported_only_by_the_function(tmp_path):
     with zipfile.ZipFile(tmp_path / "lib.zip", "w") as lib:
         lib.writestr("requests/__init__.py", "")
         lib.writestr("prices.py", "PRICE = 7")
-    text = "import importlib.util, sys\nsys.path.insert(0, 'lib.zip')\nassert importlib.util.find_spec('requests')\nimport prices\n"
+    text = (
+        "import importlib.util, sys\nsys.path.insert(0, 'lib.zip')\nassert importlib.util.find_spec('requests')\nimport prices\n"
+    )
     text += "def handler(event, context):\n    return [prices.PRICE, 'requests' in sys.modules]\n"
     ran = run(tmp_path, [{}], files={"app.py": text})
     assert ran.results == [[7, False]], ran.text
@@ -166,7 +170,11 @@ def test_a_function_may_use_opentelemetrys_api(tmp_path, use):
     env, own = USES[use]
     path = {"PYTHONPATH": str(packages(*own))} if own else {}
     ran = run(tmp_path, [{}], files={"app.py": API}, env={**env, **path})
-    fields = ["baggage", "traceparent", "tracestate"] if "OTEL_PROPAGATORS" not in env else ["X-Amzn-Trace-Id", "traceparent", "tracestate"]
+    fields = (
+        ["baggage", "traceparent", "tracestate"]
+        if "OTEL_PROPAGATORS" not in env
+        else ["X-Amzn-Trace-Id", "traceparent", "tracestate"]
+    )
     assert ran.results == [fields], ran.text
     (span,), (root,) = ran.named("price"), ran.kind("SERVER")
     assert span["parentSpanId"] == root["spanId"]

@@ -89,10 +89,22 @@ PERMITTED = {
     "callbacks of multiprocessing": (r"\d+", 1, "spans of its processes are exported when these end"),
     "contexts": ("current_context", 1, "the current span, in the variable of OpenTelemetry's API"),
     "descriptors": ("socket", 2, "connections to the extension, from the first export on"),
-    "finders": (r"lambda_otlp_.*", 3, "OpenTelemetry's API can be imported from the layer, and libraries are instrumented when they are imported"),
-    "frames": ("bootstrap.py wrapped", 1, "the wrapper of the handler, which Python shows only in stacks that the handler itself reads"),
+    "finders": (
+        r"lambda_otlp_.*",
+        3,
+        "OpenTelemetry's API can be imported from the layer, and libraries are instrumented when they are imported",
+    ),
+    "frames": (
+        "bootstrap.py wrapped",
+        1,
+        "the wrapper of the handler, which Python shows only in stacks that the handler itself reads",
+    ),
     "loggers": (r"opentelemetry\.\S+ 0 True False \[\] \[\]", 40, "OpenTelemetry's API, which the function may use"),
-    "modules": (r"(lambda_otlp_|opentelemetry)\S*|sitecustomize", 1000, "the layer's modules are under names of its own, and OpenTelemetry's API is there to be used"),
+    "modules": (
+        r"(lambda_otlp_|opentelemetry)\S*|sitecustomize",
+        1000,
+        "the layer's modules are under names of its own, and OpenTelemetry's API is there to be used",
+    ),
     "replaced functions": (
         r"threading\.Thread\.(start|_bootstrap)|concurrent\.futures\.thread\._WorkItem\.(__init__|run)|urllib\.request\.OpenerDirector\.open",
         5,

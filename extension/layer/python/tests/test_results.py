@@ -1,4 +1,5 @@
-"""Errors are the same with and without the layer. A result that the runtime cannot serialize fails the invocation and its span."""
+"""Errors are the same with and without the layer. A result that the runtime cannot serialize fails the invocation and its
+span."""
 
 import pytest
 from local_lambda import run

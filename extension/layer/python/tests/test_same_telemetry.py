@@ -1,4 +1,6 @@
-"""The fast start exports the same telemetry as OpenTelemetry's SDK: each column of a function's telemetry, with the one and the other."""
+"""The fast start exports the same telemetry as OpenTelemetry's SDK: each column of a function's telemetry, with the one and the
+other.
+"""
 
 import ast
 import difflib
@@ -73,7 +75,11 @@ def run(packages, opt, events, variables):
     ended = subprocess.run(command, env={**of_wrapper, **variables}, capture_output=True, text=True, check=False)
     server.shutdown()
     server.server_close()
-    said = [line for line in ended.stderr.splitlines() if line.startswith("lambda-otlp-handler:") and "starts with OpenTelemetry's SDK" not in line]
+    said = [
+        line
+        for line in ended.stderr.splitlines()
+        if line.startswith("lambda-otlp-handler:") and "starts with OpenTelemetry's SDK" not in line
+    ]
     return columns(server.bodies), ended.stdout.splitlines(), said
 
 
@@ -146,7 +152,10 @@ def text(**values):
 
 
 def attributes(**values):
-    return [{"key": key.replace("_", "."), "value": value if key == "service_instance_id" else {"stringValue": value}} for key, value in values.items()]
+    return [
+        {"key": key.replace("_", "."), "value": value if key == "service_instance_id" else {"stringValue": value}}
+        for key, value in values.items()
+    ]
 
 
 def resource(instance=0):
@@ -156,12 +165,26 @@ def resource(instance=0):
 
 
 METER = {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}
-TRACER = {"schemaUrl": "https://example.com/1", "scope": {**METER["scope"], "attributes": [{"key": "a", "value": {"intValue": "1"}}]}}
+TRACER = {
+    "schemaUrl": "https://example.com/1",
+    "scope": {**METER["scope"], "attributes": [{"key": "a", "value": {"intValue": "1"}}]},
+}
 
 
 def span(name, parent="shop", scope=TRACER, **more):
     times = {"startTimeUnixNano": "time", "endTimeUnixNano": "time"}
-    return text(**{"name": name, "kind": "SPAN_KIND_INTERNAL", "parentSpanId": parent, "scope": scope, "flags": 256, "status": {}, **times, **more})
+    return text(
+        **{
+            "name": name,
+            "kind": "SPAN_KIND_INTERNAL",
+            "parentSpanId": parent,
+            "scope": scope,
+            "flags": 256,
+            "status": {},
+            **times,
+            **more,
+        }
+    )
 
 
 def root(**more):
@@ -192,24 +215,42 @@ def counter(value):
 
 
 IGNORED = "+lambda-otlp-handler: OTEL_RESOURCE_ATTRIBUTES: 'nothing' is ignored, because it is not of the form name=value"
-# The events, the variables, the number of the SDK's resources and items, and differences of the fast start in telemetry, output and
-# messages.
+# The events, the variables, the number of the SDK's resources and items, and differences of the fast start in telemetry, output
+# and messages.
 CASES = {
     "all": ([*ALL, {}, {}], {}, 60, NO_SDK),
     "cumulative, baggage": ([*ALL, {}, {}], {DELTA_OR_NOT: "cumulative", "OTEL_PROPAGATORS": "baggage"}, 90, NO_SDK),
-    "a parent of X-Ray": ([{"case": "senders", "headers": {**PARENT, **TRACING_HEADER}}], {"OTEL_PROPAGATORS": "tracecontext,xray"}, 3, NO_SDK),
-    "odd variables": ([{}], {"OTEL_RESOURCE_ATTRIBUTES": "a=b%20c, d = e ,a=2,nothing", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, 2, [*NO_SDK, IGNORED]),
+    "a parent of X-Ray": (
+        [{"case": "senders", "headers": {**PARENT, **TRACING_HEADER}}],
+        {"OTEL_PROPAGATORS": "tracecontext,xray"},
+        3,
+        NO_SDK,
+    ),
+    "odd variables": (
+        [{}],
+        {"OTEL_RESOURCE_ATTRIBUTES": "a=b%20c, d = e ,a=2,nothing", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
+        2,
+        [*NO_SDK, IGNORED],
+    ),
     "another propagator": ([{}], {"OTEL_PROPAGATORS": "b3"}, 0, []),
     "no telemetry": ([{"case": "spans"}], {"OTEL_SDK_DISABLED": "true"}, 0, []),
     "the SDK, late": (
         [{"case": "sdk"}],
         {},
         3,
-        [f"{sign}{{'statusCode': 200, 'saw': ({is_sdk}, [('seen', 'shop', 'shop')])}}" for sign, is_sdk in (("-", (False, False, True)), ("+", (True, True, True)))],
+        [
+            f"{sign}{{'statusCode': 200, 'saw': ({is_sdk}, [('seen', 'shop', 'shop')])}}"
+            for sign, is_sdk in (("-", (False, False, True)), ("+", (True, True, True)))
+        ],
     ),
     "a snapshot": ([], SNAP_START, 10, []),
     "a restored environment": ([{"case": "counts"}], SNAP_START, 17, [f"+{resource(1)}", INTERVALS, *NO_SDK]),
-    "an id of the function": ([{}], {**SNAP_START, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=a"}, 13, [INTERVALS, *NO_SDK]),
+    "an id of the function": (
+        [{}],
+        {**SNAP_START, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=a"},
+        13,
+        [INTERVALS, *NO_SDK],
+    ),
     "an API of the function": (ALL, {"PYTHONPATH": "TASK"}, 44, NO_SDK),
 }
 
@@ -244,8 +285,8 @@ def test_the_fast_start_exports_the_telemetry_of_the_sdk(packages, opt, tmp_path
 FASTAPI = {"scope": {"name": "fastapi"}}
 STATE = {"traceState": "k=v"}
 HEADERS = {name.lower(): value for name, value in PARENT.items()}
-# Cases in which the SDK differs: it would wait 30 seconds for itself, exports the parent's spans twice, and gives a framework no parent.
-# The event, the telemetry, and the result.
+# Cases in which the SDK differs: it would wait 30 seconds for itself, exports the parent's spans twice, and gives a framework no
+# parent. The event, the telemetry, and the result.
 FAST = {
     "a callback that flushes": ({"case": "flushers"}, [resource(), root(), gauge(), gauge()], None),
     "a forked process": (
@@ -290,7 +331,11 @@ def test_the_packages_import_only_names_that_the_files_in_place_have(packages):
         is_replaced = file.relative_to(packages).parts[0].removesuffix(".py") in in_place
         content = b"" if is_replaced else file.read_bytes()
         for module, name in imports_of([ast.parse(content)]) if any(name.encode() in content for name in in_place) else ():
-            if module in in_place and f"{module}.{name}" not in in_place and not hasattr(importlib.import_module(in_place[module]), name):
+            if (
+                module in in_place
+                and f"{module}.{name}" not in in_place
+                and not hasattr(importlib.import_module(in_place[module]), name)
+            ):
                 missing.add(f"{file}: {module}.{name}")
     assert not missing
 

@@ -13,7 +13,12 @@ def handler(event, context):
 
 
 def request(flags):
-    return {"headers": {"traceparent": f"00-{TRACE}-b7ad6b7169203331-{flags}"}, "httpMethod": "GET", "path": "/x", "requestContext": {"stage": "p"}}
+    return {
+        "headers": {"traceparent": f"00-{TRACE}-b7ad6b7169203331-{flags}"},
+        "httpMethod": "GET",
+        "path": "/x",
+        "requestContext": {"stage": "p"},
+    }
 
 
 @pytest.mark.parametrize("env", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "99"}], ids=["fast", "sdk"])

@@ -1,4 +1,6 @@
-"""The tracer provider that a function registers decides if it is instrumented. An import, or a package that contains an SDK, does not."""
+"""The tracer provider that a function registers decides if it is instrumented. An import, or a package that contains an SDK, does
+not.
+"""
 
 import pytest
 from local_lambda import packages, run
@@ -22,7 +24,9 @@ VERSIONS = ("1.30.0", "1.40.0", "1.45.1")
 SDK = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}
 
 
-@pytest.mark.parametrize(("use", "version"), [*((use, "1.42.1") for use in USES), *(("imported", version) for version in VERSIONS)])
+@pytest.mark.parametrize(
+    ("use", "version"), [*((use, "1.42.1") for use in USES), *(("imported", version) for version in VERSIONS)]
+)
 def test_an_sdk_that_registers_no_provider_changes_nothing(tmp_path, target, use, version):
     instrumented(tmp_path, target, use, version, {})
 
@@ -77,7 +81,9 @@ def handler(event, context):
 
 @pytest.mark.parametrize("place", ["module", "handler"])
 def test_a_provider_of_the_function_gets_the_spans_that_it_has_without_the_layer(tmp_path, target, place):
-    app = OWN.replace("IN_MODULE", "set_up()" if place == "module" else "").replace("IN_HANDLER", "set_up()" if place == "handler" else "pass")
+    app = OWN.replace("IN_MODULE", "set_up()" if place == "module" else "").replace(
+        "IN_HANDLER", "set_up()" if place == "handler" else "pass"
+    )
     options = {"files": {"app.py": app}, "env": {"TARGET": target.url, "PYTHONPATH": packages("opentelemetry-sdk==1.42.1")}}
     without = run(tmp_path, [{}], wrapper=False, **options)
     ran = run(tmp_path, [{}], **options)
@@ -126,7 +132,13 @@ def price(step): return 7
 @durable_execution(boto3_client=Client(), plugins=[PLUGIN()])
 def handler(event, context: DurableContext): return context.step(price(), name="price")
 """
-EXECUTION = {"Id": "b", "Type": "EXECUTION", "Status": "STARTED", "StartTimestamp": 1790000000000, "ExecutionDetails": {"InputPayload": "{}"}}
+EXECUTION = {
+    "Id": "b",
+    "Type": "EXECUTION",
+    "Status": "STARTED",
+    "StartTimestamp": 1790000000000,
+    "ExecutionDetails": {"InputPayload": "{}"},
+}
 STARTED = {
     "DurableExecutionArn": "arn:aws:lambda:eu-west-1:123456789012:function:shop:1/durable-execution/a/b",
     "CheckpointToken": "t",
@@ -146,7 +158,13 @@ def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path, version):
     plugin, durable = PLUGINS[version]
     own = packages(f"aws-durable-execution-sdk-python-otel=={version}", durable)
     # The plugin follows X-Ray's decision.
-    ran = run(tmp_path, [STARTED], files={"app.py": DURABLE.replace("PLUGIN", plugin)}, env={"PYTHONPATH": own}, options=["--active-tracing"])
+    ran = run(
+        tmp_path,
+        [STARTED],
+        files={"app.py": DURABLE.replace("PLUGIN", plugin)},
+        env={"PYTHONPATH": own},
+        options=["--active-tracing"],
+    )
     assert ran.results == [{"Status": "SUCCEEDED", "Result": "7"}], ran.text
     (server,) = ran.kind("SERVER")
     of_plugin = [span for span in ran.spans if span["scope"] == "aws-durable-execution-sdk-python"]

@@ -20,7 +20,9 @@ def layer(isolated):
     load.say = said.append
     handler, variables = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables"))
     opentelemetry = module("opentelemetry", __path__=[])
-    return types.SimpleNamespace(said=said, handler=handler, variables=variables, sdk=load.beside("lambda_otlp_sdk"), opentelemetry=opentelemetry)
+    return types.SimpleNamespace(
+        said=said, handler=handler, variables=variables, sdk=load.beside("lambda_otlp_sdk"), opentelemetry=opentelemetry
+    )
 
 
 @pytest.fixture
@@ -65,7 +67,10 @@ def install(layer, monkeypatch, *names):
 MISSING = "OTEL_PYTHON_DISTRO names other_distro, which is not installed; using distro"
 
 
-@pytest.mark.parametrize(("asked", "chosen", "message"), [(None, "distro", []), ("aws_distro", "aws_distro", []), ("other_distro", "distro", [MISSING])])
+@pytest.mark.parametrize(
+    ("asked", "chosen", "message"),
+    [(None, "distro", []), ("aws_distro", "aws_distro", []), ("other_distro", "distro", [MISSING])],
+)
 def test_the_function_selects_its_distribution(layer, said, monkeypatch, asked, chosen, message):
     install(layer, monkeypatch, "aws_distro", "distro")
     if asked is not None:
@@ -91,9 +96,16 @@ REPLACED = {
     "http/protobuf": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": ""}, ({}, [])),
     "grpc": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, no_exporter("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")),
     "grpc with its exporter": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, ({}, [])),
-    "JSON for traces": ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": " http/json"}, no_exporter("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")),
+    "JSON for traces": (
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": " http/json"},
+        no_exporter("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+    ),
     "times": (
-        {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.5", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": " 30", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": ""},
+        {
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5",
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": " 30",
+            "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "",
+        },
         ({}, []),
     ),
     "a file": ({"OTEL_CONFIG_FILE": "/var/task/otel.yaml"}, ({"OTEL_CONFIG_FILE": ""}, [NO_FILE])),
@@ -170,9 +182,13 @@ def test_children_of_the_function_are_not_instrumented(tmp_path):
 def test_an_outdated_python_can_parse_the_start_and_reports_its_version():
     start = LAYER / "sitecustomize.py"
     ast.parse(start.read_text(), feature_version=(3, 6))
-    program = "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); runpy.run_path(sys.argv[1]); print(len(sys.meta_path))"
+    program = (
+        "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); runpy.run_path(sys.argv[1]); print(len(sys.meta_path))"
+    )
     done = subprocess.run([function_python() / "python3", "-I", "-c", program, start], capture_output=True, text=True, check=True)
-    assert done.stdout == subprocess.check_output([function_python() / "python3", "-I", "-c", "import sys; print(len(sys.meta_path))"], text=True)
+    assert done.stdout == subprocess.check_output(
+        [function_python() / "python3", "-I", "-c", "import sys; print(len(sys.meta_path))"], text=True
+    )
     assert done.stderr == (
         "lambda-otlp-handler: not instrumented: Python 3.9.18 is too old: update the function's image to Python 3.10 or later, "
         "or set LAMBDA_OTLP_INSTRUMENT=off\n"

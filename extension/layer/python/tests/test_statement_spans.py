@@ -1,4 +1,6 @@
-"""Statements become spans without their values, and the function gets the results of before. tests/interop has the drivers of servers."""
+"""Statements become spans without their values, and the function gets the results of before. tests/interop has the drivers of
+servers.
+"""
 
 import json
 
@@ -32,7 +34,10 @@ SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
 ROWS = {
     "by default": ({}, [text for _, text in SPANS]),
     "with the SDK": ({"OTEL_BSP_EXPORT_TIMEOUT": "30000"}, [text for _, text in SPANS]),
-    "with values": ({SANITIZER: "false"}, [text.replace("= ?", "= 'geheim'").replace("SELECT ?", "SELECT 'geheim'") for _, text in SPANS]),
+    "with values": (
+        {SANITIZER: "false"},
+        [text.replace("= ?", "= 'geheim'").replace("SELECT ?", "SELECT 'geheim'") for _, text in SPANS],
+    ),
     "switched off": ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "sqlalchemy"}, []),
     "with the older names": ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http"}, [text for _, text in SPANS]),
 }

@@ -296,7 +296,9 @@ def test_a_trace_context_that_the_function_sets_is_the_only_one(tmp_path, target
     app = FORWARDING.replace("OWN", repr(OWN_CONTEXT))
     ran = run(tmp_path, [{}], files={"app.py": app}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
     assert ran.results == [None], ran.text
-    assert {path: headers["traceparent"] for path, headers in target.seen} == dict.fromkeys(["/urllib", "/requests", "/httpx", "/urllib3"], OWN_CONTEXT)
+    assert {path: headers["traceparent"] for path, headers in target.seen} == dict.fromkeys(
+        ["/urllib", "/requests", "/httpx", "/urllib3"], OWN_CONTEXT
+    )
     assert len(ran.kind("CLIENT")) == 4, ran.text
 
 
@@ -327,7 +329,9 @@ MESSAGES = [
 def test_a_message_gets_the_trace_context_unless_it_has_one_or_aws_would_refuse_it(tmp_path, target):
     events = [{"to": to, "size": size, "own": own} for to, size, own, _ in MESSAGES]
     ran = run(tmp_path, events, files={"app.py": SENDING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
-    assert [len(re.findall("00-[0-9a-f]{32}-[0-9a-f]{16}-0", body)) for body in target.bodies] == [count for *_, count in MESSAGES], ran.text
+    assert [len(re.findall("00-[0-9a-f]{32}-[0-9a-f]{16}-0", body)) for body in target.bodies] == [
+        count for *_, count in MESSAGES
+    ], ran.text
 
 
 INVOKING = """
@@ -339,7 +343,13 @@ def handler(event, context):
 """
 OWN_PARENT = {"custom": {"Traceparent": "own"}}
 # The function's client context, and the one that is sent, with and without the trace context.
-CLIENT_CONTEXTS = [(None, {"custom": {}}), ({"env": {"a": 1}, "custom": {"b": 2}}, {"env": {"a": 1}, "custom": {"b": 2}}), (OWN_PARENT, None), ([1], None), ({"a": "x" * 2600}, None)]
+CLIENT_CONTEXTS = [
+    (None, {"custom": {}}),
+    ({"env": {"a": 1}, "custom": {"b": 2}}, {"env": {"a": 1}, "custom": {"b": 2}}),
+    (OWN_PARENT, None),
+    ([1], None),
+    ({"a": "x" * 2600}, None),
+]
 
 
 def test_a_synchronous_call_of_a_function_carries_the_trace_context_beside_its_own(tmp_path, target):
@@ -387,7 +397,12 @@ bootstrap.extract_traceback = printed
 
 
 def frames_of(ran):
-    return [line.rstrip() for text in ran.lines for line in text.splitlines() if line.startswith("FRAME ") and "bootstrap.py" not in line]
+    return [
+        line.rstrip()
+        for text in ran.lines
+        for line in text.splitlines()
+        if line.startswith("FRAME ") and "bootstrap.py" not in line
+    ]
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
@@ -402,7 +417,9 @@ def test_errors_have_no_frames_of_the_layer(tmp_path, kind, start):
     assert frames_of(ran) == frames_of(without) != [], ran.text
     for span in ran.spans:
         for event in span.get("events", []):
-            stack = next((each["value"]["stringValue"] for each in event["attributes"] if each["key"] == "exception.stacktrace"), "")
+            stack = next(
+                (each["value"]["stringValue"] for each in event["attributes"] if each["key"] == "exception.stacktrace"), ""
+            )
             assert "lambda-otlp/python" not in stack, stack
 
 
@@ -418,7 +435,11 @@ def handler(event, context):
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("place", ["in the handler", "in the module"])
 def test_spans_have_the_time_of_a_clock_that_the_function_replaces(tmp_path, target, place, start):
-    app = FROZEN if place == "in the handler" else FROZEN.replace("def handler", "freezegun.freeze_time('2020-01-01').start()\ndef handler", 1)
+    app = (
+        FROZEN
+        if place == "in the handler"
+        else FROZEN.replace("def handler", "freezegun.freeze_time('2020-01-01').start()\ndef handler", 1)
+    )
     ran = run(tmp_path, [{}], files={"app.py": app}, env={**start, "TARGET": target.url, "PYTHONPATH": packages("freezegun")})
     assert ran.results == [200], ran.text
     times = [int(span[each]) for span in ran.spans for each in ("startTimeUnixNano", "endTimeUnixNano")]

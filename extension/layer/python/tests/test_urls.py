@@ -3,7 +3,17 @@
 import pytest
 from local_lambda import run
 
-SECRETS = ("X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Credential", "X-Goog-Signature", "AWSAccessKeyId", "Signature", "sig", "x-amz-signature", "access_token")
+SECRETS = (
+    "X-Amz-Signature",
+    "X-Amz-Security-Token",
+    "X-Amz-Credential",
+    "X-Goog-Signature",
+    "AWSAccessKeyId",
+    "Signature",
+    "sig",
+    "x-amz-signature",
+    "access_token",
+)
 APP = """
 import os, urllib.request
 def handler(event, context):
@@ -18,7 +28,13 @@ def handler(event, context):
 @pytest.mark.parametrize("env", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "99"}], ids=["fast", "sdk"])
 def test_credentials_in_urls_are_masked(tmp_path, target, env):
     path = "/a?kept=1&" + "&".join(f"{name}=s3cret%2F" for name in SECRETS) + "&last=2"
-    ran = run(tmp_path, [{"path": path}, {"path": path, "sleep": True}], files={"app.py": APP}, env={"TARGET": target.url, **env}, timeout="2s")
+    ran = run(
+        tmp_path,
+        [{"path": path}, {"path": path, "sleep": True}],
+        files={"app.py": APP},
+        env={"TARGET": target.url, **env},
+        timeout="2s",
+    )
     assert {seen for seen, _ in target.seen} == {path}
     calls = ran.kind("CLIENT")
     assert len(calls) == 2, ran.text

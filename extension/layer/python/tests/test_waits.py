@@ -48,9 +48,27 @@ ODD = [
     sent("9" * 5000),
     *map(requested, (True, "x", [], None, -1, 1e300, NOW + 10**6, NOW - 10**9)),
     *map(published, ("x", "Z", 5, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z")),
-    *(None, 5, [], [5], {"Records": []}, {"Records": [5]}, {"Records": [{"eventSource": {}}]}, {"Records": {}}, {"eventSource": ["aws:kafka"], "records": 5}),
-    *({"eventSource": "aws:kafka", "records": records} for records in (None, {"a": 5}, {"a": [5, None, {"headers": "x", "value": "\u0663"}]})),
-    {"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": "dHJhY2VwYXJlbnQ"}}, {"kinesis": {"data": "dHJhY2VwYXJlbnQ="}}]},
+    *(
+        None,
+        5,
+        [],
+        [5],
+        {"Records": []},
+        {"Records": [5]},
+        {"Records": [{"eventSource": {}}]},
+        {"Records": {}},
+        {"eventSource": ["aws:kafka"], "records": 5},
+    ),
+    *(
+        {"eventSource": "aws:kafka", "records": records}
+        for records in (None, {"a": 5}, {"a": [5, None, {"headers": "x", "value": "\u0663"}]})
+    ),
+    {
+        "Records": [
+            {"eventSource": "aws:kinesis", "kinesis": {"data": "dHJhY2VwYXJlbnQ"}},
+            {"kinesis": {"data": "dHJhY2VwYXJlbnQ="}},
+        ]
+    },
 ]
 
 

@@ -8,7 +8,12 @@ import pytest
 from local_lambda import LAYER
 
 WRAPPER = LAYER.parent / "lambda-otlp-handler"
-OF_LAMBDA = {"PATH": "/usr/bin:/bin", "AWS_REGION": "eu-west-1", "AWS_LAMBDA_FUNCTION_NAME": "shop", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST"}
+OF_LAMBDA = {
+    "PATH": "/usr/bin:/bin",
+    "AWS_REGION": "eu-west-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "shop",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+}
 EXTENSION = "http://127.0.0.1:4318"
 BACKEND = "https://o2.example.com/api/default"
 ATTRIBUTES = "cloud.provider=aws,cloud.region=eu-west-1,faas.name=shop,faas.version=$LATEST"
@@ -89,13 +94,19 @@ def test_the_sdk_of_xray_exports_to_the_extension(endpoint):
 
 # The endpoint and other variables, and the SDK's endpoint. The headers stay where the SDK may need them.
 DIRECT = [
-    *((endpoint, {}, EXTENSION, False) for endpoint in (BACKEND, "o2.example.com:4317", "https://localhost@example.com?a@127.0.0.1")),
+    *(
+        (endpoint, {}, EXTENSION, False)
+        for endpoint in (BACKEND, "o2.example.com:4317", "https://localhost@example.com?a@127.0.0.1")
+    ),
     *((BACKEND, {"LAMBDA_OTLP_OUTPUT": output}, EXTENSION, False) for output in ("otlp", "json")),
     *((BACKEND, {"LAMBDA_OTLP_OUTPUT": output}, BACKEND, True) for output in ("stdout", " Stdout ")),
     (BACKEND, {"OTEL_LAMBDA_RECEIVER_PORT": "4320"}, "http://127.0.0.1:4320", False),
     (BACKEND, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, EXTENSION, False),
     # The function sends this signal to another vendor, maybe with the same headers.
-    *((BACKEND, {f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT": "https://b.example.com/v1/x"}, EXTENSION, True) for signal in ("TRACES", "METRICS", "LOGS")),
+    *(
+        (BACKEND, {f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT": "https://b.example.com/v1/x"}, EXTENSION, True)
+        for signal in ("TRACES", "METRICS", "LOGS")
+    ),
     *(
         (f"{scheme}{host}:5000{path}", {}, f"{scheme}{host}:5000{path}", True)
         for scheme, host, path in (

@@ -16,7 +16,9 @@ export async function handler(event) {
   if (event.detail !== undefined) {
     const detail = { order: 7 };
     propagation.inject(context.active(), detail);
-    await buses.send(new PutEventsCommand({ Entries: [{ Source: "shop", DetailType: "order", Detail: JSON.stringify(detail) }] }));
+    await buses.send(
+      new PutEventsCommand({ Entries: [{ Source: "shop", DetailType: "order", Detail: JSON.stringify(detail) }] }),
+    );
   } else if (event.Records === undefined) {
     await functions.send(new InvokeCommand({ FunctionName: "next", Payload: JSON.stringify(event) }));
   } else if (event.Records[0].body.includes("Notification")) {

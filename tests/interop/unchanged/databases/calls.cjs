@@ -67,18 +67,25 @@ async function withIoredis(use) {
 }
 
 const actions = {
-  pg_transaction: () => withClient(async (client) => {
-    await client.query("BEGIN");
-    await client.query("DROP TABLE IF EXISTS people");
-    await client.query("CREATE TABLE people (name text PRIMARY KEY, n int)");
-    await client.query("INSERT INTO people VALUES ($1, $2)", [NAME, 7]);
-    const found = await client.query({ text: `SELECT n FROM people WHERE name = '${NAME}' -- ${NAME}`, rowMode: "array" });
-    await client.query("COMMIT");
-    return found.rows;
-  }),
-  pg_callback: () => withClient((client) => new Promise((resolve, reject) => {
-    client.query("SELECT count(*) FROM people AS a JOIN people AS b USING (name)", (error, found) => (error ? reject(error) : resolve(found.rows)));
-  })),
+  pg_transaction: () =>
+    withClient(async (client) => {
+      await client.query("BEGIN");
+      await client.query("DROP TABLE IF EXISTS people");
+      await client.query("CREATE TABLE people (name text PRIMARY KEY, n int)");
+      await client.query("INSERT INTO people VALUES ($1, $2)", [NAME, 7]);
+      const found = await client.query({ text: `SELECT n FROM people WHERE name = '${NAME}' -- ${NAME}`, rowMode: "array" });
+      await client.query("COMMIT");
+      return found.rows;
+    }),
+  pg_callback: () =>
+    withClient(
+      (client) =>
+        new Promise((resolve, reject) => {
+          client.query("SELECT count(*) FROM people AS a JOIN people AS b USING (name)", (error, found) =>
+            error ? reject(error) : resolve(found.rows),
+          );
+        }),
+    ),
   pg_failed: () => withClient((client) => client.query(`INSERT INTO people VALUES ('${NAME}', 7)`)),
   pg_wrong: () => withClient((client) => client.query(`SELECT n FROM people WHERE '${NAME}' = `)),
   pg_pool: async () => {
@@ -93,35 +100,43 @@ const actions = {
     await connection.destroy();
     return found;
   },
-  drizzle: () => withClient(async (client) => (await drizzle(client).execute(sql`SELECT n FROM people WHERE name = ${NAME}`)).rows),
-  mysql2_transaction: () => withMysql(async (connection) => {
-    await connection.beginTransaction();
-    await connection.query("DROP TABLE IF EXISTS things");
-    await connection.query("CREATE TABLE things (id int PRIMARY KEY, note varchar(20))");
-    await connection.execute("INSERT INTO things VALUES (?, ?)", [1, NAME]);
-    await connection.commit();
-    const [rows] = await connection.query("SELECT * FROM `things` WHERE note = ? OR note = \"it's geheim-2\"", [NAME]);
-    return rows;
-  }),
+  drizzle: () =>
+    withClient(async (client) => (await drizzle(client).execute(sql`SELECT n FROM people WHERE name = ${NAME}`)).rows),
+  mysql2_transaction: () =>
+    withMysql(async (connection) => {
+      await connection.beginTransaction();
+      await connection.query("DROP TABLE IF EXISTS things");
+      await connection.query("CREATE TABLE things (id int PRIMARY KEY, note varchar(20))");
+      await connection.execute("INSERT INTO things VALUES (?, ?)", [1, NAME]);
+      await connection.commit();
+      const [rows] = await connection.query('SELECT * FROM `things` WHERE note = ? OR note = "it\'s geheim-2"', [NAME]);
+      return rows;
+    }),
   mysql2_failed: () => withMysql((connection) => connection.query(`INSERT INTO things VALUES (1, '${NAME}')`)),
-  mysql2_pool: () => new Promise((resolve, reject) => {
-    const pool = callbacks.createPool(mariadb);
-    pool.query("SELECT id FROM things WHERE note = ?", [NAME], (error, rows) => pool.end(() => (error ? reject(error) : resolve(rows))));
-  }),
-  redis_commands: () => withRedis(async (client) => {
-    await client.set(NAME, OTHER);
-    return [await client.get(NAME), await client.multi().get(NAME).del(NAME).exec()];
-  }),
+  mysql2_pool: () =>
+    new Promise((resolve, reject) => {
+      const pool = callbacks.createPool(mariadb);
+      pool.query("SELECT id FROM things WHERE note = ?", [NAME], (error, rows) =>
+        pool.end(() => (error ? reject(error) : resolve(rows))),
+      );
+    }),
+  redis_commands: () =>
+    withRedis(async (client) => {
+      await client.set(NAME, OTHER);
+      return [await client.get(NAME), await client.multi().get(NAME).del(NAME).exec()];
+    }),
   redis_failed: () => withRedis((client) => client.sendCommand(["BOGUS", NAME])),
-  ioredis_commands: () => withIoredis(async (client) => {
-    await client.set(NAME, OTHER);
-    return [await client.get(NAME), await client.pipeline().get(NAME).del(NAME).exec()];
-  }),
+  ioredis_commands: () =>
+    withIoredis(async (client) => {
+      await client.set(NAME, OTHER);
+      return [await client.get(NAME), await client.pipeline().get(NAME).del(NAME).exec()];
+    }),
   ioredis_failed: () => withIoredis((client) => client.call("BOGUS", NAME)),
-  mongodb_commands: () => withMongo(async (shop) => {
-    await shop.collection("users").insertOne({ _id: 1, name: NAME });
-    return shop.collection("users").find({ name: NAME }).toArray();
-  }),
+  mongodb_commands: () =>
+    withMongo(async (shop) => {
+      await shop.collection("users").insertOne({ _id: 1, name: NAME });
+      return shop.collection("users").find({ name: NAME }).toArray();
+    }),
   mongodb_failed: () => withMongo((shop) => shop.collection("failed").findOne({ name: NAME })),
   pg_slow: () => withClient((client) => client.query(`SELECT pg_sleep(60), '${NAME}'`)),
 };

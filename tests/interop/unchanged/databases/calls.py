@@ -85,7 +85,10 @@ def psycopg2_dictionaries():
 
 
 def psycopg2_connection_of_dictionaries():
-    with psycopg2.connect(**POSTGRESQL, connection_factory=psycopg2.extras.RealDictConnection) as connection, connection.cursor() as cursor:
+    with (
+        psycopg2.connect(**POSTGRESQL, connection_factory=psycopg2.extras.RealDictConnection) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT n FROM users ORDER BY n")
         return cursor.fetchall(), type(cursor).__name__, type(connection).__name__
 
@@ -113,7 +116,7 @@ def pymysql_transaction():
         cursor.execute("CREATE TABLE orders (id int PRIMARY KEY, note varchar(20))")
         cursor.execute("INSERT INTO orders VALUES (%s, %s)", [1, NAME])
         connection.commit()
-        cursor.execute(f'SELECT * FROM `orders` WHERE note = "{NAME}" OR note = \'it\\\'s {NAME}\'')
+        cursor.execute(f"SELECT * FROM `orders` WHERE note = \"{NAME}\" OR note = 'it\\'s {NAME}'")
         return cursor.fetchall(), isinstance(cursor, pymysql.cursors.DictCursor)
 
 
@@ -154,7 +157,12 @@ def pymongo_failed():
 
 def sqlalchemy_statements(url):
     engine = sqlalchemy.create_engine(url)
-    notes = sqlalchemy.Table("notes", sqlalchemy.MetaData(), sqlalchemy.Column("id", sqlalchemy.Integer), sqlalchemy.Column("note", sqlalchemy.String(20)))
+    notes = sqlalchemy.Table(
+        "notes",
+        sqlalchemy.MetaData(),
+        sqlalchemy.Column("id", sqlalchemy.Integer),
+        sqlalchemy.Column("note", sqlalchemy.String(20)),
+    )
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS notes"))
         connection.execute(sqlalchemy.text("CREATE TABLE notes (id int, note varchar(20))"))

@@ -1,13 +1,23 @@
 // Calls models without OpenTelemetry code. Each action of an event is a function of this file.
 
 const { Anthropic } = require("@anthropic-ai/sdk");
-const { BedrockRuntimeClient, ConverseCommand, ConverseStreamCommand, InvokeModelCommand, InvokeModelWithResponseStreamCommand } = require("@aws-sdk/client-bedrock-runtime");
+const {
+  BedrockRuntimeClient,
+  ConverseCommand,
+  ConverseStreamCommand,
+  InvokeModelCommand,
+  InvokeModelWithResponseStreamCommand,
+} = require("@aws-sdk/client-bedrock-runtime");
 const { NodeHttpHandler } = require("@smithy/node-http-handler");
 const { OpenAI } = require("openai");
 
 const MODELS = process.env.MODELS;
 const MESSAGES = [{ role: "user", content: "geheim-prompt" }];
-const CONVERSE = { modelId: "anthropic.claude-x", messages: [{ role: "user", content: [{ text: "geheim-prompt" }] }], inferenceConfig: { maxTokens: 99 } };
+const CONVERSE = {
+  modelId: "anthropic.claude-x",
+  messages: [{ role: "user", content: [{ text: "geheim-prompt" }] }],
+  inferenceConfig: { maxTokens: 99 },
+};
 const BODY = JSON.stringify({ anthropic_version: "bedrock-2023-05-31", max_tokens: 99, messages: MESSAGES });
 const CHAT = { model: "gpt-x", messages: MESSAGES, max_tokens: 99 };
 const CLAUDE = { model: "claude-x", messages: MESSAGES, max_tokens: 99 };
@@ -41,9 +51,12 @@ const ACTIONS = {
   bedrock_stream: async () => all((await bedrock.send(new ConverseStreamCommand(CONVERSE))).stream),
   bedrock_stream_left: async () => first((await bedrock.send(new ConverseStreamCommand(CONVERSE))).stream),
   bedrock_stream_unread: async () => typeof (await bedrock.send(new ConverseStreamCommand(CONVERSE))).stream,
-  bedrock_invoke: async () => text((await bedrock.send(new InvokeModelCommand({ modelId: "anthropic.claude-x", body: BODY }))).body),
+  bedrock_invoke: async () =>
+    text((await bedrock.send(new InvokeModelCommand({ modelId: "anthropic.claude-x", body: BODY }))).body),
   bedrock_invoke_bytes: async () =>
-    text((await bedrock.send(new InvokeModelCommand({ modelId: "anthropic.claude-x", body: new TextEncoder().encode(BODY) }))).body),
+    text(
+      (await bedrock.send(new InvokeModelCommand({ modelId: "anthropic.claude-x", body: new TextEncoder().encode(BODY) }))).body,
+    ),
   bedrock_invoke_stream: async () => {
     const { body } = await bedrock.send(new InvokeModelWithResponseStreamCommand({ modelId: "anthropic.claude-x", body: BODY }));
     return (await all(body)).map(({ chunk }) => text(chunk.bytes));
@@ -57,7 +70,8 @@ const ACTIONS = {
     return [data, response.status];
   },
   chat_parsed: async () => (await openai.chat.completions.parse(CHAT)).choices[0].message.parsed,
-  chat_stream: async () => all(await openai.chat.completions.create({ ...CHAT, stream: true, stream_options: { include_usage: true } })),
+  chat_stream: async () =>
+    all(await openai.chat.completions.create({ ...CHAT, stream: true, stream_options: { include_usage: true } })),
   chat_stream_left: async () => first(await openai.chat.completions.create({ ...CHAT, stream: true })),
   chat_stream_unread: async () => typeof (await openai.chat.completions.create({ ...CHAT, stream: true })),
   chat_stream_halves: async () => {
@@ -68,9 +82,11 @@ const ACTIONS = {
   chat_failed: () => openai.chat.completions.create({ ...CHAT, model: "fail" }),
   chat_odd: () => openai.chat.completions.create({ ...CHAT, model: "odd" }),
   chat_odd_stream: async () => all(await openai.chat.completions.create({ ...CHAT, model: "odd", stream: true })),
-  responses: async () => (await openai.responses.create({ model: "gpt-x", input: "geheim-prompt", max_output_tokens: 99 })).output_text,
+  responses: async () =>
+    (await openai.responses.create({ model: "gpt-x", input: "geheim-prompt", max_output_tokens: 99 })).output_text,
   responses_parsed: async () => (await openai.responses.parse({ model: "gpt-x", input: "geheim-prompt" })).output_text,
-  responses_with_response: async () => (await openai.responses.create({ model: "gpt-x", input: "geheim-prompt" }).withResponse()).data.output_text,
+  responses_with_response: async () =>
+    (await openai.responses.create({ model: "gpt-x", input: "geheim-prompt" }).withResponse()).data.output_text,
   responses_stream: async () => all(await openai.responses.create({ model: "gpt-x", input: "geheim-prompt", stream: true })),
   embeddings: () => openai.embeddings.create({ model: "embed-x", input: "geheim-prompt", encoding_format: "float" }),
   message: () => anthropic.messages.create(CLAUDE),

@@ -9,7 +9,11 @@ import botocore.config
 MODELS = os.environ["MODELS"]
 PROMPT = "geheim-prompt"
 MESSAGES = [{"role": "user", "content": PROMPT}]
-CONVERSE = {"modelId": "anthropic.claude-x", "messages": [{"role": "user", "content": [{"text": PROMPT}]}], "inferenceConfig": {"maxTokens": 99}}
+CONVERSE = {
+    "modelId": "anthropic.claude-x",
+    "messages": [{"role": "user", "content": [{"text": PROMPT}]}],
+    "inferenceConfig": {"maxTokens": 99},
+}
 
 bedrock = boto3.client(
     "bedrock-runtime",

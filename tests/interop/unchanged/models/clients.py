@@ -1,4 +1,6 @@
-"""Calls models by OpenAI's and Anthropic's clients, without OpenTelemetry code. Each action of an event is a function of this module."""
+"""Calls models by OpenAI's and Anthropic's clients, without OpenTelemetry code. Each action of an event is a function of this
+module.
+"""
 
 import asyncio
 import os

@@ -1,5 +1,5 @@
-// Replaces Lambda's runtime for Node, because its client takes minutes to compile. Finds, loads and calls a handler as described in the
-// Developer Guide ("Define Lambda function handler in Node.js"), one invocation after the other.
+// Replaces Lambda's runtime for Node, because its client takes minutes to compile. Finds, loads and calls a handler as described
+// in the Developer Guide ("Define Lambda function handler in Node.js"), one invocation after the other.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import http from "node:http";
@@ -31,16 +31,19 @@ async function load() {
   const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
   const [file, ...names] = path.basename(handler).split(".");
   const stem = path.resolve(root, path.dirname(handler), file);
-  const found = ["", ".js", ".mjs", ".cjs"].map((end) => stem + end).find((each) => {
-    return statSync(each, { throwIfNoEntry: false })?.isFile();
-  });
+  const found = ["", ".js", ".mjs", ".cjs"]
+    .map((end) => stem + end)
+    .find((each) => {
+      return statSync(each, { throwIfNoEntry: false })?.isFile();
+    });
   if (found === undefined) throw new Error(`Cannot find module '${stem}'`);
   const isModule = found.endsWith(".mjs") || (found.endsWith(".js") && isModuleFolder(path.dirname(found)));
   const module = isModule ? await import(pathToFileURL(found)) : createRequire(import.meta.url)(found);
   return names.reduce((holder, name) => holder[name], module);
 }
 
-/// Returns `true` if the nearest package.json has the type `module`. Node's `require` loads ES modules too, but Lambda imports them.
+/// Returns `true` if the nearest package.json has the type `module`. Node's `require` loads ES modules too, but Lambda imports
+/// them.
 function isModuleFolder(folder) {
   const description = path.join(folder, "package.json");
   if (existsSync(description)) return JSON.parse(readFileSync(description, "utf8")).type === "module";
@@ -51,8 +54,8 @@ function isModuleFolder(folder) {
 let whenIdle;
 process.on("beforeExit", () => whenIdle?.());
 
-/// Resolves with the first answer: the promise, the callback or the context. Without an answer, the invocation ends when the event loop
-/// is idle: an async function fails, and any other function answers with null. A returned value is not used.
+/// Resolves with the first answer: the promise, the callback or the context. Without an answer, the invocation ends when the
+/// event loop is idle: an async function fails, and any other function answers with null. A returned value is not used.
 function invoke(handler, event, context) {
   return new Promise((resolve, reject) => {
     const callback = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));

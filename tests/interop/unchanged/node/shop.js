@@ -1,4 +1,5 @@
-// A function without OpenTelemetry. It requests a price over HTTP and the queues of SQS, and exports its handler in several forms.
+// A function without OpenTelemetry. It requests a price over HTTP and the queues of SQS, and exports its handler in several
+// forms.
 
 const http = require("node:http");
 const { ListQueuesCommand, SQSClient } = require("@aws-sdk/client-sqs");
@@ -17,7 +18,10 @@ async function handler(event) {
   if (["exit", "throw", "reject"].includes(event.action)) {
     const answer = ask("never");
     if (event.action === "exit") process.exit(3);
-    if (event.action === "throw") setImmediate(() => { throw new RangeError("nobody catches this"); });
+    if (event.action === "throw")
+      setImmediate(() => {
+        throw new RangeError("nobody catches this");
+      });
     else Promise.reject(new RangeError("nobody handles this"));
     await answer;
   }

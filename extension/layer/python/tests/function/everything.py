@@ -1,4 +1,6 @@
-"""A function that uses OpenTelemetry's API in every way that test_same_telemetry.py compares. It returns the values that it observes."""
+"""A function that uses OpenTelemetry's API in every way that test_same_telemetry.py compares. It returns the values that it
+observes.
+"""
 
 import importlib
 import os
@@ -13,7 +15,9 @@ NAN = float("nan")
 
 
 def spans():
-    with tracer.start_as_current_span("own", kind=trace.SpanKind.PRODUCER, links=[LINK], attributes={"list": [1, 2], "map": {"x": [True, None]}}) as span:
+    with tracer.start_as_current_span(
+        "own", kind=trace.SpanKind.PRODUCER, links=[LINK], attributes={"list": [1, 2], "map": {"x": [True, None]}}
+    ) as span:
         span.add_event("event", {"bytes": b"raw", "none": None}, 7)
         span.set_attributes({f"of many {number}": number for number in range(140)})
         for number in range(130):
@@ -44,7 +48,20 @@ def counts():
     for value in (1, 2.5, NAN, float("inf"), -1):
         for add in (COUNTER.add, UP_DOWN.add, HISTOGRAM.record, GAUGE.set):
             add(value, {"of": repr(value)})
-    for attributes in (None, {}, {"a": 1}, {"a": 1.0}, {"a": True}, {"a": [1]}, {"a": (1,)}, {"a": {"b": 1}}, {1: 2}, {"": 1}, "text", [("a", 1)]):
+    for attributes in (
+        None,
+        {},
+        {"a": 1},
+        {"a": 1.0},
+        {"a": True},
+        {"a": [1]},
+        {"a": (1,)},
+        {"a": {"b": 1}},
+        {1: 2},
+        {"": 1},
+        "text",
+        [("a", 1)],
+    ):
         COUNTER.add(1, attributes)
     COUNTER.add(1, {"of": "no span"}, context.Context())
     return [attempted(lambda value=value: COUNTER.add(value)) for value in ("1", None)]
@@ -70,7 +87,12 @@ def fails(options):
 def observes(options):
     observed[0] += 1
     OF_CALLBACK.add(1)
-    return [metrics.Observation(observed[0], {"a": 1}), metrics.Observation(4, {"a": 1}), metrics.Observation(NAN), metrics.Observation(9)]
+    return [
+        metrics.Observation(observed[0], {"a": 1}),
+        metrics.Observation(4, {"a": 1}),
+        metrics.Observation(NAN),
+        metrics.Observation(9),
+    ]
 
 
 def flushes(options):
@@ -114,9 +136,12 @@ def bounds():
 
 
 def sdk():
-    """Acts as a library that imports the function's SDK late, from a folder added to the path, and adds its own span processor."""
+    """Acts as a library that imports the function's SDK late, from a folder added to the path, and adds its own span
+    processor."""
     sys.path.append(os.environ["PACKAGES"])
-    sdk, export, memory = (importlib.import_module(f"opentelemetry.sdk.trace{name}") for name in ("", ".export", ".export.in_memory_span_exporter"))
+    sdk, export, memory = (
+        importlib.import_module(f"opentelemetry.sdk.trace{name}") for name in ("", ".export", ".export.in_memory_span_exporter")
+    )
     provider, exporter = trace.get_tracer_provider(), memory.InMemorySpanExporter()
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
     with tracer.start_as_current_span("seen", links=[LINK], attributes={"a": 1}) as span:
@@ -125,7 +150,10 @@ def sdk():
     provider.force_flush()
     encoder = importlib.import_module("opentelemetry.exporter.otlp.proto.common.trace_encoder")
     encoder.encode_spans(exporter.get_finished_spans())
-    return is_sdk, [(each.name, each.resource.attributes["service.name"], each.instrumentation_scope.name) for each in exporter.get_finished_spans()]
+    return is_sdk, [
+        (each.name, each.resource.attributes["service.name"], each.instrumentation_scope.name)
+        for each in exporter.get_finished_spans()
+    ]
 
 
 def requests():

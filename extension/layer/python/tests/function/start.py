@@ -1,4 +1,5 @@
-"""Starts everything.py as Lambda's runtime does, with the layer, and invokes it. Prints each result, and whether the SDK is loaded.
+"""Starts everything.py as Lambda's runtime does, with the layer, and invokes it. Prints each result, and whether the SDK is
+loaded.
 
 The arguments are the layer's folder, the folder that Lambda mounts, and the events.
 """
