@@ -9,6 +9,7 @@ use super::span_attributes::TriggerType;
 use serde::Deserialize;
 use serde_json::Value;
 use std::ops::Deref;
+use std::str::Lines;
 pub(super) use table::DESCRIPTION;
 
 #[rustfmt::skip]
@@ -27,23 +28,47 @@ impl<T> Deref for List<T> {
     }
 }
 
+/// An excerpt of `TEXTS`, which contains all texts of the description. A `&str` would add 36 bytes more to the program of each
+/// function: its address, its length and a relocation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Excerpt {
+    start: u16,
+    end: u16,
+}
+
+impl Excerpt {
+    pub(super) fn as_str(self) -> &'static str {
+        table::TEXTS.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+    }
+}
+
+/// A list of texts, one a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TextList(Excerpt);
+
+impl TextList {
+    pub(super) fn iter(self) -> Lines<'static> {
+        self.0.as_str().lines()
+    }
+}
+
 /// Names of the description with their values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table<T: 'static>(&'static [(&'static str, T)]);
+pub(super) struct Table<T: 'static>(&'static [(Excerpt, T)]);
 
 impl<T> Table<T> {
     #[cfg(any(test, feature = "dynamodb", feature = "s3"))]
     pub(super) const EMPTY: Self = Self(&[]);
 
     pub(super) fn get(&self, name: &str) -> Option<&'static T> {
-        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+        self.0.iter().find(|(own, _)| own.as_str() == name).map(|(_, value)| value)
     }
 }
 
 impl<T> Deref for Table<T> {
-    type Target = [(&'static str, T)];
+    type Target = [(Excerpt, T)];
 
-    fn deref(&self) -> &[(&'static str, T)] {
+    fn deref(&self) -> &[(Excerpt, T)] {
         self.0
     }
 }
@@ -52,15 +77,14 @@ impl<T> Deref for Table<T> {
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(super) struct Description {
     pub(super) limits: Limits,
-    #[cfg_attr(test, serde(borrow))]
-    pub(super) http_methods: List<&'static str>,
+    pub(super) http_methods: TextList,
     /// The values of `network.protocol.version` by the names in events.
-    pub(super) protocol_versions: Table<&'static str>,
+    pub(super) protocol_versions: Table<Excerpt>,
     /// Query parameters that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), including
     /// `token` and `access_token` (RFC 6750).
-    pub(super) secret_query_parameters: List<&'static str>,
+    pub(super) secret_query_parameters: TextList,
     /// The places of headers in an event of no source.
-    pub(super) headers: List<&'static str>,
+    pub(super) headers: TextList,
     /// The first whose conditions hold is the event's.
     pub(super) sources: List<Source>,
 }
@@ -88,19 +112,22 @@ pub(super) struct Limits {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(super) struct Source {
-    name: &'static str,
+    name: Excerpt,
     /// Alternatives, of which all tests of one must hold.
     when: List<Table<Test>>,
-    trigger: &'static str,
+    #[cfg_attr(test, serde(deserialize_with = "tests::trigger"))]
+    pub(super) trigger: TriggerType,
     /// The first of these templates whose places all have a value names the span.
-    pub(super) span_name: List<&'static str>,
+    pub(super) span_name: TextList,
     /// Maps of headers. The place named first wins.
-    pub(super) headers: List<&'static str>,
+    pub(super) headers: TextList,
     pub(super) attributes: Table<AttributePlace>,
-    pub(super) http: Option<Http>,
+    #[cfg_attr(test, serde(deserialize_with = "tests::leaked"))]
+    pub(super) http: Option<&'static HttpPlaces>,
     /// The time at which AWS's service received the request or a message.
-    pub(super) received: List<&'static str>,
-    pub(super) records: Option<Records>,
+    pub(super) received: TextList,
+    #[cfg_attr(test, serde(deserialize_with = "tests::leaked"))]
+    pub(super) records: Option<&'static RecordPlaces>,
 }
 
 #[derive(Debug)]
@@ -112,19 +139,19 @@ enum Test {
     IsObject,
     #[cfg_attr(test, serde(rename = "number"))]
     IsNumber,
-    OneOf(#[cfg_attr(test, serde(borrow))] List<&'static str>),
+    OneOf(TextList),
 }
 
 /// The value of an attribute: at a pointer, or else a template.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(super) struct AttributePlace {
-    pub(super) at: List<&'static str>,
-    pub(super) text: Option<&'static str>,
+    pub(super) at: TextList,
+    pub(super) text: Option<Excerpt>,
     #[cfg_attr(test, serde(rename = "as"))]
     pub(super) conversion: Option<Conversion>,
     /// The attribute's values by those of the event. A value that is not named gives no attribute.
-    pub(super) names: Table<&'static str>,
+    pub(super) names: Table<Excerpt>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,72 +163,72 @@ pub(super) enum Conversion {
 /// The places of an HTTP request's values.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct Http {
-    #[cfg_attr(test, serde(borrow))]
-    pub(super) method: List<&'static str>,
-    pub(super) route: List<&'static str>,
+pub(super) struct HttpPlaces {
+    pub(super) method: TextList,
+    pub(super) route: TextList,
     /// The method and the route.
-    pub(super) route_key: List<&'static str>,
-    pub(super) path: List<&'static str>,
-    pub(super) query: List<&'static str>,
-    pub(super) query_parameters: List<&'static str>,
+    pub(super) route_key: TextList,
+    pub(super) path: TextList,
+    pub(super) query: TextList,
+    pub(super) query_parameters: TextList,
     /// Whether the parameters are still percent-encoded.
     pub(super) encoded: bool,
     pub(super) query_in_path: bool,
-    pub(super) protocol: List<&'static str>,
-    pub(super) client_address: List<&'static str>,
-    pub(super) host: List<&'static str>,
-    pub(super) user_agent: List<&'static str>,
+    pub(super) protocol: TextList,
+    pub(super) client_address: TextList,
+    pub(super) host: TextList,
+    pub(super) user_agent: TextList,
 }
 
 /// The places of messages, or of changed documents.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct Records {
+pub(super) struct RecordPlaces {
     /// The list, or the map of lists, in an event of this source.
-    pub(super) at: Option<&'static str>,
+    pub(super) at: Option<Excerpt>,
     /// Whether the event itself is the only record.
     pub(super) is_event: bool,
     /// The value of `messaging.system`; none if the records are no messages.
-    pub(super) system: Option<&'static str>,
-    pub(super) id: Option<&'static str>,
-    pub(super) partition: Option<&'static str>,
-    pub(super) offset: Option<&'static str>,
+    pub(super) system: Option<Excerpt>,
+    pub(super) id: Option<Excerpt>,
+    pub(super) partition: Option<Excerpt>,
+    pub(super) offset: Option<Excerpt>,
     pub(super) destination: Option<DestinationPlace>,
-    pub(super) headers: List<&'static str>,
+    pub(super) headers: TextList,
     pub(super) body: Option<BodyPlace>,
     /// Whether the sender of the first record is the invocation's parent, so that there is no link to it.
     pub(super) sender_is_parent: bool,
-    pub(super) document: Option<DocumentPlaces>,
+    #[cfg_attr(test, serde(deserialize_with = "tests::leaked"))]
+    pub(super) document: Option<&'static DocumentPlaces>,
 }
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Deserialize), serde(rename_all = "snake_case"))]
 pub(super) enum DestinationPlace {
-    Record(&'static str),
-    Event(&'static str),
+    Record(Excerpt),
+    Event(Excerpt),
     /// The key of a list of records, up to this separator.
-    Key(&'static str),
+    Key(Excerpt),
 }
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Deserialize), serde(rename_all = "snake_case"))]
 pub(super) enum BodyPlace {
-    Text(&'static str),
-    Base64(&'static str),
-    Object(&'static str),
+    Text(Excerpt),
+    Base64(Excerpt),
+    Object(Excerpt),
 }
 
 /// The places of a changed document's values.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(super) struct DocumentPlaces {
-    pub(super) collection: &'static str,
-    pub(super) operation: &'static str,
+    pub(super) collection: Excerpt,
+    pub(super) operation: Excerpt,
     /// The values of `faas.document.operation` by the source's names of changes.
-    pub(super) operations: Table<&'static str>,
-    pub(super) name: Option<&'static str>,
-    pub(super) time: Option<&'static str>,
+    pub(super) operations: Table<Excerpt>,
+    pub(super) name: Option<Excerpt>,
+    pub(super) time: Option<Excerpt>,
 }
 
 impl Description {
@@ -212,30 +239,24 @@ impl Description {
 
     /// The source of this name, for events with types of their own.
     pub(super) fn source(&self, name: &str) -> Option<&Source> {
-        self.sources.iter().find(|source| source.name == name)
+        self.sources.iter().find(|source| source.name.as_str() == name)
     }
 }
 
 impl Source {
     fn applies_to(&self, subject: &Value) -> bool {
-        let holds = |(pointer, test): &(&str, Test)| {
-            let value = at(subject, pointer);
+        let holds = |(pointer, test): &(Excerpt, Test)| {
+            let value = at(subject, pointer.as_str());
             match test {
                 Test::IsText => value.and_then(non_empty).is_some(),
                 Test::IsObject => value.is_some_and(Value::is_object),
                 Test::IsNumber => value.is_some_and(Value::is_number),
-                Test::OneOf(texts) => {
-                    value.and_then(Value::as_str).is_some_and(|text| texts.contains(&text))
-                }
+                Test::OneOf(texts) => value
+                    .and_then(Value::as_str)
+                    .is_some_and(|text| texts.iter().any(|own| own == text)),
             }
         };
         self.when.iter().any(|tests| tests.iter().all(holds))
-    }
-
-    pub(super) fn trigger(&self) -> TriggerType {
-        use TriggerType::{Datasource, Http, Other, PubSub, Timer};
-        let triggers = [Datasource, Http, PubSub, Timer];
-        triggers.into_iter().find(|own| own.as_str() == self.trigger).unwrap_or(Other)
     }
 }
 
@@ -254,7 +275,8 @@ pub(super) fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 }
 
 /// The text at the first of these pointers that has one.
-pub(super) fn first_text<'a>(value: &'a Value, pointers: &[&str]) -> Option<&'a str> {
+#[inline(never)]
+pub(super) fn first_text(value: &Value, pointers: TextList) -> Option<&str> {
     pointers.iter().find_map(|pointer| text_at(value, pointer))
 }
 
@@ -267,7 +289,8 @@ mod tests {
     use super::*;
     use expect_test::expect_file;
     use serde::Deserializer;
-    use serde::de::{MapAccess, Visitor};
+    use serde::de::{Error as _, MapAccess, Visitor};
+    use std::cell::RefCell;
     use std::fmt;
     use std::marker::PhantomData;
 
@@ -275,6 +298,68 @@ mod tests {
         fn default() -> Self {
             Self(&[])
         }
+    }
+
+    impl Default for TextList {
+        fn default() -> Self {
+            Self(Excerpt::default())
+        }
+    }
+
+    impl Default for Excerpt {
+        fn default() -> Self {
+            Self { start: 0, end: 0 }
+        }
+    }
+
+    thread_local! {
+        /// The texts that were read so far.
+        static TEXTS_READ: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    impl<'de> Deserialize<'de> for Excerpt {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Ok(excerpt(&String::deserialize(deserializer)?))
+        }
+    }
+
+    fn excerpt(text: &str) -> Excerpt {
+        TEXTS_READ.with_borrow_mut(|texts| {
+            let start = texts.find(text).unwrap_or_else(|| {
+                texts.push_str(text);
+                texts.len() - text.len()
+            });
+            Excerpt {
+                start: start.try_into().unwrap(),
+                end: (start + text.len()).try_into().unwrap(),
+            }
+        })
+    }
+
+    impl<'de> Deserialize<'de> for TextList {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let texts: Vec<String> = Vec::deserialize(deserializer)?;
+            assert!(texts.iter().all(|text| text.lines().count() == 1), "{texts:?}");
+            Ok(Self(excerpt(&texts.join("\n"))))
+        }
+    }
+
+    pub(super) fn trigger<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<TriggerType, D::Error> {
+        use TriggerType::{Datasource, Http, Other, PubSub, Timer};
+        let name = String::deserialize(deserializer)?;
+        let mut all = [Datasource, Http, PubSub, Timer, Other].into_iter();
+        let found = all.find(|trigger| trigger.as_str() == name);
+        found.ok_or_else(|| D::Error::custom(format!("{name} is no trigger")))
+    }
+
+    /// Reads a part whose place in the table is a reference.
+    pub(super) fn leaked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<&'static T>, D::Error> {
+        let part: Option<T> = Option::deserialize(deserializer)?;
+        Ok(part.map(|part| &*Box::leak(Box::new(part))))
     }
 
     impl<T> Default for Table<T> {
@@ -289,7 +374,7 @@ mod tests {
         }
     }
 
-    impl<'de: 'static, T: Deserialize<'de> + 'static> Deserialize<'de> for Table<T> {
+    impl<'de, T: Deserialize<'de> + 'static> Deserialize<'de> for Table<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             deserializer.deserialize_map(Entries(PhantomData))
         }
@@ -297,7 +382,7 @@ mod tests {
 
     struct Entries<T>(PhantomData<T>);
 
-    impl<'de: 'static, T: Deserialize<'de> + 'static> Visitor<'de> for Entries<T> {
+    impl<'de, T: Deserialize<'de> + 'static> Visitor<'de> for Entries<T> {
         type Value = Table<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -317,14 +402,20 @@ mod tests {
     #[test]
     fn the_table_has_the_description() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/events.json");
-        let text: &str = std::fs::read_to_string(path).unwrap().leak();
-        let read: Description = serde_json::from_str(text).unwrap();
-        // The output of `Debug` is Rust, but for the references to lists.
-        let table = format!("{read:?}").replace('[', "&[").replace("Source {", "\n    Source {");
+        let text = std::fs::read_to_string(path).unwrap();
+        let read: Description = serde_json::from_str(&text).unwrap();
+        // The output of `Debug` is Rust, but for the references.
+        let texts = TEXTS_READ.take();
+        let mut table =
+            format!("{read:?}").replace('[', "&[").replace("Source {", "\n    Source {");
+        for part in ["HttpPlaces", "RecordPlaces", "DocumentPlaces"] {
+            table = table.replace(&format!("Some({part} {{"), &format!("Some(&{part} {{"));
+        }
         let code = format!(
             "//! The description in `events.json`, written by a test.\n\n\
-             use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::*;\n\n\
-             pub(in crate::trigger) static DESCRIPTION: Description = {table};\n"
+             use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::TriggerType::*;\nuse super::*;\n\n\
+             pub(in crate::trigger) static DESCRIPTION: Description = {table};\n\n\
+             pub(super) static TEXTS: &str = {texts:?};\n"
         );
         expect_file!["description/table.rs"].assert_eq(&code);
         assert_eq!(format!("{DESCRIPTION:?}"), format!("{read:?}"));

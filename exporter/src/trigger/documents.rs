@@ -1,6 +1,6 @@
 //! Changes of documents in buckets and tables of any source, and times in events (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
-use super::description::{Table, at};
+use super::description::{Excerpt, Table, TextList, at};
 use super::messages::name_of_destination;
 use super::span_attributes::{SpanAttributes, TriggerType, received_at as time_of_ms};
 use opentelemetry::KeyValue;
@@ -23,7 +23,7 @@ pub(super) struct Change<'a> {
 /// The attributes for an event with these changes: values shared by all changes, and all values of a single one. `operations` are
 /// the names of the changes' kinds.
 pub(super) fn changes<'a>(
-    operations: Table<&'static str>,
+    operations: Table<Excerpt>,
     changes: impl IntoIterator<Item = Change<'a>>,
 ) -> SpanAttributes {
     let mut changes = changes.into_iter();
@@ -53,10 +53,10 @@ pub(super) fn changes<'a>(
     }
 }
 
-fn operation(operations: Table<&'static str>, event_name: &str) -> Option<&'static str> {
+fn operation(operations: Table<Excerpt>, event_name: &str) -> Option<&'static str> {
     // Amazon S3's names occur with and without the prefix `s3:`.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
-    operations.get(name.split(':').next()?).copied()
+    operations.get(name.split(':').next()?).map(|operation| operation.as_str())
 }
 
 /// The name of an object from its key in an event, which is form-encoded (Amazon S3 User Guide, "Event message
@@ -71,7 +71,7 @@ pub(super) fn time(text: &str) -> Option<String> {
 }
 
 /// The time of the first of these pointers that has one: a number or the digits of milliseconds since the Unix epoch, or RFC 3339.
-pub(super) fn milliseconds(value: &Value, pointers: &[&str]) -> Option<u64> {
+pub(super) fn milliseconds(value: &Value, pointers: TextList) -> Option<u64> {
     pointers.iter().find_map(|pointer| match at(value, pointer)? {
         Value::Number(number) => number.as_u64(),
         Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -82,6 +82,6 @@ pub(super) fn milliseconds(value: &Value, pointers: &[&str]) -> Option<u64> {
     })
 }
 
-pub(super) fn received_at(value: &Value, pointers: &[&str]) -> Option<SystemTime> {
+pub(super) fn received_at(value: &Value, pointers: TextList) -> Option<SystemTime> {
     milliseconds(value, pointers).and_then(time_of_ms)
 }

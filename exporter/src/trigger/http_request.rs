@@ -39,7 +39,7 @@ impl HttpRequest {
         let scheme = header("x-forwarded-proto").and_then(|schemes| schemes.split(',').next());
         let scheme = scheme.map(str::trim).filter(|scheme| !scheme.is_empty()).unwrap_or("https");
         let protocols = &DESCRIPTION.protocol_versions;
-        let version = self.protocol.as_deref().and_then(|name| protocols.get(name).copied());
+        let version = self.protocol.as_deref().and_then(|name| protocols.get(name).map(|version| version.as_str()));
         let host = header("host").or(self.domain_name.as_deref());
         let server = host.map(Server::of).unwrap_or_default();
         let forwarded_port = header("x-forwarded-port").and_then(port);
@@ -91,8 +91,8 @@ fn named(described: SpanAttributes, source: &str) -> SpanAttributes {
 const OTHER_METHOD: &str = "_OTHER";
 
 fn known_method(method: &str) -> &'static str {
-    let known = DESCRIPTION.http_methods.iter().find(|known| **known == method);
-    known.copied().unwrap_or(OTHER_METHOD)
+    let known = DESCRIPTION.http_methods.iter().find(|known| *known == method);
+    known.unwrap_or(OTHER_METHOD)
 }
 
 /// The method of a request with these attributes, in the form of a span's name ("HTTP spans", "Name").
@@ -208,7 +208,7 @@ pub(crate) fn percent_encoded(text: &str) -> String {
 
 /// Removes values that grant access.
 fn redacted(query: &str) -> String {
-    let secret = &DESCRIPTION.secret_query_parameters;
+    let secret = DESCRIPTION.secret_query_parameters;
     let parts = query.split('&').map(|part| match part.split_once('=') {
         Some((name, _)) if secret.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
             format!("{name}=REDACTED")

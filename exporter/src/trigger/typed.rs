@@ -3,7 +3,7 @@
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 
 use super::SpanAttributesExtractor;
-use super::description::{DESCRIPTION, Table};
+use super::description::{DESCRIPTION, Excerpt, Table};
 use super::documents::{Change, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages};
@@ -196,9 +196,9 @@ impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
 
 /// The names of the kinds of changes of this source.
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
-fn operations(source: &str) -> Table<&'static str> {
-    let records = DESCRIPTION.source(source).and_then(|source| source.records.as_ref());
-    let document = records.and_then(|records| records.document.as_ref());
+fn operations(source: &str) -> Table<Excerpt> {
+    let records = DESCRIPTION.source(source).and_then(|source| source.records);
+    let document = records.and_then(|records| records.document);
     document.map_or(Table::EMPTY, |document| document.operations)
 }
 

@@ -18,22 +18,22 @@ mod records;
 impl SpanAttributesExtractor for Value {
     fn extract_span_attributes(&self) -> SpanAttributes {
         let Some(Recognized { source, subject, records }) = recognize(self) else {
-            let headers = headers_at(self, &DESCRIPTION.headers);
+            let headers = headers_at(self, DESCRIPTION.headers);
             let carrier = (!headers.is_empty()).then_some(headers);
             return SpanAttributes { carrier, ..SpanAttributes::default() };
         };
-        let headers = headers_at(subject, &source.headers);
-        let mut described = if let Some(places) = &source.http {
+        let headers = headers_at(subject, source.headers);
+        let mut described = if let Some(places) = source.http {
             http(places, subject, headers)
         } else {
             let carrier = (!headers.is_empty()).then_some(headers);
             SpanAttributes { carrier, ..SpanAttributes::default() }
         };
-        described.trigger = source.trigger();
-        described.received_at = documents::received_at(subject, &source.received);
+        described.trigger = source.trigger;
+        described.received_at = documents::received_at(subject, source.received);
         let attributes = source.attributes.iter();
         described.attributes.extend(attributes.filter_map(|(key, attribute)| {
-            Some(KeyValue::new(*key, value_of(attribute, subject)?))
+            Some(KeyValue::new(key.as_str(), value_of(attribute, subject)?))
         }));
         if let Some(records) = records {
             records.describe(&mut described);
@@ -68,12 +68,12 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
 }
 
 fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
-    let at_place = first_text(subject, &attribute.at).map(str::to_owned);
+    let at_place = first_text(subject, attribute.at).map(str::to_owned);
     let text = at_place
-        .or_else(|| filled(attribute.text?, |place| text_at(subject, place).map(str::to_owned)))?;
+        .or_else(|| filled(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned)))?;
     match attribute.conversion {
         Some(Conversion::Time) => documents::time(&text),
         None if attribute.names.is_empty() => Some(text),
-        None => attribute.names.get(&text).map(|name| (*name).to_owned()),
+        None => attribute.names.get(&text).map(|name| name.as_str().to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! Messages and changed documents as plain JSON.
 
-use crate::trigger::description::{self, BodyPlace, DestinationPlace, Source, at, text_at};
+use crate::trigger::description::{self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at};
 use crate::trigger::documents::{Change, changes, milliseconds, object_name, time};
 use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
 use crate::trigger::sender::header_in;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// The records of an event.
 pub(super) struct Records<'a> {
     source: &'static Source,
-    places: &'static description::Records,
+    places: &'static description::RecordPlaces,
     event: &'a Value,
     lists: Lists<'a>,
     /// Whether the event is one of the records that otherwise come in a list.
@@ -36,8 +36,8 @@ impl<'a> Records<'a> {
         event: &'a Value,
         list: Option<&'a Vec<Value>>,
     ) -> Option<Self> {
-        let places = source.records.as_ref()?;
-        let lists = match places.at.and_then(|pointer| at(event, pointer)) {
+        let places = source.records?;
+        let lists = match places.at.and_then(|pointer| at(event, pointer.as_str())) {
             Some(Value::Object(lists)) => Some(Lists::ByKey(lists)),
             Some(Value::Array(list)) => Some(Lists::One(list)),
             _ => list.map(|list| Lists::One(list)),
@@ -60,10 +60,11 @@ impl<'a> Records<'a> {
     }
 
     pub(super) fn describe(&self, described: &mut SpanAttributes) {
-        if let Some(document) = &self.places.document {
+        if let Some(document) = self.places.document {
             described.attributes.extend(self.changes(document));
         }
         let Some(system) = self.places.system else { return };
+        let system = system.as_str();
         let records = self.each().map(|record| self.message(record));
         let of_messages = if self.is_alone {
             let alone = Record { value: self.event, key: None };
@@ -83,7 +84,7 @@ impl<'a> Records<'a> {
     }
 
     fn changes(&self, document: &description::DocumentPlaces) -> Vec<opentelemetry::KeyValue> {
-        let text = |record: Record<'a>, pointer| text_at(record.value, pointer?);
+        let text = |record: Record<'a>, pointer: Option<Excerpt>| text_at(record.value, pointer?.as_str());
         changes(
             document.operations,
             self.each().map(|record| Change {
@@ -98,28 +99,28 @@ impl<'a> Records<'a> {
 
     fn message(&self, Record { value, key }: Record<'a>) -> Message<'a, impl Header<'a> + use<'a>> {
         let places = self.places;
-        let text = |pointer: Option<&str>| text_at(value, pointer?);
-        let number = |pointer: Option<&str>| at(value, pointer?)?.as_i64();
+        let text = |pointer: Option<Excerpt>| text_at(value, pointer?.as_str());
+        let number = |pointer: Option<Excerpt>| at(value, pointer?.as_str())?.as_i64();
         let header = move |name: &str| {
             let mut maps = places.headers.iter().filter_map(|pointer| at(value, pointer));
             maps.find_map(|headers| header_in(headers, name))
         };
         let destination = places.destination.and_then(|destination| match destination {
-            DestinationPlace::Record(pointer) => text_at(value, pointer),
-            DestinationPlace::Event(pointer) => text_at(self.event, pointer),
-            DestinationPlace::Key(separator) => key?.split(separator).next(),
+            DestinationPlace::Record(pointer) => text_at(value, pointer.as_str()),
+            DestinationPlace::Event(pointer) => text_at(self.event, pointer.as_str()),
+            DestinationPlace::Key(separator) => key?.split(separator.as_str()).next(),
         });
         let body = places.body.and_then(|body| match body {
-            BodyPlace::Text(pointer) => text_at(value, pointer).map(Body::Text),
-            BodyPlace::Base64(pointer) => text_at(value, pointer).map(Body::Base64),
-            BodyPlace::Object(pointer) => at(value, pointer).map(Body::Object),
+            BodyPlace::Text(pointer) => text_at(value, pointer.as_str()).map(Body::Text),
+            BodyPlace::Base64(pointer) => text_at(value, pointer.as_str()).map(Body::Base64),
+            BodyPlace::Object(pointer) => at(value, pointer.as_str()).map(Body::Object),
         });
         Message {
             id: text(places.id),
             destination,
             partition: number(places.partition),
             offset: number(places.offset),
-            received_ms: milliseconds(value, &self.source.received),
+            received_ms: milliseconds(value, self.source.received),
             body,
             ..Message::new(header)
         }
