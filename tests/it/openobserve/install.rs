@@ -1,6 +1,6 @@
 //! `lambda-otlp dashboards`, `alerts` and `slos` against a server: installed, edited by a user, installed again, removed.
 
-use super::shapes::{files, metric_streams};
+use super::shapes::{files, metric_streams, queries_of_items};
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -355,7 +355,7 @@ fn assert_has_columns(state: &State, name: &str, content: &Value) {
     /// Conditions with the value for all rows hold in a stream without the column.
     const FILTERS: [&str; 4] =
         ["cloud_account_id", "cloud_region", "deployment_environment_name", "faas_version"];
-    for (signal, query) in queries(content) {
+    for (signal, query) in queries_of_items(content) {
         let created = state.columns.get(&format!("type={signal}"));
         for column in columns(query) {
             let is_there = created.is_some_and(|created| created.contains(column))
@@ -363,23 +363,6 @@ fn assert_has_columns(state: &State, name: &str, content: &Value) {
                 || FILTERS.contains(&column);
             assert!(is_there, "{name}: {signal}: {column}");
         }
-    }
-}
-
-/// The signal and text of each query for logs or traces.
-fn queries(content: &Value) -> Vec<(&str, &str)> {
-    match content {
-        Value::Array(list) => list.iter().flat_map(queries).collect(),
-        Value::Object(map) => {
-            let of_panel = map.get("fields").zip(map.get("query"));
-            let of_alert = map.get("query_condition").map(|condition| (content, &condition["sql"]));
-            let asked = of_panel.or(of_alert).and_then(|(place, query)| {
-                let signal = place["stream_type"].as_str()?;
-                Some((signal, query.as_str()?)).filter(|_| signal != "metrics")
-            });
-            asked.into_iter().chain(map.values().flat_map(queries)).collect()
-        }
-        _ => Vec::new(),
     }
 }
 
