@@ -1,6 +1,6 @@
 //! `lambda-otlp dashboards`, `alerts` and `slos` against a server: installed, edited by a user, installed again, removed.
 
-use super::shapes::{files, metric_streams};
+use super::shapes::{files, metric_streams, queries_of_items};
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -11,7 +11,7 @@ use local_lambda::HttpServer;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::process::Command;
@@ -51,10 +51,15 @@ struct State {
     items: Vec<Item>,
     metric_streams: BTreeSet<String>,
     metrics_received: usize,
-    logs_received: usize,
+    /// Requests with log records or spans.
+    rows_received: usize,
+    /// Columns of the streams of a signal.
+    columns: BTreeMap<String, BTreeSet<String>>,
     refuses_folders: bool,
     /// `true` for an older version.
     has_no_slos: bool,
+    /// `true` for a version of 2025.
+    cannot_declare: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -152,23 +157,21 @@ impl State {
                 self.metrics_received += 1;
                 return (200, Value::Null);
             }
-            ["streams", _, "schema"] if self.logs_received == 0 => return (404, Value::Null),
             ["streams", _, "schema"] => {
-                const COLUMNS: [&str; 8] = [
-                    "aws_lambda_duration_ms",
-                    "aws_lambda_event_type",
-                    "aws_lambda_status",
-                    "exception_message",
-                    "exception_type",
-                    "faas_invocation_id",
-                    "lambda_otlp_exception_fingerprint",
-                    "trace_id",
-                ];
-                let columns: Value = COLUMNS.iter().map(|name| json!({"name": name})).collect();
+                let Some(columns) = self.columns.get(query) else { return (404, Value::Null) };
+                let columns: Value = columns.iter().map(|name| json!({"name": name})).collect();
                 return (200, json!({ "schema": columns }));
             }
-            ["v1", "logs"] => {
-                self.logs_received += 1;
+            ["streams", _, "update_fields"] if self.cannot_declare => return (404, Value::Null),
+            ["streams", _, "update_fields"] => {
+                let columns = self.columns.entry(query.to_owned()).or_default();
+                for field in body["fields"].as_array().unwrap() {
+                    columns.insert(field["name"].as_str().unwrap().to_owned());
+                }
+                return (200, Value::Null);
+            }
+            ["v1", _] => {
+                self.rows_received += 1;
                 return (200, Value::Null);
             }
             ["slos", ..] if self.has_no_slos => return (404, json!({"message": "Not Found"})),
@@ -266,17 +269,20 @@ async fn dashboards_are_installed_replaced_and_removed() {
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
     assert!(printed.ends_with("nothing was changed\n"), "{printed}");
     let untouched = |state: &State| {
-        state.items.is_empty() && state.metrics_received == 0 && state.logs_received == 0
+        state.items.is_empty() && state.metrics_received == 0 && state.columns.is_empty()
     };
     assert!(untouched(&server.state()));
 
     // A function that never failed has no stream of errors, and without a forwarder there are none of the pipeline: they are made.
     let (code, printed, said) = server.lambda_otlp("dashboards install").await;
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert_eq!(actions(&printed), vec!["install"; count + RARE + 1], "{printed}");
+    assert_eq!(actions(&printed), vec!["install"; count + RARE + 2], "{printed}");
     assert_eq!(server.state().metrics_received, RARE);
-    // The columns of errors.
-    assert_eq!(server.state().logs_received, 1);
+    // Columns need no record and no span.
+    assert_eq!(server.state().rows_received, 0);
+    for (name, dashboard) in files("dashboards") {
+        assert_has_columns(&server.state(), &name, &dashboard);
+    }
     for (name, dashboard) in files("dashboards") {
         for stream in metric_streams(&dashboard) {
             let is_there = server.state().metric_streams.contains(stream);
@@ -333,6 +339,70 @@ async fn dashboards_are_installed_replaced_and_removed() {
     assert_eq!((code, printed.as_str()), (0, "nothing is installed\n"));
 }
 
+/// Fails if a query of a dashboard or alert asks for a column of logs or traces that only some rows have, and no one made.
+fn assert_has_columns(state: &State, name: &str, content: &Value) {
+    const OF_EVERY_SPAN: [&str; 9] = [
+        "_timestamp",
+        "duration",
+        "operation_name",
+        "service_name",
+        "span_id",
+        "span_kind",
+        "span_status",
+        "start_time",
+        "trace_id",
+    ];
+    /// Conditions with the value for all rows hold in a stream without the column.
+    const FILTERS: [&str; 4] =
+        ["cloud_account_id", "cloud_region", "deployment_environment_name", "faas_version"];
+    for (signal, query) in queries_of_items(content) {
+        let created = state.columns.get(&format!("type={signal}"));
+        for column in columns(query) {
+            let is_there = created.is_some_and(|created| created.contains(column))
+                || (signal == "traces" && OF_EVERY_SPAN.contains(&column))
+                || FILTERS.contains(&column);
+            assert!(is_there, "{name}: {signal}: {column}");
+        }
+    }
+}
+
+/// The columns that a query asks: lower-case words outside of quotes that are no functions and no names of its own results.
+fn columns(query: &str) -> BTreeSet<&str> {
+    let unquoted = query.split(['"', '\'']).step_by(2);
+    let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut columns = BTreeSet::new();
+    for part in unquoted {
+        let mut rest = part;
+        let mut is_name = false;
+        while let Some(start) = rest.find(is_of_word) {
+            let word = &rest[start..];
+            let (word, after) =
+                word.split_at(word.find(|it| !is_of_word(it)).unwrap_or(word.len()));
+            let is_column =
+                word.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+            let is_result =
+                ["x_axis_", "y_axis_", "breakdown_"].iter().any(|it| word.starts_with(it));
+            let is_variable = rest[..start].ends_with('$');
+            if is_column && !is_name && !is_result && !is_variable && !after.starts_with('(') {
+                columns.insert(word);
+            }
+            is_name = word == "AS";
+            rest = after;
+        }
+    }
+    columns
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_create_columns_is_reported() {
+    let server = Server::start().await;
+    server.state().cannot_declare = true;
+    let (code, printed, _) = server.lambda_otlp("alerts install --notify pager").await;
+    assert_eq!(code, 0, "{printed}");
+    let row = "this OpenObserve is too old to create columns of logs: panels fail until telemetry has them";
+    assert!(printed.contains(row), "{printed}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_permissions_and_arguments_are_reported_first() {
     let server = Server::start().await;
@@ -379,6 +449,9 @@ async fn alerts_are_installed_once_their_streams_exist() {
     server.state().metric_streams = streams.collect();
     let (code, printed, _) = server.lambda_otlp(install).await;
     assert_eq!((code, server.items("alerts").len()), (0, alerts.len()), "{printed}");
+    for (name, alert) in &alerts {
+        assert_has_columns(&server.state(), name, alert);
+    }
 
     // A user pauses an alert, changes a threshold of another, and adds one.
     let installed = server.items("alerts");

@@ -70,6 +70,38 @@ fn panels_have_ids_and_queries_with_known_variables() {
     }
 }
 
+/// The signal and text of each query of a dashboard or alert for logs or traces.
+pub(crate) fn queries_of_items(content: &Value) -> Vec<(&str, &str)> {
+    match content {
+        Value::Array(list) => list.iter().flat_map(queries_of_items).collect(),
+        Value::Object(map) => {
+            let of_panel = map.get("fields").zip(map.get("query"));
+            let of_alert = map.get("query_condition").map(|condition| (content, &condition["sql"]));
+            let asked = of_panel.or(of_alert).and_then(|(place, query)| {
+                let signal = place["stream_type"].as_str()?;
+                Some((signal, query.as_str()?)).filter(|_| signal != "metrics")
+            });
+            asked.into_iter().chain(map.values().flat_map(queries_of_items)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn log_records_and_spans_are_counted_by_their_adjusted_count() {
+    const WEIGHT: &str = "coalesce(TRY_CAST(lambda_otlp_adjusted_count AS DOUBLE), 1)";
+    let mut weighted = 0;
+    for (name, content) in files("dashboards").into_iter().chain(files("alerts")) {
+        for (_, query) in queries_of_items(&content) {
+            assert!(!query.contains("count("), "{name}: {query}");
+            let sums = query.matches("sum(").count();
+            assert_eq!(query.matches(WEIGHT).count(), sums, "{name}: {query}");
+            weighted += sums;
+        }
+    }
+    assert!(weighted > 0);
+}
+
 #[test]
 fn links_lead_to_shipped_dashboards_and_set_their_variables() {
     let dashboards = files("dashboards");

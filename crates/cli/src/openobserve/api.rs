@@ -1,5 +1,6 @@
 //! OpenObserve's API for folders, dashboards, alerts, objectives and streams.
 
+use super::columns::{Column, TIMESTAMP};
 use super::shipped::Kind;
 use anyhow::{Context as _, anyhow, bail};
 use backend::{Client, Transport as _};
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
-use wire::Request;
+use wire::{Request, SignalKind};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dashboard of a hundred panels has about 200 kB.
@@ -108,19 +109,34 @@ impl Api {
         Ok(answer.is_ok_and(|answer| answer.get("list").is_some_and(Value::is_array)))
     }
 
-    /// Returns `true` if a stream of logs has all of these columns.
-    pub(super) async fn has_log_columns(
+    /// Returns the names of a stream's columns; `None` if there is no such stream.
+    pub(super) async fn columns(
         &self,
+        kind: SignalKind,
         stream: &str,
-        columns: &[&str],
-    ) -> anyhow::Result<bool> {
-        let path = format!("streams/{stream}/schema?type=logs");
+    ) -> anyhow::Result<Option<BTreeSet<String>>> {
+        let path = format!("streams/{stream}/schema?type={}", kind.as_str());
         let Ok(answer) = self.send_if_found(Method::GET, &path, None).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let schema = answer.get("schema").and_then(Value::as_array).into_iter().flatten();
-        let there: BTreeSet<&str> = schema.map(|column| text(column, "name")).collect();
-        Ok(columns.iter().all(|column| there.contains(column)))
+        Ok(Some(schema.map(|column| text(column, "name").to_owned()).collect()))
+    }
+
+    /// Declares columns of a stream, and makes the stream if it is missing. Versions before 0.16 have no such path.
+    pub(super) async fn declare(
+        &self,
+        kind: SignalKind,
+        stream: &str,
+        columns: &[Column],
+    ) -> anyhow::Result<Result<(), String>> {
+        let path = format!("streams/{stream}/update_fields?type={}", kind.as_str());
+        let field = |column: &Column| {
+            let is_nullable = column.name != TIMESTAMP;
+            json!({"name": column.name, "data_type": column.data_type, "nullable": is_nullable})
+        };
+        let body = json!({ "fields": columns.iter().map(field).collect::<Value>() });
+        Ok(self.send_if_found(Method::PUT, &path, Some(&body)).await?.map(drop))
     }
 
     async fn list_of(&self, path: &str, key: &str) -> anyhow::Result<Vec<Value>> {

@@ -4,6 +4,7 @@
 
 mod api;
 mod burn_rates;
+mod columns;
 mod shipped;
 
 use crate::aws::AwsArguments;
@@ -15,9 +16,6 @@ use anyhow::{Context as _, bail};
 use api::{Api, Found};
 use backend::Profile;
 use console::time_arguments;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Content;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -26,7 +24,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
 use serde_json::{Value, json};
-use shipped::{Kind, Places, Shipped, metric_streams};
+use shipped::{Kind, Places, Shipped, streams};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -238,10 +236,10 @@ async fn carry_out(
             if kind == Kind::Slos {
                 return install_slos(api, &id, places, shipped, &there, report).await;
             }
-            create_error_columns(api, places.stream, report).await?;
-            let streams = create_rare_streams(api, shipped, report).await?;
+            columns::create(api, places.stream, shipped, report).await?;
+            let metric_streams = create_rare_streams(api, shipped, report).await?;
             for shipped in shipped {
-                install(api, kind, &id, shipped, &there, &streams, report).await?;
+                install(api, kind, &id, shipped, &there, &metric_streams, report).await?;
             }
         }
         Task::Remove => {
@@ -314,11 +312,12 @@ async fn install(
     folder: &str,
     Shipped { name, content }: &Shipped,
     there: &[Found],
-    streams: &BTreeSet<String>,
+    metric_streams: &BTreeSet<String>,
     report: &mut Report,
 ) -> io::Result<()> {
     // OpenObserve refuses an alert on a missing stream.
-    let missing = metric_streams(content).into_iter().find(|stream| !streams.contains(*stream));
+    let asked = streams(content, "metrics");
+    let missing = asked.into_iter().find(|stream| !metric_streams.contains(*stream));
     if let (Kind::Alerts, Some(stream)) = (kind, missing) {
         let why =
             format!("there is no stream {stream} yet: install again after a function has run");
@@ -350,64 +349,6 @@ async fn put(
         Ok(id) => report.add(action, name, Ok(())).map(|()| Some(id)),
         Err(error) => report.add(action, name, Err(error)).map(|()| None),
     }
-}
-
-/// Columns that panels and alerts on errors ask. A stream of logs has them only after records with these attributes.
-const ERROR_COLUMNS: [&str; 8] = [
-    "aws_lambda_duration_ms",
-    "aws_lambda_event_type",
-    "aws_lambda_status",
-    "exception_message",
-    "exception_type",
-    "faas_invocation_id",
-    "lambda_otlp_exception_fingerprint",
-    "trace_id",
-];
-
-/// Creates the missing columns of the stream of logs with one record of the function `none`, which is no error.
-async fn create_error_columns(api: &Api, stream: &str, report: &mut Report) -> anyhow::Result<()> {
-    if api.has_log_columns(stream, &ERROR_COLUMNS).await? {
-        return Ok(());
-    }
-    let none = |key: &&str| string_attribute(key, "none");
-    let resource = Resource {
-        attributes: ["service.name", "faas.name"].iter().map(none).collect(),
-        ..Resource::default()
-    };
-    let texts = [
-        "aws.lambda.event.type",
-        "aws.lambda.status",
-        "exception.type",
-        "exception.message",
-        "faas.invocation_id",
-        "lambda_otlp.exception.fingerprint",
-    ];
-    let duration = KeyValue {
-        key: "aws.lambda.duration_ms".to_owned(),
-        value: Some(AnyValue { value: Some(Content::DoubleValue(0.0)) }),
-        ..KeyValue::default()
-    };
-    let record = LogRecord {
-        time_unix_nano: time_arguments::now_unix_nano(),
-        severity_number: SeverityNumber::Info as i32,
-        severity_text: "INFO".to_owned(),
-        body: Some(AnyValue {
-            value: Some(Content::StringValue(
-                "columns of errors, created by lambda-otlp".to_owned(),
-            )),
-        }),
-        attributes: texts.iter().map(none).chain([duration]).collect(),
-        trace_id: vec![1; 16],
-        span_id: vec![1; 8],
-        ..LogRecord::default()
-    };
-    let request = Request::of_log_records(resource, vec![record]);
-    let sent = if report.dry_run { Ok(()) } else { api.export(request).await };
-    match sent {
-        Ok(()) => report.row("install", stream, "columns of errors created with one record")?,
-        Err(error) => report.add("install", stream, Err(error))?,
-    }
-    Ok(())
 }
 
 /// A metric that is absent until its event happens: a function that never failed has no stream of errors. OpenObserve refuses
@@ -498,7 +439,7 @@ async fn create_rare_streams(
 ) -> anyhow::Result<BTreeSet<String>> {
     let mut there = api.metric_streams().await?;
     let asked: BTreeSet<&str> =
-        shipped.iter().flat_map(|shipped| metric_streams(&shipped.content)).collect();
+        shipped.iter().flat_map(|shipped| streams(&shipped.content, "metrics")).collect();
     for rare in RARE {
         let is_missing = |stream: String| asked.contains(&*stream) && !there.contains(&stream);
         if !rare.streams().any(is_missing) {

@@ -124,14 +124,14 @@ fn of_places(value: &mut Value, stream: &str, folder: &str) {
     }
 }
 
-/// Returns the metric streams that panels and alerts query.
-pub(super) fn metric_streams(content: &Value) -> Vec<&str> {
+/// Returns the streams of this signal that panels and alerts query.
+pub(super) fn streams<'c>(content: &'c Value, signal: &str) -> Vec<&'c str> {
     match content {
-        Value::Array(list) => list.iter().flat_map(metric_streams).collect(),
+        Value::Array(list) => list.iter().flat_map(|value| streams(value, signal)).collect(),
         Value::Object(map) => {
-            let is_metric = map.get("stream_type").is_some_and(|of| of == "metrics");
-            let name = map.get("stream").or(map.get("stream_name")).filter(|_| is_metric);
-            let below = map.values().flat_map(metric_streams);
+            let is_of_signal = map.get("stream_type").is_some_and(|of| of == signal);
+            let name = map.get("stream").or(map.get("stream_name")).filter(|_| is_of_signal);
+            let below = map.values().flat_map(|value| streams(value, signal));
             name.and_then(Value::as_str).into_iter().chain(below).collect()
         }
         _ => Vec::new(),

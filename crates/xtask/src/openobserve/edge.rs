@@ -44,7 +44,7 @@ pub(super) fn requests(start_unix_nano: u64) -> anyhow::Result<[(&'static str, V
         ]}],
     }]});
     Ok([
-        ("/v1/traces", protobuf::<ExportTraceServiceRequest>(traces)?),
+        ("/v1/traces", self::traces(traces)?),
         ("/v1/logs", protobuf::<ExportLogsServiceRequest>(logs)?),
         ("/v1/metrics", protobuf::<ExportMetricsServiceRequest>(metrics)?),
     ])
@@ -54,24 +54,30 @@ fn protobuf<R: Message + DeserializeOwned>(request: Value) -> anyhow::Result<Vec
     Ok(serde_json::from_value::<R>(request).context("OTLP/JSON")?.encode_to_vec())
 }
 
-/// The requests as OTLP lines.
-pub(super) fn lines(start_unix_nano: u64) -> anyhow::Result<Vec<String>> {
-    let line = |(path, body): (&str, Vec<u8>)| {
-        json!({
-            "__otel_otlp_stdout": "0.16.0",
-            "source": "edge-cases",
-            "endpoint": format!("http://localhost:4318{path}"),
-            "method": "POST",
-            "content-type": "application/x-protobuf",
-            "payload": base64::engine::general_purpose::STANDARD.encode(body),
-            "base64": true,
-        })
-        .to_string()
-    };
-    Ok(requests(start_unix_nano)?.map(line).to_vec())
+/// An OTLP/JSON request for traces as protobuf.
+pub(super) fn traces(request: Value) -> anyhow::Result<Vec<u8>> {
+    protobuf::<ExportTraceServiceRequest>(request)
 }
 
-fn attribute(key: &str, value: &Value) -> Value {
+/// The requests as OTLP lines.
+pub(super) fn lines(start_unix_nano: u64) -> anyhow::Result<Vec<String>> {
+    Ok(requests(start_unix_nano)?.map(|(path, body)| line(path, body)).to_vec())
+}
+
+pub(super) fn line(path: &str, body: Vec<u8>) -> String {
+    json!({
+        "__otel_otlp_stdout": "0.16.0",
+        "source": "edge-cases",
+        "endpoint": format!("http://localhost:4318{path}"),
+        "method": "POST",
+        "content-type": "application/x-protobuf",
+        "payload": base64::engine::general_purpose::STANDARD.encode(body),
+        "base64": true,
+    })
+    .to_string()
+}
+
+pub(super) fn attribute(key: &str, value: &Value) -> Value {
     json!({ "key": key, "value": value })
 }
 

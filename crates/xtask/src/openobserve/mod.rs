@@ -6,6 +6,7 @@ mod compare;
 mod edge;
 mod figures;
 mod panels;
+mod sampled;
 mod senders;
 mod server;
 mod tee;
@@ -89,11 +90,13 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     senders.failures(&organization).await?;
     senders.changes(&organization).await?;
     figures::send(&senders, &organization).await?;
+    sampled::send(&senders, &organization).await?;
     senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
     let panels = panels::run(&server, &organization, &root).await?;
     println!("dashboards: {} queries", panels.queries);
     errors.extend(panels.errors);
     errors.extend(figures::check(&server, &organization, &root).await?);
+    errors.extend(sampled::check(&server, &organization, &root).await?);
     match fire(&server, &senders, &organization).await {
         Ok(number) => println!("alerts: {number} notified their receiver"),
         Err(error) => errors.push(format!("{error:#}")),

@@ -193,15 +193,21 @@ impl<'a> Senders<'a> {
 
     /// Sends events through the forwarder to the stream that dashboards and alerts ask.
     pub(super) async fn deliver(&self, organization: &str, events: &[Value]) -> anyhow::Result<()> {
-        let lambda = Lambda::start().await?;
-        let forwarder = self.forwarder(organization)?.env("LAMBDA_OTLP_STREAM", "default");
-        // Log records that are too old for OpenObserve have metrics, which are not.
-        lambda.create_function(forwarder.env("LAMBDA_OTLP_OLD_RECORDS", "drop"))?;
-        for event in events {
-            succeed(&lambda, event).await?;
-        }
-        lambda.shut_down().await;
-        Ok(())
+        let forwarder = self.forwarder(organization)?;
+        deliver_by(forwarder, events).await
+    }
+
+    /// Like [`Senders::deliver`], with a file of rules.
+    pub(super) async fn deliver_by_rules(
+        &self,
+        organization: &str,
+        rules: &str,
+        events: &[Value],
+    ) -> anyhow::Result<()> {
+        let path = self.scratch.path().join("rules.toml");
+        std::fs::write(&path, rules)?;
+        let forwarder = self.forwarder(organization)?;
+        deliver_by(forwarder.env("LAMBDA_OTLP_RULES", path.to_string_lossy()), events).await
     }
 
     /// Invocations that meet the conditions of alerts on changes: a function becomes slow and expensive, comes near its timeout,
@@ -240,6 +246,18 @@ impl<'a> Senders<'a> {
         ensure!(output.status.success(), "lambda-otlp {}: {said}", arguments.join(" "));
         Ok(())
     }
+}
+
+async fn deliver_by(forwarder: FunctionSpec, events: &[Value]) -> anyhow::Result<()> {
+    let lambda = Lambda::start().await?;
+    let forwarder = forwarder.env("LAMBDA_OTLP_STREAM", "default");
+    // Log records that are too old for OpenObserve have metrics, which are not.
+    lambda.create_function(forwarder.env("LAMBDA_OTLP_OLD_RECORDS", "drop"))?;
+    for event in events {
+        succeed(&lambda, event).await?;
+    }
+    lambda.shut_down().await;
+    Ok(())
 }
 
 /// Lambda's reports of failed invocations.
