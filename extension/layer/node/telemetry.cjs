@@ -58,7 +58,8 @@ const DATABASES = {
 // Clients of models by name (models.cjs), with their packages. The file has the class of the client.
 const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
 const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
-// The function's own instrumentation of a client, such as `@opentelemetry/instrumentation-openai`, makes the only spans of its calls.
+// The function's own instrumentation of a client, such as `@opentelemetry/instrumentation-openai`, makes the only spans of its
+// calls.
 const OWN_OF_CLIENT = `(?:@[^/]+/)?[^/]*instrumentation-(${Object.keys(CLIENTS).join("|")})`;
 // The function's own instrumentation of a database removes the patches of the layer's, unless it precedes the layer.
 const OWN_OF_DATABASE = new RegExp(`/node_modules/@opentelemetry/instrumentation-(${Object.keys(DATABASES).join("|")})/`);

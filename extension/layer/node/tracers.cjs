@@ -9,7 +9,7 @@
 const GLOBAL = Symbol.for("opentelemetry.js.api.1");
 /// Packages that trace a function, or do so with an SDK. Sentry's SDKs load `@opentelemetry/instrumentation` since version 8.
 const TRACING =
-  /^.*[\\/]node_modules[\\/](dd-trace|@opentelemetry[\\/](?:auto-instrumentations|instrumentation|sdk-(?:node|trace))[^\\/]*)[\\/]/;
+  /^.*[\\/]node_modules[\\/](dd-trace|@opentelemetry[\\/](?:auto-)?(?:instrumentation|sdk-(?:node|trace))[^\\/]*)[\\/]/;
 /// The packages above that need no SDK. Instrumentations of HTTP would trace the runtime client's own requests.
 const ALONE = /^(?:dd-trace|@opentelemetry\/(?:auto-instrumentations.*|instrumentation-(?:aws-lambda|aws-sdk|http|undici)))$/;
 /// The package that all instrumentations load.
