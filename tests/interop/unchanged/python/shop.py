@@ -25,6 +25,9 @@ def handler(event, context):
     price()
     queues.list_queues()
     if event["action"] == "libraries":
+        import asyncio
+
+        import aiohttp
         import httpx
         import httpx2
         import requests
@@ -34,6 +37,12 @@ def handler(event, context):
         for get in (httpx.get, httpx2.get, requests.get):
             get(url)
         urllib3.PoolManager().request("GET", url)
+
+        async def get_by_aiohttp():
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                await response.read()
+
+        asyncio.run(get_by_aiohttp())
     if event["action"] == "threads":
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(price, range(4)))
