@@ -142,6 +142,7 @@ const OWN_CASES = {
     LIBRARY.replace("Redis", "Redis: First") + INSTRUMENTATION + LIBRARY + HANDLER,
     [true, true],
   ],
+  "before the layer": [LIBRARY + HANDLER, [true, true]],
   "behind the library, of which it sees nothing": [LIBRARY + INSTRUMENTATION + HANDLER, [undefined, undefined]],
   "with an SDK": [PROVIDER + INSTRUMENTATION + LIBRARY + OF_SDK, []],
 };
@@ -149,8 +150,9 @@ const OWN_CASES = {
 for (const [name, [text, expected]] of Object.entries(OWN_CASES)) {
   test(`the function's own instrumentation makes the only spans: ${name}`, async () => {
     const server = await redis();
-    const folder = task({ "index.cjs": text }, packages(["ioredis@6.0.0", ...OWN, ...SDK]));
+    const folder = task({ "index.cjs": text, "own.cjs": INSTRUMENTATION }, packages(["ioredis@6.0.0", ...OWN, ...SDK]));
     const env = { REDIS: String(server.address().port) };
+    if (name === "before the layer") env.NODE_OPTIONS = `--require ${folder}/own.cjs`;
     const without = await run(folder, [{}], { env, wrapper: false });
     const ran = await run(folder, [{}], { env });
     server.close();
