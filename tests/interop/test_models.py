@@ -172,6 +172,50 @@ def test_node(tmp_path, form):
     assert_calls(ran, without, NODE)
 
 
+RECORDED = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"}
+
+
+def assert_prompts(ran, actions):
+    """Each call has the messages of its request, and those of its answer if the function has read it."""
+    for (action, expected), server in zip(actions.items(), ran.kind("SERVER"), strict=True):
+        spans = [span for span in ran.kind("CLIENT") if span["traceId"] == server["traceId"]]
+        (attributes,) = [span["attributes"] for span in spans if "gen_ai.operation.name" in span["attributes"]]
+        found = {name: json.loads(attributes.get(name, "[]")) for name in ("gen_ai.input.messages", "gen_ai.output.messages")}
+        asked, answered = found.values()
+        assert (SECRET in json.dumps(asked)) == (action != "embeddings"), (action, attributes)
+        if "gen_ai.response.finish_reasons" in expected:
+            (part,) = answered[0]["parts"]
+            assert part == {"type": "text", "content": models.ANSWER}, (action, attributes)
+            assert answered[0]["finish_reason"] == expected["gen_ai.response.finish_reasons"][0], (action, attributes)
+        elif answered:
+            assert answered[0]["parts"], (action, attributes)
+
+
+@FAST_AND_SDK
+@pytest.mark.parametrize("actions", [BEDROCK_PYTHON, CLIENTS_PYTHON], ids=["Bedrock", "clients"])
+def test_prompts_in_python(env, actions):
+    handler = "calls.handler" if actions is BEDROCK_PYTHON else "clients.handler"
+    boto3 = [line for line in PINS if line.startswith("boto3==")]
+    own = {"MODELS": models.serve(), "PYTHONPATH": str(packages(*(boto3 if actions is BEDROCK_PYTHON else REQUIREMENTS)))}
+    events = [{"action": action} for action in actions]
+    without = run(SOURCES, events, handler=handler, wrapper=False, timeout="60s", env=own)
+    ran = run(SOURCES, events, handler=handler, timeout="60s", env={**own, **env, **RECORDED})
+    assert ran.results == without.results, ran.text
+    assert_prompts(ran, actions)
+
+
+def test_prompts_in_node(tmp_path):
+    (tmp_path / "node_modules").symlink_to(node_modules(SOURCES / "package.json"))
+    (tmp_path / "calls.cjs").write_text((SOURCES / "calls.cjs").read_text())
+    options = {"runtime": "node", "handler": "calls.handler"}
+    own = {"MODELS": models.serve()}
+    events = [{"action": action} for action in NODE]
+    without = run(tmp_path, events, wrapper=False, env=own, **options)
+    ran = run(tmp_path, events, env={**own, **RECORDED}, **options)
+    assert ran.results == without.results, ran.text
+    assert_prompts(ran, NODE)
+
+
 # Versions of Anthropic's clients that make their spans themselves. Theirs win.
 OWN_SPANS = {"message": MESSAGE, "message_events": MESSAGE, "message_failed": None}
 

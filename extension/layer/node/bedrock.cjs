@@ -6,6 +6,8 @@
 
 "use strict";
 
+const { recordedPrompts } = require("./recorded_prompts.cjs");
+
 const STREAMS = ["ConverseStream", "InvokeModelWithResponseStream"];
 const INVOCATIONS = ["InvokeModel", "InvokeModelWithResponseStream"];
 const CALLS = [...STREAMS, ...INVOCATIONS, "Converse"];
@@ -36,8 +38,14 @@ function requestPreSpanHook(described, request, ...others) {
       "gen_ai.system": "aws.bedrock",
       ...(modelId !== "" && { "gen_ai.request.model": modelId }),
       ...found.spanAttributes,
+      ...attempt(() => promptsOf(commandInput)),
     },
   };
+}
+
+/// Returns the attributes of the prompts, if the function asks for them.
+function promptsOf({ body, ...input }) {
+  return recordedPrompts()?.ofRequest(typeof body === "string" ? JSON.parse(body) : input);
 }
 
 /// Reads a response, and returns what replaces it, if anything does.
@@ -47,16 +55,44 @@ function responseHook(read, response, span, ...others) {
     request: { commandName },
   } = response;
   if (INVOCATIONS.includes(commandName) && data?.body === undefined) return undefined;
+  const prompts = recordedPrompts();
   if (commandName === "InvokeModelWithResponseStream") data.body = counted(data.body, span);
+  if (prompts !== undefined) recordAnswer(new prompts.Answer(), commandName, data, span);
   return attempt(() => read(response, span, ...others));
 }
 
 /// Sets the tokens of a stream, which models give in their last events. The instrumentation reads only the first event of some.
 async function* counted(stream, span) {
   for await (const event of stream) {
-    attempt(() => setTokens(span, JSON.parse(Buffer.from(event.chunk.bytes).toString())));
+    attempt(() => setTokens(span, contentOf(event)));
     yield event;
   }
+}
+
+/// Records the answer of a response, or of a stream at its end or when the function leaves it.
+function recordAnswer(answer, commandName, data, span) {
+  if (commandName === "ConverseStream" && data.stream !== undefined)
+    data.stream = answered(answer, data.stream, span, (event) => event);
+  else if (commandName === "InvokeModelWithResponseStream") data.body = answered(answer, data.body, span, contentOf);
+  else {
+    attempt(() => answer.add(commandName === "InvokeModel" ? JSON.parse(Buffer.from(data.body).toString()) : data));
+    attempt(() => span.setAttributes(answer.attributes()));
+  }
+}
+
+async function* answered(answer, stream, span, read) {
+  try {
+    for await (const event of stream) {
+      attempt(() => answer.add(read(event)));
+      yield event;
+    }
+  } finally {
+    attempt(() => span.setAttributes(answer.attributes()));
+  }
+}
+
+function contentOf(event) {
+  return JSON.parse(Buffer.from(event.chunk.bytes).toString());
 }
 
 function setTokens(span, { "amazon-bedrock-invocationMetrics": metrics, usage }) {

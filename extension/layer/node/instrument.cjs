@@ -8,7 +8,7 @@ const path = require("node:path");
 const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
 const { isPromise } = require("./ending.cjs");
 const { findPackages, readJson } = require("./packages.cjs");
-const { PATCHING, findTracer } = require("./tracers.cjs");
+const { findTracer, tracingPackage } = require("./tracers.cjs");
 
 /// Number of names that a message lists.
 const SHOWN = 5;
@@ -19,6 +19,7 @@ function main() {
   const handler = findHandler();
   if (handler.problem !== undefined) return say(`not instrumented: ${handler.problem}`);
   // Node has already loaded the modules that precede the layer in NODE_OPTIONS.
+  const preceding = new Set(Object.keys(require.cache));
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
   let load;
@@ -27,31 +28,39 @@ function main() {
   } catch (error) {
     return say(`not instrumented: ${error.message}`);
   }
-  instrument(load, handler);
+  instrument(load, handler, preceding);
 }
 
-function instrument(load, handler) {
+/// `preceding` has the files that were loaded before the layer.
+function instrument(load, handler, preceding) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
   const { instrumentImports, instrumentLibrary, release } = instrumentLibraries(load);
-  const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
+  const ofLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
   let isDecided = false;
   /// Returns `true` if another tracer is present, or if the decision has been made.
   const isTraced = () => {
     if (isDecided) return true;
-    const tracer = findTracer((file) => file.startsWith(own));
+    const tracer = findTracer((file) => ofLayer.has(file));
     if (tracer === undefined) return false;
     isDecided = true;
     release();
     leaveAlone(tracer);
     return true;
   };
-  const patching = PATCHING.map((name) => `/node_modules/${name}/`);
+  const seen = new Set();
+  /// Returns `true` for the first file of each package that can be a tracer's.
+  const isFirstOfTracer = (file) => {
+    const name = tracingPackage(file);
+    if (name === undefined || seen.has(name)) return false;
+    seen.add(name);
+    return true;
+  };
   // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
   const compile = Module.prototype._compile;
   Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
-    if (!isDecided && patching.some((part) => file.includes(part))) attempt(undefined, isTraced);
+    if (!isDecided && isFirstOfTracer(file)) attempt(undefined, isTraced);
     const instrumentExports = attempt(undefined, () => instrumentLibrary(file));
     try {
       const compiled = compile.call(this, content, file, ...others);

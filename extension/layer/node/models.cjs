@@ -9,6 +9,8 @@
 
 "use strict";
 
+const { recordedPrompts } = require("./recorded_prompts.cjs");
+
 /// Number of characters of an error's message that are kept.
 const MOST_MESSAGE = 1024;
 /// The conventions' error type if there is no better one.
@@ -73,14 +75,15 @@ function begin(api, provider, calls, client, path, options) {
   if (kind === undefined || api.trace.getSpanContext(api.context.active()) === undefined) return undefined;
   const attributes = { "gen_ai.operation.name": kind.operation, "gen_ai.provider.name": provider, ...serverOf(client.baseURL) };
   const span = api.trace.getTracer("lambda-otlp/models").startSpan(kind.operation, { kind: api.SpanKind.CLIENT, attributes });
-  const describe = (given) => attempt(() => describeRequest(span, kind.operation, objectOf(objectOf(given).body)));
+  const prompts = kind.operation === CHAT ? recordedPrompts() : undefined;
+  const describe = (given) => attempt(() => describeRequest(span, kind.operation, objectOf(objectOf(given).body), prompts));
   // Newer versions of OpenAI's client pass a promise.
   if (typeof options?.then === "function") options.then(describe, () => {});
   else describe(options);
-  return new Call(api, span, kind.describe);
+  return new Call(api, span, kind.describe, prompts && new prompts.Answer());
 }
 
-function describeRequest(span, operation, body) {
+function describeRequest(span, operation, body, prompts) {
   if (typeof body.model === "string") {
     span.updateName(`${operation} ${body.model}`);
     span.setAttribute("gen_ai.request.model", body.model);
@@ -89,6 +92,7 @@ function describeRequest(span, operation, body) {
     const value = parameters.map((parameter) => body[parameter]).find((value) => typeof value === "number");
     if (value !== undefined) span.setAttribute(name, value);
   }
+  if (prompts !== undefined) span.setAttributes(prompts.ofRequest(body));
 }
 
 function serverOf(url) {
@@ -99,9 +103,11 @@ function serverOf(url) {
 
 /// A call of a model, whose span ends once.
 class Call {
-  constructor(api, span, describe) {
+  constructor(api, span, describe, answer) {
     this.span = span;
     this.describe = describe;
+    /// What the model answers (prompts.cjs), or `undefined`.
+    this.answer = answer;
     this.errorCode = api.SpanStatusCode.ERROR;
     this.context = api.trace.setSpan(api.context.active(), span);
     this.finishReasons = [];
@@ -118,6 +124,7 @@ class Call {
       }
       this.finishReasons.push(...finishReasons.filter((reason) => typeof reason === "string"));
       if (this.finishReasons.length > 0) this.span.setAttribute("gen_ai.response.finish_reasons", [...this.finishReasons]);
+      this.answer?.add(content);
     });
   }
 
@@ -128,12 +135,14 @@ class Call {
       if (typeof error?.status === "number") this.span.setAttribute("http.response.status_code", error.status);
       this.span.setAttribute("error.type", error?.constructor?.name || OTHER);
       this.span.setStatus({ code: this.errorCode, message });
-      this.span.end();
     });
+    this.end();
   }
 
   end() {
-    attempt(() => this.span.isRecording() && this.span.end());
+    if (!this.span.isRecording()) return;
+    attempt(() => this.answer !== undefined && this.span.setAttributes(this.answer.attributes()));
+    attempt(() => this.span.end());
   }
 
   /// Follows a response to its end. Returns the response itself.

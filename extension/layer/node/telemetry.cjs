@@ -13,7 +13,7 @@ const { CutOffs } = require("./cut_off.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
-const { isThere } = require("./packages.cjs");
+const { isThere, readJson } = require("./packages.cjs");
 const { maskUrls } = require("./urls.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
@@ -58,17 +58,24 @@ const DATABASES = {
 // Clients of models by name (models.cjs), with their packages. The file has the class of the client.
 const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
 const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
+// The function's own instrumentation of a client, such as `@opentelemetry/instrumentation-openai`, makes the only spans of its
+// calls.
+const OWN_OF_CLIENT = `(?:@[^/]+/)?[^/]*instrumentation-(${Object.keys(CLIENTS).join("|")})`;
+// The function's own instrumentation of a database removes the patches of the layer's, unless it precedes the layer.
+const OWN_OF_DATABASE = new RegExp(`/node_modules/@opentelemetry/instrumentation-(${Object.keys(DATABASES).join("|")})/`);
 
 /// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an
 /// instrumentation at the first file of the library, which is before the library is patched. At the file of a client of models it
-/// returns an action for its exports, which calls `instrumentClient`.
-function whenCompiled(isWanted, create, instrumentClient) {
+/// returns an action for its exports, which calls `instrumentClient`, and it calls `leaveClient` at a file of the function's own
+/// instrumentation of a client.
+function whenCompiled(isWanted, create, instrumentClient, leaveClient) {
   const waiting = new Map();
   for (const name of Object.keys(DATABASES).filter(isWanted)) DATABASES[name].forEach((each) => waiting.set(each, name));
   for (const name of Object.keys(CLIENTS).filter(isWanted)) waiting.set(CLIENTS[name], name);
-  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](${[...waiting.keys()].join("|")})[\\\\/]`);
+  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](?:(${[...waiting.keys()].join("|")})|${OWN_OF_CLIENT})[\\\\/]`);
   return (file) => {
-    const [, found] = (waiting.size > 0 && pattern.exec(file)) || [];
+    const [, found, own] = (waiting.size > 0 && pattern.exec(file)) || [];
+    if (own !== undefined) leaveClient(own);
     const name = waiting.get(found);
     if (name === undefined) return undefined;
     if (name in CLIENTS) return CLIENT_FILE.test(file) ? (exports) => instrumentClient(name, file, exports) : undefined;
@@ -80,27 +87,59 @@ function whenCompiled(isWanted, create, instrumentClient) {
 
 /// Instruments the ES modules of clients of models, if packages of these are there for files in this folder. Other functions pay
 /// for no hook.
-function whenImported(folder, isWanted, instrumentClient) {
-  const found = Object.keys(CLIENTS).filter((name) => isWanted(name) && isInstalled(folder, CLIENTS[name]));
-  if (found.length === 0) return;
-  const pattern = new RegExp(`/node_modules/(${found.map((name) => CLIENTS[name]).join("|")})/(?:client|core)\\.m?js$`);
+function whenImported(folder, isWanted, instrumentClient, leaveClient) {
+  const wanted = Object.keys(CLIENTS).filter(isWanted);
+  const installed = findInstalled(
+    folder,
+    wanted.map((name) => CLIENTS[name]),
+  );
+  if (installed.size === 0) return;
+  const pattern = new RegExp(`/node_modules/(?:(${[...installed].join("|")})/(?:client|core)\\.m?js$|${OWN_OF_CLIENT}/)`);
   require("./imports.cjs").whenImported(pattern, (url, exports) => {
-    const [, installed] = pattern.exec(url);
+    const [, client, own] = pattern.exec(url);
+    if (own !== undefined) return leaveClient(own);
     instrumentClient(
-      found.find((name) => CLIENTS[name] === installed),
+      wanted.find((name) => CLIENTS[name] === client),
       fileURLToPath(url),
       exports,
     );
   });
 }
 
-/// Returns `true` if a package is in this folder or above it. pnpm has packages of packages in a folder of its own.
-function isInstalled(folder, name) {
-  const modules = path.join(folder, "node_modules");
-  const places = [path.join(modules, name), path.join(modules, ".pnpm", "node_modules", name)];
-  if (fs.existsSync(modules) && places.some((place) => fs.existsSync(place))) return true;
-  const above = path.dirname(folder);
-  return above !== folder && isInstalled(above, name);
+/// Number of folders `node_modules` below each other that are searched. Packages of a workspace can refer to each other.
+const MOST_NESTED = 3;
+
+/// Returns the packages of these names that are in this folder, above it, or in a folder of a package on which it depends.
+function findInstalled(folder, names) {
+  const found = new Set();
+  const search = (modules, nested, packages) => {
+    if (!fs.existsSync(modules)) return;
+    for (const name of names) {
+      // pnpm has packages of packages in a folder of its own.
+      const places = [path.join(modules, name), path.join(modules, ".pnpm", "node_modules", name)];
+      if (places.some((place) => fs.existsSync(place))) found.add(name);
+    }
+    if (nested === MOST_NESTED || found.size === names.length) return;
+    for (const name of packages(modules)) search(path.join(modules, name, "node_modules"), nested + 1, packagesIn);
+  };
+  for (let at = folder; ; at = path.dirname(at)) {
+    // Listing the whole folder would take longer than reading this file.
+    search(path.join(at, "node_modules"), 1, () => dependenciesOf(at));
+    if (path.dirname(at) === at) return found;
+  }
+}
+
+function dependenciesOf(folder) {
+  const description = path.join(folder, "package.json");
+  return fs.existsSync(description) ? Object.keys(readJson(description).dependencies ?? {}) : [];
+}
+
+/// Returns the names of all packages in a folder `node_modules`.
+function packagesIn(modules) {
+  return fs.readdirSync(modules).flatMap((name) => {
+    if (name.startsWith(".")) return [];
+    return name.startsWith("@") ? fs.readdirSync(path.join(modules, name)).map((each) => `${name}/${each}`) : [name];
+  });
 }
 
 /// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call
@@ -111,6 +150,7 @@ function instrumentLibraries(load) {
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
   const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
+  const preceding = new Set(Object.keys(require.cache).map((file) => OWN_OF_DATABASE.exec(file)?.[1]));
   const made = [];
   for (const [name, [type, config, adapt = (unchanged) => unchanged]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
@@ -119,17 +159,19 @@ function instrumentLibraries(load) {
   }
   if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
   let isReleased = false;
+  const ownClients = new Set();
   const createDatabase = (name) => {
-    if (!isReleased && isThere(load, `@opentelemetry/instrumentation-${name}`))
+    if (!isReleased && !preceding.has(name) && isThere(load, `@opentelemetry/instrumentation-${name}`))
       made.push(require("./databases.cjs").create(name, load));
   };
   const instrumentClient = (name, file, exports) => {
     // Newer versions of Anthropic's client make their spans themselves.
     if (fs.existsSync(path.join(path.dirname(file), "internal/tracing.js"))) return;
-    require("./models.cjs").instrument(name, exports, load("@opentelemetry/api"), () => !isReleased);
+    require("./models.cjs").instrument(name, exports, load("@opentelemetry/api"), () => !isReleased && !ownClients.has(name));
   };
-  const instrumentLibrary = whenCompiled(isWanted, createDatabase, instrumentClient);
-  const instrumentImports = (folder) => whenImported(folder, isWanted, instrumentClient);
+  const leaveClient = (name) => ownClients.add(name);
+  const instrumentLibrary = whenCompiled(isWanted, createDatabase, instrumentClient, leaveClient);
+  const instrumentImports = (folder) => whenImported(folder, isWanted, instrumentClient, leaveClient);
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   const release = () => {
     isReleased = true;

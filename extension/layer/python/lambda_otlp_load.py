@@ -210,6 +210,17 @@ def database_call(span):
     return beside("lambda_otlp_databases").ended(span) if is_of_opentelemetry else None
 
 
+# OpenTelemetry's variable, and its values that ask for attributes of spans. The layer makes no events.
+PROMPTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+ON_SPANS = ("true", "span_only", "span_and_event")
+
+
+def prompts():
+    """Returns the module that describes prompts and answers of models, or `None` unless the function asks for them."""
+    asked = os.environ.get(PROMPTS, "").strip().lower()
+    return beside("lambda_otlp_prompts") if asked in ON_SPANS else None
+
+
 def server_of(url):
     import re
 

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 
-from lambda_otlp_load import attempt, beside, library, time
+from lambda_otlp_load import attempt, beside, library, prompts, time
 
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
@@ -303,6 +303,49 @@ def mend_bedrock_names(module):
             attributes["gen_ai.provider.name"] = attributes["gen_ai.system"]
 
     extension.extract_attributes = extract_with_provider
+    if recorded := prompts():
+        record_prompts(extension, recorded)
+
+
+def record_prompts(extension, recorded):
+    """Records prompts and answers on the spans. OpenTelemetry's instrumentation makes events of them, which need its SDK."""
+    import io
+    import json
+
+    before_service_call = extension.before_service_call
+    converse_on_success, invoke_model_on_success = extension._converse_on_success, extension._invoke_model_on_success
+
+    def note_request(span, params):
+        body = params.get("body")
+        span.set_attributes(recorded.of_request(json.loads(body) if isinstance(body, (str, bytes, bytearray)) else params))
+
+    def note_answer(span, response):
+        answer = recorded.Answer()
+        answer.add(response)
+        span.set_attributes(answer.attributes())
+
+    def note_body(span, body):
+        # The instrumentation has read the response, and leaves its bytes to the function.
+        if isinstance(content := getattr(body, "_raw_stream", None), io.BytesIO):
+            note_answer(span, json.loads(content.getvalue()))
+
+    def before_call_of_model(self, span, *others):
+        before_service_call(self, span, *others)
+        if self._call_context.operation in self._HANDLED_OPERATIONS and span.is_recording():
+            attempt(note_request, span, self._call_context.params)
+
+    def converse_with_answer(self, span, result, *others):
+        if span.is_recording():
+            attempt(note_answer, span, result)
+        return converse_on_success(self, span, result, *others)
+
+    def invoke_with_answer(self, span, result, *others):
+        invoke_model_on_success(self, span, result, *others)
+        if span.is_recording():
+            attempt(note_body, span, result.get("body"))
+
+    extension.before_service_call = before_call_of_model
+    extension._converse_on_success, extension._invoke_model_on_success = converse_with_answer, invoke_with_answer
 
 
 def size_of(entry):

@@ -14,7 +14,7 @@ import inspect
 import weakref
 from collections.abc import Mapping
 
-from lambda_otlp_load import attempt, beside, say
+from lambda_otlp_load import attempt, beside, prompts, say
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
@@ -111,9 +111,11 @@ CLIENTS = {
 class Call:
     """A call of a model, whose span ends once: with the response, or when the function releases what refers to the call."""
 
-    def __init__(self, span, describe):
+    def __init__(self, span, describe, answer):
         self.span = span
         self.describe = describe
+        # What the model answers (lambda_otlp_prompts.py), or `None`.
+        self.answer = answer
         self.finish_reasons = []
 
     def __enter__(self):
@@ -136,6 +138,8 @@ class Call:
         self.finish_reasons += [reason for reason in finish_reasons if isinstance(reason, str)]
         if self.finish_reasons:
             self.span.set_attribute("gen_ai.response.finish_reasons", tuple(self.finish_reasons))
+        if self.answer is not None:
+            self.answer.add(content)
 
     def fail(self, error):
         kind = type(error)
@@ -146,8 +150,14 @@ class Call:
         self.end()
 
     def end(self):
-        if self.span.is_recording():
-            self.span.end()
+        if not self.span.is_recording():
+            return
+        if self.answer is not None:
+            attempt(self.note_answer)
+        self.span.end()
+
+    def note_answer(self):
+        self.span.set_attributes(self.answer.attributes())
 
     def __del__(self):
         attempt(self.end)
@@ -205,7 +215,10 @@ def begin_call(name, tracer, is_active, client, path, named):
     if operation is None or not is_traced or not isinstance(body, Mapping) or contexts.get_value("suppress_instrumentation"):
         return None
     try:
-        call = Call(start_span(name, tracer, client, operation, body), describe)
+        recorded = prompts() if operation == CHAT else None
+        call = Call(start_span(name, tracer, client, operation, body), describe, recorded and recorded.Answer())
+        if recorded:
+            call.span.set_attributes(recorded.of_request(body))
         if invocation := contexts.get_value(beside("lambda_otlp_contexts").INVOCATION):
             invocation.open_calls.add(call)
     except Exception as error:

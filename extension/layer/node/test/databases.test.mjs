@@ -109,3 +109,59 @@ for (const [form, files] of Object.entries(FORMS)) {
     assert.deepEqual(off.results, without.results, off.text);
   });
 }
+
+const OWN = [
+  "@opentelemetry/api@1.9.1",
+  "@opentelemetry/instrumentation@0.223.0",
+  "@opentelemetry/instrumentation-ioredis@0.71.0",
+];
+const SDK = ["@opentelemetry/context-async-hooks@2.12.0", "@opentelemetry/sdk-trace-base@2.12.1"];
+const LIBRARY = 'const { Redis } = require("ioredis");';
+const INSTRUMENTATION = `
+const { registerInstrumentations } = require("@opentelemetry/instrumentation");
+const { IORedisInstrumentation } = require("@opentelemetry/instrumentation-ioredis");
+registerInstrumentations({ instrumentations: [new IORedisInstrumentation({ requestHook: (span) => span.setAttribute("own", true) })] });
+`;
+const PROVIDER = `
+const { context, trace } = require("@opentelemetry/api");
+const { AsyncLocalStorageContextManager } = require("@opentelemetry/context-async-hooks");
+const { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } = require("@opentelemetry/sdk-trace-base");
+const exporter = new InMemorySpanExporter();
+context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
+`;
+const HANDLER = CALLS.replace("export const handler", "exports.handler");
+const OF_SDK = HANDLER.replace(
+  "const found = [",
+  'return trace.getTracer("own").startActiveSpan("call", (span) => call().finally(() => span.end()));\n};\nconst call = async () => {\n  const found = [',
+).replace("return found;", "return [...found, exporter.getFinishedSpans().filter(({ attributes }) => attributes.own).length];");
+/// The function, and the value of the attribute that its own instrumentation gives each span of the layer.
+const OWN_CASES = {
+  "before the library": [INSTRUMENTATION + LIBRARY + HANDLER, [true, true]],
+  "between two loads of the library": [
+    LIBRARY.replace("Redis", "Redis: First") + INSTRUMENTATION + LIBRARY + HANDLER,
+    [true, true],
+  ],
+  "before the layer": [LIBRARY + HANDLER, [true, true]],
+  "behind the library, of which it sees nothing": [LIBRARY + INSTRUMENTATION + HANDLER, [undefined, undefined]],
+  "with an SDK": [PROVIDER + INSTRUMENTATION + LIBRARY + OF_SDK, []],
+};
+
+for (const [name, [text, expected]] of Object.entries(OWN_CASES)) {
+  test(`the function's own instrumentation makes the only spans: ${name}`, async () => {
+    const server = await redis();
+    const folder = task({ "index.cjs": text, "own.cjs": INSTRUMENTATION }, packages(["ioredis@6.0.0", ...OWN, ...SDK]));
+    const env = { REDIS: String(server.address().port) };
+    if (name === "before the layer") env.NODE_OPTIONS = `--require ${folder}/own.cjs`;
+    const without = await run(folder, [{}], { env, wrapper: false });
+    const ran = await run(folder, [{}], { env });
+    server.close();
+    assert.deepEqual(ran.results, without.results, ran.text);
+    assert.deepEqual(
+      ran.kind("CLIENT").map(({ attributes }) => attributes.own),
+      expected,
+      ran.text,
+    );
+    assert.equal(ran.text.includes("lambda-otlp-handler"), name === "with an SDK", ran.text);
+  });
+}

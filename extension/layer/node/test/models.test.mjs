@@ -57,12 +57,25 @@ export const handler = async () => {
   return [found, client.closed, client.post.name, client.post.length, Object.keys(client)];
 };
 `;
+const MODULE = `import { OpenAI } from "openai";${CALLS}`;
+const below = (folder, files) => Object.fromEntries(Object.entries(files).map(([name, text]) => [`${folder}/${name}`, text]));
+const DEPENDENCY = "node_modules/@shop/dependency";
 const FORMS = {
-  "ES module": { "index.mjs": `import { OpenAI } from "openai";${CALLS}` },
+  "ES module": { ...PACKAGE, "index.mjs": MODULE },
+  "ES module of a package that has the client in a folder of its own": {
+    "package.json": '{ "dependencies": { "@shop/dependency": "1.0.0" } }',
+    "index.mjs": 'export { handler } from "./shop.mjs";',
+    "shop.mjs": 'export { handler } from "@shop/dependency";',
+    ...below(DEPENDENCY, { ...PACKAGE, "package.json": '{ "exports": "./index.mjs" }', "index.mjs": MODULE }),
+  },
   "ES module, loaded in the invocation": {
+    ...PACKAGE,
     "index.mjs": `export const handler = async () => { const { OpenAI } = await import("openai"); ${CALLS.replace("export const handler =", "const call =")} return call(); };`,
   },
-  CommonJS: { "index.cjs": `const { OpenAI } = require("openai");${CALLS.replace("export const handler", "exports.handler")}` },
+  CommonJS: {
+    ...PACKAGE,
+    "index.cjs": `const { OpenAI } = require("openai");${CALLS.replace("export const handler", "exports.handler")}`,
+  },
 };
 const COMPLETE = {
   "gen_ai.usage.input_tokens": 3,
@@ -80,7 +93,7 @@ const EXPECTED = [
 
 for (const [form, files] of Object.entries(FORMS)) {
   test(`calls of a model are spans, and the results are those of before: ${form}`, async () => {
-    const folder = task({ ...PACKAGE, ...files });
+    const folder = task(files);
     const without = await run(folder, [{}], { wrapper: false });
     const ran = await run(folder, [{}]);
     const off = await run(folder, [{}], { env: { OTEL_NODE_DISABLED_INSTRUMENTATIONS: "openai" } });
@@ -100,6 +113,27 @@ for (const [form, files] of Object.entries(FORMS)) {
     }
     assert.deepEqual(off.kind("CLIENT"), [], off.text);
     assert.deepEqual(off.results, without.results, off.text);
+  });
+}
+
+const OWN = {
+  "node_modules/@own/instrumentation-openai/package.json": JSON.stringify({
+    exports: { import: "./index.mjs", require: "./index.js" },
+  }),
+  "node_modules/@own/instrumentation-openai/index.mjs": "",
+  "node_modules/@own/instrumentation-openai/index.js": "",
+};
+const OWN_FORMS = {
+  "ES module": { "index.mjs": `import "@own/instrumentation-openai"; ${MODULE}` },
+  CommonJS: { "index.cjs": `require("@own/instrumentation-openai"); ${FORMS.CommonJS["index.cjs"]}` },
+};
+
+for (const [form, files] of Object.entries(OWN_FORMS)) {
+  test(`the function's own instrumentation of a client makes the only spans: ${form}`, async () => {
+    const ran = await run(task({ ...PACKAGE, ...OWN, ...files }), [{}]);
+    assert.equal(ran.kind("SERVER").length, 1, ran.text);
+    assert.deepEqual(ran.kind("CLIENT"), [], ran.text);
+    assert.ok(!ran.text.includes("lambda-otlp-handler"), ran.text);
   });
 }
 

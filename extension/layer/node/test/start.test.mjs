@@ -26,7 +26,12 @@ fs.symlinkSync(LAYER, path.join(opt, "lambda-otlp"));
 const REGISTERS = "globalThis[Symbol.for('opentelemetry.js.api.1')] = { trace: {} };";
 const empty = (name) => ({ [`node_modules/${name}/index.js`]: "" });
 /// A module that the function loads first, which has another tracer.
-const traced = (name, text) => ({ files: { "tracing.js": text, ...empty(name) }, options: "--require TASK/tracing.js" });
+const traced = (names, text) => ({
+  files: Object.assign({ "tracing.js": text }, ...[names].flat().map(empty)),
+  options: "--require TASK/tracing.js",
+});
+/// Packages that trace a function together.
+const INSTRUMENTED = ["@opentelemetry/instrumentation", "@opentelemetry/sdk-trace-base"];
 const VERSIONS = {
   "@opentelemetry/api": "1.9.0",
   "@opentelemetry/context-async-hooks": "2.0.0",
@@ -69,7 +74,11 @@ const CASES = {
   "with Datadog": ["it loads dd-trace,", traced("dd-trace", 'require("dd-trace");')],
   "with instrumentations": [
     "it loads @opentelemetry/instrumentation,",
-    traced("@opentelemetry/instrumentation", 'require("@opentelemetry/instrumentation");'),
+    traced(INSTRUMENTED, INSTRUMENTED.map((name) => `require("${name}");`).join("")),
+  ],
+  "with an instrumentation of HTTP": [
+    "it loads @opentelemetry/instrumentation-http,",
+    traced("@opentelemetry/instrumentation-http", 'require("@opentelemetry/instrumentation-http");'),
   ],
 };
 
