@@ -72,6 +72,8 @@ def test_redrive_sends_the_events_of_a_bucket_again(aws):
     redrive = ["redrive", "--bucket", BUCKET, "--to", retry, "--yes"]
     code, printed = aws.run(*redrive)
     assert (code, printed["unreadable"][0]["messages"]) == (1, 1), printed
+    ended = subprocess.run([COMMAND_LINE, *redrive], env=aws.variables, capture_output=True, text=True, timeout=60)
+    assert f"update lambda-otlp and try again, or delete them; `aws s3 ls --recursive s3://{BUCKET}" in ended.stderr
     assert [json.loads(body) for body in bodies(aws, retry)] == [event]
     _, again = aws.run(*redrive)
     assert again["redriven"] == [], "the object is not deleted"
@@ -99,6 +101,8 @@ def test_redrive_refuses_swapped_queues_and_finds_those_of_a_stack(aws):
     assert (code, printed["redriven"][0]["messages"]) == (0, 1), printed
     assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (2, 0)
     assert MISSING in aws.refuses("redrive", "--stack", "none")
+    deleted = aws.refuses("unsubscribe", "--stack", "none", "--yes")
+    assert "if the stack was deleted, name its forwarder in place of --stack: --destination ARN" in deleted
 
 
 def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
