@@ -289,6 +289,7 @@ def test_the_plan_names_other_lines_and_functions_in_direct_mode(stand):
             FunctionName=name, Runtime="python3.13", Handler="x.x", Role=ROLE, Code=code, Layers=layers, Environment=environment
         )
         stand.logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
+    stand.logs.create_log_group(logGroupName="/shop/elsewhere")
     group, forwarder = "/aws/lambda/direct", function_arn("forwarder")
     stand.logs.put_subscription_filter(
         logGroupName=group, filterName=OURS, filterPattern="{ $.spill IS TRUE }", destinationArn=forwarder
@@ -302,3 +303,9 @@ def test_the_plan_names_other_lines_and_functions_in_direct_mode(stand):
     assert f"`lambda-otlp subscribe --destination {forwarder} --include {group} --collect spilled --yes`" in said
     _, report = stand.run("subscribe", "--destination", forwarder, "--include", group)
     assert report["entries"][0]["former_pattern"] == "{ $.spill IS TRUE }"
+
+    # The functions of other log groups, and of many, come from the list.
+    said = stand.says("subscribe", "--destination", forwarder, "--include", f"/shop/elsewhere,{group}")
+    assert said.count(f"direct {twice}") == 1
+    said = stand.says("subscribe", "--destination", forwarder, "--include", group, "--collect", "spilled")
+    assert "keep 1" in said and "warning" not in said
