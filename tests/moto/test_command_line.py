@@ -120,6 +120,30 @@ def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
     assert backend.requests
 
 
+def test_replay_uses_the_backend_and_rules_of_a_stack(aws, backend, now_ms):
+    function, group = "forwarder-of-replay", "/aws/lambda/replayed"
+    aws.create_stack("replay", {"ForwarderFunction": function_resource(function)})
+    aws.write_lines(group, ["keep this", "drop this"], now_ms)
+    rules = '[[rule]]\nname = "noise"\nmatch.body = { contains = "drop" }\ndrop = true\n'
+    aws.ssm.put_parameter(Name="/rules", Value=rules, Type="String")
+    aws.ssm.put_parameter(Name="/credentials", Value="Basic of-the-stack", Type="SecureString")
+    variables = {"LAMBDA_OTLP_ENDPOINT": backend.base, "LAMBDA_OTLP_SECRET": "ssm:/credentials", "LAMBDA_OTLP_BACKEND": "otlp"}
+
+    def configure(rules):
+        environment = {"Variables": {**variables, "LAMBDA_OTLP_RULES": rules}}
+        aws.lambda_.update_function_configuration(FunctionName=function, Environment=environment)
+
+    replay = ["replay", group, "--from", "1h", "--stack", "replay"]
+    configure("ssm:/rules")
+    code, printed = aws.run(*replay)
+    assert (code, printed["accepted"], printed["dropped"]) == (0, 1, 1), printed
+    assert [headers["authorization"] for headers in backend.requests] == ["Basic of-the-stack"]
+    configure("rules.toml")
+    said = aws.refuses(*replay)
+    assert "the rules of stack replay are the file rules.toml of its package" in said
+    assert "LAMBDA_OTLP_RULES=rules.toml" in said
+
+
 def followed(aws, arguments, texts):
     """Follows log groups until each of these texts was printed, then ends `tail`. Returns the objects; each text is in one."""
     tail = subprocess.Popen(
