@@ -11,7 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 /// Variables and arguments. `PROXY` is the address of a server that shows a page, `AWS` of one that answers `http://AWS/CODE` with
-/// this error as AWS does, and `FOLDER` has an old Python.
+/// this error as AWS does, `http://AWS/html` with a page, and `http://AWS/empty` as an account with a forwarder and no log groups.
+/// `FOLDER` has an old Python, and a configuration of AWS with the profile `shop`, which has no credentials.
 const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward shop.log"),
     (&[], "forward no-such-file --dry-run"),
@@ -38,6 +39,10 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "doctor --endpoint http://PROXY/api/default --user a:b"),
     (&[], "dashboards install --endpoint http://PROXY/api/default --user a:b"),
     (&[], "doctor --stack lambda-otlp --profile no-such-profile"),
+    (&["AWS_PROFILE=no-such-profile"], "fleet"),
+    (&["AWS_CONFIG_FILE=FOLDER/config", "AWS_PROFILE=no-such-profile"], "fleet"),
+    (&["AWS_CONFIG_FILE=FOLDER/config"], "fleet --profile no-such-profile"),
+    (&["AWS_CONFIG_FILE=FOLDER/config"], "fleet --profile shop"),
     (
         &["AWS_ENDPOINT_URL=http://PROXY", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"],
         "doctor --stack lambda-otlp",
@@ -112,6 +117,29 @@ const MISTAKES: &[(&[&str], &str)] = &[
         &["AWS=http://AWS/ResourceNotFoundException"],
         "unsubscribe --destination arn:aws:lambda:us-east-1:123456789012:function:f",
     ),
+    (&["AWS=http://AWS/ValidationError"], "unsubscribe --stack lambda-otlp"),
+    (&["AWS=http://AWS/ValidationError"], "replay /aws/lambda/shop --from 1h --stack lambda-otlp"),
+    (&["AWS=http://127.0.0.1:9", "AWS_MAX_ATTEMPTS=5"], "fleet"),
+    (&["AWS=http://127.0.0.1:9"], "uninstrument --function shop-*"),
+    (&["AWS=http://PROXY"], "fleet"),
+    (&["AWS=http://AWS/html"], "fleet"),
+    (&["AWS=http://AWS/html"], "doctor --stack lambda-otlp"),
+    (
+        &["AWS=http://AWS/html"],
+        "subscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include /aws/*",
+    ),
+    (
+        &["AWS=http://AWS/empty"],
+        "subscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include shop-py*",
+    ),
+    (
+        &["AWS=http://AWS/empty"],
+        "unsubscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include shop-py*",
+    ),
+    (
+        &["AWS=http://AWS/empty"],
+        "subscribe --destination arn:aws:lambda:eu-west-1:999999999999:function:f --include /aws/*",
+    ),
     (
         &["AWS=http://127.0.0.1:9"],
         "subscribe --destination arn:aws:lambda:eu-west-1:123456789012:function:f --include /aws/*",
@@ -148,6 +176,12 @@ const MISTAKES: &[(&[&str], &str)] = &[
 /// Answers `/CODE/…` with this error, in the form of the protocol.
 async fn aws_error<B>(request: Request<B>) -> Response<Full<Bytes>> {
     let code = request.uri().path().split('/').nth(1).unwrap_or_default().to_owned();
+    if code == "html" {
+        return Response::new(Full::new(Bytes::from_static(b"<html>")));
+    }
+    if code == "empty" {
+        return Response::new(Full::new(Bytes::from_static(of_empty_account(&request).as_bytes())));
+    }
     let message = match code.as_str() {
         "AccessDeniedException" => "User: me is not authorized to perform: x on resource: y",
         "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
@@ -174,6 +208,20 @@ async fn aws_error<B>(request: Request<B>) -> Response<Full<Bytes>> {
     answer.unwrap().map(|body| Full::new(Bytes::from(body)))
 }
 
+/// Answers as an account with a forwarder, and without log groups and other functions.
+fn of_empty_account<B>(request: &Request<B>) -> &'static str {
+    let path = request.uri().path();
+    if path.ends_with("/policy") {
+        r#"{"Policy":"{\"Statement\":[{\"Principal\":{\"Service\":\"logs.amazonaws.com\"}}]}"}"#
+    } else if path.contains("/functions/") {
+        r#"{"FunctionName":"f"}"#
+    } else if request.headers().contains_key("x-amz-target") {
+        "{}"
+    } else {
+        "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn typical_mistakes_have_their_remedies() {
     let page = |_| async {
@@ -191,6 +239,7 @@ async fn typical_mistakes_have_their_remedies() {
         ("old.log", "2024-01-02T03:04:05.678Z 2024/01/02/[$LATEST]0123 paid\n"),
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
         ("garbage.json", include_str!("../fixtures/events/awslogs-one-garbage.json")),
+        ("config", "[profile shop]\nregion = eu-west-1\n"),
         ("empty.toml", ""),
         ("empty.json", ""),
         (

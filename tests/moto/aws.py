@@ -131,7 +131,7 @@ class Aws:
     def refuses(self, *arguments):
         """Runs `lambda-otlp`, which does nothing; returns its message."""
         ended = subprocess.run([COMMAND_LINE, *arguments], env=self.variables, capture_output=True, text=True, timeout=60)
-        assert ended.returncode == 64, ended
+        assert (ended.returncode, ended.stdout) == (64, ""), ended
         return ended.stderr
 
 

@@ -72,6 +72,8 @@ def test_redrive_sends_the_events_of_a_bucket_again(aws):
     redrive = ["redrive", "--bucket", BUCKET, "--to", retry, "--yes"]
     code, printed = aws.run(*redrive)
     assert (code, printed["unreadable"][0]["messages"]) == (1, 1), printed
+    ended = subprocess.run([COMMAND_LINE, *redrive], env=aws.variables, capture_output=True, text=True, timeout=60)
+    assert f"update lambda-otlp and try again, or delete them; `aws s3 ls --recursive s3://{BUCKET}" in ended.stderr
     assert [json.loads(body) for body in bodies(aws, retry)] == [event]
     _, again = aws.run(*redrive)
     assert again["redriven"] == [], "the object is not deleted"
@@ -99,6 +101,8 @@ def test_redrive_refuses_swapped_queues_and_finds_those_of_a_stack(aws):
     assert (code, printed["redriven"][0]["messages"]) == (0, 1), printed
     assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (2, 0)
     assert MISSING in aws.refuses("redrive", "--stack", "none")
+    deleted = aws.refuses("unsubscribe", "--stack", "none", "--yes")
+    assert "if the stack was deleted, name its forwarder in place of --stack: --destination ARN" in deleted
 
 
 def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
@@ -114,6 +118,30 @@ def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
     code, printed = aws.run(*replay, **variables)
     assert (code, printed["accepted"]) == (0, 30 + 8 + 15), printed
     assert backend.requests
+
+
+def test_replay_uses_the_backend_and_rules_of_a_stack(aws, backend, now_ms):
+    function, group = "forwarder-of-replay", "/aws/lambda/replayed"
+    aws.create_stack("replay", {"ForwarderFunction": function_resource(function)})
+    aws.write_lines(group, ["keep this", "drop this"], now_ms)
+    rules = '[[rule]]\nname = "noise"\nmatch.body = { contains = "drop" }\ndrop = true\n'
+    aws.ssm.put_parameter(Name="/rules", Value=rules, Type="String")
+    aws.ssm.put_parameter(Name="/credentials", Value="Basic of-the-stack", Type="SecureString")
+    variables = {"LAMBDA_OTLP_ENDPOINT": backend.base, "LAMBDA_OTLP_SECRET": "ssm:/credentials", "LAMBDA_OTLP_BACKEND": "otlp"}
+
+    def configure(rules):
+        environment = {"Variables": {**variables, "LAMBDA_OTLP_RULES": rules}}
+        aws.lambda_.update_function_configuration(FunctionName=function, Environment=environment)
+
+    replay = ["replay", group, "--from", "1h", "--stack", "replay"]
+    configure("ssm:/rules")
+    code, printed = aws.run(*replay)
+    assert (code, printed["accepted"], printed["dropped"]) == (0, 1, 1), printed
+    assert [headers["authorization"] for headers in backend.requests] == ["Basic of-the-stack"]
+    configure("rules.toml")
+    said = aws.refuses(*replay)
+    assert "the rules of stack replay are the file rules.toml of its package" in said
+    assert "LAMBDA_OTLP_RULES=rules.toml" in said
 
 
 def followed(aws, arguments, texts):

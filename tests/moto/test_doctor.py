@@ -114,9 +114,9 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     assert code == 1
     has(found, "concurrency", "failed", FUNCTION, "delete-function-concurrency")
     has(found, "event source", "failed", "redrive does not read retry", f"--enabled --uuid {uuid}`")
-    has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry} --region eu-west-1`")
+    has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry}`")
     has(found, "queue", "warning", "retry: 1 messages")
-    has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry} --region eu-west-1`")
+    has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
     has(found, "log", "failed", log, "1 errors in the last 1h", "not delivered, returned to Lambda")
 
     moto.lambda_.delete_function_concurrency(FunctionName=FUNCTION)
@@ -151,3 +151,61 @@ def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):
     code, found = moto.run("doctor", "--stack", "o2")
     assert code == 1
     has(found, "log", "failed", "/aws/lambda/subscriber", "some log groups could not be subscribed")
+
+
+def test_doctor_follows_the_stacks_parameters_and_outputs(moto, backend):
+    moto.reset()
+    dead, retry = moto.create_queue("dead-of-o2"), moto.create_queue("retry-of-o2")
+    redrive = function_arn("redrive-of-o2")
+    parameters = {
+        "LogGroups": "/aws/lambda/*",
+        "ExcludedLogGroups": "*-dev,/aws/lambda/own",
+        "SubscribeTags": "team=shop",
+        "Collect": "telemetry",
+    }
+    template = {
+        "Parameters": {name: {"Type": "String"} for name in parameters},
+        "Resources": {"ForwarderFunction": function_resource(FUNCTION)},
+        "Outputs": {"OnFailureBucket": {"Value": "bucket-of-o2"}, "RedriveFunctionArn": {"Value": redrive}},
+    }
+    moto.cloudformation.create_stack(
+        StackName="o2",
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    moto.allow_logs(FUNCTION)
+    configure(
+        moto,
+        LAMBDA_OTLP_ENDPOINT=backend.base,
+        LAMBDA_OTLP_RETRY_QUEUE_URL=retry,
+        LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL=dead,
+    )
+    moto.sqs.delete_queue(QueueUrl=dead)
+    for name, tags in [("shop", {"team": "shop"}), ("shop-dev", {"team": "shop"}), ("search", {"team": "search"})]:
+        moto.logs.create_log_group(logGroupName=f"/aws/lambda/{name}", tags=tags)
+    place = f"--region {REGION}"
+    doctor = ["doctor", "--stack", "o2", "--region", REGION, "--log-group", "/aws/lambda/*"]
+    code, found = moto.run(*doctor)
+    assert code == 1
+    has(found, "subscription", "ok", "/aws/lambda/*: 0 of 3 log groups lead to the forwarder; the stack leaves out 2")
+    subscribe = f"`lambda-otlp subscribe --stack o2 {place} --include /aws/lambda/shop --collect telemetry --yes`"
+    has(found, "subscription", "failed", "/aws/lambda/shop: no filter leads", subscribe)
+    has(found, "backend", "skipped", f"not checked: `lambda-otlp doctor --canary --stack o2 {place}`")
+    has(found, "bucket", "warning", '"Destination":"arn:aws:s3:::bucket-of-o2"', place)
+    has(found, "event source", "failed", f"--function-name {redrive} --event-source-arn arn:aws:sqs:", f"{place}`")
+    has(found, "queue", "failed", "dead-of-o2 does not exist", "`aws sqs create-queue --queue-name dead-of-o2", f"{place}`")
+    _, found = moto.run("doctor", "--stack", "o2", "--log-group", "/aws/lambda/shop-dev", "--log-group", "/aws/lambda/search")
+    has(found, "subscription", "skipped", "/aws/lambda/shop-dev: not forwarded, because ExcludedLogGroups rules it out")
+    has(found, "subscription", "skipped", "/aws/lambda/search: not forwarded, because it does not have the tags of SubscribeTags")
+
+    # A filter of another product.
+    moto.create_function("audit")
+    other = {"filterName": "audit", "filterPattern": "", "destinationArn": function_arn("audit")}
+    moto.logs.put_subscription_filter(logGroupName="/aws/lambda/shop", **other)
+    _, found = moto.run("doctor", "--stack", "o2", "--log-group", "/aws/lambda/shop")
+    remedy = "`lambda-otlp subscribe --stack o2 --include /aws/lambda/shop --collect telemetry --beside-others --yes`"
+    has(found, "subscription", "failed", remedy)
+
+    # Without the stack, nothing is checked.
+    code, found = moto.run("doctor", "--stack", "none")
+    assert (code, [check["name"] for check in found]) == (64, ["function"])

@@ -239,6 +239,7 @@ def test_the_plan_shows_rows_and_texts_for_templates(account):
     assert f"  python3.13 arm64: {layers}-arm64:1 {layers}-python313:1" in rows
     for word in ["SAM", "CDK", "Terraform", "Serverless Framework", "Dockerfile"]:
         assert word in ended.stdout, word
+    assert ended.stdout.count("# after existing layers") == 3
     assert ended.stderr == "nothing was changed; use --yes to make the changes\n"
 
 

@@ -245,6 +245,7 @@ def test_the_destination_is_checked_before_the_first_log_group(stand):
     for arn, said in [
         (function_arn("none"), f"there is no function {function_arn('none')} in region {REGION}, account {ACCOUNT}"),
         (function_arn("forwarder").replace(REGION, "us-east-1"), "use --region us-east-1"),
+        (function_arn("forwarder").replace(ACCOUNT, "999999999999"), f"and these credentials are of account {ACCOUNT}"),
         (function_arn("audit"), f"`aws lambda add-permission --function-name {function_arn('audit')} --statement-id logs"),
     ]:
         assert said in stand.refuses("subscribe", "--destination", arn, *include)
@@ -270,3 +271,40 @@ def test_a_change_that_the_stacks_subscriber_reverts_is_named(stand):
     assert "12 log groups: add 12, update 0, keep 0, remove 0, skip 0; 0 failed" in subscribed
     unsubscribed = said("unsubscribe", "--include", "/aws/lambda/f-1*,/aws/lambda/f-200")
     assert "the subscriber of stack o2 adds 10 removed filters again within the hour" in unsubscribed
+
+
+def test_the_plan_names_other_lines_and_functions_in_direct_mode(stand):
+    logs.throttled_of = None
+    code = {"ZipFile": b"PK\x05\x06" + bytes(18)}
+    layer = stand.lambda_.publish_layer_version(LayerName="lambda-otlp-arm64", Content=code)["LayerVersionArn"]
+    direct = {"LAMBDA_OTLP_ENDPOINT": "https://o2.example.com/api/default"}
+    for name, variables, layers in [
+        ("direct", direct, [layer]),
+        ("stdout", {**direct, "LAMBDA_OTLP_OUTPUT": "stdout"}, [layer]),
+        ("without-layer", direct, []),
+    ]:
+        environment = {"Variables": variables}
+        stand.lambda_.create_function(
+            FunctionName=name, Runtime="python3.13", Handler="x.x", Role=ROLE, Code=code, Layers=layers, Environment=environment
+        )
+        stand.logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
+    stand.logs.create_log_group(logGroupName="/shop/elsewhere")
+    group, forwarder = "/aws/lambda/direct", function_arn("forwarder")
+    stand.logs.put_subscription_filter(
+        logGroupName=group, filterName=OURS, filterPattern="{ $.spill IS TRUE }", destinationArn=forwarder
+    )
+    groups = f"{group},/aws/lambda/stdout,/aws/lambda/without-layer"
+    said = stand.says("subscribe", "--destination", forwarder, "--include", groups)
+    twice = "is in direct mode (LAMBDA_OTLP_ENDPOINT): its telemetry arrives twice"
+    assert f"update  {group}         forwarded spilled before; direct {twice}\n" in said
+    assert said.count(twice) == 1
+    assert f"the lines of 1 filter change from spilled to all ({group}): to keep spilled, use --collect spilled for them" in said
+    assert f"`lambda-otlp subscribe --destination {forwarder} --include {group} --collect spilled --yes`" in said
+    _, report = stand.run("subscribe", "--destination", forwarder, "--include", group)
+    assert report["entries"][0]["former_pattern"] == "{ $.spill IS TRUE }"
+
+    # The functions of other log groups, and of many, come from the list.
+    said = stand.says("subscribe", "--destination", forwarder, "--include", f"/shop/elsewhere,{group}")
+    assert said.count(f"direct {twice}") == 1
+    said = stand.says("subscribe", "--destination", forwarder, "--include", group, "--collect", "spilled")
+    assert "keep 1" in said and "warning" not in said

@@ -233,7 +233,7 @@ impl CloudWatchLogs {
         deadline: Instant,
     ) -> Result<Answer, LogsError> {
         let response = self.send(asked, body, deadline).await?;
-        let unreadable = |_| asked.no_response("the answer has an unexpected form");
+        let unreadable = |_| asked.no_response(NOT_OF_AWS);
         serde_json::from_slice(&response.body).map_err(unreadable)
     }
 
@@ -300,6 +300,10 @@ impl CloudWatchLogs {
         f64::from(since.subsec_micros() % 1000) / 1000.0
     }
 }
+
+/// The answer of a proxy, or of another server.
+const NOT_OF_AWS: &str =
+    "the answer is not one of CloudWatch Logs; check AWS_ENDPOINT_URL and proxies";
 
 fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -404,7 +408,8 @@ impl Asked<'_> {
         let refusal = response.refusal();
         let again = again(status, &refusal);
         let Refusal { code, message, .. } = refusal;
-        let mut text = if code.is_empty() { format!("status {status}") } else { code.clone() };
+        let mut text =
+            if code.is_empty() { format!("status {status}: {NOT_OF_AWS}") } else { code.clone() };
         if !message.is_empty() {
             text = format!("{text}: {}", excerpt(&message));
         }
@@ -443,7 +448,8 @@ mod tests {
         };
         let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
         check(400, body, Again::UntilTheDeadline, "ThrottlingException: Rate exceeded");
-        check(429, "slow down", Again::UntilTheDeadline, "status 429");
+        let words = format!("status 429: {NOT_OF_AWS}");
+        check(429, "slow down", Again::UntilTheDeadline, &words);
         let body = r#"{"__type":"ServiceUnavailableException"}"#;
         check(503, body, Again::AFewTimes, "ServiceUnavailableException");
         for message in [

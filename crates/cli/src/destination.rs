@@ -69,7 +69,8 @@ impl DestinationArguments {
         if !headers.is_empty() {
             overlay.insert(HEADERS.to_owned(), headers.join(","));
         }
-        Ok(Overlay { arguments: overlay, endpoint_given: self.endpoint.is_some() })
+        let endpoint_given = self.endpoint.is_some();
+        Ok(Overlay { arguments: overlay, endpoint_given, deployed: HashMap::new() })
     }
 }
 
@@ -82,20 +83,43 @@ pub(crate) fn read_config(variables: &dyn Source) -> anyhow::Result<Config> {
 }
 
 const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
+const SECRET: &str = "LAMBDA_OTLP_SECRET";
 const STREAM: &str = "LAMBDA_OTLP_STREAM";
 /// Variables that belong to the endpoint of the variables, and are not used with another.
-const CREDENTIALS: &[&str] = &[HEADERS, "LAMBDA_OTLP_SECRET"];
+const CREDENTIALS: &[&str] = &[HEADERS, SECRET];
 
-/// The variables that result from arguments and environment, with the forwarder's names, rules and errors.
+/// The variables that result from arguments, environment and a deployed forwarder, in this order, with the forwarder's names, rules
+/// and errors.
 pub(crate) struct Overlay {
     arguments: HashMap<String, String>,
     endpoint_given: bool,
+    deployed: HashMap<String, String>,
 }
 
 impl Overlay {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.arguments.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Uses these variables of a deployed forwarder where the arguments and the environment have none.
+    pub(crate) fn over(self, deployed: HashMap<String, String>) -> Self {
+        Self { deployed, ..self }
+    }
+
+    /// Credentials belong to the endpoint of the same place: the argument, the environment, or the deployed forwarder.
+    fn credential(&self, name: &str) -> Option<String> {
+        if self.endpoint_given {
+            return None;
+        }
+        let is_endpoint_deployed =
+            Env.get(ENDPOINT).is_none() && self.deployed.contains_key(ENDPOINT);
+        if !is_endpoint_deployed {
+            return Env.get(name);
+        }
+        // The arguments' header takes the place of the secret.
+        let deployed = self.deployed.get(name).filter(|_| !self.arguments.contains_key(HEADERS));
+        deployed.cloned()
     }
 }
 
@@ -114,12 +138,56 @@ impl Source for Overlay {
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        // An endpoint of the command line must not get the credentials of another one.
-        let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
-        self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
+        if let Some(value) = self.arguments.get(name) {
+            return Some(value.clone());
+        }
+        if CREDENTIALS.contains(&name) {
+            return self.credential(name);
+        }
+        Env.get(name).or_else(|| self.deployed.get(name).cloned())
     }
 
     fn names(&self) -> Vec<String> {
         self.arguments.keys().cloned().chain(Env.names()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlay(endpoint: Option<&str>, header: Option<&str>) -> Overlay {
+        let arguments = DestinationArguments {
+            endpoint: endpoint.map(str::to_owned),
+            headers: header.map(str::to_owned).into_iter().collect(),
+            ..DestinationArguments::default()
+        };
+        let deployed = [
+            (ENDPOINT, "https://o2.example.com/api/default"),
+            (HEADERS, "authorization=deployed"),
+            (SECRET, "/credentials"),
+            ("LAMBDA_OTLP_BACKEND", "otlp"),
+        ];
+        let owned = deployed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        arguments.variables(false).unwrap().over(HashMap::from(owned))
+    }
+
+    #[test]
+    fn a_deployed_forwarders_credentials_go_to_its_endpoint_only() {
+        let deployed = overlay(None, None);
+        let endpoint = deployed.get(ENDPOINT);
+        assert_eq!(endpoint.as_deref(), Some("https://o2.example.com/api/default"));
+        assert_eq!(deployed.get(HEADERS).as_deref(), Some("authorization=deployed"));
+        assert_eq!(deployed.get("LAMBDA_OTLP_BACKEND").as_deref(), Some("otlp"));
+        let given = overlay(Some("http://127.0.0.1:5080/api/default"), None);
+        assert_eq!(given.get(ENDPOINT).as_deref(), Some("http://127.0.0.1:5080/api/default"));
+        assert_eq!(given.get(HEADERS), None);
+        assert_eq!(given.get("LAMBDA_OTLP_BACKEND").as_deref(), Some("otlp"));
+        let header = overlay(None, Some("authorization=mine"));
+        assert_eq!(header.get(HEADERS).as_deref(), Some("authorization=mine"));
+        assert_eq!(
+            (deployed.get(SECRET).as_deref(), header.get(SECRET)),
+            (Some("/credentials"), None)
+        );
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Send logs and traces that are too old for the backend with the current time.
     #[arg(long)]
     shift_time: bool,
-    /// Send nothing, and count the items that would be sent. Records that are too old for the backend count as returned.
+    /// Send nothing, and count the items that would be sent. Records that are too old for the backend count as not delivered.
     #[arg(long)]
     dry_run: bool,
     /// Print the fates of the items as one JSON object.
@@ -48,6 +48,8 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The variable that the reason of records too old for the backend names.
+const INGEST_WINDOW: &str = "LAMBDA_OTLP_INGEST_WINDOW";
 /// Time limit for one event file: the longest invocation in Lambda.
 const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
@@ -101,7 +103,7 @@ impl Export for Output {
 }
 
 /// Returns a forwarder with its rules and the one destination of the command line. It has no retry queue: undelivered
-/// telemetry counts as returned.
+/// telemetry counts as not delivered.
 pub(crate) async fn one_destination(
     config: &Config,
     dry_run: bool,
@@ -136,6 +138,7 @@ async fn forward_all(
     let mut read_events = 0;
     let mut ledger = Ledger::default();
     let mut complete = true;
+    let mut too_old = false;
     for path in &arguments.files {
         let events = match read(path, arguments.log_group.as_deref()) {
             Ok(events) => events,
@@ -155,10 +158,14 @@ async fn forward_all(
         for event in events {
             let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
             print_problems(&path.display(), &report);
+            too_old |= report.undelivered.iter().any(|part| part.reason.contains(INGEST_WINDOW));
             complete &= report.is_complete();
             ledger += report.account.total;
             progress.add(1);
         }
+    }
+    if too_old && !arguments.shift_time {
+        eprintln!("--shift-time sends logs and traces that are too old with the current time");
     }
     Ok((ledger, complete))
 }
@@ -188,12 +195,10 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
     // If the backend is unreachable for all signals, the cause appears once.
     let mut causes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for part in &report.undelivered {
-        let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "returned" };
-        let what = part.kind.map_or_else(
-            || plural(part.items, "log event"),
-            |kind| format!("{} of {kind}", plural(part.items, kind.item())),
-        );
-        causes.entry((fate, &part.reason)).or_default().push(what);
+        let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "not delivered" };
+        let item = part.kind.map_or("log event", |kind| kind.item());
+        let reason = part.reason.strip_prefix("not sent: ").unwrap_or(&part.reason);
+        causes.entry((fate, reason)).or_default().push(plural(part.items, item));
     }
     for ((fate, cause), whats) in causes {
         problems.push(format!("{fate}: {}: {cause}", whats.join(", ")));
@@ -214,7 +219,7 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
         ));
     }
     if report.panics > 0 {
-        problems.push("returned: the conversion panicked; please report this".to_owned());
+        problems.push("not delivered: the conversion panicked; please report this".to_owned());
     }
     problems
 }
@@ -230,10 +235,9 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
         ("  log records", ledger.items.log_records),
         ("  undecodable lines", ledger.items.undecodable),
         (accepted, ledger.accepted),
-        ("queued for retry", ledger.parked),
-        ("dead-lettered", ledger.dead_lettered),
         ("dropped", ledger.dropped),
-        ("returned", ledger.returned),
+        // The command line has no queues.
+        ("not delivered", ledger.returned + ledger.parked + ledger.dead_lettered),
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<22}{count:>10}")?;

@@ -8,7 +8,7 @@ pub enum Verdict {
     /// It works, with a remark.
     Warning,
     Failed,
-    /// Skipped, because an earlier check failed.
+    /// Not checked.
     Skipped,
 }
 

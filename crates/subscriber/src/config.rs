@@ -75,6 +75,16 @@ pub enum Collect {
 }
 
 impl Collect {
+    /// The words of `LAMBDA_OTLP_COLLECT`.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("all", Self::All), ("telemetry", Self::Telemetry), ("spilled", Self::Spilled)];
+
+    /// Returns the word of a filter pattern; `None` if the pattern is another one.
+    pub fn word_of(pattern: &str) -> Option<&'static str> {
+        let found = Self::WORDS.into_iter().find(|(_, collect)| collect.pattern() == pattern);
+        found.map(|(word, _)| word)
+    }
+
     /// The filter pattern of CloudWatch Logs.
     pub fn pattern(self) -> &'static str {
         match self {
@@ -116,12 +126,7 @@ impl Config {
         let include = parsed(reader, INCLUDE, parse_patterns);
         let exclude = parsed(reader, EXCLUDE, parse_patterns);
         let tags = parsed(reader, TAGS, parse_tags);
-        let collect = [
-            ("all", Collect::All),
-            ("telemetry", Collect::Telemetry),
-            ("spilled", Collect::Spilled),
-        ];
-        let collect = reader.choice(COLLECT, &collect, Collect::All);
+        let collect = reader.choice(COLLECT, &Collect::WORDS, Collect::All);
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),

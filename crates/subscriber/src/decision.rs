@@ -155,6 +155,8 @@ pub(crate) struct Decision {
     pub(crate) reason: Option<Reason>,
     /// The filters to delete first; all of them are ours.
     pub(crate) delete: Vec<String>,
+    /// The pattern of our present filter, if it changes.
+    pub(crate) former_pattern: Option<String>,
 }
 
 /// Decides about a log group of this class (`STANDARD`, or one without subscription filters; `None` if unstated) with these filters.
@@ -170,15 +172,24 @@ pub(crate) fn decide(
         !ours.is(filter) && former.as_ref().is_some_and(|former| former.is(filter))
     };
     let own = filters.iter().find(|filter| ours.is(filter));
+    let present = own.or_else(|| filters.iter().find(|filter| is_former(filter)));
+    let former_pattern =
+        present.map(|filter| filter.pattern.clone()).filter(|pattern| *pattern != ours.pattern);
     let retired = filters.iter().filter(|filter| is_former(filter));
     let retired: Vec<String> = retired.map(|filter| filter.name.clone()).collect();
     if let Err(why) = selected {
         let delete: Vec<String> =
             own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
         let action = if delete.is_empty() { Action::Skip } else { Action::Remove };
-        return Decision { action, reason: Some(Reason::Unselected(why)), delete };
+        let reason = Some(Reason::Unselected(why));
+        return Decision { action, reason, delete, former_pattern: None };
     }
-    let skip = |reason| Decision { action: Action::Skip, reason: Some(reason), delete: Vec::new() };
+    let skip = |reason| Decision {
+        action: Action::Skip,
+        reason: Some(reason),
+        delete: Vec::new(),
+        former_pattern: None,
+    };
     if let Some(class) = class.filter(|class| *class != "STANDARD") {
         return skip(Reason::Class(class.to_owned()));
     }
@@ -189,7 +200,7 @@ pub(crate) fn decide(
         let is_as_it_should = *own == ours.as_filter() && retired.is_empty();
         let action = if is_as_it_should { Action::Keep } else { Action::Update };
         let reason = leads_here.map(|filter| Reason::Twice(filter.name.clone()));
-        return Decision { action, reason, delete: retired };
+        return Decision { action, reason, delete: retired, former_pattern };
     }
     if let Some(other) = leads_here {
         return Decision { delete: retired, ..skip(Reason::LeadsHere(other.name.clone())) };
@@ -208,7 +219,7 @@ pub(crate) fn decide(
     let action = if retired.is_empty() { Action::Add } else { Action::Update };
     // Putting a filter replaces the one of its name atomically, so no line is missed.
     let delete = retired.into_iter().filter(|name| *name != ours.name).collect();
-    Decision { action, reason: None, delete }
+    Decision { action, reason: None, delete, former_pattern }
 }
 
 #[cfg(test)]
@@ -257,6 +268,9 @@ mod tests {
         for name in &decision.delete {
             said = format!("{said}, deletes {name}");
         }
+        if let Some(pattern) = &decision.former_pattern {
+            said = format!("{said}, pattern {pattern} before");
+        }
         said
     }
 
@@ -272,7 +286,7 @@ mod tests {
         for (has, expected) in [
             ("", "add"),
             ("lambda-otlp/fwd>here", "keep"),
-            ("lambda-otlp/fwd>here~other", "update"),
+            ("lambda-otlp/fwd>here~other", "update, pattern other before"),
             ("lambda-otlp/fwd>live", "update"),
             ("lambda-otlp/fwd>here audit>else", "keep"),
             ("audit>else", "skip: a filter of others"),
@@ -284,6 +298,7 @@ mod tests {
             ("lambda-otlp/dev>else", "skip: a filter of others"),
             // Of a former forwarder.
             ("lambda-otlp/old>old", "update, deletes lambda-otlp/old"),
+            ("lambda-otlp/old>old~other", "update, deletes lambda-otlp/old, pattern other before"),
             ("lambda-otlp/old>old audit>else", "update, deletes lambda-otlp/old"),
             ("lambda-otlp/old>old lambda-otlp/fwd>here", "update, deletes lambda-otlp/old"),
             (
@@ -312,7 +327,7 @@ mod tests {
             ("", "add"),
             ("lambda-otlp/fwd>here", "update"),
             ("lambda-otlp/fwd>stream", "keep"),
-            ("lambda-otlp/fwd>stream~other", "update"),
+            ("lambda-otlp/fwd>stream~other", "update, pattern other before"),
             ("lambda-otlp/fwd>other-role", "update"),
             // Every event would arrive twice, through the stream and directly.
             ("by-hand>here", "skip: subscribed by another filter"),

@@ -15,6 +15,8 @@ pub struct Entry {
     pub action: Action,
     pub reason: Option<Reason>,
     pub fate: Fate,
+    /// The pattern of our filter before, if it changes.
+    pub former_pattern: Option<String>,
     /// The time when our filter was newly created.
     pub subscribed: Option<SystemTime>,
 }
@@ -124,6 +126,7 @@ impl Report {
                 "log_group": entry.group.name,
                 "action": entry.action.as_str(),
                 "reason": entry.reason.as_ref().map(ToString::to_string),
+                "former_pattern": entry.former_pattern,
                 "fate": fate,
                 "error": error,
             })
@@ -163,7 +166,7 @@ mod tests {
 
     fn entry(group: &str, action: Action, reason: Option<Reason>, fate: Fate) -> Entry {
         let group = LogGroup { name: group.to_owned(), ..LogGroup::default() };
-        Entry { group, action, reason, fate, subscribed: None }
+        Entry { group, action, reason, fate, former_pattern: None, subscribed: None }
     }
 
     #[test]

@@ -114,8 +114,14 @@ impl Sweep<'_> {
 
     /// Decides about one log group, and performs the action.
     pub async fn look_at(&self, group: LogGroup, deadline: Instant) -> Entry {
-        let mut entry =
-            Entry { group, action: Action::Skip, reason: None, fate: Fate::Done, subscribed: None };
+        let mut entry = Entry {
+            group,
+            action: Action::Skip,
+            reason: None,
+            fate: Fate::Done,
+            former_pattern: None,
+            subscribed: None,
+        };
         if let Err(error) = self.act(&mut entry, deadline).await {
             entry.fate = match error {
                 error if error.is_gone() => Fate::Gone,
@@ -130,7 +136,9 @@ impl Sweep<'_> {
         let group = &entry.group;
         let (selected, filters) = self.ask(group, deadline).await?;
         let decision = decide(self.wish, selected, group.class.as_deref(), &filters);
-        (entry.action, entry.reason) = (decision.action, decision.reason);
+        entry.action = decision.action;
+        entry.reason = decision.reason;
+        entry.former_pattern = decision.former_pattern;
         let is_put = matches!(decision.action, Action::Add | Action::Update);
         if self.dry_run && (is_put || !decision.delete.is_empty()) {
             entry.fate = Fate::Planned;

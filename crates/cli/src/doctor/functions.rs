@@ -1,5 +1,6 @@
 //! Checks the functions that write to the log groups: the layer, and the log format.
 
+use super::deployment::Deployment;
 use super::stack::Function;
 use console::quantity::plural;
 use settings::Check;
@@ -9,24 +10,29 @@ const MOST_NAMES: usize = 5;
 /// Runtimes whose functions the layer instruments.
 const INSTRUMENTED: [&str; 2] = ["python", "nodejs"];
 
-pub(super) fn check(functions: &[Function], place: &str) -> Vec<Check> {
-    [layers(functions, place), log_format(functions, place)].into_iter().flatten().collect()
+pub(super) fn check(functions: &[Function], deployment: &Deployment) -> Vec<Check> {
+    let checks = [layers(functions, deployment), log_format(functions, &deployment.place)];
+    checks.into_iter().flatten().collect()
 }
 
 /// Warns of functions without the layer beside functions with it.
-fn layers(functions: &[Function], place: &str) -> Option<Check> {
+fn layers(functions: &[Function], deployment: &Deployment) -> Option<Check> {
     let is_instrumented = |function: &&Function| {
         INSTRUMENTED.iter().any(|runtime| function.runtime.starts_with(runtime))
     };
     let with = functions.iter().filter(|function| function.has_layer()).count();
     let without: Vec<&Function> =
         functions.iter().filter(|function| !function.has_layer()).filter(is_instrumented).collect();
-    let first = without.first().filter(|_| with > 0)?;
+    if with == 0 || without.is_empty() {
+        return None;
+    }
+    let stack = deployment.stack_arguments();
+    let shown = without.iter().take(MOST_NAMES).map(|function| function.name.as_str());
+    let shown = shown.collect::<Vec<_>>().join(",");
     let text = format!(
-        "{} without the layer beside {with} with it, so their traces have gaps: {}; `lambda-otlp instrument --function {}{place}`, and the same for each other",
+        "{} without the layer beside {with} with it, so their traces have gaps: {}; `lambda-otlp fleet{stack}` shows all, and `lambda-otlp instrument --function {shown}{stack}` adds it",
         plural(without.len(), "function"),
         names(&without),
-        first.name
     );
     Some(Check::warning("layer", text))
 }
@@ -57,6 +63,7 @@ fn names(functions: &[&Function]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::deployment::tests::stack;
 
     fn function(name: &str, runtime: &str, logs_json: bool, layer: &str) -> Function {
         Function {
@@ -72,7 +79,7 @@ mod tests {
     fn functions_that_hide_traces_or_failures_are_named_with_a_remedy() {
         const OURS: &str = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-x86_64:7";
         let names = |functions: &[Function]| {
-            let checks = check(functions, " --region eu-west-1");
+            let checks = check(functions, &stack("o2", &[], &[]));
             checks.into_iter().map(|check| format!("{}: {}", check.name, check.text)).collect()
         };
         let none: [String; 0] = [];
@@ -86,8 +93,12 @@ mod tests {
         let found: Vec<String> = names(&[with(), without()]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("layer: 1 function without the layer beside 1 with it"));
-        let remedy = "`lambda-otlp instrument --function shop --region eu-west-1`";
+        let remedy = "`lambda-otlp instrument --function shop --stack o2 --region eu-west-1`";
         assert!(found[0].contains(remedy), "{found:?}");
+        assert!(
+            found[0].contains("`lambda-otlp fleet --stack o2 --region eu-west-1`"),
+            "{found:?}"
+        );
         let found: Vec<String> = names(&[function("node", "nodejs22.x", true, "")]);
         assert!(found[0].starts_with("log format: 1 function in Node with the JSON"), "{found:?}");
         assert_eq!(names(&[function("node", "nodejs22.x", false, "")]), none);

@@ -11,6 +11,9 @@ use aws_sdk_cloudwatchlogs::types::AccountPolicy;
 use console::quantity::plural;
 use futures_util::StreamExt as _;
 use settings::{Check, Verdict};
+use std::collections::BTreeMap;
+use subscriber::{Selection, Unselected};
+use wire::arn::Arn;
 
 const NAME: &str = "subscription";
 /// AWS allows ten requests a second.
@@ -27,6 +30,8 @@ pub(super) struct LogGroups<'a> {
     pub(super) forwarder: Forwarder<'a>,
     /// Further log groups that are never forwarded.
     pub(super) own: &'a [&'a String],
+    /// The log groups that the stack selects.
+    pub(super) selection: Option<&'a Selection>,
 }
 
 #[derive(Default)]
@@ -51,9 +56,11 @@ impl LogGroups<'_> {
             groups.into_iter().map(|(name, _)| name).filter(is_forwarded).collect();
         if names.is_empty() {
             let place = aws::place(self.aws).await;
-            let text = format!(
-                "{pattern}: no log group matches in {place}: check the pattern, --region and --profile, or invoke a function, which creates its log group"
+            let hint = aws::without_path([pattern].into_iter());
+            let remedy = hint.as_deref().unwrap_or(
+                "check the pattern, --region and --profile, or invoke a function, which creates its log group",
             );
+            let text = format!("{pattern}: no log group matches in {place}: {remedy}");
             return Checked::of(Check::failed(NAME, text));
         }
         progress.set_total(names.len());
@@ -86,22 +93,53 @@ impl LogGroups<'_> {
             }
         };
         let own = output.subscription_filters.unwrap_or_default();
-        let own = own.into_iter().map(|filter| Filter::of_log_group(group, filter));
+        let place = self.forwarder.place;
+        let own = own.into_iter().map(|filter| Filter::of_log_group(group, filter, place));
         let of_account = self.policies.iter().filter_map(|policy| {
+            let name = policy.policy_name()?;
+            let document = policy.policy_document()?;
             let criteria = policy.selection_criteria().unwrap_or_default();
-            Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
+            Filter::of_policy(name, document, criteria, group, place)
         });
         let filters: Vec<Filter> = own.chain(of_account).collect();
-        let mut checks = wiring::subscription(group, &filters, self.forwarder);
-        let mut functions = Vec::new();
-        if let Some(name) = group.strip_prefix("/aws/lambda/")
-            && let Ok(output) = aws::function(self.aws, name).await
-        {
-            let function = Function::of(output);
-            checks.extend(wiring::double_wiring(self.forwarder, group, &function, &filters));
-            functions.push(function);
+        let is_forwarded = filters.iter().any(|filter| self.forwarder.is_led_to_by(filter));
+        if !is_forwarded && let Some(check) = self.left_out(group).await {
+            return Checked::of(check);
         }
-        Checked { checks, functions }
+        let mut function = None;
+        if let Some(name) = group.strip_prefix("/aws/lambda/") {
+            function = aws::function(self.aws, name).await.ok().map(Function::of);
+        }
+        let mut checks = wiring::subscription(group, &filters, function.as_ref(), self.forwarder);
+        if let Some(function) = &function {
+            checks.extend(wiring::double_wiring(self.forwarder, group, function, &filters));
+        }
+        Checked { checks, functions: function.into_iter().collect() }
+    }
+
+    /// Returns the reason why the stack leaves a log group out, if it does.
+    async fn left_out(&self, group: &str) -> Option<Check> {
+        let selection = self.selection?;
+        let reason = match selection.by_name(group) {
+            Err(Unselected::Excluded) => "ExcludedLogGroups rules it out",
+            Err(Unselected::Own) => "it is a log group of the stack",
+            Ok(()) if selection.asks_for_tags() => {
+                let tags = self.tags(group).await?;
+                selection.by_tags(&tags).err()?;
+                "it does not have the tags of SubscribeTags"
+            }
+            _ => return None,
+        };
+        let text = format!("{group}: not forwarded, because {reason}");
+        Some(Check { name: NAME, verdict: Verdict::Skipped, text })
+    }
+
+    /// Returns the tags of a log group; `None` without the permission to read them.
+    async fn tags(&self, group: &str) -> Option<BTreeMap<String, String>> {
+        let Arn { partition, region, account, .. } = Arn::parse(self.forwarder.arn)?;
+        let arn = format!("arn:{partition}:logs:{region}:{account}:log-group:{group}");
+        let asked = self.logs.list_tags_for_resource().resource_arn(arn).send().await;
+        Some(asked.ok()?.tags?.into_iter().collect())
     }
 }
 
@@ -113,12 +151,19 @@ impl Checked {
 
 /// One line for all log groups without a problem, and the first problems.
 fn summary(pattern: &str, groups: usize, checks: Vec<Check>) -> Vec<Check> {
-    let is_fine = |check: &Check| check.verdict == Verdict::Ok;
-    let fine = checks.iter().filter(|check| is_fine(check)).count();
+    let is_problem = |check: &Check| matches!(check.verdict, Verdict::Warning | Verdict::Failed);
+    let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+    let fine = count(Verdict::Ok);
+    let left_out = count(Verdict::Skipped);
     let groups = plural(groups, "log group");
-    let mut kept =
-        vec![Check::ok(NAME, format!("{pattern}: {fine} of {groups} lead to the forwarder"))];
-    let mut problems: Vec<Check> = checks.into_iter().filter(|check| !is_fine(check)).collect();
+    let mut text = format!("{pattern}: {fine} of {groups} lead to the forwarder");
+    if left_out > 0 {
+        text = format!(
+            "{text}; the stack leaves out {left_out}, by its ExcludedLogGroups or SubscribeTags"
+        );
+    }
+    let mut kept = vec![Check::ok(NAME, text)];
+    let mut problems: Vec<Check> = checks.into_iter().filter(is_problem).collect();
     // Failures come before warnings.
     problems.sort_by_key(|check| !check.is_failed());
     let further = problems.len().saturating_sub(MOST_PROBLEMS);
@@ -141,9 +186,14 @@ mod tests {
         let fine = (0..3).map(|n| Check::ok(NAME, format!("/fine-{n}")));
         let warned = (0..2).map(|n| Check::warning("double wiring", format!("/warned-{n}")));
         let failed = (0..10).map(|n| Check::failed(NAME, format!("/failed-{n}")));
-        let checks = summary("/*", 14, fine.chain(warned).chain(failed).collect());
+        let left_out = Check { name: NAME, verdict: Verdict::Skipped, text: "/dev".to_owned() };
+        let checks = fine.chain([left_out]).chain(warned).chain(failed);
+        let checks = summary("/*", 15, checks.collect());
         let texts: Vec<&str> = checks.iter().map(|check| check.text.as_str()).collect();
-        assert_eq!(texts[0], "/*: 3 of 14 log groups lead to the forwarder");
+        assert_eq!(
+            texts[0],
+            "/*: 3 of 15 log groups lead to the forwarder; the stack leaves out 1, by its ExcludedLogGroups or SubscribeTags"
+        );
         assert_eq!(texts[1..11].iter().filter(|text| text.starts_with("/failed-")).count(), 10);
         assert_eq!(
             texts[11..],

@@ -1,5 +1,6 @@
 //! `lambda-otlp doctor`: checks settings, backend and a deployed stack.
 
+mod deployment;
 mod functions;
 mod log_groups;
 mod openobserve;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use stack::Function;
+pub(crate) use stack::{Function, is_our_layer};
 pub(crate) use wiring::permission as permission_to_invoke;
 
 #[derive(clap::Args)]
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let variables = arguments.destination.variables(false)?;
     let progress = Progress::start("checking");
-    let checks =
+    let Checked { checks, has_begun } =
         terminal::block_on(async { Ok(checked(arguments, &variables, progress.counts()).await) })?;
     drop(progress);
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
@@ -69,7 +70,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             write(check, &mut out)?;
         }
     }
-    Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(match checks.iter().any(Check::is_failed) {
+        _ if !has_begun => ExitCode::from(crate::USAGE),
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// The result of a run.
+struct Checked {
+    checks: Vec<Check>,
+    /// `false` if there is no such stack or function, or it cannot be read, so that nothing was checked.
+    has_begun: bool,
 }
 
 fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
@@ -85,9 +97,9 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
-async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Vec<Check> {
+async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Checked {
     if !arguments.stack.is_asked() {
-        return of_backend(arguments, variables).await;
+        return Checked { checks: of_backend(arguments, variables).await, has_begun: true };
     }
     let aws = aws::load(&arguments.aws).await;
     let function = stack::find(&aws, &arguments.stack).await;
@@ -97,15 +109,32 @@ async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Tally
         Ok(function) if arguments.canary => of_backend(arguments, &function.settings()).await,
         _ => Vec::new(),
     };
+    let has_backend = !checks.is_empty();
     match &function {
         Ok(function) => {
             let found =
                 stack::check(&aws, &arguments.aws, &arguments.stack, function, progress).await;
             checks.extend(found);
+            if !has_backend {
+                checks.push(not_asked(arguments));
+            }
+            Checked { checks, has_begun: true }
         }
-        Err(check) => checks.push(check.clone()),
+        Err(check) => {
+            checks.push(check.clone());
+            Checked { checks, has_begun: has_backend }
+        }
     }
-    checks
+}
+
+/// Says that the backend was not checked, with the command that does it.
+fn not_asked(arguments: &Arguments) -> Check {
+    let deployment = arguments.stack.as_words();
+    let place = arguments.aws.as_words();
+    let text = format!(
+        "not checked: `lambda-otlp doctor --canary {deployment}{place}` stores a record of each signal in it"
+    );
+    Check { name: "backend", verdict: Verdict::Skipped, text }
 }
 
 /// Runs the checks of settings and backend, until one fails.

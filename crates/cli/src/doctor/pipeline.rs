@@ -1,5 +1,6 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
+use super::deployment::Deployment;
 use super::recent::{self, Recent};
 use super::stack::{Function, MISSING, answered, unanswered};
 use crate::aws;
@@ -9,53 +10,84 @@ use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use settings::Check;
+use wire::arn::Arn;
 
-pub(super) async fn check(
-    aws: &SdkConfig,
-    forwarder: &Function,
-    subscriber: Option<Function>,
-    sources: &[EventSourceMappingConfiguration],
-    recent: &Recent,
-    canary: &str,
-) -> Vec<Check> {
-    let lambda = Client::new(aws);
-    let mut checks = vec![concurrency(&lambda, &forwarder.name).await];
-    checks.extend(sources.iter().map(|mapping| source(mapping, &forwarder.log_group)));
-    let mut logs = vec![forwarder.log_group.clone()];
-    logs.extend(subscriber.map(|subscriber| subscriber.log_group));
-    let queue_url = |variable: &str| forwarder.variables.get(variable).map(String::as_str);
-    let retry = queue_url("LAMBDA_OTLP_RETRY_QUEUE_URL");
-    if let Some(url) = retry {
-        let meaning = format!("are queued for retry: does the backend accept telemetry? {canary}");
-        let arn = queue(aws, url, &meaning, &mut checks).await;
-        for reader in readers(&lambda, &arn, &mut checks).await {
-            checks.push(concurrency(&lambda, &reader.name).await);
-            logs.push(reader.log_group);
-        }
-    }
-    // `redrive` without `--yes` shows the reasons and sends nothing.
-    let redrive = |from: &str| {
-        let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
-        let region = aws.region().map(|region| format!(" --region {region}")).unwrap_or_default();
-        format!(
-            "`lambda-otlp redrive {from}{to}{region}` shows why, and with --yes sends them again"
-        )
-    };
-    if let Some(url) = queue_url("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL") {
-        let meaning = format!("are dead letters: {}", redrive(&format!("--from {url}")));
-        queue(aws, url, &meaning, &mut checks).await;
-    }
-    checks.push(match on_failure_bucket(&lambda, &forwarder.name).await {
-        Ok(bucket) => objects(aws, &bucket, &redrive(&format!("--bucket {bucket}"))).await,
-        Err(check) => check,
-    });
-    for log in logs {
-        checks.push(recent.errors(&log).await);
-    }
-    checks
+/// The deployed functions and queues.
+#[derive(Clone, Copy)]
+pub(super) struct Pipeline<'a> {
+    pub(super) aws: &'a SdkConfig,
+    pub(super) deployment: &'a Deployment,
+    pub(super) forwarder: &'a Function,
 }
 
-async fn concurrency(lambda: &Client, name: &str) -> Check {
+impl Pipeline<'_> {
+    pub(super) async fn check(
+        &self,
+        subscriber: Option<Function>,
+        sources: &[EventSourceMappingConfiguration],
+        recent: &Recent,
+    ) -> Vec<Check> {
+        let Self { aws, deployment, forwarder } = *self;
+        let lambda = Client::new(aws);
+        let place = &deployment.place;
+        let mut checks = vec![concurrency(&lambda, &forwarder.name, place).await];
+        checks.extend(
+            sources.iter().map(|mapping| source(mapping, &forwarder.log_group, deployment)),
+        );
+        let mut logs = vec![forwarder.log_group.clone()];
+        logs.extend(subscriber.map(|subscriber| subscriber.log_group));
+        let retry = self.queue_url("LAMBDA_OTLP_RETRY_QUEUE_URL");
+        let dead_letters = self.queue_url("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL");
+        if let Some(url) = retry {
+            let canary = format!(
+                "`lambda-otlp doctor --canary {}` shows its answer",
+                deployment.arguments()
+            );
+            let queue = Queue {
+                url,
+                content: format!(
+                    "are queued for retry: does the backend accept telemetry? {canary}"
+                ),
+                consequence: "the forwarder cannot queue telemetry for retry",
+                dead_letters,
+            };
+            let arn = self.queue(&queue, &mut checks).await;
+            for reader in self.readers(&lambda, &arn, &mut checks).await {
+                checks.push(concurrency(&lambda, &reader.name, place).await);
+                logs.push(reader.log_group);
+            }
+        }
+        // `redrive` without `--yes` shows the reasons and sends nothing.
+        let redrive = |bucket: Option<&str>| {
+            let from = dead_letters.unwrap_or_default();
+            let arguments = deployment.redrive_arguments(from, retry, bucket);
+            format!("`lambda-otlp redrive {arguments}` shows why, and with --yes sends them again")
+        };
+        if let Some(url) = dead_letters {
+            let queue = Queue {
+                url,
+                content: format!("are dead letters: {}", redrive(None)),
+                consequence: "events with undeliverable telemetry fail, and end in the on-failure bucket",
+                dead_letters: None,
+            };
+            self.queue(&queue, &mut checks).await;
+        }
+        checks.push(match self.on_failure_bucket(&lambda).await {
+            Ok(bucket) => objects(aws, &bucket, &redrive(Some(&bucket)), place).await,
+            Err(check) => check,
+        });
+        for log in logs {
+            checks.push(recent.errors(&log).await);
+        }
+        checks
+    }
+
+    fn queue_url(&self, variable: &str) -> Option<&str> {
+        self.forwarder.variables.get(variable).map(String::as_str)
+    }
+}
+
+async fn concurrency(lambda: &Client, name: &str, place: &str) -> Check {
     const NAME: &str = "concurrency";
     let asked = lambda.get_function_concurrency().function_name(name).send().await;
     match asked.map(|output| output.reserved_concurrent_executions) {
@@ -63,7 +95,7 @@ async fn concurrency(lambda: &Client, name: &str) -> Check {
             NAME,
             format!(
                 "{name}: its reserved concurrency is 0, so Lambda never invokes it: `aws lambda delete-function-concurrency \
-                 --function-name {name}`, or deploy the stack with another ReservedConcurrency"
+                 --function-name {name}{place}`, or deploy the stack with another ReservedConcurrency"
             ),
         ),
         Ok(Some(reserved)) => Check::ok(NAME, format!("{name}: {reserved} reserved")),
@@ -74,7 +106,11 @@ async fn concurrency(lambda: &Client, name: &str) -> Check {
 
 const SOURCE: &str = "event source";
 
-fn source(mapping: &EventSourceMappingConfiguration, log_group: &str) -> Check {
+fn source(
+    mapping: &EventSourceMappingConfiguration,
+    log_group: &str,
+    deployment: &Deployment,
+) -> Check {
     let last = |arn: Option<&str>| {
         arn.and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned()
     };
@@ -85,99 +121,171 @@ fn source(mapping: &EventSourceMappingConfiguration, log_group: &str) -> Check {
         ("Disabled" | "Disabling", _) => Check::failed(
             SOURCE,
             format!(
-                "{function} does not read {source}, because its event source mapping is disabled: `aws lambda update-event-source-mapping --enabled --uuid {}`",
-                mapping.uuid().unwrap_or_default()
+                "{function} does not read {source}, because its event source mapping is disabled: `aws lambda update-event-source-mapping --enabled --uuid {}{}`",
+                mapping.uuid().unwrap_or_default(),
+                deployment.place
             ),
         ),
         (_, Some(problem)) => Check::failed(
             SOURCE,
             format!(
                 "{function} reads {source}: {problem}: its log has the reason: {}",
-                recent::show(log_group)
+                recent::show(log_group, &deployment.place)
             ),
         ),
         _ => Check::ok(SOURCE, format!("{function} reads {source}")),
     }
 }
 
-/// Checks that a function reads this queue, and returns the functions that do.
-async fn readers(lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Function> {
-    // The check of the queue has failed.
-    if arn.is_empty() {
-        return Vec::new();
-    }
-    let queue = arn.rsplit(':').next().unwrap_or_default();
-    let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
-    let answer = answered(checks, SOURCE, queue, "lambda:ListEventSourceMappings", asked);
-    let Some(output) = answer else { return Vec::new() };
-    let mappings = output.event_source_mappings.unwrap_or_default();
-    if mappings.is_empty() {
-        let text = format!(
-            "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name REDRIVE_FUNCTION --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10`, with the name of the stack's RedriveFunction"
-        );
-        checks.push(Check::failed(SOURCE, text));
-    }
-    let mut functions = Vec::new();
-    for mapping in &mappings {
-        let arn = mapping.function_arn().unwrap_or_default();
-        let asked = lambda.get_function_configuration().function_name(arn).send().await;
-        let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
-        let function = answer.map(Function::of);
-        let log_group = function.as_ref().map_or("", |function| &function.log_group);
-        checks.push(source(mapping, log_group));
-        functions.extend(function);
-    }
-    functions
+/// A queue of the stack.
+struct Queue<'a> {
+    url: &'a str,
+    /// What its messages are, with a remedy.
+    content: String,
+    /// What happens if the queue does not exist.
+    consequence: &'static str,
+    /// The URL of its dead-letter queue.
+    dead_letters: Option<&'a str>,
 }
 
-/// Checks that a queue is empty, and returns its ARN.
-async fn queue(aws: &SdkConfig, url: &str, meaning: &str, checks: &mut Vec<Check>) -> String {
-    const NAME: &str = "queue";
-    const COUNTS: [QueueAttributeName; 3] = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        // Messages that wait for their next attempt are hidden or delayed.
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-    ];
-    let name = url.rsplit('/').next().unwrap_or_default();
-    let asked = aws_sdk_sqs::Client::new(aws).get_queue_attributes().queue_url(url);
-    let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
-    let asked = asked.set_attribute_names(Some(names)).send().await;
-    let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", asked);
-    let Some(mut attributes) = answer.and_then(|output| output.attributes) else {
-        return String::new();
-    };
-    let number = |count| attributes.get(&count)?.parse::<u64>().ok();
-    checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
-        0 => Check::ok(NAME, format!("{name} is empty")),
-        count => Check::warning(NAME, format!("{name}: {count} messages {meaning}")),
-    });
-    attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default()
+impl Queue<'_> {
+    fn name(&self) -> &str {
+        name_of(self.url)
+    }
+
+    /// Returns the command that creates the queue as the template does.
+    fn creation(&self, forwarder: &str, key: Option<&str>, place: &str) -> String {
+        let mut attributes = vec![
+            "\"MessageRetentionPeriod\":\"1209600\"".to_owned(),
+            "\"VisibilityTimeout\":\"720\"".to_owned(),
+        ];
+        attributes.extend(key.map(|key| format!("\"KmsMasterKeyId\":\"{key}\"")));
+        if let Some(dead_letters) = self.dead_letters
+            && let Some(Arn { partition, region, account, .. }) = Arn::parse(forwarder)
+        {
+            let queue = name_of(dead_letters);
+            attributes.push(format!(
+                r#""RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:{partition}:sqs:{region}:{account}:{queue}\",\"maxReceiveCount\":\"1000\"}}""#
+            ));
+        }
+        let name = self.name();
+        let attributes = attributes.join(",");
+        format!(
+            "`aws sqs create-queue --queue-name {name} --attributes '{{{attributes}}}'{place}`, at least 60 seconds after the deletion"
+        )
+    }
+}
+
+/// Returns the name at the end of a queue's URL.
+fn name_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or_default()
+}
+
+impl Pipeline<'_> {
+    /// Checks that a function reads the retry queue, and returns the functions that do.
+    async fn readers(&self, lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Function> {
+        // The check of the queue has failed.
+        if arn.is_empty() {
+            return Vec::new();
+        }
+        let Self { deployment, .. } = *self;
+        let queue = arn.rsplit(':').next().unwrap_or_default();
+        let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
+        let answer = answered(checks, SOURCE, queue, "lambda:ListEventSourceMappings", asked);
+        let Some(output) = answer else { return Vec::new() };
+        let mappings = output.event_source_mappings.unwrap_or_default();
+        if mappings.is_empty() {
+            let known = deployment.output("RedriveFunctionArn");
+            let function = known.unwrap_or("REDRIVE_FUNCTION");
+            let hint =
+                if known.is_some() { "" } else { ", with the name of the stack's RedriveFunction" };
+            let text = format!(
+                "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name {function} --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10{}`{hint}",
+                deployment.place
+            );
+            checks.push(Check::failed(SOURCE, text));
+        }
+        let mut functions = Vec::new();
+        for mapping in &mappings {
+            let arn = mapping.function_arn().unwrap_or_default();
+            let asked = lambda.get_function_configuration().function_name(arn).send().await;
+            let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
+            let function = answer.map(Function::of);
+            let log_group = function.as_ref().map_or("", |function| &function.log_group);
+            checks.push(source(mapping, log_group, deployment));
+            functions.extend(function);
+        }
+        functions
+    }
+
+    /// Checks that a queue is empty, and returns its ARN.
+    async fn queue(&self, queue: &Queue<'_>, checks: &mut Vec<Check>) -> String {
+        const NAME: &str = "queue";
+        // The code of AWS JSON, and that of the query protocol, which SQS sends too.
+        const MISSING_QUEUE: [&str; 2] =
+            ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"];
+        const COUNTS: [QueueAttributeName; 3] = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            // Messages that wait for their next attempt are hidden or delayed.
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let Self { aws, deployment, forwarder } = *self;
+        let name = queue.name();
+        let asked = aws_sdk_sqs::Client::new(aws).get_queue_attributes().queue_url(queue.url);
+        let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
+        let asked = asked.set_attribute_names(Some(names)).send().await;
+        if let Err(error) = &asked
+            && error.code().is_some_and(|code| MISSING_QUEUE.contains(&code))
+        {
+            let key = deployment.parameter("StorageKmsKeyArn");
+            let creation = queue.creation(&forwarder.arn, key, &deployment.place);
+            let text = format!("{name} does not exist, so {}: {creation}", queue.consequence);
+            checks.push(Check::failed(NAME, text));
+            return String::new();
+        }
+        let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", asked);
+        let Some(mut attributes) = answer.and_then(|output| output.attributes) else {
+            return String::new();
+        };
+        let number = |count| attributes.get(&count)?.parse::<u64>().ok();
+        checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
+            0 => Check::ok(NAME, format!("{name} is empty")),
+            count => Check::warning(NAME, format!("{name}: {count} messages {}", queue.content)),
+        });
+        attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default()
+    }
+
+    async fn on_failure_bucket(&self, lambda: &Client) -> Result<String, Check> {
+        let Self { deployment, forwarder: Function { name, .. }, .. } = *self;
+        let asked = lambda.get_function_event_invoke_config().function_name(name).send().await;
+        let config = match asked {
+            Ok(output) => output.destination_config,
+            Err(error) if error.code() == Some(MISSING) => None,
+            Err(error) => {
+                let permission = "lambda:GetFunctionEventInvokeConfig";
+                return Err(unanswered(BUCKET, name, permission, &error));
+            }
+        };
+        let destination = config.and_then(|config| config.on_failure?.destination);
+        let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
+        bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
+            let known = deployment.output("OnFailureBucket");
+            let bucket = known.unwrap_or("BUCKET");
+            let hint =
+                if known.is_some() { "" } else { ", with the bucket of the stack's output OnFailureBucket" };
+            let text = format!(
+                "{name} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {name} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::{bucket}\"}}}}'{}`{hint}",
+                deployment.place
+            );
+            Check::warning(BUCKET, text)
+        })
+    }
 }
 
 const BUCKET: &str = "bucket";
 
-async fn on_failure_bucket(lambda: &Client, function: &str) -> Result<String, Check> {
-    let asked = lambda.get_function_event_invoke_config().function_name(function).send().await;
-    let config = match asked {
-        Ok(output) => output.destination_config,
-        Err(error) if error.code() == Some(MISSING) => None,
-        Err(error) => {
-            let permission = "lambda:GetFunctionEventInvokeConfig";
-            return Err(unanswered(BUCKET, function, permission, &error));
-        }
-    };
-    let destination = config.and_then(|config| config.on_failure?.destination);
-    let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
-    bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
-        let text = format!(
-            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {function} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::BUCKET\"}}}}'`, with the stack's output OnFailureBucket"
-        );
-        Check::warning(BUCKET, text)
-    })
-}
-
-async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
+async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str, place: &str) -> Check {
     match aws::s3(aws).list_objects_v2().bucket(bucket).send().await {
         Ok(output) if output.contents().is_empty() => {
             Check::ok(BUCKET, format!("{bucket} is empty"))
@@ -193,7 +301,7 @@ async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
         Err(error) if error.code() == Some("NoSuchBucket") => Check::failed(
             BUCKET,
             format!(
-                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}`"
+                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}{place}`"
             ),
         ),
         Err(error) => unanswered(BUCKET, bucket, "s3:ListBucket", &error),
@@ -210,11 +318,33 @@ mod tests {
         let check = |state: &str, result: &str, verdict: Verdict| {
             let mapping = EventSourceMappingConfiguration::builder();
             let mapping = mapping.state(state).last_processing_result(result).build();
-            let found = source(&mapping, "/aws/lambda/redrive");
+            let found = source(&mapping, "/aws/lambda/redrive", &Deployment::default());
             assert_eq!(found.verdict, verdict, "{found}");
         };
         check("Enabled", "No records processed", Ok);
         check("Enabled", "PROBLEM: Function call failed", Failed);
         check("Disabled", "OK", Failed);
+    }
+
+    #[test]
+    fn a_deleted_queue_is_created_as_the_template_does() {
+        let queue = Queue {
+            url: "https://sqs.eu-west-1.amazonaws.com/123456789012/retry",
+            content: String::new(),
+            consequence: "",
+            dead_letters: Some("https://sqs.eu-west-1.amazonaws.com/123456789012/dead"),
+        };
+        let forwarder = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
+        let command = queue.creation(forwarder, Some("arn:aws:kms:x"), " --region eu-west-1");
+        let attributes = command.split('\'').nth(1).unwrap();
+        let expected = serde_json::json!({
+            "MessageRetentionPeriod": "1209600",
+            "VisibilityTimeout": "720",
+            "KmsMasterKeyId": "arn:aws:kms:x",
+            "RedrivePolicy": r#"{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:dead","maxReceiveCount":"1000"}"#,
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(attributes).unwrap(), expected);
+        assert!(command.starts_with("`aws sqs create-queue --queue-name retry --attributes '{"));
+        assert!(command.contains("}' --region eu-west-1`"), "{command}");
     }
 }

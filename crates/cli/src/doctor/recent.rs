@@ -29,11 +29,13 @@ pub(super) struct Recent {
     client: Client,
     from_ms: i64,
     since: String,
+    /// The region and profile of the command line, each behind a space.
+    place: String,
 }
 
 /// The command that shows a log group's errors.
-pub(super) fn show(group: &str) -> String {
-    format!("`aws logs tail {group} --since 1h --filter-pattern ERROR`")
+pub(super) fn show(group: &str, place: &str) -> String {
+    format!("`aws logs tail {group} --since 1h --filter-pattern ERROR{place}`")
 }
 
 #[derive(Default)]
@@ -44,11 +46,11 @@ struct Found {
 }
 
 impl Recent {
-    pub(super) fn since(client: Client, from_ms: i64, now_unix_nano: u64) -> Self {
+    pub(super) fn since(client: Client, from_ms: i64, now_unix_nano: u64, place: &str) -> Self {
         let age_ms =
             (now_unix_nano / 1_000_000).saturating_sub(u64::try_from(from_ms).unwrap_or(0));
         let since = time_arguments::duration_text(Duration::from_millis(age_ms));
-        Self { client, from_ms, since }
+        Self { client, from_ms, since, place: place.to_owned() }
     }
 
     pub(super) async fn errors(&self, group: &str) -> Check {
@@ -62,7 +64,7 @@ impl Recent {
                 let text = format!(
                     "{group}: {count} errors in the last {since}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
                     short(&newest, MOST_CHARS),
-                    show(group)
+                    show(group, &self.place)
                 );
                 Check::failed(NAME, text)
             }

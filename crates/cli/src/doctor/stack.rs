@@ -1,8 +1,9 @@
 //! Checks a deployed forwarder: settings, resource policy, state, and the subscriptions of log groups.
 
+use super::deployment::Deployment;
 use super::functions;
 use super::log_groups::LogGroups;
-use super::pipeline;
+use super::pipeline::Pipeline;
 use super::recent::Recent;
 use super::wiring::{self, Forwarder};
 use crate::aws::{self, AwsArguments, explain, is_denied, resource_name};
@@ -25,10 +26,10 @@ use wire::arn::Arn;
 pub(crate) struct Deployed {
     /// The forwarder's function, by name or ARN.
     #[arg(long, value_name = "NAME")]
-    function: Option<String>,
+    pub(super) function: Option<String>,
     /// The stack with the forwarder.
     #[arg(long, value_name = "NAME")]
-    stack: Option<String>,
+    pub(super) stack: Option<String>,
     /// A log group that should be forwarded, or a pattern with `*` such as `/aws/lambda/shop-*`; may be repeated.
     #[arg(long = "log-group", value_name = "PATTERN", requires = "deployed")]
     log_groups: Vec<String>,
@@ -38,6 +39,14 @@ pub(crate) struct Deployed {
 }
 
 impl Deployed {
+    /// Returns the arguments that name the deployment.
+    pub(super) fn as_words(&self) -> String {
+        match (&self.stack, &self.function) {
+            (Some(stack), _) => format!("--stack {stack}"),
+            (None, name) => format!("--function {}", name.as_deref().unwrap_or_default()),
+        }
+    }
+
     pub(crate) fn is_asked(&self) -> bool {
         self.function.is_some() || self.stack.is_some()
     }
@@ -61,12 +70,15 @@ pub(crate) async fn check(
     let lambda = aws_sdk_lambda::Client::new(aws);
     let name = &function.name;
     let mut checks = vec![function.check()];
+    let deployment = Deployment::read(aws, aws_arguments, arguments, &mut checks).await;
     checks.extend(super::settings(&function.settings()).0);
     let policy = lambda.get_policy().function_name(name).send().await;
     // A function without a policy is reported as an error.
     checks.push(match policy {
-        Ok(output) => wiring::permission(&function.arn, output.policy()),
-        Err(error) if error.code() == Some(MISSING) => wiring::permission(&function.arn, None),
+        Ok(output) => wiring::permission(&function.arn, output.policy(), &deployment.place),
+        Err(error) if error.code() == Some(MISSING) => {
+            wiring::permission(&function.arn, None, &deployment.place)
+        }
         Err(error) => unanswered("permission", name, "lambda:GetPolicy", &error),
     });
     let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
@@ -76,7 +88,10 @@ pub(crate) async fn check(
     let sources = sources.unwrap_or_default();
     let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
     let now = time_arguments::now_unix_nano();
-    let recent = Recent::since(logs.clone(), arguments.since.millis(now), now);
+    let recent = {
+        let from_ms = arguments.since.millis(now);
+        Recent::since(logs.clone(), from_ms, now, &deployment.place)
+    };
     // Not every stack has a subscriber.
     let mut subscriber = None;
     if let Some(stack) = &arguments.stack
@@ -84,24 +99,19 @@ pub(crate) async fn check(
     {
         subscriber = aws::function(aws, &name).await.ok().map(Function::of);
     }
-    let place = aws_arguments.as_words();
-    let called = match (&arguments.stack, &arguments.function) {
-        (Some(stack), _) => format!("--stack {stack}"),
-        (None, name) => format!("--function {}", name.as_deref().unwrap_or_default()),
-    };
-    let canary = format!("`lambda-otlp doctor --canary {called}{place}` shows its answer");
-    checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent, &canary).await);
+    let pipeline = Pipeline { aws, deployment: &deployment, forwarder: function };
+    checks.extend(pipeline.check(subscriber, &sources, &recent).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
         let is_stream = |arn: &String| Arn::parse(arn).is_some_and(|arn| arn.service == "kinesis");
         let streams: Vec<String> = streams.filter(is_stream).collect();
-        let destination = match &arguments.stack {
-            Some(stack) => format!("--stack {stack}{place}"),
-            None => format!("--destination {}{place}", function.arn),
+        let forwarder = Forwarder {
+            arn: &function.arn,
+            streams: &streams,
+            arguments: &deployment.subscribe_arguments(&function.arn),
+            place: &deployment.place,
+            collect: deployment.collect(),
         };
-        let arguments_of_subscribe = &destination;
-        let forwarder =
-            Forwarder { arn: &function.arn, streams: &streams, arguments: arguments_of_subscribe };
         let asked = logs.describe_account_policies();
         let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
         let what = "the account's policies";
@@ -109,14 +119,22 @@ pub(crate) async fn check(
         let policies = answered(&mut checks, "subscription", what, permission, asked);
         let policies = policies.and_then(|it| it.account_policies).unwrap_or_default();
         let own = [&function.log_group];
-        let log_groups = LogGroups { aws, logs: &logs, policies: &policies, forwarder, own: &own };
+        let selection = deployment.selection();
+        let log_groups = LogGroups {
+            aws,
+            logs: &logs,
+            policies: &policies,
+            forwarder,
+            own: &own,
+            selection: selection.as_ref(),
+        };
         let mut functions = Vec::new();
         for pattern in &arguments.log_groups {
             let found = log_groups.check(pattern, progress).await;
             checks.extend(found.checks);
             functions.extend(found.functions);
         }
-        checks.extend(functions::check(&functions, &place));
+        checks.extend(functions::check(&functions, &deployment));
     }
     checks
 }
@@ -159,7 +177,7 @@ impl Function {
     }
 
     pub(super) fn has_layer(&self) -> bool {
-        self.layers.iter().any(|layer| layer.contains("lambda-otlp"))
+        self.layers.iter().any(|layer| is_our_layer(layer))
     }
 
     /// The variables that the function reads, including those that Lambda sets. A file in the function's package is
@@ -187,6 +205,11 @@ impl Function {
     }
 }
 
+/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
+pub(crate) fn is_our_layer(arn: &str) -> bool {
+    arn.contains("lambda-otlp")
+}
+
 /// The code of AWS's errors about what does not exist.
 pub(super) const MISSING: &str = "ResourceNotFoundException";
 
@@ -208,12 +231,26 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
     permission: &str,
     error: &SdkError<E>,
 ) -> Check {
-    let why = explain(error);
-    if is_denied(&why) {
+    not_read(name, what, permission, &explain(error))
+}
+
+/// Like [`answered`], for an error that is explained already.
+pub(super) fn answered_explained<T>(
+    checks: &mut Vec<Check>,
+    name: &'static str,
+    what: &str,
+    permission: &str,
+    result: anyhow::Result<T>,
+) -> Option<T> {
+    result.map_err(|error| checks.push(not_read(name, what, permission, &error))).ok()
+}
+
+fn not_read(name: &'static str, what: &str, permission: &str, why: &anyhow::Error) -> Check {
+    if is_denied(why) {
         let text = format!("{what}: not checked: these credentials lack {permission}");
         Check::warning(name, text)
     } else {
-        Check::failed(name, format!("{what}: {why}"))
+        Check::failed(name, format!("{what}: {why:#}"))
     }
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
 use backend::direct_mode;
 use serde_json::Value;
 use settings::Check;
+use subscriber::Collect;
 use wire::arn::{Arn, account_id};
 use wire::{COMPACT_MARKER, MARKER};
 
@@ -18,18 +19,22 @@ pub(crate) struct Filter {
     pub(crate) destination: String,
     /// The command of AWS's command line that deletes it.
     pub(crate) removal: String,
+    /// `true` for a policy of the account, which takes no place among a log group's two filters.
+    pub(crate) is_of_account: bool,
 }
 
 impl Filter {
-    pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter) -> Self {
+    /// Reads a filter of this log group. `place` are region and profile for commands.
+    pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter, place: &str) -> Self {
         let name = filter.filter_name.unwrap_or_default();
         Self {
             called: format!("filter {name}"),
             pattern: filter.filter_pattern.unwrap_or_default(),
             destination: filter.destination_arn.unwrap_or_default(),
             removal: format!(
-                "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}"
+                "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}{place}"
             ),
+            is_of_account: false,
         }
     }
 
@@ -43,6 +48,7 @@ impl Filter {
         document: &str,
         criteria: &str,
         group: &str,
+        place: &str,
     ) -> Option<Self> {
         let excluded = criteria.find('[').and_then(|at| criteria.get(at..));
         let excluded: Vec<String> =
@@ -57,8 +63,9 @@ impl Filter {
             pattern: text("FilterPattern").unwrap_or_default().to_owned(),
             destination: text("DestinationArn")?.to_owned(),
             removal: format!(
-                "aws logs delete-account-policy --policy-name {name} --policy-type SUBSCRIPTION_FILTER_POLICY"
+                "aws logs delete-account-policy --policy-name {name} --policy-type SUBSCRIPTION_FILTER_POLICY{place}"
             ),
+            is_of_account: true,
         })
     }
 }
@@ -69,15 +76,45 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) streams: &'a [String],
     /// The arguments by which `subscribe` finds it: `--stack NAME`, or `--destination ARN`, with region and profile.
     pub(crate) arguments: &'a str,
+    /// Region and profile, each behind a space.
+    pub(crate) place: &'a str,
+    /// The lines that the stack forwards.
+    pub(crate) collect: Collect,
 }
 
+/// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
+const MOST_FILTERS: usize = 2;
+
 impl Forwarder<'_> {
-    /// The command that subscribes a log group with this pattern of lines.
-    fn subscribe(&self, group: &str, collect: &str) -> String {
+    /// The command that subscribes a log group with these lines.
+    fn subscribe(&self, group: &str, collect: Collect) -> String {
+        self.subscribe_beside(group, collect, "")
+    }
+
+    fn subscribe_beside(&self, group: &str, collect: Collect, beside: &str) -> String {
         let arguments = self.arguments;
-        let collect =
-            if collect == "all" { String::new() } else { format!(" --collect {collect}") };
-        format!("`lambda-otlp subscribe {arguments} --include {group}{collect} --yes`")
+        let word = Collect::word_of(collect.pattern()).unwrap_or_default();
+        let lines =
+            if collect == Collect::All { String::new() } else { format!(" --collect {word}") };
+        format!("`lambda-otlp subscribe {arguments} --include {group}{lines}{beside} --yes`")
+    }
+
+    /// The remedy for a log group without a filter of ours, and with these others.
+    fn first_subscription(&self, group: &str, collect: Collect, others: &[&Filter]) -> String {
+        let others: Vec<&Filter> =
+            others.iter().filter(|filter| !filter.is_of_account).copied().collect();
+        match others.as_slice() {
+            [] => self.subscribe(group, collect),
+            [_] => self.subscribe_beside(group, collect, " --beside-others"),
+            several => {
+                let most = MOST_FILTERS.min(several.len());
+                format!(
+                    "it has {most} filters of others, and can have no third: remove one, as with `{}`, then {}",
+                    to_remove(several),
+                    self.subscribe_beside(group, collect, " --beside-others")
+                )
+            }
+        }
     }
 
     pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
@@ -88,7 +125,7 @@ impl Forwarder<'_> {
 /// Checks that the function's resource policy allows CloudWatch Logs to invoke it.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
-pub(crate) fn permission(function: &str, policy: Option<&str>) -> Check {
+pub(crate) fn permission(function: &str, policy: Option<&str>, place: &str) -> Check {
     let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let mut statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
     let service =
@@ -98,15 +135,17 @@ pub(crate) fn permission(function: &str, policy: Option<&str>) -> Check {
     } else {
         let account = account_id(function).unwrap_or_default();
         let text = format!(
-            "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}`"
+            "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}{place}`"
         );
         Check::failed("permission", text)
     }
 }
 
+/// Checks the filters of a log group, and of the function that writes to it.
 pub(crate) fn subscription(
     group: &str,
     filters: &[Filter],
+    function: Option<&Function>,
     forwarder: Forwarder<'_>,
 ) -> Vec<Check> {
     let is_own = |filter: &&Filter| forwarder.is_led_to_by(filter);
@@ -114,13 +153,22 @@ pub(crate) fn subscription(
     let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
     let mut checks = Vec::new();
     match own.as_slice() {
-        [] => checks.push(Check::failed(
-            "subscription",
-            format!(
-                "{group}: no filter leads to the forwarder, so nothing is forwarded: {}",
-                forwarder.subscribe(group, "all")
+        [] => checks.push(match function.and_then(in_direct_mode) {
+            Some(variable) => Check::warning(
+                "subscription",
+                format!(
+                    "{group}: its function is in direct mode ({variable}), and telemetry that the backend does not accept stays in the log, because no filter leads to the forwarder: {}",
+                    forwarder.first_subscription(group, Collect::Spilled, &others)
+                ),
             ),
-        )),
+            None => Check::failed(
+                "subscription",
+                format!(
+                    "{group}: no filter leads to the forwarder, so nothing is forwarded: {}",
+                    forwarder.first_subscription(group, forwarder.collect, &others)
+                ),
+            ),
+        }),
         [filter] => checks.push(Check::ok(
             "subscription",
             format!(
@@ -155,7 +203,10 @@ pub(crate) fn subscription(
 /// runtime's line about it.
 fn hidden(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> String {
     if filter.pattern.contains(MARKER) {
-        let remedy = forwarder.subscribe(group, "all");
+        let remedy = match forwarder.collect {
+            Collect::Telemetry => "deploy the stack with Collect=all".to_owned(),
+            _ => forwarder.subscribe(group, Collect::All),
+        };
         format!(
             "; it selects no lines of runtimes about failed invocations, so an error of a handler and its type count only if a span of the function states it; to count all: {remedy}"
         )
@@ -177,7 +228,7 @@ fn without_compact_lines(group: &str, filter: &Filter, forwarder: Forwarder<'_>)
     let text = format!(
         "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or {}",
         filter.called,
-        forwarder.subscribe(group, "telemetry")
+        forwarder.subscribe(group, Collect::Telemetry)
     );
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
@@ -195,6 +246,11 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
+/// Returns the variable that puts the layer of this function into direct mode.
+fn in_direct_mode(function: &Function) -> Option<&'static str> {
+    direct_mode::variable_of(&function.variables).filter(|_| function.has_layer())
+}
+
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
 /// conflict with that.
 pub(crate) fn double_wiring(
@@ -203,16 +259,13 @@ pub(crate) fn double_wiring(
     function: &Function,
     filters: &[Filter],
 ) -> Option<Check> {
-    if !function.has_layer() {
-        return None;
-    }
-    let variable = direct_mode::variable_of(&function.variables)?;
+    let variable = in_direct_mode(function)?;
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
         "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: set LAMBDA_OTLP_OUTPUT=stdout on the function; or, unless a subscriber restores the filter, {}",
         function.name,
         filter.called,
-        forwarder.subscribe(group, "spilled")
+        forwarder.subscribe(group, Collect::Spilled)
     );
     Some(Check::failed("double wiring", text))
 }
@@ -222,16 +275,63 @@ mod tests {
     use super::*;
     use serde_json::json;
     use settings::Verdict::{self, Failed, Ok, Warning};
-    use subscriber::Collect;
 
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
+
+    /// A forwarder whose stack forwards all lines.
+    fn forwarder(streams: &[String]) -> Forwarder<'_> {
+        let arguments = "--stack o2 --region eu-west-1";
+        let collect = Collect::All;
+        Forwarder { arn: FORWARDER, streams, arguments, place: " --region eu-west-1", collect }
+    }
+
+    #[test]
+    fn the_remedy_of_a_missing_filter_fits_the_log_group() {
+        let remedy = |names: &[&str], function: Option<&Function>, collect: Collect| {
+            let other = |name: &&str| Filter {
+                called: format!("filter {name}"),
+                destination: "arn:aws:lambda:eu-west-1:123456789012:function:audit".to_owned(),
+                removal: format!("aws logs delete-subscription-filter --filter-name {name}"),
+                ..Filter::default()
+            };
+            let others: Vec<Filter> = names.iter().map(other).collect();
+            let forwarder = Forwarder { collect, ..forwarder(&[]) };
+            let checks = subscription("/g", &others, function, forwarder);
+            let Check { text, verdict, .. } = &checks[0];
+            format!("{} {}", verdict.as_str(), text.split_once(": ").unwrap().1)
+        };
+        let subscribe = "lambda-otlp subscribe --stack o2 --region eu-west-1 --include /g";
+        let nothing = "failed no filter leads to the forwarder, so nothing is forwarded: ";
+        assert_eq!(remedy(&[], None, Collect::All), format!("{nothing}`{subscribe} --yes`"));
+        assert_eq!(
+            remedy(&[], None, Collect::Telemetry),
+            format!("{nothing}`{subscribe} --collect telemetry --yes`")
+        );
+        assert_eq!(
+            remedy(&["a"], None, Collect::All),
+            format!("{nothing}`{subscribe} --beside-others --yes`")
+        );
+        let two = remedy(&["a", "b"], None, Collect::All);
+        let removal = "remove one, as with `aws logs delete-subscription-filter --filter-name a`";
+        assert!(two.contains(removal), "{two}");
+        assert!(two.ends_with(&format!("then `{subscribe} --beside-others --yes`")), "{two}");
+        let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "https://o2.example.com".to_owned());
+        let direct = Function {
+            variables: [endpoint].into(),
+            layers: vec!["arn:aws:lambda:eu-west-1:1:layer:lambda-otlp-arm64:7".to_owned()],
+            ..Function::default()
+        };
+        let direct = remedy(&[], Some(&direct), Collect::All);
+        assert!(direct.starts_with("warning its function is in direct mode"), "{direct}");
+        assert!(direct.ends_with("--include /g --collect spilled --yes`"), "{direct}");
+    }
 
     #[test]
     fn cloudwatch_logs_needs_the_permission_to_invoke() {
         let check = |principal: &str, expected: Verdict| {
             let policy = json!({ "Statement": [{ "Principal": { "Service": principal } }] });
             assert_eq!(
-                permission(FORWARDER, Some(&policy.to_string())).verdict,
+                permission(FORWARDER, Some(&policy.to_string()), "").verdict,
                 expected,
                 "{policy}"
             );
@@ -239,7 +339,10 @@ mod tests {
         check("logs.amazonaws.com", Ok);
         check("logs.eu-west-1.amazonaws.com", Ok);
         check("s3.amazonaws.com", Failed);
-        assert_eq!(permission(FORWARDER, None).verdict, Failed);
+        let missing = permission(FORWARDER, None, " --region eu-west-1");
+        assert_eq!(missing.verdict, Failed);
+        let end = "--source-account 123456789012 --region eu-west-1`";
+        assert!(missing.text.ends_with(end), "{missing}");
     }
 
     #[test]
@@ -251,9 +354,9 @@ mod tests {
         };
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
         let streams = [stream.to_owned()];
-        let forwarder = Forwarder { arn: FORWARDER, streams: &streams, arguments: "--stack o2" };
+        let forwarder = forwarder(&streams);
         let check = |filters: &[Filter], expected: &[(&str, Verdict)]| {
-            let checks = subscription("/g", filters, forwarder);
+            let checks = subscription("/g", filters, None, forwarder);
             let found: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
             assert_eq!(found, expected, "{checks:?}");
         };
@@ -272,7 +375,7 @@ mod tests {
             |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
         for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
             check(&[with_pattern(pattern)], &[subscribed]);
-            let told = subscription("/g", &[with_pattern(pattern)], forwarder);
+            let told = subscription("/g", &[with_pattern(pattern)], None, forwarder);
             let hides = told.iter().any(|check| check.text.contains("lines of runtimes"));
             assert_eq!(hides, pattern == Collect::Telemetry.pattern(), "{pattern}");
         }
@@ -287,19 +390,20 @@ mod tests {
         let document =
             json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" });
         let document = document.to_string();
-        let of = |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group);
+        let of =
+            |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group, "");
         let criteria = r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder","/noisy"]"#;
         let filter = of(criteria, "/aws/lambda/shop").unwrap();
         assert_eq!(filter.called, "the account's policy all");
         assert_eq!((filter.pattern.as_str(), filter.destination.as_str()), ("p", FORWARDER));
         assert_eq!(of(criteria, "/noisy"), None);
         assert!(of("", "/noisy").is_some());
-        assert_eq!(Filter::of_policy("all", "no JSON", "", "/g"), None);
+        assert_eq!(Filter::of_policy("all", "no JSON", "", "/g", ""), None);
     }
 
     #[test]
     fn double_wiring_of_a_direct_sender_is_detected() {
-        let forwarder = Forwarder { arn: FORWARDER, streams: &[], arguments: "--stack o2" };
+        let forwarder = forwarder(&[]);
         let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
             let variables =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

@@ -109,56 +109,77 @@ pub(super) fn short(arn: &str) -> &str {
     Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("layer:")).unwrap_or(arn)
 }
 
-/// Returns an extension of the function that receives OTLP at port 4318.
-pub(super) fn other_receiver(configuration: &Configuration) -> Option<OtherReceiver> {
+/// Returns an extension of the function that ours cannot run beside.
+pub(super) fn other_extension(configuration: &Configuration) -> Option<OtherExtension> {
     configuration.layers.iter().find_map(|layer| {
         let name = layer_name(&layer.arn).to_ascii_lowercase();
-        let known = RECEIVERS.iter().find(|known| name.contains(known.part))?;
+        let known = EXTENSIONS.iter().find(|known| name.contains(known.part))?;
         let is_enabled = |variable: &str| configuration.variable(variable).is_some();
-        known.enabled_by.is_none_or(is_enabled).then(|| OtherReceiver {
+        known.enabled_by.is_none_or(is_enabled).then(|| OtherExtension {
             extension: known.extension,
+            problem: known.problem,
             layer: short(&layer.arn).to_owned(),
         })
     })
 }
 
-/// An extension beside ours with an OTLP receiver.
+/// An extension that ours cannot run beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OtherReceiver {
+pub(super) struct OtherExtension {
     pub(super) extension: &'static str,
+    /// What both would do.
+    pub(super) problem: &'static str,
     pub(super) layer: String,
 }
 
-struct KnownReceiver {
+struct KnownExtension {
     /// A part of the layer's name.
     part: &'static str,
     extension: &'static str,
-    /// The variable that starts the receiver. `None` if it always runs.
+    problem: &'static str,
+    /// The variable that starts the receiver. `None` if it always conflicts.
     enabled_by: Option<&'static str>,
 }
 
-/// The layers that their projects document, and that receive OTLP.
-const RECEIVERS: [KnownReceiver; 6] = [
-    KnownReceiver {
+/// Both would open the port of the OpenTelemetry protocol.
+const PORT: &str = "also receives OTLP at port 4318";
+
+/// The layers that their projects document, and that conflict with ours.
+const EXTENSIONS: [KnownExtension; 6] = [
+    KnownExtension {
         part: "datadog-extension",
         extension: "Datadog's extension",
+        problem: PORT,
         enabled_by: Some("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT"),
     },
-    KnownReceiver {
+    KnownExtension {
         part: "opentelemetry-collector",
         extension: "OpenTelemetry's collector",
+        problem: PORT,
         enabled_by: None,
     },
-    KnownReceiver { part: "aws-otel-", extension: "AWS's collector", enabled_by: None },
-    KnownReceiver { part: "rotel-extension", extension: "rotel's extension", enabled_by: None },
-    KnownReceiver {
+    KnownExtension {
+        part: "aws-otel-",
+        extension: "AWS's collector",
+        problem: PORT,
+        enabled_by: None,
+    },
+    KnownExtension {
+        part: "rotel-extension",
+        extension: "rotel's extension",
+        problem: PORT,
+        enabled_by: None,
+    },
+    KnownExtension {
         part: "opentelemetry-lambda-extension",
         extension: "djv3's extension",
+        problem: PORT,
         enabled_by: None,
     },
-    KnownReceiver {
+    KnownExtension {
         part: "openobserve-lambda-extension",
         extension: "OpenObserve's extension",
+        problem: "sends the same telemetry to OpenObserve, so all of it would arrive twice",
         enabled_by: None,
     },
 ];

@@ -178,8 +178,8 @@ fn is_function_pattern(text: &str) -> bool {
 
 /// Returns the layer versions among the stack's outputs.
 async fn stack_layers(aws: &SdkConfig, stack: &str) -> anyhow::Result<BTreeSet<String>> {
-    let outputs = match aws::stack_outputs(aws, stack).await {
-        Ok(outputs) => outputs,
+    let outputs = match aws::stack_values(aws, stack).await {
+        Ok(values) => values.outputs,
         Err(error) => {
             let place = aws::place(aws).await;
             let hint =

@@ -2,7 +2,7 @@
 //! therefore continues where it stopped.
 
 use super::configuration::{Configuration, Support, Variables};
-use super::layers::{Kind, Layers, OtherReceiver, other_receiver, short};
+use super::layers::{Kind, Layers, OtherExtension, other_extension, short};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
 use backend::direct_mode;
 
@@ -75,8 +75,12 @@ pub(super) enum Refusal {
         "code and layers would exceed 250 MB unzipped: {0} bytes zipped; remove files from the package, or use a container image"
     )]
     LargeCode(u64),
-    #[error("{extension} in layer {layer} also receives OTLP at port 4318: remove that layer first", extension = .0.extension, layer = .0.layer)]
-    OtherReceiver(OtherReceiver),
+    #[error("{extension} in layer {layer} {problem}: first remove that layer, with {removal}", extension = .other.extension, layer = .other.layer, problem = .other.problem)]
+    OtherExtension {
+        other: OtherExtension,
+        /// The command that removes the layer and keeps the others.
+        removal: String,
+    },
     #[error(
         "{WRAPPER} and {NEXT_WRAPPER} name two other wrappers, and ours starts only one: remove {NEXT_WRAPPER}"
     )]
@@ -200,10 +204,20 @@ fn add_layers(
         };
         change.record.set_layer(kind, Some(LayerChange { put, before }));
     }
-    if let Some(other) = other_receiver(configuration) {
-        return Err(Refusal::OtherReceiver(other));
+    if let Some(other) = other_extension(configuration) {
+        let removal = removal(configuration, &other);
+        return Err(Refusal::OtherExtension { other, removal });
     }
     Ok(())
+}
+
+/// Returns the command that sets the function's layers without this one. AWS replaces the whole list.
+fn removal(configuration: &Configuration, other: &OtherExtension) -> String {
+    let others = configuration.layers.iter().map(|layer| layer.arn.as_str());
+    let others: Vec<&str> = others.filter(|arn| short(arn) != other.layer).collect();
+    let others = if others.is_empty() { "'[]'".to_owned() } else { others.join(" ") };
+    let name = &configuration.name;
+    format!("`aws lambda update-function-configuration --function-name {name} --layers {others}`")
 }
 
 fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
@@ -492,6 +506,13 @@ pub(super) mod tests {
         check(python("", &large), "bytes of 4096");
         check(Configuration { code_bytes: 261_000_000, ..python("", "") }, "250 MB");
         check(python("opentelemetry-collector-arm64-0_15_0:1", ""), "OpenTelemetry's collector");
+        check(python("openobserve-lambda-extension:3", ""), "would arrive twice: first remove");
+        check(
+            python("openobserve-lambda-extension:3", "O2_ORGANIZATION_ID=default"),
+            "`aws lambda update-function-configuration --function-name shop --layers '[]'`",
+        );
+        let others = format!("--function-name shop --layers {} {}`", arn("a:1"), arn("b:2"));
+        check(python("a:1 openobserve-lambda-extension:3 b:2", ""), &others);
         let datadog = "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT=localhost:4318";
         check(python("Datadog-Extension-ARM:65", datadog), "Datadog-Extension-ARM:65");
         check(

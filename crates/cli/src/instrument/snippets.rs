@@ -8,21 +8,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const TEMPLATES: &str = "
-In place of EXTENSION_ARN and PACKAGES_ARN, use the ARNs of a function's runtime and architecture:
+Add these lines to the templates. In place of EXTENSION_ARN and PACKAGES_ARN, use the ARNs of a function's runtime and architecture, behind the
+function's other layers. Its other variables stay.
 ";
 
 const LINES: &str = r#"
 SAM, CloudFormation (Properties of the function):
-  Layers: [EXTENSION_ARN, PACKAGES_ARN]
+  Layers: [..., EXTENSION_ARN, PACKAGES_ARN]  # after existing layers
   Environment: {Variables: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}}
 CDK:
   fn.addLayers(...["EXTENSION_ARN", "PACKAGES_ARN"].map((arn, i) => lambda.LayerVersion.fromLayerVersionArn(this, `LambdaOtlp${i}`, arn)));
   fn.addEnvironment("AWS_LAMBDA_EXEC_WRAPPER", "/opt/lambda-otlp-handler");
 Terraform (aws_lambda_function):
-  layers = ["EXTENSION_ARN", "PACKAGES_ARN"]
+  layers = [..., "EXTENSION_ARN", "PACKAGES_ARN"]  # after existing layers
   environment { variables = { AWS_LAMBDA_EXEC_WRAPPER = "/opt/lambda-otlp-handler" } }
 Serverless Framework (function):
-  layers: [EXTENSION_ARN, PACKAGES_ARN]
+  layers: [..., EXTENSION_ARN, PACKAGES_ARN]  # after existing layers
   environment: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}
 "#;
 

@@ -65,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(async {
         let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
         let (from, to) = queues(arguments, &aws).await?;
+        let dead_letters = from.clone();
         let progress = Progress::start("messages");
         let redrive = Redrive::new(arguments, &to, &aws, progress.counts());
         let stop = Arc::clone(&redrive.stop);
@@ -86,6 +87,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         };
         drop(progress);
         report(arguments, &summary)?;
+        if summary.letters(LetterFate::Unreadable) > 0 {
+            let place = arguments.aws.or_region_of(arguments.to.as_deref()).as_words();
+            eprintln!("{}", unreadable_remedy(arguments.bucket.as_deref(), &dead_letters, &place));
+        }
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -123,6 +128,21 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(Strin
         ),
     }
     Ok((from, to))
+}
+
+/// Says what to do with letters that this version cannot read.
+fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, place: &str) -> String {
+    let look = match bucket {
+        Some(bucket) => format!(
+            "`aws s3 ls --recursive s3://{bucket}{place}` lists them, and `aws s3 cp s3://{bucket}/KEY -{place}` prints one"
+        ),
+        None => format!(
+            "`aws sqs receive-message --queue-url {dead_letters} --max-number-of-messages 10 --visibility-timeout 0{place}` prints some"
+        ),
+    };
+    format!(
+        "unreadable messages are from a newer forwarder or from another program: update lambda-otlp and try again, or delete them; {look}"
+    )
 }
 
 fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {

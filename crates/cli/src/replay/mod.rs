@@ -5,15 +5,18 @@ mod run;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
+use crate::doctor::Function;
 use crate::forward::{one_destination, write_ledger};
 use crate::progress::{Progress, Tally};
 use crate::terminal;
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use aws_config::SdkConfig;
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
 use run::{Replay, Replayed, page};
+use settings::{Env, Source as _};
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,10 +24,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+const RULES: &str = "LAMBDA_OTLP_RULES";
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  lambda-otlp replay /aws/lambda/shop --from 2h --dry-run
+  lambda-otlp replay /aws/lambda/shop --from 2h --stack lambda-otlp --dry-run
   lambda-otlp replay /aws/lambda/shop --from 2026-11-20T08:00:00Z --to 2026-11-20T10:00:00Z --checkpoint shop.json --endpoint https://o2.example.com/api/default")]
 pub(crate) struct Arguments {
     /// The log group: `/aws/lambda/shop`.
@@ -36,6 +41,9 @@ pub(crate) struct Arguments {
     /// End, in the same form.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "now")]
     to: TimeArgument,
+    /// Use the backend, rules and other variables of this stack's forwarder, unless arguments or the shell set them.
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
     #[command(flatten)]
     destination: DestinationArguments,
     /// File with the progress; the same command continues from there.
@@ -72,11 +80,26 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let aws = aws::load(&arguments.aws).await;
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
+    if let Some(stack) = &arguments.stack {
+        variables = variables.over(deployed(&aws, stack).await?);
+        // They read the stack's secret and rules. A token of the shell may belong to other credentials.
+        variables = variables.with("AWS_SESSION_TOKEN", "");
+        for (name, value) in aws::credentials(&aws).await? {
+            variables = variables.with(&name, value);
+        }
+    }
     if let Some(region) = aws.region() {
         // The telemetry's `cloud.region`.
         variables = variables.with("AWS_REGION", region.to_string());
     }
     let mut config = read_config(&variables)?;
+    match (&config.rules, &arguments.stack) {
+        (Some(rules), _) => eprintln!("rules: {rules}"),
+        (None, Some(stack)) => eprintln!("rules: none, as in stack {stack}"),
+        (None, None) => eprintln!(
+            "rules: none; use --stack NAME for those of a stack, or set LAMBDA_OTLP_RULES to a file"
+        ),
+    }
     let policy = config.old_records.of(config.destination.profile);
     check_age(arguments, &checkpoint, policy, now)?;
     if policy.old_records == OldRecords::Keep {
@@ -87,6 +110,20 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let replayed = through(arguments, &aws, &config, checkpoint, now, progress.counts()).await?;
     drop(progress);
     report(arguments, &replayed)
+}
+
+/// Returns the variables of the stack's forwarder.
+async fn deployed(aws: &SdkConfig, stack: &str) -> anyhow::Result<HashMap<String, String>> {
+    let function = Function::of(aws::forwarder_of(aws, stack).await?);
+    let variables = function.settings();
+    if Env.get(RULES).is_none()
+        && let Some(file) = variables.get(RULES).filter(|rules| !rules.starts_with("ssm:"))
+    {
+        bail!(
+            "the rules of stack {stack} are the file {file} of its package, which this machine does not have: name your copy, for example with {RULES}={file}"
+        );
+    }
+    Ok(variables)
 }
 
 /// Fails if the backend may reject records, unless the user has agreed to that.

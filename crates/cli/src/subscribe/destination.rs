@@ -1,7 +1,7 @@
 //! The forwarder that log groups are subscribed to. It is checked before the first change: CloudWatch Logs would answer each of
 //! hundreds of requests with the same error.
 
-use crate::aws::{self, explain, forwarder_of, is_denied, stream_of};
+use crate::aws::{self, AwsArguments, NoStack, explain, forwarder_of, is_denied, stream_of};
 use crate::doctor::permission_to_invoke;
 use ::aws::SubscriptionFilter;
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -29,12 +29,18 @@ impl Destination {
         stack: Option<&str>,
         arn: Option<&str>,
         aws: &SdkConfig,
+        task: Task,
     ) -> anyhow::Result<Self> {
         let Some(stack) = stack else {
             let forwarder = arn.unwrap_or_default().to_owned();
             return Ok(Self { forwarder, log_group: None, stream: None });
         };
-        let function = forwarder_of(aws, stack).await?;
+        let function = match forwarder_of(aws, stack).await {
+            Err(error) if task == Task::Remove && error.is::<NoStack>() => bail!(
+                "{error}; if the stack was deleted, name its forwarder in place of --stack: --destination ARN, the destinationArn in `aws logs describe-subscription-filters --log-group-name LOG_GROUP`"
+            ),
+            found => found?,
+        };
         let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
         let log_group = function.logging_config.and_then(|config| config.log_group);
         Ok(Self { forwarder, log_group, stream: stream_of(aws, stack).await? })
@@ -53,6 +59,7 @@ pub(super) async fn check(
     forwarder: &str,
     filter: &SubscriptionFilter,
     task: Task,
+    arguments: &AwsArguments,
 ) -> anyhow::Result<()> {
     let Some(arn) = Arn::parse(forwarder) else { return Err(no_function(forwarder)) };
     let Some(function) = arn.function() else { return Err(no_function(forwarder)) };
@@ -62,6 +69,14 @@ pub(super) async fn check(
             "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
             arn.region,
             arn.region
+        );
+    }
+    if let Some(account) = aws::account(aws).await {
+        ensure!(
+            arn.account == account,
+            "the forwarder {forwarder} is in account {}, and these credentials are of account {account}: a filter leads only to a function of its own account; use --profile for account {}, or deploy a forwarder in account {account}",
+            arn.account,
+            arn.account
         );
     }
     // A filter may outlive its destination.
@@ -91,9 +106,12 @@ pub(super) async fn check(
         .get_policy()
         .function_name(function.name)
         .set_qualifier(function.qualifier.map(str::to_owned));
+    let place = arguments.as_words();
     let permission = match asked.send().await {
-        Ok(output) => permission_to_invoke(forwarder, output.policy()),
-        Err(error) if error.code() == Some(MISSING) => permission_to_invoke(forwarder, None),
+        Ok(output) => permission_to_invoke(forwarder, output.policy(), &place),
+        Err(error) if error.code() == Some(MISSING) => {
+            permission_to_invoke(forwarder, None, &place)
+        }
         Err(error) => return warn_if_denied("lambda:GetPolicy", explain(&error)),
     };
     ensure!(!Check::is_failed(&permission), permission.text);

@@ -1,6 +1,7 @@
 //! `lambda-otlp subscribe` and `unsubscribe`: run the subscriber's code from this machine.
 
 mod destination;
+mod direct_mode;
 mod stack;
 
 use crate::aws::{self, AwsArguments};
@@ -11,7 +12,9 @@ use anyhow::{anyhow, ensure};
 use console::quantity::plural;
 use console::screen::on_one_line;
 use destination::Destination;
+use direct_mode::DirectSenders;
 use forwarder::wall_clock_now;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,12 +28,8 @@ use tokio::time::Instant;
 const LONGEST: Duration = Duration::from_hours(24);
 
 fn collect(text: &str) -> Result<Collect, String> {
-    match text {
-        "all" => Ok(Collect::All),
-        "telemetry" => Ok(Collect::Telemetry),
-        "spilled" => Ok(Collect::Spilled),
-        _ => Err("expected all, telemetry or spilled".to_owned()),
-    }
+    let found = Collect::WORDS.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, collect)| collect).ok_or("expected all, telemetry or spilled".to_owned())
 }
 
 /// Selection of log groups and forwarder.
@@ -129,11 +128,12 @@ fn run(
         let aws = aws::load(&which.aws).await;
         let progress = Progress::start("log groups");
         let Destination { forwarder, log_group, stream } =
-            Destination::find(which.stack.as_deref(), which.destination.as_deref(), &aws).await?;
+            Destination::find(which.stack.as_deref(), which.destination.as_deref(), &aws, task)
+                .await?;
         let Some(ours) = OurFilter::new(&forwarder, stream, collect.pattern()) else {
             return Err(destination::no_function(&forwarder));
         };
-        destination::check(&aws, &forwarder, &ours.as_filter(), task).await?;
+        destination::check(&aws, &forwarder, &ours.as_filter(), task, &which.aws).await?;
         let own = [ours.default_log_group()].into_iter().chain(log_group);
         let selection = Selection::new(include, exclude, tags, own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
@@ -151,36 +151,118 @@ fn run(
             })
             .await;
         let stack = stack::of(&aws, which.stack.as_deref(), &forwarder).await;
+        let direct = if task == Task::Remove || collect == Collect::Spilled {
+            DirectSenders::default()
+        } else {
+            DirectSenders::find(&aws, &subscribed_groups(&report)).await
+        };
         drop(progress);
-        print(which, &report)?;
-        if let Some(stack) = &stack {
-            stack
-                .warnings(&report, collect, task)
-                .iter()
-                .for_each(|warning| eprintln!("{warning}"));
+        let is_any_selected = match task {
+            // Most log groups have no filter to remove.
+            Task::Remove => which.include.is_empty() || !report.entries.is_empty(),
+            Task::Add | Task::Follow => report.entries.iter().any(is_selected),
+        };
+        // If the listing failed, a log group may exist.
+        if report.not_listed.is_none() && !is_any_selected {
+            let problem = which.no_match(report.entries.len(), &aws::place(&aws).await);
+            // A script may remove the filter of a log group that is gone.
+            ensure!(task == Task::Remove, problem);
+            eprintln!("warning: {problem}");
         }
+        print(which, &report, &direct)?;
+        let of_stack = stack.map(|stack| stack.warnings(&report, collect, task));
+        pattern_warnings(&report, collect)
+            .into_iter()
+            .chain(direct.warning(&which.forwarder()))
+            .chain(of_stack.into_iter().flatten())
+            .for_each(|warning| eprintln!("{warning}"));
         if !which.yes {
             eprintln!("nothing was changed; use --yes to make the changes");
-        }
-        // If the listing failed, a log group may exist.
-        let is_listed = task != Task::Remove && report.not_listed.is_none();
-        if is_listed && !report.entries.iter().any(is_selected) {
-            let place = aws::place(&aws).await;
-            anyhow::bail!(
-                "no log group matches in {place}; Lambda creates one at a function's first invocation"
-            );
         }
         let is_done = report.failure().is_none() && report.not_reached() == 0;
         Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
-fn print(which: &Which, report: &Report) -> io::Result<()> {
+impl Which {
+    /// The arguments by which another command finds the same forwarder.
+    fn forwarder(&self) -> String {
+        let aws = self.aws.as_words();
+        match (&self.stack, &self.destination) {
+            (Some(stack), _) => format!("--stack {stack}{aws}"),
+            (None, arn) => format!("--destination {}{aws}", arn.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Says why no log group of this place is selected, though `--include` names `named` of them.
+    fn no_match(&self, named: usize, place: &str) -> String {
+        if named > 0 {
+            let groups = plural(named, "log group");
+            return format!(
+                "--include names {groups} in {place}, and --exclude and --tag rule all of them out: name fewer exclusions or tags"
+            );
+        }
+        let patterns = self.include.iter().flat_map(|text| text.split(','));
+        let hint = match aws::without_path(patterns) {
+            Some(hint) => hint,
+            None => "Lambda creates one at a function's first invocation".to_owned(),
+        };
+        format!("no log group matches in {place}: {hint}")
+    }
+}
+
+/// The log groups that have our filter after the change.
+fn subscribed_groups(report: &Report) -> Vec<&str> {
+    let is_subscribed = |entry: &&Entry| {
+        matches!(entry.action, Action::Add | Action::Update | Action::Keep) && is_done(entry)
+    };
+    report.entries.iter().filter(is_subscribed).map(|entry| entry.group.name.as_str()).collect()
+}
+
+/// Returns `true` if the action was or would be taken.
+fn is_done(entry: &Entry) -> bool {
+    matches!(entry.fate, Fate::Done | Fate::Planned)
+}
+
+/// Log groups that a warning names.
+const MOST_NAMES: usize = 5;
+
+/// Warns of filters that forward other lines than before, by the lines that they forwarded.
+fn pattern_warnings(report: &Report, collect: Collect) -> Vec<String> {
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in report.entries.iter().filter(|entry| is_done(entry)) {
+        if let Some(pattern) = &entry.former_pattern {
+            groups.entry(pattern).or_default().push(&entry.group.name);
+        }
+    }
+    let warning = |(pattern, groups): (&str, Vec<&str>)| {
+        let filters = plural(groups.len(), "filter");
+        let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
+        let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
+        let before = lines_of(pattern);
+        let now = lines_of(collect.pattern());
+        let remedy = match Collect::word_of(pattern) {
+            Some(word) => format!("to keep {word}, use --collect {word} for them"),
+            None => "to keep the pattern, leave them out with --exclude".to_owned(),
+        };
+        format!(
+            "warning: the lines of {filters} change from {before} to {now} ({shown}{more}): {remedy}"
+        )
+    };
+    groups.into_iter().map(warning).collect()
+}
+
+/// The lines of a filter pattern: `all`, or the pattern itself if `--collect` has no word for it.
+fn lines_of(pattern: &str) -> String {
+    Collect::word_of(pattern).map_or_else(|| format!("pattern {pattern:?}"), str::to_owned)
+}
+
+fn print(which: &Which, report: &Report, direct: &DirectSenders) -> io::Result<()> {
     let mut out = io::stdout().lock();
     terminal::ignored(if which.json {
         writeln!(out, "{}", console::screen::json(&report.to_json()))
     } else {
-        write(report, &mut out)
+        write(report, direct, &mut out)
     })
 }
 
@@ -203,18 +285,22 @@ fn parsed<T>(
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.
-fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+fn write(report: &Report, direct: &DirectSenders, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
         let is_left = entry.action == Action::Skip && entry.fate == Fate::Done;
         !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
     };
     let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
     let width = shown.iter().map(|entry| entry.group.name.len()).max().unwrap_or_default();
-    for Entry { group, action, reason, fate, .. } in shown {
+    for Entry { group, action, reason, fate, former_pattern, .. } in shown {
         let group = &group.name;
-        let reason = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+        let former =
+            former_pattern.as_deref().map(|it| format!("forwarded {} before", lines_of(it)));
+        let reason = reason.as_ref().map(ToString::to_string);
+        let texts: Vec<String> =
+            reason.into_iter().chain(former).chain(direct.note(group)).collect();
         let (word, text) = match fate {
-            Fate::Done | Fate::Planned => (action.as_str(), reason),
+            Fate::Done | Fate::Planned => (action.as_str(), texts.join("; ")),
             Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
             Fate::Failed(text) => ("failed", text.clone()),
             Fate::NotReached => {
@@ -312,6 +398,7 @@ mod tests {
             action,
             reason,
             fate,
+            former_pattern: None,
             subscribed: None,
         };
         let full = Some(Reason::Full("a, b".to_owned()));
@@ -323,20 +410,31 @@ mod tests {
                 entry("/gone", Action::Add, None, Fate::Gone),
                 entry("/no", Action::Skip, excluded.clone(), Fate::Done),
                 entry("/off", Action::Remove, excluded, Fate::Planned),
+                Entry {
+                    former_pattern: Some(Collect::Spilled.pattern().to_owned()),
+                    ..entry("/spilled", Action::Update, None, Fate::Planned)
+                },
                 entry("/x", Action::Add, None, Fate::Failed("the Lambda function".to_owned())),
             ],
             ..Report::default()
         };
         let mut out = Vec::new();
-        write(&report, &mut out).unwrap();
+        write(&report, &DirectSenders::default(), &mut out).unwrap();
         let expected = "\
 add     /a
-skip    /full  has its two filters already (a, b): remove one
-gone    /gone  was deleted meanwhile
-remove  /off   excluded
-failed  /x     the Lambda function
-6 log groups: add 1, update 0, keep 0, remove 1, skip 2; 1 failed
+skip    /full     has its two filters already (a, b): remove one
+gone    /gone     was deleted meanwhile
+remove  /off      excluded
+update  /spilled  forwarded spilled before
+failed  /x        the Lambda function
+7 log groups: add 1, update 1, keep 0, remove 1, skip 2; 1 failed
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(
+            pattern_warnings(&report, Collect::All),
+            [
+                "warning: the lines of 1 filter change from spilled to all (/spilled): to keep spilled, use --collect spilled for them"
+            ]
+        );
     }
 }

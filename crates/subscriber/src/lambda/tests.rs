@@ -366,6 +366,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
         action: Action::Skip,
         reason: Some(Reason::Full(String::new())),
         fate: Fate::Done,
+        former_pattern: None,
         subscribed: None,
     };
     let report = Report { entries: vec![entry], ..Report::default() };

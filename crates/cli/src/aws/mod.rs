@@ -4,9 +4,11 @@
 //! `~/.aws` (including SSO), `AWS_REGION` and `AWS_ENDPOINT_URL_SQS` (AWS SDKs and Tools Reference Guide,
 //! "Service-specific endpoints").
 
+mod connection;
+mod profile;
+
 use ::aws::{Credentials, LOGS, LogsSettings};
 use anyhow::{Context as _, anyhow, bail};
-use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
@@ -14,7 +16,9 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, Sh
 use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use connection::Connections;
 use console::waterfall::draw::short;
+use profile::{NamedProfile, NoProfile};
 use settings::{Env, InvalidSettings, Pattern, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
@@ -64,9 +68,7 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     let provider = ProviderConfig::without_region()
         .with_region(aws.region().cloned())
         .with_http_client(http_client());
-    let provider =
-        ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
-    let provider = SharedCredentialsProvider::new(provider.build());
+    let provider = SharedCredentialsProvider::new(NamedProfile::new(profile, &provider));
     aws.into_builder().credentials_provider(provider).build()
 }
 
@@ -83,9 +85,10 @@ pub(crate) fn sqs(aws: &SdkConfig, queue_url: &str) -> aws_sdk_sqs::Client {
 }
 
 fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
+    let client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+        .build_https();
+    Connections::of(client)
 }
 
 pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
@@ -141,10 +144,14 @@ pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Crede
 /// Describes region and account: `region eu-west-1, account 123456789012`.
 pub(crate) async fn place(aws: &SdkConfig) -> String {
     let region = aws.region().map_or("unknown", Region::as_ref);
-    // This call needs no permission.
-    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.ok();
-    let account = identity.and_then(|identity| identity.account);
+    let account = account(aws).await;
     format!("region {region}, account {}", account.as_deref().unwrap_or("unknown"))
+}
+
+/// Returns the account of the credentials. This call needs no permission.
+pub(crate) async fn account(aws: &SdkConfig) -> Option<String> {
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
+    identity.ok()?.account
 }
 
 /// Returns the log groups whose names match, with their accounts. Fails if there is none.
@@ -159,6 +166,15 @@ pub(crate) async fn log_groups(
         bail!("there is no log group {pattern} in {place}: check its name, --region and --profile");
     }
     Ok(groups)
+}
+
+/// Says that a pattern without a path names no log group: a function's name is only a part of its log group's name.
+pub(crate) fn without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut patterns = patterns.map(str::trim).filter(|pattern| !pattern.is_empty());
+    let pattern = patterns.find(|pattern| !pattern.contains('/') && !pattern.starts_with('*'))?;
+    Some(format!(
+        "a pattern matches the whole name of a log group, so for functions use '/aws/lambda/{pattern}'"
+    ))
 }
 
 /// Returns the groups whose names match, with their accounts; without a `*`, the group with this name.
@@ -189,6 +205,7 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> 
         // A proxy's page, for example.
         Some(response)
             if explained.to_string() == error.to_string()
+                || NOT_OF_AWS.iter().any(|words| explained.to_string().contains(words))
                 || matches!(error, SdkError::ResponseError(_)) =>
         {
             let status = response.status().as_u16();
@@ -198,6 +215,8 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> 
     }
 }
 
+/// Words of the SDK's errors about answers that are neither JSON nor XML of AWS.
+const NOT_OF_AWS: [&str; 2] = ["Error at offset", "error parsing XML"];
 /// The end of an error text about a missing permission.
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
 const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
@@ -236,13 +255,15 @@ const REMEDIES: &[(&[&str], &str)] = &[
     (
         &[
             "connection refused",
+            "no answer of aws at",
             "dns error",
             "failed to lookup address",
             "connecterror",
             "timed out",
         ],
-        "AWS cannot be reached: check the network, proxies, --region and AWS_ENDPOINT_URL",
+        "check the network, proxies, --region and AWS_ENDPOINT_URL",
     ),
+    (&["was not defined"], "`aws configure list-profiles` prints the profiles that exist"),
     (&["accessdenied", "not authorized", "unauthorizedoperation"], LACKS_PERMISSION),
     (
         &["missing region", "missing signing region", "region must be set"],
@@ -263,16 +284,28 @@ const REMEDIES: &[(&[&str], &str)] = &[
 
 /// Returns `true` if [`explain`] attributed the error to a missing permission.
 pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
-    explained.to_string().ends_with(LACKS_PERMISSION)
+    explained.chain().any(|error| error.to_string().ends_with(LACKS_PERMISSION))
 }
 
 fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
     // The instance's metadata is the last source of credentials on every machine.
     const NO_SOURCE: [&str; 4] =
         ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"];
+    if let Some(no_profile) =
+        anyhow::Chain::new(error).find_map(|it| it.downcast_ref::<NoProfile>())
+    {
+        return anyhow!("{no_profile}");
+    }
     let text = causes(error);
+    let profile = Env.get("AWS_PROFILE");
+    if profile.as_deref().is_some_and(|name| profile::is_missing(name, &text)) {
+        return anyhow!("{}", NoProfile { name: profile.unwrap_or_default() });
+    }
     if NO_SOURCE.iter().any(|words| text.contains(words)) {
-        return anyhow!(NO_CREDENTIALS);
+        return match profile {
+            Some(name) => anyhow!("{}", NoProfile { name }),
+            None => anyhow!(NO_CREDENTIALS),
+        };
     }
     let lower = text.to_ascii_lowercase();
     let is_meant = |(words, _): &&(&[&str], &str)| words.iter().any(|words| lower.contains(words));
@@ -345,17 +378,26 @@ pub(crate) async fn resource_name(
     name.context("AWS returned a resource without a name")
 }
 
+/// There is no such stack, or one without a forwarder.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no stack {stack} with a {FORWARDER} in {place}: check --stack, --region and --profile"
+)]
+pub(crate) struct NoStack {
+    stack: String,
+    /// Region and account.
+    place: String,
+}
+
 pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
     let name = match resource_name(aws, stack, FORWARDER).await {
         Ok(name) => name,
-        Err(error) if error.to_string().contains("does not exist") => {
+        Err(error) if error.to_string().starts_with("ValidationError") => {
             let place = place(aws).await;
-            bail!(
-                "there is no stack {stack} with a {FORWARDER} in {place}: check --stack, --region and --profile"
-            );
+            return Err(NoStack { stack: stack.to_owned(), place }.into());
         }
         Err(error) => return Err(error.context(format!("cannot read stack {stack}"))),
     };
@@ -376,26 +418,34 @@ pub(crate) async fn stream_of(
     aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<Option<KinesisStream>> {
-    let outputs = stack_outputs(aws, stack).await?;
+    let StackValues { outputs, .. } = stack_values(aws, stack).await?;
     let value = |name: &str| outputs.get(name).cloned();
     let arn = value("KinesisStreamArn");
     let role = value("SubscriptionRoleArn");
     Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
 }
 
-/// Returns the values of a stack's outputs by name.
-pub(crate) async fn stack_outputs(
-    aws: &SdkConfig,
-    stack: &str,
-) -> anyhow::Result<HashMap<String, String>> {
+/// The values of a stack's outputs and parameters, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StackValues {
+    pub(crate) outputs: HashMap<String, String>,
+    pub(crate) parameters: HashMap<String, String>,
+}
+
+pub(crate) async fn stack_values(aws: &SdkConfig, stack: &str) -> anyhow::Result<StackValues> {
     let client = aws_sdk_cloudformation::Client::new(aws);
     let asked = client.describe_stacks().stack_name(stack).send().await;
     let output = asked
         .map_err(|error| explain(&error))
-        .with_context(|| format!("cannot read the outputs of stack {stack}"))?;
+        .with_context(|| format!("cannot read stack {stack}"))?;
     let stack = output.stacks.unwrap_or_default().into_iter().next();
-    let outputs = stack.and_then(|stack| stack.outputs).unwrap_or_default().into_iter();
-    Ok(outputs.filter_map(|output| output.output_key.zip(output.output_value)).collect())
+    let stack = stack.context("AWS returned no stack")?;
+    let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    Ok(StackValues {
+        outputs: outputs.filter_map(|it| it.output_key.zip(it.output_value)).collect(),
+        parameters: parameters.filter_map(|it| it.parameter_key.zip(it.parameter_value)).collect(),
+    })
 }
 
 #[cfg(test)]

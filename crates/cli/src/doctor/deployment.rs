@@ -1,0 +1,155 @@
+//! The deployment that is checked: the parameters and outputs of its stack, and the arguments of commands about it.
+
+use super::stack::{Deployed, answered_explained};
+use crate::aws::{self, AwsArguments, StackValues};
+use aws_config::SdkConfig;
+use settings::Check;
+use subscriber::{Collect, Selection, parse_patterns, parse_tags};
+
+#[derive(Debug, Default)]
+pub(crate) struct Deployment {
+    stack: Option<String>,
+    /// The arguments that name it: `--stack NAME`, or `--function NAME`.
+    called: String,
+    /// The region and profile of the command line, each behind a space.
+    pub(super) place: String,
+    values: StackValues,
+}
+
+impl Deployment {
+    /// Reads the parameters and outputs of the stack, if the command line names one.
+    pub(super) async fn read(
+        aws: &SdkConfig,
+        aws_arguments: &AwsArguments,
+        deployed: &Deployed,
+        checks: &mut Vec<Check>,
+    ) -> Self {
+        let stack = deployed.stack.clone();
+        let values = match &stack {
+            Some(name) => {
+                let read = aws::stack_values(aws, name).await;
+                let permission = "cloudformation:DescribeStacks";
+                answered_explained(checks, "stack", name, permission, read)
+            }
+            None => None,
+        };
+        let place = aws_arguments.as_words();
+        Self { stack, called: deployed.as_words(), place, values: values.unwrap_or_default() }
+    }
+
+    /// The arguments of `doctor`: `--stack NAME`, or `--function NAME`, with region and profile.
+    pub(super) fn arguments(&self) -> String {
+        format!("{}{}", self.called, self.place)
+    }
+
+    /// The arguments of commands that take a stack or none: ` --stack NAME`, with region and profile, behind a space.
+    pub(super) fn stack_arguments(&self) -> String {
+        let stack = self.stack.as_ref().map(|stack| format!(" --stack {stack}"));
+        stack.unwrap_or_default() + &self.place
+    }
+
+    /// The arguments of `subscribe`: `--stack NAME`, or the ARN of the forwarder, with region and profile.
+    pub(super) fn subscribe_arguments(&self, forwarder: &str) -> String {
+        match &self.stack {
+            Some(stack) => format!("--stack {stack}{}", self.place),
+            None => format!("--destination {forwarder}{}", self.place),
+        }
+    }
+
+    /// The arguments of `redrive`, from the dead-letter queue or from this bucket, to the retry queue.
+    pub(super) fn redrive_arguments(
+        &self,
+        dead_letters: &str,
+        retry: Option<&str>,
+        bucket: Option<&str>,
+    ) -> String {
+        let place = &self.place;
+        let from_bucket = bucket.map(|bucket| format!(" --bucket {bucket}")).unwrap_or_default();
+        match (&self.stack, bucket) {
+            (Some(stack), _) => format!("--stack {stack}{from_bucket}{place}"),
+            (None, bucket) => {
+                let from = match bucket {
+                    Some(bucket) => format!("--bucket {bucket}"),
+                    None => format!("--from {dead_letters}"),
+                };
+                let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
+                format!("{from}{to}{place}")
+            }
+        }
+    }
+
+    pub(super) fn output(&self, name: &str) -> Option<&str> {
+        self.values.outputs.get(name).map(String::as_str)
+    }
+
+    /// Returns the value of a parameter; `None` if it is empty.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let value = self.values.parameters.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns the log groups that the stack selects. `None` without a stack.
+    pub(super) fn selection(&self) -> Option<Selection> {
+        self.stack.as_ref()?;
+        let value = |name: &str| self.parameter(name).unwrap_or_default();
+        // The stack rejected mistakes when it was deployed.
+        let patterns = |name: &str| parse_patterns(value(name)).unwrap_or_default();
+        let tags = parse_tags(value("SubscribeTags")).unwrap_or_default();
+        Some(Selection::new(patterns("LogGroups"), patterns("ExcludedLogGroups"), tags, []))
+    }
+
+    /// Returns the lines that the stack's subscriptions forward.
+    pub(super) fn collect(&self) -> Collect {
+        let word = self.parameter("Collect").unwrap_or_default();
+        let found = Collect::WORDS.into_iter().find(|(name, _)| *name == word);
+        found.map_or(Collect::All, |(_, collect)| collect)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A stack with these parameters and outputs.
+    pub(in crate::doctor) fn stack(
+        name: &str,
+        parameters: &[(&str, &str)],
+        outputs: &[(&str, &str)],
+    ) -> Deployment {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        Deployment {
+            stack: Some(name.to_owned()),
+            called: format!("--stack {name}"),
+            values: StackValues { parameters: owned(parameters), outputs: owned(outputs) },
+            place: " --region eu-west-1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn commands_about_a_deployment_name_it_with_region_and_profile() {
+        let by_stack = stack("o2", &[("Collect", "telemetry")], &[]);
+        let by_name = Deployment {
+            called: "--function forwarder".to_owned(),
+            place: " --profile shop".to_owned(),
+            ..Deployment::default()
+        };
+        assert_eq!(by_stack.arguments(), "--stack o2 --region eu-west-1");
+        assert_eq!(by_name.arguments(), "--function forwarder --profile shop");
+        assert_eq!(by_stack.stack_arguments(), " --stack o2 --region eu-west-1");
+        assert_eq!(by_name.stack_arguments(), " --profile shop");
+        assert_eq!(by_stack.subscribe_arguments("arn:f"), "--stack o2 --region eu-west-1");
+        assert_eq!(by_name.subscribe_arguments("arn:f"), "--destination arn:f --profile shop");
+        let redrive = |deployment: &Deployment, bucket| {
+            deployment.redrive_arguments("https://sqs/dead", Some("https://sqs/retry"), bucket)
+        };
+        assert_eq!(redrive(&by_stack, None), "--stack o2 --region eu-west-1");
+        assert_eq!(redrive(&by_stack, Some("b")), "--stack o2 --bucket b --region eu-west-1");
+        let with_queues = "--from https://sqs/dead --to https://sqs/retry --profile shop";
+        assert_eq!(redrive(&by_name, None), with_queues);
+        let with_bucket = "--bucket b --to https://sqs/retry --profile shop";
+        assert_eq!(redrive(&by_name, Some("b")), with_bucket);
+        assert_eq!((by_stack.collect(), by_name.collect()), (Collect::Telemetry, Collect::All));
+    }
+}

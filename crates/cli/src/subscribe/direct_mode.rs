@@ -1,0 +1,126 @@
+//! The functions in direct mode among those that write to log groups. Their layer sends telemetry to the backend itself, so a
+//! filter of all lines would send it a second time.
+
+use crate::aws::{explain, is_denied};
+use crate::doctor::is_our_layer;
+use ::backend::direct_mode::variable_of;
+use anyhow::Context as _;
+use aws_config::SdkConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
+use aws_sdk_lambda::types::FunctionConfiguration;
+use console::quantity::plural;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use std::collections::BTreeMap;
+
+/// The beginning of the names of Lambda's log groups.
+const LAMBDA: &str = "/aws/lambda/";
+/// Functions that are read one by one. More need fewer requests in a list, which has 50 functions a page.
+const MOST_READ: usize = 20;
+const AT_A_TIME: usize = 4;
+/// Log groups that the warning names.
+const MOST_NAMES: usize = 10;
+
+/// The functions in direct mode, by their log groups.
+#[derive(Debug, Default)]
+pub(super) struct DirectSenders {
+    functions: BTreeMap<String, DirectSender>,
+}
+
+#[derive(Debug)]
+struct DirectSender {
+    name: String,
+    /// The variable that puts it into direct mode.
+    variable: &'static str,
+}
+
+impl DirectSenders {
+    /// Finds the functions in direct mode that write to these log groups. If functions cannot be read, the command says so and
+    /// continues, because the filters may exist by now.
+    pub(super) async fn find(aws: &SdkConfig, groups: &[&str]) -> Self {
+        if groups.is_empty() {
+            return Self::default();
+        }
+        let lambda = Client::new(aws);
+        let names: Vec<&str> =
+            groups.iter().filter_map(|group| group.strip_prefix(LAMBDA)).collect();
+        let are_few = names.len() == groups.len() && names.len() <= MOST_READ;
+        let found = if are_few { read(&lambda, &names).await } else { list(&lambda).await };
+        let functions = match found {
+            Ok(functions) => functions,
+            Err(error) => {
+                let why = match are_few {
+                    true if is_denied(&error) => {
+                        "these credentials lack lambda:GetFunction".to_owned()
+                    }
+                    false if is_denied(&error) => {
+                        "these credentials lack lambda:ListFunctions".to_owned()
+                    }
+                    _ => format!("{error:#}"),
+                };
+                eprintln!("warning: functions in direct mode were not looked for: {why}");
+                return Self::default();
+            }
+        };
+        let senders = functions.into_iter().filter_map(direct_sender);
+        let senders = senders.filter(|(group, _)| groups.contains(&group.as_str()));
+        Self { functions: senders.collect() }
+    }
+
+    /// The text in the plan's row of this log group.
+    pub(super) fn note(&self, group: &str) -> Option<String> {
+        let DirectSender { name, variable } = self.functions.get(group)?;
+        Some(format!("{name} is in direct mode ({variable}): its telemetry arrives twice"))
+    }
+
+    /// Warns with the command that subscribes these log groups to spilled lines only. `forwarder` are its arguments.
+    pub(super) fn warning(&self, forwarder: &str) -> Option<String> {
+        let groups: Vec<&str> = self.functions.keys().map(String::as_str).collect();
+        if groups.is_empty() {
+            return None;
+        }
+        let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(",");
+        let others = if groups.len() > MOST_NAMES { ", and so on" } else { "" };
+        let functions = plural(groups.len(), "function");
+        Some(format!(
+            "warning: {functions} in direct mode, whose layer sends to the backend itself, so their telemetry arrives twice: `lambda-otlp subscribe {forwarder} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"
+        ))
+    }
+}
+
+async fn read(lambda: &Client, names: &[&str]) -> anyhow::Result<Vec<FunctionConfiguration>> {
+    let read = futures_util::stream::iter(names).map(async |name| {
+        match lambda.get_function().function_name(*name).send().await {
+            Ok(output) => Ok(output.configuration),
+            // A log group outlives its function.
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => {
+                Err(explain(&error)).with_context(|| format!("cannot read function {name}"))
+            }
+        }
+    });
+    let read: Vec<Option<FunctionConfiguration>> = read.buffered(AT_A_TIME).try_collect().await?;
+    Ok(read.into_iter().flatten().collect())
+}
+
+async fn list(lambda: &Client) -> anyhow::Result<Vec<FunctionConfiguration>> {
+    let mut listed = lambda.list_functions().into_paginator().items().send();
+    let mut functions = Vec::new();
+    while let Some(function) = listed.next().await {
+        functions.push(function.map_err(|error| explain(&error)).context("cannot list functions")?);
+    }
+    Ok(functions)
+}
+
+/// Returns the log group of a function with the layer in direct mode.
+fn direct_sender(function: FunctionConfiguration) -> Option<(String, DirectSender)> {
+    let layers = function.layers.unwrap_or_default();
+    let has_layer = layers.iter().filter_map(|layer| layer.arn()).any(is_our_layer);
+    let variables = function.environment.and_then(|environment| environment.variables);
+    let variables = variables.unwrap_or_default().into_iter().collect();
+    let variable = variable_of(&variables).filter(|_| has_layer)?;
+    let name = function.function_name?;
+    let log_group = function.logging_config.and_then(|logging| logging.log_group);
+    let log_group = log_group.unwrap_or_else(|| format!("{LAMBDA}{name}"));
+    Some((log_group, DirectSender { name, variable }))
+}
