@@ -96,7 +96,7 @@ impl Setup {
             (
                 self.samples,
                 "[[rule]]\nname = 'failed traces'\nmatch.trace.failed = true\nkeep = true\n\
-                 [[rule]]\nname = 'a share'\nmatch.trace.failed = false\nsample = 0.65\n",
+                 [[rule]]\nname = 'a share'\nmatch.trace.duration = { at_least = '0s' }\nsample = 0.65\n",
             ),
             (
                 self.routes,
