@@ -199,3 +199,19 @@ def test_tail_follows_the_log_groups_of_a_stack(aws):
     aws.create_stack("shop", {"Group": {"Type": "AWS::Logs::LogGroup", "Properties": properties}})
     write(aws, group, f"{5:032x}", "words of the stack")
     followed(aws, ["--stack", "shop", "--since", "5m"], ["words of the stack"])
+
+
+def test_cost_reads_the_figures_of_the_account(aws):
+    refused = aws.refuses("cost", "--account")
+    assert re.search(f"CloudWatch has no invocations of the last 30 days {MISSING}", refused), refused
+    for namespace, name, value in [
+        ("AWS/Lambda", "Invocations", 2e6),
+        ("AWS/Logs", "IncomingLogEvents", 1e7),
+        ("AWS/Logs", "IncomingBytes", 5e9),
+    ]:
+        for days in [1, 20, 40]:
+            data = {"MetricName": name, "Value": value, "Timestamp": time.time() - days * 86_400}
+            aws.cloudwatch.put_metric_data(Namespace=namespace, MetricData=[data])
+    code, printed = aws.run("cost", "--account")
+    figures = [printed["account"][name] for name in ["invocations", "logEvents", "logGb", "ingestionUsd"]]
+    assert (code, figures) == (0, [4e6, 2e7, 10, 5]), printed

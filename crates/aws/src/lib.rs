@@ -4,7 +4,7 @@
 //! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused:
 //! concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
-//! subscription filters.
+//! subscription filters, and [`CloudWatchMetrics`] adds up metrics.
 //!
 //! The wall clock is always injected: signatures need it, and [`FreezeAwareInstant`] uses it to include the time an environment
 //! is frozen.
@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod credentials;
 mod logs;
+mod metrics;
 mod reqwest_transport;
 mod s3;
 mod secret;
@@ -28,6 +29,7 @@ pub use credentials::{CredentialsEndpoint, CredentialsSource};
 pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
+pub use metrics::{AccountMetric, CloudWatchMetrics, MetricsError, MetricsSettings};
 pub use reqwest_transport::deepest;
 pub use s3::is_s3;
 pub use secret::{

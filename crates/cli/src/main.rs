@@ -75,7 +75,7 @@ enum Command {
     /// Send a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
     /// Estimate the monthly cost of telemetry, and name the limits that apply.
-    Cost(cost::Arguments),
+    Cost(cost::CostArguments),
     /// Print shell completions.
     Completions(CompletionsArguments),
 }

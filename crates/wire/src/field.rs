@@ -127,8 +127,14 @@ pub mod data_point {
     pub const TIME: u32 = 3;
     pub const AS_DOUBLE: u32 = 4;
     pub const AS_INT: u32 = 6;
+    /// Of gauges and sums.
+    pub const EXEMPLARS: u32 = 5;
     /// Of gauges, sums and summaries.
     pub const ATTRIBUTES: u32 = 7;
+}
+
+pub mod exemplar {
+    pub const FILTERED_ATTRIBUTES: u32 = 7;
 }
 
 pub mod histogram_data_point {
@@ -136,6 +142,7 @@ pub mod histogram_data_point {
     pub const SUM: u32 = 5;
     pub const BUCKET_COUNTS: u32 = 6;
     pub const EXPLICIT_BOUNDS: u32 = 7;
+    pub const EXEMPLARS: u32 = 8;
     pub const ATTRIBUTES: u32 = 9;
     pub const MIN: u32 = 11;
     pub const MAX: u32 = 12;
@@ -149,6 +156,7 @@ pub mod exponential_histogram_data_point {
     pub const ZERO_COUNT: u32 = 7;
     pub const POSITIVE: u32 = 8;
     pub const NEGATIVE: u32 = 9;
+    pub const EXEMPLARS: u32 = 11;
     pub const MIN: u32 = 12;
     pub const MAX: u32 = 13;
     pub const ZERO_THRESHOLD: u32 = 14;

@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::queues::put::{Queues, ToEnqueue};
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MOST_DETAILS, Report};
-use crate::rules::{Growth, RuleSet, SeenTraces};
+use crate::rules::{Growth, OriginRules, RuleSet, SeenTraces};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
@@ -209,9 +209,10 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
         self.report.note_oldest(batch);
         let routing = self.forwarder.route(batch, is_redriven);
+        let rules = self.forwarder.rules.of_origin(&batch.origin);
         let mut events = batch.events.as_slice();
         loop {
-            let taken = self.forward_chunk(batch, events, &routing).await;
+            let taken = self.forward_chunk(batch, events, &routing, &rules).await;
             events = events.get(taken.max(1)..).unwrap_or_default();
             self.flush_if_full().await;
             if events.is_empty() {
@@ -226,9 +227,10 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         batch: &LogBatch,
         chunk: &[LogEvent],
         routing: &Routing,
+        rules: &OriginRules<'_>,
     ) -> usize {
         let held = self.stream.held().to_vec();
-        if let Some(converted) = self.convert_and_route(batch, chunk, routing).await {
+        if let Some(converted) = self.convert_and_route(batch, chunk, routing, rules).await {
             let taken = converted.taken;
             self.note_converted(converted, batch, routing);
             return taken;
@@ -245,8 +247,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         batch: &LogBatch,
         chunk: &[LogEvent],
         routing: &Routing,
+        rules: &OriginRules<'_>,
     ) -> Option<Converted> {
-        let Forwarder { rules, destinations, options, .. } = self.forwarder;
+        let Forwarder { destinations, options, .. } = self.forwarder;
         let next = self.stream.next_stream();
         let state = std::mem::replace(&mut self.stream, next);
         let service_name = routing.service_name.as_deref();
@@ -256,7 +259,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         })?;
         self.stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
-        let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
+        let growth = self.forwarder.rules.growth();
+        let mut pieces = RequestPieces::new(requests, growth, options.enough_to_deliver);
         while let Some(piece) = caught(|| pieces.next())? {
             let mut ledger = Ledger::default();
             for request in &piece {
@@ -265,7 +269,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let report = &mut self.report;
             let dropped_before = report.dropped_by_rules();
             let traces = self.traces.as_ref();
-            let mut left = caught(|| rules.apply(&batch.origin, piece, traces, report))?;
+            let mut left = caught(|| {
+                if rules.is_empty() {
+                    return piece;
+                }
+                // Resources and scopes are decoded once. Without rules, the delivery merges.
+                rules.apply(wire::merge(piece, usize::MAX), traces, report)
+            })?;
             ledger.dropped = report.dropped_by_rules() - dropped_before;
             let mut routes = routing.routes.iter().peekable();
             while let Some(route) = routes.next() {

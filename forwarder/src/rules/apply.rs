@@ -1,12 +1,12 @@
 //! Applies the rules to one encoded request.
 //!
 //! Rules run in the file's order. Conditions on the origin are decided before anything is decoded, and conditions on the resource
-//! before its items. Only changed items are encoded again.
+//! before its items. Conditions and redactions read encoded items. Only changed items are encoded again.
 
 use super::condition::{Conditions, Surroundings};
 use super::item::{EncodedItem, Item};
-use super::redact::ItemPart;
-use super::sample::{Sampled, Sampling};
+use super::redact::{ItemPart, Redacted, Redaction};
+use super::sample::{Sampled, Sampling, Share};
 use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
@@ -22,16 +22,22 @@ use prost::Message as _;
 use std::sync::Arc;
 use wire::Request;
 use wire::edit::{Edit, Editor, Head};
-use wire::view::{Container, ItemKind, ScopeContainer};
+use wire::view::{self, Container, ItemKind, ScopeContainer};
+
+/// The rules for the requests of one origin, whose conditions on the origin are decided.
+pub(crate) struct OriginRules<'r> {
+    origin: &'r Origin,
+    rules: Vec<OriginRule<'r>>,
+}
 
 /// A rule for all requests of an origin.
-struct OfOrigin<'r> {
+struct OriginRule<'r> {
     rule: &'r Rule,
     /// The exceptions, if they may hold for this origin.
     unless: Option<&'r Conditions>,
 }
 
-impl<'r> OfOrigin<'r> {
+impl<'r> OriginRule<'r> {
     /// Returns `None` if the rule is not for this origin.
     fn of(rule: &'r Rule, origin: &Origin) -> Option<Self> {
         let unless = rule.unless.as_ref().filter(|unless| unless.fits_origin(origin));
@@ -39,23 +45,33 @@ impl<'r> OfOrigin<'r> {
     }
 }
 
-/// Applies the rules to requests of one origin, whose conditions are decided once.
-pub(super) fn apply_all(
-    rules: &[Rule],
-    origin: &Origin,
-    requests: Vec<Request>,
-    traces: Option<&SeenTraces>,
-    report: &mut Report,
-) -> Vec<Request> {
-    let of_origin = |rule| OfOrigin::of(rule, origin);
-    let rules: Vec<OfOrigin<'_>> = rules.iter().filter_map(of_origin).collect();
-    let apply = |request| apply(&rules, origin, request, traces, report);
-    requests.into_iter().filter_map(apply).collect()
+impl<'r> OriginRules<'r> {
+    pub(super) fn of(rules: &'r [Rule], origin: &'r Origin) -> Self {
+        let rules = rules.iter().filter_map(|rule| OriginRule::of(rule, origin)).collect();
+        Self { origin, rules }
+    }
+
+    /// Returns `true` if the rules leave all requests unchanged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Applies the rules to requests, and adds their effects to the report. `traces` are those of the whole event.
+    #[must_use = "dropped items must be counted"]
+    pub(crate) fn apply(
+        &self,
+        requests: Vec<Request>,
+        traces: Option<&SeenTraces>,
+        report: &mut Report,
+    ) -> Vec<Request> {
+        let apply = |request| apply(&self.rules, self.origin, request, traces, report);
+        requests.into_iter().filter_map(apply).collect()
+    }
 }
 
 /// Returns `None` if no item is left. The report gets the effects of all rules that matched an item.
 fn apply(
-    rules: &[OfOrigin<'_>],
+    rules: &[OriginRule<'_>],
     origin: &Origin,
     request: Request,
     traces: Option<&SeenTraces>,
@@ -64,7 +80,7 @@ fn apply(
     let kind = request.kind();
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
-    for OfOrigin { rule, unless } in rules {
+    for OriginRule { rule, unless } in rules {
         let matches = &rule.conditions;
         if !matches.includes(kind) || !rule.action.acts_on(kind) {
             continue;
@@ -96,6 +112,7 @@ fn apply(
         unreadable: 0,
         active,
         on_resource: Vec::new(),
+        reads_items: false,
         scope: InstrumentationScope::default(),
         traces,
     };
@@ -120,6 +137,11 @@ impl Active<'_> {
     fn asks_items(&self) -> bool {
         !self.rule.conditions.item.is_empty() || self.unless
     }
+
+    /// Returns `true` if the items decide about the rule or its effect.
+    fn reads_items(&self) -> bool {
+        self.asks_items() || matches!(self.rule.action, Action::Sample(_))
+    }
 }
 
 struct Pass<'r> {
@@ -131,6 +153,8 @@ struct Pass<'r> {
     active: Vec<Active<'r>>,
     /// The rules that may match the current resource.
     on_resource: Vec<Active<'r>>,
+    /// `true` if one of them reads items to decide.
+    reads_items: bool,
     /// The current scope.
     scope: InstrumentationScope,
     /// The traces of the event; `None` if no rule asks for them.
@@ -156,6 +180,7 @@ impl Editor for Pass<'_> {
         if self.on_resource.is_empty() {
             return Head::Keep;
         }
+        self.reads_items = self.on_resource.iter().any(Active::reads_items);
         if let Some(effect) = drops_all(&self.on_resource) {
             let items = container.count();
             if let Some(effect) = self.effects.get_mut(effect) {
@@ -179,8 +204,9 @@ impl Editor for Pass<'_> {
             {
                 let part = ItemPart::Scope;
                 let attributes = &mut scope.attributes;
-                changed |= effect
-                    .add_redacted(|redacted| redaction.attributes(part, attributes, redacted));
+                let mut redacted = Redacted::default();
+                redaction.attributes(part, attributes, &mut redacted);
+                changed |= effect.add_redacted(redacted);
             }
         }
         let head = changed.then(|| scope.encode_to_vec());
@@ -188,7 +214,7 @@ impl Editor for Pass<'_> {
         Head::Visit(head)
     }
 
-    fn item(&mut self, item: wire::view::Item<'_>) -> Edit {
+    fn item(&mut self, item: view::Item<'_>) -> Edit {
         match item.kind {
             ItemKind::Span => self.decided::<Span>(item),
             ItemKind::LogRecord => self.decided::<LogRecord>(item),
@@ -202,78 +228,153 @@ impl Editor for Pass<'_> {
     }
 }
 
-impl Pass<'_> {
-    fn decided<I: Item>(&mut self, encoded: wire::view::Item<'_>) -> Edit {
-        let surroundings = Surroundings {
-            scope: &self.scope,
-            metric_name: encoded.metric_name(),
-            traces: self.traces,
-        };
-        if !self.may_match(encoded, &surroundings) {
-            return Edit::Keep;
+/// An item on its way through the rules. It stays encoded until an action needs its decoded form.
+enum Subject<'i, I> {
+    /// As received. The view is empty if no rule reads it.
+    Encoded {
+        item: view::Item<'i>,
+        view: EncodedItem<'i>,
+    },
+    /// Redacted.
+    Rewritten(Vec<u8>),
+    Decoded(I),
+}
+
+impl<'i, I: Item> Subject<'i, I> {
+    /// Returns `None` if the item is undecodable.
+    fn of(item: view::Item<'i>, is_read: bool) -> Option<Self> {
+        let view = if is_read { EncodedItem::of(item) } else { Some(EncodedItem::default()) };
+        match view {
+            Some(view) => Some(Self::Encoded { item, view }),
+            None => I::decode(item.bytes).ok().map(Self::Decoded),
         }
-        let Ok(mut item) = I::decode(encoded.bytes) else {
+    }
+
+    /// The decoded item; `None` if it is undecodable.
+    fn decoded(&mut self) -> Option<&mut I> {
+        let bytes = match self {
+            Self::Encoded { item, .. } => Some(item.bytes),
+            Self::Rewritten(bytes) => Some(bytes.as_slice()),
+            Self::Decoded(_) => None,
+        };
+        if let Some(bytes) = bytes {
+            *self = Self::Decoded(I::decode(bytes).ok()?);
+        }
+        match self {
+            Self::Decoded(item) => Some(item),
+            Self::Encoded { .. } | Self::Rewritten(_) => None,
+        }
+    }
+
+    /// Asks an item that is not rewritten.
+    fn meets(&self, conditions: &Conditions, surroundings: &Surroundings<'_>) -> bool {
+        match self {
+            Self::Encoded { view, .. } => conditions.meets_item(view, surroundings),
+            Self::Decoded(item) => conditions.meets_item(item, surroundings),
+            Self::Rewritten(_) => false,
+        }
+    }
+
+    /// Samples an item that is not rewritten.
+    fn sampled(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
+        match self {
+            Self::Encoded { view, .. } => share.decide_item(view, traces),
+            Self::Decoded(item) => share.decide_item(item, traces),
+            Self::Rewritten(_) => Sampling::Keep,
+        }
+    }
+
+    /// Returns `None` if the item is undecodable.
+    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) -> Option<()> {
+        if let Self::Encoded { item, .. } = self
+            && let Ok(new) = redaction.encoded(*item, redacted)
+        {
+            if let Some(bytes) = new {
+                *self = Self::Rewritten(bytes);
+            }
+            return Some(());
+        }
+        self.decoded()?.redact(redaction, redacted);
+        Some(())
+    }
+
+    fn finish(self, changed: bool) -> Edit {
+        match self {
+            Self::Rewritten(bytes) => Edit::Replace(bytes),
+            Self::Decoded(item) if changed => Edit::Replace(item.encode_to_vec()),
+            Self::Encoded { .. } | Self::Decoded(_) => Edit::Keep,
+        }
+    }
+}
+
+impl Pass<'_> {
+    fn decided<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
+        let Some(subject) = Subject::<I>::of(encoded, self.reads_items) else {
             self.unreadable += 1;
             return Edit::Keep;
         };
+        self.ruled(subject, encoded.metric_name()).unwrap_or_else(|| {
+            self.unreadable += 1;
+            Edit::Keep
+        })
+    }
+
+    /// Applies the rules to an item. Returns `None` if the item is undecodable.
+    fn ruled<I: Item>(&mut self, mut subject: Subject<'_, I>, metric_name: &str) -> Option<Edit> {
+        let scope = &self.scope;
+        let surroundings = Surroundings { scope, metric_name, traces: self.traces };
         let mut is_kept = false;
         let mut changed = false;
         let mut sampled: Option<Sampled> = None;
         for active in &self.on_resource {
             let rule = active.rule;
+            if matches!(subject, Subject::Rewritten(_)) {
+                subject.decoded()?;
+            }
             let is_excepted = || {
-                rule.unless.as_ref().is_some_and(|unless| unless.meets_item(&item, &surroundings))
+                let unless = rule.unless.as_ref().filter(|_| active.unless);
+                unless.is_some_and(|unless| subject.meets(unless, &surroundings))
             };
-            if !rule.conditions.meets_item(&item, &surroundings) || (active.unless && is_excepted())
-            {
+            if !subject.meets(&rule.conditions, &surroundings) || is_excepted() {
                 continue;
             }
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
-            effect.matched += 1;
             match &rule.action {
                 Action::Keep => is_kept = true,
                 Action::Drop | Action::Sample(_) if is_kept => {}
                 Action::Drop => {
+                    effect.matched += 1;
                     effect.dropped += 1;
-                    return Edit::Drop;
+                    return Some(Edit::Drop);
                 }
-                Action::Sample(share) => match share.decide_item(&item, self.traces) {
+                Action::Sample(share) => match subject.sampled(*share, self.traces) {
                     Sampling::Drop => {
+                        effect.matched += 1;
                         effect.dropped += 1;
-                        return Edit::Drop;
+                        return Some(Edit::Drop);
                     }
                     Sampling::Keep => {}
                     Sampling::Sampled(new) => sampled = Some(new.smaller(sampled)),
                 },
                 Action::Redact(redaction) => {
-                    changed |= effect.add_redacted(|redacted| item.redact(redaction, redacted));
+                    let mut redacted = Redacted::default();
+                    subject.redact(redaction, &mut redacted)?;
+                    changed |= effect.add_redacted(redacted);
                 }
                 Action::Change(Target::Attributes, change) => {
-                    let is_new = change.apply(item.attributes_mut(), self.origin);
+                    let is_new = change.apply(subject.decoded()?.attributes_mut(), self.origin);
                     effect.changed += usize::from(is_new);
                     changed |= is_new;
                 }
                 Action::Change(Target::Resource, _) => {}
             }
+            effect.matched += 1;
         }
         if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_a_part()) {
-            item.note_sampled(sampled);
+            subject.decoded()?.note_sampled(sampled);
             changed = true;
         }
-        if changed { Edit::Replace(item.encode_to_vec()) } else { Edit::Keep }
-    }
-
-    /// Returns `false` if no rule matches the item. Before the first match nothing changes, so that its encoded form decides.
-    fn may_match(&self, encoded: wire::view::Item<'_>, surroundings: &Surroundings<'_>) -> bool {
-        let is_for_all = |active: &Active<'_>| active.rule.conditions.item.is_empty();
-        if self.on_resource.iter().any(is_for_all) {
-            return true;
-        }
-        EncodedItem::of(encoded).is_none_or(|item| {
-            let meets =
-                |active: &Active<'_>| active.rule.conditions.meets_item(&item, surroundings);
-            self.on_resource.iter().any(meets)
-        })
+        Some(subject.finish(changed))
     }
 
     fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {
@@ -287,7 +388,9 @@ impl Pass<'_> {
             Action::Redact(redaction) => {
                 let part = ItemPart::Resource;
                 let attributes = &mut resource.attributes;
-                effect.add_redacted(|redacted| redaction.attributes(part, attributes, redacted))
+                let mut redacted = Redacted::default();
+                redaction.attributes(part, attributes, &mut redacted);
+                effect.add_redacted(redacted)
             }
             _ => false,
         }

@@ -1,6 +1,6 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
-use super::item::{ItemView, SpanView};
+use super::item::{Attribute, ItemView, SpanView};
 use super::parse::ConditionsText;
 use super::route::origin_fits;
 use super::template::OriginField;
@@ -116,9 +116,11 @@ impl ItemCondition {
 
     fn is_met(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
         match self {
-            Self::Attribute(AttributeCondition { key, value }) => {
-                value.is_met(item.value_of(key).as_deref())
-            }
+            Self::Attribute(AttributeCondition { key, value }) => match item.attribute(key) {
+                Attribute::Absent => value.is_met(None),
+                Attribute::Leaf(leaf) => value.is_met_by_leaf(&leaf),
+                Attribute::Value(found) => value.is_met(Some(&found)),
+            },
             Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
             Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),
             Self::Body(condition) => condition.is_met(item.body().as_deref()),
@@ -206,6 +208,15 @@ impl ValueCondition {
         self.0.iter().all(|test| test.is_met(value))
     }
 
+    /// Like `is_met`, for a value that is there.
+    fn is_met_by_leaf(&self, leaf: &Leaf<'_>) -> bool {
+        self.0.iter().all(|test| match test {
+            Test::Exists(exists) => *exists,
+            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is(leaf)),
+            other => other.is_met_by_leaf(leaf),
+        })
+    }
+
     fn is_met_by_text(&self, text: &str) -> bool {
         self.0.iter().all(|test| match test {
             Test::Exists(exists) => *exists != text.is_empty(),
@@ -263,7 +274,7 @@ impl Scalar {
 }
 
 /// A value without inner values.
-enum Leaf<'a> {
+pub(super) enum Leaf<'a> {
     Text(&'a str),
     Int(i64),
     Double(f64),

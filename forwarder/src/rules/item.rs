@@ -1,6 +1,7 @@
 //! The parts of an item that rules read and change, for all signals.
 
 use super::adjusted_count::note_in_trace_state;
+use super::condition::Leaf;
 use super::redact::{ItemPart, Redacted, Redaction};
 use super::sample::{Sampled, note_adjusted_count};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -11,12 +12,15 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use std::borrow::Cow;
-use wire::field::{log_record, span, status};
-use wire::protobuf::{Value as Field, fields};
+use wire::field::{any_value, key_value, log_record, span, status};
+use wire::protobuf::{Value as Field, fields, messages, plain_attribute};
 use wire::view::{self, ItemKind, key_and_value};
 
 /// What conditions ask about an item.
 pub(super) trait ItemView {
+    /// The first attribute with this key.
+    fn attribute(&self, key: &str) -> Attribute<'_>;
+
     /// The value of the first attribute with this key.
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>>;
 
@@ -35,6 +39,20 @@ pub(super) trait ItemView {
     fn span(&self) -> Option<SpanView<'_>>;
 }
 
+/// The value of an attribute as conditions read it.
+pub(super) enum Attribute<'a> {
+    Absent,
+    /// A value without inner values, read without a copy.
+    Leaf(Leaf<'a>),
+    Value(Cow<'a, AnyValue>),
+}
+
+impl<'a> Attribute<'a> {
+    fn of(value: Option<Cow<'a, AnyValue>>) -> Self {
+        value.map_or(Self::Absent, Self::Value)
+    }
+}
+
 /// What conditions ask about a span.
 #[derive(Clone, Copy)]
 pub(super) struct SpanView<'a> {
@@ -47,6 +65,10 @@ pub(super) struct SpanView<'a> {
 }
 
 impl<I: Item> ItemView for I {
+    fn attribute(&self, key: &str) -> Attribute<'_> {
+        Attribute::of(self.value_of(key))
+    }
+
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
         let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
         attribute.value.as_ref().map(Cow::Borrowed)
@@ -142,6 +164,25 @@ impl<'i> EncodedItem<'i> {
     }
 }
 
+/// The value of an encoded attribute; `None` for a value with inner values, and for unusual encodings, which a decoder should read.
+fn leaf(attribute: &[u8]) -> Option<Leaf<'_>> {
+    let plain = plain_attribute(attribute).map(|(_, value)| value);
+    let only = || {
+        let mut values = messages(attribute, key_value::VALUE);
+        values.next().filter(|_| values.next().is_none())
+    };
+    let value = plain.or_else(only)?;
+    let mut fields = fields(value);
+    let field = fields.next().filter(|field| field.raw.len() == value.len())?;
+    match (field.number, field.value) {
+        (any_value::STRING, Field::Len(text)) => std::str::from_utf8(text).ok().map(Leaf::Text),
+        (any_value::BOOL, Field::Varint(value)) => Some(Leaf::Bool(value != 0)),
+        (any_value::INT, Field::Varint(number)) => Some(Leaf::Int(number.cast_signed())),
+        (any_value::DOUBLE, Field::Fixed64(bits)) => Some(Leaf::Double(f64::from_bits(bits))),
+        _ => None,
+    }
+}
+
 fn status_code(status: &[u8]) -> i32 {
     let codes = fields(status).filter(|field| field.number == status::CODE);
     let codes = codes.filter_map(|field| match field.value {
@@ -160,6 +201,15 @@ fn enumerator(number: u64) -> i32 {
 }
 
 impl ItemView for EncodedItem<'_> {
+    fn attribute(&self, key: &str) -> Attribute<'_> {
+        let found = self.attributes.iter().find(|(own, _)| *own == key.as_bytes());
+        let Some((_, attribute)) = found else { return Attribute::Absent };
+        match leaf(attribute) {
+            Some(leaf) => Attribute::Leaf(leaf),
+            None => Attribute::of(self.value_of(key)),
+        }
+    }
+
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
         let (_, attribute) = self.attributes.iter().find(|(own, _)| *own == key.as_bytes())?;
         KeyValue::decode(*attribute).ok()?.value.map(Cow::Owned)

@@ -18,6 +18,7 @@ mod sample;
 mod template;
 mod trace;
 
+pub(crate) use apply::OriginRules;
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::DestinationRule;
 pub use template::Template;
@@ -146,9 +147,7 @@ pub struct Effect {
 
 impl Effect {
     /// Adds the counts of a redaction, and returns `true` if something was redacted.
-    fn add_redacted(&mut self, redact: impl FnOnce(&mut Redacted)) -> bool {
-        let mut redacted = Redacted::default();
-        redact(&mut redacted);
+    fn add_redacted(&mut self, redacted: Redacted) -> bool {
         self.redacted += redacted.values;
         self.replaced_whole += redacted.whole;
         self.changed += usize::from(redacted.values > 0);
@@ -177,8 +176,12 @@ impl RuleSet {
         self.trace_attributes.clone().map(TraceReading::new)
     }
 
-    /// Applies the rules to requests from this origin, and adds their effects to the report. A request is decoded only if a rule
-    /// may match. `traces` are those of the whole event.
+    /// Decides the conditions on the origin.
+    pub(crate) fn of_origin<'r>(&'r self, origin: &'r Origin) -> OriginRules<'r> {
+        OriginRules::of(&self.rules, origin)
+    }
+
+    /// Applies the rules to requests from this origin, and adds their effects to the report. `traces` are those of the whole event.
     #[must_use = "dropped items must be counted"]
     pub fn apply(
         &self,
@@ -187,7 +190,7 @@ impl RuleSet {
         traces: Option<&SeenTraces>,
         report: &mut Report,
     ) -> Vec<Request> {
-        apply::apply_all(&self.rules, origin, requests, traces, report)
+        self.of_origin(origin).apply(requests, traces, report)
     }
 
     /// The service name of this origin, for telemetry made from log lines.

@@ -4,5 +4,6 @@
 
 mod credentials_endpoint;
 mod fake;
+mod metrics;
 mod secrets;
 mod sqs;

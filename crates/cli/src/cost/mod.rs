@@ -1,8 +1,12 @@
 //! `lambda-otlp cost`: estimates the monthly cost of telemetry, and names the limits that apply.
 
+mod account;
 mod month;
 mod prices;
 
+use crate::aws::{self, AwsArguments};
+use crate::terminal;
+use account::Account;
 use month::{Month, Row};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -12,12 +16,26 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   lambda-otlp cost --invocations 10M
+  lambda-otlp cost --account --region eu-west-1
   lambda-otlp cost --invocations 1B/d --per-delivery 20 --memory 256
   lambda-otlp cost --invocations 500M --line compact --delivery kinesis-provisioned --json")]
-#[derive(Clone)]
-pub(crate) struct Arguments {
+pub(crate) struct CostArguments {
     /// Invocations of all functions per month, day or second: 10M, 1B/d, 40/s
-    #[arg(long, value_name = "N", value_parser = invocations)]
+    #[arg(long, value_name = "N", value_parser = invocations, required_unless_present = "account")]
+    invocations: Option<f64>,
+    /// Read the account's invocations and log bytes of the last 30 days in this region (cloudwatch:GetMetricData)
+    #[arg(long)]
+    account: bool,
+    #[command(flatten)]
+    aws: AwsArguments,
+    #[command(flatten)]
+    assumed: Arguments,
+}
+
+#[derive(clap::Args, Clone)]
+struct Arguments {
+    /// Invocations of all functions per month.
+    #[arg(skip)]
     invocations: f64,
     /// Spans per invocation
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -102,8 +120,13 @@ fn invocations(text: &str) -> Result<f64, String> {
     (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or_else(wrong)
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let estimate = Estimate::of(arguments);
+pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
+    let account = arguments.account.then(|| {
+        terminal::block_on(async { Account::read(&aws::load(&arguments.aws).await).await })
+    });
+    let account = account.transpose()?;
+    let estimate = Estimate::with(account, arguments)?;
+    let arguments = &arguments.assumed;
     let mut out = anstream::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &estimate)?;
@@ -118,6 +141,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Estimate {
+    /// `None` without `--account`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
     delivery: Way,
     rows: Vec<Row>,
     total_usd: f64,
@@ -151,6 +177,16 @@ struct BreakEven {
 }
 
 impl Estimate {
+    /// Estimates the cost of the given invocations, or else of the account's.
+    fn with(account: Option<Account>, arguments: &CostArguments) -> anyhow::Result<Self> {
+        let of_account = account.as_ref().map(Account::invocations).transpose();
+        let invocations =
+            arguments.invocations.map_or_else(|| of_account, |given| Ok(Some(given)))?;
+        let invocations = invocations.unwrap_or_default();
+        let arguments = Arguments { invocations, ..arguments.assumed.clone() };
+        Ok(Self { account, ..Self::of(&arguments) })
+    }
+
     fn of(arguments: &Arguments) -> Self {
         let millions = arguments.invocations / 1e6;
         let month = Month::of(arguments, arguments.delivery);
@@ -165,6 +201,7 @@ impl Estimate {
             }
         };
         Self {
+            account: None,
             delivery: arguments.delivery,
             total_usd: month.total(),
             usd_per_million_invocations: month.variable() / millions,
@@ -177,6 +214,9 @@ impl Estimate {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        if let Some(account) = &self.account {
+            account.write(out)?;
+        }
         writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
         for row in &self.rows {
             writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
@@ -279,11 +319,16 @@ mod tests {
     #[derive(Parser)]
     struct Command {
         #[command(flatten)]
-        arguments: Arguments,
+        arguments: CostArguments,
+    }
+
+    fn parsed(words: &str) -> CostArguments {
+        Command::parse_from(["cost"].into_iter().chain(words.split(' '))).arguments
     }
 
     fn arguments(words: &str) -> Arguments {
-        Command::parse_from(["cost"].into_iter().chain(words.split(' '))).arguments
+        let CostArguments { invocations, assumed, .. } = parsed(words);
+        Arguments { invocations: invocations.unwrap(), ..assumed }
     }
 
     fn row(words: &str, what: &str) -> f64 {
@@ -366,6 +411,36 @@ mod tests {
         let words = format!("--invocations 10M --line compact --memory {memory_mb:.0}");
         let direct = Month::of(&arguments(&words), Way::Direct).total();
         assert!((direct / estimate.total_usd - 1.0).abs() < 0.01, "{direct}");
+    }
+
+    #[test]
+    fn the_figures_of_an_account_take_the_place_of_the_assumed_ones() {
+        let account =
+            || Some(Account::of("region eu-west-1, account 123456789012", [2e7, 6e8, 3.5e11]));
+        let estimate = Estimate::with(account(), &parsed("--account --line compact")).unwrap();
+        let given = |words: &str| Estimate::of(&arguments(words)).total_usd;
+        close(estimate.total_usd, given("--invocations 20M --line compact"));
+        let mut out = Vec::new();
+        estimate.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let head: Vec<String> = text.lines().take(4).map(words).collect();
+        let expected = [
+            "last 30 days, region eu-west-1, account 123456789012 USD",
+            "invocations of all functions 20000000",
+            "log events of all log groups 600000000",
+            "CloudWatch Logs: ingestion of all log groups 350.00 GB 175.00",
+        ];
+        assert_eq!(head, expected, "{text}");
+        let json = serde_json::to_value(&estimate).unwrap();
+        assert_eq!(json["account"]["invocations"], 2e7);
+        assert_eq!(json["account"]["logGb"], 350.0);
+        // Given invocations win.
+        let estimate = Estimate::with(account(), &parsed("--account --invocations 1M")).unwrap();
+        close(estimate.total_usd, given("--invocations 1M"));
+        let none = Some(Account::of("region eu-west-1", [0.0; 3]));
+        let error = Estimate::with(none, &parsed("--account")).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("CloudWatch has no invocations"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ISO/IEC 7812-1: the first digits identify the scheme, and the last digit is Luhn's check digit.
 
 use super::TextRange;
+use super::needle::Letters;
 
 struct DigitGroup<'t> {
     start: usize,
@@ -21,9 +22,13 @@ const MOST_DIGITS: usize = 19;
 const MOST_BYTES: usize = 2 * MOST_DIGITS;
 
 /// Returns `false` if these bytes have no run of digits and separators that is long enough for a card number.
-pub(super) fn may_be_in(bytes: &[u8]) -> bool {
+pub(super) fn may_be_in(bytes: &[u8], letters: Letters) -> bool {
+    const DIGITS: Letters = Letters::of(b"0123456789");
     // A run of thirteen bytes has one of these places and the byte after it.
     const STEP: usize = FEWEST_DIGITS - 1;
+    if !letters.has_any(DIGITS) {
+        return false;
+    }
     let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'+');
     (0..bytes.len()).step_by(STEP).any(|at| {
         let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));

@@ -1,6 +1,7 @@
 //! Decodes escapes in text: JSON and other languages, percent-encoding, and terminal colours.
 
 use super::TextRange;
+use super::needle::Letters;
 
 struct Escape {
     at: TextRange,
@@ -8,8 +9,10 @@ struct Escape {
 }
 
 /// Returns `false` if the escapes of a text stand for blanks only, beside which nothing is found that is not found without decoding.
-pub(super) fn may_hide_text(text: &[u8]) -> bool {
-    escapes(text).any(|escape| !matches!(escape.stands_for, '\n' | '\r' | '\t'))
+pub(super) fn may_hide_text(text: &[u8], letters: Letters) -> bool {
+    const FIRST: Letters = Letters::of(&[b'\\', b'%', ESC]);
+    letters.has_any(FIRST)
+        && escapes(text).any(|escape| !matches!(escape.stands_for, '\n' | '\r' | '\t'))
 }
 
 /// Decodes the escapes of a text; `None` if there are none.

@@ -26,8 +26,8 @@ enum Detector {
 /// A search without a regular expression.
 #[derive(Clone, Copy, Debug)]
 struct Scan {
-    /// Returns `false` if nothing can match in a text of these bytes.
-    may_find_in: fn(&[u8]) -> bool,
+    /// Returns `false` if nothing can match in a text of these bytes, whose characters are these.
+    may_find_in: fn(&[u8], Letters) -> bool,
     /// Finds all ranges to replace, from left to right.
     find: fn(&str, &mut dyn FnMut(TextRange)),
 }
@@ -167,7 +167,7 @@ impl Finder {
     pub(super) fn may_find_in(&self, text: &[u8], letters: Letters) -> bool {
         let has_needle = || self.needles.iter().any(|needle| needle.is_in(text, letters));
         let may_match = match &self.detect {
-            Detect::Function(scan) => (scan.may_find_in)(text),
+            Detect::Function(scan) => (scan.may_find_in)(text, letters),
             Detect::Search(_) => true,
         };
         may_match && (self.needles.is_empty() || has_needle())
@@ -176,6 +176,11 @@ impl Finder {
     /// Returns `true` if every match contains one of a few texts.
     pub(super) fn has_needles(&self) -> bool {
         !self.needles.is_empty()
+    }
+
+    /// Returns `true` if a regular expression finds the matches.
+    pub(super) fn is_expression(&self) -> bool {
+        matches!(self.detect, Detect::Search(_))
     }
 
     /// Finds the ranges to replace, from left to right.

@@ -2,6 +2,7 @@
 //! address is hidden rather than shown.
 
 use super::TextRange;
+use super::needle::Letters;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const MOST_IPV4_BYTES: usize = "255.255.255.255".len();
@@ -9,16 +10,20 @@ const MOST_IPV6_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".l
 const MOST_IPV6_COLONS: usize = 8;
 
 /// Returns `false` if no address can be in these bytes: IPv4 has three points between digits, IPv6 `::` or six colons.
-pub(super) fn may_be_in(bytes: &[u8]) -> bool {
+pub(super) fn may_be_in(bytes: &[u8], letters: Letters) -> bool {
+    const POINT: Letters = Letters::of(b".");
+    const COLON: Letters = Letters::of(b":");
     const MOST_BETWEEN_POINTS: usize = "255".len();
     const MOST_BETWEEN_COLONS: usize = "ffff".len();
     let byte = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().unwrap_or_default();
     let is_between_digits =
         |at: usize| byte(at.checked_sub(1)).is_ascii_digit() && byte(Some(at + 1)).is_ascii_digit();
-    let points = memchr::memchr_iter(b'.', bytes).filter(|at| is_between_digits(*at));
-    has_neighbours(points, 3, MOST_BETWEEN_POINTS)
-        || has_neighbours(memchr::memchr_iter(b':', bytes), 6, MOST_BETWEEN_COLONS)
-        || memchr::memmem::find(bytes, b"::").is_some()
+    let points = || memchr::memchr_iter(b'.', bytes).filter(|at| is_between_digits(*at));
+    let colons = || memchr::memchr_iter(b':', bytes);
+    letters.has_any(POINT) && has_neighbours(points(), 3, MOST_BETWEEN_POINTS)
+        || letters.has_any(COLON)
+            && (has_neighbours(colons(), 6, MOST_BETWEEN_COLONS)
+                || colons().any(|at| bytes.get(at + 1) == Some(&b':')))
 }
 
 /// Returns `true` if so many of these places follow each other with at most `most_between` bytes between two.
@@ -36,13 +41,32 @@ fn has_neighbours(places: impl Iterator<Item = usize>, many: usize, most_between
 /// Finds addresses, without port, brackets and zone. Addresses may overlap: `1.2.3.4.5` has two.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {
     let mut covered = 0;
-    for start in 0..text.len() {
-        let end = ipv6_end(text, start).max(ipv4_end(text, start));
-        if let Some(end) = end.filter(|end| *end > covered) {
-            found(start..end);
-            covered = end;
+    for part in runs(text.as_bytes()) {
+        for start in part {
+            let end = ipv6_end(text, start).max(ipv4_end(text, start));
+            if let Some(end) = end.filter(|end| *end > covered) {
+                found(start..end);
+                covered = end;
+            }
         }
     }
+}
+
+/// The runs of hexadecimal digits, points and colons that have enough points or colons for an address.
+fn runs(bytes: &[u8]) -> impl Iterator<Item = TextRange> {
+    const FEWEST_POINTS: usize = 3;
+    const FEWEST_COLONS: usize = 2;
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let mut start = 0;
+    let runs = bytes.split(move |byte| !is_part(byte)).map(move |run| {
+        let range = start..start + run.len();
+        start = range.end + 1;
+        (run, range)
+    });
+    runs.filter_map(|(run, range)| {
+        let count = |wanted: u8| memchr::memchr_iter(wanted, run).count();
+        (count(b'.') >= FEWEST_POINTS || count(b':') >= FEWEST_COLONS).then_some(range)
+    })
 }
 
 /// The end of the longest IPv6 address at `start`. After a word it begins with `::`. It contains a digit, unlike most code such as

@@ -1,6 +1,7 @@
 //! Redacts values. Keys, types and the structure of JSON stay.
 
 mod card;
+mod encoded;
 mod escapes;
 mod finder;
 mod ip;
@@ -131,7 +132,7 @@ impl Redaction {
         self.parts.contains(&part)
     }
 
-    /// Returns `false` if nothing can match in a request or an item of these encoded bytes.
+    /// Returns `false` if nothing can match in a request of these encoded bytes.
     pub(super) fn may_find_in_encoded(&self, bytes: &[u8]) -> bool {
         // A number has no letters, but may be a card.
         let may_be_number = self.finders.iter().any(|finder| !finder.has_needles());
@@ -153,7 +154,7 @@ impl Redaction {
         let has_needles = |finder: &&Finder| finder.has_needles();
         let with_needles = self.finders.iter().filter(has_needles).count();
         with_needles > 0 && Needle::new("\\u").is_in(text, letters)
-            || with_needles < self.finders.len() && escapes::may_hide_text(text)
+            || with_needles < self.finders.len() && escapes::may_hide_text(text, letters)
     }
 
     pub(super) fn attributes(

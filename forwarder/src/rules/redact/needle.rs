@@ -5,13 +5,22 @@
 pub(super) struct Letters(u64);
 
 impl Letters {
-    pub(super) fn of(text: &[u8]) -> Self {
-        let class = |byte: &u8| 1 << ((byte & 0x1f) | (byte & 0x40) >> 1);
-        Self(text.iter().fold(0, |classes, byte| classes | class(byte)))
+    pub(super) const fn of(text: &[u8]) -> Self {
+        let mut classes = 0;
+        let mut rest = text;
+        while let [byte, after @ ..] = rest {
+            classes |= 1 << ((*byte & 0x1f) | (*byte & 0x40) >> 1);
+            rest = after;
+        }
+        Self(classes)
     }
 
     fn has_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
+    }
+
+    pub(super) fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
     }
 }
 

@@ -5,6 +5,7 @@ use super::schedule::Random;
 use ::backend::Profile;
 use lambda_otlp_forwarder::{OldRecords, Origin, RuleSet};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::SignalKind;
@@ -30,12 +31,23 @@ const FUTURE: Duration = Duration::from_hours(24);
 /// A record this close to the end of the window may count as outside.
 pub(crate) const MARGIN: Duration = Duration::from_secs(15);
 
+/// The traces of all items: their ids repeat one of these bytes.
+pub(crate) const TRACES: RangeInclusive<u8> = 1..=12;
+
+/// The trace whose items all say that it failed. The hash of its id does not keep it.
+pub(crate) const FAILED_TRACE: u8 = 5;
+
+/// The other traces that the hash keeps with a share of 0.65: it is 0.30 for the first one and 0.64 for the second.
+const SAMPLED_TRACES: [u8; 7] = [1, 3, 6, 7, 9, 10, 12];
+
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) drops: bool,
     pub(crate) redacts: bool,
     pub(crate) routes: bool,
     pub(crate) old_records: OldRecords,
+    /// Keeps failed traces, and a share of the others.
+    pub(crate) samples: bool,
 }
 
 /// One destination of an item.
@@ -60,11 +72,17 @@ impl Setup {
                 OldRecords::Restamp,
                 OldRecords::Drop,
             ]),
+            samples: random.percent(25),
         }
     }
 
     pub(crate) fn destinations(&self) -> usize {
         if self.routes { DESTINATIONS } else { 1 }
+    }
+
+    /// Returns `true` if the rules drop the items of a trace, wherever its other items are.
+    pub(crate) fn drops_trace(&self, trace: u8) -> bool {
+        self.samples && trace != FAILED_TRACE && !SAMPLED_TRACES.contains(&trace)
     }
 
     fn text(&self) -> String {
@@ -75,6 +93,11 @@ impl Setup {
                  [[rule]]\nname = 'chatter'\nmatch.body = { contains = 'chatter' }\ndrop = true\n",
             ),
             (self.redacts, "[[rule]]\nname = 'personal'\nredact = ['email']\n"),
+            (
+                self.samples,
+                "[[rule]]\nname = 'failed traces'\nmatch.trace.failed = true\nkeep = true\n\
+                 [[rule]]\nname = 'a share'\nmatch.trace.duration = { at_least = '0s' }\nsample = 0.65\n",
+            ),
             (
                 self.routes,
                 "[destination.audit]\nendpoint = 'http://127.0.0.1:9/api/audit'\n\
