@@ -107,7 +107,7 @@ impl Process {
         output: &CapturedOutput,
         table: &Arc<ProcessTable>,
     ) -> io::Result<Self> {
-        let NewCaptures { captures, stdout, stderr } = Captures::new(output)?;
+        let NewCaptures { captures, stdout, stderr } = NewCaptures::open(output)?;
         let mut command = Command::new(start.program);
         command
             .args(start.arguments)
@@ -301,17 +301,19 @@ struct NewCaptures {
     stderr: OwnedFd,
 }
 
-impl Captures {
+impl NewCaptures {
     /// Makes the two pipes and begins to read them.
-    fn new(output: &CapturedOutput) -> io::Result<NewCaptures> {
+    fn open(output: &CapturedOutput) -> io::Result<Self> {
         let (stdout, stdout_end) = Capture::new(output)?;
         let (stderr, stderr_end) = Capture::new(output)?;
         let pipes = vec![stdout, stderr];
         let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
-        let captures = Self { pipes, readers };
-        Ok(NewCaptures { captures, stdout: stdout_end, stderr: stderr_end })
+        let captures = Captures { pipes, readers };
+        Ok(Self { captures, stdout: stdout_end, stderr: stderr_end })
     }
+}
 
+impl Captures {
     /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
     pub(crate) fn drain(&self) {
         for pipe in &self.pipes {

@@ -174,7 +174,7 @@ impl Service {
         // The last attempt has no delay after it.
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         for delay_after in delays {
-            // An error means that the local Lambda shuts down, so nobody reads a record.
+            // An error means that the local Lambda shuts down, so no test reads a record.
             let running = self.run(
                 function,
                 Request {
