@@ -1,4 +1,4 @@
-//! Log records and metrics beside spans. `tracing` events become records with their trace and span; OpenTelemetry's API creates
+//! Log records and metrics in addition to spans. `tracing` events become records with their trace and span; OpenTelemetry's API creates
 //! others, and a processor sees each record before it is written. Counters and histograms are collected at the end of each
 //! invocation, as deltas, because each environment counts alone and is short-lived. A view sets the histogram's aggregation.
 

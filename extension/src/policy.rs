@@ -15,7 +15,7 @@ pub(crate) const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLI
 const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time before the deadline at which the buffer is flushed, because the invocation may time out.
 pub(crate) const LAST_CHANCE: Duration = Duration::from_millis(650);
-/// The time limit of a flush beside a handler if the hold time is 0.
+/// The time limit of a flush during a handler if the hold time is 0.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
 const RESERVE: Duration = Duration::from_millis(100);
@@ -148,7 +148,7 @@ pub(crate) enum Decision {
 }
 
 pub(crate) fn decide(facts: &FlushFacts) -> Decision {
-    // A hold time of 0 must not stop flushes beside the handler.
+    // A hold time of 0 must not stop flushes during the handler.
     let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
     let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
     let budget = longest.min(facts.left.saturating_sub(RESERVE));
@@ -251,7 +251,7 @@ mod tests {
             },
             running: Running {
                 is_done: has("done") || has("after-done"),
-                end_is_expected: !has("untold"),
+                end_is_expected: !has("unexpected"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
                 usual_handler: number("handler").map(ms),
@@ -325,12 +325,12 @@ mod tests {
             check(&format!("{kept} done"), "pass");
             check(&format!("{kept} done oldest=1"), "flush 1000");
             check(&format!("{kept} done oldest=1 paused"), "pass");
-            check(&format!("{kept} untold"), "pass");
-            check(&format!("{kept} done oldest=1 untold"), "pass");
+            check(&format!("{kept} unexpected"), "pass");
+            check(&format!("{kept} done oldest=1 unexpected"), "pass");
         }
         check("invocations=4", "pass");
         check("rare timeout=0", "pass");
-        // Long handlers are told by the ones before.
+        // Earlier handlers announce long ones.
         check("handler=6000", "hold");
         check("handler=6000 oldest=4999", "hold");
         check("handler=6000 oldest=5000", "flush 1000");
@@ -357,13 +357,13 @@ mod tests {
         check("rare done oldest=1 left=100", "pass");
         check("asking after-done oldest=1 left=150", "pass");
         check("asking after-done oldest=60000 left=0", "pass");
-        // No invocation is kept for a flush, which is sent beside a handler all the same.
+        // No invocation is kept for a flush, which is still sent during a handler.
         check("oldest=5000 timeout=0", "flush 1000");
         check("oldest=5000 open timeout=0", "flush 250");
         check("managed oldest=5000 timeout=0", "flush 1000");
         // Nothing is sent while the environment may freeze.
         check("asking oldest=60000 left-over much", "pass");
-        // A backend that takes nothing is probed beside the handler, and nothing is held for it.
+        // A backend that takes nothing is probed during the handler, and nothing is held for it.
         check("rare oldest=1 open", "pass");
         check("rare oldest=5000 open", "flush 250");
         check("rare oldest=5000 open probe=500", "flush 500");

@@ -195,7 +195,7 @@ async fn receive_telemetry(
     false
 }
 
-/// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a
+/// Opens `port`, or another one if it is busy and no SDK knows it. Afterwards the file exists only if the wrapper needs it: a
 /// reset environment keeps its files.
 async fn open_receiver_port(port: u16, told: PortKnownTo, file: &Path) -> io::Result<TcpListener> {
     let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -391,7 +391,7 @@ mod tests {
         };
         let (moved, said) = opened(PortKnownTo::Nobody).await;
         assert!(moved.is_some_and(|moved| moved != port && said == Some(format!("{moved}\n"))));
-        assert_eq!(opened(PortKnownTo::All).await, (None, None), "an SDK was told this one");
+        assert_eq!(opened(PortKnownTo::All).await, (None, None), "an SDK knows this one");
         opened(PortKnownTo::Nobody).await;
         drop(taken);
         // An environment before the reset left the file.

@@ -77,9 +77,9 @@ fn the_demo_balances_and_its_html_report_is_self_contained() {
     let page = std::fs::read_to_string(&path).unwrap();
     // The data has addresses as texts of attributes.
     let (before, rest) = page.split_once("<script id=\"data\"").unwrap();
-    let (_, behind) = rest.split_once("</script>").unwrap();
+    let (_, after) = rest.split_once("</script>").unwrap();
     for outside in ["http://", "https://", "src=", "<link", "@import", "url("] {
-        assert!(!before.contains(outside) && !behind.contains(outside), "{outside}");
+        assert!(!before.contains(outside) && !after.contains(outside), "{outside}");
     }
     for text in ["balanced", "POST /orders/{id}", "unexpected"] {
         assert!(page.contains(text), "{text}");

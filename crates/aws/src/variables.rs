@@ -30,7 +30,7 @@ pub(crate) const LOGS_ENDPOINT: Setting<Url> =
 pub(crate) const SQS_ENDPOINT: Setting<Url> =
     Setting::url("AWS_ENDPOINT_URL_SQS", "URL of SQS. Default: the host of the queue's URL.");
 
-/// The rows of every binary that calls AWS services, including queues, beside [`settings::PROXY`].
+/// The rows of every binary that calls AWS services, including queues, in addition to [`settings::PROXY`].
 pub const AWS: &[Variable] = &[
     ACCESS_KEY_ID.row(),
     SECRET_ACCESS_KEY.row(),
@@ -41,11 +41,11 @@ pub const AWS: &[Variable] = &[
     ENDPOINT.row(),
 ];
 
-/// The rows of a binary that reads secrets, beside [`AWS`].
+/// The rows of a binary that reads secrets, in addition to [`AWS`].
 pub const SECRETS: &[Variable] = &[SECRETS_MANAGER_ENDPOINT.row(), SSM_ENDPOINT.row()];
 
-/// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row is in the module of its user.
+/// The row of a binary that sends to queues, in addition to [`AWS`]. Each queue's own row is in the module of its user.
 pub const SQS: &[Variable] = &[SQS_ENDPOINT.row()];
 
-/// The row of a binary that subscribes log groups, beside [`AWS`].
+/// The row of a binary that subscribes log groups, in addition to [`AWS`].
 pub const LOGS: &[Variable] = &[LOGS_ENDPOINT.row()];

@@ -43,16 +43,40 @@ pub fn json(json: &impl Display) -> String {
 mod tests {
     use super::*;
 
+    struct Shown {
+        text: &'static str,
+        /// The text on one line.
+        line: &'static str,
+        /// The text on several lines.
+        lines: &'static str,
+        in_json: &'static str,
+    }
+
     #[test]
     fn characters_that_move_text_are_replaced_or_escaped() {
-        for (text, line, lines, in_json) in [
-            ("plain é 🔑", "plain é 🔑", "plain é 🔑", "plain é 🔑"),
-            ("a\u{1b}[2Jb", "a [2Jb", "a [2Jb", r"a\u001b[2Jb"),
-            ("a\u{9b}2Jb", "a 2Jb", "a 2Jb", r"a\u009b2Jb"),
-            ("a\u{202e}b\u{2066}c", "a b c", "a b c", r"a\u202eb\u2066c"),
-            ("a\u{7f}b\u{2028}c\u{61c}d", "a b c d", "a b c d", r"a\u007fb\u2028c\u061cd"),
-            ("a\tb\nc", "a b c", "a\tb\nc", "a\tb\nc"),
-            ("a\rb", "a b", "a b", "a\rb"),
+        for Shown { text, line, lines, in_json } in [
+            Shown {
+                text: "plain é 🔑",
+                line: "plain é 🔑",
+                lines: "plain é 🔑",
+                in_json: "plain é 🔑",
+            },
+            Shown { text: "a\u{1b}[2Jb", line: "a [2Jb", lines: "a [2Jb", in_json: r"a\u001b[2Jb" },
+            Shown { text: "a\u{9b}2Jb", line: "a 2Jb", lines: "a 2Jb", in_json: r"a\u009b2Jb" },
+            Shown {
+                text: "a\u{202e}b\u{2066}c",
+                line: "a b c",
+                lines: "a b c",
+                in_json: r"a\u202eb\u2066c",
+            },
+            Shown {
+                text: "a\u{7f}b\u{2028}c\u{61c}d",
+                line: "a b c d",
+                lines: "a b c d",
+                in_json: r"a\u007fb\u2028c\u061cd",
+            },
+            Shown { text: "a\tb\nc", line: "a b c", lines: "a\tb\nc", in_json: "a\tb\nc" },
+            Shown { text: "a\rb", line: "a b", lines: "a b", in_json: "a\rb" },
         ] {
             assert_eq!(on_one_line(text), line);
             assert_eq!(on_lines(text), lines);

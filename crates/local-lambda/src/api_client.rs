@@ -60,8 +60,11 @@ impl ApiClient {
     fn response(&mut self) -> io::Result<ApiResponse> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
         let mut headers = Vec::new();
         loop {
             line.clear();

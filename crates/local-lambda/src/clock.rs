@@ -7,7 +7,9 @@ use time::OffsetDateTime;
 
 /// A point in time: milliseconds since the Unix epoch, as CloudWatch Logs counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timestamp(pub(crate) u64);
+pub(crate) struct Timestamp {
+    unix_ms: u64,
+}
 
 /// The only place of the local Lambda that reads the wall clock.
 #[expect(
@@ -16,21 +18,21 @@ pub(crate) struct Timestamp(pub(crate) u64);
 )]
 pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    Timestamp { unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
 }
 
 impl Timestamp {
     pub(crate) fn millis(self) -> u64 {
-        self.0
+        self.unix_ms
     }
 
     pub(crate) fn seconds(self) -> u64 {
-        self.0 / 1000
+        self.unix_ms / 1000
     }
 
     pub(crate) fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self { unix_ms: self.unix_ms.saturating_add(millis) }
     }
 
     /// `2024-03-04T17:22:38.033Z`
@@ -48,7 +50,7 @@ impl Timestamp {
     fn utc(self) -> OffsetDateTime {
         let seconds = i64::try_from(self.seconds()).unwrap_or_default();
         let utc = OffsetDateTime::from_unix_timestamp(seconds);
-        utc.unwrap_or(OffsetDateTime::UNIX_EPOCH) + Duration::from_millis(self.0 % 1000)
+        utc.unwrap_or(OffsetDateTime::UNIX_EPOCH) + Duration::from_millis(self.unix_ms % 1000)
     }
 }
 
@@ -58,11 +60,11 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_formatted_as_in_lambda() {
-        let time = Timestamp(1_709_572_958_033);
+        let time = Timestamp { unix_ms: 1_709_572_958_033 };
         assert_eq!(
             (&*time.rfc3339(), &*time.date_path()),
             ("2024-03-04T17:22:38.033Z", "2024/03/04")
         );
-        assert_eq!(Timestamp(4_107_542_400_000).rfc3339(), "2100-03-01T00:00:00.000Z");
+        assert_eq!(Timestamp { unix_ms: 4_107_542_400_000 }.rfc3339(), "2100-03-01T00:00:00.000Z");
     }
 }

@@ -25,7 +25,7 @@
 //!
 //! Not simulated: log levels, the Logs API, `/opt`, memory limits, SnapStart, and a private `/tmp`.
 
-/// Behaviour of production that AWS's emulator cannot show and no document tells. The product has to be right under each value.
+/// Behaviour of production that AWS's emulator does not show and no document describes. The product must be right under each value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Unpublished {
@@ -52,7 +52,7 @@ pub enum TelemetryAtShutdown {
     /// Lambda delivers it before SHUTDOWN, within a second.
     #[default]
     Flushed,
-    /// Lambda delivers it at the time that the subscription's buffering says, if a listener is there.
+    /// Lambda delivers it at the time that the subscription's buffering sets, if a listener is there.
     Buffered,
 }
 

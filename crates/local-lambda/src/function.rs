@@ -47,8 +47,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     OnDemand,
-    /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of
-    /// no invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Each runs several invocations at a time.
+    /// Environments on the customer's instances (AWS Lambda "Lambda Managed Instances"). Each runs several invocations at a time, and is
+    /// never frozen. Extensions get no INVOKE, telemetry has no `platform.runtimeDone`, and logs are JSON.
     ManagedInstances,
 }
 
@@ -99,7 +99,7 @@ impl FunctionSpec {
     /// Sets an environment variable of the function; names that Lambda reserves are refused when it is created.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.variables.0.insert(name.into(), value.into());
+        self.variables.by_name.insert(name.into(), value.into());
         self
     }
 
@@ -117,14 +117,14 @@ impl FunctionSpec {
         self
     }
 
-    /// The longest an invocation may take before its process is killed.
+    /// The time limit of an invocation, after which its process is killed.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The longest the init phase may take, 10 s if not set.
+    /// The time limit of the init phase, 10 s if not set.
     #[must_use]
     pub fn init_timeout(mut self, init_timeout: Duration) -> Self {
         self.init_timeout = init_timeout;
@@ -147,7 +147,7 @@ impl FunctionSpec {
     /// `AWS_SESSION_TOKEN`, which long-lived ones lack. Made-up ones if not set.
     #[must_use]
     pub fn credentials(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.credentials = Some(Variables(variables.into_iter().collect()));
+        self.credentials = Some(Variables { by_name: variables.into_iter().collect() });
         self
     }
 
@@ -158,7 +158,7 @@ impl FunctionSpec {
         self
     }
 
-    /// How many environments may run at the same time, 10 if not set, at least 1; further invocations wait.
+    /// The number of environments that may run at the same time, 10 if not set, at least 1. Further invocations wait.
     #[must_use]
     pub fn max_environments(mut self, environments: usize) -> Self {
         self.max_environments = environments.max(1);
@@ -173,7 +173,7 @@ impl FunctionSpec {
         self
     }
 
-    /// How environments come to be, on demand if not set.
+    /// The type of its environments, on demand if not set.
     #[must_use]
     pub fn initialization(mut self, initialization: Initialization) -> Self {
         self.initialization = initialization;
@@ -205,14 +205,14 @@ impl FunctionSpec {
         self
     }
 
-    /// How many invocations a managed instance runs at the same time, 8 if not set, at least 1.
+    /// The number of invocations that a managed instance runs at the same time, 8 if not set, at least 1.
     #[must_use]
     pub fn max_concurrency(mut self, invocations: usize) -> Self {
         self.max_concurrency = invocations.max(1);
         self
     }
 
-    /// How many invocations run at the same time in all environments.
+    /// The number of invocations that may run at the same time in all environments.
     pub(crate) fn slots(&self) -> usize {
         if self.is_managed() {
             self.max_environments.saturating_mul(self.max_concurrency)
@@ -250,18 +250,20 @@ impl FunctionSpec {
 
 /// The user's variables; their values may be secrets and are never printed.
 #[derive(Clone, Default)]
-pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
+pub(crate) struct Variables {
+    by_name: BTreeMap<String, String>,
+}
 
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 
 impl FunctionSpec {
     /// The first of the user's variables with a name that Lambda reserves.
     pub(crate) fn reserved_variable(&self) -> Option<&str> {
-        self.variables.0.keys().map(String::as_str).find(|name| RESERVED.contains(name))
+        self.variables.by_name.keys().map(String::as_str).find(|name| RESERVED.contains(name))
     }
 
     /// The whole environment of the process (facts: AWS Lambda "Defined runtime environment variables").
@@ -300,7 +302,7 @@ impl FunctionSpec {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-        environment.extend(self.credentials.clone().unwrap_or_else(made_up).0);
+        environment.extend(self.credentials.clone().unwrap_or_else(made_up).by_name);
         environment.insert("LAMBDA_TASK_ROOT".to_owned(), task_root.to_string_lossy().into_owned());
         if self.log_format == LogFormat::Json {
             environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "INFO".to_owned());
@@ -309,7 +311,7 @@ impl FunctionSpec {
             let max_concurrency = self.max_concurrency.to_string();
             environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), max_concurrency);
         }
-        environment.extend(self.variables.0.clone());
+        environment.extend(self.variables.by_name.clone());
         environment
     }
 }
@@ -331,7 +333,7 @@ fn made_up() -> Variables {
         ("AWS_SESSION_TOKEN", "simulated"),
     ];
     let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Variables(owned.into_iter().collect())
+    Variables { by_name: owned.into_iter().collect() }
 }
 
 /// Variables that extensions do not see.

@@ -93,17 +93,21 @@ impl RunningInvocation {
     }
 }
 
+/// The caller of an invocation, until it has the result.
 #[derive(Debug)]
-pub(crate) struct Caller(Option<oneshot::Sender<InvocationResult>>);
+pub(crate) struct Caller {
+    waiting: Option<oneshot::Sender<InvocationResult>>,
+}
 
 impl Caller {
     pub(crate) fn new() -> (Self, oneshot::Receiver<InvocationResult>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(Some(sender)), receiver)
+        (Self { waiting: Some(sender) }, receiver)
     }
 
-    pub(crate) fn tell(&mut self, result: &InvocationResult) {
-        if let Some(sender) = self.0.take() {
+    /// Sends the caller the result. Only the first one counts.
+    pub(crate) fn respond(&mut self, result: &InvocationResult) {
+        if let Some(sender) = self.waiting.take() {
             // A caller that gave up is no error.
             drop(sender.send(result.clone()));
         }
@@ -154,7 +158,7 @@ impl Invocation {
 }
 
 impl InvocationResult {
-    /// The body that the caller of an invocation gets, also where the function gave none.
+    /// Returns the body for the caller, also if the function gave none.
     pub(crate) fn body(&self, spec: &FunctionSpec, request_id: &str) -> Bytes {
         let (error_type, message) = match self {
             Self::Response(body) | Self::FunctionError { body, .. } => return body.clone(),

@@ -103,7 +103,8 @@ impl Lambda {
         self.service.wait_for_queued(1).await;
     }
 
-    /// Waits until no invocation runs: who got a result early finds the log complete and the environments frozen.
+    /// Waits until no invocation runs. Afterwards, the log is complete and the environments are frozen, also of invocations
+    /// whose results came earlier.
     pub async fn wait_for_invocations(&self) {
         let mut running = self.service.running.subscribe();
         // The sender lives in the service, so this cannot fail.

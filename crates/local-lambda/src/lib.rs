@@ -1,13 +1,13 @@
 //! A local AWS Lambda with real processes, CloudWatch Logs and queues.
 //!
 //! Functions are real programs that speak the Runtime API. They get Lambda's environment variables, are frozen
-//! (SIGSTOP) between invocations and killed at their timeout. Their output becomes events of a log stream, beside
+//! (SIGSTOP) between invocations and killed at their timeout. Their output becomes events of a log stream, which also has
 //! Lambda's own START, END and REPORT. Subscription filters pass the events on to another function.
 //!
 //! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
 //!
-//! [`fidelity`] says where it deviates from AWS, and which behaviour of AWS is not published.
+//! [`fidelity`] lists its deviations from AWS, and the behaviour of AWS that is not published.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
@@ -78,7 +78,7 @@ pub enum Error {
     ShuttingDown,
 }
 
-/// A panic in one test thread must not hide the results of the others.
+/// Locks a mutex, also after a panic: a panic in one test thread must not hide the results of the others.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,13 +20,13 @@ pub const NODE_LAYER_PINS: [&str; 7] = [
 ];
 
 /// Bytes of a failed program's output that an error keeps.
-const SAID: usize = 2000;
+const MAX_OUTPUT_BYTES: usize = 2000;
 
-/// Why packages are not there.
+/// The reason for which packages are not installed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// There is no place for caches.
+    /// The user has no cache.
     #[error("neither XDG_CACHE_HOME nor HOME is set: set one, packages are kept below it")]
     NoCache,
     /// The file that pins the versions, or the cache, cannot be read or written.
@@ -35,21 +35,21 @@ pub enum InstallError {
     /// The installer did not start.
     #[error("cannot run {program}")]
     Start { program: String, source: std::io::Error },
-    #[error("{program} ended with {status}: {said}")]
-    Failed { program: String, status: ExitStatus, said: String },
+    #[error("{program} ended with {status}: {output}")]
+    Failed { program: String, status: ExitStatus, output: String },
 }
 
 /// The folder `lambda-otlp` in the user's cache.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the caches' place on this machine, no setting of ours"
+    reason = "the folder of caches on this machine, no setting of ours"
 )]
 pub fn cache() -> Result<PathBuf, InstallError> {
-    let base =
+    let chosen =
         std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = base.or_else(home).ok_or(InstallError::NoCache)?;
-    Ok(base.join("lambda-otlp"))
+    let of_home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let caches = chosen.or_else(of_home).ok_or(InstallError::NoCache)?;
+    Ok(caches.join("lambda-otlp"))
 }
 
 /// Installs into the folder, unless it already holds the versions that these files pin. Concurrent processes wait for
@@ -85,8 +85,8 @@ pub fn install_once<E: From<InstallError>>(
 pub fn find_python() -> Option<PathBuf> {
     let names = ["python3", "python3.13", "python3.12", "python3.14"].map(PathBuf::from);
     let of_pyenv = ["3.13", "3.12", "3.14"].into_iter().filter_map(|version| {
-        let prefix = Command::new("pyenv").args(["prefix", version]).output().ok()?;
-        let prefix = String::from_utf8(prefix.stdout).ok().filter(|prefix| !prefix.is_empty())?;
+        let answer = Command::new("pyenv").args(["prefix", version]).output().ok()?;
+        let prefix = String::from_utf8(answer.stdout).ok().filter(|prefix| !prefix.is_empty())?;
         Some(Path::new(prefix.trim()).join("bin/python3"))
     });
     names.into_iter().chain(of_pyenv).find(|python| {
@@ -134,8 +134,8 @@ fn in_file(path: &Path) -> impl FnOnce(std::io::Error) -> InstallError {
 
 /// Runs an installer. The error has the end of its output.
 pub fn run(command: &mut Command) -> Result<(), InstallError> {
-    let program = Path::new(command.get_program());
-    let program = program.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
+    let path = Path::new(command.get_program());
+    let program = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
     let output = match command.output() {
         Ok(output) => output,
         Err(source) => return Err(InstallError::Start { program, source }),
@@ -143,10 +143,10 @@ pub fn run(command: &mut Command) -> Result<(), InstallError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let start = said.ceil_char_boundary(said.len().saturating_sub(SAID));
-    let said = said.get(start..).unwrap_or_default().trim().to_owned();
-    Err(InstallError::Failed { program, status: output.status, said })
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let start = printed.ceil_char_boundary(printed.len().saturating_sub(MAX_OUTPUT_BYTES));
+    let end_of_output = printed.get(start..).unwrap_or_default().trim().to_owned();
+    Err(InstallError::Failed { program, status: output.status, output: end_of_output })
 }
 
 #[cfg(test)]

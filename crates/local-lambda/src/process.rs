@@ -1,4 +1,4 @@
-//! Child processes: started in a process group of their own, frozen, thawed, killed, and never left behind.
+//! Child processes: started in a process group of their own, frozen, thawed and killed. None outlives the local Lambda.
 
 use crate::cloudwatch::{LogWriter, MAX_EVENT_BYTES};
 use crate::lock;
@@ -107,7 +107,7 @@ impl Process {
         output: &CapturedOutput,
         table: &Arc<ProcessTable>,
     ) -> io::Result<Self> {
-        let (captures, stdout, stderr) = Captures::new(output)?;
+        let NewCaptures { captures, stdout, stderr } = NewCaptures::open(output)?;
         let mut command = Command::new(start.program);
         command
             .args(start.arguments)
@@ -163,7 +163,7 @@ impl Process {
         drop(self.pidfd.readable().await);
     }
 
-    /// As [`ended`](Self::ended), for those who wait for one of many processes.
+    /// Like [`ended`](Self::ended), to wait for one of several processes.
     pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
         self.pidfd.poll_read_ready(context).map(drop)
     }
@@ -294,16 +294,26 @@ struct Capture {
     output: CapturedOutput,
 }
 
-impl Captures {
-    /// Makes the two pipes and begins to read them; returns the ends that the process gets.
-    pub(crate) fn new(output: &CapturedOutput) -> io::Result<(Self, OwnedFd, OwnedFd)> {
+/// New pipes, and their ends for the process.
+struct NewCaptures {
+    captures: Captures,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl NewCaptures {
+    /// Makes the two pipes and begins to read them.
+    fn open(output: &CapturedOutput) -> io::Result<Self> {
         let (stdout, stdout_end) = Capture::new(output)?;
         let (stderr, stderr_end) = Capture::new(output)?;
         let pipes = vec![stdout, stderr];
         let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
-        Ok((Self { pipes, readers }, stdout_end, stderr_end))
+        let captures = Captures { pipes, readers };
+        Ok(Self { captures, stdout: stdout_end, stderr: stderr_end })
     }
+}
 
+impl Captures {
     /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
     pub(crate) fn drain(&self) {
         for pipe in &self.pipes {
@@ -351,7 +361,7 @@ impl Capture {
 
     async fn read_on(self: Arc<Self>) {
         while self.pipe.readable().await.is_ok() {
-            // An empty pipe is told to tokio, which then waits for the next bytes.
+            // With `WouldBlock`, tokio waits for the next bytes.
             let read = self.pipe.try_io(|| match self.read() {
                 Pipe::Empty => Err(io::ErrorKind::WouldBlock.into()),
                 read => Ok(read),
@@ -372,7 +382,7 @@ impl Capture {
         }
     }
 
-    /// Reads one buffer. The system is asked each time: tokio's readiness may lag behind the pipe.
+    /// Reads one buffer from the system, because tokio may not have seen the newest bytes.
     fn read(&self) -> Pipe {
         let mut buffer = vec![0; PIPE_BUFFER_BYTES];
         // Held over the read, so that the reader task and `drain` cannot exchange their buffers' order.

@@ -8,9 +8,15 @@ pub(crate) const MAX_RECENT_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
-    items: VecDeque<(T, usize)>,
+    items: VecDeque<Entry<T>>,
     max_items: usize,
     max_bytes: usize,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    item: T,
     bytes: usize,
 }
 
@@ -27,21 +33,21 @@ impl<T> Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
+    /// Adds an item of about `bytes`, and drops the oldest ones beyond the bounds, but never the new one.
     pub(crate) fn push(&mut self, item: T, bytes: usize) {
-        self.items.push_back((item, bytes));
+        self.items.push_back(Entry { item, bytes });
         self.bytes += bytes;
         while self.items.len() > self.max_items
             || (self.bytes > self.max_bytes && self.items.len() > 1)
         {
-            let Some((_, forgotten_bytes)) = self.items.pop_front() else {
+            let Some(oldest) = self.items.pop_front() else {
                 return;
             };
-            self.bytes -= forgotten_bytes;
+            self.bytes -= oldest.bytes;
         }
     }
 
     pub(crate) fn to_vec(&self) -> Vec<T> {
-        self.items.iter().map(|(item, _)| item.clone()).collect()
+        self.items.iter().map(|entry| entry.item.clone()).collect()
     }
 }

@@ -66,18 +66,21 @@ pub(crate) struct Function {
     pub(crate) platform_events: Arc<Mutex<Recent<String>>>,
 }
 
-struct Counted(watch::Sender<usize>);
+/// Adds one to a counter for as long as it lives.
+struct Counted {
+    counter: watch::Sender<usize>,
+}
 
 impl Counted {
-    fn up(counter: &watch::Sender<usize>) -> Self {
+    fn new(counter: &watch::Sender<usize>) -> Self {
         counter.send_modify(|count| *count += 1);
-        Self(counter.clone())
+        Self { counter: counter.clone() }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.counter.send_modify(|count| *count -= 1);
     }
 }
 
@@ -150,7 +153,7 @@ impl Service {
         }
         let request_id = identifiers::uuid();
         let service = Arc::clone(self);
-        let queued = Counted::up(&self.queued);
+        let queued = Counted::new(&self.queued);
         self.handle.spawn({
             let request_id = request_id.clone();
             async move {
@@ -168,9 +171,10 @@ impl Service {
         request_id: String,
         payload: Bytes,
     ) {
+        // The last attempt has no delay after it.
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         for delay_after in delays {
-            // An error means that the local Lambda shuts down, so the record has no reader.
+            // An error means that the local Lambda shuts down, so no test reads a record.
             let running = self.run(
                 function,
                 Request {
@@ -212,8 +216,8 @@ impl Service {
         drop(self.queued.subscribe().wait_for(|queued| *queued < below).await);
     }
 
-    /// One invocation in an idle environment, or a new one, as a task of its own: a caller that gives up leaves no
-    /// environment in an unknown state.
+    /// Runs one invocation in an idle environment, or in a new one, as a task of its own: if the caller gives up, the
+    /// invocation still comes to its end.
     pub(crate) fn run(
         self: &Arc<Self>,
         function: &Arc<Function>,
@@ -225,7 +229,7 @@ impl Service {
         let request_id = request.request_id.clone();
         let running = self.handle.spawn(async move {
             let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
-            let counted = Counted::up(&service.running);
+            let counted = Counted::new(&service.running);
             let invocation = if function.spec.is_managed() {
                 service.invoke_instance(&function, request, caller).await?
             } else {
@@ -242,7 +246,7 @@ impl Service {
         RunningInvocation { request_id, result, running }
     }
 
-    /// Runs an invocation on a managed instance with a free place; on another one if that ends before it begins.
+    /// Runs an invocation on a managed instance with a free place. If the instance ends before the invocation begins, another one runs it.
     async fn invoke_instance(
         &self,
         function: &Function,
@@ -261,17 +265,17 @@ impl Service {
         }
     }
 
-    /// A managed instance with a place that is taken.
+    /// Returns a managed instance, of which it has taken a place for the caller.
     pub(crate) fn instance(&self, function: &Function) -> Arc<Instance> {
         let max_concurrency = function.spec.max_concurrency;
         let mut instances = lock(&function.instances);
         instances.retain(|instance| !instance.has_ended());
-        if let Some(instance) = instances.iter().find(|known| known.take_place(max_concurrency)) {
+        if let Some(instance) = instances.iter().find(|known| known.try_take_place(max_concurrency))
+        {
             return Arc::clone(instance);
         }
-        let instance = Instance::start(self.new_environment(function), &self.handle);
-        instance.take_place(max_concurrency);
-        let instance = Arc::new(instance);
+        let instance = Arc::new(Instance::start(self.new_environment(function), &self.handle));
+        instance.try_take_place(max_concurrency);
         instances.push(Arc::clone(&instance));
         instance
     }
@@ -334,9 +338,10 @@ async fn invoke(
     service: &Arc<Service>,
 ) -> Result<Answer, Error> {
     let spec = Arc::clone(&service.function(function)?.spec);
-    let client_context = request.headers().get(ClientContext::HEADER);
-    let client_context = client_context.map(|header| ClientContext::decode(header.as_bytes()));
-    let client_context = client_context.transpose()?;
+    let client_context = match request.headers().get(ClientContext::HEADER) {
+        Some(header) => Some(ClientContext::decode(header.as_bytes())?),
+        None => None,
+    };
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {

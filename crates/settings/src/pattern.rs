@@ -37,8 +37,8 @@ impl Pattern {
             None => (None, rest_of_pattern),
         };
         for piece in middle.into_iter().flat_map(|middle| middle.split('*')) {
-            let Some((_, behind)) = rest.split_once(piece) else { return false };
-            rest = behind;
+            let Some((_, after)) = rest.split_once(piece) else { return false };
+            rest = after;
         }
         rest.ends_with(last)
     }

@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 16 << 20;
 /// Maximum number of bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
 const MESSAGE_BYTES: usize = 512 << 10;
-/// Size of a line in the event beside its text.
+/// Size of a line in the event without its text.
 const LINE_OVERHEAD: usize = 120;
 
 /// Returns `true` if lines of this log group are replayed.

@@ -10,7 +10,7 @@ pub struct Comparison<T> {
     pub missing: Vec<T>,
     /// The copies beyond those that were made.
     pub repeated: Vec<T>,
-    /// Items that nobody made.
+    /// Stored items that no sender made.
     pub unexpected: Vec<T>,
 }
 

@@ -1,4 +1,4 @@
-//! What tests and the demo need beside the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, the items
+//! Parts of tests and of the demo other than the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, the items
 //! in a log and their comparison, filter patterns, hostile content, and the lines of failed runtimes.
 
 mod comparison;

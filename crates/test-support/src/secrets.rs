@@ -33,7 +33,7 @@ struct State {
 }
 
 impl SecretServer {
-    /// Answers so until it is told otherwise, or dropped.
+    /// Answers so until the answer is changed, or the server dropped.
     pub async fn start(answer: SecretAnswer) -> std::io::Result<Self> {
         let state = Arc::new(Mutex::new(State { answer, asked: Vec::new() }));
         let same = Arc::clone(&state);

@@ -2,12 +2,12 @@
 
 use crate::accounting::Accounts;
 use crate::run::{Labelled, Run};
-use crate::view::{COLUMNS, OF_ACCOUNTING, details, items, names, numbers, told};
+use crate::view::{COLUMNS, OF_ACCOUNTING, details, items, names, numbers, styled_verdict};
 use console::page::{Page, Section, Verdict, telemetry};
 use std::iter::once;
 
 pub(crate) fn page(run: &Run, accounts: &Accounts) -> Result<String, serde_json::Error> {
-    let (_, verdict) = told(run, accounts);
+    let (_, verdict) = styled_verdict(run, accounts);
     let (spans, records) = items(run);
     let began = spans.iter().map(|span| span.item.start_time_unix_nano).min();
     let page = Page {

@@ -32,7 +32,7 @@ pub(crate) struct Run {
     pub(crate) arrived: Arrived,
     pub(crate) refused_elsewhere: BTreeSet<String>,
     pub(crate) elsewhere: Option<String>,
-    /// The number of records that the backend was told to lose, and the number that it lost.
+    /// The number of records that the backend had to lose, and the number that it lost.
     pub(crate) told_to_lose: u64,
     pub(crate) lost_on_purpose: u64,
 }

@@ -23,13 +23,13 @@ pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::
 }
 
 fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
-    let (style, text) = told(run, accounts);
+    let (style, text) = styled_verdict(run, accounts);
     let text = console::screen::on_one_line(&text);
     writeln!(out, "{style}demo: {text}{style:#}")
 }
 
 /// The verdict and its colour.
-pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
+pub(crate) fn styled_verdict(run: &Run, accounts: &Accounts) -> (Style, String) {
     let made: usize = accounts.0.values().map(|account| account.made).sum();
     let found: usize = accounts.0.values().map(|account| account.found).sum();
     match (&run.elsewhere, run.refused_elsewhere.is_empty(), accounts.balance()) {
@@ -124,9 +124,9 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
         }
     }
     if run.told_to_lose > 0 {
-        let told = run.told_to_lose;
+        let ordered = run.told_to_lose;
         let lost = run.lost_on_purpose;
-        details.push(format!("the backend was told to lose {told}, and lost {lost}"));
+        details.push(format!("the backend was told to lose {ordered}, and lost {lost}"));
     }
     if let Some(endpoint) = &run.elsewhere {
         if run.refused_elsewhere.is_empty() {

@@ -256,7 +256,7 @@ fn watch_sigterm(exits: bool, telemetry: Weak<Telemetry>) -> io::Result<()> {
 }
 
 /// Returns `true` if the process has a shutdown hook, whenever it was installed. Only one that also handles SIGINT, like
-/// `lambda_runtime`'s, can be told from this library's handler of SIGTERM.
+/// `lambda_runtime`'s, can be distinguished from this library's handler of SIGTERM.
 pub(crate) fn is_hook_installed() -> bool {
     is_handled(SIGINT)
 }

@@ -63,8 +63,8 @@ fn without_colours(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let behind = part.trim_start_matches(|c: char| ('0'..='?').contains(&c));
-        plain.extend(behind.chars().skip(1));
+        let after = part.trim_start_matches(|c: char| ('0'..='?').contains(&c));
+        plain.extend(after.chars().skip(1));
     }
     plain
 }

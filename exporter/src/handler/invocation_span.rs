@@ -91,7 +91,7 @@ impl InvocationSpan {
     /// which would wait for them; then another thread waits.
     pub(super) fn finish(mut self, outcome: &HandlerOutcome) -> Writing {
         self.end_span(outcome);
-        if self.is_written_later() {
+        if self.leave_write_for_later() {
             return Writing { invocation: self, thread: None };
         }
         let others = self.telemetry.has_processors_of_others;
@@ -112,8 +112,9 @@ impl InvocationSpan {
         self.end_span(&Err(failure));
     }
 
-    /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
-    fn is_written_later(&mut self) -> bool {
+    /// Leaves the write to the extension after the response, or to the end of the environment. Returns `false` if the mode does
+    /// not allow it.
+    fn leave_write_for_later(&mut self) -> bool {
         let is_later = match self.telemetry.mode() {
             Mode::Sync => false,
             Mode::Async(extension) => {
@@ -258,7 +259,7 @@ impl Drop for InvocationSpan {
         } else {
             Failure::new(CANCELLED, "the handler's future was dropped before it was ready")
         }));
-        if self.state != State::Flushed && !self.is_written_later() {
+        if self.state != State::Flushed && !self.leave_write_for_later() {
             self.telemetry.finish(&[self.number]);
         }
     }

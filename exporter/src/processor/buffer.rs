@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::SignalKind;
 
-/// Limits on the buffer beside the number of items: early writes bound the memory for large items, and the work at the end of the
+/// Limits on the buffer other than the number of items: early writes bound the memory for large items, and the work at the end of the
 /// invocation.
 const MAX_BYTES: usize = 1 << 20;
 /// Places beyond the limits for the root spans of invocations, of which a function has at most this many at a time.
@@ -119,7 +119,7 @@ impl<T> std::fmt::Debug for Buffer<T> {
     }
 }
 
-/// Overhead of an attribute, event, link or element beside its text.
+/// Overhead of an attribute, event, link or element in addition to its text.
 const OVERHEAD: usize = 48;
 
 pub(crate) fn size_of_span(span: &SpanData) -> usize {

@@ -441,7 +441,7 @@ fn a_record_belongs_to_its_explicit_parent_or_else_to_the_current_span() {
     assert_eq!(spans.collect::<Vec<_>>(), [id("parent"), id("current"), id("current")]);
 }
 
-/// A thread has no context. Concurrent invocations cannot be told apart.
+/// A thread has no context. Concurrent invocations cannot be distinguished.
 #[test]
 fn a_record_of_a_bare_thread_belongs_to_the_only_running_invocation() {
     let function = Function::new();

@@ -9,7 +9,7 @@ const clock = require("./clock.cjs");
 const LONGEST_MS = 1000;
 // Wait for an export after a failed one: enough to notice that the receiver accepts spans again.
 const SHORTEST_MS = 10;
-// Timeout of an export after a failed one. It continues beside the function's work, and a short timeout avoids endless retries.
+// Timeout of an export after a failed one. It continues during the function's work, and a short timeout avoids endless retries.
 const ASIDE_MS = 100;
 // Time reserved for the invocation's response.
 const RESPONSE_MS = 50;

@@ -99,6 +99,13 @@ class Ending {
     return this.before(outcome).then(() => outcome.answer);
   }
 
+  /// Like `before`, with an error of the handler. Returns a promise that rejects with this error.
+  fail(error) {
+    return this.before({ hasFailed: true, value: error }).then(() => {
+      throw error;
+    });
+  }
+
   /// Ends the invocation with `outcome` when the event loop is idle, unless the handler answers before.
   whenIdle(returned, outcome = { hasFailed: false, value: undefined }) {
     if (this.answer === undefined) {

@@ -15,6 +15,8 @@ const { attributesOf, parentOf } = require("./invocation.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+/// Types of environments that Lambda initializes before the first invocation, so that it is no cold start.
+const INITIALIZED = ["provisioned-concurrency", "lambda-managed-instances"];
 /// Status codes of streamed HTTP responses, by stream.
 const statusCodes = new WeakMap();
 
@@ -23,7 +25,7 @@ function replaceHandler(load, sdk, exports, name) {
   const names = name.split(".");
   const handler = names.reduce((holder, name) => holder[name], exports);
   noteStatusCodes();
-  return withValue(exports, names, wrap(load, sdk, handler));
+  return withValue(exports, names, new Wrapper(load, sdk, handler).proxy);
 }
 
 /// Returns the object with this value at this path, or a copy if a property cannot be assigned.
@@ -54,171 +56,226 @@ function noteStatusCodes() {
   };
 }
 
-function wrap(load, { tracers, cutOffs, contexts }, handler) {
-  const api = load("@opentelemetry/api");
-  // Marks an invocation's context: a handler that calls itself gets no second span.
-  const within = api.createContextKey("lambda-otlp: invocation");
-  /// The frames of the runtime that calls the handler.
-  let caller;
-  const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
-  // Lambda initializes environments of these types before the first invocation, so that it is no cold start.
-  let isColdStart = !["provisioned-concurrency", "lambda-managed-instances"].includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
+/// Begins and ends the invocations of one handler.
+class Wrapper {
+  constructor(load, { tracers, cutOffs, contexts }, handler) {
+    this.api = load("@opentelemetry/api");
+    this.tracers = tracers;
+    this.cutOffs = cutOffs;
+    this.contexts = contexts;
+    this.handler = handler;
+    this.isStreaming = handler[STREAMING] !== undefined;
+    // Marks an invocation's context: a handler that calls itself gets no second span.
+    this.withinKey = this.api.createContextKey("lambda-otlp: invocation");
+    this.isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
+    this.isColdStart = !INITIALIZED.includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
+    this.proxy = this.wrap(handler);
+    this.receiver = new Receiver(this.proxy, handler);
+    /// The frames of the runtime that calls the handler.
+    this.caller = undefined;
+  }
 
-  function begin(event, lambda) {
+  /// Returns the function that the runtime calls instead of the handler. A proxy looks like the handler: its length, symbols and
+  /// type tell the runtime whether it takes a callback or a stream, and the function may keep values in its properties.
+  wrap(handler) {
+    const wrapper = this;
+    return new Proxy(handler, {
+      apply: function enter(_handler, self, values) {
+        wrapper.caller ??= callerOf(enter, __filename, true);
+        return wrapper.call(self, ...values);
+      },
+    });
+  }
+
+  /// Runs the handler. Stacks that the handler reads show the frames from `enter` to the handler, so there are no more of them.
+  call(self, event, ...others) {
+    const isInner = this.api.context.active().getValue(this.withinKey) === true;
+    const invocation = isInner ? undefined : this.begin(event, this.isStreaming ? others[1] : others[0]);
+    if (invocation === undefined) return this.handler.call(self, event, ...others);
+    const own = this.contexts.begin(invocation.context);
+    const ending = this.endingOf(invocation, own, others[0]);
+    const callback = this.takeCallback(ending, others);
+    let returned;
+    try {
+      returned = this.api.context.with(own.context, () => this.handler.call(this.receiver.of(self), event, ...others));
+    } catch (error) {
+      // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
+      if (callback !== undefined) return void callback(error);
+      return ending.fail(error);
+    } finally {
+      ending.thrown = undefined;
+    }
+    if (isPromise(returned)) return this.settle(returned, ending, own.context);
+    // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
+    if (callback !== undefined) return ending.whenIdle(returned);
+    return ending.succeed(returned);
+  }
+
+  /// Starts the spans of an invocation. Returns `undefined` if they cannot be created.
+  begin(event, lambda) {
     // The sender of an event chooses its content, which may make any of these steps fail.
     try {
-      const tracer = tracers.getTracer("lambda-otlp/handler");
-      const described = describeEvent(api, event);
-      const parent = parentOf(api, described.carrier, lambda);
-      const attributes = {
-        ...attributesOf(lambda, api.trace.getSpanContext(parent)),
-        "faas.trigger": described.trigger,
-        "faas.coldstart": isColdStart,
-        ...described.attributes,
-      };
-      isColdStart = false;
-      const name = described.name ?? lambda.functionName;
-      const span = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes }, parent);
-      const context = api.trace.setSpan(parent, span).setValue(within, true);
-      if (isInferred) wait(tracer, described, context);
-      const watched = watch(span, lambda, context);
+      const tracer = this.tracers.getTracer("lambda-otlp/handler");
+      const described = describeEvent(this.api, event);
+      const { server, context } = this.startServer(tracer, described, lambda);
+      const watched = this.watch(server, lambda, context);
       const isDurable = typeof event?.DurableExecutionArn === "string";
-      const invocation = { span, lambda, watched, isDurable, context: watched?.context ?? context };
-      return described.messages === undefined ? invocation : consume(tracer, described.messages, invocation);
+      const within = watched?.context ?? context;
+      if (described.messages === undefined) {
+        return { spans: new Spans(this.api, server, undefined, isDurable), lambda, watched, context: within };
+      }
+      const consumer = this.startConsumer(tracer, described.messages, within);
+      const spans = new Spans(this.api, server, consumer, isDurable);
+      return { spans, lambda, watched, context: this.api.trace.setSpan(within, consumer) };
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
       return undefined;
     }
   }
 
-  /// Starts the CONSUMER span in which the handler of messages runs, as a child of the invocation's span.
-  function consume(tracer, { source, attributes, links }, invocation) {
-    const consumer = tracer.startSpan(
-      `${source} process`.trim(),
-      { kind: api.SpanKind.CONSUMER, attributes, links },
-      invocation.context,
-    );
-    return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
+  startServer(tracer, described, lambda) {
+    const { api } = this;
+    const parent = parentOf(api, described.carrier, lambda);
+    const attributes = {
+      ...attributesOf(lambda, api.trace.getSpanContext(parent)),
+      "faas.trigger": described.trigger,
+      "faas.coldstart": this.isColdStart,
+      ...described.attributes,
+    };
+    this.isColdStart = false;
+    const name = described.name ?? lambda.functionName;
+    const server = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes }, parent);
+    const context = api.trace.setSpan(parent, server).setValue(this.withinKey, true);
+    if (this.isInferred) wait(tracer, described, context);
+    return { server, context };
+  }
+
+  /// Starts the span in which the handler of messages runs, as a child of the invocation's span.
+  startConsumer(tracer, { source, attributes, links }, context) {
+    return tracer.startSpan(`${source} process`.trim(), { kind: this.api.SpanKind.CONSUMER, attributes, links }, context);
   }
 
   /// Schedules the export of the invocation's spans shortly before its timeout.
-  function watch(span, lambda, context) {
+  watch(server, lambda, context) {
     try {
-      return cutOffs?.begin(span, lambda, context, () => tracers.forceFlush());
+      return this.cutOffs?.begin(server, lambda, context, () => this.tracers.forceFlush());
     } catch (error) {
       say(`cannot watch the deadline: if this invocation times out, its open spans are lost: ${error}`);
       return undefined;
     }
   }
 
+  /// Returns the ending of an invocation with the context `own`. `stream` is the handler's second argument, which may be the stream
+  /// of its response.
+  endingOf(invocation, own, stream) {
+    const end = (outcome) => {
+      own.end();
+      return this.end(invocation, { ...outcome, streamed: statusCodes.get(stream) });
+    };
+    const outside = (action) => this.api.context.with(this.api.ROOT_CONTEXT, action);
+    return new Ending(end, outside, (result) => this.succeeded(result));
+  }
+
+  /// Replaces the runtime's callback among the handler's further arguments, and returns the replacement. Returns `undefined` if
+  /// there is none.
+  takeCallback(ending, others) {
+    const [lambda, callback] = others;
+    if (this.isStreaming || typeof callback !== "function") return undefined;
+    others[1] = ending.answering(callback, OF_CALLBACK);
+    ending.watch(lambda);
+    ending.thrown = callback;
+    return others[1];
+  }
+
+  /// Ends the invocation when the promise of its handler settles.
+  settle(promise, ending, context) {
+    const unsettled = isAsync(this.handler)
+      ? { hasFailed: true, value: "the handler's promise never settled" }
+      : { hasFailed: false, value: undefined };
+    ending.whenIdle(promise, unsettled);
+    if (!types.isPromise(promise)) return thenable(promise, ending, (action) => this.api.context.with(context, action));
+    return promise.then(
+      (result) => ending.succeed(result),
+      (error) => ending.fail(error),
+    );
+  }
+
+  /// Returns the outcome of a handler with this result, and its answer for the runtime.
+  succeeded(result) {
+    const answer = this.isStreaming ? { answer: result } : serializedOnce(result);
+    return { hasFailed: false, value: result, ...answer };
+  }
+
   /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
-  async function end({ span, consumer, lambda, watched, isDurable }, outcome) {
-    if (watched !== undefined) cutOffs.end(watched);
-    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value, caller);
+  async end({ spans, lambda, watched }, outcome) {
+    if (watched !== undefined) this.cutOffs.end(watched);
+    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value, this.caller);
     try {
-      if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
-      describe(span, consumer, isDurable, outcome);
+      spans.describe(outcome);
     } catch {
       // Access to the handler's result may throw. The runtime gets the result all the same.
     }
     try {
-      if (watched !== undefined) cutOffs.endAnswered(watched);
-      consumer?.end();
-      span.end();
-      await withinTime(() => tracers.forceFlush(), lambda);
+      if (watched !== undefined) this.cutOffs.endAnswered(watched);
+      spans.end();
+      await withinTime(() => this.tracers.forceFlush(), lambda);
     } catch (error) {
       say(`cannot export the invocation's spans: ${error}`);
     }
   }
+}
 
-  function describe(span, consumer, isDurable, { hasFailed, value, answer, error, streamed }) {
-    const failure = hasFailed ? value : (error ?? (isDurable ? durableFailure(answer) : undefined));
-    if (hasFailed || failure !== undefined) {
-      const { name, message } = recordFailure(api, span, failure);
-      span.setAttribute("error.type", name);
-      return markFailed(consumer, name, message);
-    }
-    const stated = streamed ?? answer?.statusCode;
+/// The SERVER span of an invocation and, if it has messages, the CONSUMER span below, in which the handler runs.
+class Spans {
+  constructor(api, server, consumer, isDurable) {
+    this.api = api;
+    this.server = server;
+    this.consumer = consumer;
+    this.isDurable = isDurable;
+  }
+
+  end() {
+    this.consumer?.end();
+    this.server.end();
+  }
+
+  markFailed(span, type, message) {
+    span?.setAttribute("error.type", type);
+    span?.setStatus({ code: this.api.SpanStatusCode.ERROR, message });
+  }
+
+  /// Records the outcome of the handler, which is a failure, or a result that may report one.
+  describe({ hasFailed, value, answer, error, streamed }) {
+    // The description of the failure may fail.
+    if (hasFailed) this.consumer?.setStatus({ code: this.api.SpanStatusCode.ERROR });
+    const failure = hasFailed ? value : (error ?? (this.isDurable ? durableFailure(answer) : undefined));
+    if (hasFailed || failure !== undefined) return this.describeFailure(failure);
+    this.describeStatus(streamed ?? answer?.statusCode);
+    this.describeFailedMessages(answer?.batchItemFailures);
+  }
+
+  describeFailure(failure) {
+    const { name, message } = recordFailure(this.api, this.server, failure);
+    this.server.setAttribute("error.type", name);
+    this.markFailed(this.consumer, name, message);
+  }
+
+  /// Records the status of an HTTP response.
+  describeStatus(stated) {
     const status = typeof stated === "string" && /^\d+$/.test(stated) ? Number(stated) : stated;
-    const isStatus = Number.isInteger(status) && status >= 100 && status <= 999;
-    if (isStatus) span.setAttribute("http.response.status_code", status);
-    if (isStatus && status >= 500) markFailed(span, String(status));
-    const failures = answer?.batchItemFailures;
+    if (!Number.isInteger(status) || status < 100 || status > 999) return;
+    this.server.setAttribute("http.response.status_code", status);
+    if (status >= 500) this.markFailed(this.server, String(status));
+  }
+
+  /// Records the messages that the handler reports as failed.
+  describeFailedMessages(failures) {
     if (!Array.isArray(failures) || failures.length === 0) return;
     const message = `${failures.length} of the batch's messages failed; Lambda delivers them again`;
-    span.setAttribute("aws.lambda.batch_item_failures", failures.length);
-    for (const each of [span, consumer]) markFailed(each, "batch_item_failures", message);
+    this.server.setAttribute("aws.lambda.batch_item_failures", failures.length);
+    this.markFailed(this.server, "batch_item_failures", message);
+    this.markFailed(this.consumer, "batch_item_failures", message);
   }
-
-  function markFailed(span, type, message) {
-    span?.setAttribute("error.type", type);
-    span?.setStatus({ code: api.SpanStatusCode.ERROR, message });
-  }
-
-  const isStreaming = handler[STREAMING] !== undefined;
-  const succeeded = (value) => ({ hasFailed: false, value, ...(isStreaming ? { answer: value } : serializedOnce(value)) });
-
-  function call(self, event, ...others) {
-    const isInner = api.context.active().getValue(within) === true;
-    const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
-    if (invocation === undefined) return handler.call(self, event, ...others);
-    const own = contexts.begin(invocation.context);
-    const ending = new Ending(
-      (outcome) => {
-        own.end();
-        return end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) });
-      },
-      (action) => api.context.with(api.ROOT_CONTEXT, action),
-      succeeded,
-    );
-    const callback = others[1];
-    const takesCallback = !isStreaming && typeof callback === "function";
-    if (takesCallback) {
-      others[1] = ending.answering(callback, OF_CALLBACK);
-      ending.watch(others[0]);
-      ending.thrown = callback;
-    }
-    const unsettled = isAsync(handler)
-      ? { hasFailed: true, value: "the handler's promise never settled" }
-      : { hasFailed: false, value: undefined };
-    let returned;
-    try {
-      returned = api.context.with(own.context, () => handler.call(receiver.of(self), event, ...others));
-    } catch (error) {
-      // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
-      if (takesCallback) return void others[1](error);
-      return ending.before({ hasFailed: true, value: error }).then(() => {
-        throw error;
-      });
-    } finally {
-      ending.thrown = undefined;
-    }
-    if (isPromise(returned)) {
-      ending.whenIdle(returned, unsettled);
-      if (!types.isPromise(returned)) return thenable(returned, ending, (action) => api.context.with(own.context, action));
-      return returned.then(
-        (value) => ending.succeed(value),
-        (error) =>
-          ending.before({ hasFailed: true, value: error }).then(() => {
-            throw error;
-          }),
-      );
-    }
-    // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
-    if (takesCallback) return ending.whenIdle(returned);
-    return ending.succeed(returned);
-  }
-
-  // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and
-  // the function may keep values in its properties.
-  const proxy = new Proxy(handler, {
-    apply: function enter(_handler, self, values) {
-      caller ??= callerOf(enter, __filename, true);
-      return call(self, ...values);
-    },
-  });
-  const receiver = new Receiver(proxy, handler);
-  return proxy;
 }
 
 /// The object that calls the handler as one of its properties. Node names this property in stacks, as in `Runtime.work [as

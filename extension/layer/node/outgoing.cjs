@@ -35,7 +35,7 @@ function keepOwnHeaders(Instrumentation) {
   };
 }
 
-/// Returns the names that must not be added beside the function's own.
+/// Returns the names that must not be added to the function's own.
 function keptNames(own) {
   const names = new Set(own.map((name) => name.toLowerCase()));
   if (names.has("traceparent")) TRACE_CONTEXT.forEach((name) => names.add(name));

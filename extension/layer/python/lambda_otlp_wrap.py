@@ -33,78 +33,124 @@ def wrap_handler(module, name, watch, setup):
             "define it as a function, or set LAMBDA_OTLP_INSTRUMENT=off"
         )
         return
-    marshalling = Marshalling()
-    followed = beside("lambda_otlp_contexts")
-    followed.follow(trace.get_tracer_provider())
-    spans_of = Starter(setup.reads_environment)
-    # The state of the current invocation, for each thread that serves invocations.
-    calls = importlib.import_module("threading").local()
-    setup.bound_flushes(calls)
+    hand_over(module, name, wrapped_by(Wrapper(watch, setup), handler))
 
-    def begin(event=None, lambda_context=None, *_others):
-        calls.context = lambda_context
-        try:
-            calls.invocation = watch and watch.begin(lambda_context)
-        except Exception as error:
-            say(f"cannot watch the deadline: if this invocation times out, its open spans are lost: {error!r}")
-        try:
-            spans = spans_of(event, lambda_context)
-        except Exception as error:
-            say(f"cannot create the invocation's span: {error!r}")
-            return None
-        if calls.__dict__.get("invocation"):
-            attempt(watch.note, calls.invocation, spans.server.get_span_context())
-        return spans
 
-    def end(spans, error=None):
-        """Ends the spans and exports them."""
-        unwatch()
-        attempt(spans.end)
-        if watch and error is not None and not isinstance(error, Exception):
-            # The process exits. The SDK would export only after the function's threads have ended.
-            attempt(watch.leave)
-        for flush in setup.flushes():
-            attempt(flush)
+def wrapped_by(wrapper, handler):
+    """Returns the function that the runtime calls instead of the handler.
 
-    def unwatch():
-        if invocation := calls.__dict__.pop("invocation", None):
-            watch.end(invocation)
+    It is the layer's only frame in a stack that the handler reads. So it calls the handler itself, and the wrapper's methods have
+    ended by then.
+    """
 
     @functools.wraps(handler, updated=())
     def wrapped(*arguments, **named):
-        if calls.__dict__:
+        if wrapper.is_running():
             # The handler calls itself within an invocation.
             return handler(*arguments, **named)
-        calls.state = "begun"
         spans = None
         try:
-            spans = begin(*arguments)
-            if spans is None:
-                # The handler's calls would become spans without an invocation, exported with the spans of the next one.
-                with library("opentelemetry.instrumentation.utils").suppress_instrumentation():
-                    return handler(*arguments, **named)
-            with followed.Invocation():
+            spans = wrapper.begin(*arguments)
+            with wrapper.surroundings(spans):
                 result = handler(*arguments, **named)
-                attempt(spans.describe_result, result)
-                attempt(spans.describe_marshalling, marshalling, result)
-            calls.state = "returned"
-            end(spans)
+                wrapper.describe(spans, result)
+            wrapper.succeed(spans)
             return result
         except BaseException as error:
-            if spans is not None and calls.state == "begun":
-                calls.state = "raised"
-                attempt(spans.describe_error, error)
-                end(spans, error)
-            attempt(beside("lambda_otlp_frames").cut, error)
+            wrapper.fail(spans, error)
             raise error
         finally:
-            unwatch()
-            # The frames of an error must not stay in memory until the next invocation.
-            calls.__dict__.clear()
+            wrapper.forget()
 
     # The runtime client omits the first frames of a stack trace while their path contains `/bootstrap.py`, so this frame too.
     wrapped.__code__ = wrapped.__code__.replace(co_filename=os.path.join(os.path.dirname(__file__), "bootstrap.py"))
-    hand_over(module, name, wrapped)
+    return wrapped
+
+
+class Wrapper:
+    """Begins and ends the invocations of one handler.
+
+    `spans` are those of the invocation, or `None` if they could not be created.
+    """
+
+    def __init__(self, watch, setup):
+        self.watch = watch
+        self.setup = setup
+        self.marshalling = Marshalling()
+        self.contexts = beside("lambda_otlp_contexts")
+        self.contexts.follow(trace.get_tracer_provider())
+        self.starter = Starter(setup.reads_environment)
+        # The state of the current invocation, for each thread that serves invocations.
+        self.current = importlib.import_module("threading").local()
+        setup.bound_flushes(self.current)
+
+    def is_running(self):
+        """Returns `True` within an invocation of this thread."""
+        return bool(self.current.__dict__)
+
+    def begin(self, event=None, lambda_context=None, *_others):
+        """Starts the spans of an invocation, and the watch of its deadline."""
+        current = self.current
+        current.state = "begun"
+        current.context = lambda_context
+        try:
+            current.invocation = self.watch and self.watch.begin(lambda_context)
+        except Exception as error:
+            say(f"cannot watch the deadline: if this invocation times out, its open spans are lost: {error!r}")
+        try:
+            spans = self.starter.start(event, lambda_context)
+        except Exception as error:
+            say(f"cannot create the invocation's span: {error!r}")
+            return None
+        if current.__dict__.get("invocation"):
+            attempt(self.watch.note, current.invocation, spans.server.get_span_context())
+        return spans
+
+    def surroundings(self, spans):
+        """Returns the context manager in which the handler runs."""
+        if spans is None:
+            # The handler's calls would become spans without an invocation, exported with the spans of the next one.
+            return library("opentelemetry.instrumentation.utils").suppress_instrumentation()
+        return self.contexts.Invocation()
+
+    def describe(self, spans, result):
+        """Records what the result of the handler says about the invocation."""
+        if spans is not None:
+            attempt(spans.describe_result, result)
+            attempt(spans.describe_marshalling, self.marshalling, result)
+
+    def succeed(self, spans):
+        """Ends an invocation whose handler has returned."""
+        if spans is not None:
+            self.current.state = "returned"
+            self.end(spans)
+
+    def fail(self, spans, error):
+        """Ends an invocation with the error of its handler, and removes the layer's frames from the error."""
+        if spans is not None and self.current.state == "begun":
+            self.current.state = "raised"
+            attempt(spans.describe_error, error)
+            self.end(spans, error)
+        attempt(beside("lambda_otlp_frames").cut, error)
+
+    def end(self, spans, error=None):
+        """Ends the spans and exports them."""
+        self.end_watch()
+        attempt(spans.end)
+        if self.watch and error is not None and not isinstance(error, Exception):
+            # The process exits. The SDK would export only after the function's threads have ended.
+            attempt(self.watch.leave)
+        for flush in self.setup.flushes():
+            attempt(flush)
+
+    def end_watch(self):
+        if invocation := self.current.__dict__.pop("invocation", None):
+            self.watch.end(invocation)
+
+    def forget(self):
+        """Removes the state of the invocation. The frames of an error must not stay in memory until the next one."""
+        self.end_watch()
+        self.current.__dict__.clear()
 
 
 class Starter:
@@ -116,8 +162,9 @@ class Starter:
         self.is_cold_start = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") not in INITIALIZED
         self.is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
 
-    def __call__(self, event, lambda_context):
-        described, of_lambda = beside("lambda_otlp_events").describe(event), beside("lambda_otlp_invocation")
+    def start(self, event, lambda_context):
+        described = beside("lambda_otlp_events").describe(event)
+        of_lambda = beside("lambda_otlp_invocation")
         parent = of_lambda.parent_of(described.carrier, lambda_context, self.reads_environment)
         attributes = {
             **of_lambda.attributes_of(lambda_context, of_lambda.span_context(parent)),
@@ -131,14 +178,17 @@ class Starter:
         context = trace.set_span_in_context(server, parent)
         if self.is_inferred:
             attempt(wait, self.tracer, described, context)
-        consumer, messages = None, described.messages
-        if messages is not None:
-            consumer = self.tracer.start_span(
-                f"{messages.source} process".strip(), context, trace.SpanKind.CONSUMER, messages.attributes, messages.links
-            )
+        consumer = None
+        if described.messages is not None:
+            consumer = self.start_consumer(described.messages, context)
             context = trace.set_span_in_context(consumer, context)
         is_durable = isinstance(event, dict) and isinstance(event.get("DurableExecutionArn"), str)
         return Spans(server, consumer, context, is_durable)
+
+    def start_consumer(self, messages, context):
+        """Starts the span in which the handler of messages runs."""
+        name = f"{messages.source} process".strip()
+        return self.tracer.start_span(name, context, trace.SpanKind.CONSUMER, messages.attributes, messages.links)
 
 
 def wait(tracer, described, context):
@@ -146,7 +196,8 @@ def wait(tracer, described, context):
 
     It is a child of the invocation's span, although it begins earlier. As the parent, it would hide the caller from service maps.
     """
-    began, now = (described.received_ms or 0) * 1_000_000, time.time_ns()
+    began = (described.received_ms or 0) * 1_000_000
+    now = time.time_ns()
     if not 0 <= now - began <= LONGEST_WAIT_NS:
         return
     source = described.messages.source if described.messages else "HTTP"
@@ -157,7 +208,9 @@ class Spans:
     """The SERVER span of an invocation and, if it has messages, the CONSUMER span below, in which the handler runs."""
 
     def __init__(self, server, consumer, context, is_durable):
-        self.server, self.consumer, self.is_durable = server, consumer, is_durable
+        self.server = server
+        self.consumer = consumer
+        self.is_durable = is_durable
         self.token = contexts.attach(context)
 
     def end(self):
@@ -189,13 +242,20 @@ class Spans:
         if self.is_durable and result.get("Status") == "FAILED":
             self.describe_durable_failure(result.get("Error"))
             return
-        status, messages = result.get("statusCode"), result.get("batchItemFailures")
+        self.describe_status(result.get("statusCode"))
+        self.describe_failed_messages(result.get("batchItemFailures"))
+
+    def describe_status(self, status):
+        """Records the status of an HTTP response."""
         if isinstance(status, str) and status.isascii() and status.isdigit():
             status = int(status)
         if type(status) is int and 100 <= status <= 999:
             self.server.set_attribute("http.response.status_code", status)
             if status >= 500:
                 mark_failed(self.server, str(status))
+
+    def describe_failed_messages(self, messages):
+        """Records the messages that the handler reports as failed."""
         if isinstance(messages, list) and messages:
             self.server.set_attribute("aws.lambda.batch_item_failures", len(messages))
             self.mark_failed("batch_item_failures", f"{len(messages)} of the batch's messages failed; Lambda delivers them again")

@@ -1,4 +1,4 @@
-//! Reads the settings behind the variables: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own
+//! Reads the settings that the variables override: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own
 //! file.
 
 use super::variables::{
@@ -52,7 +52,7 @@ struct Filled {
     called: String,
 }
 
-/// The variables, with djv3's variables and the file behind them.
+/// The variables. For those that are not set, djv3's variables and then the file.
 pub(super) struct WithKeys<'a> {
     variables: &'a dyn Source,
     /// The first of two values for a variable counts.
@@ -98,7 +98,7 @@ impl<'a> WithKeys<'a> {
     /// Adds the values of a place. `endpoint` is the one that is used; `None` if variables already name a destination.
     fn take(&mut self, place: &mut Place, endpoint: Option<&str>) {
         let [of_endpoint, of_headers] = self.names_of_destination(endpoint);
-        // Headers are credentials, so they go only to the endpoint beside them.
+        // Headers are credentials, so they go only to the endpoint of the same place.
         let is_beside =
             endpoint.is_some() && place.endpoint().is_none_or(|own| Some(own) == endpoint);
         for (key, text) in std::mem::take(&mut place.values) {

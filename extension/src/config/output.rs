@@ -16,7 +16,7 @@ use wire::SignalKind;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
-    /// Unchanged events of the Telemetry API go to OpenObserve's JSON endpoint, beside received OTLP.
+    /// Unchanged events of the Telemetry API go to OpenObserve's JSON endpoint, in addition to received OTLP.
     pub(crate) is_json: bool,
     pub(crate) destination: DestinationConfig,
     /// The service of the destination's secret.

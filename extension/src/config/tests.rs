@@ -98,7 +98,7 @@ const REMOTE: (&str, &str) =
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/api/default");
 const OWN: (&str, &str) = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com/api/default");
 
-/// Where traces go, behind `json ` where events go as they come, or `stdout`; and why.
+/// The destination of traces and its reason: a URL, with `json ` before it if events are sent as they come, or `stdout`.
 fn chosen(config: &Config) -> (String, &str) {
     assert!(!format!("{config:?}").contains("aHVudGVyMjI"), "{config:?}");
     let url = config.choice.direct.as_ref().map_or("stdout", |direct| url(direct));
@@ -289,7 +289,7 @@ const FILE: &str = r#"
     max_queue_bytes = 3_000_000
 "#;
 
-/// A file that says other things than the variables beside it.
+/// A file with other values than the variables.
 const OTHER: &str = r#"
     [exporter]
     protocol = "http/json"

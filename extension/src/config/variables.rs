@@ -169,7 +169,7 @@ pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
 pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
 pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 
-/// What OpenObserve's extension reads, or says that it reads, and nobody here does.
+/// Variables in the documentation of OpenObserve's extension that this extension ignores.
 pub(super) const O2_UNUSED: [&str; 3] =
     ["O2_BATCH_SIZE", "O2_INITIAL_RETRY_DELAY_MS", "O2_MAX_RETRY_DELAY_MS"];
 

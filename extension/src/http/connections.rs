@@ -83,7 +83,7 @@ pub(crate) struct Connections {
     open: Mutex<Vec<Connection>>,
     uses: AtomicU64,
     /// The log already tells of a connection closed during a request.
-    has_told: AtomicBool,
+    has_warned: AtomicBool,
     /// The log already tells of a missing descriptor.
     has_told_of_descriptors: AtomicBool,
     counts: Arc<Counts>,
@@ -95,7 +95,7 @@ impl Connections {
             limits,
             open: Mutex::default(),
             uses: AtomicU64::new(0),
-            has_told: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             has_told_of_descriptors: AtomicBool::new(false),
             counts,
         }
@@ -150,7 +150,7 @@ impl Connections {
         task.abort();
         if used.is_busy() {
             self.counts.add(Count::ConnectionsClosed, 1);
-            if !self.has_told.swap(true, Ordering::Relaxed) {
+            if !self.has_warned.swap(true, Ordering::Relaxed) {
                 let most = self.limits.function;
                 tracing::warn!(
                     most,

@@ -582,7 +582,8 @@ impl InvocationTable {
         let at = at.unwrap_or_else(|| {
             loop {
                 let reported = self.known.iter().position(|known| known.reported);
-                let forgotten = Invocations::to_forget(&self.options, self.known.len(), reported);
+                let forgotten =
+                    Invocations::position_to_remove(&self.options, self.known.len(), reported);
                 let Some(at) = forgotten else { break };
                 self.known.remove(at);
             }

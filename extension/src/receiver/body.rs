@@ -89,7 +89,7 @@ impl ContentCoding {
     /// Parses `content-encoding` or `grpc-encoding`. Returns `None` if it is unknown.
     pub(crate) fn of(content_encoding: Option<&str>) -> Option<Self> {
         let mut compression = Self::None;
-        // `identity` beside another coding has no effect (RFC 9110, 8.4.1).
+        // `identity` with another coding has no effect (RFC 9110, 8.4.1).
         for coding in content_encoding.unwrap_or_default().split(',').map(str::trim) {
             compression = match (compression, coding.to_ascii_lowercase().as_str()) {
                 (same, "" | "identity") => same,

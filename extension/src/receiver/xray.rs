@@ -43,7 +43,7 @@ pub(crate) struct XRayDaemon {
     function: Option<Identity>,
     counts: Arc<Counts>,
     /// The log already tells of a malformed datagram.
-    has_told: bool,
+    has_warned: bool,
 }
 
 impl XRayDaemon {
@@ -57,7 +57,7 @@ impl XRayDaemon {
             }
         };
         let buffer = vec![0; MAX_DATAGRAM_BYTES];
-        Self { socket, buffer, function: None, counts, has_told: false }
+        Self { socket, buffer, function: None, counts, has_warned: false }
     }
 
     pub(crate) fn identify(&mut self, function: &Identity) {
@@ -107,7 +107,7 @@ impl XRayDaemon {
                     Err(reason) => (1, reason),
                 };
             self.counts.add(Count::XRayLost, refused);
-            if !std::mem::replace(&mut self.has_told, true) {
+            if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
                     bytes,
                     reason,

@@ -1,9 +1,9 @@
-//! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's results are the same as
+//! Direct mode with a function, in a local Lambda that freezes, kills and shuts down. The function's results are the same as
 //! without the layer, and each acknowledged item is at the backend or in the log.
 
 use crate::fake_lambda::direct::{always, started_backend};
 use crate::program;
-use crate::simulated::told;
+use crate::simulated::simulate;
 use lambda_otlp_tests::simulation::states::{self, AMPLE, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::simulation::{EXTENSION, Log, Simulation, body};
 use serde_json::{Value, json};
@@ -56,8 +56,8 @@ impl Account {
         (self.delivered.len(), self.log.own.len())
     }
 
-    /// Each span that was acknowledged is at the backend or in the log, at each once. `may_repeat` where answers of the backend
-    /// got lost, after which nobody knows what it has.
+    /// Checks that each acknowledged span is at the backend or in the log, and at each at most once. `may_repeat` allows more if
+    /// answers of the backend got lost, because the sender cannot know what the backend has.
     fn balances(&self, may_repeat: bool) {
         let is_anywhere =
             |id: &&u64| self.delivered.contains_key(id) || self.log.own.contains_key(id);
@@ -92,7 +92,7 @@ async fn sent(
     let endpoint: &str = backend.base().to_owned().leak();
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
     let variables = [state.variables, &direct, more].concat().leak();
-    Account::of(told(&State { variables, ..state }).await, backend)
+    Account::of(simulate(&State { variables, ..state }).await, backend)
 }
 
 fn invocations(number: usize, payload: &Value) -> State {
@@ -170,8 +170,8 @@ async fn what_the_backend_refuses_is_spilled_and_one_error_logged() {
         account.balances(false);
         account.has_printed(5);
         assert_eq!(account.spans(), (0, 15), "{account:?}");
-        let told = account.log.text.iter().filter(|line| line.contains(reason)).count();
-        assert_eq!(told, 1, "{reason}: {:?}", account.log.text);
+        let lines = account.log.text.iter().filter(|line| line.contains(reason)).count();
+        assert_eq!(lines, 1, "{reason}: {:?}", account.log.text);
         assert!(!account.log.has_text("hunter22") && !account.log.has_text("d3Jvbmc6"));
     }
 }
@@ -268,7 +268,7 @@ async fn an_environment_thawed_late_sends_on_new_connections() {
     assert_eq!(account.spans(), (6, 0), "{account:?}");
 }
 
-/// A NAT gateway between function and backend, which silently forgets its connections when it is told so.
+/// A NAT gateway between function and backend, which silently forgets its connections when the test asks for it.
 async fn forgetful_gateway(backend: SocketAddr) -> (SocketAddr, watch::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. Each simulation is told with
+//! The extension as a process next to a function's, in a local Lambda that freezes, kills and shuts down. Each simulation runs with
 //! the layer and without: the function's results are the same, and acknowledged items are in the log.
 
 use crate::{DEFAULT_PORTS, program};
@@ -12,8 +12,8 @@ use std::time::Duration;
 /// The longest pause of a simulation. Unit tests cover longer ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells a simulation with the layer and without. The results have to be equal.
-pub(crate) async fn told(state: &State) -> Log {
+/// Runs a simulation with the layer and without. The results have to be equal.
+pub(crate) async fn simulate(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
@@ -34,7 +34,7 @@ pub(crate) async fn told(state: &State) -> Log {
     log
 }
 
-/// What was acknowledged is in the log.
+/// Checks that everything that was acknowledged is in the log.
 fn complete(log: Log) -> Log {
     assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
     log
@@ -44,20 +44,29 @@ async fn ended(simulation: Simulation) -> Log {
     complete(simulation.end(End::Shutdown).await)
 }
 
-/// A state, the number of spans that its function sends, the extension's spans for its invocations, and what else is in the log.
-type Row = (State, usize, &'static str, fn(&Log));
+/// A simulation and its log.
+struct Row {
+    state: State,
+    /// The number of spans that its function sends.
+    own: usize,
+    /// The extension's spans of its invocations.
+    made: &'static str,
+    /// Checks the rest of the log.
+    check: fn(&Log),
+}
 
-/// Tells simulations at the same time, each in a Lambda of its own.
+/// Runs simulations at the same time, each in a Lambda of its own.
 async fn check<const N: usize>(rows: [Row; N]) {
     let mut simulations = tokio::task::JoinSet::new();
-    for (state, own, expected, check) in rows {
+    for Row { state, own, made, check } in rows {
         simulations.spawn(async move {
-            let log = complete(told(&state).await);
+            let log = complete(simulate(&state).await);
             // Invocations that follow each other within the 25 ms of a delivery are written together.
-            let mut made = log.spans();
-            made.sort();
-            let found = (log.own.len(), log.acknowledged, made.join(", "));
-            assert_eq!(found, (own, own, expected.to_owned()), "{}: {log:?}", state.name);
+            let mut spans = log.spans();
+            spans.sort();
+            assert_eq!(log.own.len(), own, "{}: {log:?}", state.name);
+            assert_eq!(log.acknowledged, own, "{}: {log:?}", state.name);
+            assert_eq!(spans.join(", "), made, "{}: {log:?}", state.name);
             check(&log);
         });
     }
@@ -80,36 +89,46 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
     let of_managed_instance = format!("{}server unset", "internal unset, ".repeat(with_root));
     let of_managed_instance: &str = of_managed_instance.leak();
     check([
-        (states::cold(), 3, "internal unset", nothing_else),
-        (states::cold_and_quiet(), 0, "server unset", nothing_else),
-        (
-            states::warm_steady(2),
-            9,
-            "internal unset, internal unset, internal unset, server unset, server unset",
-            |log| {
+        Row { state: states::cold(), own: 3, made: "internal unset", check: nothing_else },
+        Row { state: states::cold_and_quiet(), own: 0, made: "server unset", check: nothing_else },
+        Row {
+            state: states::warm_steady(2),
+            own: 9,
+            made: "internal unset, internal unset, internal unset, server unset, server unset",
+            check: |log| {
                 for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
                     assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
                 }
             },
-        ),
-        (states::warm_rare(), 6, "internal unset, internal unset, server unset", nothing_else),
+        },
+        Row {
+            state: states::warm_rare(),
+            own: 6,
+            made: "internal unset, internal unset, server unset",
+            check: nothing_else,
+        },
         // Without a hold, telemetry is written after the freeze.
-        (
-            states::frozen(),
-            9,
-            "internal unset, internal unset, internal unset, server unset",
-            nothing_else,
-        ),
-        (states::managed_instance(), 3 * with_root, of_managed_instance, has_metrics),
-        (
-            states::managed_instance_of_the_emulator(),
-            3 * with_root,
-            of_managed_instance,
-            has_metrics,
-        ),
+        Row {
+            state: states::frozen(),
+            own: 9,
+            made: "internal unset, internal unset, internal unset, server unset",
+            check: nothing_else,
+        },
+        Row {
+            state: states::managed_instance(),
+            own: 3 * with_root,
+            made: of_managed_instance,
+            check: has_metrics,
+        },
+        Row {
+            state: states::managed_instance_of_the_emulator(),
+            own: 3 * with_root,
+            made: of_managed_instance,
+            check: has_metrics,
+        },
     ])
     .await;
-    let log = complete(told(&states::never_thawed()).await);
+    let log = complete(simulate(&states::never_thawed()).await);
     assert_eq!(log.own.len(), 3 + 4 + 3);
 }
 
@@ -120,14 +139,21 @@ const BETWEEN_GOOD_ONES: &str = "internal unset, internal unset, internal unset,
 async fn the_layer_does_not_change_how_an_invocation_ends() {
     const SPANS: usize = 3 + 3 + 5 + 3;
     let bad = [states::handler_error(), states::panic(), states::out_of_memory()];
-    check(bad.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, nothing_else) })).await;
+    check(bad.map(|state| Row { state, own: SPANS, made: BETWEEN_GOOD_ONES, check: nothing_else }))
+        .await;
     // Lambda restarts the extension in the same environment, without its subscription.
     let is_restarted = |log: &Log| {
         let subscribed = |how: &str| log.text.iter().filter(|text| text.contains(how)).count();
         assert_eq!([subscribed("State: Subscribed"), subscribed("State: Already")], [2, 0]);
     };
     let restarting = [states::crash(), states::timeout()];
-    check(restarting.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, is_restarted) })).await;
+    check(restarting.map(|state| Row {
+        state,
+        own: SPANS,
+        made: BETWEEN_GOOD_ONES,
+        check: is_restarted,
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -138,7 +164,7 @@ async fn an_invocation_whose_init_failed_has_a_span() {
             let attributes = format!("{:?}", log.made[0].attributes);
             assert!(attributes.contains("Runtime.ExitError"), "{attributes}");
         };
-        check([(state, 0, "server error", names_the_failure)]).await;
+        check([Row { state, own: 0, made: "server error", check: names_the_failure }]).await;
     }
 }
 
@@ -147,19 +173,34 @@ async fn in_wrong_surroundings_only_the_part_that_fails_is_missing() {
     let _ports = DEFAULT_PORTS.lock().await;
     let is_silent = |log: &Log| assert!(!log.has_text("cannot subscribe"), "{:?}", log.text);
     check([
-        (states::subscription(202), 6, "", is_silent),
-        (states::subscription(404), 6, "", is_silent),
-        (states::subscription(500), 6, "", |log| assert!(log.has_text("cannot subscribe"))),
-        (states::busy_port(), 0, "server unset, server unset", |log| {
-            assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
-        }),
-        (states::busy_default_ports(), 6, TWO, nothing_else),
-        (states::wrong_settings(), 6, TWO, |log| {
-            let own = log.text.iter().filter(|line| line.contains("lambda-otlp-extension: "));
-            let [line] = *own.collect::<Vec<_>>() else { panic!("{:?}", log.text) };
-            let variables = states::wrong_settings().variables;
-            assert!(variables.iter().all(|(name, _)| line.contains(name)), "{line}");
-        }),
+        Row { state: states::subscription(202), own: 6, made: "", check: is_silent },
+        Row { state: states::subscription(404), own: 6, made: "", check: is_silent },
+        Row {
+            state: states::subscription(500),
+            own: 6,
+            made: "",
+            check: |log| assert!(log.has_text("cannot subscribe")),
+        },
+        Row {
+            state: states::busy_port(),
+            own: 0,
+            made: "server unset, server unset",
+            check: |log| {
+                assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
+            },
+        },
+        Row { state: states::busy_default_ports(), own: 6, made: TWO, check: nothing_else },
+        Row {
+            state: states::wrong_settings(),
+            own: 6,
+            made: TWO,
+            check: |log| {
+                let own = log.text.iter().filter(|line| line.contains("lambda-otlp-extension: "));
+                let [line] = *own.collect::<Vec<_>>() else { panic!("{:?}", log.text) };
+                let variables = states::wrong_settings().variables;
+                assert!(variables.iter().all(|(name, _)| line.contains(name)), "{line}");
+            },
+        },
     ])
     .await;
 }
@@ -169,30 +210,35 @@ async fn megabytes_of_telemetry_or_lines_lose_no_span() {
     let lines =
         |log: &Log| log.text.iter().filter(|line| line.contains("a line of the function")).count();
     check([
-        (states::events_of_a_mebibyte(), 9, THREE, |log| {
-            assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
-        }),
-        (
-            states::mebibyte_of_otlp(),
-            506,
-            "internal unset, internal unset, server unset",
-            nothing_else,
-        ),
-        (
-            states::mebibyte_of_telemetry(),
-            6,
-            "internal unset, internal unset, server unset",
-            nothing_else,
-        ),
+        Row {
+            state: states::events_of_a_mebibyte(),
+            own: 9,
+            made: THREE,
+            check: |log| {
+                assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
+            },
+        },
+        Row {
+            state: states::mebibyte_of_otlp(),
+            own: 506,
+            made: "internal unset, internal unset, server unset",
+            check: nothing_else,
+        },
+        Row {
+            state: states::mebibyte_of_telemetry(),
+            own: 6,
+            made: "internal unset, internal unset, server unset",
+            check: nothing_else,
+        },
     ])
     .await;
     for state in [states::many_lines(), states::many_lines_subscribed()] {
-        let log = complete(told(&state).await);
+        let log = complete(simulate(&state).await);
         assert_eq!((log.own.len(), log.spans().len(), lines(&log)), (9, 3, MANY_LINES));
     }
 }
 
-/// Tells the simulation of a function with the layer that gets this event, and `more` ones without telemetry.
+/// Simulates a function with the layer that gets this event, and then `more` ones without telemetry.
 async fn invoked(payload: Value, more: usize) -> Log {
     let mut simulation = Simulation::with(&program(), |spec| {
         spec.timeout(states::SHORT).log_format(LogFormat::Json)

@@ -30,8 +30,8 @@ pub(super) struct EnvelopeResource {
     identity: Identity,
     /// The previous resource. Nearly all lines of a function have the same one.
     last: Vec<u8>,
-    /// The replacement of the previous resource; `None` if it was unchanged.
-    became: Option<Vec<u8>>,
+    /// The replacement of `last`; `None` if it was unchanged.
+    last_replacement: Option<Vec<u8>>,
 }
 
 impl EnvelopeResource {
@@ -46,7 +46,7 @@ impl EnvelopeResource {
             known: known.map(<[u8]>::to_vec).collect(),
             identity: identity.clone(),
             last: Vec::new(),
-            became: None,
+            last_replacement: None,
         }
     }
 
@@ -80,34 +80,34 @@ impl EnvelopeResource {
             && own_region.as_ref().is_none_or(|own| own == arn.region)
     }
 
-    /// The replacement of a resource; `None` if it is unchanged.
-    fn settled(&self, resource: &[u8]) -> Option<Vec<u8>> {
-        let mut became: Option<Vec<u8>> = None;
+    /// Returns the replacement of a resource; `None` if it stays unchanged.
+    fn replacement(&self, resource: &[u8]) -> Option<Vec<u8>> {
+        let mut replacement: Option<Vec<u8>> = None;
         let mut passed = 0;
         let mut placed = Vec::new();
         for field in fields(resource) {
             let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
-            let judged = attribute.map_or(Judged::Stays, |attribute| self.judge(attribute));
-            if let (Judged::Stays, None) = (&judged, &became) {
+            let change = attribute.map_or(Change::Keep, |attribute| self.change(attribute));
+            if let (Change::Keep, None) = (&change, &replacement) {
                 passed += field.raw.len();
                 continue;
             }
-            let out = became.get_or_insert_with(|| {
+            let out = replacement.get_or_insert_with(|| {
                 let mut begin = Vec::with_capacity(resource.len());
                 begin.extend_from_slice(resource.get(..passed).unwrap_or_default());
                 begin
             });
             let mut writer = Writer::new(out);
-            match judged {
-                Judged::Stays => writer.raw(field.raw),
+            match change {
+                Change::Keep => writer.raw(field.raw),
                 // Only once, or each repetition would make the resource larger.
-                Judged::Replaced(own) if placed.contains(&own) => {}
-                Judged::Replaced(own) => {
+                Change::Replace(own) if placed.contains(&own) => {}
+                Change::Replace(own) => {
                     placed.push(own);
                     writer.always_bytes(resource::ATTRIBUTES, own);
                 }
-                Judged::Removed => {}
-                Judged::Renamed => {
+                Change::Remove => {}
+                Change::Rename => {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
                     writer.message(resource::ATTRIBUTES, |writer| {
                         writer.always_bytes(key_value::KEY, &[b"attr_", key].concat());
@@ -116,19 +116,20 @@ impl EnvelopeResource {
                 }
             }
         }
-        became
+        replacement
     }
 
-    fn judge(&self, attribute: &[u8]) -> Judged<'_> {
+    /// Compares an attribute with the envelope.
+    fn change(&self, attribute: &[u8]) -> Change<'_> {
         let (key, value) = key_and_value(attribute);
         let value = value.as_ref();
         // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
-            return Judged::Stays;
+            return Change::Keep;
         }
         // Fast path: nearly all lines use the conventional keys and true values.
         if self.known.is_empty() || self.known.iter().any(|own| own == attribute) {
-            return Judged::Stays;
+            return Change::Keep;
         }
         let known = || {
             self.known.iter().map(|attribute| {
@@ -138,7 +139,7 @@ impl EnvelopeResource {
         };
         let is_stored_as = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
         if let Some((_, known_value, attribute)) = known().find(|(own, ..)| is_stored_as(own)) {
-            return if known_value == value { Judged::Stays } else { Judged::Replaced(attribute) };
+            return if known_value == value { Change::Keep } else { Change::Replace(attribute) };
         }
         // Without a function, nothing is known about its ARN.
         let has_function = self.identity.function_name.is_some();
@@ -146,7 +147,7 @@ impl EnvelopeResource {
         if let Some((_, service, kind)) =
             arns.clone().find(|(own, ..)| is_stored_as(own.as_bytes()))
         {
-            return if self.is_arn(value, service, kind) { Judged::Stays } else { Judged::Removed };
+            return if self.is_arn(value, service, kind) { Change::Keep } else { Change::Remove };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
         let is_begin = |own: &[u8]| {
@@ -157,9 +158,9 @@ impl EnvelopeResource {
             && (known().any(|(own, ..)| is_begin(own))
                 || arns.any(|(own, ..)| is_begin(own.as_bytes())))
         {
-            return Judged::Renamed;
+            return Change::Rename;
         }
-        Judged::Stays
+        Change::Keep
     }
 }
 
@@ -169,22 +170,22 @@ impl Editor for EnvelopeResource {
     fn resource(&mut self, container: Container<'_>) -> Head {
         let resource = container.resource();
         if *resource != *self.last {
-            self.became = self.settled(&resource);
+            self.last_replacement = self.replacement(&resource);
             self.last.clear();
             self.last.extend_from_slice(&resource);
         }
-        self.became.clone().map_or(Head::Keep, Head::Replace)
+        self.last_replacement.clone().map_or(Head::Keep, Head::Replace)
     }
 }
 
-enum Judged<'e> {
-    Stays,
-    /// Replaced by the envelope's attribute.
-    Replaced(&'e [u8]),
-    /// Removed: the envelope has no such value, and this one is wrong.
-    Removed,
-    /// Kept under another key.
-    Renamed,
+/// The change of an attribute of a resource.
+enum Change<'e> {
+    Keep,
+    /// By the envelope's attribute.
+    Replace(&'e [u8]),
+    /// The envelope has no such value, and this one is wrong.
+    Remove,
+    Rename,
 }
 
 /// The key and the value. Protobuf merges a value that was written in several pieces.

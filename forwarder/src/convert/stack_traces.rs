@@ -88,7 +88,7 @@ impl<'e> Trace<'e> {
         (self.event, &self.text, self.lines - 1)
     }
 
-    /// The log events behind the trace that looked like a part of it.
+    /// The log events after the trace that looked like a part of it.
     pub(crate) fn into_others(self) -> Vec<&'e LogEvent> {
         self.on_trial
     }

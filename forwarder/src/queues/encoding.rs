@@ -433,29 +433,51 @@ mod tests {
             let error = decode(&message.to_string()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         };
-        // The value of a key, and the beginning of the error. `null` removes the key.
-        for row in [
-            r#"v = "2.0" => queue message of version 2.0, but this forwarder reads version 1"#,
-            r#"v = "10.0" => queue message of version 10.0, but this forwarder reads version 1"#,
-            "v = 1 => not a queue message: ",
-            "v = null => not a queue message: missing field `v`",
-            "destination = null => not a queue message: missing field `destination`",
-            "items = -1 => queue message cannot be read: invalid value: integer `-1`",
-            "items = 3 => queue message with an invalid `items`: 3, the request has 2",
-            "items = 1 => queue message with an invalid `items`: 1, the request has 2",
-            "first_seen = null => queue message cannot be read: missing field `first_seen`",
-            r#"content = "spans" => queue message with an invalid `content`: spans is not known"#,
-            r#"signal = "profiles" => queue message with an invalid `signal`: profiles is not"#,
-            "signal = null => queue message with an invalid `signal`:  is not known",
-            r#"encoding = "zstd" => queue message with an invalid `encoding`: zstd, expected gzip"#,
-            r#"body = "!" => queued request cannot be read: "#,
-            r#"body = "aGVsbG8=" => queued request cannot be read: "#,
-            r#"stream = {"a":"customer's text"} => queue message cannot be read: invalid type: map"#,
-        ] {
-            let (key, rest) = row.split_once(" = ").unwrap();
-            let (value, expected) = rest.split_once(" => ").unwrap();
-            check(key, serde_json::from_str(value).unwrap(), expected);
-        }
+        // `null` removes the key.
+        check(
+            "v",
+            json!("2.0"),
+            "queue message of version 2.0, but this forwarder reads version 1",
+        );
+        check(
+            "v",
+            json!("10.0"),
+            "queue message of version 10.0, but this forwarder reads version 1",
+        );
+        check("v", json!(1), "not a queue message: ");
+        check("v", Value::Null, "not a queue message: missing field `v`");
+        check("destination", Value::Null, "not a queue message: missing field `destination`");
+        check("items", json!(-1), "queue message cannot be read: invalid value: integer `-1`");
+        check("items", json!(3), "queue message with an invalid `items`: 3, the request has 2");
+        check("items", json!(1), "queue message with an invalid `items`: 1, the request has 2");
+        check(
+            "first_seen",
+            Value::Null,
+            "queue message cannot be read: missing field `first_seen`",
+        );
+        check(
+            "content",
+            json!("spans"),
+            "queue message with an invalid `content`: spans is not known",
+        );
+        check(
+            "signal",
+            json!("profiles"),
+            "queue message with an invalid `signal`: profiles is not",
+        );
+        check("signal", Value::Null, "queue message with an invalid `signal`:  is not known");
+        check(
+            "encoding",
+            json!("zstd"),
+            "queue message with an invalid `encoding`: zstd, expected gzip",
+        );
+        check("body", json!("!"), "queued request cannot be read: ");
+        check("body", json!("aGVsbG8="), "queued request cannot be read: ");
+        check(
+            "stream",
+            json!({"a":"customer's text"}),
+            "queue message cannot be read: invalid type: map",
+        );
         for no_time in [
             "now",
             "2026-09-21T14:13:20",

@@ -49,7 +49,7 @@ impl ShortTexts {
         self.has_ended
     }
 
-    /// Copies bytes to `out`, and those behind the value, too.
+    /// Copies bytes to `out`, and those after the value, too.
     pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         for (at, byte) in piece.iter().enumerate() {
             if self.has_ended {

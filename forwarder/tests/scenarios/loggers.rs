@@ -33,7 +33,7 @@ struct Row {
     group: String,
     messages: Vec<String>,
     expect: Vec<Expected>,
-    /// `true` if the lines are recognised behind a prefix, too.
+    /// `true` if the lines are recognised after a prefix, too.
     #[serde(default = "yes")]
     combine: bool,
 }
@@ -182,7 +182,7 @@ fn every_logger_is_read_behind_every_prefix() {
     assert_eq!(failed, Vec::<String>::new());
 }
 
-/// The lines of prose that have a level behind this text.
+/// The lines of prose that have a level after this text.
 fn leveled_prose(before: &str) -> Vec<String> {
     let text = read_to_string(repository("tests/fixtures/prose.txt")).unwrap();
     let lines: Vec<String> = text.lines().map(|line| format!("{before}{line}")).collect();

@@ -1,10 +1,10 @@
-//! Bytes of compact lines beside standard lines of the same spans: a table of their ratios.
+//! Bytes of compact lines compared with standard lines of the same spans: a table of their ratios.
 //!
 //! `cargo run --release -p lambda-otlp-bench --no-default-features --features compact --bin compact`. No service, name or id is in the dictionary's training set.
 //!
 //! - "Recorded" are requests of OpenTelemetry's packages for Python and Node and of our layer, recorded in November 2026 with ids,
 //!   names and addresses replaced. The dictionary was trained with four kinds of them, and not with those "held out".
-//! - "Foreign keys" are those of conventions and instrumentations that the training set lacks, beside a few common ones, such as
+//! - "Foreign keys" are those of conventions and instrumentations that the training set lacks, with a few common ones, such as
 //!   `process.pid`. Some of their names are made up after the real ones. "Private keys" are in no registry.
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]

@@ -12,7 +12,7 @@ const STACK_BYTES: usize = 256 * 1024;
 /// A reader that needs a hundred bytes of the stack for each repetition of ten bytes fails.
 const BYTES: usize = 32 * 1024;
 
-/// The reader, and the content: a beginning, a part that repeats, the centre, a part that repeats behind it, and the end.
+/// The reader, and the content: a beginning, a part that repeats, the centre, a part that repeats after it, and the end.
 pub fn stack(data: &[u8]) {
     let ([reader, begin, open, centre, close], end) = fields(data);
     let times = BYTES / (open.len() + close.len()).max(1);

@@ -29,7 +29,7 @@ enum Does {
     Ok,
     Fail,
     Panic,
-    /// Waits for ever in the step, behind a span that has ended.
+    /// Waits for ever in the step, after a span that has ended.
     Hang,
     /// The same with its thread.
     Block,

@@ -52,7 +52,7 @@ impl Simulation {
                 let port = port_of(&busy);
                 (vec![busy], Some(port))
             }
-            // Without the layer, the function is told no port, and the owner of 4318 does not answer.
+            // Without the layer, the function gets no port, and the owner of 4318 does not answer.
             Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
             _ => (Vec::new(), Some(free_port())),
         };

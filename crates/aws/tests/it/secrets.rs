@@ -38,30 +38,46 @@ fn found() -> ScriptedResponse {
     ScriptedResponse::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned())
 }
 
+struct Requested {
+    reference: String,
+    answer: &'static str,
+    target: &'static str,
+    region: &'static str,
+    body: String,
+}
+
 #[tokio::test]
 async fn a_secret_is_requested_in_the_region_of_its_arn_and_a_parameter_with_decryption() {
     let parameter = r#"{"Parameter":{"Name":"/o2/auth","Value":"hunter2"}}"#;
-    for (reference, answer, target, region, body) in [
-        (
-            format!("{ARN}#key"),
-            r#"{"ARN":"x","SecretString":"hunter2"}"#,
-            "secretsmanager.GetSecretValue",
-            "eu-west-1",
-            format!(r#"{{"SecretId":"{ARN}"}}"#),
-        ),
-        (
-            "ssm:/o2/auth".to_owned(),
-            parameter,
-            "AmazonSSM.GetParameter",
-            "us-east-1",
-            r#"{"Name":"/o2/auth","WithDecryption":true}"#.to_owned(),
-        ),
+    for Requested { reference, answer, target, region, body } in [
+        Requested {
+            reference: format!("{ARN}#key"),
+            answer: r#"{"ARN":"x","SecretString":"hunter2"}"#,
+            target: "secretsmanager.GetSecretValue",
+            region: "eu-west-1",
+            body: format!(r#"{{"SecretId":"{ARN}"}}"#),
+        },
+        Requested {
+            reference: "ssm:/o2/auth".to_owned(),
+            answer: parameter,
+            target: "AmazonSSM.GetParameter",
+            region: "us-east-1",
+            body: r#"{"Name":"/o2/auth","WithDecryption":true}"#.to_owned(),
+        },
     ] {
         let (fake, url) = Fake::start([ScriptedResponse::Is(200, answer.to_owned())]).await;
         assert_eq!(read(settings(&url), &reference).await.as_deref(), Ok("hunter2"));
         let expected = (target.to_owned(), region.to_owned(), body);
         assert_eq!(*fake.requests.lock().unwrap(), [expected]);
     }
+}
+
+struct FailedRead<'a> {
+    reference: &'static str,
+    status: u16,
+    body: &'a str,
+    /// The error after `cannot `, with `THIS` for the reference and `HOST` for the host.
+    expected: &'a str,
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,28 +113,63 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
         "read THIS: not found in eu-west-1; is it in another region or account, or misspelt?";
     let expired = r#"{"__type":"ExpiredTokenException"}"#;
     let unknown = "use THIS: the answer is not in AWS's format";
-    for (reference, status, body, expected) in [
-        (ARN, 400, &*denied, &*allow("secretsmanager:GetSecretValue on THIS", user)),
-        ("ssm:/o2/auth:3#key", 400, &denied, &parameter),
-        (
-            "ssm:/o2",
-            400,
-            no_key,
-            &allow("kms:Decrypt on the key it is encrypted with", "may not kms:Decrypt"),
-        ),
-        (ARN, 400, gone, not_found),
-        (ARN, 400, expired, "read THIS: HOST answered 400 ExpiredTokenException"),
-        (ARN, 302, "", "read THIS: HOST answered 302"),
-        (ARN, 200, &large, "use THIS: the answer of HOST is longer than 524288 bytes"),
-        (
-            ARN,
-            200,
-            r#"{"SecretBinary":"aHVudGVyMg=="}"#,
-            "use THIS: it is binary; store it as text",
-        ),
-        (ARN, 200, "{}", "use THIS: it has no value"),
-        (ARN, 200, "<html>", unknown),
-        (ARN, 200, r#"{"SecretString":["hunter2"]}"#, unknown),
+    for FailedRead { reference, status, body, expected } in [
+        FailedRead {
+            reference: ARN,
+            status: 400,
+            body: &*denied,
+            expected: &*allow("secretsmanager:GetSecretValue on THIS", user),
+        },
+        FailedRead {
+            reference: "ssm:/o2/auth:3#key",
+            status: 400,
+            body: &denied,
+            expected: &parameter,
+        },
+        FailedRead {
+            reference: "ssm:/o2",
+            status: 400,
+            body: no_key,
+            expected: &allow("kms:Decrypt on the key it is encrypted with", "may not kms:Decrypt"),
+        },
+        FailedRead { reference: ARN, status: 400, body: gone, expected: not_found },
+        FailedRead {
+            reference: ARN,
+            status: 400,
+            body: expired,
+            expected: "read THIS: HOST answered 400 ExpiredTokenException",
+        },
+        FailedRead {
+            reference: ARN,
+            status: 302,
+            body: "",
+            expected: "read THIS: HOST answered 302",
+        },
+        FailedRead {
+            reference: ARN,
+            status: 200,
+            body: &large,
+            expected: "use THIS: the answer of HOST is longer than 524288 bytes",
+        },
+        FailedRead {
+            reference: ARN,
+            status: 200,
+            body: r#"{"SecretBinary":"aHVudGVyMg=="}"#,
+            expected: "use THIS: it is binary; store it as text",
+        },
+        FailedRead {
+            reference: ARN,
+            status: 200,
+            body: "{}",
+            expected: "use THIS: it has no value",
+        },
+        FailedRead { reference: ARN, status: 200, body: "<html>", expected: unknown },
+        FailedRead {
+            reference: ARN,
+            status: 200,
+            body: r#"{"SecretString":["hunter2"]}"#,
+            expected: unknown,
+        },
     ] {
         check(reference, &[is(status, body)], &format!("cannot {expected}")).await;
     }

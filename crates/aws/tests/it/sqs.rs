@@ -145,31 +145,43 @@ async fn a_message_delay_is_whole_seconds_up_to_15_minutes() {
     assert!(visible_in <= Duration::from_mins(15) && visible_in > Duration::from_mins(14));
 }
 
+struct RefusedMessage<'a> {
+    status: u16,
+    code: &'static str,
+    text: &'static str,
+    expected: &'a str,
+}
+
 #[tokio::test]
 async fn queue_errors_state_the_code_and_the_remedy() {
     let arn = "arn:aws:sqs:eu-central-1:123456789012:retry";
-    for (status, code, text, expected) in [
-        (
-            403,
-            "AccessDenied",
-            "User is not authorized\nto perform",
-            &*format!(
+    for RefusedMessage { status, code, text, expected } in [
+        RefusedMessage {
+            status: 403,
+            code: "AccessDenied",
+            text: "User is not authorized\nto perform",
+            expected: &*format!(
                 "AccessDenied: User is not authorized to perform: allow sqs:SendMessage on {arn} in the function's role and the queue's policy"
             ),
-        ),
-        (
-            400,
-            "AWS.SimpleQueueService.NonExistentQueue",
-            "no",
-            "NonExistentQueue: no: there is no queue retry of account 123456789012 in eu-central-1, check its URL",
-        ),
-        (
-            400,
-            "KMS.AccessDeniedException",
-            "no",
-            "KMS.AccessDeniedException: no: the function's role needs kms:GenerateDataKey and kms:Decrypt on the queue's key, and the key must be enabled",
-        ),
-        (403, "ExpiredToken", "", "ExpiredToken: the credentials in the environment are not valid"),
+        },
+        RefusedMessage {
+            status: 400,
+            code: "AWS.SimpleQueueService.NonExistentQueue",
+            text: "no",
+            expected: "NonExistentQueue: no: there is no queue retry of account 123456789012 in eu-central-1, check its URL",
+        },
+        RefusedMessage {
+            status: 400,
+            code: "KMS.AccessDeniedException",
+            text: "no",
+            expected: "KMS.AccessDeniedException: no: the function's role needs kms:GenerateDataKey and kms:Decrypt on the queue's key, and the key must be enabled",
+        },
+        RefusedMessage {
+            status: 403,
+            code: "ExpiredToken",
+            text: "",
+            expected: "ExpiredToken: the credentials in the environment are not valid",
+        },
     ] {
         let server = server().await;
         server.queue().script([QueueResponse::Refuse(Refusal::new(status, code, text))]);

@@ -175,6 +175,14 @@ async fn a_record_that_crashes_the_backend_is_isolated() {
 
 type Fails = fn(&Request) -> Answer;
 
+struct Crashing {
+    answer: Fails,
+    records: usize,
+    expected: String,
+    /// The numbers of records in the requests.
+    sizes: Vec<usize>,
+}
+
 #[tokio::test(start_paused = true)]
 async fn crashes_blame_content_only_if_an_empty_request_is_answered() {
     let again = "no answer from test: connection closed, again and again, while an empty request is answered: \
@@ -192,47 +200,47 @@ async fn crashes_blame_content_only_if_an_empty_request_is_answered() {
     let empty_only: Fails =
         |request| if request.items() == 0 { Ok(response("200")) } else { closed() };
     let own_error: Fails = |_| Ok(response("500 \"{}\""));
-    for (answer, records, expected, sizes) in [
+    for Crashing { answer, records, expected, sizes } in [
         // Without an answer to the empty request, the backend is down.
-        (
-            never,
-            64,
-            "0 accepted; 64 Park: no answer from test: connection closed".to_owned(),
-            vec![64, 64, 64, 0],
-        ),
-        (
-            never,
-            1,
-            "0 accepted; 1 Park: no answer from test: connection closed".to_owned(),
-            vec![1, 1, 1, 0],
-        ),
+        Crashing {
+            answer: never,
+            records: 64,
+            expected: "0 accepted; 64 Park: no answer from test: connection closed".to_owned(),
+            sizes: vec![64, 64, 64, 0],
+        },
+        Crashing {
+            answer: never,
+            records: 1,
+            expected: "0 accepted; 1 Park: no answer from test: connection closed".to_owned(),
+            sizes: vec![1, 1, 1, 0],
+        },
         // An error of the backend's own is no crash.
-        (
-            own_error,
-            64,
-            "0 accepted; 64 Park: answered 500 Internal Server Error: {}".to_owned(),
-            vec![64, 64, 64],
-        ),
+        Crashing {
+            answer: own_error,
+            records: 64,
+            expected: "0 accepted; 64 Park: answered 500 Internal Server Error: {}".to_owned(),
+            sizes: vec![64, 64, 64],
+        },
         // If each record crashes it, the backend may be at fault.
-        (
-            empty_only,
-            2,
-            "0 accepted; 2 Park: no answer from test: connection closed".to_owned(),
-            vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
-        ),
-        (
-            panics,
-            2,
-            format!("0 accepted; 2 Park: {page}"),
-            vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
-        ),
+        Crashing {
+            answer: empty_only,
+            records: 2,
+            expected: "0 accepted; 2 Park: no answer from test: connection closed".to_owned(),
+            sizes: vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+        },
+        Crashing {
+            answer: panics,
+            records: 2,
+            expected: format!("0 accepted; 2 Park: {page}"),
+            sizes: vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+        },
         // A single record waits for the acceptance of others.
-        (
-            empty_only,
-            1,
-            format!("0 accepted; 1 ParkRefused: {again}"),
-            vec![1, 1, 1, 0, 1, 1, 1, 0],
-        ),
+        Crashing {
+            answer: empty_only,
+            records: 1,
+            expected: format!("0 accepted; 1 ParkRefused: {again}"),
+            sizes: vec![1, 1, 1, 0, 1, 1, 1, 0],
+        },
     ] {
         let backend = Fake::new(answer);
         let outcome = deliver(&backend, good(records)).await;
@@ -314,19 +322,58 @@ async fn a_request_is_split_down_to_the_size_that_the_backend_accepts() {
     assert_eq!((outcome.requests_sent, fates(&outcome)), (25, vec![(64, Fate::Park)]));
 }
 
+struct Scripted<'a> {
+    answers: &'static [&'static str],
+    records: usize,
+    max_bytes: usize,
+    /// The undelivered records with their fates.
+    expected: &'a [(usize, Fate)],
+    /// The numbers of records in the requests.
+    sizes: &'a [usize],
+    ambiguous: usize,
+}
+
 #[tokio::test(start_paused = true)]
 async fn scripted_replies_decide_fates_and_sizes_of_requests() {
-    let nothing_written = "200 \"\n\0\"";
+    const NOTHING_WRITTEN: &str = "200 \"\n\0\"";
     let whole = 4 << 20;
     let third = good(64).bytes().len() / 3;
-    for (answers, records, max_bytes, expected, sizes, ambiguous) in [
+    for Scripted { answers, records, max_bytes, expected, sizes, ambiguous } in [
         // This may be the fault of a proxy, and says nothing about larger requests.
-        (&["413"; 2][..], 64, whole, &[][..], &[64, 32, 16, 16, 32][..], 0),
+        Scripted {
+            answers: &["413"; 2],
+            records: 64,
+            max_bytes: whole,
+            expected: &[],
+            sizes: &[64, 32, 16, 16, 32],
+            ambiguous: 0,
+        },
         // A failed write is retried once before halving.
-        (&[nothing_written; 8], 4, whole, &[(4, Fate::Park)], &[4, 4, 2, 1, 2, 1, 1, 1], 4),
+        Scripted {
+            answers: &[NOTHING_WRITTEN; 8],
+            records: 4,
+            max_bytes: whole,
+            expected: &[(4, Fate::Park)],
+            sizes: &[4, 4, 2, 1, 2, 1, 1, 1],
+            ambiguous: 4,
+        },
         // An oversized request is split before sending, and unsent pieces are parked with the failed one.
-        (&[], 64, third, &[], &[16, 16, 16, 16], 0),
-        (&["200", "504", "504", "504"], 64, third, &[(16, Fate::Park); 3], &[16, 16, 16, 16], 16),
+        Scripted {
+            answers: &[],
+            records: 64,
+            max_bytes: third,
+            expected: &[],
+            sizes: &[16, 16, 16, 16],
+            ambiguous: 0,
+        },
+        Scripted {
+            answers: &["200", "504", "504", "504"],
+            records: 64,
+            max_bytes: third,
+            expected: &[(16, Fate::Park); 3],
+            sizes: &[16, 16, 16, 16],
+            ambiguous: 16,
+        },
     ] {
         let backend = Fake::new(script(answers));
         let mut client = client(&backend);
@@ -366,16 +413,35 @@ async fn a_retry_sends_the_same_bytes() {
     assert_eq!((outcome.requests_sent, outcome.bytes_sent), (2, 2 * one));
 }
 
+struct StreamChoice {
+    /// The client's default stream.
+    own: Option<&'static str>,
+    /// The stream of the request.
+    asked: Option<&'static str>,
+    expected: &'static str,
+    expected_warning: &'static str,
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_stream_of_a_request_overrides_the_default_stream() {
     let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
-    for (own, asked, expected, expected_warning) in [
-        (None, None, "-", ""),
-        (Some("own"), None, "own", ""),
-        (Some("own"), Some("shop"), "shop", ""),
-        (Some("own"), Some(""), "own", ""),
-        (None, Some("a\nb"), "-", warning),
-        (Some("own"), Some("a\nb"), "own", warning),
+    for StreamChoice { own, asked, expected, expected_warning } in [
+        StreamChoice { own: None, asked: None, expected: "-", expected_warning: "" },
+        StreamChoice { own: Some("own"), asked: None, expected: "own", expected_warning: "" },
+        StreamChoice {
+            own: Some("own"),
+            asked: Some("shop"),
+            expected: "shop",
+            expected_warning: "",
+        },
+        StreamChoice { own: Some("own"), asked: Some(""), expected: "own", expected_warning: "" },
+        StreamChoice { own: None, asked: Some("a\nb"), expected: "-", expected_warning: warning },
+        StreamChoice {
+            own: Some("own"),
+            asked: Some("a\nb"),
+            expected: "own",
+            expected_warning: warning,
+        },
     ] {
         let backend = Fake::new(script(&[]));
         let mut client = client(&backend);

@@ -74,7 +74,7 @@ pub(crate) struct Delivery<'a> {
     has_to_probe: bool,
     /// `true` if the backend crashed on content and answered an empty request.
     is_crashing: bool,
-    anything_taken: bool,
+    has_accepted_any: bool,
     /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
     outcome: Outcome,
@@ -149,7 +149,7 @@ impl<'a> Delivery<'a> {
             items,
             has_to_probe: false,
             is_crashing: false,
-            anything_taken: false,
+            has_accepted_any: false,
             last_failure: None,
             outcome: Outcome::default(),
         }
@@ -299,17 +299,17 @@ impl<'a> Delivery<'a> {
     fn accepted(&mut self, part: QueuedPart, Acceptance { rejected, text }: Acceptance) {
         self.outcome.accepted += part.request.items() - rejected;
         if rejected > 0 {
-            self.anything_taken = true;
+            self.has_accepted_any = true;
             let reason = Reason::Rejected { text };
             return self.keep(part.request, rejected, reason, Fate::DeadLetterPartial);
         }
         // A few items do not show that the backend accepts the others.
-        self.anything_taken |= !part.is_ahead;
+        self.has_accepted_any |= !part.is_ahead;
         self.learn_size(part.request.bytes().len());
         if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
             self.terms.learned.with_columns(|known| known.add(&columns));
         }
-        if !text.is_empty() && self.terms.learned.is_new_warning(&text) {
+        if !text.is_empty() && self.terms.learned.note_warning(&text) {
             self.outcome.warning = text;
         }
     }
@@ -318,7 +318,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
-        if !self.anything_taken {
+        if !self.has_accepted_any {
             // If the backend, or a proxy before it, refuses everything, a refusal says nothing about a single record.
             let parked = match self.outcome.parts.len() {
                 1 => Fate::ParkRefused,
@@ -414,7 +414,7 @@ impl Delivery<'_> {
 
 /// The maximum number of refused requests while the backend accepts none: enough to reach single records in two places, and few
 /// enough to spare a backend that refuses everything.
-const MOST_IN_VAIN: usize = 24;
+const MOST_REFUSED: usize = 24;
 
 /// Once the backend has accepted records, one more piece for this number of items: enough to isolate bad records that are 1 % of
 /// a thousand.
@@ -433,8 +433,8 @@ impl Delivery<'_> {
     }
 
     /// Returns `true` if the backend refused so many requests and accepted none that the fault may be its own.
-    fn is_in_vain(&self) -> bool {
-        !self.anything_taken && self.refused > MOST_IN_VAIN
+    fn seems_to_refuse_all(&self) -> bool {
+        !self.has_accepted_any && self.refused > MOST_REFUSED
     }
 
     /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records
@@ -442,20 +442,20 @@ impl Delivery<'_> {
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
         self.refused += 1;
-        if self.is_in_vain() {
+        if self.seems_to_refuse_all() {
             self.waiting.push_front(part);
             return self.give_up_whole(&reason.without_suspicion());
         }
         if items <= 1 {
             // Neighbours may be bad too, so the search for a good record goes on in the largest piece.
-            if !self.anything_taken && !self.waiting.is_empty() {
+            if !self.has_accepted_any && !self.waiting.is_empty() {
                 self.waiting.rotate_right(1);
             }
             return self.keep(part.request, items, reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
         let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
-        if self.anything_taken && self.pieces + 2 > 2 * MOST_IN_VAIN + for_items {
+        if self.has_accepted_any && self.pieces + 2 > 2 * MOST_REFUSED + for_items {
             return self.keep(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;

@@ -74,13 +74,13 @@ impl Learned {
         with(&mut self.columns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns `true` if the warning is new: a backend may repeat it with each request.
-    pub(super) fn is_new_warning(&self, warning: &str) -> bool {
+    /// Notes a warning. Returns `true` if it is new, because a backend may repeat it with each request.
+    pub(super) fn note_warning(&self, warning: &str) -> bool {
         // The list stays complete if another thread panics.
-        let mut told = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = told.len() < MOST_WARNINGS && told.iter().all(|other| other != warning);
+        let mut known = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = known.len() < MOST_WARNINGS && known.iter().all(|other| other != warning);
         if is_new {
-            told.push(warning.to_owned());
+            known.push(warning.to_owned());
         }
         is_new
     }

@@ -133,11 +133,11 @@ const NUMBERS: [&str; 14] = [
 pub(super) const SHAPES: Shapes = {
     let mut shapes = Shapes::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
     let mut rest: &[Pair] = &PAIRS;
-    while let [pair, behind @ ..] = rest {
+    while let [pair, after @ ..] = rest {
         if !pair.is_left_alone {
             shapes = shapes.and(&[pair.input]).and(pair.outputs);
         }
-        rest = behind;
+        rest = after;
     }
     shapes
 };

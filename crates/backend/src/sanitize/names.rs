@@ -79,9 +79,9 @@ impl Shapes {
     /// Returns these and those of `keys`.
     pub(super) const fn and(mut self, keys: &[&str]) -> Self {
         let mut rest = keys;
-        while let [key, behind @ ..] = rest {
+        while let [key, after @ ..] = rest {
             self.add(key.as_bytes());
-            rest = behind;
+            rest = after;
         }
         self
     }

@@ -74,10 +74,10 @@ fn shape_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
     }
 }
 
-/// Fields beside the attributes in the JSON that OpenObserve stores for an event.
+/// Fields other than the attributes in the JSON that OpenObserve stores for an event.
 pub(super) const EVENT_FIELDS: &[&[u8]] = &[b"_timestamp", b"name"];
 
-/// Fields beside the attributes in the JSON that OpenObserve stores for a link.
+/// Fields other than the attributes in the JSON that OpenObserve stores for a link.
 pub(super) const LINK_FIELDS: &[&[u8]] =
     &[b"context", b"droppedAttributesCount", b"dropped_attributes_count"];
 

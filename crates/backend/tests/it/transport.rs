@@ -41,6 +41,14 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
     (outcome.parts[0].reason.to_string(), outcome.ambiguous_items)
 }
 
+struct RefusedCertificate<'a> {
+    server: &'a Authority,
+    until_year: i32,
+    host: &'static str,
+    trusted: &'a Authority,
+    problem: &'static str,
+}
+
 /// The authority, the name and the dates of a certificate count. The file may also have a server's own certificate.
 #[tokio::test]
 async fn certificates_are_verified() {
@@ -53,14 +61,56 @@ async fn certificates_are_verified() {
     }
     let expired = "renew the server's certificate";
     let unknown = "its authority is not trusted";
-    for (server, until_year, host, trusted, problem) in [
-        (&shop, 2500, "localhost", &other, "UnknownIssuer: its authority is not trusted"),
-        (&shop, 2500, "localhost", &same_name, unknown),
-        (&shop, 2500, "127.0.0.1", &shop, "not valid for name"),
-        (&shop, 2020, "localhost", &shop, expired),
-        (&own, 2500, "127.0.0.1", &own, "not valid for name"),
-        (&own, 2500, "localhost", &other_own, "give that certificate in LAMBDA_OTLP_CA_FILE"),
-        (&old, 2020, "localhost", &old, expired),
+    for RefusedCertificate { server, until_year, host, trusted, problem } in [
+        RefusedCertificate {
+            server: &shop,
+            until_year: 2500,
+            host: "localhost",
+            trusted: &other,
+            problem: "UnknownIssuer: its authority is not trusted",
+        },
+        RefusedCertificate {
+            server: &shop,
+            until_year: 2500,
+            host: "localhost",
+            trusted: &same_name,
+            problem: unknown,
+        },
+        RefusedCertificate {
+            server: &shop,
+            until_year: 2500,
+            host: "127.0.0.1",
+            trusted: &shop,
+            problem: "not valid for name",
+        },
+        RefusedCertificate {
+            server: &shop,
+            until_year: 2020,
+            host: "localhost",
+            trusted: &shop,
+            problem: expired,
+        },
+        RefusedCertificate {
+            server: &own,
+            until_year: 2500,
+            host: "127.0.0.1",
+            trusted: &own,
+            problem: "not valid for name",
+        },
+        RefusedCertificate {
+            server: &own,
+            until_year: 2500,
+            host: "localhost",
+            trusted: &other_own,
+            problem: "give that certificate in LAMBDA_OTLP_CA_FILE",
+        },
+        RefusedCertificate {
+            server: &old,
+            until_year: 2020,
+            host: "localhost",
+            trusted: &old,
+            problem: expired,
+        },
     ] {
         let port = TlsFront::start(&backend, server, until_year).await.port();
         let (reason, ambiguous) = failure(&trusting(host, port, trusted)).await;

@@ -236,8 +236,8 @@ async fn known_types_cost_no_call_and_new_ones_three() {
 async fn a_refused_schema_is_told_once_in_ten_minutes() {
     let backend = started(FakeOpenObserve::builder().refuse_schemas(401)).await;
     let client = Client::new(&destination(backend.base())).unwrap();
-    let told = "cannot read the columns of stream default: answered 401: use the password of a user, because an ingestion token may only write; numbers and texts of one field may share a column";
-    for (wait, expected) in [(0, told), (0, ""), (599, ""), (2, told)] {
+    let warning = "cannot read the columns of stream default: answered 401: use the password of a user, because an ingestion token may only write; numbers and texts of one field may share a column";
+    for (wait, expected) in [(0, warning), (0, ""), (599, ""), (2, warning)] {
         tokio::time::advance(Duration::from_secs(wait)).await;
         let request = request(0, vec![key_value("took", IntValue(1))]);
         let outcome = send(&client, request).await;

@@ -38,7 +38,7 @@ pub struct Verdict {
     pub good: bool,
 }
 
-/// Texts and a table beside the traces.
+/// Texts and a table next to the traces.
 #[derive(Debug, Default, Serialize)]
 pub struct Section {
     pub title: String,

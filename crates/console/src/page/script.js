@@ -181,7 +181,7 @@ function logOf(record) {
   };
 }
 
-// The message behind time, level and request id, which Lambda's runtimes write before it.
+// The message after time, level and request id, which Lambda's runtimes write before it.
 function messageOf(body) {
   const text = body.replace(/\r\n?/g, "\n");
   const time = String.raw`\d[\dT:.,/+Z-]{7,}`;

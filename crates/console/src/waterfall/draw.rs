@@ -17,7 +17,7 @@ const BARS: [Style; 3] =
 
 /// The sign before a failed span or trace, for readers who do not see its colour.
 const FAILED: &str = "✗";
-/// The sign behind the duration of the slowest span.
+/// The sign after the duration of the slowest span.
 const SLOWEST: char = '◂';
 
 /// The most rows of a text, unless all are wanted.
@@ -250,7 +250,7 @@ struct Text<'t> {
     /// The text before the first line.
     first: &'t str,
     lines: &'t [String],
-    /// The text behind the first line.
+    /// The text after the first line.
     last: &'t str,
 }
 

@@ -53,7 +53,7 @@ impl Log {
 fn lines_of(record: &LogRecord, body: &str) -> Vec<String> {
     let attribute = |key: &str| text_of(&record.attributes, key).unwrap_or_default();
     let stack = message_lines(&attribute(STACK));
-    let body = message_lines(behind_prefix(body));
+    let body = message_lines(after_prefix(body));
     if stack.is_empty() {
         return body;
     }
@@ -105,23 +105,23 @@ pub fn message_lines(text: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Returns the message behind time, level and request id, which Lambda's runtimes write before it.
-fn behind_prefix(text: &str) -> &str {
+/// Returns the message after time, level and request id, which Lambda's runtimes write before it.
+fn after_prefix(text: &str) -> &str {
     /// More words are no prefix.
     const MOST_WORDS: usize = 5;
     let mut rest = text;
     let mut is_prefix = false;
     for _ in 0..MOST_WORDS {
         let Some(end) = rest.find([' ', '\t']) else { break };
-        let Some((word, behind)) = rest.split_at_checked(end) else { break };
-        let is_column = behind.starts_with('\t') || is_prefix;
+        let Some((word, after)) = rest.split_at_checked(end) else { break };
+        let is_column = after.starts_with('\t') || is_prefix;
         let is_of_prefix =
             is_time(word) || is_request_id(word) || is_level(word, is_column) || word.is_empty();
         if !is_of_prefix {
             break;
         }
         is_prefix = true;
-        rest = behind.get(1..).unwrap_or_default();
+        rest = after.get(1..).unwrap_or_default();
     }
     if is_prefix { rest.trim_start_matches([' ', '\t']) } else { text }
 }

@@ -45,7 +45,7 @@ pub struct Row {
     pub has_failed: bool,
     /// The type and the reason of its failure, if the span has them.
     pub why_failed: String,
-    /// The most time of its own, beside its children, in a trace of several spans.
+    /// The most time of its own, without its children, in a trace of several spans.
     pub is_slowest: bool,
     /// The milliseconds in which none of its children ran.
     pub own_millis: f64,

@@ -1,4 +1,4 @@
-//! The time that spans spend themselves, beside their children.
+//! The time that spans spend themselves, without their children.
 
 use super::{Item, PLATFORM_SCOPE};
 use opentelemetry_proto::tonic::trace::v1::Span;

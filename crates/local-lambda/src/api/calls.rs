@@ -6,7 +6,7 @@ use crate::failure::ReportedFailure;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::{ClientContext, Request};
-use crate::telemetry::Settings;
+use crate::telemetry::{InvalidSubscription, Settings};
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::oneshot;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) asked: CallKind,
+    pub(crate) kind: CallKind,
     pub(crate) reply: Reply,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum CallKind {
     Subscribe {
         extension: String,
         /// The settings, or why Lambda rejects them.
-        settings: Result<Settings, String>,
+        settings: Result<Settings, InvalidSubscription>,
     },
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
     server::error(status, error_type, message)
 }
 
-/// One invocation as `next` gives it out.
+/// One invocation, as the runtime gets it in the answer to `next`.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) request_id: String,
@@ -153,10 +153,13 @@ impl Event {
             ("Lambda-Runtime-Trace-Id", &self.trace_header),
         ];
         let answer = server::json(StatusCode::OK, self.payload);
-        let client_context = self.client_context.as_ref();
-        let client_context =
-            client_context.map(|context| ("Lambda-Runtime-Client-Context", context.as_str()));
-        let headers = headers.into_iter().chain(client_context);
-        headers.fold(answer, |answer, (name, value)| server::with(answer, name, value))
+        let client_context = self
+            .client_context
+            .as_ref()
+            .map(|context| ("Lambda-Runtime-Client-Context", context.as_str()));
+        headers
+            .into_iter()
+            .chain(client_context)
+            .fold(answer, |answer, (name, value)| server::with(answer, name, value))
     }
 }

@@ -31,7 +31,7 @@ impl RuntimeApi {
             let calls = lock(&of_server).clone();
             async move {
                 match requests::read(request).await {
-                    Ok(asked) => ask(&calls, asked).await,
+                    Ok(kind) => make_call(&calls, kind).await,
                     Err(refused) => refused,
                 }
             }
@@ -51,12 +51,12 @@ impl RuntimeApi {
     }
 }
 
-/// Makes a call and waits for the answer, for ever if need be: the caller may be frozen meanwhile.
-async fn ask(calls: &mpsc::Sender<Call>, asked: CallKind) -> Answer {
+/// Makes a call and waits for the answer without a time limit, because the caller may be frozen meanwhile.
+async fn make_call(calls: &mpsc::Sender<Call>, kind: CallKind) -> Answer {
     let (reply, answer) = oneshot::channel();
     // A call that cannot be sent is not answered.
-    drop(calls.send(Call { asked, reply }).await);
-    // When the environment is gone the runtime is told to exit (AWS Lambda "runtime API": 500, non-recoverable).
+    drop(calls.send(Call { kind, reply }).await);
+    // After the end of the environment, the answer makes the runtime exit (AWS Lambda "runtime API": 500, non-recoverable).
     answer.await.unwrap_or_else(|_| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         server::error(status, "InternalServerError", "the environment has ended")

@@ -44,8 +44,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<CallKind, Answer>
             return Ok(CallKind::InitError(failure(error_type, body).await?));
         }
         ("POST", "/2020-01-01/extension/register") => {
-            let name = text(NAME);
-            let name = name.ok_or_else(|| missing(NAME, "Extension.InvalidExtensionName"))?;
+            let name = text(NAME).ok_or_else(|| missing(NAME, "Extension.InvalidExtensionName"))?;
             let features = header("Lambda-Extension-Accept-Feature").unwrap_or_default();
             let wants_account_id =
                 features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
@@ -60,10 +59,9 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<CallKind, Answer>
         }
         ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
             let extension = extension().map_err(no_extension)?;
-            let error_type = text(ERROR_TYPE);
             let error_type =
-                error_type.ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
-            // The body is optional and tells Lambda nothing.
+                text(ERROR_TYPE).ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
+            // The body is optional, and Lambda ignores it.
             small_body(body).await?;
             let during_init = path.ends_with("/init/error");
             return Ok(CallKind::ExtensionReport { extension, error_type, during_init });
@@ -77,19 +75,28 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<CallKind, Answer>
         _ => return Err(server::not_found()),
     }
     let invocation = path.strip_prefix("/2018-06-01/runtime/invocation/");
-    let (result, accepted, request_id) = match invocation.and_then(|path| path.split_once('/')) {
-        Some((request_id, "response")) => {
+    let Some((request_id, kind)) = invocation.and_then(|path| path.split_once('/')) else {
+        return Err(server::not_found());
+    };
+    let Posted { result, accepted } = match kind {
+        "response" => {
             let is_streamed = header("Lambda-Runtime-Function-Response-Mode") == Some("streaming");
-            let (result, accepted) = response(is_streamed, body).await?;
-            (result, accepted, request_id)
+            response(is_streamed, body).await?
         }
-        Some((request_id, "error")) => {
+        "error" => {
             let failure = failure(header("Lambda-Runtime-Function-Error-Type"), body).await?;
-            (Err(failure), server::accepted(), request_id)
+            Posted { result: Err(failure), accepted: server::accepted() }
         }
         _ => return Err(server::not_found()),
     };
     Ok(CallKind::Response { request_id: request_id.to_owned(), result, begun, accepted })
+}
+
+/// The result of an invocation, as the runtime posts it.
+struct Posted {
+    result: Result<Bytes, ReportedFailure>,
+    /// The answer if the invocation is running.
+    accepted: Answer,
 }
 
 #[derive(Deserialize)]
@@ -98,14 +105,11 @@ struct Events {
     events: Vec<String>,
 }
 
-/// A response and its answer. One that is too large is an error of the function.
-async fn response(
-    is_streamed: bool,
-    body: Incoming,
-) -> Result<(Result<Bytes, ReportedFailure>, Answer), Answer> {
+/// Reads a response. One that is too large is an error of the function.
+async fn response(is_streamed: bool, body: Incoming) -> Result<Posted, Answer> {
     let limit = if is_streamed { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
     match server::read_body(body, limit).await {
-        Ok(body) => Ok((Ok(body), server::accepted())),
+        Ok(body) => Ok(Posted { result: Ok(body), accepted: server::accepted() }),
         Err(Unread::BrokenOff) => Err(broken_off()),
         Err(Unread::TooLarge) => {
             let message = format!(
@@ -114,8 +118,9 @@ async fn response(
             let error_type = "Function.ResponseSizeTooLarge";
             let body = server::error_body(error_type, &message);
             let status = StatusCode::PAYLOAD_TOO_LARGE;
+            let failure = ReportedFailure::new(Some(error_type), body.into());
             let answer = server::error(status, "RequestEntityTooLarge", &message);
-            Ok((Err(ReportedFailure::new(Some(error_type), body.into())), answer))
+            Ok(Posted { result: Err(failure), accepted: answer })
         }
     }
 }

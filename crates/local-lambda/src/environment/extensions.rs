@@ -43,6 +43,7 @@ pub struct ExtensionState {
 pub(crate) struct Extensions {
     function: Arc<FunctionSpec>,
     known: Vec<Extension>,
+    /// The event SHUTDOWN, after it was sent.
     shutdown: Option<String>,
 }
 
@@ -51,16 +52,17 @@ struct Extension {
     name: String,
     /// `None` for an extension inside the runtime's process.
     process: Option<Process>,
-    ended: bool,
-    /// The time at which its process was started; of one inside the runtime's process, at which it registered.
+    has_ended: bool,
+    /// The time at which its process was started, or at which an internal extension registered.
     begun: Instant,
     /// Its identifier after it registered.
     identifier: Option<String>,
     events: Vec<String>,
     /// `true` after it asked for its first event.
-    ready: bool,
+    is_ready: bool,
     ready_after: Option<Duration>,
     waiting: Option<Reply>,
+    /// The error type of its own report of a failure.
     reported: Option<String>,
 }
 
@@ -100,15 +102,16 @@ impl Extensions {
         Ok(extensions)
     }
 
-    pub(crate) fn seen(&self) -> Vec<ExtensionState> {
-        let seen = |extension: &Extension| {
+    /// Returns the states of the extensions that are processes.
+    pub(crate) fn states(&self) -> Vec<ExtensionState> {
+        let state = |extension: &Extension| {
             Some(ExtensionState {
                 name: extension.name.clone(),
                 pid: extension.process.as_ref()?.pid(),
                 ready_after: extension.ready_after,
             })
         };
-        self.known.iter().filter_map(seen).collect()
+        self.known.iter().filter_map(state).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -160,19 +163,19 @@ impl Extensions {
         Ok(server::with(answer, "Lambda-Extension-Identifier", identifier))
     }
 
-    /// Takes a call for the next event: it waits, unless the environment is ending.
+    /// Takes a call for the next event, which waits unless the environment is ending.
     pub(crate) fn next(&mut self, identifier: &str, reply: Reply) {
         let shutdown = self.shutdown.clone();
         let Some(extension) = self.by_identifier(identifier) else {
             return answer(reply, refusal(Refused::UnknownExtension));
         };
-        // After it asked, an extension waits until it is given an event, even if its connection is gone: AWS's
-        // runtime interface emulator (`ExternalAgentReadyState`) allows no other call then.
+        // After its call, an extension waits for an event, even if its connection is gone: AWS's runtime interface
+        // emulator (`ExternalAgentReadyState`) allows no other call then.
         if extension.reported.is_some() || extension.waiting.is_some() {
             return answer(reply, refusal(Refused::WrongExtensionState));
         }
-        if !extension.ready {
-            extension.ready = true;
+        if !extension.is_ready {
+            extension.is_ready = true;
             extension.ready_after = Some(extension.begun.elapsed());
         }
         match shutdown {
@@ -189,7 +192,7 @@ impl Extensions {
         during_init: bool,
     ) -> Result<ExtensionFailure, Refused> {
         let extension = self.by_identifier(identifier).ok_or(Refused::UnknownExtension)?;
-        if extension.reported.is_some() || (during_init && extension.ready) {
+        if extension.reported.is_some() || (during_init && extension.is_ready) {
             return Err(Refused::WrongExtensionState);
         }
         extension.reported = Some(error_type);
@@ -211,11 +214,11 @@ impl Extensions {
 
     /// Returns `true` if all wait for their first event.
     pub(crate) fn are_ready(&self) -> bool {
-        self.known.iter().all(|extension| extension.ready)
+        self.known.iter().all(|extension| extension.is_ready)
     }
 
     /// Returns `true` if no extension is busy with the invocation.
-    pub(crate) fn have_finished(&self) -> bool {
+    pub(crate) fn are_waiting(&self) -> bool {
         self.known.iter().all(|extension| !extension.wants(INVOKE) || extension.waiting.is_some())
     }
 
@@ -252,29 +255,29 @@ impl Extensions {
         }
     }
 
-    /// Waits until one more of the processes has ended, and gives its index; cancel safe.
+    /// Waits until one more of the processes has ended, and returns its index; cancel safe.
     pub(crate) async fn one_ended(&self) -> usize {
         poll_fn(|context| {
-            let mut running = self.known.iter().enumerate().filter(|(_, known)| !known.ended);
+            let mut running = self.known.iter().enumerate().filter(|(_, known)| !known.has_ended);
             let ended = running.find(|(_, known)| {
                 let process = known.process.as_ref();
                 process.is_some_and(|process| process.poll_ended(context).is_ready())
             });
-            ended.map_or(Poll::Pending, |(place, _)| Poll::Ready(place))
+            ended.map_or(Poll::Pending, |(index, _)| Poll::Ready(index))
         })
         .await
     }
 
-    pub(crate) fn note_end(&mut self, place: usize) -> Option<ExtensionFailure> {
-        let extension = self.known.get_mut(place)?;
-        extension.ended = true;
+    pub(crate) fn note_end(&mut self, index: usize) -> Option<ExtensionFailure> {
+        let extension = self.known.get_mut(index)?;
+        extension.has_ended = true;
         Some(extension.failure())
     }
 
     /// Returns `true` if a process that got SHUTDOWN still runs.
     pub(crate) fn are_shutting_down(&self) -> bool {
         self.known.iter().any(|extension| {
-            extension.process.is_some() && !extension.ended && extension.wants(SHUTDOWN)
+            extension.process.is_some() && !extension.has_ended && extension.wants(SHUTDOWN)
         })
     }
 
@@ -286,7 +289,7 @@ impl Extensions {
     ) {
         for extension in &self.known {
             let state = match extension.identifier {
-                _ if extension.ready => "Ready",
+                _ if extension.is_ready => "Ready",
                 Some(_) => "Registered",
                 None => "Started",
             };
@@ -315,7 +318,7 @@ impl Extensions {
         self.known.iter_mut().filter_map(|extension| extension.process.as_mut())
     }
 
-    /// The most memory that their processes have had resident, summed up, in MB.
+    /// The sum of the peak resident memory of their processes, in MB.
     pub(crate) fn peak_memory_mb(&self) -> u64 {
         let processes = self.known.iter().filter_map(|extension| extension.process.as_ref());
         processes.filter_map(Process::peak_memory_mb).sum()
@@ -340,11 +343,11 @@ impl Extension {
         Self {
             name,
             process,
-            ended: false,
+            has_ended: false,
             begun,
             identifier: None,
             events: Vec::new(),
-            ready: false,
+            is_ready: false,
             ready_after: None,
             waiting: None,
             reported: None,

@@ -22,15 +22,15 @@ use tokio::time::Instant;
 /// Longer than any test.
 const NEVER: Duration = Duration::from_hours(24);
 
-/// The orders that an instance has not read. More of them wait with their callers.
+/// Limit on orders that an instance has not read. Senders of further ones wait.
 const MAX_ORDERS: usize = 64;
 
 /// The handle of a managed instance, whose environment is a task.
 #[derive(Debug)]
 pub(crate) struct Instance {
     orders: mpsc::Sender<Order>,
-    /// The number of invocations that it was given and has not ended.
-    running: AtomicUsize,
+    /// The number of its places that invocations have taken.
+    taken_places: AtomicUsize,
     has_ended: Arc<AtomicBool>,
 }
 
@@ -75,25 +75,25 @@ impl Instance {
         handle.spawn(async move {
             Serving::of(environment).run(received, &note_end).await;
         });
-        Self { orders, running: AtomicUsize::new(0), has_ended }
+        Self { orders, taken_places: AtomicUsize::new(0), has_ended }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    /// Takes one of its places for an invocation; returns `false` if there is none.
-    pub(crate) fn take_place(&self, max_concurrency: usize) -> bool {
-        let more = |running: usize| (running < max_concurrency).then_some(running + 1);
-        self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// Takes one of its places for an invocation; returns `false` if all are taken.
+    pub(crate) fn try_take_place(&self, max_concurrency: usize) -> bool {
+        let one_more = |taken: usize| (taken < max_concurrency).then_some(taken + 1);
+        self.taken_places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
     pub(crate) fn leave_place(&self) {
-        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.taken_places.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Relaxed) == 0
+        self.taken_places.load(Ordering::Relaxed) == 0
     }
 
     /// Starts the processes. Returns `true` if they wait for an event.
@@ -154,7 +154,7 @@ impl Serving {
         Arc::clone(&self.environment.surroundings)
     }
 
-    /// Serves orders until the processes have ended, or the handle is gone, and gives the others back.
+    /// Serves orders until the processes have ended, or the handle is dropped, and returns the others to their senders.
     async fn run(self, mut orders: mpsc::Receiver<Order>, has_ended: &AtomicBool) {
         let waiting = self.serve(&mut orders, has_ended).await;
         has_ended.store(true, Ordering::Relaxed);
@@ -236,11 +236,11 @@ impl Serving {
         }
     }
 
-    /// Tells the caller of an invocation that the processes did not become ready.
+    /// Answers an order with the failure of the init.
     fn refuse(order: Order, result: InvocationResult, pid: Option<u32>) {
         match order {
             Order::Invoke(mut ordered) => {
-                ordered.caller.tell(&result);
+                ordered.caller.respond(&result);
                 drop(ordered.ended.send(Ok(Invocation {
                     request_id: ordered.request.request_id,
                     result,
@@ -285,8 +285,7 @@ impl Serving {
     }
 
     fn take(&mut self, runtime: &mut Runtime, call: Call) -> Result<(), Failed> {
-        let Call { asked: CallKind::Response { request_id, result, begun, accepted }, reply } =
-            call
+        let Call { kind: CallKind::Response { request_id, result, begun, accepted }, reply } = call
         else {
             return runtime.take_call(call);
         };
@@ -315,15 +314,15 @@ impl Serving {
     fn end_late_invocations(&mut self, runtime: &Runtime) {
         runtime.drain();
         let now = Instant::now();
-        let late = self.running.extract_if(.., |_, running| running.deadline <= now);
-        let late: Vec<(String, Running)> = late.collect();
+        let is_late = |_: &String, running: &mut Running| running.deadline <= now;
+        let late: Vec<_> = self.running.extract_if(.., is_late).collect();
         for (request_id, running) in late {
             self.timed_out.insert(request_id.clone());
             self.finish(request_id, running, InvocationResult::Timeout, Status::Timeout, None);
         }
     }
 
-    /// Reports an invocation, and tells its caller.
+    /// Reports an invocation, and responds to its caller.
     fn finish(
         &self,
         request_id: String,
@@ -348,7 +347,7 @@ impl Serving {
             has_extensions: false,
         };
         self.environment.surroundings.events.report(&report);
-        running.caller.tell(&result);
+        running.caller.respond(&result);
         drop(running.ended.send(Ok(Invocation {
             request_id: report.request_id,
             result,
@@ -363,7 +362,7 @@ impl Serving {
     /// Ends the instance after a failure of its processes: all of its invocations have failed.
     async fn fail(mut self, mut runtime: Runtime, failed: &Failed) -> VecDeque<Box<Ordered>> {
         runtime.drain();
-        let out_of_memory = matches!(failed, Failed::Exited) && runtime.ran_out_of_memory();
+        let out_of_memory = matches!(failed, Failed::Exited) && runtime.take_out_of_memory();
         let status = failed.status(out_of_memory);
         let exit = runtime.end_process().await;
         for (request_id, running) in std::mem::take(&mut self.running) {

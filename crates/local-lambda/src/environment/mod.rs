@@ -32,7 +32,7 @@ pub use state::EnvironmentState;
 pub(crate) use state::EnvironmentView;
 pub(crate) use surroundings::Host;
 
-/// One environment; it does one invocation at a time, unless it is a managed instance's.
+/// One environment. It runs one invocation at a time, unless it belongs to a managed instance.
 #[derive(Debug)]
 pub(crate) struct Environment {
     surroundings: Arc<Surroundings>,
@@ -77,7 +77,7 @@ impl Environment {
         self.runtime.is_some()
     }
 
-    /// Does one invocation from its init, if it needs one, to its last log event. The caller gets the result earlier.
+    /// Runs one invocation from its init, if it needs one, to its last log event. The caller gets the result as soon as there is one.
     pub(crate) async fn invoke(&mut self, request: Request, mut caller: Caller) -> Invocation {
         let request_id = request.request_id.clone();
         let surroundings = Arc::clone(&self.surroundings);
@@ -98,13 +98,13 @@ impl Environment {
             Ok(mut runtime) => {
                 let event = Event::new(request, spec, started, &trace);
                 let on_response =
-                    |response: &Responded| caller.tell(&response.result.clone().into());
+                    |response: &Responded| caller.respond(&response.result.clone().into());
                 let run = runtime.run(event, &trace, deadline, on_response).await;
                 self.finish(runtime, run, &request_id, &trace).await
             }
             Err(init) => self.finish_failed_init(init, &request_id, &trace).await,
         };
-        caller.tell(&finished.result);
+        caller.respond(&finished.result);
 
         let duration = finished.ended_at.duration_since(begin);
         let post_runtime = finished.runtime_done.map(|done| finished.ended_at.duration_since(done));
@@ -122,7 +122,7 @@ impl Environment {
             has_extensions: self.runtime.as_ref().is_some_and(Runtime::has_extensions),
         };
         events.report(&report);
-        if let Some((runtime, reason)) = finished.failed {
+        if let Some(FailedRuntime { runtime, reason }) = finished.failed {
             runtime.shut_down(reason).await;
             lock(view).note_end();
         }
@@ -145,7 +145,7 @@ impl Environment {
         lock(&self.surroundings.view).note_end();
     }
 
-    /// The init phase before the first invocation. When it fails Lambda tries once more inside the invocation.
+    /// Runs the init phase before the first invocation. If it fails, Lambda tries once more within the invocation.
     async fn init_phase(&mut self) -> Option<Duration> {
         let begin = Instant::now();
         let until = begin + self.surroundings.spec.init_timeout;
@@ -161,7 +161,7 @@ impl Environment {
         }
     }
 
-    /// The init phase ahead of an invocation; the processes are frozen afterwards.
+    /// Runs the init phase ahead of an invocation, and freezes the processes.
     pub(crate) async fn initialise(&mut self) {
         if std::mem::take(&mut self.is_new) {
             self.init_phase().await;
@@ -171,7 +171,7 @@ impl Environment {
         }
     }
 
-    /// The processes that wait for an event; if there are none, they are started within the invocation's time.
+    /// Returns the processes that wait for an event. If there are none, starts them within the invocation's time.
     async fn ready_runtime(&mut self, deadline: Instant) -> Result<Runtime, FailedInit> {
         match self.runtime.take() {
             Some(runtime) => Ok(runtime),
@@ -237,7 +237,7 @@ impl Environment {
             times: None,
             runtime_done: None,
             ended_at,
-            failed: runtime.map(|runtime| (runtime, reason)),
+            failed: runtime.map(|runtime| FailedRuntime { runtime, reason }),
         }
     }
 
@@ -258,7 +258,7 @@ impl Environment {
         }
         self.note_memory(&runtime);
         let out_of_memory =
-            matches!(run.failed, Some(Failed::Exited)) && runtime.ran_out_of_memory();
+            matches!(run.failed, Some(Failed::Exited)) && runtime.take_out_of_memory();
         if out_of_memory {
             self.max_memory_mb = self.surroundings.spec.memory_mb;
         }
@@ -273,9 +273,9 @@ impl Environment {
                 self.runtime = Some(runtime);
                 None
             }
-            Some(reason) => Some((runtime, reason)),
+            Some(reason) => Some(FailedRuntime { runtime, reason }),
         };
-        // Where a response came before the failure, the caller has it; the failure is the environment's.
+        // The caller has a response that came before the failure, which is the environment's alone.
         let times = run.response.as_ref().map(|response| response.times);
         let result = match (run.response, run.failed) {
             (Some(response), _) => response.result.into(),
@@ -295,7 +295,7 @@ fn rounded_up_to_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// An init that failed, whose events are written.
+/// An init that failed, after its events were written.
 struct FailedInit {
     failed: Failed,
     /// The processes that are left.
@@ -328,6 +328,12 @@ struct Finished {
     /// The time at which the runtime finished the event; `None` if it never did.
     runtime_done: Option<Instant>,
     ended_at: Instant,
-    /// The processes that are left where the invocation failed, and why they must end.
-    failed: Option<(Runtime, ShutdownReason)>,
+    /// The processes that a failed invocation leaves.
+    failed: Option<FailedRuntime>,
+}
+
+/// The processes that a failed invocation leaves, and the reason of their SHUTDOWN.
+struct FailedRuntime {
+    runtime: Runtime,
+    reason: ShutdownReason,
 }

@@ -14,7 +14,7 @@ pub struct EnvironmentState {
     /// The processes of its layers; none after a reset and before the next init.
     pub extensions: Vec<ExtensionState>,
     pub(crate) is_busy: bool,
-    /// `true` if its process is to be killed because of its memory.
+    /// `true` if its process was killed because of its memory, until the failure is reported.
     pub(crate) is_out_of_memory: bool,
 }
 

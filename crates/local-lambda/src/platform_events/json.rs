@@ -8,7 +8,9 @@ use std::time::Duration;
 
 /// The members of a JSON object in Lambda's order; a `serde_json::Value` would sort them.
 #[derive(Default)]
-pub(super) struct Object(String);
+pub(super) struct Object {
+    members: String,
+}
 
 impl Object {
     pub(super) fn with(self, key: &str, value: impl Serialize) -> Self {
@@ -28,8 +30,8 @@ impl Object {
     }
 
     fn with_json(mut self, key: &str, json: &str) -> Self {
-        let comma = if self.0.is_empty() { "" } else { "," };
-        self.0.extend([comma, "\"", key, "\":", json]);
+        let comma = if self.members.is_empty() { "" } else { "," };
+        self.members.extend([comma, "\"", key, "\":", json]);
         self
     }
 
@@ -46,7 +48,7 @@ impl Object {
     }
 
     pub(super) fn json(&self) -> String {
-        format!("{{{}}}", self.0)
+        format!("{{{}}}", self.members)
     }
 }
 

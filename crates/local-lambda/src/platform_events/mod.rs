@@ -85,8 +85,8 @@ pub(crate) struct PlatformEvents {
 }
 
 impl PlatformEvents {
-    /// Tells the subscribers. The log gets the event in JSON format if its level is at least INFO, Lambda's default of
-    /// `SystemLogLevel`, and in text format its text, if there is one.
+    /// Sends an event to the subscribers, and writes it to the log: in JSON format if its level is at least INFO, Lambda's
+    /// default of `SystemLogLevel`, and in text format if it has a text.
     fn emit(&self, kind: &str, record: &Object, is_info: bool, text: Option<String>) {
         let event = Object::default().with("time", clock::now().rfc3339()).with("type", kind);
         let json = event.with_object("record", record).json();
@@ -124,8 +124,7 @@ impl PlatformEvents {
         self.emit("platform.initStart", &record, is_written, is_written.then_some(text));
     }
 
-    /// An extension waits for its first event, or has failed to come so far. The state is `Started`, `Registered`, `Ready` or
-    /// `LaunchError`.
+    /// Reports the state of an extension at the end of init: `Started`, `Registered`, `Ready` or `LaunchError`.
     pub(crate) fn extension(
         &self,
         name: &str,
@@ -192,15 +191,15 @@ impl PlatformEvents {
 
     /// The runtime has done its part of an invocation, or has failed; never written in text.
     pub(crate) fn runtime_done(&self, done: &RuntimeDone<'_>) {
-        // Managed instances do not tell it (AWS Lambda "Telemetry API Event schema reference").
+        // Managed instances do not send it (AWS Lambda "Telemetry API Event schema reference").
         if self.spec.is_managed() {
             return;
         }
         let spans = done.response.map_or_else(Vec::new, |response| {
             let ResponseTimes { latency, duration } = response;
-            let overhead = done.duration.saturating_sub(latency + duration);
             let begun = done.started.after(latency).after(duration);
-            let overhead = span("runtimeOverhead", begun, overhead);
+            let lasted = done.duration.saturating_sub(latency + duration);
+            let overhead = span("runtimeOverhead", begun, lasted);
             response.spans(done.started).into_iter().chain([overhead]).collect()
         });
         let metrics = lasted(done.duration).with("producedBytes", done.produced_bytes);
@@ -210,10 +209,10 @@ impl PlatformEvents {
     }
 
     pub(crate) fn report(&self, report: &Report) {
-        let overhead = report.post_runtime.filter(|_| report.has_extensions);
-        let overhead = overhead.map(|overhead| {
-            let runtime = report.duration.saturating_sub(overhead);
-            span("extensionOverhead", report.started.after(runtime), overhead)
+        let of_extensions = report.post_runtime.filter(|_| report.has_extensions);
+        let overhead = of_extensions.map(|duration| {
+            let runtime = report.duration.saturating_sub(duration);
+            span("extensionOverhead", report.started.after(runtime), duration)
         });
         let mut metrics = lasted(report.duration);
         // For a managed instance, the report carries the spans of `platform.runtimeDone`, and none of these figures (AWS Lambda

@@ -24,9 +24,17 @@ const RETENTION: Duration = Duration::from_hours(14 * 24);
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
 const MAX_DELAY: Duration = Duration::from_mins(15);
 
+/// A message as its sender gives it.
+#[derive(Debug)]
+struct SentMessage {
+    body: String,
+    /// The attributes (`{"name": {"DataType": "String", "StringValue": "x"}}`); null without any.
+    attributes: Value,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchResult {
-    /// One result a message: its id, or why it was not taken.
+    /// The result of each message: its id, or the reason why the queue refused it.
     Answered(Vec<Result<String, Refusal>>),
     Refused(Refusal),
     /// No answer; the sender cannot know the fate of the messages.
@@ -57,7 +65,7 @@ struct Stored {
     receive_count: u32,
     sent_at: Instant,
     visible_at: Instant,
-    /// When it was last received, and the longest it may be hidden counted from then.
+    /// The time at which it was last received. It may be hidden for [`MAX_VISIBILITY_TIMEOUT`] from then.
     received_at: Option<Instant>,
     first_received_at: Option<Instant>,
 }
@@ -126,12 +134,12 @@ impl Queue {
 
     /// Sends messages without attributes, hidden for `delay` at first.
     pub fn send_batch(&self, bodies: &[String], delay: Duration) -> BatchResult {
-        let messages: Vec<_> = bodies.iter().map(|body| (body.clone(), Value::Null)).collect();
+        let message = |body: &String| SentMessage { body: body.clone(), attributes: Value::Null };
+        let messages: Vec<_> = bodies.iter().map(message).collect();
         self.send_messages(&messages, delay)
     }
 
-    /// The same with their attributes (`{"name": {"DataType": "String", "StringValue": "x"}}`).
-    pub fn send_messages(&self, messages: &[(String, Value)], delay: Duration) -> BatchResult {
+    fn send_messages(&self, messages: &[SentMessage], delay: Duration) -> BatchResult {
         let mut state = lock(&self.state);
         let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
         match &answer {
@@ -146,11 +154,11 @@ impl Queue {
         let results: Vec<_> = messages
             .iter()
             .enumerate()
-            .map(|(position, (body, attributes))| match &answer {
+            .map(|(position, message)| match &answer {
                 QueueResponse::RefuseEntries(refused, refusal) if refused.contains(&position) => {
                     Err(refusal.clone())
                 }
-                _ => check_body(body).map(|()| state.store(body, attributes, delay)),
+                _ => check_body(&message.body).map(|()| state.store(message, delay)),
             })
             .collect();
         if answer == QueueResponse::Swallow {
@@ -268,7 +276,7 @@ impl Queue {
         lock(&self.state).messages.iter().map(|message| message.body.clone()).collect()
     }
 
-    /// How long until a message can be received; `None` if there is none.
+    /// Returns the time until a message can be received; `None` if there is none.
     pub fn next_visible_in(&self) -> Option<Duration> {
         let now = Instant::now();
         let state = lock(&self.state);
@@ -301,15 +309,15 @@ impl Queue {
 }
 
 impl State {
-    fn store(&mut self, body: &str, attributes: &Value, delay: Duration) -> String {
+    fn store(&mut self, message: &SentMessage, delay: Duration) -> String {
         let now = Instant::now();
         let id = self.next_id;
         self.next_id += 1;
         self.taken += 1;
         self.messages.push_back(Stored {
             id,
-            body: body.to_owned(),
-            attributes: attributes.clone(),
+            body: message.body.clone(),
+            attributes: message.attributes.clone(),
             receive_count: 0,
             sent_at: now,
             visible_at: now + delay,
@@ -345,17 +353,17 @@ fn lambda_attributes(attributes: &Value) -> Value {
     attributes.map(|(name, value)| (name.clone(), of_one(value))).collect()
 }
 
-fn check_batch(bodies: &[(String, Value)], delay: Duration) -> Result<(), Refusal> {
+fn check_batch(messages: &[SentMessage], delay: Duration) -> Result<(), Refusal> {
     let refuse = |code: &str, message: &str| {
         Err(Refusal::sender(&format!("AWS.SimpleQueueService.{code}"), message))
     };
-    if bodies.is_empty() {
+    if messages.is_empty() {
         return refuse("EmptyBatchRequest", "there is no entry");
     }
-    if bodies.len() > MAX_BATCH {
+    if messages.len() > MAX_BATCH {
         return refuse("TooManyEntriesInBatchRequest", "at most 10 entries");
     }
-    if bodies.iter().map(|(body, _)| body.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
+    if messages.iter().map(|message| message.body.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
         return refuse("BatchRequestTooLong", "at most 1048576 bytes");
     }
     if delay > MAX_DELAY {

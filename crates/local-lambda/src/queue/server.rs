@@ -1,7 +1,6 @@
 //! Serves a queue as SQS does: AWS JSON 1.0 over HTTP (Amazon SQS Developer Guide, "Making requests with AWS JSON").
 
-use super::Refusal;
-use super::{BatchResult, Queue};
+use super::{BatchResult, Queue, Refusal, SentMessage};
 use crate::Error;
 use crate::api::server::{self, Answer};
 use crate::http_server::HttpServer;
@@ -98,8 +97,8 @@ async fn answer(
     match action.as_str() {
         "SendMessageBatch" => {
             let entries = arguments.get("Entries").and_then(Value::as_array);
-            let entries = entries.map_or(&[][..], Vec::as_slice);
-            send(&queue, entries, |results| batch_sent(entries, results)).await
+            let batch = entries.map_or(&[][..], Vec::as_slice);
+            send(&queue, batch, |results| batch_sent(batch, results)).await
         }
         "SendMessage" => send(&queue, std::slice::from_ref(&arguments), sent).await,
         "ReceiveMessage" => receive(&queue, &arguments),
@@ -112,10 +111,11 @@ async fn answer(
     }
 }
 
-/// The text of a message and its attributes, as a request has them.
-fn message(entry: &Value) -> (String, Value) {
-    let body = entry.get("MessageBody").and_then(Value::as_str).unwrap_or_default().to_owned();
-    (body, entry.get("MessageAttributes").cloned().unwrap_or_default())
+/// Reads an entry of a request.
+fn message(entry: &Value) -> SentMessage {
+    let body = entry.get("MessageBody").and_then(Value::as_str).unwrap_or_default();
+    let attributes = entry.get("MessageAttributes").cloned().unwrap_or_default();
+    SentMessage { body: body.to_owned(), attributes }
 }
 
 /// Sends messages, and answers with the description of their results.
@@ -207,7 +207,7 @@ fn refusal(refused: &Refusal) -> Answer {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
     if refused.code.is_empty() {
-        // As a proxy answers, which does not know AWS's words.
+        // The answer of a proxy, which has no error code of AWS.
         return response(status, String::new());
     }
     let body = json!({ "__type": refused.code, "message": refused.message });

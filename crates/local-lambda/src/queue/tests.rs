@@ -1,13 +1,10 @@
 use super::*;
 
-fn send(queue: &Queue, body: &str, delay: Duration) -> Result<(), String> {
+fn send(queue: &Queue, body: &str, delay: Duration) -> Result<(), Refusal> {
     match queue.send_batch(&[body.to_owned()], delay) {
-        BatchResult::Answered(results) => match &results[0] {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(refusal.code.clone()),
-        },
-        BatchResult::Refused(refusal) => Err(refusal.code),
-        other => Err(format!("{other:?}")),
+        BatchResult::Answered(mut results) => results.remove(0).map(drop),
+        BatchResult::Refused(refusal) => Err(refusal),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -57,11 +54,11 @@ async fn the_queue_enforces_the_limits_of_sqs() {
     check(&vec!["a".to_owned(); 11], "TooManyEntriesInBatchRequest");
     check(&["a".repeat(MAX_MESSAGE_BYTES), "b".to_owned()], "BatchRequestTooLong");
     for refused in ["", "\u{0}", "\u{fffe}", "\u{ffff}"] {
-        let code = send(&queue, refused, Duration::ZERO).unwrap_err();
-        assert_eq!(code, "InvalidMessageContents", "{refused:?}");
+        let refusal = send(&queue, refused, Duration::ZERO).unwrap_err();
+        assert_eq!(refusal.code, "InvalidMessageContents", "{refused:?}");
     }
     let late = send(&queue, "a", Duration::from_mins(16)).unwrap_err();
-    assert_eq!(late, "InvalidParameterValue");
+    assert_eq!(late.code, "InvalidParameterValue");
     assert!(queue.is_empty());
 }
 
@@ -69,10 +66,9 @@ async fn the_queue_enforces_the_limits_of_sqs() {
 async fn lambda_gets_the_attributes_of_a_message() {
     let queue = Queue::new("q");
     let attributes = json!({ "a": { "DataType": "String", "StringValue": "x" } });
-    queue.send_messages(
-        &[("1".to_owned(), attributes), ("2".to_owned(), Value::Null)],
-        Duration::ZERO,
-    );
+    let with_attributes = SentMessage { body: "1".to_owned(), attributes };
+    let without = SentMessage { body: "2".to_owned(), attributes: Value::Null };
+    queue.send_messages(&[with_attributes, without], Duration::ZERO);
     let event = queue.lambda_event(&queue.receive(10));
     let attributes = [0, 1].map(|at| &event["Records"][at]["messageAttributes"]);
     assert_eq!(attributes[0]["a"]["stringValue"], "x");

@@ -1,4 +1,4 @@
-//! Brings a subscriber its events: batch by batch, and never into a frozen environment. A classic function's batch is sent again
+//! Delivers events to a subscriber in batches, and none to a frozen environment. A classic function's batch is sent again
 //! until the subscriber answers with success, a managed instance's once.
 
 use super::events::{Category, Generated};
@@ -74,7 +74,7 @@ impl Subscription {
     }
 
     /// Waits until no delivery is in progress.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn finish_delivery(&self) {
         // The sender lives in the subscription, so this cannot fail.
         drop(self.progress.subscribe().wait_for(|progress| !progress.is_in_flight).await);
     }
@@ -101,7 +101,7 @@ impl Subscription {
         drop(progress.wait_for(is_flushed).await);
     }
 
-    /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
+    /// Waits until a batch is due; returns `None` after the environment has ended.
     async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<Vec<String>> {
         let buffering = &self.settings.buffering;
         loop {
@@ -114,7 +114,7 @@ impl Subscription {
                 }
                 due
             };
-            let due = async {
+            let until_due = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
                     None => std::future::pending().await,
@@ -123,20 +123,20 @@ impl Subscription {
             tokio::select! {
                 changed = flow.changed() => changed.ok()?,
                 () = self.changed.notified() => {}
-                () = due => {}
+                () = until_due => {}
             }
         }
     }
 }
 
-/// Lambda's words for dropped events.
+/// Lambda's reason for dropped events.
 const SLOW_CONSUMER: &str = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
 
 /// Delivers to one subscriber for as long as the environment is there. A batch is sent until the subscriber accepts it.
 pub(super) async fn run(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    tell_dropped: impl Fn(Dropped, &str),
+    report_dropped: impl Fn(Dropped, &str),
 ) {
     let destination = &subscription.settings.destination;
     while let Some(batch) = subscription.next_batch(&mut flow).await {
@@ -152,7 +152,7 @@ pub(super) async fn run(
         };
         subscription.end(sent.is_ok());
         if let Some(dropped) = dropped {
-            tell_dropped(dropped, SLOW_CONSUMER);
+            report_dropped(dropped, SLOW_CONSUMER);
         }
     }
 }
@@ -162,9 +162,9 @@ pub(super) async fn run(
 pub(super) async fn run_once(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    tell_dropped: impl Fn(Dropped, &str) + Send + Sync + 'static,
+    report_dropped: impl Fn(Dropped, &str) + Send + Sync + 'static,
 ) {
-    let tell_dropped = Arc::new(tell_dropped);
+    let report_dropped = Arc::new(report_dropped);
     let mut sending = JoinSet::new();
     while let Some(batch) = subscription.next_batch(&mut flow).await {
         // Events beyond the bounds of the queue are not counted here: this queue is emptied whenever a batch is due.
@@ -175,12 +175,12 @@ pub(super) async fn run_once(
         };
         while sending.try_join_next().is_some() {}
         if !sending.is_empty() {
-            tell_dropped(of_batch, SLOW_CONSUMER);
+            report_dropped(of_batch, SLOW_CONSUMER);
             continue;
         }
         subscription.begin();
         let subscription = Arc::clone(&subscription);
-        let tell_dropped = Arc::clone(&tell_dropped);
+        let report_dropped = Arc::clone(&report_dropped);
         sending.spawn(async move {
             let port = subscription.settings.destination.port;
             let request = Request::post("/")
@@ -189,7 +189,7 @@ pub(super) async fn run_once(
             let sent = send(port, request, &batch).await;
             subscription.end(sent.is_ok());
             if let Err(error) = sent {
-                tell_dropped(of_batch, &format!("could not send events: {error}"));
+                report_dropped(of_batch, &format!("could not send events: {error}"));
             }
         });
     }

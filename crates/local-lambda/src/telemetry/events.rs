@@ -44,7 +44,7 @@ impl Generated {
         Self { category: Category::Platform, json }
     }
 
-    /// Tells that records of a subscriber were dropped.
+    /// The event `platform.logsDropped`, for records of a subscriber that were dropped.
     pub(super) fn logs_dropped(records: u64, bytes: usize, reason: &str) -> Self {
         let kind = "platform.logsDropped";
         let time = clock::now().rfc3339();

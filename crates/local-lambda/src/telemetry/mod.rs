@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) use events::{Category, Generated};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{InvalidSubscription, Settings};
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -82,7 +82,7 @@ impl Telemetry {
         lock(&self.state).backlog = None;
     }
 
-    /// Tells the subscribers of a line of the function or of an extension.
+    /// Sends the subscribers a line of the function or of an extension.
     pub(crate) fn emit_line(&self, category: Category, text: &str) {
         let json = line_json(category, text, self.spec.log_format);
         self.emit(Generated { category, json });
@@ -122,7 +122,7 @@ impl Telemetry {
             subscription.push(Category::Platform, json.clone());
         }
         let telemetry = Arc::downgrade(self);
-        let tell_dropped = move |dropped: Dropped, reason: &str| {
+        let report_dropped = move |dropped: Dropped, reason: &str| {
             if let Some(telemetry) = telemetry.upgrade() {
                 telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, reason));
             }
@@ -132,9 +132,9 @@ impl Telemetry {
         let is_sent_once = self.spec.is_managed()
             && self.spec.unpublished.managed_delivery == ManagedDelivery::Emulator;
         let delivering = if is_sent_once {
-            tokio::spawn(delivery::run_once(own, flow, tell_dropped))
+            tokio::spawn(delivery::run_once(own, flow, report_dropped))
         } else {
-            tokio::spawn(delivery::run(own, flow, tell_dropped))
+            tokio::spawn(delivery::run(own, flow, report_dropped))
         };
         state.subscriptions.push(Subscribed { subscription, delivering });
         true
@@ -158,7 +158,7 @@ impl Telemetry {
                 subscription.flushed().await;
             }
         };
-        // An answer that never comes leaves its batch undelivered.
+        // If an answer never comes, its batch stays undelivered.
         drop(tokio::time::timeout(MAX_FLUSH, flushed).await);
     }
 
@@ -166,12 +166,12 @@ impl Telemetry {
     /// `reinitialize`).
     pub(crate) async fn end_subscriptions(&self) {
         self.freeze();
-        let settled = async {
+        let deliveries = async {
             for subscription in self.subscriptions() {
-                subscription.settled().await;
+                subscription.finish_delivery().await;
             }
         };
-        drop(tokio::time::timeout(MAX_FLUSH, settled).await);
+        drop(tokio::time::timeout(MAX_FLUSH, deliveries).await);
         lock(&self.state).subscriptions.clear();
     }
 

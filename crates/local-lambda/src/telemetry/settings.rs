@@ -3,6 +3,7 @@
 use super::events::Category;
 use http::Uri;
 use serde::Deserialize;
+use thiserror::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -55,30 +56,37 @@ const SCHEMA_VERSIONS: [&str; 3] = ["2022-07-01", "2022-12-13", "2025-01-29"];
 
 const RESERVED_PORT: u16 = 9001;
 
+/// The reason for which Lambda answers a subscription with 400.
+#[derive(Debug, Error)]
+pub(crate) enum InvalidSubscription {
+    #[error("the body is no subscription: {0}")]
+    Body(serde_json::Error),
+    #[error("schemaVersion, types or buffering is outside of Lambda's limits")]
+    Limits,
+    #[error("destination `{0}` is not http://sandbox.localdomain:PORT")]
+    Destination(String),
+}
+
 impl Settings {
-    /// Returns an error if Lambda would answer 400.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
-        let request: Request = serde_json::from_slice(body)
-            .map_err(|error| format!("the body is no subscription: {error}"))?;
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, InvalidSubscription> {
+        let request: Request = serde_json::from_slice(body).map_err(InvalidSubscription::Body)?;
         let Request { schema_version, types, buffering, destination } = request;
         let Buffering { max_items, max_bytes, timeout_ms } = buffering;
         let is_within = (1000..=10_000).contains(&max_items)
             && (262_144..=1_048_576).contains(&max_bytes)
             && (25..=30_000).contains(&timeout_ms);
         if !SCHEMA_VERSIONS.contains(&schema_version.as_str()) || types.is_empty() || !is_within {
-            return Err(
-                "schemaVersion, types or buffering is outside of Lambda's limits".to_owned()
-            );
+            return Err(InvalidSubscription::Limits);
         }
         let RequestedDestination { protocol, uri } = destination;
-        let destination = http_destination(&uri).filter(|_| protocol == "HTTP");
-        let destination = destination
-            .ok_or_else(|| format!("destination `{uri}` is not http://sandbox.localdomain:PORT"))?;
+        let destination = http_destination(&uri)
+            .filter(|_| protocol == "HTTP")
+            .ok_or(InvalidSubscription::Destination(uri))?;
         Ok(Self { types, buffering, destination })
     }
 }
 
-/// `sandbox.localdomain` stands for this machine, as `sandbox` does; so do, outside Lambda, the loopback names.
+/// Parses the address of a listener on this machine: `sandbox.localdomain`, `sandbox` or, unlike in Lambda, a loopback name.
 fn http_destination(text: &str) -> Option<Destination> {
     let uri: Uri = text.parse().ok()?;
     let host = uri.host()?;

@@ -1,66 +1,130 @@
 //! Statuses and error types of the Extensions API and the Telemetry API.
 
-use crate::puppets::{EXTENSION, FUNCTION, Puppets, function, refusal, subscription, text};
-use lambda_otlp_local_lambda::free_port;
+use crate::puppets::{
+    EXTENSION, FUNCTION, PuppetApi, Puppets, function, refusal, subscription, text,
+};
+use lambda_otlp_local_lambda::{ApiResponse, free_port};
 
-const REGISTER: &str = "/2020-01-01/extension/register";
-const NEXT: &str = "/2020-01-01/extension/event/next";
-const INIT_ERROR: &str = "/2020-01-01/extension/init/error";
-const TELEMETRY: &str = "/2022-07-01/telemetry";
+#[derive(Debug, Clone, Copy)]
+struct Endpoint {
+    method: &'static str,
+    path: &'static str,
+}
+
+const REGISTER: Endpoint = Endpoint { method: "POST", path: "/2020-01-01/extension/register" };
+const NEXT: Endpoint = Endpoint { method: "GET", path: "/2020-01-01/extension/event/next" };
+const INIT_ERROR: Endpoint = Endpoint { method: "POST", path: "/2020-01-01/extension/init/error" };
+const TELEMETRY: Endpoint = Endpoint { method: "PUT", path: "/2022-07-01/telemetry" };
 const NAME: &str = "Lambda-Extension-Name";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 const UNKNOWN: &str = "0d6a1c3e-7f0b-4a57-9f6e-2d1c1b8a9f10";
+
+async fn call(
+    api: &PuppetApi,
+    endpoint: Endpoint,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> ApiResponse {
+    api.call(endpoint.method, endpoint.path, headers, body).await
+}
+
+struct RefusedCall<'a> {
+    endpoint: Endpoint,
+    headers: Vec<(&'static str, &'static str)>,
+    body: &'a str,
+    expected: &'static str,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_calls_have_the_codes_of_aws() {
     let puppets = Puppets::of(function("exec sleep 1000")).await;
     let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
     let api = puppets.api().await;
-    for (method, path, headers, body, expected) in [
-        ("POST", REGISTER, &[][..], "{}", "403 Extension.InvalidExtensionName"),
-        ("POST", REGISTER, &[(NAME, EXTENSION)], "{\"events\":", "403 InvalidRequestFormat"),
-        ("POST", REGISTER, &[(NAME, EXTENSION)], "1", "403 InvalidRequestFormat"),
-        (
-            "POST",
-            REGISTER,
-            &[(NAME, EXTENSION)],
-            r#"{"events":["INVOKED"]}"#,
-            "403 Extension.InvalidEventType",
-        ),
-        (
-            "POST",
-            REGISTER,
-            &[(NAME, "internal")],
-            r#"{"events":["SHUTDOWN"]}"#,
-            "403 Extension.InvalidEventType",
-        ),
-        ("GET", NEXT, &[], "", "403 Extension.MissingExtensionIdentifier"),
-        ("GET", NEXT, &[(IDENTIFIER, "1")], "", "403 Extension.InvalidExtensionIdentifier"),
-        ("GET", NEXT, &[(IDENTIFIER, UNKNOWN)], "", "403 Extension.UnknownExtensionIdentifier"),
-        ("PUT", TELEMETRY, &[], "{}", "403 Extension.MissingExtensionIdentifier"),
-        (
-            "PUT",
-            TELEMETRY,
-            &[(IDENTIFIER, UNKNOWN)],
-            &subscription(19_001),
-            "403 Extension.UnknownExtensionIdentifier",
-        ),
-        ("POST", INIT_ERROR, &[(IDENTIFIER, UNKNOWN)], "{}", "403 Extension.MissingHeader"),
+    let by_name = |name| vec![(NAME, name)];
+    let by_identifier = |identifier| vec![(IDENTIFIER, identifier)];
+    let subscription_of_unknown = subscription(19_001);
+    for RefusedCall { endpoint, headers, body, expected } in [
+        RefusedCall {
+            endpoint: REGISTER,
+            headers: vec![],
+            body: "{}",
+            expected: "403 Extension.InvalidExtensionName",
+        },
+        RefusedCall {
+            endpoint: REGISTER,
+            headers: by_name(EXTENSION),
+            body: "{\"events\":",
+            expected: "403 InvalidRequestFormat",
+        },
+        RefusedCall {
+            endpoint: REGISTER,
+            headers: by_name(EXTENSION),
+            body: "1",
+            expected: "403 InvalidRequestFormat",
+        },
+        RefusedCall {
+            endpoint: REGISTER,
+            headers: by_name(EXTENSION),
+            body: r#"{"events":["INVOKED"]}"#,
+            expected: "403 Extension.InvalidEventType",
+        },
+        RefusedCall {
+            endpoint: REGISTER,
+            headers: by_name("internal"),
+            body: r#"{"events":["SHUTDOWN"]}"#,
+            expected: "403 Extension.InvalidEventType",
+        },
+        RefusedCall {
+            endpoint: NEXT,
+            headers: vec![],
+            body: "",
+            expected: "403 Extension.MissingExtensionIdentifier",
+        },
+        RefusedCall {
+            endpoint: NEXT,
+            headers: by_identifier("1"),
+            body: "",
+            expected: "403 Extension.InvalidExtensionIdentifier",
+        },
+        RefusedCall {
+            endpoint: NEXT,
+            headers: by_identifier(UNKNOWN),
+            body: "",
+            expected: "403 Extension.UnknownExtensionIdentifier",
+        },
+        RefusedCall {
+            endpoint: TELEMETRY,
+            headers: vec![],
+            body: "{}",
+            expected: "403 Extension.MissingExtensionIdentifier",
+        },
+        RefusedCall {
+            endpoint: TELEMETRY,
+            headers: by_identifier(UNKNOWN),
+            body: &subscription_of_unknown,
+            expected: "403 Extension.UnknownExtensionIdentifier",
+        },
+        RefusedCall {
+            endpoint: INIT_ERROR,
+            headers: by_identifier(UNKNOWN),
+            body: "{}",
+            expected: "403 Extension.MissingHeader",
+        },
     ] {
-        let answer = api.call(method, path, headers, body).await;
-        assert_eq!(refusal(&answer), expected, "{method} {path} {headers:?} {body}");
+        let answer = call(&api, endpoint, &headers, body).await;
+        assert_eq!(refusal(&answer), expected, "{endpoint:?} {headers:?} {body}");
     }
     // Half a mebibyte is no error, two are.
     let long = |bytes: usize| format!("{}{}", " ".repeat(bytes), r#"{"events":["INVOKED"]}"#);
     for (bytes, expected) in
         [(1 << 19, "403 Extension.InvalidEventType"), (2 << 20, "403 InvalidRequestFormat")]
     {
-        let answer = api.call("POST", REGISTER, &[(NAME, EXTENSION)], &long(bytes)).await;
+        let answer = call(&api, REGISTER, &[(NAME, EXTENSION)], &long(bytes)).await;
         assert_eq!(refusal(&answer), expected, "{bytes} bytes");
     }
 
     let identifier = api.register(EXTENSION, r#"["INVOKE","SHUTDOWN"]"#).await;
-    let again = api.call("POST", REGISTER, &[(NAME, EXTENSION)], r#"{"events":[]}"#).await;
+    let again = call(&api, REGISTER, &[(NAME, EXTENSION)], r#"{"events":[]}"#).await;
     assert_eq!(refusal(&again), "403 Extension.InvalidExtensionState");
     let mut answers = Vec::new();
     let port = free_port();
@@ -77,13 +141,15 @@ async fn refused_calls_have_the_codes_of_aws() {
     let event = api.runtime_next().await.unwrap();
     // Init is over.
     assert!(text(&extension_event.await.unwrap()).contains("INVOKE"));
-    let late = api.subscribe(&identifier, &subscription(free_port())).await;
-    assert_eq!(refusal(&late), "403 Telemetry.SubscriptionClosed");
-    let late = api.call("POST", REGISTER, &[(NAME, "late")], r#"{"events":["INVOKE"]}"#).await;
-    assert_eq!(refusal(&late), "403 Extension.RegistrationClosed");
-    let kind = [(IDENTIFIER, identifier.as_str()), ("Lambda-Extension-Function-Error-Type", "E.e")];
-    let late = api.call("POST", INIT_ERROR, &kind, "{}").await;
-    assert_eq!(refusal(&late), "403 Extension.InvalidExtensionState");
+    let late_subscription = api.subscribe(&identifier, &subscription(free_port())).await;
+    assert_eq!(refusal(&late_subscription), "403 Telemetry.SubscriptionClosed");
+    let late_registration =
+        call(&api, REGISTER, &[(NAME, "late")], r#"{"events":["INVOKE"]}"#).await;
+    assert_eq!(refusal(&late_registration), "403 Extension.RegistrationClosed");
+    let failure =
+        [(IDENTIFIER, identifier.as_str()), ("Lambda-Extension-Function-Error-Type", "E.e")];
+    let late_failure = call(&api, INIT_ERROR, &failure, "{}").await;
+    assert_eq!(refusal(&late_failure), "403 Extension.InvalidExtensionState");
 
     // One call waits; the other is refused.
     let mut waits = api.extension_next(&identifier);

@@ -20,8 +20,10 @@ async fn two_workers(puppets: &Puppets) -> (PuppetApi, [tokio::task::JoinHandle<
 
 fn events(puppets: &Puppets, kind: &str) -> Vec<Value> {
     let events = puppets.lambda.platform_events(FUNCTION).into_iter();
-    let events = events.map(|event| serde_json::from_str::<Value>(&event).unwrap());
-    events.filter(|event| event["type"] == kind).collect()
+    events
+        .map(|event| serde_json::from_str::<Value>(&event).unwrap())
+        .filter(|event| event["type"] == kind)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,9 +32,9 @@ async fn a_managed_instance_runs_as_many_invocations_as_it_has_workers() {
         Puppets::of(managed("echo $AWS_LAMBDA_MAX_CONCURRENCY workers; exec sleep 1000")).await;
     let invoke = |payload| puppets.lambda.begin_invocation(FUNCTION, payload).unwrap();
     let [first, second, third] = ["1", "2", "3"].map(invoke);
-    let (api, [one, two]) = two_workers(&puppets).await;
-    let one = one.await.unwrap();
-    let two = two.await.unwrap();
+    let (api, [first_worker, second_worker]) = two_workers(&puppets).await;
+    let one = first_worker.await.unwrap();
+    let two = second_worker.await.unwrap();
     // The third waits for a place.
     assert_eq!(events(&puppets, "platform.start").len(), 2);
     let mut payloads = [text(&one), text(&two)];
@@ -42,9 +44,10 @@ async fn a_managed_instance_runs_as_many_invocations_as_it_has_workers() {
     api.fail(&three).await;
     let ended = [first, second, third].map(|running| running.finished());
     let mut responses = Vec::new();
-    for ended in ended {
-        let ended = ended.await.unwrap();
-        responses.push(ended.response().map(|body| String::from_utf8_lossy(body).into_owned()));
+    for invocation in ended {
+        let invocation = invocation.await.unwrap();
+        responses
+            .push(invocation.response().map(|body| String::from_utf8_lossy(body).into_owned()));
     }
     responses.sort();
     assert_eq!(responses, [None, Some("\"one\"".to_owned()), Some("\"two\"".to_owned())]);

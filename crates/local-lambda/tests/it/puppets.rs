@@ -1,4 +1,4 @@
-//! A function and an extension whose processes only tell the address of their API. The test makes their calls.
+//! A function and an extension whose processes only write the address of their API to a file. The test makes their calls.
 
 use lambda_otlp_local_lambda::{ApiClient, ApiResponse, FunctionSpec, Lambda};
 use serde_json::Value;
@@ -14,8 +14,8 @@ pub(crate) const EXTENSION: &str = "puppet";
 /// Long enough for every machine.
 pub(crate) const AMPLE: Duration = Duration::from_mins(1);
 
-/// Tells the address, and does nothing for ever.
-const TELLS_ITS_ADDRESS: &str = "#!/bin/sh\n\
+/// Writes the address, and sleeps.
+const WRITES_ITS_ADDRESS: &str = "#!/bin/sh\n\
     echo \"$AWS_LAMBDA_RUNTIME_API\" > \"$ADDRESS.new\"\n\
     mv \"$ADDRESS.new\" \"$ADDRESS\"\n\
     exec sleep 1000\n";
@@ -40,7 +40,7 @@ fn layer() -> &'static Path {
         let extensions = layer.path().join("extensions");
         std::fs::create_dir(&extensions).unwrap();
         let puppet = extensions.join(EXTENSION);
-        std::fs::write(&puppet, TELLS_ITS_ADDRESS).unwrap();
+        std::fs::write(&puppet, WRITES_ITS_ADDRESS).unwrap();
         std::fs::set_permissions(&puppet, std::fs::Permissions::from_mode(0o755)).unwrap();
         layer
     });

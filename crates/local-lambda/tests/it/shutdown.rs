@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Says that it got SIGTERM, and stays.
+/// Prints that it got SIGTERM, and does not end.
 const STAYS: &str = "trap 'echo terminated' TERM; echo started; while :; do sleep 0.01; done";
 /// Cleans up for a while, and ends.
 const CLEANS_UP: &str =
@@ -87,9 +87,11 @@ async fn a_reset_ends_subscriptions() {
         let api = puppets.api().await;
         let identifier = api.register(EXTENSION, r#"["INVOKE"]"#).await;
         assert_eq!(text(&api.subscribe(&identifier, &subscription).await), r#""OK""#);
-        let next = (api.extension_next(&identifier), api.runtime_next());
+        let extension_next = api.extension_next(&identifier);
+        let runtime_next = api.runtime_next();
         assert_eq!(running.finished().await.unwrap().result, InvocationResult::Timeout);
-        drop((next.0.await, next.1.await));
+        drop(extension_next.await);
+        drop(runtime_next.await);
     }
     assert_eq!(puppets.lines("State: Subscribed"), 2);
     assert_eq!(puppets.lines("State: Already subscribed"), 0);

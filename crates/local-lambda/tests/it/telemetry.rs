@@ -80,14 +80,15 @@ impl Subscriber {
 
 async fn managed(delivery: ManagedDelivery, subscriber: &Subscriber) -> (Puppets, PuppetApi) {
     let unpublished = Unpublished::default().managed_delivery(delivery);
-    let spec = function("while :; do echo a line; sleep 0.01; done");
-    let spec = spec.initialization(Initialization::ManagedInstances).unpublished(unpublished);
+    let spec = function("while :; do echo a line; sleep 0.01; done")
+        .initialization(Initialization::ManagedInstances)
+        .unpublished(unpublished);
     let puppets = Puppets::of(spec).await;
     let _ = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
     let api = puppets.api().await;
     let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
-    let body = subscription(subscriber.server.address().port());
-    let body = body.replace("[\"platform\"]", "[\"platform\",\"function\"]");
+    let body = subscription(subscriber.server.address().port())
+        .replace("[\"platform\"]", "[\"platform\",\"function\"]");
     assert_eq!(text(&api.subscribe(&identifier, &body).await), "\"OK\"");
     let second = api.subscribe(&identifier, &body).await;
     assert_eq!(refusal(&second), "500 InternalServerError");
@@ -104,8 +105,9 @@ async fn a_managed_instance_delivers_each_batch_once_to_the_root_path() {
     assert_eq!(subscriber.deliveries().len(), 1);
     subscriber.permits.add_permits(1000);
     for reason in ["slower than the logs", "could not send events: 500 Internal Server Error"] {
-        let is_told = |event: &Value| event["record"]["reason"].as_str().unwrap().contains(reason);
-        while !subscriber.events("platform.logsDropped").iter().any(is_told) {
+        let has_reason =
+            |event: &Value| event["record"]["reason"].as_str().unwrap().contains(reason);
+        while !subscriber.events("platform.logsDropped").iter().any(has_reason) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -185,8 +187,9 @@ async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends
     struct FailingInit {
         script: &'static str,
         timeout: Duration,
-        /// What `platform.initRuntimeDone` says, and what all other events say.
+        /// The status and error type of `platform.initRuntimeDone`.
         runtime_end: &'static str,
+        /// Those of all other events.
         end: &'static str,
     }
     let exits = FailingInit {
@@ -216,16 +219,19 @@ async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends
             assert!(text(&api.extension_next(&identifier).await.unwrap()).contains("SHUTDOWN"));
         }
         assert!(!running.finished().await.unwrap().is_success());
-        let told = |event: &Value| {
+        let summary = |event: &Value| {
             let kind = event["type"].as_str().unwrap().strip_prefix("platform.").unwrap();
             let record = &event["record"];
-            let words = ["phase", "status", "errorType"].map(|key| record[key].as_str());
-            [Some(kind)].into_iter().chain(words).flatten().collect::<Vec<_>>().join(" ")
+            let values = ["phase", "status", "errorType"].map(|key| record[key].as_str());
+            [Some(kind)].into_iter().chain(values).flatten().collect::<Vec<_>>().join(" ")
         };
-        let delivered: Vec<Value> =
-            subscriber.deliveries().into_iter().flat_map(|delivery| delivery.events).collect();
-        let is_other = |told: &String| !told.starts_with("telemetrySubscription");
-        let delivered: Vec<String> = delivered.iter().map(told).filter(is_other).collect();
+        let deliveries = subscriber.deliveries();
+        let delivered: Vec<String> = deliveries
+            .iter()
+            .flat_map(|delivery| &delivery.events)
+            .map(summary)
+            .filter(|summary| !summary.starts_with("telemetrySubscription"))
+            .collect();
         let of_init = |phase: &str| {
             [
                 format!("initStart {phase}"),
@@ -235,8 +241,12 @@ async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends
             ]
         };
         let of_invocation = [format!("runtimeDone {end}"), format!("report {end}")];
-        let expected = of_init("init").into_iter().chain(of_init("invoke"));
-        let expected = expected.chain(["start".to_owned()]).chain(of_invocation);
-        assert_eq!(delivered, expected.collect::<Vec<_>>());
+        let expected: Vec<String> = of_init("init")
+            .into_iter()
+            .chain(of_init("invoke"))
+            .chain(["start".to_owned()])
+            .chain(of_invocation)
+            .collect();
+        assert_eq!(delivered, expected);
     }
 }

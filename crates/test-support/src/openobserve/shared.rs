@@ -26,7 +26,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
-    /// The items to drop while the client is told that they are stored.
+    /// The items to drop while the answer says that they are stored.
     pub(super) to_lose: Removal,
     /// The content that closes the connection.
     pub(super) crashes_on: Option<Vec<u8>>,

@@ -86,10 +86,10 @@ impl Rebuilder<'_> {
         let id = self.out.split_off(id_at);
         let mut rest = id.as_slice();
         for length in groups {
-            let (group, behind) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            let (group, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
             push_hex(&mut self.out, group);
             self.out.push(b'-');
-            rest = behind;
+            rest = after;
         }
         push_hex(&mut self.out, rest);
         Ok(())

@@ -63,15 +63,15 @@ fn inflate_members(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<
         let deflated = rest.get(header_len(rest)?..).ok_or(InflateError::EndsEarly)?;
         let begin = out.len();
         let consumed = inflate_with_dictionary(&[], deflated, max_bytes, out)?;
-        let behind = deflated.get(consumed..).unwrap_or_default();
-        let (trailer, behind) = behind.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
+        let after_data = deflated.get(consumed..).unwrap_or_default();
+        let (trailer, after) = after_data.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
         let inflated = out.get(begin..).unwrap_or_default();
         // ISIZE is the size modulo 2^32.
         let [a, b, c, d, ..] = (inflated.len() as u64).to_le_bytes();
         if trailer != [crc32fast::hash(inflated).to_le_bytes(), [a, b, c, d]].concat() {
             return Err(InflateError::Corrupt);
         }
-        rest = behind;
+        rest = after;
         if !is_gzip(rest) {
             return Ok(());
         }

@@ -31,7 +31,7 @@ impl Envelope<'_> {
         push(out, &["{\"", COMPACT_MARKER, "\":\""]);
     }
 
-    /// Appends what stands in a compact line behind its content, the newline included.
+    /// Appends what stands in a compact line after its content, the newline included.
     pub(super) fn push_compact_end(&self, out: &mut Vec<u8>) {
         push(out, &["\""]);
         self.push_spill_time_and_level(out);

@@ -49,8 +49,8 @@ pub fn mentions_otlp(text: &str) -> bool {
 /// Returns `true` if a text with a `resource` may contain one resource's telemetry without a request around it.
 fn has_scopes(text: &str) -> bool {
     FIND_SCOPE.find_iter(text.as_bytes()).any(|at| {
-        let behind = text.get(at + SCOPE.len()..).unwrap_or_default();
-        SIGNALS.iter().any(|name| behind.starts_with(name))
+        let after = text.get(at + SCOPE.len()..).unwrap_or_default();
+        SIGNALS.iter().any(|name| after.starts_with(name))
     })
 }
 
@@ -58,9 +58,9 @@ fn has_scopes(text: &str) -> bool {
 fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
         let before = text.get(..at)?;
-        let behind = text.get(at + RESOURCE.len()..)?;
-        let behind = SIGNALS.iter().find_map(|name| behind.strip_prefix(name))?;
-        Some((before, behind))
+        let after_resource = text.get(at + RESOURCE.len()..)?;
+        let after = SIGNALS.iter().find_map(|name| after_resource.strip_prefix(name))?;
+        Some((before, after))
     })
 }
 
@@ -72,32 +72,32 @@ pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
         let at = from + FIND_OLD_MARKER.find(text.get(from..)?.as_bytes())?;
         from = at + OLD_MARKER.len();
         let name = |start: usize, name: &str| {
-            let behind = text.get(start..)?.strip_prefix(name)?;
-            Some((text.get(..start)?, behind))
+            let after = text.get(start..)?.strip_prefix(name)?;
+            Some((text.get(..start)?, after))
         };
         let standard = at.checked_sub(1).and_then(|start| name(start, MARKER));
-        let Some((before, behind)) = standard.or_else(|| name(at, COMPACT_MARKER)) else {
+        let Some((before, after)) = standard.or_else(|| name(at, COMPACT_MARKER)) else {
             continue;
         };
         let before = before.strip_suffix('"').map(str::trim_end);
         let is_first = before.is_some_and(|before| before.ends_with('{'));
-        if let Some(before) = before.filter(|_| is_first && !behind.starts_with('\\'))
-            && is_key(behind)
+        if let Some(before) = before.filter(|_| is_first && !after.starts_with('\\'))
+            && is_key(after)
         {
             return Some(before.len() - 1);
         }
     }
 }
 
-/// Returns `true` if `behind` follows the name of a key: a quote, a colon and a value, possibly truncated, with backslashes in a
+/// Returns `true` if `after` follows the name of a key: a quote, a colon and a value, possibly truncated, with backslashes in a
 /// string. Otherwise the name is ordinary text, for example about OTLP lines.
-fn is_key(behind: &str) -> bool {
-    let behind_backslashes = behind.trim_start_matches('\\');
-    behind_backslashes.is_empty()
-        || behind_backslashes.strip_prefix('"').map(str::trim_start).is_some_and(|behind_quote| {
-            match behind_quote.strip_prefix(':') {
+fn is_key(after: &str) -> bool {
+    let after_backslashes = after.trim_start_matches('\\');
+    after_backslashes.is_empty()
+        || after_backslashes.strip_prefix('"').map(str::trim_start).is_some_and(|after_quote| {
+            match after_quote.strip_prefix(':') {
                 Some(value) => may_begin_value(value.trim_start()),
-                None => behind_quote.is_empty(),
+                None => after_quote.is_empty(),
             }
         })
 }
@@ -115,11 +115,11 @@ fn may_begin_value(text: &str) -> bool {
 pub(super) fn broken_object_claims(text: &str) -> bool {
     FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
         let before = text.get(..at);
-        let behind = text.get(at + MARKER.len()..);
-        before.is_some_and(|before| before.ends_with('"')) && behind.is_some_and(is_key)
+        let after = text.get(at + MARKER.len()..);
+        before.is_some_and(|before| before.ends_with('"')) && after.is_some_and(is_key)
     }) || first_key_claims(text)
-        || signal_names(text).any(|(before, behind)| {
-            is_key(behind) && before_first_key(before).is_some_and(ends_as_wrapper)
+        || signal_names(text).any(|(before, after)| {
+            is_key(after) && before_first_key(before).is_some_and(ends_as_wrapper)
         })
 }
 
@@ -138,13 +138,14 @@ fn ends_as_wrapper(before: &str) -> bool {
 
 fn first_key_claims(text: &str) -> bool {
     let Some(in_object) = text.strip_prefix('{') else { return false };
-    let Some((name, behind)) =
+    let Some((name, after)) =
         in_object.trim_start().strip_prefix('"').and_then(|text| text.split_once('"'))
     else {
         return false;
     };
-    let behind = behind.trim_start();
-    let Some(value) = behind.strip_prefix(':').map(str::trim_start) else { return false };
+    let Some(value) = after.trim_start().strip_prefix(':').map(str::trim_start) else {
+        return false;
+    };
     name == OLD_MARKER
         || name == COMPACT_MARKER
         || (signal_of_key(name).is_some() && (value.is_empty() || value.starts_with('[')))

@@ -30,12 +30,12 @@ fn is_level(text: &str) -> bool {
 /// Times, levels, threads and request ids, and then the logger: `2026-11-20 12:00:00 <request id> INFO
 /// OtlpJsonLoggingSpanExporter:80 - `. Other words make it an ordinary text that names the logger.
 fn is_of_logger(prefix: &str) -> bool {
-    let Some((before, behind)) = prefix.split_once(LOGGER) else { return false };
+    let Some((before, after)) = prefix.split_once(LOGGER) else { return false };
     let (before, package) = before.rsplit_once(char::is_whitespace).unwrap_or(("", before));
     let is_package = package.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.');
     // The class, the line of code or the method, and the end of the prefix.
-    let class_len = behind.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    let is_end = match behind.get(class_len..).unwrap_or_default() {
+    let class_len = after.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    let is_end = match after.get(class_len..).unwrap_or_default() {
         // `java.util.logging` writes the level on a separate line.
         end if end.starts_with(" export") => {
             end.split_once('\n').is_some_and(|(_, level)| is_level(level))
@@ -52,14 +52,14 @@ fn is_of_logger(prefix: &str) -> bool {
 
 /// Returns `true` if the words before the logger's name can come from a pattern; text in brackets is a thread's name.
 fn is_of_pattern(text: &str) -> bool {
-    let (outside, behind) = match text.split_once('[') {
+    let (outside, after) = match text.split_once('[') {
         Some((outside, thread)) => match thread.split_once(']') {
-            Some((_, behind)) => (outside, behind),
+            Some((_, after)) => (outside, after),
             None => return false,
         },
         None => (text, ""),
     };
-    outside.split_whitespace().chain(behind.split_whitespace()).all(is_word_of_pattern)
+    outside.split_whitespace().chain(after.split_whitespace()).all(is_word_of_pattern)
 }
 
 fn is_word_of_pattern(word: &str) -> bool {

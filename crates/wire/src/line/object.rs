@@ -39,7 +39,7 @@ pub(super) struct Object<'a> {
     has_other_keys: bool,
 }
 
-/// Keys beside the message, and beside `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's
+/// Keys other than the message, `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's
 /// records, Lambda's JSON log format, tracing-subscriber's JSON, container runtimes.
 const FORMATTER_KEYS: [&str; 10] = [
     "time",
@@ -54,7 +54,7 @@ const FORMATTER_KEYS: [&str; 10] = [
     "line_number",
 ];
 
-/// Keys of lines beside the marker, endpoint and payload.
+/// Keys of lines other than the marker, endpoint and payload.
 const LINE_KEYS: [&str; 6] =
     ["source", "method", "headers", "content-type", "content-encoding", "base64"];
 

@@ -16,7 +16,7 @@ use crate::schema::key_of_signal;
 /// removed from it.
 ///
 /// A text claims to contain a line if it has
-/// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of OTLP/JSON, at the start of the text,
+/// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` and a `payload`), or of OTLP/JSON, at the start of the text,
 ///   after a runtime's prefix, or directly after another object;
 /// - an object whose first key is the marker, at the end of the text, after text printed without a newline;
 /// - one of these in a log record, as text or object, as the whole of its `message`, `msg`, `log`, `record` or `fields`. A record
@@ -185,7 +185,7 @@ impl<'c> Reader<'c> {
             let parsed =
                 if walk.from(at).starts_with('{') { self.parse(walk.from(at)).ok() } else { None };
             let Some((object, len)) = parsed else {
-                // After an object with invalid JSON nothing can be told apart.
+                // After an object with invalid JSON, nothing can be distinguished.
                 let is_broken = walk.from(at).starts_with('{');
                 walk.text_behind = if is_broken { usize::MAX } else { at };
                 return false;

@@ -113,9 +113,9 @@ impl Rejoin {
             is_cut_by_lambda(piece) || (self.in_payload && piece.len() == self.first_bytes);
         if self.in_payload {
             // JSON follows the payload, in a string or not.
-            let behind = piece.trim_start_matches(is_base64);
-            self.in_payload = behind.is_empty();
-            if !behind.is_empty() && !behind.starts_with(['"', '\\']) {
+            let after = piece.trim_start_matches(is_base64);
+            self.in_payload = after.is_empty();
+            if !after.is_empty() && !after.starts_with(['"', '\\']) {
                 return false;
             }
         }

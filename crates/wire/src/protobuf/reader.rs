@@ -93,17 +93,17 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
         let start = self.rest;
-        let [tag, behind @ ..] = start else { return None };
+        let [tag, after @ ..] = start else { return None };
         // The next most frequent: times, small numbers, and messages of up to 16 KiB.
-        let common = match (tag & 7, behind) {
+        let common = match (tag & 7, after) {
             _ if !(0x08..0x80).contains(tag) => None,
-            (1, behind) => behind
+            (1, after) => after
                 .split_first_chunk()
                 .map(|(value, rest)| (Value::Fixed64(u64::from_le_bytes(*value)), rest)),
             (0, [value @ ..0x80, rest @ ..]) => Some((Value::Varint(u64::from(*value)), rest)),
-            (2, [low, high @ ..0x80, behind @ ..]) if *low >= 0x80 => {
+            (2, [low, high @ ..0x80, after @ ..]) if *low >= 0x80 => {
                 let len = usize::from(*high) << 7 | usize::from(*low & 0x7f);
-                behind.split_at_checked(len).map(|(content, rest)| (Value::Len(content), rest))
+                after.split_at_checked(len).map(|(content, rest)| (Value::Len(content), rest))
             }
             _ => None,
         };
@@ -150,9 +150,9 @@ impl<'a> Iterator for Reader<'a> {
         // Nearly all fields have a tag and a length of one byte each. This fast path keeps loops over them free of function
         // calls.
         let start = self.rest;
-        if let [tag @ 0x08..0x80, len @ ..0x80, behind @ ..] = start
+        if let [tag @ 0x08..0x80, len @ ..0x80, after @ ..] = start
             && tag & 7 == 2
-            && let Some((content, rest)) = behind.split_at_checked(usize::from(*len))
+            && let Some((content, rest)) = after.split_at_checked(usize::from(*len))
         {
             self.rest = rest;
             let raw = start.get(..2 + usize::from(*len)).unwrap_or_default();

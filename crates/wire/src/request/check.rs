@@ -10,7 +10,7 @@ pub struct Limits {
     /// Maximum inflated payload of one line, in bytes.
     pub inflated_bytes: usize,
     /// Bytes that undecodable lines may inflate to together. After that, each line may inflate to at most 64 times its size, so
-    /// that lines made to fail cost little time, and leave room for good lines beside them.
+    /// that lines made to fail cost little time, and leave room for good lines.
     pub refused_bytes: usize,
     /// Maximum nesting of messages. Other protobuf readers stop at 100.
     pub nesting: usize,

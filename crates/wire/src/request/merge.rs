@@ -67,7 +67,7 @@ impl<T> Group<Group<T>> {
     }
 }
 
-/// Maximum number of bytes of a container's tag and length. A request with at most this many bytes beside one container has no
+/// Maximum number of bytes of a container's tag and length. A request with at most this many bytes outside of one container has no
 /// other container with an item, which takes at least six bytes.
 const MOST_FRAME_BYTES: usize = 6;
 
@@ -135,8 +135,8 @@ impl Editor for WithoutEmpty {
 fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
     let mut left = head;
     for field in fields(message).filter(|field| field.number != children) {
-        let Some(behind) = left.strip_prefix(field.raw) else { return false };
-        left = behind;
+        let Some(after) = left.strip_prefix(field.raw) else { return false };
+        left = after;
     }
     left.is_empty()
 }

@@ -61,7 +61,7 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// Bytes that count toward [`Limits::inflated_bytes`] for each request of a line beside its own, so that the limit also bounds
+    /// Bytes that count toward [`Limits::inflated_bytes`] for each request of a line, in addition to its own, so that the limit also bounds
     /// requests without bytes.
     pub(crate) const BYTES_BESIDE: usize = 256;
 

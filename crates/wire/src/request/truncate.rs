@@ -82,7 +82,7 @@ impl Request {
 #[derive(Clone, Copy)]
 struct Place {
     message: &'static Message,
-    /// The way to the items below, empty for an item. `None` for messages beside this way.
+    /// The way to the items below, empty for an item. `None` for messages that are not on this way.
     path: Option<&'static [&'static [u32]]>,
     list_bytes: usize,
 }
@@ -198,7 +198,7 @@ impl Rewrite {
         let number = known.map_or(0, |known| known.number);
         let is_single_message =
             !is_repeated && matches!(known.map(|known| known.kind), Some(Kind::Message(_)));
-        if !matches!(change, FieldFate::LeaveOut) && list.has_room(number, bytes, is_single_message)
+        if !matches!(change, FieldFate::LeaveOut) && list.try_add(number, bytes, is_single_message)
         {
             return change;
         }
@@ -218,8 +218,8 @@ struct List {
 }
 
 impl List {
-    /// Adds an element if it has room. A message that should occur once contains several lists.
-    fn has_room(&mut self, number: u32, bytes: usize, is_single_message: bool) -> bool {
+    /// Adds an element, or returns `false` if there is no room. A message that should occur once contains several lists.
+    fn try_add(&mut self, number: u32, bytes: usize, is_single_message: bool) -> bool {
         const MOST_LISTS: usize = 4;
         let lists = if is_single_message { MOST_LISTS } else { 1 };
         let most_bytes = self.place.list_bytes.saturating_mul(lists);

@@ -128,7 +128,7 @@ fn more_than_100_items_need_12_bytes_each() {
     assert_eq!(read(100, ""), (1, 0));
     assert_eq!(read(101, ""), (0, 1));
     assert_eq!(read(101, "a body"), (1, 0));
-    // A record has 6 bytes beside its body, and so has the request beside its records.
+    // A record has 6 bytes in addition to its body, and the request 6 in addition to its records.
     let with_short =
         |short: usize| read_all(&[vec!["a body"; 101 - short], vec!["short"; short]].concat());
     assert_eq!(with_short(6), (1, 0));

@@ -20,7 +20,7 @@ fn fixture(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Compares a table with what `read` makes of each row. `UPDATE_EXPECT=1` writes the results behind `=>`.
+/// Compares a table with what `read` makes of each row. `UPDATE_EXPECT=1` writes the results after `=>`.
 fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
     let mut now = String::new();
     for row in table.data().lines().filter(|row| !row.starts_with("=>")) {

@@ -92,8 +92,14 @@ fn attributes(resource: &[u8]) -> Vec<u8> {
     attributes.concat()
 }
 
-/// An item's resource attributes, its scope, the name of its metric, and the item.
-type Place = (Vec<u8>, Vec<u8>, String, Vec<u8>);
+/// An item with its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    resource_attributes: Vec<u8>,
+    scope: Vec<u8>,
+    metric_name: String,
+    item: Vec<u8>,
+}
 
 fn places(requests: &[Request]) -> Vec<Place> {
     let mut places = Vec::new();
@@ -102,10 +108,11 @@ fn places(requests: &[Request]) -> Vec<Place> {
         assert_eq!(checked.unwrap().items(), request.items());
         for container in request.containers() {
             for scope in container.scopes() {
-                let place = |item: Item<'_>| {
-                    let attributes = attributes(&container.resource());
-                    let scope = scope.scope();
-                    (attributes, scope.into(), item.metric_name().to_owned(), item.bytes.to_vec())
+                let place = |item: Item<'_>| Place {
+                    resource_attributes: attributes(&container.resource()),
+                    scope: scope.scope().into(),
+                    metric_name: item.metric_name().to_owned(),
+                    item: item.bytes.to_vec(),
                 };
                 places.extend(scope.items().map(place));
             }
@@ -174,7 +181,7 @@ proptest! {
             expected.retain(|_| !is_dropped.next().unwrap_or(&false));
             if let Some(resource) = &resource {
                 for place in &mut expected {
-                    place.0 = attributes(resource);
+                    place.resource_attributes = attributes(resource);
                 }
             }
             let empty_scopes = |request: &Request| {

@@ -48,9 +48,9 @@ fn pieces(line: &str, size: usize) -> Vec<&str> {
     let mut rest = line;
     while rest.len() > size {
         let end = (1..=size).rev().find(|end| rest.is_char_boundary(*end)).unwrap();
-        let (piece, behind) = rest.split_at(end);
+        let (piece, after) = rest.split_at(end);
         pieces.push(piece);
-        rest = behind;
+        rest = after;
     }
     pieces.push(rest);
     pieces

@@ -25,7 +25,7 @@ const LINES_A_SECOND: u32 = 5_000;
 /// The number of the first line; spans have the numbers below.
 const FIRST_LINE: u32 = 50_000_000;
 
-/// The layer in direct mode beside a function that prints lines, while a client sends spans to the layer's receiver.
+/// The layer in direct mode with a function that prints lines, while a client sends spans to the layer's receiver.
 pub(super) async fn sustained(
     programs: &HashMap<String, PathBuf>,
     duration: Duration,

@@ -108,6 +108,15 @@ impl Script {
     }
 }
 
+/// The evidence of a failure, before the start of its invocation, within it, and after its end.
+struct FailureCase<'a> {
+    name: &'static str,
+    before: &'a dyn Fn(&mut Script),
+    within: &'a dyn Fn(&mut Script),
+    after: &'a dyn Fn(&mut Script),
+    has_failed: bool,
+}
+
 /// In direct mode the extension sees what the runtime prints and what the library's spans state. AWS reports success.
 #[test]
 fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span() {
@@ -137,30 +146,46 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         script.table.roots(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
     };
     let none = |_: &mut Script| {};
-    type Act<'a> = &'a dyn Fn(&mut Script);
-    let cases: [(&str, Act<'_>, Act<'_>, Act<'_>, bool); 5] = [
-        ("nothing", &none, &none, &none, false),
-        (
-            "the runtime's line, twice",
-            &none,
-            &|script| (0..2).for_each(|_| printed(script)),
-            &none,
-            true,
-        ),
-        ("a span before the start", &recorded, &none, &none, true),
-        (
-            "both",
-            &none,
-            &|script| {
-                printed(script);
-                recorded(script);
-            },
-            &none,
-            true,
-        ),
-        ("a span after the end", &none, &none, &recorded, true),
+    let printed_twice = |script: &mut Script| {
+        printed(script);
+        printed(script);
+    };
+    let both = |script: &mut Script| {
+        printed(script);
+        recorded(script);
+    };
+    let cases = [
+        FailureCase {
+            name: "nothing",
+            before: &none,
+            within: &none,
+            after: &none,
+            has_failed: false,
+        },
+        FailureCase {
+            name: "the runtime's line, twice",
+            before: &none,
+            within: &printed_twice,
+            after: &none,
+            has_failed: true,
+        },
+        FailureCase {
+            name: "a span before the start",
+            before: &recorded,
+            within: &none,
+            after: &none,
+            has_failed: true,
+        },
+        FailureCase { name: "both", before: &none, within: &both, after: &none, has_failed: true },
+        FailureCase {
+            name: "a span after the end",
+            before: &none,
+            within: &none,
+            after: &recorded,
+            has_failed: true,
+        },
     ];
-    for (name, before, within, after, has_failed) in cases {
+    for FailureCase { name, before, within, after, has_failed } in cases {
         let mut script = Script::new(&direct);
         script.step("invoke a 10");
         before(&mut script);
@@ -226,7 +251,7 @@ const SERVER: &str = "server 1000 unset";
 
 #[test]
 fn each_attempt_of_a_request_uses_its_own_root() {
-    // The second has its record behind the first one's, and the third none.
+    // The second has its record after the first one's, and the third none.
     let steps = "record 7; all a 10; due; record 8; all a 20; due; all a 30; due";
     check(&[], steps, &[CHILD, "internal 1000 unset below 8", SERVER]);
     // Work of an earlier one may have sent a span without a name: the record says that this one is not sampled.

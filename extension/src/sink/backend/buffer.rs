@@ -82,7 +82,7 @@ impl Buffer {
         Some((oldest, inner.bytes > self.max_bytes / 2))
     }
 
-    /// Returns the bytes of all acknowledged requests that are not settled.
+    /// Returns the bytes of all acknowledged requests that are not delivered or written yet.
     pub(super) fn bytes(&self) -> usize {
         self.lock().bytes
     }

@@ -180,7 +180,7 @@ mod tests {
         assert!(!awake.woke(4000, at(4000), true));
         // The other clock stood still, or ran on.
         assert!(awake.woke(6000, at(4100), false));
-        assert!(!awake.woke(6001, at(4101), true), "it is told once");
+        assert!(!awake.woke(6001, at(4101), true), "it is reported once");
         assert!(awake.woke(11_002, at(9102), true));
         // Beside a long handler nothing freezes.
         assert!(!awake.woke(21_002, at(19_102), false));

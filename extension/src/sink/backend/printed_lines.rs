@@ -61,7 +61,7 @@ impl PrintedLines {
         }
     }
 
-    /// Adds a platform event. Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
+    /// Adds a platform event. Each restored environment gets the event of the init phase that made its snapshot, perhaps days ago.
     pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
         if event.made_snapshot() && event.succeeded() {
             return;
@@ -305,7 +305,7 @@ mod tests {
     use extensions_api::Registration;
     use platform::TelemetryRecord;
 
-    /// Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
+    /// Each restored environment gets the event of the init phase that made its snapshot, perhaps days ago.
     #[test]
     fn the_init_phase_of_a_snapshot_leaves_nothing_waiting() {
         let add = |lines: &mut PrintedLines, kind: &str, fields: &str| {

@@ -29,7 +29,7 @@ pub(super) struct Uploader {
     max_request_bytes: usize,
     counts: Arc<Counts>,
     /// The log already says that the backend accepts nothing.
-    has_told: AtomicBool,
+    has_warned: AtomicBool,
     /// The log already says that the backend refuses a signal.
     has_logged_refusal: AtomicBool,
 }
@@ -103,7 +103,7 @@ impl Uploader {
             service_name: service_name.to_owned(),
             max_request_bytes: destination.max_request_bytes,
             counts: Arc::clone(counts),
-            has_told: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             has_logged_refusal: AtomicBool::new(false),
         })
     }
@@ -162,7 +162,7 @@ impl Uploader {
         if result.has_failed() {
             self.counts.add(Count::FailedFlushes, 1);
         } else {
-            self.has_told.store(false, Ordering::Relaxed);
+            self.has_warned.store(false, Ordering::Relaxed);
         }
         result
     }
@@ -248,19 +248,19 @@ impl Uploader {
             match part.fate {
                 Fate::Park if is_late => result.end = result.end.max(End::Late),
                 Fate::Park => {
-                    tell_once(&self.has_told, &part.reason, "cannot deliver, will try again");
+                    warn_once(&self.has_warned, &part.reason, "cannot deliver, will try again");
                     result.end = End::Failed;
                 }
                 Fate::ParkWithAlarm => {
                     let what = "the backend refuses this signal, its telemetry is in the log";
-                    tell_once(&self.has_logged_refusal, &part.reason, what);
+                    warn_once(&self.has_logged_refusal, &part.reason, what);
                     result.end = result.end.max(End::Refused);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
-                    tell_of_refusal(part, "refused for its content, the telemetry is in the log");
+                    log_refusal(part, "refused for its content, the telemetry is in the log");
                 }
                 Fate::DeadLetterPartial => {
-                    tell_of_refusal(part, "rejected by the backend");
+                    log_refusal(part, "rejected by the backend");
                     self.counts.add(Count::Rejected, part.items);
                 }
             }
@@ -270,14 +270,14 @@ impl Uploader {
 }
 
 /// Logs one line until the backend accepts something again.
-fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
-    if !has_told.swap(true, Ordering::Relaxed) {
+fn warn_once(has_warned: &AtomicBool, reason: &Reason, what: &'static str) {
+    if !has_warned.swap(true, Ordering::Relaxed) {
         let reason = reason.to_string();
         tracing::warn!(reason, "{what}");
     }
 }
 
-fn tell_of_refusal(part: &UndeliveredPart, what: &'static str) {
+fn log_refusal(part: &UndeliveredPart, what: &'static str) {
     let reason = part.reason.to_string();
     let items = part.items;
     tracing::error!(reason, items, "{what}");

@@ -150,7 +150,7 @@ impl<W: Write> Thread<W> {
         jobs.retain(|job| job.keep || !job.written.is_closed());
         let spill = jobs.first().is_some_and(|job| job.spill);
         // The makers of kept jobs count their losses themselves.
-        let is_told = jobs.iter().any(|job| !job.keep);
+        let counts_losses = jobs.iter().any(|job| !job.keep);
         let mut requests = Vec::new();
         let mut waiting = Vec::new();
         // Until the lines are written.
@@ -176,7 +176,7 @@ impl<W: Write> Thread<W> {
         }
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
-        if is_told {
+        if counts_losses {
             self.counts.add(Count::TooLarge, all.dropped_items);
         }
         for written in waiting {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
 /// The password of the backend's user.
 const PASSWORD: &str = "hunter22";
-/// `me:hunt er22`, as a proxy is told it.
+/// `me:hunt er22`, as the proxy's header has it.
 const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
 /// The same in a URL.
 const USER: &str = "me:hunt%20er22@";
@@ -45,8 +45,8 @@ async fn check(
     let warnings = warnings.lock().unwrap();
     assert_eq!((delivered(backend), spilled), expected, "{variables:?}: {warnings:?}");
     if let Some(reason) = reason {
-        let told = warnings.iter().filter(|line| line.contains("cannot deliver"));
-        let [line] = *told.collect::<Vec<_>>() else { panic!("{variables:?}: {warnings:?}") };
+        let deliveries = warnings.iter().filter(|line| line.contains("cannot deliver"));
+        let [line] = *deliveries.collect::<Vec<_>>() else { panic!("{variables:?}: {warnings:?}") };
         assert!(line.contains(reason), "{line}\nexpected {reason}");
     }
     for password in ["hunt", "bWU6", "cm9vdEBleGFtcGxlLmNvb", "simulated"] {
@@ -80,15 +80,38 @@ async fn grpc_over_tls_needs_http_2() {
     assert!(server.calls() > 0);
 }
 
+struct SecretRow<'a> {
+    reference: &'static str,
+    answer: SecretAnswer,
+    call: &'static str,
+    /// The reason of the spill.
+    reason: Option<&'a str>,
+}
+
 #[tokio::test]
 async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
     let value = || SecretAnswer::Value(format!("root@example.com:{PASSWORD}"));
     let advice = format!("access denied; allow secretsmanager:GetSecretValue on {ARN}");
-    for (reference, answer, call, reason) in [
-        (ARN, value(), "GetSecretValue", None),
-        ("ssm:/o2/auth", value(), "GetParameter", None),
-        (ARN, SecretAnswer::Denied, "GetSecretValue", Some(&*advice)),
-        (ARN, SecretAnswer::Hangs, "GetSecretValue", Some("before the deadline")),
+    for SecretRow { reference, answer, call, reason } in [
+        SecretRow { reference: ARN, answer: value(), call: "GetSecretValue", reason: None },
+        SecretRow {
+            reference: "ssm:/o2/auth",
+            answer: value(),
+            call: "GetParameter",
+            reason: None,
+        },
+        SecretRow {
+            reference: ARN,
+            answer: SecretAnswer::Denied,
+            call: "GetSecretValue",
+            reason: Some(&*advice),
+        },
+        SecretRow {
+            reference: ARN,
+            answer: SecretAnswer::Hangs,
+            call: "GetSecretValue",
+            reason: Some("before the deadline"),
+        },
     ] {
         let backend =
             FakeOpenObserve::builder().no_window().user("root@example.com", PASSWORD).start();
@@ -108,6 +131,17 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
     }
 }
 
+struct ProxyRow<'a> {
+    /// The variable that names the proxy.
+    variable: &'static str,
+    url: &'a String,
+    /// The scheme of the endpoint.
+    scheme: &'static str,
+    /// The port of the endpoint.
+    port: u16,
+    protocol: &'static str,
+}
+
 #[tokio::test]
 async fn requests_go_through_the_proxy_of_their_scheme() {
     let backend = started_backend().await;
@@ -123,15 +157,63 @@ async fn requests_go_through_the_proxy_of_their_scheme() {
     let url = url_of(&proxy);
     let plain = backend.address().port();
     let path = file.path().to_str().unwrap();
-    for (variable, url, scheme, port, protocol) in [
-        ("LAMBDA_OTLP_PROXY", &url, "https", tls, "http/protobuf"),
-        ("HTTPS_PROXY", &url, "https", tls, "http/protobuf"),
-        ("LAMBDA_OTLP_PROXY", &over_tls, "https", tls, "http/protobuf"),
-        ("LAMBDA_OTLP_PROXY", &url, "http", plain, "http/protobuf"),
-        ("HTTP_PROXY", &url, "http", plain, "http/protobuf"),
-        ("LAMBDA_OTLP_PROXY", &over_tls, "http", plain, "http/protobuf"),
-        ("LAMBDA_OTLP_PROXY", &url, "https", grpc, "grpc"),
-        ("LAMBDA_OTLP_PROXY", &over_tls, "https", grpc, "grpc"),
+    for ProxyRow { variable, url, scheme, port, protocol } in [
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &url,
+            scheme: "https",
+            port: tls,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "HTTPS_PROXY",
+            url: &url,
+            scheme: "https",
+            port: tls,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &over_tls,
+            scheme: "https",
+            port: tls,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &url,
+            scheme: "http",
+            port: plain,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "HTTP_PROXY",
+            url: &url,
+            scheme: "http",
+            port: plain,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &over_tls,
+            scheme: "http",
+            port: plain,
+            protocol: "http/protobuf",
+        },
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &url,
+            scheme: "https",
+            port: grpc,
+            protocol: "grpc",
+        },
+        ProxyRow {
+            variable: "LAMBDA_OTLP_PROXY",
+            url: &over_tls,
+            scheme: "https",
+            port: grpc,
+            protocol: "grpc",
+        },
     ] {
         let seen = proxy.heads().len();
         let endpoint = format!("{scheme}://o2.internal:{port}/api/default");

@@ -62,7 +62,7 @@ pub(crate) async fn left_behind(
     more: &[(&str, &str)],
     posts: &[u64],
 ) -> (Lambda, Call) {
-    let (lambda, next) = Lambda::untold(&to(backend, more)).await;
+    let (lambda, next) = Lambda::without_telemetry(&to(backend, more)).await;
     for spans in posts {
         post(&lambda, *spans).await;
     }
@@ -152,7 +152,7 @@ async fn buffered_spans_and_lines_are_spilled_before_the_deadline() {
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     post(&lambda, 3).await;
     lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
-    // No end is told.
+    // No event reports the end.
     let next = lambda.next().await;
     until(|| spilled(&lambda.stdout) == 3).await;
     until(|| spilled_bodies(&lambda.stdout) == ["the last one"]).await;

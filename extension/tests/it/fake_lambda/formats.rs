@@ -64,7 +64,7 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
         json!({"_timestamp": micros, "type": "platform.runtimeDone", "record": runtime_done(FIRST)["record"], "requestId": FIRST}),
     ];
     assert_eq!(records, expected);
-    // OTLP goes beside it, posted and printed, and nothing is made of Lambda's events.
+    // OTLP is sent too, posted and printed, and nothing is made of Lambda's events.
     assert_eq!((delivered(&backend), backend.spans().len(), backend.metrics().len()), (5, 5, 0));
     assert!(backend.log_records().is_empty());
     assert_eq!(counts.get(Count::Delivered), 10);

@@ -72,15 +72,15 @@ async fn read(answer: ResponseFuture) -> Answer {
         }
         // Where there is no body the status may stand in the head.
         let trailers = incoming.trailers().await.unwrap();
-        let behind = trailers.unwrap_or_else(|| head.headers.clone());
+        let after = trailers.unwrap_or_else(|| head.headers.clone());
         let text = |of: &HeaderMap, name: &str| {
             of.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         let said = [
             head.status.as_u16().to_string(),
             text(&head.headers, "content-type"),
-            text(&behind, "grpc-status"),
-            text(&behind, "grpc-message"),
+            text(&after, "grpc-status"),
+            text(&after, "grpc-message"),
         ];
         Answer { said: said.join(" ").trim_end().to_owned(), body, headers: head.headers }
     };

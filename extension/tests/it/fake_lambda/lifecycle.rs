@@ -243,8 +243,8 @@ async fn a_managed_instance_accepts_telemetry_at_the_root_until_it_comes_at_the_
         assert_eq!(counts.get(Count::TelemetryMisaddressed), refused as u64, "{variables:?}");
         assert_eq!(stdout.items(SignalKind::Traces), 3 - refused, "{variables:?} {comes_at_path}");
         let messages = messages.lock().unwrap();
-        let told = messages.iter().filter(|line| line.contains("at another path"));
-        assert_eq!(told.count(), 1, "{variables:?}");
+        let warnings = messages.iter().filter(|line| line.contains("at another path"));
+        assert_eq!(warnings.count(), 1, "{variables:?}");
     }
 }
 
@@ -270,7 +270,7 @@ async fn a_refused_register_or_next_call_ends_the_extension() {
     }
 }
 
-/// The extension's process beside a Lambda that gives these events, with this stderr and these variables. Returns its stdout.
+/// The extension's process with a Lambda that gives these events, with this stderr and these variables. Returns its stdout.
 async fn process(
     stderr: impl Into<Stdio>,
     variables: &[(&str, &str)],

@@ -87,7 +87,7 @@ fn encoded(mut encoder: LineEncoder, request: Request) -> String {
 
 /// Runs an extension that gets these deliveries in its only invocation. Returns the backend, and the text and counts of the
 /// extension.
-async fn told(
+async fn converted(
     more: &[(&str, &str)],
     deliveries: &[Vec<Value>],
 ) -> (FakeOpenObserve, String, Arc<Counts>) {
@@ -116,7 +116,7 @@ async fn lines_become_records_of_their_invocation() {
         line("\n"),
     ];
     assert_eq!(lambda.telemetry(&lines).await, 200);
-    // The span comes behind the lines, as it does where a handler ends.
+    // The span comes after the lines, as it does where a handler ends.
     assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
     let next = lambda.done().await;
     assert_eq!(bodies(&backend), ["plain", "low", "gone"]);
@@ -168,7 +168,7 @@ async fn printed_otlp_lines_are_decoded_and_sent() {
     });
     let compact = compact_line(Request::trusted(SignalKind::Traces, query));
     let lines = [printed, compact, broken, root, "beside\n".to_owned()].map(line);
-    let (backend, text, counts) = told(&[], &[vec![start(FIRST)], lines.into()]).await;
+    let (backend, text, counts) = converted(&[], &[vec![start(FIRST)], lines.into()]).await;
     assert_eq!(delivered(&backend), 5);
     assert!(backend.spans().iter().any(|span| span.item.name == name));
     let bodies = bodies(&backend);
@@ -233,7 +233,7 @@ async fn lines_of_the_extension_itself_are_not_sent() {
         of_extension(&otlp_line(Request::trusted(SignalKind::Traces, traces(1)))),
         of_extension("another extension is ready\n"),
     ];
-    let (backend, _, counts) = told(&[ALL_TYPES], &[events]).await;
+    let (backend, _, counts) = converted(&[ALL_TYPES], &[events]).await;
     assert_eq!(
         (bodies(&backend).as_slice(), delivered(&backend)),
         (&["another extension is ready".to_owned()][..], 0)
@@ -243,7 +243,7 @@ async fn lines_of_the_extension_itself_are_not_sent() {
 
 #[tokio::test]
 async fn a_repeated_telemetry_delivery_is_processed_once() {
-    let (backend, _, counts) = told(&[], &vec![vec![start(FIRST), line("once\n")]; 3]).await;
+    let (backend, _, counts) = converted(&[], &vec![vec![start(FIRST), line("once\n")]; 3]).await;
     assert_eq!((bodies(&backend), counts.get(Count::LogLines)), (vec!["once".to_owned()], 1));
 }
 
@@ -263,7 +263,7 @@ async fn only_the_functions_runtime_reports_exhausted_memory() {
         ("extension", "[FATAL] failed to allocate memory\n", 0),
     ] {
         let line = json!({"time": TIME, "type": of, "record": text});
-        let (backend, ..) = told(&[ALL_TYPES], &[vec![start(FIRST), line]]).await;
+        let (backend, ..) = converted(&[ALL_TYPES], &[vec![start(FIRST), line]]).await;
         let is_it = |name: &str| name == "aws.lambda.out_of_memory";
         let found = backend.metrics().iter().filter(|metric| is_it(&metric.item.name)).count();
         assert_eq!(found, expected, "{of} {text}");

@@ -53,18 +53,18 @@ async fn run(runtime_api: &str, deliver: impl AsyncFn(&[Value])) -> (Vec<Value>,
         stdout.read_to_string(&mut printed).await.unwrap();
         printed
     });
-    let mut told = BufReader::new(function.stderr.take().unwrap());
+    let mut stderr = BufReader::new(function.stderr.take().unwrap());
     let mut events = Vec::new();
     let mut line = String::new();
     let mut delivery = Vec::new();
-    while told.read_line(&mut line).await.unwrap() > 0 {
+    while stderr.read_line(&mut line).await.unwrap() > 0 {
         if let Some((kind, request_id)) = line.trim_end().split_once(' ')
             && ["start", "report"].contains(&kind)
         {
             delivery.push(platform_event(kind, request_id));
         }
         line.clear();
-        if told.buffer().is_empty() {
+        if stderr.buffer().is_empty() {
             deliver(&delivery).await;
             events.append(&mut delivery);
         }

@@ -53,7 +53,7 @@ async fn panicked(place: &'static str, most: usize, variables: &[(&str, &str)]) 
         let request_id = format!("request-{invocations}");
         // Nothing else ends the hold if the report of the handler's end panics.
         lambda.next().await.answer(200, invoke(&request_id, Duration::from_millis(400)));
-        // Another test may register the event at the same moment as this log, and then tracing keeps that nobody reads it.
+        // Another test may register the event at the same moment as this log, and then tracing keeps it without a subscriber.
         tracing::callsite::rebuild_interest_cache();
         for _ in 0..2 {
             let status = lambda.protobuf(SignalKind::Traces, &traces(3)).await.status;

@@ -1,4 +1,4 @@
-//! The extension's process beside a scripted Lambda: signals, and few file descriptors.
+//! The extension's process with a scripted Lambda: signals, and few file descriptors.
 
 use crate::fake_lambda::direct::{always, delivered, started_backend, to};
 use crate::fake_lambda::support::{

@@ -136,8 +136,8 @@ async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
     lambda.stdout.fill(true);
     let begun = lambda.protobuf(SignalKind::Traces, &traces(1)).await;
     assert_eq!((begun.status, begun.headers["retry-after"].to_str().unwrap()), (503, "0"));
-    let behind = lambda.protobuf(SignalKind::Traces, &traces(2)).await;
-    assert_eq!(behind.status, 503);
+    let after = lambda.protobuf(SignalKind::Traces, &traces(2)).await;
+    assert_eq!(after.status, 503);
     lambda.stdout.fill(false);
     // Until the write that was stuck is over everything is refused at once.
     while lambda.protobuf(SignalKind::Traces, &traces(2)).await.status != 200 {}

@@ -80,8 +80,8 @@ async fn lost_items_are_counted_and_logged() {
         ended.unwrap();
         assert_eq!(counts.get(Count::SpillLost) > 0, is_lost, "{counts}");
         let lost = "items are lost: neither the backend nor stdout accepted them";
-        let is_told = messages.lock().unwrap().iter().any(|message| message.contains(lost));
-        assert_eq!(is_told, is_lost, "{messages:?}");
+        let is_reported = messages.lock().unwrap().iter().any(|message| message.contains(lost));
+        assert_eq!(is_reported, is_lost, "{messages:?}");
     }
 }
 
@@ -208,7 +208,7 @@ async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
     // A subscription filter selects spilled lines by their key.
     let backend = silent().await;
     let compact = to(&backend, &[("LAMBDA_OTLP_LINE", "compact")]);
-    let (lambda, next) = Lambda::untold(&compact).await;
+    let (lambda, next) = Lambda::without_telemetry(&compact).await;
     assert_eq!(status_of(&lambda, 3).await, 200);
     let (stdout, _) = lambda.end(next).await;
     assert_eq!(spilled(&stdout), 3);

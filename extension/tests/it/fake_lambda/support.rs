@@ -96,8 +96,8 @@ impl Lambda {
         lambda
     }
 
-    /// Starts the extension without telemetry, invokes the function, and takes the `next` behind that.
-    pub(crate) async fn untold(variables: &[(&str, &str)]) -> (Self, Call) {
+    /// Starts the extension without telemetry, invokes the function, and takes the next call of `next`.
+    pub(crate) async fn without_telemetry(variables: &[(&str, &str)]) -> (Self, Call) {
         let mut lambda = Self::answering(variables, 404).await;
         lambda.next().await.answer(200, invoke(FIRST, MINUTE));
         let next = lambda.next().await;
@@ -508,9 +508,9 @@ async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<
 /// Returns the counters above 0 in one line, except for bytes, times and derived counters.
 pub(crate) fn counts(counts: &Counts) -> String {
     let text = counts.to_string();
-    let is_told =
+    let is_shown =
         |part: &&str| !["_bytes=", "_ms=", "written="].iter().any(|name| part.contains(name));
-    text.split(' ').filter(is_told).collect::<Vec<_>>().join(" ")
+    text.split(' ').filter(is_shown).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a request with one item. The requests of all signals have the same nesting.
@@ -551,7 +551,7 @@ pub(crate) fn logged() -> (Arc<Mutex<Vec<String>>>, DefaultGuard) {
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let kept = Arc::clone(&lines);
     let guard = log(move |fields| kept.lock().unwrap().push(fields));
-    // Another test may have registered an event at the same moment as this log, and then tracing keeps that nobody reads it.
+    // Another test may have registered an event at the same moment as this log, and then tracing keeps it without a subscriber.
     tracing::callsite::rebuild_interest_cache();
     (lines, guard)
 }

@@ -156,7 +156,7 @@ fn metrics(name: &str) -> Vec<u8> {
 async fn a_subsegment_in_progress_is_a_partial_span() {
     // Nothing completes it.
     let backend = started_backend().await;
-    let (lambda, next) = Lambda::untold(&to(&backend, &[])).await;
+    let (lambda, next) = Lambda::without_telemetry(&to(&backend, &[])).await;
     send_document(&lambda, &in_progress(1));
     next.answer(200, shutdown("timeout"));
     lambda.finished().await;

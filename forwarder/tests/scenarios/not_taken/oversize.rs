@@ -303,7 +303,7 @@ async fn an_oversize_item_is_dead_lettered_in_short_and_never_returned() {
         // As much as has a place is kept; buckets are kept or left out together.
         let keeps_nothing = ["buckets", "unpacked buckets"].contains(&shape.name);
         assert!(keeps_nothing || request.bytes().len() > 100_000, "{what}: {request:?}");
-        // Nothing beside a data point has attributes.
+        // Only data points have attributes.
         let text = String::from_utf8_lossy(request.bytes());
         let is_marked =
             text.contains("lambda_otlp.truncated") || text.contains(" bytes truncated]");

@@ -1,4 +1,4 @@
-//! Hanging and slow destinations beside others.
+//! Hanging and slow destinations do not delay others.
 
 use super::*;
 use lambda_otlp_forwarder::{IngestWindow, OldRecords};

@@ -226,21 +226,21 @@ fn an_exception_that_was_read_from_a_line_is_redacted() {
         format!("failed {}", STACK.replace("\\n", "\n")),
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let told = |rule: &str| -> Vec<Vec<KeyValue>> {
+    let redacted = |rule: &str| -> Vec<Vec<KeyValue>> {
         let records = deliver(&lines).records().cloned().collect();
         let text = format!("[[rule]]\nname = \"r\"\n{rule}");
         let (left, _) = apply(&rules(&text), &place(), vec![logs("", "", records)]);
         let telemetry = Telemetry::of(&left);
         telemetry.records().map(|record| record.attributes.clone()).collect()
     };
-    for attributes in told("redact = \"email\"") {
+    for attributes in redacted("redact = \"email\"") {
         let value = |key: &str| attribute(&attributes, key).unwrap();
         assert_eq!(value("exception.type"), "ShopError");
         assert_eq!(value("exception.message"), "no mail to ****");
         assert!(!pairs(&attributes).contains("example.com"), "{}", pairs(&attributes));
         assert!(value("exception.stacktrace").contains("at pay"));
     }
-    for attributes in told("redact = { keys = [\"exception.*\"] }") {
+    for attributes in redacted("redact = { keys = [\"exception.*\"] }") {
         for key in ["exception.type", "exception.message", "exception.stacktrace"] {
             assert_eq!(attribute(&attributes, key), Some("****"));
         }

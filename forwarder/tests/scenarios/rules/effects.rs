@@ -1,4 +1,4 @@
-//! The effects of rules on items, among them the examples of docs/rules.md. `UPDATE_EXPECT=1` writes them behind `=>`.
+//! The effects of rules on items, among them the examples of docs/rules.md. `UPDATE_EXPECT=1` writes them after `=>`.
 //!
 //! A case is a name, rules (or `docs` and a text of an example), an optional `origin`, and requests: `logs`, `traces` or `metrics`
 //! with the attributes of their resource, then items. `span@2:1500` is a span of trace 2 that takes 1,500 ms, `log@2` a record of

@@ -1,4 +1,4 @@
-//! The mistakes of invalid rules files. `UPDATE_EXPECT=1` writes them behind `=>` into the table of files.
+//! The mistakes of invalid rules files. `UPDATE_EXPECT=1` writes them after `=>` into the table of files.
 
 use expect_test::expect_file;
 use lambda_otlp_forwarder::RuleSet;

@@ -8,17 +8,26 @@ use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
 
 /// Environments of each extension that meet each behaviour of the backend.
 const ENVIRONMENTS: u64 = 3;
-/// Steady traffic: the number of invocations without a pause.
-const STEADY: (usize, Duration) = (12, Duration::ZERO);
-/// Infrequent traffic: the number of invocations, and the pause before each.
-const INFREQUENT: (usize, Duration) = (3, Duration::from_secs(31));
+const STEADY: Traffic = Traffic { invocations: 12, pause: Duration::ZERO };
+const INFREQUENT: Traffic = Traffic { invocations: 3, pause: Duration::from_secs(31) };
 /// A flood: the spans of one invocation.
 const FLOOD: usize = 20_000;
 const IN_A_REQUEST: usize = 100;
 
-/// A name, the backend's constant answer (`None` without a backend), the number of invocations with the pause before each, and the
-/// payload.
-type Scenario = (&'static str, Option<ScriptedResponse>, (usize, Duration), Value);
+#[derive(Clone, Copy)]
+struct Traffic {
+    invocations: usize,
+    /// The pause before each invocation but the first.
+    pause: Duration,
+}
+
+struct Scenario {
+    name: &'static str,
+    /// The backend's constant answer; `None` without a backend.
+    answer: Option<ScriptedResponse>,
+    traffic: Traffic,
+    payload: Value,
+}
 
 /// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
 pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
@@ -26,13 +35,33 @@ pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
     let ok = ScriptedResponse::Ok;
     let busy = ScriptedResponse::Status(503);
     let scenarios = [
-        ("no backend", None, STEADY, otlp()),
-        ("no backend, infrequent", None, INFREQUENT, otlp()),
-        ("no backend, infrequent, no OTLP", None, INFREQUENT, json!({})),
-        ("healthy", Some(ok.clone()), STEADY, otlp()),
-        ("healthy, infrequent", Some(ok), INFREQUENT, otlp()),
-        ("answers 503", Some(busy), STEADY, otlp()),
-        ("never answers", Some(ScriptedResponse::held()), STEADY, otlp()),
+        Scenario { name: "no backend", answer: None, traffic: STEADY, payload: otlp() },
+        Scenario {
+            name: "no backend, infrequent",
+            answer: None,
+            traffic: INFREQUENT,
+            payload: otlp(),
+        },
+        Scenario {
+            name: "no backend, infrequent, no OTLP",
+            answer: None,
+            traffic: INFREQUENT,
+            payload: json!({}),
+        },
+        Scenario { name: "healthy", answer: Some(ok.clone()), traffic: STEADY, payload: otlp() },
+        Scenario {
+            name: "healthy, infrequent",
+            answer: Some(ok),
+            traffic: INFREQUENT,
+            payload: otlp(),
+        },
+        Scenario { name: "answers 503", answer: Some(busy), traffic: STEADY, payload: otlp() },
+        Scenario {
+            name: "never answers",
+            answer: Some(ScriptedResponse::held()),
+            traffic: STEADY,
+            payload: otlp(),
+        },
     ];
     rows(sides, &scenarios, ENVIRONMENTS).await
 }
@@ -40,7 +69,8 @@ pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
 /// Has each side meet a flood once, with 128 MB in direct mode.
 pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
     let payload = json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]});
-    let flood = ("flood", Some(ScriptedResponse::Ok), (1, Duration::ZERO), payload);
+    let traffic = Traffic { invocations: 1, pause: Duration::ZERO };
+    let flood = Scenario { name: "flood", answer: Some(ScriptedResponse::Ok), traffic, payload };
     rows(sides, &[flood], 1).await
 }
 
@@ -56,13 +86,17 @@ async fn rows(sides: &[Side; 2], scenarios: &[Scenario], environments: u64) -> a
         for (side, accounts) in sides.iter().zip(&accounts) {
             // All invocations from the fourth on are one column.
             let held = |numbers: std::ops::Range<usize>| {
-                let held = accounts.iter().flat_map(|own| own.held.iter().enumerate());
-                let held = held.filter(|(number, _)| numbers.contains(number));
-                range(&held.map(|(_, held)| millis(*held)).collect::<Vec<_>>())
+                let held: Vec<f64> = accounts
+                    .iter()
+                    .flat_map(|own| own.held.iter().enumerate())
+                    .filter(|(number, _)| numbers.contains(number))
+                    .map(|(_, held)| millis(*held))
+                    .collect();
+                range(&held)
             };
             println!(
                 "| {} | {} | {} | {:.1} | {} | {} |",
-                scenario.0,
+                scenario.name,
                 side.name,
                 [0..1, 1..2, 2..3, 3..usize::MAX].map(held).join(" | "),
                 max(accounts.iter().map(|own| float(own.peak_kib))) / 1024.0,
@@ -84,11 +118,8 @@ fn range(millis: &[f64]) -> String {
     }
 }
 
-async fn run(
-    side: &Side,
-    (_, backend, (invocations, pause), payload): &Scenario,
-) -> anyhow::Result<Account> {
-    let fake = match backend {
+async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
+    let fake = match &scenario.answer {
         None => None,
         Some(answer) => {
             let fake = FakeOpenObserve::builder().no_window().start().await?;
@@ -99,11 +130,11 @@ async fn run(
         }
     };
     let mut simulation = side.begin(fake.as_ref()).await;
-    for number in 0..*invocations {
+    for number in 0..scenario.traffic.invocations {
         if number > 0 {
-            tokio::time::sleep(*pause).await;
+            tokio::time::sleep(scenario.traffic.pause).await;
         }
-        simulation.invoke(payload.clone()).await;
+        simulation.invoke(scenario.payload.clone()).await;
     }
     side.end(simulation, fake.as_ref()).await
 }

@@ -1,4 +1,4 @@
-//! The forwarder beside crates.io's serverless-otlp-forwarder-core: CPU time, memory, size, start.
+//! The forwarder compared with crates.io's serverless-otlp-forwarder-core: CPU time, memory, size, start.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench forwarder`. Each forwarder is a program of its own. They take turns in fresh
 //! processes with the same event, and their sent spans are compared.
@@ -59,7 +59,7 @@ impl Bench {
             let [ours, peer] = runs.each_mut().map(|runs| runs.swap_remove(0).traces());
             are_equal(event.spans, &ours?, &peer?)?;
         }
-        // Compact lines beside OTLP lines of the same spans.
+        // Compact lines compared with OTLP lines of the same spans.
         let [ours, _] = &self.programs;
         let events = [events::compact()?, events::otlp_only()?];
         let run = async |event: &Event| {

@@ -1,4 +1,4 @@
-//! The cost of our library in the smallest function, beside lambda-otel-lite of crates.io: bytes, setup, time of an
+//! The cost of our library in the smallest function, compared with lambda-otel-lite of crates.io: bytes, setup, time of an
 //! invocation.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench function`. Each function is a program of its own, with a user's profile; the three

@@ -23,7 +23,7 @@ fn spans(resources: Vec<(Vec<KeyValue>, Vec<Vec<KeyValue>>)>) -> Request {
     joined(resources.into_iter().map(|(resource, items)| request(Spans, resource, items)))
 }
 
-/// Number of items of each piece, with room for this many columns beside the fixed ones.
+/// Number of items of each piece, with room for this many columns in addition to the fixed ones.
 #[track_caller]
 fn check(request: Request, columns: usize, expected: &[usize]) {
     let fixed = match request.kind() {

@@ -446,7 +446,7 @@ fn keys_sharing_a_column_get_distinct_names() {
         "attr_2_a_b, a b, a-b, A_B, A.b, A-b, a.b",
         "attr_2_a_b, a b, attr_a-b, attr_3_A_B, attr_4_A.b, attr_5_A-b, attr_6_a.b",
     );
-    // A key that is a renamed one's text, before or behind it.
+    // A key that is a renamed one's text, before or after it.
     check("a b, a-b, attr_a-b", "a b, attr_2_a-b, attr_a-b");
     check("attr_a-b, a b, a-b", "attr_a-b, a b, attr_2_a-b");
     // Known as a column's second key, alone in its item.

@@ -1,6 +1,7 @@
 //! The end of an environment's processes: the runtime first, then the extensions, each with its time.
 
-use super::{Runtime, ended};
+use super::Runtime;
+use super::calls::ended;
 use crate::clock;
 use crate::environment::failed::{Failed, ShutdownReason};
 use crate::environment::surroundings::Surroundings;
@@ -25,7 +26,7 @@ pub(crate) enum Stop {
 }
 
 impl Runtime {
-    /// Kills the runtime, writes its last lines and gives the status with which it ended.
+    /// Kills the runtime, writes its last lines and returns its exit status.
     pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
         self.process.take()?.end().await
     }
@@ -44,9 +45,9 @@ impl Runtime {
         self.surroundings.telemetry.end_subscriptions().await;
     }
 
-    /// Ends the runtime's process as Lambda does, writes its last lines, and gives the status with which it ended. If an
-    /// extension is there, the process gets SIGTERM and a time for its end, also after a timeout or a failure (runtime interface
-    /// emulator, `shutdownRuntime`). Without an extension it is killed at once.
+    /// Ends the runtime's process as Lambda does, writes its last lines, and returns its exit status. With an extension, the
+    /// process gets SIGTERM and time to end, also after a timeout or a failure (runtime interface emulator,
+    /// `shutdownRuntime`). Without one, it is killed at once.
     pub(crate) async fn end_process(&mut self) -> Option<ExitStatus> {
         self.begin_end();
         if !self.extensions.is_empty() {
@@ -55,21 +56,21 @@ impl Runtime {
         self.kill_process().await
     }
 
-    /// Begins the time for the end of all processes; returns its end.
+    /// Begins the end of all processes, unless it has begun; returns the time by which they must have ended.
     fn begin_end(&mut self) -> Instant {
-        if let Some(ends_at) = self.ends_at {
-            return ends_at;
+        if let Some(must_end_by) = self.must_end_by {
+            return must_end_by;
         }
         if !self.extensions.is_empty() {
             self.thaw();
         }
-        *self.ends_at.insert(Instant::now() + SHUTDOWN_WITH_EXTERNAL)
+        *self.must_end_by.insert(Instant::now() + SHUTDOWN_WITH_EXTERNAL)
     }
 
     /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime first; then external extensions get SHUTDOWN
     /// and the rest of the time; then SIGKILL. An environment that starts again has no subscriptions.
     pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
-        let end = self.begin_end();
+        let must_end_by = self.begin_end();
         self.end_process().await;
         let Surroundings { spec, telemetry, .. } = &*self.surroundings;
         let is_flushed = spec.is_managed()
@@ -78,11 +79,11 @@ impl Runtime {
             telemetry.flush().await;
         }
         if self.extensions.has_external() {
-            let left = end.duration_since(Instant::now());
+            let left = must_end_by.duration_since(Instant::now());
             self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
             while self.extensions.are_shutting_down() {
-                match self.next_call(end).await {
-                    // A failure to end is of no more consequence.
+                match self.next_call(must_end_by).await {
+                    // The processes end in any case, so a failure changes nothing.
                     Ok(call) => drop(self.take_call(call)),
                     Err(Failed::Timeout) => break,
                     Err(_) => {}
@@ -110,7 +111,7 @@ impl Runtime {
                 () = tokio::time::sleep_until(until) => return,
                 Some(call) = self.calls.recv() => call,
             };
-            // A failure to end is of no more consequence.
+            // The processes end in any case, so a failure changes nothing.
             drop(self.take_call(call));
         }
     }

@@ -10,7 +10,7 @@ use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// One invocation, until runtime and extensions are done with its event, or one of them fails.
+/// One invocation, until runtime and extensions have finished its event, or one of them fails.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
@@ -65,7 +65,7 @@ impl Runtime {
             };
             match call {
                 Call {
-                    asked: CallKind::Response { request_id: answered, result, begun, accepted },
+                    kind: CallKind::Response { request_id: answered, result, begun, accepted },
                     reply,
                 } if answered == request_id => {
                     if run.response.is_some() {
@@ -79,7 +79,7 @@ impl Runtime {
                         answer(reply, accepted);
                     }
                 }
-                Call { asked: CallKind::Next, reply } if run.response.is_none() => {
+                Call { kind: CallKind::Next, reply } if run.response.is_none() => {
                     answer(reply, refusal(Refused::WrongState));
                 }
                 other => {
@@ -94,7 +94,7 @@ impl Runtime {
                 self.drain();
                 self.report_runtime_done(&request_id, &run, &run.status(false), trace);
             }
-            if is_waiting && self.extensions.have_finished() {
+            if is_waiting && self.extensions.are_waiting() {
                 break None;
             }
         };
@@ -102,7 +102,7 @@ impl Runtime {
         run
     }
 
-    /// Says that the runtime is done with an event, well or not.
+    /// Writes `platform.runtimeDone` of an event, with or without success.
     pub(crate) fn report_runtime_done(
         &self,
         request_id: &str,

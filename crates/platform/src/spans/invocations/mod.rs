@@ -299,7 +299,7 @@ impl Invocations {
 
     /// Returns the position of the entry to remove before another one is added to a table of `known` entries; `None` if there is
     /// room. `completed` is the position of the oldest completed invocation, which is removed first.
-    pub fn to_forget(
+    pub fn position_to_remove(
         options: &SpanOptions,
         known: usize,
         completed: Option<usize>,
@@ -312,7 +312,7 @@ impl Invocations {
     fn make_room(&mut self) {
         loop {
             let written = self.table.iter().position(|invocation| invocation.is_written);
-            let forgotten = Self::to_forget(&self.options, self.table.len(), written);
+            let forgotten = Self::position_to_remove(&self.options, self.table.len(), written);
             let Some(oldest) = forgotten.and_then(|at| self.table.remove(at)) else { return };
             self.forget(&oldest);
         }
