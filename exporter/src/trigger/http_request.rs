@@ -39,7 +39,10 @@ impl HttpRequest {
         let scheme = header("x-forwarded-proto").and_then(|schemes| schemes.split(',').next());
         let scheme = scheme.map(str::trim).filter(|scheme| !scheme.is_empty()).unwrap_or("https");
         let protocols = &DESCRIPTION.protocol_versions;
-        let version = self.protocol.as_deref().and_then(|name| protocols.get(name).map(|version| version.as_str()));
+        let version = self
+            .protocol
+            .as_deref()
+            .and_then(|name| protocols.get(name).map(|version| version.as_str()));
         let host = header("host").or(self.domain_name.as_deref());
         let server = host.map(Server::of).unwrap_or_default();
         let forwarded_port = header("x-forwarded-port").and_then(port);

@@ -69,8 +69,9 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
 
 fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
     let at_place = first_text(subject, attribute.at).map(str::to_owned);
-    let text = at_place
-        .or_else(|| filled(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned)))?;
+    let text = at_place.or_else(|| {
+        filled(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned))
+    })?;
     match attribute.conversion {
         Some(Conversion::Time) => documents::time(&text),
         None if attribute.names.is_empty() => Some(text),

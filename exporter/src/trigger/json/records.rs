@@ -1,6 +1,8 @@
 //! Messages and changed documents as plain JSON.
 
-use crate::trigger::description::{self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at};
+use crate::trigger::description::{
+    self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at,
+};
 use crate::trigger::documents::{Change, changes, milliseconds, object_name, time};
 use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
 use crate::trigger::sender::header_in;
@@ -84,7 +86,8 @@ impl<'a> Records<'a> {
     }
 
     fn changes(&self, document: &description::DocumentPlaces) -> Vec<opentelemetry::KeyValue> {
-        let text = |record: Record<'a>, pointer: Option<Excerpt>| text_at(record.value, pointer?.as_str());
+        let text =
+            |record: Record<'a>, pointer: Option<Excerpt>| text_at(record.value, pointer?.as_str());
         changes(
             document.operations,
             self.each().map(|record| Change {
