@@ -3,6 +3,7 @@
 use super::{Content, Parked};
 use crate::rules::{MOST_STREAM_BYTES, is_stream};
 use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
+use backend::Fate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -94,8 +95,9 @@ fn frame(parked: &Parked, body: &str) -> String {
         newest_unix_nano,
         first_seen_unix_nano,
         reason,
-        partial,
+        fate,
         log_events,
+        is_in_log_group: _,
     } = parked;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
     let signal = match content {
@@ -109,7 +111,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         signal,
         stream: stream.as_deref().map(Cow::from),
         items: *items,
-        partial: *partial,
+        partial: *fate == Fate::DeadLetterPartial,
         oldest: time(*oldest_unix_nano),
         newest: time(*newest_unix_nano),
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
@@ -195,8 +197,9 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         newest_unix_nano,
         first_seen_unix_nano,
         reason: text.reason.into_owned(),
-        partial: text.partial,
+        fate: if text.partial { Fate::DeadLetterPartial } else { Fate::Park },
         log_events: text.origin.into_owned(),
+        is_in_log_group: false,
     })
 }
 
@@ -379,7 +382,8 @@ mod tests {
     #[test]
     fn every_message_key_is_documented() {
         let page = include_str!("../../../docs/guarantees.md");
-        let parked = Parked { partial: true, ..decode(&example().to_string()).unwrap() };
+        let parked = decode(&example().to_string()).unwrap();
+        let parked = Parked { fate: Fate::DeadLetterPartial, ..parked };
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
         for key in written.as_object().unwrap().keys() {
             assert!(page.contains(&format!("`{key}`")), "{key}");

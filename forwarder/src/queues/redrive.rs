@@ -5,7 +5,6 @@ use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
 use crate::pipeline::Forwarding;
-use crate::queues::put::ToEnqueue;
 use crate::queues::{Parked, Queue};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
@@ -56,14 +55,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let items = request.items();
             let reason = Reason::UnknownDestination { text };
             let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-            parts.push(ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano));
+            parts.push(Parked::of_part(part, name, stream, log_events, *first_seen_unix_nano));
         }
         let now = self.invocation.observed_unix_nano;
         let left = decide(kind, &mut parts, neighbours_accepted, policy, now);
         let pause = pause(&message.message_id, message.receive_count(), retry_after, left);
         let returned_before = self.returned();
-        let (letters, rest): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(ToEnqueue::is_dead_letter);
+        let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(Parked::is_dead_letter);
         let is_whole = accepted == 0 && letters.is_empty();
         self.enqueue(letters, Duration::ZERO).await;
         // The message has to stay if the dead-letter queue did not accept its dead letters.
@@ -119,7 +117,7 @@ const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// them. `neighbours_accepted`: the backend has accepted other telemetry of this signal since the message was first received.
 fn decide(
     kind: SignalKind,
-    parts: &mut [ToEnqueue],
+    parts: &mut [Parked],
     neighbours_accepted: bool,
     policy: IngestPolicy,
     now_unix_nano: u64,
@@ -130,10 +128,10 @@ fn decide(
             part.fate = Fate::DeadLetter;
             continue;
         }
-        match time_left(kind, &part.parked, policy, now_unix_nano) {
+        match time_left(kind, part, policy, now_unix_nano) {
             Ok(left) => shortest = shortest.min(left),
             Err(why) => {
-                part.parked.reason = format!("{why}; last answer: {}", part.parked.reason);
+                part.reason = format!("{why}; last answer: {}", part.reason);
                 part.fate = Fate::DeadLetter;
             }
         }
@@ -200,16 +198,16 @@ mod tests {
         (oldest, newest): (u64, u64),
         first_seen: u64,
         policy: IngestPolicy,
-    ) -> ToEnqueue {
+    ) -> Parked {
         let content = Content::Raw(Vec::new());
         let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
-        let parked = Parked {
+        let part = Parked {
             oldest_unix_nano: NOW - oldest,
             newest_unix_nano: NOW - newest,
             ..Parked::new("default", content, 1, reason, &log_events, NOW - first_seen)
         };
-        let mut parts = [ToEnqueue { parked, fate: Fate::Park, is_in_log_group: false }];
+        let mut parts = [part];
         let _left = decide(kind, &mut parts, false, policy, NOW);
         let [part] = parts;
         part
@@ -230,7 +228,7 @@ mod tests {
         ) {
             let part = decided(kind, ages, first_seen, policy);
             let expected = expected.map(|why| format!("{why}; last answer: rejected: full"));
-            let reason = part.is_dead_letter().then_some(part.parked.reason);
+            let reason = part.is_dead_letter().then_some(part.reason);
             assert_eq!(reason, expected, "{kind} {ages:?} {policy:?}");
         }
         let window = Some("older than the ingest window");
@@ -254,8 +252,8 @@ mod tests {
         check(Traces, old, 14 * DAY, no_window, retention);
         // A clock behind the clock of the first invocation.
         let mut ahead = decided(Logs, (0, 0), 0, policy(Keep));
-        ahead.parked.first_seen_unix_nano = u64::MAX;
-        assert!(time_left(Logs, &ahead.parked, policy(Keep), NOW).is_ok());
+        ahead.first_seen_unix_nano = u64::MAX;
+        assert!(time_left(Logs, &ahead, policy(Keep), NOW).is_ok());
     }
 
     #[test]
