@@ -36,7 +36,7 @@ mod table;
 
 pub use backoff::Backoff;
 pub use check::{Check, Verdict};
-pub use error::{InvalidSettings, Remark};
+pub use error::{Expected, InvalidSettings, InvalidValue, Remark};
 pub use headers::{Headers, percent_decoded};
 pub use parse::duration as parse_duration;
 pub use pattern::Pattern;

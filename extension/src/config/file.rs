@@ -58,8 +58,7 @@ pub(super) struct WithKeys<'a> {
     /// The first of two values for a variable counts.
     filled: Vec<Filled>,
     warnings: Vec<(String, String)>,
-    /// The file's name, and the problem of the file as a whole.
-    mistake: Option<(&'static str, String)>,
+    mistake: Option<InvalidFile>,
 }
 
 impl<'a> WithKeys<'a> {
@@ -87,8 +86,8 @@ impl<'a> WithKeys<'a> {
     }
 
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
-        if let Some((name, problem)) = &self.mistake {
-            reader.mistake(name, problem.as_str());
+        if let Some(InvalidFile { name, problem }) = &self.mistake {
+            reader.mistake(name, problem.to_string());
         }
         for (name, text) in &self.warnings {
             reader.warn(name, text.as_str());
@@ -189,8 +188,23 @@ fn of_variables(variables: &dyn Source) -> Place {
     place
 }
 
+/// A settings file that is not used.
+struct InvalidFile {
+    /// Its name, or the variable that has its path.
+    name: &'static str,
+    problem: FileProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FileProblem {
+    #[error("the file cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    #[error("line {line}: {message}: the file is not used")]
+    Syntax { line: usize, message: String },
+}
+
 /// Reads the first existing file. A syntax error invalidates the whole file.
-fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, String)> {
+fn of_file(variables: &dyn Source) -> Result<Option<Place>, InvalidFile> {
     let folder = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&folder);
     let opened = match variables.get(CONFIG_FILE.name()) {
@@ -202,19 +216,16 @@ fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, Strin
     let Some((name, file)) = opened else { return Ok(None) };
     let mut text = String::new();
     let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
-    let place = match read {
-        Ok(_) => of_text(name, &text),
-        Err(error) => Err(format!("the file cannot be read: {error}")),
-    };
-    place.map(Some).map_err(|problem| (name, problem))
+    let place = read.map_err(FileProblem::from).and_then(|_| of_text(name, &text));
+    place.map(Some).map_err(|problem| InvalidFile { name, problem })
 }
 
-fn of_text(name: &'static str, text: &str) -> Result<Place, String> {
+fn of_text(name: &'static str, text: &str) -> Result<Place, FileProblem> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        return Err(format!("line {line}: {}: the file is not used", error.message()));
+        return Err(FileProblem::Syntax { line, message: error.message().to_owned() });
     }
     let table = table.get_ref();
     // The order of the keys decides which of two with one meaning counts.

@@ -65,13 +65,14 @@ pub fn read_body(
     is_grpc: bool,
     body: Vec<u8>,
     max_bytes: usize,
-) -> Result<Request, String> {
+) -> Result<Request, Refusal> {
+    let compression = ContentCoding::of(Some(content_encoding));
     let format = Format {
-        encoding: Encoding::of(content_type).ok_or("unknown content type")?,
-        compression: ContentCoding::of(Some(content_encoding)).ok_or("unknown content encoding")?,
+        encoding: Encoding::of(content_type).ok_or(Refusal::ContentType)?,
+        compression: compression.ok_or(Refusal::ContentEncoding)?,
         is_grpc,
     };
-    read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
+    read(kind, format, body, max_bytes)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

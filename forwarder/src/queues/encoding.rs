@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use wire::timestamp::{self, rfc3339_nanos};
-use wire::{Limits, Malformed, Request, SignalKind};
+use wire::{Limits, Request, SignalKind};
 
 /// Major and minor version. Minor versions only add fields.
 const VERSION: &str = "1.0";
@@ -40,6 +41,11 @@ impl NotParked {
     /// Another JSON object, or no JSON.
     fn other(problem: &str) -> Self {
         Self(format!("not a queue message: {problem}"))
+    }
+
+    /// `kind` is the kind of content that the message names.
+    fn unreadable(kind: &str, problem: &dyn fmt::Display) -> Self {
+        Self(format!("queued {kind} cannot be read: {problem}"))
     }
 }
 
@@ -221,10 +227,11 @@ fn version(body: &str) -> Result<String, NotParked> {
 fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
     let name = excerpt(&text.content);
     let limits = Limits::default();
-    let bad = |problem: String| NotParked(format!("queued {name} cannot be read: {problem}"));
-    let gzip = STANDARD.decode(text.body.as_bytes()).map_err(|error| bad(error.to_string()))?;
+    let gzip = STANDARD
+        .decode(text.body.as_bytes())
+        .map_err(|error| NotParked::unreadable(&name, &error))?;
     let bytes = wire::gzip::inflate(&gzip, limits.inflated_bytes)
-        .map_err(|error| bad(error.to_string()))?;
+        .map_err(|error| NotParked::unreadable(&name, &error))?;
     match name.as_str() {
         "request" => {
             let named = text.signal.as_deref().unwrap_or_default();
@@ -234,9 +241,9 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
                 .ok_or_else(|| wrong("signal", &format!("{} is not known", excerpt(named))))?;
             Request::check(kind, bytes, &limits)
                 .map(Content::Request)
-                .map_err(|error: Malformed| bad(error.to_string()))
+                .map_err(|error| NotParked::unreadable(&name, &error))
         }
-        "events" => log_batch(bytes).map(Content::Events).map_err(bad),
+        "events" => log_batch(&name, bytes).map(Content::Events),
         "raw" => Ok(Content::Raw(bytes)),
         other => Err(wrong("content", &format!("{other} is not known"))),
     }
@@ -338,16 +345,18 @@ fn beginning(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MOST_ORIGIN_BYTES)).unwrap_or_default()
 }
 
-/// Reads log events of one origin, as from a subscription.
-fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
+/// Reads log events of one origin, as from a subscription. `kind` is the kind of content that the message names.
+fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotParked> {
     // In one batch.
     let all = usize::MAX;
     let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
     let read = read_json("the content", json, Origin::default(), &limits);
-    let mut batches = read.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let batch = batches.pop();
-    let others = batches.len();
-    batch.filter(|_| others == 0).ok_or_else(|| "log events of several origins".to_owned())
+    let batches = read.collect::<Result<Vec<_>, _>>();
+    let mut batches = batches.map_err(|error| NotParked::unreadable(kind, &error))?;
+    match batches.pop() {
+        Some(batch) if batches.is_empty() => Ok(batch),
+        _ => Err(NotParked::unreadable(kind, &"log events of several origins")),
+    }
 }
 
 #[cfg(test)]

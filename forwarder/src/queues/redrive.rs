@@ -130,8 +130,8 @@ fn decide(
         }
         match time_left(kind, part, policy, now_unix_nano) {
             Ok(left) => shortest = shortest.min(left),
-            Err(why) => {
-                part.reason = format!("{why}; last answer: {}", part.reason);
+            Err(too_late) => {
+                part.reason = format!("{too_late}; last answer: {}", part.reason);
                 part.fate = Fate::DeadLetter;
             }
         }
@@ -139,20 +139,29 @@ fn decide(
     shortest
 }
 
-/// The time in which a retry makes sense, or the reason why none does.
+/// The reason why a retry no longer makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum TooLate {
+    #[error("the queue would soon forget it")]
+    Queue,
+    #[error("older than the ingest window")]
+    IngestWindow,
+}
+
+/// The time in which a retry makes sense.
 fn time_left(
     kind: SignalKind,
     parked: &Parked,
     policy: IngestPolicy,
     now_unix_nano: u64,
-) -> Result<Duration, &'static str> {
+) -> Result<Duration, TooLate> {
     let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
     let in_queue = RETENTION.saturating_sub(RETENTION_MARGIN).checked_sub(age);
-    let in_queue = in_queue.ok_or("the queue would soon forget it")?;
+    let in_queue = in_queue.ok_or(TooLate::Queue)?;
     let keeps = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
     let Some(window) = policy.window.filter(|_| keeps) else { return Ok(in_queue) };
     let newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
-    newest.ok_or("older than the ingest window")?;
+    newest.ok_or(TooLate::IngestWindow)?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
     let oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
     Ok(in_queue.min(oldest.unwrap_or_default()))
@@ -224,15 +233,16 @@ mod tests {
             ages: (u64, u64),
             first_seen: u64,
             policy: IngestPolicy,
-            expected: Option<&str>,
+            expected: Option<TooLate>,
         ) {
             let part = decided(kind, ages, first_seen, policy);
-            let expected = expected.map(|why| format!("{why}; last answer: rejected: full"));
+            let expected =
+                expected.map(|too_late| format!("{too_late}; last answer: rejected: full"));
             let reason = part.is_dead_letter().then_some(part.reason);
             assert_eq!(reason, expected, "{kind} {ages:?} {policy:?}");
         }
-        let window = Some("older than the ingest window");
-        let retention = Some("the queue would soon forget it");
+        let window = Some(TooLate::IngestWindow);
+        let retention = Some(TooLate::Queue);
         for kind in [Logs, Traces] {
             check(kind, (5 * HOUR - MINUTE, 5 * HOUR - MINUTE), HOUR, policy(Keep), None);
             check(kind, (5 * HOUR, 5 * HOUR), HOUR, policy(Keep), window);

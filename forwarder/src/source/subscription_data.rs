@@ -88,14 +88,40 @@ pub(crate) fn without_content(error: &serde_json::Error) -> String {
     }
 }
 
-/// JSON text, whose rest may be inflated while it is parsed. An error describes the problem.
+/// The reason why data is no delivery of CloudWatch Logs, or is one only in part. It quotes no telemetry.
+#[derive(Debug, thiserror::Error)]
+enum NotDelivery {
+    /// Inflating ended early.
+    #[error("{0}")]
+    Gzip(String),
+    #[error("{0}")]
+    Json(String),
+    #[error("EOF while parsing an object")]
+    EndsEarly,
+    #[error("a value has more than {most_bytes} bytes")]
+    LongValue { most_bytes: usize },
+    #[error("a name has {bytes} bytes, more than {MOST_NAME_BYTES}")]
+    LongName { bytes: usize },
+    #[error("expected the JSON object that CloudWatch Logs sends to a subscription")]
+    NoObject,
+    #[error("expected `:`")]
+    NoColon,
+    #[error("`logEvents` is no array of log events")]
+    NoLogEvents,
+    #[error("it has more than {most_bytes} bytes of log events before the name of their log group")]
+    Unplaced { most_bytes: usize },
+    #[error("missing field `{0}`")]
+    MissingField(&'static str),
+}
+
+/// JSON text, whose rest may be inflated while it is parsed.
 struct Window<'d> {
     bytes: Vec<u8>,
     /// The beginning of what is not parsed yet.
     at: usize,
     more: Option<Box<dyn Read + Send + 'd>>,
     /// The reason why inflating ended early.
-    problem: Option<String>,
+    problem: Option<NotDelivery>,
     most_text_bytes: usize,
     /// `true` if a text of the last value was cut.
     has_cut: bool,
@@ -112,7 +138,7 @@ impl<'d> Window<'d> {
         self.most_text_bytes.saturating_mul(2)
     }
 
-    fn fill(&mut self) -> Result<(), String> {
+    fn fill(&mut self) -> Result<(), NotDelivery> {
         self.bytes.drain(..self.at);
         self.at = 0;
         if let Some(more) = &mut self.more {
@@ -124,7 +150,7 @@ impl<'d> Window<'d> {
             let read = more.by_ref().take(wanted as u64).read_to_end(&mut self.bytes);
             if read.is_err() || self.bytes.len() == before {
                 self.more = None;
-                self.problem = read.err().map(|error| error.to_string());
+                self.problem = read.err().map(|error| NotDelivery::Gzip(error.to_string()));
             }
         }
         match self.problem.take_if(|_| self.bytes.is_empty()) {
@@ -134,7 +160,7 @@ impl<'d> Window<'d> {
     }
 
     /// Reads the rest of a value that is larger than the window may become, with cut texts.
-    fn fill_with_short_texts(&mut self) -> Result<(), String> {
+    fn fill_with_short_texts(&mut self) -> Result<(), NotDelivery> {
         let most_bytes = self.most_value_bytes();
         let mut texts = ShortTexts::new(self.most_text_bytes);
         let mut piece = self.bytes.split_off(self.at);
@@ -149,19 +175,19 @@ impl<'d> Window<'d> {
                 return Ok(());
             }
             if self.bytes.len() > most_bytes {
-                return Err(format!("a value has more than {most_bytes} bytes"));
+                return Err(NotDelivery::LongValue { most_bytes });
             }
             let Some(more) = &mut self.more else { return Ok(()) };
             let read = more.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut piece);
             if read.is_err() || piece.is_empty() {
                 self.more = None;
-                self.problem = read.err().map(|error| error.to_string());
+                self.problem = read.err().map(|error| NotDelivery::Gzip(error.to_string()));
             }
         }
     }
 
     /// The next byte that is no white space and no comma; `None` at the end. AWS writes valid JSON, so commas only separate.
-    fn peek(&mut self) -> Result<Option<u8>, String> {
+    fn peek(&mut self) -> Result<Option<u8>, NotDelivery> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
@@ -175,7 +201,7 @@ impl<'d> Window<'d> {
     }
 
     /// Skips this byte if it is the next one.
-    fn skip(&mut self, byte: u8) -> Result<bool, String> {
+    fn skip(&mut self, byte: u8) -> Result<bool, NotDelivery> {
         let is_next = self.peek()? == Some(byte);
         self.at += usize::from(is_next);
         Ok(is_next)
@@ -195,16 +221,15 @@ impl<'d> Window<'d> {
     }
 
     /// A name of AWS's. A longer one would be repeated for each request.
-    fn name(&mut self) -> Result<String, String> {
+    fn name(&mut self) -> Result<String, NotDelivery> {
         let name: String = self.value()?;
         if name.len() > MOST_NAME_BYTES {
-            let bytes = name.len();
-            return Err(format!("a name has {bytes} bytes, more than {MOST_NAME_BYTES}"));
+            return Err(NotDelivery::LongName { bytes: name.len() });
         }
         Ok(name)
     }
 
-    fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, NotDelivery> {
         // serde_json calls some cut numbers invalid, so another error counts only in a fuller window.
         let mut is_fuller = false;
         self.has_cut = false;
@@ -224,10 +249,10 @@ impl<'d> Window<'d> {
                     let error = without_content(&error);
                     // Its place would be one in the window.
                     let error = error.split(" at line ").next().unwrap_or_default().to_owned();
-                    return Err(self.problem.take().unwrap_or(error));
+                    return Err(self.problem.take().unwrap_or(NotDelivery::Json(error)));
                 }
                 None if is_end => {
-                    return Err(self.problem.take().unwrap_or_else(|| ENDS_EARLY.to_owned()));
+                    return Err(self.problem.take().unwrap_or(NotDelivery::EndsEarly));
                 }
                 _ => {
                     if rest.len() >= self.most_value_bytes() && !self.has_cut {
@@ -244,8 +269,6 @@ impl<'d> Window<'d> {
 
 /// Usual memory of a run's own origin.
 const MOST_FIELDS_BYTES: usize = 256;
-
-const ENDS_EARLY: &str = "EOF while parsing an object";
 
 /// The place of the reader in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +350,7 @@ impl<'d> Delivery<'d> {
         }
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    fn step(&mut self) -> Result<(), NotDelivery> {
         match self.place {
             Place::BetweenObjects if self.json.skip(b'{')? => {
                 self.objects += 1;
@@ -338,12 +361,7 @@ impl<'d> Delivery<'d> {
             Place::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
                 self.place = Place::End;
             }
-            Place::BetweenObjects => {
-                return Err(
-                    "expected the JSON object that CloudWatch Logs sends to a subscription"
-                        .to_owned(),
-                );
-            }
+            Place::BetweenObjects => return Err(NotDelivery::NoObject),
             Place::InObject if self.json.skip(b'}')? => {
                 self.place = Place::BetweenObjects;
                 return self.end_object();
@@ -359,12 +377,12 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn field(&mut self) -> Result<(), String> {
+    fn field(&mut self) -> Result<(), NotDelivery> {
         let json = &mut self.json;
         let object = &mut self.object;
         let key: String = json.value()?;
         if !json.skip(b':')? {
-            return Err("expected `:`".to_owned());
+            return Err(NotDelivery::NoColon);
         }
         match key.as_str() {
             "messageType" => object.is_control = json.value::<String>()? == "CONTROL_MESSAGE",
@@ -377,7 +395,7 @@ impl<'d> Delivery<'d> {
             "logEvents" => {
                 let events = json.at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
                 if events.is_none() && !json.skip(b'[')? {
-                    return Err("`logEvents` is no array of log events".to_owned());
+                    return Err(NotDelivery::NoLogEvents);
                 }
                 object.has_events = true;
                 match events {
@@ -394,7 +412,7 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), String> {
+    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), NotDelivery> {
         let timestamp_ms = event.timestamp_ms();
         let id = event.take_id();
         let extracted = event.take_extracted();
@@ -421,19 +439,16 @@ impl<'d> Delivery<'d> {
         } else if object.bytes >= self.limits.unplaced_bytes {
             // They are in the raw data, which is dead-lettered.
             object.runs.clear();
-            return Err(format!(
-                "it has more than {} bytes of log events before the name of their log group",
-                self.limits.unplaced_bytes
-            ));
+            return Err(NotDelivery::Unplaced { most_bytes: self.limits.unplaced_bytes });
         }
         Ok(())
     }
 
-    fn end_object(&mut self) -> Result<(), String> {
+    fn end_object(&mut self) -> Result<(), NotDelivery> {
         let Object { has_group, has_events, .. } = self.object;
         if !has_group || !has_events {
             let missing = if has_group { "logEvents" } else { "logGroup" };
-            return Err(format!("missing field `{missing}`"));
+            return Err(NotDelivery::MissingField(missing));
         }
         if self.object.batches == 0 && self.object.runs.is_empty() {
             self.object.runs.push(OriginRun::default());

@@ -168,7 +168,8 @@ impl HttpTransport {
             Protocol::Grpc => {
                 let answer = grpc::answer(response).await;
                 let answer = answer.map_err(|error| self.transport_error(url, error))?;
-                grpc::in_http(answer).map_err(|cause| self.no_answer(url, true, cause))
+                grpc::in_http(answer)
+                    .ok_or_else(|| self.no_answer(url, true, "the call has no status"))
             }
             Protocol::Events => {
                 let response = self.read(url, response, MAX_RESPONSE_BYTES).await?;

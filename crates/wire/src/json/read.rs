@@ -6,7 +6,7 @@
 //! enumerations, half a surrogate pair and `null`, and take the last of two values.
 
 use super::JsonError;
-use super::scalar::{self, text};
+use super::scalar::{self, Unfit, text};
 use crate::protobuf::{Writer, begin_delimited, end_delimited};
 use crate::request::{Limits, Malformed, Request};
 use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
@@ -105,11 +105,11 @@ impl State<'_> {
         if raw == "null" {
             return Ok(false);
         }
-        let written = scalar::write(field, raw, &mut self.out).or_else(|problem| {
-            let double = double_for(message, field, raw).ok_or(problem)?;
+        let written = scalar::write(field, raw, &mut self.out).or_else(|unfit| {
+            let double = double_for(message, field, raw).ok_or(unfit)?;
             scalar::write(double, raw, &mut self.out)
         });
-        written.map(|()| true).map_err(|problem| self.wrong(message, field, problem))
+        written.map(|()| true).map_err(|Unfit(problem)| self.wrong(message, field, problem))
     }
 
     fn fields<'de, A: MapAccess<'de>>(
@@ -285,7 +285,7 @@ impl<'de> Visitor<'de> for FieldValue<'_, '_> {
                 let mut packed = Vec::new();
                 while let Some(raw) = elements.next_element::<&RawValue>()? {
                     scalar::packed(kind, raw.get(), &mut packed)
-                        .map_err(|problem| state.wrong(message, field, problem))?;
+                        .map_err(|Unfit(problem)| state.wrong(message, field, problem))?;
                     state.check_size(packed.len())?;
                 }
                 Writer::new(&mut state.out).bytes(field.number, &packed);
