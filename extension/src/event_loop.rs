@@ -146,8 +146,8 @@ impl EventLoop<'_> {
         let state = self.state.wake_at_ms(now_ms);
         let running = self.running();
         let backend = self.sink.backend.as_ref();
-        let backend = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
-        let at_ms = state.into_iter().chain(backend).min()?;
+        let flush = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
+        let at_ms = state.into_iter().chain(flush).min()?;
         Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
@@ -199,8 +199,8 @@ impl EventLoop<'_> {
         if received.bytes == 0 {
             return false;
         }
-        let roots = |request| invocation_spans(request, false);
-        let roots = received.requests.iter().flat_map(roots).collect();
+        let roots_in = |request| invocation_spans(request, false);
+        let roots = received.requests.iter().flat_map(roots_in).collect();
         self.state.xray(roots, received.segments);
         self.sink.xray(received.requests);
         true

@@ -49,8 +49,8 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, &'static st
     let rest = rest.get(4..).unwrap_or_default();
     let head = std::str::from_utf8(head).map_err(|_| NOT_HTTP)?;
     let (status_line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-    let status = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
-    let status: u16 = status.and_then(|status| status.parse().ok()).ok_or(NOT_HTTP)?;
+    let digits = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
+    let status: u16 = digits.and_then(|digits| digits.parse().ok()).ok_or(NOT_HTTP)?;
     if status < 200 {
         // The final answer follows an interim one.
         return answer(rest, is_end);

@@ -126,9 +126,9 @@ fn whole<T>(value: &Value, read: impl FnOnce(&mut Map<String, Value>) -> Option<
 
 fn status(value: &Value) -> Option<Status> {
     whole(value, |fields| {
-        let code =
+        let read =
             |code: &Value| StatusCode::from_str_name(&format!("STATUS_CODE_{}", code.as_str()?));
-        let code = take(fields, "code", code).unwrap_or_default() as i32;
+        let code = take(fields, "code", read).unwrap_or_default() as i32;
         Some(Status { code, message: take_text(fields, "message").unwrap_or_default() })
     })
 }

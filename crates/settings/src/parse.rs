@@ -167,8 +167,7 @@ mod tests {
     fn urls_must_be_absolute_http_without_credentials() {
         let check = |text, expected: Result<&str, &str>| {
             let parsed = url(text).map(String::from).map_err(String::from);
-            let parsed = parsed.as_deref().map_err(String::as_str);
-            assert_eq!(parsed, expected, "{text}");
+            assert_eq!(parsed.as_deref().map_err(String::as_str), expected, "{text}");
         };
         check("http://localhost:5080/api/default", Ok("http://localhost:5080/api/default"));
         check("https://[::1]:443/x", Ok("https://[::1]/x"));
@@ -196,8 +195,7 @@ mod tests {
     fn proxy_urls_may_have_credentials_and_need_no_scheme() {
         let check = |text, expected: Result<&str, &str>| {
             let parsed = proxy(text).map(String::from).map_err(String::from);
-            let parsed = parsed.as_deref().map_err(String::as_str);
-            assert_eq!(parsed, expected, "{text}");
+            assert_eq!(parsed.as_deref().map_err(String::as_str), expected, "{text}");
         };
         check("http://proxy:3128", Ok("http://proxy:3128/"));
         check("https://me:hunter2@proxy", Ok("https://me:hunter2@proxy/"));

@@ -31,8 +31,7 @@ impl Parts<'_> {
         if let Some(provider) = traces.provider {
             return (None, provider);
         }
-        let ids = traces.id_generator;
-        let ids = ids.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
+        let ids = traces.id_generator.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
         let mut builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
             .with_id_generator(InvocationIdGenerator(ids))
@@ -48,9 +47,9 @@ impl Parts<'_> {
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(Arc::clone(self.line), self.environment);
             exporter.set_resource(self.resource);
-            let processor = self.span_processor(exporter).with_open_spans();
-            let processor = Arc::clone(spans.insert(Arc::new(processor)));
-            builder = builder.with_span_processor(SharedProcessor(processor));
+            let processor = Arc::new(self.span_processor(exporter).with_open_spans());
+            builder = builder.with_span_processor(SharedProcessor(Arc::clone(&processor)));
+            spans = Some(processor);
         }
         (spans, builder.build())
     }

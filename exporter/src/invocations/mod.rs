@@ -326,10 +326,11 @@ impl Invocations {
         let now = self.now();
         let wait = state.wait(now);
         if wait == Some(Duration::ZERO) {
-            let due = state.running.iter_mut();
-            let due =
-                due.filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number));
-            let due: Vec<u64> = due.collect();
+            let due: Vec<u64> = state
+                .running
+                .iter_mut()
+                .filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number))
+                .collect();
             drop(state);
             if let Some(write) = self.write.get() {
                 // One write has all invocations that are due.
@@ -413,9 +414,9 @@ impl Invocations {
             Some(number) if running().any(|own| own.number == number) => is_cut_off(number),
             _ => are_all,
         };
-        let open = state.open.iter();
-        let open = open.filter(|own| !own.is_written && is_interrupted(own.invocation));
-        let partial = open.map(|OpenSpan { span, .. }| {
+        let interrupted =
+            state.open.iter().filter(|own| !own.is_written && is_interrupted(own.invocation));
+        let partial = interrupted.map(|OpenSpan { span, .. }| {
             let mut span = span.clone();
             // An end never precedes its start.
             span.end_time = now.max(span.start_time);
@@ -455,8 +456,8 @@ mod tests {
     /// Without invocations, at the time of a clock in milliseconds.
     fn invocations() -> (Arc<Invocations>, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(0));
-        let clock = Arc::clone(&time);
-        let clock = move || at(clock.load(Ordering::Relaxed));
+        let millis = Arc::clone(&time);
+        let clock = move || at(millis.load(Ordering::Relaxed));
         (Arc::new(Invocations::without_thread(clock)), time)
     }
 

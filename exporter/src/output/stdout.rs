@@ -102,8 +102,8 @@ impl StdoutThread {
 
 fn run(jobs: &Receiver<Arc<Batch>>, write: fn(&Batch) -> Option<io::Result<()>>) {
     for batch in jobs {
-        let written = catch_unwind(AssertUnwindSafe(|| write(&batch)));
-        let written = written.unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
+        let written = catch_unwind(AssertUnwindSafe(|| write(&batch)))
+            .unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
         if let Some(result) = written {
             // The receiver is gone if the write exceeded the timeout.
             drop(batch.result.try_send(result));

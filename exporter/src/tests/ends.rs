@@ -393,8 +393,8 @@ fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
     struct Connected(Arc<Mutex<Vec<String>>>);
     impl SpanExporter for Connected {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-            let names = batch.into_iter().map(|span| span.name.into_owned()).collect();
-            let names: Vec<String> = tokio::spawn(async { names }).await.unwrap();
+            let exported = batch.into_iter().map(|span| span.name.into_owned()).collect();
+            let names: Vec<String> = tokio::spawn(async { exported }).await.unwrap();
             self.0.lock().unwrap().extend(names);
             Ok(())
         }

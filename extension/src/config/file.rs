@@ -69,8 +69,11 @@ impl<'a> WithKeys<'a> {
             Ok(place) => places.extend(place),
             Err(mistake) => this.mistake = Some(mistake),
         }
-        let endpoint = places.iter().find_map(Place::endpoint).map(str::to_owned);
-        let endpoint = endpoint.filter(|_| !this.has_destination());
+        let endpoint = if this.has_destination() {
+            None
+        } else {
+            places.iter().find_map(Place::endpoint).map(str::to_owned)
+        };
         for place in &mut places {
             this.take(place, endpoint.as_deref());
             let (of, what) = match place.file {
@@ -108,8 +111,8 @@ impl<'a> WithKeys<'a> {
                 // A file may be shared by functions with different variables.
                 Meaning::Endpoint if place.file.is_some() => continue,
                 Meaning::Endpoint | Meaning::Headers => {
-                    let name = key.name();
-                    let name = if place.file.is_some() { &name } else { key.variable.name };
+                    let in_file = key.name();
+                    let name = if place.file.is_some() { &in_file } else { key.variable.name };
                     place.unused.push(format!("{name} (another endpoint is used)"));
                     continue;
                 }
@@ -205,8 +208,8 @@ enum FileProblem {
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
 fn of_file(variables: &dyn Source) -> Result<Option<Place>, InvalidFile> {
-    let folder = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
-    let folder = Path::new(&folder);
+    let task_root = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
+    let folder = Path::new(&task_root);
     let opened = match variables.get(CONFIG_FILE.name()) {
         Some(path) => Some((CONFIG_FILE.name(), File::open(folder.join(path.trim())))),
         None => {

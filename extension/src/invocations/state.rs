@@ -209,9 +209,9 @@ impl InvocationState {
     fn invocation_wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
-        let trusts_until =
-            (self.telemetry != TelemetryState::Coming).then(|| current.invoked_ms + TRUST_MS);
-        let trusts_until = trusts_until.filter(|until| *until > now_ms);
+        let trusts_until = (self.telemetry != TelemetryState::Coming)
+            .then(|| current.invoked_ms + TRUST_MS)
+            .filter(|until| *until > now_ms);
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 

@@ -168,8 +168,8 @@ impl Receiver {
     /// Reserves room for this number of bytes in total. Returns `false`, and reserves nothing, if there is no room now.
     fn holds_at_once(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> bool {
         let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
-        let room = u32::try_from(more).ok();
-        let room = room.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
+        let wanted = u32::try_from(more).ok();
+        let room = wanted.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
         room.map(|room| held.merge(room)).is_some()
     }
 
@@ -202,13 +202,13 @@ fn signal_and_format(
     encoding: Option<Encoding>,
 ) -> Result<(SignalKind, Format), Refusal> {
     let path = head.uri.path().trim_end_matches('/');
-    let kind = SignalKind::ALL.into_iter().find(|kind| kind.path() == path);
-    let kind = kind.ok_or(Refusal::UnknownPath)?;
+    let kind =
+        SignalKind::ALL.into_iter().find(|kind| kind.path() == path).ok_or(Refusal::UnknownPath)?;
     if head.method != Method::POST {
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
-    let compression = ContentCoding::of(header(head, "content-encoding"));
-    let compression = compression.ok_or(Refusal::ContentEncoding)?;
+    let compression =
+        ContentCoding::of(header(head, "content-encoding")).ok_or(Refusal::ContentEncoding)?;
     Ok((kind, Format { encoding, compression, is_grpc: false }))
 }

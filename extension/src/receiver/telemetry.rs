@@ -63,8 +63,10 @@ impl Listener {
         let known = kept(file);
         let random = RandomState::new().hash_one(());
         let ports = known.map(|(port, _)| port).into_iter().chain(free_ports(random));
-        let places = ports.map(|port| SocketAddr::from((address, port)));
-        let places: Vec<_> = places.chain([(Ipv4Addr::UNSPECIFIED, 0).into()]).collect();
+        let places: Vec<_> = ports
+            .map(|port| SocketAddr::from((address, port)))
+            .chain([(Ipv4Addr::UNSPECIFIED, 0).into()])
+            .collect();
         let socket = TcpListener::bind(places.as_slice()).await?;
         let port = socket.local_addr()?.port();
         let salt = known.filter(|(known, _)| *known == port).map_or(random, |(_, salt)| salt);

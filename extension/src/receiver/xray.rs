@@ -170,8 +170,8 @@ fn read(
         return Err(MalformedDatagram::OtherHeader);
     }
     if let Some((kind, base64)) = otlp(document) {
-        let bytes = wire::decode_base64(base64.trim_end().as_bytes());
-        let bytes = bytes.ok_or(MalformedDatagram::NotBase64)?;
+        let bytes = wire::decode_base64(base64.trim_end().as_bytes())
+            .ok_or(MalformedDatagram::NotBase64)?;
         let request = Request::check_repairing(kind, bytes, &Limits::default())?;
         if request.items() > 0 {
             let service = function.map(|function| function.service_name.as_str());

@@ -77,8 +77,8 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
         assert_eq!(points, Some(&latencies), "{:?}", log.points);
     };
     let with_root = 2 + states::CONCURRENT;
-    let of_managed_instance = format!("{}server unset", "internal unset, ".repeat(with_root));
-    let of_managed_instance: &str = of_managed_instance.leak();
+    let all_statuses = format!("{}server unset", "internal unset, ".repeat(with_root));
+    let of_managed_instance: &str = all_statuses.leak();
     check([
         (states::cold(), 3, "internal unset", nothing_else),
         (states::cold_and_quiet(), 0, "server unset", nothing_else),

@@ -351,8 +351,8 @@ fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotParked> {
     let all = usize::MAX;
     let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
     let read = read_json("the content", json, Origin::default(), &limits);
-    let batches = read.collect::<Result<Vec<_>, _>>();
-    let mut batches = batches.map_err(|error| NotParked::unreadable(kind, &error))?;
+    let mut batches =
+        read.collect::<Result<Vec<_>, _>>().map_err(|error| NotParked::unreadable(kind, &error))?;
     match batches.pop() {
         Some(batch) if batches.is_empty() => Ok(batch),
         _ => Err(NotParked::unreadable(kind, &"log events of several origins")),
@@ -391,8 +391,8 @@ mod tests {
     #[test]
     fn every_message_key_is_documented() {
         let page = include_str!("../../../docs/guarantees.md");
-        let parked = decode(&example().to_string()).unwrap();
-        let parked = Parked { fate: Fate::DeadLetterPartial, ..parked };
+        let whole = decode(&example().to_string()).unwrap();
+        let parked = Parked { fate: Fate::DeadLetterPartial, ..whole };
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
         for key in written.as_object().unwrap().keys() {
             assert!(page.contains(&format!("`{key}`")), "{key}");
@@ -414,10 +414,10 @@ mod tests {
         let request = decode(&example().to_string()).unwrap();
         let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
-        let event = json!({ "awslogs": { "data": written["body"] } });
-        let event: crate::source::Event = serde_json::from_value(event).unwrap();
-        let read = event.batches(&crate::source::SourceLimits::default());
-        let read: Vec<_> = read.map(Result::unwrap).collect();
+        let json = json!({ "awslogs": { "data": written["body"] } });
+        let event: crate::source::Event = serde_json::from_value(json).unwrap();
+        let limits = crate::source::SourceLimits::default();
+        let read: Vec<_> = event.batches(&limits).map(Result::unwrap).collect();
         assert_eq!(read, [batch]);
     }
 

@@ -156,8 +156,8 @@ fn time_left(
     now_unix_nano: u64,
 ) -> Result<Duration, TooLate> {
     let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
-    let in_queue = RETENTION.saturating_sub(RETENTION_MARGIN).checked_sub(age);
-    let in_queue = in_queue.ok_or(TooLate::Queue)?;
+    let longest_age = RETENTION.saturating_sub(RETENTION_MARGIN);
+    let in_queue = longest_age.checked_sub(age).ok_or(TooLate::Queue)?;
     let keeps = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
     let Some(window) = policy.window.filter(|_| keeps) else { return Ok(in_queue) };
     let newest = window.time_left(parked.newest_unix_nano, now_unix_nano);

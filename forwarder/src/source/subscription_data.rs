@@ -246,10 +246,10 @@ impl<'d> Window<'d> {
                     return Ok(value);
                 }
                 Some(Err(error)) if is_end || (is_fuller && !error.is_eof()) => {
-                    let error = without_content(&error);
+                    let text = without_content(&error);
                     // Its place would be one in the window.
-                    let error = error.split(" at line ").next().unwrap_or_default().to_owned();
-                    return Err(self.problem.take().unwrap_or(NotDelivery::Json(error)));
+                    let problem = text.split(" at line ").next().unwrap_or_default().to_owned();
+                    return Err(self.problem.take().unwrap_or(NotDelivery::Json(problem)));
                 }
                 None if is_end => {
                     return Err(self.problem.take().unwrap_or(NotDelivery::EndsEarly));
@@ -496,9 +496,8 @@ mod tests {
     #[test]
     fn log_events_are_read_across_the_ends_of_the_window() {
         let length = |n: usize| if n == 7 { 3 * WINDOW_BYTES / 2 } else { n * 1_999 };
-        let events =
-            (0..100).map(|n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n))));
-        let events = events.collect::<Vec<_>>().join(" ,\n");
+        let event = |n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n)));
+        let events = (0..100).map(event).collect::<Vec<_>>().join(" ,\n");
         let text =
             format!(r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{events}]}}"#);
         let found: Vec<_> =
@@ -519,8 +518,8 @@ mod tests {
                 r#"{{"x":"{long}","owner":"1","logGroup":"g","logStream":"s","logEvents":[{{"id":"{id}","message":"{long}"}},{{"id":"2","message":"paid"}}]}}"#
             );
             let gzip = wire::gzip::compress(1, text.as_bytes());
-            let batches = read_gzip("it", gzip, Origin::default(), &limits);
-            let batches: Vec<_> = batches.map(Result::unwrap).collect();
+            let read = read_gzip("it", gzip, Origin::default(), &limits);
+            let batches: Vec<_> = read.map(Result::unwrap).collect();
             assert_eq!(batches.iter().map(|batch| batch.cut).sum::<usize>(), 1, "{unit}");
             let events: Vec<_> = batches.iter().flat_map(|batch| &batch.events).collect();
             let [cut, paid] = events.as_slice() else { panic!("{} log events", events.len()) };

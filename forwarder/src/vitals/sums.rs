@@ -95,8 +95,11 @@ impl Sums {
         };
         let one = |value| vec![(Vec::new(), value)];
         // One zero point: panels and alerts fail if the metric does not exist.
-        let consumed = total.consumed.by_rule().into_iter().enumerate();
-        let mut consumed: Vec<Point<'_>> = consumed
+        let mut consumed: Vec<Point<'_>> = total
+            .consumed
+            .by_rule()
+            .into_iter()
+            .enumerate()
             .filter(|(number, (_, events))| *number == 0 || *events > 0)
             .map(|(_, (rule, events))| (vec![("lambda_otlp.consumed_by", rule)], events))
             .collect();
@@ -141,8 +144,8 @@ impl Sums {
             ("requests", "{request}", "Requests, including retries.", one(report.requests_sent)),
             ("vitals.failures", "{request}", "Failed requests of vitals.", one(self.failures)),
         ];
-        let counters = counters.into_iter().filter(|(.., points)| !points.is_empty());
-        let counters = counters.map(|(name, unit, description, points)| {
+        let with_points = counters.into_iter().filter(|(.., points)| !points.is_empty());
+        let sums = with_points.map(|(name, unit, description, points)| {
             let points = points.into_iter().map(point).collect();
             delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
         });
@@ -156,7 +159,7 @@ impl Sums {
             resource: Some(resource),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope),
-                metrics: counters.chain(lag).collect(),
+                metrics: sums.chain(lag).collect(),
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()

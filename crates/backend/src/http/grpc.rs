@@ -94,8 +94,8 @@ pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
     }
     let delay = retry_delay(&answer.headers);
     // All but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
-    let said = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let said = percent_encoding::percent_decode(said).decode_utf8_lossy();
+    let message = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let said = percent_encoding::percent_decode(message).decode_utf8_lossy();
     let (status, name) = said_in_http(code, delay.is_some(), &said);
     let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -202,9 +202,8 @@ mod tests {
             assert_eq!(found.status, status, "{code}");
             assert_eq!(found.body, format!("gRPC's status {said}"));
         }
-        let mut taken = answer("0", "", None);
-        taken.body = Bytes::from_static(b"\x01\0\0\0\x02\x0a\0");
-        let taken = in_http(taken).unwrap();
+        let body = Bytes::from_static(b"\x01\0\0\0\x02\x0a\0");
+        let taken = in_http(HttpResponse { body, ..answer("0", "", None) }).unwrap();
         assert_eq!((taken.status, taken.body.as_ref()), (200, b"\x0a\0".as_slice()));
         assert_eq!(taken.header(CONTENT_ENCODING), "gzip");
         // A call that ended early, and a proxy's answer.

@@ -59,8 +59,8 @@ impl HttpResponse {
             return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
         }
         let then = httpdate::parse_http_date(value).ok()?;
-        let now = self.headers.get(header::DATE)?.to_str().ok()?;
-        let now = httpdate::parse_http_date(now).ok()?;
+        let date = self.headers.get(header::DATE)?.to_str().ok()?;
+        let now = httpdate::parse_http_date(date).ok()?;
         Some(then.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
     }
 }

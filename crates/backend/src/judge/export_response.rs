@@ -91,8 +91,8 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, NotOt
         Some(Json::Object(partial)) => {
             let count = of(partial, camel, snake);
             let rejected = count.map_or(Some(0), number).ok_or(NO_COUNT)?;
-            let message = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
-            let message = message.unwrap_or_default().to_owned();
+            let text = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
+            let message = text.unwrap_or_default().to_owned();
             Ok(ExportResponse { rejected, message, is_foreign })
         }
         Some(_) => Err(NO_RESPONSE),

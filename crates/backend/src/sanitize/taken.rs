@@ -223,8 +223,7 @@ impl<'c> Taken<'c> {
         if !is_map && !self.shapes.may_have(key) {
             return false;
         }
-        let value = attribute.value.as_ref();
-        let value = value.map(prost::Message::encode_to_vec).unwrap_or_default();
+        let value = attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default();
         self.has_key(key, &value) || (is_map && self.has_within(key, &value))
     }
 }

@@ -137,10 +137,12 @@ impl Records {
         let of_invocations: Vec<Option<SeenIds>> =
             self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
         let ids_of = |Untraced { at, root, invocation }: Untraced| {
-            let ids = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
+            let known = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
             let ids = match root.filter(|root| seen.has_trace(root)) {
-                Some(root) => ids.filter(|(trace_id, _)| *trace_id == root).unwrap_or((root, None)),
-                None => ids?,
+                Some(root) => {
+                    known.filter(|(trace_id, _)| *trace_id == root).unwrap_or((root, None))
+                }
+                None => known?,
             };
             Some((at, ids))
         };

@@ -124,9 +124,8 @@ impl Points {
         };
         self.series.sort_by_key(|series| series.instrument.kind);
         for Series { instrument, error_type, measured } in std::mem::take(&mut self.series) {
-            let attributes =
-                error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter();
-            let attributes = attributes.collect();
+            let attribute = error_type.map(|error_type| string(names::ERROR_TYPE, error_type));
+            let attributes = attribute.into_iter().collect();
             let data = if instrument.kind == Kind::Sum {
                 let value = Value::AsInt(whole(measured.sum));
                 measured.into_sum(value, attributes, self.shape)

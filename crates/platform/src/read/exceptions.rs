@@ -233,9 +233,9 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
             || has_stack
                 && stack_at.is_some_and(|at| fields.get(at).is_some_and(|own| own.key == field.key))
     };
-    let kept: Vec<bool> = fields.iter().map(|field| !is_moved(field)).collect();
-    let mut kept = kept.into_iter();
-    fields.retain(|_| kept.next().unwrap_or(true));
+    let is_kept: Vec<bool> = fields.iter().map(|field| !is_moved(field)).collect();
+    let mut are_kept = is_kept.into_iter();
+    fields.retain(|_| are_kept.next().unwrap_or(true));
     // loguru says only whether there is one.
     fields.retain(|field| field.key != "traceback" || field.value.word() != "true");
     Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })

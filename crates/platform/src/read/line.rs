@@ -55,8 +55,7 @@ pub(crate) struct FunctionLine<'a> {
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
 pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
-    let trimmed = line.trim_ascii();
-    let trimmed = trimmed.trim_start_matches('\u{feff}');
+    let trimmed = line.trim_ascii().trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
         let inspected =
@@ -74,10 +73,10 @@ const WRAPPED: Depth = Depth::new(2);
 fn text_line(line: &str, place: Place, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, place);
     let (between, json) = message_and_object(head.rest);
-    let read = json.and_then(|json| read_object(json, is_lambda, wrapped));
-    let is_object = read.is_some();
+    let of_object = json.and_then(|json| read_object(json, is_lambda, wrapped));
+    let is_object = of_object.is_some();
     let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
-    let mut read = read.or_else(of_pairs).unwrap_or_default();
+    let mut read = of_object.or_else(of_pairs).unwrap_or_default();
     add_head(&mut read, &head, is_lambda);
     let Some(json) = json.filter(|_| is_object) else {
         read.trace = read.trace.or_else(|| TraceIds::in_text(line));

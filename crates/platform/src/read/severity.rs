@@ -94,8 +94,8 @@ impl Severity {
 
     /// Reads the value of a level's key: a word in any case, with or without surrounding spaces, colours, or slog's offset.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        let word = without_colours(word);
-        let word = word.trim();
+        let plain = without_colours(word);
+        let word = plain.trim();
         Self::known(word).map(|(severity, _)| severity).or_else(|| with_offset(word))
     }
 

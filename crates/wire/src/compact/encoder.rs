@@ -65,8 +65,10 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
         const CHECKSUM: usize = 2;
-        let region = REGIONS.iter().position(|region| *region == context.region);
-        let region = region.and_then(|number| u8::try_from(number).ok());
+        let region = REGIONS
+            .iter()
+            .position(|region| *region == context.region)
+            .and_then(|number| u8::try_from(number).ok());
         let context = Context { region: region.map_or("", |_| context.region), ..*context };
         let (used, unit) = self.parts(context, requests);
         self.packed.clear();

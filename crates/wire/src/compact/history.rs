@@ -123,8 +123,8 @@ impl<T: Copy> Recent<T> {
     /// Returns the rank of the value that is equal; it becomes 0.
     pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);
-        let rank = recent.copied().position(is_equal)?;
-        let rank = u8::try_from(rank).ok()?;
+        let position = recent.copied().position(is_equal)?;
+        let rank = u8::try_from(position).ok()?;
         self.take(rank);
         Some(rank)
     }

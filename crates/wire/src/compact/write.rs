@@ -222,9 +222,9 @@ impl<'b> Parts<'b> {
         use codes::double::{BITS, MOST_PLACES};
         let value = f64::from_bits(bits);
         let decimal = (0..=MOST_PLACES).find_map(|places| {
-            let digits = (value * codes::power_of_ten(places)).round();
+            let scaled = (value * codes::power_of_ten(places)).round();
             #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
-            let digits = Some(digits).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
+            let digits = Some(scaled).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
             (codes::decimal(digits, places).to_bits() == bits).then_some((places, digits))
         });
         // The number of a decimal is never a time.

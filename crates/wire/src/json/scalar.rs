@@ -37,8 +37,9 @@ pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), U
             }
         }
         Kind::Bytes => {
-            let bytes = text(raw).and_then(|text| base64::decode_any(&text));
-            let bytes = bytes.ok_or(Unfit("is not base64"))?;
+            let bytes = text(raw)
+                .and_then(|text| base64::decode_any(&text))
+                .ok_or(Unfit("is not base64"))?;
             if written || !bytes.is_empty() {
                 out.always_bytes(number, &bytes);
             }

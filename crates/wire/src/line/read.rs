@@ -316,8 +316,7 @@ impl<'c> Reader<'c> {
     }
 
     fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str, inflated: usize) {
-        let requests = requests.and_then(|requests| self.check_items(requests));
-        let requests = match requests {
+        let requests = match requests.and_then(|requests| self.check_items(requests)) {
             Ok(requests) => requests,
             Err(reason) => {
                 self.limits.refused_bytes = self.limits.refused_bytes.saturating_sub(inflated);

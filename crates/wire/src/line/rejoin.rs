@@ -144,8 +144,9 @@ fn is_cut_by_lambda(piece: &str) -> bool {
 fn ends_in_payload(text: &str) -> bool {
     let before = text.trim_end_matches(is_base64);
     let value = before.strip_suffix('"').map(|before| before.trim_end_matches('\\').trim_end());
-    let key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
-    let key = key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
+    let quoted_key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
+    let key =
+        quoted_key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
     key.is_some_and(|key| key.ends_with("payload"))
 }
 

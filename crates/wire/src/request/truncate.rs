@@ -133,8 +133,8 @@ impl Rewrite {
             }
         }
         for (number, count) in left_out {
-            let before = fields(bytes).filter(|field| field.number == number).last();
-            let before = match before.map(|field| field.value) {
+            let field = fields(bytes).filter(|field| field.number == number).last();
+            let before = match field.map(|field| field.value) {
                 Some(Value::Varint(before)) => before,
                 _ => 0,
             };
@@ -223,8 +223,8 @@ impl List {
         const MOST_LISTS: usize = 4;
         let lists = if is_single_message { MOST_LISTS } else { 1 };
         let most_bytes = self.place.list_bytes.saturating_mul(lists);
-        let at = self.used.iter().position(|(known, _)| *known == number);
-        let at = at.unwrap_or_else(|| {
+        let found = self.used.iter().position(|(known, _)| *known == number);
+        let at = found.unwrap_or_else(|| {
             self.used.push((number, 0));
             self.used.len() - 1
         });

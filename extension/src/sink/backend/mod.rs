@@ -116,8 +116,8 @@ impl Backend {
         line: &LogLine,
     ) -> (Option<Vec<ReceivedSpan>>, Option<RuntimeReport>) {
         let (requests, report) = self.lines.take(line, unix_millis());
-        let roots = |request| invocation_spans(request, false);
-        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
+        let roots_in = |request| invocation_spans(request, false);
+        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots_in).collect());
         self.put(requests);
         (roots, report)
     }
@@ -229,12 +229,13 @@ impl Backend {
         let before = |duration| Some(running?.deadline_ms.saturating_sub(in_ms(duration)));
         let last_chance = before(LAST_CHANCE).filter(|_| !is_asking);
         let interval_ms = in_ms(self.flush.interval);
-        let due = buffered.filter(|_| !is_asking || self.is_managed);
-        let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
+        let again_ms = self.flushes.health.not_before_ms();
+        let due = buffered
+            .filter(|_| !is_asking || self.is_managed)
+            .map(|since_ms| since_ms.saturating_add(interval_ms).max(again_ms))
+            .filter(|_| !self.flushes.is_running());
         // Compare with the last decision and not with now: a task that became due since then is due now.
         let decided_ms = self.decided_ms;
-        let again_ms = self.flushes.health.not_before_ms();
-        let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flushes.is_running());
         let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
         let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
         times.into_iter().flatten().filter(|at| *at > decided_ms).min().map(|at| at.max(now_ms))

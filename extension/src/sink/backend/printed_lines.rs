@@ -259,10 +259,10 @@ impl RawEvents {
         running: Option<&str>,
     ) {
         let envelope: Option<EventRecord<'_>> = serde_json::from_str(text).ok();
-        let record = envelope.map_or("null", |event| event.record.get());
+        let json = envelope.map_or("null", |event| event.record.get());
+        let record = JsonStreamRecord::Json(json);
         let request_id = event.request_id.as_deref().or(running);
         let kind = event.kind.as_str();
-        let record = JsonStreamRecord::Json(record);
         JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
     }
@@ -312,8 +312,8 @@ mod tests {
             let text = format!(
                 r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.{kind}","record":{{"initializationType":"snap-start",{fields}}}}}"#
             );
-            let batch = format!("[{text}]");
-            let batch = platform::parse_batch(&batch);
+            let body = format!("[{text}]");
+            let batch = platform::parse_batch(&body);
             let TelemetryRecord::Platform(event) = &batch.events[0].record else {
                 panic!("{text}")
             };

@@ -85,8 +85,8 @@ impl Maker {
             }
             // Without a dead-letter queue, it stays in its log group.
             HostileLine::LargeInvalidSpan if self.schedule.has_dead_letter_queue => {
-                let span = self.span_of_age(stream, Age::Fresh);
-                let span = Span { trace_id: vec![0; 16], name: LARGE.clone(), ..span };
+                let valid = self.span_of_age(stream, Age::Fresh);
+                let span = Span { trace_id: vec![0; 16], name: LARGE.clone(), ..valid };
                 line(&Request::of_spans(resource(), vec![span]), "")
             }
             HostileLine::LargeInvalidSpan | HostileLine::LargeBrokenLine => {

@@ -54,8 +54,8 @@ pub(crate) struct Head<'a> {
 pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
     let mut head = scanned(line, place);
     // lambda_runtime for Rust names the request in its span.
-    let in_span = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
-    let in_span = in_span.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
+    let behind_key = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
+    let in_span = behind_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
     head.request_id = head.request_id.or(in_span);
     if head.is_of_runtime {
         // The message may be a line of a logger, whose level is more exact than the runtime's.
@@ -477,8 +477,8 @@ impl<'a> Scan<'a> {
         let of_text = |word| Severity::of_text(word, Evidence::Marked);
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
-            let behind = inner.get(time.bytes..).unwrap_or_default();
-            let behind = behind.trim_start_matches([':', ' ', ',']);
+            let behind =
+                inner.get(time.bytes..).unwrap_or_default().trim_start_matches([':', ' ', ',']);
             let word = behind.split([' ', '/']).next();
             self.head.has_others |= word.is_some_and(|word| word.len() < behind.len());
             let found = word.filter(|_| time.has_clock).and_then(of_text);

@@ -36,9 +36,9 @@ impl Doubt {
 fn is_value(text: &str) -> bool {
     const VALUES: [&str; 11] =
         ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
-    let word = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
-    steps::count(word.len());
-    let word = word.trim_end_matches([',', ';', '%', '.']);
+    let first = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
+    steps::count(first.len());
+    let word = first.trim_end_matches([',', ';', '%', '.']);
     let is_only_word = text.trim().len() <= word.len() + 1;
     word.parse::<f64>().is_ok()
         || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))

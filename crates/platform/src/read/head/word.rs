@@ -98,8 +98,8 @@ pub(super) struct Word<'a> {
 impl<'a> Word<'a> {
     /// The word at the beginning of a text. `before` are the marks before it.
     pub(super) fn first_of(text: &'a str, before: u16) -> Self {
-        let bytes = text.as_bytes();
-        let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
+        let all = text.as_bytes();
+        let bytes = all.get(..MAX_BYTES).unwrap_or(all);
         let may_be_end = |byte: u8| {
             matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';' | b':' | b'[' | b'-')
         };
@@ -115,8 +115,8 @@ impl<'a> Word<'a> {
             _ => true,
         };
         let end = (0..bytes.len())
-            .find(|at| bytes.get(*at).copied().is_some_and(may_be_end) && is_end(*at));
-        let end = end.unwrap_or_else(|| text.floor_char_boundary(MAX_BYTES));
+            .find(|at| bytes.get(*at).copied().is_some_and(may_be_end) && is_end(*at))
+            .unwrap_or_else(|| text.floor_char_boundary(MAX_BYTES));
         steps::count(end);
         let (word, rest) = text.split_at_checked(end).unwrap_or((text, ""));
         let behind = rest.trim_start_matches(':');
