@@ -2,7 +2,7 @@
 
 use super::handler_error::name_of_type;
 use super::http_route;
-use super::new_span::{SpanOptions, StartedSpans, spans};
+use super::new_span::{SpanOptions, StartedSpan, StartedSpans, spans};
 use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
@@ -27,7 +27,7 @@ pub(super) struct InvocationSpan {
     telemetry: Arc<Telemetry>,
     context: Context,
     /// The handler's context and span: those of the messages, or else the invocation's.
-    of_handler: (Context, tracing::Span),
+    of_handler: StartedSpan,
     /// Its number among the running ones.
     number: u64,
     /// The extension's key for it; unused in other modes.
@@ -53,14 +53,14 @@ impl InvocationSpan {
         let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
             let started = spans(telemetry, lambda, options, extracted, number);
-            let context = &started.root.0;
+            let context = &started.root.context;
             let root = context.span().span_context().clone();
             let record = telemetry.announce_root(&lambda.request_id, &root);
             telemetry.invocations.start(number, context, &lambda.request_id, record);
             started
         });
         let StartedSpans { root, consumer } = catch_unwind(started).unwrap_or_else(|_| {
-            StartedSpans { root: (Context::new(), tracing::Span::none()), consumer: None }
+            StartedSpans { root: StartedSpan::only(Context::new()), consumer: None }
         });
         let mut request_id = String::new();
         if let Mode::Async(extension) = telemetry.mode() {
@@ -69,7 +69,7 @@ impl InvocationSpan {
         }
         Self {
             telemetry: Arc::clone(telemetry),
-            context: root.0.clone(),
+            context: root.context.clone(),
             of_handler: consumer.unwrap_or(root),
             number,
             request_id,
@@ -79,12 +79,12 @@ impl InvocationSpan {
 
     /// The context in which the handler runs.
     pub(super) fn context(&self) -> &Context {
-        &self.of_handler.0
+        &self.of_handler.context
     }
 
     /// The span in `tracing` in which the handler runs; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
-        &self.of_handler.1
+        &self.of_handler.in_tracing
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -136,7 +136,7 @@ impl InvocationSpan {
             return;
         }
         self.state = State::Ended;
-        let consumer = self.of_handler.0.span();
+        let consumer = self.of_handler.context.span();
         if consumer.span_context() != self.context.span().span_context() {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
         }
