@@ -18,7 +18,7 @@ use crate::read::exceptions;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use crate::read::head::{Head, Place, head};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
-use crate::read::keys::{Role, role, role_in};
+use crate::read::keys::{Rank, RankedRole, Role, ranked_role, role, role_in};
 use crate::read::logfmt;
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::time::{LineTime, stated_time};
@@ -193,7 +193,9 @@ fn level_in_pairs(text: &str) -> Option<Severity> {
     let mut words = text.split([' ', '\t']).take(8);
     words.find_map(|word| {
         let (key, value) = word.split_once('=')?;
-        let (Role::Level, _) = role(key)? else { return None };
+        if role(key)? != Role::Level {
+            return None;
+        }
         Severity::of_text(value.trim_matches('"'), Evidence::Marked)
     })
 }
@@ -254,7 +256,7 @@ impl<'a> Value<'a> {
 #[derive(Debug)]
 pub(crate) struct Field<'a> {
     pub(crate) key: Cow<'a, str>,
-    role: Option<(Role, u8)>,
+    role: Option<RankedRole>,
     pub(crate) value: Value<'a>,
     /// `true` if the content is in another field of the record.
     pub(crate) is_taken: bool,
@@ -262,12 +264,12 @@ pub(crate) struct Field<'a> {
 
 impl<'a> Field<'a> {
     fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
-        let role = role(&key);
+        let role = ranked_role(&key);
         Self { key, role, value, is_taken: false }
     }
 
     pub(crate) fn role(&self) -> Option<Role> {
-        self.role.map(|(role, _)| role)
+        self.role.map(|ranked| ranked.role)
     }
 
     /// Returns `true` if a key that may have other words has a level.
@@ -276,7 +278,7 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn is(&self, role: Role) -> bool {
-        self.role.is_some_and(|(own, _)| own == role)
+        self.role() == Some(role)
     }
 
     fn into_owned(self) -> Field<'static> {
@@ -374,8 +376,8 @@ fn merged<'a>(
 ) -> LineFields<'a> {
     let found = Found::of(&inner, is_lambda);
     let is_replaced = |field: &Field<'_>| {
-        field.is(Role::Level) && found.level.0.is_some()
-            || field.is(Role::Time) && found.time.0.is_some()
+        field.is(Role::Level) && found.level.is_found()
+            || field.is(Role::Time) && found.time.is_found()
     };
     let outer = outer.into_iter().enumerate();
     let kept = outer.filter(|(position, field)| *position != at && !is_replaced(field));
@@ -383,28 +385,40 @@ fn merged<'a>(
 }
 
 /// The best value for a field of the record, with the position of its key if that leaves the attributes.
-struct Best<T>(Option<(u8, Option<usize>, T)>);
+struct Best<T> {
+    found: Option<Candidate<T>>,
+}
+
+struct Candidate<T> {
+    rank: Rank,
+    at: Option<usize>,
+    value: T,
+}
 
 impl<T> Default for Best<T> {
     fn default() -> Self {
-        Self(None)
+        Self { found: None }
     }
 }
 
 impl<T> Best<T> {
-    fn offer(&mut self, rank: u8, at: Option<usize>, value: Option<T>) {
-        let is_better = self.0.as_ref().is_none_or(|(best, ..)| rank < *best);
+    fn offer(&mut self, rank: Rank, at: Option<usize>, value: Option<T>) {
+        let is_better = self.found.as_ref().is_none_or(|best| rank < best.rank);
         if let Some(value) = value.filter(|_| is_better) {
-            self.0 = Some((rank, at, value));
+            self.found = Some(Candidate { rank, at, value });
         }
     }
 
+    fn is_found(&self) -> bool {
+        self.found.is_some()
+    }
+
     fn position(&self) -> Option<usize> {
-        self.0.as_ref().and_then(|(_, at, _)| *at)
+        self.found.as_ref().and_then(|best| best.at)
     }
 
     fn value(self) -> Option<T> {
-        self.0.map(|(.., value)| value)
+        self.found.map(|best| best.value)
     }
 }
 
@@ -443,7 +457,7 @@ fn flatten(fields: &mut LineFields<'_>) {
     for field in &mut inner {
         // Level and time are those of the record.
         let is_kept = |role: Role| role == Role::Message || role.is_error() || role.is_id();
-        field.role = field.role.filter(|(role, _)| is_kept(*role));
+        field.role = field.role.filter(|ranked| is_kept(ranked.role));
     }
     fields.remove(at);
     fields.extend(inner);
@@ -454,11 +468,11 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     let found = Found::of(&fields, is_lambda);
     let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
         found;
-    let is_leveled = level.0.is_some();
-    if let Some((rank, at, value)) = message_of_logger.0.filter(|_| is_leveled) {
+    let is_leveled = level.is_found();
+    if let Some(Candidate { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
         message.offer(rank, at, Some(value));
     }
-    if trace.0.is_none() {
+    if !trace.is_found() {
         // OTLP's span id has no meaning without a trace id, so it stays an attribute.
         span = Best::default();
     }
@@ -483,7 +497,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
     let tenant_id = take(tenant);
     let durable_execution_arn = take(durable);
-    let is_log = is_leveled || message.is_some() || found.time.0.is_some();
+    let is_log = is_leveled || message.is_some() || found.time.is_found();
     let exception = (!found.errors.is_empty())
         .then(|| exceptions::take(&mut fields, &found.errors, is_log))
         .flatten()
@@ -532,9 +546,11 @@ impl Found {
         let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
         for (at, Field { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
-                Some((Role::Nested, _)) => found.look_into(key, at, value),
-                Some((Role::Log, _)) if value.text().is_none() => found.look_into(key, at, value),
-                Some((role, rank)) => {
+                Some(RankedRole { role: Role::Nested, .. }) => found.look_into(key, at, value),
+                Some(RankedRole { role: Role::Log, .. }) if value.text().is_none() => {
+                    found.look_into(key, at, value);
+                }
+                Some(RankedRole { role, rank }) => {
                     let may_be_error = role == Role::Message && value.json_object().is_some();
                     if role.is_error() || may_be_error {
                         found.errors.push(at);
@@ -547,7 +563,7 @@ impl Found {
         // Other lines than a logger's have numbers under these keys, too.
         let level = found.level.position().and_then(|at| fields.get(at));
         let is_number = level.is_some_and(|field| field.value.text().is_none());
-        let is_log = found.message.0.is_some() || found.time.0.is_some();
+        let is_log = found.message.is_found() || found.time.is_found();
         if is_number && !is_log {
             found.level = Best::default();
         }
@@ -555,7 +571,7 @@ impl Found {
     }
 
     /// Offers the value of a key. `at` is its position, if it is a key of the line itself.
-    fn offer(&mut self, role: Role, rank: u8, at: Option<usize>, value: &Value<'_>) {
+    fn offer(&mut self, role: Role, rank: Rank, at: Option<usize>, value: &Value<'_>) {
         let text = value.text();
         match role {
             Role::Level => {
@@ -578,7 +594,7 @@ impl Found {
             Role::Message if text.is_none() => {}
             Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorMessage if rank > 3 => {}
+            Role::ErrorMessage if rank >= Rank::OfException => {}
             Role::ErrorMessage => {
                 self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
             }
@@ -593,7 +609,7 @@ impl Found {
                 let ids = text.and_then(TraceIds::of_text);
                 let header = text.filter(|_| ids.is_none()).and_then(xray_root);
                 self.trace.offer(rank, at, ids);
-                self.xray.offer(1, at, header);
+                self.xray.offer(Rank::Rare, at, header);
             }
             Role::Traceparent => {
                 self.trace.offer(rank, at, text.and_then(TraceIds::of_traceparent));
@@ -620,12 +636,11 @@ impl Found {
 
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
     fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
-        const RANK: u8 = 5;
         const MOST_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
             // `trace` may also be the id itself.
             if outer == "trace" {
-                self.trace.offer(RANK, None, TraceIds::of_text(text));
+                self.trace.offer(Rank::Last, None, TraceIds::of_text(text));
             }
             return;
         }
@@ -640,21 +655,25 @@ impl Found {
             match (outer, key.as_ref()) {
                 // Of tracing-subscriber and loguru.
                 ("fields" | "record", "message") => {
-                    self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
+                    self.message.offer(
+                        Rank::Last,
+                        None,
+                        value.text().map(|text| Some(text.to_owned())),
+                    );
                 }
                 // Of loguru; in data it may be any number or word.
                 ("record", "level") if value.json_object().is_some() => {
-                    self.offer(Role::Level, RANK, None, &value);
+                    self.offer(Role::Level, Rank::Last, None, &value);
                 }
                 // Of roarr and winston's format for logstash.
                 ("context", "logLevel") | ("@fields", "level") => {
-                    self.offer(Role::Level, RANK, None, &value);
+                    self.offer(Role::Level, Rank::Last, None, &value);
                 }
                 // Of loguru. Deeper objects are data.
                 ("record", "extra") => self.look_into("extra", at, &value),
-                ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
-                ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
-                (_, key) if role(key).is_some_and(|(role, _)| role == Role::Exception) => {
+                ("_meta", "logLevelName") => self.offer(Role::Level, Rank::Last, None, &value),
+                ("instant", "epochSecond") => self.offer(Role::Time, Rank::Last, None, &value),
+                (_, key) if role(key) == Some(Role::Exception) => {
                     // However often the key occurs, the object is read once.
                     if self.errors.last() != Some(&at) {
                         self.errors.push(at);
@@ -662,7 +681,7 @@ impl Found {
                 }
                 (_, key) => {
                     if let Some(role) = role_in(outer, key) {
-                        self.offer(role, RANK, None, &value);
+                        self.offer(role, Rank::Last, None, &value);
                     }
                 }
             }
