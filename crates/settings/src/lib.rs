@@ -34,7 +34,7 @@ pub mod shared;
 mod source;
 mod table;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Jitter};
 pub use check::{Check, Verdict};
 pub use error::{Expected, InvalidSettings, InvalidValue, Remark};
 pub use headers::{Headers, percent_decoded};

@@ -11,7 +11,7 @@ use crate::telemetry::Telemetry;
 use client::{Client, Events, INVOKE, NOTHING};
 use extensions_api::NextEvent;
 use invocations::{Completed, Invocations};
-use settings::Backoff;
+use settings::{Backoff, Jitter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::fmt;
@@ -262,7 +262,7 @@ impl InternalExtension {
         let completed = invocations.take_completed();
         drop(invocations);
         self.write(&completed);
-        thread::sleep(BACKOFF.delay(failures, 1.0));
+        thread::sleep(BACKOFF.delay(failures, Jitter::NONE));
     }
 }
 

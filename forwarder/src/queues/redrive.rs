@@ -9,8 +9,7 @@ use crate::queues::{Parked, Queue};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
 use backend::{Fate, Reason, UndeliveredPart};
-use settings::Backoff;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use settings::{Backoff, Jitter};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
@@ -175,14 +174,11 @@ fn pause(
     retry_after: Option<Duration>,
     left: Duration,
 ) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    (message_id, receive_count).hash(&mut hasher);
-    let upper_half = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
-    let spread = f64::from(upper_half) * 2f64.powi(-32);
+    let jitter = Jitter::of(&(message_id, receive_count));
     let attempt = receive_count.max(1);
     let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
     let wanted =
-        pauses.delay(attempt - 1, spread).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
+        pauses.delay(attempt - 1, jitter).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
     wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
