@@ -11,10 +11,11 @@ use std::time::Duration;
 
 /// Time before the deadline at which finished telemetry is written and the buffer is spilled, because Lambda may kill the
 /// environment at the deadline. No invocation is held longer.
-pub(crate) const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLINE_MS);
+const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLINE_MS);
 const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time before the deadline at which the buffer is flushed, because the invocation may time out.
-pub(crate) const LAST_CHANCE: Duration = Duration::from_millis(650);
+const LAST_CHANCE: Duration = Duration::from_millis(LAST_CHANCE_MS);
+const LAST_CHANCE_MS: u64 = 650;
 /// The time limit of a flush beside a handler if the hold time is 0.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
@@ -179,6 +180,34 @@ pub(crate) fn decide(facts: &FlushFacts) -> Decision {
     }
 }
 
+/// The facts about the time of the next decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WakeFacts {
+    /// The deadline of a running handler.
+    pub(crate) deadline_ms: Option<u64>,
+    /// `next` is called, so no flush begins before the deadline.
+    pub(crate) is_asking: bool,
+    /// The time at which the buffer is old enough for a flush; `None` if none can begin.
+    pub(crate) flush_due_ms: Option<u64>,
+    /// The time at which the records of printed lines move to the buffer.
+    pub(crate) lines_due_ms: Option<u64>,
+    /// The time of the last decision.
+    pub(crate) decided_ms: u64,
+}
+
+/// The next time at which [`decide`] may decide otherwise although no event comes; `None` if there is none.
+pub(crate) fn next_decision_ms(facts: &WakeFacts) -> Option<u64> {
+    let last_chance = facts.deadline_ms.map(|deadline| deadline.saturating_sub(LAST_CHANCE_MS));
+    let times = [
+        last_chance.filter(|_| !facts.is_asking),
+        facts.deadline_ms.map(last_moment_ms),
+        facts.lines_due_ms,
+        facts.flush_due_ms,
+    ];
+    // Compare with the last decision and not with now: a task that became due since then is due now.
+    times.into_iter().flatten().filter(|at| *at > facts.decided_ms).min()
+}
+
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
 pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
     !facts.running.is_done && facts.left <= BEFORE_DEADLINE
@@ -297,6 +326,23 @@ mod tests {
             traffic.invoked(now_ms);
         }
         assert!(traffic.is_rare());
+    }
+
+    #[test]
+    fn the_next_decision_is_at_the_first_time_after_the_last_one() {
+        let deadline_ms = Some(10_000);
+        let wake = |facts: WakeFacts| next_decision_ms(&facts);
+        assert_eq!(wake(WakeFacts::default()), None);
+        let running = WakeFacts { deadline_ms, ..WakeFacts::default() };
+        assert_eq!(wake(running), Some(10_000 - 650));
+        // The last chance has passed, or is none.
+        assert_eq!(wake(WakeFacts { decided_ms: 9_350, ..running }), Some(10_000 - 150));
+        assert_eq!(wake(WakeFacts { is_asking: true, ..running }), Some(10_000 - 150));
+        assert_eq!(wake(WakeFacts { decided_ms: 9_850, ..running }), None);
+        let buffered =
+            WakeFacts { flush_due_ms: Some(6_000), lines_due_ms: Some(5_000), ..running };
+        assert_eq!(wake(buffered), Some(5_000));
+        assert_eq!(wake(WakeFacts { decided_ms: 5_000, ..buffered }), Some(6_000));
     }
 
     /// The situations that the documentation does not list.

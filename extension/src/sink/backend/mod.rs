@@ -17,8 +17,8 @@ use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    BEFORE_DEADLINE, Decision, FlushFacts, InvocationPhase, LAST_CHANCE, Running, Waiting, decide,
-    is_near_deadline, last_send_time,
+    Decision, FlushFacts, InvocationPhase, Running, Waiting, WakeFacts, decide, is_near_deadline,
+    last_send_time, next_decision_ms,
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
@@ -226,19 +226,19 @@ impl Backend {
             return None;
         }
         let running = running.filter(|running| !running.is_done);
-        let before = |duration| Some(running?.deadline_ms.saturating_sub(in_ms(duration)));
-        let last_chance = before(LAST_CHANCE).filter(|_| !is_asking);
         let interval_ms = in_ms(self.flush.interval);
         let again_ms = self.flushes.health.not_before_ms();
-        let due = buffered
-            .filter(|_| !is_asking || self.is_managed)
-            .map(|since_ms| since_ms.saturating_add(interval_ms).max(again_ms))
-            .filter(|_| !self.flushes.is_running());
-        // Compare with the last decision and not with now: a task that became due since then is due now.
-        let decided_ms = self.decided_ms;
-        let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
-        let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
-        times.into_iter().flatten().filter(|at| *at > decided_ms).min().map(|at| at.max(now_ms))
+        let may_flush = (!is_asking || self.is_managed) && !self.flushes.is_running();
+        let facts = WakeFacts {
+            deadline_ms: running.map(|running| running.deadline_ms),
+            is_asking,
+            flush_due_ms: buffered
+                .filter(|_| may_flush)
+                .map(|since_ms| since_ms.saturating_add(interval_ms).max(again_ms)),
+            lines_due_ms: lines.map(|since_ms| since_ms.saturating_add(interval_ms)),
+            decided_ms: self.decided_ms,
+        };
+        next_decision_ms(&facts).map(|at| at.max(now_ms))
     }
 
     /// Waits for the end of the flush; forever if there is none. If the flush panicked, the buffer is spilled: the same requests
