@@ -110,7 +110,7 @@ impl Splitter {
         // their columns added up, so the request is split earlier than necessary, never later.
         let letters = metric_name(metric).iter().filter(|byte| byte.is_ascii_alphanumeric());
         let name: String = letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-        let (stream, _) = start(&name);
+        let stream = start(&name).column;
         let head_bytes = head_bytes + view::metric_head_bytes(metric);
         for point in data_points(metric) {
             self.place(stream, container, point, head_bytes);
@@ -174,7 +174,7 @@ fn columns_of<'a>(
     for (key, value) in attributes.map(key_and_value) {
         add_places(start(prefix), key, value, levels - 1, &mut places);
     }
-    places.into_iter().map(|(column, _)| column).collect()
+    places.into_iter().map(|place| place.column).collect()
 }
 
 #[cfg(test)]

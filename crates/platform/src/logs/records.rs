@@ -139,9 +139,9 @@ impl Records {
         let ids_of = |Untraced { at, root, invocation }: Untraced| {
             let known = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
             let ids = match root.filter(|root| seen.has_trace(root)) {
-                Some(root) => {
-                    known.filter(|(trace_id, _)| *trace_id == root).unwrap_or((root, None))
-                }
+                Some(trace_id) => known
+                    .filter(|known| known.trace_id == trace_id)
+                    .unwrap_or(SeenIds { trace_id, root: None }),
                 None => known?,
             };
             Some((at, ids))
@@ -171,11 +171,11 @@ impl Records {
     }
 }
 
-fn write_ids(out: &mut Vec<u8>, (trace_id, span_id): SeenIds) {
+fn write_ids(out: &mut Vec<u8>, ids: SeenIds) {
     out.clear();
     let mut out = Writer::new(out);
-    out.bytes(log_record::TRACE_ID, &trace_id);
-    out.bytes(log_record::SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
+    out.bytes(log_record::TRACE_ID, &ids.trace_id);
+    out.bytes(log_record::SPAN_ID, ids.root.as_ref().map_or(&[], |id| id));
 }
 
 /// Size of a record's ids: two tags and lengths, the ids, and a longer length of the record.
