@@ -7,7 +7,7 @@ use crate::counts::Counts;
 use crate::event::{Event, LogLine, TelemetryItem};
 use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
-use crate::policy::Running;
+use crate::policy::RunningInvocation;
 use crate::receiver::xray::XRayDaemon;
 use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
 use crate::sink::{Backend, Sink};
@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const MOST_XRAY_TAKES: usize = 8;
 
 /// A call of `next`; `None` if it panicked.
-type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
+type NextCall = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
 
 pub(crate) struct EventLoop<'s> {
     pub(crate) api: ExtensionsApi,
@@ -116,7 +116,7 @@ impl EventLoop<'_> {
         done
     }
 
-    fn next(&self) -> Next {
+    fn next(&self) -> NextCall {
         let api = self.api.clone();
         Box::pin(tasks::caught(async move { retrying(|| api.next()).await }))
     }
@@ -132,7 +132,7 @@ impl EventLoop<'_> {
         backend.is_none_or(|backend| backend.due(running.as_ref(), is_asking))
     }
 
-    fn running(&self) -> Option<Running> {
+    fn running(&self) -> Option<RunningInvocation> {
         self.state.running(unix_millis())
     }
 

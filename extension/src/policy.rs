@@ -62,7 +62,7 @@ impl Traffic {
 /// The facts about the newest invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(crate) struct Running {
+pub(crate) struct RunningInvocation {
     pub(crate) invoked_ms: u64,
     pub(crate) deadline_ms: u64,
     /// Lambda reported the handler's end, so its deadline is void.
@@ -78,7 +78,7 @@ pub(crate) struct Running {
 }
 
 /// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
-pub(crate) fn is_held(running: &Running, now_ms: u64) -> bool {
+pub(crate) fn is_held(running: &RunningInvocation, now_ms: u64) -> bool {
     let comes_soon =
         running.end_is_expected && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
     comes_soon && (running.last_failed || (running.is_rare && !running.otlp_received))
@@ -114,7 +114,7 @@ pub(crate) enum InvocationPhase {
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
     /// The default if nothing tells of an invocation.
-    pub(crate) running: Running,
+    pub(crate) running: RunningInvocation,
     /// `None` if the buffer is empty.
     pub(crate) waiting: Option<Waiting>,
     /// Several flushes failed, so the next one is a probe.
@@ -278,13 +278,13 @@ mod tests {
                 () if has("managed") => InvocationPhase::Unbounded,
                 () => InvocationPhase::Running,
             },
-            running: Running {
+            running: RunningInvocation {
                 is_done: has("done") || has("after-done"),
                 end_is_expected: !has("untold"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
                 usual_handler: number("handler").map(ms),
-                ..Running::default()
+                ..RunningInvocation::default()
             },
             waiting: oldest.map(|oldest| Waiting {
                 oldest,

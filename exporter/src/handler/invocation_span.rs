@@ -3,7 +3,7 @@
 use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpan, StartedSpans, spans};
-use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts};
+use super::outcome::{CANCELLED, HandlerFailure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
@@ -32,11 +32,11 @@ pub(super) struct InvocationSpan {
     number: u64,
     /// The extension's key for it; unused in other modes.
     request_id: String,
-    state: State,
+    state: SpanState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SpanState {
     Running,
     Ended,
     Flushed,
@@ -73,7 +73,7 @@ impl InvocationSpan {
             of_handler: consumer.unwrap_or(root),
             number,
             request_id,
-            state: State::Running,
+            state: SpanState::Running,
         }
     }
 
@@ -102,13 +102,13 @@ impl InvocationSpan {
             thread = Some(runtime.spawn_blocking(move || telemetry.finish(&[number])));
         } else {
             self.telemetry.finish(&[self.number]);
-            self.state = State::Flushed;
+            self.state = SpanState::Flushed;
         }
         Writing { invocation: self, thread }
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
-    pub(super) fn cut_off(mut self, failure: Failure) {
+    pub(super) fn cut_off(mut self, failure: HandlerFailure) {
         self.end_span(&Err(failure));
     }
 
@@ -126,16 +126,16 @@ impl InvocationSpan {
             }
         };
         if is_later {
-            self.state = State::Flushed;
+            self.state = SpanState::Flushed;
         }
         is_later
     }
 
     fn end_span(&mut self, outcome: &HandlerOutcome) {
-        if self.state != State::Running {
+        if self.state != SpanState::Running {
             return;
         }
-        self.state = State::Ended;
+        self.state = SpanState::Ended;
         let consumer = self.of_handler.context.span();
         if consumer.span_context() != self.context.span().span_context() {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
@@ -161,7 +161,7 @@ impl Future for Writing {
             ready!(Pin::new(thread).poll(task)).ok();
             self.thread = None;
         }
-        self.invocation.state = State::Flushed;
+        self.invocation.state = SpanState::Flushed;
         Poll::Ready(())
     }
 }
@@ -170,7 +170,7 @@ impl Future for Writing {
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
     let described = AssertUnwindSafe(|| describe(context, outcome));
     let keys = catch_unwind(described).unwrap_or_default();
-    let has_failed = outcome.as_ref().is_err_and(Failure::is_of_handler);
+    let has_failed = outcome.as_ref().is_err_and(HandlerFailure::is_of_handler);
     telemetry.invocations.end(number, keys, has_failed);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
@@ -226,11 +226,13 @@ fn error(outcome: &HandlerOutcome) -> Option<(String, String)> {
                 format!("{failed} of the batch's messages failed; Lambda delivers them again");
             Some(("batch_item_failures".to_owned(), message))
         }
-        Err(Failure { error_type, message, .. }) => Some((error_type.clone(), message.clone())),
+        Err(HandlerFailure { error_type, message, .. }) => {
+            Some((error_type.clone(), message.clone()))
+        }
     }
 }
 
-fn exception(span: &SpanRef<'_>, failure: &Failure) {
+fn exception(span: &SpanRef<'_>, failure: &HandlerFailure) {
     let mut attributes = vec![
         KeyValue::new("exception.type", failure.error_type.clone()),
         KeyValue::new("exception.message", failure.message.clone()),
@@ -254,11 +256,11 @@ impl Drop for InvocationSpan {
     fn drop(&mut self) {
         self.end_span(&Err(if std::thread::panicking() {
             // The task that drops this span unwinds because of another panic than the handler's.
-            Failure::new("panic", "the invocation's task panicked")
+            HandlerFailure::new("panic", "the invocation's task panicked")
         } else {
-            Failure::new(CANCELLED, "the handler's future was dropped before it was ready")
+            HandlerFailure::new(CANCELLED, "the handler's future was dropped before it was ready")
         }));
-        if self.state != State::Flushed && !self.is_written_later() {
+        if self.state != SpanState::Flushed && !self.is_written_later() {
             self.telemetry.finish(&[self.number]);
         }
     }
@@ -277,7 +279,7 @@ pub(crate) fn refuse(
     let active = invocation.context().clone().attach();
     record();
     drop(active);
-    invocation.cut_off(Failure::new(name_of_type(error), error));
+    invocation.cut_off(HandlerFailure::new(name_of_type(error), error));
 }
 
 /// Adds the write to the process's panic hook, after the existing one.
@@ -291,14 +293,14 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
         if let Some(telemetry) = telemetry.upgrade()
             && !is_writing.swap(true, Ordering::Relaxed)
         {
-            end_all(&telemetry, Failure::of_panic(info.payload()));
+            end_all(&telemetry, HandlerFailure::of_panic(info.payload()));
         }
     }));
 }
 
 /// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
 /// needs. Waits as long as for any write.
-pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
+pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: HandlerFailure) {
     let telemetry = Arc::clone(telemetry);
     let outcome = Err(failure);
     let timeout = telemetry.line.write_timeout();

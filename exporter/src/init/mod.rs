@@ -20,7 +20,7 @@ use crate::telemetry::{Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
-use providers::Parts;
+use providers::ProviderParts;
 use settings::{Env, Source};
 use signal_hook::consts::SIGTERM;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,7 +72,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         .filter(|_| exports_traces && !environment.disabled);
     let is_concurrent =
         environment.lambda.initialization_type == InitializationType::ManagedInstances;
-    let parts = Parts { environment: &environment, line: &line, resource: &resource };
+    let parts = ProviderParts { environment: &environment, line: &line, resource: &resource };
     let (spans, tracer_provider) = parts.traces(config.traces);
 
     let own = config.log_filter_variable.as_deref().and_then(|name| source.get(name));

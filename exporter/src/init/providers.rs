@@ -17,13 +17,13 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExp
 use std::sync::Arc;
 
 /// The inputs of the providers, independent of the signal.
-pub(super) struct Parts<'a> {
+pub(super) struct ProviderParts<'a> {
     pub(super) environment: &'a Config,
     pub(super) line: &'a Arc<LineExporter>,
     pub(super) resource: &'a Resource,
 }
 
-impl Parts<'_> {
+impl ProviderParts<'_> {
     pub(super) fn traces(
         &self,
         traces: Traces,

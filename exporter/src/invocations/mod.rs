@@ -93,7 +93,7 @@ type WriteDue = Box<dyn Fn(&[u64]) + Send + Sync>;
 /// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
 /// take. It reads the wall clock whenever it wakes, because timers stop while the environment is frozen.
 pub(crate) struct Invocations {
-    state: Mutex<State>,
+    state: Mutex<InvocationsState>,
     wake: Condvar,
     /// The SDK's clock, so that our times and those of spans are comparable; tests replace it.
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
@@ -102,7 +102,7 @@ pub(crate) struct Invocations {
 }
 
 #[derive(Default)]
-struct State {
+struct InvocationsState {
     begun: u64,
     running: Vec<Invocation>,
     open: Vec<OpenSpan>,
@@ -112,7 +112,7 @@ struct State {
     wakes_at: Option<SystemTime>,
 }
 
-impl State {
+impl InvocationsState {
     /// The time until the thread's next check, at the earliest write time; zero if telemetry must be written now. Without
     /// invocations it keeps waiting for its previous time: if it parked, each invocation shorter than a wake-up would have to wake
     /// it.
@@ -289,7 +289,7 @@ impl Invocations {
         drop(finished);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InvocationsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -321,8 +321,8 @@ impl Invocations {
     /// Writes due telemetry, and returns the lock and the time until the next check.
     fn next<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> (MutexGuard<'a, State>, Option<Duration>) {
+        mut state: MutexGuard<'a, InvocationsState>,
+    ) -> (MutexGuard<'a, InvocationsState>, Option<Duration>) {
         let now = self.now();
         let wait = state.wait(now);
         if wait == Some(Duration::ZERO) {

@@ -4,7 +4,7 @@
 
 use super::SpanAttributesExtractor;
 use super::description::{DESCRIPTION, Table};
-use super::documents::{Change, changes};
+use super::documents::{DocumentChange, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages, notifications};
 use super::span_attributes::SpanAttributes;
@@ -191,10 +191,10 @@ fn keeps_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Valu
 #[cfg(feature = "dynamodb")]
 impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let records = self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| DocumentChange {
             collection: record.event_source_arn.as_deref(),
             event_name: &record.event_name,
-            ..Change::default()
+            ..DocumentChange::default()
         });
         changes(operations("DynamoDB"), records)
     }
@@ -203,7 +203,7 @@ impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let records = self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| DocumentChange {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
             name: record.s3.object.key.as_deref().map(super::documents::object_name),

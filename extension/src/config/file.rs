@@ -26,13 +26,13 @@ const MIB: u64 = 1 << 20;
 
 /// What one place says: djv3's variables, or a file.
 #[derive(Default)]
-struct Place {
+struct GivenKeys {
     file: Option<&'static str>,
     values: Vec<(&'static ConfigKey, String)>,
     unused: Vec<String>,
 }
 
-impl Place {
+impl GivenKeys {
     fn endpoint(&self) -> Option<&str> {
         let endpoint = self.values.iter().find(|(key, _)| key.meaning == Meaning::Endpoint);
         endpoint.map(|(_, url)| url.as_str())
@@ -72,7 +72,7 @@ impl<'a> WithKeys<'a> {
         let endpoint = if this.has_destination() {
             None
         } else {
-            places.iter().find_map(Place::endpoint).map(str::to_owned)
+            places.iter().find_map(GivenKeys::endpoint).map(str::to_owned)
         };
         for place in &mut places {
             this.take(place, endpoint.as_deref());
@@ -98,7 +98,7 @@ impl<'a> WithKeys<'a> {
     }
 
     /// Adds the values of a place. `endpoint` is the one that is used; `None` if variables already name a destination.
-    fn take(&mut self, place: &mut Place, endpoint: Option<&str>) {
+    fn take(&mut self, place: &mut GivenKeys, endpoint: Option<&str>) {
         let [of_endpoint, of_headers] = self.names_of_destination(endpoint);
         // Headers are credentials, so they go only to the endpoint beside them.
         let is_beside =
@@ -176,8 +176,8 @@ impl<'a> WithKeys<'a> {
     }
 }
 
-fn of_variables(variables: &dyn Source) -> Place {
-    let mut place = Place::default();
+fn of_variables(variables: &dyn Source) -> GivenKeys {
+    let mut place = GivenKeys::default();
     for key in &KEYS {
         let Some(text) = variables.get(key.variable.name) else { continue };
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -207,7 +207,7 @@ enum FileProblem {
 }
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
-fn of_file(variables: &dyn Source) -> Result<Option<Place>, InvalidFile> {
+fn of_file(variables: &dyn Source) -> Result<Option<GivenKeys>, InvalidFile> {
     let task_root = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&task_root);
     let opened = match variables.get(CONFIG_FILE.name()) {
@@ -223,7 +223,7 @@ fn of_file(variables: &dyn Source) -> Result<Option<Place>, InvalidFile> {
     place.map(Some).map_err(|problem| InvalidFile { name, problem })
 }
 
-fn of_text(name: &'static str, text: &str) -> Result<Place, FileProblem> {
+fn of_text(name: &'static str, text: &str) -> Result<GivenKeys, FileProblem> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -244,7 +244,7 @@ fn of_text(name: &'static str, text: &str) -> Result<Place, FileProblem> {
         let is_used = |name: &String| values.iter().any(|(key, _)| key.name() == *name);
         unused.extend(names.filter(|name| !is_used(name)));
     }
-    Ok(Place { file: Some(name), values, unused })
+    Ok(GivenKeys { file: Some(name), values, unused })
 }
 
 fn pairs(headers: &DeTable<'_>) -> String {

@@ -21,7 +21,7 @@ pub(super) async fn respond(
     request: hyper::Request<Incoming>,
 ) -> io::Result<Answer> {
     let (head, incoming) = request.into_parts();
-    let mut body = Body { incoming, broke_off: false };
+    let mut body = RequestBody { incoming, broke_off: false };
     let responding = responder.respond(&head, &mut body);
     let mut answer = tasks::caught(responding)
         .await
@@ -86,12 +86,12 @@ pub(crate) enum Unread {
 }
 
 /// A body that may be read in part.
-pub(crate) struct Body {
+pub(crate) struct RequestBody {
     incoming: Incoming,
     broke_off: bool,
 }
 
-impl Body {
+impl RequestBody {
     /// Returns the next piece, or `None` at the end. Trailers are ignored.
     async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         // Trailers are the last piece.

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::invocations::roots::ReceivedSpan;
 use crate::invocations::table::InvocationTable;
-use crate::policy::{Running, Traffic, is_held, last_moment_ms};
+use crate::policy::{RunningInvocation, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent, XRaySegment};
 use std::time::Duration;
@@ -159,10 +159,10 @@ impl InvocationState {
         self.table.event(event, now_ms);
     }
 
-    pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
+    pub(crate) fn running(&self, now_ms: u64) -> Option<RunningInvocation> {
         let current = self.current.as_ref()?;
         let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
-        Some(Running {
+        Some(RunningInvocation {
             invoked_ms: current.invoked_ms,
             deadline_ms: current.deadline_ms,
             is_done: current.runtime_done,

@@ -6,7 +6,7 @@ use super::response::{Encoding, Refusal, accepted, refused};
 use crate::config::RECEIVED_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::Event;
-use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, answer, header};
+use crate::http::{Answer, BoxedAnswer, Head, RequestBody, Respond, Unread, answer, header};
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -41,7 +41,7 @@ pub(crate) struct Receiver {
 }
 
 impl Respond for Receiver {
-    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c> {
         Box::pin(self.answer(head, body))
     }
 
@@ -70,7 +70,7 @@ impl Receiver {
         }
     }
 
-    async fn answer(&self, head: &Head, body: &mut Body) -> Answer {
+    async fn answer(&self, head: &Head, body: &mut RequestBody) -> Answer {
         // djv3's extension has these, too: its wrapper reports the end of a handler, which Lambda also does.
         if matches!(head.uri.path(), "/health" | "/invocation/complete") {
             return answer(StatusCode::OK, "application/json", "{}");
@@ -106,7 +106,7 @@ impl Receiver {
         &self,
         kind: SignalKind,
         format: Format,
-        body: &mut Body,
+        body: &mut RequestBody,
     ) -> Result<usize, Refusal> {
         let max_bytes = MAX_REQUEST_BYTES;
         let unread = |unread| match unread {

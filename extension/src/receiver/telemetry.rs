@@ -6,7 +6,7 @@
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryItem};
-use crate::http::{Body, BoxedAnswer, Head, Respond, Unread, answer};
+use crate::http::{BoxedAnswer, Head, RequestBody, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
 use hyper::{Method, StatusCode};
@@ -134,7 +134,7 @@ pub(crate) struct TelemetryResponder {
 }
 
 impl Respond for TelemetryResponder {
-    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c> {
         Box::pin(async move { answer(self.status(head, body).await, "text/plain", "") })
     }
 
@@ -167,7 +167,7 @@ impl TelemetryResponder {
         }
     }
 
-    async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
+    async fn status(&self, head: &Head, body: &mut RequestBody) -> StatusCode {
         if !self.is_expected(head) {
             return self.misaddressed();
         }
@@ -212,7 +212,7 @@ impl TelemetryResponder {
     /// Reads a delivery into room that it reserves first. The error is `None` if there is no room.
     async fn read(
         &self,
-        body: &mut Body,
+        body: &mut RequestBody,
     ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Option<Unread>> {
         let announced = body.announced(MAX_BODY_BYTES)?;
         let mut room = self.reserve(announced).ok_or(None)?;

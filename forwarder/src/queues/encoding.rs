@@ -212,14 +212,14 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
 /// Reads the version, which all versions write in the same place.
 fn version(body: &str) -> Result<String, NotParked> {
     #[derive(Deserialize)]
-    struct Head<'a> {
+    struct VersionedHead<'a> {
         #[serde(borrow)]
         v: Cow<'a, str>,
         #[serde(borrow)]
         #[expect(dead_code, reason = "says that the message is one of ours")]
         destination: Cow<'a, str>,
     }
-    let head: Head<'_> =
+    let head: VersionedHead<'_> =
         serde_json::from_str(body).map_err(|error| NotParked::other(&without_content(&error)))?;
     Ok(excerpt(&head.v))
 }

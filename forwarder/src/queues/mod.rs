@@ -85,8 +85,8 @@ pub struct Parked {
     /// The next step. A message stores only [`Fate::DeadLetterPartial`]: telemetry read from a queue is otherwise sent again.
     pub fate: Fate,
     pub log_events: LogEventRange,
-    /// `true` if its log group also contains it, so that Lambda need not deliver it again without a queue. A message does not store
-    /// it.
+    /// `true` if its log group also contains it, so that Lambda need not deliver it again without a queue. Messages do not store
+    /// this.
     pub is_in_log_group: bool,
 }
 

@@ -40,8 +40,8 @@ impl<'de> Deserialize<'de> for EventData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Bytes are neither copied, which would need another megabyte, nor checked for UTF-8.
         #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, [u8]>);
-        let Text(text) = Text::deserialize(deserializer)?;
+        struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+        let BorrowedText(text) = BorrowedText::deserialize(deserializer)?;
         let decoded = wire::decode_base64(&text);
         let is_base64 = decoded.is_some();
         let as_text = || String::from_utf8_lossy(&text).into_owned().into_bytes();

@@ -272,7 +272,7 @@ const MOST_FIELDS_BYTES: usize = 256;
 
 /// The place of the reader in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     BetweenObjects,
     InObject,
     InLogEvents,
@@ -285,15 +285,15 @@ struct Delivery<'d> {
     json: Window<'d>,
     limits: SourceLimits,
     defaults: Origin,
-    place: Place,
+    place: Position,
     objects: usize,
-    object: Object,
+    object: DeliveryObject,
     ready: VecDeque<Result<LogBatch, SourceError>>,
 }
 
 /// What is known of the present object.
 #[derive(Default)]
-struct Object {
+struct DeliveryObject {
     is_control: bool,
     origin: Origin,
     has_group: bool,
@@ -303,7 +303,7 @@ struct Object {
     batches: usize,
 }
 
-impl Object {
+impl DeliveryObject {
     /// Batches need their origin.
     fn has_origin(&self) -> bool {
         let Origin { log_stream, account, .. } = &self.origin;
@@ -323,9 +323,9 @@ impl Iterator for Delivery<'_> {
     type Item = Result<LogBatch, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ready.is_empty() && self.place != Place::End {
+        while self.ready.is_empty() && self.place != Position::End {
             if let Err(problem) = self.step() {
-                self.place = Place::End;
+                self.place = Position::End;
                 self.finish_batch();
                 let problem =
                     format!("{} is not a delivery of CloudWatch Logs: {problem}", self.what);
@@ -343,36 +343,37 @@ impl<'d> Delivery<'d> {
             json,
             limits: *limits,
             defaults,
-            place: Place::BetweenObjects,
+            place: Position::BetweenObjects,
             objects: 0,
-            object: Object::default(),
+            object: DeliveryObject::default(),
             ready: VecDeque::new(),
         }
     }
 
     fn step(&mut self) -> Result<(), NotDelivery> {
         match self.place {
-            Place::BetweenObjects if self.json.skip(b'{')? => {
+            Position::BetweenObjects if self.json.skip(b'{')? => {
                 self.objects += 1;
-                self.object = Object { origin: self.defaults.clone(), ..Object::default() };
-                self.place = Place::InObject;
+                self.object =
+                    DeliveryObject { origin: self.defaults.clone(), ..DeliveryObject::default() };
+                self.place = Position::InObject;
             }
             // A checksum error appears only at the end of the data.
-            Place::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
-                self.place = Place::End;
+            Position::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
+                self.place = Position::End;
             }
-            Place::BetweenObjects => return Err(NotDelivery::NoObject),
-            Place::InObject if self.json.skip(b'}')? => {
-                self.place = Place::BetweenObjects;
+            Position::BetweenObjects => return Err(NotDelivery::NoObject),
+            Position::InObject if self.json.skip(b'}')? => {
+                self.place = Position::BetweenObjects;
                 return self.end_object();
             }
-            Place::InObject => self.field()?,
-            Place::InLogEvents if self.json.skip(b']')? => self.place = Place::InObject,
-            Place::InLogEvents => {
+            Position::InObject => self.field()?,
+            Position::InLogEvents if self.json.skip(b']')? => self.place = Position::InObject,
+            Position::InLogEvents => {
                 let event = self.json.value()?;
                 self.add(event, self.json.has_cut)?;
             }
-            Place::End => {}
+            Position::End => {}
         }
         Ok(())
     }
@@ -402,7 +403,7 @@ impl<'d> Delivery<'d> {
                     Some(events) => {
                         events.into_iter().try_for_each(|event| self.add(event, false))?;
                     }
-                    None => self.place = Place::InLogEvents,
+                    None => self.place = Position::InLogEvents,
                 }
             }
             _ => {
@@ -445,7 +446,7 @@ impl<'d> Delivery<'d> {
     }
 
     fn end_object(&mut self) -> Result<(), NotDelivery> {
-        let Object { has_group, has_events, .. } = self.object;
+        let DeliveryObject { has_group, has_events, .. } = self.object;
         if !has_group || !has_events {
             let missing = if has_group { "logEvents" } else { "logGroup" };
             return Err(NotDelivery::MissingField(missing));

@@ -71,8 +71,8 @@ pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, 
     Ok(HttpResponse { status: head.status.as_u16(), headers, body: body.freeze(), cut })
 }
 
-/// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged. Returns `None` if the
-/// call ended without a status.
+/// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged. Returns `None`
+/// if the call ended without a status.
 pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
     let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     let Some(code) = code else {

@@ -16,7 +16,7 @@ use crate::read::begins;
 use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
-use crate::read::head::{Head, Place, head};
+use crate::read::head::{Head, HeadPlace, head};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
 use crate::read::keys::{Rank, RankedRole, Role, ranked_role, role, role_in};
 use crate::read::logfmt;
@@ -64,13 +64,13 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
         read.json = Some(trimmed);
         return read;
     }
-    text_line(line, Place::Line, is_lambda, WRAPPED)
+    text_line(line, HeadPlace::Line, is_lambda, WRAPPED)
 }
 
 /// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
 const WRAPPED: Depth = Depth::new(2);
 
-fn text_line(line: &str, place: Place, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
+fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, place);
     let (between, json) = message_and_object(head.rest);
     let of_object = json.and_then(|json| read_object(json, is_lambda, wrapped));
@@ -254,7 +254,7 @@ impl<'a> Value<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Field<'a> {
+pub(crate) struct LineField<'a> {
     pub(crate) key: Cow<'a, str>,
     role: Option<RankedRole>,
     pub(crate) value: Value<'a>,
@@ -262,7 +262,7 @@ pub(crate) struct Field<'a> {
     pub(crate) is_taken: bool,
 }
 
-impl<'a> Field<'a> {
+impl<'a> LineField<'a> {
     fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
         let role = ranked_role(&key);
         Self { key, role, value, is_taken: false }
@@ -281,22 +281,22 @@ impl<'a> Field<'a> {
         self.role() == Some(role)
     }
 
-    fn into_owned(self) -> Field<'static> {
+    fn into_owned(self) -> LineField<'static> {
         let Self { key, role, value, is_taken } = self;
-        Field { key: Cow::Owned(key.into_owned()), role, value: value.into_owned(), is_taken }
+        LineField { key: Cow::Owned(key.into_owned()), role, value: value.into_owned(), is_taken }
     }
 }
 
-pub(crate) type LineFields<'a> = Vec<Field<'a>>;
+pub(crate) type LineFields<'a> = Vec<LineField<'a>>;
 
 pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
     let fields = Fields::of(object)?.0.into_iter();
-    Some(fields.map(|(key, raw)| Field::new(key, Value::of(raw))).collect())
+    Some(fields.map(|(key, raw)| LineField::new(key, Value::of(raw))).collect())
 }
 
 fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
     let pairs = Some(line).filter(|line| logfmt::begins(line)).and_then(logfmt::pairs)?;
-    let field = |(key, value)| Field::new(Cow::Borrowed(key), Value::Text(value));
+    let field = |(key, value)| LineField::new(Cow::Borrowed(key), Value::Text(value));
     let fields: LineFields<'_> = pairs.into_iter().map(field).collect();
     fields.iter().any(|field| field.is(Role::Level) || field.states_status()).then_some(fields)
 }
@@ -310,9 +310,8 @@ fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<Function
     let text = value.text().map(|text| text.trim_end().to_owned());
     let inner = match value {
         Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
-        Value::Text(text) if text.starts_with('{') => {
-            object_fields(text).map(|fields| fields.into_iter().map(Field::into_owned).collect())
-        }
+        Value::Text(text) if text.starts_with('{') => object_fields(text)
+            .map(|fields| fields.into_iter().map(LineField::into_owned).collect()),
         _ => None,
     };
     let is_text = inner.is_none();
@@ -324,7 +323,7 @@ fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<Function
     let mut message = None;
     if is_text {
         let plain = without_colours(&text);
-        let place = if is_log { Place::Line } else { Place::Message };
+        let place = if is_log { HeadPlace::Line } else { HeadPlace::Message };
         let inner = text_line(&plain, place, is_lambda, wrapped);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
@@ -363,7 +362,7 @@ fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
 fn is_record(fields: &LineFields<'_>) -> bool {
     let has = |role: Role| fields.iter().any(|field| field.is(role));
     // A number may be anything's level.
-    let is_level = |field: &Field<'_>| field.is(Role::Level) && field.value.text().is_some();
+    let is_level = |field: &LineField<'_>| field.is(Role::Level) && field.value.text().is_some();
     has(Role::Message) || fields.iter().any(is_level) || has(Role::Level) && has(Role::Time)
 }
 
@@ -374,8 +373,8 @@ fn merged<'a>(
     inner: LineFields<'a>,
     is_lambda: bool,
 ) -> LineFields<'a> {
-    let found = Found::of(&inner, is_lambda);
-    let is_replaced = |field: &Field<'_>| {
+    let found = FoundValues::of(&inner, is_lambda);
+    let is_replaced = |field: &LineField<'_>| {
         field.is(Role::Level) && found.level.is_found()
             || field.is(Role::Time) && found.time.is_found()
     };
@@ -424,7 +423,7 @@ impl<T> Best<T> {
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
-struct Found {
+struct FoundValues {
     is_lambda: bool,
     is_gelf: bool,
     is_mongo: bool,
@@ -447,12 +446,14 @@ struct Found {
 /// Moves the fields of an event from their object to the record, as tracing-subscriber and apex/log write them.
 fn flatten(fields: &mut LineFields<'_>) {
     let is_object =
-        |field: &Field<'_>| field.key == "fields" && field.value.json_object().is_some();
+        |field: &LineField<'_>| field.key == "fields" && field.value.json_object().is_some();
     let Some(at) = fields.iter().position(is_object) else { return };
     if !fields.iter().any(|field| field.is(Role::Level)) {
         return;
     }
-    let Some(Field { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else { return };
+    let Some(LineField { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else {
+        return;
+    };
     let Some(mut inner) = object_fields(raw.get()) else { return };
     for field in &mut inner {
         // Level and time are those of the record.
@@ -465,9 +466,17 @@ fn flatten(fields: &mut LineFields<'_>) {
 
 fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
     flatten(&mut fields);
-    let found = Found::of(&fields, is_lambda);
-    let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
-        found;
+    let found = FoundValues::of(&fields, is_lambda);
+    let FoundValues {
+        level,
+        mut message,
+        message_of_logger,
+        request_id,
+        trace,
+        mut span,
+        xray,
+        ..
+    } = found;
     let is_leveled = level.is_found();
     if let Some(Candidate { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
         message.offer(rank, at, Some(value));
@@ -539,12 +548,12 @@ fn exception_in_message(message: &str) -> Option<Exception> {
     exception(message)
 }
 
-impl Found {
+impl FoundValues {
     fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
         let is_mongo = fields.iter().any(|field| field.key == "ctx");
         let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
-        for (at, Field { key, role, value, .. }) in fields.iter().enumerate() {
+        for (at, LineField { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
                 Some(RankedRole { role: Role::Nested, .. }) => found.look_into(key, at, value),
                 Some(RankedRole { role: Role::Log, .. }) if value.text().is_none() => {
@@ -705,7 +714,7 @@ fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
 }
 
 impl<'a> FunctionLine<'a> {
-    fn keep(&mut self, field: Field<'a>, rest: &mut LineFields<'a>) {
+    fn keep(&mut self, field: LineField<'a>, rest: &mut LineFields<'a>) {
         let key = &field.key;
         let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
         // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
@@ -813,7 +822,7 @@ fn number(text: &str) -> Option<Any> {
 }
 
 pub(crate) fn json_object(fields: &LineFields<'_>) -> String {
-    let field = |Field { key, value, .. }: &Field<'_>| {
+    let field = |LineField { key, value, .. }: &LineField<'_>| {
         let key = serde_json::Value::from(key.as_ref());
         match value {
             Value::Text(text) => format!("{key}:{}", serde_json::Value::from(text.as_ref())),

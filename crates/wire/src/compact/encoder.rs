@@ -3,7 +3,7 @@
 use super::context::{self, Context, REGIONS};
 use super::dictionary;
 use super::history::Unit;
-use super::write::{Parts, Unwritten};
+use super::write::{LineParts, Unwritten};
 use crate::base91;
 use crate::gzip::TooLarge;
 use crate::request::Request;
@@ -125,7 +125,7 @@ impl Encoder {
         'again: loop {
             let skeleton = &mut self.skeleton;
             let holes = &mut self.holes;
-            let mut parts = Parts::new(skeleton, holes, context, unit);
+            let mut parts = LineParts::new(skeleton, holes, context, unit);
             for request in requests {
                 if all_plain {
                     parts.plain(request.kind(), request.bytes());

@@ -44,7 +44,7 @@ fn read_signals(
     limits: &Limits,
 ) -> Result<Vec<Request>, JsonError> {
     let depth_left = limits.nesting.saturating_sub(1);
-    let mut state = State { limits, depth_left, messages: 0, out: Vec::new(), failure: None };
+    let mut state = Conversion { limits, depth_left, messages: 0, out: Vec::new(), failure: None };
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
     let read = parser.deserialize_map(signals).and_then(|read| parser.end().map(|()| read));
@@ -66,7 +66,7 @@ const OTHER_TYPE: &str = "a value of another type";
 
 /// State shared by all levels: the output, limits, and the reason why reading stopped. serde's own errors quote the content, so
 /// they only signal the failure.
-struct State<'l> {
+struct Conversion<'l> {
     limits: &'l Limits,
     depth_left: usize,
     messages: usize,
@@ -74,7 +74,7 @@ struct State<'l> {
     failure: Option<JsonError>,
 }
 
-impl State<'_> {
+impl Conversion<'_> {
     /// Keeps the first reason, which is the innermost.
     fn fail<E: Error>(&mut self, failure: JsonError) -> E {
         self.failure.get_or_insert(failure);
@@ -155,7 +155,7 @@ impl State<'_> {
 /// Reads the outermost object: each signal's key into a request of its own.
 struct Signals<'s, 'l> {
     kinds: &'s [SignalKind],
-    state: &'s mut State<'l>,
+    state: &'s mut Conversion<'l>,
 }
 
 impl<'de> Visitor<'de> for Signals<'_, '_> {
@@ -194,7 +194,7 @@ struct FieldValue<'s, 'l> {
     field: &'static Field,
     /// `true` for a message in the field's array.
     is_element: bool,
-    state: &'s mut State<'l>,
+    state: &'s mut Conversion<'l>,
 }
 
 impl FieldValue<'_, '_> {

@@ -42,14 +42,14 @@ struct Addressee {
     table_name: Option<String>,
     #[serde(rename = "stateMachineArn")]
     state_machine_arn: Option<String>,
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     records: Vec<IgnoredAny>,
 }
 
 /// A message of SQS or an event of EventBridge.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct BatchEntry {
     source: Option<String>,
 }
 

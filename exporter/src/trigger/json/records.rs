@@ -1,7 +1,7 @@
 //! Messages and changed documents as plain JSON.
 
 use crate::trigger::description::{self, BodyPlace, DestinationPlace, Source, at, text_at};
-use crate::trigger::documents::{Change, changes, milliseconds, object_name, time};
+use crate::trigger::documents::{DocumentChange, changes, milliseconds, object_name, time};
 use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
 use crate::trigger::sender::header_in;
 use crate::trigger::span_attributes::SpanAttributes;
@@ -86,7 +86,7 @@ impl<'a> Records<'a> {
         let text = |record: Record<'a>, pointer| text_at(record.value, pointer?);
         changes(
             document.operations,
-            self.each().map(|record| Change {
+            self.each().map(|record| DocumentChange {
                 collection: text(record, Some(document.collection)),
                 event_name: text(record, Some(document.operation)).unwrap_or_default(),
                 name: text(record, document.name).map(object_name),

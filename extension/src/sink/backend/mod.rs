@@ -17,8 +17,8 @@ use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    Decision, FlushFacts, InvocationPhase, Running, Waiting, WakeFacts, decide, is_near_deadline,
-    last_send_time, next_decision_ms,
+    Decision, FlushFacts, InvocationPhase, RunningInvocation, Waiting, WakeFacts, decide,
+    is_near_deadline, last_send_time, next_decision_ms,
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
@@ -175,7 +175,7 @@ impl Backend {
     }
 
     /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
-    pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+    pub(crate) fn due(&mut self, running: Option<&RunningInvocation>, is_asking: bool) -> bool {
         let now_ms = unix_millis();
         self.woke(now_ms, is_asking);
         self.decided_ms = now_ms;
@@ -213,7 +213,7 @@ impl Backend {
 
     pub(crate) fn wake_at_ms(
         &self,
-        running: Option<&Running>,
+        running: Option<&RunningInvocation>,
         is_asking: bool,
         now_ms: u64,
     ) -> Option<u64> {
@@ -290,7 +290,12 @@ impl Backend {
         self.finish_lines();
     }
 
-    fn facts(&self, running: Option<&Running>, is_asking: bool, now_ms: u64) -> Option<FlushFacts> {
+    fn facts(
+        &self,
+        running: Option<&RunningInvocation>,
+        is_asking: bool,
+        now_ms: u64,
+    ) -> Option<FlushFacts> {
         let waiting = self.buffer.oldest();
         let phase = match running {
             _ if self.is_managed => InvocationPhase::Unbounded,

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::ReceivedSpan;
-use crate::policy::{Running, last_moment_ms};
+use crate::policy::{RunningInvocation, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
@@ -178,7 +178,7 @@ impl PrintedLines {
     /// are many.
     pub(super) fn is_due(
         &self,
-        running: Option<&Running>,
+        running: Option<&RunningInvocation>,
         interval: Duration,
         now_ms: u64,
     ) -> bool {

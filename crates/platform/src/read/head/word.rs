@@ -86,7 +86,7 @@ pub(super) mod form {
 
 /// A word with its neighbours.
 #[derive(Clone, Copy)]
-pub(super) struct Word<'a> {
+pub(super) struct HeadWord<'a> {
     /// Without colons and dashes behind it.
     pub(super) text: &'a str,
     pub(super) before: u16,
@@ -95,7 +95,7 @@ pub(super) struct Word<'a> {
     pub(super) after: u16,
 }
 
-impl<'a> Word<'a> {
+impl<'a> HeadWord<'a> {
     /// The word at the beginning of a text. `before` are the marks before it.
     pub(super) fn first_of(text: &'a str, before: u16) -> Self {
         let all = text.as_bytes();
@@ -160,7 +160,8 @@ impl<'a> Word<'a> {
         if may_have_time && stated_time(next).is_some_and(|time| time.has_clock) {
             return mark::TIME;
         }
-        let is_before_file = || form::of(Word::first_of(next, mark::BLANK).text) & form::FILE != 0;
+        let is_before_file =
+            || form::of(HeadWord::first_of(next, mark::BLANK).text) & form::FILE != 0;
         if form == form::LETTER && is_before_file() {
             return mark::GROUP;
         }
