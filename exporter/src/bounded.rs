@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 /// Locked by one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct TimedLock {
-    state: Mutex<State>,
+    state: Mutex<LockState>,
     unlocked: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LockState {
     holder: Option<ThreadId>,
     /// Number of waiting threads: waking costs a system call even without any.
     waiting: usize,
@@ -32,7 +32,7 @@ impl TimedLock {
     /// deadlock.
     pub(crate) fn lock(&self, timeout: Duration) -> Option<TimedLockGuard<'_>> {
         let this = thread::current().id();
-        let is_anothers = |state: &mut State| state.holder.is_some_and(|own| own != this);
+        let is_anothers = |state: &mut LockState| state.holder.is_some_and(|own| own != this);
         let mut state = self.state();
         state.waiting += 1;
         let waited = self.unlocked.wait_timeout_while(state, timeout, is_anothers);
@@ -43,7 +43,7 @@ impl TimedLock {
         is_free.then(|| TimedLockGuard(self))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -207,8 +207,8 @@ impl Config {
 
     /// The most verbose level of lambda-otel-lite's events, from Lambda's log level or the application's.
     pub(crate) fn event_level(&self) -> LevelFilter {
-        let level = self.lambda.log_level.as_deref().or(self.log_level.as_deref());
-        let level = level.and_then(level_of_lambda).filter(|level| *level != LevelFilter::OFF);
+        let name = self.lambda.log_level.as_deref().or(self.log_level.as_deref());
+        let level = name.and_then(level_of_lambda).filter(|level| *level != LevelFilter::OFF);
         level.unwrap_or(LevelFilter::INFO)
     }
 }

@@ -60,7 +60,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut found = Found::default();
+        let mut found = FoundIntegers::default();
         attributes.record(&mut found);
         note(found, id, &context);
         // The layer of `tracing-opentelemetry` starts an explicit parent, and other spans as they are entered.
@@ -74,7 +74,7 @@ where
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        let mut found = Found::default();
+        let mut found = FoundIntegers::default();
         values.record(&mut found);
         note(found, id, &context);
     }
@@ -112,7 +112,7 @@ where
     }
 }
 
-fn note<S>(Found(integers): Found, id: &Id, context: &Context<'_, S>)
+fn note<S>(FoundIntegers(integers): FoundIntegers, id: &Id, context: &Context<'_, S>)
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -129,9 +129,9 @@ where
 
 /// Integers that would become text; those beyond `i64`, which OTLP lacks, stay text.
 #[derive(Default)]
-struct Found(Integers);
+struct FoundIntegers(Integers);
 
-impl Found {
+impl FoundIntegers {
     fn note(&mut self, field: &Field, value: impl TryInto<i64>) {
         if let Ok(integer) = value.try_into() {
             self.0.insert(field.name(), integer);
@@ -139,7 +139,7 @@ impl Found {
     }
 }
 
-impl Visit for Found {
+impl Visit for FoundIntegers {
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.note(field, value);
     }

@@ -67,8 +67,8 @@ async fn function<T: Serialize + Send + 'static>(
     let output = Arc::new(InMemoryOutput::default());
     let config = config.with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
-    let handler = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
-    let handler = create_traced_handler("test", completion_handler, handler);
+    let plain = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
+    let handler = create_traced_handler("test", completion_handler, plain);
     (async move |event| handler(event).await, output)
 }
 
@@ -127,8 +127,8 @@ async fn prints(level: LevelFilter) {
     });
     let lines = lines.await;
     let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
-    let spans = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
-    let spans: usize = spans.flat_map(|line| line.decoded).map(|request| request.items()).sum();
+    let read = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let spans: usize = read.flat_map(|line| line.decoded).map(|request| request.items()).sum();
     println!("{} lines, {logs} of logs, {spans} items", lines.len());
 }
 
@@ -151,8 +151,8 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         written.contains("2 lines, 1 of logs, 4 items") && !written.contains("stored"),
         "{written}"
     );
-    let debug = run("prints-debug", &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).stdout;
-    let debug = String::from_utf8(debug).unwrap();
+    let stdout = run("prints-debug", &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).stdout;
+    let debug = String::from_utf8(stdout).unwrap();
     assert!(
         debug.contains(" DEBUG processes: a row\n") && !debug.contains("a connection"),
         "{debug}"
@@ -249,8 +249,8 @@ fn the_guides_subscriber_prints_each_event_once_and_no_payload() {
     let (otlp, printed): (Vec<_>, Vec<_>) =
         lines.partition(|line| wire::read_line(line, &wire::Limits::default()).is_some());
     assert!(printed.len() == 1 && printed[0].contains("stored"), "{stdout}");
-    let kinds = otlp.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
-    let kinds: Vec<_> = kinds.flat_map(|line| line.decoded).map(|own| own.kind()).collect();
+    let read = otlp.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let kinds: Vec<_> = read.flat_map(|line| line.decoded).map(|own| own.kind()).collect();
     assert_eq!(kinds, [SignalKind::Traces]);
 }
 

@@ -7,7 +7,7 @@ use crate::counts::Counts;
 use crate::event::{Event, LogLine, TelemetryItem};
 use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
-use crate::policy::Running;
+use crate::policy::RunningInvocation;
 use crate::receiver::xray::XRayDaemon;
 use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
 use crate::sink::{Backend, Sink};
@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const MOST_XRAY_TAKES: usize = 8;
 
 /// A call of `next`; `None` if it panicked.
-type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
+type NextCall = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
 
 pub(crate) struct EventLoop<'s> {
     pub(crate) api: ExtensionsApi,
@@ -116,7 +116,7 @@ impl EventLoop<'_> {
         done
     }
 
-    fn next(&self) -> Next {
+    fn next(&self) -> NextCall {
         let api = self.api.clone();
         Box::pin(tasks::caught(async move { retrying(|| api.next()).await }))
     }
@@ -132,7 +132,7 @@ impl EventLoop<'_> {
         backend.is_none_or(|backend| backend.due(running.as_ref(), is_asking))
     }
 
-    fn running(&self) -> Option<Running> {
+    fn running(&self) -> Option<RunningInvocation> {
         self.state.running(unix_millis())
     }
 
@@ -146,8 +146,8 @@ impl EventLoop<'_> {
         let state = self.state.wake_at_ms(now_ms);
         let running = self.running();
         let backend = self.sink.backend.as_ref();
-        let backend = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
-        let at_ms = state.into_iter().chain(backend).min()?;
+        let flush = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
+        let at_ms = state.into_iter().chain(flush).min()?;
         Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
@@ -199,8 +199,8 @@ impl EventLoop<'_> {
         if received.bytes == 0 {
             return false;
         }
-        let roots = |request| invocation_spans(request, false);
-        let roots = received.requests.iter().flat_map(roots).collect();
+        let roots_in = |request| invocation_spans(request, false);
+        let roots = received.requests.iter().flat_map(roots_in).collect();
         self.state.xray(roots, received.segments);
         self.sink.xray(received.requests);
         true

@@ -33,7 +33,8 @@ pub use log::log;
 #[doc(hidden)]
 pub use receiver::body::read_body;
 #[doc(hidden)]
-pub use receiver::xray::read_datagram;
+pub use receiver::response::Refusal;
+pub use receiver::xray::{MalformedDatagram, read_datagram};
 pub use runtime::{ApiError, Fatal, run};
 pub use tasks::report_panics;
 

@@ -101,10 +101,12 @@ impl Fields {
             ("logger", "lambda-otlp-extension".to_owned()),
             ("message", self.message.clone()),
         ];
-        let members = members.into_iter().map(|(name, text)| (name, Value::String(text)));
-        let members = members.chain(self.others.iter().cloned());
-        let object: Map<String, Value> =
-            members.map(|(name, value)| (name.to_owned(), value)).collect();
+        let object: Map<String, Value> = members
+            .into_iter()
+            .map(|(name, text)| (name, Value::String(text)))
+            .chain(self.others.iter().cloned())
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         format!("{}\n", Value::Object(object))
     }
 }

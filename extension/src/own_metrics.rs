@@ -174,8 +174,8 @@ mod tests {
                 let start = point.start_time_unix_nano;
                 let name = metric.name.trim_start_matches("lambda_otlp.extension.");
                 let value = format!("{:?}", point.value.unwrap());
-                let attribute = format!("{attributes:?}");
-                let attribute = attribute.split('"').nth(1).unwrap_or_default();
+                let shown = format!("{attributes:?}");
+                let attribute = shown.split('"').nth(1).unwrap_or_default();
                 lines.push(format!("{name} {attribute} {value} since {start}"));
             }
         }

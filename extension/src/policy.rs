@@ -11,10 +11,11 @@ use std::time::Duration;
 
 /// Time before the deadline at which finished telemetry is written and the buffer is spilled, because Lambda may kill the
 /// environment at the deadline. No invocation is held longer.
-pub(crate) const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLINE_MS);
+const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLINE_MS);
 const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time before the deadline at which the buffer is flushed, because the invocation may time out.
-pub(crate) const LAST_CHANCE: Duration = Duration::from_millis(650);
+const LAST_CHANCE: Duration = Duration::from_millis(LAST_CHANCE_MS);
+const LAST_CHANCE_MS: u64 = 650;
 /// The time limit of a flush during a handler if the hold time is 0.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
@@ -61,7 +62,7 @@ impl Traffic {
 /// The facts about the newest invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(crate) struct Running {
+pub(crate) struct RunningInvocation {
     pub(crate) invoked_ms: u64,
     pub(crate) deadline_ms: u64,
     /// Lambda reported the handler's end, so its deadline is void.
@@ -77,7 +78,7 @@ pub(crate) struct Running {
 }
 
 /// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
-pub(crate) fn is_held(running: &Running, now_ms: u64) -> bool {
+pub(crate) fn is_held(running: &RunningInvocation, now_ms: u64) -> bool {
     let comes_soon =
         running.end_is_expected && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
     comes_soon && (running.last_failed || (running.is_rare && !running.otlp_received))
@@ -113,7 +114,7 @@ pub(crate) enum InvocationPhase {
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
     /// The default if nothing tells of an invocation.
-    pub(crate) running: Running,
+    pub(crate) running: RunningInvocation,
     /// `None` if the buffer is empty.
     pub(crate) waiting: Option<Waiting>,
     /// Several flushes failed, so the next one is a probe.
@@ -177,6 +178,34 @@ pub(crate) fn decide(facts: &FlushFacts) -> Decision {
         InvocationPhase::Running if ends_with_flush(facts) => Decision::Hold,
         _ => Decision::Pass,
     }
+}
+
+/// The facts about the time of the next decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WakeFacts {
+    /// The deadline of a running handler.
+    pub(crate) deadline_ms: Option<u64>,
+    /// `next` is called, so no flush begins before the deadline.
+    pub(crate) is_asking: bool,
+    /// The time at which the buffer is old enough for a flush; `None` if none can begin.
+    pub(crate) flush_due_ms: Option<u64>,
+    /// The time at which the records of printed lines move to the buffer.
+    pub(crate) lines_due_ms: Option<u64>,
+    /// The time of the last decision.
+    pub(crate) decided_ms: u64,
+}
+
+/// The next time at which [`decide`] may decide otherwise although no event comes; `None` if there is none.
+pub(crate) fn next_decision_ms(facts: &WakeFacts) -> Option<u64> {
+    let last_chance = facts.deadline_ms.map(|deadline| deadline.saturating_sub(LAST_CHANCE_MS));
+    let times = [
+        last_chance.filter(|_| !facts.is_asking),
+        facts.deadline_ms.map(last_moment_ms),
+        facts.lines_due_ms,
+        facts.flush_due_ms,
+    ];
+    // Compare with the last decision and not with now: a task that became due since then is due now.
+    times.into_iter().flatten().filter(|at| *at > facts.decided_ms).min()
 }
 
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
@@ -249,13 +278,13 @@ mod tests {
                 () if has("managed") => InvocationPhase::Unbounded,
                 () => InvocationPhase::Running,
             },
-            running: Running {
+            running: RunningInvocation {
                 is_done: has("done") || has("after-done"),
                 end_is_expected: !has("unexpected"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
                 usual_handler: number("handler").map(ms),
-                ..Running::default()
+                ..RunningInvocation::default()
             },
             waiting: oldest.map(|oldest| Waiting {
                 oldest,
@@ -297,6 +326,23 @@ mod tests {
             traffic.invoked(now_ms);
         }
         assert!(traffic.is_rare());
+    }
+
+    #[test]
+    fn the_next_decision_is_at_the_first_time_after_the_last_one() {
+        let deadline_ms = Some(10_000);
+        let wake = |facts: WakeFacts| next_decision_ms(&facts);
+        assert_eq!(wake(WakeFacts::default()), None);
+        let running = WakeFacts { deadline_ms, ..WakeFacts::default() };
+        assert_eq!(wake(running), Some(10_000 - 650));
+        // The last chance has passed, or is none.
+        assert_eq!(wake(WakeFacts { decided_ms: 9_350, ..running }), Some(10_000 - 150));
+        assert_eq!(wake(WakeFacts { is_asking: true, ..running }), Some(10_000 - 150));
+        assert_eq!(wake(WakeFacts { decided_ms: 9_850, ..running }), None);
+        let buffered =
+            WakeFacts { flush_due_ms: Some(6_000), lines_due_ms: Some(5_000), ..running };
+        assert_eq!(wake(buffered), Some(5_000));
+        assert_eq!(wake(WakeFacts { decided_ms: 5_000, ..buffered }), Some(6_000));
     }
 
     /// The situations that the documentation does not list.

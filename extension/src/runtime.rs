@@ -62,13 +62,13 @@ pub async fn run(
         return Err(Fatal::NotInLambda);
     }
     let mut termination = Termination::listen();
-    let connections = Connections::new(connection_limits(config.is_direct()), Arc::clone(counts));
-    let connections = Arc::new(connections);
-    let api = ExtensionsApi::resolve(&config.runtime_api, &connections);
-    let api = api.map_err(Fatal::RuntimeApi)?;
+    let limits = connection_limits(config.is_direct());
+    let connections = Arc::new(Connections::new(limits, Arc::clone(counts)));
+    let api =
+        ExtensionsApi::resolve(&config.runtime_api, &connections).map_err(Fatal::RuntimeApi)?;
     let mut sink = Sink::open(config, writer, counts).map_err(Fatal::Start)?;
-    let ended = live(config, api, name, &mut sink, &mut termination, counts);
-    let ended = tasks::caught(ended).await;
+    let life = live(config, api, name, &mut sink, &mut termination, counts);
+    let ended = tasks::caught(life).await;
     sink.end().await;
     ended.unwrap_or(Err(Fatal::Panicked))
 }
@@ -84,9 +84,8 @@ async fn live(
     let (sender, events) = mpsc::channel(EVENTS);
     // Listen before registering: the function's SDK may connect as soon as its init begins.
     let receiving = receive_otlp(config, sink.intake(), &api.connections, &sender, counts);
-    let port = tasks::caught(receiving).await;
     // The wrapper tells X-Ray's SDKs the same port.
-    let port = port.unwrap_or(config.receiver_port);
+    let port = tasks::caught(receiving).await.unwrap_or(config.receiver_port);
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
@@ -110,9 +109,9 @@ async fn live(
     let reports_ends = config.telemetry_types.contains(&"platform");
     // CloudWatch Logs has them anyway.
     let takes_lines = sink.backend.is_some();
-    let subscribed = receive_telemetry(config, &api, sender, counts, takes_lines);
+    let subscribing = receive_telemetry(config, &api, sender, counts, takes_lines);
     let subscribed = tokio::select! {
-        subscribed = tasks::caught(subscribed) => subscribed.unwrap_or_default(),
+        subscribed = tasks::caught(subscribing) => subscribed.unwrap_or_default(),
         () = termination.requested() => return Ok(()),
     };
     if subscribed && reports_ends {

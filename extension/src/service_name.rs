@@ -102,8 +102,8 @@ mod tests {
             assert!(Request::check(named.kind(), named.into_bytes(), &Limits::default()).is_ok());
         }
         // Containers without items are dropped.
-        let many = [[0x0a, 0x00].repeat(10_000), request(&[""]).into_bytes()].concat();
-        let many = Request::check(SignalKind::Logs, many, &Limits::default()).unwrap();
+        let bytes = [[0x0a, 0x00].repeat(10_000), request(&[""]).into_bytes()].concat();
+        let many = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
         assert_eq!(named(many, "shop"), request(&[&shop]));
     }
 

@@ -8,8 +8,8 @@ pub(crate) struct Termination(Option<Signal>);
 impl Termination {
     /// Handles the signal from now on.
     pub(crate) fn listen() -> Self {
-        let signal = signal(SignalKind::terminate());
-        let signal = signal.inspect_err(
+        let listening = signal(SignalKind::terminate());
+        let signal = listening.inspect_err(
             |error| tracing::debug!(%error, "cannot handle SIGTERM, which ends the process at once"),
         );
         Self(signal.ok())

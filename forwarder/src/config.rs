@@ -38,10 +38,10 @@ impl Config {
     /// Reads all variables. The error lists every mistake. The warnings name misspelt variables and surprising values.
     pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Remark>) {
         let mut reader = Reader::new(source, TABLE);
-        let config = Self::read(&mut reader);
+        let read = Self::read(&mut reader);
         let warnings = reader.warnings().to_vec();
         let config = InvalidSettings::check(reader.finish()).and_then(|()| {
-            config.ok_or_else(|| {
+            read.ok_or_else(|| {
                 // A fallback: the reader already notes a mistake if there is no destination.
                 let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
                 Remark { name, text: "no usable endpoint".to_owned() }.into()
@@ -56,8 +56,8 @@ impl Config {
         let destination = DestinationConfig::read(reader);
         let stream = destination.as_ref().and_then(|destination| template(reader, destination));
         let package = reader.read(TASK_ROOT);
-        let rules = reader.read(RULES);
-        let rules = rules.map(|rules| RulesSource::parse(&rules, package.as_deref()));
+        let rules_text = reader.read(RULES);
+        let rules = rules_text.map(|text| RulesSource::parse(&text, package.as_deref()));
         let secrets = AwsSecretsSettings::read(reader);
         let retry = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let dead_letters = SqsSettings::read(reader, DEAD_LETTER_QUEUE_URL);
@@ -70,8 +70,8 @@ impl Config {
             reader.mistake(DEAD_LETTER_QUEUE_URL, problem);
         }
         let queues = Queues { retry, dead_letters };
-        let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
-        let names = reader.choice(shared::LAMBDA_OTLP_NAMES, &names, platform::Names::Current);
+        let choices = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
+        let names = reader.choice(shared::LAMBDA_OTLP_NAMES, &choices, platform::Names::Current);
         let platform_logs = [("reports", false), ("all", true)];
         let platform_logs_all = reader.choice(PLATFORM_LOGS, &platform_logs, false);
         let levels = [
@@ -84,8 +84,8 @@ impl Config {
         let region = reader.read(aws::REGION);
         let vitals = VitalsSettings::read(reader);
         let platform_spans = platform_spans(reader);
-        let others = reader.read(OWN_LOG_GROUPS).unwrap_or_default();
-        let others = others.split(',').map(|group| group.trim().to_owned());
+        let list = reader.read(OWN_LOG_GROUPS).unwrap_or_default();
+        let others = list.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.read(LOG_GROUP);
         let own_log_groups = own_log_group
             .into_iter()

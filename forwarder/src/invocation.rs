@@ -70,8 +70,8 @@ impl InvocationContext {
     pub(crate) fn begin(context: &Context) -> Self {
         let now = wall_clock_now();
         let begin = Instant::now();
-        let time = context.deadline().duration_since(now).unwrap_or_default();
-        let time = time.saturating_sub(RESERVE);
+        let left = context.deadline().duration_since(now).unwrap_or_default();
+        let time = left.saturating_sub(RESERVE);
         Self {
             observed_unix_nano: unix_nano(now),
             deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),

@@ -8,7 +8,7 @@ use crate::credentials::{CredentialsSource, CurrentCredentials};
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use settings::{Backoff, Proxy, Reader};
+use settings::{Backoff, Jitter, Proxy, Reader};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
@@ -294,10 +294,10 @@ impl CloudWatchLogs {
         if response.status == 200 { Ok(response) } else { Err(asked.refused(&response)) }
     }
 
-    /// The thousandths of the current millisecond, which differ between throttled callers.
-    fn jitter(&self) -> f64 {
+    /// The jitter of the time, which differs between throttled callers.
+    fn jitter(&self) -> Jitter {
         let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        f64::from(since.subsec_micros() % 1000) / 1000.0
+        Jitter::of(&since.as_micros())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::schemas::{Schemas, StreamsApi};
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use settings::quoted;
+use settings::{InvalidValue, quoted};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +46,20 @@ struct SentHeaders {
     version: u64,
     map: HeaderMap,
     mask: Mask,
+}
+
+/// The reason why a request cannot have the secret in its headers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnusableSecret {
+    #[error("the secret was not read before the deadline")]
+    Late,
+    #[error(transparent)]
+    Unread(#[from] SecretError),
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    #[error(transparent)]
+    Header(#[from] ClientError),
 }
 
 impl Client {
@@ -136,8 +150,9 @@ impl<T: Transport> Client<T> {
         };
         let (sent, used) = match self.headers_of(secret.current(), deadline).await {
             Ok(first) => first,
-            Err(text) => {
-                return Outcome::unsent(request, Reason::Credentials { text }, Fate::ParkWithAlarm);
+            Err(error) => {
+                let reason = Reason::Credentials { text: error.to_string() };
+                return Outcome::unsent(request, reason, Fate::ParkWithAlarm);
             }
         };
         let mut outcome = self.deliver(&sent, stream, request, deadline).await;
@@ -157,7 +172,7 @@ impl<T: Transport> Client<T> {
             }
             failure = match newer {
                 Ok((_, newer)) => newer.failure.map(|failure| failure.to_string()),
-                Err(text) => Some(text),
+                Err(error) => Some(error.to_string()),
             };
         }
         if let Some(failure) = failure {
@@ -167,21 +182,21 @@ impl<T: Transport> Client<T> {
     }
 
     /// Returns the secret, read before the deadline, and the headers with this version of it, or a newer one. Values of older ones
-    /// stay masked. The error is for a person.
+    /// stay masked.
     async fn headers_of(
         &self,
         reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
         deadline: Instant,
-    ) -> Result<(Arc<SentHeaders>, CurrentSecret), String> {
+    ) -> Result<(Arc<SentHeaders>, CurrentSecret), UnusableSecret> {
         let Ok(secret) = timeout_at(deadline, reading).await else {
-            return Err("the secret was not read before the deadline".to_owned());
+            return Err(UnusableSecret::Late);
         };
-        let secret = secret.map_err(|error| error.to_string())?;
+        let secret = secret?;
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if secret.version > sent.version {
             let mut headers = self.destination.headers.clone();
             headers.set("authorization", secret.authorization.expose())?;
-            let map = header_map(&headers).map_err(|error| error.to_string())?;
+            let map = header_map(&headers)?;
             let mask = sent.mask.and(&headers);
             *sent = Arc::new(SentHeaders { version: secret.version, map, mask });
         }
@@ -349,14 +364,15 @@ fn transport_time(deadline: Instant) -> Duration {
     left.saturating_sub((left / 20).min(Duration::from_millis(20)))
 }
 
-/// Reads the secret once into the destination's headers, for one-off checks of a backend. The error is for a person.
+/// Reads the secret once into the destination's headers, for one-off checks of a backend.
 pub async fn read_secret(
     destination: &mut DestinationConfig,
     secret: &CachedSecret,
-) -> Result<(), String> {
+) -> Result<(), UnusableSecret> {
     destination.secret = None;
-    let current = secret.current().await.map_err(|error| error.to_string())?;
-    destination.headers.set("authorization", current.authorization.expose())
+    let current = secret.current().await?;
+    destination.headers.set("authorization", current.authorization.expose())?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,10 +23,10 @@ pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,
     Protocol, Transport, TransportError, events_request,
 };
-pub use client::{Client, read_secret};
+pub use client::{Client, UnusableSecret, read_secret};
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority, Profile,
-    STREAM, missing_organization,
+    Compression, DESTINATION, DestinationConfig, Endpoints, InvalidAuthority, O2_DESTINATION,
+    OwnAuthority, Profile, STREAM, missing_organization,
 };
 pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;

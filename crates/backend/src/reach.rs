@@ -78,8 +78,9 @@ impl Reach {
             return Check::ok("endpoint", format!("{host} is reached through the proxy {proxy}"));
         }
         let host = host.trim_matches(['[', ']']);
-        let found = timeout(REQUEST_TIMEOUT, lookup_host((host, port.unwrap_or(443)))).await;
-        let found = found.unwrap_or_else(|_| Err(Error::other("no answer of the name service")));
+        let found = timeout(REQUEST_TIMEOUT, lookup_host((host, port.unwrap_or(443))))
+            .await
+            .unwrap_or_else(|_| Err(Error::other("no answer of the name service")));
         let addresses: Vec<String> = match found {
             Ok(addresses) => addresses.map(|address| address.ip().to_string()).collect(),
             Err(cause) => {

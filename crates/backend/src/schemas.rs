@@ -309,8 +309,8 @@ impl<T: Transport> StreamsApi<'_, T> {
         let Some(url) = streams.url(stream, "schema") else { return Ok(None) };
         let consequence = streams.consequence();
         let what = format!("cannot read the columns of stream {stream}");
-        let response = self.call(Method::GET, &url, None).await;
-        let response = match checked(&what, consequence, response) {
+        let answer = self.call(Method::GET, &url, None).await;
+        let response = match checked(&what, consequence, answer) {
             Ok(response) if response.status == 404 => return Ok(None),
             checked => checked?,
         };

@@ -98,8 +98,8 @@ fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_B
     let used = by_count.len();
     let count = |leaf: usize| by_count[leaf] >> SYMBOL_BITS;
     // An inner node is first its count, then its parent's number, then its depth.
-    let mut nodes = [0_u32; N];
-    let nodes = &mut nodes[..used - 1];
+    let mut all_nodes = [0_u32; N];
+    let nodes = &mut all_nodes[..used - 1];
     let mut node = 0;
     let mut leaf = 0;
     for next in 0..used - 1 {

@@ -335,8 +335,8 @@ struct Chain<'a> {
 #[inline(never)]
 fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Effort) -> Copy {
     let mut longest = Copy { length: MIN_LENGTH - 1, distance: 0 };
-    let rest = &input[at..];
-    let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
+    let to_end = &input[at..];
+    let rest = to_end.get(..MAX_LENGTH).unwrap_or(to_end);
     // A longer copy than the longest shares its last four bytes with this position; for the first copy the first three are
     // compared.
     let mut ends = input;

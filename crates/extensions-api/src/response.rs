@@ -34,14 +34,19 @@ impl Response {
             Ok(None) if received.len() > MAX_ANSWER_BYTES => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"))
             }
-            parsed => parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+            parsed => parsed.map_err(|MalformedAnswer(problem)| {
+                io::Error::new(io::ErrorKind::InvalidData, problem)
+            }),
         }
     }
 }
 
+#[derive(Debug)]
+struct MalformedAnswer(&'static str);
+
 /// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
-fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, &'static str> {
-    const NOT_HTTP: &str = "the answer is not HTTP/1.1";
+fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, MalformedAnswer> {
+    const NOT_HTTP: MalformedAnswer = MalformedAnswer("the answer is not HTTP/1.1");
     let Some(head_end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -49,8 +54,8 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, &'static st
     let rest = rest.get(4..).unwrap_or_default();
     let head = std::str::from_utf8(head).map_err(|_| NOT_HTTP)?;
     let (status_line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-    let status = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
-    let status: u16 = status.and_then(|status| status.parse().ok()).ok_or(NOT_HTTP)?;
+    let digits = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
+    let status: u16 = digits.and_then(|digits| digits.parse().ok()).ok_or(NOT_HTTP)?;
     if status < 200 {
         // The final answer follows an interim one.
         return answer(rest, is_end);
@@ -69,8 +74,8 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, &'static st
 }
 
 /// Joins the chunks, or returns `None` if the last one is missing.
-fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
-    const NOT_CHUNKS: &str = "the answer's chunks are malformed";
+fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, MalformedAnswer> {
+    const NOT_CHUNKS: MalformedAnswer = MalformedAnswer("the answer's chunks are malformed");
     let mut body = Vec::new();
     loop {
         let size = parse_chunk_size(rest).map_err(|_| NOT_CHUNKS)?;

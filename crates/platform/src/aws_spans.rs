@@ -126,9 +126,9 @@ fn whole<T>(value: &Value, read: impl FnOnce(&mut Map<String, Value>) -> Option<
 
 fn status(value: &Value) -> Option<Status> {
     whole(value, |fields| {
-        let code =
+        let read =
             |code: &Value| StatusCode::from_str_name(&format!("STATUS_CODE_{}", code.as_str()?));
-        let code = take(fields, "code", code).unwrap_or_default() as i32;
+        let code = take(fields, "code", read).unwrap_or_default() as i32;
         Some(Status { code, message: take_text(fields, "message").unwrap_or_default() })
     })
 }
@@ -203,11 +203,11 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Default)]
 pub struct Segments {
     /// By trace id and span id: the service of a span, or its parent.
-    spans: HashMap<(Vec<u8>, Vec<u8>), Place>,
+    spans: HashMap<(Vec<u8>, Vec<u8>), DocumentPlace>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum DocumentPlace {
     Service(String),
     Below(Vec<u8>),
 }
@@ -218,11 +218,11 @@ impl Segments {
     pub fn observe(&mut self, line: &ResourceSpans) -> bool {
         let Some(span) = span_in(line) else { return false };
         let place = match service_of(line) {
-            Some(service) => Place::Service(service.to_owned()),
-            None if is_subsegment(span) => Place::Below(span.parent_span_id.clone()),
+            Some(service) => DocumentPlace::Service(service.to_owned()),
+            None if is_subsegment(span) => DocumentPlace::Below(span.parent_span_id.clone()),
             None => return false,
         };
-        let is_unnamed = matches!(place, Place::Below(_));
+        let is_unnamed = matches!(place, DocumentPlace::Below(_));
         self.spans.insert((span.trace_id.clone(), span.span_id.clone()), place);
         is_unnamed
     }
@@ -238,8 +238,8 @@ impl Segments {
         let mut id = (span.trace_id.clone(), span.parent_span_id.clone());
         for _ in 0..MAX_DEPTH {
             match self.spans.get(&id)? {
-                Place::Service(service) => return Some(service),
-                Place::Below(parent) => id.1.clone_from(parent),
+                DocumentPlace::Service(service) => return Some(service),
+                DocumentPlace::Below(parent) => id.1.clone_from(parent),
             }
         }
         None

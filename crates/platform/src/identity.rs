@@ -135,8 +135,8 @@ const LAMBDA_GROUP_PREFIX: &str = "/aws/lambda/";
 
 /// The function of a default log group: `/aws/lambda/NAME`, or `/aws/lambda/us-east-1.NAME` for Lambda@Edge in any region.
 fn function_of_group(log_group: &str) -> Option<&str> {
-    let name = log_group.strip_prefix(LAMBDA_GROUP_PREFIX)?;
-    let name = name.strip_prefix("us-east-1.").unwrap_or(name);
+    let within = log_group.strip_prefix(LAMBDA_GROUP_PREFIX)?;
+    let name = within.strip_prefix("us-east-1.").unwrap_or(within);
     is_function_name(name).then_some(name)
 }
 

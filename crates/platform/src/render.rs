@@ -81,10 +81,14 @@ pub(crate) fn written(write: impl FnOnce(&mut RecordWriter<'_, '_>)) -> LogRecor
 
 /// Severity, the beginning of the body, and the attributes except `log.record.uid`.
 pub(crate) fn record(record: &LogRecord) -> String {
-    let body = value(record.body.as_ref().unwrap());
-    let body: String = body.lines().next().unwrap_or("").chars().take(40).collect();
-    let others = record.attributes.iter().filter(|pair| pair.key != names::LOG_RECORD_UID);
-    let others: Vec<_> = others.cloned().collect();
+    let text = value(record.body.as_ref().unwrap());
+    let body: String = text.lines().next().unwrap_or("").chars().take(40).collect();
+    let others: Vec<_> = record
+        .attributes
+        .iter()
+        .filter(|pair| pair.key != names::LOG_RECORD_UID)
+        .cloned()
+        .collect();
     let line = format!("{} | {body} | {}", record.severity_text, attributes(&others));
     line.trim_end().to_owned()
 }
@@ -174,9 +178,9 @@ pub(crate) fn spans(spans: &[Span], zero: u64, digits: usize) -> String {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
         assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
         let kind = span.kind().as_str_name().trim_start_matches("SPAN_KIND_");
-        let status = span.status.clone().unwrap_or_default();
-        let status = ["unset", "ok", "error"][usize::try_from(status.code).unwrap()].to_owned()
-            + &Some(status.message)
+        let own = span.status.clone().unwrap_or_default();
+        let status = ["unset", "ok", "error"][usize::try_from(own.code).unwrap()].to_owned()
+            + &Some(own.message)
                 .filter(|text| !text.is_empty())
                 .map_or_else(String::new, |text| format!("({text})"));
         let line = format!(

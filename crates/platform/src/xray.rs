@@ -72,9 +72,9 @@ impl XRayDocument {
         span.trace_id = trace.to_vec();
         span.parent_span_id = parent.unwrap_or_default();
         let below = fields.remove("subsegments");
-        let end = take(&mut fields, "end_time", unix_nanos);
+        let stated_end = take(&mut fields, "end_time", unix_nanos);
         let is_open = take(&mut fields, "in_progress", Value::as_bool) == Some(true);
-        let end = end.filter(|_| !is_open);
+        let end = stated_end.filter(|_| !is_open);
         // Clocks of two languages may differ by less than a microsecond.
         span.end_time_unix_nano = end.unwrap_or(now).max(span.start_time_unix_nano);
         span.kind = if is_subsegment { SpanKind::Internal } else { SpanKind::Server } as i32;
@@ -290,8 +290,10 @@ impl<'a> Database<'a> {
         let numbered =
             host.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let port = numbered.map(|(_, port)| port);
-        let address = numbered.map_or(host, |(address, _)| address);
-        let address = address.trim_start_matches('[').trim_end_matches(']');
+        let address = numbered
+            .map_or(host, |(address, _)| address)
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         (!address.is_empty()).then_some(Self { address, port, name })
     }
 

@@ -1,6 +1,37 @@
-//! Mistakes and warnings about variables.
+//! Invalid values, and mistakes and warnings about variables.
 
+use crate::reader::quoted;
+use std::borrow::Cow;
 use std::fmt;
+
+/// The expectation that a text did not meet, such as `a duration (5s, 500ms, or milliseconds)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Expected(pub(crate) &'static str);
+
+impl Expected {
+    /// The problem of a text that is no secret.
+    pub(crate) fn but_got(self, text: &str) -> InvalidValue {
+        InvalidValue::new(format!("{} is not {self}", quoted(text)))
+    }
+}
+
+/// The problem of the value of a variable or header. It never contains a secret or a URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(Cow<'static, str>);
+
+impl InvalidValue {
+    pub(crate) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl From<InvalidValue> for String {
+    fn from(InvalidValue(problem): InvalidValue) -> Self {
+        problem.into_owned()
+    }
+}
 
 /// A mistake, with the expectation, or a harmless remark: a likely misspelling, a value in a legacy unit, or a variable without
 /// effect.

@@ -1,5 +1,6 @@
 //! HTTP headers from `k1=v1,k2=v2`, with secret values.
 
+use crate::error::InvalidValue;
 use crate::secret::Secret;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -19,44 +20,45 @@ impl Headers {
     /// (`authorization=Basic cHJh==`).
     ///
     /// The error names the entry by its position or header name, never by its value.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let mut headers = Self::new();
         for (position, entry) in text.split(',').enumerate() {
             if entry.trim().is_empty() {
                 continue;
             }
             let Some((name, value)) = entry.split_once('=') else {
-                return Err(format!(
+                return Err(InvalidValue::new(format!(
                     "entry {} has no `=`, expected name=value,name=value",
                     position + 1
-                ));
+                )));
             };
-            headers
-                .push(name.trim(), percent_decoded(value.trim()))
-                .map_err(|problem| format!("entry {}: {problem}", position + 1))?;
+            headers.push(name.trim(), percent_decoded(value.trim())).map_err(|problem| {
+                InvalidValue::new(format!("entry {}: {problem}", position + 1))
+            })?;
         }
         Ok(headers)
     }
 
     /// Appends a header, unless HTTP forbids it (RFC 9110 5.1, 5.5).
-    pub fn push(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
+    pub fn push(&mut self, name: &str, value: impl Into<String>) -> Result<(), InvalidValue> {
         let value = value.into();
         if name.is_empty() {
-            return Err("a header has no name".to_owned());
+            return Err(InvalidValue::new("a header has no name"));
         }
         if !name.bytes().all(is_token_byte) {
-            return Err(
-                "a header name may contain only letters, digits and !#$%&'*+-.^_`|~".to_owned()
-            );
+            return Err(InvalidValue::new(
+                "a header name may contain only letters, digits and !#$%&'*+-.^_`|~",
+            ));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
-            return Err(format!("the value of {name} contains a control character"));
+            let problem = format!("the value of {name} contains a control character");
+            return Err(InvalidValue::new(problem));
         }
         self.0.push((name.to_ascii_lowercase(), Secret::new(value)));
         Ok(())
     }
 
-    pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
+    pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), InvalidValue> {
         let mut added = Self::new();
         added.push(name, value)?;
         self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
@@ -101,7 +103,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<&[(&str, &str)], &str>) {
-        let parsed = Headers::parse(text);
+        let parsed = Headers::parse(text).map_err(String::from);
         let shown = parsed.as_ref().map_err(String::as_str).map(|headers| {
             headers.iter().map(|(name, value)| (name, value.expose())).collect::<Vec<_>>()
         });

@@ -34,9 +34,9 @@ pub mod shared;
 mod source;
 mod table;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Jitter};
 pub use check::{Check, Verdict};
-pub use error::{InvalidSettings, Remark};
+pub use error::{Expected, InvalidSettings, InvalidValue, Remark};
 pub use headers::{Headers, percent_decoded};
 pub use parse::duration as parse_duration;
 pub use pattern::Pattern;

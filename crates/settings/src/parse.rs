@@ -1,5 +1,8 @@
 //! Parsers for values, one function for each kind. Errors state the expectation and never repeat the value.
 
+use crate::error::Expected;
+#[cfg(feature = "url")]
+use crate::error::InvalidValue;
 use std::time::Duration;
 
 const DURATION_UNITS: &[(&str, u64)] =
@@ -7,8 +10,8 @@ const DURATION_UNITS: &[(&str, u64)] =
 pub(crate) const DURATION: &str = "a duration (5s, 500ms, or milliseconds)";
 
 /// Parses `500ms`, `5s`, `1m`, `5h`, `2d`, or a bare number of milliseconds.
-pub fn duration(text: &str) -> Result<Duration, &'static str> {
-    let millis = number_with_unit(text, DURATION_UNITS).ok_or(DURATION)?;
+pub fn duration(text: &str) -> Result<Duration, Expected> {
+    let millis = number_with_unit(text, DURATION_UNITS).ok_or(Expected(DURATION))?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -26,9 +29,9 @@ const BYTE_UNITS: &[(&str, u64)] = &[
 pub(crate) const BYTES: &str = "a size (900KiB, 10MB, or bytes)";
 
 /// `900KiB`, `10MB`, or a bare number of bytes.
-pub(crate) fn bytes(text: &str) -> Result<usize, &'static str> {
-    let bytes = number_with_unit(text, BYTE_UNITS).ok_or(BYTES)?;
-    usize::try_from(bytes).map_err(|_| BYTES)
+pub(crate) fn bytes(text: &str) -> Result<usize, Expected> {
+    let bytes = number_with_unit(text, BYTE_UNITS).ok_or(Expected(BYTES))?;
+    usize::try_from(bytes).map_err(|_| Expected(BYTES))
 }
 
 fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -47,23 +50,23 @@ fn digits(text: &str) -> Option<u64> {
 
 pub(crate) const COUNT: &str = "a whole number";
 
-pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
-    digits(text.trim()).and_then(|number| usize::try_from(number).ok()).ok_or(COUNT)
+pub(crate) fn count(text: &str) -> Result<usize, Expected> {
+    digits(text.trim()).and_then(|number| usize::try_from(number).ok()).ok_or(Expected(COUNT))
 }
 
 pub(crate) const RATIO: &str = "a number from 0 to 1";
 
-pub(crate) fn ratio(text: &str) -> Result<f64, &'static str> {
-    text.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number)).ok_or(RATIO)
+pub(crate) fn ratio(text: &str) -> Result<f64, Expected> {
+    text.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number)).ok_or(Expected(RATIO))
 }
 
 pub(crate) const SWITCH: &str = "true or false";
 
-pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
+pub(crate) fn switch(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(SWITCH),
+        _ => Err(Expected(SWITCH)),
     }
 }
 
@@ -71,35 +74,37 @@ pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
 ///
 /// Credentials are refused because a URL is printed in logs and errors; a header is not.
 #[cfg(feature = "url")]
-pub(crate) fn url(text: &str) -> Result<url::Url, String> {
+pub(crate) fn url(text: &str) -> Result<url::Url, InvalidValue> {
     const EXPECTED: &str = "expected http:// or https://";
     let url = url::Url::parse(text.trim()).map_err(|error| match error {
-        url::ParseError::RelativeUrlWithoutBase => format!("not an absolute URL, {EXPECTED}"),
-        url::ParseError::IdnaError => {
-            "the host is not a DNS name; write letters other than ASCII in Punycode (xn--…)"
-                .to_owned()
+        url::ParseError::RelativeUrlWithoutBase => {
+            InvalidValue::new(format!("not an absolute URL, {EXPECTED}"))
         }
-        other => format!("{other}, {EXPECTED}"),
+        url::ParseError::IdnaError => InvalidValue::new(
+            "the host is not a DNS name; write letters other than ASCII in Punycode (xn--…)",
+        ),
+        other => InvalidValue::new(format!("{other}, {EXPECTED}")),
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         // Without `//`, as in `localhost:4318`, the host would be taken for the scheme.
-        return Err(format!("not an HTTP URL, {EXPECTED}"));
+        return Err(InvalidValue::new(format!("not an HTTP URL, {EXPECTED}")));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("contains credentials; give them in a header instead".to_owned());
+        return Err(InvalidValue::new("contains credentials; give them in a header instead"));
     }
     Ok(url)
 }
 
 /// The URL of a proxy, with optional credentials; `host:port` alone means `http://host:port`, as in curl.
 #[cfg(feature = "url")]
-pub(crate) fn proxy(text: &str) -> Result<url::Url, String> {
+pub(crate) fn proxy(text: &str) -> Result<url::Url, InvalidValue> {
     const EXPECTED: &str = "expected http://host:port or https://host:port";
     let text = text.trim();
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = url::Url::parse(&with_scheme).map_err(|error| format!("{error}, {EXPECTED}"))?;
+    let url = url::Url::parse(&with_scheme)
+        .map_err(|error| InvalidValue::new(format!("{error}, {EXPECTED}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("unsupported kind of proxy, {EXPECTED}"));
+        return Err(InvalidValue::new(format!("unsupported kind of proxy, {EXPECTED}")));
     }
     Ok(url)
 }
@@ -150,25 +155,19 @@ mod tests {
 
     #[test]
     fn counts_ratios_and_switches_are_parsed() {
-        assert_eq!((count("7"), count("-7"), count("7.0")), (Ok(7), Err(COUNT), Err(COUNT)));
-        assert_eq!((ratio("0.25"), ratio("1"), ratio("0")), (Ok(0.25), Ok(1.0), Ok(0.0)));
-        assert_eq!(
-            (ratio("1.01"), ratio("NaN"), ratio("-0.1")),
-            (Err(RATIO), Err(RATIO), Err(RATIO))
-        );
-        assert_eq!((switch("TRUE"), switch("0"), switch("on")), (Ok(true), Ok(false), Err(SWITCH)));
+        let no_count = Err(Expected(COUNT));
+        assert_eq!(["7", "-7", "7.0"].map(count), [Ok(7), no_count, no_count]);
+        assert_eq!(["0.25", "1", "0"].map(ratio), [Ok(0.25), Ok(1.0), Ok(0.0)]);
+        assert_eq!(["1.01", "NaN", "-0.1"].map(ratio), [Err(Expected(RATIO)); 3]);
+        assert_eq!(["TRUE", "0", "on"].map(switch), [Ok(true), Ok(false), Err(Expected(SWITCH))]);
     }
 
     #[cfg(feature = "url")]
     #[test]
     fn urls_must_be_absolute_http_without_credentials() {
         let check = |text, expected: Result<&str, &str>| {
-            let parsed = url(text);
-            assert_eq!(
-                parsed.as_ref().map(url::Url::as_str).map_err(String::as_str),
-                expected,
-                "{text}"
-            );
+            let parsed = url(text).map(String::from).map_err(String::from);
+            assert_eq!(parsed.as_deref().map_err(String::as_str), expected, "{text}");
         };
         check("http://localhost:5080/api/default", Ok("http://localhost:5080/api/default"));
         check("https://[::1]:443/x", Ok("https://[::1]/x"));
@@ -195,9 +194,8 @@ mod tests {
     #[test]
     fn proxy_urls_may_have_credentials_and_need_no_scheme() {
         let check = |text, expected: Result<&str, &str>| {
-            let parsed = proxy(text);
-            let parsed = parsed.as_ref().map(url::Url::as_str).map_err(String::as_str);
-            assert_eq!(parsed, expected, "{text}");
+            let parsed = proxy(text).map(String::from).map_err(String::from);
+            assert_eq!(parsed.as_deref().map_err(String::as_str), expected, "{text}");
         };
         check("http://proxy:3128", Ok("http://proxy:3128/"));
         check("https://me:hunter2@proxy", Ok("https://me:hunter2@proxy/"));

@@ -1,6 +1,6 @@
 //! Reads typed values from a source by the rows of a table, and collects mistakes.
 
-use crate::error::Remark;
+use crate::error::{InvalidValue, Remark};
 use crate::setting::{Readable, Setting, SettingWithDefault, Word};
 use crate::source::Source;
 use crate::table::{Kind, Table, Variable};
@@ -101,7 +101,11 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
-    fn parsed<T>(&mut self, row: Variable, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn parsed<T>(
+        &mut self,
+        row: Variable,
+        parse: impl Fn(&str) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
         let in_table = self.table.find(row.name).map(|own| (own.kind, own.default));
         debug_assert_eq!(in_table, Some((row.kind, row.default)), "{}", row.name);
         match parse(&self.source.get(row.name)?) {
@@ -122,12 +126,12 @@ pub fn quoted(text: &str) -> String {
     format!("{head:?}{ellipsis}")
 }
 
-fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, String> {
+fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
     choices
         .iter()
         .find(|(word, _)| word.eq_ignore_ascii_case(text.trim()))
         .map(|(_, value)| value.clone())
-        .ok_or_else(|| format!("{} is not {kind}", quoted(text)))
+        .ok_or_else(|| InvalidValue::new(format!("{} is not {kind}", quoted(text))))
 }
 
 fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {

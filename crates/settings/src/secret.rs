@@ -1,5 +1,6 @@
 //! A value that is used but never printed.
 
+use crate::error::Expected;
 use std::fmt;
 
 /// A credential. `Debug` and `Display` print `****`; only [`Secret::expose`] gives the text.
@@ -54,14 +55,14 @@ pub(crate) const SECRET_REFERENCE: &str =
 
 impl SecretReference {
     /// Reads a reference. The error states the expectation without the text, which may be the secret itself.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, Expected> {
         let (id, key) = match text.trim().split_once('#') {
             Some((id, key)) => (id, Some(key)),
             None => (text.trim(), None),
         };
-        let (store, id) = Self::of_id(id).ok_or(SECRET_REFERENCE)?;
+        let (store, id) = Self::of_id(id).ok_or(Expected(SECRET_REFERENCE))?;
         if key.is_some_and(|key| key.is_empty() || key.contains(char::is_control)) {
-            return Err(SECRET_REFERENCE);
+            return Err(Expected(SECRET_REFERENCE));
         }
         Ok(Self { store, id: id.to_owned(), key: key.map(str::to_owned) })
     }
@@ -149,7 +150,7 @@ mod tests {
             &format!("{ARN}#"),
             &format!("{ARN}:key::"),
         ] {
-            assert_eq!(SecretReference::parse(wrong), Err(SECRET_REFERENCE), "{wrong}");
+            assert_eq!(SecretReference::parse(wrong), Err(Expected(SECRET_REFERENCE)), "{wrong}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Variables with the type of their values.
 
+use crate::error::InvalidValue;
 use crate::headers::Headers;
 use crate::parse;
-use crate::reader::quoted;
 use crate::secret::{Secret, SecretReference};
 use crate::table::{Kind, Variable};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Setting<T> {
     variable: Variable,
-    parse: fn(&str) -> Result<T, String>,
+    parse: fn(&str) -> Result<T, InvalidValue>,
 }
 
 /// A variable with values of type `T`, and a default.
@@ -70,7 +70,7 @@ impl<T> Setting<T> {
     const fn new(
         name: &'static str,
         kind: Kind,
-        parse: fn(&str) -> Result<T, String>,
+        parse: fn(&str) -> Result<T, InvalidValue>,
         doc: &'static str,
     ) -> Self {
         Self { variable: Variable { name, default: None, kind, doc }, parse }
@@ -97,7 +97,7 @@ impl<T> Setting<T> {
         SettingWithDefault { setting: Self { variable, ..self } }
     }
 
-    pub(crate) fn parse(self, text: &str) -> Result<T, String> {
+    pub(crate) fn parse(self, text: &str) -> Result<T, InvalidValue> {
         (self.parse)(text)
     }
 }
@@ -151,8 +151,10 @@ impl Setting<SecretReference> {
     /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` if the secret is a JSON object.
     pub const fn secret_reference(name: &'static str, doc: &'static str) -> Self {
         // Not quoted: a secret pasted instead of its ARN must not be printed.
-        let parse =
-            |text: &str| SecretReference::parse(text).map_err(|expected| format!("not {expected}"));
+        let parse = |text: &str| {
+            let parsed = SecretReference::parse(text);
+            parsed.map_err(|expected| InvalidValue::new(format!("not {expected}")))
+        };
         Self::new(name, Kind::SecretReference, parse, doc)
     }
 }
@@ -180,7 +182,7 @@ impl Setting<Headers> {
 impl Setting<Duration> {
     /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
     pub const fn duration(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::duration(text).map_err(|expected| not(text, expected));
+        let parse = |text: &str| parse::duration(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Duration, parse, doc)
     }
 }
@@ -188,12 +190,12 @@ impl Setting<Duration> {
 impl Setting<usize> {
     /// `900KiB`, `10MB`, or bytes.
     pub const fn bytes(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::bytes(text).map_err(|expected| not(text, expected));
+        let parse = |text: &str| parse::bytes(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Bytes, parse, doc)
     }
 
     pub const fn count(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::count(text).map_err(|expected| not(text, expected));
+        let parse = |text: &str| parse::count(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Count, parse, doc)
     }
 }
@@ -201,14 +203,14 @@ impl Setting<usize> {
 impl Setting<f64> {
     /// A number from 0 to 1.
     pub const fn ratio(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::ratio(text).map_err(|expected| not(text, expected));
+        let parse = |text: &str| parse::ratio(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Ratio, parse, doc)
     }
 }
 
 impl Setting<bool> {
     pub const fn switch(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::switch(text).map_err(|expected| not(text, expected));
+        let parse = |text: &str| parse::switch(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Switch, parse, doc)
     }
 }
@@ -222,11 +224,6 @@ impl Setting<Word> {
     ) -> Self {
         Self::new(name, Kind::Choice(words), |_| Ok(Word(())), doc)
     }
-}
-
-/// The problem of a value, with the value; only for kinds without secrets.
-fn not(text: &str, expected: &str) -> String {
-    format!("{} is not {expected}", quoted(text))
 }
 
 /// A [`Setting`], whose value is an `Option<T>`, or a [`SettingWithDefault`], whose value is a `T`.

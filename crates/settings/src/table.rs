@@ -1,5 +1,6 @@
 //! The names, defaults and meanings of all variables.
 
+use crate::error::Expected;
 use crate::headers::Headers;
 use crate::parse;
 use crate::secret::SecretReference;
@@ -153,17 +154,18 @@ pub enum Kind {
 
 impl Kind {
     pub(super) fn problem(self, value: &str) -> Option<String> {
+        let to_text = |expected: Expected| expected.to_string();
         match self {
             // URLs are validated when they are read: the parser is behind a feature.
             Self::Text | Self::Secret | Self::Url | Self::Proxy => None,
-            Self::SecretReference => SecretReference::parse(value).err().map(str::to_owned),
-            Self::Duration => parse::duration(value).err().map(str::to_owned),
-            Self::Bytes => parse::bytes(value).err().map(str::to_owned),
-            Self::Count => parse::count(value).err().map(str::to_owned),
-            Self::Ratio => parse::ratio(value).err().map(str::to_owned),
-            Self::Switch => parse::switch(value).err().map(str::to_owned),
+            Self::SecretReference => SecretReference::parse(value).err().map(to_text),
+            Self::Duration => parse::duration(value).err().map(to_text),
+            Self::Bytes => parse::bytes(value).err().map(to_text),
+            Self::Count => parse::count(value).err().map(to_text),
+            Self::Ratio => parse::ratio(value).err().map(to_text),
+            Self::Switch => parse::switch(value).err().map(to_text),
             Self::Choice(words) => (!words.contains(&value)).then(|| self.to_string()),
-            Self::Headers => Headers::parse(value).err(),
+            Self::Headers => Headers::parse(value).err().map(String::from),
         }
     }
 }

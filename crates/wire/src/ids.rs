@@ -155,8 +155,8 @@ mod tests {
     /// The tests of the layer's code for Python and Node read the same rows.
     #[test]
     fn xray_headers_are_parsed_and_malformed_fields_ignored() {
-        let rows = include_str!("../../../tests/fixtures/xray-headers.json");
-        let rows: Vec<serde_json::Value> = serde_json::from_str(rows).unwrap();
+        let json = include_str!("../../../tests/fixtures/xray-headers.json");
+        let rows: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
         for row in &rows {
             let XRayHeader { trace_id, parent_id, sampled } =
                 XRayHeader::parse(row["header"].as_str().unwrap());

@@ -218,8 +218,8 @@ impl<'r> Item<'r> {
 
 /// A `fixed64` field; 0 if it is absent. The last occurrence counts, as always in protobuf.
 pub fn fixed64(message: &[u8], number: u32) -> u64 {
-    let values = fields(message).filter(|field| field.number == number);
-    let values = values.filter_map(|field| match field.value {
+    let own = fields(message).filter(|field| field.number == number);
+    let values = own.filter_map(|field| match field.value {
         Value::Fixed64(value) => Some(value),
         _ => None,
     });

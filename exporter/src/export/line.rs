@@ -63,9 +63,9 @@ impl LineExporter {
         items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        let request = self.contained(&[(kind, items)], || Ok(encode()))?;
+        let bytes = self.contained(&[(kind, items)], || Ok(encode()))?;
+        let request = Request::trusted(kind, bytes);
         let source = &resource.service_name;
-        let request = Request::trusted(kind, request);
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
         self.contained(&[(kind, request.items())], || self.write(source, request))
     }
@@ -93,8 +93,8 @@ impl LineExporter {
         let flushed = flush();
         let gathered =
             GATHERED.with_borrow_mut(|gathered| gathered.take_if(|(exporter, _)| *exporter == own));
-        let gathered = gathered.map(|(_, requests)| requests).unwrap_or_default();
-        (flushed, self.write_gathered(gathered))
+        let requests = gathered.map(|(_, requests)| requests).unwrap_or_default();
+        (flushed, self.write_gathered(requests))
     }
 
     fn write_gathered(&self, mut gathered: Vec<Gathered>) -> OTelSdkResult {

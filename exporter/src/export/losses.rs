@@ -46,12 +46,12 @@ impl Loss {
 /// Counts since the environment started, shared by all parts of one exporter.
 #[derive(Debug, Default)]
 pub(crate) struct LossCounts {
-    state: Mutex<State>,
+    state: Mutex<LossState>,
     warned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LossState {
     counts: Counts,
     /// The part of the counts that is already measured.
     reported: Counts,
@@ -100,7 +100,7 @@ impl LossCounts {
     /// were lost.
     pub(crate) fn report(&self, temporality: Temporality, meter_provider: &SdkMeterProvider) {
         let (now, before) = {
-            let State { counts, reported, previous } = &mut *self.state();
+            let LossState { counts, reported, previous } = &mut *self.state();
             let is_lost = [Loss::OutputFailed, Loss::DeadlineReached].into_iter().any(|loss| {
                 counts.lost(SignalKind::Metrics, loss) != reported.lost(SignalKind::Metrics, loss)
             });
@@ -127,7 +127,7 @@ impl LossCounts {
         add(TRUNCATED_METRIC, "{value}", now.truncated_values - before.truncated_values, &[]);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LossState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,9 +32,9 @@ impl Client {
         let mut stream = connect(host)?;
         stream.write_all(extensions_api::register(host, NAME, events).as_bytes())?;
         let response = response(&mut stream)?;
-        let identifier = response.identifier().map(str::to_owned);
-        let identifier = identifier.ok_or_else(|| invalid("no identifier in the answer"))?;
-        Ok(Self { host: host.to_owned(), identifier, stream })
+        let identifier =
+            response.identifier().ok_or_else(|| invalid("no identifier in the answer"))?;
+        Ok(Self { host: host.to_owned(), identifier: identifier.to_owned(), stream })
     }
 
     /// Asks for the next event, which ends the previous one; on a new connection if the last one failed.

@@ -11,9 +11,10 @@ use crate::telemetry::Telemetry;
 use client::{Client, Events, INVOKE, NOTHING};
 use extensions_api::NextEvent;
 use invocations::{Completed, Invocations};
-use settings::Backoff;
+use settings::{Backoff, Jitter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
+use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::sync_channel;
@@ -36,23 +37,50 @@ pub(crate) fn start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Mode {
     })
 }
 
-fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, String> {
+/// The reason why a mode is unavailable.
+enum Unavailable {
+    NoRuntimeApi,
+    NoThread(io::Error),
+    /// The connection for Lambda's events does not survive the snapshot.
+    Restored,
+    Refused(RefusedRegistration),
+}
+
+/// The Extensions API did not register this process.
+struct RefusedRegistration(io::Error);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRuntimeApi => f.write_str("there is no AWS_LAMBDA_RUNTIME_API"),
+            Self::NoThread(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Restored => f.write_str("the function is restored from a snapshot (SnapStart)"),
+            Self::Refused(refused) => refused.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RefusedRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Extensions API refused: {}", self.0)
+    }
+}
+
+fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Unavailable> {
     let lambda = &telemetry.environment.lambda;
     let Some(api) = lambda.runtime_api.as_deref() else {
-        let is_sync = mode == ProcessorMode::Sync;
-        return is_sync
-            .then_some(Mode::Sync)
-            .ok_or("there is no AWS_LAMBDA_RUNTIME_API".to_owned());
+        return match mode {
+            ProcessorMode::Sync => Ok(Mode::Sync),
+            ProcessorMode::Async | ProcessorMode::Finalize => Err(Unavailable::NoRuntimeApi),
+        };
     };
-    let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
     if let Some(exits) = telemetry.exits_at_sigterm {
-        watch_sigterm(exits, Arc::downgrade(telemetry)).map_err(no_thread)?;
+        watch_sigterm(exits, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
     }
     let events = match (mode, lambda.initialization_type) {
         (ProcessorMode::Sync, _) => return Ok(Mode::Sync),
-        // The connection for Lambda's events does not survive the snapshot.
         (ProcessorMode::Async, InitializationType::SnapStart) => {
-            return Err("the function is restored from a snapshot (SnapStart)".to_owned());
+            return Err(Unavailable::Restored);
         }
         // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
         (ProcessorMode::Async, InitializationType::ManagedInstances)
@@ -60,13 +88,15 @@ fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Stri
         (ProcessorMode::Async, _) => INVOKE,
     };
     let (extension, registered) =
-        start_thread(api, events, Arc::downgrade(telemetry)).map_err(no_thread)?;
-    match registered.map_err(|error| format!("the Extensions API refused: {error}")) {
+        start_thread(api, events, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
+    match registered.map_err(RefusedRegistration) {
         Ok(()) if mode == ProcessorMode::Finalize => Ok(Mode::Finalize),
-        Err(why) if mode == ProcessorMode::Finalize || events == INVOKE => Err(why),
+        Err(refused) if mode == ProcessorMode::Finalize || events == INVOKE => {
+            Err(Unavailable::Refused(refused))
+        }
         registered => {
-            if let Err(why) = registered {
-                stderr::warn(&format!("Lambda sends no SIGTERM: {why}"));
+            if let Err(refused) = registered {
+                stderr::warn(&format!("Lambda sends no SIGTERM: {refused}"));
             }
             Ok(Mode::Async(extension))
         }
@@ -232,7 +262,7 @@ impl InternalExtension {
         let completed = invocations.take_completed();
         drop(invocations);
         self.write(&completed);
-        thread::sleep(BACKOFF.delay(failures, 1.0));
+        thread::sleep(BACKOFF.delay(failures, Jitter::NONE));
     }
 }
 
@@ -264,7 +294,7 @@ pub(crate) fn is_hook_installed() -> bool {
 /// Returns `true` if the process handles this signal, from the mask of caught ones (proc_pid_status(5)).
 pub(crate) fn is_handled(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

@@ -1,7 +1,7 @@
 //! The future of an invocation: it runs the handler's future inside the span, and then ends the invocation.
 
 use super::invocation_span::{InvocationSpan, Writing};
-use super::outcome::Failure;
+use super::outcome::HandlerFailure;
 use std::fmt::{self, Debug};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,7 +14,7 @@ use tracing::instrument::Instrumented;
 /// The future of an invocation, with the output of the handler's future `Fut`. It can be sent to another thread if that can.
 #[must_use = "futures do nothing unless polled"]
 pub struct InvocationFuture<Fut: Future, Output = <Fut as Future>::Output> {
-    state: State<Fut, Output>,
+    state: FutureState<Fut, Output>,
     end: End<Fut, Output>,
 }
 
@@ -29,15 +29,15 @@ pub(super) enum Ended<Output> {
     Continued(Output),
 }
 
-enum State<Fut: Future, Output> {
-    Running(Running<Fut>),
+enum FutureState<Fut: Future, Output> {
+    Running(RunningHandler<Fut>),
     /// Writing the telemetry, before the end, which may be a panic.
     Writing(Writing, thread::Result<Output>),
     Over,
 }
 
 /// Dropped in this order, so that spans in the handler's future end before the invocation's.
-struct Running<Fut> {
+struct RunningHandler<Fut> {
     /// `None` while it ends.
     future: Option<thread::Result<Pin<Box<Instrumented<Fut>>>>>,
     invocation: InvocationSpan,
@@ -55,11 +55,11 @@ impl<Fut: Future, Output> InvocationFuture<Fut, Output> {
     ) -> Self {
         let span = invocation.span().clone();
         let future = Some(future.map(|future| Box::pin(future.instrument(span))));
-        Self { state: State::Running(Running { future, invocation }), end }
+        Self { state: FutureState::Running(RunningHandler { future, invocation }), end }
     }
 }
 
-impl<Fut: Future> Running<Fut> {
+impl<Fut: Future> RunningHandler<Fut> {
     /// Polls the handler's future in the invocation's context, and drops it when it ends.
     fn poll(&mut self, task: &mut task::Context<'_>) -> Poll<thread::Result<Fut::Output>> {
         let mut future = match self.future.take() {
@@ -84,31 +84,34 @@ impl<Fut: Future, Output> Future for InvocationFuture<Fut, Output> {
 
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Output> {
         let this = self.get_mut();
-        if let State::Running(running) = &mut this.state {
+        if let FutureState::Running(running) = &mut this.state {
             let result = ready!(running.poll(task));
-            if let State::Running(running) = mem::replace(&mut this.state, State::Over) {
+            if let FutureState::Running(running) = mem::replace(&mut this.state, FutureState::Over)
+            {
                 let invocation = running.invocation;
                 this.state = match result {
                     Ok(output) => match (this.end)(invocation, output) {
-                        Ended::Writing(writing, output) => State::Writing(writing, Ok(output)),
+                        Ended::Writing(writing, output) => {
+                            FutureState::Writing(writing, Ok(output))
+                        }
                         Ended::Continued(output) => return Poll::Ready(output),
                     },
                     Err(panic) => {
-                        let failure = Failure::of_panic(panic.as_ref());
-                        State::Writing(invocation.finish(&Err(failure)), Err(panic))
+                        let failure = HandlerFailure::of_panic(panic.as_ref());
+                        FutureState::Writing(invocation.finish(&Err(failure)), Err(panic))
                     }
                 };
             }
         }
-        if let State::Writing(writing, _) = &mut this.state {
+        if let FutureState::Writing(writing, _) = &mut this.state {
             ready!(Pin::new(writing).poll(task));
         }
-        match mem::replace(&mut this.state, State::Over) {
-            State::Writing(_, Ok(output)) => Poll::Ready(output),
+        match mem::replace(&mut this.state, FutureState::Over) {
+            FutureState::Writing(_, Ok(output)) => Poll::Ready(output),
             // The runtime reports it to Lambda, as without this library.
-            State::Writing(_, Err(panic)) => resume_unwind(panic),
+            FutureState::Writing(_, Err(panic)) => resume_unwind(panic),
             // Nobody polls a future after its end.
-            State::Running(_) | State::Over => Poll::Pending,
+            FutureState::Running(_) | FutureState::Over => Poll::Pending,
         }
     }
 }

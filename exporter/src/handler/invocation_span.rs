@@ -2,8 +2,8 @@
 
 use super::handler_error::name_of_type;
 use super::http_route;
-use super::new_span::{SpanOptions, StartedSpans, spans};
-use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts};
+use super::new_span::{SpanOptions, StartedSpan, StartedSpans, spans};
+use super::outcome::{CANCELLED, HandlerFailure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
@@ -27,16 +27,16 @@ pub(super) struct InvocationSpan {
     telemetry: Arc<Telemetry>,
     context: Context,
     /// The handler's context and span: those of the messages, or else the invocation's.
-    of_handler: (Context, tracing::Span),
+    of_handler: StartedSpan,
     /// Its number among the running ones.
     number: u64,
     /// The extension's key for it; unused in other modes.
     request_id: String,
-    state: State,
+    state: SpanState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SpanState {
     Running,
     Ended,
     Flushed,
@@ -53,14 +53,14 @@ impl InvocationSpan {
         let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
             let started = spans(telemetry, lambda, options, extracted, number);
-            let context = &started.root.0;
+            let context = &started.root.context;
             let root = context.span().span_context().clone();
             let record = telemetry.announce_root(&lambda.request_id, &root);
             telemetry.invocations.start(number, context, &lambda.request_id, record);
             started
         });
         let StartedSpans { root, consumer } = catch_unwind(started).unwrap_or_else(|_| {
-            StartedSpans { root: (Context::new(), tracing::Span::none()), consumer: None }
+            StartedSpans { root: StartedSpan::only(Context::new()), consumer: None }
         });
         let mut request_id = String::new();
         if let Mode::Async(extension) = telemetry.mode() {
@@ -69,22 +69,22 @@ impl InvocationSpan {
         }
         Self {
             telemetry: Arc::clone(telemetry),
-            context: root.0.clone(),
+            context: root.context.clone(),
             of_handler: consumer.unwrap_or(root),
             number,
             request_id,
-            state: State::Running,
+            state: SpanState::Running,
         }
     }
 
     /// The context in which the handler runs.
     pub(super) fn context(&self) -> &Context {
-        &self.of_handler.0
+        &self.of_handler.context
     }
 
     /// The span in `tracing` in which the handler runs; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
-        &self.of_handler.1
+        &self.of_handler.in_tracing
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -102,13 +102,13 @@ impl InvocationSpan {
             thread = Some(runtime.spawn_blocking(move || telemetry.finish(&[number])));
         } else {
             self.telemetry.finish(&[self.number]);
-            self.state = State::Flushed;
+            self.state = SpanState::Flushed;
         }
         Writing { invocation: self, thread }
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
-    pub(super) fn cut_off(mut self, failure: Failure) {
+    pub(super) fn cut_off(mut self, failure: HandlerFailure) {
         self.end_span(&Err(failure));
     }
 
@@ -127,17 +127,17 @@ impl InvocationSpan {
             }
         };
         if is_later {
-            self.state = State::Flushed;
+            self.state = SpanState::Flushed;
         }
         is_later
     }
 
     fn end_span(&mut self, outcome: &HandlerOutcome) {
-        if self.state != State::Running {
+        if self.state != SpanState::Running {
             return;
         }
-        self.state = State::Ended;
-        let consumer = self.of_handler.0.span();
+        self.state = SpanState::Ended;
+        let consumer = self.of_handler.context.span();
         if consumer.span_context() != self.context.span().span_context() {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
         }
@@ -162,7 +162,7 @@ impl Future for Writing {
             ready!(Pin::new(thread).poll(task)).ok();
             self.thread = None;
         }
-        self.invocation.state = State::Flushed;
+        self.invocation.state = SpanState::Flushed;
         Poll::Ready(())
     }
 }
@@ -171,7 +171,7 @@ impl Future for Writing {
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
     let described = AssertUnwindSafe(|| describe(context, outcome));
     let keys = catch_unwind(described).unwrap_or_default();
-    let has_failed = outcome.as_ref().is_err_and(Failure::is_of_handler);
+    let has_failed = outcome.as_ref().is_err_and(HandlerFailure::is_of_handler);
     telemetry.invocations.end(number, keys, has_failed);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
@@ -227,11 +227,13 @@ fn error(outcome: &HandlerOutcome) -> Option<(String, String)> {
                 format!("{failed} of the batch's messages failed; Lambda delivers them again");
             Some(("batch_item_failures".to_owned(), message))
         }
-        Err(Failure { error_type, message, .. }) => Some((error_type.clone(), message.clone())),
+        Err(HandlerFailure { error_type, message, .. }) => {
+            Some((error_type.clone(), message.clone()))
+        }
     }
 }
 
-fn exception(span: &SpanRef<'_>, failure: &Failure) {
+fn exception(span: &SpanRef<'_>, failure: &HandlerFailure) {
     let mut attributes = vec![
         KeyValue::new("exception.type", failure.error_type.clone()),
         KeyValue::new("exception.message", failure.message.clone()),
@@ -255,11 +257,11 @@ impl Drop for InvocationSpan {
     fn drop(&mut self) {
         self.end_span(&Err(if std::thread::panicking() {
             // The task that drops this span unwinds because of another panic than the handler's.
-            Failure::new("panic", "the invocation's task panicked")
+            HandlerFailure::new("panic", "the invocation's task panicked")
         } else {
-            Failure::new(CANCELLED, "the handler's future was dropped before it was ready")
+            HandlerFailure::new(CANCELLED, "the handler's future was dropped before it was ready")
         }));
-        if self.state != State::Flushed && !self.leave_write_for_later() {
+        if self.state != SpanState::Flushed && !self.leave_write_for_later() {
             self.telemetry.finish(&[self.number]);
         }
     }
@@ -278,7 +280,7 @@ pub(crate) fn refuse(
     let active = invocation.context().clone().attach();
     record();
     drop(active);
-    invocation.cut_off(Failure::new(name_of_type(error), error));
+    invocation.cut_off(HandlerFailure::new(name_of_type(error), error));
 }
 
 /// Adds the write to the process's panic hook, after the existing one.
@@ -292,14 +294,14 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
         if let Some(telemetry) = telemetry.upgrade()
             && !is_writing.swap(true, Ordering::Relaxed)
         {
-            end_all(&telemetry, Failure::of_panic(info.payload()));
+            end_all(&telemetry, HandlerFailure::of_panic(info.payload()));
         }
     }));
 }
 
 /// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
 /// needs. Waits as long as for any write.
-pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
+pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: HandlerFailure) {
     let telemetry = Arc::clone(telemetry);
     let outcome = Err(failure);
     let timeout = telemetry.line.write_timeout();

@@ -30,11 +30,26 @@ pub(super) struct SpanOptions {
     pub(super) attributes: Vec<KeyValue>,
 }
 
-/// The context and the `tracing` span of each span of an invocation.
+/// A started span.
+pub(super) struct StartedSpan {
+    /// The context with the span.
+    pub(super) context: Context,
+    /// The same span in `tracing`; disabled without a subscriber of ours.
+    pub(super) in_tracing: tracing::Span,
+}
+
+impl StartedSpan {
+    /// A context whose span is not in `tracing`.
+    pub(super) fn only(context: Context) -> Self {
+        Self { context, in_tracing: tracing::Span::none() }
+    }
+}
+
+/// The spans of an invocation.
 pub(super) struct StartedSpans {
-    pub(super) root: (Context, tracing::Span),
+    pub(super) root: StartedSpan,
     /// The CONSUMER span below it, of an invocation with messages.
-    pub(super) consumer: Option<(Context, tracing::Span)>,
+    pub(super) consumer: Option<StartedSpan>,
 }
 
 /// Starts the spans of an invocation, and none if the SDK is disabled.
@@ -47,60 +62,75 @@ pub(super) fn spans(
 ) -> StartedSpans {
     let kind = options.kind.clone().or(extracted.kind.take());
     let messages = if kind.is_none() { Messages::of(&mut extracted) } else { None };
-    let parent = parent(telemetry, lambda, extracted.carrier.as_ref());
-    let caller = parent.span().span_context().clone();
-    let parent = match extracted.trigger {
-        TriggerType::Http => {
-            let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
-            parent.with_value(HttpInvocation::new(method.flatten()))
-        }
-        _ => parent,
-    };
+    let sender = parent(telemetry, lambda, extracted.carrier.as_ref());
+    let caller = sender.span().span_context().clone();
+    let in_http = with_http_invocation(sender, options, &extracted);
     if let Some(account) = account_id(&lambda.invoked_function_arn) {
         telemetry.line.set_account(account);
     }
     // The caller's context is passed on.
     if telemetry.environment.disabled {
-        return StartedSpans { root: (parent, tracing::Span::none()), consumer: None };
+        return StartedSpans { root: StartedSpan::only(in_http), consumer: None };
     }
-    let parent = Invocations::parent(number, &parent);
-
-    let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
+    let parent = Invocations::parent(number, &in_http);
     let received_at = extracted.received_at.filter(|_| telemetry.environment.inferred_spans);
-    let root = NewSpan {
+    let root = start_root(telemetry, lambda, options, extracted, kind.as_ref(), &parent, &caller);
+    if let Some(received_at) = received_at {
+        let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
+        write_wait(telemetry, waited_for, received_at, &root.context);
+    }
+    let consumer = messages.map(|messages| messages.start(telemetry, &root));
+    StartedSpans { root, consumer }
+}
+
+/// Adds the place for an HTTP request's method and route, if the event is one.
+fn with_http_invocation(
+    context: Context,
+    options: &SpanOptions,
+    extracted: &SpanAttributes,
+) -> Context {
+    match extracted.trigger {
+        TriggerType::Http => {
+            let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
+            context.with_value(HttpInvocation::new(method.flatten()))
+        }
+        _ => context,
+    }
+}
+
+/// Starts the invocation's span. `caller` is the span that invoked the function.
+fn start_root(
+    telemetry: &Telemetry,
+    lambda: &lambda_runtime::Context,
+    options: &SpanOptions,
+    mut extracted: SpanAttributes,
+    kind: Option<&SpanKind>,
+    parent: &Context,
+    caller: &SpanContext,
+) -> StartedSpan {
+    let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
+    let new = NewSpan {
         name: options
             .name
             .clone()
             .or(extracted.span_name.take().map(Cow::Owned))
             .or(options.default_name.clone())
             .unwrap_or_else(|| function_name(lambda)),
-        kind: kind.unwrap_or(SpanKind::Server),
+        kind: kind.cloned().unwrap_or(SpanKind::Server),
         links: std::mem::take(&mut extracted.links),
         fields: vec![KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone())],
-        attributes: attributes(telemetry, lambda, options, extracted, &xray, &caller),
+        attributes: attributes(telemetry, lambda, options, extracted, &xray, caller),
     };
     let root = with_trace_id(invocation_trace_id(&xray, &lambda.request_id), || {
         let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind, faas.invocation_id = lambda.request_id);
         let has_layer = telemetry.has_layer.load(Ordering::Relaxed);
-        root.start(telemetry, &parent, has_layer.then_some(in_tracing))
+        new.start(telemetry, parent, has_layer.then_some(in_tracing))
     });
-    if caller.is_valid() && !caller.is_sampled() && !root.0.span().span_context().is_sampled() {
+    let is_sampled = root.context.span().span_context().is_sampled();
+    if caller.is_valid() && !caller.is_sampled() && !is_sampled {
         warn_of_unsampled(telemetry);
     }
-    if let Some(received_at) = received_at {
-        let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
-        write_wait(telemetry, waited_for, received_at, &root.0);
-    }
-    let consumer = messages.map(|Messages { source, attributes, links }| {
-        let name = Cow::Owned(format!("{source} process").trim_start().to_owned());
-        let consumer =
-            NewSpan { name, kind: SpanKind::Consumer, fields: Vec::new(), attributes, links };
-        let in_tracing = |name: &str, kind: &str| {
-            tracing::info_span!(parent: &root.1, "messages", otel.name = name, otel.kind = kind)
-        };
-        consumer.start(telemetry, &root.0, (!root.1.is_none()).then_some(in_tracing))
-    });
-    StartedSpans { root, consumer }
+    root
 }
 
 fn parent(
@@ -169,7 +199,7 @@ impl NewSpan {
         telemetry: &Telemetry,
         parent: &Context,
         in_tracing: Option<impl FnOnce(&str, &str) -> tracing::Span>,
-    ) -> (Context, tracing::Span) {
+    ) -> StartedSpan {
         let Self { name, kind, mut fields, attributes, links } = self;
         if let Some(in_tracing) = in_tracing {
             let span = in_tracing(&name, kind_field(&kind));
@@ -178,14 +208,18 @@ impl NewSpan {
             describe(&span, &attributes, &links);
             let context = span.context();
             if context.span().span_context().is_valid() && !span.is_disabled() {
-                return (context, span);
+                return StartedSpan { context, in_tracing: span };
             }
         }
-        let builder = telemetry.tracer.span_builder(name).with_kind(kind);
         fields.extend(attributes);
-        let builder = builder.with_attributes(fields).with_links(links);
+        let builder = telemetry
+            .tracer
+            .span_builder(name)
+            .with_kind(kind)
+            .with_attributes(fields)
+            .with_links(links);
         let span = telemetry.tracer.build_with_context(builder, parent);
-        (parent.with_span(span), tracing::Span::none())
+        StartedSpan::only(parent.with_span(span))
     }
 }
 
@@ -219,12 +253,24 @@ impl Messages {
         let is_of_messages =
             |own: &mut KeyValue| own.key.as_str().split('.').next() == Some("messaging");
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
-        let source = attributes.iter().find(|own| is(own, "messaging.destination.name"));
-        let source = source.map(|source| source.value.as_str().into_owned());
+        let destination = attributes.iter().find(|own| is(own, "messaging.destination.name"));
         let is_batch = attributes.iter().any(|own| is(own, "messaging.batch.message_count"));
-        let unknown = if is_batch { "multiple_sources" } else { "" };
-        let source = source.unwrap_or_else(|| unknown.to_owned());
+        let source = match destination {
+            Some(destination) => destination.value.as_str().into_owned(),
+            None if is_batch => "multiple_sources".to_owned(),
+            None => String::new(),
+        };
         Some(Self { source, attributes, links: std::mem::take(&mut extracted.links) })
+    }
+
+    /// Starts the CONSUMER span below the invocation's.
+    fn start(self, telemetry: &Telemetry, root: &StartedSpan) -> StartedSpan {
+        let Self { source, attributes, links } = self;
+        let name = Cow::Owned(format!("{source} process").trim_start().to_owned());
+        let new = NewSpan { name, kind: SpanKind::Consumer, fields: Vec::new(), attributes, links };
+        let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: &root.in_tracing, "messages", otel.name = name, otel.kind = kind);
+        let is_in_tracing = !root.in_tracing.is_none();
+        new.start(telemetry, &root.context, is_in_tracing.then_some(in_tracing))
     }
 }
 
@@ -240,8 +286,9 @@ fn function_attributes(
     if let Some(account) = arn.account_id() {
         attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, account.to_owned()));
     }
-    let resource_id = function_version.and_then(|version| arn.with_version(version));
-    let resource_id = resource_id.unwrap_or_else(|| text.to_owned());
+    let resource_id = function_version
+        .and_then(|version| arn.with_version(version))
+        .unwrap_or_else(|| text.to_owned());
     attributes.push(KeyValue::new(names::CLOUD_RESOURCE_ID, resource_id));
     attributes
 }

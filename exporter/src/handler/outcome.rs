@@ -9,10 +9,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The facts of a response, or the failure of the invocation.
-pub(crate) type HandlerOutcome = Result<ResponseFacts, Failure>;
+pub(crate) type HandlerOutcome = Result<ResponseFacts, HandlerFailure>;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct HandlerFailure {
     pub(super) error_type: String,
     pub(super) message: String,
     /// The causes, or the place of a panic; empty without any.
@@ -24,7 +24,7 @@ pub(crate) struct Failure {
 /// The error type of a handler that did not end.
 pub(super) const CANCELLED: &str = "cancelled";
 
-impl Failure {
+impl HandlerFailure {
     /// Returns `true` if the handler failed. Lambda itself reports why a handler did not end.
     pub(super) fn is_of_handler(&self) -> bool {
         self.error_type != CANCELLED
@@ -64,7 +64,7 @@ pub(super) fn of_result<R: Serialize, E: HandlerError<Form>, Form>(
             let facts = catch_unwind(AssertUnwindSafe(|| ResponseFacts::of(response)));
             Ok(facts.unwrap_or_default())
         }
-        Err(error) => Err(Failure::of_error(error)),
+        Err(error) => Err(HandlerFailure::of_error(error)),
     }
 }
 
@@ -103,20 +103,20 @@ macro_rules! refuse {
 impl Serializer for TopLevel {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
-    type SerializeMap = Search;
-    type SerializeStruct = Search;
+    type SerializeMap = ErrorSearch;
+    type SerializeStruct = ErrorSearch;
     type SerializeSeq = Refused;
     type SerializeTuple = Refused;
     type SerializeTupleStruct = Refused;
     type SerializeTupleVariant = Refused;
     type SerializeStructVariant = Refused;
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Search, fmt::Error> {
-        Ok(Search::default())
+    fn serialize_map(self, _: Option<usize>) -> Result<ErrorSearch, fmt::Error> {
+        Ok(ErrorSearch::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Search, fmt::Error> {
-        Ok(Search::default())
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<ErrorSearch, fmt::Error> {
+        Ok(ErrorSearch::default())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<ResponseFacts, fmt::Error> {
@@ -169,12 +169,12 @@ impl Serializer for TopLevel {
 }
 
 #[derive(Default)]
-struct Search {
+struct ErrorSearch {
     found: ResponseFacts,
     key: Value,
 }
 
-impl Search {
+impl ErrorSearch {
     fn read<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         let value = || serde_json::to_value(value).unwrap_or_default();
         match key {
@@ -195,7 +195,7 @@ fn status_code(value: &Value) -> Option<u16> {
     code.filter(|code| (100..=999).contains(code))
 }
 
-impl SerializeStruct for Search {
+impl SerializeStruct for ErrorSearch {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
 
@@ -213,7 +213,7 @@ impl SerializeStruct for Search {
     }
 }
 
-impl SerializeMap for Search {
+impl SerializeMap for ErrorSearch {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
 

@@ -5,7 +5,7 @@ use super::handler_error::{DisplayForm, HandlerError};
 use super::instrumentation::{Instrumentation, span_options};
 use super::invocation_future::{Ended, InvocationFuture};
 use super::invocation_span::{InvocationSpan, Writing};
-use super::outcome::{CANCELLED, Failure, ResponseFacts};
+use super::outcome::{CANCELLED, HandlerFailure, ResponseFacts};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;
@@ -152,12 +152,12 @@ where
         instrumentation.begin(event, handler, |invocation, result| match result {
             Ok(StreamResponse { metadata_prelude, stream }) => {
                 let status_code = metadata_prelude.status_code.as_u16();
-                let state = State::Running(invocation);
+                let state = BodyState::Running(invocation);
                 let stream = InvocationBody { stream, status_code, state };
                 Ended::Continued(Ok(StreamResponse { metadata_prelude, stream }))
             }
             Err(error) => {
-                let failure = Failure::of_error(&error);
+                let failure = HandlerFailure::of_error(&error);
                 Ended::Writing(invocation.finish(&Err(failure)), Err(error))
             }
         })
@@ -168,10 +168,10 @@ where
 pub struct InvocationBody<B: Stream> {
     stream: B,
     status_code: u16,
-    state: State<B::Item>,
+    state: BodyState<B::Item>,
 }
 
-enum State<Item> {
+enum BodyState<Item> {
     Running(InvocationSpan),
     /// Writing the telemetry, before the end, which may be an error or a panic.
     Writing(Writing, thread::Result<Option<Item>>),
@@ -194,7 +194,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<B::Item>> {
         let body = self.get_mut();
-        if let State::Running(invocation) = &body.state {
+        if let BodyState::Running(invocation) = &body.state {
             let stream = Pin::new(&mut body.stream);
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 let _active = invocation.context().clone().attach();
@@ -205,32 +205,33 @@ where
                 Ok(Poll::Ready(Some(Ok(data)))) => return Poll::Ready(Some(Ok(data))),
                 Ok(Poll::Ready(Some(Err(error)))) => {
                     let status_code = Some(body.status_code);
-                    let failure = Failure { status_code, ..Failure::of_error(&error) };
+                    let failure =
+                        HandlerFailure { status_code, ..HandlerFailure::of_error(&error) };
                     (Err(failure), Ok(Some(Err(error))))
                 }
                 Ok(Poll::Ready(None)) => (Ok(ResponseFacts::of_status(body.status_code)), Ok(None)),
-                Err(panic) => (Err(Failure::of_panic(panic.as_ref())), Err(panic)),
+                Err(panic) => (Err(HandlerFailure::of_panic(panic.as_ref())), Err(panic)),
             };
-            if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
-                body.state = State::Writing(invocation.finish(&outcome), end);
+            if let BodyState::Running(invocation) = mem::replace(&mut body.state, BodyState::Over) {
+                body.state = BodyState::Writing(invocation.finish(&outcome), end);
             }
         }
-        if let State::Writing(writing, _) = &mut body.state {
+        if let BodyState::Writing(writing, _) = &mut body.state {
             ready!(Pin::new(writing).poll(task));
         }
-        match mem::replace(&mut body.state, State::Over) {
-            State::Writing(_, Ok(item)) => Poll::Ready(item),
-            State::Writing(_, Err(panic)) => resume_unwind(panic),
-            State::Running(_) | State::Over => Pin::new(&mut body.stream).poll_next(task),
+        match mem::replace(&mut body.state, BodyState::Over) {
+            BodyState::Writing(_, Ok(item)) => Poll::Ready(item),
+            BodyState::Writing(_, Err(panic)) => resume_unwind(panic),
+            BodyState::Running(_) | BodyState::Over => Pin::new(&mut body.stream).poll_next(task),
         }
     }
 }
 
 impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
-        if let State::Running(invocation) = mem::replace(&mut self.state, State::Over) {
+        if let BodyState::Running(invocation) = mem::replace(&mut self.state, BodyState::Over) {
             let why = "the response's body was dropped before its end";
-            invocation.cut_off(Failure::new(CANCELLED, why));
+            invocation.cut_off(HandlerFailure::new(CANCELLED, why));
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::telemetry::{Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
-use providers::Parts;
+use providers::ProviderParts;
 use settings::{Env, Source};
 use signal_hook::consts::SIGTERM;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,18 +59,20 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let own_metrics = config.metrics.provider.is_none();
 
     let resource = resource::resource(&environment, config.resource.as_ref());
-    let invocations = config.invocations.unwrap_or_else(Invocations::of_new_telemetry);
+    let invocations = Some(config.invocations.unwrap_or_else(Invocations::of_new_telemetry));
     let output = config.output;
-    let invocations = Some(invocations);
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();
-    let runtime_api = environment.lambda.runtime_api.as_deref();
     // A root span that is not exported must not become the parent of the extension's span.
-    let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
+    let runtime_api = environment
+        .lambda
+        .runtime_api
+        .as_deref()
+        .filter(|_| exports_traces && !environment.disabled);
     let is_concurrent =
         environment.lambda.initialization_type == InitializationType::ManagedInstances;
-    let parts = Parts { environment: &environment, line: &line, resource: &resource };
+    let parts = ProviderParts { environment: &environment, line: &line, resource: &resource };
     let (spans, tracer_provider) = parts.traces(config.traces);
 
     let own = config.log_filter_variable.as_deref().and_then(|name| source.get(name));

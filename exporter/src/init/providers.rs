@@ -17,13 +17,13 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExp
 use std::sync::Arc;
 
 /// The inputs of the providers, independent of the signal.
-pub(super) struct Parts<'a> {
+pub(super) struct ProviderParts<'a> {
     pub(super) environment: &'a Config,
     pub(super) line: &'a Arc<LineExporter>,
     pub(super) resource: &'a Resource,
 }
 
-impl Parts<'_> {
+impl ProviderParts<'_> {
     pub(super) fn traces(
         &self,
         traces: Traces,
@@ -31,8 +31,7 @@ impl Parts<'_> {
         if let Some(provider) = traces.provider {
             return (None, provider);
         }
-        let ids = traces.id_generator;
-        let ids = ids.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
+        let ids = traces.id_generator.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
         let mut builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
             .with_id_generator(InvocationIdGenerator(ids))
@@ -48,9 +47,9 @@ impl Parts<'_> {
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(Arc::clone(self.line), self.environment);
             exporter.set_resource(self.resource);
-            let processor = self.span_processor(exporter).with_open_spans();
-            let processor = Arc::clone(spans.insert(Arc::new(processor)));
-            builder = builder.with_span_processor(SharedProcessor(processor));
+            let processor = Arc::new(self.span_processor(exporter).with_open_spans());
+            builder = builder.with_span_processor(SharedProcessor(Arc::clone(&processor)));
+            spans = Some(processor);
         }
         (spans, builder.build())
     }

@@ -1,6 +1,6 @@
 //! The configuration of telemetry in code.
 
-use super::providers::Parts;
+use super::providers::ProviderParts;
 use crate::config::ProcessorMode;
 use crate::invocations::Invocations;
 use crate::output::Output;
@@ -62,7 +62,7 @@ impl fmt::Debug for TelemetryConfig {
 pub(super) type Add<B> = Box<dyn FnOnce(B) -> B + Send>;
 /// The same of span processors, of which one may be ours with the application's exporter.
 pub(super) type AddSpans =
-    Box<dyn FnOnce(TracerProviderBuilder, &Parts<'_>) -> TracerProviderBuilder + Send>;
+    Box<dyn FnOnce(TracerProviderBuilder, &ProviderParts<'_>) -> TracerProviderBuilder + Send>;
 
 /// Creation and export of spans.
 #[derive(Default)]
@@ -126,17 +126,17 @@ impl TelemetryConfigBuilder {
         /// Uses this span processor instead of the one that writes lines. Several processors, and exporters added by
         /// [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
         with_span_processor(processor: impl SpanProcessor + 'static) => {
-            let add = |builder: TracerProviderBuilder, _: &Parts<'_>| builder.with_span_processor(processor);
+            let add = |builder: TracerProviderBuilder, _: &ProviderParts<'_>| builder.with_span_processor(processor);
             own.config.traces.processors.push(Box::new(add));
         };
         /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
         with_additional_span_processor(processor: impl SpanProcessor + 'static) => {
-            let add = |builder: TracerProviderBuilder, _: &Parts<'_>| builder.with_span_processor(processor);
+            let add = |builder: TracerProviderBuilder, _: &ProviderParts<'_>| builder.with_span_processor(processor);
             own.config.traces.additional_processors.push(Box::new(add));
         };
         /// Exports spans with this exporter at the end of the invocation, instead of writing lines.
         with_span_exporter(exporter: impl SpanExporter + 'static) => {
-            let add = |builder: TracerProviderBuilder, parts: &Parts<'_>| builder.with_span_processor(parts.span_processor(exporter));
+            let add = |builder: TracerProviderBuilder, parts: &ProviderParts<'_>| builder.with_span_processor(parts.span_processor(exporter));
             own.config.traces.processors.push(Box::new(add));
         };
         /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.

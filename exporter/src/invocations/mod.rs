@@ -93,7 +93,7 @@ type WriteDue = Box<dyn Fn(&[u64]) + Send + Sync>;
 /// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
 /// take. It reads the wall clock whenever it wakes, because timers stop while the environment is frozen.
 pub(crate) struct Invocations {
-    state: Mutex<State>,
+    state: Mutex<InvocationsState>,
     wake: Condvar,
     /// The SDK's clock, so that our times and those of spans are comparable; tests replace it.
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
@@ -102,7 +102,7 @@ pub(crate) struct Invocations {
 }
 
 #[derive(Default)]
-struct State {
+struct InvocationsState {
     begun: u64,
     running: Vec<Invocation>,
     open: Vec<OpenSpan>,
@@ -112,7 +112,7 @@ struct State {
     wakes_at: Option<SystemTime>,
 }
 
-impl State {
+impl InvocationsState {
     /// The time until the thread's next check, at the earliest write time; zero if telemetry must be written now. Without
     /// invocations it keeps waiting for its previous time: if it parked, each invocation shorter than a wake-up would have to wake
     /// it.
@@ -289,7 +289,7 @@ impl Invocations {
         drop(finished);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InvocationsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -321,15 +321,16 @@ impl Invocations {
     /// Writes due telemetry, and returns the lock and the time until the next check.
     fn next<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> (MutexGuard<'a, State>, Option<Duration>) {
+        mut state: MutexGuard<'a, InvocationsState>,
+    ) -> (MutexGuard<'a, InvocationsState>, Option<Duration>) {
         let now = self.now();
         let wait = state.wait(now);
         if wait == Some(Duration::ZERO) {
-            let due = state.running.iter_mut();
-            let due =
-                due.filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number));
-            let due: Vec<u64> = due.collect();
+            let due: Vec<u64> = state
+                .running
+                .iter_mut()
+                .filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number))
+                .collect();
             drop(state);
             if let Some(write) = self.write.get() {
                 // One write has all invocations that are due.
@@ -413,9 +414,9 @@ impl Invocations {
             Some(number) if running().any(|own| own.number == number) => is_cut_off(number),
             _ => are_all,
         };
-        let open = state.open.iter();
-        let open = open.filter(|own| !own.is_written && is_interrupted(own.invocation));
-        let partial = open.map(|OpenSpan { span, .. }| {
+        let interrupted =
+            state.open.iter().filter(|own| !own.is_written && is_interrupted(own.invocation));
+        let partial = interrupted.map(|OpenSpan { span, .. }| {
             let mut span = span.clone();
             // An end never precedes its start.
             span.end_time = now.max(span.start_time);
@@ -455,8 +456,8 @@ mod tests {
     /// Without invocations, at the time of a clock in milliseconds.
     fn invocations() -> (Arc<Invocations>, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(0));
-        let clock = Arc::clone(&time);
-        let clock = move || at(clock.load(Ordering::Relaxed));
+        let millis = Arc::clone(&time);
+        let clock = move || at(millis.load(Ordering::Relaxed));
         (Arc::new(Invocations::without_thread(clock)), time)
     }
 

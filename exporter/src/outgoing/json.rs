@@ -22,12 +22,12 @@ pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<Stri
     if fields.is_empty() || fields.iter().any(|(name, _)| has(name)) {
         return None;
     }
-    let values = fields.iter().map(|(_, value)| to_raw_value(value).ok());
-    let values: Vec<Box<RawValue>> = values.collect::<Option<_>>()?;
+    let values: Vec<Box<RawValue>> =
+        fields.iter().map(|(_, value)| to_raw_value(value).ok()).collect::<Option<_>>()?;
     let names = fields.iter().map(|(name, _)| Cow::Borrowed(name));
     own.extend(names.zip(values.iter().map(AsRef::as_ref)));
-    let own = to_raw_value(&own).ok()?;
-    object.insert(Cow::Borrowed(key), &own);
+    let extended = to_raw_value(&own).ok()?;
+    object.insert(Cow::Borrowed(key), &extended);
     serde_json::to_string(&object).ok()
 }
 

@@ -35,8 +35,8 @@ static STDOUT: LazyLock<StdoutThread> = LazyLock::new(|| StdoutThread::new(write
 ///
 /// Started by the first lines; blocked in a receive between batches.
 struct StdoutThread {
-    write: fn(&Batch) -> Option<io::Result<()>>,
-    jobs: Mutex<Option<SyncSender<Arc<Batch>>>>,
+    write: fn(&WriteJob) -> Option<io::Result<()>>,
+    jobs: Mutex<Option<SyncSender<Arc<WriteJob>>>>,
 }
 
 /// Maximum number of waiting batches. Four may come at once, one of each signal and one written before the deadline. A discarded
@@ -44,14 +44,14 @@ struct StdoutThread {
 const QUEUE: usize = 8;
 
 /// Lines on their way to the thread.
-struct Batch {
+struct WriteJob {
     /// Taken by the thread when it starts to write, or by the caller when it gives up; never by both.
     lines: Mutex<Option<Vec<u8>>>,
     give_up: Instant,
     result: SyncSender<io::Result<()>>,
 }
 
-impl Batch {
+impl WriteJob {
     fn take(&self) -> Option<Vec<u8>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -59,7 +59,7 @@ impl Batch {
 
 impl StdoutThread {
     /// `write` performs the blocking part, then takes the lines; `None` if they were discarded meanwhile.
-    fn new(write: fn(&Batch) -> Option<io::Result<()>>) -> Self {
+    fn new(write: fn(&WriteJob) -> Option<io::Result<()>>) -> Self {
         Self { write, jobs: Mutex::default() }
     }
 
@@ -70,7 +70,7 @@ impl StdoutThread {
     /// count as lost, because the outcome is unknown.
     fn write_lines(&self, lines: Vec<u8>, timeout: Duration) -> io::Result<()> {
         let (result, results) = sync_channel(1);
-        let batch = Arc::new(Batch {
+        let batch = Arc::new(WriteJob {
             lines: Mutex::new(Some(lines)),
             give_up: Instant::now() + timeout,
             result,
@@ -86,7 +86,7 @@ impl StdoutThread {
         }
     }
 
-    fn hand_over(&self, batch: &Arc<Batch>) -> io::Result<()> {
+    fn hand_over(&self, batch: &Arc<WriteJob>) -> io::Result<()> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = if let Some(sender) = &*jobs {
             sender.clone()
@@ -100,10 +100,10 @@ impl StdoutThread {
     }
 }
 
-fn run(jobs: &Receiver<Arc<Batch>>, write: fn(&Batch) -> Option<io::Result<()>>) {
+fn run(jobs: &Receiver<Arc<WriteJob>>, write: fn(&WriteJob) -> Option<io::Result<()>>) {
     for batch in jobs {
-        let written = catch_unwind(AssertUnwindSafe(|| write(&batch)));
-        let written = written.unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
+        let written = catch_unwind(AssertUnwindSafe(|| write(&batch)))
+            .unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
         if let Some(result) = written {
             // The receiver is gone if the write exceeded the timeout.
             drop(batch.result.try_send(result));
@@ -116,7 +116,7 @@ fn too_late(what: &str) -> io::Error {
 }
 
 /// Writes each line whole under the lock of `println!`.
-fn write_to_stdout(batch: &Batch) -> Option<io::Result<()>> {
+fn write_to_stdout(batch: &WriteJob) -> Option<io::Result<()>> {
     let mut stdout = io::stdout().lock();
     let lines = batch.take()?;
     // One write per line, because the reader of the pipe may treat one write as one log event. The function's text without a
@@ -191,7 +191,7 @@ mod tests {
     static LOCK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
     /// Like stdout, behind a lock that another thread may hold for any time.
-    fn write_to_memory(batch: &Batch) -> Option<io::Result<()>> {
+    fn write_to_memory(batch: &WriteJob) -> Option<io::Result<()>> {
         let mut written = LOCK.lock().unwrap();
         let lines = batch.take()?;
         assert_ne!(lines, b"panic\n");

@@ -23,14 +23,14 @@ fn replace(key_values: Vec<(String, AnyValue)>) -> Vec<(String, AnyValue)> {
 
 /// Sends records to the `tracing` subscriber. A logger installed by the application stays.
 pub(crate) fn install() {
-    if log::set_boxed_logger(Box::new(Logger(LogTracer::new()))).is_ok() {
+    if log::set_boxed_logger(Box::new(LogCrateLogger(LogTracer::new()))).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
 }
 
-struct Logger(LogTracer);
+struct LogCrateLogger(LogTracer);
 
-impl Log for Logger {
+impl Log for LogCrateLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.0.enabled(metadata)
     }
@@ -40,7 +40,7 @@ impl Log for Logger {
             return self.0.log(record);
         }
         if self.enabled(record.metadata()) {
-            let mut found = Found(Vec::new());
+            let mut found = FoundFields(Vec::new());
             // An error ends the visit: the first ones are kept.
             record.key_values().visit(&mut found).ok();
             replace(found.0);
@@ -52,9 +52,9 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-struct Found(Vec<(String, AnyValue)>);
+struct FoundFields(Vec<(String, AnyValue)>);
 
-impl<'kvs> VisitSource<'kvs> for Found {
+impl<'kvs> VisitSource<'kvs> for FoundFields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         self.0.push((key.as_str().to_owned(), typed(&value)));
         Ok(())

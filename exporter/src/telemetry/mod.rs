@@ -267,9 +267,10 @@ impl Telemetry {
         let traces = || self.tracer_provider.shutdown_with_timeout(left());
         let logs = || self.logger_provider.shutdown_with_timeout(left());
         let metrics = || self.meter_provider.shutdown_with_timeout(left());
-        let ended = self.flush(|| ()).and(self.contained(SignalKind::Traces, traces));
-        let ended = ended.and(self.contained(SignalKind::Logs, logs));
-        ended.and(self.contained(SignalKind::Metrics, metrics))
+        self.flush(|| ())
+            .and(self.contained(SignalKind::Traces, traces))
+            .and(self.contained(SignalKind::Logs, logs))
+            .and(self.contained(SignalKind::Metrics, metrics))
     }
 
     /// The result of this part of a flush; a panic in it is counted.

@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_code_and_code_over_lambda() {
-        let code = ["service.name", "tier", "faas.name", "own"];
-        let code = code.map(|key| KeyValue::new(key, "code"));
-        let code = Resource::builder_empty().with_schema_url(code, "https://schema").build();
+        let of_code =
+            ["service.name", "tier", "faas.name", "own"].map(|key| KeyValue::new(key, "code"));
+        let code = Resource::builder_empty().with_schema_url(of_code, "https://schema").build();
         let config = Config::from_source(&[
             ("AWS_REGION", "eu-west-1"),
             ("AWS_LAMBDA_FUNCTION_NAME", "orders"),

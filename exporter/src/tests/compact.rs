@@ -110,7 +110,7 @@ fn a_hanging_metric_callback_delays_only_metrics() {
         })
         .build();
     let watch = function.watch();
-    let watch = std::thread::spawn(move || {
+    let watcher = std::thread::spawn(move || {
         is_hanging.recv().unwrap();
         assert_eq!(watch(0), [""; 0]);
         let lines = watch(2900);
@@ -118,5 +118,5 @@ fn a_hanging_metric_callback_delays_only_metrics() {
         lines
     });
     function.invoke_with_all_signals();
-    assert_eq!(Written::read(watch.join().unwrap()).counts(), [2, 2, 1, 0]);
+    assert_eq!(Written::read(watcher.join().unwrap()).counts(), [2, 2, 1, 0]);
 }

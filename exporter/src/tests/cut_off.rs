@@ -147,9 +147,8 @@ fn a_shutdown_during_an_invocation_writes_partial_spans() {
 fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
     let completion = function.completion.clone();
-    let watch = function.watch();
+    let watch = Arc::new(function.watch());
     let clock = Arc::clone(&function.clock);
-    let watch = Arc::new(watch);
     let written = function.run(move || {
         let _open = tracing::info_span!("store").entered();
         assert_eq!(Written::read(watch(2900)).span_names(), ["orders", "store"]);

@@ -85,8 +85,8 @@ impl Function {
             .with_global_providers(false)
             .with_global_subscriber(false);
         let mut config = change(config).build();
-        let time = Arc::clone(&clock);
-        let time = move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed));
+        let millis = Arc::clone(&clock);
+        let time = move || UNIX_EPOCH + Duration::from_millis(millis.load(Ordering::Relaxed));
         config.invocations = Some(Arc::new(Invocations::without_thread(time)));
         let mut environment: HashMap<String, String> =
             [("AWS_LAMBDA_FUNCTION_NAME", "orders"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")]
@@ -254,8 +254,8 @@ impl Written {
             None => true,
         });
         for line in &lines {
-            let reading = wire::read_line_of(line, &DELIVERY, &Limits::default());
-            let reading = reading.expect("an OTLP line");
+            let reading =
+                wire::read_line_of(line, &DELIVERY, &Limits::default()).expect("an OTLP line");
             assert_eq!(reading.undecodable.len(), 0);
             let is_compact = line.starts_with(r#"{"_otelc":""#);
             assert!(is_compact || line.contains(r#""source":"orders""#), "{line}");

@@ -6,7 +6,7 @@ use super::driver::{
 };
 use crate::export::losses::Loss;
 use crate::handler::invocation_span::end_all;
-use crate::handler::outcome::Failure;
+use crate::handler::outcome::HandlerFailure;
 use crate::handler::{TracedHandler, create_traced_handler};
 use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::{Expect, expect};
@@ -60,7 +60,7 @@ fn telemetry_is_written_before_an_aborting_panic_ends_the_process() {
         tracing::info_span!("reserve item").in_scope(|| tracing::info!("received"));
         // The panic hook's part: with `panic = "abort"` nothing after it runs.
         let _open = tracing::info_span!("charge card").entered();
-        end_all(&telemetry, Failure::of_panic(&"on fire"));
+        end_all(&telemetry, HandlerFailure::of_panic(&"on fire"));
         succeed(event)
     });
     let mut invocation = std::pin::pin!(handler(event(json!({}))));
@@ -393,8 +393,8 @@ fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
     struct Connected(Arc<Mutex<Vec<String>>>);
     impl SpanExporter for Connected {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-            let names = batch.into_iter().map(|span| span.name.into_owned()).collect();
-            let names: Vec<String> = tokio::spawn(async { names }).await.unwrap();
+            let exported = batch.into_iter().map(|span| span.name.into_owned()).collect();
+            let names: Vec<String> = tokio::spawn(async { exported }).await.unwrap();
             self.0.lock().unwrap().extend(names);
             Ok(())
         }

@@ -38,8 +38,8 @@ fn the_trace_comes_from_the_caller_or_from_xray_or_from_the_request_id() {
                  xray: Option<&str>,
                  expected: Option<[&str; 3]>| {
         let variable = propagators.map(|names| ("OTEL_PROPAGATORS", names));
-        let found = invoke(variable.as_slice(), headers, xray);
-        let found = found.as_ref().map(|ids| ids.each_ref().map(String::as_str));
+        let ids = invoke(variable.as_slice(), headers, xray);
+        let found = ids.as_ref().map(|ids| ids.each_ref().map(String::as_str));
         assert_eq!(found, expected, "{propagators:?} {headers:?} {xray:?}");
     };
     let derived = to_hex(&trace_id_from_request_id(REQUEST_ID));

@@ -9,7 +9,7 @@ use settings::percent_decoded;
 use std::time::SystemTime;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Change<'a> {
+pub(super) struct DocumentChange<'a> {
     /// The name or the ARN of the bucket or table.
     pub(super) collection: Option<&'a str>,
     /// The source's name of the change: `ObjectCreated:Put`, `MODIFY`.
@@ -24,11 +24,11 @@ pub(super) struct Change<'a> {
 /// the names of the changes' kinds.
 pub(super) fn changes<'a>(
     operations: Table<Excerpt>,
-    changes: impl IntoIterator<Item = Change<'a>>,
+    changes: impl IntoIterator<Item = DocumentChange<'a>>,
 ) -> SpanAttributes {
     let mut changes = changes.into_iter();
     let first = changes.next().unwrap_or_default();
-    let operation_of = |change: &Change<'_>| operation(operations, change.event_name);
+    let operation_of = |change: &DocumentChange<'_>| operation(operations, change.event_name);
     let mut is_alone = true;
     let mut is_one_place = true;
     let mut is_one_kind = true;

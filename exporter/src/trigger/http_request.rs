@@ -36,8 +36,11 @@ impl HttpRequest {
             own.map(String::as_str)
         };
         let method = known_method(&self.method);
-        let scheme = header("x-forwarded-proto").and_then(|schemes| schemes.split(',').next());
-        let scheme = scheme.map(str::trim).filter(|scheme| !scheme.is_empty()).unwrap_or("https");
+        let scheme = header("x-forwarded-proto")
+            .and_then(|schemes| schemes.split(',').next())
+            .map(str::trim)
+            .filter(|scheme| !scheme.is_empty())
+            .unwrap_or("https");
         let protocols = &DESCRIPTION.protocol_versions;
         let version = self
             .protocol

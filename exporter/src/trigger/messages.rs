@@ -52,8 +52,9 @@ impl<'a, H: Header<'a>> Message<'a, H> {
     /// The attributes that identify it.
     fn own_attributes(&self) -> Vec<KeyValue> {
         let id = self.id.map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
-        let partition = self.partition.map(|number| number.to_string());
-        let partition = partition.map(|id| KeyValue::new("messaging.destination.partition.id", id));
+        let partition = self
+            .partition
+            .map(|number| KeyValue::new("messaging.destination.partition.id", number.to_string()));
         let offset = self.offset.map(|offset| KeyValue::new("messaging.kafka.offset", offset));
         [id, partition, offset].into_iter().flatten().collect()
     }
@@ -142,7 +143,7 @@ pub(super) fn name_of_destination(destination: &str) -> Option<&str> {
 
 /// `orders` of a queue's `orders` and of a stream's `stream/orders`.
 fn name_of_resource(resource: &str) -> Option<&str> {
-    let name = resource.split_once('/').map_or(resource, |(_, name)| name);
-    let name = name.split('/').next().unwrap_or_default();
+    let path = resource.split_once('/').map_or(resource, |(_, path)| path);
+    let name = path.split('/').next().unwrap_or_default();
     (!name.is_empty()).then_some(name)
 }

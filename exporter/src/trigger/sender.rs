@@ -40,8 +40,8 @@ impl Sender {
             return None;
         }
         let of_w3c = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
-        let context = XrayPropagator.extract_with_context(&of_w3c, &carrier);
-        let context = context.span().span_context().clone();
+        let extracted = XrayPropagator.extract_with_context(&of_w3c, &carrier);
+        let context = extracted.span().span_context().clone();
         context.is_valid().then_some(Self { carrier, context })
     }
 

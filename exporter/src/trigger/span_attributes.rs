@@ -131,8 +131,8 @@ impl SpanAttributes {
             Some(sender) => {
                 // Without the library's layer this fails, and there is no span.
                 drop(span.set_parent(sender));
-                let back = Some(Link::with_context(invocation));
-                let back = back.filter(|link| link.span_context.is_valid());
+                let back = Some(Link::with_context(invocation))
+                    .filter(|link| link.span_context.is_valid());
                 describe(&span, &self.attributes, back.as_slice());
             }
             None => self.add_to(&span),
@@ -149,8 +149,10 @@ impl SpanAttributes {
             }))
         };
         // The application's propagators may return the current context if they find nothing; its span is not remote.
-        let extracted = catch_unwind(AssertUnwindSafe(extract)).ok().flatten();
-        let extracted = extracted.filter(|context| context.span().span_context().is_remote());
+        let extracted = catch_unwind(AssertUnwindSafe(extract))
+            .ok()
+            .flatten()
+            .filter(|context| context.span().span_context().is_remote());
         let by_link = || {
             let sender = self.links.first()?.span_context.clone();
             // X-Ray samples few requests, and no propagator reads its decision, so the invocation's applies.

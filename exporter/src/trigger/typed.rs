@@ -4,9 +4,9 @@
 
 use super::SpanAttributesExtractor;
 use super::description::{DESCRIPTION, Excerpt, Table};
-use super::documents::{Change, changes};
+use super::documents::{DocumentChange, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
-use super::messages::{Body, Header, Message, message, messages};
+use super::messages::{Body, Header, Message, message, messages, notifications};
 use super::span_attributes::SpanAttributes;
 use aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
@@ -18,35 +18,18 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Describes a batch and each of its messages.
-macro_rules! batches {
-    ($($feature:literal $system:literal $batch:path: |$own:ident| $of_batch:expr, $message:path: $of_message:ident;)*) => {$(
-        #[cfg(feature = $feature)]
-        impl SpanAttributesExtractor for $batch {
-            fn extract_span_attributes(&self) -> SpanAttributes {
-                let $own = self;
-                $of_batch
-            }
-        }
-
-        #[cfg(feature = $feature)]
-        impl SpanAttributesExtractor for $message {
-            fn extract_span_attributes(&self) -> SpanAttributes {
-                message($system, $of_message(self))
-            }
-        }
-    )*};
+#[cfg(feature = "sqs")]
+impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsEvent {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        messages("aws_sqs", self.records.iter().map(of_sqs))
+    }
 }
 
-batches! {
-    "sqs" "aws_sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", own.records.iter().map(of_sqs)),
-        aws_lambda_events::sqs::SqsMessage: of_sqs;
-    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications("aws.sns", own.records.iter().map(of_sns).collect()),
-        aws_lambda_events::sns::SnsRecord: of_sns;
-    "kinesis" "aws_kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", own.records.iter().map(of_kinesis)),
-        aws_lambda_events::kinesis::KinesisEventRecord: of_kinesis;
-    "kafka" "kafka" aws_lambda_events::kafka::KafkaEvent: |own| messages("kafka", own.records.values().flatten().map(of_kafka)),
-        aws_lambda_events::kafka::KafkaRecord: of_kafka;
+#[cfg(feature = "sqs")]
+impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsMessage {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws_sqs", of_sqs(self))
+    }
 }
 
 #[cfg(feature = "sqs")]
@@ -65,6 +48,20 @@ fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'
 }
 
 #[cfg(feature = "sns")]
+impl SpanAttributesExtractor for aws_lambda_events::sns::SnsEvent {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        notifications("aws.sns", self.records.iter().map(of_sns).collect())
+    }
+}
+
+#[cfg(feature = "sns")]
+impl SpanAttributesExtractor for aws_lambda_events::sns::SnsRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws.sns", of_sns(self))
+    }
+}
+
+#[cfg(feature = "sns")]
 fn of_sns(own: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_>> {
     let message = &own.sns;
     Message {
@@ -72,6 +69,20 @@ fn of_sns(own: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_
         destination: Some(&message.topic_arn),
         body: Some(Body::Text(&message.message)),
         ..Message::new(|name: &str| Some(Cow::from(&message.message_attributes.get(name)?.value)))
+    }
+}
+
+#[cfg(feature = "kinesis")]
+impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEvent {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        messages("aws_kinesis", self.records.iter().map(of_kinesis))
+    }
+}
+
+#[cfg(feature = "kinesis")]
+impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEventRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws_kinesis", of_kinesis(self))
     }
 }
 
@@ -84,6 +95,20 @@ fn of_kinesis(
         destination: own.event_source_arn.as_deref(),
         body: Some(Body::Bytes(&own.kinesis.data)),
         ..Message::new(|_: &str| None)
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaEvent {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        messages("kafka", self.records.values().flatten().map(of_kafka))
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("kafka", of_kafka(self))
     }
 }
 
@@ -166,10 +191,10 @@ fn keeps_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Valu
 #[cfg(feature = "dynamodb")]
 impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let records = self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| DocumentChange {
             collection: record.event_source_arn.as_deref(),
             event_name: &record.event_name,
-            ..Change::default()
+            ..DocumentChange::default()
         });
         changes(operations("DynamoDB"), records)
     }
@@ -178,7 +203,7 @@ impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let records = self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| DocumentChange {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
             name: record.s3.object.key.as_deref().map(super::documents::object_name),

@@ -26,13 +26,13 @@ const MIB: u64 = 1 << 20;
 
 /// What one place says: djv3's variables, or a file.
 #[derive(Default)]
-struct Place {
+struct GivenKeys {
     file: Option<&'static str>,
     values: Vec<(&'static ConfigKey, String)>,
     unused: Vec<String>,
 }
 
-impl Place {
+impl GivenKeys {
     fn endpoint(&self) -> Option<&str> {
         let endpoint = self.values.iter().find(|(key, _)| key.meaning == Meaning::Endpoint);
         endpoint.map(|(_, url)| url.as_str())
@@ -58,8 +58,7 @@ pub(super) struct WithKeys<'a> {
     /// The first of two values for a variable counts.
     filled: Vec<Filled>,
     warnings: Vec<(String, String)>,
-    /// The file's name, and the problem of the file as a whole.
-    mistake: Option<(&'static str, String)>,
+    mistake: Option<InvalidFile>,
 }
 
 impl<'a> WithKeys<'a> {
@@ -70,8 +69,11 @@ impl<'a> WithKeys<'a> {
             Ok(place) => places.extend(place),
             Err(mistake) => this.mistake = Some(mistake),
         }
-        let endpoint = places.iter().find_map(Place::endpoint).map(str::to_owned);
-        let endpoint = endpoint.filter(|_| !this.has_destination());
+        let endpoint = if this.has_destination() {
+            None
+        } else {
+            places.iter().find_map(GivenKeys::endpoint).map(str::to_owned)
+        };
         for place in &mut places {
             this.take(place, endpoint.as_deref());
             let (of, what) = match place.file {
@@ -87,8 +89,8 @@ impl<'a> WithKeys<'a> {
     }
 
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
-        if let Some((name, problem)) = &self.mistake {
-            reader.mistake(name, problem.as_str());
+        if let Some(InvalidFile { name, problem }) = &self.mistake {
+            reader.mistake(name, problem.to_string());
         }
         for (name, text) in &self.warnings {
             reader.warn(name, text.as_str());
@@ -96,7 +98,7 @@ impl<'a> WithKeys<'a> {
     }
 
     /// Adds the values of a place. `endpoint` is the one that is used; `None` if variables already name a destination.
-    fn take(&mut self, place: &mut Place, endpoint: Option<&str>) {
+    fn take(&mut self, place: &mut GivenKeys, endpoint: Option<&str>) {
         let [of_endpoint, of_headers] = self.names_of_destination(endpoint);
         // Headers are credentials, so they go only to the endpoint of the same place.
         let is_beside =
@@ -109,8 +111,8 @@ impl<'a> WithKeys<'a> {
                 // A file may be shared by functions with different variables.
                 Meaning::Endpoint if place.file.is_some() => continue,
                 Meaning::Endpoint | Meaning::Headers => {
-                    let name = key.name();
-                    let name = if place.file.is_some() { &name } else { key.variable.name };
+                    let in_file = key.name();
+                    let name = if place.file.is_some() { &in_file } else { key.variable.name };
                     place.unused.push(format!("{name} (another endpoint is used)"));
                     continue;
                 }
@@ -174,8 +176,8 @@ impl<'a> WithKeys<'a> {
     }
 }
 
-fn of_variables(variables: &dyn Source) -> Place {
-    let mut place = Place::default();
+fn of_variables(variables: &dyn Source) -> GivenKeys {
+    let mut place = GivenKeys::default();
     for key in &KEYS {
         let Some(text) = variables.get(key.variable.name) else { continue };
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -189,10 +191,25 @@ fn of_variables(variables: &dyn Source) -> Place {
     place
 }
 
+/// A settings file that is not used.
+struct InvalidFile {
+    /// Its name, or the variable that has its path.
+    name: &'static str,
+    problem: FileProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FileProblem {
+    #[error("the file cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    #[error("line {line}: {message}: the file is not used")]
+    Syntax { line: usize, message: String },
+}
+
 /// Reads the first existing file. A syntax error invalidates the whole file.
-fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, String)> {
-    let folder = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
-    let folder = Path::new(&folder);
+fn of_file(variables: &dyn Source) -> Result<Option<GivenKeys>, InvalidFile> {
+    let task_root = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
+    let folder = Path::new(&task_root);
     let opened = match variables.get(CONFIG_FILE.name()) {
         Some(path) => Some((CONFIG_FILE.name(), File::open(folder.join(path.trim())))),
         None => {
@@ -202,19 +219,16 @@ fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, Strin
     let Some((name, file)) = opened else { return Ok(None) };
     let mut text = String::new();
     let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
-    let place = match read {
-        Ok(_) => of_text(name, &text),
-        Err(error) => Err(format!("the file cannot be read: {error}")),
-    };
-    place.map(Some).map_err(|problem| (name, problem))
+    let place = read.map_err(FileProblem::from).and_then(|_| of_text(name, &text));
+    place.map(Some).map_err(|problem| InvalidFile { name, problem })
 }
 
-fn of_text(name: &'static str, text: &str) -> Result<Place, String> {
+fn of_text(name: &'static str, text: &str) -> Result<GivenKeys, FileProblem> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        return Err(format!("line {line}: {}: the file is not used", error.message()));
+        return Err(FileProblem::Syntax { line, message: error.message().to_owned() });
     }
     let table = table.get_ref();
     // The order of the keys decides which of two with one meaning counts.
@@ -230,7 +244,7 @@ fn of_text(name: &'static str, text: &str) -> Result<Place, String> {
         let is_used = |name: &String| values.iter().any(|(key, _)| key.name() == *name);
         unused.extend(names.filter(|name| !is_used(name)));
     }
-    Ok(Place { file: Some(name), values, unused })
+    Ok(GivenKeys { file: Some(name), values, unused })
 }
 
 fn pairs(headers: &DeTable<'_>) -> String {

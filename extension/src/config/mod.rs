@@ -258,9 +258,9 @@ fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str
 fn lines(reader: &mut Reader<'_>) -> LineFormat {
     const LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
     let max_bytes = reader.read(shared::LAMBDA_OTLP_MAX_LINE_BYTES);
-    let level = reader.read(shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL);
-    let level =
-        within(reader, shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name(), level, &(0..=9));
+    let given_level = reader.read(shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL);
+    let level_name = shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name();
+    let level = within(reader, level_name, given_level, &(0..=9));
     let format = reader.read(variables::LOG_FORMAT).unwrap_or_default();
     let log_level = reader.read(variables::LAMBDA_LOG_LEVEL);
     LineFormat {

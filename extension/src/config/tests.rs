@@ -208,12 +208,20 @@ fn an_invalid_destination_selects_stdout_and_is_reported() {
     check(&[O2[0]], "O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID: telemetry");
     check(&[O2[1]], "O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER: telemetry");
     check(&[("LAMBDA_OTLP_ENDPOINT", "o2.example.com")], "LAMBDA_OTLP_ENDPOINT");
-    let here = ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:5080/api/default");
-    check(&[here], "LAMBDA_OTLP_ENDPOINT: leads to this environment");
-    let here = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", here.1);
-    check(&[here], "LAMBDA_OTEL_EXPORTER_ENDPOINT: leads to this environment");
-    let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", here.1);
-    check(&[here], "set LAMBDA_OTLP_ENDPOINT and LAMBDA_OTLP_OUTPUT=otlp");
+    let here = "http://127.0.0.1:5080/api/default";
+    for (variable, complaint) in [
+        ("LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_ENDPOINT: leads to this environment"),
+        (
+            "LAMBDA_OTEL_EXPORTER_ENDPOINT",
+            "LAMBDA_OTEL_EXPORTER_ENDPOINT: leads to this environment",
+        ),
+    ] {
+        check(&[(variable, here)], complaint);
+    }
+    check(
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", here)],
+        "set LAMBDA_OTLP_ENDPOINT and LAMBDA_OTLP_OUTPUT=otlp",
+    );
     check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
     check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
     check(&[OWN, ("LAMBDA_OTLP_SECRET", "hunter2")], "LAMBDA_OTLP_SECRET: not an ARN");
@@ -405,9 +413,9 @@ fn variables_override_djv3s_and_the_file_but_headers_stay_with_their_endpoint() 
     let endpoint = "[exporter]\nendpoint = \"https://file.example.com\"\n";
     let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{"authorization"=Basic b3RoZXI=}"#);
     check(endpoint, &[headers], ["file.example.com", "Basic b3RoZXI=", ""]);
-    let headers = "[exporter]\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
-    check(headers, &[DJV3], [djv3, "Basic aHVudGVyMg==", ""]);
-    let alone = with_file(headers, &[]).complaint();
+    let file = "[exporter]\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
+    check(file, &[DJV3], [djv3, "Basic aHVudGVyMg==", ""]);
+    let alone = with_file(file, &[]).complaint();
     assert!(alone.ends_with("exporter.headers (another endpoint is used)"), "{alone}");
 }
 

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-pub(crate) use service::{Body, ResponseBody, Unread};
+pub(crate) use service::{RequestBody, ResponseBody, Unread};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(crate) fn answer(
 }
 
 pub(crate) trait Respond: Send + Sync {
-    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c>;
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c>;
 
     /// Counts a request whose processing panicked, and returns the status of its answer.
     fn after_panic(&self) -> StatusCode;

@@ -21,11 +21,11 @@ pub(super) async fn respond(
     request: hyper::Request<Incoming>,
 ) -> io::Result<Answer> {
     let (head, incoming) = request.into_parts();
-    let mut body = Body { incoming, broke_off: false };
-    let answer = responder.respond(&head, &mut body);
-    let answer = tasks::caught(answer).await;
-    let mut answer =
-        answer.unwrap_or_else(|| super::answer(responder.after_panic(), "text/plain", ""));
+    let mut body = RequestBody { incoming, broke_off: false };
+    let responding = responder.respond(&head, &mut body);
+    let mut answer = tasks::caught(responding)
+        .await
+        .unwrap_or_else(|| super::answer(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
     if !is_read {
@@ -86,12 +86,12 @@ pub(crate) enum Unread {
 }
 
 /// A body that may be read in part.
-pub(crate) struct Body {
+pub(crate) struct RequestBody {
     incoming: Incoming,
     broke_off: bool,
 }
 
-impl Body {
+impl RequestBody {
     /// Returns the next piece, or `None` at the end. Trailers are ignored.
     async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         // Trailers are the last piece.
@@ -123,8 +123,8 @@ impl Body {
 
     /// Returns the announced length, of at most `max_bytes`; 0 for a body without one.
     pub(crate) fn announced(&self, max_bytes: usize) -> Result<usize, Unread> {
-        let length = self.incoming.size_hint().exact().unwrap_or_default();
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let exact_size = self.incoming.size_hint().exact().unwrap_or_default();
+        let length = usize::try_from(exact_size).unwrap_or(usize::MAX);
         if length > max_bytes { Err(Unread::TooLarge) } else { Ok(length) }
     }
 

@@ -51,8 +51,9 @@ pub(crate) fn metrics(function: &Identity, platform: Vec<Metric>, own: Vec<Metri
         metrics,
         ..ScopeMetrics::default()
     };
-    let scopes = [(PLATFORM_SCOPE, platform), (OWN_SCOPE, own)];
-    let scopes = scopes.into_iter().filter(|(_, metrics)| !metrics.is_empty());
+    let scopes = [(PLATFORM_SCOPE, platform), (OWN_SCOPE, own)]
+        .into_iter()
+        .filter(|(_, metrics)| !metrics.is_empty());
     let resource_metrics = ResourceMetrics {
         resource: Some(function.metric_resource()),
         scope_metrics: scopes.map(of_scope).collect(),

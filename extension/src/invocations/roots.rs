@@ -72,12 +72,12 @@ mod tests {
     #[test]
     fn root_spans_are_detected_by_parent_and_kind() {
         let check = |parent: &[u8], kind, request_id: Option<&str>, expected: Option<_>| {
-            let attributes = request_id.map(|id| string_attribute("faas.invocation_id", id));
-            let attributes = attributes.into_iter().collect();
+            let attribute = request_id.map(|id| string_attribute("faas.invocation_id", id));
+            let attributes = attribute.into_iter().collect();
             let parent_span_id = parent.to_vec();
             let span = Span { parent_span_id, kind, attributes, ..span(vec![7; 8]) };
-            let found = invocation_spans(&traces(vec![span]), false);
-            let found: Vec<_> = found.iter().map(|root| root.request_id.as_deref()).collect();
+            let roots = invocation_spans(&traces(vec![span]), false);
+            let found: Vec<_> = roots.iter().map(|root| root.request_id.as_deref()).collect();
             assert_eq!(found, expected.as_slice(), "{parent:?} {kind} {request_id:?}");
         };
         check(&[], 1, None, Some(None));

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::invocations::roots::ReceivedSpan;
 use crate::invocations::table::InvocationTable;
-use crate::policy::{Running, Traffic, is_held, last_moment_ms};
+use crate::policy::{RunningInvocation, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent, XRaySegment};
 use std::time::Duration;
@@ -159,10 +159,10 @@ impl InvocationState {
         self.table.event(event, now_ms);
     }
 
-    pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
+    pub(crate) fn running(&self, now_ms: u64) -> Option<RunningInvocation> {
         let current = self.current.as_ref()?;
         let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
-        Some(Running {
+        Some(RunningInvocation {
             invoked_ms: current.invoked_ms,
             deadline_ms: current.deadline_ms,
             is_done: current.runtime_done,
@@ -209,9 +209,9 @@ impl InvocationState {
     fn invocation_wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
-        let trusts_until =
-            (self.telemetry != TelemetryState::Coming).then(|| current.invoked_ms + TRUST_MS);
-        let trusts_until = trusts_until.filter(|until| *until > now_ms);
+        let trusts_until = (self.telemetry != TelemetryState::Coming)
+            .then(|| current.invoked_ms + TRUST_MS)
+            .filter(|until| *until > now_ms);
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
@@ -264,7 +264,10 @@ mod tests {
     const DEADLINE_MS: u64 = 60_000;
 
     /// A state, with the clock in milliseconds since the first invocation.
-    struct Script(InvocationState, Arc<Counts>);
+    struct Script {
+        state: InvocationState,
+        counts: Arc<Counts>,
+    }
 
     impl Script {
         fn new() -> Self {
@@ -278,7 +281,7 @@ mod tests {
             );
             let mut state = InvocationState::new(&config, table);
             state.subscribed();
-            Self(state, counts)
+            Self { state, counts }
         }
 
         fn invoke(&mut self, request_id: &str, now_ms: u64) {
@@ -287,7 +290,7 @@ mod tests {
                 deadline_ms: now_ms + DEADLINE_MS,
                 invoked_function_arn: String::new(),
             };
-            self.0.invoke(&invoke, now_ms);
+            self.state.invoke(&invoke, now_ms);
         }
 
         fn event(&mut self, kind: EventKind, request_id: &str, status: &str, now_ms: u64) {
@@ -296,17 +299,18 @@ mod tests {
                 status: Some(status.to_owned()),
                 ..PlatformEvent::new(kind)
             };
-            self.0.telemetry(event, now_ms);
+            self.state.telemetry(event, now_ms);
         }
 
         /// The time at which `next` is called if nothing else happens, found as the loop finds it.
         fn next_at(&mut self, mut now_ms: u64) -> u64 {
-            while self.0.is_held(now_ms) {
-                let wake_at = self.0.wake_at_ms(now_ms).expect("who waits, waits for something");
+            while self.state.is_held(now_ms) {
+                let wake_at =
+                    self.state.wake_at_ms(now_ms).expect("who waits, waits for something");
                 assert!(wake_at > now_ms, "the loop would spin at {now_ms}");
                 now_ms = wake_at;
             }
-            self.0.asked(now_ms);
+            self.state.asked(now_ms);
             now_ms
         }
     }
@@ -332,16 +336,16 @@ mod tests {
     fn a_pending_platform_event_is_written_before_the_deadline() {
         let mut script = Script::new();
         script.invoke("first", 0);
-        assert!(script.0.due(0).is_empty());
+        assert!(script.state.due(0).is_empty());
         let mut dropped = PlatformEvent::new(EventKind::LogsDropped);
         dropped.figures.dropped_records = Some(3.0);
-        script.0.telemetry(dropped, 10);
-        assert!(script.0.due(10).is_empty());
-        let last_moment = script.0.wake_at_ms(10).expect("the deadline");
+        script.state.telemetry(dropped, 10);
+        assert!(script.state.due(10).is_empty());
+        let last_moment = script.state.wake_at_ms(10).expect("the deadline");
         assert_eq!(last_moment, last_moment_ms(DEADLINE_MS));
-        assert_eq!(script.0.due(last_moment).len(), 1);
-        assert!(script.0.due(last_moment + 1).is_empty());
-        assert_eq!(script.0.wake_at_ms(last_moment), None);
+        assert_eq!(script.state.due(last_moment).len(), 1);
+        assert!(script.state.due(last_moment + 1).is_empty());
+        assert_eq!(script.state.wake_at_ms(last_moment), None);
     }
 
     fn end_of(request_id: &str, ended_ms: u64) -> PlatformEvent {
@@ -357,18 +361,18 @@ mod tests {
         let mut script = Script::new();
         // The times of the handler's end, of Lambda's report, and of `next`.
         let mut check = |request_id: &str, ended_ms, reported_ms, asked_ms, held_ms| {
-            let before = script.1.get(Count::HeldMs);
+            let before = script.counts.get(Count::HeldMs);
             script.invoke(request_id, 1000);
             if asked_ms < reported_ms {
-                script.0.asked(asked_ms);
+                script.state.asked(asked_ms);
             }
             // Lambda may repeat a report, and `next` may return an unknown event.
             for reported_ms in [reported_ms, reported_ms + 1] {
-                script.0.telemetry(end_of(request_id, ended_ms), reported_ms);
+                script.state.telemetry(end_of(request_id, ended_ms), reported_ms);
             }
-            script.0.asked(asked_ms);
-            script.0.asked(asked_ms + 50_000);
-            assert_eq!(script.1.get(Count::HeldMs) - before, held_ms, "{request_id}");
+            script.state.asked(asked_ms);
+            script.state.asked(asked_ms + 50_000);
+            assert_eq!(script.counts.get(Count::HeldMs) - before, held_ms, "{request_id}");
         };
         check("held for its end", 1010, 1038, 1039, 29);
         check("held for a flush", 1010, 1038, 2038, 1028);

@@ -423,16 +423,20 @@ impl InvocationTable {
         let is_unreported = |(at, known): &(usize, &Known)| {
             !known.has_events && known.has_begun() && (newest == Some(*at) || known.root.is_some())
         };
-        let unreported = self.known.iter().enumerate().filter(is_unreported);
-        let unreported: Vec<String> =
-            unreported.map(|(_, known)| known.request_id.clone()).collect();
+        let unreported: Vec<String> = self
+            .known
+            .iter()
+            .enumerate()
+            .filter(is_unreported)
+            .map(|(_, known)| known.request_id.clone())
+            .collect();
         for request_id in unreported {
             self.begin(&request_id, now);
         }
         let is_endless =
             |known: &&Known| known.has_events && !known.runtime_done && !known.reported;
-        let endless = self.known.iter().filter(is_endless);
-        let endless: Vec<String> = endless.map(|known| known.request_id.clone()).collect();
+        let endless: Vec<String> =
+            self.known.iter().filter(is_endless).map(|known| known.request_id.clone()).collect();
         self.known_records = None;
         for request_id in endless {
             self.look_up_root(&request_id, now);
@@ -578,8 +582,8 @@ impl InvocationTable {
     }
 
     fn known(&mut self, request_id: &str) -> &mut Known {
-        let at = self.known.iter().rposition(|known| known.request_id == request_id);
-        let at = at.unwrap_or_else(|| {
+        let found = self.known.iter().rposition(|known| known.request_id == request_id);
+        let at = found.unwrap_or_else(|| {
             loop {
                 let reported = self.known.iter().position(|known| known.reported);
                 let forgotten =

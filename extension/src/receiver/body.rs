@@ -65,13 +65,14 @@ pub fn read_body(
     is_grpc: bool,
     body: Vec<u8>,
     max_bytes: usize,
-) -> Result<Request, String> {
+) -> Result<Request, Refusal> {
+    let compression = ContentCoding::of(Some(content_encoding));
     let format = Format {
-        encoding: Encoding::of(content_type).ok_or("unknown content type")?,
-        compression: ContentCoding::of(Some(content_encoding)).ok_or("unknown content encoding")?,
+        encoding: Encoding::of(content_type).ok_or(Refusal::ContentType)?,
+        compression: compression.ok_or(Refusal::ContentEncoding)?,
         is_grpc,
     };
-    read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
+    read(kind, format, body, max_bytes)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +128,11 @@ const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 fn inflate_zstd(mut input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::new();
     loop {
-        let frame = StreamingDecoder::new_with_max_window_size(&mut input, MAX_WINDOW_BYTES);
+        let decoder = StreamingDecoder::new_with_max_window_size(&mut input, MAX_WINDOW_BYTES)
+            .map_err(|_| InflateError::Corrupt)?;
         let room = max_bytes - out.len();
         // One byte more than allowed tells a frame of exactly that size from a longer one.
-        let mut frame = frame.map_err(|_| InflateError::Corrupt)?.take(room as u64 + 1);
+        let mut frame = decoder.take(room as u64 + 1);
         frame.read_to_end(&mut out).map_err(|_| InflateError::Corrupt)?;
         if out.len() > max_bytes {
             return Err(InflateError::TooLarge { max_bytes });

@@ -39,13 +39,13 @@ pub(super) fn is_call(head: &Head) -> bool {
 }
 
 pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Refusal> {
-    let kinds = SignalKind::ALL.into_iter();
-    let kind = kinds
+    let kind = SignalKind::ALL
+        .into_iter()
         .filter(|_| head.method == Method::POST)
-        .find(|kind| head.uri.path() == kind.grpc_method());
-    let kind = kind.ok_or(Refusal::UnknownCall)?;
-    let compression = ContentCoding::of(header(head, "grpc-encoding"));
-    let compression = compression.ok_or(Refusal::GrpcEncoding)?;
+        .find(|kind| head.uri.path() == kind.grpc_method())
+        .ok_or(Refusal::UnknownCall)?;
+    let compression =
+        ContentCoding::of(header(head, "grpc-encoding")).ok_or(Refusal::GrpcEncoding)?;
     Ok((kind, Format { encoding: Encoding::Protobuf, compression, is_grpc: true }))
 }
 

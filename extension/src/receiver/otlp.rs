@@ -6,7 +6,7 @@ use super::response::{Encoding, Refusal, accepted, refused};
 use crate::config::RECEIVED_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::Event;
-use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, answer, header};
+use crate::http::{Answer, BoxedAnswer, Head, RequestBody, Respond, Unread, answer, header};
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -41,7 +41,7 @@ pub(crate) struct Receiver {
 }
 
 impl Respond for Receiver {
-    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c> {
         Box::pin(self.answer(head, body))
     }
 
@@ -70,7 +70,7 @@ impl Receiver {
         }
     }
 
-    async fn answer(&self, head: &Head, body: &mut Body) -> Answer {
+    async fn answer(&self, head: &Head, body: &mut RequestBody) -> Answer {
         // djv3's extension has these, too: its wrapper reports the end of a handler, which Lambda also does.
         if matches!(head.uri.path(), "/health" | "/invocation/complete") {
             return answer(StatusCode::OK, "application/json", "{}");
@@ -106,7 +106,7 @@ impl Receiver {
         &self,
         kind: SignalKind,
         format: Format,
-        body: &mut Body,
+        body: &mut RequestBody,
     ) -> Result<usize, Refusal> {
         let max_bytes = MAX_REQUEST_BYTES;
         let unread = |unread| match unread {
@@ -168,8 +168,8 @@ impl Receiver {
     /// Reserves room for this number of bytes in total. Returns `false`, and reserves nothing, if there is no room now.
     fn holds_at_once(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> bool {
         let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
-        let room = u32::try_from(more).ok();
-        let room = room.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
+        let wanted = u32::try_from(more).ok();
+        let room = wanted.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
         room.map(|room| held.merge(room)).is_some()
     }
 
@@ -202,13 +202,13 @@ fn signal_and_format(
     encoding: Option<Encoding>,
 ) -> Result<(SignalKind, Format), Refusal> {
     let path = head.uri.path().trim_end_matches('/');
-    let kind = SignalKind::ALL.into_iter().find(|kind| kind.path() == path);
-    let kind = kind.ok_or(Refusal::UnknownPath)?;
+    let kind =
+        SignalKind::ALL.into_iter().find(|kind| kind.path() == path).ok_or(Refusal::UnknownPath)?;
     if head.method != Method::POST {
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
-    let compression = ContentCoding::of(header(head, "content-encoding"));
-    let compression = compression.ok_or(Refusal::ContentEncoding)?;
+    let compression =
+        ContentCoding::of(header(head, "content-encoding")).ok_or(Refusal::ContentEncoding)?;
     Ok((kind, Format { encoding, compression, is_grpc: false }))
 }

@@ -37,7 +37,7 @@ impl Encoding {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     #[error("cannot read the request: {0}")]
     Invalid(String),
     #[error("OTLP is received at /v1/traces, /v1/metrics and /v1/logs")]

@@ -6,7 +6,7 @@
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryItem};
-use crate::http::{Body, BoxedAnswer, Head, Respond, Unread, answer};
+use crate::http::{BoxedAnswer, Head, RequestBody, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
 use hyper::{Method, StatusCode};
@@ -63,8 +63,10 @@ impl Listener {
         let known = kept(file);
         let random = RandomState::new().hash_one(());
         let ports = known.map(|(port, _)| port).into_iter().chain(free_ports(random));
-        let places = ports.map(|port| SocketAddr::from((address, port)));
-        let places: Vec<_> = places.chain([(Ipv4Addr::UNSPECIFIED, 0).into()]).collect();
+        let places: Vec<_> = ports
+            .map(|port| SocketAddr::from((address, port)))
+            .chain([(Ipv4Addr::UNSPECIFIED, 0).into()])
+            .collect();
         let socket = TcpListener::bind(places.as_slice()).await?;
         let port = socket.local_addr()?.port();
         let salt = known.filter(|(known, _)| *known == port).map_or(random, |(_, salt)| salt);
@@ -132,7 +134,7 @@ pub(crate) struct TelemetryResponder {
 }
 
 impl Respond for TelemetryResponder {
-    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c> {
         Box::pin(async move { answer(self.status(head, body).await, "text/plain", "") })
     }
 
@@ -165,7 +167,7 @@ impl TelemetryResponder {
         }
     }
 
-    async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
+    async fn status(&self, head: &Head, body: &mut RequestBody) -> StatusCode {
         if !self.is_expected(head) {
             return self.misaddressed();
         }
@@ -210,7 +212,7 @@ impl TelemetryResponder {
     /// Reads a delivery into room that it reserves first. The error is `None` if there is no room.
     async fn read(
         &self,
-        body: &mut Body,
+        body: &mut RequestBody,
     ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Option<Unread>> {
         let announced = body.announced(MAX_BODY_BYTES)?;
         let mut room = self.reserve(announced).ok_or(None)?;

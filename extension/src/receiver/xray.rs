@@ -104,7 +104,7 @@ impl XRayDaemon {
                     Ok(refused) => {
                         (refused, "a subsegment without id, name or start_time".to_owned())
                     }
-                    Err(reason) => (1, reason),
+                    Err(malformed) => (1, malformed.to_string()),
                 };
             self.counts.add(Count::XRayLost, refused);
             if !std::mem::replace(&mut self.has_warned, true) {
@@ -135,34 +135,52 @@ async fn open(port: u16) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Reads a datagram. Returns the number of malformed subsegments in it, or the reason why all of it is malformed.
+/// The reason why all of a datagram is malformed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedDatagram {
+    #[error("not UTF-8")]
+    NotUtf8,
+    #[error("no header line")]
+    NoHeader,
+    #[error("the header is not {{\"format\": \"json\", \"version\": 1}}")]
+    OtherHeader,
+    #[error("invalid base64")]
+    NotBase64,
+    #[error(transparent)]
+    Otlp(#[from] wire::Malformed),
+    #[error("no segment document with trace_id, id, name and start_time")]
+    NoSegment,
+}
+
+/// Reads a datagram. Returns the number of malformed subsegments in it.
 fn read(
     datagram: &[u8],
     function: Option<&Identity>,
     now_unix_nano: u64,
     received: &mut XRayReceived,
-) -> Result<usize, String> {
+) -> Result<usize, MalformedDatagram> {
     // Both formats contain only UTF-8.
-    let text = std::str::from_utf8(datagram).map_err(|_| "not UTF-8")?;
-    let (header, document) = text.split_once('\n').ok_or("no header line")?;
+    let text = std::str::from_utf8(datagram).map_err(|_| MalformedDatagram::NotUtf8)?;
+    let (header, document) = text.split_once('\n').ok_or(MalformedDatagram::NoHeader)?;
     let header: Value = serde_json::from_str(header).unwrap_or_default();
     let format = header.get("format").and_then(Value::as_str);
     let version = header.get("version").and_then(Value::as_u64);
     if (format, version) != (Some("json"), Some(1)) {
-        return Err("the header is not {\"format\": \"json\", \"version\": 1}".to_owned());
+        return Err(MalformedDatagram::OtherHeader);
     }
     if let Some((kind, base64)) = otlp(document) {
-        let bytes = wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
-        let request = Request::check_repairing(kind, bytes, &Limits::default());
-        let request = request.map_err(|error| error.to_string())?;
+        let bytes = wire::decode_base64(base64.trim_end().as_bytes())
+            .ok_or(MalformedDatagram::NotBase64)?;
+        let request = Request::check_repairing(kind, bytes, &Limits::default())?;
         if request.items() > 0 {
             let service = function.map(|function| function.service_name.as_str());
             received.requests.push(named(request, service.unwrap_or_default()));
         }
         return Ok(0);
     }
-    let document = XRayDocument::read(document, now_unix_nano)
-        .ok_or("no segment document with trace_id, id, name and start_time")?;
+    let document =
+        XRayDocument::read(document, now_unix_nano).ok_or(MalformedDatagram::NoSegment)?;
     let XRayDocument { ended: mut spans, open, service, segment, refused } = document;
     spans.extend(open);
     let start = spans.iter().map(|span| span.start_time_unix_nano).min();
@@ -189,7 +207,10 @@ fn otlp(document: &str) -> Option<(SignalKind, &str)> {
 }
 
 /// Reads a datagram like the receiver, for the fuzz targets. Returns its requests.
-pub fn read_datagram(datagram: &[u8], now_unix_nano: u64) -> Result<Vec<Request>, String> {
+pub fn read_datagram(
+    datagram: &[u8],
+    now_unix_nano: u64,
+) -> Result<Vec<Request>, MalformedDatagram> {
     let mut received = XRayReceived::default();
     read(datagram, None, now_unix_nano, &mut received)?;
     Ok(received.requests)

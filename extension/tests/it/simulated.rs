@@ -86,8 +86,8 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
         assert_eq!(points, Some(&latencies), "{:?}", log.points);
     };
     let with_root = 2 + states::CONCURRENT;
-    let of_managed_instance = format!("{}server unset", "internal unset, ".repeat(with_root));
-    let of_managed_instance: &str = of_managed_instance.leak();
+    let all_statuses = format!("{}server unset", "internal unset, ".repeat(with_root));
+    let of_managed_instance: &str = all_statuses.leak();
     check([
         Row { state: states::cold(), own: 3, made: "internal unset", check: nothing_else },
         Row { state: states::cold_and_quiet(), own: 0, made: "server unset", check: nothing_else },

@@ -69,8 +69,8 @@ impl EnvelopeResource {
     /// end.
     fn matches_arn(&self, text: &str, service: &str, kind: &str) -> bool {
         let Identity { account: own_account, region: own_region, .. } = &self.identity;
-        let name = self.identity.function_name.as_ref().filter(|_| kind == "function");
-        let name = name.unwrap_or(&self.identity.log_group);
+        let function = self.identity.function_name.as_ref().filter(|_| kind == "function");
+        let name = function.unwrap_or(&self.identity.log_group);
         let Some(arn) = Arn::parse(text) else { return false };
         let mut resource = arn.resource.split(':');
         arn.service == service

@@ -9,7 +9,7 @@ use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
 use failed_spans::mend_spans;
 use platform::{Converter, Failure, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
-use stack_traces::Trace;
+use stack_traces::StackTrace;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, RootLine, Signal, Traces,
     UndecodableLine, read_line_of,
@@ -171,7 +171,7 @@ pub fn convert(
         }
         stream.converted.taken += 1;
         // A stack trace, which is short, stays whole.
-        let is_in_trace = stream.trace.as_ref().is_some_and(Trace::has_begun);
+        let is_in_trace = stream.trace.as_ref().is_some_and(StackTrace::has_begun);
         if !is_in_trace && stream.converted.is_enough(&stream.others) {
             break;
         }
@@ -227,7 +227,7 @@ struct StreamConversion<'e> {
     others: Converter,
     state: StreamState,
     converted: Converted,
-    trace: Option<Trace<'e>>,
+    trace: Option<StackTrace<'e>>,
     /// X-Ray segments of the chunk.
     segments: Segments,
     /// Positions of requests with subsegments that name no service.
@@ -319,7 +319,7 @@ impl<'e> StreamConversion<'e> {
         // An empty line ends no trace: Go prints one between a panic and its frames.
         if !is_empty_line {
             self.end_trace();
-            self.trace = Trace::begin(event);
+            self.trace = StackTrace::begin(event);
         }
         if is_empty_line || self.trace.is_none() {
             self.others.log_event(&log_event(event, &event.message));

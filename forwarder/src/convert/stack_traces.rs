@@ -19,7 +19,7 @@ const MOST_GAP_MS: i64 = 1000;
 
 /// Text that may be the beginning of a stack trace, with its further lines.
 #[derive(Debug)]
-pub(crate) struct Trace<'e> {
+pub(crate) struct StackTrace<'e> {
     event: &'e LogEvent,
     text: Cow<'e, str>,
     lines: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Trace<'e> {
     on_trial: Vec<&'e LogEvent>,
 }
 
-impl<'e> Trace<'e> {
+impl<'e> StackTrace<'e> {
     /// Begins a trace, if the log event can be its first line.
     pub(crate) fn begin(event: &'e LogEvent) -> Option<Self> {
         let text = event.message.as_str();

@@ -55,7 +55,7 @@ impl Export for DryRun {
 /// A hash of the streams that OpenObserve stores a request in. Concurrent requests to the same streams lose columns or are stored
 /// twice in part if they add columns (v0.92.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(u64);
+pub(crate) struct StoredStreams(u64);
 
 #[derive(Debug)]
 pub struct Destination<E> {
@@ -92,9 +92,13 @@ impl<E> Destination<E> {
         self.stream.as_ref().map(|stream| stream.fill_stream(origin))
     }
 
-    /// The place of requests of this signal and stream; `None` if the backend is not OpenObserve. Metrics have one place, because
-    /// their streams are the metric names.
-    pub(crate) fn place(&self, kind: SignalKind, stream: Option<&str>) -> Option<Place> {
+    /// The streams that store requests of this signal and stream; `None` if the backend is not OpenObserve. All metrics count as
+    /// one stream, because their streams are the metric names.
+    pub(crate) fn stored_streams(
+        &self,
+        kind: SignalKind,
+        stream: Option<&str>,
+    ) -> Option<StoredStreams> {
         if self.config.profile != Profile::OpenObserve {
             return None;
         }
@@ -104,7 +108,7 @@ impl<E> Destination<E> {
             let stream = stream.or(self.config.stream.as_deref()).unwrap_or("default");
             stored_stream(stream).hash(&mut hasher);
         }
-        Some(Place(hasher.finish()))
+        Some(StoredStreams(hasher.finish()))
     }
 
     pub(crate) fn breaker<T>(&self, kind: SignalKind, ask: impl FnOnce(&mut Breaker) -> T) -> T {

@@ -1,7 +1,7 @@
 //! Lanes: which parcel is sent next, and what the results of a lane say about its destination.
 
 use super::circuit_breaker::Admission;
-use super::destination::{Destination, Place};
+use super::destination::{Destination, StoredStreams};
 use super::parcel::Parcel;
 use super::{DeliveryContext, Sent};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,8 +27,8 @@ const LONGEST_FAILURE: Duration = Duration::from_secs(10);
 /// The lanes of one delivery.
 pub(super) struct Lanes<'a, E> {
     states: BTreeMap<Lane, LaneState<'a, E>>,
-    /// Places to which a parcel is being sent.
-    busy_places: Vec<Place>,
+    /// The streams to which a parcel is being sent.
+    busy_streams: Vec<StoredStreams>,
     began: Instant,
 }
 
@@ -77,14 +77,14 @@ impl<'a, E> Lanes<'a, E> {
             });
             state.waiting.push_back(parcel);
         }
-        Self { states, busy_places: Vec::new(), began: Instant::now() }
+        Self { states, busy_streams: Vec::new(), began: Instant::now() }
     }
 
     /// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of
-    /// one place are sent one after another.
+    /// the same streams are sent one after another.
     pub(super) fn take_next(&mut self) -> Option<Next<'a, E>> {
         let candidate = |(lane, state): (&Lane, &LaneState<'a, E>)| {
-            let position = state.next_position(&self.busy_places)?;
+            let position = state.next_position(&self.busy_streams)?;
             let bytes = state.waiting.get(position)?.bytes();
             Some(Candidate { lane: *lane, position, is_busy: state.running > 0, bytes })
         };
@@ -93,7 +93,7 @@ impl<'a, E> Lanes<'a, E> {
         let state = self.states.get_mut(&next.lane)?;
         let parcel = state.waiting.remove(next.position)?;
         state.running += 1;
-        self.busy_places.extend(parcel.place);
+        self.busy_streams.extend(parcel.streams);
         let alive_at = *state.alive_at.get_or_insert_with(Instant::now);
         Some(Next { destination: state.destination, admission: state.admission, parcel, alive_at })
     }
@@ -101,9 +101,9 @@ impl<'a, E> Lanes<'a, E> {
     /// Notes the result of a parcel from [`take_next`](Self::take_next).
     pub(super) fn note(&mut self, sent: &Sent) {
         if let Some(at) =
-            self.busy_places.iter().position(|place| Some(*place) == sent.parcel.place)
+            self.busy_streams.iter().position(|busy| Some(*busy) == sent.parcel.streams)
         {
-            self.busy_places.swap_remove(at);
+            self.busy_streams.swap_remove(at);
         }
         let Some(state) = self.states.get_mut(&sent.parcel.lane) else { return };
         state.running -= 1;
@@ -177,13 +177,13 @@ impl<'a, E> LaneState<'a, E> {
         }
     }
 
-    /// The first waiting parcel whose place is free. All parcels wait for the result of a probe.
-    fn next_position(&self, busy_places: &[Place]) -> Option<usize> {
+    /// The first waiting parcel whose streams are free. All parcels wait for the result of a probe.
+    fn next_position(&self, busy_streams: &[StoredStreams]) -> Option<usize> {
         if self.admission == Admission::Probe && self.running > 0 {
             return None;
         }
         let is_free = |parcel: &Parcel| {
-            parcel.place.as_ref().is_none_or(|place| !busy_places.contains(place))
+            parcel.streams.as_ref().is_none_or(|streams| !busy_streams.contains(streams))
         };
         self.waiting.iter().position(is_free)
     }

@@ -84,9 +84,9 @@ async fn send<E: Export>(
     let mut sent = Sent { parcel, outcome, verdict: None, dropped: 0, restamped: 0 };
     for request in wire::merge(requests, destination.config.max_request_bytes) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
-        let request =
+        let timely =
             destination.policy.sort(request, item_times, context.now_unix_nano(), &mut sent);
-        let mut outcome = match request {
+        let mut outcome = match timely {
             None => Outcome::default(),
             Some(request) if admission == Admission::Park => {
                 let text =

@@ -1,6 +1,6 @@
 //! Requests that may be merged, on their way to one destination.
 
-use super::destination::{Destination, Place};
+use super::destination::{Destination, StoredStreams};
 use super::lane::Lane;
 use crate::source::LogEventRange;
 use backend::Survey;
@@ -12,7 +12,7 @@ use wire::{Request, SignalKind};
 pub(crate) struct Parcel {
     pub(crate) lane: Lane,
     pub(crate) stream: Option<Arc<str>>,
-    pub(super) place: Option<Place>,
+    pub(super) streams: Option<StoredStreams>,
     pub(super) requests: Vec<Request>,
     pub(super) survey: Option<Survey>,
     /// The log events of all requests: from the first request's origin to the last event.
@@ -33,7 +33,7 @@ impl Parcel {
         let stream = stream.filter(|_| signal != SignalKind::Metrics);
         Self {
             lane: Lane { destination: position, signal },
-            place: destination.place(signal, stream.as_deref()),
+            streams: destination.stored_streams(signal, stream.as_deref()),
             stream,
             requests: vec![request],
             survey,

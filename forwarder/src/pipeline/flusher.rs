@@ -6,7 +6,7 @@ use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
-use crate::queues::put::{ToEnqueue, enqueue};
+use crate::queues::put::enqueue;
 use crate::queues::{Content, Parked, Queue};
 use crate::report::MOST_DETAILS;
 use crate::source::{LogBatch, LogEventRange};
@@ -72,9 +72,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
                 let name = destination.name.as_str();
                 let stream = route.stream.as_deref();
                 let first_seen = self.invocation.observed_unix_nano;
-                let letter =
-                    ToEnqueue::of_part(part, name, stream, &routing.log_events, first_seen);
-                self.add_letter(ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter });
+                let letter = Parked::of_part(part, name, stream, &routing.log_events, first_seen);
+                self.add_letter(Parked { is_in_log_group: !routing.is_redriven, ..letter });
             }
         }
         self.report.account.add(&destination.name, ledger);
@@ -111,8 +110,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             events.push(event);
         }
         let content = Content::Events(LogBatch { events, ..batch.without_events() });
-        let parked = self.parked(content, count, reason, &routing.log_events);
-        self.dead_letter(parked, !routing.is_redriven);
+        let letter = self.letter(content, count, reason, &routing.log_events);
+        self.dead_letter(Parked { is_in_log_group: !routing.is_redriven, ..letter });
     }
 
     /// Dead-letters log events whose conversion panicked. Each counts as one item, because the number of items is unknown.
@@ -122,8 +121,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         self.report.account.total.events += count;
         let reason = "converting these log events panicked, please report this";
         let content = Content::Events(batch);
-        let parked = self.parked(content, count, reason.to_owned(), &routing.log_events);
-        self.dead_letter(parked, false);
+        let letter = self.letter(content, count, reason.to_owned(), &routing.log_events);
+        self.dead_letter(letter);
     }
 
     /// Dead-letters unreadable bytes, as one item.
@@ -133,22 +132,22 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         reason: String,
         log_events: &LogEventRange,
     ) {
-        let parked = self.parked(Content::Raw(bytes), 1, reason, log_events);
-        self.dead_letter(parked, false);
+        let letter = self.letter(Content::Raw(bytes), 1, reason, log_events);
+        self.dead_letter(letter);
     }
 
-    /// Counts the items, and dead-letters them with the next delivery. `is_in_log_group`: they are also in their log group.
-    pub(crate) fn dead_letter(&mut self, parked: Parked, is_in_log_group: bool) {
-        let counted = match &parked.content {
-            Content::Request(request) => Ledger::of_items(request.kind(), parked.items),
-            _ => Ledger::of_undecodable(parked.items),
+    /// Counts the items of a dead letter, and puts it into its queue with the next delivery.
+    pub(crate) fn dead_letter(&mut self, letter: Parked) {
+        let counted = match &letter.content {
+            Content::Request(request) => Ledger::of_items(request.kind(), letter.items),
+            _ => Ledger::of_undecodable(letter.items),
         };
-        self.report.account.add(&parked.destination, counted);
-        self.add_letter(ToEnqueue { parked, fate: Fate::DeadLetter, is_in_log_group });
+        self.report.account.add(&letter.destination, counted);
+        self.add_letter(letter);
     }
 
-    fn add_letter(&mut self, letter: ToEnqueue) {
-        self.bytes += letter.parked.content.bytes();
+    fn add_letter(&mut self, letter: Parked) {
+        self.bytes += letter.content.bytes();
         self.letters.push(letter);
     }
 
@@ -162,19 +161,19 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     pub(crate) async fn flush(&mut self) {
         self.bytes = 0;
         let parcels = std::mem::take(&mut self.parcels);
-        let mut to_enqueue = std::mem::take(&mut self.letters);
+        let mut undelivered = std::mem::take(&mut self.letters);
         let destinations = &self.forwarder.destinations;
         let context = self.delivery_context(1);
         let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
         for sent in all_sent {
-            to_enqueue.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
+            undelivered.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
         }
-        self.enqueue(to_enqueue, Duration::ZERO).await;
+        self.enqueue(undelivered, Duration::ZERO).await;
     }
 
-    /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which have no fate yet.
+    /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which the report does not count yet.
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
-    pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<ToEnqueue> {
+    pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<Parked> {
         let Sent { parcel, outcome, dropped, restamped, .. } = sent;
         let Some(destination) = self.forwarder.destinations.get(parcel.lane.destination) else {
             return Vec::new();
@@ -191,18 +190,18 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         let ambiguous = outcome.ambiguous_items;
         let ledger = Ledger { accepted, dropped, ambiguous, ..Ledger::default() };
         report.account.add(&destination.name, ledger);
-        let to_enqueue = |part| {
+        let to_park = |part| {
             let name = &destination.name;
             let stream = parcel.stream.as_deref();
-            ToEnqueue::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
+            Parked::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
         };
-        outcome.parts.into_iter().map(to_enqueue).collect()
+        outcome.parts.into_iter().map(to_park).collect()
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
-    pub(crate) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
+    pub(crate) async fn enqueue(&mut self, undelivered: Vec<Parked>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
-        enqueue(&self.forwarder.queues, to_enqueue, delay, deadline, &mut self.report).await;
+        enqueue(&self.forwarder.queues, undelivered, delay, deadline, &mut self.report).await;
     }
 
     /// `attempt` counts from 1.
@@ -216,8 +215,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         }
     }
 
-    /// Content for a queue, for the default destination.
-    fn parked(
+    /// A dead letter of the default destination.
+    fn letter(
         &self,
         content: Content,
         items: usize,
@@ -225,6 +224,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         log_events: &LogEventRange,
     ) -> Parked {
         let first_seen = self.invocation.observed_unix_nano;
-        Parked::new(DEFAULT_DESTINATION, content, items, reason, log_events, first_seen)
+        let parked =
+            Parked::new(DEFAULT_DESTINATION, content, items, reason, log_events, first_seen);
+        Parked { fate: Fate::DeadLetter, ..parked }
     }
 }

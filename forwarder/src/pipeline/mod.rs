@@ -15,8 +15,8 @@ use crate::delivery::destination::{Destination, Export};
 use crate::delivery::{FailingSince, Parcel};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
-use crate::queues::put::{Queues, ToEnqueue};
-use crate::queues::{Queue, SqsQueue};
+use crate::queues::put::Queues;
+use crate::queues::{Parked, Queue, SqsQueue};
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::{Growth, OriginRules, RuleSet, SeenTraces};
 use crate::source::{
@@ -134,7 +134,7 @@ pub(crate) struct Forwarding<'f, E, Q> {
     /// Requests for the next delivery.
     parcels: Vec<Parcel>,
     /// Dead letters for the next delivery.
-    letters: Vec<ToEnqueue>,
+    letters: Vec<Parked>,
     /// Size of both.
     bytes: usize,
     pub(crate) report: Report,

@@ -8,6 +8,7 @@ use super::Forwarding;
 use crate::delivery::destination::Export;
 use crate::queues::{Content, Parked, Queue};
 use crate::source::{Event, KinesisRecord, LogEventRange, QueueMessage, SourceError};
+use backend::Fate;
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
@@ -96,9 +97,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     async fn forward_parked(&mut self, message: &QueueMessage, mut parked: Parked) {
-        if parked.partial {
+        if parked.fate == Fate::DeadLetterPartial {
             // The backend has the other items. An operator who accepts duplicates clears the mark.
-            self.dead_letter(parked, false);
+            self.dead_letter(parked);
             return;
         }
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
@@ -110,7 +111,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
                 self.end_stream(true).await;
             }
             raw @ Content::Raw(_) => {
-                self.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
+                let fate = Fate::DeadLetter;
+                self.dead_letter(Parked { content: raw, items: 1, fate, ..parked });
             }
         }
     }

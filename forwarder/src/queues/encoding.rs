@@ -3,13 +3,15 @@
 use super::{Content, Parked};
 use crate::rules::{MOST_STREAM_BYTES, is_stream};
 use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
+use backend::Fate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use wire::timestamp::{self, rfc3339_nanos};
-use wire::{Limits, Malformed, Request, SignalKind};
+use wire::{Limits, Request, SignalKind};
 
 /// Major and minor version. Minor versions only add fields.
 const VERSION: &str = "1.0";
@@ -39,6 +41,11 @@ impl NotParked {
     /// Another JSON object, or no JSON.
     fn other(problem: &str) -> Self {
         Self(format!("not a queue message: {problem}"))
+    }
+
+    /// `kind` is the kind of content that the message names.
+    fn unreadable(kind: &str, problem: &dyn fmt::Display) -> Self {
+        Self(format!("queued {kind} cannot be read: {problem}"))
     }
 }
 
@@ -94,8 +101,9 @@ fn frame(parked: &Parked, body: &str) -> String {
         newest_unix_nano,
         first_seen_unix_nano,
         reason,
-        partial,
+        fate,
         log_events,
+        is_in_log_group: _,
     } = parked;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
     let signal = match content {
@@ -109,7 +117,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         signal,
         stream: stream.as_deref().map(Cow::from),
         items: *items,
-        partial: *partial,
+        partial: *fate == Fate::DeadLetterPartial,
         oldest: time(*oldest_unix_nano),
         newest: time(*newest_unix_nano),
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
@@ -195,22 +203,23 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         newest_unix_nano,
         first_seen_unix_nano,
         reason: text.reason.into_owned(),
-        partial: text.partial,
+        fate: if text.partial { Fate::DeadLetterPartial } else { Fate::Park },
         log_events: text.origin.into_owned(),
+        is_in_log_group: false,
     })
 }
 
 /// Reads the version, which all versions write in the same place.
 fn version(body: &str) -> Result<String, NotParked> {
     #[derive(Deserialize)]
-    struct Head<'a> {
+    struct VersionedHead<'a> {
         #[serde(borrow)]
         v: Cow<'a, str>,
         #[serde(borrow)]
         #[expect(dead_code, reason = "says that the message is one of ours")]
         destination: Cow<'a, str>,
     }
-    let head: Head<'_> =
+    let head: VersionedHead<'_> =
         serde_json::from_str(body).map_err(|error| NotParked::other(&without_content(&error)))?;
     Ok(excerpt(&head.v))
 }
@@ -218,10 +227,11 @@ fn version(body: &str) -> Result<String, NotParked> {
 fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
     let name = excerpt(&text.content);
     let limits = Limits::default();
-    let bad = |problem: String| NotParked(format!("queued {name} cannot be read: {problem}"));
-    let gzip = STANDARD.decode(text.body.as_bytes()).map_err(|error| bad(error.to_string()))?;
+    let gzip = STANDARD
+        .decode(text.body.as_bytes())
+        .map_err(|error| NotParked::unreadable(&name, &error))?;
     let bytes = wire::gzip::inflate(&gzip, limits.inflated_bytes)
-        .map_err(|error| bad(error.to_string()))?;
+        .map_err(|error| NotParked::unreadable(&name, &error))?;
     match name.as_str() {
         "request" => {
             let named = text.signal.as_deref().unwrap_or_default();
@@ -231,9 +241,9 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
                 .ok_or_else(|| wrong("signal", &format!("{} is not known", excerpt(named))))?;
             Request::check(kind, bytes, &limits)
                 .map(Content::Request)
-                .map_err(|error: Malformed| bad(error.to_string()))
+                .map_err(|error| NotParked::unreadable(&name, &error))
         }
-        "events" => log_batch(bytes).map(Content::Events).map_err(bad),
+        "events" => log_batch(&name, bytes).map(Content::Events),
         "raw" => Ok(Content::Raw(bytes)),
         other => Err(wrong("content", &format!("{other} is not known"))),
     }
@@ -335,16 +345,18 @@ fn beginning(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MOST_ORIGIN_BYTES)).unwrap_or_default()
 }
 
-/// Reads log events of one origin, as from a subscription.
-fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
+/// Reads log events of one origin, as from a subscription. `kind` is the kind of content that the message names.
+fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotParked> {
     // In one batch.
     let all = usize::MAX;
     let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
     let read = read_json("the content", json, Origin::default(), &limits);
-    let mut batches = read.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let batch = batches.pop();
-    let others = batches.len();
-    batch.filter(|_| others == 0).ok_or_else(|| "log events of several origins".to_owned())
+    let mut batches =
+        read.collect::<Result<Vec<_>, _>>().map_err(|error| NotParked::unreadable(kind, &error))?;
+    match batches.pop() {
+        Some(batch) if batches.is_empty() => Ok(batch),
+        _ => Err(NotParked::unreadable(kind, &"log events of several origins")),
+    }
 }
 
 #[cfg(test)]
@@ -379,7 +391,8 @@ mod tests {
     #[test]
     fn every_message_key_is_documented() {
         let page = include_str!("../../../docs/guarantees.md");
-        let parked = Parked { partial: true, ..decode(&example().to_string()).unwrap() };
+        let whole = decode(&example().to_string()).unwrap();
+        let parked = Parked { fate: Fate::DeadLetterPartial, ..whole };
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
         for key in written.as_object().unwrap().keys() {
             assert!(page.contains(&format!("`{key}`")), "{key}");
@@ -401,10 +414,10 @@ mod tests {
         let request = decode(&example().to_string()).unwrap();
         let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
-        let event = json!({ "awslogs": { "data": written["body"] } });
-        let event: crate::source::Event = serde_json::from_value(event).unwrap();
-        let read = event.batches(&crate::source::SourceLimits::default());
-        let read: Vec<_> = read.map(Result::unwrap).collect();
+        let json = json!({ "awslogs": { "data": written["body"] } });
+        let event: crate::source::Event = serde_json::from_value(json).unwrap();
+        let limits = crate::source::SourceLimits::default();
+        let read: Vec<_> = event.batches(&limits).map(Result::unwrap).collect();
         assert_eq!(read, [batch]);
     }
 

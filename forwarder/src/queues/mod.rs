@@ -8,7 +8,9 @@ pub(crate) mod put;
 mod redrive;
 
 use crate::delivery::ingest_window::time_range;
+use crate::report::{KeptIn, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
+use backend::{Fate, UndeliveredPart};
 use settings::{Setting, Variable};
 use std::fmt;
 use std::time::Duration;
@@ -60,7 +62,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Undelivered telemetry with all data for a later delivery.
+/// Undelivered telemetry, on its way to a queue or read from one, with all data for a later delivery.
 ///
 /// It contains no credentials: the destination is a name from the settings.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub struct Parked {
     /// OpenObserve's stream for logs and traces, if one was selected.
     pub stream: Option<String>,
     pub content: Content,
-    /// Items counted for it: all items of the content, or the rejected ones if `partial`.
+    /// Items counted for it: all items of the content, or the rejected ones for [`Fate::DeadLetterPartial`].
     pub items: usize,
     /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 if unknown.
     pub oldest_unix_nano: u64,
@@ -80,10 +82,12 @@ pub struct Parked {
     /// The reason, for an operator. `backend` has masked the values of headers in it, and the encoder truncates it to 1,000
     /// characters.
     pub reason: String,
-    /// The backend rejected `items` of the content without saying which ones, and stored the others. Another delivery would
-    /// duplicate those.
-    pub partial: bool,
+    /// The next step. A message stores only [`Fate::DeadLetterPartial`]: telemetry read from a queue is otherwise sent again.
+    pub fate: Fate,
     pub log_events: LogEventRange,
+    /// `true` if its log group also contains it, so that Lambda need not deliver it again without a queue. Messages do not store
+    /// this.
+    pub is_in_log_group: bool,
 }
 
 impl fmt::Debug for Parked {
@@ -110,10 +114,51 @@ impl Parked {
             newest_unix_nano: 0,
             first_seen_unix_nano,
             reason,
-            partial: false,
+            fate: Fate::Park,
             log_events: log_events.clone(),
+            is_in_log_group: false,
         };
         parked.with_times()
+    }
+
+    /// A part of a request that its destination did not accept.
+    pub(crate) fn of_part(
+        part: UndeliveredPart,
+        destination: &str,
+        stream: Option<&str>,
+        log_events: &LogEventRange,
+        first_seen_unix_nano: u64,
+    ) -> Self {
+        let UndeliveredPart { request, items, reason, fate } = part;
+        let content = Content::Request(request);
+        let reason = reason.to_string();
+        Self {
+            stream: stream.map(str::to_owned),
+            fate,
+            ..Self::new(destination, content, items, reason, log_events, first_seen_unix_nano)
+        }
+    }
+
+    /// `false`: it is sent again.
+    pub(crate) fn is_dead_letter(&self) -> bool {
+        matches!(self.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
+    }
+
+    /// Describes it for the report, with its place if no queue accepts it.
+    pub(crate) fn described(&self) -> Undelivered {
+        let kind = match &self.content {
+            Content::Request(request) => Some(request.kind()),
+            _ => None,
+        };
+        Undelivered {
+            destination: self.destination.clone(),
+            kind,
+            items: self.items,
+            reason: self.reason.clone(),
+            kept_in: if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) },
+            partial: self.fate == Fate::DeadLetterPartial,
+            alarm: self.fate == Fate::ParkWithAlarm,
+        }
     }
 
     fn with_times(self) -> Self {

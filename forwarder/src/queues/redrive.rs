@@ -5,13 +5,11 @@ use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
 use crate::pipeline::Forwarding;
-use crate::queues::put::ToEnqueue;
 use crate::queues::{Parked, Queue};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
 use backend::{Fate, Reason, UndeliveredPart};
-use settings::Backoff;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use settings::{Backoff, Jitter};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
@@ -56,14 +54,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let items = request.items();
             let reason = Reason::UnknownDestination { text };
             let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-            parts.push(ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano));
+            parts.push(Parked::of_part(part, name, stream, log_events, *first_seen_unix_nano));
         }
         let now = self.invocation.observed_unix_nano;
         let left = decide(kind, &mut parts, neighbours_accepted, policy, now);
         let pause = pause(&message.message_id, message.receive_count(), retry_after, left);
         let returned_before = self.returned();
-        let (letters, rest): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(ToEnqueue::is_dead_letter);
+        let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(Parked::is_dead_letter);
         let is_whole = accepted == 0 && letters.is_empty();
         self.enqueue(letters, Duration::ZERO).await;
         // The message has to stay if the dead-letter queue did not accept its dead letters.
@@ -119,7 +116,7 @@ const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// them. `neighbours_accepted`: the backend has accepted other telemetry of this signal since the message was first received.
 fn decide(
     kind: SignalKind,
-    parts: &mut [ToEnqueue],
+    parts: &mut [Parked],
     neighbours_accepted: bool,
     policy: IngestPolicy,
     now_unix_nano: u64,
@@ -130,10 +127,10 @@ fn decide(
             part.fate = Fate::DeadLetter;
             continue;
         }
-        match time_left(kind, &part.parked, policy, now_unix_nano) {
+        match time_left(kind, part, policy, now_unix_nano) {
             Ok(left) => shortest = shortest.min(left),
-            Err(why) => {
-                part.parked.reason = format!("{why}; last answer: {}", part.parked.reason);
+            Err(too_late) => {
+                part.reason = format!("{too_late}; last answer: {}", part.reason);
                 part.fate = Fate::DeadLetter;
             }
         }
@@ -141,20 +138,29 @@ fn decide(
     shortest
 }
 
-/// The time in which a retry makes sense, or the reason why none does.
+/// The reason why a retry no longer makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum TooLate {
+    #[error("the queue would soon forget it")]
+    Queue,
+    #[error("older than the ingest window")]
+    IngestWindow,
+}
+
+/// The time in which a retry makes sense.
 fn time_left(
     kind: SignalKind,
     parked: &Parked,
     policy: IngestPolicy,
     now_unix_nano: u64,
-) -> Result<Duration, &'static str> {
+) -> Result<Duration, TooLate> {
     let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
-    let in_queue = RETENTION.saturating_sub(RETENTION_MARGIN).checked_sub(age);
-    let in_queue = in_queue.ok_or("the queue would soon forget it")?;
+    let longest_age = RETENTION.saturating_sub(RETENTION_MARGIN);
+    let in_queue = longest_age.checked_sub(age).ok_or(TooLate::Queue)?;
     let keeps = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
     let Some(window) = policy.window.filter(|_| keeps) else { return Ok(in_queue) };
     let newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
-    newest.ok_or("older than the ingest window")?;
+    newest.ok_or(TooLate::IngestWindow)?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
     let oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
     Ok(in_queue.min(oldest.unwrap_or_default()))
@@ -168,14 +174,11 @@ fn pause(
     retry_after: Option<Duration>,
     left: Duration,
 ) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    (message_id, receive_count).hash(&mut hasher);
-    let upper_half = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
-    let spread = f64::from(upper_half) * 2f64.powi(-32);
+    let jitter = Jitter::of(&(message_id, receive_count));
     let attempt = receive_count.max(1);
     let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
     let wanted =
-        pauses.delay(attempt - 1, spread).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
+        pauses.delay(attempt - 1, jitter).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
     wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
@@ -200,16 +203,16 @@ mod tests {
         (oldest, newest): (u64, u64),
         first_seen: u64,
         policy: IngestPolicy,
-    ) -> ToEnqueue {
+    ) -> Parked {
         let content = Content::Raw(Vec::new());
         let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
-        let parked = Parked {
+        let part = Parked {
             oldest_unix_nano: NOW - oldest,
             newest_unix_nano: NOW - newest,
             ..Parked::new("default", content, 1, reason, &log_events, NOW - first_seen)
         };
-        let mut parts = [ToEnqueue { parked, fate: Fate::Park, is_in_log_group: false }];
+        let mut parts = [part];
         let _left = decide(kind, &mut parts, false, policy, NOW);
         let [part] = parts;
         part
@@ -226,15 +229,16 @@ mod tests {
             ages: (u64, u64),
             first_seen: u64,
             policy: IngestPolicy,
-            expected: Option<&str>,
+            expected: Option<TooLate>,
         ) {
             let part = decided(kind, ages, first_seen, policy);
-            let expected = expected.map(|why| format!("{why}; last answer: rejected: full"));
-            let reason = part.is_dead_letter().then_some(part.parked.reason);
+            let expected =
+                expected.map(|too_late| format!("{too_late}; last answer: rejected: full"));
+            let reason = part.is_dead_letter().then_some(part.reason);
             assert_eq!(reason, expected, "{kind} {ages:?} {policy:?}");
         }
-        let window = Some("older than the ingest window");
-        let retention = Some("the queue would soon forget it");
+        let window = Some(TooLate::IngestWindow);
+        let retention = Some(TooLate::Queue);
         for kind in [Logs, Traces] {
             check(kind, (5 * HOUR - MINUTE, 5 * HOUR - MINUTE), HOUR, policy(Keep), None);
             check(kind, (5 * HOUR, 5 * HOUR), HOUR, policy(Keep), window);
@@ -254,8 +258,8 @@ mod tests {
         check(Traces, old, 14 * DAY, no_window, retention);
         // A clock behind the clock of the first invocation.
         let mut ahead = decided(Logs, (0, 0), 0, policy(Keep));
-        ahead.parked.first_seen_unix_nano = u64::MAX;
-        assert!(time_left(Logs, &ahead.parked, policy(Keep), NOW).is_ok());
+        ahead.first_seen_unix_nano = u64::MAX;
+        assert!(time_left(Logs, &ahead, policy(Keep), NOW).is_ok());
     }
 
     #[test]

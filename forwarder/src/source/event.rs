@@ -29,17 +29,23 @@ struct AwsLogs {
     data: Option<EventData>,
 }
 
-/// The bytes of base64 text, or the text itself if it is invalid.
-pub struct EventData(Result<Vec<u8>, String>);
+/// Data that an event carries as base64.
+pub struct EventData {
+    /// The decoded bytes, or the text itself if it is not base64.
+    bytes: Vec<u8>,
+    is_base64: bool,
+}
 
 impl<'de> Deserialize<'de> for EventData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Bytes are neither copied, which would need another megabyte, nor checked for UTF-8.
         #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, [u8]>);
-        let Text(text) = Text::deserialize(deserializer)?;
+        struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+        let BorrowedText(text) = BorrowedText::deserialize(deserializer)?;
         let decoded = wire::decode_base64(&text);
-        Ok(Self(decoded.ok_or_else(|| String::from_utf8_lossy(&text).into_owned())))
+        let is_base64 = decoded.is_some();
+        let as_text = || String::from_utf8_lossy(&text).into_owned().into_bytes();
+        Ok(Self { bytes: decoded.unwrap_or_else(as_text), is_base64 })
     }
 }
 
@@ -51,12 +57,16 @@ impl fmt::Debug for EventData {
 
 impl EventData {
     pub(super) fn decoded(&self, what: &'static str) -> Result<&[u8], SourceError> {
-        self.0.as_deref().map_err(|_| SourceError(format!("{what} is not base64")))
+        if self.is_base64 {
+            Ok(&self.bytes)
+        } else {
+            Err(SourceError(format!("{what} is not base64")))
+        }
     }
 
     /// The decoded bytes, or the text itself.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_else(|text| text.as_bytes())
+        &self.bytes
     }
 }
 

@@ -65,10 +65,10 @@ impl KinesisRecord {
             Some(aggregated) => (aggregated, None),
             None => (&[][..], Some(data)),
         };
-        let parts = messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA));
+        let of_records = messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA));
+        let parts = of_records.chain(whole);
         let limits = *limits;
         let mut lines = 0;
-        let parts = parts.chain(whole);
         Box::new(parts.flat_map(move |data| self.part(data, &mut lines, &limits)))
     }
 

@@ -179,8 +179,8 @@ pub(crate) struct LossyText(pub(crate) String);
 
 impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
             type Value = LossyText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,6 +194,6 @@ impl<'de> Deserialize<'de> for LossyText {
                 Ok(LossyText(text))
             }
         }
-        deserializer.deserialize_bytes(Text)
+        deserializer.deserialize_bytes(TextVisitor)
     }
 }

@@ -26,13 +26,13 @@ pub(super) struct ShortTexts {
     most_text_bytes: usize,
     /// Open arrays and objects.
     depth: usize,
-    text: Option<Text>,
+    text: Option<TextState>,
     has_ended: bool,
 }
 
 /// The text at the end of the pieces so far.
 #[derive(Default)]
-struct Text {
+struct TextState {
     bytes: usize,
     /// Further bytes of the escape sequence at its end.
     escape: usize,
@@ -66,7 +66,7 @@ impl ShortTexts {
     fn takes(&mut self, byte: u8) -> bool {
         let Some(text) = &mut self.text else {
             match byte {
-                b'"' => self.text = Some(Text::default()),
+                b'"' => self.text = Some(TextState::default()),
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                 _ => {}

@@ -88,14 +88,40 @@ pub(crate) fn without_content(error: &serde_json::Error) -> String {
     }
 }
 
-/// JSON text, whose rest may be inflated while it is parsed. An error describes the problem.
+/// The reason why data is no delivery of CloudWatch Logs, or is one only in part. It quotes no telemetry.
+#[derive(Debug, thiserror::Error)]
+enum NotDelivery {
+    /// Inflating ended early.
+    #[error("{0}")]
+    Gzip(String),
+    #[error("{0}")]
+    Json(String),
+    #[error("EOF while parsing an object")]
+    EndsEarly,
+    #[error("a value has more than {most_bytes} bytes")]
+    LongValue { most_bytes: usize },
+    #[error("a name has {bytes} bytes, more than {MOST_NAME_BYTES}")]
+    LongName { bytes: usize },
+    #[error("expected the JSON object that CloudWatch Logs sends to a subscription")]
+    NoObject,
+    #[error("expected `:`")]
+    NoColon,
+    #[error("`logEvents` is no array of log events")]
+    NoLogEvents,
+    #[error("it has more than {most_bytes} bytes of log events before the name of their log group")]
+    Unplaced { most_bytes: usize },
+    #[error("missing field `{0}`")]
+    MissingField(&'static str),
+}
+
+/// JSON text, whose rest may be inflated while it is parsed.
 struct Window<'d> {
     bytes: Vec<u8>,
     /// The beginning of what is not parsed yet.
     at: usize,
     more: Option<Box<dyn Read + Send + 'd>>,
     /// The reason why inflating ended early.
-    problem: Option<String>,
+    problem: Option<NotDelivery>,
     most_text_bytes: usize,
     /// `true` if a text of the last value was cut.
     has_cut: bool,
@@ -112,7 +138,7 @@ impl<'d> Window<'d> {
         self.most_text_bytes.saturating_mul(2)
     }
 
-    fn fill(&mut self) -> Result<(), String> {
+    fn fill(&mut self) -> Result<(), NotDelivery> {
         self.bytes.drain(..self.at);
         self.at = 0;
         if let Some(more) = &mut self.more {
@@ -124,7 +150,7 @@ impl<'d> Window<'d> {
             let read = more.by_ref().take(wanted as u64).read_to_end(&mut self.bytes);
             if read.is_err() || self.bytes.len() == before {
                 self.more = None;
-                self.problem = read.err().map(|error| error.to_string());
+                self.problem = read.err().map(|error| NotDelivery::Gzip(error.to_string()));
             }
         }
         match self.problem.take_if(|_| self.bytes.is_empty()) {
@@ -134,7 +160,7 @@ impl<'d> Window<'d> {
     }
 
     /// Reads the rest of a value that is larger than the window may become, with cut texts.
-    fn fill_with_short_texts(&mut self) -> Result<(), String> {
+    fn fill_with_short_texts(&mut self) -> Result<(), NotDelivery> {
         let most_bytes = self.most_value_bytes();
         let mut texts = ShortTexts::new(self.most_text_bytes);
         let mut piece = self.bytes.split_off(self.at);
@@ -149,19 +175,19 @@ impl<'d> Window<'d> {
                 return Ok(());
             }
             if self.bytes.len() > most_bytes {
-                return Err(format!("a value has more than {most_bytes} bytes"));
+                return Err(NotDelivery::LongValue { most_bytes });
             }
             let Some(more) = &mut self.more else { return Ok(()) };
             let read = more.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut piece);
             if read.is_err() || piece.is_empty() {
                 self.more = None;
-                self.problem = read.err().map(|error| error.to_string());
+                self.problem = read.err().map(|error| NotDelivery::Gzip(error.to_string()));
             }
         }
     }
 
     /// The next byte that is no white space and no comma; `None` at the end. AWS writes valid JSON, so commas only separate.
-    fn peek(&mut self) -> Result<Option<u8>, String> {
+    fn peek(&mut self) -> Result<Option<u8>, NotDelivery> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
@@ -175,7 +201,7 @@ impl<'d> Window<'d> {
     }
 
     /// Skips this byte if it is the next one.
-    fn skip(&mut self, byte: u8) -> Result<bool, String> {
+    fn skip(&mut self, byte: u8) -> Result<bool, NotDelivery> {
         let is_next = self.peek()? == Some(byte);
         self.at += usize::from(is_next);
         Ok(is_next)
@@ -195,16 +221,15 @@ impl<'d> Window<'d> {
     }
 
     /// A name of AWS's. A longer one would be repeated for each request.
-    fn name(&mut self) -> Result<String, String> {
+    fn name(&mut self) -> Result<String, NotDelivery> {
         let name: String = self.value()?;
         if name.len() > MOST_NAME_BYTES {
-            let bytes = name.len();
-            return Err(format!("a name has {bytes} bytes, more than {MOST_NAME_BYTES}"));
+            return Err(NotDelivery::LongName { bytes: name.len() });
         }
         Ok(name)
     }
 
-    fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, NotDelivery> {
         // serde_json calls some cut numbers invalid, so another error counts only in a fuller window.
         let mut is_fuller = false;
         self.has_cut = false;
@@ -221,13 +246,13 @@ impl<'d> Window<'d> {
                     return Ok(value);
                 }
                 Some(Err(error)) if is_end || (is_fuller && !error.is_eof()) => {
-                    let error = without_content(&error);
+                    let text = without_content(&error);
                     // Its place would be one in the window.
-                    let error = error.split(" at line ").next().unwrap_or_default().to_owned();
-                    return Err(self.problem.take().unwrap_or(error));
+                    let problem = text.split(" at line ").next().unwrap_or_default().to_owned();
+                    return Err(self.problem.take().unwrap_or(NotDelivery::Json(problem)));
                 }
                 None if is_end => {
-                    return Err(self.problem.take().unwrap_or_else(|| ENDS_EARLY.to_owned()));
+                    return Err(self.problem.take().unwrap_or(NotDelivery::EndsEarly));
                 }
                 _ => {
                     if rest.len() >= self.most_value_bytes() && !self.has_cut {
@@ -245,11 +270,9 @@ impl<'d> Window<'d> {
 /// Usual memory of a run's own origin.
 const MOST_FIELDS_BYTES: usize = 256;
 
-const ENDS_EARLY: &str = "EOF while parsing an object";
-
 /// The place of the reader in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     BetweenObjects,
     InObject,
     InLogEvents,
@@ -262,15 +285,15 @@ struct Delivery<'d> {
     json: Window<'d>,
     limits: SourceLimits,
     defaults: Origin,
-    place: Place,
+    place: Position,
     objects: usize,
-    object: Object,
+    object: DeliveryObject,
     ready: VecDeque<Result<LogBatch, SourceError>>,
 }
 
 /// What is known of the present object.
 #[derive(Default)]
-struct Object {
+struct DeliveryObject {
     is_control: bool,
     origin: Origin,
     has_group: bool,
@@ -280,7 +303,7 @@ struct Object {
     batches: usize,
 }
 
-impl Object {
+impl DeliveryObject {
     /// Batches need their origin.
     fn has_origin(&self) -> bool {
         let Origin { log_stream, account, .. } = &self.origin;
@@ -300,9 +323,9 @@ impl Iterator for Delivery<'_> {
     type Item = Result<LogBatch, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ready.is_empty() && self.place != Place::End {
+        while self.ready.is_empty() && self.place != Position::End {
             if let Err(problem) = self.step() {
-                self.place = Place::End;
+                self.place = Position::End;
                 self.finish_batch();
                 let problem =
                     format!("{} is not a delivery of CloudWatch Logs: {problem}", self.what);
@@ -320,51 +343,47 @@ impl<'d> Delivery<'d> {
             json,
             limits: *limits,
             defaults,
-            place: Place::BetweenObjects,
+            place: Position::BetweenObjects,
             objects: 0,
-            object: Object::default(),
+            object: DeliveryObject::default(),
             ready: VecDeque::new(),
         }
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    fn step(&mut self) -> Result<(), NotDelivery> {
         match self.place {
-            Place::BetweenObjects if self.json.skip(b'{')? => {
+            Position::BetweenObjects if self.json.skip(b'{')? => {
                 self.objects += 1;
-                self.object = Object { origin: self.defaults.clone(), ..Object::default() };
-                self.place = Place::InObject;
+                self.object =
+                    DeliveryObject { origin: self.defaults.clone(), ..DeliveryObject::default() };
+                self.place = Position::InObject;
             }
             // A checksum error appears only at the end of the data.
-            Place::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
-                self.place = Place::End;
+            Position::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
+                self.place = Position::End;
             }
-            Place::BetweenObjects => {
-                return Err(
-                    "expected the JSON object that CloudWatch Logs sends to a subscription"
-                        .to_owned(),
-                );
-            }
-            Place::InObject if self.json.skip(b'}')? => {
-                self.place = Place::BetweenObjects;
+            Position::BetweenObjects => return Err(NotDelivery::NoObject),
+            Position::InObject if self.json.skip(b'}')? => {
+                self.place = Position::BetweenObjects;
                 return self.end_object();
             }
-            Place::InObject => self.field()?,
-            Place::InLogEvents if self.json.skip(b']')? => self.place = Place::InObject,
-            Place::InLogEvents => {
+            Position::InObject => self.field()?,
+            Position::InLogEvents if self.json.skip(b']')? => self.place = Position::InObject,
+            Position::InLogEvents => {
                 let event = self.json.value()?;
                 self.add(event, self.json.has_cut)?;
             }
-            Place::End => {}
+            Position::End => {}
         }
         Ok(())
     }
 
-    fn field(&mut self) -> Result<(), String> {
+    fn field(&mut self) -> Result<(), NotDelivery> {
         let json = &mut self.json;
         let object = &mut self.object;
         let key: String = json.value()?;
         if !json.skip(b':')? {
-            return Err("expected `:`".to_owned());
+            return Err(NotDelivery::NoColon);
         }
         match key.as_str() {
             "messageType" => object.is_control = json.value::<String>()? == "CONTROL_MESSAGE",
@@ -377,14 +396,14 @@ impl<'d> Delivery<'d> {
             "logEvents" => {
                 let events = json.at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
                 if events.is_none() && !json.skip(b'[')? {
-                    return Err("`logEvents` is no array of log events".to_owned());
+                    return Err(NotDelivery::NoLogEvents);
                 }
                 object.has_events = true;
                 match events {
                     Some(events) => {
                         events.into_iter().try_for_each(|event| self.add(event, false))?;
                     }
-                    None => self.place = Place::InLogEvents,
+                    None => self.place = Position::InLogEvents,
                 }
             }
             _ => {
@@ -394,7 +413,7 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), String> {
+    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), NotDelivery> {
         let timestamp_ms = event.timestamp_ms();
         let id = event.take_id();
         let extracted = event.take_extracted();
@@ -421,19 +440,16 @@ impl<'d> Delivery<'d> {
         } else if object.bytes >= self.limits.unplaced_bytes {
             // They are in the raw data, which is dead-lettered.
             object.runs.clear();
-            return Err(format!(
-                "it has more than {} bytes of log events before the name of their log group",
-                self.limits.unplaced_bytes
-            ));
+            return Err(NotDelivery::Unplaced { most_bytes: self.limits.unplaced_bytes });
         }
         Ok(())
     }
 
-    fn end_object(&mut self) -> Result<(), String> {
-        let Object { has_group, has_events, .. } = self.object;
+    fn end_object(&mut self) -> Result<(), NotDelivery> {
+        let DeliveryObject { has_group, has_events, .. } = self.object;
         if !has_group || !has_events {
             let missing = if has_group { "logEvents" } else { "logGroup" };
-            return Err(format!("missing field `{missing}`"));
+            return Err(NotDelivery::MissingField(missing));
         }
         if self.object.batches == 0 && self.object.runs.is_empty() {
             self.object.runs.push(OriginRun::default());
@@ -481,9 +497,8 @@ mod tests {
     #[test]
     fn log_events_are_read_across_the_ends_of_the_window() {
         let length = |n: usize| if n == 7 { 3 * WINDOW_BYTES / 2 } else { n * 1_999 };
-        let events =
-            (0..100).map(|n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n))));
-        let events = events.collect::<Vec<_>>().join(" ,\n");
+        let event = |n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n)));
+        let events = (0..100).map(event).collect::<Vec<_>>().join(" ,\n");
         let text =
             format!(r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{events}]}}"#);
         let found: Vec<_> =
@@ -504,8 +519,8 @@ mod tests {
                 r#"{{"x":"{long}","owner":"1","logGroup":"g","logStream":"s","logEvents":[{{"id":"{id}","message":"{long}"}},{{"id":"2","message":"paid"}}]}}"#
             );
             let gzip = wire::gzip::compress(1, text.as_bytes());
-            let batches = read_gzip("it", gzip, Origin::default(), &limits);
-            let batches: Vec<_> = batches.map(Result::unwrap).collect();
+            let read = read_gzip("it", gzip, Origin::default(), &limits);
+            let batches: Vec<_> = read.map(Result::unwrap).collect();
             assert_eq!(batches.iter().map(|batch| batch.cut).sum::<usize>(), 1, "{unit}");
             let events: Vec<_> = batches.iter().flat_map(|batch| &batch.events).collect();
             let [cut, paid] = events.as_slice() else { panic!("{} log events", events.len()) };

@@ -174,8 +174,8 @@ mod tests {
         };
         assert_eq!(lines(&mut vitals, 13), 10);
         let parked = Ledger { items, parked: 2, ..Ledger::default() };
-        let line = vitals.line(&report(900, parked), "forwarder", 30 * SECOND).unwrap();
-        let line: Value = serde_json::from_str(&line).unwrap();
+        let text = vitals.line(&report(900, parked), "forwarder", 30 * SECOND).unwrap();
+        let line: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["Accepted"], &line["Parked"]), (&json!(6), &json!(2)), "three waited");
         assert_eq!(line["Lag"], json!([500, 900]));
         assert_eq!(lines(&mut vitals, 4), 0);

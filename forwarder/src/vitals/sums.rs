@@ -16,7 +16,11 @@ use wire::SignalKind;
 const LAG_BOUNDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 18_000.0];
 
 /// A value with its attributes, ordered by key.
-type Point<'a> = (Vec<(&'static str, &'a str)>, usize);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Point<'a> {
+    attributes: Vec<(&'static str, &'a str)>,
+    value: usize,
+}
 
 /// The sums of several invocations.
 #[derive(Debug, Default)]
@@ -86,32 +90,47 @@ impl Sums {
         let total = report.ledger();
         // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
-        let point = |(attributes, value): Point<'_>| NumberDataPoint {
+        let point = |Point { attributes, value }: Point<'_>| NumberDataPoint {
             attributes: attributes.iter().map(|(key, text)| string_attribute(key, *text)).collect(),
             start_time_unix_nano: start,
             time_unix_nano: now_unix_nano,
             value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
             ..NumberDataPoint::default()
         };
-        let one = |value| vec![(Vec::new(), value)];
+        let one = |value| vec![Point { attributes: Vec::new(), value }];
         // One zero point: panels and alerts fail if the metric does not exist.
-        let consumed = total.consumed.by_rule().into_iter().enumerate();
-        let mut consumed: Vec<Point<'_>> = consumed
+        let mut consumed: Vec<Point<'_>> = total
+            .consumed
+            .by_rule()
+            .into_iter()
+            .enumerate()
             .filter(|(number, (_, events))| *number == 0 || *events > 0)
-            .map(|(_, (rule, events))| (vec![("lambda_otlp.consumed_by", rule)], events))
+            .map(|(_, (rule, events))| Point {
+                attributes: vec![("lambda_otlp.consumed_by", rule)],
+                value: events,
+            })
             .collect();
         consumed.sort();
         let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
-        let dropped = dropping.map(|it| (vec![("lambda_otlp.rule", &*it.rule)], it.dropped));
+        let dropped = dropping.map(|effect| Point {
+            attributes: vec![("lambda_otlp.rule", &*effect.rule)],
+            value: effect.dropped,
+        });
         let mut ambiguous = Vec::new();
         let mut handled = Vec::new();
         let mut placed = Vec::new();
         for (destination, ledger) in &report.account.destinations {
             let of = ("lambda_otlp.destination", destination.as_str());
-            ambiguous.push((vec![of], ledger.ambiguous));
-            let of_signal = |(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items);
+            ambiguous.push(Point { attributes: vec![of], value: ledger.ambiguous });
+            let of_signal = |(signal, items)| Point {
+                attributes: vec![of, ("lambda_otlp.signal", signal)],
+                value: items,
+            };
             handled.extend(by_signal(ledger).map(of_signal));
-            let of_fate = |(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items);
+            let of_fate = |(fate, items)| Point {
+                attributes: vec![of, ("lambda_otlp.fate", fate)],
+                value: items,
+            };
             placed.extend(by_fate(ledger).map(of_fate));
         }
         let above_zero = |count: usize| if count > 0 { one(count) } else { Vec::new() };
@@ -141,8 +160,8 @@ impl Sums {
             ("requests", "{request}", "Requests, including retries.", one(report.requests_sent)),
             ("vitals.failures", "{request}", "Failed requests of vitals.", one(self.failures)),
         ];
-        let counters = counters.into_iter().filter(|(.., points)| !points.is_empty());
-        let counters = counters.map(|(name, unit, description, points)| {
+        let with_points = counters.into_iter().filter(|(.., points)| !points.is_empty());
+        let sums = with_points.map(|(name, unit, description, points)| {
             let points = points.into_iter().map(point).collect();
             delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
         });
@@ -156,7 +175,7 @@ impl Sums {
             resource: Some(resource),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope),
-                metrics: counters.chain(lag).collect(),
+                metrics: sums.chain(lag).collect(),
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()

@@ -96,11 +96,11 @@ impl Topic {
             });
             return kinesis_event(encoded);
         }
-        let texts = case.messages.iter().map(|message| match message {
+        let own_text = |message: &Message| match message {
             Message::Text(text) | Message::At(_, text) => named(text),
-        });
-        let texts: Vec<String> = texts.collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        };
+        let messages: Vec<String> = case.messages.iter().map(own_text).collect();
+        let texts: Vec<&str> = messages.iter().map(String::as_str).collect();
         let mut delivery = payload(case.group.as_deref().unwrap_or("/aws/lambda/orders"), &texts);
         if let Some(stream) = &case.stream {
             delivery["logStream"] = stream.as_str().into();
@@ -162,29 +162,31 @@ impl Topic {
         }
         for metric in delivered.metrics() {
             let data = format!("{:?}", metric.data);
-            let shown = self.show.iter().filter(|part| data.contains(part.as_str()));
-            let shown: String = shown.map(|part| format!(" {part}")).collect();
+            let parts = self.show.iter().filter(|part| data.contains(part.as_str()));
+            let shown: String = parts.map(|part| format!(" {part}")).collect();
             writeln!(out, "metric {} {}{shown}", metric.name, sum(metric)).unwrap();
         }
         for of in &delivered.logs {
             self.begin(of.resource.as_ref(), &mut out);
             for record in of.scope_logs.iter().flat_map(|scope| &scope.log_records) {
-                let ids = [&record.trace_id, &record.span_id].map(|id| to_hex(id));
-                let ids = ids.iter().filter(|id| !id.is_empty()).map(|id| format!("[{id}] "));
-                let time = record.time_unix_nano / 1_000_000;
-                let time = if self.resource { format!("@{time} ") } else { String::new() };
-                let ids = ids.collect::<String>();
+                let ids: String = [&record.trace_id, &record.span_id]
+                    .iter()
+                    .filter(|id| !id.is_empty())
+                    .map(|id| format!("[{}] ", to_hex(id)))
+                    .collect();
+                let millis = record.time_unix_nano / 1_000_000;
+                let time = if self.resource { format!("@{millis} ") } else { String::new() };
                 let attributes = self.shown(&record.attributes);
-                let body: String = body(record).chars().take(200).collect();
-                let body =
-                    body.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+                let beginning: String = body(record).chars().take(200).collect();
+                let escaped = beginning.escape_debug().to_string();
+                let body = escaped.replace("\\\"", "\"").replace("\\'", "'");
                 writeln!(out, "{} {time}{ids}{body} |{attributes}", record.severity_text).unwrap();
             }
         }
         let report = delivered.report;
         let ledger = *report.ledger();
-        let consumed = ledger.consumed.by_rule().into_iter().filter(|(_, count)| *count > 0);
-        let consumed: String = consumed.map(|(rule, count)| format!(", {count} {rule}")).collect();
+        let by_rule = ledger.consumed.by_rule().into_iter().filter(|(_, count)| *count > 0);
+        let consumed: String = by_rule.map(|(rule, count)| format!(", {count} {rule}")).collect();
         write!(out, "{} events{consumed}, {} items", ledger.events, ledger.items.total()).unwrap();
         for (count, what) in [
             (report.dropped_figures, "invalid figures"),

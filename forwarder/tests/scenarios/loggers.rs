@@ -242,14 +242,14 @@ fn table_of_loggers() -> String {
         let messages: Vec<&str> = row.messages.iter().map(String::as_str).collect();
         let found = records(&row.group, &messages);
         let record = &found[0];
-        let example = row.messages[0].replace(ID, "ID").replace(TIME, "TIME");
-        let example = example.lines().next().unwrap_or_default();
-        let example: String = without_colours(example)
+        let without_ids = row.messages[0].replace(ID, "ID").replace(TIME, "TIME");
+        let first_line = without_ids.lines().next().unwrap_or_default();
+        let plain: String = without_colours(first_line)
             .chars()
             .map(|c| if c == '\t' { ' ' } else { c })
             .take(MOST_LETTERS)
             .collect();
-        let example = example.replace('|', "\\|");
+        let example = plain.replace('|', "\\|");
         let has_fields = body(record) != row.messages[0].trim_end();
         let besides = [
             ("request id", attribute_value(record, "faas.invocation_id").is_some()),

@@ -70,8 +70,8 @@ fn line_of_layer(is_recorded: bool) -> String {
     let spans = invocations.take_finished();
     let code = spans[0].status.clone().unwrap_or_default().code;
     assert_eq!(code, if is_recorded { 2 } else { 0 }, "not OK: the layer cannot know");
-    let spans = resource_spans(Default::default(), platform::PLATFORM_SCOPE, spans);
-    let request = Request::encode::<Traces>(&Traces::request(vec![spans]));
+    let of_resource = resource_spans(Default::default(), platform::PLATFORM_SCOPE, spans);
+    let request = Request::encode::<Traces>(&Traces::request(vec![of_resource]));
     line_of(request.bytes(), "traces")
 }
 
@@ -114,8 +114,9 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         converter.platform_event(&text, event, true);
     };
     observe(&mut converter, event(EventKind::Start, None, 0));
-    let errors = lines.iter().filter_map(|line| RuntimeError::read(line));
-    let errors: Vec<(String, RuntimeError)> = errors
+    let errors: Vec<(String, RuntimeError)> = lines
+        .iter()
+        .filter_map(|line| RuntimeError::read(line))
         .filter_map(|error| {
             let owner = converter.owner(error.request_id.as_deref())?;
             Some((owner.to_owned(), error))

@@ -264,9 +264,12 @@ pub(crate) fn deliver_by(
         requests.lock().unwrap().push(request.clone());
         takes(request)
     });
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
     // The clock stands still, so the times of items are the same in each run.
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let report = runtime.block_on(async {
         let deadline = Instant::now() + Duration::from_secs(10);
         let invocation = InvocationContext {

@@ -11,7 +11,7 @@ use crate::credentials::CurrentCredentials;
 pub use address::{SqsSettings, region_of_host};
 use response::{SendBatchResponse, of_no_response, of_response};
 use serde::Serialize;
-use settings::Backoff;
+use settings::{Backoff, Jitter};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
@@ -206,7 +206,7 @@ impl SqsQueue {
 
 /// Waits before the next attempt. Returns `false` at once if there is none before the deadline.
 async fn pause(retry: u32, deadline: Instant) -> bool {
-    let next = Instant::now() + BACKOFF.delay(retry, 1.0);
+    let next = Instant::now() + BACKOFF.delay(retry, Jitter::NONE);
     let is_last = retry == MAX_RETRIES || next >= deadline;
     if !is_last {
         sleep_until(next).await;

@@ -89,8 +89,8 @@ impl Endpoints {
 
     /// Returns `true` if each URL of OpenObserve Cloud names an organization. Otherwise adds a mistake to the reader.
     pub(super) fn name_organizations(&self, reader: &mut Reader<'_>) -> bool {
-        let missing = |kind| Some((kind, missing_organization(self.of(kind))?));
-        let missing = SignalKind::ALL.into_iter().find_map(missing);
+        let missing_for = |kind| Some((kind, missing_organization(self.of(kind))?));
+        let missing = SignalKind::ALL.into_iter().find_map(missing_for);
         if let Some((kind, problem)) = &missing {
             reader.mistake(variable_of(reader, *kind), problem);
         }

@@ -8,7 +8,7 @@ pub(crate) mod variables;
 pub use endpoints::Endpoints;
 use endpoints::Family;
 pub use endpoints::missing_organization;
-pub use own_authority::OwnAuthority;
+pub use own_authority::{InvalidAuthority, OwnAuthority};
 pub(crate) use requests::{STREAM_NAME, stream_header};
 use settings::{Headers, Proxy, Reader, SecretReference};
 use std::time::Duration;

@@ -5,8 +5,23 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use settings::Reader;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The problem of a file with certificates, without its path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidAuthority {
+    #[error("cannot be read: {kind}")]
+    Unreadable { kind: ErrorKind },
+    #[error("certificate {number} is not valid PEM")]
+    NotPem { number: usize },
+    #[error("certificate {number} is broken or of an unknown kind")]
+    Broken { number: usize },
+    #[error("contains no PEM certificate (-----BEGIN CERTIFICATE-----)")]
+    Empty,
+}
 
 /// Authorities that are trusted in addition to the system's.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,26 +44,24 @@ impl OwnAuthority {
         authority.ok()
     }
 
-    /// Reads a PEM file with one or more certificates. The error does not repeat the path.
-    pub fn from_file(path: &Path) -> Result<Self, String> {
-        let pem = std::fs::read(path);
-        Self::from_pem(&pem.map_err(|error| format!("cannot be read: {}", error.kind()))?)
+    /// Reads a PEM file with one or more certificates.
+    pub fn from_file(path: &Path) -> Result<Self, InvalidAuthority> {
+        let pem = std::fs::read(path)
+            .map_err(|error| InvalidAuthority::Unreadable { kind: error.kind() })?;
+        Self::from_pem(&pem)
     }
 
-    fn from_pem(pem: &[u8]) -> Result<Self, String> {
+    fn from_pem(pem: &[u8]) -> Result<Self, InvalidAuthority> {
         let mut certificates = Vec::new();
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let number = certificates.len() + 1;
-            let certificate =
-                certificate.map_err(|_| format!("certificate {number} is not valid PEM"))?;
-            roots
-                .add(certificate.clone())
-                .map_err(|_| format!("certificate {number} is broken or of an unknown kind"))?;
+            let certificate = certificate.map_err(|_| InvalidAuthority::NotPem { number })?;
+            roots.add(certificate.clone()).map_err(|_| InvalidAuthority::Broken { number })?;
             certificates.push(certificate);
         }
         if certificates.is_empty() {
-            return Err("contains no PEM certificate (-----BEGIN CERTIFICATE-----)".to_owned());
+            return Err(InvalidAuthority::Empty);
         }
         Ok(Self { certificates: certificates.into() })
     }

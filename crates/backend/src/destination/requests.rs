@@ -45,9 +45,9 @@ pub(super) fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Header
                 }
                 return headers;
             };
-            let value = value.expose().trim();
-            let has_scheme = value.contains(' ');
-            let value = if has_scheme { value.to_owned() } else { format!("Basic {value}") };
+            let given = value.expose().trim();
+            let has_scheme = given.contains(' ');
+            let value = if has_scheme { given.to_owned() } else { format!("Basic {given}") };
             if let Err(problem) = headers.push("authorization", value) {
                 reader.mistake(O2_AUTHORIZATION, problem);
             }

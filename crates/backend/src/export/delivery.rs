@@ -7,9 +7,8 @@ use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
 use crate::sanitize::{NewColumns, split_by_columns};
-use settings::Backoff;
+use settings::{Backoff, Jitter};
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
@@ -341,11 +340,8 @@ impl<'a> Delivery<'a> {
     /// The delay before retry `number`, counted from 0. It doubles each time, is shortened at random by up to one half, and is
     /// never below the backend's `Retry-After`.
     fn wait(&self, number: u32, retry_after: Option<Duration>) -> Duration {
-        let random =
-            BuildHasherDefault::<DefaultHasher>::default().hash_one((self.terms.seed, number));
-        let upper_half = u32::try_from(random >> 32).unwrap_or_default();
-        let ratio = f64::from(upper_half) / (f64::from(u32::MAX) + 1.0);
-        BACKOFF.delay(number, ratio).max(retry_after.unwrap_or_default())
+        let jitter = Jitter::of(&(self.terms.seed, number));
+        BACKOFF.delay(number, jitter).max(retry_after.unwrap_or_default())
     }
 
     /// Schedules the part for `at`, or gives up now if that is past the deadline.

@@ -16,46 +16,64 @@ pub(super) fn through(proxy: Option<&Url>) -> String {
     proxy.map(|proxy| format!(" through the proxy {}", host_and_port(proxy))).unwrap_or_default()
 }
 
-/// Words of a library's text, and the likely mistake.
-type Hint = (&'static [&'static str], &'static str);
+/// The likely mistake behind a library's text.
+pub(super) struct Hint {
+    /// The text contains one of these.
+    words: &'static [&'static str],
+    mistake: &'static str,
+}
 
-pub(super) const NO_HTTP_1: Hint = (
-    &["invalid HTTP version", "unexpected message from connection", "NoApplicationProtocol"],
-    "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
-);
+pub(super) const NO_HTTP_1: Hint = Hint {
+    words: &["invalid HTTP version", "unexpected message from connection", "NoApplicationProtocol"],
+    mistake: "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
+};
 
 /// A server that only speaks HTTP/1.1 answers with something that is no frame, or closes the connection, or refuses `h2` in TLS.
 #[cfg(feature = "grpc")]
-pub(super) const NO_HTTP_2: Hint = (
-    &["frame with invalid size", "requires HTTP/1.1", "NoApplicationProtocol", "broken pipe"],
-    "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf",
-);
+pub(super) const NO_HTTP_2: Hint = Hint {
+    words: &[
+        "frame with invalid size",
+        "requires HTTP/1.1",
+        "NoApplicationProtocol",
+        "broken pipe",
+    ],
+    mistake: "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf",
+};
 
 pub(super) const PROXY_WANTS_CREDENTIALS: &str =
     "the proxy answered 407: user and password of its URL are wrong or missing";
 
 /// Of several rows that match a text, the first counts.
 const HINTS: [Hint; 10] = [
-    (
-        &["UnknownIssuer", "certificate: BadSignature"],
-        "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
-    ),
-    (&["proxy authorization required"], PROXY_WANTS_CREDENTIALS),
-    (
-        &["tunnel error"],
-        "the proxy did not connect to this host: does it allow the host, and is it an HTTP proxy?",
-    ),
-    (
-        &["CaUsedAsEndEntity"],
-        "the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE",
-    ),
-    (&["certificate expired"], "renew the server's certificate"),
-    (&["InvalidContentType"], "the port does not seem to speak TLS, try http://"),
-    (&["not valid for name", "UnrecognisedName"], "use a name of the certificate in the endpoint"),
-    (&["certificate not valid yet"], "is the server's certificate new, or the clock wrong?"),
-    (&["invalid peer certificate"], "replace the server's certificate"),
-    (
-        &[
+    Hint {
+        words: &["UnknownIssuer", "certificate: BadSignature"],
+        mistake: "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
+    },
+    Hint { words: &["proxy authorization required"], mistake: PROXY_WANTS_CREDENTIALS },
+    Hint {
+        words: &["tunnel error"],
+        mistake: "the proxy did not connect to this host: does it allow the host, and is it an HTTP proxy?",
+    },
+    Hint {
+        words: &["CaUsedAsEndEntity"],
+        mistake: "the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE",
+    },
+    Hint { words: &["certificate expired"], mistake: "renew the server's certificate" },
+    Hint {
+        words: &["InvalidContentType"],
+        mistake: "the port does not seem to speak TLS, try http://",
+    },
+    Hint {
+        words: &["not valid for name", "UnrecognisedName"],
+        mistake: "use a name of the certificate in the endpoint",
+    },
+    Hint {
+        words: &["certificate not valid yet"],
+        mistake: "is the server's certificate new, or the clock wrong?",
+    },
+    Hint { words: &["invalid peer certificate"], mistake: "replace the server's certificate" },
+    Hint {
+        words: &[
             "alert: HandshakeFailure",
             "alert: ProtocolVersion",
             "alert: InsufficientSecurity",
@@ -63,18 +81,18 @@ const HINTS: [Hint; 10] = [
             "peer is incompatible",
             "peer misbehaved",
         ],
-        "the server's TLS does not fit: it needs TLS 1.2 or 1.3 with a usual cipher, and no client certificate",
-    ),
+        mistake: "the server's TLS does not fit: it needs TLS 1.2 or 1.3 with a usual cipher, and no client certificate",
+    },
 ];
 
 /// Describes the cause. `wrong_protocol` is the hint for a port that speaks another protocol.
 pub(super) fn cause(error: &(dyn Error + 'static), wrong_protocol: Hint) -> String {
     let deepest = deepest(error);
     let text = deepest.to_string();
-    let is_meant = |(words, _): &&Hint| words.iter().any(|words| text.contains(words));
-    if let Some((_, hint)) = [wrong_protocol].iter().chain(&HINTS).find(is_meant) {
+    let is_meant = |hint: &&Hint| hint.words.iter().any(|words| text.contains(words));
+    if let Some(Hint { mistake, .. }) = [wrong_protocol].iter().chain(&HINTS).find(is_meant) {
         let is_tunnel = text.starts_with("tunnel error");
-        return if is_tunnel { (*hint).to_owned() } else { format!("{text}: {hint}") };
+        return if is_tunnel { (*mistake).to_owned() } else { format!("{text}: {mistake}") };
     }
     match deepest.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),

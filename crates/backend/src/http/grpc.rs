@@ -71,16 +71,15 @@ pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, 
     Ok(HttpResponse { status: head.status.as_u16(), headers, body: body.freeze(), cut })
 }
 
-/// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged.
-///
-/// Fails if the call ended without a status.
-pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str> {
+/// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged. Returns `None`
+/// if the call ended without a status.
+pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
     let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     let Some(code) = code else {
         if answer.header(CONTENT_TYPE).starts_with("application/grpc") && answer.is_success() {
-            return Err("the call has no status");
+            return None;
         }
-        return Ok(answer);
+        return Some(answer);
     };
     let mut headers = HeaderMap::new();
     headers.insert(STATUS, HeaderValue::from(code));
@@ -91,12 +90,12 @@ pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let body = Bytes::copy_from_slice(message);
-        return Ok(HttpResponse { status: 200, headers, body, cut: answer.cut });
+        return Some(HttpResponse { status: 200, headers, body, cut: answer.cut });
     }
     let delay = retry_delay(&answer.headers);
     // All but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
-    let said = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let said = percent_encoding::percent_decode(said).decode_utf8_lossy();
+    let message = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let said = percent_encoding::percent_decode(message).decode_utf8_lossy();
     let (status, name) = said_in_http(code, delay.is_some(), &said);
     let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -105,7 +104,7 @@ pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str
         let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    Ok(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
+    Some(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
 }
 
 /// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
@@ -203,16 +202,15 @@ mod tests {
             assert_eq!(found.status, status, "{code}");
             assert_eq!(found.body, format!("gRPC's status {said}"));
         }
-        let mut taken = answer("0", "", None);
-        taken.body = Bytes::from_static(b"\x01\0\0\0\x02\x0a\0");
-        let taken = in_http(taken).unwrap();
+        let body = Bytes::from_static(b"\x01\0\0\0\x02\x0a\0");
+        let taken = in_http(HttpResponse { body, ..answer("0", "", None) }).unwrap();
         assert_eq!((taken.status, taken.body.as_ref()), (200, b"\x0a\0".as_slice()));
         assert_eq!(taken.header(CONTENT_ENCODING), "gzip");
         // A call that ended early, and a proxy's answer.
         let mut endless = HttpResponse { headers: HeaderMap::new(), ..answer("", "", None) };
-        assert_eq!(in_http(endless.clone()), Ok(endless.clone()));
+        assert_eq!(in_http(endless.clone()), Some(endless.clone()));
         endless.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        assert_eq!(in_http(endless), Err("the call has no status"));
+        assert_eq!(in_http(endless), None);
     }
 
     fn details(type_url: &str, seconds: u64, nanos: u64) -> String {

@@ -152,8 +152,8 @@ pub(super) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
     if !response.is_success() || response.cut {
         return response;
     }
-    let answer = response.inflated_body().ok();
-    let answer = answer.and_then(|body| serde_json::from_slice::<Answer>(&body).ok());
+    let body = response.inflated_body().ok();
+    let answer = body.and_then(|body| serde_json::from_slice::<Answer>(&body).ok());
     let Some(answer) = answer else {
         let mut headers = response.headers;
         headers.remove(CONTENT_ENCODING);
@@ -168,8 +168,8 @@ pub(super) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
         // A failed write is answered with 200 and a lower count.
         Writer::new(&mut body).always_bytes(1, b"");
     } else if failed > 0 {
-        let error = answer.status.iter().map(|status| status.error.as_str());
-        let error = error.filter(|error| !error.is_empty()).collect::<Vec<_>>().join("; ");
+        let errors = answer.status.iter().map(|status| status.error.as_str());
+        let error = errors.filter(|error| !error.is_empty()).collect::<Vec<_>>().join("; ");
         Writer::new(&mut body).message(1, |partial| {
             partial.always_varint(1, failed as u64);
             partial.string(2, &error);

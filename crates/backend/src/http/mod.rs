@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use json_stream::{JsonStreamEvent, JsonStreamRecord, events_request};
 pub use response::HttpResponse;
+pub(crate) use response::NotOtlp;
 use settings::Headers;
 use std::fmt;
 use std::time::Duration;

@@ -21,6 +21,11 @@ pub struct HttpResponse {
     pub cut: bool,
 }
 
+/// The content of an answer that is no OTLP response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotOtlp(pub(crate) &'static str);
+
 impl HttpResponse {
     /// Returns a header's value in lower case; empty if it is missing.
     pub(crate) fn header(&self, name: header::HeaderName) -> String {
@@ -33,15 +38,15 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// Decompresses the body: some proxies compress although requests do not accept it. The error describes the problem.
-    pub(crate) fn inflated_body(&self) -> Result<Bytes, &'static str> {
+    /// Decompresses the body: some proxies compress although requests do not accept it.
+    pub(crate) fn inflated_body(&self) -> Result<Bytes, NotOtlp> {
         match self.header(header::CONTENT_ENCODING).as_str() {
             "" | "identity" => Ok(self.body.clone()),
             "gzip" | "x-gzip" => match wire::gzip::inflate(&self.body, MAX_RESPONSE_BYTES) {
                 Ok(body) => Ok(body.into()),
-                Err(_) => Err("a gzip body that cannot be read"),
+                Err(_) => Err(NotOtlp("a gzip body that cannot be read")),
             },
-            _ => Err("a compression that was not asked for"),
+            _ => Err(NotOtlp("a compression that was not asked for")),
         }
     }
 
@@ -54,8 +59,8 @@ impl HttpResponse {
             return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
         }
         let then = httpdate::parse_http_date(value).ok()?;
-        let now = self.headers.get(header::DATE)?.to_str().ok()?;
-        let now = httpdate::parse_http_date(now).ok()?;
+        let date = self.headers.get(header::DATE)?.to_str().ok()?;
+        let now = httpdate::parse_http_date(date).ok()?;
         Some(then.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
     }
 }

@@ -125,8 +125,7 @@ impl HttpTransport {
 
     fn no_answer(&self, url: &Url, sent: bool, cause: &str) -> TransportError {
         let trouble = if sent { "no answer from" } else { "cannot reach" };
-        let proxy = proxy(&self.destination, self.protocol);
-        let proxy = proxy.and_then(|proxy| proxy.of(url));
+        let proxy = proxy(&self.destination, self.protocol).and_then(|proxy| proxy.of(url));
         let host = host_and_port(url) + &through(proxy);
         let text = format!("{trouble} {host}: {cause}");
         TransportError { sent, is_closed: false, text }
@@ -166,9 +165,11 @@ impl HttpTransport {
         match self.protocol {
             #[cfg(feature = "grpc")]
             Protocol::Grpc => {
-                let answer = grpc::answer(response).await;
-                let answer = answer.map_err(|error| self.transport_error(url, error))?;
-                grpc::in_http(answer).map_err(|cause| self.no_answer(url, true, cause))
+                let answer = grpc::answer(response)
+                    .await
+                    .map_err(|error| self.transport_error(url, error))?;
+                grpc::in_http(answer)
+                    .ok_or_else(|| self.no_answer(url, true, "the call has no status"))
             }
             Protocol::Events => {
                 let response = self.read(url, response, MAX_RESPONSE_BYTES).await?;
@@ -197,8 +198,7 @@ impl Transport for HttpTransport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
         let events = request.items;
-        let response = self.post(url, request).send().await;
-        let response = response.map_err(|error| {
+        let response = self.post(url, request).send().await.map_err(|error| {
             let is_timeout = error.is_timeout();
             let error = self.transport_error(url, error);
             TransportError { is_closed: error.sent && !is_timeout, ..error }
@@ -233,8 +233,12 @@ impl Transport for HttpTransport {
         if let Some(json) = json {
             builder = builder.header(CONTENT_TYPE, "application/json").body(json);
         }
-        let response = builder.timeout(timeout).headers(headers).send().await;
-        let response = response.map_err(|error| self.transport_error(url, error))?;
+        let response = builder
+            .timeout(timeout)
+            .headers(headers)
+            .send()
+            .await
+            .map_err(|error| self.transport_error(url, error))?;
         self.read(url, response, most_bytes).await
     }
 

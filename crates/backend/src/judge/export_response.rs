@@ -3,15 +3,13 @@
 //! The response should have the request's encoding, protobuf (OTLP 1.x "OTLP/HTTP Response"). Gateways nevertheless send JSON, as
 //! does OpenObserve 0.60.5 with status 206.
 
+use crate::http::NotOtlp;
 use serde_json::Value as Json;
 use wire::SignalKind;
 use wire::protobuf::{Reader, Value};
 
-/// The complaint about a body that is not an OTLP response.
-const NO_RESPONSE: &str = "a body that is not an OTLP response";
-
-/// The complaint about a `partial_success` whose count is not a number.
-const NO_COUNT: &str = "a number of rejected items that cannot be read";
+const NO_RESPONSE: NotOtlp = NotOtlp("a body that is not an OTLP response");
+const NO_COUNT: NotOtlp = NotOtlp("a number of rejected items that cannot be read");
 
 /// The statement of a 2xx response about the items (OTLP 1.x, "Partial Success").
 #[derive(Debug, Default)]
@@ -24,14 +22,14 @@ pub(super) struct ExportResponse {
     pub(super) is_foreign: bool,
 }
 
-/// Reads the body. The error describes the problem.
+/// Reads the body.
 ///
 /// Unknown protobuf fields are allowed only if the content type is protobuf; otherwise many texts would parse as protobuf.
 pub(super) fn read(
     kind: SignalKind,
     content_type: &str,
     body: &[u8],
-) -> Result<ExportResponse, &'static str> {
+) -> Result<ExportResponse, NotOtlp> {
     let text = body.trim_ascii();
     if text.is_empty() {
         return Ok(ExportResponse::default());
@@ -76,7 +74,7 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
 
 type JsonObject = serde_json::Map<String, Json>;
 
-fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'static str> {
+fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, NotOtlp> {
     let (camel, snake) = match kind {
         SignalKind::Traces => ("rejectedSpans", "rejected_spans"),
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
@@ -84,7 +82,7 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'sta
     };
     // OpenObserve's answer `{"code":503,"message":"…"}`, which a proxy may send with another status.
     if response.get("code").and_then(Json::as_u64).is_some_and(|code| code >= 400) {
-        return Err("an error in its body");
+        return Err(NotOtlp("an error in its body"));
     }
     let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
     let is_foreign = !response.keys().all(is_known);
@@ -93,8 +91,8 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'sta
         Some(Json::Object(partial)) => {
             let count = of(partial, camel, snake);
             let rejected = count.map_or(Some(0), number).ok_or(NO_COUNT)?;
-            let message = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
-            let message = message.unwrap_or_default().to_owned();
+            let text = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
+            let message = text.unwrap_or_default().to_owned();
             Ok(ExportResponse { rejected, message, is_foreign })
         }
         Some(_) => Err(NO_RESPONSE),

@@ -6,7 +6,7 @@ mod export_response;
 pub(crate) mod reason;
 
 use crate::destination::Profile;
-use crate::http::HttpResponse;
+use crate::http::{HttpResponse, NotOtlp};
 use crate::mask::Mask;
 use bytes::Bytes;
 use export_response::ExportResponse;
@@ -32,7 +32,9 @@ pub(crate) fn judge(
 ) -> Result<Acceptance, Failure> {
     let body = match response.inflated_body() {
         Ok(body) => body,
-        Err(text) if response.is_success() => return Err(no_otlp_answer(response.status, text)),
+        Err(content) if response.is_success() => {
+            return Err(no_otlp_answer(response.status, content));
+        }
         Err(_) => Bytes::new(),
     };
     let text = excerpt(status_message(response, &body), mask);
@@ -58,7 +60,7 @@ pub(crate) fn judge(
         400 if is_temporary(&text) => retry(),
         400 | 422 if is_page(response, &body) => Failure {
             ambiguous: false,
-            ..no_otlp_answer(response.status, "a page, as proxies answer")
+            ..no_otlp_answer(response.status, NotOtlp("a page, as proxies answer"))
         },
         400 | 422 => failure(Next::Halve, ""),
         // 405, 415 and other statuses never blame a record, so none is dead-lettered.
@@ -74,27 +76,27 @@ fn judge_success(
     body: &[u8],
     mask: &Mask,
 ) -> Result<Acceptance, Failure> {
-    let no_otlp_answer = |text| Err(no_otlp_answer(response.status, text));
+    let no_otlp_answer = |content| Err(no_otlp_answer(response.status, content));
     if response.cut {
-        return no_otlp_answer("more than 64 KiB");
+        return no_otlp_answer(NotOtlp("more than 64 KiB"));
     }
     // gRPC always answers 200 and states the result in a header.
     let grpc_status = response.header(GRPC_STATUS);
     let content_type = response.header(header::CONTENT_TYPE);
     if content_type.starts_with("application/grpc") || !matches!(grpc_status.as_str(), "" | "0") {
-        return no_otlp_answer("an answer of gRPC");
+        return no_otlp_answer(NotOtlp("an answer of gRPC"));
     }
     if is_html(&content_type) {
-        return no_otlp_answer("an HTML page");
+        return no_otlp_answer(NotOtlp("an HTML page"));
     }
     let ExportResponse { rejected, message, is_foreign } =
         match export_response::read(kind, &content_type, body) {
             Ok(response) => response,
-            Err(text) => return no_otlp_answer(text),
+            Err(content) => return no_otlp_answer(content),
         };
     let is_openobserve = profile == Profile::OpenObserve;
     if is_foreign && is_openobserve {
-        return no_otlp_answer("JSON that is not an OTLP response");
+        return no_otlp_answer(NotOtlp("JSON that is not an OTLP response"));
     }
     if is_openobserve && kind == SignalKind::Logs && body == NOTHING_WRITTEN {
         // Another backend may give this answer after storing the items.
@@ -110,7 +112,7 @@ fn judge_success(
 }
 
 /// It is unknown whether the request was stored. It is not retried at once, because each attempt could store it again.
-fn no_otlp_answer(status: u16, text: &'static str) -> Failure {
+fn no_otlp_answer(status: u16, NotOtlp(text): NotOtlp) -> Failure {
     let reason = Reason::NoOtlpAnswer { status, text };
     Failure { reason, ambiguous: true, is_crash: false, next: Next::Alarm }
 }

@@ -67,8 +67,8 @@ impl fmt::Display for Reason {
             Self::Status { status, text, hint } => {
                 // The HTTP status of an answer by gRPC is ours.
                 let own = (!text.starts_with(GRPC_STATUS_TEXT)).then(|| named(*status));
-                let parts = [own.as_deref().unwrap_or_default(), text, hint];
-                let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                let all = [own.as_deref().unwrap_or_default(), text, hint];
+                let parts: Vec<&str> = all.into_iter().filter(|part| !part.is_empty()).collect();
                 write!(f, "answered {}", parts.join(": "))
             }
             Self::NothingWritten => {

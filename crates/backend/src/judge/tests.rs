@@ -219,8 +219,8 @@ fn reasons_of_refusals_include_a_remedy() {
     let check = |profile, text: &str, expected| {
         assert_eq!(reason(judge(profile, Traces, 10, &response(text))), expected);
     };
-    let not_found = "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it";
-    check(OpenObserve, "404 \"Organization not found\"", not_found);
+    let no_organization = "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it";
+    check(OpenObserve, "404 \"Organization not found\"", no_organization);
     let not_found = "answered 404 Not Found: is the base URL right? /v1/{signal} is appended to it";
     check(Otlp, "404", not_found);
     let unauthorized =

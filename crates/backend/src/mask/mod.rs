@@ -103,10 +103,12 @@ fn forms(secret: &str) -> Vec<Form> {
         .collect();
     let is_url_safe = |form: &&Form| form.text.contains(['+', '/']);
     // RFC 4648 §5.
-    let url_safe = forms.iter().skip(3).filter(is_url_safe);
-    let url_safe =
-        url_safe.map(|form| Form { text: form.text.replace('+', "-").replace('/', "_"), ..*form });
-    let url_safe: Vec<Form> = url_safe.collect();
+    let url_safe: Vec<Form> = forms
+        .iter()
+        .skip(3)
+        .filter(is_url_safe)
+        .map(|form| Form { text: form.text.replace('+', "-").replace('/', "_"), ..*form })
+        .collect();
     forms.extend(url_safe);
     forms.retain(|form| form.text.len() >= SHORTEST_BYTES);
     for form in &mut forms {

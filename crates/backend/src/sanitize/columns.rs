@@ -47,7 +47,7 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
 }
 
 /// The parts shared by all items of one resource.
-struct Container {
+struct ContainerColumns {
     index: usize,
     columns: Vec<u64>,
 }
@@ -90,7 +90,12 @@ impl Splitter {
         }
     }
 
-    fn shared(&self, kind: SignalKind, index: usize, container: view::Container<'_>) -> Container {
+    fn shared(
+        &self,
+        kind: SignalKind,
+        index: usize,
+        container: view::Container<'_>,
+    ) -> ContainerColumns {
         let (prefix, levels) = match kind {
             SignalKind::Traces => ("service_", MOST_LEVELS),
             SignalKind::Logs => ("", FLATTEN_LEVELS),
@@ -101,16 +106,16 @@ impl Splitter {
         columns.dedup();
         // One column above the limit is enough.
         columns.truncate(self.max_columns.saturating_add(1));
-        Container { index, columns }
+        ContainerColumns { index, columns }
     }
 
     /// Visits a metric, a stream of its own with the columns of all its data points.
-    fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
+    fn scan_metric(&mut self, metric: &[u8], container: &ContainerColumns, head_bytes: usize) {
         // OpenObserve turns each run of other characters into one `_`; here they are skipped. Two streams confused thereby have
         // their columns added up, so the request is split earlier than necessary, never later.
         let letters = metric_name(metric).iter().filter(|byte| byte.is_ascii_alphanumeric());
         let name: String = letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-        let (stream, _) = start(&name);
+        let stream = start(&name).column;
         let head_bytes = head_bytes + view::metric_head_bytes(metric);
         for point in data_points(metric) {
             self.place(stream, container, point, head_bytes);
@@ -118,7 +123,13 @@ impl Splitter {
     }
 
     /// Adds the next item to the current piece, or starts a new one if it would have too many columns.
-    fn place(&mut self, stream: u64, container: &Container, item: Item<'_>, head_bytes: usize) {
+    fn place(
+        &mut self,
+        stream: u64,
+        container: &ContainerColumns,
+        item: Item<'_>,
+        head_bytes: usize,
+    ) {
         let own = &columns_of_item(item);
         let repeats = self.last_container == Some(container.index);
         self.last_container = Some(container.index);
@@ -141,7 +152,7 @@ impl Splitter {
     }
 
     /// Adds the columns of an item to its stream. Returns `false` above the limit.
-    fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
+    fn add(&mut self, stream: u64, container: &ContainerColumns, own: &[u64]) -> bool {
         if self.last_added.replace(container.index) != Some(container.index) {
             self.shared.extend(&container.columns);
         }
@@ -174,7 +185,7 @@ fn columns_of<'a>(
     for (key, value) in attributes.map(key_and_value) {
         add_places(start(prefix), key, value, levels - 1, &mut places);
     }
-    places.into_iter().map(|(column, _)| column).collect()
+    places.into_iter().map(|place| place.column).collect()
 }
 
 #[cfg(test)]

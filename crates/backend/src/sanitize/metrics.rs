@@ -25,8 +25,8 @@ pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service:
         let taken = Taken::in_resource(signal, &resource.encoded);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
-            let metrics = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
-            scope_metrics.metrics = metrics.collect();
+            let shaped = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
+            scope_metrics.metrics = shaped.collect();
         }
         renamed += resource.renamed + taken.renamed();
     }

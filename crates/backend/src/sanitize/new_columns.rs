@@ -66,7 +66,7 @@ impl KnownColumns {
             return NewColumns::default();
         }
         let mut search =
-            Search { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
+            ColumnSearch { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
         search.request(KeyHash::of_item(stream).hash, request);
         let items = few_with_all(search.items);
         NewColumns { hashes: search.found.into_iter().collect(), items }
@@ -99,7 +99,7 @@ impl Editor for AtPositions<'_> {
     }
 }
 
-struct Search<'k> {
+struct ColumnSearch<'k> {
     known: &'k HashSet<u64>,
     /// All new hashes.
     found: HashSet<u64>,
@@ -108,7 +108,7 @@ struct Search<'k> {
     position: usize,
 }
 
-impl Search<'_> {
+impl ColumnSearch<'_> {
     /// Visits the items in the order in which [`Request::parts`] counts them.
     fn request(&mut self, stream: u64, request: &Request) {
         for container in request.containers() {

@@ -54,7 +54,8 @@ impl KnownKeys {
             self.first.fill(0);
         }
         // Keys of resources have other columns than keys of items.
-        let (column, _) = below((START.0 ^ hash.seed, START.1), key);
+        let seeded = ColumnKey { column: START.column ^ hash.seed, ..START };
+        let ColumnKey { column, .. } = below(seeded, key);
         let is_first = *self.columns.entry(column).or_insert(hash.hash) == hash.hash;
         let (slot, tag) = slot_and_tag(hash);
         if let Some(first) = self.first.get_mut(slot).filter(|_| is_first) {
@@ -71,8 +72,12 @@ fn slot_and_tag(KeyHash { hash, .. }: KeyHash) -> (usize, u32) {
     ((hash >> (u64::BITS - SLOTS.ilog2())) as usize, hash as u32 | 1)
 }
 
-/// A column and the key whose value is stored there, as hashes.
-pub(super) type Place = (u64, u64);
+/// A column and the key whose value is stored there, as hashes; or the beginning of both.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ColumnKey {
+    pub(super) column: u64,
+    pub(super) key: u64,
+}
 
 /// Returns `true` if two of these attributes with different keys have the same column.
 #[cold]
@@ -81,16 +86,16 @@ pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a
     attributes.for_each(|(key, value)| add_places(START, key, value, MOST_LEVELS, &mut places));
     places.sort_unstable();
     places.dedup();
-    places.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
+    places.windows(2).any(|pair| matches!(pair, [one, other] if one.column == other.column))
 }
 
 /// Adds the places of this key's value below a path: of each entry, if it is a map and `levels` remain.
 pub(super) fn add_places(
-    path: Place,
+    path: ColumnKey,
     key: &[u8],
     value: &[u8],
     levels: usize,
-    places: &mut Vec<Place>,
+    places: &mut Vec<ColumnKey>,
 ) {
     let place = below(path, key);
     if levels == 0 || !holds_map(value) {
@@ -177,7 +182,12 @@ impl Columns {
     }
 
     /// Returns `true` if it renamed an entry.
-    fn separate_below(&mut self, path: Place, attributes: &mut [KeyValue], levels: usize) -> bool {
+    fn separate_below(
+        &mut self,
+        path: ColumnKey,
+        attributes: &mut [KeyValue],
+        levels: usize,
+    ) -> bool {
         let mut has_renamed = false;
         for attribute in attributes {
             let place = below(path, attribute.key.as_bytes());
@@ -198,7 +208,7 @@ impl Columns {
 
     fn rename(
         &mut self,
-        path: Place,
+        path: ColumnKey,
         attribute: &mut KeyValue,
         collides: &impl Fn(&KeyValue) -> bool,
     ) {
@@ -212,7 +222,7 @@ impl Columns {
         loop {
             let place = below(path, attribute.key.as_bytes());
             // A collision is searched last, because it reads the attribute's value.
-            if !self.taken.contains_key(&place.0) {
+            if !self.taken.contains_key(&place.column) {
                 if collisions == MOST_COLLISIONS || !collides(attribute) {
                     self.claim_for_renamed(place);
                     return;
@@ -225,12 +235,12 @@ impl Columns {
     }
 
     /// Gives a key its column, unless another key has it already. Returns `true` if the key has it.
-    fn claim(&mut self, (column, key): Place) -> bool {
+    fn claim(&mut self, ColumnKey { column, key }: ColumnKey) -> bool {
         *self.taken.entry(column).or_insert(key) == key
     }
 
     /// Gives a renamed key its column, which no other key gets from then on, not even one with the same text.
-    fn claim_for_renamed(&mut self, (column, key): Place) {
+    fn claim_for_renamed(&mut self, ColumnKey { column, key }: ColumnKey) {
         self.taken.insert(column, !key);
     }
 }
@@ -248,21 +258,24 @@ fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
 }
 
 /// The hashes of no column and no path.
-const START: Place = (fnv::START, fnv::START);
+const START: ColumnKey = ColumnKey { column: fnv::START, key: fnv::START };
 
 /// The path of attributes whose columns have this prefix.
-pub(super) fn start(prefix: &str) -> Place {
-    prefix.bytes().fold(START, |(column, path), byte| (fnv::with_byte(column, byte), path))
+pub(super) fn start(prefix: &str) -> ColumnKey {
+    ColumnKey { column: prefix.bytes().fold(START.column, fnv::with_byte), ..START }
 }
 
 /// The place of a key's value below a path.
-fn below((column, path): Place, key: &[u8]) -> Place {
-    (stored_key(key).fold(column, fnv::with_byte), key.iter().copied().fold(path, fnv::with_byte))
+fn below(path: ColumnKey, key: &[u8]) -> ColumnKey {
+    ColumnKey {
+        column: stored_key(key).fold(path.column, fnv::with_byte),
+        key: key.iter().copied().fold(path.key, fnv::with_byte),
+    }
 }
 
 /// The path of a map's entries. The byte 0 ends the key, because `a.b` and the entry `b` of `a` differ.
-fn within((column, path): Place) -> Place {
-    (fnv::with_byte(column, b'_'), fnv::with_byte(path, 0))
+fn within(place: ColumnKey) -> ColumnKey {
+    ColumnKey { column: fnv::with_byte(place.column, b'_'), key: fnv::with_byte(place.key, 0) }
 }
 
 #[cfg(test)]

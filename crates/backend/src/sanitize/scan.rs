@@ -4,7 +4,7 @@ use super::gen_ai::{self, GenAi};
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::severity::{self, Severity};
 use super::survey::{KeyHash, Survey};
-use super::taken::{self, Taken, Verdict};
+use super::taken::{self, KeyVerdict, Taken};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
 use super::{MOST_LEVELS, needs_text};
 use wire::field::{any_value, event, link, log_record, span};
@@ -14,7 +14,7 @@ use wire::view::{holds_map, key_and_value, may_nest};
 use wire::{Request, SignalKind};
 
 /// Returns `true` if no rule would change this item.
-type Passes = fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool;
+type Passes = fn(&[u8], &Taken<'_>, &mut SeenKeys<'_>) -> bool;
 
 /// A request that needs no decoding.
 pub(super) struct Scanned {
@@ -32,7 +32,7 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
         SignalKind::Metrics => return None,
     };
     with_known_keys(|known| {
-        let mut seen = Seen {
+        let mut seen = SeenKeys {
             survey: Survey::NOTHING,
             known,
             item: Flags::default(),
@@ -48,13 +48,13 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
                     scope.messages().all(|item| passes(item, &taken, &mut seen))
                 })
         });
-        let Seen { survey, needs_severity, .. } = seen;
+        let SeenKeys { survey, needs_severity, .. } = seen;
         is_passed.then_some(Scanned { survey, needs_severity })
     })
 }
 
 /// The facts found, and the keys of earlier requests.
-struct Seen<'k> {
+struct SeenKeys<'k> {
     survey: Survey,
     known: &'k mut KnownKeys,
     item: Flags,
@@ -73,7 +73,7 @@ struct Flags {
     is_watched: bool,
 }
 
-impl Seen<'_> {
+impl SeenKeys<'_> {
     /// Adds an attribute. Returns `false` if a rule would change its value.
     #[inline]
     fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
@@ -101,7 +101,11 @@ impl Seen<'_> {
     }
 }
 
-fn resource_needs_nothing(taken: &Taken<'_>, signal: &taken::Signal, seen: &mut Seen<'_>) -> bool {
+fn resource_needs_nothing(
+    taken: &Taken<'_>,
+    signal: &taken::Signal,
+    seen: &mut SeenKeys<'_>,
+) -> bool {
     let mut has_service_name = false;
     for (key, value) in taken.of_resource() {
         if signal.is_reserved_in_resources(key) {
@@ -132,11 +136,11 @@ fn may_change(value: &[u8]) -> bool {
 
 /// Adds an item's attribute. Returns `false` if a rule would change it.
 #[inline]
-fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
     let (key, value) = key_and_value(attribute);
     let verdict = taken.judge(key, value);
-    seen.item.is_watched |= verdict == Verdict::Watched;
-    verdict != Verdict::Taken
+    seen.item.is_watched |= verdict == KeyVerdict::Watched;
+    verdict != KeyVerdict::Taken
         && seen.add(key, KeyHash::of_item(key), value)
         && !(may_nest(value) && taken.has_within(key, value))
 }
@@ -148,7 +152,7 @@ fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
     })
 }
 
-fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
     let mut parent: &[u8] = &[];
@@ -182,7 +186,7 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
         && !(seen.item.is_watched && GenAi::of(span, seen.is_in_framework).loses_any(span))
 }
 
-fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
     let mut severity = Severity::default();
     seen.item.is_watched = false;
     let mut time = 0;
@@ -223,7 +227,7 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
 
 /// Returns `true` if the record's own severity text can be added in an attribute, whose column no other has.
 #[cold]
-fn may_add_original(taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+fn may_add_original(taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
     let key = severity::ORIGINAL.as_bytes();
     !seen.item.is_watched && !taken.has(key, &[]) && seen.add(key, KeyHash::of_item(key), &[])
 }

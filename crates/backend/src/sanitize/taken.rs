@@ -39,7 +39,7 @@ pub(super) struct Signal {
 
 /// The judgement about an attribute of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum KeyVerdict {
     Free,
     /// A rule decides that needs the whole item.
     Watched,
@@ -122,18 +122,18 @@ impl<'c> Taken<'c> {
     }
 
     #[inline]
-    pub(super) fn judge(&self, key: &[u8], value: &[u8]) -> Verdict {
-        if self.shapes.may_have(key) { self.judge_key(key, value) } else { Verdict::Free }
+    pub(super) fn judge(&self, key: &[u8], value: &[u8]) -> KeyVerdict {
+        if self.shapes.may_have(key) { self.judge_key(key, value) } else { KeyVerdict::Free }
     }
 
     #[inline(never)]
-    fn judge_key(&self, key: &[u8], value: &[u8]) -> Verdict {
+    fn judge_key(&self, key: &[u8], value: &[u8]) -> KeyVerdict {
         if self.has_key(key, value) {
-            Verdict::Taken
+            KeyVerdict::Taken
         } else if (self.signal.is_watched)(key) {
-            Verdict::Watched
+            KeyVerdict::Watched
         } else {
-            Verdict::Free
+            KeyVerdict::Free
         }
     }
 
@@ -223,8 +223,7 @@ impl<'c> Taken<'c> {
         if !is_map && !self.shapes.may_have(key) {
             return false;
         }
-        let value = attribute.value.as_ref();
-        let value = value.map(prost::Message::encode_to_vec).unwrap_or_default();
+        let value = attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default();
         self.has_key(key, &value) || (is_map && self.has_within(key, &value))
     }
 }

@@ -235,8 +235,8 @@ impl Schema {
                         self.fit_values(&path, &mut map.values, levels - 1, is_text, taken);
                 }
                 value => {
-                    let of_value = ValueType::of(value);
-                    let of_value = of_value.map(|it| if is_text { ValueType::Text } else { it });
+                    let own_type = ValueType::of(value);
+                    let of_value = own_type.map(|it| if is_text { ValueType::Text } else { it });
                     let suffix = of_value.and_then(|it| self.suffix(&column, it, taken));
                     if let Some(suffix) = suffix {
                         attribute.key.push_str(&suffix);

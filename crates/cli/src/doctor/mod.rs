@@ -207,7 +207,7 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     let cached = CachedSecret::new(secrets, reference, Duration::from_mins(5));
     Some(match read_secret(destination, &cached).await {
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
-        Err(problem) => Check::failed("secret", problem),
+        Err(error) => Check::failed("secret", error.to_string()),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Reads letters: messages of the dead-letter queue, and Lambda's records of failed invocations.
 
 use anyhow::{Context as _, bail};
+use backend::Fate;
 use console::waterfall::draw::short;
 use forwarder::{
     Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueMessage, SourceLimits,
@@ -55,9 +56,9 @@ impl Letter {
             Content::Request(request) => request.items(),
             _ => parked.items,
         };
-        let is_partial = parked.partial;
+        let is_partial = parked.fate == Fate::DeadLetterPartial;
         let reason = short(&parked.reason, MOST_REASON_CHARS);
-        let content = LetterContent::Parked(Box::new(Parked { partial: false, items, ..parked }));
+        let content = LetterContent::Parked(Box::new(Parked { fate: Fate::Park, items, ..parked }));
         Self { content, reason, items, is_partial }
     }
 
@@ -135,7 +136,8 @@ fn log_events(event: &Event, reason: &str, now: u64) -> anyhow::Result<Vec<Messa
             newest_unix_nano: 0,
             first_seen_unix_nano: now,
             reason: reason.to_owned(),
-            partial: false,
+            fate: Fate::Park,
+            is_in_log_group: false,
             log_events: LogEventRange::of(&batch.origin, &batch.events),
             content: Content::Events(batch),
         })?);
@@ -230,14 +232,18 @@ mod tests {
 
     #[test]
     fn a_redriven_request_restarts_its_retry_period() {
-        let before = Parked { partial: true, items: 1, ..parked("answered 503", NOW - SECOND) };
+        let before = Parked {
+            fate: Fate::DeadLetterPartial,
+            items: 1,
+            ..parked("answered 503", NOW - SECOND)
+        };
         let message = before.clone().into_messages(MAX);
         let letter = Letter::from_message(&message[0].body).unwrap();
         assert!(letter.is_partial);
         let messages = letter.into_messages(NOW).unwrap();
         let after = Parked::from_body(&messages[0].body).unwrap();
         let all = log_request().items();
-        let expected = Parked { first_seen_unix_nano: NOW, partial: false, items: all, ..before };
+        let expected = Parked { first_seen_unix_nano: NOW, fate: Fate::Park, items: all, ..before };
         assert!(after == expected, "{after:?}");
     }
 }

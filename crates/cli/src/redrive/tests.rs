@@ -1,5 +1,6 @@
 use super::letter::Letter;
 use super::*;
+use backend::Fate;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
@@ -29,7 +30,8 @@ pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
         newest_unix_nano: first_seen_unix_nano,
         first_seen_unix_nano,
         reason: reason.to_owned(),
-        partial: false,
+        fate: Fate::Park,
+        is_in_log_group: false,
         log_events: LogEventRange {
             origin: Origin::new("", "", "/aws/lambda/shop-orders", ""),
             ..LogEventRange::default()
@@ -89,7 +91,8 @@ async fn redriving_a_queue_to_itself_is_rejected() {
 fn filters_select_letters_by_reason_and_partial_acceptance() {
     let is_skipped = |words: &[&str], partial: bool| {
         let arguments = arguments("http://127.0.0.1:1/1/q", words);
-        let parked = Parked { partial, ..parked("answered 503 Service Unavailable", NOW) };
+        let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
+        let parked = Parked { fate, ..parked("answered 503 Service Unavailable", NOW) };
         let letter = Letter::from_message(&body(parked)).unwrap();
         arguments.filters.skip(&letter).is_some()
     };
@@ -145,7 +148,11 @@ fn letters() -> Vec<String> {
     vec![
         body(parked("answered 503", NOW - HOUR)),
         body(parked("answered 400", NOW - HOUR)),
-        body(Parked { partial: true, items: 1, ..parked("rejected 1", NOW - HOUR) }),
+        body(Parked {
+            fate: Fate::DeadLetterPartial,
+            items: 1,
+            ..parked("rejected 1", NOW - HOUR)
+        }),
         "nobody reads this".to_owned(),
     ]
 }

@@ -425,8 +425,10 @@ impl Converter {
                 records.forget_assumed(is_its);
             }
         }
-        let spans = self.state.spans.as_mut().map(|invocations| invocations.take_finished());
-        let mut spans = spans.unwrap_or_default();
+        let mut spans = match &mut self.state.spans {
+            Some(invocations) => invocations.take_finished(),
+            None => Vec::new(),
+        };
         for span in &mut spans {
             self.seen.add_own(span);
             let told = window.told(text(&span.attributes, names::FAAS_INVOCATION_ID));

@@ -137,10 +137,12 @@ impl Records {
         let of_invocations: Vec<Option<SeenIds>> =
             self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
         let ids_of = |Untraced { at, root, invocation }: Untraced| {
-            let ids = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
+            let known = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
             let ids = match root.filter(|root| seen.has_trace(root)) {
-                Some(root) => ids.filter(|(trace_id, _)| *trace_id == root).unwrap_or((root, None)),
-                None => ids?,
+                Some(trace_id) => known
+                    .filter(|known| known.trace_id == trace_id)
+                    .unwrap_or(SeenIds { trace_id, root: None }),
+                None => known?,
             };
             Some((at, ids))
         };
@@ -169,11 +171,11 @@ impl Records {
     }
 }
 
-fn write_ids(out: &mut Vec<u8>, (trace_id, span_id): SeenIds) {
+fn write_ids(out: &mut Vec<u8>, ids: SeenIds) {
     out.clear();
     let mut out = Writer::new(out);
-    out.bytes(log_record::TRACE_ID, &trace_id);
-    out.bytes(log_record::SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
+    out.bytes(log_record::TRACE_ID, &ids.trace_id);
+    out.bytes(log_record::SPAN_ID, ids.root.as_ref().map_or(&[], |id| id));
 }
 
 /// Size of a record's ids: two tags and lengths, the ids, and a longer length of the record.

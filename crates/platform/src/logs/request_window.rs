@@ -17,7 +17,7 @@ use wire::view::{Item, ItemKind, text_attribute};
 /// its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
-    running: Running,
+    running: RunningRequest,
     /// The facts of the invocations in this chunk, in the order of [`KEYS`]. Most functions have none.
     told: BTreeMap<String, [Option<String>; 2]>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
@@ -122,7 +122,7 @@ impl RequestWindow {
         match event.kind {
             EventKind::Start => {
                 if is_only {
-                    self.running = Running::default();
+                    self.running = RunningRequest::default();
                 }
                 self.running.start(request_id);
             }
@@ -136,14 +136,14 @@ impl RequestWindow {
 /// The running invocations, found by their request ids and in the order of their starts: a function can print any number of
 /// starts, and each must cost little.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Running {
+struct RunningRequest {
     /// The number of each one's start.
     starts: BTreeMap<String, u64>,
     ids: BTreeMap<u64, String>,
     next: u64,
 }
 
-impl Running {
+impl RunningRequest {
     fn only(&self) -> Option<&str> {
         let mut ids = self.ids.values();
         ids.next().filter(|_| ids.next().is_none()).map(String::as_str)

@@ -16,7 +16,13 @@ use crate::read::ids::request_id_of;
 
 pub(crate) type TraceId = [u8; 16];
 pub(crate) type SpanId = [u8; 8];
-pub(crate) type SeenIds = (TraceId, Option<SpanId>);
+
+/// The trace of an invocation, and its root span if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeenIds {
+    pub(crate) trace_id: TraceId,
+    pub(crate) root: Option<SpanId>,
+}
 
 /// Maximum number of remembered traces and invocations of one chunk, so that invented ids cannot exhaust the memory.
 const MOST: usize = 50_000;
@@ -106,14 +112,14 @@ impl SeenSpans {
         self.traces.contains(trace_id)
     }
 
-    /// The trace of an invocation, and its root span if there is one.
+    /// The ids of an invocation; `None` if none of its spans was seen, or those of several traces.
     pub(crate) fn of_invocation(&self, request_id: &str) -> Option<SeenIds> {
         let traced = self.invocations.get(request_id)?;
         let root = match traced.root {
             Root::One { span_id, .. } => Some(span_id),
             Root::NotSeen | Root::Several => None,
         };
-        Some((traced.trace_id?, root))
+        Some(SeenIds { trace_id: traced.trace_id?, root })
     }
 }
 

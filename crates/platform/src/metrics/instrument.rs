@@ -9,7 +9,7 @@ use crate::options::Shape;
 
 /// The data points made from the measurements of a metric. Metrics are written in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum InstrumentKind {
     Sum,
     Histogram,
     /// A gauge with the newest value.
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 /// A metric: its kind, name, unit, description, and the upper bounds of its buckets in each shape of metrics.
 #[derive(Debug)]
 pub(crate) struct Instrument {
-    pub(crate) kind: Kind,
+    pub(crate) kind: InstrumentKind,
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
@@ -40,7 +40,7 @@ impl Instrument {
 }
 
 const fn counter(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    Instrument { kind: Kind::Sum, ..histogram(name, unit, description, &[]) }
+    Instrument { kind: InstrumentKind::Sum, ..histogram(name, unit, description, &[]) }
 }
 
 const fn histogram(
@@ -49,7 +49,7 @@ const fn histogram(
     description: &'static str,
     bounds: &'static [f64],
 ) -> Instrument {
-    let kind = Kind::Histogram;
+    let kind = InstrumentKind::Histogram;
     Instrument { kind, name, unit, description, otlp: bounds, openobserve: bounds }
 }
 
@@ -180,20 +180,20 @@ pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
     )
 };
 pub(crate) static MEMORY_LIMIT: Instrument = Instrument {
-    kind: Kind::Newest,
+    kind: InstrumentKind::Newest,
     ..histogram("aws.lambda.memory_limit", "By", "Configured memory", &[])
 };
 
 /// The names of older systems, as gauges with a point for each invocation.
 pub(crate) mod legacy {
-    use super::{Instrument, Kind, histogram};
+    use super::{Instrument, InstrumentKind, histogram};
 
     const fn gauge(
         name: &'static str,
         unit: &'static str,
         description: &'static str,
     ) -> Instrument {
-        Instrument { kind: Kind::Each, ..histogram(name, unit, description, &[]) }
+        Instrument { kind: InstrumentKind::Each, ..histogram(name, unit, description, &[]) }
     }
 
     pub(crate) static DURATION: Instrument =

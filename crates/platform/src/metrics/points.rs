@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use crate::attributes::string;
-use crate::metrics::instrument::{Instrument, Kind};
+use crate::metrics::instrument::{Instrument, InstrumentKind};
 use crate::names;
 use crate::options::Shape;
 
@@ -79,7 +79,7 @@ impl Points {
         measured: Measured,
     ) {
         let Some(value) = value else { return };
-        if matches!(instrument.kind, Kind::Newest | Kind::Each) {
+        if matches!(instrument.kind, InstrumentKind::Newest | InstrumentKind::Each) {
             return self.set(instrument, value, measured);
         }
         let is_own = |series: &&mut Series| std::ptr::eq(series.instrument, instrument);
@@ -106,7 +106,7 @@ impl Points {
         let known = self.gauges.iter_mut().find(|(known, _)| std::ptr::eq(*known, instrument));
         match known.map(|(_, points)| points) {
             None => self.gauges.push((instrument, vec![point])),
-            Some(points) if instrument.kind == Kind::Each => points.push(point),
+            Some(points) if instrument.kind == InstrumentKind::Each => points.push(point),
             Some(points) => {
                 points.retain(|known| known.time_unix_nano > time);
                 if points.is_empty() {
@@ -124,10 +124,9 @@ impl Points {
         };
         self.series.sort_by_key(|series| series.instrument.kind);
         for Series { instrument, error_type, measured } in std::mem::take(&mut self.series) {
-            let attributes =
-                error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter();
-            let attributes = attributes.collect();
-            let data = if instrument.kind == Kind::Sum {
+            let attribute = error_type.map(|error_type| string(names::ERROR_TYPE, error_type));
+            let attributes = attribute.into_iter().collect();
+            let data = if instrument.kind == InstrumentKind::Sum {
                 let value = Value::AsInt(whole(measured.sum));
                 measured.into_sum(value, attributes, self.shape)
             } else {

@@ -3,7 +3,7 @@
 //! Source: the runtimes of Go, Java, .NET, Node, PHP, Python, Ruby and Rust.
 
 use crate::read::begins;
-use crate::read::head::{Place, head};
+use crate::read::head::{HeadPlace, head};
 use crate::read::runtime_text::{is_place, is_rust_panic};
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::text::is_platform;
@@ -157,11 +157,10 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     if let Some(exception) = UNHANDLED.iter().find_map(|begin| line.strip_prefix(begin)) {
         return Some(named(exception));
     }
-    if let Some((_, exception)) = line.split_once("Uncaught ").filter(|(before, _)| is_php(before))
-    {
-        let exception = exception.strip_prefix("(in promise) ").unwrap_or(exception);
+    if let Some((_, uncaught)) = line.split_once("Uncaught ").filter(|(before, _)| is_php(before)) {
+        let with_place = uncaught.strip_prefix("(in promise) ").unwrap_or(uncaught);
         let exception =
-            exception.rsplit_once(" in /").map_or(exception, |(exception, _)| exception);
+            with_place.rsplit_once(" in /").map_or(with_place, |(exception, _)| exception);
         return Some(named(exception)).filter(|(kind, _)| is_type(kind));
     }
     if let Some(message) = panicked(line, behind) {
@@ -227,12 +226,12 @@ fn named_within(line: &str) -> Option<(&str, &str)> {
     let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
     let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MOST_COLONS);
     let found = ends.find_map(|end| {
-        let before = line.get(..end)?;
+        let with_code = line.get(..end)?;
         // Node puts a code behind the type.
-        let before = before
+        let before = with_code
             .strip_suffix(']')
             .and_then(|text| text.rsplit_once(" ["))
-            .map_or(before, |(text, _)| text);
+            .map_or(with_code, |(text, _)| text);
         let kind = before.rsplit(is_between).next()?;
         // The name of a class in a class is no ordinary word.
         let is_sure = is_certain(kind) || kind.contains('$');
@@ -555,8 +554,8 @@ fn is_traceback(line: &str) -> bool {
 
 /// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
 pub(crate) fn names_exception(line: &str) -> bool {
-    let name = line.split_once(": ").map_or(line, |(name, _)| name);
-    let name = name.trim_end().strip_suffix(':').unwrap_or(name.trim_end());
+    let before = line.split_once(": ").map_or(line, |(before, _)| before).trim_end();
+    let name = before.strip_suffix(':').unwrap_or(before);
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>');
     let last = name.rsplit('.').next().unwrap_or_default();
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -619,7 +618,7 @@ fn is_of_go(line: &str) -> bool {
 /// Returns `true` if the text is the message of an error: by its level, or by the words of one without a level.
 fn states_error(text: &str) -> bool {
     const WORDS: [&str; 4] = ["rror", "xception", "ailed", "ERROR"];
-    let severity = head(&without_colours(text), Place::Line).severity;
+    let severity = head(&without_colours(text), HeadPlace::Line).severity;
     match severity {
         Some(severity) => severity.number >= Severity::ERROR.number,
         None => WORDS
@@ -629,12 +628,12 @@ fn states_error(text: &str) -> bool {
 }
 
 fn has_level(line: &str) -> bool {
-    head(&without_colours(line), Place::Line).severity.is_some()
+    head(&without_colours(line), HeadPlace::Line).severity.is_some()
 }
 
 fn has_head(line: &str) -> bool {
     let plain = without_colours(line);
-    let head = head(&plain, Place::Line);
+    let head = head(&plain, HeadPlace::Line);
     head.severity.is_some() || head.time.is_some()
 }
 

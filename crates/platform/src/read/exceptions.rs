@@ -13,7 +13,9 @@ use serde_json::value::RawValue;
 use crate::read::crash::{self, Exception, is_type};
 use crate::read::fields::{Elements, text_of};
 use crate::read::keys::Role;
-use crate::read::line::{Field, LineFields, MAX_VALUE_BYTES, Value, json_object, object_fields};
+use crate::read::line::{
+    LineField, LineFields, MAX_VALUE_BYTES, Value, json_object, object_fields,
+};
 
 /// The keys of an object that is an exception. The first one counts.
 const KIND: [&str; 11] = [
@@ -56,13 +58,13 @@ const STACK: [&str; 13] = [
 
 /// What the keys of a record state about an exception.
 #[derive(Default)]
-struct Parts {
+struct ExceptionParts {
     kind: Option<String>,
     message: Option<String>,
     stack: Option<String>,
 }
 
-impl Parts {
+impl ExceptionParts {
     /// Returns `true` if nothing of the other would be lost.
     fn may_be(&self, other: &Self) -> bool {
         let fits = |own: &Option<String>, other: &Option<String>| {
@@ -95,7 +97,7 @@ impl Parts {
 /// Takes the exception out of a record's fields. `at` has the positions of the keys that may state one. `is_log` is `false` for
 /// data that has neither level, nor message, nor time: there only a stack trace, or Lambda's own keys, are an exception.
 pub(crate) fn take(fields: &mut LineFields<'_>, at: &[usize], is_log: bool) -> Option<Exception> {
-    let mut parts = Parts::default();
+    let mut parts = ExceptionParts::default();
     let mut taken = Vec::new();
     for role in [Role::ErrorType, Role::ErrorMessage] {
         let of_role = |at: &&usize| fields.get(**at).is_some_and(|field| field.is(role));
@@ -152,12 +154,12 @@ fn set(fields: &mut LineFields<'_>, at: usize, rest: String) {
 
 /// An exception, and the JSON of what else its value has.
 struct Taken {
-    parts: Parts,
+    parts: ExceptionParts,
     rest: Option<String>,
 }
 
 impl Taken {
-    fn all(parts: Parts) -> Self {
+    fn all(parts: ExceptionParts) -> Self {
         Self { parts, rest: None }
     }
 }
@@ -220,12 +222,12 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
         .and_then(|at| fields.get(at))
         .and_then(|field| stack(&field.value, kind.is_some() || message.is_some()));
     let has_stack = stack.is_some();
-    let mut parts = Parts { kind, message, stack: None };
+    let mut parts = ExceptionParts { kind, message, stack: None };
     parts.add(stack.unwrap_or_default());
     parts.read_stack();
     let is_error = has_stack || is_log && parts.message.is_some();
     let kind = parts.kind.as_deref().filter(|kind| is_error && is_type(kind))?;
-    let is_moved = |field: &Field<'_>| {
+    let is_moved = |field: &LineField<'_>| {
         let key = field.key.as_ref();
         let text = field.value.text();
         KIND.contains(&key) && text == Some(kind)
@@ -233,9 +235,9 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
             || has_stack
                 && stack_at.is_some_and(|at| fields.get(at).is_some_and(|own| own.key == field.key))
     };
-    let kept: Vec<bool> = fields.iter().map(|field| !is_moved(field)).collect();
-    let mut kept = kept.into_iter();
-    fields.retain(|_| kept.next().unwrap_or(true));
+    let is_kept: Vec<bool> = fields.iter().map(|field| !is_moved(field)).collect();
+    let mut are_kept = is_kept.into_iter();
+    fields.retain(|_| are_kept.next().unwrap_or(true));
     // loguru says only whether there is one.
     fields.retain(|field| field.key != "traceback" || field.value.word() != "true");
     Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
@@ -243,7 +245,7 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
 
 /// A stack trace: a text, or an array of lines or frames. Without a name beside it, it must begin with one: other records have a
 /// stack trace of the place that wrote them.
-fn stack(value: &Value<'_>, has_name: bool) -> Option<Parts> {
+fn stack(value: &Value<'_>, has_name: bool) -> Option<ExceptionParts> {
     let text = match value {
         Value::Text(text) => text.trim_end().to_owned(),
         Value::Json(raw) if raw.get().starts_with('{') => return None,
@@ -253,9 +255,9 @@ fn stack(value: &Value<'_>, has_name: bool) -> Option<Parts> {
         return None;
     }
     if has_name {
-        return Some(Parts { stack: Some(text), ..Parts::default() });
+        return Some(ExceptionParts { stack: Some(text), ..ExceptionParts::default() });
     }
-    report(&text).map(|parts| Parts { stack: Some(text), ..parts })
+    report(&text).map(|parts| ExceptionParts { stack: Some(text), ..parts })
 }
 
 /// The lines of an array of texts, or of objects, each of which is a frame.
@@ -271,8 +273,8 @@ fn lines(array: &str) -> Option<String> {
 }
 
 /// The exception that a text reports.
-fn report(text: &str) -> Option<Parts> {
+fn report(text: &str) -> Option<ExceptionParts> {
     let Exception { kind, message, stacktrace } = crash::exception(text)?;
     let stack = stacktrace.map(|stack| stack.trim_end().to_owned());
-    Some(Parts { kind: Some(kind), message, stack })
+    Some(ExceptionParts { kind: Some(kind), message, stack })
 }

@@ -84,7 +84,7 @@ impl TraceIds {
         let value = value_at(rest);
         let span = || span_in(rest).or_else(|| span_in(text.get(..begin)?));
         let key = key.trim_end_matches('"');
-        match role(key)?.0 {
+        match role(key)? {
             Role::Traceparent => Self::of_traceparent(value),
             Role::DatadogTraceId => {
                 let ids = Self::of_datadog(value)?;
@@ -130,9 +130,7 @@ pub(crate) fn trace_ids_in_brackets(inner: &str) -> Option<TraceIds> {
         return TraceIds::of_text(inner);
     }
     if let Some((key, id)) = inner.split_once(": ") {
-        return role(key)
-            .filter(|(role, _)| *role == Role::TraceId)
-            .and_then(|_| TraceIds::of_text(id));
+        return role(key).filter(|role| *role == Role::TraceId).and_then(|_| TraceIds::of_text(id));
     }
     let parts: Vec<&str> = inner.splitn(5, [',', '-']).collect();
     let at = parts.iter().position(|part| wire::ids::id::<16>(part.trim()).is_some())?;

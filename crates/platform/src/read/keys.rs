@@ -3,6 +3,7 @@
 //! Source: Lambda's JSON log format (each runtime has its own keys), Powertools for AWS Lambda, and the documentation of each
 //! logger. A logger with other keys needs a row here.
 
+use Rank::{Derived, Doubtful, Last, OfException, Rare, Usual};
 use std::sync::LazyLock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +72,43 @@ impl Role {
     }
 }
 
-type SameLength = Vec<(&'static str, Role, u8)>;
+/// How surely a key has its role. Of two keys with the same role the surer one counts, and then the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Usual,
+    /// A key of few loggers, or a number beside the word.
+    Rare,
+    /// A key that may mean something else: a template, a status, another tracer's id.
+    Doubtful,
+    /// A key whose value also states something else: an error with its message, a header with its ids.
+    Derived,
+    /// A key of an exception, which does not replace the record's own.
+    OfException,
+    /// A key of ordinary data, or in an object under another key.
+    Last,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RankedRole {
+    pub(crate) role: Role,
+    pub(crate) rank: Rank,
+}
+
+struct KnownKey {
+    key: &'static str,
+    role: RankedRole,
+}
 
 /// No key is longer.
 const MOST_BYTES: usize = 32;
 
-/// The role of a key, and its rank: of two keys with the same role the lower rank counts, and then the first. The keys of a logger
-/// count in any case with a small letter: all capitals are the names of settings, and others write ids in other cases for other ids.
-pub(crate) fn role(key: &str) -> Option<(Role, u8)> {
+pub(crate) fn role(key: &str) -> Option<Role> {
+    ranked_role(key).map(|ranked| ranked.role)
+}
+
+/// The role of a key, with its rank. The keys of a logger count in any case with a small letter: all capitals are the names of
+/// settings, and others write ids in other cases for other ids.
+pub(crate) fn ranked_role(key: &str) -> Option<RankedRole> {
     let first = key.as_bytes().first().map(u8::to_ascii_lowercase);
     find(key.len(), |known, role| {
         known == key
@@ -95,73 +125,71 @@ pub(crate) fn role_in(outer: &str, key: &str) -> Option<Role> {
     let is = |known: &str, _| {
         known.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.')) == Some(key)
     };
-    let id = || role(key).filter(|(role, _)| role.is_id());
-    find(outer.len() + 1 + key.len(), is).or_else(id).map(|(role, _)| role)
+    let in_object = find(outer.len() + 1 + key.len(), is).map(|ranked| ranked.role);
+    in_object.or_else(|| role(key).filter(|role| role.is_id()))
 }
 
-fn find(bytes: usize, is: impl Fn(&str, Role) -> bool) -> Option<(Role, u8)> {
+fn find(bytes: usize, is: impl Fn(&str, Role) -> bool) -> Option<RankedRole> {
     /// The keys by their length, which excludes most of them at once.
-    static ROLES: LazyLock<[SameLength; MOST_BYTES]> = LazyLock::new(|| {
+    static ROLES: LazyLock<[Vec<KnownKey>; MOST_BYTES]> = LazyLock::new(|| {
         let mut roles = [const { Vec::new() }; MOST_BYTES];
-        for (role, rank, keys) in &KEYS {
-            for key in *keys {
+        for &(role, rank, keys) in &KEYS {
+            for &key in keys {
                 if let Some(same_length) = roles.get_mut(key.len()) {
-                    same_length.push((*key, *role, *rank));
+                    same_length.push(KnownKey { key, role: RankedRole { role, rank } });
                 }
             }
         }
         roles
     });
-    let same_length = ROLES.get(bytes)?.iter();
-    same_length
-        .copied()
-        .find(|(known, role, _)| is(known, *role))
-        .map(|(_, role, rank)| (role, rank))
+    let mut same_length = ROLES.get(bytes)?.iter();
+    same_length.find(|known| is(known.key, known.role.role)).map(|known| known.role)
 }
 
-static KEYS: [(Role, u8, &[&str]); 43] = [
-    (Role::Level, 0, &["level", "log.level", "log_level", "loglevel", "_loglevel", "lvl", "L"]),
-    (Role::Level, 0, &["@level", "@l", "severity", "severity_text", "severitytext", "levelname"]),
-    (Role::Level, 0, &["level_name", "LEVEL"]),
-    (Role::PythonNumber, 1, &["levelno"]),
-    (Role::MongoLetter, 1, &["s"]),
-    (Role::OtelNumber, 1, &["severitynumber", "severity_number"]),
-    (Role::Status, 2, &["status", "messagetype", "at"]),
-    (Role::Message, 0, &["message", "msg", "@m"]),
-    (Role::Message, 1, &["M", "@message", "short_message", "renderedmessage", "textpayload"]),
-    (Role::MessageOfLogger, 2, &["@mt", "messagetemplate", "event", "body", "log_format"]),
-    (Role::MessageOfLogger, 5, &["text"]),
-    (Role::ErrorMessage, 3, &["errormessage"]),
-    (Role::ErrorMessage, 4, &["error.message", "exception.message", "exception_message"]),
-    (Role::ErrorType, 0, &["errortype", "error.type", "error.kind", "error.name"]),
-    (Role::ErrorType, 0, &["exception.type", "exception_name", "exception_class", "exc_type"]),
-    (Role::Exception, 0, &["exception", "error", "err", "exc_info", "exc_text", "@x", "thrown"]),
-    (Role::Exception, 0, &["throwable", "full_message"]),
-    (Role::StackTrace, 0, &["stack", "stacktrace", "stack_trace", "error.stack_trace"]),
-    (Role::StackTrace, 0, &["error.stack", "exception.stacktrace", "backtrace", "traceback"]),
-    (Role::Log, 1, &["log"]),
-    (Role::Time, 0, &["timestamp", "@timestamp", "time", "timemillis", "datetime", "asctime"]),
-    (Role::Time, 0, &["@t", "ts", "t", "T"]),
-    (Role::Time, 1, &["eventtime"]),
-    (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
-    (Role::RequestId, 1, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
-    (Role::RequestId, 1, &["function_request_id", "functionRequestId", "FunctionRequestId"]),
-    (Role::RequestId, 1, &["faas.invocation_id"]),
-    (Role::TraceId, 0, &["trace_id", "traceId", "TraceId", "traceID", "trace.id", "otelTraceID"]),
-    (Role::TraceId, 0, &["@tr", "TraceID", "traceid", "X-B3-TraceId", "AWS-XRAY-TRACE-ID"]),
-    (Role::TraceId, 1, &["logging.googleapis.com/trace"]),
-    (Role::DatadogTraceId, 2, &["dd.trace_id"]),
-    (Role::Traceparent, 3, &["traceparent"]),
-    (Role::SpanId, 0, &["span_id", "spanId", "SpanId", "spanID", "span.id", "otelSpanID", "@sp"]),
-    (Role::SpanId, 0, &["SpanID", "spanid", "X-B3-SpanId"]),
-    (Role::SpanId, 1, &["logging.googleapis.com/spanId"]),
-    (Role::DatadogSpanId, 2, &["dd.span_id"]),
-    (Role::XRayTraceId, 0, &["xray_trace_id", "xrayTraceId", "XrayTraceId", "XRayTraceId"]),
-    (Role::XRayTraceId, 0, &["_X_AMZN_TRACE_ID", "aws.xray.trace_id"]),
-    (Role::TenantId, 0, &["tenantId"]),
-    (Role::DurableExecution, 0, &["durableExecutionArn", "executionArn"]),
+static KEYS: [(Role, Rank, &[&str]); 44] = [
+    (Role::Level, Usual, &["level", "log.level", "log_level", "loglevel", "_loglevel", "lvl", "L"]),
+    (Role::Level, Usual, &["@level", "@l", "severity", "severity_text", "severitytext"]),
+    (Role::Level, Usual, &["levelname", "level_name", "LEVEL"]),
+    (Role::PythonNumber, Rare, &["levelno"]),
+    (Role::MongoLetter, Rare, &["s"]),
+    (Role::OtelNumber, Rare, &["severitynumber", "severity_number"]),
+    (Role::Status, Doubtful, &["status", "messagetype", "at"]),
+    (Role::Message, Usual, &["message", "msg", "@m"]),
+    (Role::Message, Rare, &["M", "@message", "short_message", "renderedmessage", "textpayload"]),
+    (Role::MessageOfLogger, Doubtful, &["@mt", "messagetemplate", "event", "body", "log_format"]),
+    (Role::MessageOfLogger, Last, &["text"]),
+    (Role::ErrorMessage, Derived, &["errormessage"]),
+    (Role::ErrorMessage, OfException, &["error.message", "exception.message", "exception_message"]),
+    (Role::ErrorType, Usual, &["errortype", "error.type", "error.kind", "error.name"]),
+    (Role::ErrorType, Usual, &["exception.type", "exception_name", "exception_class", "exc_type"]),
+    (Role::Exception, Usual, &["exception", "error", "err", "exc_info", "exc_text", "@x"]),
+    (Role::Exception, Usual, &["thrown", "throwable", "full_message"]),
+    (Role::StackTrace, Usual, &["stack", "stacktrace", "stack_trace", "error.stack_trace"]),
+    (Role::StackTrace, Usual, &["error.stack", "exception.stacktrace", "backtrace", "traceback"]),
+    (Role::Log, Rare, &["log"]),
+    (Role::Time, Usual, &["timestamp", "@timestamp", "time", "timemillis", "datetime", "asctime"]),
+    (Role::Time, Usual, &["@t", "ts", "t", "T"]),
+    (Role::Time, Rare, &["eventtime"]),
+    (Role::RuntimeRequestId, Usual, &["requestId", "AWSRequestId"]),
+    (Role::RequestId, Rare, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
+    (Role::RequestId, Rare, &["function_request_id", "functionRequestId", "FunctionRequestId"]),
+    (Role::RequestId, Rare, &["faas.invocation_id"]),
+    (Role::TraceId, Usual, &["trace_id", "traceId", "TraceId", "traceID", "trace.id"]),
+    (Role::TraceId, Usual, &["otelTraceID", "@tr", "TraceID", "traceid", "X-B3-TraceId"]),
+    (Role::TraceId, Usual, &["AWS-XRAY-TRACE-ID"]),
+    (Role::TraceId, Rare, &["logging.googleapis.com/trace"]),
+    (Role::DatadogTraceId, Doubtful, &["dd.trace_id"]),
+    (Role::Traceparent, Derived, &["traceparent"]),
+    (Role::SpanId, Usual, &["span_id", "spanId", "SpanId", "spanID", "span.id", "otelSpanID"]),
+    (Role::SpanId, Usual, &["@sp", "SpanID", "spanid", "X-B3-SpanId"]),
+    (Role::SpanId, Rare, &["logging.googleapis.com/spanId"]),
+    (Role::DatadogSpanId, Doubtful, &["dd.span_id"]),
+    (Role::XRayTraceId, Usual, &["xray_trace_id", "xrayTraceId", "XrayTraceId", "XRayTraceId"]),
+    (Role::XRayTraceId, Usual, &["_X_AMZN_TRACE_ID", "aws.xray.trace_id"]),
+    (Role::TenantId, Usual, &["tenantId"]),
+    (Role::DurableExecution, Usual, &["durableExecutionArn", "executionArn"]),
     // `fields` and `span` of tracing-subscriber, `record` of loguru, the context of Log4j and Logback, `Scopes` of .NET.
-    (Role::Nested, 0, &["fields", "span", "spans", "record", "trace", "dd", "mdc", "contextmap"]),
-    (Role::Nested, 0, &["context", "scopes", "extra", "properties", "attributes", "instant"]),
-    (Role::Nested, 0, &["_meta", "@fields", "MDC"]),
+    (Role::Nested, Usual, &["fields", "span", "spans", "record", "trace", "dd", "mdc"]),
+    (Role::Nested, Usual, &["contextmap", "context", "scopes", "extra", "properties"]),
+    (Role::Nested, Usual, &["attributes", "instant", "_meta", "@fields", "MDC"]),
 ];

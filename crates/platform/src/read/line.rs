@@ -16,9 +16,9 @@ use crate::read::begins;
 use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
-use crate::read::head::{Head, Place, head};
+use crate::read::head::{Head, HeadPlace, head};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
-use crate::read::keys::{Role, role, role_in};
+use crate::read::keys::{Rank, RankedRole, Role, ranked_role, role, role_in};
 use crate::read::logfmt;
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::time::{LineTime, stated_time};
@@ -55,8 +55,7 @@ pub(crate) struct FunctionLine<'a> {
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
 pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
-    let trimmed = line.trim_ascii();
-    let trimmed = trimmed.trim_start_matches('\u{feff}');
+    let trimmed = line.trim_ascii().trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
         let inspected =
@@ -65,19 +64,19 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
         read.json = Some(trimmed);
         return read;
     }
-    text_line(line, Place::Line, is_lambda, WRAPPED)
+    text_line(line, HeadPlace::Line, is_lambda, WRAPPED)
 }
 
 /// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
 const WRAPPED: Depth = Depth::new(2);
 
-fn text_line(line: &str, place: Place, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
+fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, place);
     let (between, json) = message_and_object(head.rest);
-    let read = json.and_then(|json| read_object(json, is_lambda, wrapped));
-    let is_object = read.is_some();
+    let of_object = json.and_then(|json| read_object(json, is_lambda, wrapped));
+    let is_object = of_object.is_some();
     let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
-    let mut read = read.or_else(of_pairs).unwrap_or_default();
+    let mut read = of_object.or_else(of_pairs).unwrap_or_default();
     add_head(&mut read, &head, is_lambda);
     let Some(json) = json.filter(|_| is_object) else {
         read.trace = read.trace.or_else(|| TraceIds::in_text(line));
@@ -194,7 +193,9 @@ fn level_in_pairs(text: &str) -> Option<Severity> {
     let mut words = text.split([' ', '\t']).take(8);
     words.find_map(|word| {
         let (key, value) = word.split_once('=')?;
-        let (Role::Level, _) = role(key)? else { return None };
+        if role(key)? != Role::Level {
+            return None;
+        }
         Severity::of_text(value.trim_matches('"'), Evidence::Marked)
     })
 }
@@ -253,22 +254,22 @@ impl<'a> Value<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Field<'a> {
+pub(crate) struct LineField<'a> {
     pub(crate) key: Cow<'a, str>,
-    role: Option<(Role, u8)>,
+    role: Option<RankedRole>,
     pub(crate) value: Value<'a>,
     /// `true` if the content is in another field of the record.
     pub(crate) is_taken: bool,
 }
 
-impl<'a> Field<'a> {
+impl<'a> LineField<'a> {
     fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
-        let role = role(&key);
+        let role = ranked_role(&key);
         Self { key, role, value, is_taken: false }
     }
 
     pub(crate) fn role(&self) -> Option<Role> {
-        self.role.map(|(role, _)| role)
+        self.role.map(|ranked| ranked.role)
     }
 
     /// Returns `true` if a key that may have other words has a level.
@@ -277,25 +278,25 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn is(&self, role: Role) -> bool {
-        self.role.is_some_and(|(own, _)| own == role)
+        self.role() == Some(role)
     }
 
-    fn into_owned(self) -> Field<'static> {
+    fn into_owned(self) -> LineField<'static> {
         let Self { key, role, value, is_taken } = self;
-        Field { key: Cow::Owned(key.into_owned()), role, value: value.into_owned(), is_taken }
+        LineField { key: Cow::Owned(key.into_owned()), role, value: value.into_owned(), is_taken }
     }
 }
 
-pub(crate) type LineFields<'a> = Vec<Field<'a>>;
+pub(crate) type LineFields<'a> = Vec<LineField<'a>>;
 
 pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
     let fields = Fields::of(object)?.0.into_iter();
-    Some(fields.map(|(key, raw)| Field::new(key, Value::of(raw))).collect())
+    Some(fields.map(|(key, raw)| LineField::new(key, Value::of(raw))).collect())
 }
 
 fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
     let pairs = Some(line).filter(|line| logfmt::begins(line)).and_then(logfmt::pairs)?;
-    let field = |(key, value)| Field::new(Cow::Borrowed(key), Value::Text(value));
+    let field = |(key, value)| LineField::new(Cow::Borrowed(key), Value::Text(value));
     let fields: LineFields<'_> = pairs.into_iter().map(field).collect();
     fields.iter().any(|field| field.is(Role::Level) || field.states_status()).then_some(fields)
 }
@@ -309,9 +310,8 @@ fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<Function
     let text = value.text().map(|text| text.trim_end().to_owned());
     let inner = match value {
         Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
-        Value::Text(text) if text.starts_with('{') => {
-            object_fields(text).map(|fields| fields.into_iter().map(Field::into_owned).collect())
-        }
+        Value::Text(text) if text.starts_with('{') => object_fields(text)
+            .map(|fields| fields.into_iter().map(LineField::into_owned).collect()),
         _ => None,
     };
     let is_text = inner.is_none();
@@ -323,7 +323,7 @@ fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<Function
     let mut message = None;
     if is_text {
         let plain = without_colours(&text);
-        let place = if is_log { Place::Line } else { Place::Message };
+        let place = if is_log { HeadPlace::Line } else { HeadPlace::Message };
         let inner = text_line(&plain, place, is_lambda, wrapped);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
@@ -362,7 +362,7 @@ fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
 fn is_record(fields: &LineFields<'_>) -> bool {
     let has = |role: Role| fields.iter().any(|field| field.is(role));
     // A number may be anything's level.
-    let is_level = |field: &Field<'_>| field.is(Role::Level) && field.value.text().is_some();
+    let is_level = |field: &LineField<'_>| field.is(Role::Level) && field.value.text().is_some();
     has(Role::Message) || fields.iter().any(is_level) || has(Role::Level) && has(Role::Time)
 }
 
@@ -373,10 +373,10 @@ fn merged<'a>(
     inner: LineFields<'a>,
     is_lambda: bool,
 ) -> LineFields<'a> {
-    let found = Found::of(&inner, is_lambda);
-    let is_replaced = |field: &Field<'_>| {
-        field.is(Role::Level) && found.level.0.is_some()
-            || field.is(Role::Time) && found.time.0.is_some()
+    let found = FoundValues::of(&inner, is_lambda);
+    let is_replaced = |field: &LineField<'_>| {
+        field.is(Role::Level) && found.level.is_found()
+            || field.is(Role::Time) && found.time.is_found()
     };
     let outer = outer.into_iter().enumerate();
     let kept = outer.filter(|(position, field)| *position != at && !is_replaced(field));
@@ -384,34 +384,46 @@ fn merged<'a>(
 }
 
 /// The best value for a field of the record, with the position of its key if that leaves the attributes.
-struct Best<T>(Option<(u8, Option<usize>, T)>);
+struct Best<T> {
+    found: Option<Candidate<T>>,
+}
+
+struct Candidate<T> {
+    rank: Rank,
+    at: Option<usize>,
+    value: T,
+}
 
 impl<T> Default for Best<T> {
     fn default() -> Self {
-        Self(None)
+        Self { found: None }
     }
 }
 
 impl<T> Best<T> {
-    fn offer(&mut self, rank: u8, at: Option<usize>, value: Option<T>) {
-        let is_better = self.0.as_ref().is_none_or(|(best, ..)| rank < *best);
+    fn offer(&mut self, rank: Rank, at: Option<usize>, value: Option<T>) {
+        let is_better = self.found.as_ref().is_none_or(|best| rank < best.rank);
         if let Some(value) = value.filter(|_| is_better) {
-            self.0 = Some((rank, at, value));
+            self.found = Some(Candidate { rank, at, value });
         }
     }
 
+    fn is_found(&self) -> bool {
+        self.found.is_some()
+    }
+
     fn position(&self) -> Option<usize> {
-        self.0.as_ref().and_then(|(_, at, _)| *at)
+        self.found.as_ref().and_then(|best| best.at)
     }
 
     fn value(self) -> Option<T> {
-        self.0.map(|(.., value)| value)
+        self.found.map(|best| best.value)
     }
 }
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
-struct Found {
+struct FoundValues {
     is_lambda: bool,
     is_gelf: bool,
     is_mongo: bool,
@@ -434,17 +446,19 @@ struct Found {
 /// Moves the fields of an event from their object to the record, as tracing-subscriber and apex/log write them.
 fn flatten(fields: &mut LineFields<'_>) {
     let is_object =
-        |field: &Field<'_>| field.key == "fields" && field.value.json_object().is_some();
+        |field: &LineField<'_>| field.key == "fields" && field.value.json_object().is_some();
     let Some(at) = fields.iter().position(is_object) else { return };
     if !fields.iter().any(|field| field.is(Role::Level)) {
         return;
     }
-    let Some(Field { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else { return };
+    let Some(LineField { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else {
+        return;
+    };
     let Some(mut inner) = object_fields(raw.get()) else { return };
     for field in &mut inner {
         // Level and time are those of the record.
         let is_kept = |role: Role| role == Role::Message || role.is_error() || role.is_id();
-        field.role = field.role.filter(|(role, _)| is_kept(*role));
+        field.role = field.role.filter(|ranked| is_kept(ranked.role));
     }
     fields.remove(at);
     fields.extend(inner);
@@ -452,14 +466,22 @@ fn flatten(fields: &mut LineFields<'_>) {
 
 fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
     flatten(&mut fields);
-    let found = Found::of(&fields, is_lambda);
-    let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
-        found;
-    let is_leveled = level.0.is_some();
-    if let Some((rank, at, value)) = message_of_logger.0.filter(|_| is_leveled) {
+    let found = FoundValues::of(&fields, is_lambda);
+    let FoundValues {
+        level,
+        mut message,
+        message_of_logger,
+        request_id,
+        trace,
+        mut span,
+        xray,
+        ..
+    } = found;
+    let is_leveled = level.is_found();
+    if let Some(Candidate { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
         message.offer(rank, at, Some(value));
     }
-    if trace.0.is_none() {
+    if !trace.is_found() {
         // OTLP's span id has no meaning without a trace id, so it stays an attribute.
         span = Best::default();
     }
@@ -484,7 +506,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
     let tenant_id = take(tenant);
     let durable_execution_arn = take(durable);
-    let is_log = is_leveled || message.is_some() || found.time.0.is_some();
+    let is_log = is_leveled || message.is_some() || found.time.is_found();
     let exception = (!found.errors.is_empty())
         .then(|| exceptions::take(&mut fields, &found.errors, is_log))
         .flatten()
@@ -526,16 +548,18 @@ fn exception_in_message(message: &str) -> Option<Exception> {
     exception(message)
 }
 
-impl Found {
+impl FoundValues {
     fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
         let is_mongo = fields.iter().any(|field| field.key == "ctx");
         let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
-        for (at, Field { key, role, value, .. }) in fields.iter().enumerate() {
+        for (at, LineField { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
-                Some((Role::Nested, _)) => found.look_into(key, at, value),
-                Some((Role::Log, _)) if value.text().is_none() => found.look_into(key, at, value),
-                Some((role, rank)) => {
+                Some(RankedRole { role: Role::Nested, .. }) => found.look_into(key, at, value),
+                Some(RankedRole { role: Role::Log, .. }) if value.text().is_none() => {
+                    found.look_into(key, at, value);
+                }
+                Some(RankedRole { role, rank }) => {
                     let may_be_error = role == Role::Message && value.json_object().is_some();
                     if role.is_error() || may_be_error {
                         found.errors.push(at);
@@ -548,7 +572,7 @@ impl Found {
         // Other lines than a logger's have numbers under these keys, too.
         let level = found.level.position().and_then(|at| fields.get(at));
         let is_number = level.is_some_and(|field| field.value.text().is_none());
-        let is_log = found.message.0.is_some() || found.time.0.is_some();
+        let is_log = found.message.is_found() || found.time.is_found();
         if is_number && !is_log {
             found.level = Best::default();
         }
@@ -556,7 +580,7 @@ impl Found {
     }
 
     /// Offers the value of a key. `at` is its position, if it is a key of the line itself.
-    fn offer(&mut self, role: Role, rank: u8, at: Option<usize>, value: &Value<'_>) {
+    fn offer(&mut self, role: Role, rank: Rank, at: Option<usize>, value: &Value<'_>) {
         let text = value.text();
         match role {
             Role::Level => {
@@ -579,7 +603,7 @@ impl Found {
             Role::Message if text.is_none() => {}
             Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorMessage if rank > 3 => {}
+            Role::ErrorMessage if rank >= Rank::OfException => {}
             Role::ErrorMessage => {
                 self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
             }
@@ -594,7 +618,7 @@ impl Found {
                 let ids = text.and_then(TraceIds::of_text);
                 let header = text.filter(|_| ids.is_none()).and_then(xray_root);
                 self.trace.offer(rank, at, ids);
-                self.xray.offer(1, at, header);
+                self.xray.offer(Rank::Rare, at, header);
             }
             Role::Traceparent => {
                 self.trace.offer(rank, at, text.and_then(TraceIds::of_traceparent));
@@ -621,12 +645,11 @@ impl Found {
 
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
     fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
-        const RANK: u8 = 5;
         const MOST_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
             // `trace` may also be the id itself.
             if outer == "trace" {
-                self.trace.offer(RANK, None, TraceIds::of_text(text));
+                self.trace.offer(Rank::Last, None, TraceIds::of_text(text));
             }
             return;
         }
@@ -641,21 +664,25 @@ impl Found {
             match (outer, key.as_ref()) {
                 // Of tracing-subscriber and loguru.
                 ("fields" | "record", "message") => {
-                    self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
+                    self.message.offer(
+                        Rank::Last,
+                        None,
+                        value.text().map(|text| Some(text.to_owned())),
+                    );
                 }
                 // Of loguru; in data it may be any number or word.
                 ("record", "level") if value.json_object().is_some() => {
-                    self.offer(Role::Level, RANK, None, &value);
+                    self.offer(Role::Level, Rank::Last, None, &value);
                 }
                 // Of roarr and winston's format for logstash.
                 ("context", "logLevel") | ("@fields", "level") => {
-                    self.offer(Role::Level, RANK, None, &value);
+                    self.offer(Role::Level, Rank::Last, None, &value);
                 }
                 // Of loguru. Deeper objects are data.
                 ("record", "extra") => self.look_into("extra", at, &value),
-                ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
-                ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
-                (_, key) if role(key).is_some_and(|(role, _)| role == Role::Exception) => {
+                ("_meta", "logLevelName") => self.offer(Role::Level, Rank::Last, None, &value),
+                ("instant", "epochSecond") => self.offer(Role::Time, Rank::Last, None, &value),
+                (_, key) if role(key) == Some(Role::Exception) => {
                     // However often the key occurs, the object is read once.
                     if self.errors.last() != Some(&at) {
                         self.errors.push(at);
@@ -663,7 +690,7 @@ impl Found {
                 }
                 (_, key) => {
                     if let Some(role) = role_in(outer, key) {
-                        self.offer(role, RANK, None, &value);
+                        self.offer(role, Rank::Last, None, &value);
                     }
                 }
             }
@@ -687,7 +714,7 @@ fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
 }
 
 impl<'a> FunctionLine<'a> {
-    fn keep(&mut self, field: Field<'a>, rest: &mut LineFields<'a>) {
+    fn keep(&mut self, field: LineField<'a>, rest: &mut LineFields<'a>) {
         let key = &field.key;
         let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
         // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
@@ -795,7 +822,7 @@ fn number(text: &str) -> Option<Any> {
 }
 
 pub(crate) fn json_object(fields: &LineFields<'_>) -> String {
-    let field = |Field { key, value, .. }: &Field<'_>| {
+    let field = |LineField { key, value, .. }: &LineField<'_>| {
         let key = serde_json::Value::from(key.as_ref());
         match value {
             Value::Text(text) => format!("{key}:{}", serde_json::Value::from(text.as_ref())),

@@ -73,7 +73,7 @@ fn value_at(text: &str) -> Option<(Cow<'_, str>, &str)> {
 }
 
 fn is_message(key: &str) -> bool {
-    role(key).is_some_and(|(role, _)| role == Role::Message)
+    role(key) == Some(Role::Message)
 }
 
 /// Returns `true` if the text begins with a key and `=`.

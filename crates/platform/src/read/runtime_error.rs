@@ -195,14 +195,14 @@ fn of_java(text: &str) -> Option<Failure> {
     if !is_type(kind) || !kind.contains('.') {
         return None;
     }
-    let rest = trace.strip_prefix(kind)?;
-    let rest = match rest.strip_prefix(": ") {
-        Some(rest) => rest.strip_prefix(message)?,
+    let behind_kind = trace.strip_prefix(kind)?;
+    let behind = match behind_kind.strip_prefix(": ") {
+        Some(text) => text.strip_prefix(message)?,
         // Without a message, the runtime writes the type in its place.
-        None if message == kind => rest,
+        None if message == kind => behind_kind,
         None => return None,
     };
-    let rest = rest.trim_start_matches(['\r', '\n']);
+    let rest = behind.trim_start_matches(['\r', '\n']);
     (rest.is_empty() || rest.lines().next().is_some_and(is_frame))
         .then(|| Failure::new(kind, if message == kind { "" } else { message }))
 }
@@ -256,9 +256,9 @@ fn of_object(text: &str) -> Option<RuntimeError> {
         return None;
     }
     let id = fields.text("requestId").or_else(|| fields.text("AWSRequestId"));
-    let request_id = id.filter(|id| is_uuid(id)).map(|id| id.to_ascii_lowercase());
-    let failure = of_record(&fields, request_id.is_some())?;
-    let request_id = request_id.or_else(|| of_rust_span(&fields));
+    let in_record = id.filter(|id| is_uuid(id)).map(|id| id.to_ascii_lowercase());
+    let failure = of_record(&fields, in_record.is_some())?;
+    let request_id = in_record.or_else(|| of_rust_span(&fields));
     Some(RuntimeError { request_id, failure })
 }
 

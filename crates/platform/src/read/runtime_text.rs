@@ -40,10 +40,10 @@ pub fn is_out_of_memory(text: &str) -> bool {
 }
 
 fn is_of_a_runtime(text: &str) -> bool {
-    let text = text.trim_start_matches(['\r', '\n']);
-    let text = match text.as_bytes().first() {
-        Some(b'0'..=b'9') => behind_time_and_request(text),
-        _ => text,
+    let begun = text.trim_start_matches(['\r', '\n']);
+    let text = match begun.as_bytes().first() {
+        Some(b'0'..=b'9') => behind_time_and_request(begun),
+        _ => begun,
     };
     match text.as_bytes().first() {
         Some(b'F') => is_of_v8(text),

@@ -13,7 +13,7 @@ pub(crate) struct Severity {
     pub(crate) text: &'static str,
 }
 
-struct Level {
+struct LevelWord {
     severity: Severity,
     /// Words that are levels wherever a logger writes one.
     words: &'static [&'static str],
@@ -22,38 +22,38 @@ struct Level {
 }
 
 /// All levels, the frequent ones first. A logger with another word needs a row here.
-static LEVELS: [Level; 7] = [
-    Level {
+static LEVELS: [LevelWord; 7] = [
+    LevelWord {
         severity: Severity::INFO,
         words: &["INFO", "INFORMATION", "INFORMATIONAL"],
         others: &["ANY", "INF", "LOG", "SUCCESS", "I!"],
     },
-    Level {
+    LevelWord {
         severity: Severity::ERROR,
         words: &["ERROR", "SEVERE"],
         others: &["ERR", "ERRO", "EROR", "ERR!", "FAIL", "E!"],
     },
-    Level {
+    LevelWord {
         severity: Severity::WARN,
         words: &["WARN", "WARNING"],
         others: &["WARNI", "WRN", "W!"],
     },
-    Level {
+    LevelWord {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
         words: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
         others: &["DBG", "DBUG", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
     },
-    Level {
+    LevelWord {
         severity: Severity::of(SeverityNumber::Trace, "TRACE"),
         words: &["TRACE", "VERBOSE", "SILLY", "FINEST"],
         others: &["TRC", "TRCE", "TRAC", "VRB", "T!"],
     },
-    Level {
+    LevelWord {
         severity: Severity::of(SeverityNumber::Info2, "NOTICE"),
         words: &[],
         others: &["NOTICE", "NOTE", "NTC"],
     },
-    Level {
+    LevelWord {
         severity: Severity::FATAL,
         words: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
         others: &["CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
@@ -94,8 +94,8 @@ impl Severity {
 
     /// Reads the value of a level's key: a word in any case, with or without surrounding spaces, colours, or slog's offset.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        let word = without_colours(word);
-        let word = word.trim();
+        let plain = without_colours(word);
+        let word = plain.trim();
         Self::known(word).map(|(severity, _)| severity).or_else(|| with_offset(word))
     }
 

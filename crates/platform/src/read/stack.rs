@@ -139,9 +139,9 @@ fn at(rest: &str) -> Frame<'_> {
 
 /// ``/var/task/app.rb:3:in `pay'``. rich writes ` in pay`.
 fn ruby(line: &str) -> Option<Frame<'_>> {
-    let (place, function) = line.split_once(":in ").or_else(|| line.split_once(" in "))?;
-    let function = function.trim_start_matches(['`', '\'']);
-    let function = function.split('\'').next().unwrap_or_default();
+    let (place, quoted) = line.split_once(":in ").or_else(|| line.split_once(" in "))?;
+    let unquoted = quoted.trim_start_matches(['`', '\'']);
+    let function = unquoted.split('\'').next().unwrap_or_default();
     Some(of(function, file_of(place)?))
 }
 
@@ -180,11 +180,11 @@ fn panic_place(text: &str) -> Option<Frame<'_>> {
 fn go<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     let (path, _) = line.split_once(".go:")?;
     let before = before.trim();
-    let function = before.strip_prefix("created by ").unwrap_or(before);
-    let function = function.split(" in goroutine ").next().unwrap_or_default();
-    let function = match function.strip_suffix(')').and_then(|name| name.rsplit_once('(')) {
+    let creator = before.strip_prefix("created by ").unwrap_or(before);
+    let call = creator.split(" in goroutine ").next().unwrap_or_default();
+    let function = match call.strip_suffix(')').and_then(|name| name.rsplit_once('(')) {
         Some((name, _)) => name,
-        None => function,
+        None => call,
     };
     let is_known = !function.is_empty() && !function.contains(' ');
     is_known.then(|| Frame { is_library: is_library(function, path), ..of(function, "") })

@@ -179,8 +179,8 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
         return;
     }
-    let text = text_of(value).unwrap_or_else(|| value.get().into());
-    let text = truncated(&text, PlatformEvent::MAX_VALUE_BYTES);
+    let whole = text_of(value).unwrap_or_else(|| value.get().into());
+    let text = truncated(&whole, PlatformEvent::MAX_VALUE_BYTES);
     event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
 }
 

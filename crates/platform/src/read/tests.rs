@@ -66,8 +66,8 @@ fn lines_of_functions_become_log_records() {
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
         let mut record = record_of(&line, window.clone());
-        let body = render::value(record.body.as_ref().unwrap());
-        let body = if body == line.trim_end_matches(['\n', '\r']) { "=" } else { body.as_str() };
+        let text = render::value(record.body.as_ref().unwrap());
+        let body = if text == line.trim_end_matches(['\n', '\r']) { "=" } else { text.as_str() };
         let mut shown = format!("{} | {}", record.severity_text, body.escape_debug());
         if record.time_unix_nano != TIME_MS.cast_unsigned() * 1_000_000 {
             shown.extend([" | at ", &rfc3339_nanos(record.time_unix_nano)]);

@@ -128,8 +128,8 @@ fn timed_out(message: &str) -> Option<PlatformEvent> {
     let is_time = time.len() >= "2024-03-04T17:22:38Z".len() && time.contains('T');
     let (id, rest) = leading_uuid(rest)?;
     let text = rest.trim();
-    let seconds = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;
-    let seconds = decimal(seconds)?;
+    let digits = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;
+    let seconds = decimal(digits)?;
     is_time.then(|| PlatformEvent {
         request_id: Some(id.to_ascii_lowercase()),
         message: Some(text.to_owned()),

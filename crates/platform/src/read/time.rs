@@ -19,8 +19,8 @@ impl LineTime {
         if text.as_bytes().get(4) != Some(&b'/') {
             return of(text);
         }
-        let mut dashed = [0; MOST_BYTES];
-        let dashed = dashed.get_mut(..text.len())?;
+        let mut buffer = [0; MOST_BYTES];
+        let dashed = buffer.get_mut(..text.len())?;
         dashed.copy_from_slice(text.as_bytes());
         for at in [4, 7] {
             *dashed.get_mut(at)? = b'-';
@@ -61,16 +61,17 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let behind_date = date.unwrap_or(0);
     let gap = if date.is_some() { gap(rest(bytes, behind_date)) } else { 0 };
     let clock = clock(rest(bytes, behind_date + gap), date.is_some());
-    let end = match (date, clock) {
+    let clock_end = match (date, clock) {
         (None, None) => return None,
         (Some(date), None) => date,
         (_, Some(clock)) => behind_date + gap + clock,
     };
     let has_clock = clock.is_some();
-    let offset = if has_clock { offset(rest(bytes, end)) } else { 0 };
-    let time = text.get(..end + offset).filter(|_| has_clock).and_then(LineTime::of_text);
-    let end = end + offset;
-    let end = if has_clock && offset == 0 { end + zone(rest(bytes, end)) } else { end };
+    let offset = if has_clock { offset(rest(bytes, clock_end)) } else { 0 };
+    let offset_end = clock_end + offset;
+    let time = text.get(..offset_end).filter(|_| has_clock).and_then(LineTime::of_text);
+    let zone = if has_clock && offset == 0 { zone(rest(bytes, offset_end)) } else { 0 };
+    let end = offset_end + zone;
     let is_apart = !rest(bytes, end).first().is_some_and(u8::is_ascii_alphanumeric);
     is_apart.then_some(StatedTime { bytes: end, has_clock, time })
 }

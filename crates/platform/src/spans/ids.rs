@@ -58,8 +58,12 @@ impl<'a> InvocationIds<'a> {
         // A retry has the request id of the first attempt but another start time, so each attempt gets its own id.
         let attempt = invocation.started.unwrap_or(0);
         let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
-        let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
-        let parent = parent.and_then(wire::ids::id).filter(|parent| *parent != span);
+        let parent = tracing
+            .parent_id
+            .as_deref()
+            .filter(|_| options.xray_lambda)
+            .and_then(wire::ids::id)
+            .filter(|parent| *parent != span);
         Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
     }
 

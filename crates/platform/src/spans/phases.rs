@@ -95,8 +95,11 @@ fn before(
     reported: Option<f64>,
 ) -> Vec<Span> {
     let Some(last) = phases.last() else { return Vec::new() };
-    let duration = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
-    let duration = duration.or(reported).map(nanoseconds);
+    let duration = phases
+        .iter()
+        .find_map(|phase| phase.event.figures.duration_ms)
+        .or(reported)
+        .map(nanoseconds);
     let begins = phases
         .iter()
         .find(|phase| matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart));

@@ -62,8 +62,8 @@ pub(super) const REGION: u8 = 8;
 /// The names of its context that a line uses, as in `function or account`.
 pub(super) fn named(used: u8) -> String {
     let names = [(FUNCTION, "function"), (ACCOUNT, "account"), (LOG_STREAM, "log stream")];
-    let names = names.into_iter().filter(|(bit, _)| used & bit != 0);
-    names.map(|(_, name)| name).collect::<Vec<_>>().join(" or ")
+    let used_names = names.into_iter().filter(|(bit, _)| used & bit != 0);
+    used_names.map(|(_, name)| name).collect::<Vec<_>>().join(" or ")
 }
 
 impl Context<'_> {

@@ -65,15 +65,16 @@ pub(crate) fn decode_counted(
     let header: &[u8] = if has_shared_codes { &dictionary.header } else { &[] };
     let stream = [header, body].concat();
     let max_bytes = limits.inflated_bytes;
-    let read = gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton);
+    let inflating =
+        gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton);
     *inflated += skeleton.len();
-    let read = read.map_err(CompactError::Inflate)?;
+    let read = inflating.map_err(CompactError::Inflate)?;
     let deflated = read.checked_sub(header.len()).ok_or(CompactError::Corrupt)?;
     let holes = body.get(deflated..).unwrap_or_default();
     let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, max_bytes);
-    let requests = rebuilder.requests();
+    let rebuilt = rebuilder.requests();
     *inflated += max_bytes - rebuilder.bytes_left;
-    let requests = requests?;
+    let requests = rebuilt?;
     if !rebuilder.holes.0.is_empty() {
         return Err(CompactError::Corrupt);
     }

@@ -3,7 +3,7 @@
 use super::context::{self, Context, REGIONS};
 use super::dictionary;
 use super::history::Unit;
-use super::write::{Parts, Unwritten};
+use super::write::{LineParts, Unwritten};
 use crate::base91;
 use crate::gzip::TooLarge;
 use crate::request::Request;
@@ -65,8 +65,10 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
         const CHECKSUM: usize = 2;
-        let region = REGIONS.iter().position(|region| *region == context.region);
-        let region = region.and_then(|number| u8::try_from(number).ok());
+        let region = REGIONS
+            .iter()
+            .position(|region| *region == context.region)
+            .and_then(|number| u8::try_from(number).ok());
         let context = Context { region: region.map_or("", |_| context.region), ..*context };
         let (used, unit) = self.parts(context, requests);
         self.packed.clear();
@@ -123,7 +125,7 @@ impl Encoder {
         'again: loop {
             let skeleton = &mut self.skeleton;
             let holes = &mut self.holes;
-            let mut parts = Parts::new(skeleton, holes, context, unit);
+            let mut parts = LineParts::new(skeleton, holes, context, unit);
             for request in requests {
                 if all_plain {
                     parts.plain(request.kind(), request.bytes());

@@ -10,9 +10,9 @@ const NEAR: u64 = 1 << 15;
 /// Earlier ids and times of a line.
 pub(super) struct History {
     /// Ids of 8 bytes, of spans.
-    pub(super) short: Recent<u64>,
+    pub(super) short: RecentValues<u64>,
     /// Ids of 16 bytes, of traces and invocations.
-    pub(super) long: Recent<u128>,
+    pub(super) long: RecentValues<u128>,
     time: u64,
     /// The latest difference of times, in nanoseconds, and the latest number in a hole of its own.
     pub(super) elapsed: u64,
@@ -25,8 +25,8 @@ pub(super) struct History {
 impl History {
     pub(super) fn new(unit: Unit) -> Self {
         Self {
-            short: Recent::default(),
-            long: Recent::default(),
+            short: RecentValues::default(),
+            long: RecentValues::default(),
             time: FIRST_TIME / unit.nanos(),
             elapsed: 0,
             number: 0,
@@ -114,17 +114,17 @@ const RECENT: usize = 16;
 
 /// The 16 most recently used of some values, the last one first.
 #[derive(Default)]
-pub(super) struct Recent<T> {
+pub(super) struct RecentValues<T> {
     values: [T; RECENT],
     count: usize,
 }
 
-impl<T: Copy> Recent<T> {
+impl<T: Copy> RecentValues<T> {
     /// Returns the rank of the value that is equal; it becomes 0.
     pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);
-        let rank = recent.copied().position(is_equal)?;
-        let rank = u8::try_from(rank).ok()?;
+        let position = recent.copied().position(is_equal)?;
+        let rank = u8::try_from(position).ok()?;
         self.take(rank);
         Some(rank)
     }

@@ -3,7 +3,7 @@
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::Context;
 use super::decode::CompactError;
-use super::history::{History, Recent, Unit};
+use super::history::{History, RecentValues, Unit};
 use crate::protobuf::{begin_delimited, end_delimited, push_tag, push_varint};
 use crate::request::Request;
 use crate::schema::{self, Kind, Message, Presence};
@@ -21,7 +21,7 @@ pub(super) struct Rebuilder<'p> {
     pub(super) context: Context<'p>,
     pub(super) history: History,
     /// The skeletons of recent items.
-    items: Recent<&'p [u8]>,
+    items: RecentValues<&'p [u8]>,
     /// The current request.
     pub(super) out: Vec<u8>,
     /// Bytes that the requests may still have.
@@ -48,7 +48,7 @@ impl<'p> Rebuilder<'p> {
             holes: Bytes(holes),
             context,
             history: History::new(unit),
-            items: Recent::default(),
+            items: RecentValues::default(),
             out: Vec::new(),
             bytes_left: max_bytes,
             repeated_bytes: 0,

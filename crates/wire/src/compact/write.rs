@@ -2,7 +2,7 @@
 
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::{self, Context};
-use super::history::{History, Recent, Unit};
+use super::history::{History, RecentValues, Unit};
 use crate::protobuf::{self, Field, Reader, Value, push_varint};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -18,13 +18,13 @@ const MOST_BEHIND_REST: u64 = 1 << 13;
 const PORTS: [u64; 10] = [80, 443, 1433, 3306, 5432, 5672, 6379, 8080, 9092, 27017];
 
 /// The skeleton and the holes of requests, while they are written.
-pub(super) struct Parts<'b> {
+pub(super) struct LineParts<'b> {
     pub(super) skeleton: &'b mut Vec<u8>,
     pub(super) holes: &'b mut Vec<u8>,
     pub(super) context: Context<'b>,
     pub(super) history: History,
     /// Where the skeletons of recent items begin and end.
-    items: Recent<(usize, usize)>,
+    items: RecentValues<(usize, usize)>,
     pub(super) used: u8,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Unwritten {
     Inexpressible,
 }
 
-impl<'b> Parts<'b> {
+impl<'b> LineParts<'b> {
     pub(super) fn new(
         skeleton: &'b mut Vec<u8>,
         holes: &'b mut Vec<u8>,
@@ -50,7 +50,7 @@ impl<'b> Parts<'b> {
             holes,
             context,
             history: History::new(unit),
-            items: Recent::default(),
+            items: RecentValues::default(),
             used: 0,
         }
     }
@@ -222,9 +222,9 @@ impl<'b> Parts<'b> {
         use codes::double::{BITS, MOST_PLACES};
         let value = f64::from_bits(bits);
         let decimal = (0..=MOST_PLACES).find_map(|places| {
-            let digits = (value * codes::power_of_ten(places)).round();
+            let scaled = (value * codes::power_of_ten(places)).round();
             #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
-            let digits = Some(digits).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
+            let digits = Some(scaled).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
             (codes::decimal(digits, places).to_bits() == bits).then_some((places, digits))
         });
         // The number of a decimal is never a time.

@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "all places come from the text's own runs")]
 
 use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
-use super::write::Parts;
+use super::write::LineParts;
 use crate::ids::lower_hex;
 use crate::protobuf::push_varint;
 use std::net::Ipv4Addr;
@@ -40,7 +40,7 @@ const DYNAMODB: usize = 52;
 const DYNAMODB_END: &[u8] = b"VV4KQNSO5AEMVJF66Q9ASUAAJG";
 const XRAY: usize = 35;
 
-impl Parts<'_> {
+impl LineParts<'_> {
     /// Writes a string with its end.
     pub(super) fn text(&mut self, text: &[u8]) {
         let mut literal = 0;

@@ -93,9 +93,9 @@ fn a_member_truncated_at_any_byte_reports_an_early_end() {
     use flate2::GzBuilder;
     use std::io::Write as _;
     let header = GzBuilder::new().extra("extra").filename("name").comment("comment");
-    let mut with_all = header.write(Vec::new(), flate2::Compression::default());
-    with_all.write_all(b"some text").unwrap();
-    let with_all = with_all.finish().unwrap();
+    let mut writer = header.write(Vec::new(), flate2::Compression::default());
+    writer.write_all(b"some text").unwrap();
+    let with_all = writer.finish().unwrap();
     // The same with a checksum of the header (RFC 1952, 2.3: the two low bytes of its CRC32).
     let header_len = 10 + 2 + 5 + 5 + 8;
     let mut checked = with_all.clone();

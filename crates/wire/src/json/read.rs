@@ -6,7 +6,7 @@
 //! enumerations, half a surrogate pair and `null`, and take the last of two values.
 
 use super::JsonError;
-use super::scalar::{self, text};
+use super::scalar::{self, Unfit, text};
 use crate::protobuf::{Writer, begin_delimited, end_delimited};
 use crate::request::{Limits, Malformed, Request};
 use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
@@ -44,7 +44,7 @@ fn read_signals(
     limits: &Limits,
 ) -> Result<Vec<Request>, JsonError> {
     let depth_left = limits.nesting.saturating_sub(1);
-    let mut state = State { limits, depth_left, messages: 0, out: Vec::new(), failure: None };
+    let mut state = Conversion { limits, depth_left, messages: 0, out: Vec::new(), failure: None };
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
     let read = parser.deserialize_map(signals).and_then(|read| parser.end().map(|()| read));
@@ -66,7 +66,7 @@ const OTHER_TYPE: &str = "a value of another type";
 
 /// State shared by all levels: the output, limits, and the reason why reading stopped. serde's own errors quote the content, so
 /// they only signal the failure.
-struct State<'l> {
+struct Conversion<'l> {
     limits: &'l Limits,
     depth_left: usize,
     messages: usize,
@@ -74,7 +74,7 @@ struct State<'l> {
     failure: Option<JsonError>,
 }
 
-impl State<'_> {
+impl Conversion<'_> {
     /// Keeps the first reason, which is the innermost.
     fn fail<E: Error>(&mut self, failure: JsonError) -> E {
         self.failure.get_or_insert(failure);
@@ -105,11 +105,11 @@ impl State<'_> {
         if raw == "null" {
             return Ok(false);
         }
-        let written = scalar::write(field, raw, &mut self.out).or_else(|problem| {
-            let double = double_for(message, field, raw).ok_or(problem)?;
+        let written = scalar::write(field, raw, &mut self.out).or_else(|unfit| {
+            let double = double_for(message, field, raw).ok_or(unfit)?;
             scalar::write(double, raw, &mut self.out)
         });
-        written.map(|()| true).map_err(|problem| self.wrong(message, field, problem))
+        written.map(|()| true).map_err(|Unfit(problem)| self.wrong(message, field, problem))
     }
 
     fn fields<'de, A: MapAccess<'de>>(
@@ -155,7 +155,7 @@ impl State<'_> {
 /// Reads the outermost object: each signal's key into a request of its own.
 struct Signals<'s, 'l> {
     kinds: &'s [SignalKind],
-    state: &'s mut State<'l>,
+    state: &'s mut Conversion<'l>,
 }
 
 impl<'de> Visitor<'de> for Signals<'_, '_> {
@@ -194,7 +194,7 @@ struct FieldValue<'s, 'l> {
     field: &'static Field,
     /// `true` for a message in the field's array.
     is_element: bool,
-    state: &'s mut State<'l>,
+    state: &'s mut Conversion<'l>,
 }
 
 impl FieldValue<'_, '_> {
@@ -285,7 +285,7 @@ impl<'de> Visitor<'de> for FieldValue<'_, '_> {
                 let mut packed = Vec::new();
                 while let Some(raw) = elements.next_element::<&RawValue>()? {
                     scalar::packed(kind, raw.get(), &mut packed)
-                        .map_err(|problem| state.wrong(message, field, problem))?;
+                        .map_err(|Unfit(problem)| state.wrong(message, field, problem))?;
                     state.check_size(packed.len())?;
                 }
                 Writer::new(&mut state.out).bytes(field.number, &packed);

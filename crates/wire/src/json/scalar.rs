@@ -8,8 +8,12 @@ use crate::schema::{Enum, Field, Kind, Presence};
 use serde::Deserializer as _;
 use std::borrow::Cow;
 
-/// Appends `field` with the value of the JSON text `raw`. The error states the problem.
-pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+/// The problem of a value that does not fit its field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfit(pub(crate) &'static str);
+
+/// Appends `field` with the value of the JSON text `raw`.
+pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let number = field.number;
     let written = field.presence != Presence::Implicit;
     let mut out = Writer::new(out);
@@ -27,25 +31,26 @@ pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &
             value => out.always_fixed64(number, value),
         },
         Kind::String => {
-            let text = text(raw).ok_or("is not text")?;
+            let text = text(raw).ok_or(Unfit("is not text"))?;
             if written || !text.is_empty() {
                 out.always_string(number, &text);
             }
         }
         Kind::Bytes => {
-            let bytes =
-                text(raw).and_then(|text| base64::decode_any(&text)).ok_or("is not base64")?;
+            let bytes = text(raw)
+                .and_then(|text| base64::decode_any(&text))
+                .ok_or(Unfit("is not base64"))?;
             if written || !bytes.is_empty() {
                 out.always_bytes(number, &bytes);
             }
         }
-        Kind::Id => out.bytes(number, &id(raw).ok_or("is not an id in hexadecimal")?),
-        Kind::Message(_) => return Err("is not an object"),
+        Kind::Id => out.bytes(number, &id(raw).ok_or(Unfit("is not an id in hexadecimal"))?),
+        Kind::Message(_) => return Err(Unfit("is not an object")),
     }
     Ok(())
 }
 
-pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
+pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
     if matches!(kind, Kind::Fixed64 | Kind::Double) {
         out.extend_from_slice(&fixed64(kind, raw)?.to_le_bytes());
     } else {
@@ -54,17 +59,17 @@ pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), &'s
     Ok(())
 }
 
-const INT32: &str = "is not a 32-bit integer";
-const UINT32: &str = "is not an unsigned 32-bit integer";
-const INT64: &str = "is not a 64-bit integer";
-const UINT64: &str = "is not an unsigned 64-bit integer";
+const INT32: Unfit = Unfit("is not a 32-bit integer");
+const UINT32: Unfit = Unfit("is not an unsigned 32-bit integer");
+const INT64: Unfit = Unfit("is not a 64-bit integer");
+const UINT64: Unfit = Unfit("is not an unsigned 64-bit integer");
 
-fn varint(kind: Kind, raw: &str) -> Result<u64, &'static str> {
+fn varint(kind: Kind, raw: &str) -> Result<u64, Unfit> {
     match kind {
         Kind::Bool => match raw {
             "true" => Ok(1),
             "false" => Ok(0),
-            _ => Err("is not true or false"),
+            _ => Err(Unfit("is not true or false")),
         },
         Kind::Int32 => integer::<i32>(raw).map(sign_extended).ok_or(INT32),
         Kind::Int64 => integer::<i64>(raw).map(i64::cast_unsigned).ok_or(INT64),
@@ -80,20 +85,20 @@ fn sign_extended(value: i32) -> u64 {
 }
 
 /// A number or a name. An unknown name belongs to a later version and means unspecified.
-fn enumeration(known: &Enum, raw: &str) -> Result<u64, &'static str> {
+fn enumeration(known: &Enum, raw: &str) -> Result<u64, Unfit> {
     if let Some(number) = integer::<i32>(raw) {
         return Ok(sign_extended(number));
     }
-    let name = text(raw).ok_or("is not a number or a name of the enumeration")?;
+    let name = text(raw).ok_or(Unfit("is not a number or a name of the enumeration"))?;
     let found = name
         .strip_prefix(known.prefix)
         .and_then(|name| known.names.iter().position(|known| *known == name));
     Ok(found.map_or(0, |at| at as u64 + 1))
 }
 
-fn fixed64(kind: Kind, raw: &str) -> Result<u64, &'static str> {
+fn fixed64(kind: Kind, raw: &str) -> Result<u64, Unfit> {
     match kind {
-        Kind::Double => double(raw).map(f64::to_bits).ok_or("is not a number"),
+        Kind::Double => double(raw).map(f64::to_bits).ok_or(Unfit("is not a number")),
         Kind::Sfixed64 => integer::<i64>(raw).map(i64::cast_unsigned).ok_or(INT64),
         _ => integer(raw).ok_or(UINT64),
     }

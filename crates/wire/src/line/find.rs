@@ -131,8 +131,10 @@ fn before_first_key(before: &str) -> Option<&str> {
 /// Returns `true` if the value of a log record's key follows, as object or text.
 fn ends_as_wrapper(before: &str) -> bool {
     let before = before.strip_suffix('"').unwrap_or(before).trim_end_matches('\\').trim_end();
-    let key = before.strip_suffix(':').and_then(|before| before.trim_end().strip_suffix('"'));
-    let key = key.map(|key| key.trim_end_matches('\\'));
+    let key = before
+        .strip_suffix(':')
+        .and_then(|before| before.trim_end().strip_suffix('"'))
+        .map(|key| key.trim_end_matches('\\'));
     key.is_some_and(|key| WRAPPERS.iter().any(|wrapper| key.ends_with(wrapper)))
 }
 
@@ -154,8 +156,8 @@ fn first_key_claims(text: &str) -> bool {
 
 /// Returns `true` if the text begins with an OTLP line, and therefore continues no earlier one.
 pub(super) fn begins_line(text: &str) -> bool {
-    let text = text.trim_start_matches(is_blank);
-    let text = text.get(prefix_len(text)..).unwrap_or_default().trim_start();
+    let begun = text.trim_start_matches(is_blank);
+    let text = begun.get(prefix_len(begun)..).unwrap_or_default().trim_start();
     first_key_claims(text) || marked_object(text.get(..200).unwrap_or(text), 0) == Some(0)
 }
 

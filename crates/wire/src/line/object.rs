@@ -83,15 +83,15 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Stores the value of a key. The error names a key that must not repeat, because two values are ambiguous.
-    fn set(&mut self, key: &Key, value: &'a str) -> Result<(), &'static str> {
+    /// Stores the value of a key.
+    fn set(&mut self, key: &Key, value: &'a str) -> Result<(), RepeatedKey> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
-            Key::Compact if self.compact.is_some() => return Err(COMPACT_MARKER),
+            Key::Compact if self.compact.is_some() => return Err(RepeatedKey(COMPACT_MARKER)),
             Key::Compact => self.compact = Some(value),
             Key::Endpoint => self.endpoint = Some(value),
-            Key::Payload if self.payload.is_some() => return Err("payload"),
+            Key::Payload if self.payload.is_some() => return Err(RepeatedKey("payload")),
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_resources |= value.starts_with('['),
             Key::Resource => {
@@ -234,11 +234,14 @@ impl<'de> Visitor<'de> for Keys {
                 }
                 _ => map.next_value::<&RawValue>()?.get(),
             };
-            object.set(&key, value).map_err(A::Error::duplicate_field)?;
+            object.set(&key, value).map_err(|RepeatedKey(key)| A::Error::duplicate_field(key))?;
         }
         Ok(object)
     }
 }
+
+/// A key that occurs twice: its two values are ambiguous.
+struct RepeatedKey(&'static str);
 
 enum Key {
     Marker,

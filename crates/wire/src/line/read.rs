@@ -32,7 +32,7 @@ pub fn read_line_of(text: &str, context: &Context<'_>, limits: &Limits) -> Optio
     if !find::has_object(text) {
         return None;
     }
-    let mut reader = Reader::new(context, limits);
+    let mut reader = LineReader::new(context, limits);
     // A newline after a line that was cut inside a string would look like a syntax error.
     let Some(around) = reader.read(text.trim_end(), 0) else {
         let masked = if reader.mentions_otlp { without_headers_of_lines(text) } else { None };
@@ -57,7 +57,7 @@ const MOST_WRAPPERS: usize = 3;
 ///
 /// Every byte is parsed a bounded number of times, however hostile: after the first broken object of a text only certain lines
 /// are parsed, and a broken object that claims to be a line consumes the rest of the text.
-struct Reader<'c> {
+struct LineReader<'c> {
     context: &'c Context<'c>,
     /// Remaining limits: the lines of one event share [`Limits::inflated_bytes`].
     limits: Limits,
@@ -67,7 +67,7 @@ struct Reader<'c> {
     bytes_read: usize,
 }
 
-impl<'c> Reader<'c> {
+impl<'c> LineReader<'c> {
     fn new(context: &'c Context<'c>, limits: &Limits) -> Self {
         Self {
             context,
@@ -316,8 +316,7 @@ impl<'c> Reader<'c> {
     }
 
     fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str, inflated: usize) {
-        let requests = requests.and_then(|requests| self.check_items(requests));
-        let requests = match requests {
+        let requests = match requests.and_then(|requests| self.check_items(requests)) {
             Ok(requests) => requests,
             Err(reason) => {
                 self.limits.refused_bytes = self.limits.refused_bytes.saturating_sub(inflated);

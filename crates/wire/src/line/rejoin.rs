@@ -36,7 +36,7 @@ pub struct Rejoin {
     first_bytes: usize,
     /// `true` until the end of the base64 payload in which the first piece ends.
     in_payload: bool,
-    scan: Scan,
+    scan: ObjectScan,
 }
 
 /// The relation of one more event to the incomplete line.
@@ -73,7 +73,7 @@ impl Rejoin {
         let piece = without_newline(text);
         self.in_payload = piece.len() >= SHORTEST_PAYLOAD_PIECE && ends_in_payload(piece);
         self.scan.read(piece.get(begin..).unwrap_or_default());
-        if self.scan.state != State::Inside || !(self.in_payload || is_cut_by_lambda(piece)) {
+        if self.scan.state != JsonState::Inside || !(self.in_payload || is_cut_by_lambda(piece)) {
             return false;
         }
         self.first_bytes = piece.len();
@@ -90,7 +90,7 @@ impl Rejoin {
             return Joined::Broken { refused_bytes: 0 };
         }
         self.push(piece);
-        if self.scan.state != State::Ended {
+        if self.scan.state != JsonState::Ended {
             return Joined::More;
         }
         let whole = std::mem::take(self);
@@ -121,9 +121,9 @@ impl Rejoin {
         }
         self.scan.read(piece);
         match self.scan.state {
-            State::Inside => may_be_cut,
-            State::Ended => true,
-            State::Broken => false,
+            JsonState::Inside => may_be_cut,
+            JsonState::Ended => true,
+            JsonState::Broken => false,
         }
     }
 
@@ -144,8 +144,9 @@ fn is_cut_by_lambda(piece: &str) -> bool {
 fn ends_in_payload(text: &str) -> bool {
     let before = text.trim_end_matches(is_base64);
     let value = before.strip_suffix('"').map(|before| before.trim_end_matches('\\').trim_end());
-    let key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
-    let key = key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
+    let quoted_key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
+    let key =
+        quoted_key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
     key.is_some_and(|key| key.ends_with("payload"))
 }
 
@@ -162,15 +163,15 @@ fn without_newline(text: &str) -> &str {
 
 /// Tracks the structure of one JSON object over any number of pieces, reading each byte once.
 #[derive(Debug, Default)]
-struct Scan {
-    state: State,
+struct ObjectScan {
+    state: JsonState,
     depth: usize,
     in_string: bool,
     escaped: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum State {
+enum JsonState {
     #[default]
     Inside,
     /// `true` once the object has ended; later bytes are ignored.
@@ -182,10 +183,10 @@ enum State {
 /// White space, numbers, and the letters of `true`, `false` and `null`.
 const OUTSIDE_STRINGS: &[u8] = b" \t\r\n:,-+.0123456789Eaeflnrstu";
 
-impl Scan {
+impl ObjectScan {
     fn read(&mut self, piece: &str) {
         for byte in piece.bytes() {
-            if self.state != State::Inside {
+            if self.state != JsonState::Inside {
                 return;
             }
             if self.in_string {
@@ -198,7 +199,7 @@ impl Scan {
 
     fn read_in_string(&mut self, byte: u8) {
         match byte {
-            0..0x20 => self.state = State::Broken,
+            0..0x20 => self.state = JsonState::Broken,
             _ if self.escaped => self.escaped = false,
             b'\\' => self.escaped = true,
             b'"' => self.in_string = false,
@@ -213,11 +214,11 @@ impl Scan {
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
-                    self.state = State::Ended;
+                    self.state = JsonState::Ended;
                 }
             }
             byte if OUTSIDE_STRINGS.contains(&byte) => {}
-            _ => self.state = State::Broken,
+            _ => self.state = JsonState::Broken,
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
 }
 
 /// A request, resource or scope with its content.
-struct Group<T> {
+struct MergeGroup<T> {
     /// All fields except the children, as first written.
     head: Vec<u8>,
     children: Vec<T>,
@@ -44,22 +44,22 @@ struct Group<T> {
     last: usize,
 }
 
-impl<T> Group<T> {
+impl<T> MergeGroup<T> {
     fn new(head: Vec<u8>) -> Self {
         Self { head, children: Vec::new(), index: HashMap::new(), last: 0 }
     }
 }
 
-impl<T> Group<Group<T>> {
+impl<T> MergeGroup<MergeGroup<T>> {
     /// Returns the child with the same head as `message`, created on demand.
-    fn child(&mut self, message: &[u8], children: u32) -> &mut Group<T> {
+    fn child(&mut self, message: &[u8], children: u32) -> &mut MergeGroup<T> {
         let last = self.children.get(self.last);
         if !last.is_some_and(|last| has_head(message, children, &last.head)) {
             let (head, key) = head_and_key(message, children);
             let next = self.children.len();
             self.last = *self.index.entry(key).or_insert(next);
             if self.last == next {
-                self.children.push(Group::new(head));
+                self.children.push(MergeGroup::new(head));
             }
         }
         #[expect(clippy::indexing_slicing, reason = "the index holds positions of children only")]
@@ -72,7 +72,7 @@ impl<T> Group<Group<T>> {
 const MOST_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
-    let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
+    let mut root: MergeGroup<MergeGroup<MergeGroup<&[u8]>>> = MergeGroup::new(Vec::new());
     for request in requests {
         for container in request.containers() {
             // Each request has items; if all its bytes are one container, they are in it.

@@ -73,7 +73,7 @@ struct Cutter<'r> {
     sizes: Sizes,
     /// A part takes the next child if that brings it nearer to this size.
     wanted_bytes: usize,
-    levels: Vec<Level>,
+    levels: Vec<SplitLevel>,
     items: usize,
     /// Number of items that the current part may still take.
     items_left: usize,
@@ -84,7 +84,7 @@ struct Cutter<'r> {
 }
 
 #[derive(Default)]
-struct Level {
+struct SplitLevel {
     number: u32,
     /// The fields needed in every part.
     head: Vec<u8>,
@@ -94,7 +94,7 @@ struct Level {
 
 impl<'r> Cutter<'r> {
     fn new(request: &'r Request, sizes: Sizes, wanted_bytes: usize) -> Self {
-        let levels = vec![Level::default()];
+        let levels = vec![SplitLevel::default()];
         let items = 0;
         let items_left = usize::MAX;
         let next_items = Vec::new().into_iter();
@@ -135,7 +135,7 @@ impl<'r> Cutter<'r> {
                 self.finish_part();
                 self.add(field.raw, items);
             } else {
-                self.levels.push(Level { number: field.number, ..Level::default() });
+                self.levels.push(SplitLevel { number: field.number, ..SplitLevel::default() });
                 self.container(inner, deeper);
                 self.close_level();
             }
@@ -177,9 +177,9 @@ impl<'r> Cutter<'r> {
             return;
         }
         self.items_left = self.next_items.next().unwrap_or(usize::MAX);
-        let mut below: Option<Level> = None;
+        let mut below: Option<SplitLevel> = None;
         for level in self.levels.iter_mut().rev() {
-            let mut part = Level {
+            let mut part = SplitLevel {
                 number: level.number,
                 head: level.head.clone(),
                 children: std::mem::take(&mut level.children),
@@ -198,7 +198,7 @@ impl<'r> Cutter<'r> {
     }
 }
 
-impl Level {
+impl SplitLevel {
     /// Appends a child, unless it has no children of its own.
     fn add(&mut self, child: &Self) {
         if !child.children.is_empty() {

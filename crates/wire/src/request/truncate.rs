@@ -11,7 +11,7 @@ pub const TRUNCATED: &str = "lambda_otlp.truncated";
 
 /// Maximum sizes within a message, in bytes.
 #[derive(Clone, Copy)]
-struct Limits {
+struct SizeLimits {
     /// Of a text or bytes.
     text: usize,
     /// Of all elements of a list, such as attributes, links or bucket counts. An element's own lists have half of it.
@@ -20,13 +20,13 @@ struct Limits {
 
 /// The limits to try in turn: first texts become shorter, then lists. With the last ones, an item with its resource and scope has
 /// less than 100 KB, whatever it contains.
-const STEPS: [Limits; 12] = {
+const STEPS: [SizeLimits; 12] = {
     const KIB: usize = 1024;
-    const fn texts(text: usize) -> Limits {
-        Limits { text, list: usize::MAX }
+    const fn texts(text: usize) -> SizeLimits {
+        SizeLimits { text, list: usize::MAX }
     }
-    const fn lists(text: usize, list: usize) -> Limits {
-        Limits { text, list }
+    const fn lists(text: usize, list: usize) -> SizeLimits {
+        SizeLimits { text, list }
     }
     [
         texts(512 * KIB),
@@ -65,9 +65,9 @@ impl Request {
         })
     }
 
-    fn shortened_to(&self, limits: Limits) -> Shortened {
+    fn shortened_to(&self, limits: SizeLimits) -> Shortened {
         let mut rewrite = Rewrite { limits, parts: 0, lost_unmarked: false };
-        let place = Place {
+        let place = MessagePlace {
             message: schema::request(self.kind()),
             path: Some(self.kind().path_to_items()),
             list_bytes: limits.list,
@@ -80,7 +80,7 @@ impl Request {
 
 /// A message in the request.
 #[derive(Clone, Copy)]
-struct Place {
+struct MessagePlace {
     message: &'static Message,
     /// The way to the items below, empty for an item. `None` for messages that are not on this way.
     path: Option<&'static [&'static [u32]]>,
@@ -94,7 +94,7 @@ enum FieldFate {
 }
 
 struct Rewrite {
-    limits: Limits,
+    limits: SizeLimits,
     parts: usize,
     /// `true` if the present item, resource or scope lost a part that leaves no mark in a text.
     lost_unmarked: bool,
@@ -102,10 +102,11 @@ struct Rewrite {
 
 impl Rewrite {
     /// Returns the rewritten message; `None` if it is unchanged.
-    fn message(&mut self, place: Place, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn message(&mut self, place: MessagePlace, bytes: &[u8]) -> Option<Vec<u8>> {
         let is_marked = place.path.is_some_and(<[_]>::is_empty) || schema::is_head(place.message);
         let lost_outside = is_marked && std::mem::take(&mut self.lost_unmarked);
-        let mut list = List { place, loses_numbers: loses_numbers(place, bytes), used: Vec::new() };
+        let mut list =
+            ListBytes { place, loses_numbers: loses_numbers(place, bytes), used: Vec::new() };
         let mut out = Vec::new();
         let mut left_out: Vec<(u32, u64)> = Vec::new();
         let mut kept_bytes = 0;
@@ -133,8 +134,8 @@ impl Rewrite {
             }
         }
         for (number, count) in left_out {
-            let before = fields(bytes).filter(|field| field.number == number).last();
-            let before = match before.map(|field| field.value) {
+            let field = fields(bytes).filter(|field| field.number == number).last();
+            let before = match field.map(|field| field.value) {
                 Some(Value::Varint(before)) => before,
                 _ => 0,
             };
@@ -150,8 +151,8 @@ impl Rewrite {
         is_changed.then_some(out)
     }
 
-    fn field(&mut self, list: &mut List, field: crate::protobuf::Field<'_>) -> FieldFate {
-        let Place { message, path, list_bytes } = list.place;
+    fn field(&mut self, list: &mut ListBytes, field: crate::protobuf::Field<'_>) -> FieldFate {
+        let MessagePlace { message, path, list_bytes } = list.place;
         let known = message.field(field.number);
         if let (Some([level, deeper @ ..]), Some(content)) = (path, field.as_len())
             && level.contains(&field.number)
@@ -161,7 +162,7 @@ impl Rewrite {
             if count(content, deeper) == 0 {
                 return FieldFate::LeaveOut;
             }
-            let inner = Place { message: inner, path: Some(deeper), list_bytes };
+            let inner = MessagePlace { message: inner, path: Some(deeper), list_bytes };
             return self.message(inner, content).map_or(FieldFate::Keep, FieldFate::Replace);
         }
         let is_repeated = known.is_some_and(|known| known.presence == Presence::Repeated);
@@ -171,7 +172,7 @@ impl Rewrite {
                 if content.len() > self.limits.text =>
             {
                 let list_bytes = if is_repeated { list_bytes / 2 } else { list_bytes };
-                let inner = Place { message: inner, path: None, list_bytes };
+                let inner = MessagePlace { message: inner, path: None, list_bytes };
                 self.message(inner, content).map_or(FieldFate::Keep, FieldFate::Replace)
             }
             (Some(Kind::String), Value::Len(text)) if text.len() > self.limits.text => {
@@ -209,22 +210,22 @@ impl Rewrite {
 }
 
 /// The lists of one message.
-struct List {
-    place: Place,
+struct ListBytes {
+    place: MessagePlace,
     /// `true` if its lists of numbers are left out, all together: bounds without counts mean nothing.
     loses_numbers: bool,
     /// Field numbers with the bytes of their elements so far.
     used: Vec<(u32, usize)>,
 }
 
-impl List {
+impl ListBytes {
     /// Adds an element, or returns `false` if there is no room. A message that should occur once contains several lists.
     fn try_add(&mut self, number: u32, bytes: usize, is_single_message: bool) -> bool {
         const MOST_LISTS: usize = 4;
         let lists = if is_single_message { MOST_LISTS } else { 1 };
         let most_bytes = self.place.list_bytes.saturating_mul(lists);
-        let at = self.used.iter().position(|(known, _)| *known == number);
-        let at = at.unwrap_or_else(|| {
+        let found = self.used.iter().position(|(known, _)| *known == number);
+        let at = found.unwrap_or_else(|| {
             self.used.push((number, 0));
             self.used.len() - 1
         });
@@ -238,7 +239,7 @@ impl List {
 }
 
 /// Returns `true` if a list of numbers in the message has more bytes than its limit.
-fn loses_numbers(place: Place, bytes: &[u8]) -> bool {
+fn loses_numbers(place: MessagePlace, bytes: &[u8]) -> bool {
     let lists = place
         .message
         .fields

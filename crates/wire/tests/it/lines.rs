@@ -58,8 +58,8 @@ fn texts_of_log_events_are_read() {
         ("{empty text}", text(empty)),
     ];
     crate::check_table(&expect_test::expect_file!["line-cases.txt"], |row| {
-        let text = row.replace(r"\t", "\t").replace(r"\n", "\n");
-        let text = parts.iter().fold(text, |text, (name, part)| text.replace(name, part));
+        let unescaped = row.replace(r"\t", "\t").replace(r"\n", "\n");
+        let text = parts.iter().fold(unescaped, |text, (name, part)| text.replace(name, part));
         shown_line(&text)
     });
 }
@@ -137,9 +137,9 @@ fn more_than_100_items_need_12_bytes_each() {
 
 #[test]
 fn the_lines_of_one_log_event_share_one_inflation_limit() {
-    let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
-    let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
-    let bomb = bomb["line"].as_str().unwrap();
+    let bombs = fixture("bombs.jsonl");
+    let row: serde_json::Value = serde_json::from_str(bombs.lines().nth(1).unwrap()).unwrap();
+    let bomb = row["line"].as_str().unwrap();
     let limits = Limits { inflated_bytes: 100_000_000, ..Limits::default() };
     let reading = read_line(&bomb.repeat(3), &limits).unwrap();
     assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 2));

@@ -258,14 +258,14 @@ proptest! {
         let merged = merge(requests.clone(), max);
         prop_assert_eq!(sorted(&merged), before.clone());
         prop_assert!(merged.iter().all(|request| request.items() > 0));
-        let merged = merge(requests, usize::MAX);
-        prop_assert_eq!(sorted(&merged), before);
-        prop_assert!(merged.len() <= 1);
+        let in_one = merge(requests, usize::MAX);
+        prop_assert_eq!(sorted(&in_one), before);
+        prop_assert!(in_one.len() <= 1);
         // A request without others of its signal stays as it is.
         if with_items > 1 {
             // Three resources exist; the order of their attributes is irrelevant.
-            prop_assert!(merged[0].containers().count() <= 3);
-            prop_assert!(merged[0].containers().all(|of| of.scopes().count() <= 3 && of.has_items()));
+            prop_assert!(in_one[0].containers().count() <= 3);
+            prop_assert!(in_one[0].containers().all(|of| of.scopes().count() <= 3 && of.has_items()));
         }
     }
 

@@ -67,8 +67,8 @@ fn a_cut_line_is_rejoined_for_every_piece_size() {
     // Each event ends with a newline, also at a cut.
     let ended: Vec<_> =
         pieces(big.trim_end(), 100_000).iter().map(|piece| format!("{piece}\n")).collect();
-    let ended: Vec<_> = ended.iter().map(String::as_str).collect();
-    assert_eq!(events(&ended), ("(+++!".to_owned(), 10));
+    let texts: Vec<_> = ended.iter().map(String::as_str).collect();
+    assert_eq!(events(&texts), ("(+++!".to_owned(), 10));
 }
 
 #[test]

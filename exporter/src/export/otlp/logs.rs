@@ -53,9 +53,9 @@ fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord, limits: RecordLimi
         writer.message(log_record::BODY, |writer| any_value(writer, body, usize::MAX));
     }
     let is_of_log_crate = target_of_log_crate(record).is_some();
-    let attributes = record.attributes_iter();
-    let mut attributes =
-        attributes.filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")));
+    let mut attributes = record
+        .attributes_iter()
+        .filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")));
     for (key, value) in attributes.by_ref().take(limits.attributes) {
         writer.message(log_record::ATTRIBUTES, |writer| {
             writer.string(key_value::KEY, key.as_str());

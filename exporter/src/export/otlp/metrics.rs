@@ -16,9 +16,10 @@ use wire::protobuf::Writer;
 
 /// The request with these metrics, with this resource instead of the SDK's.
 pub(crate) fn metrics(resource: &EncodedResource, metrics: &ResourceMetrics) -> Vec<u8> {
-    let each = metrics.scope_metrics();
-    let each = each.flat_map(|own| own.metrics().map(move |metric| (own.scope(), metric)));
-    let each: Vec<(&InstrumentationScope, &Metric)> = each.collect();
+    let each: Vec<(&InstrumentationScope, &Metric)> = metrics
+        .scope_metrics()
+        .flat_map(|own| own.metrics().map(move |metric| (own.scope(), metric)))
+        .collect();
     request(
         resource,
         &each,

@@ -356,8 +356,8 @@ fn the_function_name_replaces_an_unknown_service_name() {
         let resource = Resource::builder_empty().with_attributes(names).build();
         let encoded = EncodedResource::new(&resource, function);
         assert_eq!(encoded.service_name, expected);
-        let own = (!expected.is_empty()).then(|| KeyValue::new("service.name", expected));
-        let own = Resource::builder_empty().with_attributes(own).build();
-        assert_eq!(encoded.message, EncodedResource::new(&own, None).message);
+        let name = (!expected.is_empty()).then(|| KeyValue::new("service.name", expected));
+        let named = Resource::builder_empty().with_attributes(name).build();
+        assert_eq!(encoded.message, EncodedResource::new(&named, None).message);
     }
 }

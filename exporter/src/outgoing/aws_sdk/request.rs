@@ -42,14 +42,14 @@ struct Addressee {
     table_name: Option<String>,
     #[serde(rename = "stateMachineArn")]
     state_machine_arn: Option<String>,
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     records: Vec<IgnoredAny>,
 }
 
 /// A message of SQS or an event of EventBridge.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct BatchEntry {
     source: Option<String>,
 }
 
@@ -80,8 +80,10 @@ impl<'a> Payload<'a> {
 
     /// The addressee of the request.
     pub(super) fn attributes(&self, operation: &Metadata) -> Vec<KeyValue> {
-        let json = self.json.and_then(|json| serde_json::from_str::<Addressee>(json).ok());
-        let json = json.unwrap_or_default();
+        let json = self
+            .json
+            .and_then(|json| serde_json::from_str::<Addressee>(json).ok())
+            .unwrap_or_default();
         let mut attributes = Vec::new();
         let mut say = |key: &'static str, value: Option<String>| {
             attributes.extend(value.map(|value| KeyValue::new(key, value)));
@@ -96,8 +98,8 @@ impl<'a> Payload<'a> {
                 count = json.entries.len();
             }
             "SNS" => {
-                let topic = self.form.and_then(|form| form_value(form, "TopicArn"));
-                let topic = topic.map(|topic| topic.replace("%3A", ":"));
+                let encoded = self.form.and_then(|form| form_value(form, "TopicArn"));
+                let topic = encoded.map(|topic| topic.replace("%3A", ":"));
                 say("messaging.destination.name", last_part(topic.as_deref(), ':'));
                 say("aws.sns.topic.arn", topic);
                 count = self.form.map_or(0, |form| form_entries(form).len());
@@ -184,8 +186,7 @@ fn add_attributes(
     let names = existing.into_iter().flatten().map(|(name, _)| name.as_str());
     let added = fields.clone().for_message(names);
     // X-Ray's header has its own place, which does not count.
-    let xray = fields.get(XRAY_HEADER);
-    let xray = xray.filter(|_| !message.contains_key("MessageSystemAttributes"));
+    let xray = fields.get(XRAY_HEADER).filter(|_| !message.contains_key("MessageSystemAttributes"));
     let is_changed = xray.is_some() || !added.is_empty();
     if let Some(header) = xray {
         let of_system = json!({ "AWSTraceHeader": typed(header) });
@@ -267,10 +268,10 @@ fn last_part(text: Option<&str>, separator: char) -> Option<String> {
 /// `stock` of `/2015-03-31/functions/stock/invocations`, also from an ARN.
 fn invoked_function(path: &str) -> Option<String> {
     let (_, rest) = path.split_once("/functions/")?;
-    let (name, _) = rest.split_once('/')?;
-    let name = name.replace("%3A", ":");
-    let name = name.rsplit_once("function:").map_or(name.as_str(), |(_, name)| name);
-    let name = name.split(':').next()?;
+    let (encoded, _) = rest.split_once('/')?;
+    let function = encoded.replace("%3A", ":");
+    let qualified = function.rsplit_once("function:").map_or(function.as_str(), |(_, name)| name);
+    let name = qualified.split(':').next()?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 
@@ -301,14 +302,16 @@ fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
         let attributes = format!("{entry}MessageAttributes.entry.");
         let is_name =
             |name: &str| name.strip_prefix(&attributes).is_some_and(|rest| rest.ends_with(".Name"));
-        let names = form_parameters(form).filter(|(name, _)| is_name(name)).map(|(_, value)| value);
-        let names: Vec<&str> = names.collect();
+        let names: Vec<&str> = form_parameters(form)
+            .filter(|(name, _)| is_name(name))
+            .map(|(_, value)| value)
+            .collect();
         let own = fields.clone().for_message(names.iter().copied());
         for (number, (name, value)) in (names.len() + 1..).zip(own.0) {
             let name = percent_encoded(&name);
-            let value = percent_encoded(&value);
+            let text = percent_encoded(&value);
             let value =
-                format!("Value.DataType=String&{attributes}{number}.Value.StringValue={value}");
+                format!("Value.DataType=String&{attributes}{number}.Value.StringValue={text}");
             for parameter in [format!("Name={name}"), value] {
                 written.extend(["&", &attributes, &number.to_string(), ".", &parameter]);
             }

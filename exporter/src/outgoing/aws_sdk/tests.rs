@@ -48,8 +48,8 @@ fn written(
     content_type: &'static str,
     body: &str,
 ) -> String {
-    let request = request(content_type, "/", body);
-    let request = with_context(&operation(service, name), request, &fields());
+    let plain = request(content_type, "/", body);
+    let request = with_context(&operation(service, name), plain, &fields());
     let body = std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned();
     assert_eq!(request.headers().get("content-length").unwrap(), body.len().to_string());
     body
@@ -119,8 +119,8 @@ fn a_synchronous_invoke_carries_the_context_in_its_client_context() {
             request.headers_mut().insert("X-Amz-Client-Context", base64.encode(existing));
         }
         let request = with_context(&operation("Lambda", "Invoke"), request, &fields());
-        let written = request.headers().get("x-amz-client-context");
-        let written = written.map(|own| String::from_utf8(base64.decode(own).unwrap()).unwrap());
+        let header = request.headers().get("x-amz-client-context");
+        let written = header.map(|own| String::from_utf8(base64.decode(own).unwrap()).unwrap());
         assert_eq!(written.as_deref(), expected, "{kind:?} {existing:?}");
     };
     let own = r#"{"custom":{"traceparent":"00-1"}}"#;
@@ -211,8 +211,8 @@ fn spans_name_the_target_resource_but_no_payload() {
 fn the_bucket_name_is_read_from_host_or_path() {
     let check = |service, uri: &str, expected: Option<&str>| {
         let attributes = server(&operation(service, "PutObject"), &request("text/plain", uri, ""));
-        let shown = attributes.iter().filter(|own| !own.key.as_str().starts_with("server."));
-        let shown: Vec<_> = shown.map(|own| format!("{}={}", own.key, own.value)).collect();
+        let others = attributes.iter().filter(|own| !own.key.as_str().starts_with("server."));
+        let shown: Vec<_> = others.map(|own| format!("{}={}", own.key, own.value)).collect();
         let expected = expected
             .map(|name| [format!("aws.s3.bucket={name}"), format!("peer.service={name}")])
             .map_or(vec![], Vec::from);

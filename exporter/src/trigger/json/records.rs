@@ -3,7 +3,7 @@
 use crate::trigger::description::{
     self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at,
 };
-use crate::trigger::documents::{Change, changes, milliseconds, object_name, time};
+use crate::trigger::documents::{DocumentChange, changes, milliseconds, object_name, time};
 use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
 use crate::trigger::sender::header_in;
 use crate::trigger::span_attributes::SpanAttributes;
@@ -90,7 +90,7 @@ impl<'a> Records<'a> {
             |record: Record<'a>, pointer: Option<Excerpt>| text_at(record.value, pointer?.as_str());
         changes(
             document.operations,
-            self.each().map(|record| Change {
+            self.each().map(|record| DocumentChange {
                 collection: text(record, Some(document.collection)),
                 event_name: text(record, Some(document.operation)).unwrap_or_default(),
                 name: text(record, document.name).map(object_name),

@@ -241,8 +241,11 @@ fn described(requests: &[Request]) -> Vec<String> {
 /// Tells a script, and compares the spans that its steps return.
 fn check(variables: Variables<'_>, steps: &str, expected: &[&str]) {
     let mut script = Script::new(variables);
-    let returned = steps.split(';').filter_map(|step| script.step(step));
-    let returned: Vec<String> = returned.map(|spans| spans.join(", ")).collect();
+    let returned: Vec<String> = steps
+        .split(';')
+        .filter_map(|step| script.step(step))
+        .map(|spans| spans.join(", "))
+        .collect();
     assert_eq!(returned, expected, "{variables:?} {steps}");
 }
 
@@ -252,11 +255,17 @@ const SERVER: &str = "server 1000 unset";
 #[test]
 fn each_attempt_of_a_request_uses_its_own_root() {
     // The second has its record after the first one's, and the third none.
-    let steps = "record 7; all a 10; due; record 8; all a 20; due; all a 30; due";
-    check(&[], steps, &[CHILD, "internal 1000 unset below 8", SERVER]);
+    check(
+        &[],
+        "record 7; all a 10; due; record 8; all a 20; due; all a 30; due",
+        &[CHILD, "internal 1000 unset below 8", SERVER],
+    );
     // Work of an earlier one may have sent a span without a name: the record says that this one is not sampled.
-    let steps = "record 7 unsampled; invoke a 10; root - 10.05 7; handler a 10; report a 12; due";
-    check(&[], steps, &[""]);
+    check(
+        &[],
+        "record 7 unsampled; invoke a 10; root - 10.05 7; handler a 10; report a 12; due",
+        &[""],
+    );
 }
 
 #[test]
@@ -307,24 +316,39 @@ fn a_failure_in_the_exporters_record_is_on_the_span() {
 #[test]
 fn roots_belong_to_the_invocation_that_they_name_or_else_to_the_newest_before_them() {
     // A span of another library that has no parent, posted before the handler's.
-    let steps = "invoke a 10; root - 10.001 5; root a 10.005 7; root - 10.001 5; handler a 10; due";
-    check(&[], steps, &[CHILD]);
-    let steps = "invoke a 10; root other 10.05 7; handler a 10; due; close spindown 13";
-    check(&[], steps, &["", SERVER]);
+    check(
+        &[],
+        "invoke a 10; root - 10.001 5; root a 10.005 7; root - 10.001 5; handler a 10; due",
+        &[CHILD],
+    );
+    check(
+        &[],
+        "invoke a 10; root other 10.05 7; handler a 10; due; close spindown 13",
+        &["", SERVER],
+    );
     // The environment has sent a root, so the end of the second waits for it.
-    let steps = "invoke - 1; root - 1 6; handler - 1; report - 3; due; \
-                 invoke a 10; handler a 10; invoke b 20; due; root - 10.005 7; due";
-    check(&[], steps, &["internal 1000 unset below 6", "", CHILD]);
+    check(
+        &[],
+        "invoke - 1; root - 1 6; handler - 1; report - 3; due; \
+                 invoke a 10; handler a 10; invoke b 20; due; root - 10.005 7; due",
+        &["internal 1000 unset below 6", "", CHILD],
+    );
 }
 
 #[test]
 fn variables_select_the_invocation_span_and_its_end() {
-    let steps = "record 7; invoke a 10; root a 10.005 7; handler a 10; due; close timeout 20";
     for (choice, expected) in [("auto", CHILD), ("always", SERVER), ("never", "")] {
-        check(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)], steps, &[expected, ""]);
+        check(
+            &[("LAMBDA_OTLP_INVOCATION_SPAN", choice)],
+            "record 7; invoke a 10; root a 10.005 7; handler a 10; due; close timeout 20",
+            &[expected, ""],
+        );
     }
-    let steps = "invoke a 10; handler a 10; due; report a 12; due";
-    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 unset"]);
+    check(
+        &[("LAMBDA_OTLP_SPAN_END", "report")],
+        "invoke a 10; handler a 10; due; report a 12; due",
+        &["", "server 2000 unset"],
+    );
     // The function does not sample the second.
     let steps = "record 7; all a 10; due; all b 20; due; close spindown 30";
     let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
@@ -340,10 +364,13 @@ fn variables_select_the_invocation_span_and_its_end() {
 #[test]
 fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     // The batch of `b` comes when the environment wakes for `c`. The wait for an unsampled root ends with the next invocation.
-    let steps = "invoke a 10; root - 10 7; done a 11; report a 12; due; \
+    check(
+        &[],
+        "invoke a 10; root - 10 7; done a 11; report a 12; due; \
                  invoke b 20; handler b 20; due; report b 22; invoke c 30; root b 20.01 7; due; \
-                 handler c 30; due; invoke d 40; handler d 40; due; close spindown 50";
-    check(&[], steps, &["internal 0 unset below 7", "", CHILD, "", SERVER, SERVER]);
+                 handler c 30; due; invoke d 40; handler d 40; due; close spindown 50",
+        &["internal 0 unset below 7", "", CHILD, "", SERVER, SERVER],
+    );
 }
 
 /// The library's file has as many records as invocations can be in one delivery or run at the same time.
@@ -382,8 +409,11 @@ fn a_report_without_a_runtime_done_waits_for_the_root_too() {
 
 #[test]
 fn an_early_end_waits_for_its_invocation_or_is_foreign() {
-    let steps = "done a 11; report a 12; due; done b 21; invoke b 20; due; close spindown 30";
-    check(&[], steps, &["", "server 0 unset", ""]);
+    check(
+        &[],
+        "done a 11; report a 12; due; done b 21; invoke b 20; due; close spindown 30",
+        &["", "server 0 unset", ""],
+    );
 }
 
 #[test]

@@ -91,9 +91,8 @@ impl Buffer {
     /// result is dropped.
     pub(super) fn take(self: &Arc<Self>, signal: Option<SignalKind>) -> TakenBatches {
         let is_taken = |batch: &Batch| {
-            let of_batch = batch.request.kind();
-            let of_batch = (batch.origin != BatchOrigin::Events).then_some(of_batch);
-            of_batch == signal && batch.attempts < REFUSED
+            let is_otlp = batch.origin != BatchOrigin::Events;
+            is_otlp.then_some(batch.request.kind()) == signal && batch.attempts < REFUSED
         };
         let mut inner = self.lock();
         let (batches, others) = mem::take(&mut inner.batches).into_iter().partition(is_taken);
@@ -201,13 +200,12 @@ impl TakenBatches {
             return;
         }
         let batches = mem::take(&mut self.batches);
-        let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
-        let attempts = attempts.saturating_add(1);
+        let most_attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
         let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(BatchOrigin::Otlp);
         let left = |UndeliveredPart { request, fate, .. }| {
             let attempts = match fate {
-                Fate::Park => attempts,
+                Fate::Park => most_attempts.saturating_add(1),
                 // The backend stored the other items, so a repetition would store them twice.
                 Fate::DeadLetterPartial => return None,
                 Fate::ParkRefused | Fate::ParkWithAlarm | Fate::DeadLetter => REFUSED,
@@ -315,10 +313,10 @@ mod tests {
         let parts = buffer.take(TRACES).parts(2 * len);
         let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
         assert_eq!(sizes, [2, 2, 1]);
-        let mut parts = parts.into_iter();
-        parts.next().unwrap().settle(Vec::new());
+        let mut remaining = parts.into_iter();
+        remaining.next().unwrap().settle(Vec::new());
         // The others are cut off.
-        drop(parts);
+        drop(remaining);
         assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
         drop(buffer.remove_all());
 

@@ -17,8 +17,8 @@ use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    BEFORE_DEADLINE, Decision, FlushFacts, InvocationPhase, LAST_CHANCE, Running, Waiting, decide,
-    is_near_deadline, last_send_time,
+    Decision, FlushFacts, InvocationPhase, RunningInvocation, Waiting, WakeFacts, decide,
+    is_near_deadline, last_send_time, next_decision_ms,
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
@@ -116,8 +116,8 @@ impl Backend {
         line: &LogLine,
     ) -> (Option<Vec<ReceivedSpan>>, Option<RuntimeReport>) {
         let (requests, report) = self.lines.take(line, unix_millis());
-        let roots = |request| invocation_spans(request, false);
-        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
+        let roots_in = |request| invocation_spans(request, false);
+        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots_in).collect());
         self.put(requests);
         (roots, report)
     }
@@ -175,7 +175,7 @@ impl Backend {
     }
 
     /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
-    pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+    pub(crate) fn due(&mut self, running: Option<&RunningInvocation>, is_asking: bool) -> bool {
         let now_ms = unix_millis();
         self.woke(now_ms, is_asking);
         self.decided_ms = now_ms;
@@ -213,7 +213,7 @@ impl Backend {
 
     pub(crate) fn wake_at_ms(
         &self,
-        running: Option<&Running>,
+        running: Option<&RunningInvocation>,
         is_asking: bool,
         now_ms: u64,
     ) -> Option<u64> {
@@ -226,18 +226,19 @@ impl Backend {
             return None;
         }
         let running = running.filter(|running| !running.is_done);
-        let before = |duration| Some(running?.deadline_ms.saturating_sub(in_ms(duration)));
-        let last_chance = before(LAST_CHANCE).filter(|_| !is_asking);
         let interval_ms = in_ms(self.flush.interval);
-        let due = buffered.filter(|_| !is_asking || self.is_managed);
-        let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
-        // Compare with the last decision and not with now: a task that became due since then is due now.
-        let decided_ms = self.decided_ms;
         let again_ms = self.flushes.health.not_before_ms();
-        let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flushes.is_running());
-        let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
-        let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
-        times.into_iter().flatten().filter(|at| *at > decided_ms).min().map(|at| at.max(now_ms))
+        let may_flush = (!is_asking || self.is_managed) && !self.flushes.is_running();
+        let facts = WakeFacts {
+            deadline_ms: running.map(|running| running.deadline_ms),
+            is_asking,
+            flush_due_ms: buffered
+                .filter(|_| may_flush)
+                .map(|since_ms| since_ms.saturating_add(interval_ms).max(again_ms)),
+            lines_due_ms: lines.map(|since_ms| since_ms.saturating_add(interval_ms)),
+            decided_ms: self.decided_ms,
+        };
+        next_decision_ms(&facts).map(|at| at.max(now_ms))
     }
 
     /// Waits for the end of the flush; forever if there is none. If the flush panicked, the buffer is spilled: the same requests
@@ -289,7 +290,12 @@ impl Backend {
         self.finish_lines();
     }
 
-    fn facts(&self, running: Option<&Running>, is_asking: bool, now_ms: u64) -> Option<FlushFacts> {
+    fn facts(
+        &self,
+        running: Option<&RunningInvocation>,
+        is_asking: bool,
+        now_ms: u64,
+    ) -> Option<FlushFacts> {
         let waiting = self.buffer.oldest();
         let phase = match running {
             _ if self.is_managed => InvocationPhase::Unbounded,

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::ReceivedSpan;
-use crate::policy::{Running, last_moment_ms};
+use crate::policy::{RunningInvocation, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
@@ -178,7 +178,7 @@ impl PrintedLines {
     /// are many.
     pub(super) fn is_due(
         &self,
-        running: Option<&Running>,
+        running: Option<&RunningInvocation>,
         interval: Duration,
         now_ms: u64,
     ) -> bool {
@@ -259,10 +259,10 @@ impl RawEvents {
         running: Option<&str>,
     ) {
         let envelope: Option<EventRecord<'_>> = serde_json::from_str(text).ok();
-        let record = envelope.map_or("null", |event| event.record.get());
+        let json = envelope.map_or("null", |event| event.record.get());
+        let record = JsonStreamRecord::Json(json);
         let request_id = event.request_id.as_deref().or(running);
         let kind = event.kind.as_str();
-        let record = JsonStreamRecord::Json(record);
         JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
     }
@@ -312,8 +312,8 @@ mod tests {
             let text = format!(
                 r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.{kind}","record":{{"initializationType":"snap-start",{fields}}}}}"#
             );
-            let batch = format!("[{text}]");
-            let batch = platform::parse_batch(&batch);
+            let body = format!("[{text}]");
+            let batch = platform::parse_batch(&body);
             let TelemetryRecord::Platform(event) = &batch.events[0].record else {
                 panic!("{text}")
             };

@@ -295,6 +295,6 @@ pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
     let secret = secret(direct)?;
     Some(match read_secret(&mut direct.destination, &secret).await {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
-        Err(problem) => Check::failed("secret", problem),
+        Err(error) => Check::failed("secret", error.to_string()),
     })
 }

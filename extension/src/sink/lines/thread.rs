@@ -201,8 +201,8 @@ impl<W: Write> Thread<W> {
         }
         let mut all = Written::default();
         for request in requests {
-            let source = service_name(&request);
-            let source = source.as_deref().unwrap_or(&self.function.service_name);
+            let own_name = service_name(&request);
+            let source = own_name.as_deref().unwrap_or(&self.function.service_name);
             let envelope = self.lines.envelope(source, spill);
             let written = encoder.encode(&envelope, request, &mut lines);
             all.items += written.items;

@@ -248,9 +248,9 @@ async fn exempt_hosts_and_loopback_bypass_the_proxy() {
     let url = url_of(&proxy);
     let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
     check(&backend, backend.base(), &variables, None).await;
-    let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
+    let without_proxy = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
     let reason = Some("cannot reach o2.invalid:80: ");
-    check(&backend, "http://o2.invalid/api/default", &variables, reason).await;
+    check(&backend, "http://o2.invalid/api/default", &without_proxy, reason).await;
     assert_eq!(proxy.heads().len(), 0);
 }
 

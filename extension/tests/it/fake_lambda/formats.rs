@@ -95,8 +95,8 @@ async fn records_not_stored_are_resent_or_spilled() {
     backend.script([failed.clone(), failed]);
     let events = [start(FIRST), line("again\n"), runtime_done(FIRST)];
     let (stdout, _) = run(&backend, &[], false, &events).await;
-    let stored = backend.json_records().into_iter().map(|record| record.record);
-    let stored = stored.filter(|record| record["record"] == "again\n").count();
+    let records = backend.json_records().into_iter().map(|record| record.record);
+    let stored = records.filter(|record| record["record"] == "again\n").count();
     let spilled = spilled_bodies(&stdout).into_iter().filter(|body| body == "again\n").count();
     assert_eq!(stored + spilled, 1, "{stored} {spilled}");
 

@@ -191,8 +191,8 @@ async fn the_resource_has_the_names_of_the_registration_and_the_variables() {
         faas.max_memory Some(IntValue(134217728))
     "#]]
     .assert_eq(&of_spans);
-    let metrics = text.lines().find_map(|line| support::read(line).decode::<Metrics>());
-    let metrics = metrics.unwrap().unwrap().resource_metrics.into_iter().next().unwrap();
+    let request = text.lines().find_map(|line| support::read(line).decode::<Metrics>());
+    let metrics = request.unwrap().unwrap().resource_metrics.into_iter().next().unwrap();
     let of_metrics = described(metrics.resource);
     assert!(
         !of_metrics.contains("max_memory") && of_spans.starts_with(&of_metrics),

@@ -210,8 +210,8 @@ async fn an_xray_root_in_a_line_is_its_trace_if_a_span_has_that_trace() {
 #[tokio::test]
 async fn a_root_line_gives_named_lines_their_trace_and_is_no_record() {
     let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let root = RootLine { request_id: FIRST, trace_id: [3; 16], span_id: [4; 8] };
-    let root = line(root.write(None, 0).unwrap());
+    let root_line = RootLine { request_id: FIRST, trace_id: [3; 16], span_id: [4; 8] };
+    let root = line(root_line.write(None, 0).unwrap());
     let named = line(json!({"requestId": FIRST, "message": "named"}));
     let backend = started_backend().await;
     let (lambda, next) = Lambda::waiting(&to(&backend, &[managed])).await;
@@ -353,10 +353,11 @@ async fn lines_are_refused_and_not_lost_while_stdout_is_blocked() {
     assert!(lambda.counts.get(Count::TelemetryRefused) > 0);
     lambda.stdout.fill(false);
     lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next_after(async |lambda| {
-        lambda.telemetry(&[runtime_done(FIRST)]).await;
-    });
-    let next = next.await;
+    let next = lambda
+        .next_after(async |lambda| {
+            lambda.telemetry(&[runtime_done(FIRST)]).await;
+        })
+        .await;
     let (stdout, counts) = lambda.end(next).await;
     assert_eq!(spilled_bodies(&stdout).len(), taken * 201);
     assert_eq!(counts.get(Count::LogLines), taken as u64 * 201);

@@ -94,8 +94,11 @@ fn check(events: &[Value], printed: &str, of_layer: Option<&str>) {
     };
     let starts: Vec<String> = of_kind("start").collect();
     let reports: Vec<String> = of_kind("report").collect();
-    let lines = starts.iter().map(String::as_str).chain(printed.lines());
-    let lines = lines.chain(of_layer.unwrap_or_default().lines());
+    let lines = starts
+        .iter()
+        .map(String::as_str)
+        .chain(printed.lines())
+        .chain(of_layer.unwrap_or_default().lines());
     let mut logged = Logged::default();
     for line in lines.chain(reports.iter().map(String::as_str)) {
         let Some(reading) = wire::read_line(line, &Limits::default()) else {

@@ -184,8 +184,8 @@ async fn telemetry_of_open_invocations_keeps_the_process_below_64_mb() {
         let delivery = body(&events);
         while !matches!(process.deliver(&delivery).await, Ok(200)) {}
     }
-    let status = format!("/proc/{}/status", process.child.id().unwrap());
-    let status = std::fs::read_to_string(status).unwrap();
+    let path = format!("/proc/{}/status", process.child.id().unwrap());
+    let status = std::fs::read_to_string(path).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kibibytes: usize = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     assert!(kibibytes < 64 * 1024, "{peak}");

@@ -49,8 +49,8 @@ async fn json_requests_are_accepted_and_answered_in_json() {
     let posted = lambda.otlp("/v1/traces", &[json], body.as_bytes()).await;
     assert_eq!(said(&posted), "200 application/json {}");
     let compressed = gzip::compress(6, body.as_bytes());
-    let posted = lambda.otlp("/v1/traces/", &[json, GZIP], &compressed).await;
-    assert_eq!(said(&posted), "200 application/json {}");
+    let posted_gzip = lambda.otlp("/v1/traces/", &[json, GZIP], &compressed).await;
+    assert_eq!(said(&posted_gzip), "200 application/json {}");
     assert_eq!(lambda.stdout.items(SignalKind::Traces), 2);
     // The service of a request without one is the function.
     let has_service = |line| read(line).bytes().windows(6).any(|part| part == b"orders");
@@ -63,9 +63,9 @@ async fn a_refusal_uses_the_content_type_of_the_request() {
     let text = "OTLP is received at /v1/traces, /v1/metrics and /v1/logs";
     let posted = lambda.otlp("/v1/profiles", &[PROTOBUF], b"").await;
     assert_eq!(said(&posted), format!("404 application/x-protobuf ···8{text}"));
-    let posted = lambda.otlp("/", &[JSON], b"{}").await;
+    let in_json = lambda.otlp("/", &[JSON], b"{}").await;
     let json = format!("{{\"code\":5,\"message\":\"{text}\"}}");
-    assert_eq!(said(&posted), format!("404 application/json {json}"));
+    assert_eq!(said(&in_json), format!("404 application/json {json}"));
     for path in ["/health", "/invocation/complete"] {
         assert_eq!(lambda.otlp(path, &[], b"").await.status, 200);
     }
@@ -151,8 +151,8 @@ async fn the_inflated_size_of_concurrent_requests_is_bounded() {
     let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     lambda.stdout.fill(true);
     // Of 8 MiB there is room for two of these, however small they come.
-    let body = request_of(|span| span.string(5, &"x".repeat(3 << 20)));
-    let body = gzip::compress(6, &body);
+    let large = request_of(|span| span.string(5, &"x".repeat(3 << 20)));
+    let body = gzip::compress(6, &large);
     let headers = [PROTOBUF, GZIP];
     let post = || async { lambda.otlp("/v1/traces", &headers, &body).await.status };
     assert_eq!(<[u16; 3]>::from(tokio::join!(post(), post(), post())), [503; 3]);
@@ -229,8 +229,8 @@ async fn a_stalled_body_closes_the_connection_without_a_response() {
     tokio::time::pause();
     let mut received = Vec::new();
     // It ends without an answer: who sent half a request knows that it did.
-    let ended = connection.read_to_end(&mut received);
-    let ended = tokio::time::timeout(MINUTE, ended).await;
+    let ending = connection.read_to_end(&mut received);
+    let ended = tokio::time::timeout(MINUTE, ending).await;
     tokio::time::resume();
     assert!(ended.is_ok(), "it is not waited for");
     assert_eq!(received, b"");

@@ -166,8 +166,10 @@ impl Lambda {
 
     /// The next call, which has to be this one.
     pub(crate) async fn call(&mut self, expected: &str) -> Call {
-        let call = tokio::time::timeout(TIMEOUT, self.calls.recv()).await;
-        let call = call.unwrap_or_else(|_| panic!("no call, expected {expected}")).unwrap();
+        let call = tokio::time::timeout(TIMEOUT, self.calls.recv())
+            .await
+            .unwrap_or_else(|_| panic!("no call, expected {expected}"))
+            .unwrap();
         assert_eq!(format!("{} {}", call.method, call.path), expected);
         call
     }
@@ -477,8 +479,10 @@ pub(crate) async fn post(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-    let answer = tokio::time::timeout(TIMEOUT, sender.send_request(request)).await;
-    let answer = answer.expect("an answer").map_err(io::Error::other)?;
+    let answer = tokio::time::timeout(TIMEOUT, sender.send_request(request))
+        .await
+        .expect("an answer")
+        .map_err(io::Error::other)?;
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
     Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })

@@ -191,8 +191,10 @@ pub(super) fn redacts() -> String {
 
 /// Log events of 255 kB, after a START line whose request id and tenant each record repeats.
 pub(super) fn empty_objects_of_a_tenant() -> String {
-    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 TenantId: ";
-    let start = format!("{start}{}", "t".repeat(250));
+    let start = format!(
+        "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 TenantId: {}",
+        "t".repeat(250)
+    );
     let messages = with_neighbours(16, &"{}\n".repeat(85_000));
     super::events::lines(&[vec![start], messages].concat())
 }

@@ -56,9 +56,9 @@ impl Cloud {
             });
             is("accepted", ledger.accepted, accepted.sum());
             let sent = |queue| {
-                let sent = invocation.sent.iter().filter(|sent| sent.answered);
-                let sent = sent.filter(|it| (it.queue, it.destination) == (queue, destination));
-                sent.map(|sent| sent.items).sum()
+                let answered = invocation.sent.iter().filter(|sent| sent.answered);
+                let own = answered.filter(|it| (it.queue, it.destination) == (queue, destination));
+                own.map(|sent| sent.items).sum()
             };
             is("parked", ledger.parked, sent(QueueName::Retry));
             is("dead-lettered", ledger.dead_lettered, sent(QueueName::DeadLetters));
@@ -78,8 +78,11 @@ impl Cloud {
             }
         }
         // An unanswered copy is in an ambiguous request, which the ledger counts.
-        let unknown = requests.iter().filter(|request| request.answered == Answered::Unknown);
-        let unknown: BTreeSet<_> = unknown.flat_map(|request| &request.marks).collect();
+        let unknown: BTreeSet<_> = requests
+            .iter()
+            .filter(|request| request.answered == Answered::Unknown)
+            .flat_map(|request| &request.marks)
+            .collect();
         let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
         let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
         compare("ambiguous", ledger.ambiguous, ambiguous..=usize::MAX);
@@ -118,8 +121,8 @@ impl Cloud {
         let End::Returned(returned) = &invocation.end else { return };
         let done = invocation.units.iter().filter(|unit| !returned.contains(unit));
         let marks = done.flat_map(|unit| &self.units[*unit].marks);
-        let gone = marks.filter(|mark| *self.too_old(invocation, mark).end() > 0);
-        let gone: Vec<_> = gone.cloned().collect();
+        let too_old = marks.filter(|mark| *self.too_old(invocation, mark).end() > 0);
+        let gone: Vec<_> = too_old.cloned().collect();
         self.census.met_often("old: dropped", gone.len());
         self.gone.extend(gone);
     }

@@ -5,6 +5,7 @@ use super::items::{Age, Fact};
 use super::marks::{self, Found, Mark};
 use super::schedule::{Random, Schedule};
 use super::setup::{DestinationId, NAMES, is_outside};
+use backend::Fate;
 use lambda_otlp_forwarder::{Consumed, Parked, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -271,7 +272,8 @@ impl Cloud {
                 self.census.met("old: out of the window while it waited");
             }
         }
-        let Parked { items, partial, .. } = *parked;
+        let Parked { items, fate, .. } = *parked;
+        let partial = fate == Fate::DeadLetterPartial;
         let marks = held.marks;
         let unit = Unit { marks: marks.clone(), is_rest: true, ..Unit::delivered() };
         let sent = Sent { queue, destination, marks, items, partial, answered };

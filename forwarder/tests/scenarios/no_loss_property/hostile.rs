@@ -85,8 +85,8 @@ impl Maker {
             }
             // Without a dead-letter queue, it stays in its log group.
             HostileLine::LargeInvalidSpan if self.schedule.has_dead_letter_queue => {
-                let span = self.span_of(stream, Age::Fresh, None);
-                let span = Span { name: LARGE.clone(), ..span };
+                let valid = self.span_of(stream, Age::Fresh, None);
+                let span = Span { name: LARGE.clone(), ..valid };
                 line(&Request::of_spans(resource(), vec![span]), "")
             }
             HostileLine::LargeInvalidSpan | HostileLine::LargeBrokenLine => {

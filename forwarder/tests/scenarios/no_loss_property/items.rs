@@ -196,9 +196,12 @@ impl Maker {
         });
         let Origin { account, log_group, log_stream, .. } = &stream.place;
         let function = log_group.strip_prefix("/aws/lambda/").unwrap_or_default();
-        let names = Context { function, account, log_stream, region: "eu-west-1" };
         // Raw lines and lines of the retry queue come without the names of their function.
-        let names = if log_group.is_empty() { Context::default() } else { names };
+        let names = if log_group.is_empty() {
+            Context::default()
+        } else {
+            Context { function, account, log_stream, region: "eu-west-1" }
+        };
         let requests: Vec<&Request> = requests.iter().collect();
         let content = COMPACT.with_borrow_mut(|encoder| encoder.text(&names, &requests));
         format!(r#"{{"_otelc":"{content}"}}"#)

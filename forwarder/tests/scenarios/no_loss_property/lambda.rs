@@ -345,8 +345,8 @@ pub(crate) fn redrive_on_failure(cloud: &Shared, store: &Store) {
             cloud.on_failure.push((event, units));
             continue;
         }
-        let unit = cloud.union(&units);
-        let unit = cloud.add_unit(unit);
+        let all = cloud.union(&units);
+        let unit = cloud.add_unit(all);
         store.put(record, unit);
     }
 }

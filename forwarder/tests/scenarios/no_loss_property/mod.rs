@@ -81,8 +81,8 @@ async fn live(cloud: &Shared, schedule: &Schedule, mut maker: Maker) {
     for (number, seed) in schedule.sources.iter().enumerate() {
         maker.random = Random::new(*seed);
         let first = number % forwarders.len();
-        let start = maker.random.time(Duration::from_mins(20));
-        let start = if maker.random.percent(50) { start / 20 } else { start };
+        let late = maker.random.time(Duration::from_mins(20));
+        let start = if maker.random.percent(50) { late / 20 } else { late };
         maker.start = start;
         sources.extend(source(cloud, &forwarders, first, start, schedule, &retry, &mut maker));
     }

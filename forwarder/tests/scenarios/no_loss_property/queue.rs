@@ -21,8 +21,8 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
-        let queue = local_lambda::queue::Queue::new(&format!("{name:?}"));
-        let queue = queue.visibility_timeout(visibility_timeout);
+        let queue = local_lambda::queue::Queue::new(&format!("{name:?}"))
+            .visibility_timeout(visibility_timeout);
         Self { name, queue, units: Arc::default() }
     }
 

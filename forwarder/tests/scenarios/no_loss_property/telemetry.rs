@@ -332,10 +332,10 @@ pub(crate) fn line(request: &Request, padding: &str) -> String {
 /// The JSON of a delivery, in CloudWatch's order of fields.
 pub(crate) fn delivery(message_type: &str, place: &Origin, events: &[LogEvent]) -> String {
     let Origin { log_group, log_stream, .. } = place;
-    let events = events.iter().map(|LogEvent { id, timestamp_ms, message }| {
+    let objects = events.iter().map(|LogEvent { id, timestamp_ms, message }| {
         json!({"id": id, "timestamp": timestamp_ms, "message": message})
     });
-    let events = Value::Array(events.collect());
+    let events = Value::Array(objects.collect());
     format!(
         r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{events}}}"#
     )

@@ -66,7 +66,7 @@ fn divided(original: &Parked, max_bytes: usize) -> Vec<Parked> {
     let read = messages.iter().map(|message| {
         assert!(message.body.len() <= max_bytes, "{} bytes", message.body.len());
         let parked = Parked::from_body(&message.body).unwrap();
-        assert_eq!((parked.items, parked.partial), (message.items, original.partial));
+        assert_eq!((parked.items, parked.fate), (message.items, original.fate));
         parked
     });
     let read: Vec<Parked> = read.collect();
@@ -143,7 +143,8 @@ proptest! {
         for content in [records(&lines, resource_bytes), events(&lines)] {
             // The backend rejected one item of a partial request.
             let items = if partial { 1 } else { lines.len() };
-            let original = Parked { partial, items, ..of_default(content, lines.len()) };
+            let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
+            let original = Parked { fate, items, ..of_default(content, lines.len()) };
             let read = divided(&original, max_bytes);
             for Parked { content, oldest_unix_nano, newest_unix_nano, .. } in &read {
                 let times = found(content).1;

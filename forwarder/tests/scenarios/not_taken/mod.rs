@@ -44,7 +44,8 @@ pub(crate) fn parked(destination: &str, content: Content, items: usize) -> Parke
         newest_unix_nano: 0,
         first_seen_unix_nano: NOW,
         reason: "answered 503 Service Unavailable".to_owned(),
-        partial: false,
+        fate: Fate::Park,
+        is_in_log_group: false,
         log_events: LogEventRange {
             origin: Origin::new("", "", "/aws/lambda/orders", ""),
             ..LogEventRange::default()

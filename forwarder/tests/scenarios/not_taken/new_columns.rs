@@ -75,8 +75,8 @@ async fn lines_with_many_keys_are_stored_without_a_rejection() {
         serde_json::Value::Object(keys.collect()).to_string()
     };
     let lines: Vec<String> = (0..300).map(line).collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let report = stack.forward(incoming(&payload("/aws/lambda/keys", &lines))).await;
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let report = stack.forward(incoming(&payload("/aws/lambda/keys", &texts))).await;
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(backend.counts().log_records, 300);
     assert!(backend.requests().iter().all(|request| request.stored > 0), "none was refused first");

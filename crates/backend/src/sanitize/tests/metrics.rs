@@ -84,11 +84,10 @@ fn a_gauge_is_split_by_attribute_keys() {
     check(&given, &expected.join(","), 0);
 
     // Unless it would repeat a long description.
-    let points: Vec<(u32, String)> =
-        (0..100).map(|number| (number, format!("key{number:02}"))).collect();
-    let points: Vec<(u32, &str)> = points.iter().map(|(value, key)| (*value, &**key)).collect();
-    let long = format!(r#"{{"description":"{}","#, "d".repeat(200_000));
-    let long = gauge(&points).replacen('{', &long, 1);
+    let keys: Vec<String> = (0..100).map(|number| format!("key{number:02}")).collect();
+    let points: Vec<(u32, &str)> = (0..).zip(keys.iter().map(String::as_str)).collect();
+    let description = format!(r#"{{"description":"{}","#, "d".repeat(200_000));
+    let long = gauge(&points).replacen('{', &description, 1);
     check(&long, &long, 0);
 }
 
@@ -124,10 +123,13 @@ fn a_histogram_gets_missing_sum_minimum_and_maximum() {
 
 /// The counts of the non-empty buckets, by upper bound.
 fn explicit(unit: &str, point: &str) -> Vec<(f64, u64)> {
-    let given = metric("exponentialHistogram", &format!("{{{point}}}"));
-    let given = given.replacen('{', &format!(r#"{{"unit":"{unit}","#), 1);
-    let adapted = for_openobserve(&metrics(&given)).request.unwrap();
-    let adapted = adapted.decode::<Metrics>().unwrap().unwrap();
+    let given = metric("exponentialHistogram", &format!("{{{point}}}")).replacen(
+        '{',
+        &format!(r#"{{"unit":"{unit}","#),
+        1,
+    );
+    let request = for_openobserve(&metrics(&given)).request.unwrap();
+    let adapted = request.decode::<Metrics>().unwrap().unwrap();
     let metric = &adapted.resource_metrics[0].scope_metrics[0].metrics[0];
     let Some(Data::Histogram(histogram)) = &metric.data else { panic!("{metric:?}") };
     let point = &histogram.data_points[0];

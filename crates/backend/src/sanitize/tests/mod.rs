@@ -390,8 +390,8 @@ proptest! {
         // A second adaptation changes nothing, and each attribute has a column of its own.
         let once = for_openobserve(&request);
         let adapted = once.request.as_ref().unwrap().decode::<Logs>().unwrap().unwrap();
-        let adapted = adapted.resource_logs[0].scope_logs[0].log_records[0].clone();
-        let keys: HashSet<String> = adapted.attributes.into_iter().map(|it| it.key).collect();
+        let record = adapted.resource_logs[0].scope_logs[0].log_records[0].clone();
+        let keys: HashSet<String> = record.attributes.into_iter().map(|it| it.key).collect();
         let columns: HashSet<Vec<u8>> = keys.iter().map(|key| stored_key(key.as_bytes()).collect()).collect();
         prop_assert!(columns.len() == keys.len() && !columns.contains(b"body".as_slice()), "{:?}", keys);
         let twice = for_openobserve(once.request.as_ref().unwrap());

@@ -38,9 +38,10 @@ const WORDS: [(&str, &str); 11] = [
 ];
 
 fn event_of(line: &str) -> PlatformEvent {
-    let line = WORDS.iter().find(|(word, _)| *word == line).map_or(line, |(_, line)| line);
-    let line = line.replace(" A", &format!(" {A}")).replace(" B", &format!(" {B}"));
-    let line = if line.starts_with('{') { line.replace("{A}", A) } else { unescaped(&line) };
+    let given = WORDS.iter().find(|(word, _)| *word == line).map_or(line, |(_, line)| line);
+    let with_ids = given.replace(" A", &format!(" {A}")).replace(" B", &format!(" {B}"));
+    let is_json = given.starts_with('{');
+    let line = if is_json { with_ids.replace("{A}", A) } else { unescaped(&with_ids) };
     platform_event(&line).unwrap_or_else(|| panic!("not Lambda's: {line}"))
 }
 
@@ -218,8 +219,8 @@ fn histogram<'a>(metrics: &'a [Metric], name: &str) -> &'a HistogramDataPoint {
 fn bucket_upper_bounds_are_inclusive() {
     let report = |ms: &str| format!("REPORT RequestId: A\tDuration: {ms} ms");
     let reports = ["0", "5", "5.01", "10000", "10000.01", "900000"].map(report);
-    let reports = reports.each_ref().map(String::as_str).to_vec();
-    let metrics = metrics_of(&[reports], &|| Aggregator::new(Shape::Otlp, Names::Current));
+    let lines = reports.each_ref().map(String::as_str).to_vec();
+    let metrics = metrics_of(&[lines], &|| Aggregator::new(Shape::Otlp, Names::Current));
     let point = histogram(&metrics[0], "faas.invoke_duration");
     assert_eq!(point.bucket_counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
     assert_eq!((point.count, point.min, point.max), (6, Some(0.0), Some(900.0)));

@@ -125,11 +125,13 @@ fn timestamp(value: &RawValue) -> Option<u64> {
 
 impl EmfLine {
     fn directive(&mut self, directive: &Fields<'_>, given: &Values<'_>) {
-        let namespace = directive.text("Namespace").filter(|text| is_short(text));
-        let namespace = namespace.map(|text| string("aws.cloudwatch.namespace", text));
-        let mut attributes: Vec<KeyValue> = namespace.into_iter().collect();
-        attributes.extend(dimensions(directive, given));
-        let attributes: Arc<[KeyValue]> = attributes.into();
+        let namespace = directive
+            .text("Namespace")
+            .filter(|text| is_short(text))
+            .map(|text| string("aws.cloudwatch.namespace", text));
+        let mut own: Vec<KeyValue> = namespace.into_iter().collect();
+        own.extend(dimensions(directive, given));
+        let attributes: Arc<[KeyValue]> = own.into();
         let Some(metrics) = directive.get("Metrics") else { return };
         let metrics = Elements::first_of(metrics.get(), MAX_ELEMENTS);
         self.refused += metrics.others;
@@ -190,8 +192,8 @@ impl EmfLine {
             return set.filter(|set| set.count > 0);
         };
         let Elements { values, others, .. } = Elements::first_of(values.get(), MAX_VALUES);
-        let counts = fields.get("Counts");
-        let counts = counts.map(|counts| Elements::first_of(counts.get(), MAX_VALUES).values);
+        let counts =
+            fields.get("Counts").map(|counts| Elements::first_of(counts.get(), MAX_VALUES).values);
         let pairs: Vec<(f64, u64)> = values
             .iter()
             .zip(counts.iter().flatten())

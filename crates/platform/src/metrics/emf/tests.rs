@@ -36,8 +36,8 @@ fn embedded_metrics_become_data_points() {
         if !is_emf {
             return "-".to_owned();
         }
-        let refused = points.dropped_values();
-        let refused = if refused > 0 { format!("{refused} refused\n") } else { String::new() };
+        let count = points.dropped_values();
+        let refused = if count > 0 { format!("{count} refused\n") } else { String::new() };
         (refused + &render::points(&points.into_metrics())).trim_end().to_owned()
     });
 }
@@ -56,8 +56,8 @@ fn a_distribution_fills_the_buckets_of_its_values() {
     let buckets_of = |value: &str| {
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
         let point = histogram(&line, Shape::Otlp);
-        let filled = point.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        let filled = filled.map(|(at, count)| (at, *count)).collect::<Vec<_>>();
+        let buckets = point.bucket_counts.iter().copied().enumerate();
+        let filled = buckets.filter(|(_, count)| *count > 0).collect::<Vec<_>>();
         (point.explicit_bounds.len(), filled, point.sum)
     };
     let counted =

@@ -3,7 +3,7 @@
 
 use super::prose::Doubt::{self, Nothing, Operand, Sentence, Value, Width};
 use super::prose::is_displayed_by_php;
-use super::word::{Word, form, mark};
+use super::word::{HeadWord, form, mark};
 use crate::read::severity::{Evidence, Severity};
 
 /// What stands before a word, as bits.
@@ -29,7 +29,7 @@ pub(super) mod place {
 }
 
 /// A kind of place where loggers write a word, and what the word is there. All bits of a column are alternatives.
-struct Row<T> {
+struct EvidenceRow<T> {
     place: u8,
     before: u16,
     form: u8,
@@ -38,7 +38,7 @@ struct Row<T> {
 }
 
 /// Which words are levels, and what would show that one is none in spite of its place.
-struct Level {
+struct LevelWords {
     words: Evidence,
     unless: Doubt,
 }
@@ -54,12 +54,12 @@ pub(super) enum Name {
 }
 
 #[rustfmt::skip]
-const fn level(place: u8, before: u16, form: u8, after: u16, words: Evidence, unless: Doubt) -> Row<Level> {
-    Row { place, before, form, after, is: Level { words, unless } }
+const fn level(place: u8, before: u16, form: u8, after: u16, words: Evidence, unless: Doubt) -> EvidenceRow<LevelWords> {
+    EvidenceRow { place, before, form, after, is: LevelWords { words, unless } }
 }
 
-const fn name(place: u8, before: u16, form: u8, after: u16, is: Name) -> Row<Name> {
-    Row { place, before, form, after, is }
+const fn name(place: u8, before: u16, form: u8, after: u16, is: Name) -> EvidenceRow<Name> {
+    EvidenceRow { place, before, form, after, is }
 }
 
 use Evidence::{AfterTime, AtStart, AtStartWithColon, Marked, Separated};
@@ -72,7 +72,7 @@ use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, 
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [Row<Level>; 27] = [
+static LEVELS: [EvidenceRow<LevelWords>; 27] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(FIRST | CLOCKED | GROUPED, ANY, LETTER, TIME, Marked, Nothing),
     // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
@@ -119,7 +119,7 @@ static LEVELS: [Row<Level>; 27] = [
 
 /// The places of names before a level. If none follows, they belong to the message.
 #[rustfmt::skip]
-static NAMES: [Row<Name>; 9] = [
+static NAMES: [EvidenceRow<Name>; 9] = [
     // `orders.py:12 ERROR …`
     name(FIRST, ANY, FILE, BLANK, Name::File),
     // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
@@ -135,8 +135,8 @@ static NAMES: [Row<Name>; 9] = [
     name(TIMED | BARE, ANY, form::ANY, BLANK, Name::Bare),
 ];
 
-impl<T> Row<T> {
-    fn fits(&self, place: u8, word: &Word<'_>, form: u8) -> bool {
+impl<T> EvidenceRow<T> {
+    fn fits(&self, place: u8, word: &HeadWord<'_>, form: u8) -> bool {
         self.place & place != 0
             && (self.before & word.before != 0 || self.before == ANY)
             && self.form & form != 0
@@ -145,7 +145,7 @@ impl<T> Row<T> {
 }
 
 /// The level that the word is in this place.
-pub(super) fn level_of(word: &Word<'_>, place: u8) -> Option<Severity> {
+pub(super) fn level_of(word: &HeadWord<'_>, place: u8) -> Option<Severity> {
     const LONGEST: usize = 16;
     let text = word.level_part(place);
     // Excludes nearly all words.
@@ -157,14 +157,14 @@ pub(super) fn level_of(word: &Word<'_>, place: u8) -> Option<Severity> {
         Some(letter) if form == LETTER => Severity::of_letter(*letter),
         _ => Severity::of_text(text, evidence),
     };
-    let word = Word { after: word.after | word.marks_far_behind(place, form), ..*word };
+    let word = HeadWord { after: word.after | word.marks_far_behind(place, form), ..*word };
     let mut rows = LEVELS.iter().filter(|row| row.fits(place, &word, form));
     let (severity, unless) = rows.find_map(|row| Some((known(row.is.words)?, row.is.unless)))?;
     (!unless.is_raised(&word, place)).then_some(severity)
 }
 
 /// What kind of name the word may be in this place.
-pub(super) fn name_of(word: &Word<'_>, place: u8) -> Option<Name> {
+pub(super) fn name_of(word: &HeadWord<'_>, place: u8) -> Option<Name> {
     let form = form::of(word.text);
     NAMES.iter().find(|row| row.fits(place, word, form)).map(|row| row.is)
 }

@@ -33,7 +33,7 @@ use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
 use evidence::{Name, level_of, name_of, phrase, place};
 use prose::is_english;
-use word::{Word, form, mark};
+use word::{HeadWord, form, mark};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
@@ -51,15 +51,15 @@ pub(crate) struct Head<'a> {
 }
 
 /// Reads the head of a line without colours.
-pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
+pub(crate) fn head(line: &str, place: HeadPlace) -> Head<'_> {
     let mut head = scanned(line, place);
     // lambda_runtime for Rust names the request in its span.
-    let in_span = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
-    let in_span = in_span.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
+    let behind_key = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
+    let in_span = behind_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
     head.request_id = head.request_id.or(in_span);
     if head.is_of_runtime {
         // The message may be a line of a logger, whose level is more exact than the runtime's.
-        let inner = scanned(head.rest, Place::Message);
+        let inner = scanned(head.rest, HeadPlace::Message);
         head.severity = inner.severity.or(head.severity);
         head.has_others |= inner.has_others;
         head.has_context |= inner.has_context;
@@ -69,7 +69,7 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
     head
 }
 
-fn scanned(line: &str, place: Place) -> Head<'_> {
+fn scanned(line: &str, place: HeadPlace) -> Head<'_> {
     if begins_ordinarily(line) {
         return Head { rest: line, ..Head::default() };
     }
@@ -99,7 +99,7 @@ fn of_second_line(line: &str) -> Option<Severity> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum HeadPlace {
     Line,
     /// The message in another logger's line, where only a marked word is a level.
     Message,
@@ -107,7 +107,7 @@ pub(crate) enum Place {
 
 struct Scan<'a> {
     head: Head<'a>,
-    place: Place,
+    place: HeadPlace,
     fields: usize,
     /// Number of other programs' prefixes before the line.
     prefixes: usize,
@@ -136,7 +136,7 @@ const MAX_BYTES: usize = 128;
 const MOST_BARE_NAMES: usize = 3;
 
 impl<'a> Scan<'a> {
-    fn new(line: &'a str, place: Place) -> Self {
+    fn new(line: &'a str, place: HeadPlace) -> Self {
         let whole = line;
         let line = whole.trim_start_matches(['\n', '\r', '\u{feff}']);
         let blanks = line.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
@@ -211,8 +211,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn word(&self) -> Word<'a> {
-        Word::first_of(self.head.rest, self.before)
+    fn word(&self) -> HeadWord<'a> {
+        HeadWord::first_of(self.head.rest, self.before)
     }
 
     /// What stands before the next field.
@@ -313,9 +313,9 @@ impl<'a> Scan<'a> {
     }
 
     /// A request id, its placeholder during the init phase, the ids of a trace, or what another program puts before each line.
-    fn id(&mut self, word: &Word<'a>) -> bool {
+    fn id(&mut self, word: &HeadWord<'a>) -> bool {
         const CLOUDFRONT_BYTES: usize = 40;
-        let Word { text, rest, .. } = *word;
+        let HeadWord { text, rest, .. } = *word;
         if is_uuid(text) && (self.fields > 0 || rest.starts_with('\t')) {
             self.head.is_of_runtime |= self.clock != 0;
             self.head.request_id = self.head.request_id.or(Some(text));
@@ -329,7 +329,7 @@ impl<'a> Scan<'a> {
         if word.before & mark::BAR != 0
             && let Some(trace_id) = wire::ids::id(text)
         {
-            let span = Word::first_of(rest.trim_start(), mark::BLANK);
+            let span = HeadWord::first_of(rest.trim_start(), mark::BLANK);
             let span_id = wire::ids::id(span.text).filter(|_| span.is_followed_by(mark::BAR));
             self.head.trace =
                 span_id.map(|id| TraceIds { trace_id, span_id: Some(id) }).or(self.head.trace);
@@ -354,7 +354,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A process or line number behind other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
-    fn number(&mut self, word: &Word<'a>) -> bool {
+    fn number(&mut self, word: &HeadWord<'a>) -> bool {
         const MOST_DIGITS: usize = 20;
         let text = word.text;
         // tracing-subscriber's time since the start: `0.000537818s`.
@@ -389,7 +389,7 @@ impl<'a> Scan<'a> {
         is_process && self.take(word.bytes(self.head.rest))
     }
 
-    fn level(&mut self, word: &Word<'a>) -> bool {
+    fn level(&mut self, word: &HeadWord<'a>) -> bool {
         if let Some(known) = self.head.severity {
             // Ruby's logger names the level behind its letter.
             let is_again = Severity::of_text(word.text, Evidence::AfterTime) == Some(known);
@@ -400,7 +400,7 @@ impl<'a> Scan<'a> {
         }
         let place = self.place();
         // `Error: no stock` in a message is the name of an exception.
-        let may_be_exception = self.place == Place::Message && place == place::FIRST;
+        let may_be_exception = self.place == HeadPlace::Message && place == place::FIRST;
         if may_be_exception && form::of(word.text) == form::CAPITALISED {
             return false;
         }
@@ -409,7 +409,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A name before the level.
-    fn name(&mut self, word: &Word<'a>) -> bool {
+    fn name(&mut self, word: &HeadWord<'a>) -> bool {
         if self.head.severity.is_some() {
             let is_column = word.before & word.after & mark::BAR != 0;
             self.head.has_others |= is_column;
@@ -477,8 +477,8 @@ impl<'a> Scan<'a> {
         let of_text = |word| Severity::of_text(word, Evidence::Marked);
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
-            let behind = inner.get(time.bytes..).unwrap_or_default();
-            let behind = behind.trim_start_matches([':', ' ', ',']);
+            let behind =
+                inner.get(time.bytes..).unwrap_or_default().trim_start_matches([':', ' ', ',']);
             let word = behind.split([' ', '/']).next();
             self.head.has_others |= word.is_some_and(|word| word.len() < behind.len());
             let found = word.filter(|_| time.has_clock).and_then(of_text);
@@ -559,7 +559,7 @@ mod tests {
     use test_support::hostile::{self, PLAIN, Place as Content};
 
     /// The bytes that readers looked at, and the bytes of the head.
-    fn steps(line: &str, place: Place) -> (usize, usize) {
+    fn steps(line: &str, place: HeadPlace) -> (usize, usize) {
         let (steps, head) = steps::of(|| head(line, place));
         (steps, line.len() - head.rest.len())
     }
@@ -578,8 +578,9 @@ mod tests {
             };
             for content in sizes.iter().map(|bytes| family.content(*bytes)) {
                 let lines = if is_one { vec![content.as_str()] } else { content.lines().collect() };
-                for (line, place) in
-                    lines.into_iter().flat_map(|line| [(line, Place::Line), (line, Place::Message)])
+                for (line, place) in lines
+                    .into_iter()
+                    .flat_map(|line| [(line, HeadPlace::Line), (line, HeadPlace::Message)])
                 {
                     let (steps, bytes) = steps(line, place);
                     let told = format!(

@@ -2,7 +2,7 @@
 
 use super::beginning;
 use super::evidence::place;
-use super::word::{Word, mark};
+use super::word::{HeadWord, mark};
 use crate::read::begins;
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
@@ -22,7 +22,7 @@ pub(super) enum Doubt {
 }
 
 impl Doubt {
-    pub(super) fn is_raised(self, word: &Word<'_>, place: u8) -> bool {
+    pub(super) fn is_raised(self, word: &HeadWord<'_>, place: u8) -> bool {
         match self {
             Self::Nothing => false,
             Self::Value => place != place::TIMED && is_value(word.rest),
@@ -36,9 +36,9 @@ impl Doubt {
 fn is_value(text: &str) -> bool {
     const VALUES: [&str; 11] =
         ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
-    let word = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
-    steps::count(word.len());
-    let word = word.trim_end_matches([',', ';', '%', '.']);
+    let first = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
+    steps::count(first.len());
+    let word = first.trim_end_matches([',', ';', '%', '.']);
     let is_only_word = text.trim().len() <= word.len() + 1;
     word.parse::<f64>().is_ok()
         || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
@@ -46,7 +46,7 @@ fn is_value(text: &str) -> bool {
 
 /// Returns `true` unless the text after a level without a colon shows that it is an operand, one of several levels, or the subject
 /// of a sentence.
-fn begins_message(word: &Word<'_>, place: u8) -> bool {
+fn begins_message(word: &HeadWord<'_>, place: u8) -> bool {
     let text = beginning(word.rest);
     let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
     let next = if is_separated { behind_separators(text) } else { text.trim_start_matches(' ') };
@@ -67,7 +67,7 @@ fn behind_separators(text: &str) -> &str {
     text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
 }
 
-fn has_width_of_rich(word: &Word<'_>) -> bool {
+fn has_width_of_rich(word: &HeadWord<'_>) -> bool {
     const COLUMN: usize = 9;
     let blanks = word.rest.bytes().take(COLUMN).take_while(|byte| *byte == b' ').count();
     word.text.len() + blanks == COLUMN

@@ -86,7 +86,7 @@ pub(super) mod form {
 
 /// A word with its neighbours.
 #[derive(Clone, Copy)]
-pub(super) struct Word<'a> {
+pub(super) struct HeadWord<'a> {
     /// Without colons and dashes behind it.
     pub(super) text: &'a str,
     pub(super) before: u16,
@@ -95,11 +95,11 @@ pub(super) struct Word<'a> {
     pub(super) after: u16,
 }
 
-impl<'a> Word<'a> {
+impl<'a> HeadWord<'a> {
     /// The word at the beginning of a text. `before` are the marks before it.
     pub(super) fn first_of(text: &'a str, before: u16) -> Self {
-        let bytes = text.as_bytes();
-        let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
+        let all = text.as_bytes();
+        let bytes = all.get(..MAX_BYTES).unwrap_or(all);
         let may_be_end = |byte: u8| {
             matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';' | b':' | b'[' | b'-')
         };
@@ -115,8 +115,8 @@ impl<'a> Word<'a> {
             _ => true,
         };
         let end = (0..bytes.len())
-            .find(|at| bytes.get(*at).copied().is_some_and(may_be_end) && is_end(*at));
-        let end = end.unwrap_or_else(|| text.floor_char_boundary(MAX_BYTES));
+            .find(|at| bytes.get(*at).copied().is_some_and(may_be_end) && is_end(*at))
+            .unwrap_or_else(|| text.floor_char_boundary(MAX_BYTES));
         steps::count(end);
         let (word, rest) = text.split_at_checked(end).unwrap_or((text, ""));
         let behind = rest.trim_start_matches(':');
@@ -160,7 +160,8 @@ impl<'a> Word<'a> {
         if may_have_time && stated_time(next).is_some_and(|time| time.has_clock) {
             return mark::TIME;
         }
-        let is_before_file = || form::of(Word::first_of(next, mark::BLANK).text) & form::FILE != 0;
+        let is_before_file =
+            || form::of(HeadWord::first_of(next, mark::BLANK).text) & form::FILE != 0;
         if form == form::LETTER && is_before_file() {
             return mark::GROUP;
         }

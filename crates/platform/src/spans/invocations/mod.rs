@@ -164,8 +164,8 @@ impl Invocations {
         let Some(invocation) = known else { return };
         let is_of_trace = |segment: &&XRaySegment| segment.trace_id == trace;
         let newest = self.segments.iter().rfind(is_of_trace);
-        let newest = newest.or(invocation.xray_segment.as_ref().filter(is_of_trace)).copied();
-        invocation.xray_segment = newest;
+        let known = invocation.xray_segment.as_ref().filter(is_of_trace);
+        invocation.xray_segment = newest.or(known).copied();
         self.segments.retain(|segment| segment.trace_id != trace);
     }
 

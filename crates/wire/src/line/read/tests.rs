@@ -6,7 +6,7 @@ use serde_json::json;
 /// Bytes that searches and parsers read, for each byte of the text.
 fn readings_of_each_byte(text: &str) -> f64 {
     let context = Context::default();
-    let mut reader = Reader::new(&context, &Limits::default());
+    let mut reader = LineReader::new(&context, &Limits::default());
     reader.read(text, 0);
     f64::from(u32::try_from(reader.bytes_read).unwrap())
         / f64::from(u32::try_from(text.len()).unwrap())
