@@ -276,13 +276,13 @@ fn undelivered_telemetry_fails_the_forward_command() {
     assert_eq!(code, 1);
     let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&ledger["returned"], &ledger["lost"]), (&530.into(), &0.into()));
-    assert!(said.contains("returned: 530 spans of traces") && said.contains("refused"), "{said}");
+    assert!(said.contains("not delivered: 530 spans: ") && said.contains("refused"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 
     // All three signals fail for the same reason, which is printed once.
     let (_, _, said) = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
     assert_eq!(said.matches("connection refused").count(), 1, "{said}");
-    for signal in ["spans of traces", "data points of metrics", "log records of logs"] {
+    for signal in ["spans", "data points", "log records"] {
         assert!(said.contains(signal), "{said}");
     }
 }
