@@ -37,8 +37,9 @@ const KINESIS_RETRIES: u32 = 5;
 /// `VisibilityTimeout` of the retry queue.
 pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 
-/// Time in which the queue drains after the last fault. More means that something is stuck.
-const LONGEST_DRAIN: Duration = Duration::from_hours(1);
+/// Time in which the queue drains after the last fault. More means that something is stuck. With a fifth of the records refused,
+/// one schedule in 100,000 needs more than an hour.
+const LONGEST_DRAIN: Duration = Duration::from_hours(3);
 
 /// The longest pause between two polls of an empty queue.
 const POLL_PAUSE: Duration = Duration::from_secs(10);
