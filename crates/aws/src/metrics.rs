@@ -43,7 +43,7 @@ pub struct CloudWatchMetrics {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Answer {
+struct MetricDataAnswer {
     metric_data_results: Vec<Sums>,
     next_token: Option<String>,
 }
@@ -112,7 +112,7 @@ impl CloudWatchMetrics {
         Err(MetricsError(format!("has an answer of more than {MOST_PAGES} pages")))
     }
 
-    async fn ask(&self, body: &Value, deadline: Instant) -> Result<Answer, MetricsError> {
+    async fn ask(&self, body: &Value, deadline: Instant) -> Result<MetricDataAnswer, MetricsError> {
         let request = SignedRequest {
             credentials: &self.credentials,
             service: "monitoring",

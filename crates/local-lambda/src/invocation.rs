@@ -95,11 +95,11 @@ impl RunningInvocation {
 
 /// The caller of an invocation, until it has the result.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct WaitingCaller {
     waiting: Option<oneshot::Sender<InvocationResult>>,
 }
 
-impl Caller {
+impl WaitingCaller {
     pub(crate) fn new() -> (Self, oneshot::Receiver<InvocationResult>) {
         let (sender, receiver) = oneshot::channel();
         (Self { waiting: Some(sender) }, receiver)

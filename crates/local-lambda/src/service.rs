@@ -7,7 +7,7 @@ use crate::environment::{Environment, EnvironmentView, Host, Instance, NotBegun}
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::invocation::{
-    Caller, ClientContext, Invocation, InvocationResult, Request, RunningInvocation,
+    ClientContext, Invocation, InvocationResult, Request, RunningInvocation, WaitingCaller,
 };
 use crate::lock;
 use crate::recent::{MAX_RECENT_BYTES, Recent};
@@ -225,7 +225,7 @@ impl Service {
     ) -> RunningInvocation {
         let service = Arc::clone(self);
         let function = Arc::clone(function);
-        let (caller, result) = Caller::new();
+        let (caller, result) = WaitingCaller::new();
         let request_id = request.request_id.clone();
         let running = self.handle.spawn(async move {
             let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
@@ -251,7 +251,7 @@ impl Service {
         &self,
         function: &Function,
         mut request: Request,
-        mut caller: Caller,
+        mut caller: WaitingCaller,
     ) -> Result<Invocation, Error> {
         loop {
             let instance = self.instance(function);

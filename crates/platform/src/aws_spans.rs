@@ -202,8 +202,14 @@ const MAX_DEPTH: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Segments {
-    /// By trace id and span id: the service of a span, or its parent.
-    spans: HashMap<(Vec<u8>, Vec<u8>), DocumentPlace>,
+    /// The service of each span, or its parent.
+    spans: HashMap<StoredSpanId, DocumentPlace>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct StoredSpanId {
+    trace_id: Vec<u8>,
+    span_id: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -223,7 +229,8 @@ impl Segments {
             None => return false,
         };
         let is_unnamed = matches!(place, DocumentPlace::Below(_));
-        self.spans.insert((span.trace_id.clone(), span.span_id.clone()), place);
+        let id = StoredSpanId { trace_id: span.trace_id.clone(), span_id: span.span_id.clone() };
+        self.spans.insert(id, place);
         is_unnamed
     }
 
@@ -235,11 +242,12 @@ impl Segments {
     }
 
     fn service(&self, span: &Span) -> Option<&str> {
-        let mut id = (span.trace_id.clone(), span.parent_span_id.clone());
+        let mut id =
+            StoredSpanId { trace_id: span.trace_id.clone(), span_id: span.parent_span_id.clone() };
         for _ in 0..MAX_DEPTH {
             match self.spans.get(&id)? {
                 DocumentPlace::Service(service) => return Some(service),
-                DocumentPlace::Below(parent) => id.1.clone_from(parent),
+                DocumentPlace::Below(parent) => id.span_id.clone_from(parent),
             }
         }
         None

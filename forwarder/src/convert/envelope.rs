@@ -87,8 +87,9 @@ impl EnvelopeResource {
         let mut placed = Vec::new();
         for field in fields(resource) {
             let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
-            let change = attribute.map_or(Change::Keep, |attribute| self.change(attribute));
-            if let (Change::Keep, None) = (&change, &replacement) {
+            let change =
+                attribute.map_or(AttributeChange::Keep, |attribute| self.change(attribute));
+            if let (AttributeChange::Keep, None) = (&change, &replacement) {
                 passed += field.raw.len();
                 continue;
             }
@@ -99,15 +100,15 @@ impl EnvelopeResource {
             });
             let mut writer = Writer::new(out);
             match change {
-                Change::Keep => writer.raw(field.raw),
+                AttributeChange::Keep => writer.raw(field.raw),
                 // Only once, or each repetition would make the resource larger.
-                Change::Replace(own) if placed.contains(&own) => {}
-                Change::Replace(own) => {
+                AttributeChange::Replace(own) if placed.contains(&own) => {}
+                AttributeChange::Replace(own) => {
                     placed.push(own);
                     writer.always_bytes(resource::ATTRIBUTES, own);
                 }
-                Change::Remove => {}
-                Change::Rename => {
+                AttributeChange::Remove => {}
+                AttributeChange::Rename => {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
                     writer.message(resource::ATTRIBUTES, |writer| {
                         writer.always_bytes(key_value::KEY, &[b"attr_", key].concat());
@@ -120,16 +121,16 @@ impl EnvelopeResource {
     }
 
     /// Compares an attribute with the envelope.
-    fn change(&self, attribute: &[u8]) -> Change<'_> {
+    fn change(&self, attribute: &[u8]) -> AttributeChange<'_> {
         let (key, value) = key_and_value(attribute);
         let value = value.as_ref();
         // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
-            return Change::Keep;
+            return AttributeChange::Keep;
         }
         // Fast path: nearly all lines use the conventional keys and true values.
         if self.known.is_empty() || self.known.iter().any(|own| own == attribute) {
-            return Change::Keep;
+            return AttributeChange::Keep;
         }
         let known = || {
             self.known.iter().map(|attribute| {
@@ -139,7 +140,11 @@ impl EnvelopeResource {
         };
         let is_stored_as = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
         if let Some((_, known_value, attribute)) = known().find(|(own, ..)| is_stored_as(own)) {
-            return if known_value == value { Change::Keep } else { Change::Replace(attribute) };
+            return if known_value == value {
+                AttributeChange::Keep
+            } else {
+                AttributeChange::Replace(attribute)
+            };
         }
         // Without a function, nothing is known about its ARN.
         let has_function = self.identity.function_name.is_some();
@@ -147,7 +152,11 @@ impl EnvelopeResource {
         if let Some((_, service, kind)) =
             arns.clone().find(|(own, ..)| is_stored_as(own.as_bytes()))
         {
-            return if self.is_arn(value, service, kind) { Change::Keep } else { Change::Remove };
+            return if self.is_arn(value, service, kind) {
+                AttributeChange::Keep
+            } else {
+                AttributeChange::Remove
+            };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
         let is_begin = |own: &[u8]| {
@@ -158,9 +167,9 @@ impl EnvelopeResource {
             && (known().any(|(own, ..)| is_begin(own))
                 || arns.any(|(own, ..)| is_begin(own.as_bytes())))
         {
-            return Change::Rename;
+            return AttributeChange::Rename;
         }
-        Change::Keep
+        AttributeChange::Keep
     }
 }
 
@@ -179,7 +188,7 @@ impl Editor for EnvelopeResource {
 }
 
 /// The change of an attribute of a resource.
-enum Change<'e> {
+enum AttributeChange<'e> {
     Keep,
     /// By the envelope's attribute.
     Replace(&'e [u8]),

@@ -1,6 +1,6 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
-use super::item::{Attribute, ItemView, SpanView};
+use super::item::{AttributeView, ItemView, SpanView};
 use super::parse::ConditionsText;
 use super::route::origin_fits;
 use super::template::OriginField;
@@ -117,9 +117,9 @@ impl ItemCondition {
     fn is_met(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
         match self {
             Self::Attribute(AttributeCondition { key, value }) => match item.attribute(key) {
-                Attribute::Absent => value.is_met(None),
-                Attribute::Leaf(leaf) => value.is_met_by_leaf(&leaf),
-                Attribute::Value(found) => value.is_met(Some(&found)),
+                AttributeView::Absent => value.is_met(None),
+                AttributeView::Leaf(leaf) => value.is_met_by_leaf(&leaf),
+                AttributeView::Value(found) => value.is_met(Some(&found)),
             },
             Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
             Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),

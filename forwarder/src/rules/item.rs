@@ -19,7 +19,7 @@ use wire::view::{self, ItemKind, key_and_value};
 /// What conditions ask about an item.
 pub(super) trait ItemView {
     /// The first attribute with this key.
-    fn attribute(&self, key: &str) -> Attribute<'_>;
+    fn attribute(&self, key: &str) -> AttributeView<'_>;
 
     /// The value of the first attribute with this key.
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>>;
@@ -40,14 +40,14 @@ pub(super) trait ItemView {
 }
 
 /// The value of an attribute as conditions read it.
-pub(super) enum Attribute<'a> {
+pub(super) enum AttributeView<'a> {
     Absent,
     /// A value without inner values, read without a copy.
     Leaf(Leaf<'a>),
     Value(Cow<'a, AnyValue>),
 }
 
-impl<'a> Attribute<'a> {
+impl<'a> AttributeView<'a> {
     fn of(value: Option<Cow<'a, AnyValue>>) -> Self {
         value.map_or(Self::Absent, Self::Value)
     }
@@ -65,8 +65,8 @@ pub(super) struct SpanView<'a> {
 }
 
 impl<I: Item> ItemView for I {
-    fn attribute(&self, key: &str) -> Attribute<'_> {
-        Attribute::of(self.value_of(key))
+    fn attribute(&self, key: &str) -> AttributeView<'_> {
+        AttributeView::of(self.value_of(key))
     }
 
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
@@ -201,12 +201,12 @@ fn enumerator(number: u64) -> i32 {
 }
 
 impl ItemView for EncodedItem<'_> {
-    fn attribute(&self, key: &str) -> Attribute<'_> {
+    fn attribute(&self, key: &str) -> AttributeView<'_> {
         let found = self.attributes.iter().find(|(own, _)| *own == key.as_bytes());
-        let Some((_, attribute)) = found else { return Attribute::Absent };
+        let Some((_, attribute)) = found else { return AttributeView::Absent };
         match leaf(attribute) {
-            Some(leaf) => Attribute::Leaf(leaf),
-            None => Attribute::of(self.value_of(key)),
+            Some(leaf) => AttributeView::Leaf(leaf),
+            None => AttributeView::of(self.value_of(key)),
         }
     }
 

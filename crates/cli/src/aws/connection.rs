@@ -21,18 +21,18 @@ const MOST_ATTEMPTS: u32 = 3;
 
 /// A client whose requests without an answer of AWS end early, with errors that name the host.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(super) struct BoundedClient {
     client: SharedHttpClient,
     attempts: Arc<Attempts>,
 }
 
-impl Connections {
+impl BoundedClient {
     pub(super) fn of(client: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(Self { client, attempts: Arc::default() })
     }
 }
 
-impl HttpClient for Connections {
+impl HttpClient for BoundedClient {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,

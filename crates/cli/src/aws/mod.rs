@@ -16,7 +16,7 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, Sh
 use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use connection::Connections;
+use connection::BoundedClient;
 use console::waterfall::draw::short;
 use profile::{NamedProfile, NoProfile};
 use settings::{Env, InvalidSettings, Pattern, Reader, Secret, Source as _, Table};
@@ -88,7 +88,7 @@ fn http_client() -> SharedHttpClient {
     let client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    Connections::of(client)
+    BoundedClient::of(client)
 }
 
 pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {

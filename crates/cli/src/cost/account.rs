@@ -28,7 +28,7 @@ const METRICS: [AccountMetric; 3] = [
 /// What all functions and log groups of an account and region did in a month.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Account {
+pub(super) struct AccountFigures {
     place: String,
     days: u64,
     invocations: f64,
@@ -37,7 +37,7 @@ pub(super) struct Account {
     ingestion_usd: f64,
 }
 
-impl Account {
+impl AccountFigures {
     pub(super) async fn read(aws: &SdkConfig) -> anyhow::Result<Self> {
         let LogsSettings { credentials, region, proxy, .. } = aws::logs_settings(aws).await?;
         let endpoint = Env.get(ENDPOINT).or_else(|| aws.endpoint_url().map(str::to_owned));

@@ -6,7 +6,7 @@ mod prices;
 
 use crate::aws::{self, AwsArguments};
 use crate::terminal;
-use account::Account;
+use account::AccountFigures;
 use month::{Month, Row};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -122,7 +122,7 @@ fn invocations(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     let account = arguments.account.then(|| {
-        terminal::block_on(async { Account::read(&aws::load(&arguments.aws).await).await })
+        terminal::block_on(async { AccountFigures::read(&aws::load(&arguments.aws).await).await })
     });
     let account = account.transpose()?;
     let estimate = Estimate::with(account, arguments)?;
@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
 struct Estimate {
     /// `None` without `--account`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<Account>,
+    account: Option<AccountFigures>,
     delivery: Way,
     rows: Vec<Row>,
     total_usd: f64,
@@ -178,8 +178,8 @@ struct BreakEven {
 
 impl Estimate {
     /// Estimates the cost of the given invocations, or else of the account's.
-    fn with(account: Option<Account>, arguments: &CostArguments) -> anyhow::Result<Self> {
-        let of_account = account.as_ref().map(Account::invocations).transpose();
+    fn with(account: Option<AccountFigures>, arguments: &CostArguments) -> anyhow::Result<Self> {
+        let of_account = account.as_ref().map(AccountFigures::invocations).transpose();
         let invocations =
             arguments.invocations.map_or_else(|| of_account, |given| Ok(Some(given)))?;
         let invocations = invocations.unwrap_or_default();
@@ -415,8 +415,9 @@ mod tests {
 
     #[test]
     fn the_figures_of_an_account_take_the_place_of_the_assumed_ones() {
-        let account =
-            || Some(Account::of("region eu-west-1, account 123456789012", [2e7, 6e8, 3.5e11]));
+        let account = || {
+            Some(AccountFigures::of("region eu-west-1, account 123456789012", [2e7, 6e8, 3.5e11]))
+        };
         let estimate = Estimate::with(account(), &parsed("--account --line compact")).unwrap();
         let given = |words: &str| Estimate::of(&arguments(words)).total_usd;
         close(estimate.total_usd, given("--invocations 20M --line compact"));
@@ -438,7 +439,7 @@ mod tests {
         // Given invocations win.
         let estimate = Estimate::with(account(), &parsed("--account --invocations 1M")).unwrap();
         close(estimate.total_usd, given("--invocations 1M"));
-        let none = Some(Account::of("region eu-west-1", [0.0; 3]));
+        let none = Some(AccountFigures::of("region eu-west-1", [0.0; 3]));
         let error = Estimate::with(none, &parsed("--account")).map(drop).unwrap_err().to_string();
         assert!(error.starts_with("CloudWatch has no invocations"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! OpenObserve's API for folders, dashboards, alerts, objectives and streams.
 
-use super::columns::{Column, TIMESTAMP};
+use super::columns::{NewColumn, TIMESTAMP};
 use super::shipped::Kind;
 use anyhow::{Context as _, anyhow, bail};
 use backend::{Client, Transport as _};
@@ -128,10 +128,10 @@ impl Api {
         &self,
         kind: SignalKind,
         stream: &str,
-        columns: &[Column],
+        columns: &[NewColumn],
     ) -> anyhow::Result<Result<(), String>> {
         let path = format!("streams/{stream}/update_fields?type={}", kind.as_str());
-        let field = |column: &Column| {
+        let field = |column: &NewColumn| {
             let is_nullable = column.name != TIMESTAMP;
             json!({"name": column.name, "data_type": column.data_type, "nullable": is_nullable})
         };

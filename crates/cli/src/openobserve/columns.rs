@@ -9,7 +9,7 @@ use wire::SignalKind;
 
 /// A column of a stream, to be declared.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(super) struct NewColumn {
     pub(super) name: &'static str,
     /// OpenObserve's name of the type.
     pub(super) data_type: &'static str,
@@ -18,15 +18,15 @@ pub(super) struct Column {
 /// A stream without this column cannot be searched.
 pub(super) const TIMESTAMP: &str = "_timestamp";
 
-const fn text(name: &'static str) -> Column {
-    Column { name, data_type: "Utf8" }
+const fn text(name: &'static str) -> NewColumn {
+    NewColumn { name, data_type: "Utf8" }
 }
 
-const fn number(name: &'static str) -> Column {
-    Column { name, data_type: "Float64" }
+const fn number(name: &'static str) -> NewColumn {
+    NewColumn { name, data_type: "Float64" }
 }
 
-const OF_LOGS: [Column; 18] = [
+const OF_LOGS: [NewColumn; 18] = [
     number("aws_lambda_billed_duration_ms"),
     number("aws_lambda_duration_ms"),
     text("aws_lambda_event_type"),
@@ -48,7 +48,7 @@ const OF_LOGS: [Column; 18] = [
 ];
 
 /// Every span has the other columns.
-const OF_TRACES: [Column; 5] = [
+const OF_TRACES: [NewColumn; 5] = [
     text("faas_coldstart"),
     text("faas_invocation_id"),
     text("lambda_otlp_adjusted_count"),
@@ -72,12 +72,12 @@ pub(super) async fn create(
         let is_new = there.is_none();
         let there: BTreeSet<String> = there.unwrap_or_default();
         let missing = columns.iter().filter(|column| !there.contains(column.name));
-        let mut missing: Vec<Column> = missing.copied().collect();
+        let mut missing: Vec<NewColumn> = missing.copied().collect();
         if missing.is_empty() {
             continue;
         }
         if is_new {
-            missing.push(Column { name: TIMESTAMP, data_type: "Int64" });
+            missing.push(NewColumn { name: TIMESTAMP, data_type: "Int64" });
         }
         let declared =
             if report.dry_run { Ok(Ok(())) } else { api.declare(kind, stream, &missing).await };

@@ -8,7 +8,7 @@ use super::{Environment, rounded_up_to_millis};
 use crate::api::{Call, CallKind, Event, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::identifiers::Trace;
-use crate::invocation::{Caller, Invocation, InvocationResult, Request};
+use crate::invocation::{Invocation, InvocationResult, Request, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, Report, ResponseTimes, Status};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,7 +44,7 @@ enum Order {
 #[derive(Debug)]
 struct Ordered {
     request: Request,
-    caller: Caller,
+    caller: WaitingCaller,
     ended: oneshot::Sender<Result<Invocation, NotBegun>>,
 }
 
@@ -52,13 +52,13 @@ struct Ordered {
 #[derive(Debug)]
 pub(crate) struct NotBegun {
     pub(crate) request: Request,
-    pub(crate) caller: Caller,
+    pub(crate) caller: WaitingCaller,
 }
 
 /// An invocation that a worker of the runtime has.
 #[derive(Debug)]
 struct Running {
-    caller: Caller,
+    caller: WaitingCaller,
     ended: oneshot::Sender<Result<Invocation, NotBegun>>,
     trace: Trace,
     started: Timestamp,
@@ -107,7 +107,7 @@ impl Instance {
     pub(crate) async fn invoke(
         &self,
         request: Request,
-        caller: Caller,
+        caller: WaitingCaller,
     ) -> Result<Invocation, Option<NotBegun>> {
         let (ended, invocation) = oneshot::channel();
         let order = Order::Invoke(Box::new(Ordered { request, caller, ended }));

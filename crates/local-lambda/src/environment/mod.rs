@@ -12,7 +12,7 @@ use crate::clock;
 use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
-use crate::invocation::{Caller, Invocation, InvocationResult, Request};
+use crate::invocation::{Invocation, InvocationResult, Request, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
 use crate::recent::Recent;
@@ -78,7 +78,11 @@ impl Environment {
     }
 
     /// Runs one invocation from its init, if it needs one, to its last log event. The caller gets the result as soon as there is one.
-    pub(crate) async fn invoke(&mut self, request: Request, mut caller: Caller) -> Invocation {
+    pub(crate) async fn invoke(
+        &mut self,
+        request: Request,
+        mut caller: WaitingCaller,
+    ) -> Invocation {
         let request_id = request.request_id.clone();
         let surroundings = Arc::clone(&self.surroundings);
         let Surroundings { spec, events, view, .. } = &*surroundings;

@@ -385,10 +385,10 @@ fn merged<'a>(
 
 /// The best value for a field of the record, with the position of its key if that leaves the attributes.
 struct Best<T> {
-    found: Option<Candidate<T>>,
+    found: Option<RankedValue<T>>,
 }
 
-struct Candidate<T> {
+struct RankedValue<T> {
     rank: Rank,
     at: Option<usize>,
     value: T,
@@ -404,7 +404,7 @@ impl<T> Best<T> {
     fn offer(&mut self, rank: Rank, at: Option<usize>, value: Option<T>) {
         let is_better = self.found.as_ref().is_none_or(|best| rank < best.rank);
         if let Some(value) = value.filter(|_| is_better) {
-            self.found = Some(Candidate { rank, at, value });
+            self.found = Some(RankedValue { rank, at, value });
         }
     }
 
@@ -478,7 +478,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         ..
     } = found;
     let is_leveled = level.is_found();
-    if let Some(Candidate { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
+    if let Some(RankedValue { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
         message.offer(rank, at, Some(value));
     }
     if !trace.is_found() {

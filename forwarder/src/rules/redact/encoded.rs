@@ -16,7 +16,7 @@ use wire::view::{self, ItemKind, key_and_value, may_nest};
 pub(in super::super) struct NeedsDecoder;
 
 /// A field of an item with something to redact.
-struct Place {
+struct FieldPlace {
     number: u32,
     content: Content,
     is_repeated: bool,
@@ -26,53 +26,53 @@ enum Content {
     Attribute(ItemPart),
     Text(ItemPart),
     Body,
-    Message(&'static [Place]),
+    Message(&'static [FieldPlace]),
 }
 
-const fn one(number: u32, content: Content) -> Place {
-    Place { number, content, is_repeated: false }
+const fn one(number: u32, content: Content) -> FieldPlace {
+    FieldPlace { number, content, is_repeated: false }
 }
 
-const fn many(number: u32, content: Content) -> Place {
-    Place { number, content, is_repeated: true }
+const fn many(number: u32, content: Content) -> FieldPlace {
+    FieldPlace { number, content, is_repeated: true }
 }
 
-static SPAN: [Place; 5] = [
+static SPAN: [FieldPlace; 5] = [
     many(span::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
     many(span::EVENTS, Content::Message(&EVENT)),
     many(span::LINKS, Content::Message(&LINK)),
     one(span::STATUS, Content::Message(&STATUS)),
     one(span::NAME, Content::Text(ItemPart::Name)),
 ];
-static EVENT: [Place; 2] = [
+static EVENT: [FieldPlace; 2] = [
     // `tracing` uses the message as the name of the event.
     one(event::NAME, Content::Text(ItemPart::Events)),
     many(event::ATTRIBUTES, Content::Attribute(ItemPart::Events)),
 ];
-static LINK: [Place; 1] = [many(link::ATTRIBUTES, Content::Attribute(ItemPart::Links))];
-static STATUS: [Place; 1] = [one(status::MESSAGE, Content::Text(ItemPart::Status))];
-static LOG_RECORD: [Place; 2] = [
+static LINK: [FieldPlace; 1] = [many(link::ATTRIBUTES, Content::Attribute(ItemPart::Links))];
+static STATUS: [FieldPlace; 1] = [one(status::MESSAGE, Content::Text(ItemPart::Status))];
+static LOG_RECORD: [FieldPlace; 2] = [
     one(log_record::BODY, Content::Body),
     many(log_record::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
 ];
-static NUMBER_DATA_POINT: [Place; 2] = [
+static NUMBER_DATA_POINT: [FieldPlace; 2] = [
     many(data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
     many(data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
 ];
-static SUMMARY_DATA_POINT: [Place; 1] =
+static SUMMARY_DATA_POINT: [FieldPlace; 1] =
     [many(data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes))];
-static HISTOGRAM_DATA_POINT: [Place; 2] = [
+static HISTOGRAM_DATA_POINT: [FieldPlace; 2] = [
     many(histogram_data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
     many(histogram_data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
 ];
-static EXPONENTIAL_HISTOGRAM_DATA_POINT: [Place; 2] = [
+static EXPONENTIAL_HISTOGRAM_DATA_POINT: [FieldPlace; 2] = [
     many(exponential_histogram_data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
     many(exponential_histogram_data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
 ];
-static EXEMPLAR: [Place; 1] =
+static EXEMPLAR: [FieldPlace; 1] =
     [many(exemplar::FILTERED_ATTRIBUTES, Content::Attribute(ItemPart::Exemplars))];
 
-fn places(kind: ItemKind) -> &'static [Place] {
+fn places(kind: ItemKind) -> &'static [FieldPlace] {
     match kind {
         ItemKind::Span => &SPAN,
         ItemKind::LogRecord => &LOG_RECORD,
@@ -145,7 +145,7 @@ impl Walk<'_> {
     fn message(
         &mut self,
         message: &[u8],
-        places: &[Place],
+        places: &[FieldPlace],
     ) -> Result<Option<Vec<u8>>, NeedsDecoder> {
         let mut rewritten: Option<Vec<u8>> = None;
         let mut copied = 0;

@@ -1,11 +1,10 @@
 //! One life of an environment's processes, from their start over the invocations to their end.
 //!
-//! `init` starts extensions and runtime, `calls` takes their calls, `run` does one invocation, `freeze` stops the processes between
-//! invocations, and `ending` ends them.
+//! `init` starts extensions and runtime, `calls` takes their calls, `run` does one invocation and freezes the processes after it,
+//! and `ending` ends them.
 
 mod calls;
 mod ending;
-mod freeze;
 mod init;
 mod run;
 
