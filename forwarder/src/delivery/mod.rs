@@ -86,7 +86,7 @@ async fn send<E: Export>(
         let request = if has_few_keys { request.with_few_keys() } else { request };
         let timely =
             destination.policy.sort(request, item_times, context.now_unix_nano(), &mut sent);
-        let mut outcome = match timely {
+        let outcome = match timely {
             None => Outcome::default(),
             Some(request) if admission == Admission::Park => {
                 let text =
@@ -112,7 +112,6 @@ async fn send<E: Export>(
             admission = Admission::after_probe(judged);
         }
         sent.verdict = sent.verdict.max(judged);
-        outcome.warn(std::mem::take(&mut sent.outcome.warning));
         sent.outcome += outcome;
     }
     sent

@@ -43,11 +43,17 @@ impl Outcome {
 
     /// Puts this warning before an existing one. An empty warning changes nothing.
     pub fn warn(&mut self, warning: String) {
-        self.warning = match (warning.is_empty(), self.warning.is_empty()) {
-            (true, _) => return,
-            (false, true) => warning,
-            (false, false) => format!("{warning}; {}", self.warning),
-        };
+        let later = std::mem::replace(&mut self.warning, warning);
+        self.warn_after(later);
+    }
+
+    fn warn_after(&mut self, later: String) {
+        if self.warning.is_empty() {
+            self.warning = later;
+        } else if !later.is_empty() {
+            self.warning.push_str("; ");
+            self.warning.push_str(&later);
+        }
     }
 }
 
@@ -69,9 +75,7 @@ impl AddAssign for Outcome {
         self.ambiguous_items += ambiguous_items;
         self.requests_sent += requests_sent;
         self.bytes_sent += bytes_sent;
-        if !warning.is_empty() {
-            self.warning = warning;
-        }
+        self.warn_after(warning);
         self.retry_after = self.retry_after.max(retry_after);
     }
 }
@@ -102,4 +106,20 @@ pub enum Fate {
     DeadLetter,
     /// Dead-letter and never resend: `items` of the items were rejected, and the stored ones would be duplicated.
     DeadLetterPartial,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn the_sum_of_outcomes_has_their_warnings_in_order() {
+        let mut sum = Outcome::default();
+        for warning in ["", "first", "", "second"] {
+            sum += Outcome { warning: warning.to_owned(), ..Outcome::default() };
+        }
+        sum.warn(String::new());
+        sum.warn("earlier".to_owned());
+        assert_eq!(sum.warning, "earlier; first; second");
+    }
 }
