@@ -218,7 +218,7 @@ def begin_call(name, tracer, is_active, client, path, named):
         recorded = prompts() if operation == CHAT else None
         call = Call(start_span(name, tracer, client, operation, body), describe, recorded and recorded.Answer())
         if recorded:
-            call.span.set_attributes(recorded.of_request(body))
+            attempt(lambda: call.span.set_attributes(recorded.of_request(body)))
         if invocation := contexts.get_value(beside("lambda_otlp_contexts").INVOCATION):
             invocation.open_calls.add(call)
     except Exception as error:
