@@ -111,6 +111,7 @@ pub(crate) fn installed(root: &Path, tool: &str, version: &str) -> anyhow::Resul
     let folder = cache()?.join(format!("{tool}-{version}"));
     let program = folder.join("bin").join(tool);
     if !program.is_file() {
+        println!("compiles {tool} {version}, once");
         let build = folder.join("build");
         let mut install = cargo(root, &["install", tool, "--version", version]);
         install.args(["--locked", "--quiet", "--debug", "--root"]).arg(&folder);
