@@ -57,6 +57,14 @@ impl AwsArguments {
     }
 }
 
+/// Returns the arguments by which a command finds a forwarder: its stack, or else its ARN. `place` are region and profile.
+pub(crate) fn forwarder_words(stack: Option<&str>, arn: &str, place: &str) -> String {
+    match stack {
+        Some(stack) => format!("--stack {stack}{place}"),
+        None => format!("--destination {arn}{place}"),
+    }
+}
+
 pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
     if let Some(region) = &arguments.region {

@@ -50,10 +50,7 @@ impl Deployment {
 
     /// The arguments of `subscribe`: `--stack NAME`, or the ARN of the forwarder, with region and profile.
     pub(super) fn subscribe_arguments(&self, forwarder: &str) -> String {
-        match &self.stack {
-            Some(stack) => format!("--stack {stack}{}", self.place),
-            None => format!("--destination {forwarder}{}", self.place),
-        }
+        aws::forwarder_words(self.stack.as_deref(), forwarder, &self.place)
     }
 
     /// The arguments of `redrive`, from the dead-letter queue or from this bucket, to the retry queue.
@@ -78,8 +75,17 @@ impl Deployment {
         }
     }
 
-    pub(super) fn output(&self, name: &str) -> Option<&str> {
-        self.values.outputs.get(name).map(String::as_str)
+    /// Returns an output of the stack as a word of a command, or else a placeholder, whose meaning the hint tells.
+    pub(super) fn command_word(
+        &self,
+        output: &str,
+        placeholder: &'static str,
+        meaning: &str,
+    ) -> CommandWord<'_> {
+        match self.values.outputs.get(output) {
+            Some(word) => CommandWord { word, hint: String::new() },
+            None => CommandWord { word: placeholder, hint: format!(", with {meaning}") },
+        }
     }
 
     /// Returns the value of a parameter; `None` if it is empty.
@@ -104,6 +110,14 @@ impl Deployment {
         let found = Collect::WORDS.into_iter().find(|(name, _)| *name == word);
         found.map_or(Collect::All, |(_, collect)| collect)
     }
+}
+
+/// A word of a command that may be unknown.
+#[derive(Debug)]
+pub(super) struct CommandWord<'a> {
+    pub(super) word: &'a str,
+    /// The text after the command; empty if the word is known.
+    pub(super) hint: String,
 }
 
 #[cfg(test)]

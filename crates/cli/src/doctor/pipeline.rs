@@ -1,6 +1,6 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
-use super::deployment::Deployment;
+use super::deployment::{CommandWord, Deployment};
 use super::recent::{self, Recent};
 use super::stack::{Function, MISSING, answered, unanswered};
 use crate::aws;
@@ -51,10 +51,11 @@ impl Pipeline<'_> {
                 consequence: "the forwarder cannot queue telemetry for retry",
                 dead_letters,
             };
-            let arn = self.queue(&queue, &mut checks).await;
-            for reader in self.readers(&lambda, &arn, &mut checks).await {
-                checks.push(concurrency(&lambda, &reader.name, place).await);
-                logs.push(reader.log_group);
+            if let Some(arn) = self.queue(&queue, &mut checks).await {
+                for reader in self.readers(&lambda, &arn, &mut checks).await {
+                    checks.push(concurrency(&lambda, &reader.name, place).await);
+                    logs.push(reader.log_group);
+                }
             }
         }
         // `redrive` without `--yes` shows the reasons and sends nothing.
@@ -184,10 +185,6 @@ fn name_of(url: &str) -> &str {
 impl Pipeline<'_> {
     /// Checks that a function reads the retry queue, and returns the functions that do.
     async fn readers(&self, lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Function> {
-        // The check of the queue has failed.
-        if arn.is_empty() {
-            return Vec::new();
-        }
         let Self { deployment, .. } = *self;
         let queue = arn.rsplit(':').next().unwrap_or_default();
         let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
@@ -195,10 +192,9 @@ impl Pipeline<'_> {
         let Some(output) = answer else { return Vec::new() };
         let mappings = output.event_source_mappings.unwrap_or_default();
         if mappings.is_empty() {
-            let known = deployment.output("RedriveFunctionArn");
-            let function = known.unwrap_or("REDRIVE_FUNCTION");
-            let hint =
-                if known.is_some() { "" } else { ", with the name of the stack's RedriveFunction" };
+            let meaning = "the name of the stack's RedriveFunction";
+            let CommandWord { word: function, hint } =
+                deployment.command_word("RedriveFunctionArn", "REDRIVE_FUNCTION", meaning);
             let text = format!(
                 "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name {function} --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10{}`{hint}",
                 deployment.place
@@ -218,8 +214,8 @@ impl Pipeline<'_> {
         functions
     }
 
-    /// Checks that a queue is empty, and returns its ARN.
-    async fn queue(&self, queue: &Queue<'_>, checks: &mut Vec<Check>) -> String {
+    /// Checks that a queue is empty, and returns its ARN; `None` if it cannot be read.
+    async fn queue(&self, queue: &Queue<'_>, checks: &mut Vec<Check>) -> Option<String> {
         const NAME: &str = "queue";
         // The code of AWS JSON, and that of the query protocol, which SQS sends too.
         const MISSING_QUEUE: [&str; 2] =
@@ -242,18 +238,16 @@ impl Pipeline<'_> {
             let creation = queue.creation(&forwarder.arn, key, &deployment.place);
             let text = format!("{name} does not exist, so {}: {creation}", queue.consequence);
             checks.push(Check::failed(NAME, text));
-            return String::new();
+            return None;
         }
         let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", asked);
-        let Some(mut attributes) = answer.and_then(|output| output.attributes) else {
-            return String::new();
-        };
+        let mut attributes = answer.and_then(|output| output.attributes)?;
         let number = |count| attributes.get(&count)?.parse::<u64>().ok();
         checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
             0 => Check::ok(NAME, format!("{name} is empty")),
             count => Check::warning(NAME, format!("{name}: {count} messages {}", queue.content)),
         });
-        attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default()
+        attributes.remove(&QueueAttributeName::QueueArn)
     }
 
     async fn on_failure_bucket(&self, lambda: &Client) -> Result<String, Check> {
@@ -270,10 +264,9 @@ impl Pipeline<'_> {
         let destination = config.and_then(|config| config.on_failure?.destination);
         let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
         bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
-            let known = deployment.output("OnFailureBucket");
-            let bucket = known.unwrap_or("BUCKET");
-            let hint =
-                if known.is_some() { "" } else { ", with the bucket of the stack's output OnFailureBucket" };
+            let meaning = "the bucket of the stack's output OnFailureBucket";
+            let CommandWord { word: bucket, hint } =
+                deployment.command_word("OnFailureBucket", "BUCKET", meaning);
             let text = format!(
                 "{name} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {name} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::{bucket}\"}}}}'{}`{hint}",
                 deployment.place

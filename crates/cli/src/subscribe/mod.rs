@@ -187,11 +187,8 @@ fn run(
 impl Which {
     /// The arguments by which another command finds the same forwarder.
     fn forwarder(&self) -> String {
-        let aws = self.aws.as_words();
-        match (&self.stack, &self.destination) {
-            (Some(stack), _) => format!("--stack {stack}{aws}"),
-            (None, arn) => format!("--destination {}{aws}", arn.as_deref().unwrap_or_default()),
-        }
+        let destination = self.destination.as_deref().unwrap_or_default();
+        aws::forwarder_words(self.stack.as_deref(), destination, &self.aws.as_words())
     }
 
     /// Says why no log group of this place is selected, though `--include` names `named` of them.
