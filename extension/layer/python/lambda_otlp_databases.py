@@ -7,7 +7,7 @@ import os
 import re
 from types import SimpleNamespace
 
-from lambda_otlp_load import beside, conventions, say
+from lambda_otlp_load import conventions, layer_module, say
 
 # OpenTelemetry's variable, which its Java agent reads too.
 SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
@@ -82,7 +82,7 @@ def changes(attributes, events):
 
 def describe(system, statement, attributes):
     """Returns the parts of a statement or of a command."""
-    statements = beside("lambda_otlp_statements")
+    statements = layer_module("lambda_otlp_statements")
     if system not in COMMANDS:
         found = statements.describe(system, statement)
         text = statements.shortened(statement) if keeps_values() else found.text

@@ -5,7 +5,7 @@ statement.
 import functools
 import os
 
-from lambda_otlp_load import beside
+from lambda_otlp_load import layer_module
 
 # Drivers with an instrumentation of the layer, by their names in SQLAlchemy.
 DRIVERS = {"asyncpg": "asyncpg", "psycopg": "psycopg", "psycopg2": "psycopg2", "psycopg_async": "psycopg", "pymysql": "pymysql"}
@@ -107,7 +107,7 @@ def mend_asyncpg(module):
 
 
 def mend_aiohttp(module):
-    module.inject = beside("lambda_otlp_mends").inject_unless_own(module.inject)
+    module.inject = layer_module("lambda_otlp_mends").inject_unless_own(module.inject)
 
 
 MENDS = {

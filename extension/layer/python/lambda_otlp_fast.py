@@ -17,9 +17,9 @@ import sys
 import threading
 import types
 
-from lambda_otlp_load import attempt, beside, library, say, when_loaded
+from lambda_otlp_load import attempt, layer_module, library, say, when_loaded
 
-layer = beside("lambda_otlp_packages")
+layer = layer_module("lambda_otlp_packages")
 
 # The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
@@ -273,7 +273,7 @@ class Fast:
         self.environ = environ
         if self.settings.has_propagators:
             layer.serve_entry_points()
-        self.spans = beside("lambda_otlp_spans")
+        self.spans = layer_module("lambda_otlp_spans")
         if missing := {
             name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__
         }:
@@ -300,7 +300,7 @@ class Fast:
         """Registers the tracer provider, and the meter provider once the metrics API is imported."""
         from opentelemetry import trace
 
-        wire = beside("lambda_otlp_wire")
+        wire = layer_module("lambda_otlp_wire")
         self.instance_id = new_instance_id()
         attributes = resource(self.environ, self.instance_id, say)
         receiver = wire.Receiver(self.settings.address, say)
@@ -333,7 +333,7 @@ class Fast:
 
     def bound_flushes(self, calls):
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
-        self.tracers.flush_invocation = beside("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
+        self.tracers.flush_invocation = layer_module("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
 
     def before_snapshot(self):
         self.tracers.force_flush(1000)
@@ -347,14 +347,16 @@ class Fast:
         # The function may have set the id.
         if resource.attributes["service.instance.id"] == self.instance_id:
             self.instance_id = resource.attributes["service.instance.id"] = new_instance_id()
-            resource.encoded = beside("lambda_otlp_wire").resource_of(resource.attributes)
+            resource.encoded = layer_module("lambda_otlp_wire").resource_of(resource.attributes)
         if self.meters is not None:
             self.meters.renew(is_new_process)
 
     def start_metrics(self, tracers, wire):
         from opentelemetry import metrics
 
-        self.meters = beside("lambda_otlp_metrics").MeterProvider(tracers, wire, self.spans.ScopeKey, self.settings.preference)
+        self.meters = layer_module("lambda_otlp_metrics").MeterProvider(
+            tracers, wire, self.spans.ScopeKey, self.settings.preference
+        )
         metrics.set_meter_provider(self.meters)
         tracers.collect = self.meters.collect
 

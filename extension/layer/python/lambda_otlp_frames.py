@@ -6,7 +6,7 @@ import builtins
 import os
 import traceback
 
-from lambda_otlp_load import beside
+from lambda_otlp_load import layer_module
 
 # Limit on the errors below one error: its cause, its context, and the errors of a group.
 MOST_ERRORS = 64
@@ -47,7 +47,7 @@ def next_of_others(frames):
 
 
 def is_of_layer(file):
-    packages = beside("lambda_otlp_packages").folder
+    packages = layer_module("lambda_otlp_packages").folder
     return os.path.dirname(file) == os.path.dirname(__file__) or bool(packages) and file.startswith(packages + os.sep)
 
 

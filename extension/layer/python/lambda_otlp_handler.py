@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, conventions, say, when_loaded
+from lambda_otlp_load import attempt, conventions, layer_module, say, when_loaded
 from lambda_otlp_variables import replaced, variables
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
@@ -49,7 +49,7 @@ class HandlerFinder:
         if own := own_folder():
             leave_alone(f"{own} contains opentelemetry.sdk")
             return
-        folder, packages = os.path.join(self.folder, "python-packages"), beside("lambda_otlp_packages")
+        folder, packages = os.path.join(self.folder, "python-packages"), layer_module("lambda_otlp_packages")
         if os.path.isdir(folder):
             packages.install(folder)
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -61,7 +61,7 @@ class HandlerFinder:
             join_frameworks(fast.imports.when_imported)
             self.hook(spec, fast)
             return
-        sdk = beside("lambda_otlp_sdk")
+        sdk = layer_module("lambda_otlp_sdk")
         if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
             packages.uninstall()
         elif packages.folder:
@@ -93,14 +93,14 @@ class HandlerFinder:
                 # The module may have put another object in its place.
                 attempt(start, module, self.function, fast)
             elif error := sys.exc_info()[1]:
-                attempt(beside("lambda_otlp_frames").cut, error)
+                attempt(layer_module("lambda_otlp_frames").cut, error)
 
         when_loaded(spec, loaded)
 
 
 def fast_start(packages):
     """Returns the start without OpenTelemetry's SDK, or `None` if the function needs the SDK."""
-    module = beside("lambda_otlp_fast")
+    module = layer_module("lambda_otlp_fast")
     try:
         return module.Fast(packages)
     except module.NotFast as reason:
@@ -222,7 +222,7 @@ def instrument_client(name, module):
     if f"{name}._tracing" in sys.modules:
         # Newer versions of Anthropic's client make their spans themselves.
         return
-    beside("lambda_otlp_models").instrument(name, sys.modules[module], Tracers, lambda: not is_left_alone)
+    layer_module("lambda_otlp_models").instrument(name, sys.modules[module], Tracers, lambda: not is_left_alone)
 
 
 class Tracers:
@@ -249,7 +249,7 @@ def load_instrumentation(entry):
             options = {"raise_exception_on_conflict": True}
             if is_of_layer:
                 options["tracer_provider"] = Tracers
-                options["skip_dep_check"] = beside("lambda_otlp_packaging").are_fulfilled(
+                options["skip_dep_check"] = layer_module("lambda_otlp_packaging").are_fulfilled(
                     instrumentor.instrumentation_dependencies()
                 )
             instrumentor.instrument(**options)
@@ -274,7 +274,7 @@ def start(module, function, fast=None):
     if reason := own_provider():
         leave_alone(reason)
         return
-    sdk = beside("lambda_otlp_sdk") if fast is None or beside("lambda_otlp_packages").shares_the_sdk() else None
+    sdk = layer_module("lambda_otlp_sdk") if fast is None or layer_module("lambda_otlp_packages").shares_the_sdk() else None
     if fast is not None and sdk is not None:
         # The function uses the layer's SDK, and expects its classes.
         if not sdk.importable():
@@ -290,14 +290,14 @@ def start(module, function, fast=None):
         watching = (setup,)
     started.append(setup)
     leave_room()
-    when_imported = (beside("lambda_otlp_sdk") if fast is None else fast.imports).when_imported
+    when_imported = (layer_module("lambda_otlp_sdk") if fast is None else fast.imports).when_imported
     when_imported("multiprocessing.util", lambda: flush_children(setup))
     when_imported("gevent.greenlet", carry_context_into_greenlets)
     join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
-    beside("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
+    layer_module("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
 
 
 # Where the API notes that a provider is registered.
@@ -363,7 +363,7 @@ def join_xray():
 
 def xray_trace_id(header):
     """Returns the trace id in Lambda's X-Ray header, or `None` if the invocation is not sampled."""
-    found = beside("lambda_otlp_events").xray(header)
+    found = layer_module("lambda_otlp_events").xray(header)
     return found.trace_id if found.is_sampled else None
 
 
@@ -389,7 +389,7 @@ def watch_deadlines(setup, *kind):
             each()
 
     try:
-        return beside("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, *kind)
+        return layer_module("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, *kind)
     except Exception as error:
         say(f"cannot watch deadlines, so a timeout loses the invocation's spans: {error!r}")
         return None

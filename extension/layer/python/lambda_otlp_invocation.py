@@ -6,7 +6,7 @@ Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda"; Lambda API Refe
 
 import os
 
-from lambda_otlp_load import beside
+from lambda_otlp_load import layer_module
 from opentelemetry import trace
 
 
@@ -37,7 +37,7 @@ def parent_of(carrier, lambda_context, reads_environment):
 
 
 def carriers_of_client(lambda_context):
-    headers_at = beside("lambda_otlp_events").headers_at
+    headers_at = layer_module("lambda_otlp_events").headers_at
     client = getattr(lambda_context, "client_context", None)
     w3c = getattr(lambda_context, "w3c", None)
     found = {"custom": getattr(client, "custom", None), "w3c": w3c() if callable(w3c) else getattr(client, "w3c", None)}
@@ -53,7 +53,7 @@ def attributes_of(lambda_context, parent):
     found = {"faas.invocation_id": lambda_context.aws_request_id, **of_function(lambda_context.invoked_function_arn)}
     if tenant := getattr(lambda_context, "tenant_id", None):
         found["aws.lambda.tenant_id"] = tenant
-    of_xray = beside("lambda_otlp_events").xray(os.environ.get("_X_AMZN_TRACE_ID", "")).parent_id
+    of_xray = layer_module("lambda_otlp_events").xray(os.environ.get("_X_AMZN_TRACE_ID", "")).parent_id
     if of_xray is not None and of_xray != parent.span_id:
         found["aws.xray.parent_id"] = trace.format_span_id(of_xray)
     return found

@@ -17,7 +17,7 @@ vars(time).update(vars(replaceable))
 
 
 @functools.cache
-def beside(name):
+def layer_module(name):
     """Loads a module from the layer's folder, which is not on the path."""
     place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, place)
@@ -55,7 +55,7 @@ def when_loaded(spec, on_end):
 
 def library(name):
     """Imports a module of OpenTelemetry's packages."""
-    return beside("lambda_otlp_packages").library(name)
+    return layer_module("lambda_otlp_packages").library(name)
 
 
 def attempt(action, *arguments):
@@ -163,7 +163,7 @@ def masked_urls(attributes):
         return found
     import re
 
-    secrets = "|".join(beside("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
+    secrets = "|".join(layer_module("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
     return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
 
 
@@ -207,7 +207,7 @@ def database_call(span):
     if "db.system.name" not in attributes and "db.system" not in attributes or "rpc.system" in attributes:
         return None
     is_of_opentelemetry = (span.instrumentation_scope.name or "").startswith(OF_OPENTELEMETRY)
-    return beside("lambda_otlp_databases").ended(span) if is_of_opentelemetry else None
+    return layer_module("lambda_otlp_databases").ended(span) if is_of_opentelemetry else None
 
 
 # OpenTelemetry's variable, and its values that ask for attributes of spans. The layer makes no events.
@@ -218,7 +218,7 @@ ON_SPANS = ("true", "span_only", "span_and_event")
 def prompts():
     """Returns the module that describes prompts and answers of models, or `None` unless the function asks for them."""
     asked = os.environ.get(PROMPTS, "").strip().lower()
-    return beside("lambda_otlp_prompts") if asked in ON_SPANS else None
+    return layer_module("lambda_otlp_prompts") if asked in ON_SPANS else None
 
 
 def server_of(url):
@@ -242,4 +242,4 @@ def entry_points(group):
 @functools.cache
 def all_entry_points():
     """Returns the entry points of all packages. Reading their files takes milliseconds."""
-    return beside("lambda_otlp_packages").entry_points()
+    return layer_module("lambda_otlp_packages").entry_points()

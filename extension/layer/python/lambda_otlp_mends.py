@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 
-from lambda_otlp_load import attempt, beside, library, prompts, time
+from lambda_otlp_load import attempt, layer_module, library, prompts, time
 
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
@@ -29,7 +29,7 @@ def mend(module, name):
         if names.get(function) is getattr(sys.modules["time"], function) and function in names:
             names[function] = functools.partial(getattr(time, function))
     driver = name.removeprefix(OF_OPENTELEMETRY)
-    if action := MENDS.get(name) or (driver in DRIVERS and beside("lambda_otlp_drivers").MENDS[driver]):
+    if action := MENDS.get(name) or (driver in DRIVERS and layer_module("lambda_otlp_drivers").MENDS[driver]):
         action(module)
 
 
@@ -362,7 +362,7 @@ def size_of(entry):
 def mend_sdk(module):
     """Records errors without the layer's frames, and leaves the function's filters of warnings as they are: the SDK adds one."""
     module.traceback = type(sys)("traceback")
-    module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
+    module.traceback.format_exception = lambda error, *_, **__: [layer_module("lambda_otlp_frames").text_of(error)]
     module.filterwarnings = lambda *_, **__: None
 
 

@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Generator, Mapping
 
-from lambda_otlp_load import beside, time
+from lambda_otlp_load import layer_module, time
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 from opentelemetry.attributes import BoundedAttributes
@@ -335,7 +335,7 @@ class MeterProvider(metrics.MeterProvider):
         return CUMULATIVE
 
     def get_meter(self, name, version=None, schema_url=None, attributes=None):
-        name = beside("lambda_otlp_packages").public(name or "")
+        name = layer_module("lambda_otlp_packages").public(name or "")
         key = (name, version, schema_url, key_of(attributes))
         if key not in self.meters:
             self.meters[key] = Meter(self, self.scope(name, version, schema_url, attributes))

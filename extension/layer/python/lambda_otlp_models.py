@@ -14,7 +14,7 @@ import inspect
 import weakref
 from collections.abc import Mapping
 
-from lambda_otlp_load import attempt, beside, prompts, say
+from lambda_otlp_load import attempt, layer_module, prompts, say
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
@@ -219,7 +219,7 @@ def begin_call(name, tracer, is_active, client, path, named):
         call = Call(start_span(name, tracer, client, operation, body), describe, recorded and recorded.Answer())
         if recorded:
             attempt(lambda: call.span.set_attributes(recorded.of_request(body)))
-        if invocation := contexts.get_value(beside("lambda_otlp_contexts").INVOCATION):
+        if invocation := contexts.get_value(layer_module("lambda_otlp_contexts").INVOCATION):
             invocation.open_calls.add(call)
     except Exception as error:
         say(f"cannot describe a call of a model, so it has no span: {error!r}")

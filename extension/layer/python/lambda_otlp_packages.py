@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from types import ModuleType
 
-from lambda_otlp_load import attempt, beside
+from lambda_otlp_load import attempt, layer_module
 
 NAME = "lambda_otlp_packages"
 # Contents of the folder `opentelemetry` in opentelemetry-api, and other packages' folders below them.
@@ -111,7 +111,7 @@ def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
     if level or not is_private(name, importer):
         found = builtins.__import__(name, globals, locals, fromlist, level)
         is_logging = found is sys.modules.get("logging") and importer.startswith(f"{NAME}.")
-        return beside("lambda_otlp_mends").quiet_logging() if is_logging else found
+        return layer_module("lambda_otlp_mends").quiet_logging() if is_logging else found
     found = builtins.__import__(f"{NAME}.{name}", globals, locals, fromlist, 0)
     return found if fromlist else sys.modules[f"{NAME}.{name.partition('.')[0]}"]
 
@@ -127,7 +127,7 @@ class Loader(SourceFileLoader):
         else:
             super().exec_module(module)
         if module.__name__.startswith(f"{NAME}.opentelemetry."):
-            attempt(beside("lambda_otlp_mends").mend, module, public(module.__name__))
+            attempt(layer_module("lambda_otlp_mends").mend, module, public(module.__name__))
 
     def exec_with_same_typing(self, module):
         """Restores functions of the module `typing`, which `typing_extensions` replaces. The layer's packages do not need the
@@ -167,7 +167,7 @@ class InPlace:
 
     @staticmethod
     def exec_module(module):
-        names = vars(beside(IN_PLACE[public(module.__name__)]))
+        names = vars(layer_module(IN_PLACE[public(module.__name__)]))
         vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
 
 

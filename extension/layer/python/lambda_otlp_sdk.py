@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 
-from lambda_otlp_load import Unlisted, attempt, beside, entry_points, library, say, unlist
+from lambda_otlp_load import Unlisted, attempt, entry_points, layer_module, library, say, unlist
 from lambda_otlp_variables import EXPORT_TIMEOUT, Unchanged, replaced, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
@@ -79,7 +79,7 @@ def has_instrumentation():
 @quiet()
 def importable():
     """Imports the modules in `NEEDED`. If an import fails, unloads the imported ones and returns `False`."""
-    before, packages = set(sys.modules), beside("lambda_otlp_packages")
+    before, packages = set(sys.modules), layer_module("lambda_otlp_packages")
     try:
         if packages.folder:
             packages.serve_entry_points()
@@ -105,7 +105,7 @@ class Gone:
 
 def forget_the_dead():
     """Replaces protobuf's weak references to deleted messages. The patches of `GREEN` inspect all objects and fail on these."""
-    protobuf = beside("lambda_otlp_packages").private("google.protobuf.internal.python_message")
+    protobuf = layer_module("lambda_otlp_packages").private("google.protobuf.internal.python_message")
     listener = getattr(sys.modules.get(protobuf), "_Listener", None)
     if listener is None or not any(map(importlib.util.find_spec, GREEN)):
         return
@@ -134,7 +134,7 @@ def unload(names):
 def misfit():
     """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
-        version = beside("lambda_otlp_packages").distribution
+        version = layer_module("lambda_otlp_packages").distribution
         # The layer's packages fit each other.
         Requirement = importlib.import_module("packaging.requirements").Requirement
         for package in map(version, PACKAGES):
@@ -163,8 +163,8 @@ def instrument_libraries(load):
     for entry in found:
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
-        if entry.name == "threading" and entry.value.startswith(f"{beside('lambda_otlp_packages').NAME}."):
-            attempt(beside("lambda_otlp_fast").carry_context_into_threads, when_imported)
+        if entry.name == "threading" and entry.value.startswith(f"{layer_module('lambda_otlp_packages').NAME}."):
+            attempt(layer_module("lambda_otlp_fast").carry_context_into_threads, when_imported)
         elif library := LIBRARIES.get(entry.name):
             when_imported(library, functools.partial(load, entry))
         else:
@@ -211,7 +211,7 @@ class Unseen:
 
     def __enter__(self):
         self.before = []
-        packages = beside("lambda_otlp_packages")
+        packages = layer_module("lambda_otlp_packages")
         for name, attribute in THREADS:
             module = sys.modules.get(packages.private(name))
             if original := getattr(module, attribute, None):
@@ -219,7 +219,7 @@ class Unseen:
                 setattr(module, attribute, Unlisted if attribute == "Thread" else unlisted_threads(original))
 
     def __exit__(self, *_):
-        if beside("lambda_otlp_packages").folder:
+        if layer_module("lambda_otlp_packages").folder:
             # A forked process starts the threads again.
             return
         for module, attribute, original in self.before:
@@ -237,7 +237,7 @@ def named_publicly(get):
 
     @functools.wraps(get)
     def get_named(name, *arguments, **named):
-        return get(beside("lambda_otlp_packages").public(name), *arguments, **named)
+        return get(layer_module("lambda_otlp_packages").public(name), *arguments, **named)
 
     return get_named
 
@@ -250,7 +250,7 @@ def use_system_random():
     from random import SystemRandom
 
     for name in ID_GENERATORS:
-        if generator := sys.modules.get(beside("lambda_otlp_packages").private(name)):
+        if generator := sys.modules.get(layer_module("lambda_otlp_packages").private(name)):
             generator.random = SystemRandom()
 
 
@@ -308,8 +308,8 @@ def bound_flushes(calls):
     """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
     for provider, exporter_names in zip(providers(), EXPORTERS):
         if flush := getattr(provider, "force_flush", None):
-            bound = beside("lambda_otlp_flush").Bound(calls)
+            bound = layer_module("lambda_otlp_flush").Bound(calls)
             provider.force_flush = functools.partial(bound.flush, flush)
             for module, name in exporter_names:
-                if exporter := getattr(sys.modules.get(beside("lambda_otlp_packages").private(module)), name, None):
+                if exporter := getattr(sys.modules.get(layer_module("lambda_otlp_packages").private(module)), name, None):
                     exporter.export = noted(exporter.export, bound)

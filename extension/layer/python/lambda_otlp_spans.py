@@ -15,7 +15,7 @@ import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, changes_at_end, database_call, may_restart_after_fork, time
+from lambda_otlp_load import Background, changes_at_end, database_call, layer_module, may_restart_after_fork, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -27,7 +27,7 @@ LIMIT = 128
 BATCH = 512
 # Upper limit of a flush, in milliseconds. Locks and sockets accept no infinite timeout.
 MOST_FLUSH_MS = 86_400_000
-public = beside("lambda_otlp_packages").public
+public = layer_module("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 
@@ -202,7 +202,7 @@ class Span(trace.Span):
         described = {
             "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
             "exception.message": message_of(exception),
-            "exception.stacktrace": beside("lambda_otlp_frames").text_of(exception),
+            "exception.stacktrace": layer_module("lambda_otlp_frames").text_of(exception),
             "exception.escaped": str(escaped),
             **(attributes or {}),
         }

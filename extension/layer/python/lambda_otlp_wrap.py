@@ -8,7 +8,7 @@ import os
 import sys
 from types import SimpleNamespace
 
-from lambda_otlp_load import attempt, beside, library, say, time
+from lambda_otlp_load import attempt, layer_module, library, say, time
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -77,7 +77,7 @@ class Wrapper:
         self.watch = watch
         self.setup = setup
         self.marshalling = Marshalling()
-        self.contexts = beside("lambda_otlp_contexts")
+        self.contexts = layer_module("lambda_otlp_contexts")
         self.contexts.follow(trace.get_tracer_provider())
         self.starter = Starter(setup.reads_environment)
         # The state of the current invocation, for each thread that serves invocations.
@@ -131,7 +131,7 @@ class Wrapper:
             self.current.state = "raised"
             attempt(spans.describe_error, error)
             self.end(spans, error)
-        attempt(beside("lambda_otlp_frames").cut, error)
+        attempt(layer_module("lambda_otlp_frames").cut, error)
 
     def end(self, spans, error=None):
         """Ends the spans and exports them."""
@@ -163,8 +163,8 @@ class Starter:
         self.is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
 
     def start(self, event, lambda_context):
-        described = beside("lambda_otlp_events").describe(event)
-        of_lambda = beside("lambda_otlp_invocation")
+        described = layer_module("lambda_otlp_events").describe(event)
+        of_lambda = layer_module("lambda_otlp_invocation")
         parent = of_lambda.parent_of(described.carrier, lambda_context, self.reads_environment)
         attributes = {
             **of_lambda.attributes_of(lambda_context, of_lambda.span_context(parent)),

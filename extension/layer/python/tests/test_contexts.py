@@ -79,8 +79,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from lambda_otlp_load import beside
-contexts = beside("lambda_otlp_contexts")
+from lambda_otlp_load import layer_module
+contexts = layer_module("lambda_otlp_contexts")
 provider, exporter = TracerProvider(), InMemorySpanExporter()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 contexts.follow(provider)

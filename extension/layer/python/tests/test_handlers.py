@@ -84,15 +84,15 @@ class Contexts:
 @pytest.fixture(scope="module")
 def layer(isolated):
     sys.path.append(str(packages("opentelemetry-api==1.45.1")))
-    beside = importlib.import_module("lambda_otlp_load").beside
+    layer_module = importlib.import_module("lambda_otlp_load").layer_module
     found = types.SimpleNamespace(provider=Provider(), meters=Provider())
     trace, metrics = (importlib.import_module(f"opentelemetry.{signal}") for signal in ("trace", "metrics"))
     trace.get_tracer_provider, metrics.get_meter_provider = lambda: found.provider, lambda: found.meters
     module("opentelemetry.instrumentation")
     module("opentelemetry.instrumentation.utils", suppress_instrumentation=Suppressed)
-    found.flush, found.sdk = beside("lambda_otlp_flush"), beside("lambda_otlp_sdk")
-    wrap = beside("lambda_otlp_wrap")
-    wrap.beside = lambda name: Contexts() if name == "lambda_otlp_contexts" else beside(name)
+    found.flush, found.sdk = layer_module("lambda_otlp_flush"), layer_module("lambda_otlp_sdk")
+    wrap = layer_module("lambda_otlp_wrap")
+    wrap.layer_module = lambda name: Contexts() if name == "lambda_otlp_contexts" else layer_module(name)
     found.wrap_handler = wrap.wrap_handler
     return found
 

@@ -21,7 +21,7 @@ def layer(isolated):
     handler, variables = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables"))
     opentelemetry = module("opentelemetry", __path__=[])
     return types.SimpleNamespace(
-        said=said, handler=handler, variables=variables, sdk=load.beside("lambda_otlp_sdk"), opentelemetry=opentelemetry
+        said=said, handler=handler, variables=variables, sdk=load.layer_module("lambda_otlp_sdk"), opentelemetry=opentelemetry
     )
 
 
