@@ -119,7 +119,8 @@ NODE = {
 
 def as_module(text):
     """Returns the text of a CommonJS file as an ES module."""
-    text = re.sub(r"^const (.+) = require\((.+)\);$", r"import \1 from \2;", text, flags=re.MULTILINE)
+    text = re.sub(r"^const ([^=;]+) = require\((.+)\);$", r"import \1 from \2;", text, flags=re.MULTILINE)
+    assert "require(" not in text, text
     return text.replace("exports.handler =", "export const handler =")
 
 
