@@ -35,7 +35,7 @@ function main() {
 function instrument(load, handler, preceding) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
-  const { instrumentImports, instrumentLibrary, release } = instrumentLibraries(load);
+  const { findImports, instrumentLibrary, release } = instrumentLibraries(load);
   const ofLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
   let isDecided = false;
   /// Returns `true` if another tracer is present, or if the decision has been made.
@@ -56,12 +56,20 @@ function instrument(load, handler, preceding) {
     seen.add(name);
     return true;
   };
+  // An ES module that a CommonJS file loads. Hooks of `import` are expensive, so they wait for the first file that needs them.
+  let instrumentImports = attempt(undefined, () => findImports(path.dirname(handler.file)));
+  const startImports = () => {
+    const start = instrumentImports;
+    instrumentImports = undefined;
+    attempt(undefined, () => start?.());
+  };
   // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
   const compile = Module.prototype._compile;
   Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
     if (!isDecided && isFirstOfTracer(file)) attempt(undefined, isTraced);
     const instrumentExports = attempt(undefined, () => instrumentLibrary(file));
+    if (instrumentImports !== undefined && loadsModules(content, others[0])) startImports();
     try {
       const compiled = compile.call(this, content, file, ...others);
       if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
@@ -89,9 +97,17 @@ function instrument(load, handler, preceding) {
   if (cached?.loaded) cached.exports = loaded(cached.exports);
   else if (handler.isModule) {
     patchBuiltins();
-    attempt(undefined, () => instrumentImports(path.dirname(handler.file)));
+    startImports();
     require("./facade.cjs").replaceExport(handler, loaded);
   }
+}
+
+/// A call of `import` in a line that is no comment.
+const IMPORT = /^(?!\s*(?:\/\/|\/?\*)).*\bimport\s*\(/m;
+
+/// Returns `true` if a file that is compiled can load ES modules: it has a call of `import`, or `require` has loaded an ES module.
+function loadsModules(content, format) {
+  return format === "module" || IMPORT.test(content);
 }
 
 /// Makes the patches of Node's modules visible to `import`. The instrumentations patch only modules of Node and CommonJS modules,

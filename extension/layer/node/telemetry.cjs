@@ -85,17 +85,17 @@ function whenCompiled(isWanted, create, instrumentClient, leaveClient) {
   };
 }
 
-/// Instruments the ES modules of clients of models, if packages of these are there for files in this folder. Other functions pay
-/// for no hook.
+/// Returns an action that instruments the ES modules of clients of models, or `undefined` if files in this folder have none of
+/// these packages. Other functions pay for no hook.
 function whenImported(folder, isWanted, instrumentClient, leaveClient) {
   const wanted = Object.keys(CLIENTS).filter(isWanted);
   const installed = findInstalled(
     folder,
     wanted.map((name) => CLIENTS[name]),
   );
-  if (installed.size === 0) return;
+  if (installed.size === 0) return undefined;
   const pattern = new RegExp(`/node_modules/(?:(${[...installed].join("|")})/(?:client|core)\\.m?js$|${OWN_OF_CLIENT}/)`);
-  require("./imports.cjs").whenImported(pattern, (url, exports) => {
+  const noteModule = (url, exports) => {
     const [, client, own] = pattern.exec(url);
     if (own !== undefined) return leaveClient(own);
     instrumentClient(
@@ -103,7 +103,8 @@ function whenImported(folder, isWanted, instrumentClient, leaveClient) {
       fileURLToPath(url),
       exports,
     );
-  });
+  };
+  return () => require("./imports.cjs").whenImported(pattern, noteModule);
 }
 
 /// Number of folders `node_modules` below each other that are searched. Packages of a workspace can refer to each other.
@@ -143,8 +144,8 @@ function packagesIn(modules) {
 }
 
 /// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call
-/// with each CommonJS file before it is compiled, which creates those, one to call with the handler's folder, and a function that
-/// disables all.
+/// with each CommonJS file before it is compiled, which creates those, one to call with the handler's folder, which returns the
+/// action that instruments ES modules, and a function that disables all.
 function instrumentLibraries(load) {
   const ofNode = Module.prototype.require;
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
@@ -171,7 +172,7 @@ function instrumentLibraries(load) {
   };
   const leaveClient = (name) => ownClients.add(name);
   const instrumentLibrary = whenCompiled(isWanted, createDatabase, instrumentClient, leaveClient);
-  const instrumentImports = (folder) => whenImported(folder, isWanted, instrumentClient, leaveClient);
+  const findImports = (folder) => whenImported(folder, isWanted, instrumentClient, leaveClient);
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   const release = () => {
     isReleased = true;
@@ -182,7 +183,7 @@ function instrumentLibraries(load) {
       instrumentation.setTracerProvider(new ProxyTracerProvider());
     });
   };
-  return { instrumentImports, instrumentLibrary, release };
+  return { findImports, instrumentLibrary, release };
 }
 
 /// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless

@@ -1,7 +1,7 @@
 // Calls of models become spans without prompts and answers. tests/interop has the clients of OpenAI, Anthropic and AWS.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
+import nodeModule, { createRequire } from "node:module";
 import { test } from "node:test";
 import { run, task } from "./local_lambda.mjs";
 
@@ -58,6 +58,11 @@ export const handler = async () => {
 };
 `;
 const MODULE = `import { OpenAI } from "openai";${CALLS}`;
+const LATER = `export const handler = async () => {
+  const { OpenAI } = await import("openai");
+  ${CALLS.replace("export const handler =", "const call =")}
+  return call();
+};`;
 const below = (folder, files) => Object.fromEntries(Object.entries(files).map(([name, text]) => [`${folder}/${name}`, text]));
 const DEPENDENCY = "node_modules/@shop/dependency";
 const FORMS = {
@@ -70,8 +75,30 @@ const FORMS = {
   },
   "ES module, loaded in the invocation": {
     ...PACKAGE,
-    "index.mjs": `export const handler = async () => { const { OpenAI } = await import("openai"); ${CALLS.replace("export const handler =", "const call =")} return call(); };`,
+    "index.mjs": LATER,
   },
+  "ES module of a package that loads the client in the invocation": {
+    "package.json": '{ "dependencies": { "@shop/dependency": "1.0.0" } }',
+    "index.mjs": 'export { handler } from "@shop/dependency";',
+    ...below(DEPENDENCY, { ...PACKAGE, "package.json": '{ "exports": "./index.mjs" }', "index.mjs": LATER }),
+  },
+  "CommonJS, which loads the ES module in the invocation": {
+    ...PACKAGE,
+    "index.cjs": LATER.replace("export const handler", "exports.handler"),
+  },
+  "CommonJS, which loads an ES module of a package that has the client in a folder of its own": {
+    "package.json": '{ "dependencies": { "@shop/dependency": "1.0.0" } }',
+    "index.cjs": 'exports.handler = async () => (await import("@shop/dependency")).handler();',
+    ...below(DEPENDENCY, { ...PACKAGE, "package.json": '{ "exports": "./index.mjs" }', "index.mjs": MODULE }),
+  },
+  // Its hooks are those of `require` too.
+  ...(typeof nodeModule.registerHooks === "function" && {
+    "CommonJS, of whose `require` an ES module loads the client": {
+      ...PACKAGE,
+      "index.cjs": 'exports.handler = require("@shop/dependency").handler;',
+      ...below(DEPENDENCY, { "package.json": '{ "exports": "./index.mjs" }', "index.mjs": MODULE }),
+    },
+  }),
   CommonJS: {
     ...PACKAGE,
     "index.cjs": `const { OpenAI } = require("openai");${CALLS.replace("export const handler", "exports.handler")}`,
