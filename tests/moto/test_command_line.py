@@ -213,5 +213,5 @@ def test_cost_reads_the_figures_of_the_account(aws):
             data = {"MetricName": name, "Value": value, "Timestamp": time.time() - days * 86_400}
             aws.cloudwatch.put_metric_data(Namespace=namespace, MetricData=[data])
     code, printed = aws.run("cost", "--account")
-    figures = [printed["account"][name] for name in ["invocations", "logEvents", "logGb", "ingestionUsd"]]
+    figures = [printed["account"][name] for name in ["invocations", "log_events", "log_gb", "ingestion_usd"]]
     assert (code, figures) == (0, [4e6, 2e7, 10, 5]), printed

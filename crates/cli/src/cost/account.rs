@@ -27,7 +27,6 @@ const METRICS: [AccountMetric; 3] = [
 
 /// What all functions and log groups of an account and region did in a month.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct AccountFigures {
     place: String,
     days: u64,

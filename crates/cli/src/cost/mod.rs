@@ -139,7 +139,6 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
 
 /// The cost of a month of 30 days.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Estimate {
     /// `None` without `--account`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +157,6 @@ struct Estimate {
 
 /// The cost of the same invocations by one way of delivery.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct WayCost {
     delivery: Way,
     description: String,
@@ -168,7 +166,6 @@ struct WayCost {
 
 /// The limits from which another way costs less than a subscription; `None` if it never does.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct BreakEven {
     invocations_with_kinesis_on_demand: Option<f64>,
     invocations_with_kinesis_provisioned: Option<f64>,
@@ -435,7 +432,7 @@ mod tests {
         assert_eq!(head, expected, "{text}");
         let json = serde_json::to_value(&estimate).unwrap();
         assert_eq!(json["account"]["invocations"], 2e7);
-        assert_eq!(json["account"]["logGb"], 350.0);
+        assert_eq!(json["account"]["log_gb"], 350.0);
         // Given invocations win.
         let estimate = Estimate::with(account(), &parsed("--account --invocations 1M")).unwrap();
         close(estimate.total_usd, given("--invocations 1M"));
