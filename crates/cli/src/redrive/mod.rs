@@ -156,7 +156,7 @@ fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     if let Some(reason) = &summary.stopped {
         eprintln!("stopped: {reason}");
     }
-    if dry_run {
+    if dry_run && !summary.counts.is_empty() {
         eprintln!("nothing was changed; use --yes to send");
     }
     Ok(())
