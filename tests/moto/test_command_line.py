@@ -102,7 +102,7 @@ def test_redrive_refuses_swapped_queues_and_finds_those_of_a_stack(aws):
     assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (2, 0)
     assert MISSING in aws.refuses("redrive", "--stack", "none")
     deleted = aws.refuses("unsubscribe", "--stack", "none", "--yes")
-    assert "if the stack was deleted, name its forwarder in place of --stack: --destination ARN" in deleted
+    assert "name the forwarder in place of --stack: --destination ARN" in deleted
 
 
 def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
@@ -142,6 +142,14 @@ def test_replay_uses_the_backend_and_rules_of_a_stack(aws, backend, now_ms):
     said = aws.refuses(*replay)
     assert "the rules of stack replay are the file rules.toml of its package" in said
     assert "LAMBDA_OTLP_RULES=rules.toml" in said
+    # As deployed without the parameter Rules.
+    configure("")
+    code, printed = aws.run(*replay)
+    assert (code, printed["accepted"], printed["dropped"]) == (0, 2, 0), printed
+
+    aws.lambda_.delete_function(FunctionName=function)
+    assert "was deleted outside of CloudFormation" in aws.refuses(*replay)
+    assert "--destination ARN" in aws.refuses("unsubscribe", "--stack", "replay", "--yes")
 
 
 def followed(aws, arguments, texts):

@@ -74,6 +74,15 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
     assert (code, verdict(checks, "canary")) == (0, "ok"), checks
     assert len(backend.requests) >= before + 3, "a log record, a span and a metric"
 
+    # The remedy for refused credentials names the function's secret, not variables of this shell.
+    moto.ssm.put_parameter(Name="/credentials", Value="Basic x", Type="SecureString")
+    configure(moto, **of_backend, LAMBDA_OTLP_SECRET="ssm:/credentials", LAMBDA_OTLP_RETRY_QUEUE_URL=queue)
+    backend.status = 401
+    _, checks = moto.run(*doctor, "--canary", LAMBDA_OTLP_ENDPOINT="")
+    has(checks, "credentials", "failed", "`aws ssm put-parameter --overwrite --type SecureString --name /credentials --value")
+    backend.status = 200
+    configure(moto, **of_backend, LAMBDA_OTLP_RETRY_QUEUE_URL=queue)
+
     # A policy of the account that leads to the forwarder too, and then alone.
     document = {"DestinationArn": function_arn(FUNCTION), "FilterPattern": ""}
     policy = {

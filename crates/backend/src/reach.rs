@@ -35,7 +35,7 @@ pub const CREDENTIALS: &str = "credentials";
 pub struct Advice {
     pub endpoint: Cow<'static, str>,
     /// The remedy for refused credentials, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
-    pub credentials: &'static str,
+    pub credentials: Cow<'static, str>,
 }
 
 /// A backend and the means to ask it.
@@ -57,6 +57,12 @@ impl Reach {
     ) -> Result<Self, ClientError> {
         let headers = header_map(&destination.headers)?;
         Ok(Self { destination, transport, headers, advice })
+    }
+
+    /// Replaces the advice for refused credentials.
+    pub fn advised(mut self, credentials: Cow<'static, str>) -> Self {
+        self.advice.credentials = credentials;
+        self
     }
 
     /// Makes a text of the backend printable: its first 200 characters on one line, with credentials masked.

@@ -25,7 +25,11 @@ pub fn reach(
     } else {
         "for OpenObserve, use --header 'authorization=Basic …' with the base64 of email:password"
     };
-    Reach::new(destination, transport, Advice { endpoint: endpoint.into(), credentials })
+    Reach::new(
+        destination,
+        transport,
+        Advice { endpoint: endpoint.into(), credentials: credentials.into() },
+    )
 }
 
 /// Returns the URL of an OpenObserve API; `None` if the logs endpoint does not end in `/v1/logs`.

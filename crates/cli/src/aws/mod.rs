@@ -11,9 +11,11 @@ use ::aws::{Credentials, LOGS, LogsSettings};
 use anyhow::{Context as _, anyhow, bail};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+use aws_sdk_lambda::operation::get_function_configuration::{
+    GetFunctionConfigurationError, GetFunctionConfigurationOutput,
+};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
-use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ErrorMetadata, ProvideErrorMetadata as _, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use connection::BoundedClient;
@@ -171,7 +173,9 @@ pub(crate) async fn log_groups(
     let groups = matching_log_groups(client, pattern).await?;
     if groups.is_empty() {
         let place = place(aws).await;
-        bail!("there is no log group {pattern} in {place}: check its name, --region and --profile");
+        let hint = without_path([pattern].into_iter());
+        let remedy = hint.as_deref().unwrap_or("check its name, --region and --profile");
+        bail!("there is no log group {pattern} in {place}: {remedy}");
     }
     Ok(groups)
 }
@@ -397,28 +401,61 @@ pub(crate) struct NoStack {
     place: String,
 }
 
+/// Returns `true` if this is CloudFormation's error about a stack, or a resource of it, that does not exist.
+pub(crate) fn says_no_stack(error: &anyhow::Error) -> bool {
+    error.root_cause().to_string().starts_with("ValidationError")
+}
+
+/// The forwarder of a stack was deleted, but not by the stack.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the forwarder {function} of stack {stack} does not exist: it was deleted outside of CloudFormation, which creates it only in a new stack: delete the stack, then deploy it again; its queues, bucket and layers stay"
+)]
+pub(crate) struct NoForwarder {
+    stack: String,
+    function: String,
+}
+
 pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
     let name = match resource_name(aws, stack, FORWARDER).await {
         Ok(name) => name,
-        Err(error) if error.to_string().starts_with("ValidationError") => {
+        Err(error) if says_no_stack(&error) => {
             let place = place(aws).await;
             return Err(NoStack { stack: stack.to_owned(), place }.into());
         }
         Err(error) => return Err(error.context(format!("cannot read stack {stack}"))),
     };
-    function(aws, &name).await
+    let asked = configuration(aws, &name).await;
+    if asked.as_ref().is_err_and(|error| error.code() == Some(NO_FUNCTION)) {
+        return Err(NoForwarder { stack: stack.to_owned(), function: name }.into());
+    }
+    read(&name, asked)
 }
 
 pub(crate) async fn function(
     aws: &SdkConfig,
     name: &str,
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
+    read(name, configuration(aws, name).await)
+}
+
+/// The code of Lambda's error about a function that does not exist.
+const NO_FUNCTION: &str = "ResourceNotFoundException";
+
+type Configuration =
+    Result<GetFunctionConfigurationOutput, SdkError<GetFunctionConfigurationError>>;
+
+async fn configuration(aws: &SdkConfig, function: &str) -> Configuration {
     let lambda = aws_sdk_lambda::Client::new(aws);
-    let asked = lambda.get_function_configuration().function_name(name).send().await;
-    asked.map_err(|error| explain(&error)).with_context(|| format!("cannot read function {name}"))
+    lambda.get_function_configuration().function_name(function).send().await
+}
+
+fn read(function: &str, asked: Configuration) -> anyhow::Result<GetFunctionConfigurationOutput> {
+    let read = asked.map_err(|error| explain(&error));
+    read.with_context(|| format!("cannot read function {function}"))
 }
 
 /// Returns the Kinesis stream of a stack; `None` if its log groups invoke the forwarder directly.

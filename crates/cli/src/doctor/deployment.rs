@@ -88,6 +88,13 @@ impl Deployment {
         }
     }
 
+    /// Returns `true` if the stack's outputs name this layer, in any version.
+    pub(super) fn publishes(&self, layer_version: &str) -> bool {
+        let layer = |arn: &str| arn.rsplit_once(':').map(|(layer, _)| layer.to_owned());
+        let asked = layer(layer_version);
+        asked.is_some() && self.values.outputs.values().any(|value| layer(value) == asked)
+    }
+
     /// Returns the value of a parameter; `None` if it is empty.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let value = self.values.parameters.get(name).map(String::as_str);

@@ -2,54 +2,99 @@
 
 use super::deployment::Deployment;
 use super::stack::Function;
+use crate::instrument::{OUR_WRAPPER, Support, WRAPPER};
 use console::quantity::plural;
 use settings::Check;
 
 /// Names that one check prints.
 const MOST_NAMES: usize = 5;
-/// Runtimes whose functions the layer instruments.
-const INSTRUMENTED: [&str; 2] = ["python", "nodejs"];
 
 pub(super) fn check(functions: &[Function], deployment: &Deployment) -> Vec<Check> {
-    let checks = [layers(functions, deployment), log_format(functions, &deployment.place)];
+    let checks = [
+        without_wrapper(functions, deployment),
+        without_layer(functions, deployment),
+        log_format(functions, deployment),
+    ];
     checks.into_iter().flatten().collect()
 }
 
-/// Warns of functions without the layer beside functions with it.
-fn layers(functions: &[Function], deployment: &Deployment) -> Option<Check> {
-    let is_instrumented = |function: &&Function| {
-        INSTRUMENTED.iter().any(|runtime| function.runtime.starts_with(runtime))
+/// Reports functions whose wrapper is in no layer of theirs, for example because a deployment replaced the layers. Lambda cannot
+/// start them. A layer of another name may have the wrapper, so a function with other layers is only a warning.
+fn without_wrapper(functions: &[Function], deployment: &Deployment) -> Option<Check> {
+    let is_broken = |function: &&Function| lacks_wrapper(function, deployment);
+    let broken: Vec<&Function> = functions.iter().filter(is_broken).collect();
+    if broken.is_empty() {
+        return None;
+    }
+    let are_certain = broken.iter().any(|function| function.layers.is_empty());
+    let unless = if are_certain { "" } else { ", unless another layer of theirs has it" };
+    let text = format!(
+        "{} with {WRAPPER}={OUR_WRAPPER} and without the layer that has this file, so Lambda cannot start them{unless}: {}; `{}` adds the layer",
+        plural(broken.len(), "function"),
+        names(&broken),
+        instrument(&broken, deployment),
+    );
+    Some(if are_certain { Check::failed("layer", text) } else { Check::warning("layer", text) })
+}
+
+fn lacks_wrapper(function: &Function, deployment: &Deployment) -> bool {
+    let starts_wrapper =
+        matches!(Support::of(&function.runtime), Support::Packages | Support::Wrapper);
+    starts_wrapper
+        && function.variables.get(WRAPPER).is_some_and(|wrapper| wrapper == OUR_WRAPPER)
+        && !has_layer(function, deployment)
+}
+
+/// Warns of functions without the layer beside functions with it. Functions whose runtime is too old for it are left out.
+fn without_layer(functions: &[Function], deployment: &Deployment) -> Option<Check> {
+    let is_without = |function: &&Function| {
+        Support::of(&function.runtime) == Support::Packages
+            && !has_layer(function, deployment)
+            && !lacks_wrapper(function, deployment)
     };
-    let with = functions.iter().filter(|function| function.has_layer()).count();
-    let without: Vec<&Function> =
-        functions.iter().filter(|function| !function.has_layer()).filter(is_instrumented).collect();
+    let with = functions.iter().filter(|function| has_layer(function, deployment)).count();
+    let without: Vec<&Function> = functions.iter().filter(is_without).collect();
     if with == 0 || without.is_empty() {
         return None;
     }
-    let stack = deployment.stack_arguments();
-    let shown = without.iter().take(MOST_NAMES).map(|function| function.name.as_str());
-    let shown = shown.collect::<Vec<_>>().join(",");
     let text = format!(
-        "{} without the layer beside {with} with it, so their traces have gaps: {}; `lambda-otlp fleet{stack}` shows all, and `lambda-otlp instrument --function {shown}{stack}` adds it",
+        "{} without the layer beside {with} with it, so their traces have gaps: {}; `lambda-otlp fleet{}` shows all, and `{}` adds it",
         plural(without.len(), "function"),
         names(&without),
+        deployment.stack_arguments(),
+        instrument(&without, deployment),
     );
     Some(Check::warning("layer", text))
 }
 
+/// Returns `true` if the function has a layer with the name of ours, or one that the stack publishes under its own name.
+fn has_layer(function: &Function, deployment: &Deployment) -> bool {
+    function.has_layer() || function.layers.iter().any(|layer| deployment.publishes(layer))
+}
+
+/// The command that adds the layer to the first of these functions.
+fn instrument(functions: &[&Function], deployment: &Deployment) -> String {
+    let shown = functions.iter().take(MOST_NAMES).map(|function| function.name.as_str());
+    let shown = shown.collect::<Vec<_>>().join(",");
+    format!("lambda-otlp instrument --function {shown}{}", deployment.stack_arguments())
+}
+
 /// Warns of functions whose log format hides failed invocations: the line of Node's runtime in Lambda's JSON log format equals
 /// `console.error(error)`, so it is no evidence.
-fn log_format(functions: &[Function], place: &str) -> Option<Check> {
+fn log_format(functions: &[Function], deployment: &Deployment) -> Option<Check> {
     let hides = |function: &&Function| {
-        function.logs_json && function.runtime.starts_with("nodejs") && !function.has_layer()
+        function.logs_json
+            && function.runtime.starts_with("nodejs")
+            && !has_layer(function, deployment)
     };
     let hiding: Vec<&Function> = functions.iter().filter(hides).collect();
     let first = hiding.first()?;
     let text = format!(
-        "{} in Node with the JSON log format and without the layer, so their failed handlers count as successes without an error type: {}; add the layer, or `aws lambda update-function-configuration --function-name {} --logging-config LogFormat=Text{place}`",
+        "{} in Node with the JSON log format and without the layer, so their failed handlers count as successes without an error type: {}; add the layer, or `aws lambda update-function-configuration --function-name {} --logging-config LogFormat=Text{}`",
         plural(hiding.len(), "function"),
         names(&hiding),
-        first.name
+        first.name,
+        deployment.place
     );
     Some(Check::warning("log format", text))
 }
@@ -90,6 +135,8 @@ mod tests {
         // The Rust library needs no layer, and an image takes none.
         let rust = function("rust", "provided.al2023", true, "");
         assert_eq!(names(&[with(), rust, function("image", "", false, "")]), none);
+        // `instrument` refuses this runtime.
+        assert_eq!(names(&[with(), function("old", "python3.9", false, "")]), none);
         let found: Vec<String> = names(&[with(), without()]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("layer: 1 function without the layer beside 1 with it"));
@@ -99,6 +146,19 @@ mod tests {
             found[0].contains("`lambda-otlp fleet --stack o2 --region eu-west-1`"),
             "{found:?}"
         );
+        let of_another_name = "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-arm64:3";
+        let published =
+            [("LayerArn", "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-arm64:4")];
+        let deployed = stack("o2", &[], &published);
+        let renamed = function("renamed", "nodejs22.x", true, of_another_name);
+        assert!(check(&[renamed], &deployed).is_empty(), "the stack's layer has another name");
+        let wrapped = Function {
+            variables: [(WRAPPER.to_owned(), OUR_WRAPPER.to_owned())].into(),
+            ..function("wrapped", "python3.13", false, "")
+        };
+        let found: Vec<String> = names(&[with(), wrapped]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("so Lambda cannot start them: wrapped; `lambda-otlp instrument --function wrapped --stack o2 --region eu-west-1` adds the layer"), "{found:?}");
         let found: Vec<String> = names(&[function("node", "nodejs22.x", true, "")]);
         assert!(found[0].starts_with("log format: 1 function in Node with the JSON"), "{found:?}");
         assert_eq!(names(&[function("node", "nodejs22.x", false, "")]), none);

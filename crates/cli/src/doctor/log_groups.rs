@@ -82,9 +82,11 @@ impl LogGroups<'_> {
             Ok(output) => output,
             Err(error) if error.code() == Some(MISSING) => {
                 let place = aws::place(self.aws).await;
-                let text = format!(
-                    "{group}: does not exist in {place}: check its name, --region and --profile, or invoke the function, which creates it"
+                let hint = aws::without_path([group].into_iter());
+                let remedy = hint.as_deref().unwrap_or(
+                    "check its name, --region and --profile, or invoke the function, which creates it",
                 );
+                let text = format!("{group}: does not exist in {place}: {remedy}");
                 return Checked::of(Check::failed(NAME, text));
             }
             Err(error) => {

@@ -20,7 +20,7 @@ use console::reach::{self, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};
 use forwarder::{Config, wall_clock_now};
-use settings::{Check, Reader, Source, Table, Verdict};
+use settings::{Check, Reader, SecretReference, SecretStore, Source, Table, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -162,13 +162,35 @@ async fn connect(aws: &AwsArguments, variables: &dyn Source) -> (Vec<Check>, Opt
     let Some(mut destination) = config.map(|config| config.destination) else {
         return (checks, None);
     };
+    let reference = destination.secret.clone();
     checks.extend(secret(aws, &mut destination).await);
     if checks.iter().any(Check::is_failed) {
         return (checks, None);
     }
     let reach = reach::reach(destination, variables);
     let reach = reach.map_err(|error| checks.push(Check::failed("settings", error.to_string())));
-    (checks, reach.ok())
+    let reach = reach.ok().map(|reach| match reference {
+        Some(reference) => reach.advised(correction(&reference, &aws.as_words()).into()),
+        None => reach,
+    });
+    (checks, reach)
+}
+
+/// The remedy for credentials of a secret that the backend refuses. `place` are region and profile for commands.
+fn correction(reference: &SecretReference, place: &str) -> String {
+    let SecretReference { store, id, key } = reference;
+    if let Some(key) = key {
+        return format!("correct the key {key} of {id}, which has the credentials");
+    }
+    let command = match store {
+        SecretStore::SecretsManager => {
+            format!("aws secretsmanager put-secret-value --secret-id {id} --secret-string")
+        }
+        SecretStore::ParameterStore => {
+            format!("aws ssm put-parameter --overwrite --type SecureString --name {id} --value")
+        }
+    };
+    format!("the credentials are those of {id}: `{command} 'email:password'{place}`")
 }
 
 pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {

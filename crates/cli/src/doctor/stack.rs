@@ -180,15 +180,17 @@ impl Function {
         self.layers.iter().any(|layer| is_our_layer(layer))
     }
 
-    /// The variables that the function reads, including those that Lambda sets. A file in the function's package is
-    /// left out, because this machine does not have it.
+    /// The variables that the function reads, including those that Lambda sets. An empty one counts as absent, as in the
+    /// function: the template sets those of omitted parameters to empty texts. A file in the function's package is left out,
+    /// because this machine does not have it.
     pub(crate) fn settings(&self) -> HashMap<String, String> {
         const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         let mut settings: HashMap<String, String> =
             OF_LAMBDA.map(|name| (name.to_owned(), "set by Lambda".to_owned())).into();
         let region = Arn::parse(&self.arn).map(|arn| arn.region).unwrap_or_default();
         settings.insert("AWS_REGION".to_owned(), region.to_owned());
-        settings.extend(self.variables.clone());
+        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        settings.extend(set.map(|(name, value)| (name.clone(), value.clone())));
         settings.remove("LAMBDA_OTLP_CA_FILE");
         settings
     }

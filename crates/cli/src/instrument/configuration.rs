@@ -56,7 +56,7 @@ impl Configuration {
 
 /// What a runtime permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Support {
+pub(crate) enum Support {
     /// The wrapper instruments functions with the packages layer.
     Packages,
     /// The wrapper configures the function's own SDK.
@@ -69,7 +69,7 @@ pub(super) enum Support {
 
 impl Support {
     /// Source: Lambda Developer Guide, "Lambda runtimes" and "Modifying the runtime environment" (wrapper scripts).
-    pub(super) fn of(runtime: &str) -> Self {
+    pub(crate) fn of(runtime: &str) -> Self {
         let at = runtime.find(|c: char| c.is_ascii_digit()).unwrap_or(runtime.len());
         let (family, version) = runtime.split_at(at);
         let mut numbers = version.split(|c: char| !c.is_ascii_digit());

@@ -17,10 +17,12 @@ use crate::terminal;
 use account::Account;
 use anyhow::{anyhow, bail, ensure};
 use aws_config::SdkConfig;
+pub(crate) use configuration::Support;
 pub(crate) use fleet::{FleetArguments, run as fleet};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use layers::{Kind, LayerVersion, Layers};
 use plan::Wish;
+pub(crate) use plan::{OUR_WRAPPER, WRAPPER};
 use report::Report;
 use run::{Run, Task};
 use settings::Pattern;
@@ -180,12 +182,11 @@ fn is_function_pattern(text: &str) -> bool {
 async fn stack_layers(aws: &SdkConfig, stack: &str) -> anyhow::Result<BTreeSet<String>> {
     let outputs = match aws::stack_values(aws, stack).await {
         Ok(values) => values.outputs,
-        Err(error) => {
+        Err(error) if aws::says_no_stack(&error) => {
             let place = aws::place(aws).await;
-            let hint =
-                format!("no stack {stack} in {place}; check --stack, --region and --profile");
-            return Err(error.context(hint));
+            bail!("there is no stack {stack} in {place}: check --stack, --region and --profile");
         }
+        Err(error) => return Err(error),
     };
     let arns: BTreeSet<String> =
         outputs.into_values().filter(|value| is_layer_version(value)).collect();

@@ -6,9 +6,9 @@ use super::layers::{Kind, Layers, OtherExtension, other_extension, short};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
 use backend::direct_mode;
 
-pub(super) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+pub(crate) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 pub(super) const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
-pub(super) const OUR_WRAPPER: &str = "/opt/lambda-otlp-handler";
+pub(crate) const OUR_WRAPPER: &str = "/opt/lambda-otlp-handler";
 
 // Lambda Developer Guide, "Lambda quotas".
 const MAX_LAYERS: usize = 5;

@@ -1,7 +1,9 @@
 //! The forwarder that log groups are subscribed to. It is checked before the first change: CloudWatch Logs would answer each of
 //! hundreds of requests with the same error.
 
-use crate::aws::{self, AwsArguments, NoStack, explain, forwarder_of, is_denied, stream_of};
+use crate::aws::{
+    self, AwsArguments, NoForwarder, NoStack, explain, forwarder_of, is_denied, stream_of,
+};
 use crate::doctor::permission_to_invoke;
 use ::aws::SubscriptionFilter;
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -36,9 +38,13 @@ impl Destination {
             return Ok(Self { forwarder, log_group: None, stream: None });
         };
         let function = match forwarder_of(aws, stack).await {
-            Err(error) if task == Task::Remove && error.is::<NoStack>() => bail!(
-                "{error}; if the stack was deleted, name its forwarder in place of --stack: --destination ARN, the destinationArn in `aws logs describe-subscription-filters --log-group-name LOG_GROUP`"
-            ),
+            Err(error)
+                if task == Task::Remove && (error.is::<NoStack>() || error.is::<NoForwarder>()) =>
+            {
+                bail!(
+                    "{error}; to remove filters of a deleted stack or forwarder, name the forwarder in place of --stack: --destination ARN, the destinationArn in `aws logs describe-subscription-filters --log-group-name LOG_GROUP`"
+                )
+            }
             found => found?,
         };
         let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
