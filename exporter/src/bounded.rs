@@ -32,7 +32,7 @@ impl TimedLock {
     /// deadlock.
     pub(crate) fn lock(&self, timeout: Duration) -> Option<TimedLockGuard<'_>> {
         let this = thread::current().id();
-        let is_anothers = |state: &mut LockState| state.holder.is_some_and(|own| own != this);
+        let is_anothers = |state: &mut LockState| state.holder.is_some_and(|holder| holder != this);
         let mut state = self.state();
         state.waiting += 1;
         let waited = self.unlocked.wait_timeout_while(state, timeout, is_anothers);

@@ -329,7 +329,8 @@ pub(crate) struct RecordLimits {
 fn limits(reader: &mut Reader<'_>) -> (SpanLimits, usize, RecordLimits) {
     let count = reader.read(variables::ATTRIBUTE_COUNT_LIMIT);
     let length = reader.read(variables::ATTRIBUTE_VALUE_LENGTH_LIMIT);
-    let mut limit = |own: Setting<usize>, general: Option<usize>| reader.read(own).or(general);
+    let mut limit =
+        |setting: Setting<usize>, general: Option<usize>| reader.read(setting).or(general);
     let value_length = limit(variables::SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT, length);
     let records = RecordLimits {
         attributes: limit(variables::LOGRECORD_ATTRIBUTE_COUNT_LIMIT, count).unwrap_or(usize::MAX),
@@ -337,7 +338,7 @@ fn limits(reader: &mut Reader<'_>) -> (SpanLimits, usize, RecordLimits) {
             .unwrap_or(usize::MAX),
     };
     let mut counts = SpanLimits::default();
-    for (setting, general, own) in [
+    for (setting, general, target) in [
         (variables::SPAN_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_span),
         (variables::EVENT_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_event),
         (variables::LINK_ATTRIBUTE_COUNT_LIMIT, count, &mut counts.max_attributes_per_link),
@@ -345,7 +346,7 @@ fn limits(reader: &mut Reader<'_>) -> (SpanLimits, usize, RecordLimits) {
         (variables::SPAN_LINK_COUNT_LIMIT, None, &mut counts.max_links_per_span),
     ] {
         if let Some(limit) = limit(setting.if_set(), general) {
-            *own = u32::try_from(limit).unwrap_or(u32::MAX);
+            *target = u32::try_from(limit).unwrap_or(u32::MAX);
         }
     }
     (counts, value_length.unwrap_or(usize::MAX), records)
@@ -364,10 +365,11 @@ mod tests {
 
     #[test]
     fn lambdas_level_of_events_precedes_the_applications_and_info() {
-        let own = Config::from_source(&[("LOG_LEVEL", "debug")]);
+        let level_alone = Config::from_source(&[("LOG_LEVEL", "debug")]);
         let both = [("LOG_LEVEL", "debug"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")];
         let unknown = Config::from_source(&[("LOG_LEVEL", "loud")]);
-        let levels = [own, Config::from_source(&both), unknown].map(|config| config.event_level());
+        let levels =
+            [level_alone, Config::from_source(&both), unknown].map(|config| config.event_level());
         assert_eq!(levels, [LevelFilter::DEBUG, LevelFilter::ERROR, LevelFilter::INFO]);
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn settle(span: &mut SpanData) {
 }
 
 fn pass_on(integers: Integers) {
-    PASSED_ON.try_with(|own| own.replace(integers)).ok();
+    PASSED_ON.try_with(|passed_on| passed_on.replace(integers)).ok();
 }
 
 /// The layer below `tracing-opentelemetry`, which is called first.

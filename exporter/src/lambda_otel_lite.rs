@@ -180,15 +180,15 @@ pub struct EventBuilder {
 }
 
 impl EventBuilder {
-    setters! { |own|
+    setters! { |builder|
         /// The severity; `Info` if unset.
-        level(level: EventLevel) => own.level = level;
+        level(level: EventLevel) => builder.level = level;
         /// The message, stored in the attribute `event.body`.
-        message(message: impl Into<String>) => own.message = message.into();
+        message(message: impl Into<String>) => builder.message = message.into();
         /// Adds attributes.
-        add_attributes(attributes: Vec<KeyValue>) => own.attributes.extend(attributes);
+        add_attributes(attributes: Vec<KeyValue>) => builder.attributes.extend(attributes);
         /// The time; now if unset.
-        timestamp(timestamp: SystemTime) => own.timestamp = Some(timestamp);
+        timestamp(timestamp: SystemTime) => builder.timestamp = Some(timestamp);
     }
 
     /// Adds an attribute.

@@ -33,11 +33,11 @@
 
 /// Methods of a builder that set or add one value.
 macro_rules! setters {
-    (|$own:ident| $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $change:expr;)*) => {$(
+    (|$builder:ident| $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $change:expr;)*) => {$(
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $argument: $type) -> Self {
-            let $own = &mut self;
+            let $builder = &mut self;
             $change;
             self
         }

@@ -29,13 +29,13 @@ macro_rules! builder {
         }
 
         impl $builder {
-            setters! { |own|
+            setters! { |builder|
                 /// gzip level, 0 (stored) to 9 (smallest); 6 if unset.
-                with_compression_level(level: u8) => own.line.compression_level = Some(level.into());
+                with_compression_level(level: u8) => builder.line.compression_level = Some(level.into());
                 /// Writes this `level` in the text log format; ignored with Lambda's JSON format.
-                with_level(level: LogLevel) => own.line.level = Some(level);
+                with_level(level: LogLevel) => builder.line.level = Some(level);
                 /// Writes lines to this output instead of stdout.
-                with_output(output: Arc<dyn Output>) => own.line.output = Some(output);
+                with_output(output: Arc<dyn Output>) => builder.line.output = Some(output);
             }
 
             /// Reads the environment and builds the exporter.

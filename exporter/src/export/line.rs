@@ -86,13 +86,13 @@ impl LineExporter {
     /// # Errors
     /// As of [`emit`](Self::emit).
     pub(crate) fn together<T>(&self, flush: impl FnOnce() -> T) -> (T, OTelSdkResult) {
-        let own = self.address();
+        let this = self.address();
         GATHERED.with_borrow_mut(|gathered| {
-            gathered.get_or_insert_with(|| (own, Vec::new()));
+            gathered.get_or_insert_with(|| (this, Vec::new()));
         });
         let flushed = flush();
-        let gathered =
-            GATHERED.with_borrow_mut(|gathered| gathered.take_if(|(exporter, _)| *exporter == own));
+        let gathered = GATHERED
+            .with_borrow_mut(|gathered| gathered.take_if(|(exporter, _)| *exporter == this));
         let requests = gathered.map(|(_, requests)| requests).unwrap_or_default();
         (flushed, self.write_gathered(requests))
     }
@@ -330,7 +330,7 @@ thread_local! {
 /// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.
 fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
     GATHERED.with_borrow_mut(|gathered| match gathered {
-        Some((own, requests)) if *own == exporter => {
+        Some((gathering, requests)) if *gathering == exporter => {
             requests.push(Gathered { source: source.to_owned(), request });
             None
         }

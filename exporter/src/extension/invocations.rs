@@ -64,7 +64,7 @@ impl Invocations {
         if self.begun.iter().any(|begun| begun == request_id) {
             return None;
         }
-        let has_ended = self.completed.iter().any(|own| own.request_id == request_id);
+        let has_ended = self.completed.iter().any(|completed| completed.request_id == request_id);
         let is_over = has_ended || self.is_released;
         let left = if is_over { Duration::ZERO } else { PATIENCE.saturating_sub(waited) };
         if left.is_zero() {

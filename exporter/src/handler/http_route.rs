@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 pub fn set_http_route(route: &str) {
     Context::map_current(|context| {
         if let Some(http) = context.get::<HttpInvocation>() {
-            let mut own = http.route.lock().unwrap_or_else(PoisonError::into_inner);
-            *own = Some(route.to_owned());
+            let mut noted = http.route.lock().unwrap_or_else(PoisonError::into_inner);
+            *noted = Some(route.to_owned());
         }
     });
 }

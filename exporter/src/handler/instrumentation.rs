@@ -20,14 +20,14 @@ use std::sync::Arc;
 /// The options shared by wrapped handlers and layers.
 macro_rules! span_options {
     () => {
-        setters! { |own|
+        setters! { |builder|
             /// Sets the name of the spans, which overrides the event's.
-            with_span_name(name: impl Into<Cow<'static, str>>) => own.instrumentation.options_mut().name = Some(name.into());
+            with_span_name(name: impl Into<Cow<'static, str>>) => builder.instrumentation.options_mut().name = Some(name.into());
             /// Sets the kind of the spans, which overrides the event's. The default is SERVER, and messages have a CONSUMER span
             /// below it. With a kind set, the attributes and links of messages belong to the invocation's span.
-            with_kind(kind: SpanKind) => own.instrumentation.options_mut().kind = Some(kind);
+            with_kind(kind: SpanKind) => builder.instrumentation.options_mut().kind = Some(kind);
             /// Adds attributes to each span.
-            with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => own.instrumentation.options_mut().attributes.extend(attributes);
+            with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => builder.instrumentation.options_mut().attributes.extend(attributes);
         }
     };
 }

@@ -140,12 +140,12 @@ fn parent(
 ) -> Context {
     // Lambda's API gives a caller no other place for it than the client context.
     let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
-    let names_parent = |own: &&HashMap<String, String>| {
-        telemetry.propagation.parent(Some(own), None).span().span_context().is_valid()
+    let names_parent = |headers: &&HashMap<String, String>| {
+        telemetry.propagation.parent(Some(headers), None).span().span_context().is_valid()
     };
     let carrier = match custom.filter(names_parent) {
         Some(custom) => of_event.filter(names_parent).or(Some(custom)),
-        None => of_event.filter(|own| !own.is_empty()).or(custom),
+        None => of_event.filter(|headers| !headers.is_empty()).or(custom),
     };
     telemetry.propagation.parent(carrier, lambda.xray_trace_id.as_deref())
 }
@@ -246,15 +246,18 @@ struct Messages {
 impl Messages {
     /// Takes them out of the event's. `None` without messages.
     fn of(extracted: &mut SpanAttributes) -> Option<Self> {
-        let is = |own: &KeyValue, key: &str| own.key.as_str() == key;
-        if !extracted.attributes.iter().any(|own| is(own, "messaging.system")) {
+        let is = |attribute: &KeyValue, key: &str| attribute.key.as_str() == key;
+        if !extracted.attributes.iter().any(|attribute| is(attribute, "messaging.system")) {
             return None;
         }
-        let is_of_messages =
-            |own: &mut KeyValue| own.key.as_str().split('.').next() == Some("messaging");
+        let is_of_messages = |attribute: &mut KeyValue| {
+            attribute.key.as_str().split('.').next() == Some("messaging")
+        };
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
-        let destination = attributes.iter().find(|own| is(own, "messaging.destination.name"));
-        let is_batch = attributes.iter().any(|own| is(own, "messaging.batch.message_count"));
+        let destination =
+            attributes.iter().find(|attribute| is(attribute, "messaging.destination.name"));
+        let is_batch =
+            attributes.iter().any(|attribute| is(attribute, "messaging.batch.message_count"));
         let source = match destination {
             Some(destination) => destination.value.as_str().into_owned(),
             None if is_batch => "multiple_sources".to_owned(),

@@ -75,8 +75,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let parts = ProviderParts { environment: &environment, line: &line, resource: &resource };
     let (spans, tracer_provider) = parts.traces(config.traces);
 
-    let own = config.log_filter_variable.as_deref().and_then(|name| source.get(name));
-    let directives = directives(own.as_deref().or(environment.log_filter.as_deref()));
+    let of_application = config.log_filter_variable.as_deref().and_then(|name| source.get(name));
+    let directives = directives(of_application.as_deref().or(environment.log_filter.as_deref()));
     let lambda_level = environment.lambda.log_level.as_deref();
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)

@@ -122,85 +122,85 @@ pub struct TelemetryConfigBuilder {
 }
 
 impl TelemetryConfigBuilder {
-    setters! { |own|
+    setters! { |builder|
         /// Uses this span processor instead of the one that writes lines. Several processors, and exporters added by
         /// [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
         with_span_processor(processor: impl SpanProcessor + 'static) => {
             let add = |builder: TracerProviderBuilder, _: &ProviderParts<'_>| builder.with_span_processor(processor);
-            own.config.traces.processors.push(Box::new(add));
+            builder.config.traces.processors.push(Box::new(add));
         };
         /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
         with_additional_span_processor(processor: impl SpanProcessor + 'static) => {
             let add = |builder: TracerProviderBuilder, _: &ProviderParts<'_>| builder.with_span_processor(processor);
-            own.config.traces.additional_processors.push(Box::new(add));
+            builder.config.traces.additional_processors.push(Box::new(add));
         };
         /// Exports spans with this exporter at the end of the invocation, instead of writing lines.
         with_span_exporter(exporter: impl SpanExporter + 'static) => {
             let add = |builder: TracerProviderBuilder, parts: &ProviderParts<'_>| builder.with_span_processor(parts.span_processor(exporter));
-            own.config.traces.processors.push(Box::new(add));
+            builder.config.traces.processors.push(Box::new(add));
         };
         /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
         ///
         /// An invocation without a parent has the trace id of Lambda's X-Ray header or one derived from the request id, as the
         /// forwarder's and the layer's spans of it.
-        with_id_generator(id_generator: impl IdGenerator + 'static) => own.config.traces.id_generator = Some(Box::new(id_generator));
+        with_id_generator(id_generator: impl IdGenerator + 'static) => builder.config.traces.id_generator = Some(Box::new(id_generator));
         /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
-        with_sampler(sampler: impl ShouldSample + 'static) => own.config.traces.sampler = Some(Box::new(sampler));
+        with_sampler(sampler: impl ShouldSample + 'static) => builder.config.traces.sampler = Some(Box::new(sampler));
         /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'
         /// options for them have no effect. It is flushed at the end of the invocation, and does not become the global provider.
-        with_tracer_provider(provider: SdkTracerProvider) => own.config.traces.provider = Some(provider);
+        with_tracer_provider(provider: SdkTracerProvider) => builder.config.traces.provider = Some(provider);
         /// Reads parents with this propagator; can be repeated. `OTEL_PROPAGATORS` overrides it.
         with_propagator(propagator: impl TextMapPropagator + Send + Sync + 'static) => {
-            own.config.propagators.push(Box::new(propagator));
+            builder.config.propagators.push(Box::new(propagator));
         };
         /// Like [`with_propagator`](Self::with_propagator), by a name of `OTEL_PROPAGATORS`. An unknown name is reported on stderr.
-        with_named_propagator(name: &str) => own.config.propagators.extend(propagation::named(name));
+        with_named_propagator(name: &str) => builder.config.propagators.extend(propagation::named(name));
         /// Uses this log processor instead of ours, which writes lines at the end of the invocation; can be repeated.
         with_log_processor(processor: impl LogProcessor + 'static) => {
-            own.config.logs.processors.push(Box::new(|builder| builder.with_log_processor(processor)));
+            builder.config.logs.processors.push(Box::new(|builder| builder.with_log_processor(processor)));
         };
         /// Adds a log processor that receives each record before it is written, and may change it.
         with_additional_log_processor(processor: impl LogProcessor + 'static) => {
-            own.config.logs.additional_processors.push(Box::new(|builder| builder.with_log_processor(processor)));
+            builder.config.logs.additional_processors.push(Box::new(|builder| builder.with_log_processor(processor)));
         };
         /// Sets whether `tracing` events become log records. On by default.
-        with_log_bridge(bridge: bool) => own.config.without_log_bridge = !bridge;
+        with_log_bridge(bridge: bool) => builder.config.without_log_bridge = !bridge;
         /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-        with_logger_provider(provider: SdkLoggerProvider) => own.config.logs.provider = Some(provider);
+        with_logger_provider(provider: SdkLoggerProvider) => builder.config.logs.provider = Some(provider);
         /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
         with_view(view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static) => {
-            own.config.metrics.views.push(Box::new(|builder| builder.with_view(view)));
+            builder.config.metrics.views.push(Box::new(|builder| builder.with_view(view)));
         };
         /// Uses this metric reader instead of ours, which writes lines at the end of the invocation; can be repeated. A reader with
         /// a timer stops while Lambda freezes the environment.
         with_metric_reader(reader: impl MetricReader) => {
-            own.config.metrics.readers.push(Box::new(|builder| builder.with_reader(reader)));
+            builder.config.metrics.readers.push(Box::new(|builder| builder.with_reader(reader)));
         };
         /// Uses an existing meter provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-        with_meter_provider(provider: SdkMeterProvider) => own.config.metrics.provider = Some(provider);
+        with_meter_provider(provider: SdkMeterProvider) => builder.config.metrics.provider = Some(provider);
         /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
-        with_resource(resource: Resource) => own.config.resource = Some(resource);
+        with_resource(resource: Resource) => builder.config.resource = Some(resource);
         /// Sets whether `tracing` events are printed on stdout instead of being written as OTLP log records. Off by default;
         /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` overrides it.
-        with_fmt_layer(print: bool) => own.config.fmt_layer = print;
+        with_fmt_layer(print: bool) => builder.config.fmt_layer = print;
         /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
-        with_log_filter_variable(name: impl Into<String>) => own.config.log_filter_variable = Some(name.into());
+        with_log_filter_variable(name: impl Into<String>) => builder.config.log_filter_variable = Some(name.into());
         /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
-        with_global_providers(global: bool) => own.config.without_global_providers = !global;
+        with_global_providers(global: bool) => builder.config.without_global_providers = !global;
         /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
-        with_global_subscriber(install: bool) => own.config.without_global_subscriber = !install;
+        with_global_subscriber(install: bool) => builder.config.without_global_subscriber = !install;
         /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
         ///
         /// A process with a shutdown hook, such as `lambda_runtime`'s, passes `false`, and calls
         /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook.
-        with_sigterm_handler(install: bool) => own.config.without_sigterm_handler = !install;
+        with_sigterm_handler(install: bool) => builder.config.without_sigterm_handler = !install;
         /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
-        with_processor_mode(mode: ProcessorMode) => own.config.processor_mode = Some(mode);
+        with_processor_mode(mode: ProcessorMode) => builder.config.processor_mode = Some(mode);
         /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
         /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
-        with_max_level(level: LevelFilter) => own.config.max_level = Some(level);
+        with_max_level(level: LevelFilter) => builder.config.max_level = Some(level);
         /// Writes lines to this output instead of stdout.
-        with_output(output: Arc<dyn Output>) => own.config.output = Some(output);
+        with_output(output: Arc<dyn Output>) => builder.config.output = Some(output);
     }
 
     /// Builds the configuration.

@@ -117,7 +117,7 @@ impl InvocationsState {
     /// invocations it keeps waiting for its previous time: if it parked, each invocation shorter than a wake-up would have to wake
     /// it.
     fn wait(&self, now: SystemTime) -> Option<Duration> {
-        let earliest = self.running.iter().filter_map(|own| own.write_at).min();
+        let earliest = self.running.iter().filter_map(|invocation| invocation.write_at).min();
         let looks_at = earliest.or(self.wakes_at.filter(|at| *at > now))?;
         Some(looks_at.duration_since(now).unwrap_or_default())
     }
@@ -127,7 +127,7 @@ impl InvocationsState {
     }
 
     fn invocation(&mut self, number: u64) -> Option<&mut Invocation> {
-        self.running.iter_mut().find(|own| own.number == number)
+        self.running.iter_mut().find(|invocation| invocation.number == number)
     }
 }
 
@@ -162,9 +162,9 @@ impl Invocations {
     /// Without a thread: a test calls [`step`](Self::step).
     #[cfg(test)]
     pub(crate) fn without_thread(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        let own = Self { clock: Box::new(clock), ..Self::new() };
-        own.lock().has_thread = true;
-        own
+        let invocations = Self { clock: Box::new(clock), ..Self::new() };
+        invocations.lock().has_thread = true;
+        invocations
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -191,15 +191,18 @@ impl Invocations {
             write_at,
         });
         // Some invocations never report their end.
-        state.running.iter_mut().for_each(|own| own.bounds_writes &= own.deadline > now);
+        state
+            .running
+            .iter_mut()
+            .for_each(|invocation| invocation.bounds_writes &= invocation.deadline > now);
         if let Some(at) = write_at {
             let wakes_too_late = state.wakes_at.is_none_or(|wakes_at| wakes_at > at);
             if wakes_too_late {
                 state.wakes_at = Some(at);
             }
             if !std::mem::replace(&mut state.has_thread, true) {
-                let own = Arc::clone(self);
-                if let Err(error) = spawn("otlp-deadline", move || own.run()) {
+                let invocations = Arc::clone(self);
+                if let Err(error) = spawn("otlp-deadline", move || invocations.run()) {
                     stderr::warn(&format!(
                         "cannot start a thread, nothing is written before a timeout: {error}"
                     ));
@@ -222,21 +225,24 @@ impl Invocations {
         request_id: &str,
         record: Option<u64>,
     ) {
-        if let Some(own) = self.lock().invocation(number) {
-            request_id.clone_into(&mut own.request_id);
-            own.root = context.span().span_context().span_id();
-            own.context = Some(context.clone());
-            own.record = record;
+        if let Some(invocation) = self.lock().invocation(number) {
+            request_id.clone_into(&mut invocation.request_id);
+            invocation.root = context.span().span_context().span_id();
+            invocation.context = Some(context.clone());
+            invocation.record = record;
         }
     }
 
     /// Returns the only invocation whose span is open; `None` if there are several or none.
     pub(crate) fn only_open(&self) -> Option<OnlyOpen> {
         let state = self.lock();
-        let mut open = state.running.iter().filter_map(|own| Some((own, own.context.as_ref()?)));
-        let (own, context) = open.next()?;
+        let mut open = state
+            .running
+            .iter()
+            .filter_map(|invocation| Some((invocation, invocation.context.as_ref()?)));
+        let (invocation, context) = open.next()?;
         let span_context = context.span().span_context().clone();
-        let request_id = own.request_id.clone();
+        let request_id = invocation.request_id.clone();
         open.next().is_none().then_some(OnlyOpen { span_context, request_id })
     }
 
@@ -253,20 +259,22 @@ impl Invocations {
     pub(crate) fn end_all(&self) -> Vec<(u64, Context)> {
         let mut state = self.lock();
         let open = state.running.iter_mut();
-        open.filter_map(|own| Some((own.number, own.context.take()?))).collect()
+        open.filter_map(|invocation| Some((invocation.number, invocation.context.take()?)))
+            .collect()
     }
 
     /// The span of this invocation ends now, after its end has set attributes with these keys.
     pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>, has_failed: bool) {
-        if let Some(own) = self.lock().invocation(number) {
-            own.end_keys = keys;
-            own.has_failed = has_failed;
+        if let Some(invocation) = self.lock().invocation(number) {
+            invocation.end_keys = keys;
+            invocation.has_failed = has_failed;
         }
     }
 
     /// The span of this invocation has ended.
     pub(crate) fn release(&self, number: u64) {
-        let context = self.lock().invocation(number).and_then(|own| own.context.take());
+        let context =
+            self.lock().invocation(number).and_then(|invocation| invocation.context.take());
         // The last context ends its span, which takes the lock.
         drop(context);
     }
@@ -274,17 +282,20 @@ impl Invocations {
     /// The records of the invocations with such a number or root.
     pub(crate) fn records(&self, is_wanted: impl Fn(u64, SpanId) -> bool) -> Vec<WrittenRoot> {
         let state = self.lock();
-        let own = state.running.iter().filter(|own| is_wanted(own.number, own.root));
-        let root = |own: &Invocation| {
-            own.record.map(|record| WrittenRoot { record, has_failed: own.has_failed })
+        let wanted =
+            state.running.iter().filter(|invocation| is_wanted(invocation.number, invocation.root));
+        let root = |invocation: &Invocation| {
+            invocation
+                .record
+                .map(|record| WrittenRoot { record, has_failed: invocation.has_failed })
         };
-        own.filter_map(root).collect()
+        wanted.filter_map(root).collect()
     }
 
     /// The telemetry of this invocation is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
     pub(crate) fn finish(&self, number: u64) {
         let finished: Vec<_> =
-            self.lock().running.extract_if(.., |own| own.number == number).collect();
+            self.lock().running.extract_if(.., |invocation| invocation.number == number).collect();
         // The last context ends its span, which takes the lock.
         drop(finished);
     }
@@ -329,7 +340,9 @@ impl Invocations {
             let due: Vec<u64> = state
                 .running
                 .iter_mut()
-                .filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number))
+                .filter_map(|invocation| {
+                    invocation.write_at.take_if(|at| *at <= now).map(|_| invocation.number)
+                })
                 .collect();
             drop(state);
             if let Some(write) = self.write.get() {
@@ -346,14 +359,14 @@ impl Invocations {
 impl Invocations {
     /// The environment ends: no further response is expected, so no deadline applies.
     pub(crate) fn forget_deadlines(&self) {
-        self.lock().running.iter_mut().for_each(|own| own.bounds_writes = false);
+        self.lock().running.iter_mut().for_each(|invocation| invocation.bounds_writes = false);
     }
 
     /// `None` if no invocation bounds writes.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let state = self.lock();
-        let bounds = state.running.iter().filter(|own| own.bounds_writes);
-        let first = bounds.map(|own| own.deadline).min()?;
+        let bounds = state.running.iter().filter(|invocation| invocation.bounds_writes);
+        let first = bounds.map(|invocation| invocation.deadline).min()?;
         Some(first.duration_since(self.now()).unwrap_or_default())
     }
 
@@ -380,11 +393,12 @@ impl Invocations {
             integer_fields::settle(&mut span);
             // A context that was carried to another thread may have only the ids of the parent.
             let of_parent = || {
-                let is_parent =
-                    |own: &&OpenSpan| own.span.span_context.span_id() == span.parent_span_id;
+                let is_parent = |open_span: &&OpenSpan| {
+                    open_span.span.span_context.span_id() == span.parent_span_id
+                };
                 state.open.iter().rfind(is_parent)?.invocation
             };
-            let invocation = parent.get::<Number>().map(|own| own.0).or_else(of_parent);
+            let invocation = parent.get::<Number>().map(|number| number.0).or_else(of_parent);
             state.open.push(OpenSpan { invocation, span, is_written: false });
         }
     }
@@ -392,11 +406,16 @@ impl Invocations {
     pub(crate) fn span_ended(&self, id: SpanId) -> EndedSpan {
         let mut state = self.lock();
         // Usually the last one started.
-        if let Some(at) = state.open.iter().rposition(|own| own.span.span_context.span_id() == id) {
+        if let Some(at) =
+            state.open.iter().rposition(|open_span| open_span.span.span_context.span_id() == id)
+        {
             state.open.swap_remove(at);
         }
-        let of_end = state.running.iter().find(|own| own.root == id);
-        EndedSpan { of_end: of_end.map(|own| own.end_keys.clone()), is_outside: state.is_outside() }
+        let of_end = state.running.iter().find(|invocation| invocation.root == id);
+        EndedSpan {
+            of_end: of_end.map(|invocation| invocation.end_keys.clone()),
+            is_outside: state.is_outside(),
+        }
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted
@@ -408,20 +427,24 @@ impl Invocations {
     ) -> Vec<SpanData> {
         let now = self.now();
         let state = self.lock();
-        let running = || state.running.iter().filter(|own| own.context.is_some());
-        let are_all = running().all(|own| is_cut_off(own.number));
+        let running = || state.running.iter().filter(|invocation| invocation.context.is_some());
+        let are_all = running().all(|invocation| is_cut_off(invocation.number));
         let is_interrupted = |number: Option<u64>| match number {
-            Some(number) if running().any(|own| own.number == number) => is_cut_off(number),
+            Some(number) if running().any(|invocation| invocation.number == number) => {
+                is_cut_off(number)
+            }
             _ => are_all,
         };
-        let interrupted =
-            state.open.iter().filter(|own| !own.is_written && is_interrupted(own.invocation));
+        let interrupted = state
+            .open
+            .iter()
+            .filter(|open_span| !open_span.is_written && is_interrupted(open_span.invocation));
         let partial = interrupted.map(|OpenSpan { span, .. }| {
             let mut span = span.clone();
             // An end never precedes its start.
             span.end_time = now.max(span.start_time);
             span.status = Status::error(cut_off.message);
-            if running().any(|own| own.root == span.span_context.span_id()) {
+            if running().any(|invocation| invocation.root == span.span_context.span_id()) {
                 span.attributes.push(KeyValue::new("error.type", cut_off.error_type));
             }
             span.attributes.push(KeyValue::new(PARTIAL, true));
@@ -431,8 +454,8 @@ impl Invocations {
     }
 
     pub(crate) fn partial_spans_are_written(&self, ids: &[SpanId]) {
-        for own in &mut self.lock().open {
-            own.is_written |= ids.contains(&own.span.span_context.span_id());
+        for open_span in &mut self.lock().open {
+            open_span.is_written |= ids.contains(&open_span.span.span_context.span_id());
         }
     }
 }
@@ -478,28 +501,28 @@ mod tests {
 
     #[test]
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
-        let (own, time) = invocations();
-        let step = || own.next(own.lock()).1;
-        let run = |deadline| own.finish(own.begin(deadline, true));
+        let (invocations, time) = invocations();
+        let step = || invocations.next(invocations.lock()).1;
+        let run = |deadline| invocations.finish(invocations.begin(deadline, true));
         // Ended before the thread has run.
         run(at(1000));
         assert_eq!(step(), Some(Duration::from_millis(900)));
         time.store(500, Ordering::Relaxed);
         run(at(1500));
-        assert_eq!(own.lock().wakes_at, Some(at(900)), "it is not woken for the second");
+        assert_eq!(invocations.lock().wakes_at, Some(at(900)), "it is not woken for the second");
         time.store(900, Ordering::Relaxed);
         assert_eq!(step(), None, "it parks");
     }
 
     #[test]
     fn the_earliest_deadline_of_concurrent_invocations_applies() {
-        let (own, _) = invocations();
-        let begin = |seconds: u64| own.begin(at(seconds * 1000), true);
+        let (invocations, _) = invocations();
+        let begin = |seconds: u64| invocations.begin(at(seconds * 1000), true);
         let last = begin(899);
         let [first, second] = [begin(1), begin(1)];
         for (ended, left) in [(first, Some(1)), (second, Some(899)), (last, None)] {
-            own.finish(ended);
-            assert_eq!(own.time_left(), left.map(Duration::from_secs));
+            invocations.finish(ended);
+            assert_eq!(invocations.time_left(), left.map(Duration::from_secs));
         }
     }
 }

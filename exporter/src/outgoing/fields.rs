@@ -57,7 +57,7 @@ impl Fields {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+        self.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,11 +72,11 @@ impl Fields {
             room = room.saturating_sub(1);
             has_own |= self.get(name).is_some();
         }
-        let mut own = self.0;
+        let mut fields = self.0;
         // SQS has its own attribute for it.
-        own.retain(|(name, _)| name != XRAY_HEADER);
-        own.truncate(if has_own { 0 } else { room });
-        Self(own)
+        fields.retain(|(name, _)| name != XRAY_HEADER);
+        fields.truncate(if has_own { 0 } else { room });
+        Self(fields)
     }
 }
 

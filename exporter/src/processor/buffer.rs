@@ -129,9 +129,9 @@ pub(crate) fn size_of_span(span: &SpanData) -> usize {
         + span.name.len()
         + size_of_attributes(&span.attributes)
         + events
-            .map(|own| OVERHEAD + own.name.len() + size_of_attributes(&own.attributes))
+            .map(|event| OVERHEAD + event.name.len() + size_of_attributes(&event.attributes))
             .sum::<usize>()
-        + links.map(|own| OVERHEAD + size_of_attributes(&own.attributes)).sum::<usize>()
+        + links.map(|link| OVERHEAD + size_of_attributes(&link.attributes)).sum::<usize>()
 }
 
 pub(crate) fn size_of_record(record: &SdkLogRecord) -> usize {
@@ -144,7 +144,10 @@ pub(crate) fn size_of_record(record: &SdkLogRecord) -> usize {
 }
 
 fn size_of_attributes(attributes: &[KeyValue]) -> usize {
-    attributes.iter().map(|own| OVERHEAD + own.key.as_str().len() + size_of_value(&own.value)).sum()
+    attributes
+        .iter()
+        .map(|attribute| OVERHEAD + attribute.key.as_str().len() + size_of_value(&attribute.value))
+        .sum()
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -184,7 +187,7 @@ mod tests {
         };
         push(1, &|| ());
         push(2, &|| {
-            [3, 4, 5].into_iter().chain(100..=100 + ROOTS).for_each(|own| push(own, &|| ()))
+            [3, 4, 5].into_iter().chain(100..=100 + ROOTS).for_each(|item| push(item, &|| ()))
         });
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 2);
         let kept: Vec<usize> = [3, 4].into_iter().chain(100..100 + ROOTS).collect();

@@ -93,9 +93,9 @@ impl LogProcessor for LambdaLogProcessor {
         if record.trace_context().is_none() {
             self.add_invocation(record);
         }
-        let (own, timeout) =
-            ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
-        self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
+        let item = (record.clone(), scope.clone());
+        let timeout = || self.exporter.line.write_timeout();
+        self.buffer.push(item, false, timeout, |batch| drop(self.write(&batch)));
         if self.is_urgent(record) && self.early_writes.take(self.exporter.line.invocations().now())
         {
             // Losses are counted where they occur.

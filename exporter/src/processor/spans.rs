@@ -157,22 +157,23 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
 /// processor receives, and our processor removes those that the handler has also set.
 fn keep_last(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
     for key in of_end {
-        let mut own = attributes.iter().enumerate().filter(|(_, own)| own.key.as_str() == *key);
-        if let (Some(_), Some((last, _))) = (own.next(), own.next_back()) {
+        let mut same_key =
+            attributes.iter().enumerate().filter(|(_, attribute)| attribute.key.as_str() == *key);
+        if let (Some(_), Some((last, _))) = (same_key.next(), same_key.next_back()) {
             attributes.remove(last);
         }
     }
     if has_duplicates(attributes) {
         let mut seen = HashSet::new();
         attributes.reverse();
-        attributes.retain(|own| seen.insert(own.key.clone()));
+        attributes.retain(|attribute| seen.insert(attribute.key.clone()));
         attributes.reverse();
     }
 }
 
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
     let mut seen = HashSet::with_capacity(attributes.len());
-    !attributes.iter().all(|own| seen.insert(own.key.as_str()))
+    !attributes.iter().all(|attribute| seen.insert(attribute.key.as_str()))
 }
 
 /// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals, which flush it

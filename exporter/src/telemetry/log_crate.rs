@@ -18,7 +18,7 @@ thread_local! {
 
 /// The previous ones. A terminating thread may have none.
 fn replace(key_values: Vec<(String, AnyValue)>) -> Vec<(String, AnyValue)> {
-    KEY_VALUES.try_with(|own| own.replace(key_values)).unwrap_or_default()
+    KEY_VALUES.try_with(|of_thread| of_thread.replace(key_values)).unwrap_or_default()
 }
 
 /// Sends records to the `tracing` subscriber. A logger installed by the application stays.

@@ -94,9 +94,9 @@ impl Telemetry {
 
     /// From now on, the thread that watches the deadlines writes this telemetry.
     pub(crate) fn write_before_timeouts(self: &Arc<Self>) {
-        let own = Arc::downgrade(self);
+        let this = Arc::downgrade(self);
         self.invocations.set_write(move |due| {
-            if let Some(telemetry) = own.upgrade() {
+            if let Some(telemetry) = this.upgrade() {
                 // Errors are counted where they occur.
                 drop(telemetry.write_cut_off(|number| due.contains(&number), CutOff::TIMEOUT));
             }

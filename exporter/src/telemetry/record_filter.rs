@@ -180,9 +180,10 @@ const AWS_SDK: [&str; 5] =
 /// hyphens.
 fn is_of(target: &str, crates: &[&str]) -> bool {
     let name = target.split("::").next().unwrap_or_default();
-    let is = |byte: u8, own: u8| byte == own || (byte, own) == (b'-', b'_');
+    let is = |byte: u8, in_target: u8| byte == in_target || (byte, in_target) == (b'-', b'_');
     crates.iter().any(|one| {
-        one.len() == name.len() && name.bytes().zip(one.bytes()).all(|(byte, own)| is(byte, own))
+        one.len() == name.len()
+            && name.bytes().zip(one.bytes()).all(|(byte, in_target)| is(byte, in_target))
     })
 }
 

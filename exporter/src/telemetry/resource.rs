@@ -86,7 +86,7 @@ mod tests {
         let resource = resource(&config, Some(&code));
         assert_eq!(resource.schema_url(), Some("https://schema"));
         let shown = resource.iter().map(|(key, value)| format!("{key}={value}\n"));
-        let mut lines: Vec<String> = shown.filter(|own| !own.starts_with("telemetry.")).collect();
+        let mut lines: Vec<String> = shown.filter(|line| !line.starts_with("telemetry.")).collect();
         lines.sort();
         expect_test::expect![[r#"
             aws.log.group.names=["/aws/lambda/orders"]

@@ -61,7 +61,7 @@ impl<T> Table<T> {
     pub(super) const EMPTY: Self = Self(&[]);
 
     pub(super) fn get(&self, name: &str) -> Option<&'static T> {
-        self.0.iter().find(|(own, _)| own.as_str() == name).map(|(_, value)| value)
+        self.0.iter().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
     }
 }
 
@@ -253,7 +253,7 @@ impl Source {
                 Test::IsNumber => value.is_some_and(Value::is_number),
                 Test::OneOf(texts) => value
                     .and_then(Value::as_str)
-                    .is_some_and(|text| texts.iter().any(|own| own == text)),
+                    .is_some_and(|text| texts.iter().any(|expected| expected == text)),
             }
         };
         self.when.iter().any(|tests| tests.iter().all(holds))

@@ -32,8 +32,8 @@ impl HttpRequest {
     /// The request without a span's name.
     pub(super) fn into_span_attributes(self) -> SpanAttributes {
         let header = |name: &str| {
-            let own = self.headers.get(name).filter(|text| !text.is_empty());
-            own.map(String::as_str)
+            let header = self.headers.get(name).filter(|text| !text.is_empty());
+            header.map(String::as_str)
         };
         let method = known_method(&self.method);
         let scheme = header("x-forwarded-proto")
@@ -89,7 +89,7 @@ impl HttpRequest {
 /// Names the span of a source with a type of its own.
 fn named(described: SpanAttributes, source: &str) -> SpanAttributes {
     let source = DESCRIPTION.source(source);
-    let name = source.and_then(|own| span_name(own, &Value::Null, &described.attributes));
+    let name = source.and_then(|source| span_name(source, &Value::Null, &described.attributes));
     SpanAttributes { span_name: name, ..described }
 }
 
@@ -103,13 +103,14 @@ fn known_method(method: &str) -> &'static str {
 
 /// The method of a request with these attributes, in the form of a span's name ("HTTP spans", "Name").
 pub(crate) fn method_in_name(attributes: &[KeyValue]) -> Option<String> {
-    let method = attributes.iter().find(|own| own.key.as_str() == "http.request.method")?;
+    let method =
+        attributes.iter().find(|attribute| attribute.key.as_str() == "http.request.method")?;
     Some(method.value.as_str().replace(OTHER_METHOD, "HTTP"))
 }
 
 /// The path of a request with these attributes, in the form of a span's name.
 pub(super) fn path_in_name(attributes: &[KeyValue]) -> Option<String> {
-    let path = attributes.iter().find(|own| own.key.as_str() == "url.path")?;
+    let path = attributes.iter().find(|attribute| attribute.key.as_str() == "url.path")?;
     Some(without_ids(&path.value.as_str()))
 }
 

@@ -86,19 +86,19 @@ pub struct SpanAttributesBuilder {
 }
 
 impl SpanAttributesBuilder {
-    setters! { |own|
+    setters! { |builder|
         /// The span's kind.
-        with_kind(kind: SpanKind) => own.built.kind = Some(kind);
+        with_kind(kind: SpanKind) => builder.built.kind = Some(kind);
         /// The span's name; of low cardinality.
-        with_span_name(name: impl Into<String>) => own.built.span_name = Some(name.into());
+        with_span_name(name: impl Into<String>) => builder.built.span_name = Some(name.into());
         /// Adds attributes.
-        with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => own.built.attributes.extend(attributes);
+        with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => builder.built.attributes.extend(attributes);
         /// Adds links.
-        with_links(links: impl IntoIterator<Item = Link>) => own.built.links.extend(links);
+        with_links(links: impl IntoIterator<Item = Link>) => builder.built.links.extend(links);
         /// The headers that may hold the parent.
-        with_carrier(carrier: HashMap<String, String>) => own.built.carrier = Some(carrier);
+        with_carrier(carrier: HashMap<String, String>) => builder.built.carrier = Some(carrier);
         /// The trigger.
-        with_trigger(trigger: TriggerType) => own.built.trigger = trigger;
+        with_trigger(trigger: TriggerType) => builder.built.trigger = trigger;
     }
 
     /// The attributes.
@@ -169,7 +169,7 @@ impl SpanAttributes {
 
     /// Returns `true` if only X-Ray's header names the sender.
     fn is_sent_under_xray(&self) -> bool {
-        let has = |name| self.carrier.as_ref().is_some_and(|own| own.contains_key(name));
+        let has = |name| self.carrier.as_ref().is_some_and(|carrier| carrier.contains_key(name));
         has(XRAY_HEADER) && !has("traceparent")
     }
 }

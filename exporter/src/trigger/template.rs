@@ -22,7 +22,7 @@ fn in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Option<Stri
         "path" => path_in_name(attributes),
         pointer if pointer.starts_with('/') => text_at(subject, pointer).map(str::to_owned),
         key => {
-            let attribute = attributes.iter().find(|own| own.key.as_str() == key)?;
+            let attribute = attributes.iter().find(|attribute| attribute.key.as_str() == key)?;
             Some(attribute.value.as_str().into_owned())
         }
     }

@@ -33,16 +33,19 @@ impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsMessage {
 }
 
 #[cfg(feature = "sqs")]
-fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'_>> {
+fn of_sqs(message: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'_>> {
     let header = |name: &str| {
-        let text = own.message_attributes.get(name).and_then(|own| own.string_value.as_ref());
-        text.or_else(|| own.attributes.get(name)).map(Cow::from)
+        let text = message
+            .message_attributes
+            .get(name)
+            .and_then(|attribute| attribute.string_value.as_ref());
+        text.or_else(|| message.attributes.get(name)).map(Cow::from)
     };
     Message {
-        id: own.message_id.as_deref(),
-        destination: own.event_source_arn.as_deref(),
-        received_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
-        body: own.body.as_deref().map(Body::Text),
+        id: message.message_id.as_deref(),
+        destination: message.event_source_arn.as_deref(),
+        received_ms: message.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
+        body: message.body.as_deref().map(Body::Text),
         ..Message::new(header)
     }
 }
@@ -62,8 +65,8 @@ impl SpanAttributesExtractor for aws_lambda_events::sns::SnsRecord {
 }
 
 #[cfg(feature = "sns")]
-fn of_sns(own: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_>> {
-    let message = &own.sns;
+fn of_sns(record: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_>> {
+    let message = &record.sns;
     Message {
         id: Some(&message.message_id),
         destination: Some(&message.topic_arn),
@@ -88,12 +91,12 @@ impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEventRecord 
 
 #[cfg(feature = "kinesis")]
 fn of_kinesis(
-    own: &aws_lambda_events::kinesis::KinesisEventRecord,
+    record: &aws_lambda_events::kinesis::KinesisEventRecord,
 ) -> Message<'_, impl Header<'_>> {
     Message {
-        id: own.event_id.as_deref(),
-        destination: own.event_source_arn.as_deref(),
-        body: Some(Body::Bytes(&own.kinesis.data)),
+        id: record.event_id.as_deref(),
+        destination: record.event_source_arn.as_deref(),
+        body: Some(Body::Bytes(&record.kinesis.data)),
         ..Message::new(|_: &str| None)
     }
 }
@@ -113,16 +116,16 @@ impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaRecord {
 }
 
 #[cfg(feature = "kafka")]
-fn of_kafka(own: &aws_lambda_events::kafka::KafkaRecord) -> Message<'_, impl Header<'_>> {
+fn of_kafka(record: &aws_lambda_events::kafka::KafkaRecord) -> Message<'_, impl Header<'_>> {
     let header = |name: &str| {
-        let bytes = own.headers.iter().rev().find_map(|headers| headers.get(name))?;
+        let bytes = record.headers.iter().rev().find_map(|headers| headers.get(name))?;
         super::sender::text_of_bytes(bytes.iter().map(|byte| Some(i64::from(*byte))))
     };
     Message {
-        destination: own.topic.as_deref(),
-        partition: Some(own.partition),
-        offset: Some(own.offset),
-        body: own.value.as_deref().map(Body::Base64),
+        destination: record.topic.as_deref(),
+        partition: Some(record.partition),
+        offset: Some(record.offset),
+        body: record.value.as_deref().map(Body::Base64),
         ..Message::new(header)
     }
 }
@@ -210,11 +213,11 @@ impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
             time: super::documents::time(&record.event_time.to_rfc3339()),
         });
         let mut described = changes(operations("S3"), records);
-        let own = self.records.iter().map(|record| Message {
+        let objects = self.records.iter().map(|record| Message {
             destination: record.s3.bucket.name.as_deref(),
             ..Message::new(|_: &str| None)
         });
-        described.attributes.extend(messages("aws_s3", own).attributes);
+        described.attributes.extend(messages("aws_s3", objects).attributes);
         described
     }
 }

@@ -18,7 +18,7 @@ use wire::protobuf::Writer;
 pub(crate) fn metrics(resource: &EncodedResource, metrics: &ResourceMetrics) -> Vec<u8> {
     let each: Vec<(&InstrumentationScope, &Metric)> = metrics
         .scope_metrics()
-        .flat_map(|own| own.metrics().map(move |metric| (own.scope(), metric)))
+        .flat_map(|of_scope| of_scope.metrics().map(move |metric| (of_scope.scope(), metric)))
         .collect();
     request(
         resource,

@@ -30,12 +30,13 @@ impl EncodedResource {
     /// process's name).
     pub(crate) fn new(resource: &Resource, function_name: Option<&str>) -> Self {
         let key = Key::from_static_str(wire::resource::SERVICE_NAME);
-        let own = resource.get_ref(&key);
-        let is_unknown = own.is_none_or(|name| wire::resource::is_unknown_service(&name.as_str()));
+        let configured = resource.get_ref(&key);
+        let is_unknown =
+            configured.is_none_or(|name| wire::resource::is_unknown_service(&name.as_str()));
         let of_function = function_name.filter(|_| is_unknown).map(|name| name.to_owned().into());
-        let service_name = of_function.as_ref().or(own);
+        let service_name = of_function.as_ref().or(configured);
         let mut attributes: Vec<(&Key, &Value)> = resource.iter().collect();
-        attributes.retain(|(own, _)| **own != key);
+        attributes.retain(|(name, _)| **name != key);
         attributes.extend(service_name.map(|name| (&key, name)));
         attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
         let mut message = Vec::new();
@@ -71,13 +72,14 @@ pub(crate) fn request<'a, T>(
     }
     Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
         writer.always_bytes(container::RESOURCE, &resource.message);
-        for (own, name) in scopes {
+        for (of_items, name) in scopes {
             writer.message(container::SCOPES, |writer| {
-                scope(writer, own, name);
-                for item in items.iter().filter(|item| scope_of(item) == (own, name)) {
+                scope(writer, of_items, name);
+                for item in items.iter().filter(|item| scope_of(item) == (of_items, name)) {
                     writer.message(scope_container::ITEMS, |writer| write(writer, item));
                 }
-                writer.string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
+                writer
+                    .string(scope_container::SCHEMA_URL, of_items.schema_url().unwrap_or_default());
             });
         }
         writer.string(container::SCHEMA_URL, &resource.schema_url);

@@ -81,8 +81,9 @@ impl AwsSdkInterceptor {
     }
 
     fn fields(&self, context: &Context) -> Fields {
-        let own = self.completion_handler.as_ref().map(|handler| &handler.telemetry.propagation);
-        Fields::of(context, own.map(|own| own as _))
+        let propagation =
+            self.completion_handler.as_ref().map(|handler| &handler.telemetry.propagation);
+        Fields::of(context, propagation.map(|propagation| propagation as _))
     }
 
     fn begin(&self, request: &mut HttpRequest, cfg: &mut ConfigBag) {

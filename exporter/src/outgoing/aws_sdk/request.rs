@@ -57,7 +57,8 @@ impl<'a> Payload<'a> {
     pub(super) fn of(operation: &Metadata, request: &'a HttpRequest) -> Self {
         let header = |name: &str| request.headers().get(name);
         let body = || std::str::from_utf8(request.body().bytes()?).ok();
-        let is_of = |kind: &str| header("content-type").is_some_and(|own| own.starts_with(kind));
+        let is_of =
+            |kind: &str| header("content-type").is_some_and(|value| value.starts_with(kind));
         match operation.service() {
             "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
                 if is_of("application/x-amz-json") =>
@@ -122,9 +123,12 @@ impl<'a> Payload<'a> {
             "SFN" => say("aws.step_functions.state_machine.arn", json.state_machine_arn),
             "DynamoDB" => {
                 say("db.collection.name", json.table_name.clone());
-                let tables = json.table_name.map(|own| Array::String(vec![StringValue::from(own)]));
+                let tables =
+                    json.table_name.map(|name| Array::String(vec![StringValue::from(name)]));
                 attributes.extend(
-                    tables.map(|own| KeyValue::new("aws.dynamodb.table_names", Value::Array(own))),
+                    tables.map(|names| {
+                        KeyValue::new("aws.dynamodb.table_names", Value::Array(names))
+                    }),
                 );
             }
             "Lambda" => {
@@ -193,8 +197,8 @@ fn add_attributes(
         message.insert("MessageSystemAttributes".to_owned(), of_system);
     }
     for (name, value) in added.0 {
-        let own = message.entry("MessageAttributes").or_insert_with(|| json!({}));
-        own.as_object_mut().and_then(|own| own.insert(name, typed(&value)));
+        let attributes = message.entry("MessageAttributes").or_insert_with(|| json!({}));
+        attributes.as_object_mut().and_then(|object| object.insert(name, typed(&value)));
     }
     is_changed
 }
@@ -227,7 +231,10 @@ impl Edit {
 /// and streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`server`].
 pub(super) fn peer(operation: &Metadata, attributes: &[KeyValue]) -> Option<KeyValue> {
     let value = |key: &str| {
-        attributes.iter().find(|own| own.key.as_str() == key).map(|own| own.value.clone())
+        attributes
+            .iter()
+            .find(|attribute| attribute.key.as_str() == key)
+            .map(|found| found.value.clone())
     };
     if value("messaging.destination.name").is_some() || operation.service() == "S3" {
         return None;
@@ -250,7 +257,8 @@ pub(super) fn server(operation: &Metadata, request: &HttpRequest) -> Vec<KeyValu
     } else {
         virtual_host().map(|(bucket, _)| bucket)
     };
-    if let Some(bucket) = bucket.filter(|own| operation.service() == "S3" && !own.is_empty()) {
+    if let Some(bucket) = bucket.filter(|bucket| operation.service() == "S3" && !bucket.is_empty())
+    {
         let names = ["aws.s3.bucket", "peer.service"];
         attributes.extend(names.map(|key| KeyValue::new(key, bucket.to_owned())));
     }
@@ -277,7 +285,7 @@ fn invoked_function(path: &str) -> Option<String> {
 
 /// The percent-encoded value of a parameter.
 fn form_value<'a>(form: &'a str, name: &str) -> Option<&'a str> {
-    form_parameters(form).find(|(own, _)| *own == name).map(|(_, value)| value)
+    form_parameters(form).find(|(parameter, _)| *parameter == name).map(|(_, value)| value)
 }
 
 fn form_parameters(form: &str) -> impl Iterator<Item = (&str, &str)> {
