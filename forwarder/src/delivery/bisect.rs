@@ -15,9 +15,9 @@ const MOST_PIECES: usize = 8;
 /// requests for each attempt, and no record is blamed.
 const FIRST_PIECES: usize = 4;
 
-/// The other limit for useless attempts. If a backend accepts requests and writes nothing, its client halves each piece as far as
-/// possible, because a piece with fewer columns might be written.
-const MOST_REQUESTS_IN_VAIN: usize = 24;
+/// After this many requests without an accepted item, the other pieces are not tried either. If a backend accepts requests and
+/// writes nothing, its client halves each piece as far as possible, because a piece with fewer columns might be written.
+const MOST_REFUSED_REQUESTS: usize = 24;
 
 /// Number of refinements, each to a quarter. After 4,096 pieces they start again.
 const REFINEMENTS: u32 = 6;
@@ -30,83 +30,117 @@ pub(crate) async fn bisect_refused<E: Export>(
     refinement: u32,
     deadline: Instant,
 ) -> Outcome {
-    let is_refused =
-        |part: &UndeliveredPart| part.fate == Fate::Park && part.reason.refuses_content();
     let is_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
     if !is_whole {
         return outcome;
     }
-    let mut all = Outcome { parts: Vec::new(), ..outcome };
-    let mut sent = 0;
-    let mut requests = 0;
-    let mut goes_on = true;
-    for part in outcome.parts {
-        let UndeliveredPart { request, reason, .. } = part;
-        let (pieces, between) = divide(request, refinement);
+    let mut result = Outcome { parts: Vec::new(), ..outcome };
+    let mut attempts = PieceAttempts::default();
+    for UndeliveredPart { request, reason, .. } in outcome.parts {
+        let Bisection { pieces, others } = Bisection::of(request, refinement);
         for piece in pieces {
-            let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
-            let is_hopeless = is_in_vain && !is_anything_accepted(&all);
-            if !goes_on || is_hopeless || sent >= MOST_PIECES {
-                all += Outcome::unsent(piece, reason.clone(), Fate::Park);
+            if attempts.are_over(has_accepted_any(&result)) {
+                result += Outcome::unsent(piece, reason.clone(), Fate::Park);
                 continue;
             }
             let outcome = export.export(stream, piece, deadline).await;
-            sent += 1;
-            requests += outcome.requests_sent;
-            // Stops if the backend is down or the deadline has passed.
-            goes_on = outcome.parts.iter().all(|part| {
-                !matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) || is_refused(part)
-            });
-            all += outcome;
+            attempts.note(&outcome);
+            result += outcome;
         }
-        for rest in between {
-            all += Outcome::unsent(rest, reason.clone(), Fate::Park);
+        for other in others {
+            result += Outcome::unsent(other, reason.clone(), Fate::Park);
         }
     }
-    if is_anything_accepted(&all) {
-        for part in &mut all.parts {
-            part.fate = match part.fate {
-                Fate::ParkRefused => Fate::DeadLetter,
-                fate => fate,
-            };
-        }
+    if has_accepted_any(&result) {
+        blame_refused_records(&mut result.parts);
     }
-    all
+    result
 }
 
-fn is_anything_accepted(outcome: &Outcome) -> bool {
+fn is_refused(part: &UndeliveredPart) -> bool {
+    part.fate == Fate::Park && part.reason.refuses_content()
+}
+
+fn has_accepted_any(outcome: &Outcome) -> bool {
     let is_partial = |part: &UndeliveredPart| part.fate == Fate::DeadLetterPartial;
     outcome.accepted > 0 || outcome.parts.iter().any(is_partial)
 }
 
-/// Selects pieces from all over the request, in sending order, and returns them with the parts between them. The first ones are
-/// not adjacent, and each refinement selects other places.
-fn divide(request: Request, refinement: u32) -> (Vec<Request>, Vec<Request>) {
-    let items = request.items();
-    let all = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
-    let units = items.div_ceil(all);
-    let blocks = all.min(MOST_PIECES);
-    let block = items.div_ceil(blocks);
-    let shift = usize::try_from(refinement).unwrap_or(0) * units % (block - units + 1);
-    let mut sizes = Vec::with_capacity(2 * blocks);
-    let mut at = 0;
-    for number in 0..blocks {
-        let begin = number * block + shift;
-        sizes.extend([begin - at, units]);
-        at = begin + units;
-    }
-    let mut even = Vec::new();
-    let mut odd = Vec::new();
-    let mut between = Vec::new();
-    for (number, part) in request.parts(&sizes).into_iter().enumerate() {
-        match number % 4 {
-            1 => even.push(part),
-            3 => odd.push(part),
-            _ => between.push(part),
+/// Dead-letters the single records that the backend refused, because it accepts others.
+fn blame_refused_records(parts: &mut [UndeliveredPart]) {
+    for part in parts {
+        if part.fate == Fate::ParkRefused {
+            part.fate = Fate::DeadLetter;
         }
     }
-    even.append(&mut odd);
-    even.retain(|piece| piece.items() > 0);
-    between.retain(|rest| rest.items() > 0);
-    (even, between)
+}
+
+/// The attempts of one bisection.
+#[derive(Default)]
+struct PieceAttempts {
+    pieces: usize,
+    requests: usize,
+    /// `true` if the backend is down or the deadline has passed.
+    has_failed: bool,
+}
+
+impl PieceAttempts {
+    /// Returns `true` if no further piece is sent.
+    fn are_over(&self, has_accepted_any: bool) -> bool {
+        let is_in_vain = self.pieces >= FIRST_PIECES || self.requests >= MOST_REFUSED_REQUESTS;
+        self.has_failed || self.pieces >= MOST_PIECES || (is_in_vain && !has_accepted_any)
+    }
+
+    fn note(&mut self, outcome: &Outcome) {
+        self.pieces += 1;
+        self.requests += outcome.requests_sent;
+        self.has_failed |= outcome
+            .parts
+            .iter()
+            .any(|part| matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) && !is_refused(part));
+    }
+}
+
+/// Pieces from all over a request.
+struct Bisection {
+    /// In sending order. The first ones are not neighbours.
+    pieces: Vec<Request>,
+    /// The parts between the pieces.
+    others: Vec<Request>,
+}
+
+impl Bisection {
+    /// Selects one piece of each block of neighbours. Each refinement has smaller pieces, and selects other places of the blocks.
+    fn of(request: Request, refinement: u32) -> Self {
+        let items = request.items();
+        let all_pieces = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
+        let piece_items = items.div_ceil(all_pieces);
+        let blocks = all_pieces.min(MOST_PIECES);
+        let block_items = items.div_ceil(blocks);
+        let places = block_items - piece_items + 1;
+        let offset = usize::try_from(refinement).unwrap_or(0) * piece_items % places;
+        // The part before the first piece, the piece, the part before the second piece, and so on.
+        let mut sizes = Vec::with_capacity(2 * blocks);
+        let mut end = 0;
+        for block in 0..blocks {
+            let begin = block * block_items + offset;
+            sizes.push(begin - end);
+            sizes.push(piece_items);
+            end = begin + piece_items;
+        }
+        let mut of_even_blocks = Vec::new();
+        let mut of_odd_blocks = Vec::new();
+        let mut others = Vec::new();
+        let parts = request.parts(&sizes).into_iter().enumerate();
+        for (position, part) in parts.filter(|(_, part)| part.items() > 0) {
+            match position % 4 {
+                1 => of_even_blocks.push(part),
+                3 => of_odd_blocks.push(part),
+                _ => others.push(part),
+            }
+        }
+        let mut pieces = of_even_blocks;
+        pieces.append(&mut of_odd_blocks);
+        Self { pieces, others }
+    }
 }

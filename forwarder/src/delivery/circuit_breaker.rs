@@ -1,7 +1,7 @@
 //! Remembers failing destinations, so that an outage does not cost each delivery its whole budget and use up the account's
 //! concurrency.
 
-use backend::{Fate, Outcome, Reason};
+use backend::{Fate, Outcome, Reason, UndeliveredPart};
 use std::time::Duration;
 
 /// After this many consecutive failures, deliveries are parked at once.
@@ -20,9 +20,48 @@ pub(crate) enum Admission {
 }
 
 impl Admission {
-    /// The admission of the other parcels after a probe. A probe whose content was rejected shows that the destination works.
-    pub(crate) fn after_probe(verdict: Option<bool>) -> Self {
-        if verdict == Some(false) { Self::Park } else { Self::Send }
+    /// The admission of the other parcels after a probe. A probe that shows nothing had content that the destination rejected.
+    pub(crate) fn after_probe(health: DestinationHealth) -> Self {
+        match health {
+            DestinationHealth::Failing => Self::Park,
+            DestinationHealth::Unknown | DestinationHealth::Accepting => Self::Send,
+        }
+    }
+}
+
+/// The state of a destination, as the results of requests show it. Of several results, the greatest counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DestinationHealth {
+    /// Nothing was sent, or all content was rejected. Rejected records may themselves be at fault.
+    #[default]
+    Unknown,
+    /// No request was accepted.
+    Failing,
+    /// The destination accepted an item, or rejected single ones because of their content.
+    Accepting,
+}
+
+impl DestinationHealth {
+    /// The state that the outcome of a request shows.
+    pub(crate) fn shown_by(outcome: &Outcome) -> Self {
+        let parts = &outcome.parts;
+        let is_judged = |part: &UndeliveredPart| {
+            matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
+        };
+        if outcome.accepted > 0 || parts.iter().any(is_judged) {
+            return Self::Accepting;
+        }
+        let is_refused = |part: &UndeliveredPart| {
+            part.fate == Fate::ParkRefused || part.reason.refuses_content()
+        };
+        if parts.iter().any(is_refused) {
+            return Self::Unknown;
+        }
+        // Unreadable credentials count as a failure although nothing was sent: each attempt to read them takes time.
+        let lacks_credentials =
+            |part: &UndeliveredPart| matches!(part.reason, Reason::Credentials { .. });
+        let was_tried = outcome.requests_sent > 0 || parts.iter().any(lacks_credentials);
+        if was_tried && !parts.is_empty() { Self::Failing } else { Self::Unknown }
     }
 }
 
@@ -55,55 +94,31 @@ impl Breaker {
         unix_nano > 0 && self.accepted_unix_nano > unix_nano
     }
 
-    /// Notes the result and the duration of a delivery that began now; `None` if it shows nothing about the destination.
+    /// Notes the result and the duration of a delivery that began now.
     pub(crate) fn note(
         &mut self,
-        accepted_something: Option<bool>,
+        health: DestinationHealth,
         now_unix_nano: u64,
         duration: Duration,
     ) {
-        match accepted_something {
-            Some(true) => {
+        match health {
+            DestinationHealth::Accepting => {
                 self.failures = 0;
                 self.accepted_unix_nano = now_unix_nano;
             }
-            Some(false) => {
+            DestinationHealth::Failing => {
                 self.failures = self.failures.saturating_add(1);
                 self.pause = (duration * PAUSE_PER_DURATION).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                 self.failed_unix_nano = now_unix_nano;
             }
-            None => {}
+            DestinationHealth::Unknown => {}
         }
     }
 }
 
-/// `Some(true)` if the destination accepted an item, or rejected one because of its content. `None` if the outcome shows nothing.
-pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
-    let has_judged = outcome
-        .parts
-        .iter()
-        .any(|part| matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial));
-    if outcome.accepted > 0 || has_judged {
-        return Some(true);
-    }
-    // Rejected records may themselves be at fault, and a destination that rejects content works.
-    let is_refused = |part: &backend::UndeliveredPart| {
-        part.fate == Fate::ParkRefused || part.reason.refuses_content()
-    };
-    if outcome.parts.iter().any(is_refused) {
-        return None;
-    }
-    // Requests that were never sent before the deadline show nothing. Unreadable credentials count as a failure: each attempt to
-    // read them takes time.
-    let has_none =
-        |part: &backend::UndeliveredPart| matches!(part.reason, Reason::Credentials { .. });
-    let was_tried = !outcome.parts.is_empty()
-        && (outcome.requests_sent > 0 || outcome.parts.iter().any(has_none));
-    was_tried.then_some(false)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::DestinationHealth::{Accepting, Failing, Unknown};
     use super::*;
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use wire::Request;
@@ -114,7 +129,7 @@ mod tests {
     /// A breaker after three failures at 100 s.
     fn opened() -> Breaker {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(Some(false), 100 * SECOND, FAST));
+        (0..3).for_each(|_| breaker.note(Failing, 100 * SECOND, FAST));
         breaker
     }
 
@@ -122,7 +137,7 @@ mod tests {
     fn probing_continues_after_the_clock_is_set_back() {
         let mut breaker = opened();
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
-        breaker.note(Some(false), SECOND, FAST);
+        breaker.note(Failing, SECOND, FAST);
         assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);
     }
@@ -132,7 +147,7 @@ mod tests {
         let mut breaker = opened();
         assert_eq!(breaker.admit(129 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
-        breaker.note(None, 130 * SECOND, FAST);
+        breaker.note(Unknown, 130 * SECOND, FAST);
         assert_eq!(breaker.admit(131 * SECOND), Admission::Probe);
     }
 
@@ -148,22 +163,22 @@ mod tests {
             outcome
         };
         let check = |accepted, fates: &[Fate], requests, expected| {
-            let verdict = verdict(&outcome(accepted, fates, requests));
-            assert_eq!(verdict, expected, "{accepted} {fates:?} {requests}");
+            let health = DestinationHealth::shown_by(&outcome(accepted, fates, requests));
+            assert_eq!(health, expected, "{accepted} {fates:?} {requests}");
         };
-        check(0, &[Park], 1, Some(false));
-        check(0, &[ParkWithAlarm], 1, Some(false));
-        check(0, &[Park, ParkWithAlarm], 3, Some(false));
-        check(0, &[Park], 0, None);
-        check(0, &[], 0, None);
-        check(1, &[], 1, Some(true));
-        check(1, &[Park], 2, Some(true));
-        check(0, &[DeadLetter], 1, Some(true));
-        check(0, &[DeadLetterPartial, Park], 2, Some(true));
-        check(0, &[ParkRefused], 1, None);
+        check(0, &[Park], 1, Failing);
+        check(0, &[ParkWithAlarm], 1, Failing);
+        check(0, &[Park, ParkWithAlarm], 3, Failing);
+        check(0, &[Park], 0, Unknown);
+        check(0, &[], 0, Unknown);
+        check(1, &[], 1, Accepting);
+        check(1, &[Park], 2, Accepting);
+        check(0, &[DeadLetter], 1, Accepting);
+        check(0, &[DeadLetterPartial, Park], 2, Accepting);
+        check(0, &[ParkRefused], 1, Unknown);
         let mut refused = outcome(0, &[Park], 1);
         let text = "bad record".to_owned();
         refused.parts[0].reason = Reason::Status { status: 400, text, hint: "" };
-        assert_eq!(verdict(&refused), None);
+        assert_eq!(DestinationHealth::shown_by(&refused), Unknown);
     }
 }

@@ -4,8 +4,7 @@
 //! `ZO_INGEST_ALLOWED_UPTO` (5 hours) or more than `ZO_INGEST_ALLOWED_IN_FUTURE` (24 hours) ahead. It accepts metrics of any age
 //! (measured with v0.60.5). Other backends have no such window.
 
-use super::Sent;
-use backend::{Fate, Outcome, Profile, Reason, Times};
+use backend::{Profile, Times};
 use settings::{Reader, Setting, SettingWithDefault, Variable, Word};
 use std::time::Duration;
 use wire::edit::{Edit, Editor};
@@ -80,43 +79,59 @@ impl IngestPolicy {
         Self { window: None, old_records: OldRecords::Keep }
     }
 
-    /// Returns the items of a request to send, and adds the others to `sent`. `times` is the known range of their times, which may
-    /// be wider. Copies the request only if an item is outside the window.
+    /// Separates the items of a request that the backend would discard. `times` is the known range of their times, which may be
+    /// wider. Copies the request only if an item is outside the window.
     pub(super) fn sort(
         &self,
         request: Request,
         times: Option<Times>,
         now_unix_nano: u64,
-        sent: &mut Sent,
-    ) -> Option<Request> {
-        let Some(window) = self.window else { return Some(request) };
+    ) -> SortedRequest {
+        let Some(window) = self.window else { return SortedRequest::timely(request) };
         let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
         let takes_all =
             |times: Times| takes(times.oldest_unix_nano) && takes(times.newest_unix_nano);
         if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
-            return Some(request);
+            return SortedRequest::timely(request);
         }
         let side = |is_outside| Side { window, now_unix_nano, is_outside };
         match self.old_records {
             OldRecords::Restamp => {
                 let mut restamp = Restamp { window, now_unix_nano, restamped: 0 };
-                let request = request.edit(&mut restamp);
-                sent.restamped += restamp.restamped;
-                request
+                let timely = request.edit(&mut restamp);
+                let restamped = restamp.restamped;
+                SortedRequest { timely, restamped, ..SortedRequest::default() }
             }
             OldRecords::Drop => {
                 let items = request.items();
-                let request = request.edit(&mut side(false));
-                sent.dropped += items - request.as_ref().map_or(0, Request::items);
-                request
+                let timely = request.edit(&mut side(false));
+                let dropped = items - timely.as_ref().map_or(0, Request::items);
+                SortedRequest { timely, dropped, ..SortedRequest::default() }
             }
             OldRecords::Keep => {
-                if let Some(old) = request.clone().edit(&mut side(true)) {
-                    sent.outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
-                }
-                request.edit(&mut side(false))
+                let outside = request.clone().edit(&mut side(true));
+                let timely = request.edit(&mut side(false));
+                SortedRequest { timely, outside, ..SortedRequest::default() }
             }
         }
+    }
+}
+
+/// The items of a request by the ingest window.
+#[derive(Debug, Default)]
+pub(super) struct SortedRequest {
+    /// The items to send.
+    pub(super) timely: Option<Request>,
+    /// The items to dead-letter.
+    pub(super) outside: Option<Request>,
+    pub(super) dropped: usize,
+    /// Items to send whose time was replaced.
+    pub(super) restamped: usize,
+}
+
+impl SortedRequest {
+    fn timely(request: Request) -> Self {
+        Self { timely: Some(request), ..Self::default() }
     }
 }
 
@@ -220,8 +235,8 @@ fn move_span(bytes: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
     let end = fixed64(bytes, span::END_TIME);
     let moved = |time: u64| {
         let since_start = i128::from(time) - i128::from(start);
-        let moved = (i128::from(now_unix_nano) + since_start).clamp(0, i128::from(u64::MAX));
-        u64::try_from(moved).unwrap_or(u64::MAX)
+        let present = i128::from(now_unix_nano) + since_start;
+        u64::try_from(present.max(0)).unwrap_or(u64::MAX)
     };
     let mut out = Writer::new(out);
     out.fixed64(span::START_TIME, now_unix_nano);

@@ -1,6 +1,6 @@
 //! Lanes: which parcel is sent next, and what the results of a lane say about its destination.
 
-use super::circuit_breaker::Admission;
+use super::circuit_breaker::{Admission, DestinationHealth};
 use super::destination::{Destination, StoredStreams};
 use super::parcel::Parcel;
 use super::{DeliveryContext, Sent};
@@ -42,7 +42,7 @@ struct LaneState<'a, E> {
     running: usize,
     /// The last sign of life: the first request, or the last accepted one.
     alive_at: Option<Instant>,
-    verdict: Option<bool>,
+    health: DestinationHealth,
     /// Time from the last sign of life in this delivery to the last result; `None` before a result.
     silent_for: Option<Duration>,
 }
@@ -110,26 +110,26 @@ impl<'a, E> Lanes<'a, E> {
         // The failures of earlier deliveries do not lengthen the pause after this one.
         let silent_since = state.alive_at.map(|alive_at| alive_at.max(self.began));
         state.silent_for = silent_since.map(|since| since.elapsed());
-        if sent.verdict == Some(true) {
+        if sent.health == DestinationHealth::Accepting {
             state.alive_at = Some(Instant::now());
         }
-        state.verdict = state.verdict.max(sent.verdict);
+        state.health = state.health.max(sent.health);
         if state.admission == Admission::Probe {
-            state.admission = Admission::after_probe(sent.verdict);
+            state.admission = Admission::after_probe(sent.health);
         }
     }
 
     /// Notes in `failing_since` which lanes fail, for the next delivery of the same event.
     pub(super) fn note_failing(&self, failing_since: &mut FailingSince) {
         for (lane, state) in &self.states {
-            match state.verdict {
-                Some(true) => {
+            match state.health {
+                DestinationHealth::Accepting => {
                     failing_since.remove(lane);
                 }
-                Some(false) => {
+                DestinationHealth::Failing => {
                     failing_since.entry(*lane).or_insert(self.began);
                 }
-                None => {}
+                DestinationHealth::Unknown => {}
             }
         }
     }
@@ -139,7 +139,7 @@ impl<'a, E> Lanes<'a, E> {
         for (lane, state) in &self.states {
             if let Some(silent_for) = state.silent_for {
                 state.destination.breaker(lane.signal, |breaker| {
-                    breaker.note(state.verdict, observed_unix_nano, silent_for);
+                    breaker.note(state.health, observed_unix_nano, silent_for);
                 });
             }
         }
@@ -172,7 +172,7 @@ impl<'a, E> LaneState<'a, E> {
             admission,
             running: 0,
             alive_at,
-            verdict: None,
+            health: DestinationHealth::Unknown,
             silent_for: None,
         }
     }

@@ -9,7 +9,7 @@ mod parcel;
 
 use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
-use circuit_breaker::{Admission, verdict};
+use circuit_breaker::{Admission, DestinationHealth};
 use destination::{Destination, Export};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -26,8 +26,7 @@ pub(crate) struct Sent {
     /// The parcel without its requests.
     pub(crate) parcel: Parcel,
     pub(crate) outcome: Outcome,
-    /// `true` if the destination accepts telemetry; `None` if unknown.
-    pub(crate) verdict: Option<bool>,
+    pub(crate) health: DestinationHealth,
     pub(crate) dropped: usize,
     pub(crate) restamped: usize,
 }
@@ -70,6 +69,10 @@ pub(crate) async fn deliver<E: Export>(
     all_sent
 }
 
+/// The reason of telemetry that is queued for retry without an attempt.
+const PAUSED: &str =
+    "earlier deliveries failed; the destination is tried again after 30 s to 2 min";
+
 async fn send<E: Export>(
     destination: &Destination<E>,
     mut admission: Admission,
@@ -80,18 +83,26 @@ async fn send<E: Export>(
     let requests = std::mem::take(&mut parcel.requests);
     let item_times = parcel.survey.map(|survey| survey.times);
     let has_few_keys = parcel.survey.is_some_and(|survey| survey.has_few_keys());
-    let outcome = Outcome::default();
-    let mut sent = Sent { parcel, outcome, verdict: None, dropped: 0, restamped: 0 };
-    for request in wire::merge(requests, destination.config.max_request_bytes) {
-        let request = if has_few_keys { request.with_few_keys() } else { request };
-        let timely =
-            destination.policy.sort(request, item_times, context.now_unix_nano(), &mut sent);
-        let outcome = match timely {
+    let mut sent = Sent {
+        parcel,
+        outcome: Outcome::default(),
+        health: DestinationHealth::Unknown,
+        dropped: 0,
+        restamped: 0,
+    };
+    for merged in wire::merge(requests, destination.config.max_request_bytes) {
+        let request = if has_few_keys { merged.with_few_keys() } else { merged };
+        let now = context.now_unix_nano();
+        let sorted = destination.policy.sort(request, item_times, now);
+        sent.dropped += sorted.dropped;
+        sent.restamped += sorted.restamped;
+        if let Some(outside) = sorted.outside {
+            sent.outcome += Outcome::unsent(outside, Reason::OutsideWindow, Fate::DeadLetter);
+        }
+        let outcome = match sorted.timely {
             None => Outcome::default(),
             Some(request) if admission == Admission::Park => {
-                let text =
-                    "earlier deliveries failed; the destination is tried again after 30 s to 2 min";
-                let reason = Reason::ParkedAtOnce { text: text.to_owned() };
+                let reason = Reason::ParkedAtOnce { text: PAUSED.to_owned() };
                 Outcome::unsent(request, reason, Fate::Park)
             }
             Some(request) => {
@@ -107,11 +118,11 @@ async fn send<E: Export>(
                 }
             }
         };
-        let judged = verdict(&outcome);
-        if admission == Admission::Probe && judged.is_some() {
-            admission = Admission::after_probe(judged);
+        let health = DestinationHealth::shown_by(&outcome);
+        if admission == Admission::Probe && health != DestinationHealth::Unknown {
+            admission = Admission::after_probe(health);
         }
-        sent.verdict = sent.verdict.max(judged);
+        sent.health = sent.health.max(health);
         sent.outcome += outcome;
     }
     sent

@@ -3,7 +3,7 @@
 
 use super::Vitals;
 use super::sums::Sums;
-use crate::delivery::circuit_breaker::{Admission, verdict};
+use crate::delivery::circuit_breaker::{Admission, DestinationHealth};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::report::Report;
@@ -59,9 +59,10 @@ impl Vitals {
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
         let outcome = destination.export.export(None, request, deadline).await;
         // A failure of this request does not count against deliveries.
-        if verdict(&outcome) == Some(true) {
+        let health = DestinationHealth::shown_by(&outcome);
+        if health == DestinationHealth::Accepting {
             destination.breaker(SignalKind::Metrics, |breaker| {
-                breaker.note(Some(true), now, Duration::ZERO);
+                breaker.note(health, now, Duration::ZERO);
             });
         }
         if let Some(part) = outcome.parts.first() {
@@ -132,12 +133,12 @@ mod tests {
     async fn vitals_are_not_sent_while_the_circuit_breaker_is_open() {
         let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
-        let note = |verdict| {
+        let note = |health| {
             destination.breaker(SignalKind::Metrics, |breaker| {
-                breaker.note(Some(verdict), 0, Duration::ZERO);
+                breaker.note(health, 0, Duration::ZERO);
             });
         };
-        (0..3).for_each(|_| note(false));
+        (0..3).for_each(|_| note(DestinationHealth::Failing));
         let function = "forwarder".to_owned();
         let settings = VitalsSettings { function, region: None, emf: false, otlp: true };
         let vitals = Vitals::new(settings);
@@ -157,11 +158,11 @@ mod tests {
         vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(unsent(), (None, 1));
         // The first accepted delivery resumes them.
-        note(true);
+        note(DestinationHealth::Accepting);
         vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(unsent(), (Some(0), 0));
         // Without deliveries of metrics, the metrics themselves are the probe.
-        (0..3).for_each(|_| note(false));
+        (0..3).for_each(|_| note(DestinationHealth::Failing));
         vitals.record(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(unsent(), (Some(AT_MOST_EVERY_NANOS), 0));
         let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
