@@ -59,7 +59,7 @@ impl EventLoop<'_> {
             if !is_asking && is_sent && self.step(|this| this.may_call_next()).unwrap_or(true) {
                 // The environment may freeze as soon as `next` is called.
                 tasks::caught(self.sink.wait_written(PIPE_TIMEOUT)).await;
-                self.step(|this| this.state.asked(unix_millis()));
+                self.step(|this| this.state.note_next_call(unix_millis()));
                 next = Some(self.next());
             }
             let is_asking = next.is_some();
@@ -122,7 +122,7 @@ impl EventLoop<'_> {
     }
 
     fn write_due(&mut self) {
-        let due = self.state.due(unix_millis());
+        let due = self.state.take_due(unix_millis());
         self.sink.write(due);
     }
 
@@ -156,7 +156,7 @@ impl EventLoop<'_> {
         if let Some(backend) = &mut self.sink.backend {
             backend.invoked();
         }
-        self.state.invoke(invoke, unix_millis());
+        self.state.begin_invocation(invoke, unix_millis());
     }
 
     fn take(&mut self, event: Event) {
@@ -166,7 +166,7 @@ impl EventLoop<'_> {
                     if let Some(backend) = &mut this.sink.backend {
                         backend.lines.spans_seen(&spans);
                     }
-                    this.state.otlp(spans);
+                    this.state.note_otlp(spans);
                 });
             }
             Event::Telemetry { items, _room } => {
@@ -201,7 +201,7 @@ impl EventLoop<'_> {
         }
         let roots_in = |request| invocation_spans(request, false);
         let roots = received.requests.iter().flat_map(roots_in).collect();
-        self.state.xray(roots, received.segments);
+        self.state.note_xray(roots, received.segments);
         self.sink.xray(received.requests);
         true
     }
@@ -213,7 +213,7 @@ impl EventLoop<'_> {
                 if let Some(backend) = &mut self.sink.backend {
                     backend.lines.platform_event(&event, &text, now_ms);
                 }
-                self.state.telemetry(*event, now_ms);
+                self.state.note_event(*event, now_ms);
             }
             TelemetryItem::Line(line) => self.take_line(&line),
         }
@@ -226,12 +226,12 @@ impl EventLoop<'_> {
 
     fn take_line(&mut self, line: &LogLine) {
         let Some(backend) = &mut self.sink.backend else { return };
-        let (roots, report) = backend.line(line);
-        if let Some(report) = report {
-            self.state.table.runtime_reports(report);
+        let content = backend.take_line(line);
+        if let Some(report) = content.runtime_report {
+            self.state.table.add_runtime_report(report);
         }
-        if let Some(roots) = roots {
-            self.state.otlp(roots);
+        if let Some(spans) = content.invocation_spans {
+            self.state.note_otlp(spans);
         }
     }
 

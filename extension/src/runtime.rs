@@ -115,7 +115,7 @@ async fn live(
         () = termination.requested() => return Ok(()),
     };
     if subscribed && reports_ends {
-        state.subscribed();
+        state.note_subscription();
     }
     let counts = Arc::clone(counts);
     EventLoop { api, events, xray, termination, counts, state, sink, has_panicked: false }
@@ -196,11 +196,17 @@ async fn receive_telemetry(
 
 /// Opens `port`, or another one if it is busy and no SDK knows it. Afterwards the file exists only if the wrapper needs it: a
 /// reset environment keeps its files.
-async fn open_receiver_port(port: u16, told: PortKnownTo, file: &Path) -> io::Result<TcpListener> {
+async fn open_receiver_port(
+    port: u16,
+    known_to: PortKnownTo,
+    file: &Path,
+) -> io::Result<TcpListener> {
     let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     drop(std::fs::remove_file(file));
     let listener = match opened {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && told == PortKnownTo::Nobody => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse && known_to == PortKnownTo::Nobody =>
+        {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?
         }
         opened => opened?,
@@ -209,7 +215,7 @@ async fn open_receiver_port(port: u16, told: PortKnownTo, file: &Path) -> io::Re
     if other != port {
         tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
     }
-    if (other != port || told == PortKnownTo::Extension)
+    if (other != port || known_to == PortKnownTo::Extension)
         && let Err(error) = own_file::write(file, &format!("{other}\n"))
     {
         tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");

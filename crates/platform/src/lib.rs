@@ -3,7 +3,7 @@
 //! `read` parses Lambda's text lines, JSON system lines and Telemetry API events into one event model ([`PlatformEvent`]).
 //! `metrics`, `spans` and `logs` convert such events, and the function's own lines, to OTLP; `identity` builds the resource.
 //! `aws_spans` reads the spans that X-Ray stores in a log group, `xray` the documents of X-Ray's SDKs. The forwarder uses a
-//! [`Converter`] for the log events of one stream. The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in
+//! [`Converter`] for the log events of one stream. The extension uses [`parse_batch`], [`Aggregator`] and [`InvocationSpans`], and in
 //! direct mode also a [`Converter`] for the lines of its environment.
 //!
 //! The crate is pure: events in, OTLP out. Time and identity are arguments; environment, clock and network are not used. No input
@@ -43,5 +43,5 @@ pub use read::severity::severity_number;
 pub use read::telemetry::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};
 pub use spans::invocation::{FunctionRoot, ShutdownReason, XRaySegment};
 pub use spans::invocation_span::resource_spans;
-pub use spans::invocations::Invocations;
+pub use spans::invocations::InvocationSpans;
 pub use xray::XRayDocument;

@@ -19,7 +19,7 @@ pub(crate) struct Completed {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Invocations {
+pub(super) struct KeptInvocations {
     /// `true` if the API does not answer.
     pub(super) is_silent: bool,
     begun: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Invocations {
     given_up: Option<String>,
 }
 
-impl Invocations {
+impl KeptInvocations {
     pub(super) fn begin(&mut self, request_id: &str) {
         self.begun.push(request_id.to_owned());
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_handler_may_end_before_its_event_arrives() {
-        let mut invocations = Invocations::default();
+        let mut invocations = KeptInvocations::default();
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
         invocations.invoked();
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_invocation_is_kept_until_the_outer_handler_ends() {
-        let mut invocations = Invocations::default();
+        let mut invocations = KeptInvocations::default();
         invocations.invoked();
         invocations.begin("r-1");
         invocations.begin("r-1");
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_invocation_without_a_handler_is_released_after_a_timeout() {
-        let mut invocations = Invocations::default();
+        let mut invocations = KeptInvocations::default();
         invocations.invoked();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), Some(PATIENCE));
         assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_unwrapped_handler_releases_its_invocation_immediately() {
-        let mut invocations = Invocations::default();
+        let mut invocations = KeptInvocations::default();
         invocations.invoked();
         invocations.release();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);

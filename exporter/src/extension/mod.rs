@@ -10,7 +10,7 @@ use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use client::{Client, Events, INVOKE, NOTHING};
 use extensions_api::NextEvent;
-use invocations::{Completed, Invocations};
+use invocations::{Completed, KeptInvocations};
 use settings::{Backoff, Jitter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -145,7 +145,7 @@ const LAST_WRITE: Duration = Duration::from_millis(280);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 
 pub(crate) struct InternalExtension {
-    invocations: Mutex<Invocations>,
+    invocations: Mutex<KeptInvocations>,
     /// Notified of each report of a handler.
     reported: Condvar,
     /// The thread lives as long as the process; dropped telemetry has nothing to write.
@@ -170,7 +170,7 @@ impl InternalExtension {
         self.reported.notify_one();
     }
 
-    fn invocations(&self) -> MutexGuard<'_, Invocations> {
+    fn invocations(&self) -> MutexGuard<'_, KeptInvocations> {
         self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,9 +235,9 @@ impl InternalExtension {
 
     fn wait<'a>(
         &self,
-        invocations: MutexGuard<'a, Invocations>,
+        invocations: MutexGuard<'a, KeptInvocations>,
         longest: Option<Duration>,
-    ) -> MutexGuard<'a, Invocations> {
+    ) -> MutexGuard<'a, KeptInvocations> {
         let waited = self.reported.wait_timeout(invocations, longest.unwrap_or(Duration::MAX));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }

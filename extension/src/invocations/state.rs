@@ -80,12 +80,13 @@ impl InvocationState {
         }
     }
 
-    pub(crate) fn subscribed(&mut self) {
+    /// Notes that Lambda reports the events of invocations.
+    pub(crate) fn note_subscription(&mut self) {
         self.telemetry = TelemetryState::Silent;
-        self.table.subscribed();
+        self.table.note_subscription();
     }
 
-    pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
+    pub(crate) fn begin_invocation(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
         // The loop calls `next` so late only after a hold.
         let was_held_in_vain = |last: &Current| {
@@ -95,7 +96,7 @@ impl InvocationState {
             self.telemetry = TelemetryState::Failed;
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
-        self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
+        self.table.begin_invocation(&request_id, &invoke.invoked_function_arn, now_ms);
         self.current = Some(Current {
             invoked_ms: now_ms,
             deadline_ms: invoke.deadline_ms,
@@ -109,23 +110,28 @@ impl InvocationState {
         });
     }
 
-    pub(crate) fn otlp(&mut self, spans: Vec<ReceivedSpan>) {
+    /// Notes OTLP of the function with these spans.
+    pub(crate) fn note_otlp(&mut self, spans: Vec<ReceivedSpan>) {
         if let Some(current) = &mut self.current {
             current.otlp_received = true;
         }
-        self.table.roots(spans);
+        self.table.add_spans(spans);
     }
 
     /// Notes spans of X-Ray's documents. Unlike OTLP they are not acknowledged, so a rare invocation is held until its end.
-    pub(crate) fn xray(&mut self, roots: Vec<ReceivedSpan>, segments: Vec<(XRaySegment, u64)>) {
-        self.table.roots(roots);
+    pub(crate) fn note_xray(
+        &mut self,
+        roots: Vec<ReceivedSpan>,
+        segments: Vec<(XRaySegment, u64)>,
+    ) {
+        self.table.add_spans(roots);
         for (segment, start_unix_nano) in segments {
-            self.table.xray_segment(segment, start_unix_nano);
+            self.table.add_xray_segment(segment, start_unix_nano);
         }
     }
 
-    /// Takes an event of the Telemetry API, received at this time.
-    pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
+    /// Notes an event of the Telemetry API, received at this time.
+    pub(crate) fn note_event(&mut self, event: PlatformEvent, now_ms: u64) {
         let is_end = event.kind == EventKind::RuntimeDone;
         if self.telemetry == TelemetryState::Silent
             || (self.telemetry == TelemetryState::Failed && is_end)
@@ -143,7 +149,7 @@ impl InvocationState {
                 let ended_ms = reported_ms.max(current.invoked_ms).min(now_ms);
                 if current.ended_ms.is_none() {
                     current.ended_ms = Some(ended_ms);
-                    self.table.held(held_ms(current));
+                    self.table.count_hold_time(held_ms(current));
                 }
             }
         }
@@ -156,7 +162,7 @@ impl InvocationState {
             EventKind::InitRuntimeDone => self.init = InitPhase::NotSucceeded,
             _ => {}
         }
-        self.table.event(event, now_ms);
+        self.table.add_event(event, now_ms);
     }
 
     pub(crate) fn running(&self, now_ms: u64) -> Option<RunningInvocation> {
@@ -192,12 +198,12 @@ impl InvocationState {
     }
 
     /// Notes the call of `next`, which ends the hold.
-    pub(crate) fn asked(&mut self, now_ms: u64) {
+    pub(crate) fn note_next_call(&mut self, now_ms: u64) {
         if let Some(current) = &mut self.current
             && current.asked_ms.is_none()
         {
             current.asked_ms = Some(now_ms);
-            self.table.held(held_ms(current));
+            self.table.count_hold_time(held_ms(current));
         }
     }
 
@@ -215,7 +221,8 @@ impl InvocationState {
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
-    pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
+    /// Takes the finished telemetry that is due.
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
         let is_late = |current: &&mut Current| {
             now_ms >= last_moment(current) && !current.written_before_deadline
         };
@@ -224,7 +231,7 @@ impl InvocationState {
         if let Some(current) = late {
             current.written_before_deadline = true;
         }
-        self.table.take(is_late, now_ms)
+        self.table.take_requests(is_late, now_ms)
     }
 
     /// Returns `true` if events of invocations are outstanding. A managed instance always expects some, because only telemetry
@@ -280,7 +287,7 @@ mod tests {
                 "/nowhere".to_owned(),
             );
             let mut state = InvocationState::new(&config, table);
-            state.subscribed();
+            state.note_subscription();
             Self { state, counts }
         }
 
@@ -290,7 +297,7 @@ mod tests {
                 deadline_ms: now_ms + DEADLINE_MS,
                 invoked_function_arn: String::new(),
             };
-            self.state.invoke(&invoke, now_ms);
+            self.state.begin_invocation(&invoke, now_ms);
         }
 
         fn event(&mut self, kind: EventKind, request_id: &str, status: &str, now_ms: u64) {
@@ -299,18 +306,18 @@ mod tests {
                 status: Some(status.to_owned()),
                 ..PlatformEvent::new(kind)
             };
-            self.state.telemetry(event, now_ms);
+            self.state.note_event(event, now_ms);
         }
 
         /// The time at which `next` is called if nothing else happens, found as the loop finds it.
         fn next_at(&mut self, mut now_ms: u64) -> u64 {
             while self.state.is_held(now_ms) {
                 let wake_at =
-                    self.state.wake_at_ms(now_ms).expect("who waits, waits for something");
+                    self.state.wake_at_ms(now_ms).expect("a held invocation has a time to wake");
                 assert!(wake_at > now_ms, "the loop would spin at {now_ms}");
                 now_ms = wake_at;
             }
-            self.state.asked(now_ms);
+            self.state.note_next_call(now_ms);
             now_ms
         }
     }
@@ -336,15 +343,15 @@ mod tests {
     fn a_pending_platform_event_is_written_before_the_deadline() {
         let mut script = Script::new();
         script.invoke("first", 0);
-        assert!(script.state.due(0).is_empty());
+        assert!(script.state.take_due(0).is_empty());
         let mut dropped = PlatformEvent::new(EventKind::LogsDropped);
         dropped.figures.dropped_records = Some(3.0);
-        script.state.telemetry(dropped, 10);
-        assert!(script.state.due(10).is_empty());
+        script.state.note_event(dropped, 10);
+        assert!(script.state.take_due(10).is_empty());
         let last_moment = script.state.wake_at_ms(10).expect("the deadline");
         assert_eq!(last_moment, last_moment_ms(DEADLINE_MS));
-        assert_eq!(script.state.due(last_moment).len(), 1);
-        assert!(script.state.due(last_moment + 1).is_empty());
+        assert_eq!(script.state.take_due(last_moment).len(), 1);
+        assert!(script.state.take_due(last_moment + 1).is_empty());
         assert_eq!(script.state.wake_at_ms(last_moment), None);
     }
 
@@ -364,14 +371,14 @@ mod tests {
             let before = script.counts.get(Count::HeldMs);
             script.invoke(request_id, 1000);
             if asked_ms < reported_ms {
-                script.state.asked(asked_ms);
+                script.state.note_next_call(asked_ms);
             }
             // Lambda may repeat a report, and `next` may return an unknown event.
             for reported_ms in [reported_ms, reported_ms + 1] {
-                script.state.telemetry(end_of(request_id, ended_ms), reported_ms);
+                script.state.note_event(end_of(request_id, ended_ms), reported_ms);
             }
-            script.state.asked(asked_ms);
-            script.state.asked(asked_ms + 50_000);
+            script.state.note_next_call(asked_ms);
+            script.state.note_next_call(asked_ms + 50_000);
             assert_eq!(script.counts.get(Count::HeldMs) - before, held_ms, "{request_id}");
         };
         check("held for its end", 1010, 1038, 1039, 29);

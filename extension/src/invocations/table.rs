@@ -14,7 +14,7 @@ use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, Failure, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
+    Aggregator, EventKind, Failure, FunctionRoot, Identity, InvocationSpans, Owner, PlatformEvent,
     ShutdownReason, SpanEnd, SpanOptions, XRaySegment,
 };
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ type SpanId = [u8; 8];
 
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each has come or not, in any order")]
-struct Known {
+struct KnownInvocation {
     request_id: String,
     invoked_arn: String,
     /// The time of INVOKE; `None` if only telemetry reported the invocation.
@@ -56,6 +56,13 @@ struct Known {
     /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
     /// INVOKE.
     outstanding: Ends,
+}
+
+/// An attempt to run an invocation. Lambda retries some with the same request id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Newest,
+    Earlier,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +88,7 @@ struct KnownRoot {
     is_named: bool,
 }
 
-impl Known {
+impl KnownInvocation {
     /// Returns `true` if this process read the beginning.
     fn has_begun(&self) -> bool {
         self.invoked_ms.is_some() || self.started
@@ -92,12 +99,14 @@ impl Known {
         let root = self.root.take();
         self.earlier_roots.extend(root.map(|root| root.span.span_id));
         self.outstanding = Ends { runtime_done: !self.runtime_done, report: !self.reported };
-        (self.invoked_ms, self.started) = (None, false);
-        (self.runtime_done, self.reported) = (false, false);
+        self.invoked_ms = None;
+        self.started = false;
+        self.runtime_done = false;
+        self.reported = false;
     }
 
-    /// Notes an event. Returns `true` if it belongs to the attempt before this one.
-    fn note(&mut self, kind: &EventKind) -> bool {
+    /// Notes an event, and returns the attempt that it belongs to.
+    fn note_event(&mut self, kind: &EventKind) -> Attempt {
         match kind {
             EventKind::Start => {
                 if self.started {
@@ -106,14 +115,20 @@ impl Known {
                 self.started = true;
                 // Events come in order.
                 self.outstanding = Ends::default();
-                false
+                Attempt::Newest
             }
-            EventKind::RuntimeDone if std::mem::take(&mut self.outstanding.runtime_done) => true,
-            EventKind::Report if std::mem::take(&mut self.outstanding.report) => true,
+            EventKind::RuntimeDone if self.outstanding.runtime_done => {
+                self.outstanding.runtime_done = false;
+                Attempt::Earlier
+            }
+            EventKind::Report if self.outstanding.report => {
+                self.outstanding.report = false;
+                Attempt::Earlier
+            }
             _ => {
                 self.runtime_done |= *kind == EventKind::RuntimeDone;
                 self.reported |= *kind == EventKind::Report;
-                false
+                Attempt::Newest
             }
         }
     }
@@ -133,8 +148,8 @@ pub(crate) struct InvocationTable {
     known_records: Option<Records>,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
-    spans: Option<Invocations>,
-    known: VecDeque<Known>,
+    spans: Option<InvocationSpans>,
+    known: VecDeque<KnownInvocation>,
     /// The ends that wait for their root span, in the order of their receipt.
     held_back: VecDeque<HeldEnd>,
     /// The function has sent a root span before.
@@ -186,8 +201,8 @@ impl InvocationTable {
         }
     }
 
-    /// Takes what a runtime printed about an invocation.
-    pub(crate) fn runtime_reports(&mut self, report: RuntimeReport) {
+    /// Adds what a runtime printed about an invocation.
+    pub(crate) fn add_runtime_report(&mut self, report: RuntimeReport) {
         match report {
             RuntimeReport::OutOfMemory { request_id, time_unix_nano } => {
                 self.metrics.add_out_of_memory(request_id.as_deref(), time_unix_nano);
@@ -195,46 +210,47 @@ impl InvocationTable {
             RuntimeReport::Failed { request_id, failure, time_unix_nano } => {
                 self.metrics.add_runtime_error(&request_id, failure.clone(), time_unix_nano);
                 if let Some(spans) = &mut self.spans {
-                    spans.runtime_error(&request_id, failure);
+                    spans.note_runtime_error(&request_id, failure);
                 }
             }
         }
     }
 
-    /// Takes the failure that a span states about an invocation that Lambda named.
-    fn recorded(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        if !self.find(request_id).is_some_and(Known::has_begun) {
+    /// Notes the failure that a span states about an invocation that Lambda named.
+    fn note_stated_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        if !self.find(request_id).is_some_and(KnownInvocation::has_begun) {
             return;
         }
-        let known = self.known(request_id);
+        let known = self.entry(request_id);
         known.failure.get_or_insert(failure);
         // A span is often faster than Lambda's event about the start, which begins a new attempt.
         if known.runtime_done || known.reported {
-            self.apply_recorded(request_id, time_unix_nano);
+            self.apply_stated_failure(request_id, time_unix_nano);
         }
     }
 
-    fn apply_recorded(&mut self, request_id: &str, time_unix_nano: u64) {
+    fn apply_stated_failure(&mut self, request_id: &str, time_unix_nano: u64) {
         if self.find(request_id).is_none_or(|known| known.failure.is_none()) {
             return;
         }
-        let Some(failure) = self.known(request_id).failure.take() else { return };
+        let Some(failure) = self.entry(request_id).failure.take() else { return };
         self.metrics.add_recorded(request_id, failure.clone(), time_unix_nano);
         if let Some(spans) = &mut self.spans {
-            spans.recorded(request_id, failure);
+            spans.note_stated_failure(request_id, failure);
         }
     }
 
-    pub(crate) fn subscribed(&mut self) {
+    /// Notes that Lambda reports the events of invocations.
+    pub(crate) fn note_subscription(&mut self) {
         if self.invocation_span != InvocationSpanMode::Never {
-            self.spans = Some(Invocations::new(self.options.clone()));
+            self.spans = Some(InvocationSpans::new(self.options.clone()));
         }
     }
 
     /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
-    pub(crate) fn invoke(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
+    pub(crate) fn begin_invocation(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.due = true;
-        let known = self.known(request_id);
+        let known = self.entry(request_id);
         if known.invoked_ms.is_some() {
             known.begin_attempt();
         }
@@ -248,14 +264,14 @@ impl InvocationTable {
         self.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
+    /// Adds received spans: failures that they state, and root spans. A root span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
-    pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
+    pub(crate) fn add_spans(&mut self, spans: Vec<ReceivedSpan>) {
         self.known_records = None;
         for span in &spans {
             if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
                 let request_id = request_id.to_ascii_lowercase();
-                self.recorded(&request_id, failure.clone(), span.ids.start_unix_nano);
+                self.note_stated_failure(&request_id, failure.clone(), span.ids.start_unix_nano);
             }
         }
         if self.invocation_span != InvocationSpanMode::Auto {
@@ -265,47 +281,46 @@ impl InvocationTable {
         let (named, unnamed): (Vec<_>, Vec<_>) = roots.partition(|root| root.request_id.is_some());
         for root in named.into_iter().chain(unnamed) {
             let is_named = root.request_id.is_some();
-            let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
-                self.newest_at(root.ids.start_unix_nano).map(|known| known.request_id.clone())
-            });
-            let Some(request_id) = request_id else { continue };
+            let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
+            let of_newest = || Some(self.newest_at(start_unix_nano)?.request_id.clone());
+            let named = root.request_id.map(|id| id.to_ascii_lowercase());
+            let Some(request_id) = named.or_else(of_newest) else { continue };
             self.sends_roots = true;
             if !is_named {
-                self.look_up_root(&request_id, root.ids.start_unix_nano);
+                self.look_up_root(&request_id, start_unix_nano);
             }
-            let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
             let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
-            self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
+            self.set_root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }
     }
 
-    /// Takes the segment of a function's X-Ray subsegment that began at this time.
-    pub(crate) fn xray_segment(&mut self, segment: XRaySegment, start_unix_nano: u64) {
+    /// Adds the segment of a function's X-Ray subsegment that began at this time.
+    pub(crate) fn add_xray_segment(&mut self, segment: XRaySegment, start_unix_nano: u64) {
         let newest = self.newest_at(start_unix_nano).map(|known| known.request_id.clone());
         if let Some(spans) = &mut self.spans {
-            spans.xray_segment(newest.as_deref(), segment);
+            spans.add_xray_segment(newest.as_deref(), segment);
         }
     }
 
     /// Returns the newest invocation that began before a span with this start.
-    fn newest_at(&self, start_unix_nano: u64) -> Option<&Known> {
+    fn newest_at(&self, start_unix_nano: u64) -> Option<&KnownInvocation> {
         let start_ms = start_unix_nano / 1_000_000 + EARLY_MS;
         let began_before =
-            |known: &&Known| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
+            |known: &&KnownInvocation| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
         self.known.iter().rev().find(began_before)
     }
 
-    fn root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
+    fn set_root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
         let is_known = self.find(request_id).is_some_and(|known| {
             // A root without a name is less certain.
             known.root.is_some_and(|before| before.is_named || !root.is_named)
                 || known.earlier_roots.contains(&root.span.span_id)
         });
         let Some(spans) = self.spans.as_mut().filter(|_| !is_known) else { return };
-        if !spans.function_root(request_id, root.span, time) {
+        if !spans.set_function_root(request_id, root.span, time) {
             return;
         }
-        self.known(request_id).root = Some(root);
+        self.entry(request_id).root = Some(root);
         self.release(|event| event.request_id.as_deref() == Some(request_id));
     }
 
@@ -314,8 +329,8 @@ impl InvocationTable {
         self.known_records = None;
     }
 
-    /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
-    pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
+    /// Adds an event of the Telemetry API. The default of its time is the time of receipt.
+    pub(crate) fn add_event(&mut self, event: PlatformEvent, now_ms: u64) {
         // Events without a time never count as repeated.
         if event.time_unix_nano.is_some() {
             let PlatformEvent { request_id, time_unix_nano, phase, name, state, .. } = &event;
@@ -329,7 +344,7 @@ impl InvocationTable {
         if let Some(request_id) = &event.request_id
             && matches!(event.kind, EventKind::RuntimeDone | EventKind::Report)
         {
-            self.apply_recorded(request_id, time);
+            self.apply_stated_failure(request_id, time);
         }
         self.metrics.add(&event, time);
         let Some(request_id) = event.request_id.clone() else {
@@ -338,20 +353,20 @@ impl InvocationTable {
             }
             return;
         };
-        let known = self.known(&request_id);
+        let known = self.entry(&request_id);
         let was_done = known.runtime_done;
-        let is_of_earlier = known.note(&event.kind);
+        let attempt = known.note_event(&event.kind);
         let is_end =
             event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && !was_done);
-        if is_end && !is_of_earlier {
+        if is_end && attempt == Attempt::Newest {
             self.release_others(&request_id, now_ms);
         }
-        let waits = !is_of_earlier && self.waits_for_root(&event, &request_id);
+        let waits = attempt == Attempt::Newest && self.look_up_root_or_wait(&event, &request_id);
         if waits || self.is_foreign(&event) {
             let bytes = event.bytes();
             self.hold_back(HeldEnd { event, time_unix_nano: time, since_ms: now_ms, bytes });
         } else {
-            self.observe(&event, time);
+            self.pass_on(&event, time);
         }
     }
 
@@ -376,7 +391,7 @@ impl InvocationTable {
     }
 
     /// Takes finished spans and metrics, if they are due or `at_once` is set.
-    pub(crate) fn take(&mut self, at_once: bool, now_ms: u64) -> Vec<Request> {
+    pub(crate) fn take_requests(&mut self, at_once: bool, now_ms: u64) -> Vec<Request> {
         self.release_late(now_ms);
         if !(at_once || self.due) {
             return Vec::new();
@@ -407,7 +422,7 @@ impl InvocationTable {
 
     /// Returns `true` if this process read the beginning of an invocation.
     pub(crate) fn has_invocations(&self) -> bool {
-        self.known.iter().any(Known::has_begun)
+        self.known.iter().any(KnownInvocation::has_begun)
     }
 
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
@@ -419,8 +434,8 @@ impl InvocationTable {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
         // Lambda's events may not have come in time: those of the newest invocation, or of one whose root the function has sent.
-        let newest = self.known.iter().rposition(Known::has_begun);
-        let is_unreported = |(at, known): &(usize, &Known)| {
+        let newest = self.known.iter().rposition(KnownInvocation::has_begun);
+        let is_unreported = |(at, known): &(usize, &KnownInvocation)| {
             !known.has_events && known.has_begun() && (newest == Some(*at) || known.root.is_some())
         };
         let unreported: Vec<String> = self
@@ -431,10 +446,10 @@ impl InvocationTable {
             .map(|(_, known)| known.request_id.clone())
             .collect();
         for request_id in unreported {
-            self.begin(&request_id, now);
+            self.pass_beginning_on(&request_id, now);
         }
         let is_endless =
-            |known: &&Known| known.has_events && !known.runtime_done && !known.reported;
+            |known: &&KnownInvocation| known.has_events && !known.runtime_done && !known.reported;
         let endless: Vec<String> =
             self.known.iter().filter(is_endless).map(|known| known.request_id.clone()).collect();
         self.known_records = None;
@@ -450,20 +465,20 @@ impl InvocationTable {
         self.requests(metrics, own)
     }
 
-    pub(crate) fn held(&self, millis: u64) {
+    pub(crate) fn count_hold_time(&self, millis: u64) {
         self.counts.add(Count::HeldMs, usize::try_from(millis).unwrap_or(usize::MAX));
     }
 
     /// Passes the beginning of an invocation to `platform`, before its first event.
-    fn begin(&mut self, request_id: &str, time: u64) {
-        let known = self.known(request_id);
+    fn pass_beginning_on(&mut self, request_id: &str, time: u64) {
+        let known = self.entry(request_id);
         if std::mem::replace(&mut known.has_events, true) {
             return;
         }
         let began = known.invoked_ms.map_or(time, |ms| ms.saturating_mul(1_000_000));
         let invoked_arn = known.invoked_arn.clone();
         if let Some(spans) = &mut self.spans {
-            spans.invoked(request_id, &invoked_arn, began.min(time));
+            spans.note_invoke(request_id, &invoked_arn, began.min(time));
         }
     }
 
@@ -472,11 +487,11 @@ impl InvocationTable {
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
-        is_end && self.gets_invoke && !known.is_some_and(Known::has_begun)
+        is_end && self.gets_invoke && !known.is_some_and(KnownInvocation::has_begun)
     }
 
-    /// Returns `true` if an end waits for the function's root span.
-    fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
+    /// Looks up the function's root span at the end of an invocation. Returns `true` if the end has to wait for it.
+    fn look_up_root_or_wait(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpanMode::Auto {
             return false;
@@ -506,14 +521,13 @@ impl InvocationTable {
         // The exporter wrote the record before Lambda reported the end.
         let records = self.known_records.get_or_insert_with(|| Records::read(&self.records));
         let is_new = |root: &RootSpan| !earlier.contains(&root.span_id);
-        let root = records.find(request_id).into_iter().find(is_new);
-        let Some(root) = root else { return false };
+        let Some(root) = records.find(request_id).into_iter().find(is_new) else { return false };
         let RootSpan { trace_id, span_id, is_open, is_sampled, has_failed } = root;
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
-        self.root(request_id, KnownRoot { span, is_named: true }, time);
+        self.set_root(request_id, KnownRoot { span, is_named: true }, time);
         if has_failed {
             // The root has type and message.
-            self.recorded(request_id, Failure::default(), time);
+            self.note_stated_failure(request_id, Failure::default(), time);
         }
         true
     }
@@ -524,13 +538,12 @@ impl InvocationTable {
     }
 
     fn release_ends(&mut self, goes_on: impl Fn(&HeldEnd) -> bool) {
-        let held_back = std::mem::take(&mut self.held_back);
-        let (released, held_back): (VecDeque<_>, VecDeque<_>) =
-            held_back.into_iter().partition(goes_on);
-        self.held_back = held_back;
+        let ends = std::mem::take(&mut self.held_back).into_iter();
+        let (released, waiting): (VecDeque<_>, VecDeque<_>) = ends.partition(goes_on);
+        self.held_back = waiting;
         for HeldEnd { event, time_unix_nano, .. } in released {
             if !self.is_foreign(&event) {
-                self.observe(&event, time_unix_nano);
+                self.pass_on(&event, time_unix_nano);
             }
         }
     }
@@ -560,7 +573,8 @@ impl InvocationTable {
         }
     }
 
-    fn observe(&mut self, event: &PlatformEvent, time: u64) {
+    /// Passes an event on to `platform`.
+    fn pass_on(&mut self, event: &PlatformEvent, time: u64) {
         // The report's metrics can wait for the next line, unless the report ends the span.
         let ends_span = self.options.end == SpanEnd::Report
             || self.spans.is_none()
@@ -568,7 +582,7 @@ impl InvocationTable {
         self.due |=
             event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && ends_span);
         if let Some(request_id) = &event.request_id {
-            self.begin(request_id, time);
+            self.pass_beginning_on(request_id, time);
         }
         if let Some(spans) = &mut self.spans {
             spans.observe(event, time);
@@ -577,21 +591,25 @@ impl InvocationTable {
         }
     }
 
-    fn find(&self, request_id: &str) -> Option<&Known> {
+    fn find(&self, request_id: &str) -> Option<&KnownInvocation> {
         self.known.iter().rev().find(|known| known.request_id == request_id)
     }
 
-    fn known(&mut self, request_id: &str) -> &mut Known {
+    /// The entry of an invocation, created on demand.
+    fn entry(&mut self, request_id: &str) -> &mut KnownInvocation {
         let found = self.known.iter().rposition(|known| known.request_id == request_id);
         let at = found.unwrap_or_else(|| {
             loop {
                 let reported = self.known.iter().position(|known| known.reported);
                 let forgotten =
-                    Invocations::position_to_remove(&self.options, self.known.len(), reported);
+                    InvocationSpans::position_to_remove(&self.options, self.known.len(), reported);
                 let Some(at) = forgotten else { break };
                 self.known.remove(at);
             }
-            self.known.push_back(Known { request_id: request_id.to_owned(), ..Known::default() });
+            self.known.push_back(KnownInvocation {
+                request_id: request_id.to_owned(),
+                ..KnownInvocation::default()
+            });
             self.known.len() - 1
         });
         #[expect(clippy::indexing_slicing, reason = "the position was found or made just now")]

@@ -121,8 +121,7 @@ impl Sink {
 
     /// Returns `true` if X-Ray's datagrams should wait in their socket's buffer, because too much waits for stdout.
     pub(crate) fn leaves_xray(&mut self) -> bool {
-        // Lines written since the last time.
-        self.own.write(Vec::new());
+        self.own.fill_queue();
         self.is_behind() || self.own.is_full()
     }
 

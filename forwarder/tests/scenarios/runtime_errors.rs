@@ -7,7 +7,7 @@ use crate::support::{attribute, deliver, line_of, sum};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::{
-    Aggregator, Converter, EventKind, Failure, Identity, Invocations, LogSource, Names, Owner,
+    Aggregator, Converter, EventKind, Failure, Identity, InvocationSpans, LogSource, Names, Owner,
     PlatformEvent, PlatformOptions, RuntimeError, Shape, SpanOptions, resource_spans,
 };
 use test_support::runtime_error_cases;
@@ -61,10 +61,10 @@ fn event(kind: EventKind, status: Option<&str>, at_ms: u64) -> PlatformEvent {
 
 /// The layer's line about an invocation. Lambda reports success, and the library's record may say that the handler failed.
 fn line_of_layer(is_recorded: bool) -> String {
-    let mut invocations = Invocations::new(SpanOptions::default());
+    let mut invocations = InvocationSpans::new(SpanOptions::default());
     invocations.observe(&event(EventKind::Start, None, 0), T0);
     if is_recorded {
-        invocations.recorded(ID, Failure::default());
+        invocations.note_stated_failure(ID, Failure::default());
     }
     invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
     let spans = invocations.take_finished();
@@ -105,7 +105,7 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
     let mut converter =
         Converter::new(identity, PlatformOptions::default(), T0).counted_elsewhere();
     let mut metrics = Aggregator::new(Shape::default(), Names::default()).with_owner(Owner::Sole);
-    let mut spans = Invocations::new(SpanOptions::default());
+    let mut spans = InvocationSpans::new(SpanOptions::default());
     let mut observe = |converter: &mut Converter, event: PlatformEvent| {
         let time = event.time_unix_nano.unwrap();
         metrics.add(&event, time);
@@ -124,7 +124,7 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         .collect();
     for (owner, error) in errors {
         metrics.add_runtime_error(&owner, error.failure.clone(), T0);
-        spans.runtime_error(&owner, error.failure);
+        spans.note_runtime_error(&owner, error.failure);
     }
     for event in
         [event(EventKind::RuntimeDone, Some(done), 5), event(EventKind::Report, Some(report), 6)]

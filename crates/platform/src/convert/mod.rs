@@ -33,7 +33,7 @@ use crate::read::runtime_text::is_out_of_memory;
 use crate::read::severity::{Severity, without_colours};
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
-use crate::spans::invocations::Invocations;
+use crate::spans::invocations::InvocationSpans;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
@@ -86,7 +86,7 @@ pub struct ConverterState {
     /// The runtime's line before the first start: the next report names its invocation.
     unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
-    spans: Option<Box<Invocations>>,
+    spans: Option<Box<InvocationSpans>>,
 }
 
 /// Limit on the failed invocations of one event, more than its log events usually have.
@@ -166,7 +166,7 @@ impl Converter {
     pub fn with_spans(mut self, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::Sole);
         self.state.spans.get_or_insert_with(|| {
-            Box::new(Invocations::of_stream(SpanOptions {
+            Box::new(InvocationSpans::of_stream(SpanOptions {
                 names: self.options.names,
                 xray_lambda,
                 function_name: self.identity.service_name.clone(),
@@ -250,7 +250,7 @@ impl Converter {
     fn runtime_failed(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
         self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
         if let Some(invocations) = &mut self.state.spans {
-            invocations.runtime_error(request_id, failure.clone());
+            invocations.note_runtime_error(request_id, failure.clone());
         }
         self.note_failure(request_id, failure);
     }
@@ -288,7 +288,7 @@ impl Converter {
         if is_known {
             self.aggregator.add_recorded(&request_id, failure.clone(), self.observed_unix_nano);
             if let Some(invocations) = &mut self.state.spans {
-                invocations.recorded(&request_id, failure.clone());
+                invocations.note_stated_failure(&request_id, failure.clone());
             }
             self.note_failure(&request_id, failure);
         }

@@ -5,7 +5,7 @@ use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{RecordWriter, takes_room};
 use crate::names::{self, lambda};
-use crate::spans::invocations::Invocations;
+use crate::spans::invocations::InvocationSpans;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::arn::Arn;
 use wire::field::log_record;
@@ -164,7 +164,7 @@ impl RunningRequest {
 
     fn start(&mut self, request_id: &str) {
         self.end(request_id);
-        if self.ids.len() == Invocations::MAX_CONCURRENT
+        if self.ids.len() == InvocationSpans::MAX_CONCURRENT
             && let Some((_, oldest)) = self.ids.pop_first()
         {
             self.starts.remove(&oldest);

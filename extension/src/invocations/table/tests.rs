@@ -32,7 +32,7 @@ impl Script {
         let (function, counts) =
             (identity(&config, &Registration::default()), Arc::new(Counts::default()));
         let mut table = InvocationTable::new(&config, function, Arc::clone(&counts), records);
-        table.subscribed();
+        table.note_subscription();
         Self { table, file, counts, now_ms: 0 }
     }
 
@@ -51,7 +51,7 @@ impl Script {
         };
         let id = || text(3).parse::<u8>().unwrap();
         match text(0) {
-            "invoke" => self.table.invoke(text(1), "", ms(2)),
+            "invoke" => self.table.begin_invocation(text(1), "", ms(2)),
             "start" => self.event(EventKind::Start, text(1), ms(2)),
             "done" => self.event(EventKind::RuntimeDone, text(1), ms(2)),
             "report" => self.event(EventKind::Report, text(1), ms(2)),
@@ -60,7 +60,7 @@ impl Script {
                 self.event(EventKind::RuntimeDone, text(1), ms(2) + 1000);
             }
             "all" => {
-                self.table.invoke(text(1), "", ms(2));
+                self.table.begin_invocation(text(1), "", ms(2));
                 self.step(&step.replace("all", "handler"));
                 self.event(EventKind::Report, text(1), ms(2) + 2000);
             }
@@ -75,7 +75,7 @@ impl Script {
                     error: None,
                 };
                 let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
-                self.table.roots(vec![ReceivedSpan { request_id, ids, failure: None }]);
+                self.table.add_spans(vec![ReceivedSpan { request_id, ids, failure: None }]);
             }
             "record" => {
                 let is_sampled = text(2) != "unsampled";
@@ -88,7 +88,7 @@ impl Script {
                 }
                 self.file.write_all(&record).unwrap();
             }
-            "due" => return Some(described(&self.table.take(false, self.now_ms))),
+            "due" => return Some(described(&self.table.take_requests(false, self.now_ms))),
             "close" => return Some(described(&self.table.close(text(1), ms(2)))),
             other => panic!("{other}"),
         }
@@ -104,7 +104,7 @@ impl Script {
             status: Some("success".to_owned()).filter(|_| kind != EventKind::Start),
             ..PlatformEvent::new(kind)
         };
-        self.table.event(event, ms);
+        self.table.add_event(event, ms);
     }
 }
 
@@ -126,7 +126,7 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         message: Some("no stock".to_owned()),
     };
     let printed = |script: &mut Script| {
-        script.table.runtime_reports(RuntimeReport::Failed {
+        script.table.add_runtime_report(RuntimeReport::Failed {
             request_id: "a".to_owned(),
             failure: failure(),
             time_unix_nano: 10_500_000_000,
@@ -143,7 +143,7 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
             error: None,
         };
         let request_id = Some("a".to_owned());
-        script.table.roots(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
+        script.table.add_spans(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
     };
     let none = |_: &mut Script| {};
     let printed_twice = |script: &mut Script| {
@@ -287,7 +287,7 @@ fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
             script.step(step);
         }
         assert!(!script.table.is_waiting_for_reports(), "{steps}");
-        let due = spans(&script.table.take(false, 0));
+        let due = spans(&script.table.take_requests(false, 0));
         let parents: Vec<&[u8]> = due.iter().map(|span| span.parent_span_id.as_slice()).collect();
         assert_eq!(parents, [[3; 8], [8; 8]], "{steps}");
     }
@@ -386,7 +386,7 @@ fn each_of_many_concurrent_invocations_finds_its_record() {
     for id in &ids {
         script.event(EventKind::Report, id, 11_000);
     }
-    let written = described(&script.table.take(false, 11_000));
+    let written = described(&script.table.take_requests(false, 11_000));
     assert_eq!(written, vec![CHILD; 1600]);
 }
 
@@ -432,12 +432,15 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     for number in 0..2000 {
         script.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
-    let written = spans(&script.table.take(true, 0)).len();
-    assert!(script.table.known.len() <= Invocations::MAX_KNOWN);
+    let written = spans(&script.table.take_requests(true, 0)).len();
+    assert!(script.table.known.len() <= InvocationSpans::MAX_KNOWN);
     let given_up = usize::try_from(script.counts.get(Count::TableFull)).unwrap();
-    assert_eq!((written, given_up), (2000 - Invocations::MAX_KNOWN, 2000 - Invocations::MAX_KNOWN));
+    assert_eq!(
+        (written, given_up),
+        (2000 - InvocationSpans::MAX_KNOWN, 2000 - InvocationSpans::MAX_KNOWN)
+    );
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&script.table.close("spindown", 20_000)).len(), Invocations::MAX_KNOWN);
+    assert_eq!(spans(&script.table.close("spindown", 20_000)).len(), InvocationSpans::MAX_KNOWN);
 }
 
 #[test]
@@ -451,10 +454,10 @@ fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
                 version: Some("v".repeat(version_bytes)),
                 ..PlatformEvent::new(EventKind::Report)
             };
-            script.table.event(event, 10_000);
+            script.table.add_event(event, 10_000);
             assert!(script.table.held_back.len() <= most);
         }
-        let early = spans(&script.table.take(true, 10_000)).len();
+        let early = spans(&script.table.take_requests(true, 10_000)).len();
         assert!(early <= 2000 - most / 2, "{early}");
         assert_eq!(early + spans(&script.table.close("spindown", 20_000)).len(), 2000);
     }

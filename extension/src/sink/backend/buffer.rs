@@ -54,6 +54,15 @@ struct BufferState {
     is_closed: bool,
 }
 
+/// The batches that wait to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WaitingBatches {
+    /// The time of the oldest one.
+    pub(super) since_ms: u64,
+    /// The buffer is more than half full.
+    pub(super) is_much: bool,
+}
+
 impl Buffer {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self { inner: Mutex::default(), max_bytes }
@@ -73,13 +82,12 @@ impl Buffer {
         Ok(())
     }
 
-    /// Returns the time of the oldest batch to send, and `true` if the buffer is more than half full; `None` if there is nothing
-    /// to send.
-    pub(super) fn oldest(&self) -> Option<(u64, bool)> {
+    /// Describes the batches to send; `None` if there are none.
+    pub(super) fn waiting(&self) -> Option<WaitingBatches> {
         let inner = self.lock();
         let to_send = inner.batches.iter().filter(|batch| batch.attempts < REFUSED);
-        let oldest = to_send.map(|batch| batch.since_ms).min()?;
-        Some((oldest, inner.bytes > self.max_bytes / 2))
+        let since_ms = to_send.map(|batch| batch.since_ms).min()?;
+        Some(WaitingBatches { since_ms, is_much: inner.bytes > self.max_bytes / 2 })
     }
 
     /// Returns the bytes of all acknowledged requests that are not delivered or written yet.
@@ -291,7 +299,7 @@ mod tests {
         // It is refused for good.
         buffer.take(TRACES).settle(parts(&[one()], Fate::DeadLetter));
         // It is never sent again, and delays nothing.
-        assert_eq!(buffer.oldest(), None);
+        assert_eq!(buffer.waiting(), None);
         assert!(buffer.take(TRACES).requests().is_empty());
         assert_eq!((waiting(&buffer), buffer.remove_tried(REFUSED - 1).len()), (vec![REFUSED], 1));
         assert_eq!(buffer.lock().bytes, 0);

@@ -63,6 +63,13 @@ pub(crate) struct Backend {
     decided_ms: u64,
 }
 
+/// The facts about an invocation in a printed line.
+pub(crate) struct InvocationFacts {
+    /// The possible root spans; `None` if the line contains no OTLP.
+    pub(crate) invocation_spans: Option<Vec<ReceivedSpan>>,
+    pub(crate) runtime_report: Option<RuntimeReport>,
+}
+
 impl Backend {
     /// Prepares the uploader, without using the network. Returns `None` in stdout mode, or if the destination is unusable.
     pub(crate) fn start(
@@ -109,17 +116,14 @@ impl Backend {
         self.woke(unix_millis(), true);
     }
 
-    /// Takes a line that the function or another extension printed. Returns the possible root spans in it, if it contains OTLP, and
-    /// what the runtime reports about the invocation.
-    pub(crate) fn line(
-        &mut self,
-        line: &LogLine,
-    ) -> (Option<Vec<ReceivedSpan>>, Option<RuntimeReport>) {
-        let (requests, report) = self.lines.take(line, unix_millis());
-        let roots_in = |request| invocation_spans(request, false);
-        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots_in).collect());
-        self.put(requests);
-        (roots, report)
+    /// Takes a line that the function or another extension printed. Returns the facts in it that concern the invocation.
+    pub(crate) fn take_line(&mut self, line: &LogLine) -> InvocationFacts {
+        let content = self.lines.take(line, unix_millis());
+        let spans_of = |request| invocation_spans(request, false);
+        let has_otlp = !content.requests.is_empty();
+        let spans = has_otlp.then(|| content.requests.iter().flat_map(spans_of).collect());
+        self.put(content.requests);
+        InvocationFacts { invocation_spans: spans, runtime_report: content.runtime_report }
     }
 
     pub(crate) fn put(&mut self, requests: Vec<Request>) {
@@ -158,7 +162,7 @@ impl Backend {
 
     /// Spills requests after their last attempt, once the queue has room for them.
     fn spill_tried(&mut self) {
-        self.spilled.write(Vec::new());
+        self.spilled.fill_queue();
         if !self.spilled.is_behind() {
             self.spilled.write(self.buffer.remove_tried(self.flush.retries));
         }
@@ -220,7 +224,7 @@ impl Backend {
         if self.is_behind() {
             return Some(now_ms + LOOK_AGAIN_MS);
         }
-        let buffered = self.buffer.oldest().map(|(since_ms, _)| since_ms);
+        let buffered = self.buffer.waiting().map(|waiting| waiting.since_ms);
         let lines = self.lines.since_ms();
         if buffered.is_none() && lines.is_none() {
             return None;
@@ -262,7 +266,7 @@ impl Backend {
             self.spill_tried();
             if !self.flushes.is_running() {
                 let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
-                if self.buffer.oldest().is_none() || left.is_zero() {
+                if self.buffer.waiting().is_none() || left.is_zero() {
                     break;
                 }
                 self.flushes.begin(left, self.buffer.bytes() > LAST_BYTES);
@@ -296,7 +300,6 @@ impl Backend {
         is_asking: bool,
         now_ms: u64,
     ) -> Option<FlushFacts> {
-        let waiting = self.buffer.oldest();
         let phase = match running {
             _ if self.is_managed => InvocationPhase::Unbounded,
             // Before the first invocation nothing is known, and the environment may be frozen.
@@ -305,10 +308,10 @@ impl Backend {
             Some(running) if running.is_done => InvocationPhase::Done,
             Some(_) => InvocationPhase::Running,
         };
-        let waiting = waiting.map(|(since_ms, is_much)| Waiting {
-            oldest: Duration::from_millis(now_ms.saturating_sub(since_ms)),
-            is_left_over: running.is_some_and(|running| since_ms < running.invoked_ms),
-            is_much,
+        let waiting = self.buffer.waiting().map(|buffered| Waiting {
+            oldest: Duration::from_millis(now_ms.saturating_sub(buffered.since_ms)),
+            is_left_over: running.is_some_and(|running| buffered.since_ms < running.invoked_ms),
+            is_much: buffered.is_much,
         });
         let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
         let flush_timeout = match (phase, self.done) {

@@ -83,21 +83,15 @@ impl PrintedLines {
         self.note_waiting(now_ms);
     }
 
-    /// Takes a line. Returns the OTLP in it, and what the runtime reports about the invocation.
-    pub(super) fn take(
-        &mut self,
-        line: &LogLine,
-        now_ms: u64,
-    ) -> (Vec<Request>, Option<RuntimeReport>) {
+    /// Takes a line, and returns its content that is no text of the function.
+    pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> LineContent {
         let time = self.observed(line.time_unix_nano);
-        let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
-        let mut requests = Vec::new();
-        let mut report = None;
+        let mut content = LineContent::default();
         match read_line_of(&line.message, &self.identity.line_context(), &Limits::default()) {
             None => {
                 self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function {
-                    report = self.report_of_runtime(&line.message, time);
+                    content.runtime_report = self.report_of_runtime(&line.message, time);
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
@@ -107,27 +101,27 @@ impl PrintedLines {
                         events.line(line, &unread.line, time, self.converter.request_id());
                         continue;
                     }
-                    let line = unread;
-                    let reason = line.reason.to_string();
-                    let size_bytes = line.bytes;
-                    let sha256 = line.sha256.as_str();
-                    self.converter.undecodable(
-                        &event(""),
-                        &Undecodable { reason: &reason, size_bytes, sha256 },
-                    );
+                    let reason = unread.reason.to_string();
+                    let undecodable = Undecodable {
+                        reason: &reason,
+                        size_bytes: unread.bytes,
+                        sha256: unread.sha256.as_str(),
+                    };
+                    let event = LogEventRef { id: "", time_ms: in_ms(time), message: "" };
+                    self.converter.undecodable(&event, &undecodable);
                 }
                 if let Some(text) = text {
                     self.take_text(line, &text, time);
                 }
                 for request in decoded.into_iter().filter(|request| request.items() > 0) {
-                    let request = named(request, &self.service_name);
-                    self.spans_of(&request);
-                    requests.push(request);
+                    let named = named(request, &self.service_name);
+                    self.spans_of(&named);
+                    content.requests.push(named);
                 }
             }
         }
         self.note_waiting(now_ms);
-        (requests, report)
+        content
     }
 
     /// Reads a runtime's line.
@@ -235,6 +229,14 @@ fn converter(identity: &Identity, options: PlatformOptions, state: ConverterStat
 
 fn in_ms(unix_nano: u64) -> i64 {
     i64::try_from(unix_nano / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The content of a line that is no text of the function.
+#[derive(Default)]
+pub(super) struct LineContent {
+    /// The OTLP in it.
+    pub(super) requests: Vec<Request>,
+    pub(super) runtime_report: Option<RuntimeReport>,
 }
 
 /// The part of an event that is stored unchanged.

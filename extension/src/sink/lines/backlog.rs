@@ -42,8 +42,8 @@ impl Backlog {
 
     /// Adds the extension's own telemetry, unless too much waits.
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
-        // Room in the queue since the last time.
-        self.write(Vec::new());
+        // Lines written since the last time left room.
+        self.fill_queue();
         if self.unwritten.len() >= MOST_OWN_GROUPS || self.unwritten_bytes() > MOST_OWN_BYTES {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
@@ -53,6 +53,16 @@ impl Backlog {
 
     /// Adds requests, which may share a line, and moves as many as possible to the queue.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
+        if self.spill {
+            self.unwritten.extend(groups(requests));
+        } else if !requests.is_empty() {
+            self.unwritten.push(requests);
+        }
+        self.fill_queue();
+    }
+
+    /// Notes the requests that were written meanwhile, and moves waiting ones to the queue.
+    pub(crate) fn fill_queue(&mut self) {
         let lost_count = self.lost_count();
         self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
@@ -61,11 +71,6 @@ impl Backlog {
                 false
             }
         });
-        if self.spill {
-            self.unwritten.extend(groups(requests));
-        } else if !requests.is_empty() {
-            self.unwritten.push(requests);
-        }
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for group in waiting.by_ref() {
             let items = items(&group);
@@ -101,7 +106,7 @@ impl Backlog {
     pub(crate) async fn drain(&mut self, end: tokio::time::Instant) {
         while self.is_worth_waiting_for() && tokio::time::Instant::now() < end {
             self.wait_written(end - tokio::time::Instant::now()).await;
-            self.write(Vec::new());
+            self.fill_queue();
         }
     }
 

@@ -16,7 +16,7 @@ use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Invocations {
+pub struct InvocationSpans {
     options: SpanOptions,
     /// `true` if a report alone creates a span, as in a log stream: the lines of an invocation may arrive in two deliveries, and
     /// only one has the report.
@@ -30,7 +30,7 @@ pub struct Invocations {
     evicted: usize,
 }
 
-impl Invocations {
+impl InvocationSpans {
     /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
     pub const MAX_KNOWN: usize = 256;
 
@@ -87,7 +87,7 @@ impl Invocations {
         !self.finished.is_empty()
     }
 
-    pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
+    pub fn note_invoke(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
             invocation.has_begun = true;
             invocation.invoked_arn = Some(invoked_arn.to_owned()).filter(|arn| !arn.is_empty());
@@ -97,7 +97,7 @@ impl Invocations {
     /// Notes a root span written by the function itself: the invocation's span becomes its child, of several the last one's. If
     /// the function was cut off before writing its root, the invocation's span replaces it. Returns `false` if that span was
     /// already returned.
-    pub fn function_root(
+    pub fn set_function_root(
         &mut self,
         request_id: &str,
         root: FunctionRoot,
@@ -113,14 +113,14 @@ impl Invocations {
     }
 
     /// Notes the runtime's own line about the failure of an invocation.
-    pub fn runtime_error(&mut self, request_id: &str, failure: Failure) {
+    pub fn note_runtime_error(&mut self, request_id: &str, failure: Failure) {
         if let Some(invocation) = self.unwritten(request_id) {
             invocation.evidence.note_runtime_line(failure);
         }
     }
 
     /// Notes the failure of an invocation that a span of the function states.
-    pub fn recorded(&mut self, request_id: &str, failure: Failure) {
+    pub fn note_stated_failure(&mut self, request_id: &str, failure: Failure) {
         if let Some(invocation) = self.unwritten(request_id) {
             invocation.evidence.note_recorded(failure);
         }
@@ -134,7 +134,7 @@ impl Invocations {
     /// Notes the segment that the function's X-Ray subsegments name as their parent: the span of the invocation with its trace
     /// takes its place. Of several the last one counts, because SDKs send a long subsegment's children before it. `newest` is the
     /// newest invocation that began before them, which counts if Lambda's events name no trace.
-    pub fn xray_segment(&mut self, newest: Option<&str>, segment: XRaySegment) {
+    pub fn add_xray_segment(&mut self, newest: Option<&str>, segment: XRaySegment) {
         let mut open = self.table.iter_mut().rev().filter(|invocation| !invocation.is_written);
         let found = open.find(|invocation| match invocation.tracing.xray_trace_id() {
             Some(trace) => trace == segment.trace_id,

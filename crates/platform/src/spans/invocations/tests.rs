@@ -33,8 +33,8 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
 }
 
 /// With the phases as events, until the runtime is done.
-fn by_default() -> Invocations {
-    Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
+fn by_default() -> InvocationSpans {
+    InvocationSpans::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
 }
 
 fn after(seconds: f64) -> u64 {
@@ -42,7 +42,7 @@ fn after(seconds: f64) -> u64 {
 }
 
 /// Adds an event with these fields of its record.
-fn feed(invocations: &mut Invocations, seconds: f64, kind: &str, fields: &str) {
+fn feed(invocations: &mut InvocationSpans, seconds: f64, kind: &str, fields: &str) {
     let sampled = TRACING.replace("Sampled=0", "Sampled=1");
     let record = fields.replace("{t}", TRACING).replace("{sampled}", &sampled);
     let time = wire::timestamp::rfc3339_millis(after(seconds));
@@ -52,7 +52,7 @@ fn feed(invocations: &mut Invocations, seconds: f64, kind: &str, fields: &str) {
     invocations.observe(&platform, event.time_unix_nano.unwrap());
 }
 
-fn act(invocations: &mut Invocations, line: &str) -> String {
+fn act(invocations: &mut InvocationSpans, line: &str) -> String {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let two = || rest.split_once(' ').unwrap();
     match word {
@@ -62,14 +62,14 @@ fn act(invocations: &mut Invocations, line: &str) -> String {
             let (reason, at) = two();
             invocations.close_all(ShutdownReason::parse(reason), after(at.parse().unwrap()));
         }
-        "invoked" => invocations.invoked("r1", rest, ZERO),
+        "invoked" => invocations.note_invoke("r1", rest, ZERO),
         "root" => {
             let trace_id = [7; 16];
             let span_id = [9; 8];
             let is_open = rest == "open";
             let is_sampled = rest != "unsampled";
             let root = FunctionRoot { trace_id, span_id, is_open, is_sampled };
-            if !invocations.function_root("r1", root, ZERO) {
+            if !invocations.set_function_root("r1", root, ZERO) {
                 return "too late\n".to_owned();
             }
         }
@@ -79,7 +79,7 @@ fn act(invocations: &mut Invocations, line: &str) -> String {
             let root = format!("1-{}-{}", trace.repeat(8), trace.repeat(24));
             let trace_id = wire::ids::xray_trace_id(&root).unwrap();
             let segment = XRaySegment { trace_id, span_id: [span.parse().unwrap(); 8] };
-            invocations.xray_segment(Some(newest).filter(|id| *id != "-"), segment);
+            invocations.add_xray_segment(Some(newest).filter(|id| *id != "-"), segment);
         }
         seconds => {
             let (kind, fields) = two();
@@ -106,8 +106,11 @@ fn invocations_become_spans() {
             }
         }
         let is_stream = words.contains("stream");
-        let mut invocations =
-            if is_stream { Invocations::of_stream(options) } else { Invocations::new(options) };
+        let mut invocations = if is_stream {
+            InvocationSpans::of_stream(options)
+        } else {
+            InvocationSpans::new(options)
+        };
         let case = case.replace("cold", COLD).replace("warm", WARM) + "\ntake";
         let spans: String = case.lines().map(|line| act(&mut invocations, line)).collect();
         spans.trim_end().strip_suffix("--").unwrap_or_default().trim_end().to_owned()
@@ -120,9 +123,9 @@ fn a_full_table_evicts_the_oldest_invocation() {
     for n in 0..1000 {
         feed(&mut invocations, 1.0, "start", &format!(r#""requestId":"r{n}""#));
     }
-    assert_eq!(invocations.table.len(), Invocations::MAX_KNOWN);
-    assert_eq!(invocations.evicted(), 1000 - Invocations::MAX_KNOWN);
-    assert_eq!(invocations.take_finished().len(), 1000 - Invocations::MAX_KNOWN);
+    assert_eq!(invocations.table.len(), InvocationSpans::MAX_KNOWN);
+    assert_eq!(invocations.evicted(), 1000 - InvocationSpans::MAX_KNOWN);
+    assert_eq!(invocations.take_finished().len(), 1000 - InvocationSpans::MAX_KNOWN);
     let known = |id: &str| invocations.table.iter().any(|known| known.request_id == id);
     assert!(!known("r0") && known("r999"));
 
@@ -136,11 +139,11 @@ fn a_full_table_evicts_the_oldest_invocation() {
         }
         assert_eq!(invocations.take_finished().len(), 1);
     }
-    assert_eq!((invocations.table.len(), invocations.evicted()), (Invocations::MAX_KNOWN, 0));
+    assert_eq!((invocations.table.len(), invocations.evicted()), (InvocationSpans::MAX_KNOWN, 0));
     assert!(invocations.pending.len() <= Invocation::MAX_PHASES / 2);
 
     let mut invocations =
-        Invocations::of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+        InvocationSpans::of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     for n in 0..1000 {
         feed(&mut invocations, 1.0, "start", &format!(r#""requestId":"r{n}""#));
     }
@@ -149,7 +152,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
 
 #[test]
 fn a_managed_instance_runs_many_invocations_at_a_time() {
-    let mut invocations = Invocations::new(SpanOptions {
+    let mut invocations = InvocationSpans::new(SpanOptions {
         concurrent: true,
         ..options(SpanMapping::SpanEvents, SpanEnd::Report)
     });
@@ -163,7 +166,7 @@ fn a_managed_instance_runs_many_invocations_at_a_time() {
 
 #[test]
 fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
-    let mut invocations = Invocations::new(SpanOptions {
+    let mut invocations = InvocationSpans::new(SpanOptions {
         concurrent: true,
         ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
     });
@@ -177,7 +180,7 @@ fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
         let events = invocations.table.iter().flat_map(|invocation| &invocation.phases);
         largest = largest.max(events.map(|phase| phase.event.bytes()).sum());
     }
-    let limit = Invocations::MAX_BYTES;
+    let limit = InvocationSpans::MAX_BYTES;
     assert!((limit / 2..=limit).contains(&largest), "{largest}");
     assert!(invocations.has_finished());
     let early = invocations.take_finished().len();
@@ -202,7 +205,7 @@ proptest! {
             if at_report { SpanEnd::Report } else { SpanEnd::RuntimeDone },
         );
         let mut invocations =
-            if of_stream { Invocations::of_stream(options) } else { Invocations::new(options) };
+            if of_stream { InvocationSpans::of_stream(options) } else { InvocationSpans::new(options) };
         let mut spans = Vec::new();
         for (at, (kind, id, seconds)) in events.iter().enumerate() {
             let kinds = ["start", "runtimeDone", "report", "end", "initStart", "initReport", "restoreStart", "restoreReport", "x"];
