@@ -1,0 +1,268 @@
+//! Finds the values of a record's fields among the keys of a line: level, message, time and ids.
+
+use serde_json::value::RawValue;
+
+use crate::read::fields::{Elements, Fields, MAX_MS, of_millis};
+use crate::read::ids::{TraceIds, datadog_id, is_uuid, xray_root};
+use crate::read::keys::{Rank, RankedRole, Role, role, role_in};
+use crate::read::line::field::{LineField, LineFields, Value, status_of};
+use crate::read::severity::Severity;
+use crate::read::time::{LineTime, stated_time};
+
+/// The best value for a field of the record, with the position of its key if that leaves the attributes.
+pub(super) struct Best<T> {
+    pub(super) found: Option<RankedValue<T>>,
+}
+
+pub(super) struct RankedValue<T> {
+    pub(super) rank: Rank,
+    pub(super) at: Option<usize>,
+    pub(super) value: T,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self { found: None }
+    }
+}
+
+impl<T> Best<T> {
+    pub(super) fn offer(&mut self, rank: Rank, at: Option<usize>, value: Option<T>) {
+        let is_better = self.found.as_ref().is_none_or(|best| rank < best.rank);
+        if let Some(value) = value.filter(|_| is_better) {
+            self.found = Some(RankedValue { rank, at, value });
+        }
+    }
+
+    pub(super) fn is_found(&self) -> bool {
+        self.found.is_some()
+    }
+
+    pub(super) fn position(&self) -> Option<usize> {
+        self.found.as_ref().and_then(|best| best.at)
+    }
+
+    pub(super) fn value(self) -> Option<T> {
+        self.found.map(|best| best.value)
+    }
+}
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
+pub(super) struct FoundValues {
+    pub(super) is_lambda: bool,
+    pub(super) is_gelf: bool,
+    pub(super) is_mongo: bool,
+    pub(super) level: Best<Severity>,
+    /// The message, or `None` for the text of the key's value.
+    pub(super) message: Best<Option<String>>,
+    pub(super) message_of_logger: Best<Option<String>>,
+    pub(super) time: Best<LineTime>,
+    pub(super) request_id: Best<String>,
+    pub(super) is_of_runtime: bool,
+    pub(super) trace: Best<TraceIds>,
+    pub(super) span: Best<[u8; 8]>,
+    pub(super) xray: Best<String>,
+    pub(super) tenant: Best<()>,
+    pub(super) durable: Best<()>,
+    /// Positions of the keys that may state an exception.
+    pub(super) errors: Vec<usize>,
+}
+
+impl FoundValues {
+    pub(super) fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
+        let is_gelf = fields.iter().any(|field| field.key == "short_message");
+        let is_mongo = fields.iter().any(|field| field.key == "ctx");
+        let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
+        for (at, LineField { key, role, value, .. }) in fields.iter().enumerate() {
+            match *role {
+                Some(RankedRole { role: Role::Nested, .. }) => found.look_into(key, at, value),
+                Some(RankedRole { role: Role::Log, .. }) if value.text().is_none() => {
+                    found.look_into(key, at, value);
+                }
+                Some(RankedRole { role, rank }) => {
+                    let may_be_error = role == Role::Message && value.json_object().is_some();
+                    if role.is_error() || may_be_error {
+                        found.errors.push(at);
+                    }
+                    found.offer(role, rank, Some(at), value);
+                }
+                None => {}
+            }
+        }
+        // Other lines than a logger's have numbers under these keys, too.
+        let level = found.level.position().and_then(|at| fields.get(at));
+        let is_number = level.is_some_and(|field| field.value.text().is_none());
+        let is_log = found.message.is_found() || found.time.is_found();
+        if is_number && !is_log {
+            found.level = Best::default();
+        }
+        found
+    }
+
+    /// Offers the value of a key. `at` is its position, if it is a key of the line itself.
+    pub(super) fn offer(&mut self, role: Role, rank: Rank, at: Option<usize>, value: &Value<'_>) {
+        let text = value.text();
+        match role {
+            Role::Level => {
+                // An object has more than the level, and stays an attribute.
+                let at = at.filter(|_| value.json_object().is_none());
+                self.level.offer(rank, at, level_of(value, self.is_gelf));
+            }
+            Role::Status => self.level.offer(rank, None, status_of(value)),
+            Role::PythonNumber => {
+                let number = value.word().parse().ok();
+                self.level.offer(rank, at, number.and_then(Severity::of_python));
+            }
+            Role::MongoLetter => {
+                let letter = text.and_then(|text| text.bytes().next()).filter(|_| self.is_mongo);
+                self.level.offer(rank, at, letter.and_then(Severity::of_letter));
+            }
+            Role::OtelNumber => {
+                self.level.offer(rank, at, value.word().parse().ok().and_then(Severity::of_otel));
+            }
+            Role::Message if text.is_none() => {}
+            Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
+            Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
+            Role::ErrorMessage if rank >= Rank::OfException => {}
+            Role::ErrorMessage => {
+                self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
+            }
+            Role::Time => self.time.offer(rank, at, time_of(value)),
+            Role::RequestId | Role::RuntimeRequestId => {
+                let id =
+                    text.filter(|id| self.is_lambda && is_uuid(id)).map(str::to_ascii_lowercase);
+                self.is_of_runtime |= role == Role::RuntimeRequestId && id.is_some();
+                self.request_id.offer(rank, at, id);
+            }
+            Role::TraceId => {
+                let ids = text.and_then(TraceIds::of_text);
+                let header = text.filter(|_| ids.is_none()).and_then(xray_root);
+                self.trace.offer(rank, at, ids);
+                self.xray.offer(Rank::Rare, at, header);
+            }
+            Role::Traceparent => {
+                self.trace.offer(rank, at, text.and_then(TraceIds::of_traceparent));
+            }
+            Role::DatadogTraceId => {
+                self.trace.offer(rank, at, TraceIds::of_datadog(value.word()));
+            }
+            Role::SpanId => self.span.offer(rank, at, text.and_then(wire::ids::id)),
+            Role::DatadogSpanId => self.span.offer(rank, at, datadog_id(value.word())),
+            Role::XRayTraceId => self.xray.offer(rank, at, text.and_then(xray_root)),
+            Role::TenantId => {
+                self.tenant.offer(rank, at, text.filter(|id| is_tenant_id(id)).map(|_| ()));
+            }
+            Role::DurableExecution => {
+                self.durable.offer(
+                    rank,
+                    at,
+                    text.filter(|arn| is_durable_execution(arn)).map(|_| ()),
+                );
+            }
+            Role::Nested | Role::ErrorType | Role::Exception | Role::StackTrace => {}
+        }
+    }
+
+    /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
+    fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
+        const MOST_OBJECTS: usize = 1000;
+        if let Value::Text(text) = value {
+            // `trace` may also be the id itself.
+            if outer == "trace" {
+                self.trace.offer(Rank::Last, None, TraceIds::of_text(text));
+            }
+            return;
+        }
+        let json = value.word();
+        let objects = if json.starts_with('[') {
+            Elements::first_of(json, MOST_OBJECTS).values.into_iter().map(RawValue::get).collect()
+        } else {
+            vec![json]
+        };
+        for (key, raw) in objects.into_iter().filter_map(Fields::of).flat_map(|fields| fields.0) {
+            let value = Value::of(raw);
+            match (outer, key.as_ref()) {
+                // Of tracing-subscriber and loguru.
+                ("fields" | "record", "message") => {
+                    self.message.offer(
+                        Rank::Last,
+                        None,
+                        value.text().map(|text| Some(text.to_owned())),
+                    );
+                }
+                // Of loguru; in data it may be any number or word.
+                ("record", "level") if value.json_object().is_some() => {
+                    self.offer(Role::Level, Rank::Last, None, &value);
+                }
+                // Of roarr and winston's format for logstash.
+                ("context", "logLevel") | ("@fields", "level") => {
+                    self.offer(Role::Level, Rank::Last, None, &value);
+                }
+                // Of loguru. Deeper objects are data.
+                ("record", "extra") => self.look_into("extra", at, &value),
+                ("_meta", "logLevelName") => self.offer(Role::Level, Rank::Last, None, &value),
+                ("instant", "epochSecond") => self.offer(Role::Time, Rank::Last, None, &value),
+                (_, key) if role(key) == Some(Role::Exception) => {
+                    // However often the key occurs, the object is read once.
+                    if self.errors.last() != Some(&at) {
+                        self.errors.push(at);
+                    }
+                }
+                (_, key) => {
+                    if let Some(role) = role_in(outer, key) {
+                        self.offer(role, Rank::Last, None, &value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
+    let number = || {
+        let number = value.word().parse().ok()?;
+        if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
+    };
+    // Twisted and loguru write an object.
+    let name = || Fields::of(value.json_object()?)?.text("name");
+    let of_name = || name().as_deref().and_then(Severity::of_word);
+    value.text().and_then(Severity::of_word).or_else(number).or_else(of_name)
+}
+
+/// Returns `true` if this can be a tenant id, of at most 256 characters (Lambda API).
+pub(crate) fn is_tenant_id(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+}
+
+/// Returns `true` if this is the ARN of a durable execution (Lambda API):
+/// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
+fn is_durable_execution(text: &str) -> bool {
+    // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
+    const MOST_BYTES: usize = 512;
+    text.len() <= MOST_BYTES
+        && text.starts_with("arn:")
+        && text.contains(":function:")
+        && text.contains("/durable-execution/")
+}
+
+/// Reads a time: text, or Unix time in seconds (zap, Go), milliseconds (pino), microseconds or nanoseconds.
+fn time_of(value: &Value<'_>) -> Option<LineTime> {
+    // The boundaries are days in 1973 in the smaller unit, and in 5138 in the larger one.
+    const FIRST_MILLIS: f64 = 1e11;
+    const FIRST_MICROS: f64 = 1e14;
+    const FIRST_NANOS: f64 = 1e17;
+    if let Some(time) = value.text().and_then(|text| LineTime::of_text(text.trim())) {
+        return Some(time);
+    }
+    let number = value.word().parse().ok().filter(|number: &f64| *number > 0.0);
+    let Some(number) = number else { return stated_time(value.text()?)?.time };
+    let millis = match number {
+        ..FIRST_MILLIS => number * 1e3,
+        ..FIRST_MICROS => number,
+        ..FIRST_NANOS => number / 1e3,
+        _ => number / 1e6,
+    };
+    let is_exact = number >= FIRST_MILLIS || number.fract() > 0.0;
+    (millis <= MAX_MS).then(|| LineTime { unix_nano: of_millis(millis), is_exact })
+}

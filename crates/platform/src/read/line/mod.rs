@@ -1,0 +1,222 @@
+//! Reads a function's line: level, message, time and ids for the log record's fields, and all other keys as attributes.
+//!
+//! Text, JSON, JSON behind a prefix, and `key=value` pairs end in one reader of fields. A JSON object may also be the message of
+//! another record: of Lambda's JSON log format, or of Fluent Bit.
+
+mod field;
+mod found;
+mod record;
+mod typed;
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::names;
+use crate::read::begins;
+use crate::read::crash::{Exception, exception};
+use crate::read::head::{Head, HeadPlace, head};
+use crate::read::ids::{TraceIds, lower_case};
+use crate::read::keys::{Role, role};
+use crate::read::logfmt;
+use crate::read::severity::{Evidence, Severity};
+use crate::read::time::LineTime;
+use wire::Depth;
+
+pub(crate) use field::{LineField, LineFields, Value, json_object, object_fields};
+pub(crate) use found::is_tenant_id;
+pub(crate) use typed::typed;
+
+use field::logfmt_fields;
+use record::{read_fields, read_object};
+
+/// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
+/// have more than 1,000 distinct keys together.
+pub(crate) const MAX_ATTRIBUTES: usize = 32;
+pub(super) const MAX_KEY_BYTES: usize = 128;
+/// A longer array or object is kept as a JSON string: parsed, it may take ninety times its size.
+pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// Below this depth a value is kept as a JSON string.
+pub(super) const MAX_DEPTH: usize = 16;
+
+/// What a line states about its record.
+#[derive(Debug, Default)]
+pub(crate) struct FunctionLine<'a> {
+    pub(crate) time: Option<LineTime>,
+    pub(crate) severity: Option<Severity>,
+    /// The message; `None` if the whole line is the body.
+    pub(crate) message: Option<Cow<'a, str>>,
+    pub(crate) request_id: Option<Cow<'a, str>>,
+    pub(crate) trace: Option<TraceIds>,
+    /// The X-Ray root, separate from the trace id because its trace may not be exported.
+    pub(crate) xray_trace_id: Option<String>,
+    /// The tenant, if a runtime's formatter wrote the line.
+    pub(crate) tenant_id: Option<Cow<'a, str>>,
+    pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
+    pub(crate) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
+    pub(crate) exception: Option<Box<Exception>>,
+    /// The text of the JSON object, alone or behind a prefix. It may be invalid JSON.
+    pub(crate) json: Option<&'a str>,
+}
+
+/// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
+pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
+    let trimmed = line.trim_ascii().trim_start_matches('\u{feff}');
+    let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
+    if is_object(trimmed) {
+        let inspected =
+            || FunctionLine { severity: level_of_inspected(trimmed), ..FunctionLine::default() };
+        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_else(inspected);
+        read.json = Some(trimmed);
+        return read;
+    }
+    text_line(line, HeadPlace::Line, is_lambda, WRAPPED)
+}
+
+/// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
+const WRAPPED: Depth = Depth::new(2);
+
+fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
+    let head = head(line, place);
+    let (between, json) = message_and_object(head.rest);
+    let of_object = json.and_then(|json| read_object(json, is_lambda, wrapped));
+    let is_object = of_object.is_some();
+    let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
+    let mut read = of_object.or_else(of_pairs).unwrap_or_default();
+    add_head(&mut read, &head, is_lambda);
+    let Some(json) = json.filter(|_| is_object) else {
+        read.trace = read.trace.or_else(|| TraceIds::in_text(line));
+        add_exception(&mut read, &head, line);
+        return read;
+    };
+    let before = line.split_once('{').map_or(line, |(before, _)| before).trim_ascii_end();
+    read.trace = read.trace.or_else(|| TraceIds::in_text(before));
+    match between {
+        // The text is the message, which only Bref repeats in the object.
+        Between::Text(text) if read.message.as_deref() != Some(text) => read.message = None,
+        Between::Text(_) => {}
+        Between::Nothing if head.has_context => read.message = None,
+        Between::Nothing if !head.has_others => read.json = Some(json),
+        Between::Nothing | Between::Name => {
+            read.attributes.push((names::PREFIX.into(), Value::Text(before.into())));
+        }
+    }
+    read
+}
+
+/// Adds the exception of a text. Its record is an error unless the text states a level.
+fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
+    // `Error:` may be a level, or the name of an exception.
+    const ERROR: &str = "Error:";
+    let before = line.get(..line.len() - head.rest.len()).unwrap_or_default().trim_end();
+    let text = match before.strip_suffix(ERROR) {
+        Some(before) => line.get(before.len()..).unwrap_or_default(),
+        None => head.rest,
+    };
+    let stated = read.exception.take();
+    read.exception = stated.or_else(|| exception(text).map(Box::new));
+    if read.exception.is_some() {
+        read.severity = read.severity.or(Some(Severity::ERROR));
+    }
+}
+
+fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
+    let of_inspected = || level_of_inspected(head.rest.trim_ascii_end().strip_suffix('}')?);
+    read.severity = read
+        .severity
+        .or(head.severity)
+        .or_else(|| level_in_pairs(behind_name(head.rest)))
+        .or_else(of_inspected);
+    read.time = read.time.or(head.time);
+    read.trace = read.trace.or(head.trace);
+    let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
+    if let Some(request_id) = request_id {
+        read.request_id = Some(lower_case(request_id));
+    }
+}
+
+/// The text between a head and a JSON object.
+#[derive(Clone, Copy)]
+enum Between<'a> {
+    Nothing,
+    /// A logger's name, or a place in the code.
+    Name,
+    Text(&'a str),
+}
+
+/// The JSON object of a message, and the text before it. A tab or a name separates them: `{` may be part of a sentence.
+fn message_and_object(message: &str) -> (Between<'_>, Option<&str>) {
+    let message = message.trim_ascii_end();
+    if !message.ends_with('}') {
+        return (Between::Nothing, None);
+    }
+    if message.starts_with('{') {
+        return (Between::Nothing, Some(message));
+    }
+    // `shop.Orders - {`, `main.go:12: {`, `root:{`
+    let before = message.split_once('{').map(|(before, _)| before).unwrap_or_default();
+    let name = before.trim_end_matches([' ', '-', ':']);
+    if name.len() < before.len() && !name.contains([' ', '\t', '"']) {
+        return (Between::Name, message.get(before.len()..));
+    }
+    match message.split_once("\t{").map(|(text, _)| text) {
+        Some(text) => (Between::Text(text.trim_ascii()), message.get(text.len() + 1..)),
+        None => (Between::Nothing, None),
+    }
+}
+
+/// The text behind a place in the code, such as `main.go:7: `.
+fn behind_name(text: &str) -> &str {
+    const MOST_BYTES: usize = 128;
+    let before = text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text);
+    let end = before.find([' ', '=']).unwrap_or_default();
+    match text.split_at_checked(end) {
+        Some((name, rest)) if name.ends_with(':') && rest.starts_with(' ') => rest.trim_start(),
+        _ => text,
+    }
+}
+
+/// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`. Cabin writes its text before it.
+fn level_of_inspected(text: &str) -> Option<Severity> {
+    const MOST_LINES: usize = 32;
+    const LEVEL: &str = "  level: '";
+    let (before, rest) = text.split_once("{\n")?;
+    let lines = || rest.lines().take(MOST_LINES);
+    let is_record = if before.is_empty() {
+        lines().any(|line| begins(line, &["  message: ", "  msg: "]))
+    } else {
+        rest.starts_with(LEVEL)
+    };
+    let level = lines().find_map(|line| line.strip_prefix(LEVEL)).filter(|_| is_record)?;
+    Severity::of_word(level.split('\'').next()?)
+}
+
+/// The level of a text that begins with `key=value` pairs and ends otherwise.
+fn level_in_pairs(text: &str) -> Option<Severity> {
+    if !logfmt::begins(text) {
+        return None;
+    }
+    let mut words = text.split([' ', '\t']).take(8);
+    words.find_map(|word| {
+        let (key, value) = word.split_once('=')?;
+        if role(key)? != Role::Level {
+            return None;
+        }
+        Severity::of_text(value.trim_matches('"'), Evidence::Marked)
+    })
+}
+
+/// Reads the messages of several JSON objects, one in each line.
+pub(crate) fn json_lines(message: &str) -> Option<impl Iterator<Item = &str> + Clone> {
+    let message = message.trim_ascii();
+    if !message.starts_with('{') || memchr::memchr(b'\n', message.as_bytes()).is_none() {
+        return None;
+    }
+    let lines = message.lines().map(str::trim_ascii).filter(|line: &&str| !line.is_empty());
+    let is_object = |line: &str| {
+        line.starts_with('{')
+            && line.ends_with('}')
+            && serde_json::from_str::<&RawValue>(line).is_ok()
+    };
+    lines.clone().all(is_object).then_some(lines)
+}

@@ -1,0 +1,233 @@
+//! Makes the record of a line from its fields, and of a record that wraps another one.
+
+use std::borrow::Cow;
+
+use crate::names;
+use crate::read::crash::{Exception, exception};
+use crate::read::exceptions;
+use crate::read::head::HeadPlace;
+use crate::read::ids::TraceIds;
+use crate::read::keys::Role;
+use crate::read::line::field::{LineField, LineFields, Value, json_object, object_fields};
+use crate::read::line::found::{Best, FoundValues, RankedValue};
+use crate::read::line::{FunctionLine, MAX_ATTRIBUTES, MAX_KEY_BYTES, text_line};
+use crate::read::severity::{Severity, without_colours};
+use wire::Depth;
+
+pub(super) fn read_object(
+    object: &str,
+    is_lambda: bool,
+    wrapped: Depth,
+) -> Option<FunctionLine<'_>> {
+    let mut fields = object_fields(object)?;
+    let (Some((at, is_log)), Some(wrapped)) = (wrapper(&fields), wrapped.below()) else {
+        return Some(read_fields(fields, is_lambda));
+    };
+    let value = &fields.get(at)?.value;
+    let text = value.text().map(|text| text.trim_end().to_owned());
+    let inner = match value {
+        Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
+        Value::Text(text) if text.starts_with('{') => object_fields(text)
+            .map(|fields| fields.into_iter().map(LineField::into_owned).collect()),
+        _ => None,
+    };
+    let is_text = inner.is_none();
+    if let Some(inner) = inner {
+        fields = merged(fields, at, inner, is_lambda);
+    }
+    let mut read = read_fields(fields, is_lambda);
+    let Some(text) = text else { return Some(read) };
+    let mut message = None;
+    if is_text {
+        let plain = without_colours(&text);
+        let place = if is_log { HeadPlace::Line } else { HeadPlace::Message };
+        let inner = text_line(&plain, place, is_lambda, wrapped);
+        read.severity = inner.severity.or(read.severity);
+        read.trace = read.trace.or(inner.trace);
+        // Lambda's own keys say more than the text.
+        read.exception = read.exception.or(inner.exception);
+        message = inner.message.map(|message| Cow::Owned(message.into_owned()));
+        for (key, value) in inner.attributes {
+            let is_new = !read.attributes.iter().any(|(taken, _)| *taken == key);
+            if is_new && read.attributes.len() < MAX_ATTRIBUTES {
+                read.attributes.push((Cow::Owned(key.into_owned()), value.into_owned()));
+            }
+        }
+    }
+    if message.is_some() {
+        read.message = message;
+    } else if is_text && is_log || read.message.is_none() {
+        read.message = Some(text.into());
+    }
+    Some(read)
+}
+
+/// The position of the field that holds another logger's record: the message of Lambda's own JSON record, or Fluent Bit's `log`,
+/// for which the second value is `true`.
+fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
+    let find = |role: Role| fields.iter().position(|field| field.is(role));
+    let log = fields.iter().position(|field| field.is(Role::Log) && field.value.text().is_some());
+    if log.is_some() && find(Role::Message).is_none() {
+        return Some((log?, true));
+    }
+    find(Role::RuntimeRequestId)?;
+    let is_own = find(Role::Level).is_some() && find(Role::Time).is_some();
+    Some((find(Role::Message).filter(|_| is_own)?, false))
+}
+
+/// Returns `true` if an object is a logger's record, and not data that a function logs.
+fn is_record(fields: &LineFields<'_>) -> bool {
+    let has = |role: Role| fields.iter().any(|field| field.is(role));
+    // A number may be anything's level.
+    let is_level = |field: &LineField<'_>| field.is(Role::Level) && field.value.text().is_some();
+    has(Role::Message) || fields.iter().any(is_level) || has(Role::Level) && has(Role::Time)
+}
+
+/// The fields of the inner record, and those of the outer one that it does not replace.
+fn merged<'a>(
+    outer: LineFields<'a>,
+    at: usize,
+    inner: LineFields<'a>,
+    is_lambda: bool,
+) -> LineFields<'a> {
+    let found = FoundValues::of(&inner, is_lambda);
+    let is_replaced = |field: &LineField<'_>| {
+        field.is(Role::Level) && found.level.is_found()
+            || field.is(Role::Time) && found.time.is_found()
+    };
+    let outer = outer.into_iter().enumerate();
+    let kept = outer.filter(|(position, field)| *position != at && !is_replaced(field));
+    inner.into_iter().chain(kept.map(|(_, field)| field)).collect()
+}
+
+/// Moves the fields of an event from their object to the record, as tracing-subscriber and apex/log write them.
+fn flatten(fields: &mut LineFields<'_>) {
+    let is_object =
+        |field: &LineField<'_>| field.key == "fields" && field.value.json_object().is_some();
+    let Some(at) = fields.iter().position(is_object) else { return };
+    if !fields.iter().any(|field| field.is(Role::Level)) {
+        return;
+    }
+    let Some(LineField { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else {
+        return;
+    };
+    let Some(mut inner) = object_fields(raw.get()) else { return };
+    for field in &mut inner {
+        // Level and time are those of the record.
+        let is_kept = |role: Role| role == Role::Message || role.is_error() || role.is_id();
+        field.role = field.role.filter(|ranked| is_kept(ranked.role));
+    }
+    fields.remove(at);
+    fields.extend(inner);
+}
+
+pub(super) fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
+    flatten(&mut fields);
+    let found = FoundValues::of(&fields, is_lambda);
+    let FoundValues {
+        level,
+        mut message,
+        message_of_logger,
+        request_id,
+        trace,
+        mut span,
+        xray,
+        ..
+    } = found;
+    let is_leveled = level.is_found();
+    if let Some(RankedValue { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
+        message.offer(rank, at, Some(value));
+    }
+    if !trace.is_found() {
+        // OTLP's span id has no meaning without a trace id, so it stays an attribute.
+        span = Best::default();
+    }
+    let tenant = found.tenant.position().filter(|_| found.is_of_runtime);
+    let durable = found.durable.position();
+    let lifted = [
+        level.position(),
+        message.position(),
+        request_id.position(),
+        trace.position(),
+        span.position(),
+        xray.position(),
+        tenant,
+        durable,
+    ];
+    let mut take = |at: Option<usize>| match &mut fields.get_mut(at?)?.value {
+        Value::Text(text) => Some(std::mem::take(text)),
+        Value::Json(_) => None,
+    };
+    let message_at = message.position();
+    let message =
+        message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
+    let tenant_id = take(tenant);
+    let durable_execution_arn = take(durable);
+    let is_log = is_leveled || message.is_some() || found.time.is_found();
+    let exception = (!found.errors.is_empty())
+        .then(|| exceptions::take(&mut fields, &found.errors, is_log))
+        .flatten()
+        .or_else(|| exception_in_message(message.as_deref()?));
+    let of_exception = || exception.as_ref()?.message.clone().map(Cow::Owned);
+    let message = message.or_else(of_exception);
+    let exception = exception.map(Box::new);
+    // Lambda's library for Go writes no level.
+    let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
+    let trace = trace.value();
+    let span_id = span.value();
+    let mut read = FunctionLine {
+        time: found.time.value(),
+        severity,
+        message,
+        request_id: request_id.value().map(Cow::Owned),
+        trace: trace.map(|ids| TraceIds { span_id: span_id.or(ids.span_id), ..ids }),
+        xray_trace_id: xray.value(),
+        tenant_id,
+        durable_execution_arn,
+        exception,
+        ..FunctionLine::default()
+    };
+    let mut rest = Vec::new();
+    for (at, field) in fields.into_iter().enumerate() {
+        if !field.is_taken && !lifted.contains(&Some(at)) {
+            read.keep(field, &mut rest);
+        }
+    }
+    if !rest.is_empty() {
+        read.attributes.push((names::REST.into(), Value::Text(json_object(&rest).into())));
+    }
+    read
+}
+
+/// The exception in a message of several lines, such as Python's traceback.
+fn exception_in_message(message: &str) -> Option<Exception> {
+    memchr::memchr(b'\n', message.as_bytes())?;
+    exception(message)
+}
+
+impl<'a> FunctionLine<'a> {
+    fn keep(&mut self, field: LineField<'a>, rest: &mut LineFields<'a>) {
+        let key = &field.key;
+        let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
+        // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
+        let is_ours = matches!(
+            key.as_ref(),
+            names::LOG_RECORD_UID
+                | names::FAAS_INVOCATION_ID
+                | names::AWS_XRAY_TRACE_ID
+                | names::REST
+                | names::PREFIX
+                | names::lambda::TENANT_ID
+                | names::lambda::DURABLE_EXECUTION_ARN
+        );
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
+        if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
+            rest.push(field);
+            return;
+        }
+        let says_nothing = matches!(&field.value, Value::Json(raw) if raw.get() == "null");
+        if !says_nothing {
+            self.attributes.push((field.key, field.value));
+        }
+    }
+}
