@@ -237,8 +237,8 @@ impl Segments {
     /// Names the service of a subsegment, if its segment was among the lines.
     pub fn name(&self, line: &mut ResourceSpans) {
         let Some(service) = span_in(line).and_then(|span| self.service(span)) else { return };
-        let service = string(names::SERVICE_NAME, service);
-        line.resource.get_or_insert_default().attributes.push(service);
+        let attribute = string(names::SERVICE_NAME, service);
+        line.resource.get_or_insert_default().attributes.push(attribute);
     }
 
     fn service(&self, span: &Span) -> Option<&str> {

@@ -60,7 +60,7 @@ pub struct ConvertedLines {
 /// Log events of several JSON lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Divided {
-    /// Estimated size of the records that lines became.
+    /// Estimated size of the records made of the lines.
     pub bytes: usize,
     /// Number of log events whose lines stayed one record because of a limit.
     pub undivided: usize,
@@ -112,10 +112,10 @@ pub struct Converter {
     most_divided_bytes: usize,
 }
 
-/// Limit on the records that JSON lines of one log event become. Without one, 250 kB would become 83,000 records.
+/// Limit on the records made of the JSON lines of one log event. Without one, 250 kB would make 83,000 records.
 const MOST_DIVIDED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Approximate size of a record beside the text and the id of its log event.
+/// Approximate size of a record without the text and the id of its log event.
 const RECORD_BYTES: usize = 256;
 
 impl Converter {
@@ -139,7 +139,7 @@ impl Converter {
         }
     }
 
-    /// Limits the records that JSON lines of all log events become, in addition to the limit on one log event.
+    /// Limits the records made of the JSON lines of all log events, in addition to the limit on one log event.
     #[must_use]
     pub fn with_most_divided_bytes(self, most_divided_bytes: usize) -> Self {
         Self { most_divided_bytes, ..self }
@@ -219,11 +219,14 @@ impl Converter {
         if let Some(invocations) = &mut self.state.spans {
             invocations.observe(&platform, event.time_unix_nano());
         }
-        let says_nothing = matches!(
+        let only_marks_time = matches!(
             platform.kind,
             EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
         );
-        if says_nothing && !self.options.platform_logs_all && is_lambdas_to_the_end(event.message) {
+        if only_marks_time
+            && !self.options.platform_logs_all
+            && is_lambdas_to_the_end(event.message)
+        {
             self.consumed.platform_lines += 1;
             return;
         }
@@ -240,14 +243,14 @@ impl Converter {
             (EventKind::Start, _) => self.state.unnamed_failure = None,
             (EventKind::Report, Some(request_id)) => {
                 if let Some(failure) = self.state.unnamed_failure.take() {
-                    self.runtime_failed(request_id, failure, event.time_unix_nano());
+                    self.note_runtime_failure(request_id, failure, event.time_unix_nano());
                 }
             }
             _ => {}
         }
     }
 
-    fn runtime_failed(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+    fn note_runtime_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
         self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
         if let Some(invocations) = &mut self.state.spans {
             invocations.note_runtime_error(request_id, failure.clone());
@@ -265,12 +268,12 @@ impl Converter {
         }
     }
 
-    /// Takes the runtime's own line about a failed invocation.
-    fn runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
+    /// Notes the runtime's own line about a failed invocation.
+    fn note_runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
         match self.state.window.owner(error.request_id.as_deref()) {
             LineOwner::Invocation(request_id) => {
                 let request_id = request_id.to_owned();
-                self.runtime_failed(&request_id, error.failure, time_unix_nano);
+                self.note_runtime_failure(&request_id, error.failure, time_unix_nano);
             }
             LineOwner::Unknown => {
                 self.state.unnamed_failure.get_or_insert(error.failure);
@@ -305,8 +308,8 @@ impl Converter {
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
-            let facts = Facts::new(tenant_id.as_deref(), None);
-            self.state.window.tell(request_id, facts, platform.kind == EventKind::Report);
+            let facts = Facts { tenant_id: tenant_id.as_deref(), ..Facts::default() };
+            self.state.window.note_facts(request_id, facts, platform.kind == EventKind::Report);
         }
     }
 
@@ -321,7 +324,7 @@ impl Converter {
     pub fn function_text(&mut self, event: &LogEventRef<'_>) {
         let mut message = event.message;
         while let Some((before, line)) = RootLine::read_last(message) {
-            self.root_line(line);
+            self.note_root_line(line);
             message = before;
         }
         let is_root_line = message.is_empty() && !event.message.is_empty();
@@ -334,13 +337,13 @@ impl Converter {
             self.consumed.empty_lines += 1;
             return;
         }
-        let Some(lines) = json_lines(event.message) else { return self.one_line(event) };
+        let Some(lines) = json_lines(event.message) else { return self.convert_line(event) };
         let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
         let bytes = lines.clone().count().saturating_mul(record_bytes) + event.message.len();
         let left = self.most_divided_bytes.saturating_sub(self.divided.bytes);
         if bytes > left.min(MOST_DIVIDED_BYTES) {
             self.divided.undivided += 1;
-            return self.one_line(event);
+            return self.convert_line(event);
         }
         self.divided.bytes += bytes;
         for (at, line) in lines.enumerate() {
@@ -350,12 +353,12 @@ impl Converter {
             } else {
                 format!("{}.{at}", event.id)
             };
-            self.one_line(&LogEventRef { id: &id, message: line, ..*event });
+            self.convert_line(&LogEventRef { id: &id, message: line, ..*event });
         }
     }
 
-    /// Takes a root line, which only managed instances have.
-    fn root_line(&mut self, line: RootLine<'_>) {
+    /// Notes the root span of a root line, which only managed instances have.
+    fn note_root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
         self.state.window.share();
         self.seen.add_trace(trace_id);
@@ -372,22 +375,23 @@ impl Converter {
     }
 
     #[inline]
-    fn one_line(&mut self, event: &LogEventRef<'_>) {
+    fn convert_line(&mut self, event: &LogEventRef<'_>) {
         let plain = without_colours(event.message);
         let line = function_line(&plain, self.identity.is_lambda);
         let emf = line.json.and_then(emf_line::parse);
         let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
         let window = &mut self.state.window;
         let observed = self.observed_unix_nano;
-        let stream = (&self.identity, window);
-        self.line_records
-            .push(|record| line_record(event, &line, stream, observed, has_metrics, record));
+        let identity = &self.identity;
+        self.line_records.push(|record| {
+            line_record(event, &line, identity, window, observed, has_metrics, record);
+        });
         if !self.is_counted_elsewhere
             && (line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number)
                 || RuntimeError::may_lack_a_level(&plain))
             && let Some(error) = RuntimeError::read(&plain)
         {
-            self.runtime_error(error, event.time_unix_nano());
+            self.note_runtime_error(error, event.time_unix_nano());
         }
         if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
             let request_id = line.request_id.as_deref().or(self.state.window.request_id());
@@ -411,15 +415,15 @@ impl Converter {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
         let window = &mut self.state.window;
-        if window.is_told_late {
+        if window.has_late_facts {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| window.missing(record));
             }
         }
         if window.is_shared() {
-            let facts = window.facts();
+            let stated = window.attributes_of_all();
             let is_its = |key: &str, text: &str| {
-                key == names::FAAS_INVOCATION_ID || facts.contains(&(key, text))
+                key == names::FAAS_INVOCATION_ID || stated.contains(&(key, text))
             };
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.forget_assumed(is_its);
@@ -431,8 +435,8 @@ impl Converter {
         };
         for span in &mut spans {
             self.seen.add_own(span);
-            let told = window.told(text(&span.attributes, names::FAAS_INVOCATION_ID));
-            span.attributes.extend(told.attributes().map(|(key, word)| string(key, word)));
+            let facts = window.facts_of(text(&span.attributes, names::FAAS_INVOCATION_ID));
+            span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
         }
         window.end_chunk();
         let spans = (!spans.is_empty())
@@ -484,7 +488,8 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     let is_tenant = |key: &str| matches!(key, "tenantId" | "TenantId" | "Tenant ID");
     let mut other = platform.other.iter();
     let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
-    Some(platform.other.remove(at).1)
+    let (_, tenant_id) = platform.other.remove(at);
+    Some(tenant_id)
 }
 
 impl Converter {
@@ -512,11 +517,11 @@ impl Converter {
         is_only: bool,
     ) {
         self.observe(&mut platform, is_only);
-        let is_told = matches!(
+        let is_in_log = matches!(
             platform.kind,
             EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
         );
-        if is_told || platform.is_failure() {
+        if is_in_log || platform.is_failure() {
             self.record_platform(event, &platform);
         }
     }

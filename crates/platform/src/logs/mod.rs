@@ -49,7 +49,8 @@ impl LogEventRef<'_> {
 pub(crate) fn line_record(
     event: &LogEventRef<'_>,
     line: &FunctionLine<'_>,
-    (identity, window): (&Identity, &mut RequestWindow),
+    identity: &Identity,
+    window: &mut RequestWindow,
     observed_unix_nano: u64,
     has_metrics: bool,
     record: &mut RecordWriter<'_, '_>,
@@ -61,21 +62,22 @@ pub(crate) fn line_record(
     };
     let body =
         line.message.as_deref().unwrap_or_else(|| event.message.trim_end_matches(['\n', '\r']));
-    let times = (record_time(event, line.time), observed_unix_nano);
-    begin(event, times, severity, body, record);
+    record.times(record_time(event, line.time), observed_unix_nano);
+    begin(event, severity, body, record);
     let id = line.request_id.as_deref().or(window.request_id());
     if id.is_some() && line.request_id.is_none() {
-        record.assumes_invocation();
+        record.assume_invocation();
     }
     let execution = line.durable_execution_arn.as_deref();
-    let facts = Facts::new(line.tenant_id.as_deref(), execution);
+    let facts = Facts { tenant_id: line.tenant_id.as_deref(), durable_execution_arn: execution };
     write_invocation(record, id, facts, window);
     // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
     // execution, nor to a tenant, which only Lambda's own lines name.
     if let Some(execution) = execution.filter(|arn| is_execution_of(identity, arn))
         && let Some(id) = id.map(str::to_owned)
     {
-        window.tell(&id, Facts::new(None, Some(execution)), true);
+        let facts = Facts { durable_execution_arn: Some(execution), ..Facts::default() };
+        window.note_facts(&id, facts, true);
     }
     if let Some(root) = &line.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
@@ -99,8 +101,8 @@ pub(crate) fn line_record(
             (names::EXCEPTION_FINGERPRINT, Some(&fingerprint)),
         ];
         for (key, text) in texts {
-            let text = text.filter(|_| !line.attributes.iter().any(|(taken, _)| taken == key));
-            if let Some(text) = text {
+            let is_taken = line.attributes.iter().any(|(taken, _)| taken == key);
+            if let Some(text) = text.filter(|_| !is_taken) {
                 record.attribute(key, PlainValue::Text(text));
             }
         }
@@ -140,14 +142,14 @@ pub(crate) fn platform_record(
     observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
 ) {
-    let said = || platform.level.as_deref().and_then(Severity::of_word);
+    let stated = || platform.level.as_deref().and_then(Severity::of_word);
     let severity = match platform.kind {
         _ if platform.is_failure() => Severity::ERROR,
-        EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
-        _ => said().unwrap_or(Severity::INFO),
+        EventKind::LogsDropped => stated().unwrap_or(Severity::WARN),
+        _ => stated().unwrap_or(Severity::INFO),
     };
-    let times = (event.time_unix_nano(), observed_unix_nano);
-    begin(event, times, severity, event.message.trim_end(), record);
+    record.times(event.time_unix_nano(), observed_unix_nano);
+    begin(event, severity, event.message.trim_end(), record);
     record.event_name(platform.kind.as_str());
     write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
@@ -172,11 +174,11 @@ pub(crate) fn undecodable_record(
 ) {
     let Undecodable { reason, size_bytes, sha256 } = *undecodable;
     let body = format!("OTLP line was not decoded: {reason}");
-    let times = (event.time_unix_nano(), observed_unix_nano);
-    begin(event, times, Severity::ERROR, &body, record);
+    record.times(event.time_unix_nano(), observed_unix_nano);
+    begin(event, Severity::ERROR, &body, record);
     record.event_name("lambda_otlp.undecodable");
     if window.request_id().is_some() {
-        record.assumes_invocation();
+        record.assume_invocation();
     }
     write_invocation(record, window.request_id(), Facts::default(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
@@ -185,15 +187,13 @@ pub(crate) fn undecodable_record(
     record.attribute("lambda_otlp.undecodable.sha256", PlainValue::Text(sha256));
 }
 
-/// Writes the common fields of a record: times, severity, body and the log event's id.
+/// Writes the fields that all records have after their times: severity, body and the log event's id.
 fn begin(
     event: &LogEventRef<'_>,
-    (time_unix_nano, observed_unix_nano): (u64, u64),
     severity: Severity,
     body: &str,
     record: &mut RecordWriter<'_, '_>,
 ) {
-    record.times(time_unix_nano, observed_unix_nano);
     record.severity(severity);
     record.body(body);
     if !event.id.is_empty() {
@@ -211,5 +211,5 @@ fn write_invocation(
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    own.write(window.told(request_id), record);
+    own.write(window.facts_of(request_id), record);
 }

@@ -88,7 +88,7 @@ impl Records {
         for field in fields(&self.fields) {
             match field.as_len().map(|record| (record, more(record))) {
                 Some((record, more))
-                    if !more.is_empty() && takes_room(&mut self.repeated_bytes, more.len()) =>
+                    if !more.is_empty() && take_room(&mut self.repeated_bytes, more.len()) =>
                 {
                     Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &more);
                 }
@@ -98,8 +98,8 @@ impl Records {
         self.fields = all;
     }
 
-    /// Takes the invocation from the records that got the running one. `is_its` tells the attributes that came with it, by key and
-    /// text.
+    /// Takes the invocation from the records that got the running one. `is_its` returns
+    /// `true` for the attributes that came with it, by key and text.
     pub(crate) fn forget_assumed(&mut self, is_its: impl Fn(&str, &str) -> bool) {
         let assumed = std::mem::take(&mut self.assumed);
         let is_assumed = |at: &usize| assumed.binary_search(at).is_ok();
@@ -118,8 +118,10 @@ impl Records {
             };
             let its = |pair: &[u8]| {
                 let (key, value) = key_and_value(pair);
-                let key = std::str::from_utf8(key).ok();
-                key.zip(text(value)).is_some_and(|(key, text)| is_its(key, text))
+                match (std::str::from_utf8(key), text(value)) {
+                    (Ok(key), Some(text)) => is_its(key, text),
+                    _ => false,
+                }
             };
             let is_kept = |field: &Field<'_>| match field.as_len() {
                 Some(pair) if field.number == log_record::ATTRIBUTES => !its(pair),
@@ -156,8 +158,8 @@ impl Records {
         let mut last = None;
         let mut written = Vec::new();
         for (at, field) in fields(&self.fields).enumerate() {
-            let ids = traced.next_if(|(traced, _)| *traced == at).map(|(_, ids)| ids);
-            let Some((ids, record)) = ids.zip(field.as_len()) else {
+            let found = traced.next_if(|(traced, _)| *traced == at).map(|(_, ids)| ids);
+            let Some((ids, record)) = found.zip(field.as_len()) else {
                 all.extend_from_slice(field.raw);
                 continue;
             };
@@ -265,7 +267,7 @@ impl RecordWriter<'_, '_> {
     }
 
     /// Notes that the line does not name its invocation.
-    pub(crate) fn assumes_invocation(&mut self) {
+    pub(crate) fn assume_invocation(&mut self) {
         self.is_assumed = true;
     }
 
@@ -296,8 +298,8 @@ impl RecordWriter<'_, '_> {
     }
 }
 
-/// Returns `true` if this many more bytes may be repeated from another line.
-pub(crate) fn takes_room(taken: &mut usize, bytes: usize) -> bool {
+/// Takes room for bytes that a record repeats from another line. Returns `false` if there is none.
+pub(crate) fn take_room(taken: &mut usize, bytes: usize) -> bool {
     let fits = *taken + bytes <= MOST_REPEATED_BYTES;
     *taken += if fits { bytes } else { 0 };
     fits

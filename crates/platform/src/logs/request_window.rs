@@ -3,7 +3,7 @@
 use crate::attributes::PlainValue;
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
-use crate::logs::records::{RecordWriter, takes_room};
+use crate::logs::records::{RecordWriter, take_room};
 use crate::names::{self, lambda};
 use crate::spans::invocations::InvocationSpans;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +18,12 @@ use wire::view::{Item, ItemKind, text_attribute};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
     running: RunningRequest,
-    /// The facts of the invocations in this chunk, in the order of [`KEYS`]. Most functions have none.
-    told: BTreeMap<String, [Option<String>; 2]>,
+    /// The facts that lines state about the invocations in this chunk. Most functions have none.
+    stated: BTreeMap<String, StatedFacts>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
-    told_last: String,
-    /// `true` if a line stated a fact that earlier records of its invocation lack.
-    pub(crate) is_told_late: bool,
+    last_stated: String,
+    /// `true` if earlier records of an invocation lack a fact that a later line states.
+    pub(crate) has_late_facts: bool,
     /// `true` if the stream is a managed instance's, by an event or line of it. Other invocations may have begun before the
     /// delivery, so that a line without a request id belongs to none, even if one seems to run.
     is_shared: bool,
@@ -65,31 +65,35 @@ impl RequestWindow {
         }
     }
 
-    pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
-        let told = request_id.and_then(|id| self.told.get(id));
-        told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
+    /// The facts about an invocation that its lines state.
+    pub(crate) fn facts_of(&self, request_id: Option<&str>) -> Facts<'_> {
+        request_id.and_then(|id| self.stated.get(id)).map(StatedFacts::borrowed).unwrap_or_default()
     }
 
     /// The attributes of the facts of all invocations.
-    pub(crate) fn facts(&self) -> BTreeSet<(&str, &str)> {
-        let told = self.told.values();
-        told.flat_map(|told| Facts(told.each_ref().map(Option::as_deref)).attributes()).collect()
+    pub(crate) fn attributes_of_all(&self) -> BTreeSet<(&str, &str)> {
+        self.stated.values().flat_map(|stated| stated.borrowed().attributes()).collect()
     }
 
     /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts. `is_late`
     /// means that the invocation may have earlier records.
-    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>, is_late: bool) {
+    pub(crate) fn note_facts(&mut self, request_id: &str, facts: Facts<'_>, is_late: bool) {
         if facts == Facts::default() {
             return;
         }
-        request_id.clone_into(&mut self.told_last);
-        if !self.told.contains_key(request_id) {
-            self.told.insert(request_id.to_owned(), [None, None]);
+        request_id.clone_into(&mut self.last_stated);
+        if !self.stated.contains_key(request_id) {
+            self.stated.insert(request_id.to_owned(), StatedFacts::default());
         }
-        let Some(told) = self.told.get_mut(request_id) else { return };
-        for (place, word) in told.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
-            self.is_told_late |= is_late && word.is_some();
-            *place = word.map(str::to_owned);
+        let Some(stated) = self.stated.get_mut(request_id) else { return };
+        let StatedFacts { tenant_id, durable_execution_arn } = stated;
+        for (known, new) in
+            [(tenant_id, facts.tenant_id), (durable_execution_arn, facts.durable_execution_arn)]
+        {
+            if known.is_none() {
+                self.has_late_facts |= is_late && new.is_some();
+                *known = new.map(str::to_owned);
+            }
         }
     }
 
@@ -98,7 +102,7 @@ impl RequestWindow {
         let record = Item::new(ItemKind::LogRecord, record);
         let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
         let mut missing = Vec::new();
-        for (key, word) in self.told(find(names::FAAS_INVOCATION_ID)).attributes() {
+        for (key, word) in self.facts_of(find(names::FAAS_INVOCATION_ID)).attributes() {
             if find(key).is_none() {
                 Writer::new(&mut missing).text_attribute(log_record::ATTRIBUTES, key, word);
             }
@@ -108,14 +112,14 @@ impl RequestWindow {
 
     /// Keeps what the next chunk needs: the running invocations with their facts, and the facts stated last.
     pub(crate) fn end_chunk(&mut self) {
-        let needed = self.running.ids().chain([&self.told_last]);
-        let kept = needed.filter_map(|id| self.told.remove_entry(id)).collect();
-        self.told = kept;
-        self.is_told_late = false;
+        let needed = self.running.ids().chain([&self.last_stated]);
+        let kept = needed.filter_map(|id| self.stated.remove_entry(id)).collect();
+        self.stated = kept;
+        self.has_late_facts = false;
     }
 
     /// Notes the start or end of an invocation. `is_only` means that the environment runs one at a time, so that a start ends
-    /// the others. A log stream does not tell that in either format.
+    /// the others. A log stream does not show that in either format.
     pub(crate) fn observe(&mut self, event: &PlatformEvent, is_only: bool) {
         self.is_shared |= event.is_of_managed_instance();
         let Some(request_id) = &event.request_id else { return };
@@ -200,28 +204,46 @@ pub(crate) fn is_execution_of(identity: &Identity, arn: &str) -> bool {
         && identity.function_name.as_deref() == Some(function.name)
 }
 
-const KEYS: [&str; 2] = [lambda::TENANT_ID, lambda::DURABLE_EXECUTION_ARN];
+/// Tenant and durable execution of an invocation, as its lines state them.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct StatedFacts {
+    tenant_id: Option<String>,
+    durable_execution_arn: Option<String>,
+}
 
-/// Tenant and durable execution of an invocation, in the order of [`KEYS`].
+impl StatedFacts {
+    fn borrowed(&self) -> Facts<'_> {
+        Facts {
+            tenant_id: self.tenant_id.as_deref(),
+            durable_execution_arn: self.durable_execution_arn.as_deref(),
+        }
+    }
+}
+
+/// Tenant and durable execution of an invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts<'a>([Option<&'a str>; 2]);
+pub(crate) struct Facts<'a> {
+    pub(crate) tenant_id: Option<&'a str>,
+    pub(crate) durable_execution_arn: Option<&'a str>,
+}
 
 impl<'a> Facts<'a> {
-    pub(crate) fn new(tenant_id: Option<&'a str>, durable_execution_arn: Option<&'a str>) -> Self {
-        Self([tenant_id, durable_execution_arn])
-    }
-
     pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        KEYS.into_iter().zip(self.0).filter_map(|(key, word)| Some((key, word?)))
+        let tenant = self.tenant_id.map(|id| (lambda::TENANT_ID, id));
+        let execution = self.durable_execution_arn.map(|arn| (lambda::DURABLE_EXECUTION_ARN, arn));
+        tenant.into_iter().chain(execution)
     }
 
     /// Writes these facts, and the missing ones from another line, within the size limit.
     pub(crate) fn write(self, others: Self, record: &mut RecordWriter<'_, '_>) {
-        for ((key, own), other) in KEYS.into_iter().zip(self.0).zip(others.0) {
-            let fits = |word: &&str| takes_room(record.repeated_bytes, key.len() + word.len());
+        let mut write = |key: &str, own: Option<&str>, other: Option<&str>| {
+            let fits = |word: &&str| take_room(record.repeated_bytes, key.len() + word.len());
             if let Some(word) = own.or_else(|| other.filter(fits)) {
                 record.attribute(key, PlainValue::Text(word));
             }
-        }
+        };
+        write(lambda::TENANT_ID, self.tenant_id, others.tenant_id);
+        let execution = self.durable_execution_arn;
+        write(lambda::DURABLE_EXECUTION_ARN, execution, others.durable_execution_arn);
     }
 }

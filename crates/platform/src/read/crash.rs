@@ -52,8 +52,8 @@ pub(crate) fn exception(text: &str) -> Option<Exception> {
 fn report(text: &str) -> Option<Exception> {
     let mut rest = text;
     for _ in 0..MOST_LINES_BEFORE {
-        let (line, behind) = first_line(rest);
-        let line = line.trim();
+        let (first, behind) = first_line(rest);
+        let line = first.trim();
         if let Some((kind, message)) = reported(line, behind) {
             let further = if line.ends_with(message) {
                 further_lines(behind)
@@ -251,8 +251,8 @@ fn is_php(before: &str) -> bool {
 /// `/var/task/app.rb:3:in 'handler': no stock (Shop::Error)`
 fn ruby(line: &str) -> Option<(&str, &str)> {
     let (place, rest) = line.split_once(":in ")?;
-    let (_, message) = rest.split_once(": ")?;
-    let (message, kind) = message.strip_suffix(')')?.rsplit_once(" (")?;
+    let (_, message_and_kind) = rest.split_once(": ")?;
+    let (message, kind) = message_and_kind.strip_suffix(')')?.rsplit_once(" (")?;
     (file_of(place).is_some() && is_type(kind)).then_some((kind, message))
 }
 
@@ -357,8 +357,8 @@ impl ReportState {
     /// The state after a first log event; `None` if it begins no report. This is called for every line, so the first byte decides
     /// which beginnings are possible.
     pub fn begin(text: &str) -> Option<Self> {
-        let (first, rest) = first_line(text);
-        let first = first.trim_end();
+        let (line, rest) = first_line(text);
+        let first = line.trim_end();
         let state = match first.as_bytes().first() {
             Some(b'[') if first.contains("] PHP Fatal error: ") => Self::of_php(first),
             Some(b'{') => return None,
@@ -689,8 +689,8 @@ fn is_first_of_two(line: &str) -> bool {
     if line.as_bytes().get(3) != Some(&b' ') {
         return false;
     }
-    let Some(time) = stated_time(line).filter(|time| time.has_clock) else { return false };
-    let (time, names) = line.split_at_checked(time.bytes).unwrap_or_default();
+    let Some(stated) = stated_time(line).filter(|time| time.has_clock) else { return false };
+    let (time, names) = line.split_at_checked(stated.bytes).unwrap_or_default();
     time.ends_with('M') && names.split_ascii_whitespace().count() == 2
 }
 

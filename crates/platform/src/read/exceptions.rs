@@ -184,8 +184,8 @@ fn first_of(array: &str) -> Option<Taken> {
     }
     let first = Elements::first_of(array, 1).values.first()?.get();
     let causes = array.get(1 + first.len()..)?;
-    let Taken { parts, rest } = of_object(first, true)?;
-    let rest = match rest {
+    let Taken { parts, rest: rest_of_first } = of_object(first, true)?;
+    let rest = match rest_of_first {
         Some(rest) => Some(format!("[{rest}{causes}")),
         None => causes.trim_start().strip_prefix(',').map(|causes| format!("[{causes}")),
     };

@@ -50,8 +50,8 @@ fn push_frame(text: &mut String, frame: &Frame<'_>) {
 /// Appends the name of a function without its package's path, the address of a hidden class, and the numbers of a compiler.
 fn push_function(text: &mut String, function: &str) {
     const GENERATED: [&str; 7] = ["$", "<", "{", ".func", ".gowrap", "lambda_method", "Accessor"];
-    let (name, address) = function.split_once("/0x").unwrap_or((function, ""));
-    let name = name.rsplit('/').next().unwrap_or(name);
+    let (path, address) = function.split_once("/0x").unwrap_or((function, ""));
+    let name = path.rsplit('/').next().unwrap_or(path);
     let is_generated = GENERATED.iter().any(|mark| name.contains(mark));
     let is_kept = |character: &char| !(is_generated && character.is_ascii_digit());
     text.extend(name.chars().filter(is_kept));

@@ -83,8 +83,7 @@ impl TraceIds {
         let (key, rest) = text.get(begin..)?.split_once(['=', ':', ' '])?;
         let value = value_at(rest);
         let span = || span_in(rest).or_else(|| span_in(text.get(..begin)?));
-        let key = key.trim_end_matches('"');
-        match role(key)? {
+        match role(key.trim_end_matches('"'))? {
             Role::Traceparent => Self::of_traceparent(value),
             Role::DatadogTraceId => {
                 let ids = Self::of_datadog(value)?;

@@ -97,8 +97,8 @@ fn quoted_value(quoted: &str) -> Option<(Cow<'_, str>, &str)> {
         escaped = byte == b'\\' && !escaped;
         is_end
     })?;
-    let (value, behind) = quoted.split_at_checked(end)?;
-    let behind = behind.get(1..)?;
+    let value = quoted.get(..end)?;
+    let behind = quoted.get(end + 1..)?;
     if !value.contains('\\') {
         return Some((Cow::Borrowed(value), behind));
     }

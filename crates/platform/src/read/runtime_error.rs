@@ -89,8 +89,8 @@ fn of_python(text: &str) -> Option<Failure> {
     const TRACEBACK: &str = "Traceback (most recent call last):";
     let text = text.strip_prefix("[ERROR] ")?;
     let at = text.find(TRACEBACK)?;
-    let (error, frames) = text.split_at_checked(at)?;
-    let error = error.strip_suffix(['\r', '\n'])?;
+    let (before, frames) = text.split_at_checked(at)?;
+    let error = before.strip_suffix(['\r', '\n'])?;
     let (kind, message) = error.split_once(": ").unwrap_or((error, ""));
     let last = frames.rsplit(['\r', '\n']).next()?;
     let is_frame = last.starts_with([' ', '\u{a0}']) || last.starts_with(TRACEBACK);
@@ -116,8 +116,8 @@ const RUST_PANIC: &str = "user handler panicked";
 /// `ERROR Lambda runtime invoke{requestId="ID" …}: lambda_runtime::layers::panic: no stock`; without the target, only a panic's
 /// line is certain.
 fn of_rust(text: &str) -> Option<RuntimeError> {
-    let (_, rest) = text.split_once(RUST)?;
-    let (span, rest) = rest.split_once("}: ")?;
+    let (_, after_name) = text.split_once(RUST)?;
+    let (span, rest) = after_name.split_once("}: ")?;
     let of_layer = rest.strip_prefix(RUST_LAYER).and_then(|rest| rest.strip_prefix(": "));
     let message = match of_layer {
         Some(message) => message,
@@ -160,10 +160,10 @@ fn of_prefix(text: &str) -> Option<RuntimeError> {
     if rest.starts_with(RUST) { of_rust(rest) } else { None }
 }
 
-/// A request id and the text behind its tab.
+/// A request id and the text after its tab.
 fn request_id(text: &str) -> Option<(String, &str)> {
-    let (id, rest) = text.split_at_checked(UUID_BYTES)?;
-    let rest = rest.strip_prefix('\t').filter(|_| is_uuid(id))?;
+    let (id, tab_and_rest) = text.split_at_checked(UUID_BYTES)?;
+    let rest = tab_and_rest.strip_prefix('\t').filter(|_| is_uuid(id))?;
     Some((id.to_ascii_lowercase(), rest))
 }
 
@@ -189,8 +189,8 @@ fn dotnet(text: &str) -> Option<Failure> {
 
 /// `no stock: java.lang.IllegalStateException`, and below it the stack trace with both in the other order.
 fn of_java(text: &str) -> Option<Failure> {
-    let (before, trace) = text.split_once('\n')?;
-    let (before, trace) = java_parts(before, text, trace)?;
+    let (first, others) = text.split_once('\n')?;
+    let (before, trace) = java_parts(first, text, others)?;
     let (message, kind) = before.rsplit_once(": ")?;
     if !is_type(kind) || !kind.contains('.') {
         return None;

@@ -192,9 +192,9 @@ fn go<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
 
 /// `  12: shop::pay::h0123456789abcdef`
 fn numbered(line: &str) -> Option<Frame<'_>> {
-    let (number, name) = line.trim_start().split_once(": ")?;
+    let (number, function) = line.trim_start().split_once(": ")?;
     number.parse::<u32>().ok()?;
-    let name = name.rsplit_once(" - ").map_or(name, |(_, name)| name).trim();
+    let name = function.rsplit_once(" - ").map_or(function, |(_, name)| name).trim();
     let is_hash = |end: &str| end.len() == 17 && end.starts_with('h');
     let plain = name.rsplit_once("::").filter(|(_, end)| is_hash(end));
     Some(of(plain.map_or(name, |(name, _)| name), ""))
@@ -207,10 +207,11 @@ fn place(line: &str) -> Option<Frame<'_>> {
 
 /// The file of a place, without its line and column.
 fn file_of(place: &str) -> Option<&str> {
-    let (file, line) = place.rsplit_once(':')?;
-    line.parse::<u32>().ok()?;
-    let before_column = file.rsplit_once(':').filter(|(_, line)| line.parse::<u32>().is_ok());
-    let file = before_column.map_or(file, |(file, _)| file);
+    let (before, number) = place.rsplit_once(':')?;
+    number.parse::<u32>().ok()?;
+    let is_line = |(_, line): &(&str, &str)| line.parse::<u32>().is_ok();
+    let before_column = before.rsplit_once(':').filter(is_line);
+    let file = before_column.map_or(before, |(file, _)| file);
     (file.contains(['.', '/']) && !file.contains(char::is_whitespace)).then_some(file)
 }
 

@@ -175,8 +175,8 @@ fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
 
 /// Keeps a field unknown to the event model, unless it is null or empty.
 fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
-    let says_nothing = matches!(value.get(), "null" | "\"\"");
-    if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
+    let is_empty = matches!(value.get(), "null" | "\"\"");
+    if is_empty || event.other.len() == PlatformEvent::MAX_OTHER {
         return;
     }
     let whole = text_of(value).unwrap_or_else(|| value.get().into());

@@ -53,10 +53,10 @@ const TIME_MS: i64 = 1_790_000_000_123;
 /// The record of a line within this invocation window.
 fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
     let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
-    let stream = (&Identity::of(&source), &mut window);
+    let identity = Identity::of(&source);
     let event = LogEventRef { id: "", time_ms: TIME_MS, message };
     let read = function_line(message, true);
-    render::written(|record| line_record(&event, &read, stream, 1, false, record))
+    render::written(|record| line_record(&event, &read, &identity, &mut window, 1, false, record))
 }
 
 #[test]

@@ -124,9 +124,9 @@ fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
 
 /// `<time> <uuid> Task timed out after 3.00 seconds`, in the older notation.
 fn timed_out(message: &str) -> Option<PlatformEvent> {
-    let (time, rest) = behind_utc_time(message)?;
+    let (time, after_time) = behind_utc_time(message)?;
     let is_time = time.len() >= "2024-03-04T17:22:38Z".len() && time.contains('T');
-    let (id, rest) = leading_uuid(rest)?;
+    let (id, rest) = leading_uuid(after_time)?;
     let text = rest.trim();
     let digits = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;
     let seconds = decimal(digits)?;

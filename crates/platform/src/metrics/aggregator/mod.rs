@@ -313,8 +313,8 @@ impl Aggregator {
         }
         let mut times: Vec<_> =
             self.invocations.values().map(|invocation| invocation.measured.time).collect();
-        let (older, newest_to_go, _) = times.select_nth_unstable(excess - 1);
-        let newest_to_go = *newest_to_go;
+        let (older, selected, _) = times.select_nth_unstable(excess - 1);
+        let newest_to_go = *selected;
         // Of those with this very time, only some go.
         let mut of_this_time = 1 + older.iter().filter(|time| **time == newest_to_go).count();
         let mut invocations = std::mem::take(&mut self.invocations);

@@ -124,7 +124,7 @@ fn timestamp(value: &RawValue) -> Option<u64> {
 }
 
 impl EmfLine {
-    fn directive(&mut self, directive: &Fields<'_>, given: &Values<'_>) {
+    fn directive<'a>(&mut self, directive: &Fields<'a>, given: &Values<'_>) {
         let namespace = directive
             .text("Namespace")
             .filter(|text| is_short(text))
@@ -132,15 +132,16 @@ impl EmfLine {
         let mut own: Vec<KeyValue> = namespace.into_iter().collect();
         own.extend(dimensions(directive, given));
         let attributes: Arc<[KeyValue]> = own.into();
-        let Some(metrics) = directive.get("Metrics") else { return };
-        let metrics = Elements::first_of(metrics.get(), MAX_ELEMENTS);
+        let Some(array) = directive.get("Metrics") else { return };
+        let metrics = Elements::first_of(array.get(), MAX_ELEMENTS);
         self.refused += metrics.others;
         let bytes: usize = attributes.iter().map(KeyValue::encoded_len).sum();
-        for metric in metrics.values {
-            let metric = Fields::of(metric.get());
-            let name = metric.as_ref().and_then(|metric| metric.text("Name"));
-            let Some((metric, name)) = metric.as_ref().zip(name.filter(|name| is_short(name)))
-            else {
+        for definition in metrics.values {
+            let with_name = |fields: Fields<'a>| {
+                let name = fields.text("Name").filter(|name| is_short(name))?;
+                Some((fields, name))
+            };
+            let Some((metric, name)) = Fields::of(definition.get()).and_then(with_name) else {
                 self.refused += 1;
                 continue;
             };
@@ -233,8 +234,8 @@ fn dimensions(directive: &Fields<'_>, given: &Values<'_>) -> Vec<KeyValue> {
                 continue;
             }
             // By the specification a value is a string; numbers are converted to text.
-            let Some(value) = given.get(&name) else { continue };
-            let value = text_of(value).unwrap_or_else(|| value.get().into());
+            let Some(json) = given.get(&name) else { continue };
+            let value = text_of(json).unwrap_or_else(|| json.get().into());
             if is_short(&value) {
                 dimensions.push(string(&name, value));
             }

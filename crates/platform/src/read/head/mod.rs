@@ -92,8 +92,8 @@ fn begins_ordinarily(text: &str) -> bool {
 
 /// The level of `java.util.logging`, whose default format begins the second line with it.
 fn of_second_line(line: &str) -> Option<Severity> {
-    let (_, second) = line.split_once('\n')?;
-    let second = beginning(second);
+    let (_, after_first) = line.split_once('\n')?;
+    let second = beginning(after_first);
     let word = second.get(..second.find(": ")?)?;
     Severity::of_text(word, Evidence::AfterTime)
 }
@@ -439,9 +439,9 @@ impl<'a> Scan<'a> {
             Some(b'<') => (b'<', b'>'),
             _ => (b'{', b'}'),
         };
-        let end = rest.bytes().take(MAX_BYTES).position(|byte| byte == close);
-        steps::count(end.unwrap_or(MAX_BYTES));
-        let Some(end) = end else { return false };
+        let found = rest.bytes().take(MAX_BYTES).position(|byte| byte == close);
+        steps::count(found.unwrap_or(MAX_BYTES));
+        let Some(end) = found else { return false };
         let inner = rest.get(1..end).unwrap_or_default().trim();
         let after = rest.get(end + 1..).unwrap_or_default();
         let is_apart =

@@ -220,14 +220,14 @@ impl FoundValues {
 }
 
 fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
-    let number = || {
+    let of_number = || {
         let number = value.word().parse().ok()?;
         if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
     };
     // Twisted and loguru write an object.
     let name = || Fields::of(value.json_object()?)?.text("name");
     let of_name = || name().as_deref().and_then(Severity::of_word);
-    value.text().and_then(Severity::of_word).or_else(number).or_else(of_name)
+    value.text().and_then(Severity::of_word).or_else(of_number).or_else(of_name)
 }
 
 /// Returns `true` if this can be a tenant id, of at most 256 characters (Lambda API).
@@ -255,8 +255,8 @@ fn time_of(value: &Value<'_>) -> Option<LineTime> {
     if let Some(time) = value.text().and_then(|text| LineTime::of_text(text.trim())) {
         return Some(time);
     }
-    let number = value.word().parse().ok().filter(|number: &f64| *number > 0.0);
-    let Some(number) = number else { return stated_time(value.text()?)?.time };
+    let parsed = value.word().parse().ok().filter(|number: &f64| *number > 0.0);
+    let Some(number) = parsed else { return stated_time(value.text()?)?.time };
     let millis = match number {
         ..FIRST_MILLIS => number * 1e3,
         ..FIRST_MICROS => number,

@@ -1,6 +1,6 @@
 //! Reads a function's line: level, message, time and ids for the log record's fields, and all other keys as attributes.
 //!
-//! Text, JSON, JSON behind a prefix, and `key=value` pairs end in one reader of fields. A JSON object may also be the message of
+//! The fields of JSON, of JSON after a prefix, and of `key=value` pairs have one reader (`field`, `found`, `record`). A JSON object may also be the message of
 //! another record: of Lambda's JSON log format, or of Fluent Bit.
 
 mod field;
@@ -55,7 +55,7 @@ pub(crate) struct FunctionLine<'a> {
     pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
     pub(crate) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
     pub(crate) exception: Option<Box<Exception>>,
-    /// The text of the JSON object, alone or behind a prefix. It may be invalid JSON.
+    /// The text of the JSON object, alone or after a prefix. It may be invalid JSON.
     pub(crate) json: Option<&'a str>,
 }
 
@@ -78,25 +78,25 @@ const WRAPPED: Depth = Depth::new(2);
 
 fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, place);
-    let (between, json) = message_and_object(head.rest);
-    let of_object = json.and_then(|json| read_object(json, is_lambda, wrapped));
-    let is_object = of_object.is_some();
-    let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
-    let mut read = of_object.or_else(of_pairs).unwrap_or_default();
-    add_head(&mut read, &head, is_lambda);
-    let Some(json) = json.filter(|_| is_object) else {
+    let found = trailing_object(head.rest);
+    let of_object = found.as_ref().and_then(|it| read_object(it.json, is_lambda, wrapped));
+    let Some((object, mut read)) = found.zip(of_object) else {
+        let of_pairs = logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
+        let mut read = of_pairs.unwrap_or_default();
+        add_head(&mut read, &head, is_lambda);
         read.trace = read.trace.or_else(|| TraceIds::in_text(line));
         add_exception(&mut read, &head, line);
         return read;
     };
+    add_head(&mut read, &head, is_lambda);
     let before = line.split_once('{').map_or(line, |(before, _)| before).trim_ascii_end();
     read.trace = read.trace.or_else(|| TraceIds::in_text(before));
-    match between {
+    match object.between {
         // The text is the message, which only Bref repeats in the object.
         Between::Text(text) if read.message.as_deref() != Some(text) => read.message = None,
         Between::Text(_) => {}
         Between::Nothing if head.has_context => read.message = None,
-        Between::Nothing if !head.has_others => read.json = Some(json),
+        Between::Nothing if !head.has_others => read.json = Some(object.json),
         Between::Nothing | Between::Name => {
             read.attributes.push((names::PREFIX.into(), Value::Text(before.into())));
         }
@@ -108,8 +108,8 @@ fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> F
 fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
     // `Error:` may be a level, or the name of an exception.
     const ERROR: &str = "Error:";
-    let before = line.get(..line.len() - head.rest.len()).unwrap_or_default().trim_end();
-    let text = match before.strip_suffix(ERROR) {
+    let before_rest = line.get(..line.len() - head.rest.len()).unwrap_or_default().trim_end();
+    let text = match before_rest.strip_suffix(ERROR) {
         Some(before) => line.get(before.len()..).unwrap_or_default(),
         None => head.rest,
     };
@@ -125,14 +125,23 @@ fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
     read.severity = read
         .severity
         .or(head.severity)
-        .or_else(|| level_in_pairs(behind_name(head.rest)))
+        .or_else(|| level_in_pairs(after_name(head.rest)))
         .or_else(of_inspected);
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
-    let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
-    if let Some(request_id) = request_id {
+    if let Some(request_id) = head.request_id
+        && is_lambda
+        && read.request_id.is_none()
+    {
         read.request_id = Some(lower_case(request_id));
     }
+}
+
+/// The JSON object at the end of a text.
+struct TrailingObject<'a> {
+    /// It may be invalid JSON.
+    json: &'a str,
+    between: Between<'a>,
 }
 
 /// The text between a head and a JSON object.
@@ -144,29 +153,30 @@ enum Between<'a> {
     Text(&'a str),
 }
 
-/// The JSON object of a message, and the text before it. A tab or a name separates them: `{` may be part of a sentence.
-fn message_and_object(message: &str) -> (Between<'_>, Option<&str>) {
-    let message = message.trim_ascii_end();
-    if !message.ends_with('}') {
-        return (Between::Nothing, None);
-    }
-    if message.starts_with('{') {
-        return (Between::Nothing, Some(message));
+/// Finds the JSON object at the end of a message. A tab or a name separates it from the text before it: `{` may be part of a
+/// sentence.
+fn trailing_object(message: &str) -> Option<TrailingObject<'_>> {
+    let trimmed = message.trim_ascii_end();
+    if !trimmed.ends_with('}') {
+        return None;
     }
     // `shop.Orders - {`, `main.go:12: {`, `root:{`
-    let before = message.split_once('{').map(|(before, _)| before).unwrap_or_default();
+    let (before, _) = trimmed.split_once('{')?;
+    if before.is_empty() {
+        return Some(TrailingObject { json: trimmed, between: Between::Nothing });
+    }
     let name = before.trim_end_matches([' ', '-', ':']);
     if name.len() < before.len() && !name.contains([' ', '\t', '"']) {
-        return (Between::Name, message.get(before.len()..));
+        let json = trimmed.get(before.len()..)?;
+        return Some(TrailingObject { json, between: Between::Name });
     }
-    match message.split_once("\t{").map(|(text, _)| text) {
-        Some(text) => (Between::Text(text.trim_ascii()), message.get(text.len() + 1..)),
-        None => (Between::Nothing, None),
-    }
+    let (text, _) = trimmed.split_once("\t{")?;
+    let json = trimmed.get(text.len() + 1..)?;
+    Some(TrailingObject { json, between: Between::Text(text.trim_ascii()) })
 }
 
-/// The text behind a place in the code, such as `main.go:7: `.
-fn behind_name(text: &str) -> &str {
+/// The text after a place in the code, such as `main.go:7: `.
+fn after_name(text: &str) -> &str {
     const MOST_BYTES: usize = 128;
     let before = text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text);
     let end = before.find([' ', '=']).unwrap_or_default();

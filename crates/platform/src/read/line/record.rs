@@ -20,10 +20,10 @@ pub(super) fn read_object(
     wrapped: Depth,
 ) -> Option<FunctionLine<'_>> {
     let mut fields = object_fields(object)?;
-    let (Some((at, is_log)), Some(wrapped)) = (wrapper(&fields), wrapped.below()) else {
+    let Some((wrapper, deeper)) = Wrapper::of(&fields).zip(wrapped.below()) else {
         return Some(read_fields(fields, is_lambda));
     };
-    let value = &fields.get(at)?.value;
+    let value = &fields.get(wrapper.at)?.value;
     let text = value.text().map(|text| text.trim_end().to_owned());
     let inner = match value {
         Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
@@ -33,15 +33,15 @@ pub(super) fn read_object(
     };
     let is_text = inner.is_none();
     if let Some(inner) = inner {
-        fields = merged(fields, at, inner, is_lambda);
+        fields = merged(fields, wrapper.at, inner, is_lambda);
     }
     let mut read = read_fields(fields, is_lambda);
     let Some(text) = text else { return Some(read) };
     let mut message = None;
     if is_text {
         let plain = without_colours(&text);
-        let place = if is_log { HeadPlace::Line } else { HeadPlace::Message };
-        let inner = text_line(&plain, place, is_lambda, wrapped);
+        let place = if wrapper.is_whole_line { HeadPlace::Line } else { HeadPlace::Message };
+        let inner = text_line(&plain, place, is_lambda, deeper);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
         // Lambda's own keys say more than the text.
@@ -56,23 +56,32 @@ pub(super) fn read_object(
     }
     if message.is_some() {
         read.message = message;
-    } else if is_text && is_log || read.message.is_none() {
+    } else if is_text && wrapper.is_whole_line || read.message.is_none() {
         read.message = Some(text.into());
     }
     Some(read)
 }
 
-/// The position of the field that holds another logger's record: the message of Lambda's own JSON record, or Fluent Bit's `log`,
-/// for which the second value is `true`.
-fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
-    let find = |role: Role| fields.iter().position(|field| field.is(role));
-    let log = fields.iter().position(|field| field.is(Role::Log) && field.value.text().is_some());
-    if log.is_some() && find(Role::Message).is_none() {
-        return Some((log?, true));
+/// The field that holds another logger's record.
+struct Wrapper {
+    at: usize,
+    /// `true` for Fluent Bit's `log`, a whole line; `false` for the message of Lambda's own JSON record.
+    is_whole_line: bool,
+}
+
+impl Wrapper {
+    fn of(fields: &LineFields<'_>) -> Option<Self> {
+        let find = |role: Role| fields.iter().position(|field| field.is(role));
+        let is_line = |field: &LineField<'_>| field.is(Role::Log) && field.value.text().is_some();
+        let line = fields.iter().position(is_line);
+        if let Some(at) = line.filter(|_| find(Role::Message).is_none()) {
+            return Some(Self { at, is_whole_line: true });
+        }
+        find(Role::RuntimeRequestId)?;
+        find(Role::Level)?;
+        find(Role::Time)?;
+        Some(Self { at: find(Role::Message)?, is_whole_line: false })
     }
-    find(Role::RuntimeRequestId)?;
-    let is_own = find(Role::Level).is_some() && find(Role::Time).is_some();
-    Some((find(Role::Message).filter(|_| is_own)?, false))
 }
 
 /// Returns `true` if an object is a logger's record, and not data that a function logs.
@@ -159,32 +168,29 @@ pub(super) fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> Functi
         Value::Json(_) => None,
     };
     let message_at = message.position();
-    let message =
-        message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
+    let stated = message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
     let tenant_id = take(tenant);
     let durable_execution_arn = take(durable);
-    let is_log = is_leveled || message.is_some() || found.time.is_found();
+    let is_log = is_leveled || stated.is_some() || found.time.is_found();
     let exception = (!found.errors.is_empty())
         .then(|| exceptions::take(&mut fields, &found.errors, is_log))
         .flatten()
-        .or_else(|| exception_in_message(message.as_deref()?));
+        .or_else(|| exception_in_message(stated.as_deref()?));
     let of_exception = || exception.as_ref()?.message.clone().map(Cow::Owned);
-    let message = message.or_else(of_exception);
-    let exception = exception.map(Box::new);
+    let message = stated.or_else(of_exception);
     // Lambda's library for Go writes no level.
     let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
-    let trace = trace.value();
     let span_id = span.value();
     let mut read = FunctionLine {
         time: found.time.value(),
         severity,
         message,
         request_id: request_id.value().map(Cow::Owned),
-        trace: trace.map(|ids| TraceIds { span_id: span_id.or(ids.span_id), ..ids }),
+        trace: trace.value().map(|ids| TraceIds { span_id: span_id.or(ids.span_id), ..ids }),
         xray_trace_id: xray.value(),
         tenant_id,
         durable_execution_arn,
-        exception,
+        exception: exception.map(Box::new),
         ..FunctionLine::default()
     };
     let mut rest = Vec::new();
@@ -225,8 +231,8 @@ impl<'a> FunctionLine<'a> {
             rest.push(field);
             return;
         }
-        let says_nothing = matches!(&field.value, Value::Json(raw) if raw.get() == "null");
-        if !says_nothing {
+        let is_null = matches!(&field.value, Value::Json(raw) if raw.get() == "null");
+        if !is_null {
             self.attributes.push((field.key, field.value));
         }
     }
