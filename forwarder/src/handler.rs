@@ -73,8 +73,8 @@ impl Handler {
     /// Checks for new rules if it is time. With invalid new rules, the previous ones stay in force. Without any valid rules every
     /// invocation fails, because they may say what must not be sent. Lambda keeps the events.
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
-        let Some(rules) = &self.rules else { return Ok(()) };
-        let mut rules = rules.lock().await;
+        let Some(live) = &self.rules else { return Ok(()) };
+        let mut rules = live.lock().await;
         let Err(error) = self.refresh(&mut rules).await else { return Ok(()) };
         let place = rules.source.to_string();
         tracing::error!(

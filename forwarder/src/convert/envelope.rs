@@ -122,8 +122,8 @@ impl EnvelopeResource {
 
     /// Compares an attribute with the envelope.
     fn change(&self, attribute: &[u8]) -> AttributeChange<'_> {
-        let (key, value) = key_and_value(attribute);
-        let value = value.as_ref();
+        let (key, stated) = key_and_value(attribute);
+        let value = stated.as_ref();
         // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return AttributeChange::Keep;

@@ -294,12 +294,12 @@ struct DeliveredEvent<'a> {
 fn events_json(batch: &LogBatch) -> Vec<u8> {
     let origin = shortened_origin(&batch.origin);
     let Origin { account, region, log_group, log_stream } = origin.as_ref();
-    let region = (!region.is_empty()).then(|| BTreeMap::from([("@aws.region", region.as_str())]));
+    let fields = (!region.is_empty()).then(|| BTreeMap::from([("@aws.region", region.as_str())]));
     let events = batch.events.iter().map(|event| DeliveredEvent {
         id: &event.id,
         timestamp: event.timestamp_ms,
         message: &event.message,
-        extracted_fields: region.as_ref(),
+        extracted_fields: fields.as_ref(),
     });
     let text = EventsText {
         message_type: if batch.is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" },
@@ -328,8 +328,8 @@ fn shortened_origin(origin: &Origin) -> Cow<'_, Origin> {
 }
 
 fn shortened_range(range: &LogEventRange) -> Cow<'_, LogEventRange> {
-    let LogEventRange { origin, first_event_id, last_event_id } = range;
-    let origin = shortened_origin(origin);
+    let LogEventRange { first_event_id, last_event_id, .. } = range;
+    let origin = shortened_origin(&range.origin);
     let is_short = |id: &String| id.len() <= MOST_ORIGIN_BYTES;
     if matches!(origin, Cow::Borrowed(_)) && is_short(first_event_id) && is_short(last_event_id) {
         return Cow::Borrowed(range);

@@ -129,17 +129,17 @@ impl Parked {
         log_events: &LogEventRange,
         first_seen_unix_nano: u64,
     ) -> Self {
-        let UndeliveredPart { request, items, reason, fate } = part;
-        let content = Content::Request(request);
-        let reason = reason.to_string();
+        let content = Content::Request(part.request);
+        let reason = part.reason.to_string();
+        let items = part.items;
         Self {
             stream: stream.map(str::to_owned),
-            fate,
+            fate: part.fate,
             ..Self::new(destination, content, items, reason, log_events, first_seen_unix_nano)
         }
     }
 
-    /// `false`: it is sent again.
+    /// Returns `false` if it is sent again.
     pub(crate) fn is_dead_letter(&self) -> bool {
         matches!(self.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
     }

@@ -28,12 +28,16 @@ pub(crate) async fn enqueue<Q: Queue>(
     deadline: Instant,
     report: &mut Report,
 ) {
-    let (dead, retry): (Vec<_>, Vec<_>) = undelivered.into_iter().partition(Parked::is_dead_letter);
-    let (retry, dead) = tokio::join!(
-        put(queues.retry.as_ref(), retry, KeptIn::RetryQueue, delay, deadline),
-        put(queues.dead_letters.as_ref(), dead, KeptIn::DeadLetterQueue, Duration::ZERO, deadline),
+    let (letters, others): (Vec<_>, Vec<_>) =
+        undelivered.into_iter().partition(Parked::is_dead_letter);
+    let dead_letters = queues.dead_letters.as_ref();
+    let (retried, dead_lettered) = tokio::join!(
+        put(queues.retry.as_ref(), others, KeptIn::RetryQueue, delay, deadline),
+        put(dead_letters, letters, KeptIn::DeadLetterQueue, Duration::ZERO, deadline),
     );
-    retry.into_iter().chain(dead).for_each(|part| report.note(part));
+    for part in retried.into_iter().chain(dead_lettered) {
+        report.note(part);
+    }
 }
 
 /// Puts telemetry into one queue, and returns it with its place. A message without an answer counts as refused.

@@ -82,8 +82,8 @@ pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) ->
         let hash = scaled(sampled.hash_bits(), kept_earlier, |product, all| product / all);
         (kept, ALL - 1 - hash, count_earlier * count_here)
     };
-    let digits = format!("{:0DIGITS$x}", ALL - kept.max(1));
-    let digits = match digits.trim_end_matches('0') {
+    let threshold = format!("{:0DIGITS$x}", ALL - kept.max(1));
+    let digits = match threshold.trim_end_matches('0') {
         "" => "0",
         digits => digits,
     };

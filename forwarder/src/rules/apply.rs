@@ -403,8 +403,10 @@ fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r
     if !rule.conditions.meets_resource(&resource.attributes) {
         return None;
     }
-    let unless = rule.unless.as_ref().filter(|_| active.unless);
-    let unless = unless.filter(|unless| unless.meets_resource(&resource.attributes));
+    let unless = rule
+        .unless
+        .as_ref()
+        .filter(|unless| active.unless && unless.meets_resource(&resource.attributes));
     if unless.is_some_and(|unless| unless.item.is_empty()) {
         return None;
     }

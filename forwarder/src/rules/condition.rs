@@ -40,8 +40,8 @@ impl Conditions {
             | ItemCondition::MetricName(value) => Some(value),
             _ => None,
         });
-        let of_traces = self.item.iter().filter_map(ItemCondition::trace);
-        let of_traces = of_traces.flat_map(|trace| &trace.attributes);
+        let traces = self.item.iter().filter_map(ItemCondition::trace);
+        let of_traces = traces.flat_map(|trace| &trace.attributes);
         let attributes = self.resource.iter().chain(of_traces);
         let values = attributes.map(|condition| &condition.value).chain(of_items);
         let tests = values.flat_map(|ValueCondition(tests)| tests);

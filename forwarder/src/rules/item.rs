@@ -184,9 +184,8 @@ fn leaf(attribute: &[u8]) -> Option<Leaf<'_>> {
 }
 
 fn status_code(status: &[u8]) -> i32 {
-    let codes = fields(status).filter(|field| field.number == status::CODE);
-    let codes = codes.filter_map(|field| match field.value {
-        Field::Varint(code) => Some(enumerator(code)),
+    let codes = fields(status).filter_map(|field| match field.value {
+        Field::Varint(code) if field.number == status::CODE => Some(enumerator(code)),
         _ => None,
     });
     codes.last().unwrap_or_default()

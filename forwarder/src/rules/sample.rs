@@ -126,10 +126,10 @@ pub(super) fn note_adjusted_count(attributes: &mut Vec<KeyValue>, count: f64) {
 /// FNV-1a with the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. The bits of the id itself
 /// are no choice: SDK samplers use them, and X-Ray ids begin with the time. Users rely on the result, so it must never change.
 fn hash(key: &[u8]) -> u64 {
-    let fnv = fnv::hash(key);
-    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    mixed ^ (mixed >> 33)
+    let folded = |value: u64| value ^ (value >> 33);
+    let once = folded(fnv::hash(key)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let twice = folded(once).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    folded(twice)
 }
 
 #[cfg(test)]

@@ -228,8 +228,7 @@ impl TraceReading {
     fn add_item(&mut self, item: &impl ItemView) {
         let own_trace_id = trace_id(item);
         let xray_trace_id = xray_trace_id(item);
-        let invocation = item.text_of(FAAS_INVOCATION_ID);
-        let invocation = invocation.filter(|id| id.len() <= MOST_ID_BYTES);
+        let invocation = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MOST_ID_BYTES);
         let trace_id = own_trace_id.or(xray_trace_id);
         if trace_id.is_none() && invocation.is_none() {
             return;

@@ -119,7 +119,7 @@ impl KinesisRecord {
 fn aggregated(data: &[u8]) -> Option<&[u8]> {
     const MAGIC: &[u8] = &[0xf3, 0x89, 0x9a, 0xc2];
     const MD5_BYTES: usize = 16;
-    let content = data.strip_prefix(MAGIC)?;
-    let (content, sum) = content.split_at_checked(content.len().checked_sub(MD5_BYTES)?)?;
+    let marked = data.strip_prefix(MAGIC)?;
+    let (content, sum) = marked.split_at_checked(marked.len().checked_sub(MD5_BYTES)?)?;
     (Md5::digest(content).as_slice() == sum).then_some(content)
 }

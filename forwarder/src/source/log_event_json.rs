@@ -161,13 +161,11 @@ impl Fields {
 impl ExtractedOrigin {
     /// The origin of a log event in this delivery.
     pub(super) fn within(&self, delivery: &Origin) -> Origin {
-        let Some(Fields { account, region, log_group }) = self.0.as_deref() else {
-            return delivery.clone();
-        };
-        let account = account.as_ref().unwrap_or(&delivery.account);
-        let region = region.as_ref().unwrap_or(&delivery.region);
+        let Some(fields) = self.0.as_deref() else { return delivery.clone() };
+        let account = fields.account.as_ref().unwrap_or(&delivery.account);
+        let region = fields.region.as_ref().unwrap_or(&delivery.region);
         // With or without `ACCOUNT:` before its name.
-        let log_group = log_group.as_ref().unwrap_or(&delivery.log_group);
+        let log_group = fields.log_group.as_ref().unwrap_or(&delivery.log_group);
         let name = log_group.strip_prefix(account).and_then(|rest| rest.strip_prefix(':'));
         Origin::new(account, region, name.unwrap_or(log_group), &delivery.log_stream)
     }

@@ -7,7 +7,7 @@ use crate::delivery::circuit_breaker::{Admission, DestinationHealth};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::report::Report;
-use backend::{Sanitized, sanitize};
+use backend::sanitize;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::Identity;
 use std::sync::PoisonError;
@@ -46,16 +46,13 @@ impl Vitals {
             return;
         }
         let resource = self.resource(invocation);
-        let request = self.with_unsent(|unsent| {
+        let metrics = self.with_unsent(|unsent| {
             unsent.last_request_unix_nano = Some(now);
             Metrics::request(vec![unsent.sums.metrics(resource, now)])
         });
-        let request = Request::encode::<Metrics>(&request);
-        let Sanitized { request: Some(request), .. } =
-            sanitize(destination.config.profile, request, &self.settings.function)
-        else {
-            return;
-        };
+        let encoded = Request::encode::<Metrics>(&metrics);
+        let adapted = sanitize(destination.config.profile, encoded, &self.settings.function);
+        let Some(request) = adapted.request else { return };
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
         let outcome = destination.export.export(None, request, deadline).await;
         // A failure of this request does not count against deliveries.

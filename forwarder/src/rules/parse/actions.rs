@@ -3,10 +3,10 @@
 use super::super::change::{Change, NewValue};
 use super::super::condition::Conditions;
 use super::super::redact::{
-    Finder, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
+    Finder, InvalidPattern, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
 };
 use super::super::sample::Share;
-use super::super::template::Template;
+use super::super::template::{Template, TemplateError};
 use super::super::{Action, MOST_REGEXES, Rule, Target};
 use super::values::{Known, List, Shape, Text, Word};
 use serde::Deserialize;
@@ -40,17 +40,32 @@ impl Word for Target {
 
 const NAMES: &str = "keep, drop, sample, redact, add, set, rename, remove";
 
-const NO_VALUE: &str = "expected a string, a number, a boolean or a list of them. A key that has dots is written in quotes: \"http.route\"";
-
-const IS_SHARED: &str = "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only";
+/// The reason why the tables of a rule, each valid by itself, are no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum InvalidRule {
+    #[error("expected true; delete a rule that does nothing")]
+    NotTrue,
+    #[error("the rule does nothing; expected one of {}", NAMES)]
+    NoAction,
+    #[error("a rule does one thing: write a rule for each of {}", NAMES)]
+    SeveralActions,
+    #[error("`on` goes with add, set, rename and remove")]
+    NeedlessTarget,
+    #[error(
+        "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only"
+    )]
+    SharedPart,
+    #[error("metrics are not sampled: a sum without some of its data points is wrong")]
+    SampledMetrics,
+}
 
 impl TryFrom<RuleText> for Rule {
-    type Error = String;
+    type Error = InvalidRule;
 
-    fn try_from(text: RuleText) -> Result<Self, String> {
+    fn try_from(text: RuleText) -> Result<Self, InvalidRule> {
         let RuleText { name, conditions, unless, on, .. } = text;
         if text.keep == Some(false) || text.drop == Some(false) {
-            return Err("expected true; delete a rule that does nothing".to_owned());
+            return Err(InvalidRule::NotTrue);
         }
         let target = on.as_ref().map_or(Target::Attributes, |Known(target)| *target);
         let values = |table: BTreeMap<Text, NewValue>| {
@@ -73,14 +88,12 @@ impl TryFrom<RuleText> for Rule {
             text.redact.map(|redaction| Action::Redact(Box::new(redaction))),
         ];
         let mut actions = others.into_iter().chain(changes).flatten();
-        let action = actions.next();
-        let action =
-            action.ok_or_else(|| format!("the rule does nothing; expected one of {NAMES}"))?;
+        let action = actions.next().ok_or(InvalidRule::NoAction)?;
         if actions.next().is_some() {
-            return Err(format!("a rule does one thing: write a rule for each of {NAMES}"));
+            return Err(InvalidRule::SeveralActions);
         }
         if on.is_some() && !matches!(action, Action::Change(..)) {
-            return Err("`on` goes with add, set, rename and remove".to_owned());
+            return Err(InvalidRule::NeedlessTarget);
         }
         // Items cannot decide about a resource or scope, because they share it.
         let asks_items = !conditions.item.is_empty()
@@ -96,32 +109,41 @@ impl TryFrom<RuleText> for Rule {
             _ => false,
         };
         if asks_items && names_shared {
-            return Err(IS_SHARED.to_owned());
+            return Err(InvalidRule::SharedPart);
         }
         let is_of_metrics = conditions.signals.as_deref() == Some(&[SignalKind::Metrics]);
         if matches!(action, Action::Sample(_)) && is_of_metrics {
-            let problem = "metrics are not sampled: a sum without some of its data points is wrong";
-            return Err(problem.to_owned());
+            return Err(InvalidRule::SampledMetrics);
         }
-        Ok(Self { name: name.0.into(), conditions, unless, action })
+        let Text(name) = name;
+        Ok(Self { name: name.into(), conditions, unless, action })
     }
 }
 
-impl TryFrom<toml::Value> for NewValue {
-    type Error = String;
+/// The reason why an attribute cannot get a value of the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum InvalidNewValue {
+    #[error(
+        "expected a string, a number, a boolean or a list of them. A key that has dots is written in quotes: \"http.route\""
+    )]
+    Kind,
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
 
-    fn try_from(value: toml::Value) -> Result<Self, String> {
+impl TryFrom<toml::Value> for NewValue {
+    type Error = InvalidNewValue;
+
+    fn try_from(value: toml::Value) -> Result<Self, InvalidNewValue> {
         Ok(match value {
             toml::Value::Boolean(value) => Self::Bool(value),
             toml::Value::Integer(number) => Self::Int(number),
             toml::Value::Float(number) => Self::Double(number),
-            toml::Value::String(text) => {
-                Self::Text(Template::parse(&text).map_err(|error| error.to_string())?)
-            }
+            toml::Value::String(text) => Self::Text(Template::parse(&text)?),
             toml::Value::Array(values) => {
                 Self::Array(values.into_iter().map(Self::try_from).collect::<Result<_, _>>()?)
             }
-            toml::Value::Datetime(_) | toml::Value::Table(_) => return Err(NO_VALUE.to_owned()),
+            toml::Value::Datetime(_) | toml::Value::Table(_) => return Err(InvalidNewValue::Kind),
         })
     }
 }
@@ -155,27 +177,53 @@ impl<'de> Deserialize<'de> for Redaction {
     }
 }
 
-fn redaction(text: RedactionTable) -> Result<Redaction, String> {
+/// The reason why a table is no redaction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum InvalidRedaction {
+    #[error("nothing to look for: expected presets, patterns or keys")]
+    NothingToFind,
+    #[error("more than {} patterns", MOST_REGEXES)]
+    ManyPatterns,
+    #[error("`{name}` is unknown, expected one of {known}")]
+    UnknownPreset { name: String, known: String },
+    #[error(transparent)]
+    Preset(#[from] InvalidPattern),
+    #[error("patterns.{name}: {problem}")]
+    Pattern { name: String, problem: InvalidPattern },
+    #[error("with: expected at most {} bytes", MOST_REPLACEMENT)]
+    LongReplacement,
+    #[error("with: the only placeholders are {{name}} and {{hash}}")]
+    UnknownPlaceholder,
+    #[error("salt: expected at least 16 characters")]
+    ShortSalt,
+    #[error(
+        "{{hash}} needs a `salt`: without one, an attacker can find values with few possibilities by trying them"
+    )]
+    HashWithoutSalt,
+}
+
+fn redaction(text: RedactionTable) -> Result<Redaction, InvalidRedaction> {
     if text.presets.is_none() && text.patterns.is_empty() && text.keys.is_none() {
-        return Err("nothing to look for: expected presets, patterns or keys".to_owned());
+        return Err(InvalidRedaction::NothingToFind);
     }
     let replacement = replacement(text.with, text.salt)?;
     if text.patterns.len() > MOST_REGEXES {
-        return Err(format!("more than {MOST_REGEXES} patterns"));
+        return Err(InvalidRedaction::ManyPatterns);
     }
     let mut finders = Vec::new();
     let mut keys = Vec::new();
     for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
         let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-            format!("`{name}` is unknown, expected one of {}", names.join(", "))
+            InvalidRedaction::UnknownPreset { name: name.clone(), known: names.join(", ") }
         })?;
         finders.extend(preset.finders()?);
         keys.extend(preset.keys());
     }
     for (name, Text(pattern)) in &text.patterns {
         let finder = Finder::of_pattern(name, pattern);
-        finders.push(finder.map_err(|problem| format!("patterns.{name}: {problem}"))?);
+        let name = name.clone();
+        finders.push(finder.map_err(|problem| InvalidRedaction::Pattern { name, problem })?);
     }
     let own_keys = text.keys.iter().flat_map(|List(keys)| keys);
     keys.extend(own_keys.map(|Text(key)| Pattern::new(&key.to_ascii_lowercase())));
@@ -191,19 +239,22 @@ fn redaction(text: RedactionTable) -> Result<Redaction, String> {
     })
 }
 
-fn replacement(with: Option<String>, salt: Option<String>) -> Result<Replacement, String> {
+fn replacement(
+    with: Option<String>,
+    salt: Option<String>,
+) -> Result<Replacement, InvalidRedaction> {
     let with = with.unwrap_or_else(|| Replacement::DEFAULT.to_owned());
     if with.len() > MOST_REPLACEMENT {
-        return Err(format!("with: expected at most {MOST_REPLACEMENT} bytes"));
+        return Err(InvalidRedaction::LongReplacement);
     }
     if with.replace("{name}", "").replace("{hash}", "").contains(['{', '}']) {
-        return Err("with: the only placeholders are {name} and {hash}".to_owned());
+        return Err(InvalidRedaction::UnknownPlaceholder);
     }
     if salt.as_ref().is_some_and(|salt| salt.len() < 16) {
-        return Err("salt: expected at least 16 characters".to_owned());
+        return Err(InvalidRedaction::ShortSalt);
     }
     if with.contains("{hash}") && salt.is_none() {
-        return Err("{hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them".to_owned());
+        return Err(InvalidRedaction::HashWithoutSalt);
     }
     Ok(Replacement { with, salt: salt.unwrap_or_default() })
 }

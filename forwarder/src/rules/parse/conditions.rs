@@ -3,7 +3,7 @@
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
-use super::super::redact::compile;
+use super::super::redact::{InvalidPattern, compile};
 use super::super::template::OriginField;
 use super::super::trace::{DurationRange, TraceConditions};
 use super::values::{Known, List, Shape, Text, Word};
@@ -46,20 +46,31 @@ pub(super) fn origin(fields: [Option<List<Text>>; 5]) -> Vec<(OriginField, Vec<P
     fields.filter_map(|((_, field), list)| Some((*field, list?.patterns()))).collect()
 }
 
-impl TryFrom<ConditionsText> for Conditions {
-    type Error = String;
+/// The reason why no item can meet the conditions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum InvalidConditions {
+    #[error("nothing can match: metrics belong to no trace")]
+    TraceOfMetrics,
+    #[error("nothing can match: one condition is on {kind}, and others are on {others}")]
+    SeveralSignals { kind: SignalKind, others: String },
+}
 
-    fn try_from(text: ConditionsText) -> Result<Self, String> {
+impl TryFrom<ConditionsText> for Conditions {
+    type Error = InvalidConditions;
+
+    fn try_from(text: ConditionsText) -> Result<Self, InvalidConditions> {
         let origin =
             origin([text.account, text.region, text.log_group, text.log_stream, text.function]);
         let mut resource = conditions(text.resource);
         let scope = conditions(text.scope);
         let attributes = conditions(text.attributes);
-        let keys = resource.iter().chain(&scope).chain(&attributes);
-        let keys = keys.filter(|condition| condition.value.needs_a_value());
-        let mut needles: Vec<String> = keys.map(|condition| condition.key.clone()).collect();
-        let texts = [&text.scope_name, &text.body, &text.span_name, &text.metric_name];
-        let texts = texts.into_iter().flatten().filter_map(ValueCondition::needle);
+        let by_key = resource.iter().chain(&scope).chain(&attributes);
+        let mut needles: Vec<String> = by_key
+            .filter(|condition| condition.value.needs_a_value())
+            .map(|condition| condition.key.clone())
+            .collect();
+        let of_fields = [&text.scope_name, &text.body, &text.span_name, &text.metric_name];
+        let texts = of_fields.into_iter().flatten().filter_map(ValueCondition::needle);
         needles.extend(texts.map(str::to_owned));
         let service_name = text.service_name;
         resource.extend(
@@ -72,11 +83,10 @@ impl TryFrom<ConditionsText> for Conditions {
         let mut signals = text.signal.map(|signals| signals.words());
         if text.trace.is_some() {
             let in_traces = [SignalKind::Traces, SignalKind::Logs];
-            let wanted = signals.unwrap_or_else(|| in_traces.to_vec());
-            let wanted: Vec<SignalKind> =
-                wanted.into_iter().filter(|kind| in_traces.contains(kind)).collect();
+            let mut wanted = signals.unwrap_or_else(|| in_traces.to_vec());
+            wanted.retain(|kind| in_traces.contains(kind));
             if wanted.is_empty() {
-                return Err("nothing can match: metrics belong to no trace".to_owned());
+                return Err(InvalidConditions::TraceOfMetrics);
             }
             signals = Some(wanted);
         }
@@ -96,11 +106,9 @@ impl TryFrom<ConditionsText> for Conditions {
             let Some(condition) = condition else { continue };
             // A condition of one signal restricts the rule to that signal.
             if let Some(others) = signals.as_ref().filter(|signals| !signals.contains(&kind)) {
-                let others: Vec<&str> = others.iter().map(|signal| signal.as_str()).collect();
-                let others = others.join(", ");
-                return Err(format!(
-                    "nothing can match: one condition is on {kind}, and others are on {others}"
-                ));
+                let names: Vec<&str> = others.iter().map(|signal| signal.as_str()).collect();
+                let others = names.join(", ");
+                return Err(InvalidConditions::SeveralSignals { kind, others });
             }
             signals = Some(vec![kind]);
             item.push(condition);
@@ -170,15 +178,17 @@ impl<'de> Deserialize<'de> for SeverityRanges {
         Ok(Self(match Shape::<Known<Level>, Comparison>::deserialize(deserializer)? {
             Shape::List(levels) => levels.iter().map(|Known(Level(level))| range(*level)).collect(),
             Shape::Table(Comparison { above, at_least, below, at_most }) => {
-                if [&above, &at_least, &below, &at_most].into_iter().flatten().any(|it| it.0.0 == 0)
-                {
+                let is_unspecified = |Known(Level(level)): &Known<Level>| *level == 0;
+                let levels = [&above, &at_least, &below, &at_most];
+                if levels.into_iter().flatten().any(is_unspecified) {
                     return Err(Error::custom("`unspecified` is below no level and above none"));
                 }
                 let number = |level: Option<Known<Level>>| level.map(|Known(Level(level))| level);
-                let from = [number(above).map(|it| it + 4), number(at_least)];
-                let to = [number(below).map(|it| it - 1), number(at_most).map(|it| it + 3)];
-                let from = from.into_iter().flatten().fold(1, i32::max);
-                vec![(from, to.into_iter().flatten().fold(24, i32::min))]
+                let lowest = [number(above).map(|it| it + 4), number(at_least)];
+                let highest = [number(below).map(|it| it - 1), number(at_most).map(|it| it + 3)];
+                let from = lowest.into_iter().flatten().fold(1, i32::max);
+                let to = highest.into_iter().flatten().fold(24, i32::min);
+                vec![(from, to)]
             }
         }))
     }
@@ -206,11 +216,17 @@ struct DurationText {
 #[serde(try_from = "String")]
 struct TimeSpan(Duration);
 
-impl TryFrom<String> for TimeSpan {
-    type Error = String;
+/// The text is no duration. The error names the expected form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+struct NoTimeSpan(settings::Expected);
 
-    fn try_from(text: String) -> Result<Self, String> {
-        settings::parse_duration(&text).map(Self).map_err(|expected| format!("expected {expected}"))
+impl TryFrom<String> for TimeSpan {
+    type Error = NoTimeSpan;
+
+    fn try_from(text: String) -> Result<Self, NoTimeSpan> {
+        let duration = settings::parse_duration(&text);
+        duration.map(Self).map_err(NoTimeSpan)
     }
 }
 
@@ -286,9 +302,9 @@ impl<'de> Deserialize<'de> for ValueCondition {
 struct Expression(Regex);
 
 impl TryFrom<String> for Expression {
-    type Error = String;
+    type Error = InvalidPattern;
 
-    fn try_from(pattern: String) -> Result<Self, String> {
+    fn try_from(pattern: String) -> Result<Self, InvalidPattern> {
         compile(&pattern).map(Self)
     }
 }

@@ -48,11 +48,16 @@ impl RuleSet {
             file.mistake(Some(key.span()), key.get_ref(), known.to_owned());
         }
         Mistakes::check(file.mistakes)?;
-        let services = services.into_iter().map(|(_, ServiceText { log_group, name })| {
+        let service_rules = services.into_iter().map(|(_, ServiceText { log_group, name })| {
             ServiceRule { log_groups: log_group.patterns(), name }
         });
-        let services = services.collect();
-        Ok(Self { rules, services, routes, destinations, trace_attributes })
+        Ok(Self {
+            rules,
+            services: service_rules.collect(),
+            routes,
+            destinations,
+            trace_attributes,
+        })
     }
 }
 

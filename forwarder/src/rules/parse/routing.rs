@@ -8,7 +8,7 @@ use super::{File, Node};
 use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
 use backend::{Profile, missing_organization};
 use serde::Deserialize;
-use settings::{Headers, Reader, SecretReference, Setting, Table};
+use settings::{Headers, InvalidValue, Reader, Remark, SecretReference, Setting, Table};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use toml::de::DeValue;
 use url::Url;
@@ -73,7 +73,7 @@ impl<'t> File<'t> {
             if let Some(text) = self.read::<DestinationText>(&key, node) {
                 match text.rule(&name) {
                     Ok(rule) => destinations.push(rule),
-                    Err(problem) => self.mistake(Some(at), &key, problem),
+                    Err(problem) => self.mistake(Some(at), &key, problem.to_string()),
                 }
             }
             names.push(name);
@@ -84,8 +84,8 @@ impl<'t> File<'t> {
     pub(super) fn routes(&mut self, node: Option<Node<'t>>, names: &[String]) -> Vec<RouteRule> {
         let mut routes = Vec::new();
         for (at, text) in self.list::<RouteText>("route", node) {
-            let RouteText { account, region, log_group, log_stream, function, to, stream } = text;
-            let to: Vec<String> = match to {
+            let RouteText { account, region, log_group, log_stream, function, stream, .. } = text;
+            let to: Vec<String> = match text.to {
                 Some(List(to)) => to.into_iter().map(|Text(name)| name).collect(),
                 None if stream.is_some() => vec![DEFAULT.to_owned()],
                 None => Vec::new(),
@@ -111,6 +111,23 @@ impl<'t> File<'t> {
 const CREDENTIALS: &[&str] =
     &["auth", "token", "password", "passwd", "secret", "api-key", "api_key", "apikey", "cookie"];
 
+/// The reason why a table is no destination.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidDestination {
+    #[error("headers.{name}: {problem}")]
+    Header { name: String, problem: InvalidValue },
+    #[error("headers.{name}: {}", NO_CREDENTIALS)]
+    CredentialHeader { name: String },
+    #[error("{0}")]
+    Value(Remark),
+    #[error("a destination needs an endpoint")]
+    NoEndpoint,
+    #[error("endpoint: {}", NO_CREDENTIALS)]
+    CredentialInUrl,
+    #[error("endpoint: {0}")]
+    NoOrganization(String),
+}
+
 const NO_CREDENTIALS: &str = "credentials do not belong into this file: name where they are kept, secret = \"ssm:NAME\" or the ARN of a secret";
 
 fn is_credential(name: &str) -> bool {
@@ -124,28 +141,32 @@ const SECRET: Setting<SecretReference> = Setting::secret_reference("secret", "Cr
 const VALUES: Table = Table::new(&[&[ENDPOINT.row(), SECRET.row()]]);
 
 impl DestinationText {
-    fn rule(self, name: &str) -> Result<DestinationRule, String> {
+    fn rule(self, name: &str) -> Result<DestinationRule, InvalidDestination> {
         let mut headers = Headers::new();
         for (name, Text(value)) in &self.headers {
             if is_credential(name) {
-                return Err(format!("headers.{name}: {NO_CREDENTIALS}"));
+                return Err(InvalidDestination::CredentialHeader { name: name.clone() });
             }
-            headers.push(name, value).map_err(|problem| format!("headers.{name}: {problem}"))?;
+            headers.push(name, value).map_err(|problem| {
+                let name = name.clone();
+                InvalidDestination::Header { name, problem }
+            })?;
         }
-        let mut source = HashMap::from([(ENDPOINT.name().to_owned(), self.endpoint.0)]);
+        let Text(url) = self.endpoint;
+        let mut source = HashMap::from([(ENDPOINT.name().to_owned(), url)]);
         source.extend(self.secret.map(|Text(secret)| (SECRET.name().to_owned(), secret)));
         let mut reader = Reader::new(&source, VALUES);
-        let endpoint = reader.read(ENDPOINT);
+        let stated = reader.read(ENDPOINT);
         let secret = reader.read(SECRET);
-        if let Some(mistake) = reader.finish().first() {
-            return Err(mistake.to_string());
+        if let Some(mistake) = reader.finish().into_iter().next() {
+            return Err(InvalidDestination::Value(mistake));
         }
-        let endpoint = endpoint.ok_or("a destination needs an endpoint")?;
+        let endpoint = stated.ok_or(InvalidDestination::NoEndpoint)?;
         if endpoint.query_pairs().any(|(name, _)| is_credential(&name)) {
-            return Err(format!("endpoint: {NO_CREDENTIALS}"));
+            return Err(InvalidDestination::CredentialInUrl);
         }
         if let Some(problem) = missing_organization(&endpoint) {
-            return Err(format!("endpoint: {problem}"));
+            return Err(InvalidDestination::NoOrganization(problem));
         }
         Ok(DestinationRule {
             name: name.to_owned(),

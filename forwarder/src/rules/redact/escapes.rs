@@ -34,9 +34,9 @@ pub(super) fn decode(text: &str) -> Option<String> {
 /// text.
 pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRange>) {
     let ends = found.flat_map(|range| [(&mut range.start, false), (&mut range.end, true)]);
-    let mut marks: Vec<(&mut usize, bool)> = ends.collect();
-    marks.sort_by_key(|(mark, is_end)| (**mark, !is_end));
-    let mut marks = marks.into_iter().peekable();
+    let mut sorted: Vec<(&mut usize, bool)> = ends.collect();
+    sorted.sort_by_key(|(mark, is_end)| (**mark, !is_end));
+    let mut marks = sorted.into_iter().peekable();
     let mut original = 0;
     let mut decoded = 0;
     for escape in escapes(text.as_bytes()) {

@@ -1,7 +1,7 @@
 //! Finders: presets, and patterns of the rules file.
 
 use super::needle::{Letters, Needle};
-use super::search::{Search, TooMuchWork};
+use super::search::{InvalidPattern, Search, TooMuchWork};
 use super::{TextRange, card, ip};
 use settings::Pattern;
 
@@ -125,7 +125,7 @@ impl Preset {
         PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    pub(in super::super) fn finders(&self) -> Result<Vec<Finder>, String> {
+    pub(in super::super) fn finders(&self) -> Result<Vec<Finder>, InvalidPattern> {
         let finder = |detector: &Detector| {
             let detect = match detector {
                 Detector::Regex(pattern) => Detect::Search(Search::new(pattern, false)?),
@@ -158,7 +158,7 @@ enum Detect {
 }
 
 impl Finder {
-    pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, String> {
+    pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, InvalidPattern> {
         let detect = Detect::Search(Search::new(pattern, false)?);
         Ok(Self { name: name.to_owned(), detect, needles: Vec::new() })
     }

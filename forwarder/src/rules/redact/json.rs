@@ -78,9 +78,9 @@ impl<'t> JsonWalk<'t> {
     fn put_string(&mut self, token: &str, hidden: bool) {
         let replaced =
             text_of(token).and_then(|text| self.redaction.replaced(&text, hidden, self.texts));
-        let json =
+        let written =
             replaced.and_then(|(text, whole)| Some((serde_json::to_string(&text).ok()?, whole)));
-        let Some((json, whole)) = json.filter(|(json, _)| json != token) else {
+        let Some((json, whole)) = written.filter(|(json, _)| json != token) else {
             return self.out.push_str(token);
         };
         self.whole += whole;

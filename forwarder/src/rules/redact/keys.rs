@@ -49,14 +49,14 @@ pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnM
             _ => continue,
         };
         at = value.end.max(at);
-        if !says_nothing(text.get(value.clone()).unwrap_or_default()) {
+        if !is_placeholder(text.get(value.clone()).unwrap_or_default()) {
             found(value);
         }
     }
 }
 
 /// Returns `true` for values that are not hidden in JSON either.
-fn says_nothing(value: &str) -> bool {
+fn is_placeholder(value: &str) -> bool {
     matches!(
         value,
         "" | "true" | "false" | "null" | "True" | "False" | "None" | "nil" | "undefined"
@@ -69,8 +69,8 @@ fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
     let Some(quote) = before.bytes().last().filter(|byte| is_quote(*byte)) else {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$' | '@');
         let earliest = before.ceil_char_boundary(before.len().saturating_sub(MOST_KEY_BYTES));
-        let name = before.get(earliest..)?;
-        let name = name.get(name.trim_end_matches(is_part).len()..)?;
+        let end = before.get(earliest..)?;
+        let name = end.get(end.trim_end_matches(is_part).len()..)?;
         let rest = before.get(..before.len() - name.len())?.trim_end_matches(is_blank);
         let is_member = rest.ends_with(['{', ',']);
         return Some(if is_member { FoundKey::Member(name) } else { FoundKey::Word(name) });
@@ -79,8 +79,8 @@ fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
     let escapes = backslashes_before(before.as_bytes(), end);
     let key = before.get(..end - escapes)?;
     let earliest = key.ceil_char_boundary(key.len().saturating_sub(MOST_KEY_BYTES));
-    let quotes = memchr::memrchr_iter(quote, key.as_bytes().get(earliest..)?);
-    let mut quotes = quotes.map(|offset| earliest + offset);
+    let offsets = memchr::memrchr_iter(quote, key.as_bytes().get(earliest..)?);
+    let mut quotes = offsets.map(|offset| earliest + offset);
     let begin = quotes.find(|at| backslashes_before(key.as_bytes(), *at) == escapes)?;
     key.get(begin + 1..).map(FoundKey::Quoted)
 }
@@ -130,9 +130,8 @@ fn string_end(bytes: &[u8], opening: usize) -> usize {
         let before = backslashes_before(rest, *offset);
         before < escapes || before % (2 * escapes + 2) == escapes
     };
-    let close = memchr::memchr_iter(*quote, rest).find(closes);
-    let close = close.map(|offset| offset - backslashes_before(rest, offset).min(escapes));
-    close.map_or(bytes.len(), |offset| opening + 1 + offset)
+    let Some(close) = memchr::memchr_iter(*quote, rest).find(closes) else { return bytes.len() };
+    opening + 1 + close - backslashes_before(rest, close).min(escapes)
 }
 
 /// The end of the map or list at `opening`, including brackets, or of the text.

@@ -156,8 +156,8 @@ fn check(redaction: &Redaction, case: &str, text: &str, secrets: &[String], keep
 
 #[test]
 fn every_preset_redacts_in_every_format_and_position() {
-    let punctuation = (0..128u8).filter(|byte| !byte.is_ascii_alphanumeric());
-    let punctuation = punctuation.map(|byte| char::from(byte).to_string());
+    let signs = (0..128u8).filter(|byte| !byte.is_ascii_alphanumeric());
+    let punctuation = signs.map(|byte| char::from(byte).to_string());
     let neighbours: Vec<String> =
         NEIGHBOURS.iter().map(|text| (*text).to_owned()).chain(punctuation).collect();
     for (preset, text, secret) in SECRETS {

@@ -16,7 +16,7 @@ mod matrix;
 mod tests;
 
 pub(super) use finder::{Finder, PRESETS, Preset};
-pub(super) use search::compile;
+pub(super) use search::{InvalidPattern, compile};
 
 use needle::{Letters, Needle};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};

@@ -30,7 +30,7 @@ const MOST_READ_AGAIN: usize = 16;
 const FREE_BYTES: usize = 4096;
 
 impl Search {
-    pub(super) fn new(pattern: &str, is_word: bool) -> Result<Self, String> {
+    pub(super) fn new(pattern: &str, is_word: bool) -> Result<Self, InvalidPattern> {
         let regex = compile(pattern)?;
         let has_value = regex.capture_names().flatten().any(|name| name == "value");
         Ok(Self { regex, has_value, is_word, reader: Arc::default() })
@@ -126,22 +126,29 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
 /// Limit on a compiled pattern, and on its cache.
 const MOST_REGEX_BYTES: usize = 256 * 1024;
 
+/// The reason why a regular expression cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum InvalidPattern {
+    #[error("the pattern is too large: compiled it has more than {} bytes", MOST_REGEX_BYTES)]
+    TooLarge,
+    #[error("the pattern does not compile: {0}")]
+    Syntax(String),
+}
+
 /// Compiles a pattern of limited size. A search is linear for any pattern.
-pub(in super::super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(in super::super) fn compile(pattern: &str) -> Result<Regex, InvalidPattern> {
     let built = RegexBuilder::new(pattern)
         .size_limit(MOST_REGEX_BYTES)
         .dfa_size_limit(MOST_REGEX_BYTES)
         .nest_limit(50)
         .build();
     built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            format!("the pattern is too large: compiled it has more than {MOST_REGEX_BYTES} bytes")
-        }
+        regex::Error::CompiledTooBig(_) => InvalidPattern::TooLarge,
         // The text shows the pattern with a mark; its last line is the error.
         other => {
             let text = other.to_string();
             let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("the pattern does not compile: {last}")
+            InvalidPattern::Syntax(last.to_owned())
         }
     })
 }
