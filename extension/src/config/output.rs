@@ -37,7 +37,7 @@ fn advice(reader: &Reader<'_>, endpoint: &'static str) -> Advice {
         }
         _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
     };
-    Advice { endpoint: reader.called(endpoint).into(), credentials }
+    Advice { endpoint: reader.called(endpoint).into(), credentials: credentials.into() }
 }
 
 fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
