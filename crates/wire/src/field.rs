@@ -131,6 +131,8 @@ pub mod data_point {
     pub const EXEMPLARS: u32 = 5;
     /// Of gauges, sums and summaries.
     pub const ATTRIBUTES: u32 = 7;
+    /// Of gauges, sums and summaries.
+    pub const FLAGS: u32 = 8;
 }
 
 pub mod exemplar {
@@ -144,6 +146,7 @@ pub mod histogram_data_point {
     pub const EXPLICIT_BOUNDS: u32 = 7;
     pub const EXEMPLARS: u32 = 8;
     pub const ATTRIBUTES: u32 = 9;
+    pub const FLAGS: u32 = 10;
     pub const MIN: u32 = 11;
     pub const MAX: u32 = 12;
 }

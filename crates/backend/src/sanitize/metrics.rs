@@ -80,7 +80,7 @@ fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
 
 /// Returns `true` if the values are deltas. Their `start_time` becomes 0, "unknown" in OTLP: OpenObserve makes it part of the
 /// series' identity, so each delta with its true start would be a series of its own.
-fn is_delta(aggregation_temporality: i32) -> bool {
+pub(super) fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
 
@@ -149,8 +149,8 @@ fn count_of(point: SummaryDataPoint) -> NumberDataPoint {
 
 /// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve would store it as a
 /// value of 0.
-fn is_recorded(flags: u32) -> bool {
-    flags & DataPointFlags::NoRecordedValueMask as u32 == 0
+pub(super) fn is_recorded(flags: impl Into<u64>) -> bool {
+    flags.into() & DataPointFlags::NoRecordedValueMask as u64 == 0
 }
 
 /// Groups points by their set of attribute keys: within one gauge, OpenObserve 0.60 copies missing attributes from the previous

@@ -5,6 +5,7 @@
 mod columns;
 mod gen_ai;
 mod logs;
+mod metric_scan;
 mod metrics;
 mod names;
 mod new_columns;
@@ -57,8 +58,8 @@ pub struct Sanitized {
 /// Adapts a request to the backend.
 ///
 /// [`Profile::Otlp`] changes nothing. [`Profile::OpenObserve`] gives every resource a `service.name` (`fallback_service` if it
-/// has none, because OpenObserve would use the previous resource's), and applies the rules of the signal's module. Traces and
-/// logs that need no change are not decoded.
+/// has none, because OpenObserve would use the previous resource's), and applies the rules of the signal's module. Requests
+/// that need no change are not decoded.
 pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> Sanitized {
     if profile == Profile::Otlp {
         return whole(request);

@@ -1,6 +1,7 @@
-//! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
+//! Checks without decoding whether a rule would change a request. Most requests need no change.
 
 use super::gen_ai::{self, GenAi};
+use super::metric_scan::metric_needs_nothing;
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::severity::{self, Severity};
 use super::survey::{KeyHash, Survey};
@@ -13,7 +14,7 @@ use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, may_nest};
 use wire::{Request, SignalKind};
 
-/// Returns `true` if no rule would change this item.
+/// Returns `true` if no rule would change this span, log record or metric.
 type Passes = fn(&[u8], &Taken<'_>, &mut SeenKeys<'_>) -> bool;
 
 /// A request that needs no decoding.
@@ -23,13 +24,13 @@ pub(super) struct Scanned {
     pub(super) needs_severity: bool,
 }
 
-/// Scans a request of traces or logs. Returns `None` if a rule other than that of severities would change it: unless every
-/// resource has a service name and no reserved key, and every item passes.
+/// Scans a request. Returns `None` if a rule other than that of severities would change it: unless every resource has a service
+/// name and no reserved key, and every item passes.
 pub(super) fn scan(request: &Request) -> Option<Scanned> {
     let (signal, passes): (_, Passes) = match request.kind() {
         SignalKind::Traces => (&taken::SPANS, span_needs_nothing),
         SignalKind::Logs => (&taken::LOG_RECORDS, log_record_needs_nothing),
-        SignalKind::Metrics => return None,
+        SignalKind::Metrics => (&taken::DATA_POINTS, metric_needs_nothing),
     };
     with_known_keys(|known| {
         let mut seen = SeenKeys {
@@ -54,8 +55,8 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
 }
 
 /// The facts found, and the keys of earlier requests.
-struct SeenKeys<'k> {
-    survey: Survey,
+pub(super) struct SeenKeys<'k> {
+    pub(super) survey: Survey,
     known: &'k mut KnownKeys,
     item: Flags,
     /// `true` if the current scope is that of an AI framework.
@@ -93,7 +94,7 @@ impl SeenKeys<'_> {
     }
 
     /// Returns `true` if two of an item's attributes, all of which were added, have the same column.
-    fn share_a_column<'a>(
+    pub(super) fn share_a_column<'a>(
         &mut self,
         attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> bool {
@@ -136,7 +137,7 @@ fn may_change(value: &[u8]) -> bool {
 
 /// Adds an item's attribute. Returns `false` if a rule would change it.
 #[inline]
-fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
+pub(super) fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
     let (key, value) = key_and_value(attribute);
     let verdict = taken.judge(key, value);
     seen.item.is_watched |= verdict == KeyVerdict::Watched;

@@ -1,4 +1,5 @@
 use super::*;
+use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Sum};
 use std::fmt::Display;
 
 /// A request with these metrics of a service, in OTLP/JSON.
@@ -161,4 +162,92 @@ fn exponential_buckets_become_explicit_buckets() {
     }
     let not_positive = r#""zeroCount":1,"negative":{"offset":3,"bucketCounts":[2,5]}"#;
     assert_eq!(explicit("s", not_positive), [(0.0, 8)]);
+}
+
+// Most values need no change, so that many requests need none.
+
+fn any_number() -> impl Strategy<Value = f64> {
+    prop_oneof![12 => Just(1.0), 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)]
+}
+
+fn mostly(usual: &'static [&str]) -> impl Strategy<Value = Vec<KeyValue>> {
+    prop_oneof![8 => prop::sample::select(usual).prop_map(attributes), 1 => any_attributes()]
+}
+
+fn any_point() -> impl Strategy<Value = NumberDataPoint> {
+    let value = prop_oneof![
+        8 => any_number().prop_map(|number| Some(Number::AsDouble(number))),
+        4 => Just(Some(Number::AsInt(3))),
+        1 => Just(None),
+    ];
+    let start = prop_oneof![4 => Just(0), 1 => Just(1)];
+    let flags = prop_oneof![12 => Just(0), 1 => 0_u32..4];
+    (mostly(&["", "a", "a, b", "b, a"]), value, start, 0_u64..3, flags).prop_map(
+        |(attributes, value, start_time_unix_nano, time_unix_nano, flags)| NumberDataPoint {
+            attributes,
+            value,
+            start_time_unix_nano,
+            time_unix_nano,
+            flags,
+            ..Default::default()
+        },
+    )
+}
+
+fn any_histogram_point() -> impl Strategy<Value = HistogramDataPoint> {
+    let figure = || prop::option::weighted(0.9, any_number());
+    (any_point(), figure(), figure(), figure(), any::<bool>()).prop_map(
+        |(point, sum, min, max, has_bounds)| HistogramDataPoint {
+            attributes: point.attributes,
+            start_time_unix_nano: point.start_time_unix_nano,
+            time_unix_nano: point.time_unix_nano,
+            flags: point.flags,
+            sum,
+            min,
+            max,
+            explicit_bounds: if has_bounds { vec![1.0] } else { Vec::new() },
+            ..Default::default()
+        },
+    )
+}
+
+fn any_metric() -> impl Strategy<Value = Metric> {
+    let points = || prop::collection::vec(any_point(), 0..3);
+    let histogram_points = prop::collection::vec(any_histogram_point(), 0..3);
+    let data = prop_oneof![
+        Just(None),
+        points().prop_map(|data_points| Some(Data::Gauge(Gauge { data_points }))),
+        (points(), 1..3).prop_map(|(data_points, aggregation_temporality)| {
+            Some(Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }))
+        }),
+        (histogram_points, 1..3).prop_map(|(data_points, aggregation_temporality)| {
+            Some(Data::Histogram(Histogram { data_points, aggregation_temporality }))
+        }),
+    ];
+    data.prop_map(|data| Metric { name: "m".to_owned(), data, ..Default::default() })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// The scan without decoding agrees with the rules: a request passes the scan only if no rule changes it.
+    #[test]
+    fn the_scan_agrees_with_the_rules_of_metrics(
+        resource_attributes in mostly(&["service.name=shop"]),
+        metrics in prop::collection::vec(any_metric(), 1..3),
+    ) {
+        let resource = Resource { attributes: resource_attributes, ..Default::default() };
+        let request = Request::of_metrics(resource, metrics);
+        let mut decoded = request.decode::<Metrics>().unwrap().unwrap();
+        super::super::metrics::shape(&mut decoded, "fallback");
+        let needs_nothing = Request::encode::<Metrics>(&decoded) == request;
+        let times = scan::scan(&request).map(|scanned| scanned.survey.times);
+        let scopes = request.containers().flat_map(|container| container.scopes());
+        let times_of_items: Vec<u64> =
+            scopes.flat_map(|scope| scope.items()).map(|item| item.time_unix_nano()).collect();
+        let newest_unix_nano = times_of_items.iter().copied().max().unwrap_or_default();
+        let oldest_unix_nano = times_of_items.iter().copied().min().unwrap_or(u64::MAX);
+        let expected = Times { oldest_unix_nano, newest_unix_nano };
+        prop_assert_eq!(times, needs_nothing.then_some(expected));
+    }
 }

@@ -124,7 +124,9 @@ fn valid_requests_pass_unchanged() {
         vec![attribute("http.route", "/"), map("outer", vec![map("inner", attributes("text"))])];
     let parent = Span { parent_span_id: vec![3; 8], attributes: nested, ..span() };
     let logs = request(SignalKind::Logs, resource(), vec![attributes("a")]);
-    for request in [traces(resource(), vec![span(), parent]), logs] {
+    let metrics =
+        request(SignalKind::Metrics, resource(), vec![attributes("a"), attributes("a=y")]);
+    for request in [traces(resource(), vec![span(), parent]), logs, metrics] {
         let sanitized = for_openobserve(&request);
         assert_eq!(sanitized.request, Some(request));
         assert!(sanitized.survey.is_some(), "decoded");
