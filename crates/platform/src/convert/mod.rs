@@ -378,7 +378,7 @@ impl Converter {
     fn convert_line(&mut self, event: &LogEventRef<'_>) {
         let plain = without_colours(event.message);
         let line = function_line(&plain, self.identity.is_lambda);
-        let emf = line.json.and_then(emf_line::parse);
+        let emf = line.json.and_then(|json| emf_line::parse(json, line.root.as_ref()));
         let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
         let window = &mut self.state.window;
         let observed = self.observed_unix_nano;

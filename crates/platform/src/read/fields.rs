@@ -9,6 +9,7 @@ use std::fmt;
 /// An object with more keys is data rather than a log record or an event, and is not read.
 pub(crate) const MAX_KEYS: usize = 1024;
 
+#[derive(Clone, Debug)]
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
@@ -71,7 +72,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
 /// A key, copied only if it has escapes. Serde itself would always copy a `Cow`.
 #[derive(Deserialize)]
-struct JsonKey<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct JsonKey<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 #[derive(Default)]
 pub(crate) struct Elements<'a> {

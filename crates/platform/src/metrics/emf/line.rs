@@ -1,5 +1,6 @@
 //! Reads the metrics, dimensions and units of a line in the embedded metric format.
 
+use super::metadata::{self, DeclaredMetric, Directive};
 use crate::attributes::string;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use foldhash::HashMap;
@@ -7,7 +8,6 @@ use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) const KEY: &str = "_aws";
@@ -19,7 +19,7 @@ pub(super) const MAX_DIMENSIONS: usize = 30;
 /// Maximum length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
 /// Maximum number of directives, metrics and sets of dimensions read from one list, and of names in a set.
-const MAX_ELEMENTS: usize = 1_000;
+pub(super) const MAX_ELEMENTS: usize = 1_000;
 /// Maximum size of the attributes of a line's metrics. Each metric repeats all dimensions.
 const MAX_ATTRIBUTE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -49,9 +49,6 @@ pub(crate) struct SeriesKey {
     /// Shared by the metrics of a directive: together they may be many times the line.
     pub(crate) attributes: Arc<[KeyValue]>,
 }
-
-/// The values of a line by their keys; of a repeated key the first one. A directive may name very many.
-type Values<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 pub(super) const COUNT: &str = "{count}";
 
@@ -93,55 +90,65 @@ static FIND_METRICS: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
 
 /// Reads the metrics of a line's JSON object. `None` if it is not in this format, which one search excludes for other lines.
-pub(crate) fn parse(json: &str) -> Option<EmfLine> {
+///
+/// `root` has the fields of the object, if [`KEY`] is one of them.
+pub(crate) fn parse(json: &str, root: Option<&Fields<'_>>) -> Option<EmfLine> {
     FIND_METRICS.find(json.as_bytes())?;
     let mut read = EmfLine::default();
-    let Some(root) = Fields::of(json) else {
+    let Some(root) = root else {
         // The number of its figures is unknown.
         read.refused = 1;
-        return Some(read);
+        return Fields::of(json).is_none().then_some(read);
     };
-    let metadata = Fields::of(root.get(KEY)?.get())?;
-    let mut values = Values::default();
-    for (key, value) in root.0 {
-        values.entry(key).or_insert(value);
-    }
-    if let Some(time) = metadata.get("Timestamp").and_then(timestamp) {
-        read.time = Some(time);
-    }
-    let directives = metadata.get("CloudWatchMetrics")?.get();
-    for directive in Elements::first_of(directives, MAX_ELEMENTS).values {
-        if let Some(directive) = Fields::of(directive.get()) {
-            read.directive(&directive, &values);
-        }
-    }
-    Some(read)
+    let metadata = root.get(KEY)?;
+    metadata::read(metadata, &Values::of(root), &mut read).then_some(read)
 }
 
-fn timestamp(value: &RawValue) -> Option<u64> {
+/// The values of a line by their keys; of a repeated key the first one.
+pub(super) struct Values<'a> {
+    fields: &'a Fields<'a>,
+    /// The values of lines with many keys. A directive may name very many.
+    by_key: HashMap<&'a str, &'a RawValue>,
+}
+
+impl<'a> Values<'a> {
+    /// Up to this number of keys, comparing them is cheaper than their hashes.
+    const FEW_KEYS: usize = 16;
+
+    fn of(fields: &'a Fields<'a>) -> Self {
+        let mut by_key = HashMap::default();
+        if fields.0.len() > Self::FEW_KEYS {
+            for (key, value) in &fields.0 {
+                by_key.entry(key.as_ref()).or_insert(*value);
+            }
+        }
+        Self { fields, by_key }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a RawValue> {
+        if self.by_key.is_empty() { self.fields.get(key) } else { self.by_key.get(key).copied() }
+    }
+}
+
+pub(super) fn timestamp(value: &RawValue) -> Option<u64> {
     let ms: f64 = value.get().parse().ok()?;
     (0.0..=MAX_MS).contains(&ms).then(|| of_millis(ms))
 }
 
 impl EmfLine {
-    fn directive<'a>(&mut self, directive: &Fields<'a>, given: &Values<'_>) {
+    pub(super) fn directive(&mut self, directive: &Directive<'_>, given: &Values<'_>) {
         let namespace = directive
-            .text("Namespace")
+            .namespace
+            .and_then(text_of)
             .filter(|text| is_short(text))
             .map(|text| string("aws.cloudwatch.namespace", text));
         let mut own: Vec<KeyValue> = namespace.into_iter().collect();
         own.extend(dimensions(directive, given));
         let attributes: Arc<[KeyValue]> = own.into();
-        let Some(array) = directive.get("Metrics") else { return };
-        let metrics = Elements::first_of(array.get(), MAX_ELEMENTS);
-        self.refused += metrics.others;
+        self.refused += directive.others;
         let bytes: usize = attributes.iter().map(KeyValue::encoded_len).sum();
-        for definition in metrics.values {
-            let with_name = |fields: Fields<'a>| {
-                let name = fields.text("Name").filter(|name| is_short(name))?;
-                Some((fields, name))
-            };
-            let Some((metric, name)) = Fields::of(definition.get()).and_then(with_name) else {
+        for DeclaredMetric { name, unit } in &directive.metrics {
+            let Some(name) = name.and_then(text_of).filter(|name| is_short(name)) else {
                 self.refused += 1;
                 continue;
             };
@@ -152,10 +159,9 @@ impl EmfLine {
                 continue;
             }
             if let Some(values) = self.values(value) {
-                let unit = unit_of(metric.text("Unit").as_deref());
                 let series = SeriesKey {
                     name: name.into_owned(),
-                    unit,
+                    unit: unit_of(unit.and_then(text_of).as_deref()),
                     attributes: Arc::clone(&attributes),
                 };
                 let is_added_up = value.get().starts_with('{');
@@ -215,30 +221,21 @@ fn is_short(text: &str) -> bool {
 }
 
 /// Maximum number of dimension names looked up for a directive. The format allows 30 in a set.
-const MOST_NAMES: usize = 1_000;
+pub(super) const MOST_NAMES: usize = 1_000;
 
 /// The dimensions of all sets, each once, with their values in the line.
-fn dimensions(directive: &Fields<'_>, given: &Values<'_>) -> Vec<KeyValue> {
+fn dimensions(directive: &Directive<'_>, given: &Values<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
-    let Some(sets) = directive.get("Dimensions") else { return dimensions };
-    let mut looked_up = 0;
-    for set in Elements::first_of(sets.get(), MAX_ELEMENTS).values {
-        let names = Elements::first_of(set.get(), MAX_ELEMENTS).values;
-        for name in names.into_iter().filter_map(text_of) {
-            looked_up += 1;
-            if looked_up > MOST_NAMES {
-                break;
-            }
-            let is_known = dimensions.iter().any(|known| known.key == name);
-            if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
-                continue;
-            }
-            // By the specification a value is a string; numbers are converted to text.
-            let Some(json) = given.get(&name) else { continue };
-            let value = text_of(json).unwrap_or_else(|| json.get().into());
-            if is_short(&value) {
-                dimensions.push(string(&name, value));
-            }
+    for name in directive.dimensions.iter().filter_map(|name| text_of(name)) {
+        let is_known = dimensions.iter().any(|known| known.key == name);
+        if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
+            continue;
+        }
+        // By the specification a value is a string; numbers are converted to text.
+        let Some(json) = given.get(&name) else { continue };
+        let value = text_of(json).unwrap_or_else(|| json.get().into());
+        if is_short(&value) {
+            dimensions.push(string(&name, value));
         }
     }
     // Writers do not order their dimensions, and equal series need equal attributes.

@@ -13,6 +13,7 @@
 //! - `StorageResolution` and `LogGroupName` have no meaning in OTLP and are ignored.
 
 pub(crate) mod line;
+mod metadata;
 pub(crate) mod points;
 #[cfg(test)]
 mod tests;

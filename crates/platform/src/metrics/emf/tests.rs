@@ -17,6 +17,11 @@ fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
     )
 }
 
+fn read(text: &str) -> Option<EmfLine> {
+    let line = function_line(text, true);
+    parse(line.json?, line.root.as_ref())
+}
+
 #[test]
 fn embedded_metrics_become_data_points() {
     check_table(&expect_file!["../../../fixtures/emf.txt"], |lines| {
@@ -28,7 +33,7 @@ fn embedded_metrics_become_data_points() {
                 [dimensions, metrics, keys] => line(dimensions, metrics, keys),
                 _ => unescaped(text),
             };
-            if let Some(read) = function_line(&text, true).json.and_then(parse) {
+            if let Some(read) = read(&text) {
                 is_emf = true;
                 points.add(read, LOGGED);
             }
@@ -45,7 +50,7 @@ fn embedded_metrics_become_data_points() {
 /// The first data point of a line's only metric, a histogram.
 fn histogram(line: &str, shape: Shape) -> HistogramDataPoint {
     let mut points = EmfPoints::new(shape);
-    points.add(parse(line).unwrap(), LOGGED);
+    points.add(read(line).unwrap(), LOGGED);
     let metrics = points.into_metrics();
     let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("{metrics:?}") };
     histogram.data_points[0].clone()
@@ -103,7 +108,7 @@ fn emf_series_of_a_chunk_are_bounded() {
             &format!("[{}]", metrics.join(",")),
             &[values.join(","), dimensions.join(",")].join(","),
         );
-        let read = parse(&line).unwrap();
+        let read = read(&line).unwrap();
         assert_eq!((read.metrics.len(), read.refused), (MAX_METRICS, 300 - MAX_METRICS));
         points.add(read, LOGGED);
     }
@@ -119,7 +124,7 @@ fn dimension_lookup_is_bounded() {
         let names = vec![r#""none""#; unknown].join(",");
         let line = line(&format!(r#"[[{names},"d"]]"#), r#"[{"Name":"m"}]"#, r#""m":1,"d":"x""#);
         let mut points = EmfPoints::new(Shape::OpenObserve);
-        points.add(parse(&line).unwrap(), LOGGED);
+        points.add(read(&line).unwrap(), LOGGED);
         points.series[0].key.attributes.iter().any(|attribute| attribute.key == "d")
     };
     assert!(dimensions(500));
@@ -132,7 +137,7 @@ fn the_values_of_a_metric_are_bounded() {
     let distribution = format!(r#"{{"Values":[{}],"Counts":[{}]}}"#, many("2"), many("3"));
     for (value, count) in [(format!("[{}]", many("1")), 100), (distribution, 300)] {
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
-        assert_eq!(parse(&line).unwrap().refused, 50);
+        assert_eq!(read(&line).unwrap().refused, 50);
         assert_eq!(histogram(&line, Shape::OpenObserve).count, count);
     }
 }
@@ -140,6 +145,6 @@ fn the_values_of_a_metric_are_bounded() {
 #[test]
 fn the_metrics_of_a_directive_share_its_dimensions() {
     let line = line(r#"[["d"]]"#, r#"[{"Name":"m"},{"Name":"n"}]"#, r#""m":1,"n":2,"d":"x""#);
-    let [first, second] = &parse(&line).unwrap().metrics[..] else { panic!("two metrics") };
+    let [first, second] = &read(&line).unwrap().metrics[..] else { panic!("two metrics") };
     assert!(std::sync::Arc::ptr_eq(&first.series.attributes, &second.series.attributes));
 }

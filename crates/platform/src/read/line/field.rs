@@ -84,8 +84,11 @@ impl<'a> LineField<'a> {
 pub(crate) type LineFields<'a> = Vec<LineField<'a>>;
 
 pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
-    let fields = Fields::of(object)?.0.into_iter();
-    Some(fields.map(|(key, raw)| LineField::new(key, Value::of(raw))).collect())
+    Fields::of(object).map(line_fields)
+}
+
+pub(super) fn line_fields(Fields(fields): Fields<'_>) -> LineFields<'_> {
+    fields.into_iter().map(|(key, raw)| LineField::new(key, Value::of(raw))).collect()
 }
 
 pub(super) fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::names;
 use crate::read::begins;
 use crate::read::crash::{Exception, exception};
+use crate::read::fields::Fields;
 use crate::read::head::{Head, HeadPlace, head};
 use crate::read::ids::{TraceIds, lower_case};
 use crate::read::keys::{Role, role};
@@ -57,6 +58,8 @@ pub(crate) struct FunctionLine<'a> {
     pub(crate) exception: Option<Box<Exception>>,
     /// The text of the JSON object, alone or after a prefix. It may be invalid JSON.
     pub(crate) json: Option<&'a str>,
+    /// The fields of a JSON object that declares metrics.
+    pub(crate) root: Option<Fields<'a>>,
 }
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.

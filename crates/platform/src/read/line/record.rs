@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 
+use crate::metrics::emf;
 use crate::names;
 use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
+use crate::read::fields::Fields;
 use crate::read::head::HeadPlace;
 use crate::read::ids::TraceIds;
 use crate::read::keys::Role;
-use crate::read::line::field::{LineField, LineFields, Value, json_object, object_fields};
+use crate::read::line::field::{
+    LineField, LineFields, Value, json_object, line_fields, object_fields,
+};
 use crate::read::line::found::{Best, FoundValues, RankedValue};
 use crate::read::line::{FunctionLine, MAX_ATTRIBUTES, MAX_KEY_BYTES, text_line};
 use crate::read::severity::{Severity, without_colours};
@@ -19,7 +23,18 @@ pub(super) fn read_object(
     is_lambda: bool,
     wrapped: Depth,
 ) -> Option<FunctionLine<'_>> {
-    let mut fields = object_fields(object)?;
+    let fields = Fields::of(object)?;
+    let root = fields.get(emf::line::KEY).is_some().then(|| fields.clone());
+    let read = read_record(line_fields(fields), is_lambda, wrapped)?;
+    Some(FunctionLine { root, ..read })
+}
+
+/// Reads the fields of an object, which may wrap another logger's record.
+fn read_record(
+    mut fields: LineFields<'_>,
+    is_lambda: bool,
+    wrapped: Depth,
+) -> Option<FunctionLine<'_>> {
     let Some((wrapper, deeper)) = Wrapper::of(&fields).zip(wrapped.below()) else {
         return Some(read_fields(fields, is_lambda));
     };
