@@ -143,7 +143,7 @@ pub(super) fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen
     seen.item.is_watched |= verdict == KeyVerdict::Watched;
     verdict != KeyVerdict::Taken
         && seen.add(key, KeyHash::of_item(key), value)
-        && !(may_nest(value) && taken.has_within(key, value))
+        && !(may_nest(value) && holds_map(value) && taken.has_within(key, value))
 }
 
 /// Returns `true` if attributes of an event or link hide a field or have a value that OpenObserve cannot store.
