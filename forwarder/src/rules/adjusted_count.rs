@@ -146,6 +146,7 @@ mod tests {
         // Malformed fields count as missing.
         check(0.5, "ot=th:;rv:12;th:xyz", "ot=th:8;rv:RV", 2.0);
         check(0.5, "ot=th:0123456789abcdef", "ot=th:8;rv:RV", 2.0);
+        check(0.5, "ot=th:c;rv:0fefdfcfbfaf9f8", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
         let long = format!("ot=x:{}", "y".repeat(250));
         check(0.5, &long, &long, 2.0);
         let many = vec!["a=1"; 40].join(",");

@@ -128,7 +128,7 @@ const CONDITIONS: [&str; 10] = [
     "match.severity = { below = \"WARN\" }",
 ];
 const ACTIONS: [&str; 4] = ["keep = true", "drop = true", "sample = 0.5", "sample = 0.2"];
-const ATTRIBUTES: [&str; 7] = [
+const ATTRIBUTES: [&str; 8] = [
     "",
     "faas.invocation_id=r1",
     "faas.invocation_id=r2",
@@ -136,6 +136,7 @@ const ATTRIBUTES: [&str; 7] = [
     "a=1 faas.invocation_id=r2 aws.lambda.duration_ms=1500.5",
     "a=2 b=1",
     "aws.xray.trace_id=1-01010101-010101010101010101010101 faas.invocation_id=r3",
+    "aws.xray.trace_id=1-02020202-020202020202020202020202 faas.invocation_id=r3",
 ];
 
 /// An item, with a number that tells it from equal ones.
