@@ -41,7 +41,7 @@ class BoundExporter {
   constructor(make, codes, api) {
     this.api = api;
     /// Key of the batch in the context of its export.
-    this.key = api.createContextKey("lambda-otlp: what is exported");
+    this.key = api.createContextKey("lambda-otlp: export");
     this.underWay = new Set();
     this.take = undefined;
     const noteRequest = (request) => {

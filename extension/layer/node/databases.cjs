@@ -95,8 +95,8 @@ function calledOnce(Instrumentation, load) {
   };
 }
 
-/// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. A failure must leave
-/// no value behind.
+/// Returns the name, attributes, status and events of a span of a database, or `undefined` for another span. After a failure,
+/// the span must have no value.
 function describeCall(span) {
   const { attributes = {}, instrumentationScope: { name: scope } = {} } = span;
   if (attributes["db.system.name"] === undefined || attributes["rpc.system"] !== undefined) return undefined;

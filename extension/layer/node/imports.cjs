@@ -1,4 +1,4 @@
-// Passes ES modules of libraries to the layer when the function loads them. A module itself stays as it is: a line behind its end
+// Passes ES modules of libraries to the layer when the function loads them. A module itself stays as it is: a line after its end
 // passes its namespace, whose classes can be changed, unlike its exports.
 //
 // Versions of Node without `registerHooks` run import hooks in a thread, which gets a function of this file as source text.

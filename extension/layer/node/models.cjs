@@ -160,7 +160,7 @@ class Call {
 const USES = ["_thenUnwrap", "asResponse", "catch", "finally", "then", "withResponse"];
 
 /// Follows the promise of a request to the end of its response. The function gets the promise itself, which still reads the
-/// response when it is asked to, and fails as before if nobody asks.
+/// response on request. If the function makes no request, it fails as it would without the layer.
 function follow(promise, call) {
   const { parseResponse, responsePromise } = promise;
   if (typeof parseResponse !== "function" || typeof responsePromise?.then !== "function") return call.end();

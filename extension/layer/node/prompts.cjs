@@ -117,7 +117,7 @@ class Answer {
     if (typeof reason === "string") this.reasons.set(number, reason);
   }
 
-  /// Adds text to a block, which is new unless an event has told its start.
+  /// Adds text to a block, and begins the block if no event has.
   extend(number, index, started, name, text) {
     const key = `${number} ${index}`;
     if (typeof text !== "string" || (!this.blocks.has(key) && this.blocks.size >= MOST_BLOCKS)) return;

@@ -31,8 +31,8 @@ MOST_OF_BUDGET = 0.1
 # Maximum number of tracked open spans. Spans that start beyond it are not tracked.
 MOST_OPEN = 1024
 # Python's switch interval during an export, in seconds. At each step, the export may wait this long until a thread of the
-# function releases the interpreter. With Python's default, ten times as long, an export beside a computing thread takes 31 ms
-# instead of 10.
+# function releases the interpreter. With Python's default, ten times as long, an export takes 31 ms in place of 10 while
+# another thread computes.
 SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"

@@ -39,7 +39,7 @@ def is_stable():
 def ended(span):
     """Returns the name, the new values of attributes, the status's message and the events of a span that ends.
 
-    A failure must not reach the function's call, and must leave no value behind.
+    A failure must not reach the function's call, and the span must then have no value.
     """
     try:
         changed = changes(span.attributes, span.events)

@@ -4,8 +4,7 @@ Both clients send each request with their method `post`, which their documentati
 gets the client's own objects: a stream and a raw response have attributes of the layer that follow them to their end.
 
 Source: OpenTelemetry's semantic conventions, "Spans for generative AI client operations"; OpenAI API Reference, "Chat",
-"Responses",
-"Embeddings"; Anthropic API Reference, "Messages", "Streaming messages".
+"Responses", "Embeddings"; Anthropic API Reference, "Messages", "Streaming messages".
 """
 
 import copy
@@ -267,7 +266,7 @@ def follow_stream(stream, call):
 
 
 class Follower:
-    """Stands for an iterator of events, and tells a call about each."""
+    """An iterator in place of the client's, which passes each event to a call."""
 
     def __init__(self, iterator, call):
         self.iterator = iterator

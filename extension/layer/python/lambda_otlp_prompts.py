@@ -112,7 +112,7 @@ class Answer:
             self.reasons[number] = reason
 
     def extend(self, number, index, block, name, text):
-        """Adds text to a block, which is new unless an event has told its start."""
+        """Adds text to a block, and begins the block if no event has."""
         key = (number, index if isinstance(index, (int, str, tuple)) else None)
         if not isinstance(text, str) or key not in self.blocks and len(self.blocks) >= MOST_BLOCKS:
             return

@@ -21,7 +21,7 @@ RETRY = 0.05
 MOST_ANSWER = 1 << 16
 # Upper limit of one wait for the extension, in seconds. No invocation lasts this long.
 LONGEST = 86400
-# Bits of `Span.flags`: the second tells if the parent is remote, and the first that the second is valid.
+# Bits of `Span.flags`: the second is set if the parent is remote, the first if the second is valid.
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 
 SMALL = [bytes([number]) for number in range(128)]

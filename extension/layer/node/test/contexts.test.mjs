@@ -65,7 +65,7 @@ test("calls of later invocations are in their traces", async (context) => {
   }
 });
 
-test("work beside no invocation starts a trace with a link", () => {
+test("work outside of an invocation starts a trace with a link", () => {
   const folder = packages([
     "@opentelemetry/api@1.9.1",
     "@opentelemetry/context-async-hooks@2.12.0",

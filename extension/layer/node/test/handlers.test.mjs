@@ -164,7 +164,7 @@ check(
   promised,
 );
 check("value", "begun shop, ended, flushed, 3", () => 3, promised);
-check("value beside a callback", "begun shop, ended, flushed, null", () => 3, idle);
+check("value of a handler with a callback", "begun shop, ended, flushed, null", () => 3, idle);
 check(
   "async function that never settles",
   "begun shop, failed, failed, error.type=Error, ended, flushed, null",
@@ -286,7 +286,7 @@ check(
   watch,
 );
 check(
-  "watched value beside a callback",
+  "watched value of a handler with a callback",
   "begun shop, watched, let go, answered ended, ended, flushed, null",
   () => 3,
   idle,

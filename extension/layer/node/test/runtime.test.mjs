@@ -44,7 +44,7 @@ const CASES = {
     "api.handler",
     false,
   ],
-  "a file beside a folder": [{ "api.js": HANDLER, "api/index.js": OTHER }, "api.handler", false],
+  "a file and a folder of the same name": [{ "api.js": HANDLER, "api/index.js": OTHER }, "api.handler", false],
   "a package": [
     { "node_modules/shop/package.json": '{"main": "main.js"}', "node_modules/shop/main.js": HANDLER },
     "shop.handler",
