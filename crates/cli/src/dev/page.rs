@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use console::page::{Page, policy, telemetry};
 use console::time_arguments::now_unix_nano;
+use console::waterfall::settle_times;
 use futures_util::stream;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -90,6 +91,7 @@ impl LivePage {
         if held.spans.is_empty() && held.records.is_empty() {
             return Ok(());
         }
+        settle_times(&mut held.records);
         let message = telemetry(&held.spans, &held.records);
         self.add(&message.context("cannot show telemetry on the page")?);
         Ok(())

@@ -52,15 +52,19 @@ impl EarlyRecords {
             trace_id => traces.contains(trace_id),
         };
         let mut kept = VecDeque::new();
+        let mut moved = Vec::new();
         for record in std::mem::take(&mut self.records) {
             if is_here(&record) {
                 self.bytes -= bytes_of(&record);
-                held.records.push(record);
+                moved.push(record);
             } else {
                 kept.push_back(record);
             }
         }
         self.records = kept;
+        // They came first: of equal times, the order of arrival decides.
+        moved.append(&mut held.records);
+        held.records = moved;
         for own in held.records.iter_mut().filter(|own| own.item.trace_id.is_empty()) {
             let place = invocation(&own.item.attributes).and_then(|id| places.get(&id));
             if let Some(Place { trace_id, span_id, .. }) = place {

@@ -11,7 +11,7 @@ mod views;
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
 use choice::Choice;
 use console::waterfall::draw::Detail;
-use console::waterfall::{Item, PLATFORM_SCOPE, text_of};
+use console::waterfall::{Item, PLATFORM_SCOPE, settle_times, text_of};
 use drawn::DrawnTraces;
 use early::EarlyRecords;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -40,7 +40,8 @@ pub(crate) struct OutputArguments {
     /// Show the attributes of spans.
     #[arg(long = "attributes")]
     with_attributes: bool,
-    /// Show texts and stack traces whole. By default, they are folded after 12 lines.
+    /// Show all spans, and texts and stack traces whole. By default, texts are folded after 12 lines, and traces at about 100
+    /// spans.
     #[arg(long)]
     full: bool,
     /// Print one JSON object per line, metrics included.
@@ -229,6 +230,7 @@ impl<'a> Showing<'a> {
     }
 
     fn show_text(&mut self, mut held: Held) -> io::Result<()> {
+        settle_times(&mut held.records);
         let redrawn = self.drawn.add_to(&mut held);
         self.early.add_to(&mut held);
         self.drawn.remember(&held);

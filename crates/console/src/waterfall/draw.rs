@@ -1,6 +1,7 @@
 //! Draws a trace in a terminal.
 
 use super::{AttributeText, Log, Row, Waterfall, message_lines, millis_between};
+use crate::quantity::plural;
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
@@ -22,13 +23,15 @@ const SLOWEST: char = '◂';
 
 /// The most rows of a text, unless all are wanted.
 const MOST_ROWS: usize = 12;
+/// The most spans of a trace, unless all are wanted. The spans around the last one are drawn too.
+const MOST_SPANS: usize = 100;
 
 /// The parts of a trace that are not always drawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Detail {
     /// Attributes of spans.
     pub attributes: bool,
-    /// All rows of a text.
+    /// All rows of a text, and all spans of a trace.
     pub is_full: bool,
 }
 
@@ -43,7 +46,7 @@ const LONGEST_LEVEL: usize = 16;
 /// The longest service before a log record.
 const LONGEST_SERVICE: usize = 24;
 /// The longest name of the slowest span in a summary.
-const LONGEST_NAME: usize = 30;
+const LONGEST_NAME: usize = 40;
 /// Deeper spans are not indented further.
 const DEEPEST: usize = 24;
 
@@ -134,8 +137,15 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
     let mut lines = vec![indented(&summary(trace))];
     lines.extend(trace.reports.iter().map(|report| indented(&report.to_string())));
     let mut services: Vec<&str> = Vec::new();
-    let mut stacks = BTreeSet::new();
-    for row in &trace.rows {
+    let mut stacks: BTreeSet<String> = BTreeSet::new();
+    let drawn = if detail.is_full { None } else { most_telling(&trace.rows) };
+    let mut hidden = 0;
+    for (place, row) in trace.rows.iter().enumerate() {
+        if drawn.as_ref().is_some_and(|drawn| !drawn.contains(&place)) {
+            hidden += 1;
+            continue;
+        }
+        lines.extend(layout.hidden(std::mem::take(&mut hidden)));
         if !services.contains(&row.service.as_str()) {
             services.push(&row.service);
         }
@@ -146,6 +156,12 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
         let below = |style: Style, text: Text<'_>| text.drawn(column, style, detail, layout.width);
         let why = why(row);
         lines.extend(below(style(row, PLAIN), Text { first: "", lines: &why, last: "" }));
+        // The messages of Rust's errors have their causes.
+        let is_said = |cause: &str| row.why_failed.contains(cause.trim_start_matches("caused by "));
+        for cause in row.causes.iter().filter(|cause| !is_said(cause)) {
+            let cause = std::slice::from_ref(cause);
+            lines.extend(below(style(row, PLAIN), Text { first: "", lines: cause, last: "" }));
+        }
         if detail.attributes {
             let fields = row.attributes.iter();
             let fields = fields.flat_map(|AttributeText { key, value }| {
@@ -159,22 +175,65 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
             lines.extend(below(PLAIN, Text { first: "", lines: &link, last: "" }));
         }
         for log in &row.logs {
-            lines.extend(log_lines(log, trace.began, "- ").drawn(column, detail, layout.width));
-            stacks.extend(log.lines.iter().skip(1).map(|line| line.trim()));
+            // The span's exception may have the stacks of the causes too.
+            let whole = row.stacks.iter().find(|stack| continues(stack, log));
+            let text = log_lines(log, whole, trace.began, "- ");
+            lines.extend(text.drawn(column, detail, layout.width));
+            stacks.extend(text.lines.iter().skip(1).map(|line| line.trim().to_owned()));
         }
         // A logged exception has the same stack, below the error.
         let is_known = |line: &str| stacks.contains(line) || row.why_failed == line;
         let is_new = |stack: &&Vec<String>| !stack.iter().all(|line| is_known(line.trim()));
         for stack in row.stacks.iter().filter(is_new) {
-            lines.extend(below(PLAIN, Text { first: "", lines: stack, last: "" }));
+            lines.extend(below(PLAIN, Text { first: "exception ", lines: stack, last: "" }));
         }
-        stacks.extend(row.stacks.iter().flatten().map(|line| line.trim()));
+        stacks.extend(row.stacks.iter().flatten().map(|line| line.trim().to_owned()));
     }
+    lines.extend(layout.hidden(hidden));
     for log in &trace.loose {
         let first = "(its span never ended) ";
-        lines.extend(log_lines(log, trace.began, first).drawn(2, detail, layout.width));
+        lines.extend(log_lines(log, None, trace.began, first).drawn(2, detail, layout.width));
     }
     lines
+}
+
+/// Returns the places of the rows to draw, or `None` for all: of many, the failed and the slowest ones, and the spans around
+/// them.
+fn most_telling(rows: &[Row]) -> Option<BTreeSet<usize>> {
+    if rows.len() <= MOST_SPANS {
+        return None;
+    }
+    let parents = parents(rows);
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_by(|first, second| {
+        let [first, second] = [first, second].map(|place| rows.get(*place));
+        let failed = |row: Option<&Row>| row.is_some_and(|row| row.has_failed);
+        let own = |row: Option<&Row>| row.map_or(0.0, |row| row.own_millis);
+        failed(second).cmp(&failed(first)).then(own(second).total_cmp(&own(first)))
+    });
+    let mut drawn = BTreeSet::new();
+    for place in places {
+        if drawn.len() >= MOST_SPANS {
+            break;
+        }
+        let mut around = Some(place);
+        while let Some(place) = around.filter(|place| drawn.insert(*place)) {
+            around = parents.get(place).copied().flatten();
+        }
+    }
+    Some(drawn)
+}
+
+/// Returns the place of each row's parent. The rows are depth first.
+fn parents(rows: &[Row]) -> Vec<Option<usize>> {
+    let mut above: Vec<usize> = Vec::new();
+    let parent = |(place, row): (usize, &Row)| {
+        above.truncate(row.depth);
+        let parent = above.last().copied();
+        above.push(place);
+        parent
+    };
+    rows.iter().enumerate().map(parent).collect()
 }
 
 /// The number of failed spans, the duration and the time of a trace.
@@ -187,7 +246,7 @@ fn summary(trace: &Waterfall) -> String {
     };
     let slowest = trace.rows.iter().find(|row| row.is_slowest);
     let slowest = slowest.map(|row| {
-        let name = short(&row.name, LONGEST_NAME);
+        let name = short(&named(row), LONGEST_NAME);
         format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
     });
     let slowest = slowest.unwrap_or_default();
@@ -224,23 +283,45 @@ fn style(row: &Row, unless_failed: Style) -> Style {
 struct LogLines<'l> {
     /// Time since the beginning of the trace, and severity.
     first: String,
-    log: &'l Log,
+    lines: Vec<String>,
+    number: &'l str,
 }
 
-fn log_lines<'l>(log: &'l Log, began: u64, sign: &str) -> LogLines<'l> {
+/// Returns `true` if a stack trace has all lines of the record's, and more.
+fn continues(stack: &[String], log: &Log) -> bool {
+    let Some((headline, logged)) = log.lines.split_first() else { return false };
+    let logged: BTreeSet<&str> = logged.iter().map(|line| line.trim()).collect();
+    let whole: BTreeSet<&str> = stack.iter().map(|line| line.trim()).collect();
+    let is_more = |line: &&str| !logged.contains(line) && !headline.contains(line);
+    !logged.is_empty() && logged.is_subset(&whole) && whole.iter().any(is_more)
+}
+
+/// `whole`: the stack trace in place of the one that the record has.
+fn log_lines<'l>(
+    log: &'l Log,
+    whole: Option<&Vec<String>>,
+    began: u64,
+    sign: &str,
+) -> LogLines<'l> {
     let Log { level, time, .. } = log;
     let time = match (*time, began) {
         (0, _) | (_, 0) => String::new(),
         (time, began) if time < began => format!("-{:.2} ms ", millis_between(time, began)),
         (time, began) => format!("+{:.2} ms ", millis_between(began, time)),
     };
-    LogLines { first: format!("{sign}{time}{} ", short(level, LONGEST_LEVEL)), log }
+    let mut lines = log.lines.clone();
+    if let Some(whole) = whole {
+        lines.truncate(1);
+        lines.extend(whole.iter().cloned());
+    }
+    let first = format!("{sign}{time}{} ", short(level, LONGEST_LEVEL));
+    LogLines { first, lines, number: &log.number }
 }
 
 impl LogLines<'_> {
     fn drawn(&self, column: usize, detail: Detail, width: usize) -> Vec<Line> {
-        let Self { first, log } = self;
-        let text = Text { first, lines: &log.lines, last: &log.number };
+        let Self { first, lines, number } = self;
+        let text = Text { first, lines, last: number };
         text.drawn(column, PLAIN, detail, width)
     }
 }
@@ -379,16 +460,28 @@ impl Layout {
         ]
     }
 
+    /// The line in place of this number of spans.
+    fn hidden(&self, count: usize) -> Option<Line> {
+        let text = format!("… {}: --full", plural(count, "more span"));
+        let text = short(&text, self.width.saturating_sub(SIGN));
+        (count > 0).then(|| vec![(DIM, format!("{}{text}", " ".repeat(SIGN)))])
+    }
+
     /// The column of the texts below a span.
     fn column(&self, row: &Row) -> usize {
         SIGN + self.service + 1 + 2 * row.depth.min(self.deepest())
     }
 }
 
-/// A span's name, indented by its depth, with its number.
+/// A span's name and target, indented by its depth, with its number.
 fn name(row: &Row, deepest: usize) -> String {
     let indent = "  ".repeat(row.depth.min(deepest));
-    format!("{indent}{} {}", row.name, row.number).trim_end().to_owned()
+    format!("{indent}{} {}", named(row), row.number).trim_end().to_owned()
+}
+
+/// A span's name with its target.
+fn named(row: &Row) -> String {
+    format!("{} {}", row.name, row.target).trim_end().to_owned()
 }
 
 fn duration(row: &Row) -> String {

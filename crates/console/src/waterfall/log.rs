@@ -1,8 +1,9 @@
 //! The text of a log record: a headline, and the lines of its stack trace.
 
-use super::{Item, number, text, text_of};
+use super::{INVOCATION_ID, Item, causes, number, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use std::collections::BTreeMap;
 
 pub struct Log {
     pub service: String,
@@ -14,13 +15,15 @@ pub struct Log {
     pub time: u64,
     /// A warning or an error. Its text has the fields too.
     pub is_serious: bool,
+    /// The causes of the error that it tells.
+    pub causes: Vec<String>,
 }
 
 pub(super) const STACK: &str = "exception.stacktrace";
 
 /// Beginnings of keys that the libraries add to each record, or whose value is in the text.
 const OF_EACH_RECORD: &[&str] =
-    &["code.", "thread.", "faas.", "log.", "aws.", "exception.", "demo."];
+    &["code.", "thread.", "faas.", "log.", "aws.", "exception.", "lambda_otlp.exception.", "demo."];
 
 /// Keys of the JSON objects in which runtimes describe a failure. The exception's attributes have the same values.
 const OF_A_FAILURE: &[&str] = &["errorType", "errorMessage", "stack", "stackTrace", "trace"];
@@ -45,6 +48,30 @@ impl Log {
             number: number(&record.attributes),
             time: time_of(record),
             is_serious,
+            causes: causes::of_record(record),
+        }
+    }
+}
+
+/// The scope of the records made from printed lines.
+const LINES_SCOPE: &str = "lambda-otlp/logs";
+/// The most nanoseconds between the printing of a line and its arrival.
+const LATE: u64 = 20_000_000;
+
+/// Gives a printed line no later time than the line printed after it, where the two differ little.
+///
+/// A logger's line has its own time. Another has that of its arrival at Lambda, which is some milliseconds later, so by their
+/// times two lines may change places. The records are in the order in which they were printed.
+pub fn settle_times(records: &mut [Item<LogRecord>]) {
+    let mut next_times: BTreeMap<String, u64> = BTreeMap::new();
+    for own in records.iter_mut().rev().filter(|own| own.scope == LINES_SCOPE) {
+        let invocation = text_of(&own.item.attributes, INVOCATION_ID).unwrap_or_default();
+        let next = next_times.entry(invocation).or_insert(u64::MAX);
+        let time = time_of(&own.item);
+        if time > *next && time - *next <= LATE {
+            own.item.time_unix_nano = *next;
+        } else {
+            *next = time;
         }
     }
 }

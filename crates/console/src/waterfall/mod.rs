@@ -1,12 +1,16 @@
 //! Traces as rows: spans depth first, with their log records.
 
+mod causes;
 pub mod draw;
 mod log;
 mod report;
 mod slowest;
+mod target;
 
-pub use log::{Log, message_lines};
+pub use causes::{of_record as causes_of_record, of_span as causes_of_span};
+pub use log::{Log, message_lines, settle_times};
 pub use report::Report;
+pub use target::target;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -38,6 +42,8 @@ pub struct Row {
     pub depth: usize,
     pub service: String,
     pub name: String,
+    /// The address, table or queue that the name does not tell; empty if there is none.
+    pub target: String,
     /// Beginning and end, as fractions of the trace's duration.
     pub from: f64,
     pub to: f64,
@@ -45,6 +51,8 @@ pub struct Row {
     pub has_failed: bool,
     /// The type and the reason of its failure, if the span has them.
     pub why_failed: String,
+    /// The causes of its failure, as `caused by …`, the nearest first.
+    pub causes: Vec<String>,
     /// The most time of its own, without its children, in a trace of several spans.
     pub is_slowest: bool,
     /// The milliseconds in which none of its children ran.
@@ -168,15 +176,18 @@ impl Trace<'_> {
             while let Some((place, parent, depth)) = waiting.pop() {
                 let Some(found) = left.get_mut(place).and_then(Option::take) else { continue };
                 let span = &found.item;
+                let logs = logs.remove(span.span_id.as_slice()).unwrap_or_default();
                 rows.push(Row {
                     depth,
                     service: found.service.clone(),
                     name: span.name.clone(),
+                    target: target(span),
                     from: share(span.start_time_unix_nano, start, end),
                     to: share(span.end_time_unix_nano, start, end),
                     millis: millis(span),
                     has_failed: has_failed(span),
                     why_failed: why_failed(span),
+                    causes: causes(span, &logs),
                     is_slowest: slowest == Some(place),
                     own_millis: millis_between(0, own_times.get(place).copied().unwrap_or(0)),
                     attributes: fields(&span.attributes),
@@ -184,7 +195,7 @@ impl Trace<'_> {
                     number: number(&span.attributes),
                     remark: parent.map_or(why_root, |parent| remark(found, parent)),
                     links: span.links.iter().map(|link| linked(link, all)).collect(),
-                    logs: logs.remove(span.span_id.as_slice()).unwrap_or_default(),
+                    logs,
                 });
                 let below = children.remove(span.span_id.as_slice()).unwrap_or_default();
                 waiting.extend(below.into_iter().map(|child| (child, Some(found), depth + 1)));
@@ -236,6 +247,20 @@ fn fields(attributes: &[KeyValue]) -> Vec<AttributeText> {
         value: value.as_ref().map(text).unwrap_or_default(),
     };
     attributes.iter().map(field).collect()
+}
+
+/// The causes of a span's failure, which its exceptions tell, or else the last of its log records that tells some.
+fn causes(span: &Span, logs: &[Log]) -> Vec<String> {
+    if !has_failed(span) {
+        return Vec::new();
+    }
+    match causes_of_span(span) {
+        causes if causes.is_empty() => {
+            let told = logs.iter().rev().map(|log| &log.causes).find(|causes| !causes.is_empty());
+            told.cloned().unwrap_or_default()
+        }
+        causes => causes,
+    }
 }
 
 /// The stack trace of an exception that a span recorded as an event.

@@ -348,7 +348,7 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
                  - +3.00 ms INFO order 7 of the customer who orders a lot of things
         ✗ shop     GET stock.example.com  70.00 ms◂|   █████████████████████████       |
                    ERROR sold out
-                   at frame
+                   exception at frame
                        at frame
                        at frame
                        at frame
@@ -375,7 +375,7 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
                  - +3.00 ms INFO order 7 of the customer who orders a lot of things
         ✗ shop     GET stock.example.com  70.00 ms◂|           █████████████████████████████████████████████████████████████████████████████████                       |
                    ERROR sold out
-                   at frame
+                   exception at frame
                        at frame
                        at frame
                        at frame
@@ -393,4 +393,153 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
     let whole = drawn_with(whole, &trace, 80);
     assert_eq!(whole.matches("at frame").count(), 20, "{whole}");
     assert!(whole.contains("\n         faas.trigger=http\n"), "{whole}");
+}
+
+#[test]
+fn a_cause_of_a_failure_stands_below_it_and_its_stack_once() {
+    let traceback = [
+        "Traceback (most recent call last):",
+        "  File \"app.py\", line 22, in charge",
+        "KeyError: 'amex'",
+        "",
+        "The above exception was the direct cause of the following exception:",
+        "",
+        "Traceback (most recent call last):",
+        "  File \"app.py\", line 44, in handler",
+        "    pay(event)",
+        "app.Refused: order 8",
+    ]
+    .join("\n");
+    let exception = Event {
+        attributes: vec![string_attribute("exception.stacktrace", traceback)],
+        ..Event::default()
+    };
+    let handler = Span {
+        name: "shop".to_owned(),
+        status: Some(Status { code: 2, message: "order 8".to_owned() }),
+        attributes: vec![string_attribute("error.type", "Refused")],
+        events: vec![exception],
+        ..span(1, None, 0)
+    };
+    let call = Span {
+        name: "GET".to_owned(),
+        attributes: vec![string_attribute("url.full", "https://api.example.com/slow?key=1")],
+        ..span(2, Some(1), 0)
+    };
+    // The runtime's line has the handler's frames alone.
+    let frames = [
+        "Traceback (most recent call last):",
+        "  File \"app.py\", line 44, in handler",
+        "    pay(event)",
+    ]
+    .join("\r");
+    let line = LogRecord {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        severity_text: "ERROR".to_owned(),
+        severity_number: 17,
+        body: string_attribute("", format!("[ERROR] Refused: order 8\r{frames}")).value,
+        attributes: vec![
+            string_attribute("exception.type", "Refused"),
+            string_attribute("exception.message", "order 8"),
+            string_attribute("exception.stacktrace", frames.as_str()),
+            string_attribute("lambda_otlp.exception.fingerprint", "d1935bd39cb12ff1"),
+        ],
+        ..LogRecord::default()
+    };
+    let trace = &waterfalls(&[handler, call].map(item), &[item(line)])[0];
+    expect![[r#"
+
+        Trace 01010101010101010101010101010101: 
+          ✗ 1 of 2 spans failed
+        ✗ s shop                       0.00 ms |███████████████████████████████████████|
+            ERROR Refused: order 8
+            caused by KeyError: 'amex'
+            - ERROR Refused: order 8
+                Traceback (most recent call last):
+                  File "app.py", line 22, in charge
+                KeyError: 'amex'
+                The above exception was the direct cause of the following exception:
+                Traceback (most recent call last):
+                  File "app.py", line 44, in handler
+                    pay(event)
+                app.Refused: order 8
+          s   GET api.example.com/slow 0.00 ms◂|███████████████████████████████████████|
+    "#]]
+    .assert_eq(&drawn(trace, 80));
+}
+
+#[test]
+fn a_cause_in_the_message_of_an_error_is_not_repeated() {
+    let error = "no route\n\nCaused by:\n    invalid digit";
+    let exception = Event {
+        attributes: vec![string_attribute("exception.stacktrace", error)],
+        ..Event::default()
+    };
+    let failed = Span {
+        status: Some(Status { code: 2, message: error.to_owned() }),
+        events: vec![exception],
+        ..span(1, None, 0)
+    };
+    let drawn = drawn(&waterfalls(&[item(failed)], &[])[0], 80);
+    assert_eq!(drawn.matches("caused by").count(), 0, "{drawn}");
+    assert!(drawn.contains("Caused by:\n"), "{drawn}");
+}
+
+#[test]
+fn a_trace_of_many_spans_shows_the_failed_and_the_slowest() {
+    let id = |number: u32| [0x0101_0101, number].map(u32::to_be_bytes).concat();
+    // 20 spans with 50 children each.
+    let spans = (1_u32..=1020).map(|number| {
+        let below = number.checked_sub(21).map(|child| child % 20 + 1);
+        let failed = (number == 777).then(|| Status { code: 2, message: "sold out".to_owned() });
+        let last = if number == 555 { 1_000_000 } else { 1 };
+        item(Span {
+            span_id: id(number),
+            parent_span_id: below.map(id).unwrap_or_default(),
+            name: format!("span {number}"),
+            status: failed,
+            end_time_unix_nano: 9 + last,
+            ..span(1, None, 9)
+        })
+    });
+    let spans: Vec<Item<Span>> = spans.collect();
+    let trace = &waterfalls(&spans, &[])[0];
+    let folded = drawn(trace, 80);
+    for text in ["✗ 1 of 1020 spans failed", "✗ s   span 777 ", "span 555 ", "more spans: --full"]
+    {
+        assert!(folded.contains(text), "{text}: {folded}");
+    }
+    let rows = |text: &str| {
+        text.lines().filter(|line| line.contains(" ms") && line.ends_with('|')).count()
+    };
+    assert_eq!(rows(&folded), 100);
+    let whole = Detail { is_full: true, ..Detail::default() };
+    assert_eq!(rows(&drawn_with(whole, trace, 80)), 1020);
+}
+
+#[test]
+fn printed_lines_keep_their_order() {
+    let check = |invocations: [&str; 3], scope: &str, times: [u64; 3], expected: [u64; 3]| {
+        let records = invocations.iter().zip(times).map(|(invocation, time)| Item {
+            service: "s".to_owned(),
+            scope: scope.to_owned(),
+            item: LogRecord {
+                time_unix_nano: time * 1_000_000,
+                attributes: vec![string_attribute(INVOCATION_ID, *invocation)],
+                ..LogRecord::default()
+            },
+        });
+        let mut records: Vec<Item<LogRecord>> = records.collect();
+        settle_times(&mut records);
+        let settled = records.iter().map(|own| own.item.time_unix_nano / 1_000_000);
+        assert_eq!(settled.collect::<Vec<_>>(), expected, "{scope} {times:?}");
+    };
+    let lines = "lambda-otlp/logs";
+    check(["a"; 3], lines, [1, 9, 7], [1, 7, 7]);
+    check(["a"; 3], lines, [9, 8, 7], [7, 7, 7]);
+    // Another clock, another invocation, and records of an SDK.
+    check(["a"; 3], lines, [1, 99, 7], [1, 99, 7]);
+    check(["a", "a", "b"], lines, [1, 9, 7], [1, 9, 7]);
+    check(["a"; 3], "app", [1, 9, 7], [1, 9, 7]);
 }
