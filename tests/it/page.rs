@@ -172,6 +172,52 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.value("choose('f'.repeat(32))");
     browser.wait_for("document.querySelectorAll('#trace .row').length === 5000");
     browser.wait_for("document.querySelector('#trace .failed').textContent.includes('sold out')");
+    // A button in the summary leads to the failed span, wherever it is.
+    const ROWS: &str = "document.querySelectorAll('#trace .row').length";
+    browser.value("document.querySelector('#trace .bad .go').click()");
+    browser.wait_for("document.activeElement.innerText.includes('span 4999')");
+    browser.wait_for("document.activeElement.nextSibling.className === 'panel'");
+    // The search leaves the spans that match, and those around them.
+    browser.press("/");
+    browser.value("document.getElementById('search').value = 'sold out'; later()");
+    browser.wait_for(
+        "document.querySelector('#trace .facts + .facts').innerText.includes('1 span with')",
+    );
+    browser.wait_for(&format!("{ROWS} < 20 && document.querySelector('#trace .failed') !== null"));
+    browser.press("Escape");
+    browser.wait_for(&format!("{ROWS} === 5000"));
+    // By the keyboard: the spans below the first hide, and come back.
+    browser.value("document.querySelector('#trace .row').focus()");
+    browser.press("h");
+    browser.wait_for(&format!("{ROWS} === 1"));
+    browser.press("l");
+    browser.wait_for(&format!("{ROWS} === 5000"));
+    browser.press("?");
+    browser.wait_for("!document.getElementById('keys').hidden");
+    browser.press("?");
+
+    // A failure tells its causes, in the summary, and a span its target.
+    let failed = "take({ spans: [{ traceId: 'e'.repeat(32), spanId: '1'.repeat(16), name: 'GET', target: 'stock/slow', service: 'shop', \
+                  startTimeUnixNano: String(BASE), endTimeUnixNano: String(BASE + 10n ** 9n), status: { code: 2, message: 'refused' } }], \
+                  records: [{ traceId: 'e'.repeat(32), spanId: '1'.repeat(16), severityNumber: 17, causes: ['caused by no route'], \
+                  timeUnixNano: String(BASE), body: { stringValue: 'refused' } }] })";
+    browser.value(failed);
+    browser.wait_for("traces.has('e'.repeat(32))");
+    browser.value("choose('e'.repeat(32))");
+    browser.wait_for("document.querySelector('#trace .row').innerText.includes('GET stock/slow')");
+    browser.wait_for("document.querySelector('#trace .tools').previousSibling.innerText === 'caused by no route'");
+    browser.wait_for(
+        "document.querySelector('#list [aria-current=true] .why').innerText === 'refused'",
+    );
+    // A reader who opened a span keeps it when a trace arrives.
+    browser.value("follows = true; document.querySelector('#trace .row').click()");
+    browser.value(
+        &failed
+            .replace("'e'.repeat", "'d'.repeat")
+            .replace("String(BASE)", "String(BASE + 10n ** 15n)"),
+    );
+    browser.wait_for(&format!("{TRACES} === traces.size && traces.has('d'.repeat(32))"));
+    browser.wait_for("chosen === 'e'.repeat(32)");
     for (width, scheme) in [(400, "light"), (400, "dark"), (1400, "light"), (2000, "dark")] {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });

@@ -3,7 +3,7 @@
 //! It has all it needs: no request leaves it, except those to the program that serves it live. Its content security policy
 //! allows only its own script and style, by their hashes.
 
-use crate::waterfall::Item;
+use crate::waterfall::{Item, causes_of_record, causes_of_span, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -48,21 +48,31 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Makes the message of these spans and log records: OTLP/JSON with service and scope.
+/// Makes the message of these spans and log records: OTLP/JSON with service, scope, target and causes.
 pub fn telemetry(
     spans: &[Item<Span>],
     records: &[Item<LogRecord>],
 ) -> Result<Value, serde_json::Error> {
-    let spans = spans.iter().map(with_service).collect::<Result<Vec<_>, _>>()?;
-    let records = records.iter().map(with_service).collect::<Result<Vec<_>, _>>()?;
+    let spans = spans.iter().map(|own| {
+        let more = json!({ "target": target(&own.item), "causes": causes_of_span(&own.item) });
+        described(own, more)
+    });
+    let records = records.iter().map(|own| {
+        let more = json!({ "causes": causes_of_record(&own.item) });
+        described(own, more)
+    });
+    let spans: Vec<Value> = spans.collect::<Result<_, _>>()?;
+    let records: Vec<Value> = records.collect::<Result<_, _>>()?;
     Ok(json!({ "spans": spans, "records": records }))
 }
 
-fn with_service<T: Serialize>(own: &Item<T>) -> Result<Value, serde_json::Error> {
+/// Adds what the page does not compute itself.
+fn described<T: Serialize>(own: &Item<T>, more: Value) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(&own.item)?;
-    if let Some(object) = value.as_object_mut() {
+    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
         object.insert("service".to_owned(), own.service.as_str().into());
         object.insert("scope".to_owned(), own.scope.as_str().into());
+        object.extend(more);
     }
     Ok(value)
 }
@@ -86,7 +96,10 @@ impl Page {
              <select id=\"order\" aria-label=\"Order of traces\"><option value=\"new\">newest first</option>\
              <option value=\"slow\">slowest first</option></select>\
              <button id=\"save\" type=\"button\">Save page</button>\
-             <span id=\"state\" role=\"status\" title=\"Keys: / search, n and p next and previous trace, j and k next and previous span, Enter opens, f failed only, s slow spans first\"></span></header>\n\
+             <button id=\"help\" type=\"button\">Keys (?)</button>\
+             <span id=\"state\" role=\"status\"></span>\
+             <p id=\"keys\" hidden>/ search, n and p next and previous trace, j and k next and previous span, Enter opens a span, h and l hide and show the spans below it, \
+             f failed only, s slow spans first, Escape ends the search</p></header>\n\
              <section id=\"report\"></section>\n\
              <main><nav id=\"list\" aria-label=\"Traces\"></nav><section id=\"trace\" aria-label=\"Trace\"></section></main>\n\
              <script id=\"data\" type=\"application/json\">{data}</script>\n\

@@ -9,13 +9,15 @@ const MOST_SPANS = 60000,
   INLINE_LOGS = 5;
 const PLATFORM = "lambda-otlp/platform",
   INVOCATION_SPAN = "aws.lambda.invocation",
-  ID = "faas.invocation_id";
+  ID = "faas.invocation_id",
+  STACK = "exception.stacktrace";
 const written = JSON.parse(document.getElementById("data").textContent);
 const traces = new Map(),
   invocations = new Map(),
   waiting = new Map(),
   services = new Map();
-const open = new Set();
+const open = new Set(),
+  closed = new Set();
 let chosen = null,
   pending = false,
   counts = { spans: 0, records: 0 },
@@ -148,6 +150,8 @@ function spanOf(span) {
     id: span.spanId,
     parent: span.parentSpanId || "",
     name: span.name || "",
+    target: span.target || "",
+    causes: span.causes || [],
     service: span.service || "unknown",
     scope: span.scope || "",
     start,
@@ -173,7 +177,8 @@ function logOf(record) {
     time,
     level: record.severityText || "",
     invocation: fieldOf(record.attributes, ID),
-    serious: (record.severityNumber || 0) >= 13,
+    severity: record.severityNumber >= 17 ? "bad" : record.severityNumber >= 13 ? "warned" : "",
+    causes: record.causes || [],
     text: messageOf(body) || fields.map((field) => field.join("=")).join(" "),
     body,
     fields,
@@ -260,7 +265,6 @@ function drawn(trace) {
     .filter((row) => row.span.failed)
     .map((row) => row.span)
     .sort((a, b) => (a.scope === PLATFORM) - (b.scope === PLATFORM));
-  const serious = trace.records.some((log) => log.serious);
   trace.drawn = {
     rows,
     loose,
@@ -270,10 +274,13 @@ function drawn(trace) {
     length: end - start,
     slowest,
     failures,
-    serious,
+    parents,
+    children,
     name: nameOf(trace, rows),
     text: null,
   };
+  for (const { span, logs: own } of rows)
+    if (span.failed && !span.causes.length) span.causes = own.findLast((log) => log.causes.length)?.causes || [];
   return trace.drawn;
 }
 
@@ -283,23 +290,49 @@ function nameOf(trace, rows) {
   return root ? root.span.name : "log records only";
 }
 
-// All text of a trace, for the search.
+// All text of a trace, for the search: each row has its own.
 function textOf(trace) {
   const picture = drawn(trace);
+  const ofLogs = (logs) => logs.flatMap((log) => [log.body, log.level, ...log.fields.flat()]);
   if (picture.text === null) {
-    const parts = [trace.id, ...trace.invocations];
-    for (const { span } of picture.rows)
-      parts.push(
+    const parts = [trace.id, ...trace.invocations, ...ofLogs(picture.loose), ...ofLogs(picture.reports)];
+    for (const row of picture.rows) {
+      const { span } = row;
+      const own = [
+        span.id,
         span.service,
         span.name,
         span.why,
         ...span.fields.flat(),
         ...span.events.flatMap((event) => [event.name, ...event.fields.flat()]),
-      );
-    for (const log of trace.records) parts.push(log.body, log.level, ...log.fields.flat());
+        ...ofLogs(row.logs),
+      ];
+      row.text = own.join("\n").toLowerCase();
+      parts.push(row.text);
+    }
     picture.text = parts.join("\n").toLowerCase();
   }
   return picture.text;
+}
+
+const searched = () => byId("search").value.trim().toLowerCase();
+
+// The rows to show: those that match the search with the spans around them, or all but those below a closed span.
+function visible(picture, rows, search) {
+  const matches = search ? rows.filter((row) => row.text.includes(search)) : [];
+  if (matches.length) {
+    const wanted = new Set();
+    for (const { span } of matches) for (let id = span.id; id && !wanted.has(id); id = picture.parents.get(id)) wanted.add(id);
+    return { rows: rows.filter((row) => wanted.has(row.span.id)), matches };
+  }
+  const shown = [];
+  let below = Infinity;
+  for (const row of rows) {
+    if (row.depth > below) continue;
+    below = closed.has(row.span.id) ? row.depth : Infinity;
+    shown.push(row);
+  }
+  return { rows: shown, matches };
 }
 
 // Drawing
@@ -314,7 +347,7 @@ function later() {
 }
 
 function selected() {
-  const search = byId("search").value.trim().toLowerCase(),
+  const search = searched(),
     failed = byId("failed").checked,
     order = byId("order").value;
   const all = [...traces.values()].filter(
@@ -352,6 +385,7 @@ function draw() {
             (trace.records.length ? ` · ${count(trace.records.length, "log")}` : ""),
         ),
         element("small", { class: "n bad" }, failed && picture.failures.length ? `${picture.failures.length} failed` : ""),
+        failed && picture.failures.length ? element("small", { class: "bad why" }, firstLine(picture.failures[0].why)) : null,
       );
     }),
   );
@@ -371,6 +405,7 @@ function draw() {
   }
 }
 
+const firstLine = (text) => text.split("\n")[0];
 const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
 function choose(id) {
@@ -389,24 +424,42 @@ function detail(trace) {
   }
   const picture = drawn(trace);
   // Nothing new: what the reader opened stays as it is.
-  const filter = byId("slow").checked;
-  if (shown && shown.picture === picture && shown.filter === filter) return;
-  shown = { picture, filter };
+  const filter = byId("slow").checked,
+    search = searched();
+  if (shown && shown.picture === picture && shown.filter === filter && shown.search === search) return;
+  shown = { picture, filter, search };
   const names = [...new Set(picture.rows.map((row) => row.span.service))];
   const own = [...trace.invocations].map((id) => invocations.get(id)).filter(Boolean);
-  const rows = filter ? [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 })) : picture.rows;
+  textOf(trace);
+  const all = filter ? [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 })) : picture.rows;
+  const { rows, matches } = visible(picture, all, search);
   const facts = element(
     "div",
     { class: "facts" },
     element("span", {}, lengthText(picture.length)),
     element("span", {}, count(picture.rows.length, "span")),
     element("span", {}, timeText(picture.start)),
-    picture.slowest &&
-      element("span", {}, `◂ slowest: ${picture.slowest.span.name}, ${lengthText(picture.slowest.own)} of its own`),
+    picture.slowest && [
+      element("span", {}, "◂ slowest: ", goTo(picture.slowest.span, named(picture.slowest.span))),
+      element("span", {}, lengthText(picture.slowest.own) + " of its own"),
+    ],
+    matches.length ? element("span", { class: "good" }, `${count(matches.length, "span")} with “${search}”`) : null,
   );
-  const failures = picture.failures
+  // Lambda's span fails with the function's.
+  const told = picture.failures.filter((span) => span.scope !== PLATFORM || picture.failures.length === 1);
+  const failures = told
     .slice(0, 5)
-    .map((span) => element("div", { class: "bad" }, `✗ ${span.service}: ${span.name}: ${span.why || "failed"}`));
+    .map((span) => [
+      element(
+        "div",
+        { class: "bad" },
+        "✗ ",
+        goTo(span, span.service === named(span) ? span.service : `${span.service}: ${named(span)}`),
+        `: ${span.why || "failed"}`,
+      ),
+      causesOf(span, 0),
+    ]);
+  if (told.length > 5) failures.push(element("div", { class: "bad" }, `… ${count(told.length - 5, "more failed span")}`));
   const reports = picture.reports.map((log) => element("div", { class: "dim" }, reportText(log.report)));
   const tools = element(
     "div",
@@ -459,7 +512,7 @@ function detail(trace) {
     element(
       "div",
       { role: "list" },
-      rows.map((row) => spanRow(row, picture)),
+      rows.map((row) => spanRow(row, picture, !filter && !matches.length)),
     ),
     picture.loose.length ? element("h3", {}, "Log records without a span in the trace") : null,
     picture.loose.map((log) => logRow(log, 0, picture.start)),
@@ -534,8 +587,31 @@ function rerun(invocation) {
   return button;
 }
 
-function spanRow(row, picture) {
+const named = (span) => (span.target ? `${span.name} ${span.target}` : span.name);
+
+const causesOf = (span, depth) =>
+  span.causes.map((cause) => element("div", { class: "below bad", style: { "--d": depth } }, cause));
+
+// A button that opens a span and shows it.
+function goTo(span, text) {
+  const show = () => {
+    for (let id = span.id, left = 10000; id && left--; id = shown.picture.parents.get(id)) closed.delete(id);
+    open.add("s" + span.id);
+    follows = false;
+    byId("search").value = "";
+    shown = null;
+    draw();
+    const row = document.querySelector(`[data-key="s${CSS.escape(span.id)}"]`);
+    row?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "center" });
+  };
+  return element("button", { type: "button", class: "go", onclick: show }, text);
+}
+
+function spanRow(row, picture, canClose) {
   const { span, depth, logs } = row;
+  const below = canClose ? picture.children.get(span.id)?.length : 0;
+  const isClosed = closed.has(span.id);
   const all = picture.length || 1;
   const from = Math.min(100, Math.max(0, ((span.start - picture.start) / all) * 100));
   const width = Math.min(100 - from, ((span.end - span.start) / all) * 100);
@@ -548,15 +624,30 @@ function spanRow(row, picture) {
       tabindex: "0",
       "data-key": key,
       "aria-expanded": String(open.has(key)),
-      title: `${span.service}: ${span.name}`,
+      title: `${span.service}: ${named(span)}`,
     },
     element(
       "div",
       { class: "name", style: { "margin-left": `min(${depth * 12}px, 45%)`, "--c": colour(span.service) } },
       span.failed ? element("strong", { class: "bad", role: "img", "aria-label": "failed" }, "✗ ") : null,
+      below
+        ? element(
+            "span",
+            {
+              class: "fold",
+              title: isClosed ? "Show the spans below (l)" : "Hide the spans below (h)",
+              onclick: (event) => {
+                event.stopPropagation();
+                fold(span.id, !isClosed);
+              },
+            },
+            isClosed ? "▸ " : "▾ ",
+          )
+        : null,
       element("b", {}, span.name),
       " ",
-      element("small", {}, span.service),
+      span.target ? [element("span", {}, span.target), " "] : null,
+      element("small", {}, isClosed && below ? `${span.service} · spans below are hidden` : span.service),
     ),
     element("div", { class: "n" }, lengthText(span.end - span.start)),
     element(
@@ -576,9 +667,12 @@ function spanRow(row, picture) {
     },
     head,
   );
-  if (span.why) whole.append(element("div", { class: "below bad", style: { "--d": depth } }, span.why.split("\n")[0]));
+  if (span.why)
+    whole.append(element("div", { class: "below bad", style: { "--d": depth } }, firstLine(span.why)), ...causesOf(span, depth));
   for (const log of logs.slice(0, INLINE_LOGS)) whole.append(logRow(log, depth, picture.start));
   const toggle = () => {
+    // A new trace would hide what the reader opened.
+    follows = false;
     open.has(key) ? open.delete(key) : open.add(key);
     head.setAttribute("aria-expanded", String(open.has(key)));
     head.classList.toggle("open", open.has(key));
@@ -608,6 +702,12 @@ function spanRow(row, picture) {
   return whole;
 }
 
+function fold(id, isClosed) {
+  isClosed ? closed.add(id) : closed.delete(id);
+  shown = null;
+  draw();
+}
+
 function table(fields) {
   return element(
     "table",
@@ -634,9 +734,14 @@ function panel(span, logs, depth, picture) {
     ),
   ];
   if (span.why) parts.push(element("div", { class: "bad" }, long(span.why)));
-  if (span.fields.length) parts.push(table(span.fields));
-  for (const event of span.events)
-    parts.push(element("h3", {}, `${event.name} +${lengthText(Math.max(0, event.at - picture.start))}`), table(event.fields));
+  const events = span.events.map((event) => {
+    const stack = event.fields.find(([key]) => key === STACK);
+    const at = element("h3", {}, `${event.name} +${lengthText(Math.max(0, event.at - picture.start))}`);
+    return [at, stack ? element("pre", {}, stack[1]) : null, table(event.fields.filter((field) => field !== stack))];
+  });
+  // The reason of a failure comes before the attributes.
+  const fields = span.fields.length ? table(span.fields) : null;
+  parts.push(span.failed ? [events, fields] : [fields, events]);
   for (const link of span.links) {
     const there = traces.get(link.trace);
     parts.push(
@@ -658,7 +763,7 @@ function logRow(log, depth, start) {
   const row = element(
     "div",
     {
-      class: "below log" + (log.serious ? " bad" : ""),
+      class: `below log ${log.severity}`,
       role: "button",
       tabindex: "0",
       "aria-expanded": "false",
@@ -666,12 +771,12 @@ function logRow(log, depth, start) {
     },
     element("span", { class: "n dim" }, (log.time < start ? "−" : "+") + lengthText(Math.abs(log.time - start))),
     element("strong", {}, log.level || "log"),
-    element("span", { class: "text" }, log.text.split("\n")[0]),
+    element("span", { class: "text" }, firstLine(log.text)),
   );
   const toggle = () => {
     const isOpen = row.classList.toggle("open");
     row.setAttribute("aria-expanded", String(isOpen));
-    row.querySelector(".text").textContent = isOpen ? log.text : log.text.split("\n")[0];
+    row.querySelector(".text").textContent = isOpen ? log.text : firstLine(log.text);
     if (isOpen) row.after(element("div", { class: "panel below", style: { "--d": depth } }, table(log.fields)));
     else row.nextSibling.remove();
   };
@@ -748,6 +853,11 @@ function moveRow(steps) {
   }
 }
 
+function foldRow(isClosed) {
+  const key = document.activeElement.dataset.key || "";
+  if (key.startsWith("s") && document.activeElement.classList.contains("row")) fold(key.slice(1), isClosed);
+}
+
 document.addEventListener("keydown", (event) => {
   const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -766,12 +876,20 @@ document.addEventListener("keydown", (event) => {
     k: () => moveRow(-1),
     f: () => byId("failed").click(),
     s: () => byId("slow").click(),
+    h: () => foldRow(true),
+    l: () => foldRow(false),
+    ArrowDown: () => moveRow(1),
+    ArrowUp: () => moveRow(-1),
+    ArrowLeft: () => foldRow(true),
+    ArrowRight: () => foldRow(false),
+    "?": () => byId("keys").toggleAttribute("hidden"),
   }[event.key];
   if (action) {
     event.preventDefault();
     action();
   }
 });
+byId("help").addEventListener("click", () => byId("keys").toggleAttribute("hidden"));
 for (const id of ["search", "failed", "order", "slow"]) byId(id).addEventListener("input", later);
 
 // A page with these traces, which needs no server.
