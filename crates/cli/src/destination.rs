@@ -29,6 +29,8 @@ impl DestinationArguments {
         self.endpoint.is_some() || Env.get(ENDPOINT).is_some()
     }
 
+    // For `dev`, which runs on Linux only.
+    #[cfg(target_os = "linux")]
     pub(crate) fn needs_endpoint(&self) -> bool {
         self.user.is_some() || self.stream.is_some() || !self.headers.is_empty()
     }

@@ -54,6 +54,8 @@ impl AwsArguments {
         word("--region", &self.region) + &word("--profile", &self.profile)
     }
 
+    // For `dev`, which runs on Linux only.
+    #[cfg(target_os = "linux")]
     pub(crate) fn are_given(&self) -> bool {
         self.region.is_some() || self.profile.is_some()
     }

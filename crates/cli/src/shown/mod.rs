@@ -97,6 +97,10 @@ pub(crate) enum Incoming {
     /// Telemetry made from log events.
     Requests(Vec<Request>),
     /// Text between the telemetry, in order.
+    #[cfg_attr(
+        not(any(target_os = "linux", test)),
+        expect(dead_code, reason = "only `dev`, which runs on Linux, makes it")
+    )]
     Text(String),
     Said(String),
     /// The error of an OTLP line that cannot be decoded.
