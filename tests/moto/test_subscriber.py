@@ -18,6 +18,8 @@ OTHERS = {WITH_ONE_OTHER: ["a"], WITH_TWO_OTHERS: ["a", "b"]}
 OWN = ["/lambda-otlp/stack/forwarder", "/aws/lambda/forwarder"]
 STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/logs"
 
+SPILLED = "{ $.spill IS TRUE }"
+
 FIRST = {
     "name": "subscriber",
     "include": "/aws/lambda/*",
@@ -38,6 +40,7 @@ def properties(wanted):
         "Destination": function_arn("forwarder"),
         "KinesisStream": wanted["stream"],
         "KinesisRole": wanted["role"],
+        "Collect": wanted["collect"],
     }
 
 
@@ -202,6 +205,23 @@ def test_an_update_changes_and_removes_filters(stand, answers):
     assert not {"put_subscription_filter", "delete_subscription_filter"} & logs.take_calls()[0].keys()
 
 
+def test_a_filter_for_spilled_lines_stays_until_the_stack_forwarded_nothing_else(stand, answers):
+    group, logs.throttled_of = "/aws/lambda/f-010", None
+
+    def spill():
+        stand.logs.put_subscription_filter(
+            logGroupName=group, filterName=OURS, filterPattern=SPILLED, destinationArn=function_arn("forwarder")
+        )
+
+    spill()
+    has(functions["subscriber-updated"].invoke({}), kept=42, updated=0)
+    has(update(answers, FIRST, SECOND), kept=42, updated=0)
+    assert filters(stand, group)[OURS]["filterPattern"] == SPILLED
+    has(update(answers, {**FIRST, "collect": "spilled"}, SECOND), kept=41, updated=1)
+    assert filters(stand, group)[OURS]["filterPattern"] != SPILLED
+    logs.throttled_of = 10
+
+
 @pytest.mark.parametrize(("before", "after"), [(SECOND, THIRD), (THIRD, SECOND)])
 def test_filters_change_to_a_stream_and_back_in_place(stand, answers, before, after):
     logs.take_calls()
@@ -268,6 +288,9 @@ def test_a_change_that_the_stacks_subscriber_reverts_is_named(stand):
 
     subscribed = said("subscribe", "--include", "/aws/lambda/f-10*,/aws/lambda/f-110,/aws/lambda/f-200")
     assert "the subscriber of stack o2 removes 1 filter within the hour" in subscribed
+    # The subscriber keeps filters for spilled lines.
+    assert "changes the pattern of 10 filters" in said("subscribe", "--include", "/aws/lambda/f-10*", "--collect", "telemetry")
+    assert "changes the pattern" not in said("subscribe", "--include", "/aws/lambda/f-10*", "--collect", "spilled")
     assert "12 log groups: add 12, update 0, keep 0, remove 0, skip 0; 0 failed" in subscribed
     unsubscribed = said("unsubscribe", "--include", "/aws/lambda/f-1*,/aws/lambda/f-200")
     assert "the subscriber of stack o2 adds 10 removed filters again within the hour" in unsubscribed
@@ -294,17 +317,21 @@ def test_the_plan_names_other_lines_and_functions_in_direct_mode(stand):
         logGroupName=group, filterName=OURS, filterPattern="{ $.spill IS TRUE }", destinationArn=forwarder
     )
     groups = f"{group},/aws/lambda/stdout,/aws/lambda/without-layer"
+    # Without --collect, the filter for spilled lines stays.
     said = stand.says("subscribe", "--destination", forwarder, "--include", groups)
+    assert f"keep    {group}         forwards spilled lines only, as before; --collect changes that\n" in said
+    assert "arrives twice" not in said
+    said = stand.says("subscribe", "--destination", forwarder, "--include", groups, "--collect", "all")
     twice = "is in direct mode (LAMBDA_OTLP_ENDPOINT): its telemetry arrives twice"
     assert f"update  {group}         forwarded spilled before; direct {twice}\n" in said
     assert said.count(twice) == 1
     assert f"the lines of 1 filter change from spilled to all ({group}): to keep spilled, use --collect spilled for them" in said
     assert f"`lambda-otlp subscribe --destination {forwarder} --include {group} --collect spilled --yes`" in said
-    _, report = stand.run("subscribe", "--destination", forwarder, "--include", group)
+    _, report = stand.run("subscribe", "--destination", forwarder, "--include", group, "--collect", "all")
     assert report["entries"][0]["former_pattern"] == "{ $.spill IS TRUE }"
 
     # The functions of other log groups, and of many, come from the list.
-    said = stand.says("subscribe", "--destination", forwarder, "--include", f"/shop/elsewhere,{group}")
+    said = stand.says("subscribe", "--destination", forwarder, "--include", f"/shop/elsewhere,{group}", "--collect", "all")
     assert said.count(f"direct {twice}") == 1
     said = stand.says("subscribe", "--destination", forwarder, "--include", group, "--collect", "spilled")
     assert "keep 1" in said and "warning" not in said

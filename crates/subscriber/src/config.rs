@@ -146,7 +146,7 @@ impl Config {
         };
         let own = own_log_group.into_iter().chain([ours.default_log_group()]);
         let selection = Selection::new(include, exclude, tags, own);
-        let wish = Wish { ours, former: None, beside_others: false };
+        let wish = Wish { ours, former: None, beside_others: false, keeps_spilled: true };
         Some(Self { selection, wish, logs: logs?, retry_queue, log_level })
     }
 }

@@ -1,5 +1,6 @@
 //! Decides about one log group's subscription filters. Pure.
 
+use crate::config::Collect;
 use crate::selection::Unselected;
 use aws::SubscriptionFilter;
 use wire::arn::Arn;
@@ -76,6 +77,31 @@ pub struct Wish {
     pub former: Option<OurFilter>,
     /// `true` if a log group with another owner's filter gets ours in addition.
     pub beside_others: bool,
+    /// `true` if our filter for spilled lines stays one. A person chose it for a function in direct mode, whose telemetry would
+    /// arrive twice with all lines.
+    pub keeps_spilled: bool,
+}
+
+impl Wish {
+    /// Returns our filter for a log group with these filters.
+    pub(crate) fn filter_beside(&self, filters: &[SubscriptionFilter]) -> OurFilter {
+        let mut ours = self.ours.clone();
+        if self.stays_spilled(filters) {
+            Collect::Spilled.pattern().clone_into(&mut ours.pattern);
+        }
+        ours
+    }
+
+    /// Returns `true` if our filter among these stays one for spilled lines, though other lines are selected.
+    pub(crate) fn stays_spilled(&self, filters: &[SubscriptionFilter]) -> bool {
+        let spilled = Collect::Spilled.pattern();
+        let is_own = |filter: &SubscriptionFilter| {
+            self.ours.is(filter) || self.former.as_ref().is_some_and(|former| former.is(filter))
+        };
+        self.keeps_spilled
+            && self.ours.pattern != spilled
+            && filters.iter().any(|filter| filter.pattern == spilled && is_own(filter))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +193,8 @@ pub(crate) fn decide(
     class: Option<&str>,
     filters: &[SubscriptionFilter],
 ) -> Decision {
-    let Wish { ours, former, beside_others } = wish;
+    let Wish { former, beside_others, .. } = wish;
+    let ours = &wish.filter_beside(filters);
     let is_former = |filter: &SubscriptionFilter| {
         !ours.is(filter) && former.as_ref().is_some_and(|former| former.is(filter))
     };
@@ -235,7 +262,8 @@ mod tests {
 
     fn wish(beside_others: bool) -> Wish {
         let ours = OurFilter::new(HERE, None, "p").unwrap();
-        Wish { ours, former: OurFilter::new(FORMER, None, "p"), beside_others }
+        let former = OurFilter::new(FORMER, None, "p");
+        Wish { ours, former, beside_others, keeps_spilled: false }
     }
 
     /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else`, `stream` for destinations; `other-role` is the
@@ -314,6 +342,39 @@ mod tests {
         check(&beside_others, Ok(()), "audit>else", "add");
         check(&beside_others, Ok(()), "audit>else audit2>else", "skip: two filters of others");
         check(&beside_others, Ok(()), "lambda-otlp/fwd>else", "skip: name taken");
+    }
+
+    #[test]
+    fn a_filter_for_spilled_lines_stays_one_unless_other_lines_are_asked_for() {
+        let of = |name: &str, destination: &str| SubscriptionFilter {
+            name: name.to_owned(),
+            pattern: Collect::Spilled.pattern().to_owned(),
+            destination: destination.to_owned(),
+            role: None,
+        };
+        let keeping = Wish { keeps_spilled: true, ..wish(false) };
+        for (wish, filter, expected, pattern) in [
+            (&keeping, of("lambda-otlp/fwd", HERE), "keep", Collect::Spilled.pattern()),
+            (
+                &keeping,
+                of("lambda-otlp/old", FORMER),
+                "update, deletes lambda-otlp/old",
+                Collect::Spilled.pattern(),
+            ),
+            // Of another owner.
+            (&keeping, of("audit", ELSEWHERE), "skip: a filter of others", "p"),
+            (
+                &wish(false),
+                of("lambda-otlp/fwd", HERE),
+                "update, pattern { $.spill IS TRUE } before",
+                "p",
+            ),
+        ] {
+            let filters = [filter];
+            let decision = decide(wish, Ok(()), Some("STANDARD"), &filters);
+            assert_eq!(said(&decision), expected, "{filters:?}");
+            assert_eq!(wish.filter_beside(&filters).as_filter().pattern, pattern, "{filters:?}");
+        }
     }
 
     #[test]

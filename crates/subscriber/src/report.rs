@@ -17,6 +17,8 @@ pub struct Entry {
     pub fate: Fate,
     /// The pattern of our filter before, if it changes.
     pub former_pattern: Option<String>,
+    /// `true` if our filter stays one for spilled lines, though other lines are selected.
+    pub stays_spilled: bool,
     /// The time when our filter was newly created.
     pub subscribed: Option<SystemTime>,
 }
@@ -127,6 +129,7 @@ impl Report {
                 "action": entry.action.as_str(),
                 "reason": entry.reason.as_ref().map(ToString::to_string),
                 "former_pattern": entry.former_pattern,
+                "stays_spilled": entry.stays_spilled,
                 "fate": fate,
                 "error": error,
             })
@@ -166,7 +169,15 @@ mod tests {
 
     fn entry(group: &str, action: Action, reason: Option<Reason>, fate: Fate) -> Entry {
         let group = LogGroup { name: group.to_owned(), ..LogGroup::default() };
-        Entry { group, action, reason, fate, former_pattern: None, subscribed: None }
+        Entry {
+            group,
+            action,
+            reason,
+            fate,
+            former_pattern: None,
+            stays_spilled: false,
+            subscribed: None,
+        }
     }
 
     #[test]

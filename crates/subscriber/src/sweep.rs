@@ -120,6 +120,7 @@ impl Sweep<'_> {
             reason: None,
             fate: Fate::Done,
             former_pattern: None,
+            stays_spilled: false,
             subscribed: None,
         };
         if let Err(error) = self.act(&mut entry, deadline).await {
@@ -140,6 +141,8 @@ impl Sweep<'_> {
         entry.reason = decision.reason;
         entry.former_pattern = decision.former_pattern;
         let is_put = matches!(decision.action, Action::Add | Action::Update);
+        entry.stays_spilled =
+            (is_put || decision.action == Action::Keep) && self.wish.stays_spilled(&filters);
         if self.dry_run && (is_put || !decision.delete.is_empty()) {
             entry.fate = Fate::Planned;
             return Ok(());
@@ -148,7 +151,7 @@ impl Sweep<'_> {
             self.logs.delete_subscription_filter(&group.name, name, deadline).await?;
         }
         if is_put {
-            let ours = self.wish.ours.as_filter();
+            let ours = self.wish.filter_beside(&filters).as_filter();
             self.logs.put_subscription_filter(&group.name, &ours, deadline).await?;
             let is_first = decision.action == Action::Add;
             entry.subscribed = is_first.then(|| self.logs.wall_clock());

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use stack::{Function, is_our_layer};
+pub(crate) use stack::{Function, direct_mode_variable};
 pub(crate) use wiring::permission as permission_to_invoke;
 
 #[derive(clap::Args)]

@@ -7,6 +7,7 @@ use super::pipeline::Pipeline;
 use super::recent::Recent;
 use super::wiring::{self, Forwarder};
 use crate::aws::{self, AwsArguments, explain, is_denied, resource_name};
+use crate::instrument::{OUR_WRAPPER, WRAPPER};
 use crate::progress::Tally;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
@@ -14,6 +15,7 @@ use aws_sdk_cloudwatchlogs::types::PolicyType;
 use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
+use backend::direct_mode;
 use console::time_arguments::{self, TimeArgument};
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
@@ -207,8 +209,19 @@ impl Function {
     }
 }
 
+/// Returns the variable that puts the layer of a function with these layers and variables into direct mode. A stack with a name of
+/// its own gives it to the layer, so the wrapper is evidence of the layer too.
+pub(crate) fn direct_mode_variable<'a>(
+    mut layers: impl Iterator<Item = &'a str>,
+    variables: &BTreeMap<String, String>,
+) -> Option<&'static str> {
+    let has_wrapper = variables.get(WRAPPER).is_some_and(|wrapper| wrapper == OUR_WRAPPER);
+    let has_layer = has_wrapper || layers.any(is_our_layer);
+    direct_mode::variable_of(variables).filter(|_| has_layer)
+}
+
 /// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
-pub(crate) fn is_our_layer(arn: &str) -> bool {
+fn is_our_layer(arn: &str) -> bool {
     arn.contains("lambda-otlp")
 }
 

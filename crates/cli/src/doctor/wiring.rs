@@ -1,9 +1,8 @@
 //! Checks the policies, filters and variables of a stack: permission to invoke the forwarder, and telemetry that is
 //! sent twice.
 
-use super::stack::Function;
+use super::stack::{Function, direct_mode_variable};
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
-use backend::direct_mode;
 use serde_json::Value;
 use settings::Check;
 use subscriber::Collect;
@@ -197,6 +196,32 @@ pub(crate) fn subscription(
     }
     checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter, forwarder)));
     checks
+        .extend(own.iter().filter_map(|filter| only_spilled(group, filter, function?, forwarder)));
+    checks
+}
+
+/// Warns of a filter for spilled lines if no variable puts the function into direct mode: its telemetry stays in the log. A file in
+/// its package may do so too.
+fn only_spilled(
+    group: &str,
+    filter: &Filter,
+    function: &Function,
+    forwarder: Forwarder<'_>,
+) -> Option<Check> {
+    let is_wanted = forwarder.collect == Collect::Spilled || in_direct_mode(function).is_some();
+    if is_wanted || !is_of_spilled(filter) {
+        return None;
+    }
+    let lines = Collect::word_of(forwarder.collect.pattern()).unwrap_or_default();
+    let text = format!(
+        "{group}: {} selects spilled lines only, but no variable of {} asks for direct mode, so its telemetry stays in the log: `lambda-otlp subscribe {} --include {group} --collect {lines} --yes`",
+        filter.called, function.name, forwarder.arguments
+    );
+    Some(Check::warning("filter", text))
+}
+
+fn is_of_spilled(filter: &Filter) -> bool {
+    filter.pattern.contains("$.spill")
 }
 
 /// Says what a filter for telemetry hides: AWS reports an error of the handler as a success, and the filter does not select the
@@ -248,7 +273,7 @@ fn names(filters: &[&Filter]) -> String {
 
 /// Returns the variable that puts the layer of this function into direct mode.
 fn in_direct_mode(function: &Function) -> Option<&'static str> {
-    direct_mode::variable_of(&function.variables).filter(|_| function.has_layer())
+    direct_mode_variable(function.layers.iter().map(String::as_str), &function.variables)
 }
 
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
@@ -260,9 +285,9 @@ pub(crate) fn double_wiring(
     filters: &[Filter],
 ) -> Option<Check> {
     let variable = in_direct_mode(function)?;
-    let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
+    let filter = filters.iter().find(|filter| !is_of_spilled(filter))?;
     let text = format!(
-        "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: set LAMBDA_OTLP_OUTPUT=stdout on the function; or, unless a subscriber restores the filter, {}",
+        "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: {}; or set LAMBDA_OTLP_OUTPUT=stdout on the function",
         function.name,
         filter.called,
         forwarder.subscribe(group, Collect::Spilled)
@@ -321,6 +346,23 @@ mod tests {
             layers: vec!["arn:aws:lambda:eu-west-1:1:layer:lambda-otlp-arm64:7".to_owned()],
             ..Function::default()
         };
+        let spilled = Filter {
+            called: "filter lambda-otlp/forwarder".to_owned(),
+            pattern: Collect::Spilled.pattern().to_owned(),
+            destination: FORWARDER.to_owned(),
+            ..Filter::default()
+        };
+        let of_spilled = |function: &Function, collect: Collect| {
+            let forwarder = Forwarder { collect, ..forwarder(&[]) };
+            let checks = subscription("/g", &[spilled.clone()], Some(function), forwarder);
+            checks.into_iter().find(|check| check.name == "filter").map(|check| check.text)
+        };
+        let left = Function { name: "left".to_owned(), ..Function::default() };
+        assert_eq!(of_spilled(&direct, Collect::All), None);
+        assert_eq!(of_spilled(&left, Collect::Spilled), None);
+        let stays = of_spilled(&left, Collect::Telemetry).unwrap_or_default();
+        assert!(stays.contains("no variable of left asks for direct mode"), "{stays}");
+        assert!(stays.ends_with(&format!("`{subscribe} --collect telemetry --yes`")), "{stays}");
         let direct = remedy(&[], Some(&direct), Collect::All);
         assert!(direct.starts_with("warning its function is in direct mode"), "{direct}");
         assert!(direct.ends_with("--include /g --collect spilled --yes`"), "{direct}");

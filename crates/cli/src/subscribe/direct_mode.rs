@@ -2,8 +2,7 @@
 //! filter of all lines would send it a second time.
 
 use crate::aws::{explain, is_denied};
-use crate::doctor::is_our_layer;
-use ::backend::direct_mode::variable_of;
+use crate::doctor::direct_mode_variable;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
@@ -115,10 +114,10 @@ async fn list(lambda: &Client) -> anyhow::Result<Vec<FunctionConfiguration>> {
 /// Returns the log group of a function with the layer in direct mode.
 fn direct_sender(function: FunctionConfiguration) -> Option<(String, DirectSender)> {
     let layers = function.layers.unwrap_or_default();
-    let has_layer = layers.iter().filter_map(|layer| layer.arn()).any(is_our_layer);
+    let layers = layers.iter().filter_map(|layer| layer.arn());
     let variables = function.environment.and_then(|environment| environment.variables);
     let variables = variables.unwrap_or_default().into_iter().collect();
-    let variable = variable_of(&variables).filter(|_| has_layer)?;
+    let variable = direct_mode_variable(layers, &variables)?;
     let name = function.function_name?;
     let log_group = function.logging_config.and_then(|logging| logging.log_group);
     let log_group = log_group.unwrap_or_else(|| format!("{LAMBDA}{name}"));

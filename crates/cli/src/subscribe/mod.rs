@@ -74,9 +74,9 @@ pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
     /// The lines to forward: `all`, `telemetry` (OTLP lines, and Lambda's reports and failures), or `spilled` (OTLP lines that a
-    /// layer in direct mode could not send).
-    #[arg(long, value_name = "LINES", value_parser = collect, default_value = "all")]
-    collect: Collect,
+    /// layer in direct mode could not send). Without it, `all`, and a filter for spilled lines stays one.
+    #[arg(long, value_name = "LINES", value_parser = collect)]
+    collect: Option<Collect>,
     /// Also subscribe log groups that have another subscription filter. CloudWatch Logs allows two.
     #[arg(long)]
     beside_others: bool,
@@ -110,15 +110,16 @@ pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCo
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
     // Our filters are recognized by their name and destination alone.
-    run(&arguments.which, Task::Remove, Collect::All, false)
+    run(&arguments.which, Task::Remove, None, false)
 }
 
 fn run(
     which: &Which,
     task: Task,
-    collect: Collect,
+    asked: Option<Collect>,
     beside_others: bool,
 ) -> anyhow::Result<ExitCode> {
+    let collect = asked.unwrap_or(Collect::All);
     let named = parsed("--include", &which.include, parse_patterns)?;
     let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
     let tags = parsed("--tag", &which.tags, parse_tags)?;
@@ -137,7 +138,7 @@ fn run(
         let own = [ours.default_log_group()].into_iter().chain(log_group);
         let selection = Selection::new(include, exclude, tags, own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
-        let wish = Wish { ours, former: None, beside_others };
+        let wish = Wish { ours, former: None, beside_others, keeps_spilled: asked.is_none() };
         let logs = &logs;
         let selection = &selection;
         let wish = &wish;
@@ -208,10 +209,12 @@ impl Which {
     }
 }
 
-/// The log groups that have our filter after the change.
+/// The log groups that have our filter after the change, without those of spilled lines.
 fn subscribed_groups(report: &Report) -> Vec<&str> {
     let is_subscribed = |entry: &&Entry| {
-        matches!(entry.action, Action::Add | Action::Update | Action::Keep) && is_done(entry)
+        matches!(entry.action, Action::Add | Action::Update | Action::Keep)
+            && !entry.stays_spilled
+            && is_done(entry)
     };
     report.entries.iter().filter(is_subscribed).map(|entry| entry.group.name.as_str()).collect()
 }
@@ -289,13 +292,15 @@ fn write(report: &Report, direct: &DirectSenders, out: &mut dyn Write) -> io::Re
     };
     let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
     let width = shown.iter().map(|entry| entry.group.name.len()).max().unwrap_or_default();
-    for Entry { group, action, reason, fate, former_pattern, .. } in shown {
+    for Entry { group, action, reason, fate, former_pattern, stays_spilled, .. } in shown {
         let group = &group.name;
+        let spilled = stays_spilled
+            .then(|| "forwards spilled lines only, as before; --collect changes that".to_owned());
         let former =
             former_pattern.as_deref().map(|it| format!("forwarded {} before", lines_of(it)));
         let reason = reason.as_ref().map(ToString::to_string);
         let texts: Vec<String> =
-            reason.into_iter().chain(former).chain(direct.note(group)).collect();
+            reason.into_iter().chain(former).chain(spilled).chain(direct.note(group)).collect();
         let (word, text) = match fate {
             Fate::Done | Fate::Planned => (action.as_str(), texts.join("; ")),
             Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
@@ -396,6 +401,7 @@ mod tests {
             reason,
             fate,
             former_pattern: None,
+            stays_spilled: false,
             subscribed: None,
         };
         let full = Some(Reason::Full("a, b".to_owned()));

@@ -76,8 +76,13 @@ impl Stack {
                 ));
             }
         }
-        let changed = count(&|entry| is_subscribed(entry) && is_selected(entry));
-        if changed > 0 && *pattern != collect.pattern() {
+        let is_changed = |entry: &Entry| {
+            // The subscriber leaves filters for spilled lines as they are.
+            is_subscribed(entry) && is_selected(entry) && !entry.stays_spilled
+        };
+        let changed = count(&is_changed);
+        let is_kept = *pattern == collect.pattern() || collect == Collect::Spilled;
+        if changed > 0 && !is_kept {
             let filters = plural(changed, "filter");
             warnings.push(format!(
                 "warning: the subscriber of stack {name} changes the pattern of {filters} to that of its Collect within the hour{if_tagged}: deploy the stack with another Collect"

@@ -34,6 +34,8 @@ pub(super) struct ResourceRequest {
     pub(super) reach: Vec<Pattern>,
     /// Our filter before this update.
     pub(super) former: Option<OurFilter>,
+    /// `true` if the stack forwarded spilled lines only before this update, from all log groups.
+    pub(super) collected_spilled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +149,7 @@ impl ResourceRequest {
         });
         let former = before("Destination");
         let former = former.and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
+        let collected_spilled = before("Collect") == Some("spilled");
         let stack_id = text("StackId");
         let logical_resource_id = text("LogicalResourceId");
         let physical_resource_id = match text("PhysicalResourceId") {
@@ -163,6 +166,7 @@ impl ResourceRequest {
             request_id: text("RequestId"),
             reach,
             former,
+            collected_spilled,
             stack_id,
             logical_resource_id,
             physical_resource_id,

@@ -182,7 +182,11 @@ impl Parts {
         request: &ResourceRequest,
         deadline: Instant,
     ) -> Report {
-        let wish = Wish { former: request.former.clone(), ..self.config.wish.clone() };
+        let wish = Wish {
+            former: request.former.clone(),
+            keeps_spilled: !request.collected_spilled,
+            ..self.config.wish.clone()
+        };
         let report = self.sweep(&wish, &request.reach).run(deadline).await;
         report.log(kind.as_str());
         report
