@@ -35,6 +35,19 @@ pub struct Undelivered {
     pub alarm: bool,
 }
 
+impl Undelivered {
+    /// Returns `true` if the two differ at most in their number of items.
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { destination, kind, items: _, reason, kept_in, partial, alarm } = self;
+        *destination == other.destination
+            && *kind == other.kind
+            && *reason == other.reason
+            && *kept_in == other.kept_in
+            && *partial == other.partial
+            && *alarm == other.alarm
+    }
+}
+
 #[derive(Debug, Default)]
 #[must_use = "returned telemetry must fail the invocation"]
 pub struct Report {
@@ -118,17 +131,11 @@ impl Report {
         self.list(undelivered);
     }
 
-    fn list(&mut self, mut undelivered: Undelivered) {
-        let items = undelivered.items;
-        let same = self.undelivered.iter_mut().find(|other| {
-            // All but the number of items is compared.
-            undelivered.items = other.items;
-            **other == undelivered
-        });
-        if let Some(same) = same {
-            same.items += items;
+    fn list(&mut self, undelivered: Undelivered) {
+        if let Some(same) = self.undelivered.iter_mut().find(|other| other.is_like(&undelivered)) {
+            same.items += undelivered.items;
         } else if self.undelivered.len() < MOST_DETAILS {
-            self.undelivered.push(Undelivered { items, ..undelivered });
+            self.undelivered.push(undelivered);
         }
     }
 }
