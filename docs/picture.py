@@ -14,8 +14,11 @@ from typing import NamedTuple
 FOLDER = Path(__file__).parent
 STYLE = FOLDER.parent / "crates/console/src/page/style.css"
 TRACE = "shop, its orders fails"
-WIDTH, LINE = 960, 22
-NAME, MILLIS, TRACK = 96, 400, 416  # x of the columns: left, right, left
+WIDTH = 960
+LINE = 22
+NAME = 96
+MILLIS = 400
+TRACK = 416  # x of the columns: left, right, left
 LONGEST = 110  # characters of a log record
 # The names of attributes that the picture of calls shows below their span.
 SHOWN = (
@@ -49,8 +52,11 @@ class Picture:
     """The lines of a picture, from its top."""
 
     def __init__(self, title, colours):
-        self.title, self.colours = title, colours
-        self.drawn, self.y, self.depth = [], LINE + 12, 0
+        self.title = title
+        self.colours = colours
+        self.drawn = []
+        self.y = LINE + 12
+        self.depth = 0
 
     def add(self, bar):
         colours = self.colours
@@ -96,7 +102,8 @@ def rows(spans):
     for span in spans:
         root = parents[span["spanId"]]
         if span["name"] == "aws.lambda.invocation" and root in parents:
-            parents[span["spanId"]], parents[root] = parents[root], span["spanId"]
+            parents[span["spanId"]] = parents[root]
+            parents[root] = span["spanId"]
 
     def below(parent, depth):
         for span in sorted(spans, key=times):

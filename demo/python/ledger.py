@@ -22,7 +22,8 @@ def continue_at(first):
 
 def next_number():
     global _next
-    number, _next = _next, _next + 1
+    number = _next
+    _next = _next + 1
     return number
 
 

@@ -109,7 +109,9 @@ RESPONSE_EVENTS = [
     {"type": "response.completed", "sequence_number": 2, "response": RESPONSE},
 ]
 
-EVENT_STREAM, JSON, SERVER_SENT = "application/vnd.amazon.eventstream", "application/json", "text/event-stream"
+EVENT_STREAM = "application/vnd.amazon.eventstream"
+JSON = "application/json"
+SERVER_SENT = "text/event-stream"
 
 
 def as_events(events):

@@ -80,7 +80,8 @@ class Servers:
             time.sleep(0.2)
 
     def postgresql(self):
-        user, port = user_for("postgres"), str(free_port())
+        user = user_for("postgres")
+        port = str(free_port())
         folder = self.folder_of("postgresql", user)
         subprocess.run(
             [program("initdb"), "-D", folder, "-A", "trust", "-U", "postgres"],
@@ -108,7 +109,8 @@ class Servers:
         return port
 
     def mariadb(self):
-        user, port = user_for("mysql"), str(free_port())
+        user = user_for("mysql")
+        port = str(free_port())
         folder = self.folder_of("mariadb", user)
         own = [f"--datadir={folder}", "--no-defaults"]
         install = [program("mariadb-install-db"), own[1], own[0], "--auth-root-authentication-method=normal"]

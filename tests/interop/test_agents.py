@@ -34,13 +34,15 @@ class Models(BaseHTTPRequestHandler):
 
     def do_GET(self):
         asked = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}")
-        kind, body = "application/json", {"nanosecond heartbeat": 7, "status": "OK", "version": "3"}
+        kind = "application/json"
+        body = {"nanosecond heartbeat": 7, "status": "OK", "version": "3"}
         if "generateContent" in self.path:
             body = CONTENT
         elif "chat/completions" in self.path:
             body = COMPLETION
         if asked.get("stream"):
-            kind, text = "text/event-stream", "".join(f"data: {json.dumps(each)}\n\n" for each in CHUNKS) + "data: [DONE]\n\n"
+            kind = "text/event-stream"
+            text = "".join(f"data: {json.dumps(each)}\n\n" for each in CHUNKS) + "data: [DONE]\n\n"
         else:
             text = json.dumps(body)
         self.send_response(200)

@@ -29,7 +29,8 @@ class Aws(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body, answer = self.rfile.read(int(self.headers.get("content-length", 0))), b"{}"
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        answer = b"{}"
         target = self.headers.get("x-amz-target", "")
         if self.path.startswith("/2015-03-31/functions/next/"):
             self.server.sent["invoke"] = self.headers["x-amz-client-context"]
@@ -79,7 +80,8 @@ def of_queue(sent):
 
 
 def of_topic(sent):
-    attributes, number = {}, 1
+    attributes = {}
+    number = 1
     while name := sent.get(f"MessageAttributes.entry.{number}.Name"):
         attributes[name] = {"Type": "String", "Value": sent[f"MessageAttributes.entry.{number}.Value.StringValue"]}
         number += 1
@@ -123,7 +125,9 @@ class Function:
     """A function of this language, with what it sends to AWS."""
 
     def __init__(self, folder, language, aws):
-        self.folder, self.language, self.aws = folder, language, aws
+        self.folder = folder
+        self.language = language
+        self.aws = aws
         self.env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"}
         self.start = {"runtime": language}
         shutil.copytree(SOURCES / language, folder, ignore=shutil.ignore_patterns("target"))
@@ -151,7 +155,8 @@ class Spans:
     """The spans of an invocation. Each invocation of a run is in a trace of its own."""
 
     def __init__(self, server, spans):
-        self.server, self.ids = server, {(span["traceId"], span["spanId"]) for span in spans}
+        self.server = server
+        self.ids = {(span["traceId"], span["spanId"]) for span in spans}
         self.links = [(link["traceId"], link["spanId"]) for span in spans if span["kind"] == "CONSUMER" for link in span["links"]]
 
     def callers(self):

@@ -18,10 +18,14 @@ SOURCES = REPOSITORY / "tests/interop/unchanged/models"
 PINS = (REPOSITORY / "tests/interop/unchanged/python/requirements.txt").read_text().splitlines()
 REQUIREMENTS = (SOURCES / "requirements.txt").read_text().split()
 SECRET = "geheim"
-INPUT, OUTPUT = {"gen_ai.usage.input_tokens": 11}, {"gen_ai.usage.output_tokens": 7}
-ENDED, STOPPED = {"gen_ai.response.finish_reasons": ["end_turn"]}, {"gen_ai.response.finish_reasons": ["stop"]}
-BEDROCK, CHAT = {**INPUT, **OUTPUT, **ENDED}, {**INPUT, **OUTPUT, **STOPPED, "gen_ai.response.model": "gpt-x-2026"}
-MESSAGE, EMBEDDINGS = {**BEDROCK, "gen_ai.response.model": "claude-x-2026"}, {**INPUT, "gen_ai.response.model": "embed-x-2026"}
+INPUT = {"gen_ai.usage.input_tokens": 11}
+OUTPUT = {"gen_ai.usage.output_tokens": 7}
+ENDED = {"gen_ai.response.finish_reasons": ["end_turn"]}
+STOPPED = {"gen_ai.response.finish_reasons": ["stop"]}
+BEDROCK = {**INPUT, **OUTPUT, **ENDED}
+CHAT = {**INPUT, **OUTPUT, **STOPPED, "gen_ai.response.model": "gpt-x-2026"}
+MESSAGE = {**BEDROCK, "gen_ai.response.model": "claude-x-2026"}
+EMBEDDINGS = {**INPUT, "gen_ai.response.model": "embed-x-2026"}
 FOUND = (*MESSAGE, "error.type")
 # The attributes of the span of each action. The function leaves some streams after their first event, when only some have said
 # something.
@@ -225,12 +229,14 @@ def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
     own = {"MODELS": models.serve()}
     events = [{"action": action} for action in OWN_SPANS]
     if language == "python":
-        folder, options = (
-            SOURCES,
-            {"handler": "clients.handler", "env": {**own, "PYTHONPATH": str(packages("anthropic==2.14.0", REQUIREMENTS[1]))}},
-        )
+        folder = SOURCES
+        options = {
+            "handler": "clients.handler",
+            "env": {**own, "PYTHONPATH": str(packages("anthropic==2.14.0", REQUIREMENTS[1]))},
+        }
     else:
-        folder, options = tmp_path, {"handler": "calls.handler", "runtime": "node", "env": own}
+        folder = tmp_path
+        options = {"handler": "calls.handler", "runtime": "node", "env": own}
         (tmp_path / "calls.cjs").write_text((SOURCES / "calls.cjs").read_text())
         (tmp_path / "node_modules").symlink_to(node_modules(SOURCES / "package.json", "@anthropic-ai/sdk@1.14.0"))
     without = run(folder, events, wrapper=False, timeout="60s", **options)

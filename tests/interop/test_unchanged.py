@@ -26,7 +26,9 @@ WAITED_MS = 2000
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 # The senders of a message of a queue, of a topic's in a queue, and of a topic's.
-OF_QUEUE, IN_QUEUE, OF_TOPIC = "b7ad6b7169203331", "c7ad6b7169203331", "d7ad6b7169203331"
+OF_QUEUE = "b7ad6b7169203331"
+IN_QUEUE = "c7ad6b7169203331"
+OF_TOPIC = "d7ad6b7169203331"
 
 
 def traceparent(span):
@@ -257,7 +259,8 @@ def assert_calls(action, server, spans):
     if action in ("wait", "exit", "throw", "reject"):
         assert any("GET" in name for name in partial), (action, calls)
     # Python's threads take turns, so it has a partial span. The extension writes the span of a process without time for it.
-    by_function, cut_off = action not in ("block", "kill"), action in ("wait", "compute", "exit", "throw", "reject")
+    by_function = action not in ("block", "kill")
+    cut_off = action in ("wait", "compute", "exit", "throw", "reject")
     assert (server["scope"] != PLATFORM, is_partial(server)) == (by_function, cut_off), (action, server)
     if action in ERRORS:
         error_type, has_exception = ERRORS[action]

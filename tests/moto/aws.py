@@ -142,7 +142,8 @@ class Function:
         options = ["--no-extension", "--http", "0", "--name", name, "--timeout", timeout, "--aws", "--region", REGION]
         for key, value in variables.items():
             options += ["--env", f"{key}={value}"]
-        self.name, self.failures = name, []
+        self.name = name
+        self.failures = []
         self.process = subprocess.Popen(
             [COMMAND_LINE, "dev", *options, "--", program],
             env={"PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"},
@@ -190,12 +191,16 @@ class CloudWatchLogs:
     """Differences of moto from CloudWatch Logs, and its calls."""
 
     def reset(self):
-        self.calls, self.throttled, self.account_policies = {}, 0, []
+        self.calls = {}
+        self.throttled = 0
+        self.account_policies = []
         self.infrequent_access = self.throttled_of = None
 
     def take_calls(self):
-        calls, throttled = self.calls, self.throttled
-        self.calls, self.throttled = {}, 0
+        calls = self.calls
+        throttled = self.throttled
+        self.calls = {}
+        self.throttled = 0
         return calls, throttled
 
     def called(self, operation):

@@ -45,7 +45,10 @@ def backend():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.first, server.status, server.headers, server.requests = [], 200, {}, []
+    server.first = []
+    server.status = 200
+    server.headers = {}
+    server.requests = []
     server.base = f"http://127.0.0.1:{server.server_port}/api/default"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server

@@ -27,9 +27,14 @@ class LambdaApi:
     def reset(self, is_strict=False):
         # Other modules change functions without revisions.
         self.is_strict = is_strict
-        self.revisions, self.in_progress, self.calls = {}, {}, []
+        self.revisions = {}
+        self.in_progress = {}
+        self.calls = []
         # Every nth request is throttled; the next requests for these functions find a change of somebody else.
-        self.throttled_of, self.throttled, self.raced, self.races = None, 0, set(), 0
+        self.throttled_of = None
+        self.throttled = 0
+        self.raced = set()
+        self.races = 0
         # Called before and after an update.
         self.on_check = self.on_update = None
 

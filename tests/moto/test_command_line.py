@@ -47,7 +47,8 @@ def bodies(aws, url):
 
 
 def test_redrive_sends_the_selected_messages_of_a_queue_again(aws):
-    dead, retry = aws.create_queue("dead"), aws.create_queue("retry")
+    dead = aws.create_queue("dead")
+    retry = aws.create_queue("retry")
     for reason in [REASON, REASON, "answered 400"]:
         aws.sqs.send_message(QueueUrl=dead, MessageBody=parked(reason))
     redrive = ["redrive", "--from", dead, "--to", retry, "--reason", "503"]
@@ -56,7 +57,8 @@ def test_redrive_sends_the_selected_messages_of_a_queue_again(aws):
     assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (0, 3), "a dry run changes nothing"
     code, printed = aws.run(*redrive, "--yes")
     assert (code, printed["skipped"][0]["messages"]) == (0, 1), printed
-    sent, left = bodies(aws, retry), bodies(aws, dead)
+    sent = bodies(aws, retry)
+    left = bodies(aws, dead)
     assert (len(sent), len(left)) == (2, 1)
     for body in map(json.loads, sent):
         assert body["reason"] == REASON and body["first_seen"] > "2026-09-21T14:13:21", body
@@ -121,7 +123,8 @@ def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
 
 
 def test_replay_uses_the_backend_and_rules_of_a_stack(aws, backend, now_ms):
-    function, group = "forwarder-of-replay", "/aws/lambda/replayed"
+    function = "forwarder-of-replay"
+    group = "/aws/lambda/replayed"
     aws.create_stack("replay", {"ForwarderFunction": function_resource(function)})
     aws.write_lines(group, ["keep this", "drop this"], now_ms)
     rules = '[[rule]]\nname = "noise"\nmatch.body = { contains = "drop" }\ndrop = true\n'

@@ -98,7 +98,8 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
 
 
 def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, now_ms):
-    retry, dead = moto.create_queue("retry"), moto.create_queue("dead")
+    retry = moto.create_queue("retry")
+    dead = moto.create_queue("dead")
     configure(
         moto,
         LAMBDA_OTLP_ENDPOINT=backend.base,
@@ -164,7 +165,8 @@ def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):
 
 def test_doctor_follows_the_stacks_parameters_and_outputs(moto, backend):
     moto.reset()
-    dead, retry = moto.create_queue("dead-of-o2"), moto.create_queue("retry-of-o2")
+    dead = moto.create_queue("dead-of-o2")
+    retry = moto.create_queue("retry-of-o2")
     redrive = function_arn("redrive-of-o2")
     parameters = {
         "LogGroups": "/aws/lambda/*",

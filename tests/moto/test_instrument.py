@@ -114,7 +114,8 @@ def test_a_fleet_is_instrumented_updated_and_restored(account):
     assert SECRET not in json.dumps(printed)
 
     # Some functions are changed by somebody else at the same time, and some requests are throttled.
-    api.throttled_of, api.raced = 97, {f"shop-{number:03}" for number in range(1, 200, 20)}
+    api.throttled_of = 97
+    api.raced = {f"shop-{number:03}" for number in range(1, 200, 20)}
     code, printed = aws.run(*INSTRUMENT, "--yes")
     assert (code, counts(printed)) == (0, {"changed": 160, "refuse": 40}), printed
     assert (api.races > 5, api.throttled > 5) == (True, True)

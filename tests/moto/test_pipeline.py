@@ -83,7 +83,8 @@ def test_each_item_of_a_log_batch_reaches_the_backend_once(moto, now_ms, name, e
     moto.reset()
     port = free_port()
     rotel = None if is_down else Rotel(port)
-    retry, dead = moto.create_queue("retry"), moto.create_queue("dead-letters")
+    retry = moto.create_queue("retry")
+    dead = moto.create_queue("dead-letters")
     variables = {
         "LAMBDA_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "LAMBDA_OTLP_BACKEND": "otlp",

@@ -27,7 +27,9 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 @pytest.fixture
 def cloudformation(aws, monkeypatch):
     """Corrects differences of moto from CloudFormation."""
-    clean, update, parameters = parsing.clean_json, parsing.parse_and_update_resource, Stack.parameter_list.fget
+    clean = parsing.clean_json
+    update = parsing.parse_and_update_resource
+    parameters = Stack.parameter_list.fget
 
     def clean_json(*arguments):
         """CloudFormation drops AWS::NoValue from lists; moto leaves a null there."""

@@ -13,7 +13,9 @@ OURS = "lambda-otlp/forwarder"
 # All of them below /aws/lambda/; every other one has the tag.
 GROUPS = [f"/aws/lambda/f-{number:03}" for number in range(500)]
 TAG = {"team": "shop"}
-INFREQUENT_ACCESS, WITH_ONE_OTHER, WITH_TWO_OTHERS = GROUPS[0], GROUPS[2], GROUPS[4]
+INFREQUENT_ACCESS = GROUPS[0]
+WITH_ONE_OTHER = GROUPS[2]
+WITH_TWO_OTHERS = GROUPS[4]
 OTHERS = {WITH_ONE_OTHER: ["a"], WITH_TWO_OTHERS: ["a", "b"]}
 OWN = ["/lambda-otlp/stack/forwarder", "/aws/lambda/forwarder"]
 STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/logs"
@@ -59,7 +61,8 @@ def answers():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.url = [], f"http://127.0.0.1:{server.server_port}/answer?X-Amz-Signature=x"
+    server.answers = []
+    server.url = f"http://127.0.0.1:{server.server_port}/answer?X-Amz-Signature=x"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -94,13 +97,15 @@ def stand(aws, answers):
             aws.logs.put_subscription_filter(
                 logGroupName=group, filterName=name, filterPattern="", destinationArn=function_arn("audit")
             )
-    logs.infrequent_access, logs.throttled_of = INFREQUENT_ACCESS, 10
+    logs.infrequent_access = INFREQUENT_ACCESS
+    logs.throttled_of = 10
     logs.take_calls()
     return aws
 
 
 def filters(aws, group):
-    found, logs.throttled_of = logs.throttled_of, None
+    found = logs.throttled_of
+    logs.throttled_of = None
     described = aws.logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
     logs.throttled_of = found
     return {each["filterName"]: each for each in described}
@@ -182,7 +187,8 @@ def test_the_schedule_changes_nothing(stand):
 
 
 def test_a_new_log_group_is_subscribed_and_its_first_events_are_queued(stand, now_ms):
-    group, stream = "/aws/lambda/new", "2026/11/21/[$LATEST]0"
+    group = "/aws/lambda/new"
+    stream = "2026/11/21/[$LATEST]0"
     stand.create_log_stream(group, stream, tags=TAG)
     events = [{"timestamp": now_ms + number, "message": text} for number, text in enumerate(["one", "two"])]
     stand.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
@@ -312,7 +318,8 @@ def test_the_plan_names_other_lines_and_functions_in_direct_mode(stand):
         )
         stand.logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
     stand.logs.create_log_group(logGroupName="/shop/elsewhere")
-    group, forwarder = "/aws/lambda/direct", function_arn("forwarder")
+    group = "/aws/lambda/direct"
+    forwarder = function_arn("forwarder")
     stand.logs.put_subscription_filter(
         logGroupName=group, filterName=OURS, filterPattern="{ $.spill IS TRUE }", destinationArn=forwarder
     )

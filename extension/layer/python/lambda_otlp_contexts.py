@@ -89,7 +89,8 @@ class RuntimeContext:
 
     def __init__(self, inner):
         self.inner = inner
-        self.attach, self.detach = inner.attach, inner.detach
+        self.attach = inner.attach
+        self.detach = inner.detach
 
     def get_current(self):
         found = self.inner.get_current()

@@ -62,7 +62,7 @@ def reserve():
 class Sdk:
     """Snapshots and encodes spans with OpenTelemetry's SDK."""
 
-    receiver = None
+    receiver_address = None
 
     @staticmethod
     def snapshot(**fields):
@@ -78,8 +78,8 @@ def watch(provider, flush, say, kind=Sdk):
 
     `flush` exports ended spans, `say` logs errors.
     """
-    receiver = kind.receiver or local_receiver(os.environ)
-    if receiver is None or not hasattr(provider, "add_span_processor"):
+    receiver_address = kind.receiver_address or local_receiver(os.environ)
+    if receiver_address is None or not hasattr(provider, "add_span_processor"):
         return None
     open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), kind)
     provider.add_span_processor(open_spans)
@@ -87,7 +87,7 @@ def watch(provider, flush, say, kind=Sdk):
     def export_open(due, message):
         try:
             if spans := open_spans.partial_of(due, time.time_ns(), message):
-                post(receiver, kind.encode(spans))
+                post(receiver_address, kind.encode(spans))
         except Exception as error:
             say(f"cannot export the open spans: {error!r}")
 

@@ -87,9 +87,12 @@ def describe(system, statement, attributes):
         found = statements.describe(system, statement)
         text = statements.shortened(statement) if keeps_values() else found.text
         return {"text": text, "summary": found.summary or None, "operation": found.operation, "table": found.table, "batch": None}
-    operation, table, batch = statement.partition(" ")[0], attributes.get("db.collection.name"), None
+    operation = statement.partition(" ")[0]
+    table = attributes.get("db.collection.name")
+    batch = None
     if "db.redis.pipeline_length" in attributes:
-        operation, batch = "PIPELINE", attributes["db.redis.pipeline_length"]
+        operation = "PIPELINE"
+        batch = attributes["db.redis.pipeline_length"]
     # The text of such a command of MongoDB is its name alone.
     text = None if statement == operation and system == "mongodb" else statements.shortened(statement)
     summary = f"{operation} {table}" if table else operation
@@ -120,7 +123,8 @@ def masked_message(message):
 def masked_event(event):
     """Returns the name, the attributes and the time of an event, without the values in an exception."""
     attributes = dict(event.attributes or {})
-    message, stack = attributes.get("exception.message", ""), attributes.get("exception.stacktrace", "")
+    message = attributes.get("exception.message", "")
+    stack = attributes.get("exception.stacktrace", "")
     if message:
         attributes["exception.message"] = masked_message(message)
     if stack and not keeps_values():

@@ -37,7 +37,9 @@ def describe(event):
     if found is None:
         carrier = headers_at(event, DESCRIPTION["headers"])
         return SimpleNamespace(trigger="other", name=None, attributes={}, carrier=carrier, received_ms=None, messages=None)
-    source, subject, places = found.source, found.subject, found.source.get("records")
+    source = found.source
+    subject = found.subject
+    places = found.source.get("records")
     carrier = headers_at(subject, source.get("headers", ()))
     attributes = http(subject, source["http"], carrier) if "http" in source else {}
     attributes.update(values_of(source.get("attributes", {}), subject))
@@ -154,7 +156,9 @@ def http(subject, places, headers):
     def find(name):
         return text(subject, places.get(name, ()))
 
-    method, path, query = find("method"), find("path"), find("query")
+    method = find("method")
+    path = find("path")
+    query = find("query")
     is_other = method is not None and method not in METHODS
     rest = None
     if path and places.get("query_in_path"):
@@ -266,7 +270,8 @@ def is_id(segment):
 
 def messages(found, event):
     """Returns the attributes and links of the CONSUMER span."""
-    places, records = found.source["records"], found.records
+    places = found.source["records"]
+    records = found.records
     destination = shared([destination_of(places.get("destination", {}), record, event) for record in records])
     name = destination and name_of_destination(destination)
     attributes = {
@@ -331,7 +336,8 @@ def changes(places, records):
         return text(records[0].value, [places[name]]) if len(records) == 1 and name in places else None
 
     collection = shared([text(record.value, [places["collection"]]) for record in records])
-    name, changed = value("name"), value("time")
+    name = value("name")
+    changed = value("time")
     return present(
         {
             "faas.document.collection": collection and name_of_destination(collection),

@@ -258,7 +258,9 @@ class Instrumentation:
     """An instrumentation of the layer, with the interface of an entry point."""
 
     def __init__(self, name, module, kind):
-        self.name, self.module, self.kind = name, module, kind
+        self.name = name
+        self.module = module
+        self.kind = kind
 
     def load(self):
         return getattr(library(f"opentelemetry.instrumentation.{self.module}"), self.kind)
@@ -313,14 +315,17 @@ class Fast:
             self.settings.most,
         )
         tracers.resource.encoded = wire.resource_of(attributes)
-        self.tracers, self.meters = tracers, None
+        self.tracers = tracers
+        self.meters = None
         os.register_at_fork(after_in_child=lambda: self.renew(is_new_process=True))
         trace.set_tracer_provider(tracers)
         self.imports.when_imported("opentelemetry.sdk.trace", self.spans.join_the_sdk)
         if self.settings.has_metrics:
             self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire))
         # lambda_otlp_cut_off.py uses these.
-        self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
+        self.receiver_address = self.settings.address
+        self.encode = tracers.encode
+        self.snapshot = self.spans.snapshot
         return self
 
     @property

@@ -69,7 +69,9 @@ class Bound:
         return flush
 
     def run(self, flush, arguments, named):
-        begun, accepted, refused = time.monotonic(), self.accepted, self.refused
+        begun = time.monotonic()
+        accepted = self.accepted
+        refused = self.refused
         try:
             flush(*arguments, **named)
         except Exception as error:

@@ -49,7 +49,8 @@ class HandlerFinder:
         if own := own_folder():
             leave_alone(f"{own} contains opentelemetry.sdk")
             return
-        folder, packages = os.path.join(self.folder, "python-packages"), layer_module("lambda_otlp_packages")
+        folder = os.path.join(self.folder, "python-packages")
+        packages = layer_module("lambda_otlp_packages")
         if os.path.isdir(folder):
             packages.install(folder)
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -150,7 +151,8 @@ def join_invocation(framework):
 
     def extract(*arguments, **named):
         found = propagate.extract(*arguments, **named)
-        current, sender = trace.get_current_span(), trace.get_current_span(found).get_span_context()
+        current = trace.get_current_span()
+        sender = trace.get_current_span(found).get_span_context()
         parent = getattr(current, "parent", None)
         # A request that the function sends to itself keeps its own parent.
         if not current.get_span_context().is_valid or sender.is_valid and (parent is None or parent.span_id != sender.span_id):
@@ -282,7 +284,8 @@ def start(module, function, fast=None):
         fast = None
     if fast is None:
         sdk.configure()
-        setup, watching = sdk, ()
+        setup = sdk
+        watching = ()
     else:
         # Logs variables with unusable values.
         replaced()
@@ -350,12 +353,14 @@ def join_xray():
     generator = getattr(trace.get_tracer_provider(), "id_generator", None)
     if generator is None:
         return
-    generate, joined = generator.generate_trace_id, None
+    generate = generator.generate_trace_id
+    joined = None
 
     def generate_trace_id():
         nonlocal joined
         header = os.environ.get("_X_AMZN_TRACE_ID", "")
-        before, joined = joined, header
+        before = joined
+        joined = header
         return header != before and xray_trace_id(header) or generate()
 
     generator.generate_trace_id = generate_trace_id

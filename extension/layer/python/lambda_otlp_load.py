@@ -50,7 +50,8 @@ def when_loaded(spec, on_end):
     """Calls `on_end` with the module of this spec once it has loaded, or with `None` if it fails."""
     kind = type(spec)
     spec.__class__ = Loading if kind is ModuleSpec else type(kind.__name__, (Loading, kind), {})
-    spec.on_end, spec.kind = on_end, kind
+    spec.on_end = on_end
+    spec.kind = kind
 
 
 def library(name):
@@ -135,7 +136,8 @@ class Unlisted:
     """A `Background` with the interface of `threading.Thread`, for OpenTelemetry's SDK."""
 
     def __init__(self, group=None, target=None, name=None, args=(), kwargs=None, *, daemon=None):
-        self.name, self.daemon = name, daemon
+        self.name = name
+        self.daemon = daemon
         self.target = functools.partial(target, *args, **kwargs or {})
         self.background = None
 
@@ -171,7 +173,8 @@ def masked_urls(attributes):
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # Anthropic's client gives the reason another name than the conventions.
 STOP_REASON = "anthropic.message.stop_reason"
-OLD_STATUS, STABLE_STATUS = "http.status_code", "http.response.status_code"
+OLD_STATUS = "http.status_code"
+STABLE_STATUS = "http.response.status_code"
 PORTS = {"http": 80, "https": 443}
 
 

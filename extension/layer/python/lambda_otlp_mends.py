@@ -14,7 +14,8 @@ OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
 # Amazon SNS, "Message filtering and size quotas").
-MOST_SQS, MOST_SNS = 1024 * 1024, 256 * 1024
+MOST_SQS = 1024 * 1024
+MOST_SNS = 256 * 1024
 # Limit of a client context in base64 (Lambda API Reference, "Invoke").
 MOST_CLIENT_CONTEXT = 3583
 
@@ -223,7 +224,8 @@ def with_context(entries, most):
     too large.
     """
     inject = library("opentelemetry.instrumentation.botocore.extensions._messaging").inject_propagation_context
-    copies, size = list(entries), sum(map(size_of, entries))
+    copies = list(entries)
+    size = sum(map(size_of, entries))
     for at, entry in enumerate(entries):
         attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
         if attributes is not None and not isinstance(attributes, Mapping):
@@ -313,7 +315,8 @@ def record_prompts(extension, recorded):
     import json
 
     before_service_call = extension.before_service_call
-    converse_on_success, invoke_model_on_success = extension._converse_on_success, extension._invoke_model_on_success
+    converse_on_success = extension._converse_on_success
+    invoke_model_on_success = extension._invoke_model_on_success
 
     def note_request(span, params):
         body = params.get("body")
@@ -345,7 +348,8 @@ def record_prompts(extension, recorded):
             attempt(note_body, span, result.get("body"))
 
     extension.before_service_call = before_call_of_model
-    extension._converse_on_success, extension._invoke_model_on_success = converse_with_answer, invoke_with_answer
+    extension._converse_on_success = converse_with_answer
+    extension._invoke_model_on_success = invoke_with_answer
 
 
 def size_of(entry):

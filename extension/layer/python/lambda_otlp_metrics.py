@@ -21,7 +21,8 @@ BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 
 # The specification's limit of attribute sets for each metric, and the attribute of the point for further ones.
 MOST_POINTS = 2000
 OVERFLOW = {"otel.metric.overflow": True}
-DELTA, CUMULATIVE = 1, 2
+DELTA = 1
+CUMULATIVE = 2
 # Types of attribute values that need no check.
 SIMPLE = (str, bool, int, float)
 
@@ -52,7 +53,9 @@ class Instrument:
         if checked["name"] is None or checked["unit"] is None:
             raise ValueError(f"a metric's name or unit is not valid: {name!r}, {unit!r}")
         self.meter = meter
-        self.name, self.unit, self.description = checked["name"].lower(), checked["unit"], checked["description"]
+        self.name = checked["name"].lower()
+        self.unit = checked["unit"]
+        self.description = checked["description"]
         self.bounds = bounds_of(bounds, name) if self.has_bounds else None
         self.temporality = meter.provider.temporality(self)
         self.callbacks = []
@@ -108,7 +111,8 @@ class Instrument:
         attributes = clean(attributes)
         key = key_of(attributes)
         if key not in self.points and len(self.points) >= MOST_POINTS:
-            attributes, key = OVERFLOW, key_of(OVERFLOW)
+            attributes = OVERFLOW
+            key = key_of(OVERFLOW)
         if key not in self.points:
             self.points[key] = Point(dict(attributes or {}), self.bounds, self.begun)
         return self.points[key]
@@ -154,7 +158,8 @@ class Instrument:
         if not self.has_bounds:
             parts = [wire.attributes_of(0x3A, point.attributes), times, value_of(wire, 0x21, 0x31, point.value)]
             return b"".join(parts + [wire.message(0x2A, exemplar) for exemplar in exemplars])
-        counts, bounds = point.counts, point.bounds
+        counts = point.counts
+        bounds = point.bounds
         parts = [
             wire.attributes_of(0x4A, point.attributes),
             times,

@@ -83,7 +83,8 @@ def of_message(content):
     input."""
     message = content if value_of(content, "type") == "message" else value_of(content, "message")
     usage = value_of(message, "usage") or value_of(content, "usage")
-    tokens, read = value_of(usage, "input_tokens"), value_of(usage, "cache_read_input_tokens")
+    tokens = value_of(usage, "input_tokens")
+    read = value_of(usage, "cache_read_input_tokens")
     if isinstance(tokens, int):
         tokens += sum(count for count in (read, value_of(usage, "cache_creation_input_tokens")) if isinstance(count, int))
     return {
@@ -256,7 +257,8 @@ def follow_stream(stream, call):
     inner._iterator = None
     is_async = hasattr(stream, "__anext__")
     stream._iterator = (FollowedAsync if is_async else Followed)(inner.__stream__(), call)
-    kind, ref = type(stream), weakref.ref(stream)
+    kind = type(stream)
+    ref = weakref.ref(stream)
 
     def close():
         attempt(call.end)
@@ -312,7 +314,8 @@ class FollowedAsync(Follower):
 
 def follow_raw_response(raw, call):
     """Follows a raw response until the function has it parsed, or releases it."""
-    kind, ref = type(raw), weakref.ref(raw)
+    kind = type(raw)
+    ref = weakref.ref(raw)
 
     def parse(*arguments, **named):
         parsed = kind.parse(ref(), *arguments, **named)

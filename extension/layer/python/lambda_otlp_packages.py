@@ -289,7 +289,8 @@ def entry_points():
     """
     from importlib.metadata import EntryPoint, EntryPoints, distributions
 
-    of_function, of_layer = {}, {}
+    of_function = {}
+    of_layer = {}
     for places, found in ([{}], of_function), ([{"path": [folder]}] if folder else [], of_layer):
         for each in (each for place in places for each in distributions(**place)):
             found.setdefault((each.metadata["Name"] or "").lower().replace("_", "-"), each.entry_points)

@@ -73,7 +73,8 @@ class Answer:
             return
         self.add_blocks(content)
         for choice in values_of(value_of(content, "choices")):
-            delta, index = value_of(choice, "delta"), value_of(choice, "index")
+            delta = value_of(choice, "delta")
+            index = value_of(choice, "index")
             number = index if isinstance(index, int) else 0
             self.note_reason(number, choice)
             for name, kind in (("content", "text"), ("refusal", "text"), ("reasoning_content", "reasoning")):
@@ -90,7 +91,8 @@ class Answer:
 
     def add_blocks(self, event):
         """Adds an event of Amazon Bedrock or Anthropic. Both tell the start of a block, its text, and the reason at the end."""
-        start, delta = value_of(event, "contentBlockStart"), value_of(event, "contentBlockDelta", "delta")
+        start = value_of(event, "contentBlockStart")
+        delta = value_of(event, "contentBlockDelta", "delta")
         index = value_of(start or value_of(event, "contentBlockDelta") or event, *INDEXES)
         block = value_of(event, "content_block") or value_of(start, "start")
         delta = value_of(delta, "delta") or delta
@@ -101,7 +103,8 @@ class Answer:
             name = "arguments" if started["type"] == "tool_call" else "content"
             if name in started:
                 self.extend(0, index, {**started, name: ""}, name, "")
-        call, reasoning = value_of(delta, "toolUse"), value_of(delta, "reasoningContent")
+        call = value_of(delta, "toolUse")
+        reasoning = value_of(delta, "reasoningContent")
         self.extend(0, index, {"type": "text"}, "content", value_of(delta, "text") or value_of(event, "outputText"))
         self.extend(0, index, {"type": "reasoning"}, "content", value_of(delta, "thinking") or value_of(reasoning, "text"))
         self.extend(0, index, {"type": "tool_call"}, "arguments", value_of(delta, "partial_json") or value_of(call, "input"))
@@ -138,7 +141,8 @@ def answers_of(response):
             found.append({**message_of(message), "finish_reason": value_of(choice, *REASONS)})
         elif text := value_of(choice, "outputText", "text"):
             found.append(answer("assistant", parts_of(text), value_of(choice, *REASONS)))
-    output, reason = value_of(response, "output"), value_of(response, *REASONS, "status")
+    output = value_of(response, "output")
+    reason = value_of(response, *REASONS, "status")
     reason = "stop" if reason == "completed" else reason
     message = value_of(output, "message")
     if message is not None:
@@ -161,7 +165,8 @@ def message_of(item):
     """Returns a message with its role and parts. Items of OpenAI's Responses API can be calls of tools or their results."""
     if isinstance(item, str):
         return {"role": "user", "parts": parts_of(item)}
-    role, content = value_of(item, "role"), value_of(item, "content", "summary")
+    role = value_of(item, "role")
+    content = value_of(item, "content", "summary")
     kind = value_of(item, "type")
     if role == "tool":
         result = {"type": "tool_call_response", "id": value_of(item, *IDS), "response": response_of(value_of(item, "content"))}
@@ -184,7 +189,8 @@ def part_of(block):
     if isinstance(block, str):
         return {"type": "text", "content": block}
     kind = value_of(block, "type")
-    call, result = value_of(block, "toolUse", "function"), value_of(block, "toolResult")
+    call = value_of(block, "toolUse", "function")
+    result = value_of(block, "toolResult")
     if call is not None or kind in CALLS:
         arguments = value_of(call or block, "input", "arguments")
         return {
@@ -220,7 +226,8 @@ def response_of(content):
 
 def fitted(messages):
     """Returns as many of the newest messages as fit, of which the oldest is cut."""
-    space, kept = Space(), []
+    space = Space()
+    kept = []
     for message in reversed(messages):
         if space.left <= 0:
             break

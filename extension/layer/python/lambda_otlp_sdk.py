@@ -79,7 +79,8 @@ def has_instrumentation():
 @quiet()
 def importable():
     """Imports the modules in `NEEDED`. If an import fails, unloads the imported ones and returns `False`."""
-    before, packages = set(sys.modules), layer_module("lambda_otlp_packages")
+    before = set(sys.modules)
+    packages = layer_module("lambda_otlp_packages")
     try:
         if packages.folder:
             packages.serve_entry_points()

@@ -429,7 +429,7 @@ class TracerProvider(trace.TracerProvider):
         if self.is_child:
             # A pool's process waits for its next task, and ends with the environment. `with Pool()` terminates it after its task.
             if self.open <= 0:
-                self.flush(time.monotonic() + 0.1, has_metrics=False)
+                self.flush(time.monotonic() + 0.1, only_spans=True)
             if self.waiting or self.unsent:
                 self.wake.set()
         if self.thread is None:
@@ -445,15 +445,19 @@ class TracerProvider(trace.TracerProvider):
                 self.thread = None
                 return
             if self.waiting:
-                self.flush(time.monotonic() + 1, has_metrics=False)
+                self.flush(time.monotonic() + 1, only_spans=True)
 
     def force_flush(self, timeout_millis=30000):
         return self.flush(time.monotonic() + min(timeout_millis, MOST_FLUSH_MS) / 1000)
 
-    def flush(self, until, has_metrics=True):
-        """Sends spans and metrics. Returns `True` if the extension has answered all requests by this time."""
-        for processor in self.processors if has_metrics else ():
-            processor.force_flush(max(0, int((until - time.monotonic()) * 1000)))
+    def flush(self, until, only_spans=False):
+        """Sends spans and, unless `only_spans`, metrics and what the function's own processors hold.
+
+        Returns `True` if the extension has answered all requests by this time.
+        """
+        if not only_spans:
+            for processor in self.processors:
+                processor.force_flush(max(0, int((until - time.monotonic()) * 1000)))
         if not self.lock.acquire(timeout=max(0, until - time.monotonic())):
             return False
         try:
@@ -463,7 +467,7 @@ class TracerProvider(trace.TracerProvider):
                     self.receiver.add("/v1/traces", body)
                     self.unsent += len(batch)
                 del self.waiting[: len(batch)]
-            if has_metrics and self.collect is not None:
+            if self.collect is not None and not only_spans:
                 if body := self.collect():
                     self.receiver.add("/v1/metrics", body)
             if self.dropped:

@@ -69,12 +69,18 @@ BEFORE_SECRETS = ("IDENTIFIED", "PASSWORD")
 def pattern_of(system):
     """Returns the pattern of a token in this system's statements."""
     if system in WITH_BACKSLASHES:
-        comment, value, name = rf"{COMMENT}|#[^\n]*", rf"(?:[NnXxBb]|_[a-z0-9]+\s*)?{ESCAPED}|{DOUBLE_ESCAPED}", "`[^`]*(?:`|$)"
+        comment = rf"{COMMENT}|#[^\n]*"
+        value = rf"(?:[NnXxBb]|_[a-z0-9]+\s*)?{ESCAPED}|{DOUBLE_ESCAPED}"
+        name = "`[^`]*(?:`|$)"
     elif system in DOUBLE_QUOTED_NAMES:
-        comment, value, name = COMMENT, rf"[Ee]{ESCAPED}|(?:[NnXxBb]|[Uu]&)?{PLAIN}", f"`[^`]*(?:`|$)|{DOUBLE_PLAIN}"
+        comment = COMMENT
+        value = rf"[Ee]{ESCAPED}|(?:[NnXxBb]|[Uu]&)?{PLAIN}"
+        name = f"`[^`]*(?:`|$)|{DOUBLE_PLAIN}"
         name += r"|\[[^\]]*(?:\]|$)" if system in BRACKETED_NAMES else ""
     else:
-        comment, value, name = COMMENT, rf"[Ee]{ESCAPED}|(?:[NnXxBb])?{PLAIN}|{DOUBLE_PLAIN}", "`[^`]*(?:`|$)"
+        comment = COMMENT
+        value = rf"[Ee]{ESCAPED}|(?:[NnXxBb])?{PLAIN}|{DOUBLE_PLAIN}"
+        name = "`[^`]*(?:`|$)"
     return re.compile(
         rf"(?P<space>\s+|{comment})|(?P<value>{value}|{DOLLARS}|{NUMBER})|(?P<name>{name})|(?P<word>{WORD})|(?P<other>{PLACE}|[\s\S])"
     )
@@ -99,15 +105,20 @@ def shortened(text):
 
 def tokens_of(system, statement):
     """Reads tokens up to the limit of the text. `before` is the space before a token."""
-    tokens, before, length, is_secret = [], "", 0, False
+    tokens = []
+    before = ""
+    length = 0
+    is_secret = False
     for match in pattern_of(system).finditer(statement):
-        kind, text = match.lastgroup, match[0]
+        kind = match.lastgroup
+        text = match[0]
         if kind == "space":
             before = " " if tokens else ""
             continue
         word = text.upper() if kind == "word" else ""
         if kind in ("value", "tag") or is_secret and kind in ("name", "word") and word != "BY":
-            kind, text = "value", "?"
+            kind = "value"
+            text = "?"
         has_secrets = bool(tokens) and tokens[0].word in WITH_SECRETS
         is_secret = has_secrets and (word in BEFORE_SECRETS or is_secret and (word == "BY" or text == "="))
         tokens.append(SimpleNamespace(kind=kind, text=text, word=word, before=before))
@@ -133,7 +144,9 @@ class Parts:
     def __init__(self, tokens):
         self.tokens = tokens
         self.at = 0
-        self.parts, self.tables, self.operation = [], [], ""
+        self.parts = []
+        self.tables = []
+        self.operation = ""
         self.levels = [Level()]
         # Names of the subqueries of `WITH`, which are no tables.
         self.subqueries = None
@@ -149,7 +162,8 @@ class Parts:
         elif token.text == ")":
             self.levels = self.levels[:-1] or [Level()]
         elif token.text == ";":
-            self.levels, self.subqueries = [Level()], None
+            self.levels = [Level()]
+            self.subqueries = None
         elif token.text == ",":
             if level.is_list:
                 self.read_table()
@@ -178,7 +192,8 @@ class Parts:
         if token.word == "WITH":
             self.subqueries = set()
             return
-        level.has_operation, level.is_list = True, False
+        level.has_operation = True
+        level.is_list = False
         self.parts.append(token.text)
         if not self.operation and len(self.levels) == 1:
             self.operation = token.text

@@ -22,7 +22,8 @@ MOST_ANSWER = 1 << 16
 # Upper limit of one wait for the extension, in seconds. No invocation lasts this long.
 LONGEST = 86400
 # Bits of `Span.flags`: the second is set if the parent is remote, the first if the second is valid.
-HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
+HAS_IS_REMOTE = 0x100
+IS_REMOTE = 0x200
 
 SMALL = [bytes([number]) for number in range(128)]
 pack_double = struct.Struct("<d").pack
@@ -117,7 +118,9 @@ def link_of(link):
 
 
 def span_of(span):
-    context, parent, status = span.context, span.parent, span.status
+    context = span.context
+    parent = span.parent
+    status = span.status
     state = context.trace_state
     return b"".join(
         (
@@ -240,7 +243,9 @@ class Receiver:
                     self.close()
                     continue
                 if not self.is_waiting:
-                    self.unsent, self.answer, self.is_waiting = self.backlog[0], b"", True
+                    self.unsent = self.backlog[0]
+                    self.answer = b""
+                    self.is_waiting = True
                 while self.unsent:
                     self.connection.settimeout(left(until))
                     self.unsent = self.unsent[self.connection.send(self.unsent) :]

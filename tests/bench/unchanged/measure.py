@@ -234,8 +234,10 @@ class Candidate:
 
 def candidates(options):
     """Returns the candidates by function: the bare one, ours, and the peers with installed packages."""
-    layer, peers = Path(options.layer), options.peers and Path(options.peers)
-    python, node = options.python, options.node
+    layer = Path(options.layer)
+    peers = options.peers and Path(options.peers)
+    python = options.python
+    node = options.node
     found = {}
 
     def add(function, name, command, wrapper=None, handler=None, **environ):

@@ -13,7 +13,9 @@ REPLACED = ("opentelemetry", "lambda_otlp", "google")
 @pytest.fixture(scope="module", autouse=True)
 def isolated():
     """Puts the layer on the path. After the tests of a module, the next module gets modules, variables and path as they were."""
-    modules, environ, path = dict(sys.modules), dict(os.environ), list(sys.path)
+    modules = dict(sys.modules)
+    environ = dict(os.environ)
+    path = list(sys.path)
     sys.path.append(str(LAYER))
     yield
     for name in [name for name in sys.modules if name.startswith(REPLACED)]:

@@ -69,7 +69,9 @@ class Run:
     """The telemetry and the output of a function, and its results in the order of the events."""
 
     def __init__(self, printed):
-        self.spans, self.lines, self.results = [], [], []
+        self.spans = []
+        self.lines = []
+        self.results = []
         for each in map(json.loads, printed.splitlines()):
             if "trace" in each:
                 # All that was logged before a result is printed before it.
@@ -166,7 +168,8 @@ class Target:
     """
 
     def __init__(self):
-        self.seen, self.bodies = [], []
+        self.seen = []
+        self.bodies = []
         target = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -10,7 +10,9 @@ def parent(span_id, trace_id="0af7651916cd43dd8448eb211c80319c"):
     return {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 
-OF_EVENT, OF_CUSTOM, OF_W3C = "a" * 16, "b" * 16, "c" * 16
+OF_EVENT = "a" * 16
+OF_CUSTOM = "b" * 16
+OF_W3C = "c" * 16
 # The client context, and the caller of an event without a parent.
 CONTEXTS = {
     "custom": ({"custom": parent(OF_CUSTOM), "w3c": parent(OF_W3C)}, OF_CUSTOM),

@@ -16,13 +16,16 @@ from isolation import isolated, module  # noqa: F401
 
 class SpanContext:
     def __init__(self, trace_id, span_id, sampled=True):
-        self.trace_id, self.span_id = trace_id, span_id
+        self.trace_id = trace_id
+        self.span_id = span_id
         self.trace_flags = types.SimpleNamespace(sampled=sampled)
 
 
 class Span:
     def __init__(self, name, context, parent=None, **said):
-        self.name, self.context, self.parent = name, context, parent
+        self.name = name
+        self.context = context
+        self.parent = parent
         for field, value in {"attributes": {}, "start_time": 1, "end_time": None, "status": None, **said}.items():
             setattr(self, field, value)
         for field in ("resource", "events", "links", "kind"):
@@ -97,7 +100,8 @@ class Environment:
     def __init__(self, layer, monkeypatch, extension=None):
         extension = extension or Extension()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", extension.endpoint())
-        self.noted, self.flushed = extension.noted, threading.Event()
+        self.noted = extension.noted
+        self.flushed = threading.Event()
         self.watch = layer.watch(self, self.flush, lambda text: self.noted.append(text.split(":")[0]))
 
     def add_span_processor(self, processor):
@@ -121,8 +125,10 @@ def environment(layer, monkeypatch):
     return Environment(layer, monkeypatch)
 
 
-FIRST, SECOND = "3da1f2dc-3222-475e-9205-e2e6c6318895", "4ea1f2dc-3222-475e-9205-e2e6c6318896"
-SOON, LATE = 50, 3_600_000
+FIRST = "3da1f2dc-3222-475e-9205-e2e6c6318895"
+SECOND = "4ea1f2dc-3222-475e-9205-e2e6c6318896"
+SOON = 50
+LATE = 3_600_000
 
 
 def partial(name, message="the invocation was about to time out", **attributes):
@@ -223,7 +229,8 @@ def test_nothing_is_exported_without_a_deadline(environment):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_an_invocation_ends_in_a_forked_process(environment):
     invocation = environment.begin(FIRST, LATE)
-    held, released = threading.Event(), threading.Event()
+    held = threading.Event()
+    released = threading.Event()
 
     def hold():
         """Holds the lock, as the watching thread does for moments."""
@@ -311,7 +318,8 @@ def test_a_managed_instance_prints_the_root_line_of_each_sampled_invocation(
 
 
 def test_a_link_in_place_of_the_records_is_not_followed(layer, tmp_path):
-    precious, link = tmp_path / "precious", f"/tmp/.lambda-otlp-invocations-link-{os.getpid()}"
+    precious = tmp_path / "precious"
+    link = f"/tmp/.lambda-otlp-invocations-link-{os.getpid()}"
     precious.write_text("precious")
     os.symlink(precious, link)
     try:

@@ -18,7 +18,8 @@ def test_libraries_are_instrumented_after_their_import(fast, monkeypatch, tmp_pa
     (tmp_path / "searched.py").touch()
     (tmp_path / "broken.py").write_text("raise ValueError")
     monkeypatch.syspath_prepend(tmp_path)
-    imports, imported = fast.Imports(lambda action: action()), []
+    imports = fast.Imports(lambda action: action())
+    imported = []
     monkeypatch.setattr(sys, "meta_path", [imports, *sys.meta_path])
     # Whether the function finds the library before it imports it, and the failure of the import.
     for name, is_found, failure in (

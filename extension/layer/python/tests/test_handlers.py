@@ -42,7 +42,10 @@ class Span:
     breaks = False
 
     def __init__(self, name):
-        self.name, self.status, self.attributes, self.events = name, "ended", {}, []
+        self.name = name
+        self.status = "ended"
+        self.attributes = {}
+        self.events = []
 
     def get_span_context(self):
         return None
@@ -87,10 +90,12 @@ def layer(isolated):
     layer_module = importlib.import_module("lambda_otlp_load").layer_module
     found = types.SimpleNamespace(provider=Provider(), meters=Provider())
     trace, metrics = (importlib.import_module(f"opentelemetry.{signal}") for signal in ("trace", "metrics"))
-    trace.get_tracer_provider, metrics.get_meter_provider = lambda: found.provider, lambda: found.meters
+    trace.get_tracer_provider = lambda: found.provider
+    metrics.get_meter_provider = lambda: found.meters
     module("opentelemetry.instrumentation")
     module("opentelemetry.instrumentation.utils", suppress_instrumentation=Suppressed)
-    found.flush, found.sdk = layer_module("lambda_otlp_flush"), layer_module("lambda_otlp_sdk")
+    found.flush = layer_module("lambda_otlp_flush")
+    found.sdk = layer_module("lambda_otlp_sdk")
     wrap = layer_module("lambda_otlp_wrap")
     wrap.layer_module = lambda name: Contexts() if name == "lambda_otlp_contexts" else layer_module(name)
     found.wrap_handler = wrap.wrap_handler
@@ -388,7 +393,9 @@ def no_end():
     Provider.ended.wait(20)
 
 
-ACCEPTED, REFUSED, UNREACHABLE = Exporter("SUCCESS"), Exporter("FAILURE"), Exporter(None)
+ACCEPTED = Exporter("SUCCESS")
+REFUSED = Exporter("FAILURE")
+UNREACHABLE = Exporter(None)
 # Earlier flushes, the function's timeout, and the seconds that the next flush waits.
 WAITS = {
     "at first": ([], None, 0.9),

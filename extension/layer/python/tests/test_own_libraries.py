@@ -176,5 +176,6 @@ def test_a_function_may_use_opentelemetrys_api(tmp_path, use):
         else ["X-Amzn-Trace-Id", "traceparent", "tracestate"]
     )
     assert ran.results == [fields], ran.text
-    (span,), (root,) = ran.named("price"), ran.kind("SERVER")
+    (span,) = ran.named("price")
+    (root,) = ran.kind("SERVER")
     assert span["parentSpanId"] == root["spanId"]

@@ -142,7 +142,8 @@ def found_by_function(folder, wrapper, env):
 
 def differences_of(place, registry, found, expected):
     found, expected = (Counter(map(str, each)) for each in (found, expected))
-    added, missing = list((found - expected).elements()), list((expected - found).elements())
+    added = list((found - expected).elements())
+    missing = list((expected - found).elements())
     pattern, most, _reason = PERMITTED.get(registry, ("(?!)", 0, ""))
     unknown = [each for each in added if not re.fullmatch(pattern, each)]
     lost = [each for each in missing if not re.fullmatch(REPLACED.get(registry, "(?!)"), each)]

@@ -40,7 +40,8 @@ def test_calls_of_forked_processes_are_recorded(tmp_path, target, kind):
     ran = run(tmp_path, [{"n": 1}, {"n": 2}], files={"app.py": APP.replace("CODE", PROCESSES[kind])}, env={"TARGET": target.url})
     assert [code for _, code in ran.results] == [0, 0], ran.text
     traces = {span["attributes"]["faas.invocation_id"]: span["traceId"] for span in ran.kind("SERVER")}
-    (first, second), seen = [traces[request] for request, _ in ran.results], target.traces()
+    (first, second) = [traces[request] for request, _ in ran.results]
+    seen = target.traces()
     calls = {span["attributes"]["url.full"].rpartition("/")[2]: span for span in ran.kind("CLIENT")}
     assert sorted(calls) == ["1", "2"], ran.text
     assert seen == {f"/{n}": [span["traceId"]] for n, span in calls.items()}

@@ -89,7 +89,9 @@ def columns(bodies):
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    items, of_resources, instances = [], set(), {}
+    items = []
+    of_resources = set()
+    instances = {}
     for path, body in bodies:
         request = (ExportTraceServiceRequest if path == "/v1/traces" else ExportMetricsServiceRequest)()
         request.ParseFromString(body)
@@ -326,7 +328,8 @@ def imports_of(nodes):
 
 
 def test_the_packages_import_only_names_that_the_files_in_place_have(packages):
-    in_place, missing = importlib.import_module("lambda_otlp_packages").IN_PLACE, set()
+    in_place = importlib.import_module("lambda_otlp_packages").IN_PLACE
+    missing = set()
     for file in pathlib.Path(packages).rglob("*.py"):
         is_replaced = file.relative_to(packages).parts[0].removesuffix(".py") in in_place
         content = b"" if is_replaced else file.read_bytes()

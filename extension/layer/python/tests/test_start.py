@@ -35,7 +35,10 @@ class Instrumentation:
     """Imports another library while its module is loaded, like the instrumentation of httpx and httpx2."""
 
     def __init__(self, name, layer, said, imports=None):
-        self.name, self.layer, self.said, self.imports = name, layer, said, imports
+        self.name = name
+        self.layer = layer
+        self.said = said
+        self.imports = imports
 
     def load(self):
         self.said.append(f"{self.name} begins")
@@ -124,7 +127,8 @@ def test_unusable_variables_are_replaced(layer, said, monkeypatch, case):
 
 
 def test_restored_environments_have_different_ids(layer, monkeypatch):
-    generator, state = types.ModuleType(layer.sdk.ID_GENERATORS[0]), random.getstate()
+    generator = types.ModuleType(layer.sdk.ID_GENERATORS[0])
+    state = random.getstate()
     generator.random = random
     monkeypatch.setitem(sys.modules, generator.__name__, generator)
     layer.sdk.use_system_random()
@@ -136,7 +140,8 @@ def test_restored_environments_have_different_ids(layer, monkeypatch):
 
 
 def test_a_provider_that_is_registered_during_the_import_is_left_alone(layer, said, monkeypatch):
-    proxy, other = type("ProxyTracerProvider", (), {}), type("OfAnother", (), {"__module__": "ddtrace.opentelemetry"})
+    proxy = type("ProxyTracerProvider", (), {})
+    other = type("OfAnother", (), {"__module__": "ddtrace.opentelemetry"})
     trace = types.ModuleType("opentelemetry.trace")
     trace.ProxyTracerProvider = trace.get_tracer_provider = proxy
     monkeypatch.setitem(sys.modules, trace.__name__, trace)

@@ -162,7 +162,8 @@ ENCODED = (
 
 
 def test_spans_are_encoded_as_protobuf(wire):
-    resource, said = wire.resource_of({"service.name": "shop"}), []
+    resource = wire.resource_of({"service.name": "shop"})
+    said = []
     span = SimpleNamespace(**SPAN)
     assert wire.encode_spans(resource, [span], said.append).hex() == ENCODED
     # A span without a valid time.

@@ -19,7 +19,8 @@ from psycopg_pool import ConnectionPool
 POSTGRESQL = {"host": "127.0.0.1", "port": int(os.environ["POSTGRESQL"]), "user": "shop", "password": "geheim", "dbname": "shop"}
 MARIADB = {"host": "127.0.0.1", "port": int(os.environ["MARIADB"]), "user": "shop", "password": "geheim", "database": "shop"}
 # The test looks for these in the telemetry.
-NAME, OTHER = "geheim-1", "geheim-2"
+NAME = "geheim-1"
+OTHER = "geheim-2"
 
 
 def psycopg_transaction():

@@ -36,7 +36,9 @@ else:
     from aws_lambda_powertools import Logger, Metrics, Tracer
     from aws_lambda_powertools.metrics import MetricUnit
 
-    tracer, logger, metrics = Tracer(), Logger(), Metrics(namespace="shop")
+    tracer = Tracer()
+    logger = Logger()
+    metrics = Metrics(namespace="shop")
 
     @tracer.capture_method
     def charge(event):

@@ -74,8 +74,10 @@ def attempted(action):
         return type(error).__name__
 
 
-COUNTER, UP_DOWN = meter.create_counter("counter", "1", "counts"), meter.create_up_down_counter("up_down")
-HISTOGRAM, GAUGE = meter.create_histogram("histogram", "ms"), meter.create_gauge("gauge")
+COUNTER = meter.create_counter("counter", "1", "counts")
+UP_DOWN = meter.create_up_down_counter("up_down")
+HISTOGRAM = meter.create_histogram("histogram", "ms")
+GAUGE = meter.create_gauge("gauge")
 OF_CALLBACK = meter.create_counter("of_callback")
 observed = [0]
 
@@ -142,7 +144,8 @@ def sdk():
     sdk, export, memory = (
         importlib.import_module(f"opentelemetry.sdk.trace{name}") for name in ("", ".export", ".export.in_memory_span_exporter")
     )
-    provider, exporter = trace.get_tracer_provider(), memory.InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    exporter = memory.InMemorySpanExporter()
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
     with tracer.start_as_current_span("seen", links=[LINK], attributes={"a": 1}) as span:
         span.add_event("event", {"b": 2})

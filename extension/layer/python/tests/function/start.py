@@ -16,7 +16,8 @@ class Hooks(ModuleType):
 
     def __init__(self, name):
         super().__init__(name)
-        self.before, self.after = [], []
+        self.before = []
+        self.after = []
 
     def register_before_snapshot(self, hook):
         self.before.append(hook)
