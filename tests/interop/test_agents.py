@@ -132,6 +132,15 @@ PROGRAMS = {
         "from langchain_aws import ChatBedrockConverse",
         "return ChatBedrockConverse(model='anthropic.claude-x', endpoint_url=URL, region_name='eu-west-1').invoke('hi').text",
     ),
+    "langgraph": (
+        ("langgraph", "langchain-openai"),
+        "from langgraph.graph import END, START, MessagesState, StateGraph\nfrom langchain_openai import ChatOpenAI\n"
+        "model = ChatOpenAI(model='m', base_url=URL + '/v1', api_key='k')\n"
+        "graph = StateGraph(MessagesState)\n"
+        "graph.add_node('ask', lambda state: {'messages': [model.invoke(state['messages'])]})\n"
+        "graph.add_edge(START, 'ask')\ngraph.add_edge('ask', END)\napp = graph.compile()",
+        "return app.invoke({'messages': [('user', 'hi')]})['messages'][-1].text",
+    ),
     # openllmetry, "OpenAI Agents instrumentation": a raw response of the Responses API.
     "openai-agents": (
         ("openai-agents",),
