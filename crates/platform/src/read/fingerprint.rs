@@ -20,7 +20,8 @@ pub(crate) fn fingerprint(exception: ExceptionRef<'_>) -> String {
 
 /// The text that is hashed.
 fn identity(exception: ExceptionRef<'_>) -> String {
-    let mut text = type_name(exception.kind).to_owned();
+    let mut text = String::with_capacity(MOST_OF_MESSAGE);
+    text.push_str(type_name(exception.kind));
     let frames = exception.stacktrace.map(top_frames).unwrap_or_default();
     for frame in &frames {
         text.push('\n');
@@ -50,11 +51,16 @@ fn push_frame(text: &mut String, frame: &Frame<'_>) {
 /// Appends the name of a function without its package's path, the address of a hidden class, and the numbers of a compiler.
 fn push_function(text: &mut String, function: &str) {
     const GENERATED: [&str; 7] = ["$", "<", "{", ".func", ".gowrap", "lambda_method", "Accessor"];
-    let (path, address) = function.split_once("/0x").unwrap_or((function, ""));
+    let hidden = if function.contains('/') { function.split_once("/0x") } else { None };
+    let (path, address) = hidden.unwrap_or((function, ""));
     let name = path.rsplit('/').next().unwrap_or(path);
-    let is_generated = GENERATED.iter().any(|mark| name.contains(mark));
-    let is_kept = |character: &char| !(is_generated && character.is_ascii_digit());
-    text.extend(name.chars().filter(is_kept));
+    let has_digit = name.bytes().any(|byte| byte.is_ascii_digit());
+    let is_generated = has_digit && GENERATED.iter().any(|mark| name.contains(mark));
+    if is_generated {
+        text.extend(name.chars().filter(|character| !character.is_ascii_digit()));
+    } else {
+        text.push_str(name);
+    }
     text.extend(address.chars().skip_while(char::is_ascii_hexdigit));
 }
 

