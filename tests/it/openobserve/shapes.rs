@@ -88,15 +88,17 @@ pub(crate) fn queries_of_items(content: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn log_records_and_spans_are_counted_by_their_adjusted_count() {
+fn log_records_and_spans_are_weighted_by_their_adjusted_count() {
     const WEIGHT: &str = "coalesce(TRY_CAST(lambda_otlp_adjusted_count AS DOUBLE), 1)";
     let mut weighted = 0;
     for (name, content) in files("dashboards").into_iter().chain(files("alerts")) {
         for (_, query) in queries_of_items(&content) {
             assert!(!query.contains("count("), "{name}: {query}");
+            assert!(!query.contains("approx_percentile_cont("), "{name}: {query}");
             let sums = query.matches("sum(").count();
-            assert_eq!(query.matches(WEIGHT).count(), sums, "{name}: {query}");
-            weighted += sums;
+            let percentiles = query.matches("approx_percentile_cont_with_weight(").count();
+            assert_eq!(query.matches(WEIGHT).count(), sums + percentiles, "{name}: {query}");
+            weighted += sums + percentiles;
         }
     }
     assert!(weighted > 0);
