@@ -90,7 +90,7 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     senders.failures(&organization).await?;
     senders.changes(&organization).await?;
     figures::send(&senders, &organization).await?;
-    sampled::send(&senders, &organization).await?;
+    sampled::send(&senders, &organization, &root).await?;
     senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
     let panels = panels::run(&server, &organization, &root).await?;
     println!("dashboards: {} queries", panels.queries);
