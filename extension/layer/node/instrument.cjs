@@ -69,7 +69,7 @@ function instrument(load, handler, preceding) {
     // Looks for another tracer before its package patches anything.
     if (!isDecided && isFirstOfTracer(file)) attempt(undefined, isTraced);
     const instrumentExports = attempt(undefined, () => instrumentLibrary(file));
-    if (instrumentImports !== undefined && loadsModules(content, others[0])) startImports();
+    if (instrumentImports !== undefined && loadsModules(content, file, others[0])) startImports();
     try {
       const compiled = compile.call(this, content, file, ...others);
       if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
@@ -105,9 +105,10 @@ function instrument(load, handler, preceding) {
 /// A call of `import` in a line that is no comment.
 const IMPORT = /^(?!\s*(?:\/\/|\/?\*)).*\bimport\s*\(/m;
 
-/// Returns `true` if a file that is compiled can load ES modules: it has a call of `import`, or `require` has loaded an ES module.
-function loadsModules(content, format) {
-  return format === "module" || IMPORT.test(content);
+/// Returns `true` if a file that is compiled can load the ES module of a client: `require` has loaded an ES module, or a file of the
+/// function calls `import`. Packages call it for other modules: each function with AWS's SDK would pay for the hooks.
+function loadsModules(content, file, format) {
+  return format === "module" || (!/[\\/]node_modules[\\/]/.test(file) && IMPORT.test(content));
 }
 
 /// Makes the patches of Node's modules visible to `import`. The instrumentations patch only modules of Node and CommonJS modules,

@@ -143,6 +143,17 @@ for (const [form, files] of Object.entries(FORMS)) {
   });
 }
 
+test("a function whose packages alone call import() starts no hooks", async () => {
+  const folder = task({
+    ...PACKAGE,
+    "node_modules/store/index.js": 'exports.load = () => import("node:async_hooks");',
+    "index.cjs": `const { load } = require("store"); require("openai");
+exports.handler = async () => [Object.keys(await load()).length > 0, Symbol.for("lambda-otlp: imports") in globalThis];`,
+  });
+  const ran = await run(folder, [{}]);
+  assert.deepEqual(ran.results, [[true, false]], ran.text);
+});
+
 const OWN = {
   "node_modules/@own/instrumentation-openai/package.json": JSON.stringify({
     exports: { import: "./index.mjs", require: "./index.js" },
