@@ -60,6 +60,7 @@ impl Reach {
     }
 
     /// Replaces the advice for refused credentials.
+    #[must_use]
     pub fn advised(mut self, credentials: Cow<'static, str>) -> Self {
         self.advice.credentials = credentials;
         self
