@@ -4,13 +4,16 @@ import ast
 import io
 import itertools
 import json
+import os
 import re
 import subprocess
 import zipfile
+from pathlib import Path
 
+import lambda_api  # noqa: F401
 import pytest
-from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROOT, SUBSCRIBER
-from moto.awslambda.models import LambdaFunction
+from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROLE, ROOT, SUBSCRIBER
+from moto.awslambda.models import LambdaFunction, LayerVersion, get_backend
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
 from moto.kinesis.models import KinesisBackend
@@ -80,9 +83,9 @@ class NoManagedPolicies:
         return {}
 
 
-def template():
-    """Returns the CloudFormation template for our SAM template, with code from a bucket as by `sam package`."""
-    template = yaml_parse((ROOT / "template.yaml").read_text())
+def template(file=ROOT / "template.yaml"):
+    """Returns the CloudFormation template for a SAM template, with code from a bucket as by `sam package`."""
+    template = yaml_parse(file.read_text())
     for resource in template["Resources"].values():
         for name in ("CodeUri", "ContentUri"):
             if name in resource["Properties"]:
@@ -246,6 +249,57 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
                 queue = variables[name].rsplit("/", 1)[1]
                 send = f"sqs:SendMessage on arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
                 assert sum(grant.endswith(send) for grant in granted) >= 2, send
+
+
+@pytest.mark.skipif("RELEASE_TEMPLATES" not in os.environ, reason="`cargo xtask moto` makes the templates of a release")
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_the_template_of_a_release_publishes_the_layers_that_instrument_adds(cloudformation, monkeypatch, architecture):
+    aws = cloudformation
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("bootstrap", "")
+    aws.create_bucket("artifacts")
+    aws.s3.put_object(Bucket="artifacts", Key="code.zip", Body=code.getvalue())
+
+    def publish(resource_name, cloudformation_json, account_id, region_name, **_):
+        """moto ignores the name and the architectures of a layer, and lacks its reference, the ARN."""
+        version = get_backend(account_id, region_name).publish_layer_version(cloudformation_json["Properties"])
+        version.physical_resource_id = version.arn
+        return version
+
+    monkeypatch.setattr(LayerVersion, "create_from_cloudformation_json", publish)
+    aws.cloudformation.create_stack(
+        StackName="telemetry",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": "Endpoint", "ParameterValue": "https://o2.example.com/api/default"}],
+        TemplateBody=template(Path(os.environ["RELEASE_TEMPLATES"]) / f"template-{architecture}.yaml"),
+    )
+    [stack] = aws.cloudformation.describe_stacks(StackName="telemetry")["Stacks"]
+    arns = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    names = {output: arn.split(":")[-2] for output, arn in arns.items() if ":layer:" in arn and "Arn" in output}
+    packages = {f"PackagesArnPython3{minor}": f"telemetry-python3{minor}" for minor in range(10, 15)}
+    assert names == {
+        "LayerArn": f"telemetry-{architecture}",
+        "LayerArnArm64": "telemetry-arm64",
+        "LayerArnX8664": "telemetry-x86_64",
+        "PackagesArnNode": "telemetry-node",
+        **packages,
+    }
+    for name, its_architecture in [("on-arm64", "arm64"), ("on-x86-64", "x86_64")]:
+        aws.lambda_.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Handler="app.handler",
+            Role=ROLE,
+            Architectures=[its_architecture],
+            Code={"ZipFile": code.getvalue()},
+        )
+        _, printed = aws.run("instrument", "--function", name, "--stack", "telemetry")
+        [function] = printed["functions"]
+        assert function["layers_after"] == [
+            arns[f"LayerArn{its_architecture.title().replace('_', '')}"],
+            arns["PackagesArnPython313"],
+        ]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,17 @@ pub(crate) fn install_all(
 impl Environment {
     /// Runs the tests of a folder.
     pub(crate) fn pytest(&self, tests: &Path) -> anyhow::Result<()> {
+        self.pytest_with(tests, [])
+    }
+
+    /// Like [`Self::pytest`], with these variables.
+    pub(crate) fn pytest_with<const N: usize>(
+        &self,
+        tests: &Path,
+        variables: [(&str, &Path); N],
+    ) -> anyhow::Result<()> {
         let mut pytest = self.command("pytest")?;
+        pytest.envs(variables);
         pytest.args(["--quiet", "-p", "no:cacheprovider", "--show-capture=no"]).arg(tests);
         let status = pytest.status().context("cannot run pytest")?;
         ensure!(status.success(), "{}: {status}", tests.display());

@@ -1,6 +1,6 @@
 //! Runs the tests in Python that need other people's programs.
 
-use crate::{checks, pypi};
+use crate::{checks, dist, pypi};
 use local_lambda::binaries;
 
 /// Runs `tests/moto` on moto, an independent stand-in for AWS: the stack, the deployed path from PutLogEvents to rotel, the services
@@ -9,7 +9,10 @@ pub(crate) fn moto() -> anyhow::Result<()> {
     let root = checks::root()?;
     binaries::build(&root, &["lambda-otlp", "lambda-otlp-forwarder"])?;
     binaries::build_with(&root, &["--example", "subscriber-for-tests"])?;
-    pypi::install(&root, "moto")?.pytest(&root.join("tests/moto"))
+    let templates = tempfile::tempdir()?;
+    dist::template::write_complete(&root, templates.path())?;
+    let variables = [("RELEASE_TEMPLATES", templates.path())];
+    pypi::install(&root, "moto")?.pytest_with(&root.join("tests/moto"), variables)
 }
 
 /// Runs `tests/interop`: other projects' packages against our programs, and functions without OpenTelemetry code.
