@@ -49,9 +49,10 @@ struct Arguments {
     /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     retention: u32,
-    /// Invocations per delivery. CloudWatch Logs does not document it. 1 is the most expensive, unless an invocation logs over seconds
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    per_delivery: u32,
+    /// Invocations per delivery of CloudWatch Logs, which documents no number. 0.2 means five deliveries for one invocation that logs
+    /// over seconds
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = per_delivery)]
+    per_delivery: f64,
     /// How telemetry reaches the backend
     #[arg(long, value_enum, default_value_t = Way::Subscription)]
     delivery: Way,
@@ -118,6 +119,11 @@ fn invocations(text: &str) -> Result<f64, String> {
     let invocations = number * scale * times;
     // The price tiers are not known beyond.
     (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or_else(wrong)
+}
+
+fn per_delivery(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.01..=1000.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
 }
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
@@ -402,8 +408,8 @@ mod tests {
             memory_mb_with_direct: memory_mb,
         } = estimate.break_even;
         // 28.80 and 10.80 USD by what a million invocations save.
-        assert!((115e6..125e6).contains(&on_demand.unwrap()), "{on_demand:?}");
-        assert!((29e6..33e6).contains(&provisioned.unwrap()), "{provisioned:?}");
+        assert!((170e6..182e6).contains(&on_demand.unwrap()), "{on_demand:?}");
+        assert!((38e6..42e6).contains(&provisioned.unwrap()), "{provisioned:?}");
         // 77 ms of this memory cost as much as lines and forwarder.
         let words = format!("--invocations 10M --line compact --memory {memory_mb:.0}");
         let direct = Month::of(&arguments(&words), Way::Direct).total();
@@ -442,18 +448,84 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_table_states_its_assumptions() {
-        let estimate = Estimate::of(&arguments("--invocations 10M --line compact"));
+    fn an_invocation_that_logs_over_seconds_costs_more_than_one_delivery() {
+        let cost = |words: &str| Estimate::of(&arguments(words)).usd_per_million_invocations;
+        let one = cost("--invocations 10M --line compact");
+        let five = cost("--invocations 10M --line compact --per-delivery 0.2");
+        close(row("--invocations 10M --per-delivery 0.2", "forwarder: requests"), 10.0);
+        assert!(five > one * 3.0, "{one} {five}");
+    }
+
+    fn with_separators(text: &str) -> String {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = whole.len();
+        let mut out = String::new();
+        for (at, digit) in whole.chars().enumerate() {
+            if at > 0 && (digits - at).is_multiple_of(3) {
+                out.push(',');
+            }
+            out.push(digit);
+        }
+        if fraction.is_empty() { out } else { format!("{out}.{fraction}") }
+    }
+
+    /// Rows of docs/cost.md that compare the ways of delivery.
+    fn rows_of_ways() -> Vec<String> {
+        let mut rows = Vec::new();
+        for (line, format) in [("default", "standard"), ("compact", "compact")] {
+            for millions in ["1", "10", "100", "1000"] {
+                let estimate =
+                    Estimate::of(&arguments(&format!("--invocations {millions}M --line {format}")));
+                let cell = |way: &WayCost| {
+                    let total = with_separators(&format!("{:.2}", way.total_usd));
+                    format!("{total} ({:.2})", way.usd_per_million_invocations)
+                };
+                let cells: Vec<String> = estimate.ways.iter().map(cell).collect();
+                let millions = with_separators(millions);
+                rows.push(format!("| {millions} million | {line} | {} |", cells.join(" | ")));
+            }
+        }
+        rows
+    }
+
+    /// Rows of docs/cost.md about growth.
+    fn rows_of_growth() -> Vec<String> {
+        let row = |(name, words): (&str, &str)| {
+            let standard = Estimate::of(&arguments(words));
+            let compact = Estimate::of(&arguments(&format!("{words} --line compact")));
+            let events = with_separators(&format!("{:.0}", standard.events_per_second_at_peak));
+            let concurrent = standard.concurrent_forwarders_at_peak;
+            let concurrent = if concurrent < 10.0 {
+                format!("{concurrent:.1}")
+            } else {
+                with_separators(&format!("{concurrent:.0}"))
+            };
+            format!(
+                "| {name} | {:.2}, {:.2} | {events} | {concurrent} |",
+                standard.usd_per_million_invocations, compact.usd_per_million_invocations
+            )
+        };
+        let of = [
+            ("10 million a month", "--invocations 10M"),
+            ("a billion a month", "--invocations 1B"),
+            ("a billion a day, 20 per event", "--invocations 1B/d --per-delivery 20"),
+            ("a billion a day, one per event", "--invocations 1B/d"),
+        ];
+        of.map(row).into()
+    }
+
+    #[test]
+    fn the_page_about_cost_has_the_figures_of_the_command() {
+        let page = include_str!("../../../../docs/cost.md");
         let mut out = Vec::new();
-        estimate.write(&mut out).unwrap();
+        Estimate::of(&arguments("--invocations 10M --line compact")).write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        // The table in docs/cost.md.
-        for part in [
-            "5.01 GB         2.50\n",
-            "per million invocations, without fixed costs                                        0.64\n",
-            "11.6 events per second, 0.6 concurrent forwarders",
-            "0.50 USD",
-        ] {
+        let (table, _) = text.split_once("\n\n").unwrap();
+        assert!(page.contains(table), "{table}");
+        let rows = [rows_of_ways(), rows_of_growth()].concat();
+        let missing: Vec<&String> = rows.iter().filter(|row| !page.contains(*row)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+        for part in ["At a peak of 3 times the mean: ", "ingestion 0.50 USD per GB"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

@@ -26,13 +26,15 @@ const COMPACT_BYTES: [LineBytes; 5] = [
     LineBytes { spans: 10.0, bytes: 923.0 },
     LineBytes { spans: 100.0, bytes: 6022.0 },
 ];
-/// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
-const WRITING_MS: f64 = 0.115;
-/// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its
-/// own:
-/// `bench`'s events "OTLP only" and "mixed".
-const LINE_MS: f64 = 11.57 / 600.0;
-const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
+/// CPU milliseconds that the library adds to an invocation (docs/figures.md, "Rust library": mode `sync`).
+const WRITING_MS: f64 = 0.033;
+/// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events, five lines of its own
+/// among them (docs/figures.md, "Forwarder": 600 OTLP lines, and all log events of 500 invocations).
+const LINE_MS: f64 = 12.1 / 600.0;
+const OTHERS_MS: f64 = 17.7 / 500.0 - LINE_MS;
+/// CPU milliseconds of the forwarder per event in addition, however small: 1.4 million instructions of a release build with TLS and
+/// requests of three signals (callgrind), at 0.1 ms per million as in the event of 500 invocations, and 0.2 of that in the kernel.
+const EVENT_MS: f64 = 0.17;
 /// Bytes sent to the backend per span, and per invocation's other log events, from the same events.
 const SENT_OF_SPAN: f64 = 166_188.0 / 1800.0;
 const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
@@ -50,7 +52,7 @@ const ALARMS: f64 = 11.0;
 const POLLERS: f64 = 5.0;
 const POLL_SECONDS: f64 = 20.0;
 /// The stack's default memory of the forwarder in MB, and the assumed response time of the backend in milliseconds.
-const FORWARDER_MB: f64 = 256.0;
+const FORWARDER_MB: f64 = 128.0;
 const BACKEND_MS: f64 = 50.0;
 /// Milliseconds for which the layer holds an invocation until `platform.runtimeDone` is there (docs/figures.md, "Layer: time added
 /// to an invocation").
@@ -146,7 +148,7 @@ impl Traffic {
             LineFormat::Compact => &COMPACT_BYTES,
         };
         let invocations = arguments.invocations;
-        let per_delivery = f64::from(arguments.per_delivery);
+        let per_delivery = arguments.per_delivery;
         let sent_bytes = f64::from(arguments.spans) * SENT_OF_SPAN + SENT_OF_OTHERS;
         Self {
             invocations,
@@ -165,7 +167,8 @@ impl Traffic {
 
     /// Duration of the forwarder for this many deliveries at once. Lambda bills whole milliseconds.
     fn forwarder_ms(&self, deliveries: f64) -> f64 {
-        let cpu_ms = deliveries * self.per_delivery * (LINE_MS + OTHERS_MS);
+        let invocations = deliveries * self.per_delivery;
+        let cpu_ms = EVENT_MS + invocations * (LINE_MS + OTHERS_MS);
         (on_share_of_cpu(cpu_ms, FORWARDER_MB) + BACKEND_MS).ceil()
     }
 

@@ -60,5 +60,5 @@ Assumed: us-east-1, 30 days, no free tier except 100 GB of data transfer. CloudW
 requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64 (x86_64: a quarter more).
 Kinesis on demand 0.04 an hour and 0.12 per GB, records rounded up to 1 KB; a provisioned shard 0.015 an hour and 0.014 per million units
 of 25 KB. SQS 0.40 per million requests. Data transfer to the internet 0.09 per GB. All log events are subscribed, the forwarder has
-256 MB, and the backend answers within 50 ms. Bytes and CPU time come from the repository's benchmarks. Not included: the function's other
+128 MB, and the backend answers within 50 ms. Bytes and CPU time come from the repository's benchmarks. Not included: the function's other
 lines, Secrets Manager, messages in the queues, a NAT gateway, and the backend.";
