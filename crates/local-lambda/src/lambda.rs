@@ -10,13 +10,14 @@ use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::clock;
-use crate::cloudwatch::{self, Batch, LogEvent};
 use crate::environment::{EnvironmentState, Stop};
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
 use crate::invocation::{ClientContext, Invocation, RunningInvocation};
 use crate::lock;
+use crate::log_event::LogEvent;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
+use crate::subscription_filter::{self, LogsBatch};
 
 /// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -115,7 +116,7 @@ impl Lambda {
     pub fn subscribe(&self, log_group: &str, destination: &str) -> Result<(), Error> {
         self.service.function(destination)?;
         self.service.host.cloudwatch.subscribe(log_group, destination);
-        let probe = cloudwatch::control_message(clock::now().millis());
+        let probe = subscription_filter::control_message(clock::now().millis());
         self.service.invoke_async(destination, probe.into()).map(drop)
     }
 
@@ -139,8 +140,8 @@ impl Lambda {
     /// Sends log events of one stream to a function as CloudWatch Logs does, by asynchronous invocations, and returns
     /// their request ids. The caller decides which events, in which order and how often.
     pub fn deliver(&self, destination: &str, events: &[LogEvent]) -> Result<Vec<String>, Error> {
-        let batch = Batch::new(destination.to_owned(), events);
-        let payloads = cloudwatch::payloads(&batch).into_iter();
+        let batch = LogsBatch::new(destination.to_owned(), events);
+        let payloads = subscription_filter::payloads(&batch).into_iter();
         payloads.map(|payload| self.service.invoke_async(destination, payload.into())).collect()
     }
 

@@ -15,6 +15,8 @@
 mod api;
 mod api_client;
 pub mod binaries;
+mod bounded_history;
+mod captured_output;
 mod clock;
 mod cloudwatch;
 mod environment;
@@ -25,12 +27,13 @@ mod http_server;
 mod identifiers;
 mod invocation;
 mod lambda;
+mod log_event;
 pub mod packages;
 mod platform_events;
 mod process;
 pub mod queue;
-mod recent;
 mod service;
+mod subscription_filter;
 mod telemetry;
 
 use std::io;
@@ -41,12 +44,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 pub use api_client::{ApiClient, ApiResponse};
-pub use cloudwatch::LogEvent;
 pub use environment::{EnvironmentState, ExtensionState};
 pub use function::{FunctionSpec, Initialization, LogFormat};
 pub use http_server::HttpServer;
 pub use invocation::{ClientContext, Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
+pub use log_event::LogEvent;
 pub use process::process_state;
 pub use service::OnFailureRecord;
 

@@ -1,10 +1,8 @@
 //! Child processes: started in a process group of their own, frozen, thawed and killed. None outlives the local Lambda.
 
-use crate::cloudwatch::{LogWriter, MAX_EVENT_BYTES};
+use crate::captured_output::{CapturedOutput, Captures, NewCaptures};
 use crate::lock;
-use crate::telemetry::{Category, Telemetry};
 use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use std::collections::BTreeMap;
 use std::io;
@@ -17,8 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::unix::pipe::Receiver;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// All living children of one local Lambda, so that none outlives it.
@@ -44,10 +40,8 @@ impl ProcessTable {
         for leader in &living.leaders {
             // The owner of the process still has to reap it; here it matters that it no longer runs.
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            while matches!(
-                rustix::process::waitid(WaitId::Pid(*leader), ended),
-                Err(rustix::io::Errno::INTR)
-            ) {}
+            while matches!(rustix::process::waitid(WaitId::Pid(*leader), ended), Err(Errno::INTR)) {
+            }
         }
     }
 
@@ -93,7 +87,7 @@ fn watch(leader: Pid) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
-pub(crate) struct Start<'a> {
+pub(crate) struct ProcessStart<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
     pub(crate) environment: BTreeMap<String, String>,
@@ -103,7 +97,7 @@ pub(crate) struct Start<'a> {
 impl Process {
     /// Starts a process. Its standard output and error become lines of `output`.
     pub(crate) fn start(
-        start: Start<'_>,
+        start: ProcessStart<'_>,
         output: &CapturedOutput,
         table: &Arc<ProcessTable>,
     ) -> io::Result<Self> {
@@ -120,7 +114,7 @@ impl Process {
         if let Some(directory) = start.directory {
             command.current_dir(directory);
         }
-        let (leader, child) = {
+        let (leader, mut child) = {
             let mut living = lock(&table.living);
             if living.closed {
                 return Err(io::Error::other("the local Lambda is shutting down"));
@@ -136,7 +130,6 @@ impl Process {
             Ok(pidfd) => pidfd,
             Err(error) => {
                 kill_group(leader, Signal::KILL);
-                let mut child = child;
                 drop(child.wait());
                 lock(&table.living).leaders.retain(|other| *other != leader);
                 return Err(error);
@@ -261,181 +254,6 @@ pub fn process_state(pid: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// The destination of the lines of a function, or of its extensions.
-#[derive(Debug, Clone)]
-pub(crate) struct CapturedOutput {
-    pub(crate) writer: Arc<LogWriter>,
-    pub(crate) telemetry: Arc<Telemetry>,
-    pub(crate) category: Category,
-}
-
-impl CapturedOutput {
-    fn line(&self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        self.telemetry.emit_line(self.category, &line);
-        self.writer.line(line.into_owned());
-    }
-}
-
-// Reads the standard output and error of a process, and splits them into lines.
-
-const PIPE_BUFFER_BYTES: usize = 65_536;
-
-#[derive(Debug)]
-pub(crate) struct Captures {
-    pipes: Vec<Arc<Capture>>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Capture {
-    pipe: Receiver,
-    lines: Mutex<LineSplitter>,
-    output: CapturedOutput,
-}
-
-/// New pipes, and their ends for the process.
-struct NewCaptures {
-    captures: Captures,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-impl NewCaptures {
-    /// Makes the two pipes and begins to read them.
-    fn open(output: &CapturedOutput) -> io::Result<Self> {
-        let (stdout, stdout_end) = Capture::new(output)?;
-        let (stderr, stderr_end) = Capture::new(output)?;
-        let pipes = vec![stdout, stderr];
-        let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
-        let captures = Captures { pipes, readers };
-        Ok(Self { captures, stdout: stdout_end, stderr: stderr_end })
-    }
-}
-
-impl Captures {
-    /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
-    pub(crate) fn drain(&self) {
-        for pipe in &self.pipes {
-            pipe.read_until_empty();
-        }
-    }
-
-    /// Writes the rest of the output, including a last line without a line feed. For a process that has ended.
-    pub(crate) fn finish(&self) {
-        self.drain();
-        for pipe in &self.pipes {
-            lock(&pipe.lines).finish(|line| pipe.output.line(line));
-        }
-    }
-
-    /// Leaves further output in the pipes, until `drain`.
-    pub(crate) fn stop_reading(&self) {
-        for reader in &self.readers {
-            reader.abort();
-        }
-    }
-}
-
-impl Drop for Captures {
-    fn drop(&mut self) {
-        self.stop_reading();
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Pipe {
-    Empty,
-    Closed,
-    MoreToRead,
-}
-
-impl Capture {
-    fn new(output: &CapturedOutput) -> io::Result<(Arc<Self>, OwnedFd)> {
-        let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        // This makes only the reading end non-blocking: the process must find an ordinary pipe.
-        let pipe = Receiver::from_owned_fd(read_end)?;
-        let lines = Mutex::new(LineSplitter::new(MAX_EVENT_BYTES));
-        Ok((Arc::new(Self { pipe, lines, output: output.clone() }), write_end))
-    }
-
-    async fn read_on(self: Arc<Self>) {
-        while self.pipe.readable().await.is_ok() {
-            // With `WouldBlock`, tokio waits for the next bytes.
-            let read = self.pipe.try_io(|| match self.read() {
-                Pipe::Empty => Err(io::ErrorKind::WouldBlock.into()),
-                read => Ok(read),
-            });
-            if matches!(read, Ok(Pipe::Closed)) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn read_until_empty(&self) {
-        // The bound is met only by a process that could not be stopped and writes faster than we read.
-        for _ in 0..1024 {
-            if self.read() != Pipe::MoreToRead {
-                return;
-            }
-        }
-    }
-
-    /// Reads one buffer from the system, because tokio may not have seen the newest bytes.
-    fn read(&self) -> Pipe {
-        let mut buffer = vec![0; PIPE_BUFFER_BYTES];
-        // Held over the read, so that the reader task and `drain` cannot exchange their buffers' order.
-        let mut lines = lock(&self.lines);
-        match rustix::io::read(&self.pipe, &mut buffer) {
-            Ok(0) => Pipe::Closed,
-            Ok(length) => {
-                let read = buffer.get(..length).unwrap_or_default();
-                lines.push(read, |line| self.output.line(line));
-                Pipe::MoreToRead
-            }
-            Err(Errno::INTR) => Pipe::MoreToRead,
-            Err(Errno::AGAIN) => Pipe::Empty,
-            Err(_) => Pipe::Closed,
-        }
-    }
-}
-
-/// Cuts a stream of bytes into lines with their line feeds, and longer lines into pieces without.
-#[derive(Debug)]
-struct LineSplitter {
-    pending: Vec<u8>,
-    max_bytes: usize,
-}
-
-impl LineSplitter {
-    fn new(max_bytes: usize) -> Self {
-        Self { pending: Vec::new(), max_bytes }
-    }
-
-    fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
-        while !bytes.is_empty() {
-            let room = self.max_bytes - self.pending.len();
-            let window = bytes.get(..room).unwrap_or(bytes);
-            let line_end = window.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
-            let (taken, rest) = bytes.split_at(line_end.unwrap_or(window.len()));
-            self.pending.extend_from_slice(taken);
-            bytes = rest;
-            if line_end.is_some() || self.pending.len() == self.max_bytes {
-                line(&self.pending);
-                self.pending.clear();
-            }
-        }
-    }
-
-    fn finish(&mut self, mut line: impl FnMut(&[u8])) {
-        if !self.pending.is_empty() {
-            line(&self.pending);
-            self.pending.clear();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -451,7 +269,7 @@ mod tests {
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
         let telemetry = Telemetry::new(&spec, &Arc::default());
         let output = CapturedOutput { writer, telemetry, category: Category::Function };
-        let start = Start {
+        let start = ProcessStart {
             program: &spec.bootstrap,
             arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
             environment: BTreeMap::new(),
@@ -469,30 +287,5 @@ mod tests {
             cloudwatch.events("/aws/lambda/f").into_iter().map(|event| event.message).collect();
         assert_eq!(messages, ["out\n", "err\n"]);
         process.end().await;
-    }
-
-    #[test]
-    fn output_is_split_into_lines_across_reads() {
-        #[track_caller]
-        fn check(reads: &[&str], expected: &[&str]) {
-            let mut splitter = LineSplitter::new(4);
-            let mut lines = Vec::new();
-            for read in reads {
-                splitter.push(read.as_bytes(), |line| {
-                    lines.push(String::from_utf8_lossy(line).into_owned());
-                });
-            }
-            splitter.finish(|line| lines.push(String::from_utf8_lossy(line).into_owned()));
-            assert_eq!(lines, expected);
-        }
-        check(&[""], &[]);
-        check(&["a\n"], &["a\n"]);
-        check(&["a\nb\n"], &["a\n", "b\n"]);
-        check(&["a", "b", "\nc"], &["ab\n", "c"]);
-        check(&["\n\n"], &["\n", "\n"]);
-        check(&["abc\n"], &["abc\n"]);
-        check(&["abcd\n"], &["abcd", "\n"]);
-        check(&["abcde\n"], &["abcd", "e\n"]);
-        check(&["ab", "cdefghi", "j\n"], &["abcd", "efgh", "ij\n"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::api::server::{self, Answer, Unread};
-use crate::cloudwatch::{self, Batch};
+use crate::bounded_history::{BoundedHistory, MAX_HISTORY_BYTES};
 use crate::environment::{Environment, EnvironmentView, Host, Instance, NotBegun};
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
@@ -10,7 +10,7 @@ use crate::invocation::{
     ClientContext, Invocation, InvocationResult, Request, RunningInvocation, WaitingCaller,
 };
 use crate::lock;
-use crate::recent::{MAX_RECENT_BYTES, Recent};
+use crate::subscription_filter::{self, LogsBatch};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -44,7 +44,7 @@ pub(crate) struct Service {
     pub(crate) host: Host,
     pub(crate) running: watch::Sender<usize>,
     queued: watch::Sender<usize>,
-    pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
+    pub(crate) on_failure: Mutex<BoundedHistory<OnFailureRecord>>,
 }
 
 impl fmt::Debug for Service {
@@ -60,10 +60,10 @@ pub(crate) struct Function {
     pub(crate) idle: Mutex<Vec<Environment>>,
     /// The managed instances, which are never idle environments.
     pub(crate) instances: Mutex<Vec<Arc<Instance>>>,
-    pub(crate) views: Mutex<Recent<Arc<EnvironmentView>>>,
-    pub(crate) finished: Mutex<Recent<Invocation>>,
+    pub(crate) views: Mutex<BoundedHistory<Arc<EnvironmentView>>>,
+    pub(crate) finished: Mutex<BoundedHistory<Invocation>>,
     /// Lambda's events about it, as JSON.
-    pub(crate) platform_events: Arc<Mutex<Recent<String>>>,
+    pub(crate) platform_events: Arc<Mutex<BoundedHistory<String>>>,
 }
 
 /// Adds one to a counter for as long as it lives.
@@ -93,9 +93,9 @@ impl Function {
             instances: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
-            platform_events: Arc::new(Mutex::new(Recent::of(
+            platform_events: Arc::new(Mutex::new(BoundedHistory::new(
                 MAX_PLATFORM_EVENTS,
-                MAX_RECENT_BYTES,
+                MAX_HISTORY_BYTES,
             ))),
         }
     }
@@ -203,8 +203,8 @@ impl Service {
         }
     }
 
-    pub(crate) async fn deliver(self: &Arc<Self>, batch: &Batch) {
-        for payload in cloudwatch::payloads(batch) {
+    pub(crate) async fn deliver(self: &Arc<Self>, batch: &LogsBatch) {
+        for payload in subscription_filter::payloads(batch) {
             self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
             // Functions are never removed and the payload is ours, so the service cannot refuse it.
             drop(self.invoke_async(&batch.destination, payload.into()));

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use crate::api::server::{self, Answer};
 use crate::api::{Event, Refused, Reply, answer, refusal};
+use crate::captured_output::CapturedOutput;
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::platform_events::PlatformEvents;
-use crate::process::CapturedOutput;
-use crate::process::{Process, ProcessTable, Start};
+use crate::process::{Process, ProcessStart, ProcessTable};
 
 /// The most extensions that may register (AWS Lambda "Extensions API").
 const MAX_EXTENSIONS: usize = 10;
@@ -85,7 +85,7 @@ impl Extensions {
             Self { function: Arc::clone(function), known: Vec::new(), shutdown: None };
         for (name, path) in files(&function.layers) {
             let begun = Instant::now();
-            let start = Start {
+            let start = ProcessStart {
                 program: &path,
                 arguments: &[],
                 environment: variables.clone(),

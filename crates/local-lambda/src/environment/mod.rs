@@ -8,6 +8,7 @@ mod state;
 mod surroundings;
 
 use crate::api::Event;
+use crate::bounded_history::BoundedHistory;
 use crate::clock;
 use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
@@ -15,7 +16,6 @@ use crate::identifiers::{self, Trace};
 use crate::invocation::{Invocation, InvocationResult, Request, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
-use crate::recent::Recent;
 use crate::telemetry::Telemetry;
 use failed::{Failed, ShutdownReason};
 use runtime::{Responded, Run, Runtime};
@@ -45,7 +45,7 @@ impl Environment {
     pub(crate) fn new(
         host: &Host,
         spec: &Arc<FunctionSpec>,
-        platform_events: &Arc<Mutex<Recent<String>>>,
+        platform_events: &Arc<Mutex<BoundedHistory<String>>>,
     ) -> Self {
         let id = identifiers::hex_32();
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));

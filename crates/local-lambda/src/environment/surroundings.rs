@@ -2,10 +2,11 @@
 
 use super::state::EnvironmentView;
 use crate::api::RuntimeApi;
+use crate::captured_output::CapturedOutput;
 use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::platform_events::PlatformEvents;
-use crate::process::{CapturedOutput, ProcessTable};
+use crate::process::ProcessTable;
 use crate::telemetry::{Category, Telemetry};
 use std::collections::BTreeMap;
 use std::sync::Arc;

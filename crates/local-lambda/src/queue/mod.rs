@@ -242,8 +242,7 @@ impl Queue {
         response: &[u8],
     ) -> Result<(), Refusal> {
         let response: Value = serde_json::from_slice(response).unwrap_or_default();
-        let failures = response.get("batchItemFailures").and_then(Value::as_array);
-        let Some(failures) = failures else {
+        let Some(failures) = response.get("batchItemFailures").and_then(Value::as_array) else {
             return Err(Refusal::sender("NoBatchResponse", response.to_string()));
         };
         let is_handled = |message: &&ReceivedMessage| {

@@ -71,10 +71,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_REQUEST_BYTES).collect().await else {
+    let Ok(collected) = Limited::new(body, MAX_REQUEST_BYTES).collect().await else {
         return refusal(&Refusal::new(413, "RequestEntityTooLarge", "too large"));
     };
-    let bytes = body.to_bytes();
+    let bytes = collected.to_bytes();
     let header = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
     let target = header("x-amz-target").unwrap_or_default();
     let action = target.strip_prefix("AmazonSQS.").unwrap_or_default().to_owned();

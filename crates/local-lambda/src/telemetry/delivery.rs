@@ -2,39 +2,26 @@
 //! until the subscriber answers with success, a managed instance's once.
 
 use super::events::{Category, Generated};
-use super::settings::{Buffering, Settings};
+use super::settings::Settings;
+use super::waiting_events::{Dropped, Flow, WaitingEvents};
 use crate::identifiers;
 use crate::lock;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// The state of deliveries: Lambda's own processes stop with the environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
-    Frozen,
-    /// Batches leave when they are full or old enough; the time frozen does not count.
-    Flowing {
-        since: Instant,
-    },
-    /// The environment ends: batches leave at once.
-    Flushing,
-}
-
 #[derive(Debug)]
 pub(super) struct Subscription {
     extension: String,
     settings: Settings,
-    queue: Mutex<Queue>,
+    events: Mutex<WaitingEvents>,
     changed: Notify,
     progress: watch::Sender<Progress>,
 }
@@ -51,7 +38,7 @@ impl Subscription {
         Self {
             extension: extension.to_owned(),
             settings,
-            queue: Mutex::new(Queue::new(Instant::now())),
+            events: Mutex::new(WaitingEvents::new(Instant::now())),
             changed: Notify::new(),
             progress: watch::Sender::new(Progress::default()),
         }
@@ -69,7 +56,7 @@ impl Subscription {
     }
 
     pub(super) fn push(&self, category: Category, json: String) {
-        lock(&self.queue).push(category, json, Instant::now());
+        lock(&self.events).push(category, json, Instant::now());
         self.changed.notify_one();
     }
 
@@ -96,7 +83,7 @@ impl Subscription {
         let mut progress = self.progress.subscribe();
         let is_flushed = |progress: &Progress| {
             progress.failures != failures
-                || (!progress.is_in_flight && lock(&self.queue).waiting.is_empty())
+                || (!progress.is_in_flight && lock(&self.events).is_empty())
         };
         drop(progress.wait_for(is_flushed).await);
     }
@@ -107,10 +94,10 @@ impl Subscription {
         loop {
             let current = *flow.borrow_and_update();
             let due = {
-                let queue = lock(&self.queue);
-                let due = queue.due(buffering, current);
+                let events = lock(&self.events);
+                let due = events.due(buffering, current);
                 if due.is_some_and(|due| due <= Instant::now()) {
-                    return Some(queue.batch(buffering));
+                    return Some(events.batch(buffering));
                 }
                 due
             };
@@ -145,9 +132,9 @@ pub(super) async fn run(
             Request::post(destination.path.as_str()).header("Host", destination.host.as_str());
         let sent = send(destination.port, request, &batch).await;
         let dropped = if sent.is_ok() {
-            lock(&subscription.queue).acknowledge(batch.len())
+            lock(&subscription.events).acknowledge(batch.len())
         } else {
-            lock(&subscription.queue).wait_after_failure();
+            lock(&subscription.events).wait_after_failure();
             None
         };
         subscription.end(sent.is_ok());
@@ -168,7 +155,7 @@ pub(super) async fn run_once(
     let mut sending = JoinSet::new();
     while let Some(batch) = subscription.next_batch(&mut flow).await {
         // Events beyond the bounds of the queue are not counted here: this queue is emptied whenever a batch is due.
-        lock(&subscription.queue).acknowledge(batch.len());
+        lock(&subscription.events).acknowledge(batch.len());
         let of_batch = Dropped {
             records: u64::try_from(batch.len()).unwrap_or(u64::MAX),
             bytes: batch.iter().map(String::len).sum(),
@@ -221,107 +208,5 @@ async fn send(port: u16, request: http::request::Builder, batch: &[String]) -> i
         biased;
         answered = &mut answered => answered,
         _ = &mut connection => answered.await,
-    }
-}
-
-// The waiting events of one subscriber: bounded, in order, kept until they are acknowledged.
-
-/// Extra room for Lambda's own events, so that a flood of lines does not displace them.
-const PLATFORM_RESERVE_BYTES: usize = 1024 * 1024;
-
-/// The most bytes that wait for one subscriber.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
-
-/// The pauses after failed deliveries: doubled each time.
-const MIN_BACK_OFF: Duration = Duration::from_millis(20);
-const MAX_BACK_OFF: Duration = Duration::from_secs(1);
-
-#[derive(Debug)]
-struct Queue {
-    /// Events in delivery stay at the front until they are acknowledged.
-    waiting: VecDeque<Item>,
-    bytes: usize,
-    dropped: Dropped,
-    /// The earliest time of the next attempt.
-    not_before: Instant,
-    back_off: Duration,
-}
-
-#[derive(Debug)]
-struct Item {
-    json: String,
-    since: Instant,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Dropped {
-    pub(super) records: u64,
-    pub(super) bytes: usize,
-}
-
-impl Queue {
-    fn new(now: Instant) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            bytes: 0,
-            dropped: Dropped::default(),
-            not_before: now,
-            back_off: MIN_BACK_OFF,
-        }
-    }
-
-    /// Adds an event, or counts it as dropped if there is no room.
-    fn push(&mut self, category: Category, json: String, now: Instant) {
-        let is_line = matches!(category, Category::Function | Category::Extension);
-        let reserve = if is_line { 0 } else { PLATFORM_RESERVE_BYTES };
-        if self.bytes + json.len() > MAX_BYTES + reserve {
-            self.dropped.records += 1;
-            self.dropped.bytes += json.len();
-            return;
-        }
-        self.bytes += json.len();
-        self.waiting.push_back(Item { json, since: now });
-    }
-
-    fn wait_after_failure(&mut self) {
-        self.not_before = Instant::now() + self.back_off;
-        self.back_off = (self.back_off * 2).min(MAX_BACK_OFF);
-    }
-
-    /// The time at which a batch is due; `None` if it needs another event, or a thaw.
-    fn due(&self, buffering: &Buffering, flow: Flow) -> Option<Instant> {
-        let oldest = self.waiting.front()?;
-        let is_full =
-            self.waiting.len() >= buffering.max_items || self.bytes >= buffering.max_bytes;
-        let due = match flow {
-            Flow::Frozen => return None,
-            Flow::Flowing { since } if !is_full => {
-                oldest.since.max(since) + Duration::from_millis(buffering.timeout_ms)
-            }
-            Flow::Flowing { .. } | Flow::Flushing => oldest.since,
-        };
-        Some(due.max(self.not_before))
-    }
-
-    /// The next batch: as many events as fit, at least one.
-    fn batch(&self, buffering: &Buffering) -> Vec<String> {
-        let mut bytes = 0;
-        let fits = |item: &&Item| {
-            bytes += item.json.len();
-            bytes <= buffering.max_bytes
-        };
-        let fitting = self.waiting.iter().take(buffering.max_items).take_while(fits).count();
-        self.waiting.iter().take(fitting.max(1)).map(|item| item.json.clone()).collect()
-    }
-
-    /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last
-    /// call.
-    fn acknowledge(&mut self, events: usize) -> Option<Dropped> {
-        for item in self.waiting.drain(..events.min(self.waiting.len())) {
-            self.bytes -= item.json.len();
-        }
-        self.back_off = MIN_BACK_OFF;
-        let dropped = std::mem::take(&mut self.dropped);
-        (dropped.records > 0).then_some(dropped)
     }
 }

@@ -3,18 +3,20 @@
 mod delivery;
 mod events;
 mod settings;
+mod waiting_events;
 
+use crate::bounded_history::BoundedHistory;
 use crate::fidelity::ManagedDelivery;
 use crate::function::FunctionSpec;
 use crate::lock;
-use crate::recent::Recent;
-use delivery::{Dropped, Flow, Subscription};
+use delivery::Subscription;
 use events::line_json;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use waiting_events::{Dropped, Flow};
 
 pub(crate) use events::{Category, Generated};
 pub(crate) use settings::{InvalidSubscription, Settings};
@@ -31,7 +33,7 @@ pub(crate) struct Telemetry {
     spec: Arc<FunctionSpec>,
     flow: watch::Sender<Flow>,
     state: Mutex<State>,
-    platform_events: Arc<Mutex<Recent<String>>>,
+    platform_events: Arc<Mutex<BoundedHistory<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +64,7 @@ impl Drop for Subscribed {
 impl Telemetry {
     pub(crate) fn new(
         spec: &Arc<FunctionSpec>,
-        platform_events: &Arc<Mutex<Recent<String>>>,
+        platform_events: &Arc<Mutex<BoundedHistory<String>>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             spec: Arc::clone(spec),

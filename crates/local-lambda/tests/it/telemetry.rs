@@ -38,11 +38,11 @@ impl Subscriber {
             let waits = Arc::clone(&waits);
             async move {
                 let (head, body) = request.into_parts();
-                let body = body.collect().await.unwrap().to_bytes();
+                let bytes = body.collect().await.unwrap().to_bytes();
                 let delivery = ReceivedBatch {
                     path: head.uri.path().to_owned(),
                     has_sequence_id: head.headers.contains_key("sequence-id"),
-                    events: serde_json::from_slice(&body).unwrap(),
+                    events: serde_json::from_slice(&bytes).unwrap(),
                 };
                 let number = {
                     let mut kept = kept.lock().unwrap();

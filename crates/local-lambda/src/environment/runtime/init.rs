@@ -8,7 +8,7 @@ use crate::environment::failed::Failed;
 use crate::environment::surroundings::Surroundings;
 use crate::lock;
 use crate::platform_events::{Phase, Status};
-use crate::process::{Process, Start};
+use crate::process::{Process, ProcessStart};
 use crate::telemetry::Category;
 use std::collections::VecDeque;
 use std::io;
@@ -86,7 +86,7 @@ impl Runtime {
 
     fn start_process(&mut self) -> io::Result<()> {
         let Surroundings { spec, table, view, .. } = &*self.surroundings;
-        let start = Start {
+        let start = ProcessStart {
             program: &spec.bootstrap,
             arguments: &spec.arguments,
             environment: self.surroundings.variables(Category::Function, &self.address),

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 /// The default bounds, in items and bytes.
 const MAX_ITEMS: usize = 1000;
-pub(crate) const MAX_RECENT_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_HISTORY_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Recent<T> {
+pub(crate) struct BoundedHistory<T> {
     items: VecDeque<Entry<T>>,
     max_items: usize,
     max_bytes: usize,
@@ -20,19 +20,19 @@ struct Entry<T> {
     bytes: usize,
 }
 
-impl<T> Default for Recent<T> {
+impl<T> Default for BoundedHistory<T> {
     fn default() -> Self {
-        Self::of(MAX_ITEMS, MAX_RECENT_BYTES)
+        Self::new(MAX_ITEMS, MAX_HISTORY_BYTES)
     }
 }
 
-impl<T> Recent<T> {
-    pub(crate) fn of(max_items: usize, max_bytes: usize) -> Self {
+impl<T> BoundedHistory<T> {
+    pub(crate) fn new(max_items: usize, max_bytes: usize) -> Self {
         Self { items: VecDeque::new(), max_items, max_bytes, bytes: 0 }
     }
 }
 
-impl<T: Clone> Recent<T> {
+impl<T: Clone> BoundedHistory<T> {
     /// Adds an item of about `bytes`, and drops the oldest ones beyond the bounds, but never the new one.
     pub(crate) fn push(&mut self, item: T, bytes: usize) {
         self.items.push_back(Entry { item, bytes });
