@@ -49,10 +49,13 @@ impl AwsClient {
 
     pub(crate) async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let deadline = request.deadline;
-        let credentials = request.credentials.current(self).await;
-        let credentials = credentials.map_err(NoResponse::NotSent)?;
-        let request = signed(request, &credentials, self.wall_clock())?;
-        self.send_until(deadline, request).await
+        let credentials = request
+            .credentials
+            .current(self)
+            .await
+            .map_err(|error| NoResponse::NotSent(error.to_string()))?;
+        let signed = signed(request, &credentials, self.wall_clock())?;
+        self.send_until(deadline, signed).await
     }
 
     /// Puts a body once to a presigned URL, such as CloudFormation's for custom resources. Without a content type, which would
@@ -99,24 +102,34 @@ pub struct Credentials {
 
 pub(crate) const DEFAULT_DOMAIN: &str = "amazonaws.com";
 
-/// Partitions besides `aws`: name, beginning of their regions' names, and domain (AWS General Reference, "Service endpoints").
-pub(crate) const PARTITIONS: [(&str, &str, &str); 7] = [
-    ("aws-cn", "cn-", "amazonaws.com.cn"),
-    ("aws-us-gov", "us-gov-", DEFAULT_DOMAIN),
-    ("aws-iso", "us-iso-", "c2s.ic.gov"),
-    ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
-    ("aws-iso-e", "eu-isoe-", "cloud.adc-e.uk"),
-    ("aws-iso-f", "us-isof-", "csp.hci.ic.gov"),
-    ("aws-eusc", "eusc-", "amazonaws.eu"),
-];
-
-fn of_region(region: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
-    PARTITIONS.iter().find(|(_, prefix, _)| region.starts_with(prefix))
+/// A group of regions with their own accounts and domain.
+pub(crate) struct Partition {
+    /// Its name in ARNs.
+    name: &'static str,
+    /// The beginning of its regions' names.
+    region_prefix: &'static str,
+    pub(crate) domain: &'static str,
 }
 
-/// The partition of a region, as in ARNs.
-pub(crate) fn partition(region: &str) -> &'static str {
-    of_region(region).map_or("aws", |(name, _, _)| name)
+/// Partitions other than `aws` (AWS General Reference, "Service endpoints").
+pub(crate) const PARTITIONS: [Partition; 7] = [
+    Partition { name: "aws-cn", region_prefix: "cn-", domain: "amazonaws.com.cn" },
+    Partition { name: "aws-us-gov", region_prefix: "us-gov-", domain: DEFAULT_DOMAIN },
+    Partition { name: "aws-iso", region_prefix: "us-iso-", domain: "c2s.ic.gov" },
+    Partition { name: "aws-iso-b", region_prefix: "us-isob-", domain: "sc2s.sgov.gov" },
+    Partition { name: "aws-iso-e", region_prefix: "eu-isoe-", domain: "cloud.adc-e.uk" },
+    Partition { name: "aws-iso-f", region_prefix: "us-isof-", domain: "csp.hci.ic.gov" },
+    Partition { name: "aws-eusc", region_prefix: "eusc-", domain: "amazonaws.eu" },
+];
+
+/// The partition of a region; `None` for `aws`.
+fn partition_of(region: &str) -> Option<&'static Partition> {
+    PARTITIONS.iter().find(|partition| region.starts_with(partition.region_prefix))
+}
+
+/// The name of a region's partition, as in ARNs.
+pub(crate) fn partition_name(region: &str) -> &'static str {
+    partition_of(region).map_or("aws", |partition| partition.name)
 }
 
 /// `https://secretsmanager.eu-west-1.amazonaws.com/` in the region's partition (AWS General Reference, "Service endpoints"). `None`
@@ -124,7 +137,7 @@ pub(crate) fn partition(region: &str) -> &'static str {
 pub(crate) fn service_endpoint(service: &str, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let domain = of_region(region).map_or(DEFAULT_DOMAIN, |(_, _, domain)| domain);
+    let domain = partition_of(region).map_or(DEFAULT_DOMAIN, |partition| partition.domain);
     let url = format!("https://{service}.{region}.{domain}/");
     is_region.then(|| Url::parse(&url).ok()).flatten()
 }
@@ -235,10 +248,10 @@ impl AwsResponse {
             let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
             texts.find(|text| !text.is_empty()).unwrap_or_default()
         };
-        let code = first(["__type", "code"]);
         // A namespace precedes the code, and some responses append a URL.
-        let code = code.rsplit('#').next().unwrap_or_default();
-        let code = code.split(':').next().unwrap_or_default();
+        let qualified = first(["__type", "code"]);
+        let with_url = qualified.rsplit('#').next().unwrap_or_default();
+        let code = with_url.split(':').next().unwrap_or_default();
         let is_throttled = self.status == 429 || is_throttling(code);
         let message = first(["message", "Message"]).to_owned();
         Refusal { code: code.to_owned(), message, is_throttled }

@@ -1,6 +1,6 @@
 //! The credentials for AWS requests and their sources.
 
-use crate::client::{AwsClient, AwsHttpRequest, Credentials};
+use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
 use crate::variables::{
     ACCESS_KEY_ID, AUTHORIZATION_TOKEN, CREDENTIALS_FULL_URI, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
@@ -54,7 +54,7 @@ impl CurrentCredentials {
 
     /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
     /// are used until they expire.
-    pub(crate) async fn current(&self, client: &AwsClient) -> Result<Credentials, String> {
+    pub(crate) async fn current(&self, client: &AwsClient) -> Result<Credentials, NoCredentials> {
         let now = client.wall_clock();
         let endpoint = match &self.source {
             CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
@@ -70,10 +70,31 @@ impl CurrentCredentials {
             Ok(new) => Ok(renewed.insert(new).credentials.clone()),
             Err(error) => match renewed.as_ref().filter(|kept| kept.is_good(now)) {
                 Some(kept) => Ok(kept.credentials.clone()),
-                None => Err(format!("no credentials from {CREDENTIALS_FULL_URI}: {error}")),
+                None => Err(NoCredentials(error)),
             },
         }
     }
+}
+
+/// The reason why the endpoint gave no credentials. Contains no part of them, nor of the token.
+#[derive(Debug, thiserror::Error)]
+#[error("no credentials from {CREDENTIALS_FULL_URI}: {0}")]
+pub(crate) struct NoCredentials(EndpointProblem);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointProblem {
+    #[error("the token has characters that a header cannot")]
+    Token,
+    #[error("timed out")]
+    TimedOut,
+    #[error("{0}")]
+    NoResponse(NoResponse),
+    #[error("it answered {0}")]
+    Status(u16),
+    #[error("its answer contains no credentials")]
+    WithoutCredentials,
+    #[error("its answer has no readable expiration")]
+    Expiration,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -129,12 +150,11 @@ impl CredentialsEndpoint {
         Some(Self { url, token })
     }
 
-    /// The error contains no part of the credentials or the token.
-    async fn ask(&self, client: &AwsClient) -> Result<Renewed, String> {
+    async fn ask(&self, client: &AwsClient) -> Result<Renewed, EndpointProblem> {
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
-            let mut value = HeaderValue::from_str(token.expose())
-                .map_err(|_| "the token has characters that a header cannot")?;
+            let mut value =
+                HeaderValue::from_str(token.expose()).map_err(|_| EndpointProblem::Token)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -145,18 +165,19 @@ impl CredentialsEndpoint {
             body: Vec::new(),
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let response = timeout(TIMEOUT, client.transport.send(request)).await;
-        let response = response.map_err(|_| "timed out")?.map_err(|error| error.to_string())?;
+        let response = timeout(TIMEOUT, client.transport.send(request))
+            .await
+            .map_err(|_| EndpointProblem::TimedOut)?
+            .map_err(EndpointProblem::NoResponse)?;
         if !(200..300).contains(&response.status) {
-            return Err(format!("it answered {}", response.status));
+            return Err(EndpointProblem::Status(response.status));
         }
         let answer: CredentialsAnswer = serde_json::from_slice(&response.body)
-            .map_err(|_| "its answer contains no credentials")?;
+            .map_err(|_| EndpointProblem::WithoutCredentials)?;
         let expires = match answer.expiration {
             None => None,
             Some(text) => {
-                let nanos = timestamp::parse(&text);
-                let nanos = nanos.ok_or("its answer has no readable expiration")?;
+                let nanos = timestamp::parse(&text).ok_or(EndpointProblem::Expiration)?;
                 Some(UNIX_EPOCH + Duration::from_nanos(nanos))
             }
         };

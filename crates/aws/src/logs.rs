@@ -249,9 +249,9 @@ impl CloudWatchLogs {
             if Instant::now() >= deadline {
                 return Err(asked.too_late(None));
             }
-            let (error, again) = match self.send_once(asked, body, deadline).await {
+            let FailedAttempt { error, again } = match self.send_once(asked, body, deadline).await {
                 Ok(response) => return Ok(response),
-                Err(error) => error,
+                Err(failed) => failed,
             };
             let is_last = match again {
                 Again::No => true,
@@ -276,7 +276,7 @@ impl CloudWatchLogs {
         asked: Asked<'_>,
         body: &Value,
         deadline: Instant,
-    ) -> Result<AwsResponse, (LogsError, Again)> {
+    ) -> Result<AwsResponse, FailedAttempt> {
         let request = SignedRequest {
             credentials: &self.credentials,
             service: "logs",
@@ -288,10 +288,14 @@ impl CloudWatchLogs {
             deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let response = self.client.send(request).await;
-        let response =
-            response.map_err(|error| (asked.no_response(&error.to_string()), Again::AFewTimes))?;
-        if response.status == 200 { Ok(response) } else { Err(asked.refused(&response)) }
+        match self.client.send(request).await {
+            Ok(response) if response.status == 200 => Ok(response),
+            Ok(response) => Err(asked.refused(&response)),
+            Err(error) => Err(FailedAttempt {
+                error: asked.no_response(&error.to_string()),
+                again: Again::AFewTimes,
+            }),
+        }
     }
 
     /// The jitter of the time, which differs between throttled callers.
@@ -367,6 +371,12 @@ impl LogsError {
     }
 }
 
+/// A request that was sent once without success.
+struct FailedAttempt {
+    error: LogsError,
+    again: Again,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     No,
@@ -403,21 +413,21 @@ impl Asked<'_> {
         LogsError { code: String::new(), is_late: false, text }
     }
 
-    fn refused(self, response: &AwsResponse) -> (LogsError, Again) {
+    fn refused(self, response: &AwsResponse) -> FailedAttempt {
         let status = response.status;
         let refusal = response.refusal();
         let again = again(status, &refusal);
         let Refusal { code, message, .. } = refusal;
-        let mut text =
+        let mut reason =
             if code.is_empty() { format!("status {status}: {NOT_OF_AWS}") } else { code.clone() };
         if !message.is_empty() {
-            text = format!("{text}: {}", excerpt(&message));
+            reason = format!("{reason}: {}", excerpt(&message));
         }
         if code == "AccessDeniedException" {
-            text = format!("{text}; allow logs:{}", self.operation);
+            reason = format!("{reason}; allow logs:{}", self.operation);
         }
-        let text = format!("{} was refused with {text}", self.request());
-        (LogsError { code, is_late: false, text }, again)
+        let text = format!("{} was refused with {reason}", self.request());
+        FailedAttempt { error: LogsError { code, is_late: false, text }, again }
     }
 }
 
@@ -442,16 +452,17 @@ mod tests {
     fn errors_of_cloudwatch_logs_are_classified_for_retry() {
         let check = |status, body: &str, expected: Again, words: &str| {
             let asked = Asked { operation: "PutSubscriptionFilter", subject: "/g" };
-            let (error, again) = asked.refused(&AwsResponse { status, body: body.into() });
-            let words = format!("PutSubscriptionFilter of /g was refused with {words}");
-            assert_eq!((again, error.to_string()), (expected, words), "{body}");
+            let failed = asked.refused(&AwsResponse { status, body: body.into() });
+            assert_eq!(failed.again, expected, "{body}");
+            let text = format!("PutSubscriptionFilter of /g was refused with {words}");
+            assert_eq!(failed.error.to_string(), text, "{body}");
         };
-        let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
-        check(400, body, Again::UntilTheDeadline, "ThrottlingException: Rate exceeded");
+        let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+        check(400, throttled, Again::UntilTheDeadline, "ThrottlingException: Rate exceeded");
         let words = format!("status 429: {NOT_OF_AWS}");
         check(429, "slow down", Again::UntilTheDeadline, &words);
-        let body = r#"{"__type":"ServiceUnavailableException"}"#;
-        check(503, body, Again::AFewTimes, "ServiceUnavailableException");
+        let unavailable = r#"{"__type":"ServiceUnavailableException"}"#;
+        check(503, unavailable, Again::AFewTimes, "ServiceUnavailableException");
         for message in [
             "Could not execute the lambda function.",
             "Could not deliver test message to specified Kinesis stream.",
@@ -460,11 +471,11 @@ mod tests {
             let words = format!("InvalidParameterException: {message}");
             check(400, &body, Again::AFewTimes, &words);
         }
-        let body = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
-        let words = "AccessDeniedException: not you; allow logs:PutSubscriptionFilter";
-        check(400, body, Again::No, words);
-        let body = r#"{"__type":"LimitExceededException"}"#;
-        check(400, body, Again::No, "LimitExceededException");
+        let denied = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
+        let advice = "AccessDeniedException: not you; allow logs:PutSubscriptionFilter";
+        check(400, denied, Again::No, advice);
+        let limited = r#"{"__type":"LimitExceededException"}"#;
+        check(400, limited, Again::No, "LimitExceededException");
         let asked = Asked { operation: "DescribeLogGroups", subject: "" };
         let late = "DescribeLogGroups was not called: the deadline has passed";
         assert_eq!(asked.too_late(None).to_string(), late);

@@ -1,6 +1,6 @@
 //! CloudWatch metrics by AWS JSON 1.0: sums over a time.
 
-use crate::client::{AwsClient, Refusal, SignedRequest, excerpt, service_endpoint};
+use crate::client::{AwsClient, NoResponse, Refusal, SignedRequest, excerpt, service_endpoint};
 use crate::credentials::{CredentialsSource, CurrentCredentials};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -64,10 +64,14 @@ pub struct MetricsError(String);
 impl CloudWatchMetrics {
     /// Creates a client; `clock` gives the signing time. `None` if the region is none.
     pub fn new(settings: MetricsSettings, clock: fn() -> SystemTime) -> Option<Self> {
-        let MetricsSettings { credentials, region, endpoint, proxy } = settings;
-        let endpoint = endpoint.or_else(|| service_endpoint("monitoring", &region))?;
-        let credentials = CurrentCredentials::of(credentials);
-        Some(Self { credentials, region, endpoint, client: AwsClient::new(clock, proxy) })
+        let aws_endpoint = || service_endpoint("monitoring", &settings.region);
+        let endpoint = settings.endpoint.or_else(aws_endpoint)?;
+        Some(Self {
+            credentials: CurrentCredentials::of(settings.credentials),
+            region: settings.region,
+            endpoint,
+            client: AwsClient::new(clock, settings.proxy),
+        })
     }
 
     /// The sum of each metric over a time.
@@ -124,22 +128,23 @@ impl CloudWatchMetrics {
             deadline,
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let response = self.client.send(request).await;
-        let response = response.map_err(|error| {
+        let no_answer = |error: NoResponse| {
             MetricsError(format!("got no answer: {}", excerpt(&error.to_string())))
-        })?;
+        };
+        let response = self.client.send(request).await.map_err(no_answer)?;
         if response.status == 200 {
             let unreadable = |_| MetricsError("got an answer of an unexpected form".to_owned());
             return serde_json::from_slice(&response.body).map_err(unreadable);
         }
         let Refusal { code, message, .. } = response.refusal();
-        let code = if code.is_empty() { format!("status {}", response.status) } else { code };
-        let message = excerpt(&message);
-        let message = if message.is_empty() { message } else { format!(": {message}") };
+        let shown_code =
+            if code.is_empty() { format!("status {}", response.status) } else { code.clone() };
+        let separator = if message.is_empty() { "" } else { ": " };
         let remedy = match code.as_str() {
             "AccessDenied" | "AccessDeniedException" => "; allow cloudwatch:GetMetricData",
             _ => "",
         };
-        Err(MetricsError(format!("was refused with {code}{message}{remedy}")))
+        let text = excerpt(&message);
+        Err(MetricsError(format!("was refused with {shown_code}{separator}{text}{remedy}")))
     }
 }

@@ -35,8 +35,8 @@ impl ReqwestTransport {
         let failed = |error: reqwest::Error| no_response(&shown, &error.without_url());
         let no_client =
             |_| NoResponse::NotMade("no client for HTTPS: are there certificates in the system?");
-        let client = if url.scheme() == "http" { &self.http } else { &self.https };
-        let client = client.get_or_try_init(async || self.make(url)).await.map_err(no_client)?;
+        let cell = if url.scheme() == "http" { &self.http } else { &self.https };
+        let client = cell.get_or_try_init(async || self.make(url)).await.map_err(no_client)?;
         let request = client.request(method, url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();

@@ -13,7 +13,7 @@ pub fn is_s3(url: &Url) -> bool {
 }
 
 fn is_host(host: &str) -> bool {
-    let mut domains = PARTITIONS.iter().map(|(_, _, domain)| *domain).chain([DEFAULT_DOMAIN]);
+    let mut domains = PARTITIONS.iter().map(|partition| partition.domain).chain([DEFAULT_DOMAIN]);
     domains.any(|domain| {
         let rest = host.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
         rest.is_some_and(is_service)

@@ -1,6 +1,8 @@
 //! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
-use crate::lines::{self, Found, Input, Joining, Line, MAX_LINE_BYTES, Writer};
+use crate::lines::{
+    self, Input, Joining, Line, LineContent, MAX_LINE_BYTES, NumberedContent, Writer,
+};
 use crate::progress::Progress;
 use anyhow::Context as _;
 use console::screen;
@@ -92,9 +94,9 @@ fn decode_file(
 }
 
 impl Summary {
-    fn take(&mut self, found: Vec<(usize, Found)>, out: &mut dyn Write) -> io::Result<()> {
-        for (number, found) in found {
-            let Found::Otlp(reading) = found else { continue };
+    fn take(&mut self, contents: Vec<NumberedContent>, out: &mut dyn Write) -> io::Result<()> {
+        for NumberedContent { number, content } in contents {
+            let LineContent::Otlp(reading) = content else { continue };
             for request in &reading.decoded {
                 writeln!(out, "{}", screen::json(&request.to_json()))?;
                 self.requests += 1;

@@ -90,18 +90,25 @@ impl Writer {
 
     /// Returns the writer of a line. A log stream in the line takes precedence.
     fn of(&self, line: &str) -> Self {
-        let log_stream = tailed(line).map_or(&*self.log_stream, |(_, stream, _)| stream);
+        let log_stream = tailed(line).map_or(&*self.log_stream, |tailed| tailed.stream);
         Self { log_stream: log_stream.to_owned(), ..self.clone() }
     }
 }
 
-/// Splits a line of `aws logs tail`: `TIME LOG_STREAM MESSAGE`.
-pub(crate) fn tailed(line: &str) -> Option<(i64, &str, &str)> {
+/// A line of `aws logs tail`: `TIME LOG_STREAM MESSAGE`.
+pub(crate) struct TailedLine<'l> {
+    pub(crate) timestamp_ms: i64,
+    pub(crate) stream: &'l str,
+    pub(crate) message: &'l str,
+}
+
+/// Splits a line of `aws logs tail`; `None` for other lines.
+pub(crate) fn tailed(line: &str) -> Option<TailedLine<'_>> {
     let (time, rest) = line.split_once(' ')?;
     let (stream, message) = rest.split_once(' ')?;
     let TimeArgument::At(timestamp_ms) = TimeArgument::parse(time).ok()? else { return None };
     // Lambda's streams have the function's version in brackets.
-    stream.contains(']').then_some((timestamp_ms, stream, message))
+    stream.contains(']').then_some(TailedLine { timestamp_ms, stream, message })
 }
 
 /// Describes why a line does not decode, with the remedy if a compact line needs names.
@@ -112,9 +119,21 @@ pub(crate) fn reason(error: &LineError) -> String {
 }
 
 /// The content of a line, or of several lines that were one.
-pub(crate) enum Found {
+pub(crate) struct NumberedContent {
+    /// The number of its first line.
+    pub(crate) number: usize,
+    pub(crate) content: LineContent,
+}
+
+pub(crate) enum LineContent {
     Otlp(Box<LineReading>),
     Other(String),
+}
+
+/// A possible piece of a line.
+struct Piece {
+    number: usize,
+    text: String,
 }
 
 /// Joins lines that were split into pieces.
@@ -125,8 +144,7 @@ pub(crate) struct Joining {
     /// The writer of the last line.
     writer: Writer,
     rejoin: Rejoin,
-    /// Numbers and texts of possible pieces of one line.
-    pieces: Vec<(usize, String)>,
+    pieces: Vec<Piece>,
 }
 
 impl Joining {
@@ -134,12 +152,12 @@ impl Joining {
         Self { named, ..Self::default() }
     }
 
-    /// Adds a line. Returns the complete contents, each with the number of its first line.
-    pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<(usize, Found)> {
+    /// Adds a line. Returns the complete contents.
+    pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<NumberedContent> {
         let writer = self.named.of(&line);
-        let mut found = Vec::new();
+        let mut complete = Vec::new();
         if self.writer != writer {
-            found = self.rest();
+            complete = self.rest();
             self.writer = writer;
         }
         let context = self.writer.context();
@@ -147,27 +165,32 @@ impl Joining {
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&line, &context, &limits) {
                 Joined::More => {
-                    self.pieces.push((number, line));
-                    return found;
+                    self.pieces.push(Piece { number, text: line });
+                    return complete;
                 }
                 Joined::Whole(reading) => {
-                    let first = self.pieces.first().map_or(number, |(first, _)| *first);
+                    let first = self.pieces.first().map_or(number, |piece| piece.number);
                     self.pieces.clear();
-                    found.push((first, Found::Otlp(Box::new(reading))));
-                    return found;
+                    let content = LineContent::Otlp(Box::new(reading));
+                    complete.push(NumberedContent { number: first, content });
+                    return complete;
                 }
                 Joined::Broken { .. } => {
                     let pieces = std::mem::take(&mut self.pieces);
-                    found.extend(self.alone(pieces));
+                    complete.extend(self.alone(pieces));
                 }
             }
         }
-        match read_line_of(&line, &context, &limits) {
-            Some(reading) if self.rejoin.begin(&line, &reading) => self.pieces.push((number, line)),
-            Some(reading) => found.push((number, Found::Otlp(Box::new(reading)))),
-            None => found.push((number, Found::Other(line))),
-        }
-        found
+        let content = match read_line_of(&line, &context, &limits) {
+            Some(reading) if self.rejoin.begin(&line, &reading) => {
+                self.pieces.push(Piece { number, text: line });
+                return complete;
+            }
+            Some(reading) => LineContent::Otlp(Box::new(reading)),
+            None => LineContent::Other(line),
+        };
+        complete.push(NumberedContent { number, content });
+        complete
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -175,19 +198,20 @@ impl Joining {
     }
 
     /// Returns the pieces of an incomplete line.
-    pub(crate) fn rest(&mut self) -> Vec<(usize, Found)> {
+    pub(crate) fn rest(&mut self) -> Vec<NumberedContent> {
         self.rejoin = Rejoin::default();
         let pieces = std::mem::take(&mut self.pieces);
         self.alone(pieces)
     }
 
-    fn alone(&self, pieces: Vec<(usize, String)>) -> Vec<(usize, Found)> {
-        let read = |(number, line): (usize, String)| {
-            let found = match read_line_of(&line, &self.writer.context(), &Limits::default()) {
-                Some(reading) => Found::Otlp(Box::new(reading)),
-                None => Found::Other(line),
+    /// Reads pieces that did not become one line.
+    fn alone(&self, pieces: Vec<Piece>) -> Vec<NumberedContent> {
+        let read = |Piece { number, text }: Piece| {
+            let content = match read_line_of(&text, &self.writer.context(), &Limits::default()) {
+                Some(reading) => LineContent::Otlp(Box::new(reading)),
+                None => LineContent::Other(text),
             };
-            (number, found)
+            NumberedContent { number, content }
         };
         pieces.into_iter().map(read).collect()
     }

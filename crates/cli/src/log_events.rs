@@ -9,7 +9,7 @@ use forwarder::{
     RuleSet,
 };
 use platform::{EventKind, PlatformEvent, platform_event};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use subscriber::{FilteredLogEvent, delivery};
 use tokio::time::Instant;
@@ -20,17 +20,16 @@ pub(crate) const OTHER_BACKEND: (&str, &str) = ("LAMBDA_OTLP_BACKEND", "otlp");
 
 /// The forwarder's pipeline with a destination that keeps telemetry in memory.
 pub(crate) struct Converter {
-    forwarder: Forwarder<Kept>,
-    kept: Kept,
+    forwarder: Forwarder<KeptRequests>,
+    kept: KeptRequests,
 }
 
 impl Converter {
     /// Makes a converter for log groups of this region, without rules.
     pub(crate) fn new(region: Option<&str>) -> anyhow::Result<Self> {
         let variables = [("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1/"), OTHER_BACKEND];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (config, _) = Config::from_source(&HashMap::from(variables));
-        let mut config = config.context("the forwarder's settings")?;
+        let (read, _) = Config::from_source(&variables);
+        let mut config = read.context("the forwarder's settings")?;
         config.region = region.map(str::to_owned);
         Ok(Self::of(config, RuleSet::default()))
     }
@@ -38,7 +37,7 @@ impl Converter {
     /// Makes a converter with these settings and rules. Records of any age are kept.
     pub(crate) fn of(mut config: Config, rules: RuleSet) -> Self {
         config.old_records = IngestPolicy::any_time();
-        let kept = Kept::default();
+        let kept = KeptRequests::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
         let mut forwarder =
             Forwarder::new(destinations.clone(), Queues::default(), options(&config));
@@ -46,14 +45,14 @@ impl Converter {
         Self { forwarder, kept }
     }
 
-    pub(crate) async fn forward(&self, event: Event) -> (Report, Vec<Request>) {
+    pub(crate) async fn forward(&self, event: Event) -> Forwarded {
         let report = self.forwarder.forward(event, &now()).await;
-        (report, self.kept.take())
+        Forwarded { report, requests: self.kept.take() }
     }
 
     /// Returns the telemetry of an event of this log group, and the errors of OTLP lines that cannot be decoded.
     pub(crate) async fn convert(&self, log_group: &str, event: Event) -> Vec<Incoming> {
-        let (report, requests) = self.forward(event).await;
+        let Forwarded { report, requests } = self.forward(event).await;
         let wrong = report.undecodable.iter().map(|(_, line)| {
             Incoming::Wrong(format!("{log_group}: {} ({} bytes)", line.reason, line.bytes))
         });
@@ -61,12 +60,20 @@ impl Converter {
     }
 }
 
+/// The result of an event.
+pub(crate) struct Forwarded {
+    pub(crate) report: Report,
+    /// The telemetry of the event.
+    pub(crate) requests: Vec<Request>,
+}
+
 /// Returns the event by which CloudWatch Logs would deliver these log events of a stream.
 pub(crate) fn delivered(
     account: &str,
     log_group: &str,
-    (stream, events): &StreamEvents,
+    delivered: &StreamEvents,
 ) -> serde_json::Result<Event> {
+    let StreamEvents { stream, events } = delivered;
     serde_json::from_value(delivery(account, log_group, stream, "replay", events))
 }
 
@@ -82,19 +89,22 @@ pub(crate) fn now() -> InvocationContext {
     invocation_at(console::time_arguments::now_unix_nano())
 }
 
+/// A destination that keeps requests in memory.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<Request>>>);
+struct KeptRequests {
+    requests: Arc<Mutex<Vec<Request>>>,
+}
 
-impl Kept {
+impl KeptRequests {
     fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Export for Kept {
+impl Export for KeptRequests {
     async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
         let outcome = Outcome { accepted: request.items(), ..Outcome::default() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         outcome
     }
 }
@@ -119,7 +129,12 @@ pub(crate) struct Gathered {
     newest_ms: i64,
 }
 
-pub(crate) type StreamEvents = (String, Vec<FilteredLogEvent>);
+/// Log events of one log stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamEvents {
+    pub(crate) stream: String,
+    pub(crate) events: Vec<FilteredLogEvent>,
+}
 
 /// The invocations that began in earlier deliveries of their log streams.
 ///
@@ -136,12 +151,13 @@ struct Start {
     event: FilteredLogEvent,
 }
 
-/// The most invocations that a log stream has at a time.
+/// Maximum number of invocations that a log stream has at a time.
 const MOST_RUNNING: usize = 64;
 
 impl RunningInvocations {
-    /// Returns the events of a stream behind the starts of its running invocations.
-    pub(crate) fn with_starts(&mut self, (stream, events): StreamEvents) -> StreamEvents {
+    /// Returns the events of a stream after the starts of its running invocations.
+    pub(crate) fn with_starts(&mut self, new: StreamEvents) -> StreamEvents {
+        let StreamEvents { stream, events } = new;
         let running = self.starts.entry(stream.clone()).or_default();
         let mut all: Vec<FilteredLogEvent> =
             running.iter().map(|start| start.event.clone()).collect();
@@ -152,7 +168,7 @@ impl RunningInvocations {
             self.starts.remove(&stream);
         }
         all.extend(events);
-        (stream, all)
+        StreamEvents { stream, events: all }
     }
 }
 
@@ -193,11 +209,11 @@ impl Gathered {
     pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
         let mut taken = Vec::new();
         for (stream, events) in &mut self.streams {
-            let before = events.extract_if(.., |event| event.timestamp_ms < cut_ms);
-            let before: Vec<FilteredLogEvent> = before.collect();
-            self.bytes -= before.iter().map(|event| event.message.len()).sum::<usize>();
-            if !before.is_empty() {
-                taken.push((stream.clone(), before));
+            let earlier: Vec<FilteredLogEvent> =
+                events.extract_if(.., |event| event.timestamp_ms < cut_ms).collect();
+            self.bytes -= earlier.iter().map(|event| event.message.len()).sum::<usize>();
+            if !earlier.is_empty() {
+                taken.push(StreamEvents { stream: stream.clone(), events: earlier });
             }
         }
         self.streams.retain(|_, events| !events.is_empty());
@@ -218,8 +234,9 @@ mod tests {
                 ..FilteredLogEvent::default()
             };
             let events = lines.iter().map(event).collect();
-            let (_, events) = running.with_starts((stream.to_owned(), events));
-            events.into_iter().map(|event| event.message).collect::<Vec<_>>()
+            let new = StreamEvents { stream: stream.to_owned(), events };
+            let with_starts = running.with_starts(new);
+            with_starts.events.into_iter().map(|event| event.message).collect::<Vec<_>>()
         };
         let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST";
         let end = "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";

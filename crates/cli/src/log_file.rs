@@ -1,6 +1,6 @@
 //! Reads a file of log lines as events of CloudWatch Logs.
 
-use crate::lines::tailed;
+use crate::lines::{TailedLine, tailed};
 use crate::log_events::{Gathered, delivered};
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
@@ -44,7 +44,7 @@ pub(crate) fn events(
     let mut gathered = Gathered::default();
     let mut last: Option<FilteredLogEvent> = None;
     for (number, line) in text.lines().enumerate() {
-        let (timestamp_ms, stream, message) = match (tailed(line), &mut last) {
+        let line = match (tailed(line), &mut last) {
             (Some(tailed), _) => tailed,
             (None, Some(event)) if event.log_stream != STREAM => {
                 event.message.push('\n');
@@ -52,13 +52,13 @@ pub(crate) fn events(
                 continue;
             }
             (None, _) if line.trim().is_empty() => continue,
-            (None, _) => (now_ms, STREAM, line),
+            (None, _) => TailedLine { timestamp_ms: now_ms, stream: STREAM, message: line },
         };
         let event = FilteredLogEvent {
             id: number.to_string(),
-            log_stream: stream.to_owned(),
-            timestamp_ms,
-            message: message.to_owned(),
+            log_stream: line.stream.to_owned(),
+            timestamp_ms: line.timestamp_ms,
+            message: line.message.to_owned(),
             ..FilteredLogEvent::default()
         };
         if let Some(complete) = last.replace(event) {

@@ -169,10 +169,10 @@ mod tests {
                 .collect();
             assert!(!examples.is_empty(), "{name} has no examples");
             for example in examples {
-                let parsed = super::Arguments::command().try_get_matches_from(words(example));
-                assert!(parsed.is_ok(), "{example}: {parsed:?}");
-                let parsed = parsed.unwrap();
-                assert_eq!(parsed.subcommand_name(), Some(name), "{example}");
+                let matches = super::Arguments::command()
+                    .try_get_matches_from(words(example))
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
+                assert_eq!(matches.subcommand_name(), Some(name), "{example}");
             }
         }
     }

@@ -147,9 +147,8 @@ fn draw_later(bar: ProgressBar) -> FirstDrawing {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    style
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("#-")
         .with_key("count", |state: &ProgressState, out: &mut dyn Write| {
             if state.pos() > 0 {
@@ -164,14 +163,14 @@ fn style(template: &str) -> ProgressStyle {
 
 /// Returns the rate, and the remaining time if it is known, else the elapsed time.
 fn pace(rate: f64, left: Option<Duration>, elapsed: Duration) -> String {
-    let elapsed = HumanDuration(elapsed);
+    let elapsed_text = HumanDuration(elapsed);
     if rate <= 0.0 {
-        return elapsed.to_string();
+        return elapsed_text.to_string();
     }
-    let rate = if rate < 10.0 { format!("{rate:.1}/s") } else { format!("{rate:.0}/s") };
+    let rate_text = if rate < 10.0 { format!("{rate:.1}/s") } else { format!("{rate:.0}/s") };
     match left {
-        Some(left) => format!("{rate}  {} left", HumanDuration(left)),
-        None => format!("{rate}  {elapsed}"),
+        Some(left) => format!("{rate_text}  {} left", HumanDuration(left)),
+        None => format!("{rate_text}  {elapsed_text}"),
     }
 }
 

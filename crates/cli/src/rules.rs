@@ -1,7 +1,7 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::log_events::{Converter, OTHER_BACKEND};
+use crate::log_events::{Converter, Forwarded, OTHER_BACKEND};
 use crate::progress::Progress;
 use crate::{forward, terminal};
 use anyhow::Context as _;
@@ -57,8 +57,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Check { file } => {
             let Some(rules) = read(file)? else { return Ok(ExitCode::FAILURE) };
-            let rules = plural(rules.rule_names().count(), "rule");
-            writeln!(io::stdout(), "{}: good: {rules}", file.display())?;
+            let count = plural(rules.rule_names().count(), "rule");
+            writeln!(io::stdout(), "{}: good: {count}", file.display())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test(arguments) => test(arguments),
@@ -157,23 +157,24 @@ impl Trial {
         let batches = event.batches(&SourceLimits::default()).flatten();
         for batch in batches.filter(|batch| !batch.is_control) {
             let origin = batch.origin.or_region(self.region.as_deref());
-            let service_name = self.rules.service_name(&origin);
-            let service_name = service_name.map(|name| format!("  service name: {name}"));
-            let routes = self.rules.routes(&origin).into_iter().map(|route| {
+            let mut lines = vec![origin.log_group.clone()];
+            if let Some(name) = self.rules.service_name(&origin) {
+                lines.push(format!("  service name: {name}"));
+            }
+            let mut routes = Vec::new();
+            for route in self.rules.routes(&origin) {
                 let stream = route.stream.or_else(|| self.own_stream(route.destination, &origin));
-                match stream {
+                routes.push(match stream {
                     Some(stream) => format!("{} (stream {stream})", route.destination),
                     None => route.destination.to_owned(),
-                }
-            });
-            let routes: Vec<String> = routes.collect();
-            let goes_to = format!("  goes to: {}", routes.join(", "));
-            let goes_to = (!routes.is_empty()).then_some(goes_to);
-            let lines = [Some(origin.log_group.clone()), service_name, goes_to];
-            let lines = lines.into_iter().flatten().collect();
+                });
+            }
+            if !routes.is_empty() {
+                lines.push(format!("  goes to: {}", routes.join(", ")));
+            }
             self.log_groups.insert(origin.log_group, lines);
         }
-        let (report, requests) = self.converter.forward(event).await;
+        let Forwarded { report, requests } = self.converter.forward(event).await;
         self.before += report.account.total.items;
         for request in &requests {
             self.after.add(request.kind(), request.items());
@@ -200,8 +201,8 @@ impl Trial {
     fn report(&self) -> String {
         let lines: Vec<&str> = self.log_groups.values().flatten().map(String::as_str).collect();
         let mut text = lines.join("\n");
-        let width = self.rules.rule_names().map(|name| name.chars().count()).max().unwrap_or(0);
-        let width = width.max("undecodable lines".len());
+        let name_widths = self.rules.rule_names().map(|name| name.chars().count());
+        let width = name_widths.max().unwrap_or(0).max("undecodable lines".len());
         text.push_str(if text.is_empty() { "\n" } else { "\n\n" });
         row(&mut text, width, "rule", &EFFECTS);
         for name in self.rules.rule_names() {
@@ -341,8 +342,8 @@ mod tests {
                 "default (stream apps), audit (stream audit-eu-west-1)",
             ),
         ] {
-            let rules = format!("{AUDIT}[[route]]\nlog_group = \"*\"\n{route}\n");
-            let rules = RuleSet::parse(&rules).unwrap();
+            let text = format!("{AUDIT}[[route]]\nlog_group = \"*\"\n{route}\n");
+            let rules = RuleSet::parse(&text).unwrap();
             let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();
             trial.stream = Some(Template::parse("apps").unwrap());
             trial.event(fixture("awslogs-text-mixed.json")).await.unwrap();

@@ -1,11 +1,20 @@
 //! Formats numbers with units.
 
-/// The multiples of a unit, largest first.
-type Steps = [(f64, &'static str); 4];
+/// A multiple or a part of a unit.
+struct Step {
+    size: f64,
+    name: &'static str,
+}
 
-/// Bytes in Lambda's multiples: 134217728 bytes are 128 MB.
-const BYTES: Steps = [(1_073_741_824.0, "GB"), (1_048_576.0, "MB"), (1024.0, "KB"), (1.0, "B")];
-const SECONDS: Steps = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+const fn step(size: f64, name: &'static str) -> Step {
+    Step { size, name }
+}
+
+/// Bytes in Lambda's multiples, largest first: 134217728 bytes are 128 MB.
+const BYTES: [Step; 4] =
+    [step(1_073_741_824.0, "GB"), step(1_048_576.0, "MB"), step(1024.0, "KB"), step(1.0, "B")];
+/// Parts of a second, largest first.
+const SECONDS: [Step; 4] = [step(1.0, "s"), step(1e-3, "ms"), step(1e-6, "µs"), step(1e-9, "ns")];
 
 /// Formats a value with a UCUM unit: `128 MB` for 134217728 `By`, `1.5 ms` for 0.0015 `s`, `3` for 3 `{invocation}`.
 pub fn quantity(value: f64, unit: &str) -> String {
@@ -24,9 +33,9 @@ pub fn quantity(value: f64, unit: &str) -> String {
         unit => return format!("{} {unit}", number(value)),
     };
     let base = value * factor;
-    let step = steps.iter().find(|(size, _)| base.abs() >= *size);
+    let step = steps.iter().find(|step| base.abs() >= step.size);
     match step.or(steps.last()) {
-        Some((size, name)) if base != 0.0 => format!("{} {name}", number(base / size)),
+        Some(Step { size, name }) if base != 0.0 => format!("{} {name}", number(base / size)),
         _ => format!("0 {}", if unit.ends_with("By") { "B" } else { unit }),
     }
 }
@@ -38,8 +47,8 @@ fn number(value: f64) -> String {
         return value.to_string();
     }
     let decimals = (2.0 - value.abs().log10().floor()).clamp(2.0, 12.0) as usize;
-    let text = format!("{value:.decimals$}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let padded = format!("{value:.decimals$}");
+    let text = padded.trim_end_matches('0').trim_end_matches('.');
     if matches!(text, "0" | "-0") { format!("{value:e}") } else { text.to_owned() }
 }
 

@@ -32,9 +32,13 @@ pub fn reach(
     )
 }
 
-/// Returns the URL of an OpenObserve API; `None` if the logs endpoint does not end in `/v1/logs`.
-pub fn beside(reach: &Reach, path: &str) -> Option<Url> {
-    let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+/// Returns the URL of an API of the same OpenObserve organization, such as `streams?type=logs`; `None` if the logs endpoint does
+/// not end in `/v1/logs`.
+pub fn organization_api(reach: &Reach, path_and_query: &str) -> Option<Url> {
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
     let mut url = reach.logs().clone();
     let base = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
     url.set_path(&format!("{base}/{path}"));
@@ -48,7 +52,7 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
     if checks.iter().any(Check::is_failed) {
         return checks;
     }
-    let streams = match beside(reach, "streams?type=logs") {
+    let streams = match organization_api(reach, "streams?type=logs") {
         Some(url) if reach.destination.profile == Profile::OpenObserve => {
             match reach.transport.ask(&url, None, reach.headers.clone(), REQUEST_TIMEOUT).await {
                 Ok(answer) => Some(answer),

@@ -3,13 +3,24 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wire::timestamp;
 
+/// The reason why a text is no duration or point in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTime {
+    #[error("a duration needs a unit: {0}s or {0}ms")]
+    WithoutUnit(String),
+    #[error("expected 500ms, 90s, 15m, 2h or 14d")]
+    Duration,
+    #[error("expected 2026-09-21T14:13:20Z, or how long ago: 2h")]
+    Time,
+}
+
 /// Parses a duration as variables have it, such as `90s`, `15m`, `2h` or `14d`, but with a unit: variables count a bare number
 /// in milliseconds as OpenTelemetry does, AWS's command line in seconds.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidTime> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("a duration needs a unit: {text}s or {text}ms"));
+        return Err(InvalidTime::WithoutUnit(text.to_owned()));
     }
-    settings::parse_duration(text).map_err(|_| "expected 500ms, 90s, 15m, 2h or 14d".to_owned())
+    settings::parse_duration(text).map_err(|_| InvalidTime::Duration)
 }
 
 /// A point in time on the command line.
@@ -25,7 +36,7 @@ impl TimeArgument {
     pub const NOW: Self = Self::Ago(Duration::ZERO);
 
     /// Parses `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h` or `now`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, InvalidTime> {
         if text == "now" {
             return Ok(Self::NOW);
         }
@@ -38,7 +49,7 @@ impl TimeArgument {
             .filter(|_| time.contains(['Z', 'z', '+', '-']))
             .and_then(|unix_nano| i64::try_from(unix_nano / 1_000_000).ok())
             .map(Self::At)
-            .ok_or_else(|| "expected 2026-09-21T14:13:20Z, or how long ago: 2h".to_owned())
+            .ok_or(InvalidTime::Time)
     }
 
     /// Milliseconds since the Unix epoch.

@@ -1,6 +1,5 @@
 //! Invalid values, and mistakes and warnings about variables.
 
-use crate::reader::quoted;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -25,6 +24,14 @@ impl InvalidValue {
     pub(crate) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
         Self(problem.into())
     }
+}
+
+/// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
+pub fn quoted(text: &str) -> String {
+    const MOST_CHARS: usize = 40;
+    let head: String = text.chars().take(MOST_CHARS).collect();
+    let ellipsis = if head.len() < text.len() { "…" } else { "" };
+    format!("{head:?}{ellipsis}")
 }
 
 impl From<InvalidValue> for String {

@@ -36,13 +36,13 @@ mod table;
 
 pub use backoff::{Backoff, Jitter};
 pub use check::{Check, Verdict};
-pub use error::{Expected, InvalidSettings, InvalidValue, Remark};
+pub use error::{Expected, InvalidSettings, InvalidValue, Remark, quoted};
 pub use headers::{Headers, percent_decoded};
 pub use parse::duration as parse_duration;
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy, is_local};
-pub use reader::{Reader, quoted};
+pub use reader::Reader;
 pub use secret::{Secret, SecretReference, SecretStore};
 pub use setting::{Readable, Setting, SettingWithDefault, Word};
 pub use source::{Env, Source};

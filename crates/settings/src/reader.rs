@@ -1,6 +1,6 @@
 //! Reads typed values from a source by the rows of a table, and collects mistakes.
 
-use crate::error::{InvalidValue, Remark};
+use crate::error::{InvalidValue, Remark, quoted};
 use crate::setting::{Readable, Setting, SettingWithDefault, Word};
 use crate::source::Source;
 use crate::table::{Kind, Table, Variable};
@@ -118,14 +118,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
-pub fn quoted(text: &str) -> String {
-    const MOST_CHARS: usize = 40;
-    let head: String = text.chars().take(MOST_CHARS).collect();
-    let ellipsis = if head.len() < text.len() { "…" } else { "" };
-    format!("{head:?}{ellipsis}")
-}
-
 fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
     choices
         .iter()
@@ -138,19 +130,23 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {
     const OURS: &str = "LAMBDA_OTLP_";
     /// The prefix of OpenObserve's extension. Other names share it, and are reported only if they resemble a known one.
     const O2: &str = "O2_";
+    /// With more slips, the name is probably not misspelt.
+    const MOST_SLIPS: usize = 2;
     let mut names = source.names();
     names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));
     names.retain(|name| !table.knows(name));
     names.sort_unstable();
-    // With more than two slips, the name is probably not misspelt.
     let warning = |name: String| {
         let is_ours = name.starts_with(OURS);
-        let text = match table.nearest(&name)? {
-            (0..=2, nearest) if is_ours || nearest.starts_with(O2) => {
-                format!("unknown; did you mean {nearest}?")
-            }
-            (_, nearest) if is_ours => format!("unknown; the nearest known name is {nearest}"),
-            _ => return None,
+        let nearest = table.nearest(&name)?;
+        let nearest_name = nearest.name;
+        let is_misspelt = nearest.slips <= MOST_SLIPS && (is_ours || nearest_name.starts_with(O2));
+        let text = if is_misspelt {
+            format!("unknown; did you mean {nearest_name}?")
+        } else if is_ours {
+            format!("unknown; the nearest known name is {nearest_name}")
+        } else {
+            return None;
         };
         Some(Remark { name, text })
     };

@@ -75,10 +75,10 @@ impl Table {
         problems
     }
 
-    /// The known name nearest to `name`, and the number of slips between them.
-    pub(crate) fn nearest(&self, name: &str) -> Option<(usize, &'static str)> {
-        let slips = |known| (strsim::osa_distance(name, known), known);
-        self.known_names().map(slips).min_by_key(|(slips, _)| *slips)
+    /// The known name with the fewest slips from `name`.
+    pub(crate) fn nearest(&self, name: &str) -> Option<KnownName> {
+        let compared = |known| KnownName { name: known, slips: strsim::osa_distance(name, known) };
+        self.known_names().map(compared).min_by_key(|known| known.slips)
     }
 
     pub(crate) fn knows(&self, name: &str) -> bool {
@@ -90,6 +90,14 @@ impl Table {
     }
 }
 
+/// A name that a program reads, and its distance from a given name.
+pub(crate) struct KnownName {
+    pub(crate) name: &'static str,
+    /// Number of letters that are inserted, missing, replaced or swapped.
+    pub(crate) slips: usize,
+}
+
+/// The Markdown table of these variables.
 pub fn markdown<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {
     let mut markdown =
         String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");
@@ -192,9 +200,9 @@ impl fmt::Display for Kind {
 /// `a`, `b` or `c`
 fn alternatives(words: &[&str], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some((last, others)) = words.split_last() else { return Ok(()) };
-    let others: Vec<String> = others.iter().map(|word| format!("`{word}`")).collect();
+    let quoted: Vec<String> = others.iter().map(|word| format!("`{word}`")).collect();
     let or = if others.is_empty() { "" } else { " or " };
-    write!(f, "{}{or}`{last}`", others.join(", "))
+    write!(f, "{}{or}`{last}`", quoted.join(", "))
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The subscriber's variables: one table, read once.
 
 use crate::decision::{KinesisStream, OurFilter, Wish};
-use crate::selection::{Selection, parse_patterns, parse_tags};
+use crate::selection::{InvalidSelection, Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
 use settings::{
     InvalidSettings, PROXY, Reader, Remark, Setting, SettingWithDefault, Source, Table, Variable,
     Word, shared,
 };
+use std::str::FromStr;
 use url::Url;
 use wire::arn::Arn;
 
@@ -64,7 +65,12 @@ const OWN: &[Variable] = &[
 
 const LAMBDA: &[Variable] = &[OWN_LOG_GROUP.row()];
 
-/// Which lines of a log group are sent.
+/// The word of the lines to collect is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected all, telemetry or spilled")]
+pub struct UnknownLines;
+
+/// The lines of a log group that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collect {
     All,
@@ -72,6 +78,15 @@ pub enum Collect {
     Telemetry,
     /// Spilled OTLP lines: telemetry that the extension in direct mode could not send.
     Spilled,
+}
+
+impl FromStr for Collect {
+    type Err = UnknownLines;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLines> {
+        let found = Self::WORDS.into_iter().find(|(word, _)| *word == text);
+        found.map(|(_, collect)| collect).ok_or(UnknownLines)
+    }
 }
 
 impl Collect {
@@ -117,8 +132,8 @@ impl Config {
         let warnings = reader.warnings().to_vec();
         let checked = InvalidSettings::check(reader.finish());
         // Without a configuration the reader has noted the reason.
-        let config = checked.and_then(|()| config.ok_or_else(|| no_destination().into()));
-        (config, warnings)
+        let result = checked.and_then(|()| config.ok_or_else(|| no_destination().into()));
+        (result, warnings)
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -163,24 +178,27 @@ fn no_destination() -> Remark {
 fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
     let arn = reader.read(KINESIS_STREAM);
     let role = reader.read(KINESIS_ROLE);
-    for (name, value, service, form) in [
-        (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
-        (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),
-    ] {
-        let is_of_service = |arn: &str| Arn::parse(arn).is_some_and(|arn| arn.service == service);
-        if value.as_deref().is_some_and(|arn| !is_of_service(arn)) {
-            reader.mistake(name, format!("not such an ARN: expected {form}"));
-        }
+    let is_of =
+        |service: &str, text: &str| Arn::parse(text).is_some_and(|arn| arn.service == service);
+    if arn.as_deref().is_some_and(|arn| !is_of("kinesis", arn)) {
+        let form = "arn:aws:kinesis:{region}:{account}:stream/{name}";
+        reader.mistake(KINESIS_STREAM, format!("not such an ARN: expected {form}"));
+    }
+    if role.as_deref().is_some_and(|role| !is_of("iam", role)) {
+        let form = "arn:aws:iam::{account}:role/{name}";
+        reader.mistake(KINESIS_ROLE, format!("not such an ARN: expected {form}"));
     }
     match (arn, role) {
         (Some(arn), Some(role)) => Some(KinesisStream { arn, role }),
         (None, None) => None,
-        (arn, _) => {
-            let (missing, given) = match arn {
-                Some(_) => (KINESIS_ROLE, KINESIS_STREAM),
-                None => (KINESIS_STREAM, KINESIS_ROLE),
-            };
-            reader.mistake(missing, format!("not set, though {given} is: both or none"));
+        (Some(_), None) => {
+            let problem = format!("not set, though {KINESIS_STREAM} is: both or none");
+            reader.mistake(KINESIS_ROLE, problem);
+            None
+        }
+        (None, Some(_)) => {
+            let problem = format!("not set, though {KINESIS_ROLE} is: both or none");
+            reader.mistake(KINESIS_STREAM, problem);
             None
         }
     }
@@ -189,11 +207,11 @@ fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
 fn parsed<T: Default>(
     reader: &mut Reader<'_>,
     setting: Setting<String>,
-    parse: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, InvalidSelection>,
 ) -> T {
     let text = reader.read(setting).unwrap_or_default();
     parse(&text).unwrap_or_else(|problem| {
-        reader.mistake(setting, problem);
+        reader.mistake(setting, problem.to_string());
         T::default()
     })
 }
@@ -204,7 +222,7 @@ mod tests {
     use crate::selection::Unselected;
     use std::collections::HashMap;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+    fn read(variables: &[(&str, &str)]) -> Result<Config, InvalidSettings> {
         let of_lambda = [
             ("AWS_REGION", "eu-west-1"),
             ("AWS_ACCESS_KEY_ID", "AKID"),
@@ -212,10 +230,11 @@ mod tests {
             (OWN_LOG_GROUP.name(), "/own/subscriber"),
             (DESTINATION.name(), "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
         ];
-        let variables = of_lambda.iter().chain(variables);
+        let all = of_lambda.iter().chain(variables);
         let source: HashMap<String, String> =
-            variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Config::from_source(&source).0.map_err(|error| error.to_string())
+            all.map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let (config, _) = Config::from_source(&source);
+        config
     }
 
     #[test]
@@ -237,9 +256,9 @@ mod tests {
             (INCLUDE.name(), "/aws/lambda/*, /own/"),
             (EXCLUDE.name(), "*-dev"),
             (COLLECT.name(), "telemetry"),
-        ]);
-        let config = config.unwrap();
-        let by_name = |name| config.selection.by_name(name);
+        ])
+        .unwrap();
+        let by_name = |name| config.selection.check_name(name);
         assert_eq!(by_name("/aws/lambda/orders"), Ok(()));
         assert_eq!(by_name("/aws/lambda/orders-dev"), Err(Unselected::Excluded));
         assert_eq!(by_name("/aws/lambda/fwd"), Err(Unselected::Own));
@@ -250,12 +269,14 @@ mod tests {
 
     #[test]
     fn a_filter_targets_the_kinesis_stream_with_its_role() {
-        let stream = (KINESIS_STREAM.name(), "arn:aws:kinesis:eu-west-1:123456789012:stream/s");
-        let role = (KINESIS_ROLE.name(), "arn:aws:iam::123456789012:role/r");
-        let filter = read(&[stream, role]).unwrap().wish.ours.as_filter();
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
+        let role = "arn:aws:iam::123456789012:role/r";
+        let both = read(&[(KINESIS_STREAM.name(), stream), (KINESIS_ROLE.name(), role)]);
+        let filter = both.unwrap().wish.ours.as_filter();
         assert_eq!(filter.name, "lambda-otlp/fwd");
-        assert_eq!((filter.destination.as_str(), filter.role.as_deref()), (stream.1, Some(role.1)));
-        let error = read(&[stream]).unwrap_err();
+        assert_eq!(filter.destination, stream);
+        assert_eq!(filter.role.as_deref(), Some(role));
+        let error = read(&[(KINESIS_STREAM.name(), stream)]).unwrap_err().to_string();
         assert!(error.contains("LAMBDA_OTLP_KINESIS_ROLE: not set"), "{error}");
     }
 
@@ -269,7 +290,8 @@ mod tests {
             (KINESIS_ROLE.name(), "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
             ("AWS_REGION", ""),
         ])
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
         for name in [
             INCLUDE.name(),
             TAGS.name(),

@@ -50,11 +50,11 @@ impl OurFilter {
 
     /// Returns `true` if this is our filter, whatever its pattern: it has our name and our function.
     fn is(&self, filter: &SubscriptionFilter) -> bool {
-        filter.name == self.name && self.is_led_to_by(filter)
+        filter.name == self.name && self.receives_from(filter)
     }
 
-    /// Returns `true` if a filter leads to our function in any version or alias, directly or through the stream.
-    fn is_led_to_by(&self, filter: &SubscriptionFilter) -> bool {
+    /// Returns `true` if a filter sends to our function in any version or alias, directly or through the stream.
+    fn receives_from(&self, filter: &SubscriptionFilter) -> bool {
         let is_our_stream =
             self.stream.as_ref().is_some_and(|stream| stream.arn == filter.destination);
         let is_forwarder = |destination: &Arn<'_>| {
@@ -143,7 +143,7 @@ pub enum Reason {
     /// Another owner's filter leads to our forwarder: with ours every event would arrive twice.
     #[error("filter {0}, which is not ours, leads to this forwarder already")]
     LeadsHere(String),
-    /// Beside ours, another filter leads to our forwarder.
+    /// A second filter, of another owner, leads to our forwarder.
     #[error(
         "filter {0}, which is not ours, leads to this forwarder too: every event arrives twice; remove it"
     )]
@@ -185,8 +185,13 @@ pub(crate) struct Decision {
     pub(crate) former_pattern: Option<String>,
 }
 
-/// Decides about a log group of this class (`STANDARD`, or one without subscription filters; `None` if unstated) with these filters.
-/// Only our own filters are changed or deleted.
+/// Returns the class of a log group if it takes no subscription filters. A log group never changes its class, and `None`, an
+/// unstated one, is `STANDARD` (CloudWatch Logs User Guide, "Log classes").
+pub(crate) fn class_without_filters(class: Option<&str>) -> Option<&str> {
+    class.filter(|class| *class != "STANDARD")
+}
+
+/// Decides about a log group of this class with these filters. Only our own filters are changed or deleted.
 pub(crate) fn decide(
     wish: &Wish,
     selected: Result<(), Unselected>,
@@ -202,8 +207,8 @@ pub(crate) fn decide(
     let present = own.or_else(|| filters.iter().find(|filter| is_former(filter)));
     let former_pattern =
         present.map(|filter| filter.pattern.clone()).filter(|pattern| *pattern != ours.pattern);
-    let retired = filters.iter().filter(|filter| is_former(filter));
-    let retired: Vec<String> = retired.map(|filter| filter.name.clone()).collect();
+    let former_filters = filters.iter().filter(|filter| is_former(filter));
+    let retired: Vec<String> = former_filters.map(|filter| filter.name.clone()).collect();
     if let Err(why) = selected {
         let delete: Vec<String> =
             own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
@@ -217,12 +222,12 @@ pub(crate) fn decide(
         delete: Vec::new(),
         former_pattern: None,
     };
-    if let Some(class) = class.filter(|class| *class != "STANDARD") {
+    if let Some(class) = class_without_filters(class) {
         return skip(Reason::Class(class.to_owned()));
     }
     let others: Vec<&SubscriptionFilter> =
         filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
-    let leads_here = others.iter().find(|filter| ours.is_led_to_by(filter));
+    let leads_here = others.iter().find(|filter| ours.receives_from(filter));
     if let Some(own) = own {
         let is_as_it_should = *own == ours.as_filter() && retired.is_empty();
         let action = if is_as_it_should { Action::Keep } else { Action::Update };
@@ -239,7 +244,7 @@ pub(crate) fn decide(
     if others.len() >= MOST_FILTERS {
         return skip(Reason::Full(names()));
     }
-    // A former filter of ours beside another owner's shows that the log group was subscribed in addition.
+    // A former filter of ours next to another owner's shows that the log group was subscribed in addition.
     if !others.is_empty() && !beside_others && retired.is_empty() {
         return skip(Reason::Foreign(names()));
     }
@@ -272,41 +277,43 @@ mod tests {
         let filter = |text: &str| {
             let (name, rest) = text.split_once('>').unwrap();
             let (destination, pattern) = rest.split_once('~').unwrap_or((rest, "p"));
-            let destination = match destination {
+            let destination_arn = match destination {
                 "here" => HERE.to_owned(),
                 "old" => FORMER.to_owned(),
                 "else" => ELSEWHERE.to_owned(),
                 "stream" | "other-role" => STREAM.to_owned(),
                 alias => format!("{HERE}:{alias}"),
             };
-            let role = (destination == STREAM).then(|| ROLE.to_owned());
-            let role = role.filter(|_| !rest.starts_with("other-role"));
-            let name = name.to_owned();
-            let pattern = pattern.to_owned();
-            SubscriptionFilter { name, pattern, destination, role }
+            let has_role = destination == "stream";
+            SubscriptionFilter {
+                name: name.to_owned(),
+                pattern: pattern.to_owned(),
+                destination: destination_arn,
+                role: has_role.then(|| ROLE.to_owned()),
+            }
         };
         text.split_whitespace().map(filter).collect()
     }
 
-    fn said(decision: &Decision) -> String {
-        let mut said = decision.action.as_str().to_owned();
+    fn described(decision: &Decision) -> String {
+        let mut text = decision.action.as_str().to_owned();
         if let Some(reason) = &decision.reason {
-            said = format!("{said}: {}", reason.kind());
+            text = format!("{text}: {}", reason.kind());
         }
         for name in &decision.delete {
-            said = format!("{said}, deletes {name}");
+            text = format!("{text}, deletes {name}");
         }
         if let Some(pattern) = &decision.former_pattern {
-            said = format!("{said}, pattern {pattern} before");
+            text = format!("{text}, pattern {pattern} before");
         }
-        said
+        text
     }
 
     #[track_caller]
     fn check(wish: &Wish, selected: Result<(), Unselected>, has: &str, expected: &str) {
         let filters = filters(has);
         let decision = decide(wish, selected, Some("STANDARD"), &filters);
-        assert_eq!(said(&decision), expected, "{has}");
+        assert_eq!(described(&decision), expected, "{has}");
     }
 
     #[test]
@@ -419,7 +426,7 @@ mod tests {
 
     #[test]
     fn log_classes_without_filter_support_are_skipped() {
-        let decision = |class| said(&decide(&wish(true), Ok(()), class, &[]));
+        let decision = |class| described(&decide(&wish(true), Ok(()), class, &[]));
         let skipped = "skip: class without subscription filters";
         assert_eq!(decision(Some("INFREQUENT_ACCESS")), skipped);
         assert_eq!(decision(Some("ONE_OF_TOMORROW")), skipped);

@@ -27,6 +27,8 @@ pub use decision::{Action, KinesisStream, OurFilter, Reason, Wish};
 pub use lambda::{AnswerUrls, Failed, Service};
 pub use program::run;
 pub use replay::delivery;
-pub use report::{Entry, Fate, Report};
-pub use selection::{Selection, TagCondition, Unselected, parse_patterns, parse_tags};
+pub use report::{Entry, Fate, SweepReport};
+pub use selection::{
+    InvalidSelection, Selection, TagCondition, Unselected, parse_patterns, parse_tags,
+};
 pub use sweep::{Progress, Sweep, Task};

@@ -29,11 +29,9 @@ pub async fn run(answer_urls: AnswerUrls) -> Result<(), Error> {
         // CloudFormation needs an answer even with invalid settings; the service sends it.
         tracing::error!(%mistakes, "invalid settings");
     }
-    let config = config.map_err(|error| error.to_string());
-    let service = Service::new(config, answer_urls, wall_clock_now);
-    let service = &service;
+    let subscriber = Service::new(config, answer_urls, wall_clock_now);
     let handle = async |event: LambdaEvent<Value>| {
-        service.handle(&event.payload, event.context.deadline()).await
+        subscriber.handle(&event.payload, event.context.deadline()).await
     };
     lambda_runtime::run(service_fn(handle)).await
 }

@@ -47,20 +47,21 @@ pub(crate) async fn replay(
     let mut replayed = Replayed::default();
     let age = logs.wall_clock().duration_since(subscribed).unwrap_or_default();
     sleep_until(deadline.min(Instant::now() + SETTLE.saturating_sub(age))).await;
-    let until_ms = subscribed.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
-    let (streams, unread) = read(logs, group, until_ms, deadline).await;
-    let mut bodies = Vec::new();
+    let since_epoch = subscribed.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let until_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+    let FirstLines { streams, mut problem } = read(logs, group, until_ms, deadline).await;
+    let mut bodies: Vec<String> = Vec::new();
+    let mut line_counts: Vec<usize> = Vec::new();
     for (stream, events) in &streams {
         for part in parts(events) {
             let event = delivery(group.account(), &group.name, stream, filter, part);
-            bodies.push((event.to_string(), part.len()));
+            bodies.push(event.to_string());
+            line_counts.push(part.len());
         }
     }
-    let texts: Vec<&str> = bodies.iter().map(|(body, _)| body.as_str()).collect();
-    let sent = queue.send_messages(&texts, Duration::ZERO, deadline).await;
-    let mut problem = unread;
-    for (result, (_, lines)) in sent.into_iter().zip(&bodies) {
+    let texts: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let results = queue.send_messages(&texts, Duration::ZERO, deadline).await;
+    for (result, lines) in results.into_iter().zip(line_counts) {
         match result {
             Ok(()) => replayed.lines += lines,
             Err(error) => problem = problem.or(Some(error.to_string())),
@@ -73,39 +74,48 @@ pub(crate) async fn replay(
     replayed
 }
 
-type Streams = BTreeMap<String, Vec<FilteredLogEvent>>;
+/// The lines of a log group from before its subscription.
+#[derive(Default)]
+struct FirstLines {
+    streams: BTreeMap<String, Vec<FilteredLogEvent>>,
+    /// The reason why some are missing.
+    problem: Option<String>,
+}
 
-/// The lines by stream, and the reason why some are missing.
 async fn read(
     logs: &CloudWatchLogs,
     group: &LogGroup,
     until_ms: i64,
     deadline: Instant,
-) -> (Streams, Option<String>) {
-    let mut streams = Streams::new();
+) -> FirstLines {
+    let mut lines = FirstLines::default();
     let mut bytes = 0;
     let mut next = None;
     loop {
         // The function sets a line's time, which may precede the log group's creation.
         let page = match logs.log_events(&group.name, 0, next, deadline).await {
             Ok(page) => page,
-            Err(error) => return (streams, Some(error.to_string())),
+            Err(error) => {
+                lines.problem = Some(error.to_string());
+                return lines;
+            }
         };
         for event in page.items.into_iter().filter(|event| event.ingested_ms <= until_ms) {
             bytes += event.message.len() + LINE_OVERHEAD;
             if bytes > MOST_BYTES {
-                return (streams, Some(format!("there are more than {MOST_BYTES} bytes of lines")));
+                lines.problem = Some(format!("there are more than {MOST_BYTES} bytes of lines"));
+                return lines;
             }
-            streams.entry(event.log_stream.clone()).or_default().push(event);
+            lines.streams.entry(event.log_stream.clone()).or_default().push(event);
         }
         next = page.next;
         if next.is_none() {
-            return (streams, None);
+            return lines;
         }
     }
 }
 
-/// The next lines for one message.
+/// Divides the lines of a stream into parts that each fit into one message.
 fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
     let mut parts = Vec::new();
     let mut start = 0;
@@ -114,7 +124,8 @@ fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
         let size = event.message.len() + LINE_OVERHEAD;
         if bytes + size > MESSAGE_BYTES && position > start {
             parts.extend(events.get(start..position));
-            (start, bytes) = (position, 0);
+            start = position;
+            bytes = 0;
         }
         bytes += size;
     }
@@ -137,11 +148,11 @@ pub fn delivery(
     filter: &str,
     events: &[FilteredLogEvent],
 ) -> Value {
-    let event = |FilteredLogEvent { id, timestamp_ms, message, .. }: &FilteredLogEvent| json!({ "id": id, "timestamp": timestamp_ms, "message": message });
-    let events: Vec<Value> = events.iter().map(event).collect();
+    let log_event = |event: &FilteredLogEvent| json!({ "id": event.id, "timestamp": event.timestamp_ms, "message": event.message });
+    let log_events: Vec<Value> = events.iter().map(log_event).collect();
     let payload = json!({
         "messageType": "DATA_MESSAGE", "owner": account, "logGroup": log_group,
-        "logStream": stream, "subscriptionFilters": [filter], "logEvents": events,
+        "logStream": stream, "subscriptionFilters": [filter], "logEvents": log_events,
     });
     let gzip = wire::gzip::compress(GZIP_LEVEL, payload.to_string().as_bytes());
     json!({ "awslogs": { "data": STANDARD.encode(gzip) } })

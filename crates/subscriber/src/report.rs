@@ -37,7 +37,7 @@ pub enum Fate {
 
 /// The results for all log groups of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct SweepReport {
     /// Sorted by name.
     pub entries: Vec<Entry>,
     /// The reason why log groups are missing from the list.
@@ -48,7 +48,7 @@ pub struct Report {
     pub not_replayed: Vec<String>,
 }
 
-impl Report {
+impl SweepReport {
     /// Number of log groups with this action, performed or planned.
     pub fn count(&self, action: Action) -> usize {
         let is_done =
@@ -90,12 +90,12 @@ impl Report {
                 kinds.entry(reason.kind()).or_default().push(&entry.group.name);
             }
         }
-        let said = kinds.into_iter().map(|(kind, groups)| {
+        let texts = kinds.into_iter().map(|(kind, groups)| {
             let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
             let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
             format!("{kind}: {} ({shown}{more})", groups.len())
         });
-        said.collect::<Vec<_>>().join("; ")
+        texts.collect::<Vec<_>>().join("; ")
     }
 
     /// The totals, for CloudFormation and manual invocations.
@@ -191,15 +191,16 @@ mod tests {
         entries.push(entry("/b", Action::Add, None, Fate::Failed("no".to_owned())));
         entries.push(entry("/c", Action::Skip, Some(excluded), Fate::Done));
         entries.push(entry("/d", Action::Skip, None, Fate::NotReached));
-        let report = Report { entries, ..Report::default() };
+        let report = SweepReport { entries, ..SweepReport::default() };
         assert_eq!(report.notable(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
         assert_eq!((report.count(Action::Add), report.count(Action::Skip)), (1, 7));
         assert_eq!((report.failed(), report.not_reached(), report.failure()), (1, 1, Some("no")));
         assert!(!report.is_failure());
         let json = report.to_json();
         assert_eq!(json.pointer("/entries/7/error").and_then(Value::as_str), Some("no"));
-        let failed = Report { entries: report.entries[7..8].to_vec(), ..Report::default() };
+        let failed =
+            SweepReport { entries: report.entries[7..8].to_vec(), ..SweepReport::default() };
         assert!(failed.is_failure());
-        assert!(!Report::default().is_failure());
+        assert!(!SweepReport::default().is_failure());
     }
 }

@@ -60,8 +60,8 @@ impl Selection {
         &self.include
     }
 
-    /// Returns `true` if a log group of this name may be selected, depending on its tags.
-    pub fn by_name(&self, name: &str) -> Result<(), Unselected> {
+    /// Checks the name of a log group, which may be selected depending on its tags. The error is the reason why it is not.
+    pub fn check_name(&self, name: &str) -> Result<(), Unselected> {
         if Pattern::any(&self.own, name) {
             Err(Unselected::Own)
         } else if Pattern::any(&self.exclude, name) {
@@ -78,8 +78,8 @@ impl Selection {
         !self.tags.is_empty()
     }
 
-    /// Returns `true` if a log group with these tags may be selected: for each required key it has one of the values.
-    pub fn by_tags(&self, tags: &BTreeMap<String, String>) -> Result<(), Unselected> {
+    /// Checks the tags of a log group: for each required key it needs one of the values.
+    pub fn check_tags(&self, tags: &BTreeMap<String, String>) -> Result<(), Unselected> {
         let is_met = |condition: &TagCondition| {
             tags.get(&condition.key).is_some_and(|found| {
                 condition.value.as_ref().is_none_or(|value| value.matches(found))
@@ -95,41 +95,51 @@ impl Selection {
     }
 }
 
-/// Reads comma-separated patterns of log group names: whole names, or with `*` for any text; a pattern that ends in `/` includes
-/// everything below. The error describes the mistake.
-pub fn parse_patterns(text: &str) -> Result<Vec<Pattern>, String> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts.map(parse_pattern).collect()
+/// The mistake in a list of patterns or tags.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSelection {
+    #[error(
+        "{pattern:?} holds {character:?}, which no log group's name has: expected names as in /aws/lambda/*, separated by commas"
+    )]
+    Pattern { pattern: String, character: char },
+    #[error("{0:?} has no key: expected KEY=VALUE, separated by commas")]
+    TagWithoutKey(String),
 }
 
-fn parse_pattern(text: &str) -> Result<Pattern, String> {
+/// Reads comma-separated patterns of log group names: whole names, or with `*` for any text; a pattern that ends in `/` includes
+/// everything below.
+pub fn parse_patterns(text: &str) -> Result<Vec<Pattern>, InvalidSelection> {
+    parts(text).map(parse_pattern).collect()
+}
+
+fn parse_pattern(text: &str) -> Result<Pattern, InvalidSelection> {
     // CloudWatch Logs API Reference, "CreateLogGroup".
     let is_of_names = |c: char| c.is_ascii_alphanumeric() || "._-/#*".contains(c);
-    if let Some(other) = text.chars().find(|c| !is_of_names(*c)) {
-        return Err(format!(
-            "{text:?} holds {other:?}, which no log group's name has: expected names as in /aws/lambda/*, separated by commas"
-        ));
+    if let Some(character) = text.chars().find(|c| !is_of_names(*c)) {
+        return Err(InvalidSelection::Pattern { pattern: text.to_owned(), character });
     }
     Ok(if text.ends_with('/') { Pattern::new(&format!("{text}*")) } else { Pattern::new(text) })
 }
 
-/// Reads comma-separated tags: `team=shop`, `stage=prod*`, or a key alone for any value. The error describes the mistake.
-pub fn parse_tags(text: &str) -> Result<Vec<TagCondition>, String> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (key, value) = match part.split_once('=') {
-                Some((key, value)) => (key.trim(), Some(Pattern::new(value.trim()))),
-                None => (part, None),
-            };
-            if key.is_empty() {
-                return Err(format!(
-                    "{part:?} has no key: expected KEY=VALUE, separated by commas"
-                ));
-            }
-            Ok(TagCondition { key: key.to_owned(), value })
-        })
-        .collect()
+/// Reads comma-separated tags: `team=shop`, `stage=prod*`, or a key alone for any value.
+pub fn parse_tags(text: &str) -> Result<Vec<TagCondition>, InvalidSelection> {
+    parts(text).map(parse_tag).collect()
+}
+
+fn parse_tag(text: &str) -> Result<TagCondition, InvalidSelection> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key.trim(), Some(Pattern::new(value.trim()))),
+        None => (text, None),
+    };
+    if key.is_empty() {
+        return Err(InvalidSelection::TagWithoutKey(text.to_owned()));
+    }
+    Ok(TagCondition { key: key.to_owned(), value })
+}
+
+/// The parts between commas, without empty ones.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn name_patterns_include_and_exclude_log_groups() {
         let check = |include: &str, exclude: &str, name: &str, expected: Result<(), Unselected>| {
-            let found = selection(include, exclude, "").by_name(name);
+            let found = selection(include, exclude, "").check_name(name);
             assert_eq!(found, expected, "{include} - {exclude} / {name}");
         };
         check("/aws/lambda/*", "", "/aws/lambda/orders", Ok(()));
@@ -167,7 +177,11 @@ mod tests {
     fn tag_patterns_select_log_groups() {
         let check = |tags: &str, has: &[(&str, &str)], expected: bool| {
             let has = has.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-            assert_eq!(selection("", "", tags).by_tags(&has).is_ok(), expected, "{tags} / {has:?}");
+            assert_eq!(
+                selection("", "", tags).check_tags(&has).is_ok(),
+                expected,
+                "{tags} / {has:?}"
+            );
         };
         check("team=shop", &[("team", "shop"), ("x", "y")], true);
         check("team=shop", &[("team", "Shop")], false);
@@ -180,6 +194,6 @@ mod tests {
         check("team=shop,stage=prod", &[("team", "shop"), ("stage", "prod")], true);
         check("team=shop,team=cart", &[("team", "cart")], true);
         // Tags alone select from all names.
-        assert_eq!(selection("", "", "team").by_name("/any"), Ok(()));
+        assert_eq!(selection("", "", "team").check_name("/any"), Ok(()));
     }
 }

@@ -1,8 +1,8 @@
 //! Lists log groups, collects the data of each decision, and performs it.
 
-use crate::decision::{Action, Wish, decide};
+use crate::decision::{Action, Wish, class_without_filters, decide};
 use crate::replay::is_new;
-use crate::report::{Entry, Fate, Report};
+use crate::report::{Entry, Fate, SweepReport};
 use crate::selection::{Selection, Unselected};
 use aws::{CloudWatchLogs, LogGroup, LogsError, SubscriptionFilter};
 use futures_util::StreamExt as _;
@@ -39,41 +39,45 @@ pub struct Sweep<'a> {
     pub selection: &'a Selection,
     pub wish: &'a Wish,
     pub task: Task,
-    /// Names in reach beside those of the selection: previously included ones.
+    /// Names in reach in addition to those of the selection: previously included ones.
     pub reach: &'a [Pattern],
     pub dry_run: bool,
 }
 
 impl Sweep<'_> {
     /// Handles all log groups in reach until `deadline`.
-    pub async fn run(&self, deadline: Instant) -> Report {
+    pub async fn run(&self, deadline: Instant) -> SweepReport {
         self.run_watched(deadline, |_| {}).await
     }
 
     /// Like [`Self::run`]. Reports the progress after each page of the list, and after each log group.
-    pub async fn run_watched(&self, deadline: Instant, mut watch: impl FnMut(Progress)) -> Report {
+    pub async fn run_watched(
+        &self,
+        deadline: Instant,
+        mut watch: impl FnMut(Progress),
+    ) -> SweepReport {
         let mut progress = Progress::default();
-        let (groups, not_listed) = self
-            .list(deadline, |listed| {
-                progress.listed = listed;
+        let listed = self
+            .list(deadline, |count| {
+                progress.listed = count;
                 watch(progress);
             })
             .await;
-        let mut groups: Vec<LogGroup> = groups.into_values().collect();
+        let mut groups: Vec<LogGroup> = listed.by_name.into_values().collect();
         let start = start(groups.len(), self.logs.wall_clock());
         groups.rotate_left(start);
         // The lines of a new log group can be replayed for a short time.
         groups.sort_by_key(|group| !is_new(group, self.logs.wall_clock()));
-        let looks = groups.into_iter().map(|group| self.look_at(group, deadline));
-        let mut looked_at = pin!(futures_util::stream::iter(looks).buffer_unordered(AT_A_TIME));
+        let tasks = groups.into_iter().map(|group| self.handle(group, deadline));
+        let mut handled = pin!(futures_util::stream::iter(tasks).buffer_unordered(AT_A_TIME));
         let mut entries: Vec<Entry> = Vec::new();
-        while let Some(entry) = looked_at.next().await {
+        while let Some(entry) = handled.next().await {
             entries.push(entry);
             progress.handled = entries.len();
             watch(progress);
         }
         entries.sort_by(|a, b| a.group.name.cmp(&b.group.name));
-        Report { entries, not_listed, ..Report::default() }
+        SweepReport { entries, not_listed: listed.problem, ..SweepReport::default() }
     }
 
     /// Returns `true` if a log group of this name is in reach.
@@ -82,38 +86,37 @@ impl Sweep<'_> {
             Task::Add | Task::Follow => {
                 Pattern::any(self.selection.include(), name) || Pattern::any(self.reach, name)
             }
-            Task::Remove => self.selection.by_name(name).is_ok(),
+            Task::Remove => self.selection.check_name(name).is_ok(),
         }
     }
 
-    /// All log groups in reach by name, and the reason why some are missing.
-    async fn list(
-        &self,
-        deadline: Instant,
-        mut listed: impl FnMut(usize),
-    ) -> (BTreeMap<String, LogGroup>, Option<String>) {
-        let mut groups = BTreeMap::new();
+    /// Lists all log groups in reach. Reports their number after each page.
+    async fn list(&self, deadline: Instant, mut report_count: impl FnMut(usize)) -> ListedGroups {
+        let mut listed = ListedGroups::default();
         for prefix in prefixes(self.selection.include().iter().chain(self.reach)) {
             let mut next = None;
             loop {
                 let page = match self.logs.log_groups(prefix, next, deadline).await {
                     Ok(page) => page,
-                    Err(error) => return (groups, Some(error.to_string())),
+                    Err(error) => {
+                        listed.problem = Some(error.to_string());
+                        return listed;
+                    }
                 };
                 let reached = page.items.into_iter().filter(|group| self.reaches(&group.name));
-                groups.extend(reached.map(|group| (group.name.clone(), group)));
-                listed(groups.len());
+                listed.by_name.extend(reached.map(|group| (group.name.clone(), group)));
+                report_count(listed.by_name.len());
                 next = page.next;
                 if next.is_none() {
                     break;
                 }
             }
         }
-        (groups, None)
+        listed
     }
 
     /// Decides about one log group, and performs the action.
-    pub async fn look_at(&self, group: LogGroup, deadline: Instant) -> Entry {
+    pub async fn handle(&self, group: LogGroup, deadline: Instant) -> Entry {
         let mut entry = Entry {
             group,
             action: Action::Skip,
@@ -135,7 +138,7 @@ impl Sweep<'_> {
 
     async fn act(&self, entry: &mut Entry, deadline: Instant) -> Result<(), LogsError> {
         let group = &entry.group;
-        let (selected, filters) = self.ask(group, deadline).await?;
+        let Facts { selected, filters } = self.facts(group, deadline).await?;
         let decision = decide(self.wish, selected, group.class.as_deref(), &filters);
         entry.action = decision.action;
         entry.reason = decision.reason;
@@ -159,28 +162,38 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// The selection's result for the log group, and its filters, which are only requested if needed.
-    async fn ask(
-        &self,
-        group: &LogGroup,
-        deadline: Instant,
-    ) -> Result<(Result<(), Unselected>, Vec<SubscriptionFilter>), LogsError> {
-        let mut selected = self.selection.by_name(&group.name);
-        // A log group never changes its class.
-        let has_filters = group.class.as_deref().is_none_or(|class| class == "STANDARD");
-        if has_filters && selected.is_ok() && self.selection.asks_for_tags() {
-            selected = self.selection.by_tags(&self.logs.tags(group, deadline).await?);
+    /// Collects the facts about a log group. Tags and filters are only requested if they matter.
+    async fn facts(&self, group: &LogGroup, deadline: Instant) -> Result<Facts, LogsError> {
+        let mut selected = self.selection.check_name(&group.name);
+        let takes_filters = class_without_filters(group.class.as_deref()).is_none();
+        if takes_filters && selected.is_ok() && self.selection.asks_for_tags() {
+            selected = self.selection.check_tags(&self.logs.tags(group, deadline).await?);
         }
         let is_ignored = self.task != Task::Follow && selected.is_err();
         if self.task == Task::Remove && selected.is_ok() {
             selected = Err(Unselected::Removed);
         }
-        if !has_filters || is_ignored || selected == Err(Unselected::Own) {
-            return Ok((selected, Vec::new()));
+        if !takes_filters || is_ignored || selected == Err(Unselected::Own) {
+            return Ok(Facts { selected, filters: Vec::new() });
         }
         let filters = self.logs.subscription_filters(&group.name, deadline).await?;
-        Ok((selected, filters))
+        Ok(Facts { selected, filters })
     }
+}
+
+/// The log groups in reach.
+#[derive(Default)]
+struct ListedGroups {
+    by_name: BTreeMap<String, LogGroup>,
+    /// The reason why some are missing.
+    problem: Option<String>,
+}
+
+/// The facts about one log group that decide.
+struct Facts {
+    selected: Result<(), Unselected>,
+    /// The present filters; empty if they do not matter.
+    filters: Vec<SubscriptionFilter>,
 }
 
 /// The first of this number of log groups in a run, in case time is too short for all. Twelve runs begin once with each twelfth of

@@ -9,8 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use test_support::Comparison;
 
-/// The kind of an item, and its name among the items of that kind.
-pub(crate) type Item = (ItemKind, String);
+/// An item that is counted on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CountedItem {
+    pub(crate) kind: ItemKind,
+    /// Its name among the items of that kind.
+    pub(crate) name: String,
+}
+
+impl CountedItem {
+    pub(crate) fn new(kind: ItemKind, name: String) -> Self {
+        Self { kind, name }
+    }
+}
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +102,11 @@ pub(crate) fn numbered(number: impl Display, content: Option<&str>) -> String {
 }
 
 /// Compares the functions' file and `others` with the items in the backend.
-pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -> Accounts {
+pub(crate) fn compare(
+    ledger: &[LedgerLine],
+    others: &[CountedItem],
+    stored: &[CountedItem],
+) -> Accounts {
     let mut of_ledger: BTreeMap<(ItemKind, u64), LedgerLine> = BTreeMap::new();
     for line in ledger {
         let item = of_ledger.entry((line.what, line.number)).or_insert_with(|| line.clone());
@@ -100,15 +115,15 @@ pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -
         }
         item.content = line.content.clone().or(item.content.take());
     }
-    let mut made: BTreeSet<Item> = others.iter().cloned().collect();
+    let mut made: BTreeSet<CountedItem> = others.iter().cloned().collect();
     made.extend(of_ledger.into_iter().map(|((what, number), line)| {
         let what = if line.event == Event::Ended { what } else { ItemKind::PartialSpan };
-        (what, numbered(number, line.content.as_deref()))
+        CountedItem::new(what, numbered(number, line.content.as_deref()))
     }));
     let accounts = KINDS.into_iter().map(|(kind, _)| {
-        let made = made.iter().filter(|item| item.0 == kind).map(|item| item.1.clone());
-        let stored = stored.iter().filter(|item| item.0 == kind).map(|item| item.1.clone());
-        (kind, Comparison::of(made, stored))
+        let made_of_kind = made.iter().filter(|it| it.kind == kind).map(|it| it.name.clone());
+        let stored_of_kind = stored.iter().filter(|it| it.kind == kind).map(|it| it.name.clone());
+        (kind, Comparison::of(made_of_kind, stored_of_kind))
     });
     Accounts(accounts.collect())
 }

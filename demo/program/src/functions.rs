@@ -116,8 +116,9 @@ impl Surroundings<'_> {
         sources: &Path,
         warehouse: &str,
     ) -> FunctionSpec {
-        let wrapped = self.spec(STOCK, &self.layer.join(layer::WRAPPER));
-        let wrapped = wrapped.argument(interpreter.to_string_lossy());
+        let wrapped = self
+            .spec(STOCK, &self.layer.join(layer::WRAPPER))
+            .argument(interpreter.to_string_lossy());
         on_runtime_client(wrapped, "stock.handler", sources)
             .timeout(STOCK_TIMEOUT)
             .active_tracing()
@@ -143,20 +144,28 @@ fn on_runtime_client(spec: FunctionSpec, handler: &str, sources: &Path) -> Funct
         .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-/// A Python interpreter with the packages of this folder's `requirements.txt`, or the reason why there is none.
-pub(crate) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String> {
-    let Some(python) = packages::find_python() else {
-        return Err(format!("there is no Python {MIN_PYTHON} or newer with venv on this machine"));
-    };
+/// The reason why a Python function does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPython {
+    #[error("there is no Python {MIN_PYTHON} or newer with venv on this machine")]
+    Interpreter,
+    #[error("its packages cannot be installed from PyPI ({0})")]
+    Packages(String),
+    #[error("its installation panicked")]
+    Panic,
+}
+
+/// A Python interpreter with the packages of this folder's `requirements.txt`.
+pub(crate) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, NoPython> {
+    let Some(python) = packages::find_python() else { return Err(NoPython::Interpreter) };
     let requirements = workspace.join("demo").join(sources).join("requirements.txt");
     let install = || -> Result<PathBuf, InstallError> {
         let folder = packages::cache()?.join("demo").join(sources);
         packages::python_environment(&python, &folder, &[requirements])
     };
     install().map_err(|error| {
-        let error = format!("{:#}", anyhow::Error::from(error));
-        let last = error.lines().next_back().unwrap_or_default();
-        format!("its packages cannot be installed from PyPI ({last})")
+        let text = format!("{:#}", anyhow::Error::from(error));
+        NoPython::Packages(text.lines().next_back().unwrap_or_default().to_owned())
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::accounting::Accounts;
 use crate::run::{Labelled, Run};
 use crate::view::{COLUMNS, OF_ACCOUNTING, details, items, names, numbers, styled_verdict};
-use console::page::{Page, Section, Verdict, telemetry};
+use console::page::{Page, PageVerdict, Section, telemetry};
 use std::iter::once;
 
 pub(crate) fn page(run: &Run, accounts: &Accounts) -> Result<String, serde_json::Error> {
@@ -15,7 +15,7 @@ pub(crate) fn page(run: &Run, accounts: &Accounts) -> Result<String, serde_json:
         base: began.unwrap_or_default().to_string(),
         messages: vec![telemetry(&spans, &records)?],
         names: names(run),
-        verdict: Some(Verdict { text: verdict, good: run.is_fine(accounts) }),
+        verdict: Some(PageVerdict { text: verdict, good: run.is_fine(accounts) }),
         sections: vec![accounting(run, accounts), invocations(run)],
         ..Page::default()
     };

@@ -3,7 +3,7 @@
 //!
 //! They are derived from the local Lambda's records by string comparison and plain JSON, without the code under test.
 
-use crate::accounting::{Item, ItemKind};
+use crate::accounting::{CountedItem, ItemKind};
 use crate::functions::is_never_answered;
 use crate::stored::total;
 use local_lambda::{Invocation, InvocationResult, LogEvent};
@@ -18,7 +18,7 @@ pub(crate) fn of_log(
     function: &str,
     log_events: &[LogEvent],
     invocations: &[Invocation],
-) -> Vec<Item> {
+) -> Vec<CountedItem> {
     let has_failed = |it: &&Invocation| matches!(it.result, InvocationResult::FunctionError { .. });
     let errors = u32::try_from(invocations.iter().filter(has_failed).count()).unwrap_or(u32::MAX);
     let mut made = Vec::new();
@@ -44,7 +44,7 @@ pub(crate) fn of_log(
         if is_part {
             continue;
         }
-        made.push((ItemKind::LogLine, event.id.clone()));
+        made.push(CountedItem::new(ItemKind::LogLine, event.id.clone()));
         if line.starts_with("REPORT RequestId") {
             reports += 1;
             inits += u32::from(line.contains("\tInit Duration:"));
@@ -67,18 +67,21 @@ pub(crate) fn of_log(
         // A gauge has one point for each delivery with a report, and here each stream is one delivery.
         ("aws.lambda.memory_limit", u32::try_from(reporting_streams.len()).unwrap_or(u32::MAX)),
     ];
-    let owed = owed.into_iter().filter(|(_, sum)| *sum > 0);
-    made.extend(
-        owed.map(|(name, sum)| (ItemKind::ReportMetric, total(function, name, sum.into()))),
-    );
+    for (name, sum) in owed {
+        if sum > 0 {
+            let total = total(function, name, sum.into());
+            made.push(CountedItem::new(ItemKind::ReportMetric, total));
+        }
+    }
     made
 }
 
 /// Returns the SERVER span of each invocation and the extension's span, by request id. If the function's process was killed,
 /// they are the same.
-pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
+pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
     invocations.iter().flat_map(|Invocation { request_id, .. }| {
-        [ItemKind::ServerSpan, ItemKind::PlatformSpan].map(|kind| (kind, request_id.clone()))
+        [ItemKind::ServerSpan, ItemKind::PlatformSpan]
+            .map(|kind| CountedItem::new(kind, request_id.clone()))
     })
 }
 
@@ -88,22 +91,25 @@ pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item =
 pub(crate) fn of_stock(
     invocations: &[Invocation],
     asked: Vec<String>,
-) -> impl Iterator<Item = Item> {
+) -> impl Iterator<Item = CountedItem> {
     let kind = |has_ended| if has_ended { ItemKind::Span } else { ItemKind::PartialSpan };
     let served = invocations.iter().map(move |Invocation { request_id, result, .. }| {
         let has_ended = !matches!(result, InvocationResult::Timeout);
-        (kind(has_ended), format!("serves {request_id}"))
+        CountedItem::new(kind(has_ended), format!("serves {request_id}"))
     });
     let calls = asked.into_iter().flat_map(move |path| {
         let has_ended = !is_never_answered(&path);
-        let around = has_ended.then(|| (ItemKind::Span, format!("waits for {path}")));
-        around.into_iter().chain([(kind(has_ended), format!("calls {path}"))])
+        let around =
+            has_ended.then(|| CountedItem::new(ItemKind::Span, format!("waits for {path}")));
+        let call = CountedItem::new(kind(has_ended), format!("calls {path}"));
+        around.into_iter().chain([call])
     });
     served.chain(calls)
 }
 
 /// Returns the SERVER spans of "parcels", which have no number: the CONSUMER span below each has it.
-pub(crate) fn of_parcels(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
-    let served = |request_id: &String| (ItemKind::Span, format!("serves {request_id}"));
-    invocations.iter().map(move |Invocation { request_id, .. }| served(request_id))
+pub(crate) fn of_parcels(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
+    invocations.iter().map(|Invocation { request_id, .. }| {
+        CountedItem::new(ItemKind::Span, format!("serves {request_id}"))
+    })
 }

@@ -1,12 +1,12 @@
 //! Runs the whole path: invocations, log groups, the forwarder, a backend.
 
 use crate::Arguments;
-use crate::accounting::{self, Accounts, Item, LedgerLine};
+use crate::accounting::{self, Accounts, CountedItem, LedgerLine};
 use crate::functions::Warehouse;
 use crate::functions::{
-    CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_INVOCATIONS, PARCELS, PARCELS_DELIVERIES,
-    SHOP, SHOP_INVOCATIONS, STOCK, STOCK_INVOCATIONS, Surroundings, checkout_event, orders_event,
-    python, shop_event,
+    CALLED, CHECKOUT, CHECKOUT_LABEL, NoPython, ORDERS, ORDERS_INVOCATIONS, PARCELS,
+    PARCELS_DELIVERIES, SHOP, SHOP_INVOCATIONS, STOCK, STOCK_INVOCATIONS, Surroundings,
+    checkout_event, orders_event, python, shop_event,
 };
 use crate::made;
 use crate::stored::{Arrived, IGNORED};
@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) lines: BTreeMap<String, String>,
     pub(crate) ledger: Vec<LedgerLine>,
     /// Items that are not in `ledger`: other lines of the log groups, and items that follow from Lambda's reports.
-    pub(crate) others: Vec<Item>,
+    pub(crate) others: Vec<CountedItem>,
     pub(crate) arrived: Arrived,
     pub(crate) refused_elsewhere: BTreeSet<String>,
     pub(crate) elsewhere: Option<String>,
@@ -81,12 +81,12 @@ const PASSWORD: &str = "demo";
 
 /// Installs the packages of the Python functions "shop" and "stock". Returns their interpreters, or the reasons why there
 /// are none.
-fn install(workspace: &Path) -> [Result<PathBuf, String>; 2] {
+fn install(workspace: &Path) -> [Result<PathBuf, NoPython>; 2] {
     progress("installing the packages of the Python functions (pip install, once)");
     std::thread::scope(|scope| {
         let installs =
             ["python", "unchanged"].map(|sources| scope.spawn(move || python(workspace, sources)));
-        let panicked = |_| Err("its installation panicked".to_owned());
+        let panicked = |_| Err(NoPython::Panic);
         installs.map(|install| install.join().unwrap_or_else(panicked))
     })
 }
@@ -214,8 +214,12 @@ impl Caller<'_> {
             let known = |known: &Labelled| known.invocation.request_id == invocation.request_id;
             self.invocations.iter().any(known)
         };
-        let called = self.lambda.invocations(ORDERS).into_iter();
-        let called: Vec<_> = called.filter(|invocation| !is_known(invocation)).collect();
+        let called: Vec<Invocation> = self
+            .lambda
+            .invocations(ORDERS)
+            .into_iter()
+            .filter(|invocation| !is_known(invocation))
+            .collect();
         self.invocations.extend(called.into_iter().map(|invocation| Labelled {
             function: ORDERS,
             label: CALLED,
@@ -238,8 +242,8 @@ impl Caller<'_> {
 }
 
 /// Returns the items that the functions' file does not list.
-fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<Item> {
-    let mut others: Vec<Item> =
+fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<CountedItem> {
+    let mut others: Vec<CountedItem> =
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     others.extend(made::of_parcels(&lambda.invocations(PARCELS)));
     for name in names {
@@ -270,9 +274,8 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
         ("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone()),
         ("LAMBDA_OTLP_HEADERS".to_owned(), arguments.headers.join(",")),
     ]);
-    let (config, _) = forwarder::Config::from_source(&variables);
-    let config =
-        config.context("--endpoint and --header, which become the forwarder's variables")?;
+    let (read, _) = forwarder::Config::from_source(&variables);
+    let config = read.context("--endpoint and --header, which become the forwarder's variables")?;
     let reach = reach::reach(config.destination, &variables).context("--endpoint")?;
     progress(&format!("checking that {endpoint} accepts OTLP"));
     match reach::check(&reach).await.into_iter().find(Check::is_failed) {

@@ -1,6 +1,6 @@
 //! The records in the backend as items of the accounting. A record without a counterpart becomes an unexpected item.
 
-use crate::accounting::{Item, ItemKind, numbered};
+use crate::accounting::{CountedItem, ItemKind, numbered};
 use console::waterfall::{
     EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, NUMBER, PLATFORM_SCOPE, text, text_of,
 };
@@ -34,8 +34,8 @@ impl Arrived {
 
     /// Returns an item for each span and log record (two for a SERVER span), for each data point of a function's metrics, and
     /// for each metric of Lambda's reports.
-    pub(crate) fn items(&self) -> Vec<Item> {
-        let mut items: Vec<Item> = self.spans.iter().map(span).collect();
+    pub(crate) fn items(&self) -> Vec<CountedItem> {
+        let mut items: Vec<CountedItem> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
         items.extend(self.log_records.iter().map(log_record));
         let mut totals: BTreeMap<(String, String), f64> = BTreeMap::new();
@@ -47,19 +47,15 @@ impl Arrived {
             } else {
                 let points = point_attributes(metric.item.data.as_ref());
                 items.extend(points.into_iter().map(|attributes| {
-                    let number = number(attributes);
-                    (
-                        ItemKind::DataPoint,
-                        number.unwrap_or_else(|| format!("{name} without a number")),
-                    )
+                    let number =
+                        number(attributes).unwrap_or_else(|| format!("{name} without a number"));
+                    CountedItem::new(ItemKind::DataPoint, number)
                 }));
             }
         }
-        items.extend(
-            totals.into_iter().map(|((service, name), sum)| {
-                (ItemKind::ReportMetric, total(&service, &name, sum))
-            }),
-        );
+        items.extend(totals.into_iter().map(|((service, name), sum)| {
+            CountedItem::new(ItemKind::ReportMetric, total(&service, &name, sum))
+        }));
         items
     }
 }
@@ -68,26 +64,27 @@ fn request_id(span: &StoredSpan) -> Option<String> {
     text_of(&span.item.attributes, INVOCATION_ID)
 }
 
-fn span(span: &StoredSpan) -> Item {
+fn span(span: &StoredSpan) -> CountedItem {
     let attributes = &span.item.attributes;
     if span.scope.name == PLATFORM_SCOPE {
-        return (
-            ItemKind::PlatformSpan,
-            request_id(span).unwrap_or_else(|| span.item.name.clone()),
-        );
+        let name = request_id(span).unwrap_or_else(|| span.item.name.clone());
+        return CountedItem::new(ItemKind::PlatformSpan, name);
     }
     let nameless = || format!("{} without a number", span.item.name);
     let is_partial = is_partial(span);
     // Partial spans have only a number in the functions' list.
     let content = (!is_partial).then(|| content(&span.item.name, attributes));
-    let name = number(attributes).map(|number| numbered(number, content.as_deref()));
-    let name = name.or_else(|| without_number(span)).unwrap_or_else(nameless);
-    (if is_partial { ItemKind::PartialSpan } else { ItemKind::Span }, name)
+    let name = number(attributes)
+        .map(|number| numbered(number, content.as_deref()))
+        .or_else(|| without_number(span))
+        .unwrap_or_else(nameless);
+    let kind = if is_partial { ItemKind::PartialSpan } else { ItemKind::Span };
+    CountedItem::new(kind, name)
 }
 
 /// The content of an item in the notation of the functions' list.
 fn content(head: &str, attributes: &[KeyValue]) -> String {
-    let attributes = attributes.iter().map(|KeyValue { key, value, .. }| {
+    let texts = attributes.iter().map(|KeyValue { key, value, .. }| {
         let text = match value.as_ref().map(|value| (&value.value, value)) {
             Some((Some(Value::ArrayValue(_)), _)) => "list".to_owned(),
             Some((_, value)) => text(value),
@@ -95,10 +92,9 @@ fn content(head: &str, attributes: &[KeyValue]) -> String {
         };
         (key, text)
     });
-    let attributes: BTreeMap<_, _> = attributes.collect();
-    let attributes: Vec<_> =
-        attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    format!("{head} | {}", attributes.join(", "))
+    let sorted: BTreeMap<_, _> = texts.collect();
+    let fields: Vec<_> = sorted.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{head} | {}", fields.join(", "))
 }
 
 /// Returns `true` if the span had not ended when the function wrote it.
@@ -122,20 +118,22 @@ fn without_number(span: &StoredSpan) -> Option<String> {
 }
 
 /// A SERVER span is also counted by invocation, because each invocation has exactly one.
-fn server_span(span: &StoredSpan) -> Option<Item> {
+fn server_span(span: &StoredSpan) -> Option<CountedItem> {
     if span.item.kind != SpanKind::Server as i32 {
         return None;
     }
-    Some((ItemKind::ServerSpan, request_id(span).unwrap_or_else(|| span.item.name.clone())))
+    let name = request_id(span).unwrap_or_else(|| span.item.name.clone());
+    Some(CountedItem::new(ItemKind::ServerSpan, name))
 }
 
-fn log_record(record: &StoredLogRecord) -> Item {
+fn log_record(record: &StoredLogRecord) -> CountedItem {
     let attributes = &record.item.attributes;
     if let Some(number) = number(attributes) {
-        return (ItemKind::LogRecord, number);
+        return CountedItem::new(ItemKind::LogRecord, number);
     }
-    let line = text_of(attributes, "log.record.uid");
-    (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
+    let line = text_of(attributes, "log.record.uid")
+        .unwrap_or_else(|| format!("without an id: {:?}", record.item.body));
+    CountedItem::new(ItemKind::LogLine, line)
 }
 
 /// The `service.name` of a record.

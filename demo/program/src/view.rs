@@ -6,7 +6,7 @@ use crate::run::{Labelled, Run};
 use crate::stored::service;
 use anstyle::Style;
 use console::waterfall::draw::{self, BAD, Detail, GOOD, HEADING, short, terminal_width};
-use console::waterfall::{Item, Waterfall};
+use console::waterfall::{Scoped, Waterfall};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Map, Value};
@@ -24,8 +24,7 @@ pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::
 
 fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     let (style, text) = styled_verdict(run, accounts);
-    let text = console::screen::on_one_line(&text);
-    writeln!(out, "{style}demo: {text}{style:#}")
+    writeln!(out, "{style}demo: {}{style:#}", console::screen::on_one_line(&text))
 }
 
 /// The verdict and its colour.
@@ -96,8 +95,11 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
     for detail in details(run, accounts) {
         writeln!(out, "  {}", console::screen::on_one_line(&detail))?;
     }
-    let compact = run.lines.values().filter(|line| line.starts_with(COMPACT)).count();
-    let compact = if compact > 0 { format!(", {compact} compact lines") } else { String::new() };
+    let compact_lines = run.lines.values().filter(|line| line.starts_with(COMPACT)).count();
+    let compact = match compact_lines {
+        0 => String::new(),
+        count => format!(", {count} compact lines"),
+    };
     let events = run.lines.len();
     let forwarder = run.forwarder_invocations;
     writeln!(out, "  {events} log events{compact} -> {forwarder} invocations of the forwarder")
@@ -140,12 +142,11 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
 /// Names a trace after its invocation.
 fn label(run: &Run, trace: &Waterfall) -> String {
     // `invocations` lists a caller before the function that it calls.
-    let mut known = run.invocations.iter();
-    let known = known.find(|known| trace.invocations.contains(&known.invocation.request_id));
-    known.map_or_else(
-        || "of no known invocation".to_owned(),
-        |Labelled { function, label, .. }| format!("{function}, {label}"),
-    )
+    let is_of_trace = |known: &&Labelled| trace.invocations.contains(&known.invocation.request_id);
+    match run.invocations.iter().find(is_of_trace) {
+        Some(Labelled { function, label, .. }) => format!("{function}, {label}"),
+        None => "of no known invocation".to_owned(),
+    }
 }
 
 /// The names of traces by the ids of their invocations.
@@ -162,13 +163,13 @@ fn waterfalls(run: &Run) -> Vec<Waterfall> {
 }
 
 /// The spans and log records that arrived.
-pub(crate) fn items(run: &Run) -> (Vec<Item<Span>>, Vec<Item<LogRecord>>) {
+pub(crate) fn items(run: &Run) -> (Vec<Scoped<Span>>, Vec<Scoped<LogRecord>>) {
     let spans = run.arrived.spans.iter().map(item);
     let records = run.arrived.log_records.iter().map(item);
     (spans.collect(), records.collect())
 }
 
-fn item<T: Clone>(stored: &Stored<T>) -> Item<T> {
+fn item<T: Clone>(stored: &Stored<T>) -> Scoped<T> {
     let scope = stored.scope.name.clone();
-    Item { service: service(stored), scope, item: stored.item.clone() }
+    Scoped { service: service(stored), scope, item: stored.item.clone() }
 }

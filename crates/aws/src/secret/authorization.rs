@@ -5,14 +5,29 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use settings::Secret;
 
+/// The reason why a secret gives no header. Contains no part of the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnusableSecret {
+    #[error("it is not a JSON object, so it has no key {0:?}")]
+    NoObject(String),
+    #[error("it is a JSON object without a text under {0:?}")]
+    WithoutKey(String),
+    #[error(
+        "it is a JSON object without authorization, or username and password; name the key that is meant after its ARN, #key"
+    )]
+    WithoutCredentials,
+    #[error("expected `Basic …`, `Bearer …`, email:password, or the base64 of email:password")]
+    Text,
+    #[error("it contains characters that a header cannot")]
+    Characters,
+}
+
 /// Returns the authorization header for this secret.
 ///
 /// The secret is text or a JSON object. `key` selects a member of the object; the default is `authorization`, or else `username`
 /// with `password`. The text is `Basic …` or `Bearer …` (any scheme, followed by a space), `email:password`, or the latter in
 /// base64.
-///
-/// The error states the expected forms, without any part of the secret.
-pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, String> {
+pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, UnusableSecret> {
     let text = secret.expose().trim();
     let object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),
@@ -20,28 +35,24 @@ pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret
     };
     let member = |name: &str| object.as_ref()?.get(name)?.as_str();
     match (key, &object) {
-        (Some(key), None) => Err(format!("it is not a JSON object, so it has no key {key:?}")),
+        (Some(key), None) => Err(UnusableSecret::NoObject(key.to_owned())),
         (Some(key), Some(_)) => match member(key) {
-            Some(text) => of_text(text),
-            None => Err(format!("it is a JSON object without a text under {key:?}")),
+            Some(text) => text_authorization(text),
+            None => Err(UnusableSecret::WithoutKey(key.to_owned())),
         },
-        (None, None) => of_text(text),
+        (None, None) => text_authorization(text),
         (None, Some(_)) => {
             match (member("authorization"), member("username"), member("password")) {
-                (Some(text), _, _) => of_text(text),
+                (Some(text), _, _) => text_authorization(text),
                 (None, Some(username), Some(password)) => basic(username, password),
-                _ => Err("it is a JSON object without authorization, or username and password; \
-                     name the key that is meant after its ARN, #key"
-                    .to_owned()),
+                _ => Err(UnusableSecret::WithoutCredentials),
             }
         }
     }
 }
 
-fn of_text(text: &str) -> Result<Secret, String> {
-    const EXPECTED: &str =
-        "expected `Basic …`, `Bearer …`, email:password, or the base64 of email:password";
-    let text = text.trim();
+fn text_authorization(given: &str) -> Result<Secret, UnusableSecret> {
+    let text = given.trim();
     let has_scheme = text.split_once(' ').is_some_and(|(scheme, _)| {
         !scheme.is_empty()
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -53,21 +64,17 @@ fn of_text(text: &str) -> Result<Secret, String> {
         return basic(username, password);
     }
     let is_basic = STANDARD.decode(text).is_ok_and(|decoded| decoded.contains(&b':'));
-    if is_basic { header(format!("Basic {text}")) } else { Err(EXPECTED.to_owned()) }
+    if is_basic { header(format!("Basic {text}")) } else { Err(UnusableSecret::Text) }
 }
 
 /// RFC 7617.
-fn basic(username: &str, password: &str) -> Result<Secret, String> {
+fn basic(username: &str, password: &str) -> Result<Secret, UnusableSecret> {
     header(format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
 }
 
-fn header(value: String) -> Result<Secret, String> {
+fn header(value: String) -> Result<Secret, UnusableSecret> {
     let is_printable = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if is_printable {
-        Ok(Secret::new(value))
-    } else {
-        Err("it contains characters that a header cannot".to_owned())
-    }
+    if is_printable { Ok(Secret::new(value)) } else { Err(UnusableSecret::Characters) }
 }
 
 #[cfg(test)]
@@ -75,43 +82,48 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(secret: &str, key: Option<&str>, expected: Result<&str, &str>) {
-        let value = authorization(&Secret::new(secret), key);
-        let value = value.as_ref().map(Secret::expose).map_err(String::as_str);
-        assert_eq!(value, expected, "{secret}");
+    fn check(secret: &str, key: Option<&str>, expected: &str) {
+        let value = authorization(&Secret::new(secret), key).unwrap();
+        assert_eq!(value.expose(), expected, "{secret}");
     }
 
-    const BASIC: Result<&str, &str> = Ok("Basic bWVAaDpwdw==");
+    #[track_caller]
+    fn check_problem(secret: &str, key: Option<&str>, expected: &str) {
+        let problem = authorization(&Secret::new(secret), key).unwrap_err();
+        assert_eq!(problem.to_string(), expected, "{secret}");
+    }
+
+    const BASIC: &str = "Basic bWVAaDpwdw==";
 
     #[test]
     fn text_secrets_become_authorization_headers() {
         check("Basic bWVAaDpwdw==", None, BASIC);
-        check(" Bearer abc\n", None, Ok("Bearer abc"));
+        check(" Bearer abc\n", None, "Bearer abc");
         check("bWVAaDpwdw==", None, BASIC);
         check("me@h:pw", None, BASIC);
-        check("me@h:a b:c", None, Ok("Basic bWVAaDphIGI6Yw=="));
+        check("me@h:a b:c", None, "Basic bWVAaDphIGI6Yw==");
         let expected =
             "expected `Basic …`, `Bearer …`, email:password, or the base64 of email:password";
-        check("", None, Err(expected));
-        check("token", None, Err(expected));
-        check("dG9rZW4=", None, Err(expected));
-        check("[1]", None, Err(expected));
-        check("Bearer a\nb", None, Err("it contains characters that a header cannot"));
-        check("Bearer é", None, Err("it contains characters that a header cannot"));
+        check_problem("", None, expected);
+        check_problem("token", None, expected);
+        check_problem("dG9rZW4=", None, expected);
+        check_problem("[1]", None, expected);
+        check_problem("Bearer a\nb", None, "it contains characters that a header cannot");
+        check_problem("Bearer é", None, "it contains characters that a header cannot");
     }
 
     #[test]
     fn json_secrets_become_authorization_headers() {
-        check(r#"{"authorization":"Bearer a"}"#, None, Ok("Bearer a"));
+        check(r#"{"authorization":"Bearer a"}"#, None, "Bearer a");
         check(r#"{"authorization":"me@h:pw","username":"x","password":"y"}"#, None, BASIC);
         check(r#"{"username":"me@h","password":"pw","engine":"x"}"#, None, BASIC);
         check(r#"{"o2":"bWVAaDpwdw==","n":1}"#, Some("o2"), BASIC);
         let without = "it is a JSON object without authorization, or username and password; name the key that is meant after \
                        its ARN, #key";
-        check(r#"{"o2":"me@h:pw"}"#, None, Err(without));
-        check(r#"{"username":"me@h"}"#, None, Err(without));
-        check(r#"{"n":1}"#, Some("n"), Err("it is a JSON object without a text under \"n\""));
-        check("{}", Some("o2"), Err("it is a JSON object without a text under \"o2\""));
-        check("me@h:pw", Some("o2"), Err("it is not a JSON object, so it has no key \"o2\""));
+        check_problem(r#"{"o2":"me@h:pw"}"#, None, without);
+        check_problem(r#"{"username":"me@h"}"#, None, without);
+        check_problem(r#"{"n":1}"#, Some("n"), "it is a JSON object without a text under \"n\"");
+        check_problem("{}", Some("o2"), "it is a JSON object without a text under \"o2\"");
+        check_problem("me@h:pw", Some("o2"), "it is not a JSON object, so it has no key \"o2\"");
     }
 }

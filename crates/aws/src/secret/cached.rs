@@ -96,7 +96,7 @@ impl CachedSecret {
         };
         let read = read.and_then(|secret| {
             authorization(&secret, self.reference.key.as_deref())
-                .map_err(|problem| SecretError::unusable(&self.reference, &problem))
+                .map_err(|problem| SecretError::unusable(&self.reference, &problem.to_string()))
         });
         let retry = RETRY_AFTER_FAILURE.min(self.lifetime);
         let (good_for, current) = match (read, previous) {

@@ -2,7 +2,7 @@
 
 use super::{AwsSecretsSettings, SecretError};
 use crate::client::{
-    AwsClient, AwsResponse, NoResponse, Refusal, SignedRequest, excerpt, host, service_endpoint,
+    AwsClient, AwsResponse, NoResponse, SignedRequest, excerpt, host, service_endpoint,
 };
 use crate::credentials::CurrentCredentials;
 use serde_json::Value;
@@ -52,35 +52,27 @@ impl AwsSecrets {
     async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         let refused = |text| SecretError::refused(reference, text);
         let credentials = self.credentials.as_ref().ok_or_else(|| refused(NO_CREDENTIALS))?;
-        let region = reference.region().or(self.settings.region.as_deref());
-        let region = region
+        let region = reference
+            .region()
+            .or(self.settings.region.as_deref())
             .ok_or_else(|| refused("its region is unknown; give its ARN, or set AWS_REGION"))?;
-        let id = Value::from(reference.id.as_str());
-        let (service, target, body) = match reference.store {
-            SecretStore::SecretsManager => (
-                "secretsmanager",
-                "secretsmanager.GetSecretValue",
-                format!(r#"{{"SecretId":{id}}}"#),
-            ),
-            SecretStore::ParameterStore => (
-                "ssm",
-                "AmazonSSM.GetParameter",
-                format!(r#"{{"Name":{id},"WithDecryption":true}}"#),
-            ),
-        };
-        let endpoint = self.settings.endpoint(reference.store).cloned();
-        let endpoint = endpoint.or_else(|| service_endpoint(service, region));
-        let endpoint = endpoint.ok_or_else(|| {
-            SecretError::unusable(reference, &format!("{region:?} is not a region"))
-        })?;
+        let operation = ReadOperation::of(reference);
+        let endpoint = self
+            .settings
+            .endpoint(reference.store)
+            .cloned()
+            .or_else(|| service_endpoint(operation.service, region))
+            .ok_or_else(|| {
+                SecretError::unusable(reference, &format!("{region:?} is not a region"))
+            })?;
         let request = SignedRequest {
             credentials,
-            service,
+            service: operation.service,
             region,
             endpoint: &endpoint,
             content_type: "application/x-amz-json-1.1",
-            target,
-            body: body.into_bytes(),
+            target: operation.target,
+            body: operation.body.into_bytes(),
             deadline: Instant::now() + TIMEOUT,
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
@@ -94,7 +86,32 @@ impl AwsSecrets {
             return Err(refusal(reference, &host(&endpoint), region, &response));
         }
         secret_text(reference.store, &response.body)
-            .map_err(|problem| SecretError::unusable(reference, problem))
+            .map_err(|problem| SecretError::unusable(reference, &problem.to_string()))
+    }
+}
+
+/// The operation that reads a secret.
+struct ReadOperation {
+    service: &'static str,
+    target: &'static str,
+    body: String,
+}
+
+impl ReadOperation {
+    fn of(reference: &SecretReference) -> Self {
+        let id = Value::from(reference.id.as_str());
+        match reference.store {
+            SecretStore::SecretsManager => Self {
+                service: "secretsmanager",
+                target: "secretsmanager.GetSecretValue",
+                body: format!(r#"{{"SecretId":{id}}}"#),
+            },
+            SecretStore::ParameterStore => Self {
+                service: "ssm",
+                target: "AmazonSSM.GetParameter",
+                body: format!(r#"{{"Name":{id},"WithDecryption":true}}"#),
+            },
+        }
     }
 }
 
@@ -118,21 +135,29 @@ impl SecretService for AwsSecrets {
     }
 }
 
-/// Returns the secret in a response. The error never has a part of it, as the parser's would.
-fn secret_text(store: SecretStore, body: &[u8]) -> Result<Secret, &'static str> {
-    const UNKNOWN: &str = "the answer is not in AWS's format";
-    let answer: Value = serde_json::from_slice(body).map_err(|_| UNKNOWN)?;
+/// The reason why a response has no secret. Has no part of the response, as the parser's error would.
+#[derive(Debug, thiserror::Error)]
+enum NoSecret {
+    #[error("the answer is not in AWS's format")]
+    UnknownFormat,
+    #[error("it is binary; store it as text")]
+    Binary,
+    #[error("it has no value")]
+    Empty,
+}
+
+/// Returns the secret in a response.
+fn secret_text(store: SecretStore, body: &[u8]) -> Result<Secret, NoSecret> {
+    let answer: Value = serde_json::from_slice(body).map_err(|_| NoSecret::UnknownFormat)?;
     let text = match store {
         SecretStore::SecretsManager => answer.pointer("/SecretString"),
         SecretStore::ParameterStore => answer.pointer("/Parameter/Value"),
     };
     match text.unwrap_or_default() {
         Value::String(text) => Ok(Secret::new(text)),
-        Value::Null if answer.get("SecretBinary").is_some() => {
-            Err("it is binary; store it as text")
-        }
-        Value::Null => Err("it has no value"),
-        _ => Err(UNKNOWN),
+        Value::Null if answer.get("SecretBinary").is_some() => Err(NoSecret::Binary),
+        Value::Null => Err(NoSecret::Empty),
+        _ => Err(NoSecret::UnknownFormat),
     }
 }
 
@@ -142,15 +167,17 @@ fn refusal(
     region: &str,
     response: &AwsResponse,
 ) -> SecretError {
-    let (status, Refusal { code, message, is_throttled }) = (response.status, response.refusal());
-    let message = excerpt(&message);
-    let denied = |(action, resource): (&str, String)| {
+    let status = response.status;
+    let refusal = response.refusal();
+    let code = refusal.code;
+    let message = excerpt(&refusal.message);
+    let denied = |Permission { action, resource }: Permission| {
         format!("access denied; allow {action} on {resource} in the function's role ({message})")
     };
     let text = match code.as_str() {
         "AccessDeniedException" | "AccessDenied" => denied(missing_permission(reference, &message)),
         // The KMS key is unknown here too; the service's message says more.
-        "DecryptionFailure" => denied(decryption()),
+        "DecryptionFailure" => denied(Permission::decryption()),
         "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => {
             format!("not found in {region}; is it in another region or account, or misspelt?")
         }
@@ -161,21 +188,29 @@ fn refusal(
             text.trim_end().to_owned()
         }
     };
-    if status >= 500 || is_throttled {
+    if status >= 500 || refusal.is_throttled {
         SecretError::unavailable(reference, &text)
     } else {
         SecretError::refused(reference, &text)
     }
 }
 
-fn decryption() -> (&'static str, String) {
-    ("kms:Decrypt", "the key it is encrypted with".to_owned())
+/// A permission that the function's role lacks.
+struct Permission {
+    action: &'static str,
+    resource: String,
 }
 
-/// The resource to allow. A name becomes the pattern of an ARN for a policy.
-fn missing_permission(reference: &SecretReference, message: &str) -> (&'static str, String) {
+impl Permission {
+    fn decryption() -> Self {
+        Self { action: "kms:Decrypt", resource: "the key it is encrypted with".to_owned() }
+    }
+}
+
+/// The permission to read the secret. A name becomes the pattern of an ARN for a policy.
+fn missing_permission(reference: &SecretReference, message: &str) -> Permission {
     if message.contains("kms:Decrypt") || message.contains("to KMS") {
-        return decryption();
+        return Permission::decryption();
     }
     let action = match reference.store {
         SecretStore::SecretsManager => "secretsmanager:GetSecretValue",
@@ -187,5 +222,5 @@ fn missing_permission(reference: &SecretReference, message: &str) -> (&'static s
         let name = reference.id.split(':').next().unwrap_or_default();
         format!("arn:*:ssm:*:*:parameter/{}", name.trim_start_matches('/'))
     };
-    (action, resource)
+    Permission { action, resource }
 }

@@ -69,7 +69,7 @@ impl SqsSettings {
 
     pub(super) fn arn(&self) -> String {
         let Self { region, account, name, .. } = self;
-        let partition = crate::client::partition(region);
+        let partition = crate::client::partition_name(region);
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 }
@@ -90,14 +90,14 @@ pub fn region_of_host(host: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::variables::{AWS, SQS};
-    use settings::{Table, Variable};
+    use settings::{InvalidSettings, Table, Variable};
     use std::collections::HashMap;
 
     const QUEUE_URL: Setting<Url> = Setting::url("LAMBDA_OTLP_RETRY_QUEUE_URL", "The queue's URL.");
     const QUEUE: &[Variable] = &[QUEUE_URL.row()];
     const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, QUEUE]);
 
-    fn read(url: &str, others: &[(&str, &str)]) -> Result<SqsSettings, String> {
+    fn read(url: &str, others: &[(&str, &str)]) -> Result<SqsSettings, InvalidSettings> {
         let mut variables = HashMap::from([
             (QUEUE_URL.name().to_owned(), url.to_owned()),
             ("AWS_ACCESS_KEY_ID".to_owned(), "AKID".to_owned()),
@@ -106,8 +106,7 @@ mod tests {
         variables.extend(others.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let mut reader = Reader::new(&variables, TABLE);
         let address = SqsSettings::read(&mut reader, QUEUE_URL);
-        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
-        address.ok_or_else(|| mistakes.join("; "))
+        InvalidSettings::check(reader.finish()).map(|()| address.unwrap())
     }
 
     #[test]
@@ -142,7 +141,7 @@ mod tests {
     #[test]
     fn queue_url_mistakes_name_the_variable_and_the_remedy() {
         let check = |url: &str, others: &[(&str, &str)], expected: &str| {
-            let error = read(url, others).unwrap_err();
+            let error = read(url, others).unwrap_err().to_string();
             assert!(error.starts_with(QUEUE_URL.name()) && error.contains(expected), "{error}");
         };
         let no_queue =

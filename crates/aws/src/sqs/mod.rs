@@ -9,7 +9,7 @@ mod response;
 use crate::client::{AwsClient, AwsResponse, SignedRequest};
 use crate::credentials::CurrentCredentials;
 pub use address::{SqsSettings, region_of_host};
-use response::{SendBatchResponse, of_no_response, of_response};
+use response::{SendBatchResponse, check_response, without_response};
 use serde::Serialize;
 use settings::{Backoff, Jitter};
 use std::time::{Duration, SystemTime};
@@ -33,12 +33,12 @@ const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 #[serde(rename_all = "PascalCase")]
 struct SendMessageBatch<'a> {
     queue_url: &'a str,
-    entries: Vec<Entry<'a>>,
+    entries: Vec<SendMessageEntry<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
+struct SendMessageEntry<'a> {
     id: String,
     message_body: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,8 +94,8 @@ impl SqsQueue {
                     return results;
                 }
                 let sent = self.send_batch(&batch, delay, deadline).await;
-                for ((position, _), result) in batch.into_iter().zip(sent) {
-                    if let Some(slot) = results.get_mut(position) {
+                for (message, result) in batch.into_iter().zip(sent) {
+                    if let Some(slot) = results.get_mut(message.position) {
                         *slot = result;
                     }
                 }
@@ -155,9 +155,10 @@ impl SqsQueue {
             deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let response = self.client.send(request).await;
-        let response = response.map_err(|error| of_no_response(&self.settings, &error))?;
-        of_response(&self.settings, action, response)
+        match self.client.send(request).await {
+            Ok(response) => check_response(&self.settings, action, response),
+            Err(error) => Err(without_response(&self.settings, &error)),
+        }
     }
 
     fn not_asked(&self) -> QueueError {
@@ -168,14 +169,14 @@ impl SqsQueue {
     /// Sends one request; results in order of `batch`.
     async fn send_batch(
         &self,
-        batch: &[(usize, &str)],
+        batch: &[BatchMessage<'_>],
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
         let delay_seconds = whole_seconds(delay.min(LONGEST_DELAY));
-        let entries = batch.iter().map(|(position, body)| Entry {
-            id: position.to_string(),
-            message_body: body,
+        let entries = batch.iter().map(|message| SendMessageEntry {
+            id: message.position.to_string(),
+            message_body: message.body,
             delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
         });
         let request =
@@ -183,7 +184,7 @@ impl SqsQueue {
         let response = self.ask("SendMessageBatch", &request, deadline).await;
         match response.and_then(|response| SendBatchResponse::read(&self.settings, &response)) {
             Ok(response) => {
-                let ids = batch.iter().map(|(position, _)| position.to_string());
+                let ids = batch.iter().map(|message| message.position.to_string());
                 ids.map(|id| response.result(&self.settings, &id)).collect()
             }
             Err(error) => vec![Err(error); batch.len()],
@@ -219,22 +220,31 @@ fn is_temporary(result: &Result<(), QueueError>) -> bool {
 }
 
 /// The messages at these positions in requests of at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.
-fn batches<'a>(positions: &[usize], bodies: &[&'a str]) -> Vec<Vec<(usize, &'a str)>> {
-    let mut batches: Vec<Vec<(usize, &str)>> = Vec::new();
+fn batches<'a>(positions: &[usize], bodies: &[&'a str]) -> Vec<Vec<BatchMessage<'a>>> {
+    let mut batches: Vec<Vec<BatchMessage<'_>>> = Vec::new();
     let mut bytes = 0;
-    for (position, body) in positions.iter().filter_map(|at| Some((*at, *bodies.get(*at)?))) {
+    for position in positions.iter().copied() {
+        let Some(body) = bodies.get(position).copied() else { continue };
+        let message = BatchMessage { position, body };
         bytes += body.len();
         match batches.last_mut() {
             Some(batch) if batch.len() < MAX_BATCH_ENTRIES && bytes <= MAX_BATCH_BYTES => {
-                batch.push((position, body));
+                batch.push(message);
             }
             _ => {
-                batches.push(vec![(position, body)]);
+                batches.push(vec![message]);
                 bytes = body.len();
             }
         }
     }
     batches
+}
+
+/// A message in a request.
+struct BatchMessage<'a> {
+    /// Its position among all messages, which is its id in the request.
+    position: usize,
+    body: &'a str,
 }
 
 /// Seconds rounded up, so that no message arrives early.

@@ -49,7 +49,7 @@ impl SendBatchResponse {
 }
 
 /// Returns the response if SQS carried out `action`, or else the meaning of its refusal.
-pub(super) fn of_response(
+pub(super) fn check_response(
     queue: &SqsSettings,
     action: &str,
     response: AwsResponse,
@@ -71,7 +71,7 @@ pub(super) fn of_response(
     Err(QueueError::refused(text, status >= 500 || refusal.is_throttled))
 }
 
-pub(super) fn of_no_response(queue: &SqsSettings, error: &NoResponse) -> QueueError {
+pub(super) fn without_response(queue: &SqsSettings, error: &NoResponse) -> QueueError {
     match error {
         NoResponse::NotMade(problem) => QueueError::refused(
             format!("queue {} refused with InvalidRequest: {problem}", queue.name),

@@ -55,8 +55,9 @@ async fn credentials_are_renewed_early_and_used_until_they_expire() {
     let at = |seconds| SECONDS.store(seconds, Ordering::Relaxed);
 
     let renewed = |times: usize| {
-        let tokens = std::mem::take(&mut *endpoint.requests.lock().unwrap());
-        assert!(tokens.len() == times && tokens.iter().all(|(token, ..)| token == "first"));
+        let requests = std::mem::take(&mut *endpoint.requests.lock().unwrap());
+        assert_eq!(requests.len(), times);
+        assert!(requests.iter().all(|request| request.target == "first"));
     };
     drop(read().await);
     drop(read().await);

@@ -25,9 +25,21 @@ pub(crate) enum ScriptedResponse {
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
     pub(crate) answers: Mutex<VecDeque<ScriptedResponse>>,
-    /// Operation, region and body; of a request for credentials the token.
-    pub(crate) requests: Mutex<Vec<(String, String, String)>>,
+    pub(crate) requests: Mutex<Vec<FakeRequest>>,
 }
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FakeRequest {
+    /// The operation; of a request for credentials the token.
+    pub(crate) target: String,
+    /// Empty in a request for credentials.
+    pub(crate) region: String,
+    pub(crate) body: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the script closes the connection")]
+struct Closed;
 
 impl Fake {
     pub(crate) async fn start(
@@ -50,20 +62,18 @@ impl Fake {
     }
 
     /// An error closes the connection.
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, &'static str> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Closed> {
+        let (head, incoming) = request.into_parts();
+        let bytes = incoming.collect().await.unwrap().to_bytes();
         let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
-        let (target, region) = if head.method == Method::GET {
-            (header("authorization"), String::new())
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        let request = if head.method == Method::GET {
+            FakeRequest { target: header("authorization"), region: String::new(), body }
         } else {
-            (header("x-amz-target"), check_signature(&head, &body))
+            let region = check_signature(&head, &bytes);
+            FakeRequest { target: header("x-amz-target"), region, body }
         };
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        self.requests.lock().unwrap().push((target, region, body));
+        self.requests.lock().unwrap().push(request);
         let answer = self.answers.lock().unwrap().pop_front().unwrap();
         match answer {
             ScriptedResponse::Is(status, body) => {
@@ -73,7 +83,7 @@ impl Fake {
                 }
                 Ok(response.body(Full::from(body)).unwrap())
             }
-            ScriptedResponse::Closes => Err("closes"),
+            ScriptedResponse::Closes => Err(Closed),
             ScriptedResponse::Never => std::future::pending().await,
         }
     }
@@ -87,8 +97,9 @@ fn check_signature(head: &hyper::http::request::Parts, body: &[u8]) -> String {
         let after = authorization.split_once(&format!("{name}=")).unwrap().1;
         after.split(", ").next().unwrap().to_owned()
     };
-    let (credential, signed, signature) =
-        (field("Credential"), field("SignedHeaders"), field("Signature"));
+    let credential = field("Credential");
+    let signed = field("SignedHeaders");
+    let signature = field("Signature");
     for needed in ["content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"] {
         assert!(signed.split(';').any(|name| name == needed), "{needed} is not signed: {signed}");
     }

@@ -29,11 +29,11 @@ async fn sums(answers: &[(u16, &str)]) -> (String, Vec<String>) {
     let deadline = Instant::now() + Duration::from_mins(1);
     let sums = client.sums(METRICS, end - Duration::from_hours(24)..end, deadline).await;
     let words = sums.map_or_else(|error| error.to_string(), |sums| format!("{sums:?}"));
-    let requests = fake.requests.lock().unwrap().clone();
-    let bodies = requests.into_iter().map(|(target, region, body)| {
-        assert_eq!(target, "GraniteServiceVersion20100801.GetMetricData");
-        assert_eq!(region, "eu-central-1");
-        body
+    let requests = std::mem::take(&mut *fake.requests.lock().unwrap());
+    let bodies = requests.into_iter().map(|request| {
+        assert_eq!(request.target, "GraniteServiceVersion20100801.GetMetricData");
+        assert_eq!(request.region, "eu-central-1");
+        request.body
     });
     (words, bodies.collect())
 }

@@ -1,8 +1,8 @@
 //! Reads secrets from a fake of AWS's JSON protocols, over real sockets.
 
-use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, FakeRequest, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{
-    AwsSecrets, AwsSecretsSettings, Credentials, CredentialsSource, SecretService,
+    AwsSecrets, AwsSecretsSettings, Credentials, CredentialsSource, SecretError, SecretService,
 };
 use settings::{Proxy, Secret, SecretReference};
 use std::time::{Duration, UNIX_EPOCH};
@@ -27,11 +27,11 @@ fn settings(url: &Url) -> AwsSecretsSettings {
     }
 }
 
-async fn read(settings: AwsSecretsSettings, reference: &str) -> Result<String, String> {
+async fn read(settings: AwsSecretsSettings, reference: &str) -> Result<String, SecretError> {
     let aws = AwsSecrets::new(settings, || UNIX_EPOCH + Duration::from_secs(1_785_500_000));
-    let reference = SecretReference::parse(reference).unwrap();
-    let secret = aws.read(&reference).await;
-    secret.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
+    let parsed = SecretReference::parse(reference).unwrap();
+    let secret = aws.read(&parsed).await?;
+    Ok(secret.expose().to_owned())
 }
 
 fn found() -> ScriptedResponse {
@@ -66,8 +66,8 @@ async fn a_secret_is_requested_in_the_region_of_its_arn_and_a_parameter_with_dec
         },
     ] {
         let (fake, url) = Fake::start([ScriptedResponse::Is(200, answer.to_owned())]).await;
-        assert_eq!(read(settings(&url), &reference).await.as_deref(), Ok("hunter2"));
-        let expected = (target.to_owned(), region.to_owned(), body);
+        assert_eq!(read(settings(&url), &reference).await.unwrap(), "hunter2");
+        let expected = FakeRequest { target: target.to_owned(), region: region.to_owned(), body };
         assert_eq!(*fake.requests.lock().unwrap(), [expected]);
     }
 }
@@ -84,7 +84,8 @@ struct FailedRead<'a> {
 async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
     let check = async |reference: &str, answers: &[ScriptedResponse], expected: &str| {
         let (fake, url) = Fake::start(answers.iter().cloned()).await;
-        let result = read(settings(&url), reference).await.unwrap_or_else(|error| error);
+        let result =
+            read(settings(&url), reference).await.unwrap_or_else(|error| error.to_string());
         let expected = expected.replace("HOST", url.authority()).replace("THIS", reference);
         assert_eq!(result, expected, "{answers:?}");
         assert_eq!(fake.answers.lock().unwrap().len(), 0, "{answers:?}");
@@ -179,7 +180,7 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
 async fn an_unresponsive_secret_service_times_out_within_seconds() {
     let (_fake, url) = Fake::start([ScriptedResponse::Never, ScriptedResponse::Never]).await;
     let start = Instant::now();
-    let error = read(settings(&url), ARN).await.unwrap_err();
+    let error = read(settings(&url), ARN).await.unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
@@ -195,12 +196,12 @@ async fn missing_credentials_and_region_are_reported() {
     let url = Url::parse("http://127.0.0.1:9/").unwrap();
     let without_credentials = AwsSecretsSettings { credentials: None, ..settings(&url) };
     assert_eq!(
-        read(without_credentials, "ssm:/o2").await.unwrap_err(),
+        read(without_credentials, "ssm:/o2").await.unwrap_err().to_string(),
         "cannot read ssm:/o2: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     );
     let without_region = AwsSecretsSettings { region: None, ..settings(&url) };
     assert_eq!(
-        read(without_region, "ssm:/o2").await.unwrap_err(),
+        read(without_region, "ssm:/o2").await.unwrap_err().to_string(),
         "cannot read ssm:/o2: its region is unknown; give its ARN, or set AWS_REGION"
     );
 }
@@ -212,11 +213,11 @@ async fn the_proxy_is_used_unless_the_host_is_exempt() {
     let through = async |proxy| {
         read(AwsSecretsSettings { proxy: Some(proxy), ..settings(&nowhere) }, ARN).await
     };
-    assert_eq!(through(Proxy::new(&at)).await.as_deref(), Ok("hunter2"));
+    assert_eq!(through(Proxy::new(&at)).await.unwrap(), "hunter2");
     // The signature names the service's own host, as verified by the fake.
     assert_eq!(fake.requests.lock().unwrap().len(), 1);
     let exempt = Proxy { exempt: ".invalid".to_owned(), ..Proxy::new(&at) };
-    let error = through(exempt).await.unwrap_err();
+    let error = through(exempt).await.unwrap_err().to_string();
     assert!(error.contains("cannot reach secrets.nowhere.invalid: "), "{error}");
     assert_eq!(fake.requests.lock().unwrap().len(), 1);
 }
@@ -224,8 +225,8 @@ async fn the_proxy_is_used_unless_the_host_is_exempt() {
 #[tokio::test]
 async fn tls_is_tunnelled_and_errors_name_the_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = Url::parse(&format!("http://me:hunter22@{}", listener.local_addr().unwrap()));
-    let proxy = proxy.unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = Url::parse(&format!("http://me:hunter22@{address}")).unwrap();
     let asked = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut line = String::new();
@@ -234,7 +235,7 @@ async fn tls_is_tunnelled_and_errors_name_the_proxy() {
     });
     let service = Url::parse("https://secretsmanager.eu-west-1.amazonaws.com/").unwrap();
     let through = AwsSecretsSettings { proxy: Some(Proxy::new(&proxy)), ..settings(&service) };
-    let error = read(through, ARN).await.unwrap_err();
+    let error = read(through, ARN).await.unwrap_err().to_string();
     let expected = format!("through the proxy 127.0.0.1:{}", proxy.port().unwrap());
     assert!(error.contains(&expected) && !error.contains("hunter22"), "{error}");
     let asked = asked.await.unwrap();

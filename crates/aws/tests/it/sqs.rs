@@ -113,8 +113,8 @@ async fn a_request_contains_at_most_one_mebibyte_of_messages() {
     let server = server().await;
     let mebibyte = 1024 * 1024;
     let sizes = [mebibyte, 10, mebibyte - 10, 5, mebibyte + 1, 7];
-    let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
-    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let texts: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+    let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let results = sqs(&server.queue_url()).send_messages(&bodies, Duration::ZERO, soon()).await;
     let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     assert_eq!(errors.len(), 1);
@@ -197,8 +197,8 @@ async fn queue_errors_state_the_code_and_the_remedy() {
     assert!(error.starts_with("queue other refused with NonExistentQueue: "), "{error}");
     // Nothing listens there.
     drop(server);
-    let error = sqs(&elsewhere).send_messages(&["one"], Duration::ZERO, soon()).await.remove(0);
-    let error = error.unwrap_err();
+    let results = sqs(&elsewhere).send_messages(&["one"], Duration::ZERO, soon()).await;
+    let error = results[0].as_ref().unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("queue other did not answer: cannot reach 127.0.0.1"), "{text}");
     assert!(!error.is_ambiguous(), "{text}");

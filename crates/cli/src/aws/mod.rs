@@ -46,7 +46,7 @@ impl AwsArguments {
         Self { region: self.region.clone().or(region), ..self.clone() }
     }
 
-    /// Returns the given arguments for a command that the user may copy, each behind a space.
+    /// Returns the given arguments for a command that the user may copy, each with a space before it.
     pub(crate) fn as_words(&self) -> String {
         let word = |name: &str, value: &Option<String>| {
             value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
@@ -80,8 +80,8 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     let provider = ProviderConfig::without_region()
         .with_region(aws.region().cloned())
         .with_http_client(http_client());
-    let provider = SharedCredentialsProvider::new(NamedProfile::new(profile, &provider));
-    aws.into_builder().credentials_provider(provider).build()
+    let credentials = SharedCredentialsProvider::new(NamedProfile::new(profile, &provider));
+    aws.into_builder().credentials_provider(credentials).build()
 }
 
 fn region_of(queue_url: &str) -> Option<String> {
@@ -235,24 +235,30 @@ const NOT_OF_AWS: [&str; 2] = ["Error at offset", "error parsing XML"];
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
 const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
 
-/// Words of AWS's errors, and their remedy.
-const REMEDIES: &[(&[&str], &str)] = &[
+/// The remedy of an error of AWS.
+struct Remedy {
+    /// Words of the error, in lower case.
+    words: &'static [&'static str],
+    text: &'static str,
+}
+
+const REMEDIES: &[Remedy] = &[
     // Of a wrong clock, not of credentials.
-    (
-        &[
+    Remedy {
+        words: &[
             "signature expired",
             "signature not yet current",
             "requestexpired",
             "requesttimetooskewed",
         ],
-        "correct this machine's clock",
-    ),
-    (
-        &["expiredtoken", "is expired", "has expired"],
-        "the credentials have expired: sign in again, for example with `aws sso login`",
-    ),
-    (
-        &[
+        text: "correct this machine's clock",
+    },
+    Remedy {
+        words: &["expiredtoken", "is expired", "has expired"],
+        text: "the credentials have expired: sign in again, for example with `aws sso login`",
+    },
+    Remedy {
+        words: &[
             "invalidclienttokenid",
             "unrecognizedclient",
             "security token included in the request is invalid",
@@ -260,14 +266,20 @@ const REMEDIES: &[(&[&str], &str)] = &[
             "signaturedoesnotmatch",
             "incompletesignature",
         ],
-        "AWS does not know these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give --profile",
-    ),
-    (
-        &["throttling", "rate exceeded", "toomanyrequests", "slowdown", "requestlimitexceeded"],
-        "AWS limits these requests: run the command again in a minute",
-    ),
-    (
-        &[
+        text: "AWS does not know these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give --profile",
+    },
+    Remedy {
+        words: &[
+            "throttling",
+            "rate exceeded",
+            "toomanyrequests",
+            "slowdown",
+            "requestlimitexceeded",
+        ],
+        text: "AWS limits these requests: run the command again in a minute",
+    },
+    Remedy {
+        words: &[
             "connection refused",
             "no answer of aws at",
             "dns error",
@@ -275,16 +287,22 @@ const REMEDIES: &[(&[&str], &str)] = &[
             "connecterror",
             "timed out",
         ],
-        "check the network, proxies, --region and AWS_ENDPOINT_URL",
-    ),
-    (&["was not defined"], "`aws configure list-profiles` prints the profiles that exist"),
-    (&["accessdenied", "not authorized", "unauthorizedoperation"], LACKS_PERMISSION),
-    (
-        &["missing region", "missing signing region", "region must be set"],
-        "give --region, or set AWS_REGION",
-    ),
-    (
-        &[
+        text: "check the network, proxies, --region and AWS_ENDPOINT_URL",
+    },
+    Remedy {
+        words: &["was not defined"],
+        text: "`aws configure list-profiles` prints the profiles that exist",
+    },
+    Remedy {
+        words: &["accessdenied", "not authorized", "unauthorizedoperation"],
+        text: LACKS_PERMISSION,
+    },
+    Remedy {
+        words: &["missing region", "missing signing region", "region must be set"],
+        text: "give --region, or set AWS_REGION",
+    },
+    Remedy {
+        words: &[
             "notfound",
             "nonexistentqueue",
             "queuedoesnotexist",
@@ -292,8 +310,8 @@ const REMEDIES: &[(&[&str], &str)] = &[
             "nosuchbucket",
             "does not exist",
         ],
-        "check its name, region and account",
-    ),
+        text: "check its name, region and account",
+    },
 ];
 
 /// Returns `true` if [`explain`] attributed the error to a missing permission.
@@ -322,9 +340,9 @@ fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
         };
     }
     let lower = text.to_ascii_lowercase();
-    let is_meant = |(words, _): &&(&[&str], &str)| words.iter().any(|words| lower.contains(words));
+    let is_meant = |remedy: &&Remedy| remedy.words.iter().any(|words| lower.contains(words));
     match REMEDIES.iter().find(is_meant) {
-        Some((_, remedy)) => anyhow!("{text}: {remedy}"),
+        Some(remedy) => anyhow!("{text}: {}", remedy.text),
         None => anyhow!(text),
     }
 }
@@ -344,9 +362,9 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     ];
     let texts =
         anyhow::Chain::new(error).map(|error| match error.downcast_ref::<ErrorMetadata>() {
-            Some(said) => {
+            Some(metadata) => {
                 let parts: Vec<&str> =
-                    [said.code(), said.message()].into_iter().flatten().collect();
+                    [metadata.code(), metadata.message()].into_iter().flatten().collect();
                 parts.join(": ")
             }
             None => error.to_string(),
@@ -485,10 +503,10 @@ pub(crate) async fn stack_values(aws: &SdkConfig, stack: &str) -> anyhow::Result
     let output = asked
         .map_err(|error| explain(&error))
         .with_context(|| format!("cannot read stack {stack}"))?;
-    let stack = output.stacks.unwrap_or_default().into_iter().next();
-    let stack = stack.context("AWS returned no stack")?;
-    let outputs = stack.outputs.unwrap_or_default().into_iter();
-    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    let described =
+        output.stacks.unwrap_or_default().into_iter().next().context("AWS returned no stack")?;
+    let outputs = described.outputs.unwrap_or_default().into_iter();
+    let parameters = described.parameters.unwrap_or_default().into_iter();
     Ok(StackValues {
         outputs: outputs.filter_map(|it| it.output_key.zip(it.output_value)).collect(),
         parameters: parameters.filter_map(|it| it.parameter_key.zip(it.parameter_value)).collect(),

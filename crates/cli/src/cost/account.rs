@@ -39,9 +39,12 @@ pub(super) struct AccountFigures {
 impl AccountFigures {
     pub(super) async fn read(aws: &SdkConfig) -> anyhow::Result<Self> {
         let LogsSettings { credentials, region, proxy, .. } = aws::logs_settings(aws).await?;
-        let endpoint = Env.get(ENDPOINT).or_else(|| aws.endpoint_url().map(str::to_owned));
-        let endpoint = endpoint.map(|url| Url::parse(&url)).transpose();
-        let endpoint = endpoint.with_context(|| format!("{ENDPOINT} must be an absolute URL"))?;
+        let endpoint = Env
+            .get(ENDPOINT)
+            .or_else(|| aws.endpoint_url().map(str::to_owned))
+            .map(|url| Url::parse(&url))
+            .transpose()
+            .with_context(|| format!("{ENDPOINT} must be an absolute URL"))?;
         let settings = MetricsSettings { credentials, region, endpoint, proxy };
         let client = CloudWatchMetrics::new(settings, wall_clock_now)
             .context("cannot call CloudWatch: check --region")?;

@@ -102,23 +102,26 @@ enum LineFormat {
 
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number, with k, M or B, and /s or /d: 10M, 1B/d, 40/s")]
+struct InvalidInvocations;
+
 /// Parses `10M`, `1B/d` or `40/s` to a number per month of 30 days.
-fn invocations(text: &str) -> Result<f64, String> {
-    let wrong = || "expected a number, with k, M or B, and /s or /d: 10M, 1B/d, 40/s".to_owned();
+fn invocations(text: &str) -> Result<f64, InvalidInvocations> {
     let (number, times) = match text.split_once('/') {
         None => (text, 1.0),
         Some((number, "month")) => (number, 1.0),
         Some((number, "d" | "day")) => (number, 30.0),
         Some((number, "s")) => (number, SECONDS_OF_MONTH),
-        Some(_) => return Err(wrong()),
+        Some(_) => return Err(InvalidInvocations),
     };
     let scales = [('k', 1e3), ('K', 1e3), ('M', 1e6), ('B', 1e9)];
     let found = |(letter, scale): (char, f64)| Some((number.strip_suffix(letter)?, scale));
     let (digits, scale) = scales.into_iter().find_map(found).unwrap_or((number, 1.0));
-    let number: f64 = digits.parse().map_err(|_| wrong())?;
-    let invocations = number * scale * times;
+    let units: f64 = digits.parse().map_err(|_| InvalidInvocations)?;
+    let invocations = units * scale * times;
     // The price tiers are not known beyond.
-    (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or_else(wrong)
+    (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or(InvalidInvocations)
 }
 
 fn per_delivery(text: &str) -> Result<f64, String> {
@@ -127,14 +130,14 @@ fn per_delivery(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
-    let account = arguments.account.then(|| {
-        terminal::block_on(async { AccountFigures::read(&aws::load(&arguments.aws).await).await })
-    });
-    let account = account.transpose()?;
+    let read = async || AccountFigures::read(&aws::load(&arguments.aws).await).await;
+    let account = match arguments.account {
+        true => Some(terminal::block_on(read())?),
+        false => None,
+    };
     let estimate = Estimate::with(account, arguments)?;
-    let arguments = &arguments.assumed;
     let mut out = anstream::stdout().lock();
-    if arguments.json {
+    if arguments.assumed.json {
         serde_json::to_writer_pretty(&mut out, &estimate)?;
         writeln!(out)?;
     } else {
@@ -182,12 +185,13 @@ struct BreakEven {
 impl Estimate {
     /// Estimates the cost of the given invocations, or else of the account's.
     fn with(account: Option<AccountFigures>, arguments: &CostArguments) -> anyhow::Result<Self> {
-        let of_account = account.as_ref().map(AccountFigures::invocations).transpose();
-        let invocations =
-            arguments.invocations.map_or_else(|| of_account, |given| Ok(Some(given)))?;
-        let invocations = invocations.unwrap_or_default();
-        let arguments = Arguments { invocations, ..arguments.assumed.clone() };
-        Ok(Self { account, ..Self::of(&arguments) })
+        let invocations = match (arguments.invocations, &account) {
+            (Some(given), _) => given,
+            (None, Some(account)) => account.invocations()?,
+            (None, None) => 0.0,
+        };
+        let assumed = Arguments { invocations, ..arguments.assumed.clone() };
+        Ok(Self { account, ..Self::of(&assumed) })
     }
 
     fn of(arguments: &Arguments) -> Self {
@@ -253,8 +257,8 @@ impl BreakEven {
     fn of(arguments: &Arguments) -> Self {
         let subscription = Month::of(arguments, Way::Subscription).total();
         let direct = Month::of(arguments, Way::Direct);
-        let traffic = |row: &&Row| row.what.starts_with("traffic");
-        let traffic = direct.rows.iter().find(traffic).map_or(0.0, |row| row.usd);
+        let is_traffic = |row: &&Row| row.what.starts_with("traffic");
+        let traffic = direct.rows.iter().find(is_traffic).map_or(0.0, |row| row.usd);
         let usd_per_mb = (direct.total() - traffic) / f64::from(arguments.memory);
         Self {
             invocations_with_kinesis_on_demand: invocations_from(arguments, Way::KinesisOnDemand),

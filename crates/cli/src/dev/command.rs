@@ -30,19 +30,22 @@ pub(super) struct Prepared {
     pub(super) rebuild: Option<Rebuild>,
 }
 
-/// The arguments of `cargo run`, to build the function again.
+/// The way to build the function again.
 #[derive(Clone)]
-pub(super) struct Rebuild(Vec<String>);
+pub(super) struct Rebuild {
+    /// The arguments after `cargo run`.
+    cargo_arguments: Vec<String>,
+}
 
 impl Rebuild {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        of_cargo(&self.0).map(drop)
+        build_with_cargo(&self.cargo_arguments).map(drop)
     }
 
     fn of(command: &[String]) -> Option<Self> {
         match command {
             [cargo, run, arguments @ ..] if is_cargo_run(cargo, run) => {
-                Some(Self(arguments.to_vec()))
+                Some(Self { cargo_arguments: arguments.to_vec() })
             }
             _ => None,
         }
@@ -62,101 +65,153 @@ impl Prepared {
         );
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let handler = || {
-            arguments.handler.as_deref().context("--runtime: --handler is missing: for example --handler app.handler for the function handler in app.py")
-        };
-        let (mut program, packages) = match arguments.runtime {
-            Some(Language::Python) => python(handler()?, arguments.wrapper)?,
-            Some(Language::Node) => {
-                let client = match arguments.concurrency {
-                    Some(_) => &NODE_CLIENT_OF_MANAGED_INSTANCES,
-                    None => &NODE_CLIENT,
-                };
-                node(client, handler()?, arguments.wrapper)?
-            }
-            None => (program(&arguments.command)?, None),
-        };
-        let mut layers = arguments.layers.clone();
-        for layer in &layers {
-            if !layer.is_dir() {
-                bail!("--layer: there is no folder {}: unpack the layer's zip", layer.display());
-            }
-        }
-        if !arguments.no_extension {
-            let extension = layer::extension(arguments.extension.as_deref())?;
-            layers.push(layer::assemble(folder.path(), &extension)?);
-        }
-        // The function's own layers replace these packages.
-        layers.splice(0..0, packages);
-        if layers.len() > 1 {
-            layers = vec![layer::merged(folder.path(), &layers)?];
-        }
+        let Runtime { mut program, packages } = runtime(arguments)?;
+        let layers = layers(arguments, packages, folder.path())?;
         if arguments.wrapper {
-            let wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));
-            let Some(wrapper) = wrappers.into_iter().find(|wrapper| wrapper.is_file()) else {
-                bail!(
-                    "--wrapper: no layer has {}: add the folder of an unpacked layer with --layer",
-                    layer::WRAPPER
-                );
-            };
-            program.arguments.insert(0, program.path.to_string_lossy().into_owned());
-            program.path = std::path::absolute(wrapper)?;
+            program = wrapped(program, &layers)?;
         }
         let here = std::env::current_dir().context("cannot find the current folder")?;
-        let mut spec = FunctionSpec::new(&arguments.name, &program.path)
-            .directory(&here)
-            .timeout(arguments.timeout)
-            .memory_mb(arguments.memory)
-            // In Lambda each environment has its own loopback; here two extensions would share a port.
-            .max_environments(1);
-        for argument in &program.arguments {
-            spec = spec.argument(argument);
-        }
-        for layer in layers {
-            spec = spec.layer(layer);
-        }
-        if let Some(handler) = &arguments.handler {
-            spec = spec.handler(handler);
-        }
-        if arguments.active_tracing {
-            spec = spec.active_tracing();
-        }
-        if let Some(concurrency) = arguments.concurrency {
-            spec = spec
-                .initialization(Initialization::ManagedInstances)
-                .max_concurrency(usize::from(concurrency));
-        }
-        if arguments.json_logs {
-            spec = spec.log_format(LogFormat::Json);
-        }
-        if let Some(path) = Env.get("PATH") {
-            // Lambda's PATH does not have this machine's programs.
-            spec = spec.env("PATH", path);
-        }
-        if !arguments.no_extension && !layer::claim_usual_port() {
-            let port = local_lambda::free_port().to_string();
-            spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
-            spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
-        }
-        // Lambda has the code in a fixed folder that extensions know; here it is the current folder.
-        let mut files = CONFIG_FILES.into_iter().map(|name| here.join(name));
-        if let Some(file) = files.find(|file| file.is_file()) {
-            spec = spec.env("LAMBDA_OTLP_CONFIG_FILE", file.to_string_lossy());
-        }
-        for (name, value) in &program.variables {
-            spec = spec.env(*name, value);
-        }
-        for (name, value) in variables {
-            // The runtime client is found by the same variable, so the function's value must not replace it.
-            let of_program = program.variables.iter().find(|(own, _)| *own == name);
-            let value = match of_program.filter(|_| name.ends_with("PATH")) {
-                Some((_, path)) => format!("{value}:{path}"),
-                None => value,
-            };
+        let mut spec = spec(arguments, &program, layers, &here);
+        for (name, value) in environment(arguments, &program, variables, &here) {
             spec = spec.env(name, value);
         }
         Ok(Self { spec, folder, rebuild: Rebuild::of(&arguments.command) })
     }
+}
+
+/// A program that runs the function.
+struct Runtime {
+    program: Program,
+    /// The folder of the packages layer, if it is needed.
+    packages: Option<PathBuf>,
+}
+
+fn runtime(arguments: &Arguments) -> anyhow::Result<Runtime> {
+    let handler = || {
+        arguments.handler.as_deref().context("--runtime: --handler is missing: for example --handler app.handler for the function handler in app.py")
+    };
+    match arguments.runtime {
+        Some(Language::Python) => python(handler()?, arguments.wrapper),
+        Some(Language::Node) => {
+            let client = match arguments.concurrency {
+                Some(_) => &NODE_CLIENT_OF_MANAGED_INSTANCES,
+                None => &NODE_CLIENT,
+            };
+            node(client, handler()?, arguments.wrapper)
+        }
+        None => Ok(Runtime { program: program(&arguments.command)?, packages: None }),
+    }
+}
+
+/// Returns the folders of the function's layers: at most one, if they had to be merged into `folder`.
+fn layers(
+    arguments: &Arguments,
+    packages: Option<PathBuf>,
+    folder: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
+    // The function's own layers replace these packages.
+    let mut layers: Vec<PathBuf> = packages.into_iter().collect();
+    for layer in &arguments.layers {
+        if !layer.is_dir() {
+            bail!("--layer: there is no folder {}: unpack the layer's zip", layer.display());
+        }
+        layers.push(layer.clone());
+    }
+    if !arguments.no_extension {
+        let extension = layer::extension(arguments.extension.as_deref())?;
+        layers.push(layer::assemble(folder, &extension)?);
+    }
+    if layers.len() > 1 {
+        layers = vec![layer::merged(folder, &layers)?];
+    }
+    Ok(layers)
+}
+
+/// Returns the layer's wrapper, which starts this program.
+fn wrapped(program: Program, layers: &[PathBuf]) -> anyhow::Result<Program> {
+    let mut wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));
+    let Some(wrapper) = wrappers.find(|wrapper| wrapper.is_file()) else {
+        bail!(
+            "--wrapper: no layer has {}: add the folder of an unpacked layer with --layer",
+            layer::WRAPPER
+        );
+    };
+    let mut arguments = vec![program.path.to_string_lossy().into_owned()];
+    arguments.extend(program.arguments);
+    Ok(Program { path: std::path::absolute(wrapper)?, arguments, variables: program.variables })
+}
+
+/// The settings of the function, except its variables.
+fn spec(
+    arguments: &Arguments,
+    program: &Program,
+    layers: Vec<PathBuf>,
+    here: &Path,
+) -> FunctionSpec {
+    let mut spec = FunctionSpec::new(&arguments.name, &program.path)
+        .directory(here)
+        .timeout(arguments.timeout)
+        .memory_mb(arguments.memory)
+        // In Lambda each environment has its own loopback; here two extensions would share a port.
+        .max_environments(1);
+    for argument in &program.arguments {
+        spec = spec.argument(argument);
+    }
+    for layer in layers {
+        spec = spec.layer(layer);
+    }
+    if let Some(handler) = &arguments.handler {
+        spec = spec.handler(handler);
+    }
+    if arguments.active_tracing {
+        spec = spec.active_tracing();
+    }
+    if let Some(concurrency) = arguments.concurrency {
+        spec = spec
+            .initialization(Initialization::ManagedInstances)
+            .max_concurrency(usize::from(concurrency));
+    }
+    if arguments.json_logs {
+        spec = spec.log_format(LogFormat::Json);
+    }
+    spec
+}
+
+/// The variables of the function. Later ones replace earlier ones.
+fn environment(
+    arguments: &Arguments,
+    program: &Program,
+    own: Vec<(String, String)>,
+    here: &Path,
+) -> Vec<(String, String)> {
+    let mut environment = Vec::new();
+    let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+    if let Some(path) = Env.get("PATH") {
+        // Lambda's PATH does not have this machine's programs.
+        set("PATH", path);
+    }
+    if !arguments.no_extension && !layer::claim_usual_port() {
+        let port = local_lambda::free_port().to_string();
+        set("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        set("OTEL_LAMBDA_RECEIVER_PORT", port);
+    }
+    // Lambda has the code in a fixed folder that extensions know; here it is the current folder.
+    let mut files = CONFIG_FILES.into_iter().map(|name| here.join(name));
+    if let Some(file) = files.find(|file| file.is_file()) {
+        set("LAMBDA_OTLP_CONFIG_FILE", file.to_string_lossy().into_owned());
+    }
+    for (name, value) in &program.variables {
+        set(name, value.clone());
+    }
+    for (name, value) in own {
+        let program_value = program.variables.iter().find(|(other, _)| *other == name);
+        match program_value {
+            // The runtime client is found by the same variable, so the function's value must not replace it.
+            Some((_, path)) if name.ends_with("PATH") => set(&name, format!("{value}:{path}")),
+            _ => set(&name, value),
+        }
+    }
+    environment
 }
 
 /// Parses `K=V`, or `K` with this shell's value.
@@ -180,18 +235,18 @@ fn program(command: &[String]) -> anyhow::Result<Program> {
             "no function: add `-- COMMAND` at the end, or --runtime python|node --handler FILE.FUNCTION"
         ),
         [cargo, run, arguments @ ..] if is_cargo_run(cargo, run) => {
-            return of_cargo(arguments);
+            return build_with_cargo(arguments);
         }
         [cargo, what, ..] if cargo == "cargo" => {
             bail!("`cargo {what}` cannot start a function here: use `cargo run`")
         }
         [name, arguments @ ..] => (name, arguments),
     };
-    let path = Env.get("PATH").filter(|_| !name.contains('/')).unwrap_or_else(|| ".".to_owned());
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
-    let path = places.find(|path| is_program(path)).with_context(|| no_program(name))?;
+    let folders = Env.get("PATH").filter(|_| !name.contains('/')).unwrap_or_else(|| ".".to_owned());
+    let mut candidates = std::env::split_paths(&folders).map(|folder| folder.join(name));
+    let found = candidates.find(|path| is_program(path)).with_context(|| no_program(name))?;
     Ok(Program {
-        path: std::path::absolute(path)?,
+        path: std::path::absolute(found)?,
         arguments: arguments.to_vec(),
         variables: Vec::new(),
     })
@@ -217,13 +272,11 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// Builds the program that `cargo run` would start. Starting `cargo run` itself would exceed Lambda's 10 s for Init.
-fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
-    let separator = arguments.iter().position(|argument| argument == "--");
-    let (for_cargo, own) = match separator {
-        Some(at) => (arguments.get(..at), arguments.get(at + 1..)),
-        None => (Some(arguments), None),
-    };
-    let for_cargo: Vec<&str> = for_cargo.unwrap_or_default().iter().map(String::as_str).collect();
+fn build_with_cargo(arguments: &[String]) -> anyhow::Result<Program> {
+    let mut parts = arguments.splitn(2, |argument| argument == "--");
+    let for_cargo: Vec<&str> =
+        parts.next().unwrap_or_default().iter().map(String::as_str).collect();
+    let for_program = parts.next().unwrap_or_default().to_vec();
     let here = std::env::current_dir().context("cannot find the current folder")?;
     let built = match binaries::build_with(&here, &for_cargo) {
         Err(BuildError::Failed(_)) => bail!("cargo could not build the function"),
@@ -239,15 +292,15 @@ fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
         }
     };
     let path = binaries::find(&built, name)?;
-    let arguments = own.unwrap_or_default().to_vec();
-    Ok(Program { path, arguments, variables: Vec::new() })
+    Ok(Program { path, arguments: for_program, variables: Vec::new() })
 }
 
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<String>,
+/// A program with its arguments.
+struct Program {
+    path: PathBuf,
+    arguments: Vec<String>,
     /// Variables; the function's own override them.
-    pub(super) variables: Vec<(&'static str, String)>,
+    variables: Vec<(&'static str, String)>,
 }
 
 // The runtime clients for Python and Node, with OpenTelemetry's packages, installed once in the user's cache.
@@ -297,17 +350,13 @@ const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
 const OLDEST_PYTHON: &str = "3.10";
 
 /// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the packages layer.
-pub(super) fn python(
-    handler: &str,
-    instrumented: bool,
-) -> anyhow::Result<(Program, Option<PathBuf>)> {
+fn python(handler: &str, instrumented: bool) -> anyhow::Result<Runtime> {
     let ask = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
-    let asked = ["python3", "python"].into_iter().find_map(|name| {
-        let answer = Command::new(name).args(["-c", ask]).output().ok()?;
-        answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
-    });
-    let asked = asked.context("there is no python3 on PATH")?;
-    let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
+    let answer = ["python3", "python"]
+        .into_iter()
+        .find_map(|name| printed(Command::new(name).args(["-c", ask])))
+        .context("there is no python3 on PATH")?;
+    let (interpreter, version) = answer.trim().split_once('\n').unwrap_or((answer.trim(), ""));
     ensure!(
         is_at_least(version, OLDEST_PYTHON),
         "{interpreter} is Python {version}, which is too old: put Python {OLDEST_PYTHON} or later first on PATH"
@@ -333,7 +382,14 @@ pub(super) fn python(
         variables.push(("PYTHONPATH", paths.to_string_lossy().into_owned()));
     }
     let arguments = ["-m", "awslambdaric", handler].map(str::to_owned).to_vec();
-    Ok((Program { path: interpreter.into(), arguments, variables }, packages))
+    let program = Program { path: interpreter.into(), arguments, variables };
+    Ok(Runtime { program, packages })
+}
+
+/// Returns the output of a program; `None` if it fails.
+fn printed(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn imports(interpreter: &str, module: &str) -> bool {
@@ -350,8 +406,8 @@ fn python_packages(
     pinned: &str,
 ) -> anyhow::Result<PathBuf> {
     // Without the dot, which would look like the beginning of a file extension.
-    let folder = format!("python-{}-{name}", version.replace('.', "-"));
-    let folder = cache()?.join("dev").join(folder);
+    let folder_name = format!("python-{}-{name}", version.replace('.', "-"));
+    let folder = cache()?.join("dev").join(folder_name);
     let pins = folder.with_extension("txt");
     std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
     write_whole(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;
@@ -374,17 +430,11 @@ fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Returns AWS's runtime client on this shell's Node, and the packages layer.
-fn node(
-    client: &NodeClient,
-    handler: &str,
-    instrumented: bool,
-) -> anyhow::Result<(Program, Option<PathBuf>)> {
+fn node(client: &NodeClient, handler: &str, instrumented: bool) -> anyhow::Result<Runtime> {
     let ask = "process.execPath + ' ' + process.versions.node";
-    let asked = Command::new("node").args(["-p", ask]).output();
-    let asked = asked.ok().filter(|asked| asked.status.success());
-    let asked = asked.context("there is no node on PATH")?;
-    let asked = String::from_utf8_lossy(&asked.stdout);
-    let (node, version) = asked.trim().rsplit_once(' ').unwrap_or((asked.trim(), ""));
+    let answer =
+        printed(Command::new("node").args(["-p", ask])).context("there is no node on PATH")?;
+    let (node, version) = answer.trim().rsplit_once(' ').unwrap_or((answer.trim(), ""));
     let NodeClient { package, oldest, .. } = client;
     ensure!(
         is_at_least(version, &format!("{oldest}.0")),
@@ -394,7 +444,8 @@ fn node(
     let checkout = layer::checkout().filter(|_| instrumented);
     let packages =
         checkout.map(|checkout| node_layer(&checkout.join("extension/layer/node"))).transpose()?;
-    Ok((Program { path: node.into(), arguments, variables: Vec::new() }, packages))
+    let program = Program { path: node.into(), arguments, variables: Vec::new() };
+    Ok(Runtime { program, packages })
 }
 
 impl NodeClient {

@@ -58,8 +58,8 @@ impl EventSource {
         if self == Self::Schedule && body.is_some() {
             bail!("--body: an event of a schedule has no body: leave it out");
         }
-        let template = self.template().replace(OF_TEMPLATES, region);
-        let template = serde_json::from_str(&template).context("the template is not JSON")?;
+        let text = self.template().replace(TEMPLATE_REGION, region);
+        let template = serde_json::from_str(&text).context("the template is not JSON")?;
         let filling = Filling { kind: self, body: body.or(self.body()), now: now_unix_nano() };
         Ok(filling.filled(template)?.to_string())
     }
@@ -79,7 +79,7 @@ impl EventSource {
 }
 
 /// The region in the templates.
-const OF_TEMPLATES: &str = "us-east-1";
+const TEMPLATE_REGION: &str = "us-east-1";
 
 /// The values for the words in braces.
 struct Filling<'a> {
@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn an_event_contains_the_body() {
         let check = |kind: EventSource, pointer: &str, expected: Value| {
-            let event = kind.event(Some(r#"{"id":7,"tags":["a"]}"#), "us-east-1").unwrap();
-            let event: Value = serde_json::from_str(&event).unwrap();
+            let text = kind.event(Some(r#"{"id":7,"tags":["a"]}"#), "us-east-1").unwrap();
+            let event: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(event.pointer(pointer), Some(&expected), "{kind:?}: {event}");
         };
         let body = json!(r#"{"id":7,"tags":["a"]}"#);

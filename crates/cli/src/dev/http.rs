@@ -1,7 +1,7 @@
 //! The function over HTTP: a request becomes an event of a function URL (AWS Lambda "Invoking Lambda function URLs",
 //! payload format 2.0), except on `POST /2015-03-31/functions/NAME/invocations`, Lambda's Invoke API.
 
-use super::session::Function;
+use super::function::Function;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<Htt
         async move { answer(request, &function).await }
     };
     let server = HttpServer::listen(port, answer).await?;
-    function.logs.say(format!("listening on http://{}; Ctrl-C ends", server.address()));
+    function.output.say(format!("listening on http://{}; Ctrl-C ends", server.address()));
     Ok(server)
 }
 
@@ -39,36 +39,46 @@ async fn answer(
     request: Request<Incoming>,
     function: &Function,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+    let (parts, incoming) = request.into_parts();
+    let Ok(collected) = Limited::new(incoming, MAX_BODY_BYTES).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB"));
     };
-    let body = body.to_bytes();
+    let body = collected.to_bytes();
     if parts.uri.path().starts_with("/2015-03-31/functions/") {
-        // `aws lambda invoke` without a payload sends nothing.
-        let event: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        let client_context = parts.headers.get(ClientContext::HEADER);
-        let client_context = client_context.map(|value| ClientContext::decode(value.as_bytes()));
-        let Ok(client_context) = client_context.transpose() else {
-            let text = "the client context is not a JSON object in base64";
-            return Ok(plain(StatusCode::BAD_REQUEST, text));
-        };
-        let (body, has_failed) = match function.invoke(event, client_context).await {
-            Some(InvocationResult::Response(body)) => (body, false),
-            Some(InvocationResult::FunctionError { body, .. }) => (body, true),
-            _ => (Bytes::from_static(b"{}"), true),
-        };
-        let mut response = json_body(StatusCode::OK, body);
-        let error = has_failed.then(|| HeaderValue::from_static("Unhandled"));
-        response.headers_mut().extend(error.map(|error| (FUNCTION_ERROR, error)));
-        return Ok(response);
+        return Ok(invoke(&parts, &body, function).await);
     }
     let event = event(&parts, &body, now_unix_nano()).to_string();
     Ok(match function.invoke(event.as_bytes(), None).await {
-        Some(InvocationResult::Response(body)) => of_response(&body),
+        Some(InvocationResult::Response(body)) => url_response(&body),
         // Lambda gives callers no details.
         _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
     })
+}
+
+/// Answers Lambda's Invoke API.
+async fn invoke(parts: &Parts, body: &Bytes, function: &Function) -> Response<Full<Bytes>> {
+    // `aws lambda invoke` without a payload sends nothing.
+    let event: &[u8] = if body.is_empty() { b"{}" } else { body };
+    let client_context = match parts.headers.get(ClientContext::HEADER) {
+        Some(value) => match ClientContext::decode(value.as_bytes()) {
+            Ok(client_context) => Some(client_context),
+            Err(_) => {
+                let text = "the client context is not a JSON object in base64";
+                return plain(StatusCode::BAD_REQUEST, text);
+            }
+        },
+        None => None,
+    };
+    let (result, has_failed) = match function.invoke(event, client_context).await {
+        Some(InvocationResult::Response(body)) => (body, false),
+        Some(InvocationResult::FunctionError { body, .. }) => (body, true),
+        _ => (Bytes::from_static(b"{}"), true),
+    };
+    let mut response = json_body(StatusCode::OK, result);
+    if has_failed {
+        response.headers_mut().insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
+    }
+    response
 }
 
 fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
@@ -91,11 +101,11 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
     let query = parts.uri.query().unwrap_or_default();
     let mut parameters: Map<String, Value> = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let value = match parameters.get(&*name).and_then(Value::as_str) {
+        let joined = match parameters.get(&*name).and_then(Value::as_str) {
             Some(before) => format!("{before},{value}"),
             None => value.into_owned(),
         };
-        parameters.insert(name.into_owned(), value.into());
+        parameters.insert(name.into_owned(), joined.into());
     }
     let method = parts.method.as_str();
     let host = header("host");
@@ -132,7 +142,7 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
 /// A handler's result for a function URL.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Described {
+struct UrlResult {
     status_code: u16,
     // Go's types write empty fields as null.
     headers: Option<Map<String, Value>>,
@@ -143,7 +153,7 @@ struct Described {
 }
 
 /// Converts the handler's result to a response. A result without a status is the body.
-fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
+fn url_response(body: &Bytes) -> Response<Full<Bytes>> {
     let fields = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
     if !fields.contains_key("statusCode") {
         return json_body(StatusCode::OK, body.clone());
@@ -154,23 +164,25 @@ fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
 
 fn described(result: Value) -> Option<Response<Full<Bytes>>> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let result: Described = serde_json::from_value(result).ok()?;
+    let result: UrlResult = serde_json::from_value(result).ok()?;
     let body = match &result.body {
         Value::Null => Bytes::new(),
         body if result.is_base64_encoded == Some(true) => STANDARD.decode(text(body)).ok()?.into(),
         body => text(body).into(),
     };
     let mut response = json_body(StatusCode::from_u16(result.status_code).ok()?, body);
-    let cookies = result.cookies.into_iter().flatten();
-    let cookies = cookies.map(|cookie| ("set-cookie".to_owned(), cookie));
-    for (name, value) in result.headers.into_iter().flatten().chain(cookies) {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        let value = HeaderValue::from_str(&text(&value)).ok()?;
-        if name == http::header::CONTENT_TYPE {
-            response.headers_mut().insert(name, value);
-        } else if name != http::header::CONTENT_LENGTH {
-            response.headers_mut().append(name, value);
+    for (name, value) in result.headers.into_iter().flatten() {
+        let header = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let header_value = HeaderValue::from_str(&text(&value)).ok()?;
+        if header == http::header::CONTENT_TYPE {
+            response.headers_mut().insert(header, header_value);
+        } else if header != http::header::CONTENT_LENGTH {
+            response.headers_mut().append(header, header_value);
         }
+    }
+    for cookie in result.cookies.into_iter().flatten() {
+        let cookie_value = HeaderValue::from_str(&text(&cookie)).ok()?;
+        response.headers_mut().append(http::header::SET_COOKIE, cookie_value);
     }
     Some(response)
 }
@@ -199,10 +211,15 @@ mod tests {
 
     #[test]
     fn an_http_request_becomes_a_function_url_event() {
-        let request = Request::builder().method("POST").uri("/orders/7?a=1&b=x%20y&a=2");
-        let request =
-            request.header("host", "127.0.0.1:9000").header("x-two", "a").header("x-two", "b");
-        let parts = parts(request.header("cookie", "c=1; d=2").header("user-agent", "curl/8"));
+        let request = Request::builder()
+            .method("POST")
+            .uri("/orders/7?a=1&b=x%20y&a=2")
+            .header("host", "127.0.0.1:9000")
+            .header("x-two", "a")
+            .header("x-two", "b")
+            .header("cookie", "c=1; d=2")
+            .header("user-agent", "curl/8");
+        let parts = parts(request);
         let event = event(&parts, &Bytes::from_static(b"{\"item\":1}"), 1_790_000_000_000_000_000);
         for (pointer, expected) in [
             ("/body", json!("{\"item\":1}")),
@@ -225,7 +242,8 @@ mod tests {
     fn a_binary_body_is_base64_encoded() {
         let parts = parts(Request::builder().uri("/"));
         let with = event(&parts, &Bytes::from_static(&[0xff, 0]), 0);
-        assert_eq!((&with["body"], &with["isBase64Encoded"]), (&"/wA=".into(), &true.into()));
+        assert_eq!(with["body"], "/wA=");
+        assert_eq!(with["isBase64Encoded"], true);
         let without = event(&parts, &Bytes::new(), 0);
         assert!(without.get("body").is_none() && without.get("cookies").is_none(), "{without}");
     }
@@ -233,18 +251,15 @@ mod tests {
     #[tokio::test]
     async fn a_handler_result_becomes_an_http_response() {
         let check = async |body: &'static str, expected: &str| {
-            let response = of_response(&Bytes::from_static(body.as_bytes()));
-            let (parts, body) = response.into_parts();
-            let headers = parts.headers.iter();
-            let headers =
-                headers.map(|(name, value)| format!(" {name}: {}", value.to_str().unwrap()));
-            let body = body.collect().await.unwrap().to_bytes();
-            let found = format!(
-                "{}{} | {}",
-                parts.status.as_u16(),
-                headers.collect::<String>(),
-                String::from_utf8_lossy(&body)
-            );
+            let response = url_response(&Bytes::from_static(body.as_bytes()));
+            let (parts, full) = response.into_parts();
+            let bytes = full.collect().await.unwrap().to_bytes();
+            let mut words = vec![parts.status.as_u16().to_string()];
+            for (name, value) in &parts.headers {
+                words.push(format!("{name}: {}", value.to_str().unwrap()));
+            }
+            words.push(format!("| {}", String::from_utf8_lossy(&bytes)));
+            let found = words.join(" ");
             assert_eq!(found, expected);
         };
         check(r#""hello""#, "200 content-type: application/json | \"hello\"").await;

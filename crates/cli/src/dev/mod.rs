@@ -4,8 +4,10 @@
 mod command;
 mod event_kinds;
 mod events;
+mod function;
 mod http;
-mod logs;
+mod live_page;
+mod output;
 mod page;
 mod session;
 mod watch;

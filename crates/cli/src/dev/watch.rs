@@ -9,14 +9,20 @@ const INTERVAL: Duration = Duration::from_millis(300);
 const MOST_FILES: usize = 20_000;
 /// Folders of packages, and of build results.
 const OTHER_FOLDERS: [&str; 4] = ["node_modules", "target", "__pycache__", "venv"];
-/// Files of code. A function may write other files beside it.
+/// Files of code. A function may write other files into the same folder.
 const CODE: [&str; 18] = [
     "cjs", "cts", "go", "html", "java", "js", "jsx", "kt", "mjs", "mts", "php", "py", "rb", "rs",
     "sql", "toml", "ts", "tsx",
 ];
 
-/// Time of change and size of each file.
-type Seen = BTreeMap<PathBuf, (SystemTime, u64)>;
+/// The state of each file.
+type FileStates = BTreeMap<PathBuf, FileState>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    modified: SystemTime,
+    bytes: u64,
+}
 
 /// The code below a folder, and further files.
 #[derive(Clone)]
@@ -52,13 +58,13 @@ impl Watched {
         file.strip_prefix(&self.folder).unwrap_or(file).display().to_string()
     }
 
-    async fn seen(&self) -> Seen {
+    async fn seen(&self) -> FileStates {
         let watched = self.clone();
         tokio::task::spawn_blocking(move || watched.look()).await.unwrap_or_default()
     }
 
-    fn look(&self) -> Seen {
-        let mut seen = Seen::new();
+    fn look(&self) -> FileStates {
+        let mut seen = FileStates::new();
         for file in &self.files {
             note(file, &mut seen);
         }
@@ -66,9 +72,8 @@ impl Watched {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                let is_other = name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_ref());
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let is_other = name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_str());
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && !is_other {
                     folders.push(path);
@@ -86,17 +91,17 @@ fn is_code(path: &Path) -> bool {
     extension.is_some_and(|extension| CODE.contains(&extension))
 }
 
-fn note(path: &Path, seen: &mut Seen) {
+fn note(path: &Path, seen: &mut FileStates) {
     // A file that is being replaced is seen the next time.
     if let Ok(file) = path.metadata()
-        && let Ok(changed) = file.modified()
+        && let Ok(modified) = file.modified()
     {
-        seen.insert(path.to_owned(), (changed, file.len()));
+        seen.insert(path.to_owned(), FileState { modified, bytes: file.len() });
     }
 }
 
 /// Returns a file that differs.
-fn difference(before: &Seen, now: &Seen) -> Option<PathBuf> {
+fn difference(before: &FileStates, now: &FileStates) -> Option<PathBuf> {
     let new = now.iter().find(|(path, state)| before.get(*path) != Some(*state));
     let gone = || before.iter().find(|(path, _)| !now.contains_key(*path));
     new.or_else(gone).map(|(path, _)| path.clone())

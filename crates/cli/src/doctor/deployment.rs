@@ -1,17 +1,51 @@
 //! The deployment that is checked: the parameters and outputs of its stack, and the arguments of commands about it.
 
-use super::stack::{Deployed, answered_explained};
+use super::answers::answered_explained;
 use crate::aws::{self, AwsArguments, StackValues};
 use aws_config::SdkConfig;
+use console::time_arguments::TimeArgument;
 use settings::Check;
 use subscriber::{Collect, Selection, parse_patterns, parse_tags};
 
+/// The deployed forwarder.
+#[derive(clap::Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("deployed").args(["function", "stack"])))]
+pub(crate) struct Deployed {
+    /// The forwarder's function, by name or ARN.
+    #[arg(long, value_name = "NAME")]
+    pub(super) function: Option<String>,
+    /// The stack with the forwarder.
+    #[arg(long, value_name = "NAME")]
+    pub(super) stack: Option<String>,
+    /// A log group that should be forwarded, or a pattern with `*` such as `/aws/lambda/shop-*`; may be repeated.
+    #[arg(long = "log-group", value_name = "PATTERN", requires = "deployed")]
+    pub(super) log_groups: Vec<String>,
+    /// Search the logs of the stack's functions since this age or time: `2h`.
+    #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "1h")]
+    pub(super) since: TimeArgument,
+}
+
+impl Deployed {
+    /// Returns the arguments that name the deployment.
+    pub(super) fn as_words(&self) -> String {
+        match (&self.stack, &self.function) {
+            (Some(stack), _) => format!("--stack {stack}"),
+            (None, name) => format!("--function {}", name.as_deref().unwrap_or_default()),
+        }
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.function.is_some() || self.stack.is_some()
+    }
+}
+
+/// The deployed forwarder with the parameters and outputs of its stack.
 #[derive(Debug, Default)]
 pub(crate) struct Deployment {
     stack: Option<String>,
     /// The arguments that name it: `--stack NAME`, or `--function NAME`.
     called: String,
-    /// The region and profile of the command line, each behind a space.
+    /// The region and profile of the command line, each with a space before it.
     pub(super) place: String,
     values: StackValues,
 }
@@ -42,7 +76,7 @@ impl Deployment {
         format!("{}{}", self.called, self.place)
     }
 
-    /// The arguments of commands that take a stack or none: ` --stack NAME`, with region and profile, behind a space.
+    /// The arguments of commands that take a stack or none: ` --stack NAME`, with region and profile, and a space before.
     pub(super) fn stack_arguments(&self) -> String {
         let stack = self.stack.as_ref().map(|stack| format!(" --stack {stack}"));
         stack.unwrap_or_default() + &self.place
@@ -75,7 +109,7 @@ impl Deployment {
         }
     }
 
-    /// Returns an output of the stack as a word of a command, or else a placeholder, whose meaning the hint tells.
+    /// Returns an output of the stack as a word of a command, or else a placeholder with a hint about its meaning.
     pub(super) fn command_word(
         &self,
         output: &str,
@@ -114,8 +148,7 @@ impl Deployment {
     /// Returns the lines that the stack's subscriptions forward.
     pub(super) fn collect(&self) -> Collect {
         let word = self.parameter("Collect").unwrap_or_default();
-        let found = Collect::WORDS.into_iter().find(|(name, _)| *name == word);
-        found.map_or(Collect::All, |(_, collect)| collect)
+        word.parse().unwrap_or(Collect::All)
     }
 }
 

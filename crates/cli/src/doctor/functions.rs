@@ -1,7 +1,7 @@
 //! Checks the functions that write to the log groups: the layer, and the log format.
 
 use super::deployment::Deployment;
-use super::stack::Function;
+use super::function::DeployedFunction;
 use crate::instrument::{OUR_WRAPPER, Support, WRAPPER};
 use console::quantity::plural;
 use settings::Check;
@@ -9,7 +9,7 @@ use settings::Check;
 /// Names that one check prints.
 const MOST_NAMES: usize = 5;
 
-pub(super) fn check(functions: &[Function], deployment: &Deployment) -> Vec<Check> {
+pub(super) fn check(functions: &[DeployedFunction], deployment: &Deployment) -> Vec<Check> {
     let checks = [
         without_wrapper(functions, deployment),
         without_layer(functions, deployment),
@@ -20,9 +20,9 @@ pub(super) fn check(functions: &[Function], deployment: &Deployment) -> Vec<Chec
 
 /// Reports functions whose wrapper is in no layer of theirs, for example because a deployment replaced the layers. Lambda cannot
 /// start them. A layer of another name may have the wrapper, so a function with other layers is only a warning.
-fn without_wrapper(functions: &[Function], deployment: &Deployment) -> Option<Check> {
-    let is_broken = |function: &&Function| lacks_wrapper(function, deployment);
-    let broken: Vec<&Function> = functions.iter().filter(is_broken).collect();
+fn without_wrapper(functions: &[DeployedFunction], deployment: &Deployment) -> Option<Check> {
+    let is_broken = |function: &&DeployedFunction| lacks_wrapper(function, deployment);
+    let broken: Vec<&DeployedFunction> = functions.iter().filter(is_broken).collect();
     if broken.is_empty() {
         return None;
     }
@@ -37,7 +37,7 @@ fn without_wrapper(functions: &[Function], deployment: &Deployment) -> Option<Ch
     Some(if are_certain { Check::failed("layer", text) } else { Check::warning("layer", text) })
 }
 
-fn lacks_wrapper(function: &Function, deployment: &Deployment) -> bool {
+fn lacks_wrapper(function: &DeployedFunction, deployment: &Deployment) -> bool {
     let starts_wrapper =
         matches!(Support::of(&function.runtime), Support::Packages | Support::Wrapper);
     starts_wrapper
@@ -46,14 +46,14 @@ fn lacks_wrapper(function: &Function, deployment: &Deployment) -> bool {
 }
 
 /// Warns of functions without the layer beside functions with it. Functions whose runtime is too old for it are left out.
-fn without_layer(functions: &[Function], deployment: &Deployment) -> Option<Check> {
-    let is_without = |function: &&Function| {
+fn without_layer(functions: &[DeployedFunction], deployment: &Deployment) -> Option<Check> {
+    let is_without = |function: &&DeployedFunction| {
         Support::of(&function.runtime) == Support::Packages
             && !has_layer(function, deployment)
             && !lacks_wrapper(function, deployment)
     };
     let with = functions.iter().filter(|function| has_layer(function, deployment)).count();
-    let without: Vec<&Function> = functions.iter().filter(is_without).collect();
+    let without: Vec<&DeployedFunction> = functions.iter().filter(is_without).collect();
     if with == 0 || without.is_empty() {
         return None;
     }
@@ -68,26 +68,27 @@ fn without_layer(functions: &[Function], deployment: &Deployment) -> Option<Chec
 }
 
 /// Returns `true` if the function has a layer with the name of ours, or one that the stack publishes under its own name.
-fn has_layer(function: &Function, deployment: &Deployment) -> bool {
+fn has_layer(function: &DeployedFunction, deployment: &Deployment) -> bool {
     function.has_layer() || function.layers.iter().any(|layer| deployment.publishes(layer))
 }
 
 /// The command that adds the layer to the first of these functions.
-fn instrument(functions: &[&Function], deployment: &Deployment) -> String {
-    let shown = functions.iter().take(MOST_NAMES).map(|function| function.name.as_str());
-    let shown = shown.collect::<Vec<_>>().join(",");
-    format!("lambda-otlp instrument --function {shown}{}", deployment.stack_arguments())
+fn instrument(functions: &[&DeployedFunction], deployment: &Deployment) -> String {
+    let shown: Vec<&str> =
+        functions.iter().take(MOST_NAMES).map(|function| function.name.as_str()).collect();
+    let stack = deployment.stack_arguments();
+    format!("lambda-otlp instrument --function {}{stack}", shown.join(","))
 }
 
 /// Warns of functions whose log format hides failed invocations: the line of Node's runtime in Lambda's JSON log format equals
 /// `console.error(error)`, so it is no evidence.
-fn log_format(functions: &[Function], deployment: &Deployment) -> Option<Check> {
-    let hides = |function: &&Function| {
+fn log_format(functions: &[DeployedFunction], deployment: &Deployment) -> Option<Check> {
+    let hides = |function: &&DeployedFunction| {
         function.logs_json
             && function.runtime.starts_with("nodejs")
             && !has_layer(function, deployment)
     };
-    let hiding: Vec<&Function> = functions.iter().filter(hides).collect();
+    let hiding: Vec<&DeployedFunction> = functions.iter().filter(hides).collect();
     let first = hiding.first()?;
     let text = format!(
         "{} in Node with the JSON log format and without the layer, so their failed handlers count as successes without an error type: {}; add the layer, or `aws lambda update-function-configuration --function-name {} --logging-config LogFormat=Text{}`",
@@ -99,7 +100,7 @@ fn log_format(functions: &[Function], deployment: &Deployment) -> Option<Check> 
     Some(Check::warning("log format", text))
 }
 
-fn names(functions: &[&Function]) -> String {
+fn names(functions: &[&DeployedFunction]) -> String {
     let shown = functions.iter().take(MOST_NAMES).map(|function| function.name.as_str());
     let names = shown.collect::<Vec<_>>().join(", ");
     if functions.len() > MOST_NAMES { format!("{names}, …") } else { names }
@@ -110,20 +111,20 @@ mod tests {
     use super::*;
     use crate::doctor::deployment::tests::stack;
 
-    fn function(name: &str, runtime: &str, logs_json: bool, layer: &str) -> Function {
-        Function {
+    fn function(name: &str, runtime: &str, logs_json: bool, layer: &str) -> DeployedFunction {
+        DeployedFunction {
             name: name.to_owned(),
             runtime: runtime.to_owned(),
             logs_json,
             layers: [layer].iter().filter(|it| !it.is_empty()).map(ToString::to_string).collect(),
-            ..Function::default()
+            ..DeployedFunction::default()
         }
     }
 
     #[test]
     fn functions_that_hide_traces_or_failures_are_named_with_a_remedy() {
         const OURS: &str = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-x86_64:7";
-        let names = |functions: &[Function]| {
+        let names = |functions: &[DeployedFunction]| {
             let checks = check(functions, &stack("o2", &[], &[]));
             checks.into_iter().map(|check| format!("{}: {}", check.name, check.text)).collect()
         };
@@ -152,7 +153,7 @@ mod tests {
         let deployed = stack("o2", &[], &published);
         let renamed = function("renamed", "nodejs22.x", true, of_another_name);
         assert!(check(&[renamed], &deployed).is_empty(), "the stack's layer has another name");
-        let wrapped = Function {
+        let wrapped = DeployedFunction {
             variables: [(WRAPPER.to_owned(), OUR_WRAPPER.to_owned())].into(),
             ..function("wrapped", "python3.13", false, "")
         };

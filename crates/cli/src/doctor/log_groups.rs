@@ -1,6 +1,7 @@
 //! Checks the subscriptions of log groups, each by its name or many by a pattern.
 
-use super::stack::{Function, MISSING, unanswered};
+use super::answers::{MISSING, unanswered};
+use super::function::DeployedFunction;
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, matching_log_groups};
 use crate::progress::Tally;
@@ -34,22 +35,25 @@ pub(super) struct LogGroups<'a> {
     pub(super) selection: Option<&'a Selection>,
 }
 
+/// The result of checking one or several log groups.
 #[derive(Default)]
-pub(super) struct Checked {
+pub(super) struct CheckedLogGroups {
     pub(super) checks: Vec<Check>,
     /// The functions that write to the log groups.
-    pub(super) functions: Vec<Function>,
+    pub(super) functions: Vec<DeployedFunction>,
 }
 
 impl LogGroups<'_> {
     /// Checks the log group of this name, or all of a pattern with `*`.
-    pub(super) async fn check(&self, pattern: &str, progress: &Tally) -> Checked {
+    pub(super) async fn check(&self, pattern: &str, progress: &Tally) -> CheckedLogGroups {
         if !pattern.contains('*') {
             return self.check_one(pattern).await;
         }
         let groups = match matching_log_groups(self.logs, pattern).await {
             Ok(groups) => groups,
-            Err(error) => return Checked::of(Check::failed(NAME, format!("{pattern}: {error:#}"))),
+            Err(error) => {
+                return CheckedLogGroups::of(Check::failed(NAME, format!("{pattern}: {error:#}")));
+            }
         };
         let is_forwarded = |name: &String| !name.starts_with(OWN) && !self.own.contains(&name);
         let names: Vec<String> =
@@ -61,13 +65,13 @@ impl LogGroups<'_> {
                 "check the pattern, --region and --profile, or invoke a function, which creates its log group",
             );
             let text = format!("{pattern}: no log group matches in {place}: {remedy}");
-            return Checked::of(Check::failed(NAME, text));
+            return CheckedLogGroups::of(Check::failed(NAME, text));
         }
         progress.set_total(names.len());
         let checks = names.iter().map(|name| self.check_one(name));
         let mut checked = std::pin::pin!(futures_util::stream::iter(checks).buffered(AT_A_TIME));
-        let mut all = Checked::default();
-        while let Some(Checked { checks, functions }) = checked.next().await {
+        let mut all = CheckedLogGroups::default();
+        while let Some(CheckedLogGroups { checks, functions }) = checked.next().await {
             all.checks.extend(checks);
             all.functions.extend(functions);
             progress.add(1);
@@ -76,7 +80,7 @@ impl LogGroups<'_> {
         all
     }
 
-    async fn check_one(&self, group: &str) -> Checked {
+    async fn check_one(&self, group: &str) -> CheckedLogGroups {
         let asked = self.logs.describe_subscription_filters().log_group_name(group).send().await;
         let output = match asked {
             Ok(output) => output,
@@ -87,47 +91,49 @@ impl LogGroups<'_> {
                     "check its name, --region and --profile, or invoke the function, which creates it",
                 );
                 let text = format!("{group}: does not exist in {place}: {remedy}");
-                return Checked::of(Check::failed(NAME, text));
+                return CheckedLogGroups::of(Check::failed(NAME, text));
             }
             Err(error) => {
                 let permission = "logs:DescribeSubscriptionFilters";
-                return Checked::of(unanswered(NAME, group, permission, &error));
+                return CheckedLogGroups::of(unanswered(NAME, group, permission, &error));
             }
         };
-        let own = output.subscription_filters.unwrap_or_default();
         let place = self.forwarder.place;
-        let own = own.into_iter().map(|filter| Filter::of_log_group(group, filter, place));
-        let of_account = self.policies.iter().filter_map(|policy| {
+        let subscription_filters = output.subscription_filters.unwrap_or_default();
+        let mut filters: Vec<Filter> = subscription_filters
+            .into_iter()
+            .map(|filter| Filter::of_log_group(group, filter, place))
+            .collect();
+        filters.extend(self.policies.iter().filter_map(|policy| {
             let name = policy.policy_name()?;
             let document = policy.policy_document()?;
             let criteria = policy.selection_criteria().unwrap_or_default();
             Filter::of_policy(name, document, criteria, group, place)
-        });
-        let filters: Vec<Filter> = own.chain(of_account).collect();
-        let is_forwarded = filters.iter().any(|filter| self.forwarder.is_led_to_by(filter));
+        }));
+        let is_forwarded = filters.iter().any(|filter| self.forwarder.receives_from(filter));
         if !is_forwarded && let Some(check) = self.left_out(group).await {
-            return Checked::of(check);
+            return CheckedLogGroups::of(check);
         }
         let mut function = None;
         if let Some(name) = group.strip_prefix("/aws/lambda/") {
-            function = aws::function(self.aws, name).await.ok().map(Function::of);
+            function = aws::function(self.aws, name).await.ok().map(DeployedFunction::of);
         }
         let mut checks = wiring::subscription(group, &filters, function.as_ref(), self.forwarder);
         if let Some(function) = &function {
             checks.extend(wiring::double_wiring(self.forwarder, group, function, &filters));
         }
-        Checked { checks, functions: function.into_iter().collect() }
+        CheckedLogGroups { checks, functions: function.into_iter().collect() }
     }
 
     /// Returns the reason why the stack leaves a log group out, if it does.
     async fn left_out(&self, group: &str) -> Option<Check> {
         let selection = self.selection?;
-        let reason = match selection.by_name(group) {
+        let reason = match selection.check_name(group) {
             Err(Unselected::Excluded) => "ExcludedLogGroups rules it out",
             Err(Unselected::Own) => "it is a log group of the stack",
             Ok(()) if selection.asks_for_tags() => {
                 let tags = self.tags(group).await?;
-                selection.by_tags(&tags).err()?;
+                selection.check_tags(&tags).err()?;
                 "it does not have the tags of SubscribeTags"
             }
             _ => return None,
@@ -145,7 +151,7 @@ impl LogGroups<'_> {
     }
 }
 
-impl Checked {
+impl CheckedLogGroups {
     fn of(check: Check) -> Self {
         Self { checks: vec![check], functions: Vec::new() }
     }
@@ -189,9 +195,9 @@ mod tests {
         let warned = (0..2).map(|n| Check::warning("double wiring", format!("/warned-{n}")));
         let failed = (0..10).map(|n| Check::failed(NAME, format!("/failed-{n}")));
         let left_out = Check { name: NAME, verdict: Verdict::Skipped, text: "/dev".to_owned() };
-        let checks = fine.chain([left_out]).chain(warned).chain(failed);
-        let checks = summary("/*", 15, checks.collect());
-        let texts: Vec<&str> = checks.iter().map(|check| check.text.as_str()).collect();
+        let checks = fine.chain([left_out]).chain(warned).chain(failed).collect();
+        let summary = summary("/*", 15, checks);
+        let texts: Vec<&str> = summary.iter().map(|check| check.text.as_str()).collect();
         assert_eq!(
             texts[0],
             "/*: 3 of 15 log groups lead to the forwarder; the stack leaves out 1, by its ExcludedLogGroups or SubscribeTags"

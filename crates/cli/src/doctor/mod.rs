@@ -1,11 +1,13 @@
 //! `lambda-otlp doctor`: checks settings, backend and a deployed stack.
 
+mod answers;
 mod deployment;
+mod function;
 mod functions;
 mod log_groups;
 mod openobserve;
 mod pipeline;
-mod recent;
+mod recent_errors;
 mod stack;
 mod wiring;
 
@@ -19,14 +21,16 @@ use backend::{DestinationConfig, read_secret};
 use console::reach::{self, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};
+use deployment::Deployed;
 use forwarder::{Config, wall_clock_now};
-use settings::{Check, Reader, SecretReference, SecretStore, Source, Table, Verdict};
+use settings::{Check, Reader, Remark, SecretReference, SecretStore, Source, Table, Verdict};
+use stack::DeployedStack;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use stack::{Function, direct_mode_variable};
+pub(crate) use function::{DeployedFunction, direct_mode_variable};
 pub(crate) use wiring::permission as permission_to_invoke;
 
 #[derive(clap::Args)]
@@ -45,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = time_arguments::parse_duration, default_value = "30s")]
     within: Duration,
     #[command(flatten)]
-    stack: stack::Deployed,
+    stack: Deployed,
     /// Print the checks as a JSON array.
     #[arg(long)]
     json: bool,
@@ -56,13 +60,16 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let variables = arguments.destination.variables(false)?;
     let progress = Progress::start("checking");
-    let Checked { checks, has_begun } =
-        terminal::block_on(async { Ok(checked(arguments, &variables, progress.counts()).await) })?;
+    let Diagnosis { checks, has_begun } =
+        terminal::block_on(async { Ok(diagnose(arguments, &variables, progress.counts()).await) })?;
     drop(progress);
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        let as_json = |Check { name, verdict, text }: &Check| serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text });
+        let as_json = |check: &Check| {
+            let Check { name, verdict, text } = check;
+            serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text })
+        };
         let json = checks.iter().map(as_json).collect::<serde_json::Value>();
         writeln!(out, "{}", console::screen::json(&json))?;
     } else {
@@ -78,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The result of a run.
-struct Checked {
+struct Diagnosis {
     checks: Vec<Check>,
     /// `false` if there is no such stack or function, or it cannot be read, so that nothing was checked.
     has_begun: bool,
@@ -97,38 +104,44 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
-async fn checked(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Checked {
-    if !arguments.stack.is_asked() {
-        return Checked { checks: of_backend(arguments, variables).await, has_begun: true };
+async fn diagnose(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Diagnosis {
+    let deployed = &arguments.stack;
+    if !deployed.is_asked() {
+        return Diagnosis { checks: check_backend(arguments, variables).await, has_begun: true };
     }
     let aws = aws::load(&arguments.aws).await;
-    let function = stack::find(&aws, &arguments.stack).await;
-    let mut checks = match &function {
-        _ if arguments.destination.has_endpoint() => of_backend(arguments, variables).await,
+    let found = stack::find(&aws, deployed).await;
+    let mut checks = match &found {
+        _ if arguments.destination.has_endpoint() => check_backend(arguments, variables).await,
         // A function in a VPC may use a backend that this machine cannot reach, so only --canary checks it.
-        Ok(function) if arguments.canary => of_backend(arguments, &function.settings()).await,
+        Ok(function) if arguments.canary => check_backend(arguments, &function.settings()).await,
         _ => Vec::new(),
     };
     let has_backend = !checks.is_empty();
-    match &function {
+    match found {
         Ok(function) => {
-            let found =
-                stack::check(&aws, &arguments.aws, &arguments.stack, function, progress).await;
-            checks.extend(found);
+            let aws_arguments = &arguments.aws;
+            let stack = DeployedStack {
+                aws: &aws,
+                aws_arguments,
+                arguments: deployed,
+                function: &function,
+            };
+            checks.extend(stack.check(progress).await);
             if !has_backend {
-                checks.push(not_asked(arguments));
+                checks.push(unchecked_backend(arguments));
             }
-            Checked { checks, has_begun: true }
+            Diagnosis { checks, has_begun: true }
         }
         Err(check) => {
-            checks.push(check.clone());
-            Checked { checks, has_begun: has_backend }
+            checks.push(check);
+            Diagnosis { checks, has_begun: has_backend }
         }
     }
 }
 
 /// Says that the backend was not checked, with the command that does it.
-fn not_asked(arguments: &Arguments) -> Check {
+fn unchecked_backend(arguments: &Arguments) -> Check {
     let deployment = arguments.stack.as_words();
     let place = arguments.aws.as_words();
     let text = format!(
@@ -138,8 +151,8 @@ fn not_asked(arguments: &Arguments) -> Check {
 }
 
 /// Runs the checks of settings and backend, until one fails.
-async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
-    let (mut checks, reach) = connect(&arguments.aws, variables).await;
+async fn check_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+    let Connection { mut checks, reach } = connect(&arguments.aws, variables).await;
     let Some(reach) = reach else { return checks };
     checks.extend(reach::check(&reach).await);
     checks.extend(openobserve::check_columns(&reach).await);
@@ -151,29 +164,41 @@ async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check>
 
 /// Returns the backend of the variables, with its secret. The error lists all mistakes in the settings.
 pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
-    let (checks, reach) = connect(aws, variables).await;
+    let Connection { checks, reach } = connect(aws, variables).await;
     let failed = checks.into_iter().filter(Check::is_failed).map(|check| check.text);
     reach.ok_or_else(|| anyhow::anyhow!(failed.collect::<Vec<_>>().join("; ")))
 }
 
+/// The backend of settings, if it can be asked.
+struct Connection {
+    checks: Vec<Check>,
+    /// `None` after a failed check.
+    reach: Option<Reach>,
+}
+
 /// Checks the settings, and reads the backend's secret.
-async fn connect(aws: &AwsArguments, variables: &dyn Source) -> (Vec<Check>, Option<Reach>) {
-    let (mut checks, config) = settings(variables);
-    let Some(mut destination) = config.map(|config| config.destination) else {
-        return (checks, None);
-    };
+async fn connect(aws: &AwsArguments, variables: &dyn Source) -> Connection {
+    let CheckedSettings { mut checks, config } = settings(variables);
+    let Some(config) = config else { return Connection { checks, reach: None } };
+    let mut destination = config.destination;
     let reference = destination.secret.clone();
     checks.extend(secret(aws, &mut destination).await);
     if checks.iter().any(Check::is_failed) {
-        return (checks, None);
+        return Connection { checks, reach: None };
     }
-    let reach = reach::reach(destination, variables);
-    let reach = reach.map_err(|error| checks.push(Check::failed("settings", error.to_string())));
-    let reach = reach.ok().map(|reach| match reference {
-        Some(reference) => reach.advised(correction(&reference, &aws.as_words()).into()),
-        None => reach,
-    });
-    (checks, reach)
+    match reach::reach(destination, variables) {
+        Ok(reach) => {
+            let reach = match reference {
+                Some(reference) => reach.advised(correction(&reference, &aws.as_words()).into()),
+                None => reach,
+            };
+            Connection { checks, reach: Some(reach) }
+        }
+        Err(error) => {
+            checks.push(Check::failed("settings", error.to_string()));
+            Connection { checks, reach: None }
+        }
+    }
 }
 
 /// The remedy for credentials of a secret that the backend refuses. `place` are region and profile for commands.
@@ -193,20 +218,26 @@ fn correction(reference: &SecretReference, place: &str) -> String {
     format!("the credentials are those of {id}: `{command} 'email:password'{place}`")
 }
 
-pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
+pub(crate) struct CheckedSettings {
+    pub(crate) checks: Vec<Check>,
+    /// `None` after a failed check.
+    pub(crate) config: Option<Config>,
+}
+
+pub(crate) fn settings(variables: &dyn Source) -> CheckedSettings {
     let (config, warnings) = Config::from_source(variables);
-    let warnings = warnings.iter().map(|warning| Check::warning("settings", warning.to_string()));
-    let mut checks: Vec<Check> = warnings.collect();
+    let warning_check = |warning: &Remark| Check::warning("settings", warning.to_string());
+    let mut checks: Vec<Check> = warnings.iter().map(warning_check).collect();
     match config {
         Ok(config) => {
             let which = if checks.is_empty() { "all" } else { "the other" };
             checks.push(Check::ok("settings", format!("{which} variables are valid")));
-            (checks, Some(config))
+            CheckedSettings { checks, config: Some(config) }
         }
         Err(invalid) => {
             let mistakes = invalid.mistakes().iter();
-            checks.extend(mistakes.map(|m| Check::failed("settings", m.to_string())));
-            (checks, None)
+            checks.extend(mistakes.map(|it| Check::failed("settings", it.to_string())));
+            CheckedSettings { checks, config: None }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks of OpenObserve itself: a canary that is sent and read back, and streams with many columns.
 
 use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, Transport as _, stored_stream};
-use console::reach::{Reach, beside};
+use console::reach::{Reach, organization_api};
 use console::time_arguments;
 use http::Method;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -95,7 +95,7 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
         "start_time": micros - MARGIN_MICROS, "end_time": micros + MARGIN_MICROS,
         "from": 0, "size": 10,
     }});
-    let Some(url) = beside(reach, &format!("_search?type={}", kind.as_str())) else {
+    let Some(url) = organization_api(reach, &format!("_search?type={}", kind.as_str())) else {
         let text =
             format!("{kind}: accepted; not read back, because the endpoint is not a base URL");
         return Check::warning("canary", text);
@@ -158,7 +158,7 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
     let stream = stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
     for kind in [SignalKind::Traces, SignalKind::Logs] {
         let path = format!("streams/{stream}/schema?type={}", kind.as_str());
-        let Some(url) = beside(reach, &path) else { continue };
+        let Some(url) = organization_api(reach, &path) else { continue };
         let asked = reach.transport.ask_api(
             Method::GET,
             &url,

@@ -1,8 +1,9 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
+use super::answers::{MISSING, answered, unanswered};
 use super::deployment::{CommandWord, Deployment};
-use super::recent::{self, Recent};
-use super::stack::{Function, MISSING, answered, unanswered};
+use super::function::DeployedFunction;
+use super::recent_errors::{self, ErrorSearch};
 use crate::aws;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
@@ -17,15 +18,15 @@ use wire::arn::Arn;
 pub(super) struct Pipeline<'a> {
     pub(super) aws: &'a SdkConfig,
     pub(super) deployment: &'a Deployment,
-    pub(super) forwarder: &'a Function,
+    pub(super) forwarder: &'a DeployedFunction,
 }
 
 impl Pipeline<'_> {
     pub(super) async fn check(
         &self,
-        subscriber: Option<Function>,
+        subscriber: Option<DeployedFunction>,
         sources: &[EventSourceMappingConfiguration],
-        recent: &Recent,
+        search: &ErrorSearch,
     ) -> Vec<Check> {
         let Self { aws, deployment, forwarder } = *self;
         let lambda = Client::new(aws);
@@ -43,7 +44,7 @@ impl Pipeline<'_> {
                 "`lambda-otlp doctor --canary {}` shows its answer",
                 deployment.arguments()
             );
-            let queue = Queue {
+            let queue = StackQueue {
                 url,
                 content: format!(
                     "are queued for retry: does the backend accept telemetry? {canary}"
@@ -65,7 +66,7 @@ impl Pipeline<'_> {
             format!("`lambda-otlp redrive {arguments}` shows why, and with --yes sends them again")
         };
         if let Some(url) = dead_letters {
-            let queue = Queue {
+            let queue = StackQueue {
                 url,
                 content: format!("are dead letters: {}", redrive(None)),
                 consequence: "events with undeliverable telemetry fail, and end in the on-failure bucket",
@@ -78,7 +79,7 @@ impl Pipeline<'_> {
             Err(check) => check,
         });
         for log in logs {
-            checks.push(recent.errors(&log).await);
+            checks.push(search.errors(&log).await);
         }
         checks
     }
@@ -131,7 +132,7 @@ fn source(
             SOURCE,
             format!(
                 "{function} reads {source}: {problem}: its log has the reason: {}",
-                recent::show(log_group, &deployment.place)
+                recent_errors::show(log_group, &deployment.place)
             ),
         ),
         _ => Check::ok(SOURCE, format!("{function} reads {source}")),
@@ -139,19 +140,19 @@ fn source(
 }
 
 /// A queue of the stack.
-struct Queue<'a> {
+struct StackQueue<'a> {
     url: &'a str,
-    /// What its messages are, with a remedy.
+    /// Describes its messages, with a remedy.
     content: String,
-    /// What happens if the queue does not exist.
+    /// Describes the effect if the queue does not exist.
     consequence: &'static str,
     /// The URL of its dead-letter queue.
     dead_letters: Option<&'a str>,
 }
 
-impl Queue<'_> {
+impl StackQueue<'_> {
     fn name(&self) -> &str {
-        name_of(self.url)
+        queue_name(self.url)
     }
 
     /// Returns the command that creates the queue as the template does.
@@ -164,7 +165,7 @@ impl Queue<'_> {
         if let Some(dead_letters) = self.dead_letters
             && let Some(Arn { partition, region, account, .. }) = Arn::parse(forwarder)
         {
-            let queue = name_of(dead_letters);
+            let queue = queue_name(dead_letters);
             attributes.push(format!(
                 r#""RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:{partition}:sqs:{region}:{account}:{queue}\",\"maxReceiveCount\":\"1000\"}}""#
             ));
@@ -178,13 +179,18 @@ impl Queue<'_> {
 }
 
 /// Returns the name at the end of a queue's URL.
-fn name_of(url: &str) -> &str {
+fn queue_name(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or_default()
 }
 
 impl Pipeline<'_> {
     /// Checks that a function reads the retry queue, and returns the functions that do.
-    async fn readers(&self, lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Function> {
+    async fn readers(
+        &self,
+        lambda: &Client,
+        arn: &str,
+        checks: &mut Vec<Check>,
+    ) -> Vec<DeployedFunction> {
         let Self { deployment, .. } = *self;
         let queue = arn.rsplit(':').next().unwrap_or_default();
         let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
@@ -206,7 +212,7 @@ impl Pipeline<'_> {
             let arn = mapping.function_arn().unwrap_or_default();
             let asked = lambda.get_function_configuration().function_name(arn).send().await;
             let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
-            let function = answer.map(Function::of);
+            let function = answer.map(DeployedFunction::of);
             let log_group = function.as_ref().map_or("", |function| &function.log_group);
             checks.push(source(mapping, log_group, deployment));
             functions.extend(function);
@@ -215,7 +221,7 @@ impl Pipeline<'_> {
     }
 
     /// Checks that a queue is empty, and returns its ARN; `None` if it cannot be read.
-    async fn queue(&self, queue: &Queue<'_>, checks: &mut Vec<Check>) -> Option<String> {
+    async fn queue(&self, queue: &StackQueue<'_>, checks: &mut Vec<Check>) -> Option<String> {
         const NAME: &str = "queue";
         // The code of AWS JSON, and that of the query protocol, which SQS sends too.
         const MISSING_QUEUE: [&str; 2] =
@@ -228,10 +234,14 @@ impl Pipeline<'_> {
         ];
         let Self { aws, deployment, forwarder } = *self;
         let name = queue.name();
-        let asked = aws_sdk_sqs::Client::new(aws).get_queue_attributes().queue_url(queue.url);
         let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
-        let asked = asked.set_attribute_names(Some(names)).send().await;
-        if let Err(error) = &asked
+        let response = aws_sdk_sqs::Client::new(aws)
+            .get_queue_attributes()
+            .queue_url(queue.url)
+            .set_attribute_names(Some(names))
+            .send()
+            .await;
+        if let Err(error) = &response
             && error.code().is_some_and(|code| MISSING_QUEUE.contains(&code))
         {
             let key = deployment.parameter("StorageKmsKeyArn");
@@ -240,7 +250,7 @@ impl Pipeline<'_> {
             checks.push(Check::failed(NAME, text));
             return None;
         }
-        let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", asked);
+        let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", response);
         let mut attributes = answer.and_then(|output| output.attributes)?;
         let number = |count| attributes.get(&count)?.parse::<u64>().ok();
         checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
@@ -251,7 +261,7 @@ impl Pipeline<'_> {
     }
 
     async fn on_failure_bucket(&self, lambda: &Client) -> Result<String, Check> {
-        let Self { deployment, forwarder: Function { name, .. }, .. } = *self;
+        let Self { deployment, forwarder: DeployedFunction { name, .. }, .. } = *self;
         let asked = lambda.get_function_event_invoke_config().function_name(name).send().await;
         let config = match asked {
             Ok(output) => output.destination_config,
@@ -309,19 +319,21 @@ mod tests {
     #[test]
     fn a_disabled_or_failing_event_source_fails_the_check() {
         let check = |state: &str, result: &str, verdict: Verdict| {
-            let mapping = EventSourceMappingConfiguration::builder();
-            let mapping = mapping.state(state).last_processing_result(result).build();
+            let mapping = EventSourceMappingConfiguration::builder()
+                .state(state)
+                .last_processing_result(result)
+                .build();
             let found = source(&mapping, "/aws/lambda/redrive", &Deployment::default());
             assert_eq!(found.verdict, verdict, "{found}");
         };
         check("Enabled", "No records processed", Ok);
-        check("Enabled", "PROBLEM: Function call failed", Failed);
+        check("Enabled", "PROBLEM: DeployedFunction call failed", Failed);
         check("Disabled", "OK", Failed);
     }
 
     #[test]
     fn a_deleted_queue_is_created_as_the_template_does() {
-        let queue = Queue {
+        let queue = StackQueue {
             url: "https://sqs.eu-west-1.amazonaws.com/123456789012/retry",
             content: String::new(),
             consequence: "",

@@ -7,7 +7,7 @@ use test_support::tls::{Authority, TlsFront};
 use wire::Request;
 
 #[derive(clap::Parser)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     arguments: Arguments,
 }
@@ -26,8 +26,8 @@ async fn backend() -> FakeOpenObserve {
 async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let line = Line::try_parse_from(["doctor"].iter().chain(words)).unwrap();
-    let checks = of_backend(&line.arguments, &variables).await;
+    let line = CommandLine::try_parse_from(["doctor"].iter().chain(words)).unwrap();
+    let checks = check_backend(&line.arguments, &variables).await;
     checks.iter().map(|it| format!("{} {}: {}", it.verdict.as_str(), it.name, it.text)).collect()
 }
 
@@ -85,7 +85,7 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
         ..Span::default()
     };
     let request = Request::of_spans(None, vec![span]);
-    let line = Line::try_parse_from(["doctor"]).unwrap();
+    let line = CommandLine::try_parse_from(["doctor"]).unwrap();
     let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let reach = reach_of(&line.arguments.aws, &HashMap::from(owned)).await.unwrap();
     let client = backend::Client::new(&reach.destination).unwrap();
@@ -184,8 +184,8 @@ async fn doctor_reports_an_expired_certificate() {
             ("LAMBDA_OTLP_HEADERS", GOOD),
             ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap()),
         ];
-        let found = checks(&variables, &[]).await;
-        let found = found.iter().find(|check| check.contains("connection")).unwrap();
+        let all = checks(&variables, &[]).await;
+        let found = all.iter().find(|check| check.contains("connection")).unwrap();
         assert!(found.starts_with(connection), "{found}");
         found.clone()
     };

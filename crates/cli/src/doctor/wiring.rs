@@ -1,7 +1,7 @@
 //! Checks the policies, filters and variables of a stack: permission to invoke the forwarder, and telemetry that is
 //! sent twice.
 
-use super::stack::{Function, direct_mode_variable};
+use super::function::{DeployedFunction, direct_mode_variable};
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
 use serde_json::Value;
 use settings::Check;
@@ -49,10 +49,10 @@ impl Filter {
         group: &str,
         place: &str,
     ) -> Option<Self> {
-        let excluded = criteria.find('[').and_then(|at| criteria.get(at..));
+        let list = criteria.find('[').and_then(|start| criteria.get(start..));
         let excluded: Vec<String> =
-            excluded.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
-        if excluded.iter().any(|excluded| excluded == group) {
+            list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+        if excluded.iter().any(|name| name == group) {
             return None;
         }
         let document: Value = serde_json::from_str(document).ok()?;
@@ -75,7 +75,7 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) streams: &'a [String],
     /// The arguments by which `subscribe` finds it: `--stack NAME`, or `--destination ARN`, with region and profile.
     pub(crate) arguments: &'a str,
-    /// Region and profile, each behind a space.
+    /// Region and profile, each with a space before it.
     pub(crate) place: &'a str,
     /// The lines that the stack forwards.
     pub(crate) collect: Collect,
@@ -87,15 +87,16 @@ const MOST_FILTERS: usize = 2;
 impl Forwarder<'_> {
     /// The command that subscribes a log group with these lines.
     fn subscribe(&self, group: &str, collect: Collect) -> String {
-        self.subscribe_beside(group, collect, "")
+        self.subscribe_with(group, collect, "")
     }
 
-    fn subscribe_beside(&self, group: &str, collect: Collect, beside: &str) -> String {
+    /// Like [`Self::subscribe`], with another flag, which begins with a space.
+    fn subscribe_with(&self, group: &str, collect: Collect, flag: &str) -> String {
         let arguments = self.arguments;
         let word = Collect::word_of(collect.pattern()).unwrap_or_default();
         let lines =
             if collect == Collect::All { String::new() } else { format!(" --collect {word}") };
-        format!("`lambda-otlp subscribe {arguments} --include {group}{lines}{beside} --yes`")
+        format!("`lambda-otlp subscribe {arguments} --include {group}{lines}{flag} --yes`")
     }
 
     /// The remedy for a log group without a filter of ours, and with these others.
@@ -104,19 +105,19 @@ impl Forwarder<'_> {
             others.iter().filter(|filter| !filter.is_of_account).copied().collect();
         match others.as_slice() {
             [] => self.subscribe(group, collect),
-            [_] => self.subscribe_beside(group, collect, " --beside-others"),
+            [_] => self.subscribe_with(group, collect, " --beside-others"),
             several => {
                 let most = MOST_FILTERS.min(several.len());
                 format!(
                     "it has {most} filters of others, and can have no third: remove one, as with `{}`, then {}",
                     to_remove(several),
-                    self.subscribe_beside(group, collect, " --beside-others")
+                    self.subscribe_with(group, collect, " --beside-others")
                 )
             }
         }
     }
 
-    pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
+    pub(super) fn receives_from(&self, filter: &Filter) -> bool {
         is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
     }
 }
@@ -144,10 +145,10 @@ pub(crate) fn permission(function: &str, policy: Option<&str>, place: &str) -> C
 pub(crate) fn subscription(
     group: &str,
     filters: &[Filter],
-    function: Option<&Function>,
+    function: Option<&DeployedFunction>,
     forwarder: Forwarder<'_>,
 ) -> Vec<Check> {
-    let is_own = |filter: &&Filter| forwarder.is_led_to_by(filter);
+    let is_own = |filter: &&Filter| forwarder.receives_from(filter);
     let own: Vec<&Filter> = filters.iter().filter(is_own).collect();
     let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
     let mut checks = Vec::new();
@@ -205,7 +206,7 @@ pub(crate) fn subscription(
 fn only_spilled(
     group: &str,
     filter: &Filter,
-    function: &Function,
+    function: &DeployedFunction,
     forwarder: Forwarder<'_>,
 ) -> Option<Check> {
     let is_wanted = forwarder.collect == Collect::Spilled || in_direct_mode(function).is_some();
@@ -272,7 +273,7 @@ fn names(filters: &[&Filter]) -> String {
 }
 
 /// Returns the variable that puts the layer of this function into direct mode.
-fn in_direct_mode(function: &Function) -> Option<&'static str> {
+fn in_direct_mode(function: &DeployedFunction) -> Option<&'static str> {
     direct_mode_variable(function.layers.iter().map(String::as_str), &function.variables)
 }
 
@@ -281,7 +282,7 @@ fn in_direct_mode(function: &Function) -> Option<&'static str> {
 pub(crate) fn double_wiring(
     forwarder: Forwarder<'_>,
     group: &str,
-    function: &Function,
+    function: &DeployedFunction,
     filters: &[Filter],
 ) -> Option<Check> {
     let variable = in_direct_mode(function)?;
@@ -312,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_remedy_of_a_missing_filter_fits_the_log_group() {
-        let remedy = |names: &[&str], function: Option<&Function>, collect: Collect| {
+        let remedy = |names: &[&str], function: Option<&DeployedFunction>, collect: Collect| {
             let other = |name: &&str| Filter {
                 called: format!("filter {name}"),
                 destination: "arn:aws:lambda:eu-west-1:123456789012:function:audit".to_owned(),
@@ -341,10 +342,10 @@ mod tests {
         assert!(two.contains(removal), "{two}");
         assert!(two.ends_with(&format!("then `{subscribe} --beside-others --yes`")), "{two}");
         let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "https://o2.example.com".to_owned());
-        let direct = Function {
+        let function = DeployedFunction {
             variables: [endpoint].into(),
             layers: vec!["arn:aws:lambda:eu-west-1:1:layer:lambda-otlp-arm64:7".to_owned()],
-            ..Function::default()
+            ..DeployedFunction::default()
         };
         let spilled = Filter {
             called: "filter lambda-otlp/forwarder".to_owned(),
@@ -352,18 +353,18 @@ mod tests {
             destination: FORWARDER.to_owned(),
             ..Filter::default()
         };
-        let of_spilled = |function: &Function, collect: Collect| {
+        let of_spilled = |function: &DeployedFunction, collect: Collect| {
             let forwarder = Forwarder { collect, ..forwarder(&[]) };
             let checks = subscription("/g", &[spilled.clone()], Some(function), forwarder);
             checks.into_iter().find(|check| check.name == "filter").map(|check| check.text)
         };
-        let left = Function { name: "left".to_owned(), ..Function::default() };
-        assert_eq!(of_spilled(&direct, Collect::All), None);
+        let left = DeployedFunction { name: "left".to_owned(), ..DeployedFunction::default() };
+        assert_eq!(of_spilled(&function, Collect::All), None);
         assert_eq!(of_spilled(&left, Collect::Spilled), None);
         let stays = of_spilled(&left, Collect::Telemetry).unwrap_or_default();
         assert!(stays.contains("no variable of left asks for direct mode"), "{stays}");
         assert!(stays.ends_with(&format!("`{subscribe} --collect telemetry --yes`")), "{stays}");
-        let direct = remedy(&[], Some(&direct), Collect::All);
+        let direct = remedy(&[], Some(&function), Collect::All);
         assert!(direct.starts_with("warning its function is in direct mode"), "{direct}");
         assert!(direct.ends_with("--include /g --collect spilled --yes`"), "{direct}");
     }
@@ -417,8 +418,8 @@ mod tests {
             |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
         for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
             check(&[with_pattern(pattern)], &[subscribed]);
-            let told = subscription("/g", &[with_pattern(pattern)], None, forwarder);
-            let hides = told.iter().any(|check| check.text.contains("lines of runtimes"));
+            let checks = subscription("/g", &[with_pattern(pattern)], None, forwarder);
+            let hides = checks.iter().any(|check| check.text.contains("lines of runtimes"));
             assert_eq!(hides, pattern == Collect::Telemetry.pattern(), "{pattern}");
         }
         let old = with_pattern(r#"?"__otel_otlp_stdout" ?"resourceSpans""#);
@@ -430,8 +431,8 @@ mod tests {
     #[test]
     fn an_account_policy_filters_all_log_groups_except_excluded_ones() {
         let document =
-            json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" });
-        let document = document.to_string();
+            json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" })
+                .to_string();
         let of =
             |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group, "");
         let criteria = r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder","/noisy"]"#;
@@ -447,11 +448,13 @@ mod tests {
     fn double_wiring_of_a_direct_sender_is_detected() {
         let forwarder = forwarder(&[]);
         let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
-            let variables =
-                variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             let filter = Filter { pattern: pattern.to_owned(), ..Filter::default() };
-            let layers = vec![layer.to_owned()];
-            let function = Function { variables, layers, ..Function::default() };
+            let function = DeployedFunction {
+                variables: variables.iter().map(owned).collect(),
+                layers: vec![layer.to_owned()],
+                ..DeployedFunction::default()
+            };
             let found = double_wiring(forwarder, "/g", &function, &[filter]);
             assert_eq!(found.is_some(), expected, "{function:?} {pattern}");
         };

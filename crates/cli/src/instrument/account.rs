@@ -35,7 +35,7 @@ pub(super) struct Account {
 
 /// The result of a request to change a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum UpdateAnswer {
     Accepted,
     /// The function was changed or is being updated. Read it again.
     Conflict,
@@ -166,7 +166,7 @@ impl Account {
         &self,
         configuration: &Configuration,
         change: &Change,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<UpdateAnswer> {
         let mut request = self.lambda.update_function_configuration();
         request = request.function_name(&configuration.name).revision_id(&configuration.revision);
         if change.layers != configuration.layer_arns() {
@@ -178,8 +178,8 @@ impl Account {
                 request.environment(Environment::builder().set_variables(Some(variables)).build());
         }
         match request.send().await {
-            Ok(_) => Ok(Answer::Accepted),
-            Err(error) if is_conflict(&error) => Ok(Answer::Conflict),
+            Ok(_) => Ok(UpdateAnswer::Accepted),
+            Err(error) if is_conflict(&error) => Ok(UpdateAnswer::Conflict),
             Err(error) => {
                 Err(anyhow!(without_values(&explained_update(&error), &change.variables)))
             }
@@ -214,9 +214,9 @@ fn explained_update<E>(error: &SdkError<E>) -> String
 where
     E: Error + Send + Sync + 'static,
 {
-    let text = explain(error).to_string();
+    let explained = explain(error).to_string();
     // AWS prints all variables after these words.
-    let text = text.split("String measured").next().unwrap_or_default().trim_end().to_owned();
+    let text = explained.split("String measured").next().unwrap_or_default().trim_end();
     let is_too_large = text.contains("maximum allowed size");
     let remedy = if is_too_large {
         ": remove files from the package or from its layers, or use a container image"
@@ -317,14 +317,14 @@ mod tests {
     #[test]
     fn an_error_of_aws_shows_no_values_of_variables() {
         let check = |message: &str, expected: &str| {
-            let said =
+            let metadata =
                 ErrorMetadata::builder().code("InvalidParameterValueException").message(message);
-            let error = UpdateFunctionConfigurationError::generic(said.build());
+            let service_error = UpdateFunctionConfigurationError::generic(metadata.build());
             let raw = HttpResponse::new(400.try_into().unwrap(), "x".into());
-            let error = SdkError::service_error(error, raw);
+            let error = SdkError::service_error(service_error, raw);
             let variables = [("TOKEN".to_owned(), "hunter2".to_owned())].into();
-            let said = without_values(&explained_update(&error), &variables);
-            assert_eq!(said, format!("InvalidParameterValueException: {expected}"));
+            let text = without_values(&explained_update(&error), &variables);
+            assert_eq!(text, format!("InvalidParameterValueException: {expected}"));
         };
         check(
             r#"exceeded the 4KB limit. String measured: {"TOKEN":"hunter2","A":"pas"}"#,

@@ -54,7 +54,7 @@ impl Configuration {
     }
 }
 
-/// What a runtime permits.
+/// The part of the layer that a runtime can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Support {
     /// The wrapper instruments functions with the packages layer.
@@ -74,9 +74,9 @@ impl Support {
         let (family, version) = runtime.split_at(at);
         let mut numbers = version.split(|c: char| !c.is_ascii_digit());
         let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
-        let major = number();
+        let first = number();
         let minor = number().unwrap_or_default();
-        let Some(major) = major else {
+        let Some(major) = first else {
             let is_old = ["provided", "nodejs"].contains(&family);
             return if is_old { Self::TooOld } else { Self::Unknown };
         };

@@ -53,10 +53,9 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
             Some(stack) => offered(&account, stack_layers(&aws, stack).await?).await?,
             None => Layers::default(),
         };
-        let logs = Logs::new(Client::new(&with_retries(&aws))).await;
-        let names = account.function_names().await?;
-        let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
-        let names: Vec<String> = names.collect();
+        let logs = FunctionLogs::new(Client::new(&with_retries(&aws))).await;
+        let mut names = account.function_names().await?;
+        names.retain(|name| selection.check_name(name).is_ok());
         let fleet = Fleet { account, logs, layers };
         let progress = Progress::start("functions");
         let counts = progress.counts();
@@ -66,8 +65,8 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
             counts.add(1);
             row
         });
-        let rows = read.buffered(AT_A_TIME).filter_map(async |row| row);
-        let rows: Vec<Row> = rows.collect().await;
+        let rows: Vec<FleetRow> =
+            read.buffered(AT_A_TIME).filter_map(async |row| row).collect().await;
         if rows.is_empty() {
             let place = aws::place(&aws).await;
             bail!(
@@ -78,7 +77,7 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
     })?;
     let mut out = io::stdout().lock();
     terminal::ignored(if *json {
-        let rows: Value = rows.iter().map(Row::to_json).collect();
+        let rows: Value = rows.iter().map(FleetRow::to_json).collect();
         writeln!(out, "{}", console::screen::json(&rows))
     } else {
         write(&rows, now_ms(), &mut out)
@@ -93,13 +92,13 @@ fn now_ms() -> i64 {
 
 struct Fleet {
     account: Account,
-    logs: Logs,
+    logs: FunctionLogs,
     layers: Layers,
 }
 
 /// A function of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Row {
+struct FleetRow {
     name: String,
     runtime: String,
     architecture: String,
@@ -108,7 +107,7 @@ struct Row {
     log_format: String,
     /// Names of the functions and streams that its log events go to.
     subscriptions: Vec<String>,
-    telemetry: Telemetry,
+    telemetry: NewestTelemetry,
     /// The reason why the function or its log could not be read.
     problem: Option<String>,
 }
@@ -123,7 +122,7 @@ struct OwnLayer {
 
 /// The newest telemetry in a function's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Telemetry {
+enum NewestTelemetry {
     #[default]
     Unknown,
     NoLog,
@@ -136,19 +135,19 @@ enum Telemetry {
 
 impl Fleet {
     /// Returns `None` if the function's tags do not select it.
-    async fn row(&self, name: String, selection: &Selection) -> Option<Row> {
+    async fn row(&self, name: String, selection: &Selection) -> Option<FleetRow> {
         let problem = |name: String, problem: String| {
-            Some(Row { name, problem: Some(problem), ..Row::default() })
+            Some(FleetRow { name, problem: Some(problem), ..FleetRow::default() })
         };
         let configuration = match self.account.read(&name).await {
             Ok(Some(configuration)) => configuration,
             Ok(None) => return None,
             Err(error) => return problem(name, format!("{error:#}")),
         };
-        if selection.by_tags(&configuration.tags).is_err() {
+        if selection.check_tags(&configuration.tags).is_err() {
             return None;
         }
-        let mut row = self.of_configuration(&configuration);
+        let mut row = self.configuration_row(&configuration);
         match self.logs.subscriptions(&configuration.log_group).await {
             Ok(subscriptions) => row.subscriptions = subscriptions,
             Err(error) => row.problem = Some(format!("{error:#}")),
@@ -160,39 +159,40 @@ impl Fleet {
         Some(row)
     }
 
-    fn of_configuration(&self, configuration: &Configuration) -> Row {
+    fn configuration_row(&self, configuration: &Configuration) -> FleetRow {
         let record = Record::of_tags(&configuration.tags);
         let runtime = configuration.runtime.clone().unwrap_or_else(|| "image".to_owned());
         let layer = |kind: Kind| {
-            let (_, arn) = self.layers.attached(kind, configuration, &record)?;
+            let arn = self.layers.attached(kind, configuration, &record)?.arn;
             let offered = self.layers.find(kind, &runtime, &configuration.architecture);
             let is_outdated = offered.is_some_and(|offered| offered.arn != arn);
             Some(OwnLayer { arn: arn.to_owned(), is_outdated })
         };
-        Row {
+        FleetRow {
             name: configuration.name.clone(),
             extension: layer(Kind::Extension),
             packages: layer(Kind::Packages),
             architecture: configuration.architecture.clone(),
             log_format: configuration.log_format.clone(),
             runtime,
-            ..Row::default()
+            ..FleetRow::default()
         }
     }
 }
 
 /// Log groups of functions.
-struct Logs {
+struct FunctionLogs {
     client: Client,
     policies: Vec<AccountPolicy>,
 }
 
-impl Logs {
+impl FunctionLogs {
     async fn new(client: Client) -> Self {
-        let asked = client.describe_account_policies();
-        let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
+        let request =
+            client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy);
+        let answer = request.send().await;
         // Without this permission, the list lacks the account's policy.
-        let policies = asked.ok().and_then(|output| output.account_policies).unwrap_or_default();
+        let policies = answer.ok().and_then(|output| output.account_policies).unwrap_or_default();
         Self { client, policies }
     }
 
@@ -211,23 +211,34 @@ impl Logs {
     }
 
     /// Searches the newest log events of the newest log stream.
-    async fn newest_telemetry(&self, group: &str) -> anyhow::Result<Telemetry> {
-        let asked = self.client.describe_log_streams().log_group_name(group);
-        let asked = asked.order_by(OrderBy::LastEventTime).descending(true).limit(1).send().await;
-        let streams = match asked {
+    async fn newest_telemetry(&self, group: &str) -> anyhow::Result<NewestTelemetry> {
+        let newest_stream = self
+            .client
+            .describe_log_streams()
+            .log_group_name(group)
+            .order_by(OrderBy::LastEventTime)
+            .descending(true)
+            .limit(1);
+        let streams = match newest_stream.send().await {
             Ok(output) => output.log_streams.unwrap_or_default(),
-            Err(error) if is_missing(&error) => return Ok(Telemetry::NoLog),
+            Err(error) if is_missing(&error) => return Ok(NewestTelemetry::NoLog),
             Err(error) => return Err(unread(&error, "logs:DescribeLogStreams")),
         };
-        let stream = streams.into_iter().next().and_then(|stream| stream.log_stream_name);
-        let Some(stream) = stream else { return Ok(Telemetry::NoLog) };
-        let asked = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
-        let asked = asked.start_from_head(false).limit(NEWEST_EVENTS).send().await;
-        let output = asked.map_err(|error| unread(&error, "logs:GetLogEvents"))?;
+        let first = streams.into_iter().next().and_then(|stream| stream.log_stream_name);
+        let Some(stream) = first else { return Ok(NewestTelemetry::NoLog) };
+        let newest_events = self
+            .client
+            .get_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream)
+            .start_from_head(false)
+            .limit(NEWEST_EVENTS);
+        let output =
+            newest_events.send().await.map_err(|error| unread(&error, "logs:GetLogEvents"))?;
         let events = output.events.unwrap_or_default();
         let telemetry = events.iter().filter(|event| event.message().is_some_and(is_telemetry));
         let newest = telemetry.filter_map(|event| event.timestamp).max();
-        Ok(newest.map_or(Telemetry::NoneFound, |time_ms| Telemetry::At { time_ms }))
+        Ok(newest.map_or(NewestTelemetry::NoneFound, |time_ms| NewestTelemetry::At { time_ms }))
     }
 }
 
@@ -256,7 +267,7 @@ fn unread<E: Error + Send + Sync + 'static>(
 
 /// Returns the destination of the account's policy, unless the policy leaves out this log group.
 ///
-/// Source: CloudWatch Logs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
+/// Source: CloudWatch FunctionLogs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
 fn destination(policy: &AccountPolicy, group: &str) -> Option<String> {
     let criteria = policy.selection_criteria().unwrap_or_default();
     if criteria.contains(&format!("\"{group}\"")) {
@@ -271,7 +282,7 @@ fn last_part(arn: &str) -> String {
     arn.rsplit([':', '/']).next().unwrap_or(arn).to_owned()
 }
 
-impl Row {
+impl FleetRow {
     fn cells(&self, now_ms: i64) -> [String; 8] {
         let layer = |layer: &Option<OwnLayer>| match layer {
             Some(OwnLayer { arn, is_outdated: false }) => short(arn).to_owned(),
@@ -285,12 +296,12 @@ impl Row {
         };
         let telemetry = match (&self.problem, self.telemetry) {
             (Some(problem), _) => problem.clone(),
-            (None, Telemetry::Unknown) => "unknown".to_owned(),
-            (None, Telemetry::NoLog) => "no log yet".to_owned(),
-            (None, Telemetry::NoneFound) => {
+            (None, NewestTelemetry::Unknown) => "unknown".to_owned(),
+            (None, NewestTelemetry::NoLog) => "no log yet".to_owned(),
+            (None, NewestTelemetry::NoneFound) => {
                 format!("none in its last {NEWEST_EVENTS} log events")
             }
-            (None, Telemetry::At { time_ms }) => {
+            (None, NewestTelemetry::At { time_ms }) => {
                 let age_ms = u64::try_from(now_ms - time_ms).unwrap_or_default();
                 // Milliseconds of an age say nothing.
                 format!("{} ago", duration_text(Duration::from_secs(age_ms / 1000)))
@@ -313,11 +324,11 @@ impl Row {
         let is_outdated =
             [&self.extension, &self.packages].into_iter().flatten().any(|layer| layer.is_outdated);
         let telemetry = match self.telemetry {
-            Telemetry::At { time_ms } => {
+            NewestTelemetry::At { time_ms } => {
                 let nanos = u64::try_from(time_ms).unwrap_or_default() * 1_000_000;
                 Some(wire::timestamp::rfc3339_millis(nanos))
             }
-            Telemetry::Unknown | Telemetry::NoLog | Telemetry::NoneFound => None,
+            NewestTelemetry::Unknown | NewestTelemetry::NoLog | NewestTelemetry::NoneFound => None,
         };
         json!({
             "function": self.name,
@@ -335,7 +346,7 @@ impl Row {
 }
 
 /// Writes a table with a line of headings, and the sums.
-fn write(rows: &[Row], now_ms: i64, out: &mut dyn Write) -> io::Result<()> {
+fn write(rows: &[FleetRow], now_ms: i64, out: &mut dyn Write) -> io::Result<()> {
     let headings = [
         "function",
         "runtime",
@@ -356,18 +367,18 @@ fn write(rows: &[Row], now_ms: i64, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     for line in &lines {
-        let cells = line.iter().zip(widths);
-        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "{}", on_one_line(&cells.join("  ")).trim_end())?;
     }
-    let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+    let count = |is: &dyn Fn(&FleetRow) -> bool| rows.iter().filter(|row| is(row)).count();
     writeln!(
         out,
         "{} functions: {} with the extension, {} subscribed, {} with telemetry, {} not read",
         rows.len(),
         count(&|row| row.extension.is_some()),
         count(&|row| !row.subscriptions.is_empty()),
-        count(&|row| matches!(row.telemetry, Telemetry::At { .. })),
+        count(&|row| matches!(row.telemetry, NewestTelemetry::At { .. })),
         count(&|row| row.problem.is_some()),
     )
 }
@@ -382,7 +393,7 @@ mod tests {
         let arn = |layer: &str| format!("arn:aws:lambda:eu-west-1:123456789012:layer:{layer}");
         let layer = |name: &str, is_outdated| Some(OwnLayer { arn: arn(name), is_outdated });
         let rows = [
-            Row {
+            FleetRow {
                 name: "cart".to_owned(),
                 runtime: "python3.13".to_owned(),
                 architecture: "arm64".to_owned(),
@@ -390,21 +401,21 @@ mod tests {
                 packages: layer("lambda-otlp-python313:3", true),
                 log_format: "JSON".to_owned(),
                 subscriptions: vec!["forwarder".to_owned()],
-                telemetry: Telemetry::At { time_ms: 1_000_000 },
+                telemetry: NewestTelemetry::At { time_ms: 1_000_000 },
                 problem: None,
             },
-            Row {
+            FleetRow {
                 name: "checkout".to_owned(),
                 runtime: "image".to_owned(),
                 architecture: "x86_64".to_owned(),
                 log_format: "Text".to_owned(),
-                telemetry: Telemetry::NoneFound,
-                ..Row::default()
+                telemetry: NewestTelemetry::NoneFound,
+                ..FleetRow::default()
             },
-            Row {
+            FleetRow {
                 name: "denied".to_owned(),
                 problem: Some("these credentials lack lambda:GetFunction".to_owned()),
-                ..Row::default()
+                ..FleetRow::default()
             },
         ];
         let mut out = Vec::new();

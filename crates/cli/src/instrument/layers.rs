@@ -4,7 +4,7 @@ use super::configuration::Configuration;
 use super::record::Record;
 use wire::arn::Arn;
 
-/// What a layer of lambda-otlp contains. A function has at most one of each kind.
+/// The content of a layer of lambda-otlp. A function has at most one of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The extension and the wrapper.
@@ -22,7 +22,7 @@ impl Kind {
 pub(super) struct LayerVersion {
     pub(super) arn: String,
     pub(super) architectures: Vec<String>,
-    /// Empty for the extension, which runs beside every runtime.
+    /// Empty for the extension, which runs with every runtime.
     pub(super) runtimes: Vec<String>,
     pub(super) zipped_bytes: u64,
 }
@@ -56,15 +56,17 @@ impl Layers {
         self.versions.iter().find(|layer| layer.kind() == kind && layer.fits(runtime, architecture))
     }
 
-    /// Returns the index and the ARN of the function's layer of this kind.
+    /// Returns the function's layer of this kind.
     pub(super) fn attached<'a>(
         &self,
         kind: Kind,
         configuration: &'a Configuration,
         record: &Record,
-    ) -> Option<(usize, &'a str)> {
+    ) -> Option<LayerPosition<'a>> {
         let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
-        arns.enumerate().find(|(_, arn)| self.kind_of(arn, record) == Some(kind))
+        arns.enumerate()
+            .map(|(index, arn)| LayerPosition { index, arn })
+            .find(|layer| self.kind_of(layer.arn, record) == Some(kind))
     }
 
     /// Returns the kind of a layer, or `None` if it is not of lambda-otlp.
@@ -74,6 +76,12 @@ impl Layers {
         let recorded = || Kind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
         offered.map(LayerVersion::kind).or_else(recorded).or_else(|| kind_by_name(arn))
     }
+}
+
+/// A layer among those of a function.
+pub(super) struct LayerPosition<'a> {
+    pub(super) index: usize,
+    pub(super) arn: &'a str,
 }
 
 /// Recognizes layers of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
@@ -109,7 +117,7 @@ pub(super) fn short(arn: &str) -> &str {
     Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("layer:")).unwrap_or(arn)
 }
 
-/// Returns an extension of the function that ours cannot run beside.
+/// Returns an extension of the function that conflicts with ours.
 pub(super) fn other_extension(configuration: &Configuration) -> Option<OtherExtension> {
     configuration.layers.iter().find_map(|layer| {
         let name = layer_name(&layer.arn).to_ascii_lowercase();
@@ -123,11 +131,11 @@ pub(super) fn other_extension(configuration: &Configuration) -> Option<OtherExte
     })
 }
 
-/// An extension that ours cannot run beside.
+/// An extension that conflicts with ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OtherExtension {
     pub(super) extension: &'static str,
-    /// What both would do.
+    /// The conflict: both would do this.
     pub(super) problem: &'static str,
     pub(super) layer: String,
 }

@@ -23,8 +23,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use layers::{Kind, LayerVersion, Layers};
 use plan::Wish;
 pub(crate) use plan::{OUR_WRAPPER, WRAPPER};
-use report::Report;
-use run::{Run, Task};
+use report::FunctionReport;
+use run::{InstrumentRun, InstrumentTask};
 use settings::Pattern;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -107,7 +107,7 @@ pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<Exit
         };
         let layers = offered(&account, arns).await?;
         let wish = Wish { layers, managed: *managed, versions: *versions };
-        change(&aws, account, selection, Task::Instrument(wish), *confirmation).await
+        change(&aws, account, selection, InstrumentTask::Instrument(wish), *confirmation).await
     })
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn uninstrument(arguments: &UninstrumentArguments) -> anyhow::Result<
     terminal::block_on(async {
         let aws = aws::load(&which.aws).await;
         let account = Account::new(&aws);
-        change(&aws, account, selection, Task::Uninstrument, *confirmation).await
+        change(&aws, account, selection, InstrumentTask::Uninstrument, *confirmation).await
     })
 }
 
@@ -131,15 +131,15 @@ impl Which {
 
     /// Selects all functions if neither names nor tags are given.
     fn selection_or_all(&self) -> anyhow::Result<Selection> {
-        let include = patterns("--function", &self.functions)?;
+        let named = patterns("--function", &self.functions)?;
         let exclude = patterns("--exclude", &self.exclude)?;
-        let tags = parse_tags(&self.tags.join(","));
-        let tags = tags.map_err(|problem| anyhow!("--tag: {problem}"))?;
+        let tags =
+            parse_tags(&self.tags.join(",")).map_err(|problem| anyhow!("--tag: {problem}"))?;
         ensure!(
             self.tags.is_empty() || !tags.is_empty(),
             "--tag is empty: name a value, or omit the argument"
         );
-        let include = if include.is_empty() { vec![Pattern::new("*")] } else { include };
+        let include = if named.is_empty() { vec![Pattern::new("*")] } else { named };
         Ok(Selection::new(include, exclude, tags, []))
     }
 }
@@ -228,10 +228,10 @@ async fn change(
     aws: &SdkConfig,
     account: Account,
     selection: Selection,
-    task: Task,
+    task: InstrumentTask,
     confirmation: Confirmation,
 ) -> anyhow::Result<ExitCode> {
-    let run = Run::new(account, task);
+    let run = InstrumentRun::new(account, task);
     let mut report = run.plan(&selection).await?;
     if report.entries.is_empty() {
         let place = aws::place(aws).await;
@@ -260,7 +260,7 @@ async fn change(
     Ok(exit_code(&report))
 }
 
-fn exit_code(report: &Report) -> ExitCode {
+fn exit_code(report: &FunctionReport) -> ExitCode {
     if report.is_successful() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

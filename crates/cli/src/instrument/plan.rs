@@ -180,21 +180,21 @@ fn add_layers(
         };
         let attached = wish.layers.attached(kind, configuration, &former);
         let before = match attached {
-            Some((_, present)) if present == put => {
+            Some(present) if present.arn == put => {
                 // The layer stays. A record of another layer is outdated.
-                if !former.has_put(kind, present) {
+                if !former.has_put(kind, present.arn) {
                     change.record.set_layer(kind, None);
                 }
                 continue;
             }
-            Some((index, present)) => {
-                if let Some(place) = change.layers.get_mut(index) {
-                    place.clone_from(&put);
+            Some(present) => {
+                if let Some(layer) = change.layers.get_mut(present.index) {
+                    layer.clone_from(&put);
                 }
-                let recorded = former.layer(kind).filter(|recorded| recorded.put == present);
+                let recorded = former.layer(kind).filter(|recorded| recorded.put == present.arn);
                 match recorded {
                     Some(recorded) => recorded.before.clone(),
-                    None => Some(present.to_owned()),
+                    None => Some(present.arn.to_owned()),
                 }
             }
             None => {
@@ -213,11 +213,11 @@ fn add_layers(
 
 /// Returns the command that sets the function's layers without this one. AWS replaces the whole list.
 fn removal(configuration: &Configuration, other: &OtherExtension) -> String {
-    let others = configuration.layers.iter().map(|layer| layer.arn.as_str());
-    let others: Vec<&str> = others.filter(|arn| short(arn) != other.layer).collect();
-    let others = if others.is_empty() { "'[]'".to_owned() } else { others.join(" ") };
+    let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
+    let kept: Vec<&str> = arns.filter(|arn| short(arn) != other.layer).collect();
+    let list = if kept.is_empty() { "'[]'".to_owned() } else { kept.join(" ") };
     let name = &configuration.name;
-    format!("`aws lambda update-function-configuration --function-name {name} --layers {others}`")
+    format!("`aws lambda update-function-configuration --function-name {name} --layers {list}`")
 }
 
 fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
@@ -260,8 +260,11 @@ fn check_quotas(
     let bytes_of = |arn: &String| {
         let attached = configuration.layers.iter().find(|layer| layer.arn == *arn);
         let offered = wish.layers.versions.iter().find(|layer| layer.arn == *arn);
-        let attached = attached.map(|layer| layer.zipped_bytes);
-        attached.or(offered.map(|layer| layer.zipped_bytes)).unwrap_or_default()
+        match (attached, offered) {
+            (Some(layer), _) => layer.zipped_bytes,
+            (None, Some(layer)) => layer.zipped_bytes,
+            (None, None) => 0,
+        }
     };
     let zipped_bytes = configuration.code_bytes + change.layers.iter().map(bytes_of).sum::<u64>();
     if zipped_bytes > MAX_UNZIPPED_BYTES {
@@ -325,8 +328,12 @@ fn check_stack(
 }
 
 fn add_notes(change: &mut Change, support: Support) {
-    let kept = change.variables.keys().filter(|name| name.starts_with("OTEL_"));
-    let kept: Vec<&str> = kept.map(String::as_str).collect();
+    let kept: Vec<&str> = change
+        .variables
+        .keys()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("OTEL_"))
+        .collect();
     if !kept.is_empty() {
         change.notes.push(format!("keeps {}", kept.join(", ")));
     }
@@ -468,10 +475,10 @@ pub(super) mod tests {
         };
         check(&x86("nodejs22.x"), "telemetry-x86_64:7 telemetry-node:7", OURS, "");
         check(&x86("java21"), "telemetry-x86_64:7", OURS, "");
-        let note = "Lambda starts no wrapper with this runtime: the function's SDK needs OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318";
-        check(&x86("provided.al2023"), "telemetry-x86_64:7", "", note);
-        let note = "no packages layer for python3.12 on x86_64, so the function's code makes no spans: deploy the stack from the release files";
-        check(&x86("python3.12"), "telemetry-x86_64:7", OURS, note);
+        let no_wrapper = "Lambda starts no wrapper with this runtime: the function's SDK needs OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318";
+        check(&x86("provided.al2023"), "telemetry-x86_64:7", "", no_wrapper);
+        let no_packages = "no packages layer for python3.12 on x86_64, so the function's code makes no spans: deploy the stack from the release files";
+        check(&x86("python3.12"), "telemetry-x86_64:7", OURS, no_packages);
     }
 
     #[test]
@@ -481,10 +488,10 @@ pub(super) mod tests {
             let Plan::Refusal(refusal) = plan(&configuration, &wish(7)) else {
                 panic!("{expected}: {:?}", plan(&configuration, &wish(7)));
             };
-            let refusal = refusal.to_string();
-            assert!(refusal.contains(expected), "{refusal}");
-            assert!(refusal.contains(": "), "no remedy: {refusal}");
-            assert!(!refusal.contains("hunter2"), "{refusal}");
+            let text = refusal.to_string();
+            assert!(text.contains(expected), "{text}");
+            assert!(text.contains(": "), "no remedy: {text}");
+            assert!(!text.contains("hunter2"), "{text}");
         };
         check(function("", "", "", ""), "Dockerfile");
         check(python("", "LAMBDA_OTLP_RETRY_QUEUE_URL=https://x"), "stack of lambda-otlp");

@@ -3,21 +3,21 @@
 use super::configuration::Configuration;
 use super::layers::short;
 use super::plan::{Change, Refusal};
-use super::run::Task;
+use super::run::InstrumentTask;
 use super::snippets;
 use console::screen::on_one_line;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum FunctionStep {
     Change(Change),
     Keep,
     Refuse(Refusal),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum FunctionFate {
     Planned,
     Done,
     /// The function was deleted meanwhile.
@@ -29,50 +29,50 @@ pub(super) enum Fate {
 
 /// A selected function.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct FunctionEntry {
     pub(super) name: String,
     pub(super) before: Configuration,
-    pub(super) step: Step,
-    pub(super) fate: Fate,
+    pub(super) step: FunctionStep,
+    pub(super) fate: FunctionFate,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Report {
-    pub(super) entries: Vec<Entry>,
+pub(super) struct FunctionReport {
+    pub(super) entries: Vec<FunctionEntry>,
 }
 
 /// The words of the first column and of the sums, in the order of the sums.
 const WORDS: [&str; 7] = ["change", "changed", "keep", "refuse", "gone", "waits", "failed"];
 
-impl Entry {
-    pub(super) fn without_configuration(name: String, fate: Fate) -> Self {
-        Self { name, before: Configuration::default(), step: Step::Keep, fate }
+impl FunctionEntry {
+    pub(super) fn without_configuration(name: String, fate: FunctionFate) -> Self {
+        Self { name, before: Configuration::default(), step: FunctionStep::Keep, fate }
     }
 
     pub(super) fn is_planned_change(&self) -> bool {
-        matches!(self.step, Step::Change(_)) && self.fate == Fate::Planned
+        matches!(self.step, FunctionStep::Change(_)) && self.fate == FunctionFate::Planned
     }
 
     fn word(&self) -> &'static str {
         match (&self.fate, &self.step) {
-            (Fate::Gone, _) => "gone",
-            (Fate::Failed(_), _) => "failed",
-            (Fate::NotReached, _) => "waits",
-            (Fate::Planned, Step::Change(_)) => "change",
-            (Fate::Done, Step::Change(_)) => "changed",
-            (Fate::Planned | Fate::Done, Step::Keep) => "keep",
-            (Fate::Planned | Fate::Done, Step::Refuse(_)) => "refuse",
+            (FunctionFate::Gone, _) => "gone",
+            (FunctionFate::Failed(_), _) => "failed",
+            (FunctionFate::NotReached, _) => "waits",
+            (FunctionFate::Planned, FunctionStep::Change(_)) => "change",
+            (FunctionFate::Done, FunctionStep::Change(_)) => "changed",
+            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Keep) => "keep",
+            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Refuse(_)) => "refuse",
         }
     }
 
     fn text(&self) -> String {
         match (&self.fate, &self.step) {
-            (Fate::Gone, _) => "was deleted meanwhile".to_owned(),
-            (Fate::Failed(text), _) => text.clone(),
-            (Fate::NotReached, _) => "the command was stopped: run it again".to_owned(),
-            (_, Step::Refuse(refusal)) => refusal.to_string(),
-            (_, Step::Change(change)) => self.difference(change),
-            (_, Step::Keep) => String::new(),
+            (FunctionFate::Gone, _) => "was deleted meanwhile".to_owned(),
+            (FunctionFate::Failed(text), _) => text.clone(),
+            (FunctionFate::NotReached, _) => "the command was stopped: run it again".to_owned(),
+            (_, FunctionStep::Refuse(refusal)) => refusal.to_string(),
+            (_, FunctionStep::Change(change)) => self.difference(change),
+            (_, FunctionStep::Keep) => String::new(),
         }
     }
 
@@ -122,18 +122,18 @@ impl Entry {
         });
         if let Some(entry) = entry.as_object_mut() {
             match &self.step {
-                Step::Change(change) => {
+                FunctionStep::Change(change) => {
                     entry.insert("layers_after".to_owned(), json!(change.layers));
                     entry.insert("variables_set".to_owned(), json!(self.set(change)));
                     entry.insert("variables_removed".to_owned(), json!(self.removed(change)));
                     entry.insert("notes".to_owned(), json!(change.notes));
                 }
-                Step::Keep => {}
-                Step::Refuse(refusal) => {
+                FunctionStep::Keep => {}
+                FunctionStep::Refuse(refusal) => {
                     entry.insert("reason".to_owned(), json!(refusal.to_string()));
                 }
             }
-            if let Fate::Failed(text) = &self.fate {
+            if let FunctionFate::Failed(text) = &self.fate {
                 entry.insert("error".to_owned(), json!(text));
             }
         }
@@ -141,7 +141,7 @@ impl Entry {
     }
 }
 
-impl Report {
+impl FunctionReport {
     /// Returns the number of functions that would be changed.
     pub(super) fn changes(&self) -> usize {
         self.entries.iter().filter(|entry| entry.is_planned_change()).count()
@@ -158,9 +158,9 @@ impl Report {
     }
 
     /// Writes a row for each function that changes or that cannot change, the sums, and texts for templates.
-    pub(super) fn write_plan(&self, task: &Task, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn write_plan(&self, task: &InstrumentTask, out: &mut dyn Write) -> io::Result<()> {
         self.write_rows(&|entry| entry.word() != "keep", out)?;
-        if let Task::Instrument(wish) = task {
+        if let InstrumentTask::Instrument(wish) = task {
             write!(out, "{}", snippets::of(&self.entries, &wish.layers))?;
         }
         Ok(())
@@ -171,17 +171,22 @@ impl Report {
         self.write_rows(&|entry| ["gone", "waits", "failed"].contains(&entry.word()), out)
     }
 
-    fn write_rows(&self, is_shown: &dyn Fn(&Entry) -> bool, out: &mut dyn Write) -> io::Result<()> {
-        let shown: Vec<&Entry> = self.entries.iter().filter(|entry| is_shown(entry)).collect();
-        let width = |text: &dyn Fn(&Entry) -> usize| {
+    fn write_rows(
+        &self,
+        is_shown: &dyn Fn(&FunctionEntry) -> bool,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let shown: Vec<&FunctionEntry> =
+            self.entries.iter().filter(|entry| is_shown(entry)).collect();
+        let width = |text: &dyn Fn(&FunctionEntry) -> usize| {
             shown.iter().map(|entry| text(entry)).max().unwrap_or(0)
         };
         let runtime =
-            |entry: &Entry| entry.before.runtime.clone().unwrap_or_else(|| "-".to_owned());
+            |entry: &FunctionEntry| entry.before.runtime.clone().unwrap_or_else(|| "-".to_owned());
         let name_width = width(&|entry| entry.name.len());
         let runtime_width = width(&|entry| runtime(entry).len());
         for entry in &shown {
-            let Entry { name, before: Configuration { architecture, .. }, .. } = entry;
+            let FunctionEntry { name, before: Configuration { architecture, .. }, .. } = entry;
             let runtime = runtime(entry);
             let word = entry.word();
             let text = entry.text();
@@ -190,9 +195,13 @@ impl Report {
             );
             writeln!(out, "{}", on_one_line(&row).trim_end())?;
         }
-        let counts =
-            WORDS.iter().map(|word| (self.count(word), word)).filter(|(count, _)| *count > 0);
-        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        let mut counts = Vec::new();
+        for word in WORDS {
+            let count = self.count(word);
+            if count > 0 {
+                counts.push(format!("{count} {word}"));
+            }
+        }
         let functions = if self.entries.len() == 1 { "function" } else { "functions" };
         writeln!(out, "{} {functions}: {}", self.entries.len(), counts.join(", "))
     }
@@ -200,7 +209,7 @@ impl Report {
     pub(super) fn to_json(&self) -> Value {
         let counts = WORDS.iter().map(|word| ((*word).to_owned(), json!(self.count(word))));
         json!({
-            "functions": self.entries.iter().map(Entry::to_json).collect::<Vec<_>>(),
+            "functions": self.entries.iter().map(FunctionEntry::to_json).collect::<Vec<_>>(),
             "counts": counts.collect::<serde_json::Map<_, _>>(),
         })
     }

@@ -1,10 +1,10 @@
 //! Reads, plans and changes several functions at a time. A function's change depends on its present configuration alone,
 //! so a command that was interrupted continues when it is run again.
 
-use super::account::{Account, Answer, POLL_AFTER};
+use super::account::{Account, POLL_AFTER, UpdateAnswer};
 use super::configuration::{Configuration, Update};
 use super::plan::{Change, Plan, Wish, plan};
-use super::report::{Entry, Fate, Report, Step};
+use super::report::{FunctionEntry, FunctionFate, FunctionReport, FunctionStep};
 use super::undo::{Undo, undo};
 use crate::progress::Progress;
 use anyhow::{Context as _, bail};
@@ -20,18 +20,18 @@ const AT_A_TIME: usize = 4;
 const MAX_CONFLICTS: u32 = 20;
 
 #[derive(Clone, Debug)]
-pub(super) enum Task {
+pub(super) enum InstrumentTask {
     Instrument(Wish),
     Uninstrument,
 }
 
-impl Task {
-    fn decide(&self, configuration: &Configuration) -> Step {
+impl InstrumentTask {
+    fn decide(&self, configuration: &Configuration) -> FunctionStep {
         match self {
             Self::Instrument(wish) => match plan(configuration, wish) {
-                Plan::Change(change) => Step::Change(change),
-                Plan::Unchanged => Step::Keep,
-                Plan::Refusal(refusal) => Step::Refuse(refusal),
+                Plan::Change(change) => FunctionStep::Change(change),
+                Plan::Unchanged => FunctionStep::Keep,
+                Plan::Refusal(refusal) => FunctionStep::Refuse(refusal),
             },
             Self::Uninstrument => match undo(configuration) {
                 Undo::Change(mut change) => {
@@ -41,24 +41,24 @@ impl Task {
                             "published versions ({aliases}) keep the layers: publish a version and move the alias"
                         ));
                     }
-                    Step::Change(change)
+                    FunctionStep::Change(change)
                 }
-                Undo::Unchanged => Step::Keep,
-                Undo::Refusal(refusal) => Step::Refuse(refusal),
+                Undo::Unchanged => FunctionStep::Keep,
+                Undo::Refusal(refusal) => FunctionStep::Refuse(refusal),
             },
         }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct InstrumentRun {
     account: Account,
-    pub(super) task: Task,
+    pub(super) task: InstrumentTask,
     is_stopped: Arc<AtomicBool>,
 }
 
-impl Run {
-    pub(super) fn new(account: Account, task: Task) -> Self {
+impl InstrumentRun {
+    pub(super) fn new(account: Account, task: InstrumentTask) -> Self {
         Self { account, task, is_stopped: Arc::default() }
     }
 
@@ -79,10 +79,9 @@ impl Run {
     }
 
     /// Reads all selected functions, and plans their changes.
-    pub(super) async fn plan(&self, selection: &Selection) -> anyhow::Result<Report> {
-        let names = self.account.function_names().await?;
-        let names = names.into_iter().filter(|name| selection.by_name(name).is_ok());
-        let names: Vec<String> = names.collect();
+    pub(super) async fn plan(&self, selection: &Selection) -> anyhow::Result<FunctionReport> {
+        let mut names = self.account.function_names().await?;
+        names.retain(|name| selection.check_name(name).is_ok());
         let progress = Progress::start("functions read");
         let counts = progress.counts();
         counts.set_total(names.len());
@@ -91,34 +90,36 @@ impl Run {
             counts.add(1);
             entry
         });
-        let planned = planned.buffered(AT_A_TIME).filter_map(async |entry| entry);
-        Ok(Report { entries: planned.collect().await })
+        let entries = planned.buffered(AT_A_TIME).filter_map(async |entry| entry).collect().await;
+        Ok(FunctionReport { entries })
     }
 
     /// Returns `None` if the function's tags do not select it.
-    async fn plan_one(&self, name: String, selection: &Selection) -> Option<Entry> {
-        let failed = |error: &anyhow::Error| Fate::Failed(format!("{error:#}"));
+    async fn plan_one(&self, name: String, selection: &Selection) -> Option<FunctionEntry> {
+        let failed = |error: &anyhow::Error| FunctionFate::Failed(format!("{error:#}"));
         let mut before = match self.account.read(&name).await {
             Ok(Some(configuration)) => configuration,
-            Ok(None) => return Some(Entry::without_configuration(name, Fate::Gone)),
-            Err(error) => return Some(Entry::without_configuration(name, failed(&error))),
+            Ok(None) => {
+                return Some(FunctionEntry::without_configuration(name, FunctionFate::Gone));
+            }
+            Err(error) => return Some(FunctionEntry::without_configuration(name, failed(&error))),
         };
-        if selection.by_tags(&before.tags).is_err() {
+        if selection.check_tags(&before.tags).is_err() {
             return None;
         }
         let fate = match self.account.aliases(&name).await {
             Ok(aliases) => {
                 before.aliases = aliases;
-                Fate::Planned
+                FunctionFate::Planned
             }
             Err(error) => failed(&error),
         };
         let step = self.task.decide(&before);
-        Some(Entry { name, before, step, fate })
+        Some(FunctionEntry { name, before, step, fate })
     }
 
     /// Makes the planned changes.
-    pub(super) async fn apply(&self, report: Report) -> Report {
+    pub(super) async fn apply(&self, report: FunctionReport) -> FunctionReport {
         let progress = Progress::start("functions changed");
         let counts = progress.counts();
         counts.set_total(report.entries.len());
@@ -127,17 +128,17 @@ impl Run {
             counts.add(1);
             entry
         });
-        let mut entries: Vec<Entry> = applied.buffer_unordered(AT_A_TIME).collect().await;
+        let mut entries: Vec<FunctionEntry> = applied.buffer_unordered(AT_A_TIME).collect().await;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Report { entries }
+        FunctionReport { entries }
     }
 
-    async fn apply_one(&self, mut entry: Entry) -> Entry {
+    async fn apply_one(&self, mut entry: FunctionEntry) -> FunctionEntry {
         if !entry.is_planned_change() {
             return entry;
         }
         if self.is_stopped.load(Ordering::Relaxed) {
-            entry.fate = Fate::NotReached;
+            entry.fate = FunctionFate::NotReached;
             return entry;
         }
         match self.change(&entry).await {
@@ -145,34 +146,34 @@ impl Run {
                 entry.step = step.unwrap_or(entry.step);
                 entry.fate = fate;
             }
-            Err(error) => entry.fate = Fate::Failed(format!("{error:#}")),
+            Err(error) => entry.fate = FunctionFate::Failed(format!("{error:#}")),
         }
         entry
     }
 
     /// Changes a function. Its configuration is read again, because others may have changed it since the plan.
-    async fn change(&self, entry: &Entry) -> anyhow::Result<Changed> {
+    async fn change(&self, entry: &FunctionEntry) -> anyhow::Result<Changed> {
         for _ in 0..MAX_CONFLICTS {
             let Some(mut present) = self.account.settled(&entry.name).await? else {
-                return Ok(Changed { step: None, fate: Fate::Gone });
+                return Ok(Changed { step: None, fate: FunctionFate::Gone });
             };
             present.aliases.clone_from(&entry.before.aliases);
             let step = self.task.decide(&present);
-            let Step::Change(change) = &step else {
-                return Ok(Changed { step: Some(step), fate: Fate::Planned });
+            let FunctionStep::Change(change) = &step else {
+                return Ok(Changed { step: Some(step), fate: FunctionFate::Planned });
             };
-            if self.change_once(&present, change).await? == Answer::Conflict {
+            if self.change_once(&present, change).await? == UpdateAnswer::Conflict {
                 tokio::time::sleep(POLL_AFTER).await;
                 continue;
             }
-            let after = self.account.settled(&entry.name).await?;
-            let after = after.context("it was deleted meanwhile")?;
+            let settled = self.account.settled(&entry.name).await?;
+            let after = settled.context("it was deleted meanwhile")?;
             if let Update::Failed(reason) = after.update {
                 bail!(
                     "AWS accepted the change and then failed: {reason}: run uninstrument, or repair the function"
                 );
             }
-            return Ok(Changed { step: Some(step), fate: Fate::Done });
+            return Ok(Changed { step: Some(step), fate: FunctionFate::Done });
         }
         bail!("others change it at the same time: run the command again")
     }
@@ -182,25 +183,25 @@ impl Run {
         &self,
         present: &Configuration,
         change: &Change,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<UpdateAnswer> {
         let tags = change.record.to_tags();
-        if matches!(self.task, Task::Instrument(_)) {
+        if matches!(self.task, InstrumentTask::Instrument(_)) {
             self.account.set_tags(present, &tags).await?;
         }
         if change.differs_from(present)
-            && self.account.update(present, change).await? == Answer::Conflict
+            && self.account.update(present, change).await? == UpdateAnswer::Conflict
         {
-            return Ok(Answer::Conflict);
+            return Ok(UpdateAnswer::Conflict);
         }
-        if matches!(self.task, Task::Uninstrument) {
+        if matches!(self.task, InstrumentTask::Uninstrument) {
             self.account.set_tags(present, &BTreeMap::new()).await?;
         }
-        Ok(Answer::Accepted)
+        Ok(UpdateAnswer::Accepted)
     }
 }
 
 struct Changed {
     /// The step that was taken, if the function was read.
-    step: Option<Step>,
-    fate: Fate,
+    step: Option<FunctionStep>,
+    fate: FunctionFate,
 }

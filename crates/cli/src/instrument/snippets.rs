@@ -3,7 +3,7 @@
 use super::configuration::{Configuration, Support};
 use super::layers::{Kind, Layers};
 use super::plan::Refusal;
-use super::report::{Entry, Step};
+use super::report::{FunctionEntry, FunctionStep};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -40,12 +40,12 @@ Dockerfile of a container image, with zips of the release files (here for arm64 
 "#;
 
 /// Returns the texts that the refused functions need.
-pub(super) fn of(entries: &[Entry], layers: &Layers) -> String {
+pub(super) fn of(entries: &[FunctionEntry], layers: &Layers) -> String {
     let mut text = String::new();
     let refusals = |is: fn(&Refusal) -> bool| {
-        entries
-            .iter()
-            .filter(move |entry| matches!(&entry.step, Step::Refuse(refusal) if is(refusal)))
+        entries.iter().filter(
+            move |entry| matches!(&entry.step, FunctionStep::Refuse(refusal) if is(refusal)),
+        )
     };
     let managed = refusals(|refusal| matches!(refusal, Refusal::Managed(_)));
     let arns: BTreeMap<String, String> =

@@ -18,9 +18,12 @@ pub(super) enum Undo {
 pub(super) fn undo(configuration: &Configuration) -> Undo {
     let record = Record::of_tags(&configuration.tags);
     if record == Record::default() {
-        let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
-        let ours = arns.filter(|arn| kind_by_name(arn).is_some());
-        let ours: Vec<String> = ours.map(|arn| short(arn).to_owned()).collect();
+        let ours: Vec<&str> = configuration
+            .layers
+            .iter()
+            .filter(|layer| kind_by_name(&layer.arn).is_some())
+            .map(|layer| short(&layer.arn))
+            .collect();
         if ours.is_empty() {
             return Undo::Unchanged;
         }

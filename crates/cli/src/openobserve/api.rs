@@ -1,7 +1,7 @@
 //! OpenObserve's API for folders, dashboards, alerts, objectives and streams.
 
 use super::columns::{NewColumn, TIMESTAMP};
-use super::shipped::Kind;
+use super::shipped::ShippedKind;
 use anyhow::{Context as _, anyhow, bail};
 use backend::{Client, Transport as _};
 use console::reach::{self, Reach};
@@ -19,7 +19,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// A dashboard, alert or objective in OpenObserve.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct Installed {
     pub(super) id: String,
     pub(super) name: String,
     /// `false` for a paused alert; dashboards have no such value.
@@ -28,31 +28,40 @@ pub(super) struct Found {
     hash: String,
 }
 
+/// The API of one organization.
 pub(super) struct Api {
     reach: Reach,
-    /// `/prefix/api` and `organization`.
-    base: (String, String),
+    /// `/prefix/api`.
+    base_path: String,
+    organization: String,
 }
+
+/// The server has no such path.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoSuchPath(String);
 
 impl Api {
     pub(super) fn new(reach: Reach) -> anyhow::Result<Self> {
-        let base = reach::beside(&reach, "x").and_then(|url| {
-            let (api, organization) = url.path().strip_suffix("/x")?.rsplit_once('/')?;
-            (!organization.is_empty()).then(|| (api.to_owned(), organization.to_owned()))
-        });
-        let base = base.context("the endpoint must end in /api/{organization}")?;
-        Ok(Self { reach, base })
+        let split = |url: Url| {
+            let (base_path, organization) = url.path().strip_suffix("/x")?.rsplit_once('/')?;
+            (!organization.is_empty()).then(|| (base_path.to_owned(), organization.to_owned()))
+        };
+        let (base_path, organization) = reach::organization_api(&reach, "x")
+            .and_then(split)
+            .context("the endpoint must end in /api/{organization}")?;
+        Ok(Self { reach, base_path, organization })
     }
 
     /// The URL of a path below `/api/{organization}`, or for `v2/…` below `/api/v2/{organization}`.
     fn url(&self, path: &str) -> anyhow::Result<Url> {
-        let (api, organization) = &self.base;
-        let second = path.strip_prefix("v2/");
-        let mut url = reach::beside(&self.reach, second.unwrap_or(path))
+        let Self { base_path, organization, .. } = self;
+        let version_2 = path.strip_prefix("v2/");
+        let mut url = reach::organization_api(&self.reach, version_2.unwrap_or(path))
             .context("the endpoint is not a base URL")?;
-        if let Some(path) = second {
-            let (path, _) = path.split_once('?').unwrap_or((path, ""));
-            url.set_path(&format!("{api}/v2/{organization}/{path}"));
+        if let Some(path_and_query) = version_2 {
+            let path = path_and_query.split('?').next().unwrap_or_default();
+            url.set_path(&format!("{base_path}/v2/{organization}/{path}"));
         }
         Ok(url)
     }
@@ -64,8 +73,7 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let found = self.send_if_found(method, path, body).await?;
-        found.map_err(|missing| anyhow!("{missing}"))
+        Ok(self.send_if_found(method, path, body).await??)
     }
 
     /// Like [`Api::send`]. For a path that the server does not have, the inner error says so.
@@ -74,30 +82,34 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> anyhow::Result<Result<Value, String>> {
+    ) -> anyhow::Result<Result<Value, NoSuchPath>> {
         let url = self.url(path)?;
-        let body = body.map(Value::to_string);
+        let request_body = body.map(Value::to_string);
         let headers = self.reach.headers.clone();
         let transport = &self.reach.transport;
         let answer = transport
-            .ask_api(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
+            .ask_api(method, &url, request_body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
             .await
             .map_err(|error| anyhow!(self.reach.unreachable(&error)))?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let body = String::from_utf8_lossy(&answer.body);
-        let message = json.get("message").and_then(Value::as_str).unwrap_or(&body);
+        let text = String::from_utf8_lossy(&answer.body);
+        let message = json.get("message").and_then(Value::as_str).unwrap_or(&text);
         match answer.status {
             200..=299 => Ok(Ok(json)),
             status @ (401 | 403) => bail!(
                 "answered {status}: these credentials may not manage dashboards and alerts. A passcode or ingestion token may only write: use the email and password of a user"
             ),
             status => {
-                let said = format!(
+                let problem = format!(
                     "{} answered {status}: {}",
                     self.reach.printable(&format!("{}{}", url.authority(), url.path())),
                     self.reach.printable(message)
                 );
-                if matches!(status, 404 | 405) { Ok(Err(said)) } else { bail!("{said}") }
+                if matches!(status, 404 | 405) {
+                    Ok(Err(NoSuchPath(problem)))
+                } else {
+                    bail!(problem)
+                }
             }
         }
     }
@@ -129,7 +141,7 @@ impl Api {
         kind: SignalKind,
         stream: &str,
         columns: &[NewColumn],
-    ) -> anyhow::Result<Result<(), String>> {
+    ) -> anyhow::Result<Result<(), NoSuchPath>> {
         let path = format!("streams/{stream}/update_fields?type={}", kind.as_str());
         let field = |column: &NewColumn| {
             let is_nullable = column.name != TIMESTAMP;
@@ -147,27 +159,39 @@ impl Api {
         }
     }
 
-    pub(super) async fn folder(&self, kind: Kind, name: &str) -> anyhow::Result<Option<String>> {
+    pub(super) async fn folder(
+        &self,
+        kind: ShippedKind,
+        name: &str,
+    ) -> anyhow::Result<Option<String>> {
         let folders = self.list_of(&format!("v2/folders/{}", kind.folders()), "list").await?;
         let found = folders.iter().find(|folder| text(folder, "name") == name);
         Ok(found.map(|folder| text(folder, "folderId").to_owned()))
     }
 
-    pub(super) async fn create_folder(&self, kind: Kind, name: &str) -> anyhow::Result<String> {
+    pub(super) async fn create_folder(
+        &self,
+        kind: ShippedKind,
+        name: &str,
+    ) -> anyhow::Result<String> {
         let body = json!({"name": name, "description": "Made by lambda-otlp"});
         let path = format!("v2/folders/{}", kind.folders());
         let answer = self.send(Method::POST, &path, Some(&body)).await?;
         Ok(text(&answer, "folderId").to_owned())
     }
 
-    pub(super) async fn list(&self, kind: Kind, folder: &str) -> anyhow::Result<Vec<Found>> {
+    pub(super) async fn list(
+        &self,
+        kind: ShippedKind,
+        folder: &str,
+    ) -> anyhow::Result<Vec<Installed>> {
         let (key, id) = match kind {
-            Kind::Dashboards => ("dashboards", "dashboard_id"),
-            Kind::Alerts => ("list", "alert_id"),
-            Kind::Slos => ("list", "id"),
+            ShippedKind::Dashboards => ("dashboards", "dashboard_id"),
+            ShippedKind::Alerts => ("list", "alert_id"),
+            ShippedKind::Slos => ("list", "id"),
         };
         let list = self.list_of(&path(kind, "", folder), key).await?;
-        let found = list.iter().map(|item| Found {
+        let found = list.iter().map(|item| Installed {
             id: text(item, id).to_owned(),
             name: text(item, kind.name_key()).to_owned(),
             enabled: item.get("enabled").cloned(),
@@ -179,14 +203,14 @@ impl Api {
     /// Replaces what was found, or creates the first. Returns its id.
     pub(super) async fn install(
         &self,
-        kind: Kind,
+        kind: ShippedKind,
         folder: &str,
-        found: Option<&Found>,
+        found: Option<&Installed>,
         content: &Value,
     ) -> anyhow::Result<String> {
         let (method, path) = match found {
             None => (Method::POST, path(kind, "", folder)),
-            Some(Found { id, hash, .. }) => {
+            Some(Installed { id, hash, .. }) => {
                 (Method::PUT, path(kind, &format!("/{id}"), folder) + "&hash=" + hash)
             }
         };
@@ -194,7 +218,12 @@ impl Api {
         Ok(found.map_or_else(|| text(&answer, "id").to_owned(), |found| found.id.clone()))
     }
 
-    pub(super) async fn delete(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<()> {
+    pub(super) async fn delete(
+        &self,
+        kind: ShippedKind,
+        folder: &str,
+        id: &str,
+    ) -> anyhow::Result<()> {
         self.send(Method::DELETE, &path(kind, &format!("/{id}"), folder), None).await.map(drop)
     }
 
@@ -214,8 +243,8 @@ impl Api {
 }
 
 /// The path of all items of a folder, or of the one with this id.
-fn path(kind: Kind, id: &str, folder: &str) -> String {
-    let version = if kind == Kind::Alerts { "v2/" } else { "" };
+fn path(kind: ShippedKind, id: &str, folder: &str) -> String {
+    let version = if kind == ShippedKind::Alerts { "v2/" } else { "" };
     format!("{version}{}{id}?folder={folder}", kind.name())
 }
 

@@ -25,8 +25,8 @@ pub(super) fn of(slo: &Shipped, id: &str, notify: &[String]) -> Vec<Shipped> {
     // If every invocation fails. OpenObserve refuses higher rates.
     let most = 100.0 / (100.0 - target);
     let alert = |burn_rate: &BurnRate| {
-        let BurnRate { name, rate, long_seconds, short_seconds } = *burn_rate;
-        let name = format!("{}_burn_{name}", slo.name);
+        let BurnRate { rate, long_seconds, short_seconds, .. } = *burn_rate;
+        let name = format!("{}_burn_{}", slo.name, burn_rate.name);
         let hours = long_seconds / 3600;
         let content = json!({
             "name": name,

@@ -1,7 +1,7 @@
 //! Columns of logs and traces that panels and alerts ask, though only some telemetry has them. OpenObserve refuses a query for a
 //! missing column.
 
-use super::Report;
+use super::InstallReport;
 use super::api::Api;
 use super::shipped::{Shipped, streams};
 use std::collections::BTreeSet;
@@ -61,18 +61,18 @@ pub(super) async fn create(
     api: &Api,
     stream: &str,
     shipped: &[Shipped],
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     for (kind, columns) in [(SignalKind::Logs, &OF_LOGS[..]), (SignalKind::Traces, &OF_TRACES)] {
         let signal = kind.as_str();
         if shipped.iter().all(|shipped| streams(&shipped.content, signal).is_empty()) {
             continue;
         }
-        let there = api.columns(kind, stream).await?;
-        let is_new = there.is_none();
-        let there: BTreeSet<String> = there.unwrap_or_default();
-        let missing = columns.iter().filter(|column| !there.contains(column.name));
-        let mut missing: Vec<NewColumn> = missing.copied().collect();
+        let present = api.columns(kind, stream).await?;
+        let is_new = present.is_none();
+        let present_names: BTreeSet<String> = present.unwrap_or_default();
+        let mut missing: Vec<NewColumn> =
+            columns.iter().filter(|column| !present_names.contains(column.name)).copied().collect();
         if missing.is_empty() {
             continue;
         }

@@ -13,7 +13,7 @@ use crate::doctor;
 use crate::progress::{self, Progress};
 use crate::terminal;
 use anyhow::{Context as _, bail};
-use api::{Api, Found};
+use api::{Api, Installed};
 use backend::Profile;
 use console::time_arguments;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
 use serde_json::{Value, json};
-use shipped::{Kind, Places, Shipped, streams};
+use shipped::{Places, Shipped, ShippedKind, streams};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ use wire::Request;
 
 /// Arguments of all commands: the OpenObserve organization and folder.
 #[derive(clap::Args)]
-struct Place {
+struct InstallTarget {
     #[command(flatten)]
     destination: DestinationArguments,
     /// The folder in OpenObserve; created if it is missing.
@@ -46,7 +46,7 @@ struct Place {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Task {
+enum InstallTask {
     /// Those with our names in the folder are replaced, with all edits; paused alerts stay paused.
     Install,
     /// Those with our names are removed from the folder.
@@ -59,9 +59,9 @@ Examples:
   lambda-otlp dashboards install --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'
   lambda-otlp dashboards remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct DashboardsArguments {
-    task: Task,
+    task: InstallTask,
     #[command(flatten)]
-    place: Place,
+    target: InstallTarget,
 }
 
 #[derive(clap::Args)]
@@ -70,12 +70,12 @@ Examples:
   lambda-otlp alerts install --notify on-call --endpoint https://o2.example.com/api/default
   lambda-otlp alerts remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct AlertsArguments {
-    task: Task,
+    task: InstallTask,
     /// The alert destination in OpenObserve to notify; may be repeated.
     #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
     notify: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    target: InstallTarget,
 }
 
 #[derive(clap::Args)]
@@ -85,14 +85,14 @@ Examples:
   lambda-otlp slos install --notify on-call --success 99.9 --fast 0.5 --latency 99
   lambda-otlp slos remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct SlosArguments {
-    task: Task,
+    task: InstallTask,
     /// The alert destination in OpenObserve to notify of high burn rates; may be repeated.
     #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
     notify: Vec<String>,
     #[command(flatten)]
     targets: Targets,
     #[command(flatten)]
-    place: Place,
+    target: InstallTarget,
 }
 
 /// The objectives that a user may set.
@@ -109,14 +109,18 @@ struct Targets {
     fast: String,
 }
 
-/// Bounds of the buckets of `faas.invoke_duration`. Between two bounds, the metric tells nothing.
+/// Bounds of the buckets of `faas.invoke_duration`. The metric does not distinguish durations between two bounds.
 const FAST: [&str; 10] = ["0.1", "0.25", "0.5", "1", "2", "3", "5", "10", "30", "60"];
 /// The duration in the file of the objective.
 const DEFAULT_FAST: &str = "1";
 
-fn percent(text: &str) -> Result<f64, String> {
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number above 0 and below 100, such as 99.5")]
+struct InvalidPercent;
+
+fn percent(text: &str) -> Result<f64, InvalidPercent> {
     let number = text.parse().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
-    number.ok_or_else(|| "expected a number above 0 and below 100, such as 99.5".to_owned())
+    number.ok_or(InvalidPercent)
 }
 
 impl Targets {
@@ -127,8 +131,8 @@ impl Targets {
         }
         let bucket = |seconds: &str| format!("le=\"{seconds}\"");
         let words = |seconds: &str| format!("at most {seconds} s.");
-        for place in ["/description", "/config/source/query/good"] {
-            if let Some(Value::String(text)) = slo.content.pointer_mut(place) {
+        for pointer in ["/description", "/config/source/query/good"] {
+            if let Some(Value::String(text)) = slo.content.pointer_mut(pointer) {
                 *text = text.replace(&bucket(DEFAULT_FAST), &bucket(&self.fast));
                 *text = text.replace(&words(DEFAULT_FAST), &words(&self.fast));
             }
@@ -137,16 +141,16 @@ impl Targets {
 }
 
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.place, &Work::Dashboards, arguments.task)
+    run(&arguments.target, &Work::Dashboards, arguments.task)
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.place, &Work::Alerts { notify: &arguments.notify }, arguments.task)
+    run(&arguments.target, &Work::Alerts { notify: &arguments.notify }, arguments.task)
 }
 
 pub(crate) fn slos(arguments: &SlosArguments) -> anyhow::Result<ExitCode> {
-    let SlosArguments { task, notify, targets, place } = arguments;
-    run(place, &Work::Slos { notify, targets }, *task)
+    let SlosArguments { task, notify, targets, target } = arguments;
+    run(target, &Work::Slos { notify, targets }, *task)
 }
 
 /// The command, with its own arguments.
@@ -157,11 +161,11 @@ enum Work<'a> {
 }
 
 impl Work<'_> {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> ShippedKind {
         match self {
-            Self::Dashboards => Kind::Dashboards,
-            Self::Alerts { .. } => Kind::Alerts,
-            Self::Slos { .. } => Kind::Slos,
+            Self::Dashboards => ShippedKind::Dashboards,
+            Self::Alerts { .. } => ShippedKind::Alerts,
+            Self::Slos { .. } => ShippedKind::Slos,
         }
     }
 
@@ -173,19 +177,19 @@ impl Work<'_> {
     }
 }
 
-fn run(place: &Place, work: &Work<'_>, task: Task) -> anyhow::Result<ExitCode> {
-    let variables = place.destination.variables(false)?;
+fn run(target: &InstallTarget, work: &Work<'_>, task: InstallTask) -> anyhow::Result<ExitCode> {
+    let variables = target.destination.variables(false)?;
     let _progress = Progress::start("waiting for OpenObserve");
     let is_fine = terminal::block_on(async {
-        let reach = doctor::reach_of(&place.aws, &variables).await?;
+        let reach = doctor::reach_of(&target.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
             bail!("{} need OpenObserve: change LAMBDA_OTLP_BACKEND", work.kind().name());
         }
         let stream =
             backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
-        let places = Places { stream: &stream, folder: &place.folder, notify: work.notify() };
+        let places = Places { stream: &stream, folder: &target.folder, notify: work.notify() };
         let mut shipped = shipped::all(work.kind(), &places)?;
-        let mut report = Report { dry_run: place.dry_run, rows: 0, has_failed: false };
+        let mut report = InstallReport { dry_run: target.dry_run, rows: 0, has_failed: false };
         let api = Api::new(reach)?;
         if let Work::Slos { targets, .. } = work {
             if !api.has_slos().await? {
@@ -211,11 +215,11 @@ fn run(place: &Place, work: &Work<'_>, task: Task) -> anyhow::Result<ExitCode> {
 
 async fn carry_out(
     api: &Api,
-    kind: Kind,
+    kind: ShippedKind,
     places: &Places<'_>,
     shipped: &[Shipped],
-    task: Task,
-    report: &mut Report,
+    task: InstallTask,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let folder = places.folder;
     let known = api.folder(kind, folder).await?;
@@ -224,7 +228,7 @@ async fn carry_out(
         None => Vec::new(),
     };
     match task {
-        Task::Install => {
+        InstallTask::Install => {
             let id = match known {
                 Some(id) => id,
                 None if report.dry_run => String::new(),
@@ -233,7 +237,7 @@ async fn carry_out(
                     created.with_context(|| format!("cannot create the folder {folder}"))?
                 }
             };
-            if kind == Kind::Slos {
+            if kind == ShippedKind::Slos {
                 return install_slos(api, &id, places, shipped, &there, report).await;
             }
             columns::create(api, places.stream, shipped, report).await?;
@@ -242,12 +246,12 @@ async fn carry_out(
                 install(api, kind, &id, shipped, &there, &metric_streams, report).await?;
             }
         }
-        Task::Remove => {
+        InstallTask::Remove => {
             let id = known.unwrap_or_default();
-            if kind == Kind::Slos && !id.is_empty() {
+            if kind == ShippedKind::Slos && !id.is_empty() {
                 remove_burn_rates(api, &id, shipped, report).await?;
             }
-            let is_ours = |found: &&Found| shipped.iter().any(|it| it.name == found.name);
+            let is_ours = |found: &&Installed| shipped.iter().any(|it| it.name == found.name);
             for found in there.iter().filter(is_ours) {
                 let delete = api.delete(kind, &id, &found.id);
                 let deleted = if report.dry_run { Ok(()) } else { delete.await };
@@ -264,24 +268,26 @@ async fn install_slos(
     folder: &str,
     places: &Places<'_>,
     slos: &[Shipped],
-    there: &[Found],
-    report: &mut Report,
+    there: &[Installed],
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let is_new = folder.is_empty();
-    let alerts = if is_new { Vec::new() } else { api.list(Kind::Alerts, folder).await? };
+    let alerts = if is_new { Vec::new() } else { api.list(ShippedKind::Alerts, folder).await? };
     for slo in slos {
         let found = there.iter().find(|found| found.name == slo.name);
         let mut content = slo.content.clone();
         if let Some(map) = content.as_object_mut() {
             map.insert("folder_id".to_owned(), json!(folder));
         }
-        let Some(id) = put(api, Kind::Slos, folder, found, &slo.name, content, report).await?
+        let Some(id) =
+            put(api, ShippedKind::Slos, folder, found, &slo.name, content, report).await?
         else {
             continue;
         };
         for alert in burn_rates::of(slo, &id, places.notify) {
             let found = alerts.iter().find(|found| found.name == alert.name);
-            put(api, Kind::Alerts, folder, found, &alert.name, alert.content, report).await?;
+            put(api, ShippedKind::Alerts, folder, found, &alert.name, alert.content, report)
+                .await?;
         }
     }
     Ok(())
@@ -292,13 +298,13 @@ async fn remove_burn_rates(
     api: &Api,
     folder: &str,
     slos: &[Shipped],
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let ours: BTreeSet<String> =
         slos.iter().flat_map(|slo| burn_rates::of(slo, "", &[])).map(|alert| alert.name).collect();
-    for found in api.list(Kind::Alerts, folder).await? {
+    for found in api.list(ShippedKind::Alerts, folder).await? {
         if ours.contains(&found.name) {
-            let delete = api.delete(Kind::Alerts, folder, &found.id);
+            let delete = api.delete(ShippedKind::Alerts, folder, &found.id);
             let deleted = if report.dry_run { Ok(()) } else { delete.await };
             report.add("remove", &found.name, deleted)?;
         }
@@ -308,17 +314,17 @@ async fn remove_burn_rates(
 
 async fn install(
     api: &Api,
-    kind: Kind,
+    kind: ShippedKind,
     folder: &str,
     Shipped { name, content }: &Shipped,
-    there: &[Found],
+    there: &[Installed],
     metric_streams: &BTreeSet<String>,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> io::Result<()> {
     // OpenObserve refuses an alert on a missing stream.
     let asked = streams(content, "metrics");
     let missing = asked.into_iter().find(|stream| !metric_streams.contains(*stream));
-    if let (Kind::Alerts, Some(stream)) = (kind, missing) {
+    if let (ShippedKind::Alerts, Some(stream)) = (kind, missing) {
         let why =
             format!("there is no stream {stream} yet: install again after a function has run");
         return report.row("wait", name, &why);
@@ -330,12 +336,12 @@ async fn install(
 /// Replaces what was found or creates it, and reports that. Returns its id, which is empty in a dry run.
 async fn put(
     api: &Api,
-    kind: Kind,
+    kind: ShippedKind,
     folder: &str,
-    found: Option<&Found>,
+    found: Option<&Installed>,
     name: &str,
     mut content: Value,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> io::Result<Option<String>> {
     // A paused alert stays paused.
     let enabled = found.and_then(|found| found.enabled.clone());
@@ -435,7 +441,7 @@ impl Rare {
 async fn create_rare_streams(
     api: &Api,
     shipped: &[Shipped],
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<BTreeSet<String>> {
     let mut there = api.metric_streams().await?;
     let asked: BTreeSet<&str> =
@@ -459,13 +465,13 @@ async fn create_rare_streams(
 }
 
 /// A row for each dashboard, alert or stream.
-struct Report {
+struct InstallReport {
     dry_run: bool,
     rows: usize,
     has_failed: bool,
 }
 
-impl Report {
+impl InstallReport {
     fn add(&mut self, action: &str, name: &str, result: anyhow::Result<()>) -> io::Result<()> {
         let Err(error) = result else { return self.row(action, name, "") };
         self.has_failed = true;

@@ -4,14 +4,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ShippedKind {
     Dashboards,
     Alerts,
     /// Service level objectives. Their folders are those of alerts.
     Slos,
 }
 
-impl Kind {
+impl ShippedKind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dashboards => "dashboards",
@@ -20,7 +20,7 @@ impl Kind {
         }
     }
 
-    /// The kind of folders that this is in.
+    /// The kind of its folders.
     pub(super) fn folders(self) -> &'static str {
         match self {
             Self::Dashboards => "dashboards",
@@ -36,30 +36,37 @@ impl Kind {
     }
 }
 
-type File = (&'static str, &'static str);
+/// An embedded file.
+struct ShippedFile {
+    name: &'static str,
+    text: &'static str,
+}
 
 macro_rules! files {
     ($folder:literal: $($name:literal),+) => {
-        [$(($name, include_str!(concat!("../../../../deploy/openobserve/", $folder, "/", $name, ".json")))),+]
+        [$(ShippedFile {
+            name: $name,
+            text: include_str!(concat!("../../../../deploy/openobserve/", $folder, "/", $name, ".json")),
+        }),+]
     };
 }
 
-const DASHBOARDS: [File; 8] = files!("dashboards": "overview", "function", "errors", "invocation", "cost", "traces", "logs", "pipeline");
+const DASHBOARDS: [ShippedFile; 8] = files!("dashboards": "overview", "function", "errors", "invocation", "cost", "traces", "logs", "pipeline");
 
-const ALERTS: [File; 12] = files!(
+const ALERTS: [ShippedFile; 12] = files!(
     "alerts": "lambda-error-share", "lambda-new-error", "lambda-timeouts", "lambda-near-timeout", "lambda-p95-rise",
     "lambda-no-invocations", "lambda-cost-jump", "lambda-out-of-memory", "lambda-memory-nearly-full",
     "pipeline-dead-letters", "pipeline-parked", "pipeline-lag"
 );
 
-const SLOS: [File; 2] = files!("slos": "lambda-success", "lambda-latency");
+const SLOS: [ShippedFile; 2] = files!("slos": "lambda-success", "lambda-latency");
 
 pub(super) struct Shipped {
     pub(super) name: String,
     pub(super) content: Value,
 }
 
-/// Where the user has telemetry and dashboards, and whom alerts notify.
+/// The stream and folder of the user, and the destinations of alerts.
 pub(super) struct Places<'a> {
     /// The stream of logs and traces.
     pub(super) stream: &'a str,
@@ -69,24 +76,27 @@ pub(super) struct Places<'a> {
 }
 
 /// Returns everything of a kind for these places.
-pub(super) fn all(kind: Kind, places: &Places<'_>) -> anyhow::Result<Vec<Shipped>> {
+pub(super) fn all(kind: ShippedKind, places: &Places<'_>) -> anyhow::Result<Vec<Shipped>> {
     let Places { stream, folder, notify } = *places;
-    let files: &[File] = match kind {
-        Kind::Dashboards => &DASHBOARDS,
-        Kind::Alerts => &ALERTS,
-        Kind::Slos => &SLOS,
+    let files: &[ShippedFile] = match kind {
+        ShippedKind::Dashboards => &DASHBOARDS,
+        ShippedKind::Alerts => &ALERTS,
+        ShippedKind::Slos => &SLOS,
     };
-    let read = |(name, text): &File| {
+    let read = |file: &ShippedFile| {
         let mut content: Value =
-            serde_json::from_str(text).with_context(|| format!("{name}.json"))?;
-        of_places(&mut content, stream, folder);
+            serde_json::from_str(file.text).with_context(|| format!("{}.json", file.name))?;
+        set_places(&mut content, stream, folder);
         if let Some(alert) = content.as_object_mut()
-            && kind == Kind::Alerts
+            && kind == ShippedKind::Alerts
         {
             alert.insert("destinations".to_owned(), json!(notify));
         }
-        let name = content.get(kind.name_key()).and_then(Value::as_str);
-        let name = name.with_context(|| format!("no {}", kind.name_key()))?.to_owned();
+        let name = content
+            .get(kind.name_key())
+            .and_then(Value::as_str)
+            .with_context(|| format!("no {}", kind.name_key()))?
+            .to_owned();
         Ok(Shipped { name, content })
     };
     files.iter().map(read).collect()
@@ -99,11 +109,11 @@ const STREAM: &str = "default";
 pub(super) const FOLDER: &str = "lambda-otlp";
 
 /// Replaces the stream in all queries, and the folder in all links.
-fn of_places(value: &mut Value, stream: &str, folder: &str) {
+fn set_places(value: &mut Value, stream: &str, folder: &str) {
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|value| of_places(value, stream, folder)),
+        Value::Array(list) => list.iter_mut().for_each(|value| set_places(value, stream, folder)),
         Value::Object(map) => {
-            map.values_mut().for_each(|value| of_places(value, stream, folder));
+            map.values_mut().for_each(|value| set_places(value, stream, folder));
             for (key, text) in map.iter_mut() {
                 match (key.as_str(), &*text) {
                     ("folder", Value::String(name)) if name == FOLDER => *text = json!(folder),
@@ -113,8 +123,8 @@ fn of_places(value: &mut Value, stream: &str, folder: &str) {
                     ("query" | "sql", Value::String(query)) => {
                         let from = |name: &str| format!("FROM \"{name}\"");
                         let joined = |name: &str| format!("FROM \"logs\".\"{name}\"");
-                        let query = query.replace(&from(STREAM), &from(stream));
-                        *text = json!(query.replace(&joined(STREAM), &joined(stream)));
+                        let from_stream = query.replace(&from(STREAM), &from(stream));
+                        *text = json!(from_stream.replace(&joined(STREAM), &joined(stream)));
                     }
                     _ => {}
                 }
@@ -145,12 +155,12 @@ mod tests {
 
     #[test]
     fn every_shipped_file_is_embedded() {
-        let check = |folder: &str, files: &[File]| {
+        let check = |folder: &str, files: &[ShippedFile]| {
             let path = format!("{}/../../deploy/openobserve/{folder}", env!("CARGO_MANIFEST_DIR"));
-            let there = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
-            let there: BTreeSet<String> = there.map(|name| name.into_string().unwrap()).collect();
-            let here = files.iter().map(|(name, _)| format!("{name}.json")).collect();
-            assert_eq!(there, here);
+            let names = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
+            let found: BTreeSet<String> = names.map(|name| name.into_string().unwrap()).collect();
+            let embedded = files.iter().map(|file| format!("{}.json", file.name)).collect();
+            assert_eq!(found, embedded);
         };
         check("dashboards", &DASHBOARDS);
         check("alerts", &ALERTS);

@@ -23,8 +23,11 @@ pub(crate) struct Letter {
 
 enum LetterContent {
     Parked(Box<Parked>),
-    /// The event of an invocation, as text and parsed.
-    Event(Box<str>, Event),
+    /// The event of an invocation.
+    Event {
+        text: Box<str>,
+        event: Event,
+    },
 }
 
 impl Letter {
@@ -44,8 +47,8 @@ impl Letter {
         if let Ok(letter) = Self::from_record(body.as_bytes()) {
             return Ok(letter);
         }
-        let message = serde_json::json!({ "messageId": "", "receiptHandle": "", "body": body });
-        let message: QueueMessage = serde_json::from_value(message)?;
+        let json = serde_json::json!({ "messageId": "", "receiptHandle": "", "body": body });
+        let message: QueueMessage = serde_json::from_value(json)?;
         let Some(event) = message.event() else { bail!(not_parked) };
         Ok(Self::from_event(body, event, "an event without a reason"))
     }
@@ -63,7 +66,7 @@ impl Letter {
     }
 
     fn from_event(text: &str, event: Event, reason: &str) -> Self {
-        let content = LetterContent::Event(text.into(), event);
+        let content = LetterContent::Event { text: text.into(), event };
         Self { content, reason: short(reason, MOST_REASON_CHARS), items: 1, is_partial: false }
     }
 
@@ -74,16 +77,16 @@ impl Letter {
     pub(crate) fn from_record(json: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Record<'a> {
+        struct OnFailureRecord<'a> {
             #[serde(borrow)]
             request_payload: Option<&'a RawValue>,
             payload: Option<String>,
             #[serde(default)]
-            request_context: Context,
+            request_context: RequestContext,
             response_payload: Option<ErrorObject>,
         }
         #[derive(Default, Deserialize)]
-        struct Context {
+        struct RequestContext {
             #[serde(default)]
             condition: String,
         }
@@ -92,10 +95,13 @@ impl Letter {
             #[serde(rename = "errorMessage", default)]
             error_message: String,
         }
-        let record: Record<'_> =
+        let record: OnFailureRecord<'_> =
             serde_json::from_slice(json).context("not a record of a failed invocation")?;
-        let text = record.request_payload.map(RawValue::get).or(record.payload.as_deref());
-        let text = text.context("not a record of a failed invocation")?;
+        let text = record
+            .request_payload
+            .map(RawValue::get)
+            .or(record.payload.as_deref())
+            .context("not a record of a failed invocation")?;
         let Ok(event @ (Event::CloudWatchLogs(_) | Event::Kinesis(_))) = serde_json::from_str(text)
         else {
             bail!("its event has no log events, so the redrive function cannot process it")
@@ -114,10 +120,10 @@ impl Letter {
             LetterContent::Parked(parked) => {
                 divide(Parked { first_seen_unix_nano: now_unix_nano, ..*parked })
             }
-            LetterContent::Event(text, _) if text.len() <= MAX_MESSAGE_BYTES => {
+            LetterContent::Event { text, .. } if text.len() <= MAX_MESSAGE_BYTES => {
                 Ok(vec![Message { body: text.into(), items: 1 }])
             }
-            LetterContent::Event(_, event) => log_events(&event, &self.reason, now_unix_nano),
+            LetterContent::Event { event, .. } => log_events(&event, &self.reason, now_unix_nano),
         }
     }
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::{Bucket, DeadLetterQueue, Found, Store};
+use store::{Bucket, DeadLetterQueue, Store, StoredLetter};
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
@@ -64,8 +64,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(async {
         let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
-        let (from, to) = queues(arguments, &aws).await?;
-        let dead_letters = from.clone();
+        let RedriveQueues { dead_letters, retry: to } = queues(arguments, &aws).await?;
         let progress = Progress::start("messages");
         let redrive = Redrive::new(arguments, &to, &aws, progress.counts());
         let stop = Arc::clone(&redrive.stop);
@@ -77,7 +76,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let summary = if let Some(bucket) = &arguments.bucket {
             redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
         } else {
-            let mut queue = DeadLetterQueue::new(aws::sqs(&aws, &from), from);
+            let client = aws::sqs(&aws, &dead_letters);
+            let mut queue = DeadLetterQueue::new(client, dead_letters.clone());
             if progress.is_drawn()
                 && let Some(total) = queue.count().await
             {
@@ -95,9 +95,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns the dead-letter queue and the retry queue of the arguments, or of the stack's forwarder. Fails if they are swapped.
-async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(String, String)> {
-    let (from, to) = match &arguments.stack {
+/// The URLs of the queues.
+#[derive(Debug)]
+struct RedriveQueues {
+    /// Empty if letters come from a bucket.
+    dead_letters: String,
+    retry: String,
+}
+
+/// Returns the queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
+async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<RedriveQueues> {
+    let queues = match &arguments.stack {
         Some(stack) => {
             let function = forwarder_of(aws, stack).await?;
             let name = function.function_name().unwrap_or_default();
@@ -107,16 +115,21 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(Strin
                 url.with_context(|| format!("{name} has no variable {variable}"))
             };
             let dead_letters = queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?;
-            (dead_letters, queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?)
+            let retry = queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?;
+            RedriveQueues { dead_letters, retry }
         }
-        None => [&arguments.from, &arguments.to].map(|url| url.clone().unwrap_or_default()).into(),
+        None => RedriveQueues {
+            dead_letters: arguments.from.clone().unwrap_or_default(),
+            retry: arguments.to.clone().unwrap_or_default(),
+        },
     };
+    let to = &queues.retry;
     ensure!(
-        from.trim_end_matches('/') != to.trim_end_matches('/'),
+        queues.dead_letters.trim_end_matches('/') != to.trim_end_matches('/'),
         "--from and --to are the same queue: name the dead-letter queue and the retry queue"
     );
     // No function reads the dead-letter queue of another queue. The credentials may have only the permissions of the redrive itself.
-    let asked = aws::sqs(aws, &to).list_dead_letter_source_queues().queue_url(&to).send().await;
+    let asked = aws::sqs(aws, to).list_dead_letter_source_queues().queue_url(to).send().await;
     match asked.as_ref().map(|output| output.queue_urls.first()) {
         Ok(None) => {}
         Ok(Some(source)) => {
@@ -127,10 +140,10 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(Strin
             explain(error)
         ),
     }
-    Ok((from, to))
+    Ok(queues)
 }
 
-/// Says what to do with letters that this version cannot read.
+/// Returns the remedy for letters that this version cannot read.
 fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, place: &str) -> String {
     let look = match bucket {
         Some(bucket) => format!(
@@ -225,28 +238,28 @@ impl<'a> Redrive<'a> {
                 summary.stopped = Some("interrupted".to_owned());
                 break;
             }
-            let mut found = store.next().await?;
-            if found.is_empty() {
+            let mut stored = store.next().await?;
+            if stored.is_empty() {
                 break;
             }
-            found.truncate(self.limit - seen);
-            seen += found.len();
+            stored.truncate(self.limit - seen);
+            seen += stored.len();
             let from = &*store;
-            let letters = join_all(found.into_iter().map(|found| self.redrive(from, found))).await;
-            let is_sent = |it: &Fated| matches!(it.0, LetterFate::Redriven | LetterFate::Twice);
-            let failed = letters.iter().find(|(fate, ..)| *fate == LetterFate::Failed);
-            if letters.iter().any(is_sent) {
+            let redrives = stored.into_iter().map(|letter| self.redrive(from, letter));
+            let results: Vec<LetterResult> = join_all(redrives).await;
+            let failed = results.iter().find(|result| result.fate == LetterFate::Failed);
+            if results.iter().any(LetterResult::is_sent) {
                 failed_rounds = 0;
-            } else if let Some((_, reason, _)) = failed {
+            } else if let Some(failed) = failed {
                 // Each further round might store messages twice.
-                let may_be_twice = letters.iter().any(|(_, why, _)| why.ends_with(MAY_HAVE_IT));
+                let may_be_twice = results.iter().any(|it| it.reason.ends_with(MAY_HAVE_IT));
                 failed_rounds += 1;
                 if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
-                    let why = format!("the retry queue accepts no messages: {reason}");
+                    let why = format!("the retry queue accepts no messages: {}", failed.reason);
                     summary.stopped = Some(why);
                 }
             }
-            for (fate, reason, items) in &letters {
+            for LetterResult { fate, reason, items } in &results {
                 summary.note(*fate, reason, *items);
             }
             self.progress.set_done(seen);
@@ -258,30 +271,31 @@ impl<'a> Redrive<'a> {
     }
 
     /// Sends a letter, removes it after the retry queue has accepted it, and returns its fate.
-    async fn redrive<S: Store>(&self, store: &S, Found { name, letter }: Found) -> Fated {
-        let unreadable = |error: anyhow::Error| (LetterFate::Unreadable, format!("{error:#}"), 1);
-        let letter = match letter {
+    async fn redrive<S: Store>(&self, store: &S, stored: StoredLetter) -> LetterResult {
+        let letter = match stored.letter {
             Ok(letter) => letter,
-            Err(error) => return unreadable(error),
+            Err(error) => return LetterResult::unreadable(&error),
         };
         let reason = letter.reason.clone();
         let items = letter.items;
         if let Some(why) = self.filters.skip(&letter) {
-            return (LetterFate::Skipped, why.to_owned(), items);
+            return LetterResult { fate: LetterFate::Skipped, reason: why.to_owned(), items };
         }
         let messages = match letter.into_messages(self.now_unix_nano) {
             Ok(messages) => messages,
-            Err(error) => return unreadable(error),
+            Err(error) => return LetterResult::unreadable(&error),
         };
         if self.dry_run {
-            return (LetterFate::Redriven, reason, items);
+            return LetterResult { fate: LetterFate::Redriven, reason, items };
         }
         if let Err(error) = self.send(&messages).await {
-            return (LetterFate::Failed, error.to_string(), items);
+            return LetterResult { fate: LetterFate::Failed, reason: error.to_string(), items };
         }
-        match store.remove(&name).await {
-            Ok(()) => (LetterFate::Redriven, reason, items),
-            Err(error) => (LetterFate::Twice, format!("{error:#}"), items),
+        match store.remove(&stored.name).await {
+            Ok(()) => LetterResult { fate: LetterFate::Redriven, reason, items },
+            Err(error) => {
+                LetterResult { fate: LetterFate::Twice, reason: format!("{error:#}"), items }
+            }
         }
     }
 
@@ -298,8 +312,22 @@ impl<'a> Redrive<'a> {
     }
 }
 
-/// The fate of a letter, its reason, and the number of items.
-type Fated = (LetterFate, String, usize);
+/// The result for a letter.
+struct LetterResult {
+    fate: LetterFate,
+    reason: String,
+    items: usize,
+}
+
+impl LetterResult {
+    fn unreadable(error: &anyhow::Error) -> Self {
+        Self { fate: LetterFate::Unreadable, reason: format!("{error:#}"), items: 1 }
+    }
+
+    fn is_sent(&self) -> bool {
+        matches!(self.fate, LetterFate::Redriven | LetterFate::Twice)
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LetterFate {
@@ -315,14 +343,31 @@ pub(crate) enum LetterFate {
     Failed,
 }
 
-/// The fates, with their key in JSON and their words.
-const FATES: [(LetterFate, &str, &str); 5] = [
-    (LetterFate::Redriven, "redriven", "sent again"),
-    (LetterFate::Twice, "twice", "sent again, but not removed"),
-    (LetterFate::Skipped, "skipped", "skipped"),
-    (LetterFate::Unreadable, "unreadable", "unreadable, kept in place"),
-    (LetterFate::Failed, "failed", "not sent, kept in place"),
-];
+impl LetterFate {
+    const ALL: [Self; 5] =
+        [Self::Redriven, Self::Twice, Self::Skipped, Self::Unreadable, Self::Failed];
+
+    /// The key in JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Redriven => "redriven",
+            Self::Twice => "twice",
+            Self::Skipped => "skipped",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Redriven => "sent again",
+            Self::Twice => "sent again, but not removed",
+            Self::Skipped => "skipped",
+            Self::Unreadable => "unreadable, kept in place",
+            Self::Failed => "not sent, kept in place",
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
@@ -341,9 +386,10 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn note(&mut self, fate: LetterFate, reason: &str, items: usize) {
-        let key = (fate, reason.to_owned());
-        let is_known = self.counts.contains_key(&key) || self.counts.len() < MOST_REASONS;
-        let key = if is_known { key } else { (fate, "other reasons".to_owned()) };
+        let mut key = (fate, reason.to_owned());
+        if !self.counts.contains_key(&key) && self.counts.len() >= MOST_REASONS {
+            key = (fate, "other reasons".to_owned());
+        }
         let count = self.counts.entry(key).or_default();
         count.letters += 1;
         count.items += items;
@@ -368,17 +414,16 @@ impl Summary {
         if self.counts.is_empty() {
             writeln!(out, "no messages to send")?;
         }
-        for (fate, _, words) in FATES {
-            let (letters, items) = self
-                .of(fate)
-                .fold((0, 0), |sum, (_, count)| (sum.0 + count.letters, sum.1 + count.items));
-            if letters == 0 {
+        for fate in LetterFate::ALL {
+            let letter_count = self.letters(fate);
+            if letter_count == 0 {
                 continue;
             }
-            let letters = plural(letters, "message");
-            let items = plural(items, "item");
+            let item_count: usize = self.of(fate).map(|(_, count)| count.items).sum();
+            let letters = plural(letter_count, "message");
+            let items = plural(item_count, "item");
             let would = dry_run && fate == LetterFate::Redriven;
-            let words = if would { "would be sent again" } else { words };
+            let words = if would { "would be sent again" } else { fate.words() };
             writeln!(out, "{letters} with {items} {words}")?;
             let mut reasons: Vec<_> = self.of(fate).collect();
             reasons.sort_by_key(|(_, count)| std::cmp::Reverse(count.letters));
@@ -390,13 +435,13 @@ impl Summary {
     }
 
     pub(crate) fn to_json(&self, dry_run: bool) -> serde_json::Value {
-        let fates = FATES.iter().map(|(fate, key, _)| {
+        let fates = LetterFate::ALL.iter().map(|fate| {
             let reasons = self.of(*fate).map(|(reason, count)| {
                 serde_json::json!({
                     "reason": reason, "messages": count.letters, "items": count.items,
                 })
             });
-            ((*key).to_owned(), reasons.collect())
+            (fate.key().to_owned(), reasons.collect())
         });
         let mut json = serde_json::Value::Object(fates.collect());
         if let Some(object) = json.as_object_mut() {

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-pub(crate) struct Found {
+/// A letter, or the reason why it cannot be read.
+pub(crate) struct StoredLetter {
     pub(crate) name: String,
     pub(crate) letter: anyhow::Result<Letter>,
 }
@@ -17,7 +18,7 @@ pub(crate) struct Found {
 /// A source of letters, from which sent letters are removed.
 pub(crate) trait Store {
     /// Returns the next letters; none at the end.
-    async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>>;
 
     async fn remove(&self, name: &str) -> anyhow::Result<()>;
 
@@ -58,16 +59,21 @@ impl DeadLetterQueue {
 }
 
 impl Store for DeadLetterQueue {
-    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
         let mut empty_answers = 0;
         while empty_answers < EMPTY_ANSWERS {
-            let request = self.client.receive_message().queue_url(&self.url);
-            let request = request
+            let request = self
+                .client
+                .receive_message()
+                .queue_url(&self.url)
                 .max_number_of_messages(10)
                 .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(i32::MAX))
                 .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default());
-            let output = request.send().await.map_err(|error| explain(&error));
-            let output = output.with_context(|| format!("cannot read {}", self.url))?;
+            let output = request
+                .send()
+                .await
+                .map_err(|error| explain(&error))
+                .with_context(|| format!("cannot read {}", self.url))?;
             let mut found = Vec::new();
             for message in output.messages.unwrap_or_default() {
                 let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
@@ -79,7 +85,7 @@ impl Store for DeadLetterQueue {
                     continue;
                 }
                 let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
-                found.push(Found { name: id, letter });
+                found.push(StoredLetter { name: id, letter });
             }
             if !found.is_empty() {
                 return Ok(found);
@@ -108,9 +114,13 @@ impl Store for DeadLetterQueue {
             self.receipts.get_mut().drain().filter_map(|(_, receipt)| receipt).collect();
         for receipts in hidden.chunks(10) {
             let show = |receipt: &String| {
-                let request = self.client.change_message_visibility().queue_url(&self.url);
-                let request = request.receipt_handle(receipt).visibility_timeout(0).send();
-                async { request.await.map(drop).map_err(|error| explain(&error)) }
+                let request = self
+                    .client
+                    .change_message_visibility()
+                    .queue_url(&self.url)
+                    .receipt_handle(receipt)
+                    .visibility_timeout(0);
+                async { request.send().await.map(drop).map_err(|error| explain(&error)) }
             };
             for shown in join_all(receipts.iter().map(show)).await {
                 shown.context("skipped messages stay hidden for at most 10 minutes")?;
@@ -142,26 +152,36 @@ impl Bucket {
         if size > MOST_OBJECT_BYTES {
             return Ok(Err(anyhow!("an object of {size} bytes is no event")));
         }
-        let request = self.client.get_object().bucket(&self.name).key(key).send();
-        let output = request.await.map_err(|error| explain(&error));
-        let output = output.with_context(|| format!("cannot read s3://{}/{key}", self.name))?;
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        let output = request
+            .send()
+            .await
+            .map_err(|error| explain(&error))
+            .with_context(|| format!("cannot read s3://{}/{key}", self.name))?;
         let body = output.body.collect().await?.into_bytes();
         Ok(Letter::from_record(&body))
     }
 }
 
 impl Store for Bucket {
-    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
-        let request = self.client.list_objects_v2().bucket(&self.name).max_keys(MOST_OBJECTS);
-        let output = request.set_start_after(self.last.clone()).send().await;
-        let output = output.map_err(|error| explain(&error));
-        let output = output.with_context(|| format!("cannot list bucket {}", self.name))?;
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .max_keys(MOST_OBJECTS)
+            .set_start_after(self.last.clone());
+        let output = request
+            .send()
+            .await
+            .map_err(|error| explain(&error))
+            .with_context(|| format!("cannot list bucket {}", self.name))?;
         let mut found = Vec::new();
         for object in output.contents.unwrap_or_default() {
             let name = object.key.unwrap_or_default();
             let letter = self.read(&name, object.size.unwrap_or_default()).await?;
             self.last = Some(name.clone());
-            found.push(Found { name, letter });
+            found.push(StoredLetter { name, letter });
         }
         Ok(found)
     }

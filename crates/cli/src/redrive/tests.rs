@@ -158,7 +158,7 @@ fn letters() -> Vec<String> {
 }
 
 fn fates(summary: &Summary) -> [usize; 5] {
-    FATES.map(|(fate, ..)| summary.letters(fate))
+    LetterFate::ALL.map(|fate| summary.letters(fate))
 }
 
 #[tokio::test]

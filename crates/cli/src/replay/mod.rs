@@ -5,7 +5,7 @@ mod run;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
-use crate::doctor::Function;
+use crate::doctor::DeployedFunction;
 use crate::forward::{one_destination, write_ledger};
 use crate::progress::{Progress, Tally};
 use crate::terminal;
@@ -73,10 +73,10 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let now = time_arguments::now_unix_nano();
     let from = arguments.from.millis(now);
     let to = arguments.to.millis(now);
-    let checkpoint = Checkpoint::new(&arguments.log_group, from, to)?;
+    let new = Checkpoint::new(&arguments.log_group, from, to)?;
     let checkpoint = match &arguments.checkpoint {
-        Some(path) => checkpoint.resume(path, [arguments.from, arguments.to])?,
-        None => checkpoint,
+        Some(path) => new.resume(path, [arguments.from, arguments.to])?,
+        None => new,
     };
     let aws = aws::load(&arguments.aws).await;
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
@@ -114,7 +114,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Returns the variables of the stack's forwarder.
 async fn deployed(aws: &SdkConfig, stack: &str) -> anyhow::Result<HashMap<String, String>> {
-    let function = Function::of(aws::forwarder_of(aws, stack).await?);
+    let function = DeployedFunction::of(aws::forwarder_of(aws, stack).await?);
     let variables = function.settings();
     if Env.get(RULES).is_none()
         && let Some(file) = variables.get(RULES).filter(|rules| !rules.starts_with("ssm:"))
@@ -135,8 +135,11 @@ fn check_age(
 ) -> anyhow::Result<()> {
     let from_ms = u64::try_from(checkpoint.done_before_ms).unwrap_or_default();
     let oldest = Duration::from_millis((now_unix_nano / 1_000_000).saturating_sub(from_ms));
-    let Some(window) = policy.window.filter(|window| oldest > window.past) else { return Ok(()) };
-    let [age, window] = [oldest, window.past].map(time_arguments::duration_text);
+    let Some(exceeded) = policy.window.filter(|window| oldest > window.past) else {
+        return Ok(());
+    };
+    let age = time_arguments::duration_text(oldest);
+    let window = time_arguments::duration_text(exceeded.past);
     let consequence = match policy.old_records {
         OldRecords::Keep => {
             "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"

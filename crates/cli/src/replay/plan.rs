@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use console::time_arguments::TimeArgument;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 const SHORTEST_SLICE_MS: i64 = 60_000;
@@ -11,14 +12,13 @@ const LONGEST_SLICE_MS: i64 = 3_600_000;
 const SLICES: i64 = 100;
 
 /// Divides a time range into slices. The checkpoint is saved after each of them.
-pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64)> {
-    let length = (to_ms - from_ms) / SLICES;
-    let length = length.clamp(SHORTEST_SLICE_MS, LONGEST_SLICE_MS);
+pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = Range<i64>> {
+    let length = ((to_ms - from_ms) / SLICES).clamp(SHORTEST_SLICE_MS, LONGEST_SLICE_MS);
     let mut next = from_ms;
     std::iter::from_fn(move || {
         let start = next;
         next = start.saturating_add(length).min(to_ms);
-        (start < to_ms).then_some((start, next))
+        (start < to_ms).then_some(start..next)
     })
 }
 
@@ -73,8 +73,8 @@ impl Checkpoint {
     }
 
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new("."));
         let save = || -> anyhow::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(directory)?;
             file.write_all(serde_json::to_string(self)?.as_bytes())?;
@@ -99,9 +99,9 @@ mod tests {
         let check = |from: i64, to: i64, count: usize| {
             let slices: Vec<_> = slices(from, to).collect();
             assert_eq!(slices.len(), count, "{from}..{to}");
-            assert!(slices.windows(2).all(|pair| pair[0].1 == pair[1].0));
-            assert_eq!(slices.first().map(|slice| slice.0), (from < to).then_some(from));
-            assert_eq!(slices.last().map(|slice| slice.1), (from < to).then_some(to));
+            assert!(slices.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!(slices.first().map(|slice| slice.start), (from < to).then_some(from));
+            assert_eq!(slices.last().map(|slice| slice.end), (from < to).then_some(to));
         };
         check(0, 0, 0);
         check(5, 6, 1);

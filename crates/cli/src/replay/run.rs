@@ -5,8 +5,10 @@ use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
 use crate::progress::Tally;
 use crate::replay::plan::{Checkpoint, slices};
+use ::aws::Page;
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +46,7 @@ impl Replay<'_> {
     /// returned too.
     pub(crate) async fn run<E: Export>(
         &self,
-        page: impl AsyncFn((i64, i64), Option<String>) -> anyhow::Result<Page>,
+        page: impl AsyncFn(Range<i64>, Option<String>) -> anyhow::Result<Page<FilteredLogEvent>>,
         forwarder: &Forwarder<E>,
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
@@ -58,14 +60,15 @@ impl Replay<'_> {
         let mut next_at = Instant::now();
         // Fails before anything is sent if the file cannot be written.
         self.save(&replayed)?;
-        for (start, end) in slices(replayed.checkpoint.done_before_ms, to_ms) {
+        for slice in slices(replayed.checkpoint.done_before_ms, to_ms) {
+            let end = slice.end;
             if self.stop.load(Ordering::Relaxed) {
                 replayed.is_complete = false;
                 break;
             }
             let mut next = None;
             loop {
-                let page = match page((start, end), next).await {
+                let page = match page(slice.clone(), next).await {
                     // The report tells where to continue.
                     Err(error) => {
                         eprintln!("lambda-otlp: {error:#}");
@@ -74,8 +77,8 @@ impl Replay<'_> {
                     }
                     Ok(page) => page,
                 };
-                page.0.into_iter().for_each(|event| gathered.add(event));
-                next = page.1;
+                page.items.into_iter().for_each(|event| gathered.add(event));
+                next = page.next;
                 let is_last = next.is_none();
                 // A line that began before the end of the slice may continue in the next one.
                 let cut = match (is_last, end == to_ms) {
@@ -85,7 +88,7 @@ impl Replay<'_> {
                 };
                 if is_last || gathered.bytes() >= ENOUGH_BYTES {
                     for events in gathered.take_before(cut) {
-                        self.pace(&mut next_at, events.1.len()).await;
+                        self.pace(&mut next_at, events.events.len()).await;
                         self.forward(forwarder, events, &mut replayed).await?;
                     }
                 }
@@ -122,11 +125,11 @@ impl Replay<'_> {
         replayed: &mut Replayed,
     ) -> anyhow::Result<()> {
         let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
-        *bytes += events.1.iter().map(|event| event.message.len()).sum::<usize>();
+        *bytes += events.events.iter().map(|event| event.message.len()).sum::<usize>();
         let event = delivered(&self.account, &checkpoint.log_group, &events)?;
         let invocation = invocation_at(self.observed_unix_nano);
         let report = forwarder.forward(event, &invocation).await;
-        print_problems(&format_args!("{} {}", checkpoint.log_group, events.0), &report);
+        print_problems(&format_args!("{} {}", checkpoint.log_group, events.stream), &report);
         *requests += report.requests_sent;
         *is_complete &= report.is_complete();
         *ledger += report.account.total;
@@ -138,23 +141,27 @@ fn seconds(millis: i64) -> usize {
     usize::try_from(millis / 1000).unwrap_or_default()
 }
 
-/// Some events of a range, each stream's in order, and the token of the next page. An empty page may have a next one.
-type Page = (Vec<FilteredLogEvent>, Option<String>);
-
-/// Returns a page of a log group's events from `from_ms` to before `to_ms`.
+/// Returns a page of a log group's events in this slice, each stream's in order.
 pub(crate) async fn page(
     client: &aws_sdk_cloudwatchlogs::Client,
     log_group: &str,
-    (from_ms, to_ms): (i64, i64),
+    slice: Range<i64>,
     next: Option<String>,
-) -> anyhow::Result<Page> {
-    let request = client.filter_log_events().log_group_name(log_group);
-    // AWS includes the end of the range.
-    let request = request.start_time(from_ms).end_time(to_ms - 1).set_next_token(next).send();
-    let output = request.await.map_err(|error| explain(&error));
-    let output = output.with_context(|| format!("cannot read log group {log_group}"))?;
-    let events = output.events.unwrap_or_default().into_iter().map(log_event);
-    Ok((events.collect(), output.next_token))
+) -> anyhow::Result<Page<FilteredLogEvent>> {
+    let request = client
+        .filter_log_events()
+        .log_group_name(log_group)
+        .start_time(slice.start)
+        // AWS includes the end of the range.
+        .end_time(slice.end - 1)
+        .set_next_token(next);
+    let output = request
+        .send()
+        .await
+        .map_err(|error| explain(&error))
+        .with_context(|| format!("cannot read log group {log_group}"))?;
+    let items = output.events.unwrap_or_default().into_iter().map(log_event).collect();
+    Ok(Page { items, next: output.next_token })
 }
 
 #[cfg(test)]
@@ -170,8 +177,8 @@ mod tests {
     const MINUTE: i64 = 60_000;
 
     /// Log events of two streams, one for each second of the range, in pages of 50.
-    fn seconds_of((from, to): (i64, i64), next: Option<String>) -> Page {
-        let start = next.map_or(from, |next| next.parse().unwrap());
+    fn seconds_of(range: Range<i64>, next: Option<String>) -> Page<FilteredLogEvent> {
+        let start = next.map_or(range.start, |next| next.parse().unwrap());
         let event = |timestamp_ms: i64| FilteredLogEvent {
             id: timestamp_ms.to_string(),
             log_stream: format!("stream{}", timestamp_ms / 1000 % 2),
@@ -179,11 +186,11 @@ mod tests {
             message: format!("line {timestamp_ms}"),
             ..FilteredLogEvent::default()
         };
-        let seconds = (start..to).filter(|ms| ms % 1000 == 0);
+        let seconds = (start..range.end).filter(|ms| ms % 1000 == 0);
         let events: Vec<_> = seconds.take(50).map(event).collect();
-        let last = events.last().map_or(to, |event| event.timestamp_ms + 1);
+        let last = events.last().map_or(range.end, |event| event.timestamp_ms + 1);
         let next = (events.len() == 50).then(|| last.to_string());
-        (events, next)
+        Page { items: events, next }
     }
 
     /// Accepts a limited number of requests.
@@ -227,8 +234,8 @@ mod tests {
             stop: Arc::default(),
             progress: Tally::new(),
         };
-        let page = async |range: (i64, i64), next| {
-            anyhow::ensure!(range.0 < end_ms, "the credentials have expired");
+        let page = async |range: Range<i64>, next| {
+            anyhow::ensure!(range.start < end_ms, "the credentials have expired");
             Ok(seconds_of(range, next))
         };
         replay.run(page, &forwarder, checkpoint).await

@@ -1,7 +1,7 @@
 //! Selects the telemetry to show.
 
 use super::Held;
-use console::waterfall::{Item, Trace, has_failed, text_of, traces};
+use console::waterfall::{Scoped, Trace, has_failed, text_of, traces};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;
@@ -27,14 +27,18 @@ pub(crate) struct Attribute {
     value: Option<String>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("expected K=V, for example http.route=/orders, or K")]
+struct InvalidAttribute;
+
 impl Attribute {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidAttribute> {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (text, None),
         };
         if key.is_empty() {
-            return Err("expected K=V, for example http.route=/orders, or K".to_owned());
+            return Err(InvalidAttribute);
         }
         Ok(Self { key: key.to_owned(), value })
     }
@@ -81,7 +85,7 @@ impl Choice {
     }
 
     /// Returns `true` for a selected log record without a trace.
-    fn takes_record(&self, record: &Item<LogRecord>) -> bool {
+    fn takes_record(&self, record: &Scoped<LogRecord>) -> bool {
         !self.failed
             && self.service.as_deref().is_none_or(|wanted| wanted == record.service)
             && self.attributes.iter().all(|wanted| wanted.is_among(&record.item.attributes))

@@ -5,7 +5,7 @@ use console::waterfall::{PLATFORM_SCOPE, has_failed};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::ids::to_hex;
 
-/// The most remembered items. The oldest traces are forgotten first.
+/// Maximum number of remembered items. The oldest traces are forgotten first.
 const MOST_ITEMS: usize = 20_000;
 
 #[derive(Default)]
@@ -50,8 +50,8 @@ impl DrawnTraces {
     }
 
     fn take(&mut self, trace_id: &[u8]) -> Option<DrawnTrace> {
-        let place = self.traces.iter().position(|known| known.trace_id == trace_id)?;
-        let known = self.traces.remove(place)?;
+        let index = self.traces.iter().position(|known| known.trace_id == trace_id)?;
+        let known = self.traces.remove(index)?;
         self.items -= known.telemetry.items();
         Some(known)
     }

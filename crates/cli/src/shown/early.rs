@@ -1,7 +1,7 @@
 //! Log records that were shown before the spans of their traces.
 
 use super::Held;
-use console::waterfall::{INVOCATION_ID, Item, PLATFORM_SCOPE, text_of};
+use console::waterfall::{INVOCATION_ID, PLATFORM_SCOPE, Scoped, text_of};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -15,12 +15,12 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct EarlyRecords {
-    records: VecDeque<Item<LogRecord>>,
+    records: VecDeque<Scoped<LogRecord>>,
     bytes: usize,
 }
 
 /// The trace and the span of an invocation.
-struct Place {
+struct InvocationSpan {
     trace_id: Vec<u8>,
     span_id: Vec<u8>,
     is_lambdas: bool,
@@ -28,8 +28,8 @@ struct Place {
 
 impl EarlyRecords {
     /// Remembers the records that may belong to a trace: they name one, or an invocation.
-    pub(super) fn add(&mut self, records: &[Item<LogRecord>]) {
-        let may_belong = |own: &&Item<LogRecord>| {
+    pub(super) fn add(&mut self, records: &[Scoped<LogRecord>]) {
+        let may_belong = |own: &&Scoped<LogRecord>| {
             !own.item.trace_id.is_empty() || invocation(&own.item.attributes).is_some()
         };
         for record in records.iter().filter(may_belong) {
@@ -44,11 +44,12 @@ impl EarlyRecords {
 
     /// Moves the remembered records to their traces among these, and gives records that only name their invocation its trace.
     pub(super) fn add_to(&mut self, held: &mut Held) {
-        let places = places(&held.spans);
+        let spans_by_invocation = invocation_spans(&held.spans);
         let traces: BTreeSet<&[u8]> =
             held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
-        let is_here = |own: &Item<LogRecord>| match own.item.trace_id.as_slice() {
-            [] => invocation(&own.item.attributes).is_some_and(|id| places.contains_key(&id)),
+        let is_here = |own: &Scoped<LogRecord>| match own.item.trace_id.as_slice() {
+            [] => invocation(&own.item.attributes)
+                .is_some_and(|id| spans_by_invocation.contains_key(&id)),
             trace_id => traces.contains(trace_id),
         };
         let mut kept = VecDeque::new();
@@ -66,8 +67,8 @@ impl EarlyRecords {
         moved.append(&mut held.records);
         held.records = moved;
         for own in held.records.iter_mut().filter(|own| own.item.trace_id.is_empty()) {
-            let place = invocation(&own.item.attributes).and_then(|id| places.get(&id));
-            if let Some(Place { trace_id, span_id, .. }) = place {
+            let span = invocation(&own.item.attributes).and_then(|id| spans_by_invocation.get(&id));
+            if let Some(InvocationSpan { trace_id, span_id, .. }) = span {
                 own.item.trace_id.clone_from(trace_id);
                 own.item.span_id.clone_from(span_id);
             }
@@ -75,20 +76,23 @@ impl EarlyRecords {
     }
 }
 
-/// Returns the place of each invocation: the function's own span before that of Lambda.
-fn places(spans: &[Item<Span>]) -> BTreeMap<String, Place> {
-    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+/// Returns the span of each invocation: the function's own span before that of Lambda.
+fn invocation_spans(spans: &[Scoped<Span>]) -> BTreeMap<String, InvocationSpan> {
+    let mut spans_by_invocation: BTreeMap<String, InvocationSpan> = BTreeMap::new();
     for own in spans {
         let Some(id) = invocation(&own.item.attributes) else { continue };
         let is_lambdas = own.scope == PLATFORM_SCOPE;
-        let is_better = places.get(&id).is_none_or(|known: &Place| known.is_lambdas && !is_lambdas);
+        let is_better = spans_by_invocation
+            .get(&id)
+            .is_none_or(|known: &InvocationSpan| known.is_lambdas && !is_lambdas);
         if is_better {
             let Span { trace_id, span_id, .. } = &own.item;
-            let place = Place { trace_id: trace_id.clone(), span_id: span_id.clone(), is_lambdas };
-            places.insert(id, place);
+            let found =
+                InvocationSpan { trace_id: trace_id.clone(), span_id: span_id.clone(), is_lambdas };
+            spans_by_invocation.insert(id, found);
         }
     }
-    places
+    spans_by_invocation
 }
 
 fn invocation(attributes: &[KeyValue]) -> Option<String> {
@@ -96,11 +100,11 @@ fn invocation(attributes: &[KeyValue]) -> Option<String> {
 }
 
 /// Estimates the size of a record by its texts.
-fn bytes_of(own: &Item<LogRecord>) -> usize {
+fn bytes_of(own: &Scoped<LogRecord>) -> usize {
     let bytes = |value: &Option<AnyValue>| match value.as_ref().and_then(|it| it.value.as_ref()) {
         Some(Value::StringValue(text)) => text.len(),
         _ => size_of::<AnyValue>(),
     };
     let attributes = own.item.attributes.iter().map(|attribute| bytes(&attribute.value));
-    size_of::<Item<LogRecord>>() + bytes(&own.item.body) + attributes.sum::<usize>()
+    size_of::<Scoped<LogRecord>>() + bytes(&own.item.body) + attributes.sum::<usize>()
 }

@@ -8,10 +8,10 @@ mod drawn;
 mod early;
 mod views;
 
-use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
+use crate::lines::{self, Joining, Line, LineContent, MAX_LINE_BYTES, NumberedContent, Writer};
 use choice::Choice;
 use console::waterfall::draw::Detail;
-use console::waterfall::{Item, PLATFORM_SCOPE, settle_times, text_of};
+use console::waterfall::{PLATFORM_SCOPE, Scoped, settle_times, text_of};
 use drawn::DrawnTraces;
 use early::EarlyRecords;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -149,8 +149,8 @@ impl<'a> Showing<'a> {
         match incoming {
             Incoming::Line(Line::Text(line)) => {
                 self.number += 1;
-                let found = self.joining.take(self.number, line);
-                self.take_found(found)?;
+                let contents = self.joining.take(self.number, line);
+                self.take_contents(contents)?;
             }
             Incoming::Line(Line::TooLong) => {
                 self.number += 1;
@@ -183,12 +183,12 @@ impl<'a> Showing<'a> {
         eprintln!("{text}");
     }
 
-    fn take_found(&mut self, found: Vec<(usize, Found)>) -> io::Result<()> {
-        for (number, found) in found {
-            match found {
-                Found::Otlp(reading) => self.take_reading(number, &reading)?,
-                Found::Other(line) if line.trim().is_empty() => {}
-                Found::Other(line) => self.line(&line)?,
+    fn take_contents(&mut self, contents: Vec<NumberedContent>) -> io::Result<()> {
+        for NumberedContent { number, content } in contents {
+            match content {
+                LineContent::Otlp(reading) => self.take_reading(number, &reading)?,
+                LineContent::Other(line) if line.trim().is_empty() => {}
+                LineContent::Other(line) => self.line(&line)?,
             }
         }
         Ok(())
@@ -215,15 +215,16 @@ impl<'a> Showing<'a> {
     /// Shows what is held, except traces that still wait for the span of their invocation.
     fn show(&mut self, patience: Duration) -> io::Result<()> {
         let rest = self.joining.rest();
-        self.take_found(rest)?;
+        self.take_contents(rest)?;
         let now = Instant::now();
-        let incomplete = self.held.without_invocation().into_iter();
-        let begun = |trace_id: Vec<u8>| {
+        let mut waiting_since = BTreeMap::new();
+        for trace_id in self.held.without_invocation() {
             let since = self.waiting_since.get(&trace_id).copied().unwrap_or(now);
-            (trace_id, since)
-        };
-        let waiting = incomplete.map(begun).filter(|(_, since)| now < *since + patience);
-        self.waiting_since = waiting.collect();
+            if now < since + patience {
+                waiting_since.insert(trace_id, since);
+            }
+        }
+        self.waiting_since = waiting_since;
         let waiting = self.held.take_traces(|id| self.waiting_since.contains_key(id));
         let held = std::mem::replace(&mut self.held, waiting);
         if self.arguments.json {
@@ -272,7 +273,7 @@ impl<'a> Showing<'a> {
 }
 
 /// Returns `true` for Lambda's lines about an extension that works, which each cold start has.
-fn is_of_extension(own: &Item<LogRecord>) -> bool {
+fn is_of_extension(own: &Scoped<LogRecord>) -> bool {
     const EVENTS: [&str; 2] = ["platform.extension", "platform.telemetrySubscription"];
     own.item.severity_number < SeverityNumber::Warn as i32
         && EVENTS.contains(&own.item.event_name.as_str())
@@ -280,9 +281,9 @@ fn is_of_extension(own: &Item<LogRecord>) -> bool {
 
 #[derive(Default)]
 pub(crate) struct Held {
-    pub(crate) spans: Vec<Item<Span>>,
-    pub(crate) records: Vec<Item<LogRecord>>,
-    pub(crate) metrics: Vec<Item<Metric>>,
+    pub(crate) spans: Vec<Scoped<Span>>,
+    pub(crate) records: Vec<Scoped<LogRecord>>,
+    pub(crate) metrics: Vec<Scoped<Metric>>,
 }
 
 impl Held {
@@ -316,7 +317,7 @@ impl Held {
 
     /// The traces of the spans that lack the span of an invocation.
     fn without_invocation(&self) -> BTreeSet<Vec<u8>> {
-        let trace_id = |own: &Item<Span>| own.item.trace_id.clone();
+        let trace_id = |own: &Scoped<Span>| own.item.trace_id.clone();
         let mut traces: BTreeSet<Vec<u8>> = self.spans.iter().map(trace_id).collect();
         for own in self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE) {
             traces.remove(&own.item.trace_id);
@@ -325,10 +326,11 @@ impl Held {
     }
 
     /// Takes the log records whose traces have no span here.
-    fn take_records_without_spans(&mut self) -> Vec<Item<LogRecord>> {
+    fn take_records_without_spans(&mut self) -> Vec<Scoped<LogRecord>> {
         let traces: BTreeSet<&[u8]> =
             self.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
-        let is_without = |own: &mut Item<LogRecord>| !traces.contains(own.item.trace_id.as_slice());
+        let is_without =
+            |own: &mut Scoped<LogRecord>| !traces.contains(own.item.trace_id.as_slice());
         self.records.extract_if(.., is_without).collect()
     }
 
@@ -347,12 +349,13 @@ fn items<T>(
     resource: Option<&Resource>,
     scope: Option<InstrumentationScope>,
     items: Vec<T>,
-) -> impl Iterator<Item = Item<T>> {
-    let service = resource.and_then(|resource| text_of(&resource.attributes, "service.name"));
-    let service = service.unwrap_or_else(|| "unknown".to_owned());
-    let scope = scope.map(|scope| scope.name).unwrap_or_default();
-    let of = move |item| Item { service: service.clone(), scope: scope.clone(), item };
-    items.into_iter().map(of)
+) -> impl Iterator<Item = Scoped<T>> {
+    let service = resource
+        .and_then(|resource| text_of(&resource.attributes, "service.name"))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let scope_name = scope.map(|scope| scope.name).unwrap_or_default();
+    let scoped = move |item| Scoped { service: service.clone(), scope: scope_name.clone(), item };
+    items.into_iter().map(scoped)
 }
 
 #[cfg(test)]
@@ -415,22 +418,20 @@ mod tests {
         assert!(showing.is_fine);
         let out = String::from_utf8(out).unwrap();
         let shown = |line: &str| {
-            let line = anstream::adapter::strip_str(line).to_string();
-            let line = line.trim();
-            let is_told = line.starts_with("=>")
-                || line.starts_with("Trace ")
-                || line.starts_with("INFO ")
-                || line.starts_with("- INFO");
-            is_told.then(|| match line.strip_prefix("Trace ") {
+            let plain = anstream::adapter::strip_str(line).to_string();
+            let text = plain.trim();
+            let is_checked =
+                ["=>", "Trace ", "INFO ", "- INFO"].iter().any(|begin| text.starts_with(begin));
+            is_checked.then(|| match text.strip_prefix("Trace ") {
                 Some(rest) => {
                     format!("Trace {}", rest.get(1..2).unwrap_or_default())
                         + rest.split_once(',').map_or("", |(_, again)| again)
                 }
-                None => line.to_owned(),
+                None => text.to_owned(),
             })
         };
-        let shown: Vec<String> = out.lines().filter_map(shown).collect();
-        assert_eq!(shown, expected, "{out}");
+        let found: Vec<String> = out.lines().filter_map(shown).collect();
+        assert_eq!(found, expected, "{out}");
     }
 
     #[test]

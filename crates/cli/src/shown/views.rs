@@ -5,7 +5,7 @@ use super::drawn::Redrawn;
 use console::quantity::{plural, quantity};
 use console::screen;
 use console::waterfall::draw::{self, Detail, HEADING, short, time_of_day};
-use console::waterfall::{Item, Log, Report, traces, waterfalls};
+use console::waterfall::{InvocationReport, Log, Scoped, traces, waterfalls};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -34,11 +34,11 @@ impl TextView {
         let width = draw::terminal_width();
         let traced: BTreeSet<&[u8]> =
             held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
-        let is_loose = |own: &&Item<LogRecord>| !traced.contains(own.item.trace_id.as_slice());
-        let mut loose: Vec<&Item<LogRecord>> = held.records.iter().filter(is_loose).collect();
+        let is_loose = |own: &&Scoped<LogRecord>| !traced.contains(own.item.trace_id.as_slice());
+        let mut loose: Vec<&Scoped<LogRecord>> = held.records.iter().filter(is_loose).collect();
         loose.sort_by_key(|own| Log::of(own).time);
         for own in loose {
-            if let Some(report) = Report::of(&own.item) {
+            if let Some(report) = InvocationReport::of(&own.item) {
                 let text = format!("{} {report}", time_of_day(report.time));
                 draw::line(&text, width, out)?;
             } else {
@@ -50,15 +50,17 @@ impl TextView {
             if trace.rows.is_empty() {
                 continue;
             }
-            let again = redrawn.get(&trace.trace_id);
-            let again = again.map(|new| format!(", again with {}", plural(*new, "later span")));
-            let label = label(&trace.invocations) + &again.unwrap_or_default();
+            let name = label(&trace.invocations);
+            let label = match redrawn.get(&trace.trace_id) {
+                Some(new) => format!("{name}, again with {}", plural(*new, "later span")),
+                None => name,
+            };
             draw::waterfall(&trace, &label, self.detail, width, out)?;
         }
         if !held.metrics.is_empty() {
             writeln!(out, "\n{HEADING}Metrics{HEADING:#}")?;
         }
-        for Item { service, item: metric, .. } in &held.metrics {
+        for Scoped { service, item: metric, .. } in &held.metrics {
             let [service, name, unit] =
                 [service, &metric.name, &metric.unit].map(|text| short(text, LONGEST_NAME));
             for value in values(metric, &unit) {
@@ -110,28 +112,28 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
 /// OTLP/JSON with an additional `service`.
 pub(super) fn json(held: &Held, out: &mut dyn Write) -> io::Result<()> {
     for (trace_id, trace) in traces(&held.spans, &held.records) {
-        let spans = trace.spans.iter().map(|own| {
-            let mut span = of_service(own)?;
+        let mut spans = Vec::new();
+        for own in &trace.spans {
+            let mut span = with_service(own)?;
             span.insert("scope".to_owned(), own.scope.as_str().into());
-            Ok(Value::Object(span))
-        });
-        let spans = spans.collect::<io::Result<Vec<_>>>()?;
-        let records = trace.records.iter().map(|own| of_service(own));
-        let records = records.collect::<io::Result<Vec<_>>>()?;
-        let trace_id = wire::ids::to_hex(trace_id);
-        let trace = json!({ "traceId": trace_id, "spans": spans, "logRecords": records });
-        writeln!(out, "{}", screen::json(&json!({ "trace": trace })))?;
+            spans.push(span);
+        }
+        let records =
+            trace.records.iter().map(|own| with_service(own)).collect::<io::Result<Vec<_>>>()?;
+        let id = wire::ids::to_hex(trace_id);
+        let object = json!({ "traceId": id, "spans": spans, "logRecords": records });
+        writeln!(out, "{}", screen::json(&json!({ "trace": object })))?;
     }
     for own in held.records.iter().filter(|own| own.item.trace_id.is_empty()) {
-        writeln!(out, "{}", screen::json(&json!({ "logRecord": of_service(own)? })))?;
+        writeln!(out, "{}", screen::json(&json!({ "logRecord": with_service(own)? })))?;
     }
     for own in &held.metrics {
-        writeln!(out, "{}", screen::json(&json!({ "metric": of_service(own)? })))?;
+        writeln!(out, "{}", screen::json(&json!({ "metric": with_service(own)? })))?;
     }
     out.flush()
 }
 
-fn of_service<T: Serialize>(own: &Item<T>) -> io::Result<Map<String, Value>> {
+fn with_service<T: Serialize>(own: &Scoped<T>) -> io::Result<Map<String, Value>> {
     let mut object = match serde_json::to_value(&own.item)? {
         Value::Object(object) => object,
         other => Map::from_iter([("value".to_owned(), other)]),

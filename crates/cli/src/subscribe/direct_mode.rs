@@ -61,9 +61,10 @@ impl DirectSenders {
                 return Self::default();
             }
         };
-        let senders = functions.into_iter().filter_map(direct_sender);
-        let senders = senders.filter(|(group, _)| groups.contains(&group.as_str()));
-        Self { functions: senders.collect() }
+        let mut senders: BTreeMap<String, DirectSender> =
+            functions.into_iter().filter_map(direct_sender).collect();
+        senders.retain(|group, _| groups.contains(&group.as_str()));
+        Self { functions: senders }
     }
 
     /// The text in the plan's row of this log group.
@@ -88,7 +89,7 @@ impl DirectSenders {
 }
 
 async fn read(lambda: &Client, names: &[&str]) -> anyhow::Result<Vec<FunctionConfiguration>> {
-    let read = futures_util::stream::iter(names).map(async |name| {
+    let requests = futures_util::stream::iter(names).map(async |name| {
         match lambda.get_function().function_name(*name).send().await {
             Ok(output) => Ok(output.configuration),
             // A log group outlives its function.
@@ -98,7 +99,8 @@ async fn read(lambda: &Client, names: &[&str]) -> anyhow::Result<Vec<FunctionCon
             }
         }
     });
-    let read: Vec<Option<FunctionConfiguration>> = read.buffered(AT_A_TIME).try_collect().await?;
+    let read: Vec<Option<FunctionConfiguration>> =
+        requests.buffered(AT_A_TIME).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
 }
 
@@ -113,13 +115,15 @@ async fn list(lambda: &Client) -> anyhow::Result<Vec<FunctionConfiguration>> {
 
 /// Returns the log group of a function with the layer in direct mode.
 fn direct_sender(function: FunctionConfiguration) -> Option<(String, DirectSender)> {
-    let layers = function.layers.unwrap_or_default();
-    let layers = layers.iter().filter_map(|layer| layer.arn());
-    let variables = function.environment.and_then(|environment| environment.variables);
-    let variables = variables.unwrap_or_default().into_iter().collect();
+    let attached = function.layers.unwrap_or_default();
+    let layers = attached.iter().filter_map(|layer| layer.arn());
+    let environment = function.environment.and_then(|environment| environment.variables);
+    let variables = environment.unwrap_or_default().into_iter().collect();
     let variable = direct_mode_variable(layers, &variables)?;
     let name = function.function_name?;
-    let log_group = function.logging_config.and_then(|logging| logging.log_group);
-    let log_group = log_group.unwrap_or_else(|| format!("{LAMBDA}{name}"));
+    let log_group = function
+        .logging_config
+        .and_then(|logging| logging.log_group)
+        .unwrap_or_else(|| format!("{LAMBDA}{name}"));
     Some((log_group, DirectSender { name, variable }))
 }

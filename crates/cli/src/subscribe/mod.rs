@@ -19,18 +19,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
-    Action, Collect, Entry, Fate, OurFilter, Reason, Report, Selection, Sweep, Task, Wish,
-    parse_patterns, parse_tags,
+    Action, Collect, Entry, Fate, InvalidSelection, OurFilter, Reason, Selection, Sweep,
+    SweepReport, Task, Wish, parse_patterns, parse_tags,
 };
 use tokio::time::Instant;
 
 /// AWS allows five requests per second; a day is enough for all log groups of an account.
 const LONGEST: Duration = Duration::from_hours(24);
-
-fn collect(text: &str) -> Result<Collect, String> {
-    let found = Collect::WORDS.into_iter().find(|(word, _)| *word == text);
-    found.map(|(_, collect)| collect).ok_or("expected all, telemetry or spilled".to_owned())
-}
 
 /// Selection of log groups and forwarder.
 #[derive(clap::Args)]
@@ -75,7 +70,7 @@ pub(crate) struct SubscribeArguments {
     which: Which,
     /// The lines to forward: `all`, `telemetry` (OTLP lines, and Lambda's reports and failures), or `spilled` (OTLP lines that a
     /// layer in direct mode could not send). Without it, `all`, and a filter for spilled lines stays one.
-    #[arg(long, value_name = "LINES", value_parser = collect)]
+    #[arg(long, value_name = "LINES")]
     collect: Option<Collect>,
     /// Also subscribe log groups that have another subscription filter. CloudWatch Logs allows two.
     #[arg(long)]
@@ -123,8 +118,7 @@ fn run(
     let named = parsed("--include", &which.include, parse_patterns)?;
     let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
     let tags = parsed("--tag", &which.tags, parse_tags)?;
-    let include =
-        if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named };
+    let include = if named.is_empty() { parse_patterns("*")? } else { named };
     terminal::block_on(async {
         let aws = aws::load(&which.aws).await;
         let progress = Progress::start("log groups");
@@ -139,10 +133,14 @@ fn run(
         let selection = Selection::new(include, exclude, tags, own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wish = Wish { ours, former: None, beside_others, keeps_spilled: asked.is_none() };
-        let logs = &logs;
-        let selection = &selection;
-        let wish = &wish;
-        let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: !which.yes };
+        let sweep = Sweep {
+            logs: &logs,
+            selection: &selection,
+            wish: &wish,
+            task,
+            reach: &[],
+            dry_run: !which.yes,
+        };
         let counts = progress.counts();
         let deadline = Instant::now() + LONGEST;
         let report = sweep
@@ -210,7 +208,7 @@ impl Which {
 }
 
 /// The log groups that have our filter after the change, without those of spilled lines.
-fn subscribed_groups(report: &Report) -> Vec<&str> {
+fn subscribed_groups(report: &SweepReport) -> Vec<&str> {
     let is_subscribed = |entry: &&Entry| {
         matches!(entry.action, Action::Add | Action::Update | Action::Keep)
             && !entry.stays_spilled
@@ -228,7 +226,7 @@ fn is_done(entry: &Entry) -> bool {
 const MOST_NAMES: usize = 5;
 
 /// Warns of filters that forward other lines than before, by the lines that they forwarded.
-fn pattern_warnings(report: &Report, collect: Collect) -> Vec<String> {
+fn pattern_warnings(report: &SweepReport, collect: Collect) -> Vec<String> {
     let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entry in report.entries.iter().filter(|entry| is_done(entry)) {
         if let Some(pattern) = &entry.former_pattern {
@@ -257,7 +255,7 @@ fn lines_of(pattern: &str) -> String {
     Collect::word_of(pattern).map_or_else(|| format!("pattern {pattern:?}"), str::to_owned)
 }
 
-fn print(which: &Which, report: &Report, direct: &DirectSenders) -> io::Result<()> {
+fn print(which: &Which, report: &SweepReport, direct: &DirectSenders) -> io::Result<()> {
     let mut out = io::stdout().lock();
     terminal::ignored(if which.json {
         writeln!(out, "{}", console::screen::json(&report.to_json()))
@@ -274,7 +272,7 @@ fn is_selected(entry: &Entry) -> bool {
 fn parsed<T>(
     argument: &str,
     texts: &[String],
-    parse: impl Fn(&str) -> Result<Vec<T>, String>,
+    parse: impl Fn(&str) -> Result<Vec<T>, InvalidSelection>,
 ) -> anyhow::Result<Vec<T>> {
     let parsed = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
     ensure!(
@@ -285,7 +283,7 @@ fn parsed<T>(
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.
-fn write(report: &Report, direct: &DirectSenders, out: &mut dyn Write) -> io::Result<()> {
+fn write(report: &SweepReport, direct: &DirectSenders, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
         let is_left = entry.action == Action::Skip && entry.fate == Fate::Done;
         !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
@@ -348,9 +346,9 @@ mod tests {
         let encoders =
             [wire::LineEncoder::new(6, limits), wire::LineEncoder::compact(names, limits)];
         encoders.map(|mut encoder| {
-            let mut line = Vec::new();
-            assert_eq!(encoder.encode(&envelope, request.clone(), &mut line).lines, 1);
-            let line = String::from_utf8(line).unwrap();
+            let mut bytes = Vec::new();
+            assert_eq!(encoder.encode(&envelope, request.clone(), &mut bytes).lines, 1);
+            let line = String::from_utf8(bytes).unwrap();
             let reading = wire::read_line(&line, &wire::Limits::default()).unwrap();
             assert_eq!((reading.decoded.len(), reading.text), (1, None), "{line}");
             line
@@ -406,7 +404,7 @@ mod tests {
         };
         let full = Some(Reason::Full("a, b".to_owned()));
         let excluded = Some(Reason::Unselected(Unselected::Excluded));
-        let report = Report {
+        let report = SweepReport {
             entries: vec![
                 entry("/a", Action::Add, None, Fate::Planned),
                 entry("/full", Action::Skip, full, Fate::Done),
@@ -419,7 +417,7 @@ mod tests {
                 },
                 entry("/x", Action::Add, None, Fate::Failed("the Lambda function".to_owned())),
             ],
-            ..Report::default()
+            ..SweepReport::default()
         };
         let mut out = Vec::new();
         write(&report, &DirectSenders::default(), &mut out).unwrap();

@@ -1,10 +1,10 @@
 //! The subscriber of a deployed stack, which restores its own selection every hour.
 
 use crate::aws::{self, resource_name};
-use crate::doctor::Function;
+use crate::doctor::DeployedFunction;
 use aws_config::SdkConfig;
 use console::quantity::plural;
-use subscriber::{Action, Collect, Config, Entry, Report, Selection, Task};
+use subscriber::{Action, Collect, Config, Entry, Selection, SweepReport, Task};
 use wire::arn::Arn;
 
 /// The tag that CloudFormation sets on the functions of a stack.
@@ -28,7 +28,7 @@ pub(super) async fn of(aws: &SdkConfig, stack: Option<&str>, forwarder: &str) ->
         asked.ok()?.tags?.remove(STACK_TAG)?
     };
     let subscriber = resource_name(aws, &name, "SubscriberFunction").await.ok()?;
-    let function = Function::of(aws::function(aws, &subscriber).await.ok()?);
+    let function = DeployedFunction::of(aws::function(aws, &subscriber).await.ok()?);
     let config = Config::from_source(&function.settings()).0.ok()?;
     let pattern = config.wish.ours.as_filter().pattern;
     Some(Stack { name, selection: config.selection, pattern })
@@ -36,14 +36,19 @@ pub(super) async fn of(aws: &SdkConfig, stack: Option<&str>, forwarder: &str) ->
 
 impl Stack {
     /// The changes of this report that the subscriber reverts.
-    pub(super) fn warnings(&self, report: &Report, collect: Collect, task: Task) -> Vec<String> {
+    pub(super) fn warnings(
+        &self,
+        report: &SweepReport,
+        collect: Collect,
+        task: Task,
+    ) -> Vec<String> {
         let Self { name, selection, pattern } = self;
         let if_tagged =
             if selection.asks_for_tags() { " if they have the tags of SubscribeTags" } else { "" };
         let count = |is_reverted: &dyn Fn(&Entry) -> bool| {
             report.entries.iter().filter(|entry| is_reverted(entry)).count()
         };
-        let is_selected = |entry: &Entry| selection.by_name(&entry.group.name).is_ok();
+        let is_selected = |entry: &Entry| selection.check_name(&entry.group.name).is_ok();
         let is_subscribed =
             |entry: &Entry| matches!(entry.action, Action::Add | Action::Update | Action::Keep);
         let mut warnings = Vec::new();

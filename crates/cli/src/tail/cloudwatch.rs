@@ -39,11 +39,11 @@ pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>
         bail!("{} log groups match, more than {MOST_GROUPS}: narrow the pattern", accounts.len());
     }
     let names: Vec<&str> = accounts.keys().map(String::as_str).collect();
-    let said = format!("following {}", names.join(", "));
+    let following_text = format!("following {}", names.join(", "));
     let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
     let (sender, incoming) = sync_channel(MOST_WAITING);
-    sender.send(Incoming::Said(said))?;
-    let groups = accounts.into_iter().map(|(name, account)| Group {
+    sender.send(Incoming::Said(following_text))?;
+    let groups = accounts.into_iter().map(|(name, account)| FollowedGroup {
         name,
         account,
         from_ms,
@@ -70,12 +70,13 @@ pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>
 
 struct Following {
     client: Client,
-    groups: Vec<Group>,
+    groups: Vec<FollowedGroup>,
     converter: Converter,
     sender: SyncSender<Incoming>,
 }
 
-struct Group {
+/// A log group with the events that were read and not yet shown.
+struct FollowedGroup {
     name: String,
     account: String,
     /// The beginning of the next poll.
@@ -92,12 +93,12 @@ impl Following {
         loop {
             for group in &mut self.groups {
                 let began_ms = now_ms();
-                let read = group.read(&self.client).await;
-                let read = read.with_context(|| format!("cannot read log group {}", group.name))?;
-                if let Err(unreachable) = read {
-                    self.sender
-                        .send(Incoming::Said(unreachable))
-                        .context("the display has ended")?;
+                let read = group
+                    .read(&self.client)
+                    .await
+                    .with_context(|| format!("cannot read log group {}", group.name))?;
+                if let GroupReading::Unreachable(text) = read {
+                    self.sender.send(Incoming::Said(text)).context("the display has ended")?;
                     continue;
                 }
                 group.from_ms = group.from_ms.max(began_ms - OVERLAP_MS);
@@ -111,10 +112,10 @@ impl Following {
 
     /// Converts the events before this time, and passes them to the view.
     async fn pass_on(&mut self, before_ms: i64) -> anyhow::Result<()> {
-        for Group { name, account, gathered, running, .. } in &mut self.groups {
+        for FollowedGroup { name, account, gathered, running, .. } in &mut self.groups {
             for mut events in gathered.take_before(before_ms) {
                 // Late events are sorted in.
-                events.1.sort_by_key(|event| event.timestamp_ms);
+                events.events.sort_by_key(|event| event.timestamp_ms);
                 let event = delivered(account, name, &running.with_starts(events))?;
                 for incoming in self.converter.convert(name, event).await {
                     self.sender.send(incoming).context("the display has ended")?;
@@ -125,15 +126,16 @@ impl Following {
     }
 }
 
-impl Group {
-    /// Gathers the new events. The inner error says that AWS could not be reached.
-    async fn read(&mut self, client: &Client) -> anyhow::Result<Result<(), String>> {
+impl FollowedGroup {
+    /// Gathers the new events.
+    async fn read(&mut self, client: &Client) -> anyhow::Result<GroupReading> {
         let request = client.filter_log_events().log_group_name(&self.name);
         let mut pages = request.start_time(self.from_ms).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = match page {
                 Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
-                    return Ok(Err(format!("{}: {}, trying again", self.name, explain(&error))));
+                    let text = format!("{}: {}, trying again", self.name, explain(&error));
+                    return Ok(GroupReading::Unreachable(text));
                 }
                 page => page.map_err(|error| explain(&error))?,
             };
@@ -144,8 +146,15 @@ impl Group {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(GroupReading::Complete)
     }
+}
+
+/// The result of reading a log group.
+enum GroupReading {
+    Complete,
+    /// AWS could not be reached, for this reason. The next attempt may succeed.
+    Unreachable(String),
 }
 
 fn now_ms() -> i64 {
@@ -184,8 +193,8 @@ async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<Stri
     let mut names = Vec::new();
     let mut stacks = vec![stack.to_owned()];
     while let Some(stack) = stacks.pop() {
-        let listed = client.list_stack_resources().stack_name(&stack).into_paginator();
-        let mut listed = listed.items().send();
+        let pages = client.list_stack_resources().stack_name(&stack).into_paginator();
+        let mut listed = pages.items().send();
         while let Some(resource) = listed.next().await {
             let resource = resource
                 .map_err(|error| explain(&error))

@@ -3,7 +3,7 @@
 //! It has all it needs: no request leaves it, except those to the program that serves it live. Its content security policy
 //! allows only its own script and style, by their hashes.
 
-use crate::waterfall::{Item, causes_of_record, causes_of_span, target};
+use crate::waterfall::{Scoped, causes_of_record, causes_of_span, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -28,12 +28,13 @@ pub struct Page {
     /// The names of traces by the ids of their invocations.
     pub names: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<PageVerdict>,
     pub sections: Vec<Section>,
 }
 
+/// The result of the demo's checks.
 #[derive(Debug, Serialize)]
-pub struct Verdict {
+pub struct PageVerdict {
     pub text: String,
     pub good: bool,
 }
@@ -50,8 +51,8 @@ pub struct Section {
 
 /// Makes the message of these spans and log records: OTLP/JSON with service, scope, target and causes.
 pub fn telemetry(
-    spans: &[Item<Span>],
-    records: &[Item<LogRecord>],
+    spans: &[Scoped<Span>],
+    records: &[Scoped<LogRecord>],
 ) -> Result<Value, serde_json::Error> {
     let spans = spans.iter().map(|own| {
         let more = json!({ "target": target(&own.item), "causes": causes_of_span(&own.item) });
@@ -67,7 +68,7 @@ pub fn telemetry(
 }
 
 /// Adds what the page does not compute itself.
-fn described<T: Serialize>(own: &Item<T>, more: Value) -> Result<Value, serde_json::Error> {
+fn described<T: Serialize>(own: &Scoped<T>, more: Value) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(&own.item)?;
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
         object.insert("service".to_owned(), own.service.as_str().into());
@@ -151,7 +152,7 @@ mod tests {
         let text = "</script><script>alert(1)</script><!--";
         let page = Page {
             title: text.to_owned(),
-            verdict: Some(Verdict { text: text.to_owned(), good: true }),
+            verdict: Some(PageVerdict { text: text.to_owned(), good: true }),
             ..Page::default()
         };
         let html = page.html().unwrap();

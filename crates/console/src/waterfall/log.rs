@@ -1,10 +1,12 @@
 //! The text of a log record: a headline, and the lines of its stack trace.
 
-use super::{INVOCATION_ID, Item, causes, number, text, text_of};
+use super::attributes::{INVOCATION_ID, number, text, text_of};
+use super::{Scoped, causes};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use std::collections::BTreeMap;
 
+/// A log record in the picture of a trace.
 pub struct Log {
     pub service: String,
     pub level: String,
@@ -30,19 +32,20 @@ const OF_A_FAILURE: &[&str] = &["errorType", "errorMessage", "stack", "stackTrac
 
 impl Log {
     /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
-    pub fn of(Item { service, item: record, .. }: &Item<LogRecord>) -> Self {
+    pub fn of(scoped: &Scoped<LogRecord>) -> Self {
+        let record = &scoped.item;
         let body = record.body.as_ref().map(text).unwrap_or_default();
         let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
         let mut lines = lines_of(record, &body);
         if lines.is_empty() || is_serious {
-            let fields = fields(record, &body);
-            let headline = lines.first().cloned().into_iter().chain(fields);
-            let headline: Vec<String> = headline.filter(|part| !part.is_empty()).collect();
-            let headline = Some(headline.join(" ")).filter(|headline| !headline.is_empty());
+            let mut parts: Vec<String> = lines.first().cloned().into_iter().collect();
+            parts.extend(fields(record, &body));
+            parts.retain(|part| !part.is_empty());
+            let headline = Some(parts.join(" ")).filter(|headline| !headline.is_empty());
             lines.splice(..lines.len().min(1), headline);
         }
         Self {
-            service: service.clone(),
+            service: scoped.service.clone(),
             level: record.severity_text.clone(),
             lines,
             number: number(&record.attributes),
@@ -62,7 +65,7 @@ const LATE: u64 = 20_000_000;
 ///
 /// A logger's line has its own time. Another has that of its arrival at Lambda, which is some milliseconds later, so by their
 /// times two lines may change places. The records are in the order in which they were printed.
-pub fn settle_times(records: &mut [Item<LogRecord>]) {
+pub fn settle_times(records: &mut [Scoped<LogRecord>]) {
     let mut next_times: BTreeMap<String, u64> = BTreeMap::new();
     for own in records.iter_mut().rev().filter(|own| own.scope == LINES_SCOPE) {
         let invocation = text_of(&own.item.attributes, INVOCATION_ID).unwrap_or_default();
@@ -80,21 +83,24 @@ pub fn settle_times(records: &mut [Item<LogRecord>]) {
 fn lines_of(record: &LogRecord, body: &str) -> Vec<String> {
     let attribute = |key: &str| text_of(&record.attributes, key).unwrap_or_default();
     let stack = message_lines(&attribute(STACK));
-    let body = message_lines(after_prefix(body));
+    let message = message_lines(after_prefix(body));
     if stack.is_empty() {
-        return body;
+        return message;
     }
     let error = named(&attribute("exception.type"), &attribute("exception.message"));
     let begins_stack = |line: &str| stack.iter().any(|of_stack| of_stack.trim() == line.trim());
     // Runtimes write the error as JSON after their own words.
-    let said = body.first().map(|line| line.split('{').next().unwrap_or_default().trim());
-    let said = said.filter(|said| !begins_stack(said)).unwrap_or_default();
-    let headline = if error.is_empty() || said.contains(&error) {
-        said.to_owned()
-    } else if error.contains(said) {
+    let own_words = message
+        .first()
+        .map(|line| line.split('{').next().unwrap_or_default().trim())
+        .filter(|words| !begins_stack(words))
+        .unwrap_or_default();
+    let headline = if error.is_empty() || own_words.contains(&error) {
+        own_words.to_owned()
+    } else if error.contains(own_words) {
         error.clone()
     } else {
-        format!("{said} {error}")
+        format!("{own_words} {error}")
     };
     let mut lines = vec![headline.clone()];
     lines.extend(stack.into_iter().filter(|line| line.trim() != headline && line.trim() != error));
@@ -110,11 +116,10 @@ fn fields(record: &LogRecord, body: &str) -> Vec<String> {
             || (has_exception && OF_A_FAILURE.contains(&key));
         body.is_empty() && !has_exception || !is_known
     };
-    let fields = record.attributes.iter().filter(is_field);
-    let fields = fields.map(|KeyValue { key, value, .. }| {
+    let shown = |KeyValue { key, value, .. }: &KeyValue| {
         format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
-    });
-    fields.collect()
+    };
+    record.attributes.iter().filter(is_field).map(shown).collect()
 }
 
 /// An error as `type: message`.

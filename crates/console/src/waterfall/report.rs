@@ -1,6 +1,6 @@
 //! Lambda's report of an invocation on one line.
 
-use super::{INVOCATION_ID, number_of, text_of};
+use super::attributes::{INVOCATION_ID, number_of, text_of};
 use crate::prices;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::fmt;
@@ -8,8 +8,9 @@ use std::fmt;
 /// The event name of the report's log record.
 const REPORT: &str = "platform.report";
 
+/// The figures that Lambda reports after an invocation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct InvocationReport {
     pub invocation: String,
     /// In nanoseconds since the Unix epoch.
     pub time: u64,
@@ -23,7 +24,7 @@ pub struct Report {
     pub cold_ms: Option<f64>,
 }
 
-impl Report {
+impl InvocationReport {
     /// Reads the log record of a report; `None` for other records.
     pub fn of(record: &LogRecord) -> Option<Self> {
         if record.event_name != REPORT {
@@ -52,7 +53,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for InvocationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lambda: ")?;
         if let Some(failure) = &self.failure {

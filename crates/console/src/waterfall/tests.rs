@@ -1,6 +1,8 @@
 use super::draw::Detail;
 use super::*;
 use expect_test::expect;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Status;
 use platform::string_attribute;
 
@@ -16,8 +18,8 @@ fn span(id: u8, parent: Option<u8>, start: u64) -> Span {
     }
 }
 
-fn item<T>(item: T) -> Item<T> {
-    Item { service: "s".to_owned(), scope: String::new(), item }
+fn item<T>(item: T) -> Scoped<T> {
+    Scoped { service: "s".to_owned(), scope: String::new(), item }
 }
 
 fn check(spans: &[Span], expected: &[&str]) {
@@ -73,7 +75,6 @@ fn spans_with_cyclic_or_duplicate_ids_are_shown() {
 
 #[test]
 fn a_record_without_a_body_shows_its_attributes() {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value::Value};
     let said = string_attribute("error", "expected an id");
     let number = AnyValue { value: Some(Value::IntValue(3)) };
     let numbers = Value::ArrayValue(ArrayValue { values: vec![number.clone(), number] });
@@ -155,7 +156,7 @@ fn a_trace_fits_terminals_of_40_to_200_columns() {
     };
     let below =
         Span { name: "reserve item".repeat(20), status: Some(failed), ..span(2, Some(1), begin) };
-    let of = |item, service: &str| Item { service: service.to_owned(), ..self::item(item) };
+    let of = |item, service: &str| Scoped { service: service.to_owned(), ..self::item(item) };
     let record = LogRecord {
         trace_id: vec![1; 16],
         span_id: vec![2; 8],
@@ -253,7 +254,7 @@ fn failed_invocation() -> Waterfall {
         end_time_unix_nano: BEGIN + to * MS,
         ..span(id, parent, BEGIN + from * MS)
     };
-    let of = |service: &str, scope: &str, span: Span| Item {
+    let of = |service: &str, scope: &str, span: Span| Scoped {
         service: service.to_owned(),
         scope: scope.to_owned(),
         item: span,
@@ -321,8 +322,8 @@ fn failed_invocation() -> Waterfall {
 #[test]
 fn lambdas_time_is_drawn_around_the_handler() {
     let trace = failed_invocation();
-    let rows = trace.rows.iter().map(|row| format!("{} {} {}", row.depth, row.name, row.remark));
-    let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
+    let texts = trace.rows.iter().map(|row| format!("{} {} {}", row.depth, row.name, row.remark));
+    let rows: Vec<String> = texts.map(|text| text.trim_end().to_owned()).collect();
     let expected =
         ["0 aws.lambda.invocation", "1 init", "1 POST /orders", "2 GET stock.example.com"];
     assert_eq!(rows, expected);
@@ -389,8 +390,7 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
                        at frame
                        … 8 more: --full
     "#]].assert_eq(&drawn(&trace, 160));
-    let whole = Detail { attributes: true, is_full: true };
-    let whole = drawn_with(whole, &trace, 80);
+    let whole = drawn_with(Detail { attributes: true, is_full: true }, &trace, 80);
     assert_eq!(whole.matches("at frame").count(), 20, "{whole}");
     assert!(whole.contains("\n         faas.trigger=http\n"), "{whole}");
 }
@@ -503,7 +503,7 @@ fn a_trace_of_many_spans_shows_the_failed_and_the_slowest() {
             ..span(1, None, 9)
         })
     });
-    let spans: Vec<Item<Span>> = spans.collect();
+    let spans: Vec<Scoped<Span>> = spans.collect();
     let trace = &waterfalls(&spans, &[])[0];
     let folded = drawn(trace, 80);
     for text in ["✗ 1 of 1020 spans failed", "✗ s   span 777 ", "span 555 ", "more spans: --full"]
@@ -521,7 +521,7 @@ fn a_trace_of_many_spans_shows_the_failed_and_the_slowest() {
 #[test]
 fn printed_lines_keep_their_order() {
     let check = |invocations: [&str; 3], scope: &str, times: [u64; 3], expected: [u64; 3]| {
-        let records = invocations.iter().zip(times).map(|(invocation, time)| Item {
+        let records = invocations.iter().zip(times).map(|(invocation, time)| Scoped {
             service: "s".to_owned(),
             scope: scope.to_owned(),
             item: LogRecord {
@@ -530,7 +530,7 @@ fn printed_lines_keep_their_order() {
                 ..LogRecord::default()
             },
         });
-        let mut records: Vec<Item<LogRecord>> = records.collect();
+        let mut records: Vec<Scoped<LogRecord>> = records.collect();
         settle_times(&mut records);
         let settled = records.iter().map(|own| own.item.time_unix_nano / 1_000_000);
         assert_eq!(settled.collect::<Vec<_>>(), expected, "{scope} {times:?}");

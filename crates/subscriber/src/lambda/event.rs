@@ -97,7 +97,7 @@ impl Event {
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         Ok(match text("/detail-type") {
-            "AWS API Call via CloudTrail" => of_cloud_trail(&text),
+            "AWS API Call via CloudTrail" => read_cloud_trail(&text),
             "Scheduled Event" => Self::Run,
             "" if event.as_object().is_some_and(serde_json::Map::is_empty) => Self::Run,
             other => Self::Other(format!("an event of the kind {other:?}")),
@@ -106,7 +106,7 @@ impl Event {
 }
 
 /// CloudTrail User Guide, "CloudTrail record contents"; a failed call has an `errorCode`.
-fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
+fn read_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
     let name = text("/detail/requestParameters/logGroupName");
     let operation = text("/detail/eventName");
     let error = text("/detail/errorCode");
@@ -126,9 +126,9 @@ impl ResourceRequest {
             "Delete" => RequestKind::Delete,
             other => return Err(Unreadable(format!("has the unknown type {other:?}"))),
         };
-        let response_url = Url::parse(&text("ResponseURL"))
+        let any_url = Url::parse(&text("ResponseURL"))
             .map_err(|error| Unreadable(format!("has no valid ResponseURL: {error}")))?;
-        let response_url = answers.check(response_url)?;
+        let response_url = answers.check(any_url)?;
         let of = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };
@@ -147,8 +147,8 @@ impl ResourceRequest {
             arn: arn.to_owned(),
             role: before("KinesisRole").unwrap_or_default().to_owned(),
         });
-        let former = before("Destination");
-        let former = former.and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
+        let former =
+            before("Destination").and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
         let collected_spilled = before("Collect") == Some("spilled");
         let stack_id = text("StackId");
         let logical_resource_id = text("LogicalResourceId");
@@ -220,11 +220,12 @@ mod tests {
             ("lambda-otlp/old", Some("role"))
         );
         assert_eq!(former.destination, stream);
-        let by_tags = json!({ "OldResourceProperties": {
+        let properties = json!({ "OldResourceProperties": {
             "Include": "", "Tags": "team=shop", "Destination": "no ARN",
         } });
-        let by_tags = resource(&request("Update", &by_tags));
-        assert_eq!((names(&by_tags), by_tags.former), (vec!["*".to_owned()], None));
+        let by_tags = resource(&request("Update", &properties));
+        assert_eq!(names(&by_tags), ["*"]);
+        assert_eq!(by_tags.former, None);
     }
 
     #[test]

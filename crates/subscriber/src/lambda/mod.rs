@@ -5,7 +5,7 @@ mod event;
 use crate::config::Config;
 use crate::decision::Wish;
 use crate::replay::{is_new, replay};
-use crate::report::{Entry, Report};
+use crate::report::{Entry, SweepReport};
 use crate::selection::Selection;
 use crate::sweep::{Sweep, Task};
 use aws::{AwsClient, CloudWatchLogs, SqsQueue};
@@ -14,7 +14,7 @@ use event::{Event, RequestKind, ResourceRequest};
 use futures_util::FutureExt as _;
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
-use settings::Pattern;
+use settings::{InvalidSettings, Pattern};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -31,7 +31,7 @@ const REPLAY_PART: u32 = 8;
 #[non_exhaustive]
 pub enum Failed {
     #[error("invalid settings, no log group was checked: {0}")]
-    Settings(String),
+    Settings(InvalidSettings),
     #[error("{0}")]
     Event(#[from] event::Unreadable),
     /// The first error about log groups.
@@ -54,7 +54,7 @@ impl From<Failed> for Diagnostic {
 /// The subscriber of one execution environment.
 #[derive(Debug)]
 pub struct Service {
-    parts: Result<Parts, String>,
+    parts: Result<Parts, InvalidSettings>,
     /// Answers CloudFormation, even with invalid settings.
     answers: AwsClient,
     answer_urls: AnswerUrls,
@@ -71,7 +71,7 @@ struct Parts {
 impl Service {
     /// Creates a subscriber from these settings, or from their mistakes: it answers CloudFormation in either case.
     pub fn new(
-        config: Result<Config, String>,
+        config: Result<Config, InvalidSettings>,
         answer_urls: AnswerUrls,
         clock: fn() -> SystemTime,
     ) -> Self {
@@ -92,11 +92,11 @@ impl Service {
         // The runtime logs the error.
         let read = Event::read(event, self.answer_urls)?;
         if let Event::Resource(request) = &read {
-            return self.of_resource(request, deadline, end).await;
+            return self.answer_cloud_formation(request, deadline, end).await;
         }
         let parts = self.parts()?;
         let report = match read {
-            Event::NewLogGroup(name) => parts.of_new_log_group(&name, deadline).await?,
+            Event::NewLogGroup(name) => parts.handle_new_log_group(&name, deadline).await?,
             Event::Other(what) => {
                 tracing::warn!(what, "event ignored");
                 return Ok(Value::Null);
@@ -116,13 +116,13 @@ impl Service {
     }
 
     /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
-    async fn of_resource(
+    async fn answer_cloud_formation(
         &self,
         request: &ResourceRequest,
         deadline: Instant,
         end: Instant,
     ) -> Result<Value, Failed> {
-        let done = AssertUnwindSafe(self.resource(request, deadline)).catch_unwind();
+        let done = AssertUnwindSafe(self.carry_out(request, deadline)).catch_unwind();
         // A run ends at its deadline; an overdue one is abandoned while there is time to answer.
         let given_up = deadline + end.saturating_duration_since(deadline) / 2;
         let outcome = match timeout_at(given_up, done).await {
@@ -139,11 +139,11 @@ impl Service {
         Ok(response)
     }
 
-    async fn resource(
+    async fn carry_out(
         &self,
         request: &ResourceRequest,
         deadline: Instant,
-    ) -> Result<Report, Failed> {
+    ) -> Result<SweepReport, Failed> {
         let parts = self.parts()?;
         let report = match request.kind {
             RequestKind::Delete => parts.remove(request, deadline).await,
@@ -164,7 +164,7 @@ impl Parts {
     }
 
     /// Handles all included log groups.
-    async fn run(&self, run: &str, deadline: Instant) -> Report {
+    async fn run(&self, run: &str, deadline: Instant) -> SweepReport {
         let time = deadline.saturating_duration_since(Instant::now());
         let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
         let sweep = self.sweep(&self.config.wish, &[]);
@@ -181,7 +181,7 @@ impl Parts {
         kind: RequestKind,
         request: &ResourceRequest,
         deadline: Instant,
-    ) -> Report {
+    ) -> SweepReport {
         let wish = Wish {
             former: request.former.clone(),
             keeps_spilled: !request.collected_spilled,
@@ -193,7 +193,7 @@ impl Parts {
     }
 
     /// Removes our filters from all log groups included now or before, whatever the tags and exclusions.
-    async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> Report {
+    async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> SweepReport {
         let reach = [self.config.selection.include(), &request.reach].concat();
         let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
         let sweep = Sweep {
@@ -214,24 +214,28 @@ impl Parts {
     }
 
     /// Handles one log group that was just created.
-    async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, Failed> {
+    async fn handle_new_log_group(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<SweepReport, Failed> {
         let sweep = self.sweep(&self.config.wish, &[]);
-        let mut report = Report::default();
-        if self.config.selection.by_name(name).is_err() {
+        let mut report = SweepReport::default();
+        if self.config.selection.check_name(name).is_err() {
             return Ok(report);
         }
-        let found = self.logs.log_group(name, deadline).await;
-        let found = found.map_err(|error| Failed::LogGroups(error.to_string()))?;
+        let described = self.logs.log_group(name, deadline).await;
+        let found = described.map_err(|error| Failed::LogGroups(error.to_string()))?;
         // A log group that was deleted at once needs no subscription.
         let Some(group) = found else { return Ok(report) };
-        report.entries.push(sweep.look_at(group, deadline).await);
+        report.entries.push(sweep.handle(group, deadline).await);
         self.replay_new(&mut report, deadline).await;
         report.log("new log group");
         Ok(report)
     }
 
     /// Replays the lines of the just subscribed log groups that are new.
-    async fn replay_new(&self, report: &mut Report, deadline: Instant) {
+    async fn replay_new(&self, report: &mut SweepReport, deadline: Instant) {
         let Some(queue) = &self.retry_queue else { return };
         let filter = self.config.wish.ours.as_filter().name;
         for Entry { group, subscribed, .. } in &report.entries {
@@ -253,12 +257,12 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to a request: success with totals, or the reason of a failure.
-fn response(request: &ResourceRequest, outcome: Result<Report, Failed>) -> Value {
+fn response(request: &ResourceRequest, outcome: Result<SweepReport, Failed>) -> Value {
     let is_delete = request.kind == RequestKind::Delete;
     let (is_success, reason) = match &outcome {
         // Their filters would outlive the stack, and a later stack takes them for filters of others.
         Ok(report) if is_delete && report.not_reached() > 0 => {
-            (false, of_not_reached(request, report.not_reached()))
+            (false, incomplete_removal(request, report.not_reached()))
         }
         Ok(_) => (true, "see the subscriber's log".to_owned()),
         // A failed removal must not block the deletion of a stack.
@@ -287,7 +291,7 @@ fn response(request: &ResourceRequest, outcome: Result<Report, Failed>) -> Value
 }
 
 /// The reason of an incomplete removal. CloudFormation retains resources only of a stack whose deletion failed.
-fn of_not_reached(request: &ResourceRequest, count: usize) -> String {
+fn incomplete_removal(request: &ResourceRequest, count: usize) -> String {
     let stack = &request.stack_id;
     let resource = &request.logical_resource_id;
     format!(

@@ -131,10 +131,10 @@ impl Account {
             let prefix = text("logGroupNamePrefix");
             let from = text("nextToken");
             let mut found = self.groups.range(from..).filter(|(name, _)| name.starts_with(&prefix));
-            let page = found.by_ref().take(50).map(|(name, group)| {
+            let described = found.by_ref().take(50).map(|(name, group)| {
                 json!({ "logGroupName": name, "logGroupClass": group.class, "creationTime": group.created_ms })
             });
-            let page: Vec<Value> = page.collect();
+            let page: Vec<Value> = described.collect();
             return (
                 200,
                 json!({ "logGroups": page, "nextToken": found.next().map(|(name, _)| name) }),
@@ -266,7 +266,7 @@ fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service 
     let variables: std::collections::HashMap<String, String> =
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let client = || AwsClient::by(fake.clone(), clock);
-    let config = Config::from_source(&variables).0.map_err(|mistakes| mistakes.to_string());
+    let (config, _) = Config::from_source(&variables);
     let parts = config.map(|config| Parts {
         logs: CloudWatchLogs::by(config.logs.clone(), client()),
         retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client())),
@@ -319,7 +319,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     let delete = async || {
         let event = Event::read(&of_kind("Delete"), AnswerUrls::S3);
         let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
-        let outcome = service(&fake).resource(&request, Instant::now() + TIMEOUT).await;
+        let outcome = service(&fake).carry_out(&request, Instant::now() + TIMEOUT).await;
         response(&request, outcome)
     };
     let answer = delete().await;
@@ -369,7 +369,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
         former_pattern: None,
         subscribed: None,
     };
-    let report = Report { entries: vec![entry], ..Report::default() };
+    let report = SweepReport { entries: vec![entry], ..SweepReport::default() };
     let answer = response(&request, Ok(report));
     assert!(answer.to_string().len() <= 4096, "{answer}");
     assert_eq!(answer["Data"]["skipped"], 1);

@@ -1,6 +1,6 @@
 //! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
-use super::page::LivePage;
+use super::live_page::LivePage;
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{Output, one_destination, problems};
 use crate::log_events::{Converter, Gathered, RunningInvocations, delivered, now};
@@ -21,37 +21,55 @@ use wire::SignalKind;
 const ACCOUNT: &str = "123456789012";
 /// Log events with shorter pauses are converted together.
 const QUIET: Duration = Duration::from_millis(200);
+/// The longest wait for such a pause.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Maximum size of unconverted log events.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
-pub(super) struct Logs {
+/// The output of a session: its telemetry and messages, for the terminal, the live page and a backend.
+pub(super) struct SessionOutput {
     log_group: String,
-    waiting: Mutex<Waiting>,
+    unconverted: Mutex<UnconvertedEvents>,
     converter: Converter,
-    backend: Option<Backend>,
+    backend: Option<SessionBackend>,
     sender: SyncSender<Incoming>,
     page: Option<Arc<LivePage>>,
-    /// Serializes the batches.
-    passing: tokio::sync::Mutex<RunningInvocations>,
+    /// Its lock also serializes the batches.
+    running_invocations: tokio::sync::Mutex<RunningInvocations>,
     is_undelivered: AtomicBool,
 }
 
-struct Backend {
-    /// The endpoint as its argument or variable is called, and its URL.
+struct SessionBackend {
+    /// The argument or variable of the endpoint.
     called: String,
     url: String,
     forwarder: Forwarder<Output>,
     accepted: AtomicUsize,
 }
 
+/// Log events that were not converted yet.
 #[derive(Default)]
-struct Waiting {
+struct UnconvertedEvents {
     gathered: Gathered,
+    /// The number of log events beyond the bound.
     dropped: usize,
-    since: Option<(Instant, Instant)>,
+    arrivals: Option<Arrivals>,
 }
 
-impl Logs {
+/// The times of the first and the last of several log events.
+#[derive(Clone, Copy)]
+struct Arrivals {
+    first: Instant,
+    last: Instant,
+}
+
+impl Arrivals {
+    fn are_due(self) -> bool {
+        self.last.elapsed() >= QUIET || self.first.elapsed() >= LONGEST_WAIT
+    }
+}
+
+impl SessionOutput {
     pub(super) async fn new(
         function: &str,
         region: &str,
@@ -68,25 +86,27 @@ impl Logs {
         };
         Ok(Self {
             log_group: format!("/aws/lambda/{function}"),
-            waiting: Mutex::default(),
+            unconverted: Mutex::default(),
             converter: Converter::new(Some(region))?,
             backend,
             sender,
             page,
-            passing: tokio::sync::Mutex::default(),
+            running_invocations: tokio::sync::Mutex::default(),
             is_undelivered: AtomicBool::new(false),
         })
     }
 
-    pub(super) fn take(&self, event: &local_lambda::LogEvent) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.gathered.bytes() + event.message.len() > MOST_BYTES {
-            waiting.dropped += 1;
+    /// Adds a log event.
+    pub(super) fn add(&self, event: &local_lambda::LogEvent) {
+        let mut unconverted = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
+        if unconverted.gathered.bytes() + event.message.len() > MOST_BYTES {
+            unconverted.dropped += 1;
             return;
         }
         let now = Instant::now();
-        waiting.since = Some((waiting.since.map_or(now, |(first, _)| first), now));
-        waiting.gathered.add(FilteredLogEvent {
+        let first = unconverted.arrivals.map_or(now, |arrivals| arrivals.first);
+        unconverted.arrivals = Some(Arrivals { first, last: now });
+        unconverted.gathered.add(FilteredLogEvent {
             id: event.id.clone(),
             log_stream: event.log_stream.to_string(),
             timestamp_ms: i64::try_from(event.timestamp_ms).unwrap_or(i64::MAX),
@@ -95,26 +115,25 @@ impl Logs {
         });
     }
 
-    pub(super) async fn show_as_it_comes(&self) {
+    /// Shows log events as they arrive, until it is dropped.
+    pub(super) async fn show_arrivals(&self) {
         loop {
             tokio::time::sleep(QUIET / 2).await;
-            let since = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).since;
-            let is_due = |(first, last): (Instant, Instant)| {
-                last.elapsed() >= QUIET || first.elapsed() >= LONGEST_WAIT
-            };
-            if since.is_some_and(is_due) {
-                self.pass_on().await;
+            let arrivals = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner).arrivals;
+            if arrivals.is_some_and(Arrivals::are_due) {
+                self.show_all().await;
             }
         }
     }
 
-    pub(super) async fn pass_on(&self) {
-        let mut running = self.passing.lock().await;
+    /// Shows all log events so far, and sends them to the backend.
+    pub(super) async fn show_all(&self) {
+        let mut running = self.running_invocations.lock().await;
         let taken = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *waiting)
+            let mut unconverted = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *unconverted)
         };
-        let Waiting { mut gathered, dropped, .. } = taken;
+        let UnconvertedEvents { mut gathered, dropped, .. } = taken;
         if dropped > 0 {
             self.is_undelivered.store(true, Ordering::Relaxed);
             self.say(format!("{dropped} log events were not shown, because they arrived too fast"));
@@ -137,7 +156,7 @@ impl Logs {
             if !report.is_complete() {
                 self.is_undelivered.store(true, Ordering::Relaxed);
             }
-            // The converter has shown them.
+            // The converter has shown these lines.
             report.undecodable.clear();
             for problem in problems(&report) {
                 self.say(format!("{}: {problem}", backend.called));
@@ -146,8 +165,9 @@ impl Logs {
         drop(running);
     }
 
-    pub(super) fn say_what_was_sent(&self) {
-        if let Some(Backend { url, accepted, .. }) = &self.backend {
+    /// Prints how much was sent to the backend.
+    pub(super) fn print_sent(&self) {
+        if let Some(SessionBackend { url, accepted, .. }) = &self.backend {
             let items = plural(accepted.load(Ordering::Relaxed), "item");
             self.say(format!("sent to {url}: {items}"));
         }
@@ -177,7 +197,7 @@ impl Logs {
     }
 }
 
-async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> {
+async fn backend(destination: &DestinationArguments) -> anyhow::Result<SessionBackend> {
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;
     let called = variables.called(ENDPOINT);
@@ -190,5 +210,5 @@ async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> 
     let mut url = config.destination.endpoints.of(SignalKind::Traces).to_string();
     url.truncate(url.trim_end_matches(SignalKind::Traces.path()).len());
     let forwarder = one_destination(&config, false).await?;
-    Ok(Backend { called, url, forwarder, accepted: AtomicUsize::new(0) })
+    Ok(SessionBackend { called, url, forwarder, accepted: AtomicUsize::new(0) })
 }

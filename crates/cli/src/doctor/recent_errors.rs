@@ -1,10 +1,10 @@
 //! Searches recent log events for errors.
 
-use super::stack::{MISSING, unanswered};
+use super::answers::{MISSING, unanswered};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
-use console::time_arguments;
+use console::time_arguments::{TimeArgument, duration_text};
 use console::waterfall::draw::short;
 use serde_json::Value;
 use settings::Check;
@@ -21,15 +21,17 @@ const PLATFORM_TYPES: [&str; 5] = [
     LOGS_DROPPED,
 ];
 const LOGS_DROPPED: &str = "platform.logsDropped";
-/// The maximum number of answers. Each covers a part of the log group.
+/// Maximum number of answers. Each covers a part of the log group.
 const MOST_PAGES: usize = 20;
 const MOST_CHARS: usize = 300;
 
-pub(super) struct Recent {
+/// The search for errors since a time.
+pub(super) struct ErrorSearch {
     client: Client,
     from_ms: i64,
-    since: String,
-    /// The region and profile of the command line, each behind a space.
+    /// The age of that time, such as `1h`.
+    age: String,
+    /// The region and profile of the command line, each with a space before it.
     place: String,
 }
 
@@ -38,31 +40,38 @@ pub(super) fn show(group: &str, place: &str) -> String {
     format!("`aws logs tail {group} --since 1h --filter-pattern ERROR{place}`")
 }
 
+/// The errors of a log group.
 #[derive(Default)]
-struct Found {
+struct RecentErrors {
     count: usize,
     newest: String,
     newest_ms: i64,
 }
 
-impl Recent {
-    pub(super) fn since(client: Client, from_ms: i64, now_unix_nano: u64, place: &str) -> Self {
-        let age_ms =
-            (now_unix_nano / 1_000_000).saturating_sub(u64::try_from(from_ms).unwrap_or(0));
-        let since = time_arguments::duration_text(Duration::from_millis(age_ms));
-        Self { client, from_ms, since, place: place.to_owned() }
+impl ErrorSearch {
+    pub(super) fn since(
+        client: Client,
+        time: TimeArgument,
+        now_unix_nano: u64,
+        place: &str,
+    ) -> Self {
+        let from_ms = time.millis(now_unix_nano);
+        let now_ms = now_unix_nano / 1_000_000;
+        let age_ms = now_ms.saturating_sub(u64::try_from(from_ms).unwrap_or(0));
+        let age = duration_text(Duration::from_millis(age_ms));
+        Self { client, from_ms, age, place: place.to_owned() }
     }
 
     pub(super) async fn errors(&self, group: &str) -> Check {
         const NAME: &str = "log";
-        let since = &self.since;
+        let age = &self.age;
         match self.search(group).await {
-            Ok(Found { count: 0, .. }) => {
-                Check::ok(NAME, format!("{group}: no errors in the last {since}"))
+            Ok(RecentErrors { count: 0, .. }) => {
+                Check::ok(NAME, format!("{group}: no errors in the last {age}"))
             }
-            Ok(Found { count, newest, .. }) => {
+            Ok(RecentErrors { count, newest, .. }) => {
                 let text = format!(
-                    "{group}: {count} errors in the last {since}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
+                    "{group}: {count} errors in the last {age}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
                     short(&newest, MOST_CHARS),
                     show(group, &self.place)
                 );
@@ -77,11 +86,15 @@ impl Recent {
         }
     }
 
-    async fn search(&self, group: &str) -> Result<Found, SdkError<FilterLogEventsError>> {
-        let mut found = Found::default();
-        let asked = self.client.filter_log_events().log_group_name(group);
-        let asked = asked.start_time(self.from_ms).filter_pattern(error_pattern());
-        let mut pages = asked.into_paginator().send();
+    async fn search(&self, group: &str) -> Result<RecentErrors, SdkError<FilterLogEventsError>> {
+        let mut found = RecentErrors::default();
+        let request = self
+            .client
+            .filter_log_events()
+            .log_group_name(group)
+            .start_time(self.from_ms)
+            .filter_pattern(error_pattern());
+        let mut pages = request.into_paginator().send();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { break };
             for event in page?.events.unwrap_or_default() {
@@ -92,7 +105,8 @@ impl Recent {
                 }
                 found.count += 1;
                 if time_ms >= found.newest_ms {
-                    (found.newest_ms, found.newest) = (time_ms, message);
+                    found.newest_ms = time_ms;
+                    found.newest = message;
                 }
             }
         }

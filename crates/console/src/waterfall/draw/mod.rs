@@ -1,11 +1,16 @@
 //! Draws a trace in a terminal.
 
+mod text;
+
+pub use text::short;
+
 use super::{AttributeText, Log, Row, Waterfall, message_lines, millis_between};
 use crate::quantity::plural;
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use text::{Line, Text};
 
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -21,8 +26,6 @@ const FAILED: &str = "✗";
 /// The sign after the duration of the slowest span.
 const SLOWEST: char = '◂';
 
-/// The most rows of a text, unless all are wanted.
-const MOST_ROWS: usize = 12;
 /// The most spans of a trace, unless all are wanted. The spans around the last one are drawn too.
 const MOST_SPANS: usize = 100;
 
@@ -66,9 +69,6 @@ fn columns() -> Option<usize> {
 fn columns() -> Option<usize> {
     None
 }
-
-/// The pieces of a line, each in its style.
-type Line = Vec<(Style, String)>;
 
 /// Writes a trace under this label: its spans with their log records.
 pub fn waterfall(
@@ -149,8 +149,9 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
         if !services.contains(&row.service.as_str()) {
             services.push(&row.service);
         }
-        let place = services.iter().position(|service| *service == row.service).unwrap_or(0);
-        let colour = BARS.iter().cycle().nth(place).copied().unwrap_or_default();
+        let service_index =
+            services.iter().position(|service| *service == row.service).unwrap_or(0);
+        let colour = BARS.iter().cycle().nth(service_index).copied().unwrap_or_default();
         lines.push(layout.span(row, colour));
         let column = layout.column(row);
         let below = |style: Style, text: Text<'_>| text.drawn(column, style, detail, layout.width);
@@ -163,12 +164,11 @@ fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
             lines.extend(below(style(row, PLAIN), Text { first: "", lines: cause, last: "" }));
         }
         if detail.attributes {
-            let fields = row.attributes.iter();
-            let fields = fields.flat_map(|AttributeText { key, value }| {
-                let value = message_lines(value);
-                below(DIM, Text { first: &format!("{key}="), lines: &value, last: "" })
-            });
-            lines.extend(fields);
+            for AttributeText { key, value } in &row.attributes {
+                let value_lines = message_lines(value);
+                let text = Text { first: &format!("{key}="), lines: &value_lines, last: "" };
+                lines.extend(below(DIM, text));
+            }
         }
         for link in &row.links {
             let link = [format!("<- {link}")];
@@ -244,12 +244,13 @@ fn summary(trace: &Waterfall) -> String {
         (all, 0) => format!("{all} spans"),
         (all, failed) => format!("{FAILED} {failed} of {all} spans failed"),
     };
-    let slowest = trace.rows.iter().find(|row| row.is_slowest);
-    let slowest = slowest.map(|row| {
-        let name = short(&named(row), LONGEST_NAME);
-        format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
-    });
-    let slowest = slowest.unwrap_or_default();
+    let slowest = match trace.rows.iter().find(|row| row.is_slowest) {
+        Some(row) => {
+            let name = short(&named(row), LONGEST_NAME);
+            format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
+        }
+        None => String::new(),
+    };
     match trace.began {
         0 => spans,
         began => {
@@ -289,8 +290,8 @@ struct LogLines<'l> {
 
 /// Returns `true` if a stack trace has all lines of the record's, and more.
 fn continues(stack: &[String], log: &Log) -> bool {
-    let Some((headline, logged)) = log.lines.split_first() else { return false };
-    let logged: BTreeSet<&str> = logged.iter().map(|line| line.trim()).collect();
+    let Some((headline, trace)) = log.lines.split_first() else { return false };
+    let logged: BTreeSet<&str> = trace.iter().map(|line| line.trim()).collect();
     let whole: BTreeSet<&str> = stack.iter().map(|line| line.trim()).collect();
     let is_more = |line: &&str| !logged.contains(line) && !headline.contains(line);
     !logged.is_empty() && logged.is_subset(&whole) && whole.iter().any(is_more)
@@ -303,18 +304,19 @@ fn log_lines<'l>(
     began: u64,
     sign: &str,
 ) -> LogLines<'l> {
-    let Log { level, time, .. } = log;
-    let time = match (*time, began) {
-        (0, _) | (_, 0) => String::new(),
-        (time, began) if time < began => format!("-{:.2} ms ", millis_between(time, began)),
-        (time, began) => format!("+{:.2} ms ", millis_between(began, time)),
+    let since_begin = if log.time == 0 || began == 0 {
+        String::new()
+    } else if log.time < began {
+        format!("-{:.2} ms ", millis_between(log.time, began))
+    } else {
+        format!("+{:.2} ms ", millis_between(began, log.time))
     };
     let mut lines = log.lines.clone();
     if let Some(whole) = whole {
         lines.truncate(1);
         lines.extend(whole.iter().cloned());
     }
-    let first = format!("{sign}{time}{} ", short(level, LONGEST_LEVEL));
+    let first = format!("{sign}{since_begin}{} ", short(&log.level, LONGEST_LEVEL));
     LogLines { first, lines, number: &log.number }
 }
 
@@ -323,83 +325,6 @@ impl LogLines<'_> {
         let Self { first, lines, number } = self;
         let text = Text { first, lines, last: number };
         text.drawn(column, PLAIN, detail, width)
-    }
-}
-
-/// A text of several lines.
-struct Text<'t> {
-    /// The text before the first line.
-    first: &'t str,
-    lines: &'t [String],
-    /// The text after the first line.
-    last: &'t str,
-}
-
-impl Text<'_> {
-    /// Returns the rows of the text, wrapped and indented.
-    fn drawn(&self, column: usize, style: Style, detail: Detail, width: usize) -> Vec<Line> {
-        let width = width.saturating_sub(column).max(NARROWEST);
-        let mut rows = Vec::new();
-        let empty = [String::new()];
-        let lines = match self.lines {
-            [] if self.first.is_empty() => return Vec::new(),
-            [] => &empty[..],
-            lines => lines,
-        };
-        for (place, line) in lines.iter().enumerate() {
-            if place == 0 {
-                let line = format!("{}{line} {}", self.first, self.last);
-                rows.extend(wrapped(line.trim_end(), width, self.indentation(width)));
-            } else {
-                rows.extend(wrapped(&format!("{BELOW}{line}"), width, BELOW.len()));
-            }
-        }
-        let hidden = rows.len().saturating_sub(MOST_ROWS);
-        // A row for the number of hidden rows would hide one more.
-        if hidden > 1 && !detail.is_full {
-            rows.truncate(MOST_ROWS);
-            rows.push(short(&format!("{BELOW}… {hidden} more: --full"), width));
-        }
-        let indent = " ".repeat(column);
-        rows.into_iter().map(|row| vec![(PLAIN, indent.clone()), (style, row)]).collect()
-    }
-
-    /// The column in which the first line continues: that of its text, unless little room is left.
-    fn indentation(&self, width: usize) -> usize {
-        let column = self.first.chars().count();
-        if column * 2 <= width { column } else { BELOW.len() }
-    }
-}
-
-/// The indentation of further lines.
-const BELOW: &str = "    ";
-/// The least width of a text.
-const NARROWEST: usize = 16;
-
-/// Breaks a line into rows of this width, at spaces where it has some. Further rows are indented.
-fn wrapped(line: &str, width: usize, indentation: usize) -> Vec<String> {
-    let line = on_one_line(line);
-    let mut left: &str = &line;
-    let mut rows: Vec<String> = Vec::new();
-    let mut indent = 0;
-    loop {
-        let room = width.saturating_sub(indent).max(1);
-        let pad = " ".repeat(indent);
-        let Some((cut, _)) = left.char_indices().nth(room) else {
-            rows.push(format!("{pad}{left}"));
-            return rows;
-        };
-        let head = left.get(..cut).unwrap_or(left);
-        // A break in the first half would waste the row.
-        let space = head.rfind(' ').filter(|space| *space > cut / 2);
-        let end = space.unwrap_or(cut);
-        let row = left.get(..end).unwrap_or(left);
-        rows.push(format!("{pad}{row}"));
-        left = left.get(end..).unwrap_or_default();
-        if space.is_some() {
-            left = left.trim_start_matches(' ');
-        }
-        indent = indentation;
     }
 }
 
@@ -492,18 +417,4 @@ fn duration(row: &Row) -> String {
 pub fn time_of_day(unix_nano: u64) -> String {
     let time = (unix_nano > 0).then(|| wire::timestamp::rfc3339_millis(unix_nano));
     time.and_then(|time| Some(time.get(11..23)?.to_owned())).unwrap_or_default()
-}
-
-/// Shortens the first line of the text to `width` characters, without control characters.
-pub fn short(text: &str, width: usize) -> String {
-    let line = on_one_line(first_line(text));
-    if line.chars().count() <= width {
-        return line;
-    }
-    let kept: String = line.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }

@@ -1,0 +1,94 @@
+//! A function as Lambda describes it.
+
+use crate::instrument::{OUR_WRAPPER, WRAPPER};
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
+use backend::direct_mode;
+use settings::Check;
+use std::collections::{BTreeMap, HashMap};
+use wire::arn::Arn;
+
+/// The settings of a deployed function.
+#[derive(Debug, Default)]
+pub(crate) struct DeployedFunction {
+    pub(super) name: String,
+    pub(super) arn: String,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) layers: Vec<String>,
+    pub(super) log_group: String,
+    /// `python3.13`, `nodejs22.x`, …; empty for an image.
+    pub(super) runtime: String,
+    pub(super) logs_json: bool,
+    /// The reason of a failed update.
+    pub(super) update_failure: Option<String>,
+}
+
+impl DeployedFunction {
+    pub(crate) fn of(output: GetFunctionConfigurationOutput) -> Self {
+        let name = output.function_name.unwrap_or_default();
+        let variables = output.environment.and_then(|environment| environment.variables);
+        let layers = output.layers.unwrap_or_default();
+        let logging = output.logging_config;
+        let logs_json =
+            logging.as_ref().is_some_and(|logging| logging.log_format() == Some(&LogFormat::Json));
+        let log_group = logging.and_then(|logging| logging.log_group);
+        let is_update_failed = output.last_update_status == Some(LastUpdateStatus::Failed);
+        let reason = output.last_update_status_reason.unwrap_or_default();
+        Self {
+            runtime: output.runtime.map(|runtime| runtime.as_str().to_owned()).unwrap_or_default(),
+            logs_json,
+            update_failure: is_update_failed.then_some(reason),
+            log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
+            name,
+            arn: output.function_arn.unwrap_or_default(),
+            variables: variables.unwrap_or_default().into_iter().collect(),
+            layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
+        }
+    }
+
+    pub(super) fn has_layer(&self) -> bool {
+        self.layers.iter().any(|layer| is_our_layer(layer))
+    }
+
+    /// The variables that the function reads, including those that Lambda sets. An empty one counts as absent, as in the
+    /// function: the template sets those of omitted parameters to empty texts. A file in the function's package is left out,
+    /// because this machine does not have it.
+    pub(crate) fn settings(&self) -> HashMap<String, String> {
+        const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let mut settings: HashMap<String, String> =
+            OF_LAMBDA.map(|name| (name.to_owned(), "set by Lambda".to_owned())).into();
+        let region = Arn::parse(&self.arn).map(|arn| arn.region).unwrap_or_default();
+        settings.insert("AWS_REGION".to_owned(), region.to_owned());
+        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        settings.extend(set.map(|(name, value)| (name.clone(), value.clone())));
+        settings.remove("LAMBDA_OTLP_CA_FILE");
+        settings
+    }
+
+    pub(super) fn check(&self) -> Check {
+        let name = &self.name;
+        if let Some(reason) = &self.update_failure {
+            let text = format!(
+                "{name}: its last update failed: {reason}: correct the cause and deploy the stack again"
+            );
+            return Check::failed("function", text);
+        }
+        Check::ok("function", format!("{name} is deployed"))
+    }
+}
+
+/// Returns the variable that puts the layer of a function with these layers and variables into direct mode. A stack with a name of
+/// its own gives it to the layer, so the wrapper is evidence of the layer too.
+pub(crate) fn direct_mode_variable<'a>(
+    mut layers: impl Iterator<Item = &'a str>,
+    variables: &BTreeMap<String, String>,
+) -> Option<&'static str> {
+    let has_wrapper = variables.get(WRAPPER).is_some_and(|wrapper| wrapper == OUR_WRAPPER);
+    let has_layer = has_wrapper || layers.any(is_our_layer);
+    direct_mode::variable_of(variables).filter(|_| has_layer)
+}
+
+/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
+fn is_our_layer(arn: &str) -> bool {
+    arn.contains("lambda-otlp")
+}
