@@ -131,10 +131,10 @@ macro_rules! numbered_log {
 
 /// Returns the content of an item: its attributes are sorted by key, and a list is only named.
 fn content(head: &str, attributes: impl Iterator<Item = (String, String)>) -> String {
-    let attributes: BTreeMap<String, String> = attributes.collect();
-    let attributes: Vec<String> =
-        attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    format!("{head} | {}", attributes.join(", "))
+    let sorted: BTreeMap<String, String> = attributes.collect();
+    let texts: Vec<String> =
+        sorted.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{head} | {}", texts.join(", "))
 }
 
 pub fn number_invocation(ledger: &Ledger) -> i64 {

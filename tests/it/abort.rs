@@ -24,14 +24,15 @@ async fn an_aborting_panic_writes_the_spans_of_its_invocation() {
     lambda.invoke("orders", payload).await.unwrap();
     lambda.recycle("orders").await.unwrap();
 
-    let Logged { spans, records, .. } = Logged::by(&lambda, "orders");
-    let spans: Vec<Span> = spans.into_iter().map(|(_, span)| span).collect();
-    let root: Vec<&Span> = spans.iter().filter(|span| span.kind == 2).collect();
-    let [root] = root.as_slice() else { panic!("{} roots of {spans:?}", root.len()) };
+    let logged = Logged::by(&lambda, "orders");
+    let records = logged.records;
+    let spans: Vec<Span> = logged.spans.into_iter().map(|(_, span)| span).collect();
+    let roots: Vec<&Span> = spans.iter().filter(|span| span.kind == 2).collect();
+    let [root] = roots.as_slice() else { panic!("{} roots of {spans:?}", roots.len()) };
     let status = root.status.as_ref().unwrap();
     assert_eq!((status.code, status.message.as_str()), (2, "the card reader is on fire"));
-    let below = spans.iter().filter(|span| span.parent_span_id == root.span_id);
-    let below: Vec<&str> = below.map(|span| span.name.as_str()).collect();
+    let children = spans.iter().filter(|span| span.parent_span_id == root.span_id);
+    let below: Vec<&str> = children.map(|span| span.name.as_str()).collect();
     // The open span is partial.
     assert_eq!(below, ["charge card", "reserve item", "reserve item"]);
     assert!(records.len() >= 3, "{records:?}");

@@ -107,16 +107,16 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
         name: format!("orders of {account} in {stream}"),
         ..Span::default()
     };
-    let names = wire::compact::Names::of_function("orders", "", "/aws/lambda/orders", stream);
-    let names = names.with_account(account);
-    let mut encoder = wire::LineEncoder::compact(names, wire::LineLimits::default());
-    let mut line = Vec::new();
+    let writer = wire::compact::Names::of_function("orders", "", "/aws/lambda/orders", stream)
+        .with_account(account);
+    let mut encoder = wire::LineEncoder::compact(writer, wire::LineLimits::default());
+    let mut bytes = Vec::new();
     let request = Request::of_spans(None, vec![span]);
-    assert_eq!(encoder.encode(&wire::Envelope::default(), request, &mut line).lines, 1);
-    let line = String::from_utf8(line).unwrap().trim_end().to_owned();
+    assert_eq!(encoder.encode(&wire::Envelope::default(), request, &mut bytes).lines, 1);
+    let line = String::from_utf8(bytes).unwrap().trim_end().to_owned();
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("lines");
-    let path = path.to_str().unwrap();
+    let file = directory.path().join("lines");
+    let path = file.to_str().unwrap();
     let names = ["--function", "orders", "--account", account];
     let all_names = [&names[..], &["--log-stream", stream]].concat();
     // Lines of `aws logs tail` name their log stream.
@@ -190,10 +190,10 @@ fn log_lines_keep_their_group_stream_and_time() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let fake = runtime.block_on(FakeOpenObserve::builder().no_window().start()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("shop.log");
+    let file = folder.path().join("shop.log");
     let stream = "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef";
-    std::fs::write(&path, format!("2026-11-22T14:13:20.123000+00:00 {stream} paid\n")).unwrap();
-    let path = path.to_str().unwrap();
+    std::fs::write(&file, format!("2026-11-22T14:13:20.123000+00:00 {stream} paid\n")).unwrap();
+    let path = file.to_str().unwrap();
     for (group, function) in
         [(&[][..], "shop"), (&["--log-group", "/aws/lambda/orders"][..], "orders")]
     {
@@ -240,10 +240,10 @@ fn a_given_profile_takes_precedence_over_credentials_of_the_environment() {
         child.wait().unwrap();
         String::from_utf8_lossy(&request[..read]).into_owned()
     };
-    let request = request_of(&[]);
-    assert!(request.contains("Credential=AKIDSHELL/"), "{request}");
-    let request = request_of(&["--profile", "other"]);
-    assert!(request.contains("Credential=AKIDPROFILE/"), "{request}");
+    let by_shell = request_of(&[]);
+    assert!(by_shell.contains("Credential=AKIDSHELL/"), "{by_shell}");
+    let by_profile = request_of(&["--profile", "other"]);
+    assert!(by_profile.contains("Credential=AKIDPROFILE/"), "{by_profile}");
 }
 
 #[test]
@@ -312,8 +312,12 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
             let mut command = command(arguments);
-            let command = if out { command.stdout(writer) } else { command.stderr(writer) };
-            let (found, _, said) = output_of(command);
+            if out {
+                command.stdout(writer);
+            } else {
+                command.stderr(writer);
+            }
+            let (found, _, said) = output_of(&mut command);
             assert_eq!(found, code, "{arguments:?}, stdout: {out}");
             said
         };

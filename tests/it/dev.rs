@@ -106,8 +106,8 @@ fn dev_reads_events_from_stdin_and_reports_function_errors() {
     assert!(responses[1].starts_with("=> failed after "), "{responses:?}");
     assert!(out.contains("these keys are not used: flush.intervall"), "{out}");
     let traces = objects.iter().filter_map(|object| object.get("trace"));
-    let names = traces.flat_map(|trace| trace["spans"].as_array().unwrap());
-    let names: Vec<&str> = names.filter_map(|span| span["name"].as_str()).collect();
+    let spans = traces.flat_map(|trace| trace["spans"].as_array().unwrap());
+    let names: Vec<&str> = spans.filter_map(|span| span["name"].as_str()).collect();
     assert_eq!(names.iter().filter(|name| **name == "reserve item").count(), 4, "{names:?}");
 }
 
@@ -133,12 +133,14 @@ fn dev_also_sends_telemetry_to_a_backend() {
     let mut by_variables = dev(folder.path(), &["--env", &ledger, "--", &function()]);
     by_variables.env("LAMBDA_OTLP_ENDPOINT", fake.base());
     by_variables.env("LAMBDA_OTLP_HEADERS", "authorization=Basic dUBleGFtcGxlLmNvbTpw");
-    let (_, said, code) = run_command(&mut by_variables, ORDER);
-    assert_eq!((code, said.starts_with("sent to http://127.0.0.1:")), (Some(0), true), "{said}");
+    let (_, said_by_variables, code_by_variables) = run_command(&mut by_variables, ORDER);
+    assert_eq!(code_by_variables, Some(0), "{said_by_variables}");
+    assert!(said_by_variables.starts_with("sent to http://127.0.0.1:"), "{said_by_variables}");
     // A backend that does not know the credentials is found before the function is started.
-    let (out, said, code) = post("authorization=Basic s3cret");
-    assert_eq!((out.as_str(), code), ("", Some(64)));
-    assert!(said.starts_with("lambda-otlp: --endpoint: ") && !said.contains("s3cret"), "{said}");
+    let (refused_out, refusal, refused_code) = post("authorization=Basic s3cret");
+    assert_eq!((refused_out.as_str(), refused_code), ("", Some(64)));
+    assert!(refusal.starts_with("lambda-otlp: --endpoint: "), "{refusal}");
+    assert!(!refusal.contains("s3cret"), "{refusal}");
 }
 
 /// A process that ends with the test.
@@ -191,13 +193,14 @@ fn dev_serves_a_function_url_and_the_invoke_api() {
     let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
     let address = &address(&mut served);
 
-    let answer = post(address, "/orders/7", ORDER);
-    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.ends_with("\r\n\r\n1000"), "{answer}");
+    let by_url = post(address, "/orders/7", ORDER);
+    assert!(by_url.starts_with("HTTP/1.1 201 ") && by_url.ends_with("\r\n\r\n1000"), "{by_url}");
     let invoke = "/2015-03-31/functions/orders/invocations";
-    let answer = post(address, invoke, &ORDER.replace("ok", "error")).to_ascii_lowercase();
-    assert!(answer.contains("\r\nx-amz-function-error: unhandled\r\n"), "{answer}");
-    let answer = post(address, "/orders/8", &ORDER.replace("ok", "error"));
-    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    let failing = ORDER.replace("ok", "error");
+    let by_invoke = post(address, invoke, &failing).to_ascii_lowercase();
+    assert!(by_invoke.contains("\r\nx-amz-function-error: unhandled\r\n"), "{by_invoke}");
+    let failed_by_url = post(address, "/orders/8", &failing);
+    assert!(failed_by_url.starts_with("HTTP/1.1 502 "), "{failed_by_url}");
 
     let pid = served.0.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
@@ -231,10 +234,10 @@ fn dev_gives_the_function_a_client_context() {
         let header = format!("X-Amz-Client-Context: {client_context}\r\n");
         post_with(address, "/2015-03-31/functions/orders/invocations", &header, ASKS)
     };
-    let answer = invoke("eyJjdXN0b20iOnsiYSI6MX19");
-    assert!(answer.ends_with(r#""{\"custom\":{\"a\":1}}""#), "{answer}");
-    let answer = invoke("custom");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let encoded = invoke("eyJjdXN0b20iOnsiYSI6MX19");
+    assert!(encoded.ends_with(r#""{\"custom\":{\"a\":1}}""#), "{encoded}");
+    let plain = invoke("custom");
+    assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
 }
 
 #[test]
@@ -283,13 +286,13 @@ fn dev_explains_a_function_that_cannot_run() {
         assert!(matches!(responses.as_slice(), [one] if one.contains(expected)), "{out}");
         out
     };
-    let script = ["--", "sh", "-c", "echo no config found; exit 3"];
-    let out = fails(&script, "ended with exit status: 3 before it asked for an event");
-    assert!(out.contains("no config found"), "{out}");
-    let script =
+    let prints = ["--", "sh", "-c", "echo no config found; exit 3"];
+    let printed = fails(&prints, "ended with exit status: 3 before it asked for an event");
+    assert!(printed.contains("no config found"), "{printed}");
+    let shows_variables =
         ["--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID $AWS_SESSION_TOKEN $AWS_REGION; exit 3"];
-    let out = fails(&script, "ended with exit status: 3");
-    assert!(out.contains("ASIASIMULATED simulated us-east-1"), "{out}");
+    let variables = fails(&shows_variables, "ended with exit status: 3");
+    assert!(variables.contains("ASIASIMULATED simulated us-east-1"), "{variables}");
     let silent = ["--timeout", "1s", "--", "sleep", "1000"];
     fails(&silent, "did not ask for an event within the 10 s of Init and 1 s more");
     let slow = ["--timeout", "1s", "--env", "DEMO_LEDGER=/dev/null", "--", &function()];
@@ -305,10 +308,10 @@ fn dev_takes_events_of_a_kind_and_of_standard_input() {
     let event = ["--event", "-", "--repeat", "2", "--env", &ledger, "--", &function()];
     let (out, said, code) = run(folder.path(), &event, &ORDER.replace(',', ",\n"));
     assert_eq!((out.matches("\n=> ").count(), code), (2, Some(0)), "{out} {said}");
-    let (_, said, code) = run(folder.path(), &event, "{\n");
-    assert_eq!(code, Some(64));
+    let (_, complaint, invalid_code) = run(folder.path(), &event, "{\n");
+    assert_eq!(invalid_code, Some(64));
     assert_eq!(
-        said,
+        complaint,
         "lambda-otlp: --event -: line 1: the event is not JSON: it has no end: correct it\n"
     );
     std::fs::write(folder.path().join("prints.py"), PRINTS).unwrap();

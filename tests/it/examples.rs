@@ -145,17 +145,17 @@ fn batch() -> Value {
 
 /// Lists the telemetry in a function's log: spans, indented below their parents, then records and metrics.
 fn written(lambda: &Lambda, function: &str) -> String {
-    let Logged { spans, records, metrics } = Logged::by(lambda, function);
-    let spans: Vec<Span> = spans.into_iter().map(|(_, span)| span).collect();
+    let logged = Logged::by(lambda, function);
+    let spans: Vec<Span> = logged.spans.into_iter().map(|(_, span)| span).collect();
     let mut others = Vec::new();
-    for record in records {
+    for record in logged.records {
         let body = serde_json::to_value(record.body).unwrap();
         let text = body.get("stringValue").and_then(Value::as_str).unwrap_or_default();
         let keys: Vec<&str> = record.attributes.iter().map(|own| own.key.as_str()).collect();
         let of = if record.span_id.is_empty() { " of no span" } else { "" };
         others.push(format!("record {text:?} {}{of}", keys.join(" ")));
     }
-    for metric in metrics {
+    for metric in logged.metrics {
         let bounds = match &metric.data {
             Some(Data::Histogram(data)) => {
                 let bounds = data.data_points.iter().map(|point| &point.explicit_bounds);

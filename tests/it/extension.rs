@@ -40,12 +40,12 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let directory = tempfile::tempdir().unwrap();
     let events = ["a book", "a sold out book"];
     let (fake, invocations) = forwarded(directory.path(), bootstrap, AMPLE, &events).await;
-    let request_ids = invocations.into_iter().map(|invocation| invocation.request_id);
-    let request_ids: Vec<String> = request_ids.collect();
+    let request_ids: Vec<String> =
+        invocations.into_iter().map(|invocation| invocation.request_id).collect();
 
     let spans = fake.spans();
-    let served = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
-    let served = served.map(|span| {
+    let server_spans = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
+    let served = server_spans.map(|span| {
         assert_eq!(span.item.name, "orders");
         let has_failed = span.item.status.as_ref().is_some_and(|status| status.code == 2);
         (text(&attribute(&span.item.attributes, "faas.invocation_id").unwrap()), has_failed)

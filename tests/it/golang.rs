@@ -46,26 +46,26 @@ async fn each_go_invocation_has_one_server_span() {
     assert_eq!(served.count(), 3, "{spans:#?}");
     assert_eq!(children.len(), 3, "the timeout lost an ended span: {spans:#?}");
     for root in &roots {
-        let below = spans.iter().filter(|span| span.parent_span_id == root.span_id);
+        let children = spans.iter().filter(|span| span.parent_span_id == root.span_id);
         let mut below: Vec<(&str, bool)> =
-            below.map(|span| (span.name.as_str(), span.trace_id == root.trace_id)).collect();
+            children.map(|span| (span.name.as_str(), span.trace_id == root.trace_id)).collect();
         below.sort_unstable();
         assert_eq!(below, [("aws.lambda.invocation", true), ("reserve item", true)]);
     }
     let has_failed = |root: &&&Span| {
         root.status.as_ref().is_some_and(|status| status.message == "no parcel is left")
     };
-    let failed: Vec<&&Span> = roots.iter().filter(has_failed).collect();
-    let [failed] = failed.as_slice() else { panic!("{} failed: {spans:#?}", failed.len()) };
+    let all_failed: Vec<&&Span> = roots.iter().filter(has_failed).collect();
+    let [failed] = all_failed.as_slice() else { panic!("{} failed: {spans:#?}", all_failed.len()) };
     let events: Vec<&str> = failed.events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(events, ["exception"]);
     let records = fake.log_records();
     let is_printed =
         |record: &serde_json::Value| record["body"]["stringValue"] == "a parcel is packed";
-    let printed = records.iter().map(|record| serde_json::to_value(&record.item).unwrap());
-    let printed: Vec<serde_json::Value> = printed.filter(is_printed).collect();
-    let served = roots.iter().find(|root| root.span_id != failed.span_id).unwrap();
-    let served = serde_json::to_value(served).unwrap();
+    let all_records = records.iter().map(|record| serde_json::to_value(&record.item).unwrap());
+    let printed: Vec<serde_json::Value> = all_records.filter(is_printed).collect();
+    let other_root = roots.iter().find(|root| root.span_id != failed.span_id).unwrap();
+    let served = serde_json::to_value(other_root).unwrap();
     let traces: Vec<_> = printed.iter().map(|record| &record["traceId"]).collect();
     assert_eq!(traces, [&served["traceId"]]);
 }

@@ -162,9 +162,10 @@ async fn platform_lines_in_json_format_match_lambda() {
     invoke(&lambda, "f", json!({ "stdout": "plain" })).await;
     invoke(&lambda, "f", json!({ "end": "hang" })).await;
     invoke(&lambda, "f", json!({})).await;
-    let lines: String = messages(&lambda, "f").iter().map(|message| mask(message) + "\n").collect();
+    let masked: String =
+        messages(&lambda, "f").iter().map(|message| mask(message) + "\n").collect();
     // Three decimals at most.
-    let lines = lines.replace("N.NNN", "N.N").replace("N.NN", "N.N");
+    let lines = masked.replace("N.NNN", "N.N").replace("N.NN", "N.N");
     expect![[r#"
         {"time":"TIME","type":"platform.initStart","record":{"initializationType":"on-demand","phase":"init","runtimeVersion":"provided:al2023.v100","runtimeVersionArn":"arn:aws:lambda:us-east-1::runtime:51d1ff1f8a4b0cf0d5f5ac5e7ce8ba4a3d1c3c8f5ac25e38a0c0a4ad0b2f6c51","functionName":"f","functionVersion":"$LATEST","instanceId":"HEX","instanceMaxMemory":128}}
         {"time":"TIME","type":"platform.start","record":{"requestId":"ID","version":"$LATEST","tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=0"}}}

@@ -194,14 +194,14 @@ async fn aws_error<B>(request: Request<B>) -> Response<Full<Bytes>> {
     let is_json = request.headers().contains_key("x-amz-target")
         || request.uri().path().contains("/functions/");
     let status = if code.starts_with("TooMany") { 429 } else { 400 };
-    let answer = Response::builder().status(status);
+    let builder = Response::builder().status(status);
     let answer = if is_json {
         let body = serde_json::json!({ "__type": code, "message": message }).to_string();
-        answer.header("x-amzn-errortype", code).body(body)
+        builder.header("x-amzn-errortype", code).body(body)
     } else if request.method() == http::Method::GET {
-        answer.body(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+        builder.body(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
     } else {
-        answer.body(format!(
+        builder.body(format!(
             "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
         ))
     };
@@ -272,8 +272,9 @@ async fn typical_mistakes_have_their_remedies() {
             command.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
         }
         let output = command.args(set(arguments).split(' ')).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8(text).unwrap().replace(&proxy, "PROXY").replace(&aws, "AWS");
+        let printed = [output.stdout, output.stderr].concat();
+        let text =
+            String::from_utf8(printed).unwrap().replace(&proxy, "PROXY").replace(&aws, "AWS");
         let before: String = variables.iter().map(|variable| format!("{variable} ")).collect();
         let code = output.status.code().unwrap();
         writeln!(said, "$ {before}lambda-otlp {arguments}\n{}\n[{code}]\n", text.trim_end())

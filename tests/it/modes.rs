@@ -55,8 +55,8 @@ impl Run {
             lambda.wait_for_invocations().await;
         }
         let environments = lambda.environments(FUNCTION).len();
-        let (spans, logs) = items(&lambda);
-        let before_sigterm = (names(&spans), logs);
+        let (spans_before, logs_before) = items(&lambda);
+        let before_sigterm = (names(&spans_before), logs_before);
         lambda.recycle(FUNCTION).await.unwrap();
         let (spans, logs) = items(&lambda);
         let lines = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
@@ -71,9 +71,13 @@ impl Run {
 }
 
 fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
-    let Logged { spans, records, .. } = Logged::by(lambda, FUNCTION);
-    let spans = spans.into_iter().map(|(_, span)| span);
-    (spans.filter(|span| span.name != "aws.lambda.invocation").collect(), records.len())
+    let logged = Logged::by(lambda, FUNCTION);
+    let spans = logged
+        .spans
+        .into_iter()
+        .map(|(_, span)| span)
+        .filter(|span| span.name != "aws.lambda.invocation");
+    (spans.collect(), logged.records.len())
 }
 
 fn names(spans: &[Span]) -> String {
@@ -233,9 +237,9 @@ async fn each_mode_writes_one_root_for_each_concurrent_invocation() {
         }
         lambda.recycle(FUNCTION).await.unwrap();
         let logged = Logged::by(&lambda, FUNCTION);
-        let spans = logged.spans.into_iter().map(|(_, span)| span);
+        let all_spans = logged.spans.into_iter().map(|(_, span)| span);
         let (of_layer, spans): (Vec<Span>, Vec<Span>) =
-            spans.partition(|span| span.name == "aws.lambda.invocation");
+            all_spans.partition(|span| span.name == "aws.lambda.invocation");
         let traces: BTreeSet<Vec<u8>> =
             spans.iter().filter(|span| span.kind == 2).map(|span| span.trace_id.clone()).collect();
         let roots = spans.iter().filter(|span| span.kind == 2).count();

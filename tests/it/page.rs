@@ -116,8 +116,18 @@ const TRACES: &str = "document.querySelectorAll('#list button').length";
 fn the_live_page_shows_traces_and_repeats_events() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("function.py"), FUNCTION).unwrap();
-    let arguments = ["--name", "shop", "--open", "--event-kind", "sqs", "--repeat", "2"];
-    let arguments = [&arguments[..], &["--", "python3", "function.py"]].concat();
+    let arguments = [
+        "--name",
+        "shop",
+        "--open",
+        "--event-kind",
+        "sqs",
+        "--repeat",
+        "2",
+        "--",
+        "python3",
+        "function.py",
+    ];
     let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
     let mut said = BufReader::new(served.0.stderr.take().unwrap());
     let mut line = String::new();
@@ -129,18 +139,18 @@ fn the_live_page_shows_traces_and_repeats_events() {
     // The extension writes Lambda's span of an invocation with the next one.
     browser.wait_for(&format!("{TRACES} === 1"));
     browser.wait_for("document.body.innerText.includes('live, 1 trace')");
-    let text = browser.value("document.getElementById('trace').innerText");
-    let text = text.as_str().unwrap();
+    let trace_text = |browser: &mut Browser| {
+        let value = browser.value("document.getElementById('trace').innerText");
+        value.as_str().unwrap().to_owned()
+    };
+    let text = trace_text(&mut browser);
     assert!(text.contains("<img src=x onerror=alert(1)></script><script>"), "{text}");
     assert!(text.contains("Lambda: "), "{text}");
     assert_eq!(browser.value("document.querySelectorAll('#trace img, #trace script').length"), 0);
     browser.value("document.querySelector('#trace summary').click()");
-    let text = browser.value("document.getElementById('trace').innerText");
-    let text = text.as_str().unwrap();
-    assert!(
-        text.contains("\"eventSource\": \"aws:sqs\"") && text.contains("<b>fine</b>"),
-        "{text}"
-    );
+    let opened = trace_text(&mut browser);
+    assert!(opened.contains("\"eventSource\": \"aws:sqs\""), "{opened}");
+    assert!(opened.contains("<b>fine</b>"), "{opened}");
 
     // By the keyboard: the first span opens, and shows its attributes.
     browser.press("j");

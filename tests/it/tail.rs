@@ -154,8 +154,7 @@ fn no_command_prints_control_characters_of_telemetry() {
         // A command that reads no input may have ended.
         drop(child.stdin.take().unwrap().write_all(line.as_bytes()));
         let output = child.wait_with_output().unwrap();
-        let printed = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        let printed = printed.concat();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         let moves =
             |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{2069}').contains(&c);
         assert!(!printed.is_empty() && !printed.contains(moves), "{arguments:?}: {printed:?}");

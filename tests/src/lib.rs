@@ -7,7 +7,8 @@
 )]
 pub mod simulation;
 
-use local_lambda::{FunctionSpec, Invocation, Lambda, binaries, free_port};
+use local_lambda::binaries::{self, BuildError};
+use local_lambda::{FunctionSpec, Invocation, Lambda, free_port};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -33,11 +34,9 @@ pub fn fixture(path: &str) -> Vec<u8> {
 /// When it cannot be built.
 #[expect(clippy::panic, reason = "a test without its binary has to fail")]
 pub fn binary(name: &str) -> PathBuf {
-    static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, String>> =
+    static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, BuildError>> =
         OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        binaries::build(&workspace(), &binaries::OF_TESTS).map_err(|error| error.to_string())
-    });
+    let built = BUILT.get_or_init(|| binaries::build(&workspace(), &binaries::OF_TESTS));
     match built {
         Ok(built) => binaries::find(built, name).unwrap_or_else(|error| panic!("{error}")),
         Err(error) => panic!("{error}"),

@@ -50,10 +50,10 @@ pub(crate) fn long_test(tests: &[&str], variable: &str, number: u64) -> anyhow::
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
-        let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-        let said = String::from_utf8_lossy(&said);
-        let start = said.len().saturating_sub(2000);
-        let end = said.get(said.ceil_char_boundary(start)..).unwrap_or_default();
+        let printed = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        let text = String::from_utf8_lossy(&printed);
+        let start = text.len().saturating_sub(2000);
+        let end = text.get(text.ceil_char_boundary(start)..).unwrap_or_default();
         bail!("{} ended with {}: {end}", program(command), output.status);
     }
     Ok(output)

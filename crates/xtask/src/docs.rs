@@ -97,8 +97,8 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 3]> {
     let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
     let page = read(CRATE)?;
     let own = markdown(exporter::TABLE.own.iter().copied().flatten());
-    let own = own.replace("](", &format!("]({ADDRESS}"));
-    let with_own = replace(&page, CRATE, "variables: exporter", &own)?;
+    let own_with_addresses = own.replace("](", &format!("]({ADDRESS}"));
+    let with_own = replace(&page, CRATE, "variables: exporter", &own_with_addresses)?;
     Ok([(SETTINGS, before, after), (ALIASES, migration, migrated), (CRATE, page, with_own)])
 }
 

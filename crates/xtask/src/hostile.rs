@@ -136,9 +136,11 @@ fn counted(family: &Family, input: &[u8], file: &Path) -> anyhow::Result<f64> {
     valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
     let output = output(reading(valgrind.arg(std::env::current_exe()?), family, file))
         .context("valgrind counts the instructions; install it")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let count = said.lines().find_map(|line| line.split_once("refs:"));
-    let (_, count) = count.context("valgrind gave no count")?;
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let (_, count) = printed
+        .lines()
+        .find_map(|line| line.split_once("refs:"))
+        .context("valgrind gave no count")?;
     Ok(count.trim().replace(',', "").parse()?)
 }
 

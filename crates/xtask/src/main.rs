@@ -54,8 +54,8 @@ compare [REVISION]   compares the crates' public items with those of a revision 
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let owned: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["--help" | "-h" | "help"] => {
             print!("{HELP}");

@@ -27,13 +27,14 @@ pub(crate) async fn send(
     authority: &str,
     mut request: Request<Full<Bytes>>,
 ) -> anyhow::Result<Response<Bytes>> {
-    let stream = TcpStream::connect(authority).await;
-    let stream = stream.with_context(|| format!("cannot connect to {authority}"))?;
+    let stream = TcpStream::connect(authority)
+        .await
+        .with_context(|| format!("cannot connect to {authority}"))?;
     let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    let connection_task = tokio::spawn(connection);
     request.headers_mut().insert(http::header::HOST, authority.parse()?);
-    let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = body.collect().await?.to_bytes();
-    connection.abort();
+    let (head, incoming) = sender.send_request(request).await?.into_parts();
+    let body = incoming.collect().await?.to_bytes();
+    connection_task.abort();
     Ok(Response::from_parts(head, body))
 }

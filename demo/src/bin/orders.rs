@@ -92,12 +92,12 @@ impl Instruments {
 
     /// Records each measurement as its own data point, by giving it a number as an attribute.
     fn record(&self, ledger: &Ledger, price: f64) {
-        let number = ledger.next_number();
-        self.items.add(1, &[KeyValue::new(NUMBER, number)]);
-        ledger.ended(number, What::DataPoint, None);
-        let number = ledger.next_number();
-        self.price.record(price, &[KeyValue::new(NUMBER, number)]);
-        ledger.ended(number, What::DataPoint, None);
+        let items_number = ledger.next_number();
+        self.items.add(1, &[KeyValue::new(NUMBER, items_number)]);
+        ledger.ended(items_number, What::DataPoint, None);
+        let price_number = ledger.next_number();
+        self.price.record(price, &[KeyValue::new(NUMBER, price_number)]);
+        ledger.ended(price_number, What::DataPoint, None);
     }
 }
 

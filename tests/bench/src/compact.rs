@@ -76,8 +76,8 @@ fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Re
         for number in 0..FUNCTIONS {
             let service = Service::new(template, number);
             // The extension knows neither the log group nor the log stream.
-            let names = Names::of_function("", service.region, "", "");
-            let names = names.with_account(&service.account);
+            let names =
+                Names::of_function("", service.region, "", "").with_account(&service.account);
             let mut encoder = LineEncoder::compact(names, LineLimits::default());
             let mut invocation = service.invocation(0, spans);
             if of_library {

@@ -229,8 +229,8 @@ impl Service {
             let texts: Vec<&str> = name.split('|').collect();
             return random.choice(texts).unwrap_or_default().to_owned();
         }
-        let (kind, number) = name.split_once(':').unwrap_or((name, ""));
-        let number = number.parse().unwrap_or(1);
+        let (kind, digits) = name.split_once(':').unwrap_or((name, ""));
+        let number = digits.parse().unwrap_or(1);
         let alphabet = match kind {
             "hex" => "0123456789abcdef",
             "upper" => "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",

@@ -24,8 +24,8 @@ impl Transport for Answers {
 /// Status, content type, other headers as lines, and the body of an answer. Each item has one fate, and no text has the
 /// credentials.
 pub fn backend(data: &[u8]) {
-    let ([status, content_type, others], body) = fields(data);
-    let (profile, status) = status.split_once(' ').unwrap_or(("openobserve", status));
+    let ([first, content_type, others], body) = fields(data);
+    let (profile, status_text) = first.split_once(' ').unwrap_or(("openobserve", first));
     let variables: HashMap<String, String> = [
         ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:9/api/default".to_owned()),
         ("LAMBDA_OTLP_BACKEND", if profile == "otlp" { "otlp" } else { "openobserve" }.to_owned()),
@@ -42,10 +42,12 @@ pub fn backend(data: &[u8]) {
     if let Ok(content_type) = HeaderValue::from_str(content_type) {
         headers.insert(http::header::CONTENT_TYPE, content_type);
     }
-    let status = status.parse().ok().filter(|status| (100..600).contains(status)).unwrap_or(200);
+    let status =
+        status_text.parse().ok().filter(|status| (100..600).contains(status)).unwrap_or(200);
     let response = HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false };
-    let client = Client::with_transport(&config.destination, Answers(response)).unwrap();
-    let client = client.with_seeded_waits(1);
+    let client = Client::with_transport(&config.destination, Answers(response))
+        .unwrap()
+        .with_seeded_waits(1);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {

@@ -134,8 +134,8 @@ fn delivery_of(log_group: &str, message: &str) -> Value {
 
 /// Log events of one stream, one a line.
 pub fn lines(data: &[u8]) {
-    let ([log_group], text) = fields(data);
-    let text = String::from_utf8_lossy(text);
+    let ([log_group], bytes) = fields(data);
+    let text = String::from_utf8_lossy(bytes);
     let log_event = |(number, line): (usize, &str)| json!({"id": number.to_string(), "timestamp": 1_790_000_000_000_u64, "message": line});
     let log_events: Vec<Value> = text.split('\n').enumerate().map(log_event).collect();
     let delivery = json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": log_group,
@@ -200,9 +200,9 @@ pub fn rules(data: &[u8]) {
     let requests: Vec<Request> = samples.into_iter().map(read).collect();
     let items: usize = requests.iter().map(Request::items).sum();
     let mut report = Report::default();
-    let requests = rules.apply(&origin, requests, None, &mut report);
+    let remaining = rules.apply(&origin, requests, None, &mut report);
     assert_eq!(report.unreadable, 0);
-    let left: usize = requests.iter().map(Request::items).sum();
+    let left: usize = remaining.iter().map(Request::items).sum();
     assert_eq!(left + report.dropped_by_rules(), items);
-    requests.iter().for_each(check);
+    remaining.iter().for_each(check);
 }

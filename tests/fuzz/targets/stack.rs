@@ -43,7 +43,9 @@ pub fn read(reader: &str, text: String) {
         "line" => |text| drop(read_line_of(text, &Context::default(), &Limits::default())),
         _ => |text| log_event("/aws/lambda/orders", text),
     };
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-    let thread = thread.spawn(move || read(&text)).expect("a thread");
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(move || read(&text))
+        .expect("a thread");
     thread.join().expect("the reader panicked");
 }

@@ -125,10 +125,12 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         // In direct mode, `next` would wait for the ends of the first invocations, which never come.
         ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"),
     ];
-    let variables = own.iter().chain(variables);
-    let variables: HashMap<String, String> =
-        variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let config = Config::from_source(&variables);
+    let all_variables: HashMap<String, String> = own
+        .iter()
+        .chain(variables)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let config = Config::from_source(&all_variables);
     let counts = Arc::new(Counts::default());
     let is_slow = Arc::<AtomicBool>::default();
     let stdout = Stdout { is_slow: Arc::clone(&is_slow) };
@@ -137,11 +139,12 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     let mut next = asked.recv().await.unwrap();
     let receiver = SocketAddr::from((Ipv4Addr::LOCALHOST, free.port()));
     let uri = subscribed.lock().unwrap().clone().unwrap();
-    let (authority, path) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let path = format!("/{path}");
-    let listener = (Ipv4Addr::LOCALHOST, authority.rsplit_once(':').unwrap().1.parse().unwrap());
-    let (mut sdk, mut events) =
-        (Client::connect(receiver).await, Client::connect(listener.into()).await);
+    let (authority, after_slash) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let path = format!("/{after_slash}");
+    let (_, listener_port) = authority.rsplit_once(':').unwrap();
+    let listener = (Ipv4Addr::LOCALHOST, listener_port.parse().unwrap());
+    let mut sdk = Client::connect(receiver).await;
+    let mut events = Client::connect(listener.into()).await;
     let (invocations, mut growth) = Growth::new();
     for number in 0..invocations {
         let request_id = format!("3da1f2dc-3222-475e-9205-{number:012x}");

@@ -24,8 +24,8 @@ where
     let handler = move |request: Request<Incoming>| {
         let answer = Arc::clone(&answer);
         async move {
-            let (head, body) = request.into_parts();
-            let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+            let (head, incoming) = request.into_parts();
+            let body = incoming.collect().await.map(http_body_util::Collected::to_bytes);
             let asked = format!("{} {}", head.method, head.uri.path());
             answer(asked, body.unwrap_or_default()).await
         }
@@ -34,14 +34,17 @@ where
 }
 
 /// A connection that is kept.
-pub(crate) struct Client(SocketAddr, SendRequest<Full<Bytes>>);
+pub(crate) struct Client {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self(address, sender)
+        Self { address, sender }
     }
 
     /// Posts, and returns the status.
@@ -56,12 +59,14 @@ impl Client {
         content_encoding: &str,
         body: Vec<u8>,
     ) -> u16 {
-        let request = Request::post(path).header("host", self.0.to_string());
-        let request = request.header("content-type", content_type);
-        let request = request.header("content-encoding", content_encoding);
-        self.1.ready().await.unwrap();
-        let answer =
-            self.1.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let request = Request::post(path)
+            .header("host", self.address.to_string())
+            .header("content-type", content_type)
+            .header("content-encoding", content_encoding)
+            .body(Full::new(body.into()))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        let answer = self.sender.send_request(request).await.unwrap();
         let status = answer.status().as_u16();
         answer.into_body().collect().await.unwrap();
         status

@@ -96,8 +96,11 @@ fn no_process_grows_with_its_invocations() {
 }
 
 fn run(process: &str) {
-    let mut runtime = Builder::new_current_thread();
-    let runtime = runtime.enable_all().start_paused(process == FORWARDER).build().unwrap();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(process == FORWARDER)
+        .build()
+        .unwrap();
     match process {
         FORWARDER => runtime.block_on(forwarder_process::a_forwarder()),
         EXTENSION => runtime.block_on(extension_process::an_extension_that_writes_lines()),

@@ -48,7 +48,7 @@ struct Server {
 
 #[derive(Default)]
 struct State {
-    items: Vec<Item>,
+    items: Vec<InstalledObject>,
     metric_streams: BTreeSet<String>,
     metrics_received: usize,
     /// Requests with log records or spans.
@@ -63,7 +63,7 @@ struct State {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Item {
+struct InstalledObject {
     /// `folders/dashboards`, `dashboards`, `folders/alerts`, `alerts` or `slos`.
     kind: String,
     folder: String,
@@ -77,8 +77,8 @@ impl Server {
     async fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        let http = HttpServer::start(move |request| answer(Arc::clone(&shared), request));
-        let http = http.await.unwrap();
+        let http =
+            HttpServer::start(move |request| answer(Arc::clone(&shared), request)).await.unwrap();
         Self { base: format!("http://{}/api/default", http.address()), state, _http: http }
     }
 
@@ -86,7 +86,7 @@ impl Server {
         self.state.lock().unwrap()
     }
 
-    fn items(&self, kind: &str) -> Vec<Item> {
+    fn items(&self, kind: &str) -> Vec<InstalledObject> {
         self.state().items.iter().filter(|item| item.kind == kind).cloned().collect()
     }
 
@@ -110,8 +110,8 @@ async fn run(base: &str, words: &str, password: &str) -> (i32, String, String) {
 }
 
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    let (parts, incoming) = request.into_parts();
+    let body = incoming.collect().await.unwrap().to_bytes();
     let is_known =
         parts.headers.get("authorization").is_some_and(|it| *it == *authorization(PASSWORD));
     let (status, json) = if is_known {
@@ -159,8 +159,8 @@ impl State {
             }
             ["streams", _, "schema"] => {
                 let Some(columns) = self.columns.get(query) else { return (404, Value::Null) };
-                let columns: Value = columns.iter().map(|name| json!({"name": name})).collect();
-                return (200, json!({ "schema": columns }));
+                let schema: Value = columns.iter().map(|name| json!({"name": name})).collect();
+                return (200, json!({ "schema": schema }));
             }
             ["streams", _, "update_fields"] if self.cannot_declare => return (404, Value::Null),
             ["streams", _, "update_fields"] => {
@@ -192,7 +192,7 @@ impl State {
             ("GET", _) => {
                 let all = self.items.iter();
                 let listed = all.filter(|item| item.kind == kind && item.folder == folder);
-                let list: Value = listed.map(Item::to_json).collect();
+                let list: Value = listed.map(InstalledObject::to_json).collect();
                 (200, json!({ "list": list, "dashboards": list }))
             }
             ("POST", _) if self.refuses_folders && kind.starts_with("folders/") => {
@@ -200,7 +200,7 @@ impl State {
             }
             ("POST", _) => {
                 let id = (self.items.len() + 1).to_string();
-                let item = Item { kind, folder, id, content: body, updates: 0 };
+                let item = InstalledObject { kind, folder, id, content: body, updates: 0 };
                 let answer = item.to_json();
                 self.items.push(item);
                 (200, answer)
@@ -223,7 +223,7 @@ impl State {
     }
 }
 
-impl Item {
+impl InstalledObject {
     /// The item in a list.
     fn to_json(&self) -> Value {
         let mut json = json!({
@@ -298,8 +298,8 @@ async fn dashboards_are_installed_replaced_and_removed() {
     let mut copy = first.content.clone();
     copy["title"] = json!("Lambda: overview - Copy");
     let copies = [
-        Item { id: "copy".to_owned(), content: copy, ..first.clone() },
-        Item { id: "other".to_owned(), folder: "default".to_owned(), ..first.clone() },
+        InstalledObject { id: "copy".to_owned(), content: copy, ..first.clone() },
+        InstalledObject { id: "other".to_owned(), folder: "default".to_owned(), ..first.clone() },
     ];
     {
         let mut state = server.state();
@@ -312,7 +312,7 @@ async fn dashboards_are_installed_replaced_and_removed() {
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
     assert_eq!(actions(&printed), vec!["replace"; count], "{printed}");
     let again = server.items("dashboards");
-    let ids_and_contents = |items: &[Item]| -> Vec<(String, Value)> {
+    let ids_and_contents = |items: &[InstalledObject]| -> Vec<(String, Value)> {
         items.iter().map(|item| (item.id.clone(), item.content.clone())).collect()
     };
     assert_eq!(ids_and_contents(&again[..count]), ids_and_contents(&installed));
@@ -375,9 +375,9 @@ fn columns(query: &str) -> BTreeSet<&str> {
         let mut rest = part;
         let mut is_name = false;
         while let Some(start) = rest.find(is_of_word) {
-            let word = &rest[start..];
-            let (word, after) =
-                word.split_at(word.find(|it| !is_of_word(it)).unwrap_or(word.len()));
+            let from_word = &rest[start..];
+            let length = from_word.find(|it| !is_of_word(it)).unwrap_or(from_word.len());
+            let (word, after) = from_word.split_at(length);
             let is_column =
                 word.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
             let is_result =

@@ -139,9 +139,8 @@ where
     Hook: Future<Output = ()> + Send + 'static,
 {
     tokio::task::spawn(async move {
-        let (interrupt, terminate) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(_interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return };
+        let Ok(_interrupt) = signal(SignalKind::interrupt()) else { return };
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
         terminate.recv().await;
         hook().await;
         std::process::exit(0);

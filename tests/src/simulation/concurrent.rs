@@ -34,8 +34,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
 /// Runs the invocations if the process is such a function, and ends it; elsewhere does nothing. A line of stderr tells each start
 /// and each end.
 pub fn run_concurrently() {
-    let Some(invocations) = Env.get(INVOCATIONS) else { return };
-    let invocations: u64 = invocations.parse().unwrap();
+    let Some(text) = Env.get(INVOCATIONS) else { return };
+    let invocations: u64 = text.parse().unwrap();
     let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
     let (_, completion) = runtime().block_on(init_telemetry(TelemetryConfig::default())).unwrap();
     let handler = create_traced_handler("orders", completion, handle);

@@ -157,9 +157,8 @@ fn print_numbers(numbers: &Numbers) -> io::Result<()> {
 /// The variables, and the headers of the event.
 #[expect(clippy::disallowed_methods, reason = "a test compares all variables")]
 fn seen(event: &ApiResponse) -> Value {
-    let headers = ["lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn"];
-    let headers =
-        headers.map(|name| (name.to_owned(), event.header(name).unwrap_or_default().to_owned()));
+    let headers = ["lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn"]
+        .map(|name| (name.to_owned(), event.header(name).unwrap_or_default().to_owned()));
     std::env::vars().chain(headers).map(|(name, value)| (name, Value::String(value))).collect()
 }
 

@@ -57,16 +57,18 @@ impl Simulation {
             _ => (Vec::new(), Some(free_port())),
         };
         Self::begin(program, with_layer, busy, port, |spec| {
-            let spec = spec.timeout(state.timeout).initialization(state.initialization);
-            let spec = spec.unpublished(state.unpublished);
-            let spec = match state.around {
+            let plain = spec
+                .timeout(state.timeout)
+                .initialization(state.initialization)
+                .unpublished(state.unpublished);
+            let in_state = match state.around {
                 Around::LargeEvents => {
-                    large_events().into_iter().fold(spec, FunctionSpec::telemetry_event)
+                    large_events().into_iter().fold(plain, FunctionSpec::telemetry_event)
                 }
-                Around::Subscription(status) => spec.subscription_status(status),
-                Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => spec,
+                Around::Subscription(status) => plain.subscription_status(status),
+                Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => plain,
             };
-            state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
+            state.variables.iter().fold(in_state, |spec, (name, value)| spec.env(*name, *value))
         })
         .await
     }

@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use test_support::openobserve::{Builder, FakeOpenObserve, ScriptedResponse};
+use test_support::openobserve::{Builder, FakeOpenObserve, HiddenRows, ScriptedResponse};
 use tokio::time::Instant;
 use wire::Request;
 
@@ -25,7 +25,7 @@ async fn started(builder: Builder) -> FakeOpenObserve {
     builder.user("root@example.com", "right").start().await.unwrap()
 }
 
-type Rows = Result<Vec<BTreeMap<String, serde_json::Value>>, String>;
+type Rows = Result<Vec<BTreeMap<String, serde_json::Value>>, HiddenRows>;
 
 fn text(text: &str) -> Value {
     StringValue(text.to_owned())
@@ -53,8 +53,11 @@ fn request(seconds_ago: u64, attributes: Vec<KeyValue>) -> Request {
 
 /// Stream, and the columns with this key's beginning in all rows: `took=12, took_text="3 s"`.
 fn found(rows: &Rows, key: &str) -> String {
-    let Ok(rows) = rows else { return rows.clone().unwrap_err() };
-    let columns = rows.iter().flatten().filter(|(column, _)| column.starts_with(key));
+    let found = match rows {
+        Ok(found) => found,
+        Err(hidden) => return hidden.to_string(),
+    };
+    let columns = found.iter().flatten().filter(|(column, _)| column.starts_with(key));
     columns.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
 }
 

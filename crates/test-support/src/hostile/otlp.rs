@@ -16,9 +16,9 @@ const fn made(name: &'static str, make: fn(usize) -> String) -> Family {
 
 /// A standard line with this request.
 fn line(kind: SignalKind, request: &[u8]) -> String {
-    let mut payload = Vec::new();
-    wire::push_base64(&mut payload, &gzip::compress(1, request));
-    let payload = String::from_utf8_lossy(&payload).into_owned();
+    let mut encoded = Vec::new();
+    wire::push_base64(&mut encoded, &gzip::compress(1, request));
+    let payload = String::from_utf8_lossy(&encoded);
     let path = kind.path();
     format!(
         r#"{{"__otel_otlp_stdout":"0.1.0","source":"orders","endpoint":"http://localhost:4318{path}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{payload}","base64":true}}"#

@@ -144,8 +144,8 @@ pub(super) fn process(
     let or_of_resource = |keys: &[&str]| {
         first(keys).or_else(|| keys.iter().find_map(|key| resource.get(*key).cloned()))
     };
-    let operation = first(&["gen_ai.operation.name"]);
-    let operation = operation.filter(|it| OPERATIONS.iter().any(|known| it == known));
+    let operation =
+        first(&["gen_ai.operation.name"]).filter(|it| OPERATIONS.iter().any(|known| it == known));
     moved.extend([
         ("gen_ai.operation.name", operation.or(Some(json!("span")))),
         ("gen_ai.response.model", model),

@@ -135,17 +135,17 @@ async fn passed_on(
 ) -> Option<(u16, Bytes)> {
     let stream = TcpStream::connect(server).await.ok()?;
     let (sender, connection) = h2::client::handshake(stream).await.ok()?;
-    let connection = tokio::spawn(connection);
+    let connection_task = tokio::spawn(connection);
     let uri = format!("http://{server}{}", head.uri.path());
     let mut request = Request::post(uri).body(()).unwrap();
     *request.headers_mut() = head.headers.clone();
-    let (response, mut body) = sender.ready().await.ok()?.send_request(request, false).ok()?;
-    body.send_data(message, true).ok()?;
-    let (head, mut body) = response.await.ok()?.into_parts();
-    let answered = read(&mut body).await;
+    let (response, mut sent) = sender.ready().await.ok()?.send_request(request, false).ok()?;
+    sent.send_data(message, true).ok()?;
+    let (response_head, mut received) = response.await.ok()?.into_parts();
+    let answered = read(&mut received).await;
     // A response without a message may have its status in the head.
-    let trailers = body.trailers().await.ok()?.unwrap_or(head.headers);
-    connection.abort();
+    let trailers = received.trailers().await.ok()?.unwrap_or(response_head.headers);
+    connection_task.abort();
     let status = trailers.get("grpc-status").and_then(|own| own.to_str().ok()?.parse().ok());
     Some((status.unwrap_or(2), answered.slice(PREFIX_BYTES.min(answered.len())..)))
 }
@@ -175,7 +175,7 @@ async fn forwarded(
     let body = Full::new(message.slice(PREFIX_BYTES.min(message.len())..));
     let stream = TokioIo::new(TcpStream::connect(fake).await.ok()?);
     let (mut sender, connection) = http1::handshake(stream).await.ok()?;
-    let connection = tokio::spawn(connection);
+    let connection_task = tokio::spawn(connection);
     let response = sender.send_request(request.body(body).unwrap()).await.ok()?;
     let status = match response.status().as_u16() {
         200..=299 => 0,
@@ -183,7 +183,7 @@ async fn forwarded(
         403 => 7,
         _ => 14,
     };
-    let body = response.into_body().collect().await.ok()?.to_bytes();
-    connection.abort();
-    Some((status, body))
+    let answered = response.into_body().collect().await.ok()?.to_bytes();
+    connection_task.abort();
+    Some((status, answered))
 }

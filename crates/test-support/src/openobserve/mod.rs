@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 pub use self::builder::Builder;
 pub use self::script::{Faults, ScriptedResponse};
+pub use self::types::HiddenRows;
 pub use wire::SignalKind as Signal;
 
 pub use self::store::{
@@ -141,7 +142,7 @@ impl FakeOpenObserve {
     pub fn log_rows(
         &self,
         stream: &str,
-    ) -> Result<Vec<BTreeMap<String, serde_json::Value>>, String> {
+    ) -> Result<Vec<BTreeMap<String, serde_json::Value>>, HiddenRows> {
         let store = &self.shared.state().store;
         let rows = rows::stream(store, "default", Signal::Logs, stream);
         let types = store.types.get(&("default".to_owned(), stream.to_owned()));

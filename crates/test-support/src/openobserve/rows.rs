@@ -37,14 +37,15 @@ pub(super) fn stream(
             rows.extend(spans.map(of_span));
         }
         Signal::Logs => {
-            let records = store.log_records.iter();
-            let records = records.filter(|record| record.organization == organization);
+            let is_of_organization =
+                |record: &&StoredLogRecord| record.organization == organization;
+            let records = store.log_records.iter().filter(is_of_organization);
             rows.extend(records.filter_map(of_log_record));
         }
         Signal::Metrics => {
-            let metrics = store.metrics.iter();
-            let metrics = metrics.filter(|metric| metric.organization == organization);
-            metrics.for_each(|metric| of_metric(metric, &mut rows));
+            for metric in store.metrics.iter().filter(|it| it.organization == organization) {
+                of_metric(metric, &mut rows);
+            }
         }
     }
     rows.into_iter().filter(move |row| row.stream == stream)
@@ -119,9 +120,10 @@ fn of_span(stored: &StoredSpan) -> Row {
     gen_ai::process(&mut attributes, &of_resource, &stored.scope.name, &span.events);
     let mut columns = Columns::new();
     for (key, value) in attributes {
-        let name = column(&key);
-        let is_reserved = ["_timestamp", "duration", "start_time", "end_time"].contains(&&*name);
-        let name = if is_reserved { format!("attr_{name}") } else { name };
+        let own_name = column(&key);
+        let is_reserved =
+            ["_timestamp", "duration", "start_time", "end_time"].contains(&&*own_name);
+        let name = if is_reserved { format!("attr_{own_name}") } else { own_name };
         put(&mut columns, name, value, usize::MAX);
     }
     gen_ai::make_numbers(&mut columns);
@@ -161,11 +163,10 @@ fn of_span(stored: &StoredSpan) -> Row {
 
 /// The attributes of an event or link, under their own keys, and these fields.
 fn with_attributes(attributes: &[KeyValue], fields: Value) -> Value {
-    let attributes = attributes.iter();
-    let attributes = attributes.map(|it| (it.key.clone(), text(it.value.as_ref())));
-    let mut object: serde_json::Map<String, Value> = attributes.collect();
-    if let Value::Object(fields) = fields {
-        object.extend(fields);
+    let mut object: serde_json::Map<String, Value> =
+        attributes.iter().map(|it| (it.key.clone(), text(it.value.as_ref()))).collect();
+    if let Value::Object(own) = fields {
+        object.extend(own);
     }
     Value::Object(object)
 }

@@ -134,8 +134,8 @@ impl Iterator for Faults {
 
     fn next(&mut self) -> Option<ScriptedResponse> {
         // Both are drawn every time, so that a schedule with another probability keeps its kinds.
-        let (kind, is_fault) =
-            (self.random.choice(&self.kinds), self.random.f64() < self.probability);
+        let kind = self.random.choice(&self.kinds);
+        let is_fault = self.random.f64() < self.probability;
         Some(kind.filter(|_| is_fault).cloned().unwrap_or(ScriptedResponse::Ok))
     }
 }

@@ -93,7 +93,7 @@ impl Types {
     }
 
     /// Joins the requests of each group. The error hides all rows of the stream.
-    pub(super) fn join(&self) -> Result<(), String> {
+    pub(super) fn join(&self) -> Result<(), HiddenRows> {
         let latest = self.latest().into_iter().flatten();
         for (column, now) in latest {
             for has in self.requests.iter().filter(|request| request.columns.contains(column)) {
@@ -103,11 +103,10 @@ impl Types {
                 if written != Some(now) && group.any(|other| !other.columns.contains(column)) {
                     let name =
                         |of_column: &usize| TYPES.get(*of_column).copied().unwrap_or_default();
-                    return Err(format!(
-                        "It is not possible to concatenate arrays of different data types ({}, {})",
-                        name(written.unwrap_or(now)),
-                        name(now)
-                    ));
+                    return Err(HiddenRows::DifferentTypes {
+                        written: name(written.unwrap_or(now)),
+                        now: name(now),
+                    });
                 }
             }
         }
@@ -127,7 +126,7 @@ impl Types {
     }
 
     /// Converts a row's values to the types of the columns. The error hides all rows of the stream.
-    pub(super) fn convert(&self, row: &mut Row) -> Result<(), String> {
+    pub(super) fn convert(&self, row: &mut Row) -> Result<(), HiddenRows> {
         let Some(columns) = self.latest() else { return Ok(()) };
         for (name, value) in &mut row.columns {
             let Some(of_column) = columns.get(name) else { continue };
@@ -146,9 +145,23 @@ fn type_of(value: &Value) -> usize {
     }
 }
 
-fn converted(value: &Value, of_column: usize) -> Result<Value, String> {
+/// The reason why no row of a stream is found, in OpenObserve's words.
+#[derive(Debug, thiserror::Error)]
+pub enum HiddenRows {
+    #[error("It is not possible to concatenate arrays of different data types ({written}, {now})")]
+    DifferentTypes {
+        /// The column's type as the request was written.
+        written: &'static str,
+        /// The column's present type.
+        now: &'static str,
+    },
+    #[error("Cannot cast string '{text}' to value of {of_column} type")]
+    Cast { text: String, of_column: &'static str },
+}
+
+fn converted(value: &Value, of_column: usize) -> Result<Value, HiddenRows> {
     let name = TYPES.get(of_column).copied().unwrap_or_default();
-    let cannot = |text: &str| format!("Cannot cast string '{text}' to value of {name} type");
+    let cannot = |text: &str| HiddenRows::Cast { text: text.to_owned(), of_column: name };
     Ok(match (value, of_column) {
         (Value::String(_), 3) => value.clone(),
         (value, 3) => Value::String(value.to_string()),

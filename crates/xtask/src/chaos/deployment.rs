@@ -280,11 +280,12 @@ impl Deployment {
 
     /// Notes that the log events of a message are delivered again.
     fn repeat_events_of(&self, message: &str) -> anyhow::Result<()> {
-        let message: Value = serde_json::from_str(message).context("a message is not JSON")?;
+        let json: Value = serde_json::from_str(message).context("a message is not JSON")?;
         let text =
-            |pointer: &str| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (stream, first, last) =
-            (text("/origin/stream"), text("/origin/first_event_id"), text("/origin/last_event_id"));
+            |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let stream = text("/origin/stream");
+        let first = text("/origin/first_event_id");
+        let last = text("/origin/last_event_id");
         for name in FUNCTIONS {
             let events = self.lambda.log_events(name).into_iter();
             let of_message = events.filter(|event| {

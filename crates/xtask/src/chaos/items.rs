@@ -19,7 +19,7 @@ const NUMBER: &str = "demo.number";
 
 /// A span, log record or data point.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Item {
+pub(super) struct SentItem {
     /// The name of its function.
     pub(super) function: String,
     /// All of its bytes, after the name of its metric if it is a data point.
@@ -31,7 +31,7 @@ pub(super) struct Item {
     pub(super) is_partial: bool,
 }
 
-impl fmt::Debug for Item {
+impl fmt::Debug for SentItem {
     /// Shows names and texts, as far as bytes are ASCII.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
@@ -40,7 +40,7 @@ impl fmt::Debug for Item {
     }
 }
 
-impl Item {
+impl SentItem {
     fn new(content: Vec<u8>, attributes: &[KeyValue]) -> Self {
         let value =
             |key: &str| attributes.iter().find(|attribute| attribute.key == key)?.value.clone();
@@ -84,7 +84,7 @@ impl Item {
                     let mut point = point.clone();
                     point.start_time_unix_nano = 0;
                     let content = [metric.name.as_bytes(), &point.encode_to_vec()].concat();
-                    Item::new(content, &point.attributes)
+                    SentItem::new(content, &point.attributes)
                 })
             };
         }

@@ -2,7 +2,7 @@
 //! A seed chooses the faults; the machine decides what they meet.
 
 use super::deployment::{DIRECT, Deployment, FUNCTIONS};
-use super::items::Item;
+use super::items::SentItem;
 use crate::checks;
 use anyhow::{Context as _, ensure};
 use fastrand::Rng;
@@ -120,7 +120,7 @@ fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
     let mut missing = String::new();
     for name in FUNCTIONS {
         for event in deployment.lambda.log_events(name) {
-            let Some(items) = Item::of_event(&event, ACCOUNT, REGION)? else {
+            let Some(items) = SentItem::of_event(&event, ACCOUNT, REGION)? else {
                 if name != DIRECT && !is_stored_line(deployment, &event) {
                     writeln!(missing, "log line {}: {}", event.id, event.message)?;
                 }
@@ -186,13 +186,13 @@ fn first(text: &str) -> String {
 }
 
 /// The items in the backend, and the requests that brought each.
-fn stored(deployment: &Deployment) -> HashMap<Item, Vec<usize>> {
+fn stored(deployment: &Deployment) -> HashMap<SentItem, Vec<usize>> {
     fn of<T>(
         stored: &Stored<T>,
-        items: impl FnOnce(&T) -> Vec<Item>,
-    ) -> impl Iterator<Item = (Item, usize)> {
-        let function = stored.resource_attribute("faas.name").and_then(|name| name.value.clone());
-        let function = match function {
+        items: impl FnOnce(&T) -> Vec<SentItem>,
+    ) -> impl Iterator<Item = (SentItem, usize)> {
+        let name = stored.resource_attribute("faas.name").and_then(|name| name.value.clone());
+        let function = match name {
             Some(AttributeValue::StringValue(function)) => function,
             _ => String::new(),
         };
@@ -200,12 +200,17 @@ fn stored(deployment: &Deployment) -> HashMap<Item, Vec<usize>> {
         let request = stored.request;
         items.map(move |item| (item.made_by(&function), request))
     }
-    let (spans, records, metrics) =
-        (deployment.fake.spans(), deployment.fake.log_records(), deployment.fake.metrics());
-    let all = (spans.iter().flat_map(|span| of(span, |span| vec![Item::of_span(span)])))
-        .chain(records.iter().flat_map(|record| of(record, |item| vec![Item::of_log_record(item)])))
-        .chain(metrics.iter().flat_map(|metric| of(metric, Item::of_metric)));
-    let mut items: HashMap<Item, Vec<usize>> = HashMap::new();
+    let spans = deployment.fake.spans();
+    let records = deployment.fake.log_records();
+    let metrics = deployment.fake.metrics();
+    let all = (spans.iter().flat_map(|span| of(span, |span| vec![SentItem::of_span(span)])))
+        .chain(
+            records
+                .iter()
+                .flat_map(|record| of(record, |item| vec![SentItem::of_log_record(item)])),
+        )
+        .chain(metrics.iter().flat_map(|metric| of(metric, SentItem::of_metric)));
+    let mut items: HashMap<SentItem, Vec<usize>> = HashMap::new();
     for (item, request) in all {
         items.entry(item).or_default().push(request);
     }
@@ -222,5 +227,5 @@ fn is_stored_line(deployment: &Deployment, event: &LogEvent) -> bool {
             .fake
             .log_records()
             .iter()
-            .any(|record| Item::text(&record.item).contains(line))
+            .any(|record| SentItem::text(&record.item).contains(line))
 }

@@ -38,8 +38,8 @@ pub(super) fn program(
     let architecture = build.architecture;
     let folder = tempfile::tempdir()?;
     let option = format!("--{}", architecture.name.replace('_', "-"));
-    let arguments = ["--profile", profile, &option, "--package", package, "--bin", binary];
-    let arguments = [&arguments[..], &["--flatten", binary]].concat();
+    let arguments =
+        ["--profile", profile, &option, "--package", package, "--bin", binary, "--flatten", binary];
     let bootstrap = folder.path().join("bootstrap");
     let bytes = built_binary(build, &arguments, &[], (folder.path(), &bootstrap))?;
     inspect_program(&bytes, architecture)?;

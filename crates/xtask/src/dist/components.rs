@@ -3,6 +3,7 @@
 //! Source: <https://cyclonedx.org/docs/1.5/json/> and the package-url specification.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Component {
@@ -15,10 +16,8 @@ pub(super) struct Component {
 
 /// The document of a zip with this name and SHA-256 sum: no time and no number of its own, so that it depends on the zip alone.
 pub(super) fn document(name: &str, sum: &str, components: &[Component]) -> Value {
-    let mut components: Vec<&Component> = components.iter().collect();
-    components.sort();
-    components.dedup();
-    let components: Vec<Value> = components.into_iter().map(component).collect();
+    let sorted: BTreeSet<&Component> = components.iter().collect();
+    let described: Vec<Value> = sorted.into_iter().map(component).collect();
     json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -33,7 +32,7 @@ pub(super) fn document(name: &str, sum: &str, components: &[Component]) -> Value
                 "hashes": [{ "alg": "SHA-256", "content": sum }],
             }
         },
-        "components": components,
+        "components": described,
     })
 }
 

@@ -27,8 +27,8 @@ pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
 }
 
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
-    let lock = std::fs::read(root.join(SOURCE).join("package-lock.json"))?;
-    let lock: Value = serde_json::from_slice(&lock)?;
+    let text = std::fs::read(root.join(SOURCE).join("package-lock.json"))?;
+    let lock: Value = serde_json::from_slice(&text)?;
     let packages = lock.get("packages").and_then(Value::as_object).context("no packages")?;
     // By its folder; a package may have others of its own in a folder below.
     let pinned = packages.iter().filter_map(|(folder, package)| {

@@ -69,10 +69,14 @@ fn crates<'a>(
     let mut crates = BTreeMap::new();
     for crate_name in linked(build.root, program, target)? {
         let (name, version) = crate_name.split_once(' ').context("a crate without a version")?;
-        let package = build.packages.iter().find(|package| {
+        let is_linked = |package: &&Value| {
             package["name"] == name && package["version"].as_str() == version.strip_prefix('v')
-        });
-        let package = package.with_context(|| format!("cargo metadata has no {crate_name}"))?;
+        };
+        let package = build
+            .packages
+            .iter()
+            .find(is_linked)
+            .with_context(|| format!("cargo metadata has no {crate_name}"))?;
         if !package["source"].is_null() {
             crates.insert(crate_name, package);
         }

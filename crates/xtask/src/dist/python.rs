@@ -51,8 +51,8 @@ pub(super) fn layers(
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
     let pinned = requirements.lines().filter_map(|line| {
-        let (name, version) = line.split_once("==")?;
-        let version = version.split_whitespace().next()?.to_owned();
+        let (name, pinned) = line.split_once("==")?;
+        let version = pinned.split_whitespace().next()?.to_owned();
         Some(Component { kind: "pypi", name: name.to_owned(), version, licence: None })
     });
     Ok(pinned.collect())
@@ -128,8 +128,8 @@ fn is_used(path: &str) -> bool {
 fn find(minor: u32) -> Option<PathBuf> {
     let of_pyenv = || {
         let version = format!("3.{minor}");
-        let prefix = Command::new("pyenv").args(["prefix", &version]).output().ok()?;
-        let prefix = String::from_utf8(prefix.stdout).ok().filter(|prefix| !prefix.is_empty())?;
+        let output = Command::new("pyenv").args(["prefix", &version]).output().ok()?;
+        let prefix = String::from_utf8(output.stdout).ok().filter(|prefix| !prefix.is_empty())?;
         Some(Path::new(prefix.trim()).join("bin/python3"))
     };
     let has_pip = |python: &PathBuf| {

@@ -17,9 +17,9 @@ pub(super) fn write(root: &Path, folder: &Path) -> anyhow::Result<()> {
         let layers = layers(architecture.name);
         let made: Vec<Layer> =
             layers.into_iter().filter(|layer| folder.join(&layer.zip).exists()).collect();
-        let template = with_zips(&template, architecture.name)?;
-        let template = with_layers(&template, architecture.name, &made)?;
-        std::fs::write(folder.join(name(architecture)), template)?;
+        let with_zips = with_zips(&template, architecture.name)?;
+        let complete = with_layers(&with_zips, architecture.name, &made)?;
+        std::fs::write(folder.join(name(architecture)), complete)?;
     }
     Ok(())
 }

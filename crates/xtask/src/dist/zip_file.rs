@@ -15,8 +15,8 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn read(path: &str, source: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(source);
-        let bytes = bytes.with_context(|| format!("cannot read {}", source.display()))?;
+        let bytes =
+            std::fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
         Ok(Self { path: path.to_owned(), bytes, is_program: false })
     }
 

@@ -77,10 +77,10 @@ async fn answer(
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return Ok(down.body(Full::default())?);
     }
-    let body = body.collect().await?.to_bytes();
+    let encoded = body.collect().await?.to_bytes();
     let body = match head.headers.get(CONTENT_ENCODING) {
-        Some(_) => wire::gzip::inflate(&body, MOST_BYTES).context("a body is not gzip")?,
-        None => body.to_vec(),
+        Some(_) => wire::gzip::inflate(&encoded, MOST_BYTES).context("a body is not gzip")?,
+        None => encoded.to_vec(),
     };
     let bytes = body.len() as u64;
     let bytes_a_second = state.bytes_a_second.load(Ordering::Relaxed);

@@ -107,8 +107,8 @@ pub(super) fn processes(lambda: &Arc<Lambda>) -> impl Fn() -> Vec<u32> + Send + 
 
 fn check_log(lambda: &Lambda) -> anyhow::Result<()> {
     let log = lambda.log_events(FORWARDER);
-    let complaint = log.iter().find(|event| event.message.contains("\"ERROR\""));
-    let complaint = complaint.map(|event| event.message.clone());
-    ensure!(complaint.is_none(), "the forwarder: {complaint:?}");
+    if let Some(event) = log.iter().find(|event| event.message.contains("\"ERROR\"")) {
+        bail!("the forwarder: {}", event.message);
+    }
     Ok(())
 }

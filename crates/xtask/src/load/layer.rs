@@ -67,8 +67,10 @@ pub(super) async fn sustained(
     lambda.recycle("orders").await?;
     let spans = backend.differences(0..numbers, 1);
     let printed = backend.differences(FIRST_LINE..FIRST_LINE + lines, 1);
-    let ([missing, repeated], [lost, again]) = (spans, printed);
-    report(&curve, (numbers + lines) as usize, [missing + lost, repeated + again])
+    let [missing_spans, repeated_spans] = spans;
+    let [missing_lines, repeated_lines] = printed;
+    let differences = [missing_spans + missing_lines, repeated_spans + repeated_lines];
+    report(&curve, (numbers + lines) as usize, differences)
 }
 
 /// Sends requests at a constant rate; returns the number of spans.

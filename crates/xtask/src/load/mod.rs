@@ -42,12 +42,13 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 
 /// Forwarder, extension and the demo's function, as releases.
 pub(crate) fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
-    // Link-time optimisation takes minutes, and changes little here.
-    let settings = ["profile.release.lto='off'", "profile.release.codegen-units=16"];
-    let settings = settings.iter().flat_map(|setting| ["--config", setting]);
-    let binaries = ["lambda-otlp-forwarder", EXTENSION, "demo-function", "simulated-function"];
-    let binaries = binaries.iter().flat_map(|binary| ["--bin", binary]);
-    let arguments: Vec<&str> = ["--release"].into_iter().chain(settings).chain(binaries).collect();
+    /// Link-time optimisation takes minutes, and changes little here.
+    const SETTINGS: [&str; 2] = ["profile.release.lto='off'", "profile.release.codegen-units=16"];
+    const BINARIES: [&str; 4] =
+        ["lambda-otlp-forwarder", EXTENSION, "demo-function", "simulated-function"];
+    let mut arguments = vec!["--release"];
+    arguments.extend(SETTINGS.iter().flat_map(|setting| ["--config", setting]));
+    arguments.extend(BINARIES.iter().flat_map(|binary| ["--bin", binary]));
     Ok(binaries::build_with(root, &arguments)?)
 }
 
@@ -60,13 +61,13 @@ fn report(curve: &Curve, items: usize, [missing, repeated]: [usize; 2]) -> anyho
     #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
     let median = |part: &[f64]| {
-        let mut part = part.to_vec();
-        part.sort_unstable_by(f64::total_cmp);
-        part.get(part.len() / 2).copied().unwrap_or_default()
+        let mut sorted = part.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     };
-    let (before, after) = memory.split_at(memory.len() * 2 / 3);
-    let before = median(before.get(memory.len() / 3..).unwrap_or_default());
-    let after = median(after);
+    let (first_two_thirds, last_third) = memory.split_at(memory.len() * 2 / 3);
+    let before = median(first_two_thirds.get(memory.len() / 3..).unwrap_or_default());
+    let after = median(last_third);
     let most = memory.iter().copied().fold(0.0, f64::max);
     println!(
         "{name}: {} s, {mean:.1} {unit}, {items} items, {missing} missing, {repeated} repeated, {before:.0} MiB in the second \

@@ -60,9 +60,9 @@ impl Receiver {
     pub(super) async fn all(&self, server: &Server, organization: &str) -> anyhow::Result<usize> {
         let path = format!("/api/v2/{organization}/alerts");
         let answer = server.json(Method::GET, &path, None).await?;
-        let alerts = answer.get("list").and_then(Value::as_array).into_iter().flatten();
-        let alerts = alerts.filter_map(|alert| alert.get("name")?.as_str().map(str::to_owned));
-        let alerts: BTreeSet<String> = alerts.collect();
+        let listed = answer.get("list").and_then(Value::as_array).into_iter().flatten();
+        let name = |alert: &Value| alert.get("name")?.as_str().map(str::to_owned);
+        let alerts: BTreeSet<String> = listed.filter_map(name).collect();
         ensure!(!alerts.is_empty(), "no alert is installed: {answer}");
         let mut silent = Vec::new();
         for _ in 0..MOST_TRIES {

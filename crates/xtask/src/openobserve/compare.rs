@@ -56,15 +56,17 @@ fn row(columns: Columns) -> Row {
     let is_sent = |name: &str| !OWN.contains(&name) && !name.starts_with(OWN_PREFIX);
     // Some rows without exemplars have null, some an empty list. OpenObserve 0.60.5 stores no columns for a missing status.
     let is_empty = |name: &str, value: &Value| match name {
+        _ if value.is_null() => true,
         "exemplars" => value == "[]",
         "status_code" => value == 0 || value == "0",
         "status_message" => value == "",
         _ => false,
     };
-    let is_empty = |name: &str, value: &Value| value.is_null() || is_empty(name, value);
-    let columns = columns.into_iter();
-    let columns = columns.filter(|(name, value)| is_sent(name) && !is_empty(name, value));
-    columns.map(|(name, value)| (name, text(&value))).collect()
+    columns
+        .into_iter()
+        .filter(|(name, value)| is_sent(name) && !is_empty(name, value))
+        .map(|(name, value)| (name, text(&value)))
+        .collect()
 }
 
 fn text(value: &Value) -> String {

@@ -53,9 +53,10 @@ fn organization(way: &str) -> String {
 
 async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     let root = checks::root()?;
-    let model = WAYS.iter().map(|way| organization(way));
-    let fake = model.fold(FakeOpenObserve::builder(), |builder, name| builder.organization(&name));
-    let fake = fake.start().await?;
+    let organizations = WAYS.iter().map(|way| organization(way));
+    let builder =
+        organizations.fold(FakeOpenObserve::builder(), |builder, name| builder.organization(&name));
+    let fake = builder.start().await?;
     let model = Server::new(fake.url(), "", "")?;
     let tee = Tee::start(server.clone(), model.clone()).await?;
     let grpc = GrpcFront::recording(&fake, grpc).await.address();

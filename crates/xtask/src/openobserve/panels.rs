@@ -115,7 +115,8 @@ async fn variables(
 ) -> anyhow::Result<Vec<Variables>> {
     let mut all = Vec::new();
     for variable in list(dashboard, "/variables/list") {
-        let (name, value) = (text(variable, "/name"), text(variable, "/value"));
+        let name = text(variable, "/name");
+        let value = text(variable, "/value");
         let (signal, stream, field) = match name {
             // Boxes for an id.
             "request_id" => ("logs", "default", "faas_invocation_id"),
@@ -131,9 +132,13 @@ async fn variables(
             let sql =
                 format!("SELECT {field} FROM \"{stream}\" GROUP BY {field} ORDER BY {field} DESC");
             let rows = server.search(organization, signal, &sql).await?;
-            let found = rows.iter().filter_map(|row| row.get(field)?.as_str());
-            let found = found.filter(|value| !value.is_empty()).take(MOST_CHOICES);
-            values = found.map(str::to_owned).collect();
+            values = rows
+                .iter()
+                .filter_map(|row| row.get(field)?.as_str())
+                .filter(|value| !value.is_empty())
+                .take(MOST_CHOICES)
+                .map(str::to_owned)
+                .collect();
         }
         all.push((name.to_owned(), values));
     }

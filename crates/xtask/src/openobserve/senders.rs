@@ -87,9 +87,11 @@ impl<'a> Senders<'a> {
         let lambda = Lambda::start().await?;
         let queue =
             QueueServer::start(Queue::new("retry").visibility_timeout(Duration::ZERO)).await?;
-        let forwarder = self.forwarder(organization)?;
-        let forwarder = forwarder.env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url());
-        lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
+        let forwarder = self
+            .forwarder(organization)?
+            .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
+            .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
+        lambda.create_function(forwarder)?;
         self.tee.set_down(&["/v1/traces", "/v1/metrics", "/v1/logs"]);
         let queued = succeed(&lambda, &event(now(), &edge::lines(now())?)).await;
         self.tee.set_down(&[]);
@@ -241,9 +243,9 @@ impl<'a> Senders<'a> {
         let mut command = self.command("lambda-otlp")?;
         command.args(arguments).args(["--endpoint", endpoint]);
         let output = command.args(["--header", &self.authorization]).output().await?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        ensure!(output.status.success(), "lambda-otlp {}: {said}", arguments.join(" "));
+        let printed = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&printed);
+        ensure!(output.status.success(), "lambda-otlp {}: {text}", arguments.join(" "));
         Ok(())
     }
 }

@@ -27,13 +27,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(url: &str, user: &str, password: &str) -> anyhow::Result<Self> {
-        let authority = url.trim_end_matches('/').strip_prefix("http://");
-        let authority = authority.filter(|authority| !authority.contains('/'));
-        let Some(authority) = authority.filter(|authority| authority.contains(':')) else {
+        let without_scheme = url.trim_end_matches('/').strip_prefix("http://");
+        let is_authority = |text: &&str| !text.contains('/') && text.contains(':');
+        let Some(authority) = without_scheme.filter(is_authority) else {
             bail!("--url {url:?} must be like http://127.0.0.1:5080");
         };
-        let credentials = format!("{user}:{password}");
-        let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
+        let credentials =
+            base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
         Ok(Self { authority: authority.to_owned(), authorization: format!("Basic {credentials}") })
     }
 
@@ -79,8 +79,8 @@ impl Server {
         let field = |stream: &Value, key: &str| {
             stream.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let streams = answer.get("list").and_then(Value::as_array).into_iter().flatten();
-        let streams = streams.map(|stream| (field(stream, "stream_type"), field(stream, "name")));
+        let listed = answer.get("list").and_then(Value::as_array).into_iter().flatten();
+        let streams = listed.map(|stream| (field(stream, "stream_type"), field(stream, "name")));
         // OpenObserve lists streams of its own too, for instance of the type `metadata`.
         let ours = |signal: &str| ["traces", "metrics", "logs"].contains(&signal);
         Ok(streams.filter(|(signal, _)| ours(signal)).collect())

@@ -55,8 +55,8 @@ async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let (head, incoming) = request.into_parts();
+    let body = incoming.collect().await?.to_bytes();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let down = *lock(&state.down);
     if down.iter().any(|end| path.ends_with(end)) {
@@ -64,8 +64,8 @@ async fn answer(
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return Ok(response);
     }
-    let (method, headers) = (head.method.clone(), head.headers.clone());
-    let served = state.server.send(method, path, headers, body.clone()).await?;
+    let served =
+        state.server.send(head.method.clone(), path, head.headers.clone(), body.clone()).await?;
     if head.method == Method::POST {
         state.compare(path, head.headers, body, &served).await?;
     }

@@ -23,8 +23,8 @@ const PAIRS: u64 = 9;
 
 fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
-    let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let arguments: Vec<String> = arguments.collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if arguments.iter().map(String::as_str).eq(FUNCTION.iter().copied()) {
         run_in_lambda();
         bail!("this is no Lambda");

@@ -124,8 +124,10 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
         let simulation = side.begin(None).await;
         ensure!(simulation.lambda.initialise("f").await?, "init failed");
         let environments = simulation.lambda.environments("f");
-        let state = environments.first().and_then(|known| known.extensions.first());
-        let state = state.context("the extension is gone")?;
+        let state = environments
+            .first()
+            .and_then(|known| known.extensions.first())
+            .context("the extension is gone")?;
         let after = state.ready_after.context("it has not asked for an event")?;
         let started = (millis(after), memory_kib(&state.pid.to_string(), "VmRSS:")?);
         // The end is not measured here.

@@ -26,8 +26,14 @@ const STARTS: u32 = 25;
 fn main() -> anyhow::Result<()> {
     let peer = ["--release", "--manifest-path", "forward-peer/Cargo.toml"];
     // Alone, so that the features of common dependencies do not add up.
-    let ours = ["--release", "--no-default-features", "--features", "forward-ours"];
-    let ours = [&ours[..], &["--bin", "forward-ours"]].concat();
+    let ours = [
+        "--release",
+        "--no-default-features",
+        "--features",
+        "forward-ours",
+        "--bin",
+        "forward-ours",
+    ];
     let programs = [build(&ours, "forward-ours")?, build(&peer, "forward-peer")?];
     let directory = tempfile::tempdir()?;
     let bench = Bench { programs, event: directory.path().join("event.json") };
@@ -113,9 +119,9 @@ impl Bench {
                 let runs = (0..5).map(|_| Ok(self.run(program, None, 1)?.mib));
                 anyhow::Ok(max(runs.collect::<anyhow::Result<Vec<f64>>>()?))
             };
-            let [ours, peer] = self.programs.each_ref().map(most);
-            let ours = ours?;
-            let peer = peer?;
+            let [our_program, peer_program] = &self.programs;
+            let ours = most(our_program)?;
+            let peer = most(peer_program)?;
             let Event { name, bytes, inflated_bytes, .. } = &event;
             let ratio = ours / peer;
             println!(

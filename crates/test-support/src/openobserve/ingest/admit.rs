@@ -51,8 +51,8 @@ pub(crate) fn authorize(config: &Config, headers: &HeaderMap) -> Result<(), Http
     if authorization.starts_with("Bearer ") {
         return Err(HttpResponse::text(401, "Not Supported"));
     }
-    let credentials = authorization.strip_prefix("Basic ");
-    let credentials = credentials.and_then(|encoded| STANDARD.decode(encoded).ok());
+    let credentials =
+        authorization.strip_prefix("Basic ").and_then(|encoded| STANDARD.decode(encoded).ok());
     let is_user = |credentials| config.users.iter().any(|user| user.as_bytes() == credentials);
     if credentials.is_some_and(|credentials: Vec<u8>| is_user(credentials)) {
         return Ok(());

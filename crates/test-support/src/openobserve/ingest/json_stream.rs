@@ -2,21 +2,21 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, Ingested};
+use super::{Context, Ingested, Undecodable};
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::route::Target;
 use crate::openobserve::store::{Records, StoredJson};
 
 /// An array of objects or one object. One element that is no object refuses the whole request.
-pub(crate) fn decode(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
-    let value = serde_json::from_slice(body).map_err(|error| format!("Invalid json: {error}"))?;
+pub(crate) fn decode(body: &[u8]) -> Result<Vec<Map<String, Value>>, Undecodable> {
+    let value = serde_json::from_slice(body).map_err(Undecodable::Json)?;
     let elements = match value {
         Value::Array(elements) => elements,
         single => vec![single],
     };
     let record = |element| match element {
         Value::Object(record) => Ok(record),
-        _ => Err("Invalid json: a record is no object".to_owned()),
+        _ => Err(Undecodable::NoObject),
     };
     elements.into_iter().map(record).collect()
 }

@@ -33,9 +33,22 @@ pub(crate) enum Decoded {
     Json(Vec<serde_json::Map<String, serde_json::Value>>),
 }
 
+/// The reason why OpenObserve cannot decode a body, in its words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undecodable {
+    #[error("Invalid json: {0}")]
+    Json(serde_json::Error),
+    #[error("Invalid json: a record is no object")]
+    NoObject,
+    #[error("Invalid proto: {0}")]
+    Protobuf(prost::DecodeError),
+    #[error("Invalid proto: nothing")]
+    Nothing,
+}
+
 impl Decoded {
     /// An empty body is an empty request, except for `_json`.
-    fn of(body: &Bytes, target: &Target, is_json: bool) -> Result<Self, String> {
+    fn of(body: &Bytes, target: &Target, is_json: bool) -> Result<Self, Undecodable> {
         let is_json = is_json && !body.is_empty();
         match target.signal() {
             Some(Signal::Traces) => decode(body, is_json).map(Self::Traces),
@@ -49,11 +62,11 @@ impl Decoded {
 fn decode<M: Message + Default + serde::de::DeserializeOwned>(
     body: &Bytes,
     is_json: bool,
-) -> Result<M, String> {
+) -> Result<M, Undecodable> {
     if is_json {
-        serde_json::from_slice(body).map_err(|error| format!("Invalid json: {error}"))
+        serde_json::from_slice(body).map_err(Undecodable::Json)
     } else {
-        M::decode(body.clone()).map_err(|error| format!("Invalid proto: {error}"))
+        M::decode(body.clone()).map_err(Undecodable::Protobuf)
     }
 }
 
@@ -62,7 +75,7 @@ pub(crate) struct Submission {
     pub(crate) target: Result<Target, HttpResponse>,
     pub(crate) headers: HeaderMap,
     inflated: Result<Bytes, HttpResponse>,
-    decoded: Option<Result<Decoded, String>>,
+    decoded: Option<Result<Decoded, Undecodable>>,
     is_gzip: Result<bool, HttpResponse>,
 }
 
@@ -133,8 +146,10 @@ pub(crate) fn ingest(
     admit::authorize(config, &submission.headers)?;
     submission.inflated?;
     let is_json = admit::content_type(&submission.headers, &target)?;
-    let decoded = submission.decoded.unwrap_or_else(|| Err("Invalid proto: nothing".to_owned()));
-    let decoded = decoded.map_err(|message| HttpResponse::error(400, &message))?;
+    let decoded = submission
+        .decoded
+        .unwrap_or(Err(Undecodable::Nothing))
+        .map_err(|problem| HttpResponse::error(400, &problem.to_string()))?;
     let header = submission
         .headers
         .get("stream-name")
@@ -192,11 +207,11 @@ fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
     if is_json && *signal != Signal::Logs {
         let rejected =
             if *signal == Signal::Traces { "rejectedSpans" } else { "rejectedDataPoints" };
-        let partial = json!({ (rejected): ingested.rejected, "errorMessage": ingested.message });
         // A partial success of a JSON request is 206.
         let status = if is_partial { 206 } else { 200 };
-        let partial = is_partial.then_some(partial);
-        return HttpResponse::json(status, &json!({ "partialSuccess": partial }));
+        let partial_success = is_partial
+            .then(|| json!({ (rejected): ingested.rejected, "errorMessage": ingested.message }));
+        return HttpResponse::json(status, &json!({ "partialSuccess": partial_success }));
     }
     // The answers of all signals have the same fields.
     let partial_success = is_partial.then(|| ExportLogsPartialSuccess {

@@ -152,7 +152,7 @@ fn untyped_schema(
 }
 
 fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
-    let (Some(signal), Some((stream, condition))) = (signal, condition(sql)) else {
+    let (Some(signal), Some(Query { stream, condition })) = (signal, query(sql)) else {
         return HttpResponse::error(
             400,
             "the fake reads SELECT … FROM \"stream\" WHERE column='value', or all rows",
@@ -165,26 +165,26 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
         return HttpResponse::json(400, &json!({ "code": 20002, "message": message }));
     }
     let is_asked = |row: &Row| {
-        condition.is_none_or(|(column, value)| {
-            row.columns.get(column).is_some_and(|found| found == value)
+        condition.as_ref().is_none_or(|condition| {
+            row.columns.get(condition.column).is_some_and(|found| found == condition.value)
         })
     };
     let key = (organization.to_owned(), stream.to_owned());
     let types = store.types.get(&key).filter(|_| signal == Signal::Logs);
     let joined = types.map_or(Ok(()), Types::join);
     // A search for all columns fails as a whole.
-    if let Err(message) = joined
+    if let Err(hidden) = joined
         && sql.starts_with("SELECT * ")
     {
-        return HttpResponse::error(500, &message);
+        return HttpResponse::error(500, &hidden.to_string());
     }
     let mut hits = Vec::new();
     for mut row in rows.filter(is_asked) {
         let converted = types.map_or(Ok(()), |types| types.convert(&mut row));
-        if let Err(message) = converted
+        if let Err(hidden) = converted
             && sql.starts_with("SELECT * ")
         {
-            return HttpResponse::error(500, &message);
+            return HttpResponse::error(500, &hidden.to_string());
         }
         hits.push(row.columns);
     }
@@ -211,13 +211,26 @@ fn schema(
     HttpResponse::json(200, &json!({ "name": stream, "schema": schema }))
 }
 
-/// Stream, and column and value, of `… FROM "stream" WHERE column='value'` or `… FROM "stream"`.
-fn condition(sql: &str) -> Option<(&str, Option<(&str, &str)>)> {
-    let (_, rest) = sql.split_once("FROM \"")?;
-    let (stream, rest) = rest.split_once('"')?;
-    let Some(rest) = rest.strip_prefix(" WHERE ") else {
-        return rest.is_empty().then_some((stream, None));
-    };
-    let (column, rest) = rest.split_once("='")?;
-    Some((stream, Some((column.trim(), rest.split('\'').next()?))))
+/// The parts of a query.
+struct Query<'q> {
+    stream: &'q str,
+    /// `None` for all rows.
+    condition: Option<Condition<'q>>,
+}
+
+struct Condition<'q> {
+    column: &'q str,
+    value: &'q str,
+}
+
+/// Reads `… FROM "stream" WHERE column='value'` or `… FROM "stream"`.
+fn query(sql: &str) -> Option<Query<'_>> {
+    let (_, from) = sql.split_once("FROM \"")?;
+    let (stream, after_stream) = from.split_once('"')?;
+    if after_stream.is_empty() {
+        return Some(Query { stream, condition: None });
+    }
+    let (column, quoted) = after_stream.strip_prefix(" WHERE ")?.split_once("='")?;
+    let value = quoted.split('\'').next()?;
+    Some(Query { stream, condition: Some(Condition { column: column.trim(), value }) })
 }

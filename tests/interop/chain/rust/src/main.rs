@@ -57,8 +57,11 @@ impl AwsClients {
         let event = event.payload;
         let body = event.pointer("/Records/0/body").and_then(Value::as_str);
         if event.get("detail").is_some() {
-            let entry = PutEventsRequestEntry::builder().source("shop").detail_type("order");
-            let entry = entry.detail(inject_json(r#"{"order": 7}"#)).build();
+            let entry = PutEventsRequestEntry::builder()
+                .source("shop")
+                .detail_type("order")
+                .detail(inject_json(r#"{"order": 7}"#))
+                .build();
             self.buses.put_events().entries(entry).send().await?;
         } else if let Some(body) = body {
             if body.contains("Notification") {
