@@ -28,77 +28,111 @@ function main() {
   } catch (error) {
     return say(`not instrumented: ${error.message}`);
   }
-  instrument(load, handler, preceding);
+  new Instrumentation(load, handler, preceding).start();
 }
 
-/// `preceding` has the files that were loaded before the layer.
-function instrument(load, handler, preceding) {
-  const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
-  const { replaceHandler } = require("./handler.cjs");
-  const { findImports, instrumentLibrary, release } = instrumentLibraries(load);
-  const ofLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
-  let isDecided = false;
-  /// Returns `true` if another tracer is present, or if the decision has been made.
-  const isTraced = () => {
-    if (isDecided) return true;
-    const tracer = findTracer((file) => ofLayer.has(file));
+/// Instruments the libraries of a function and wraps its handler, while Node loads their files. If another tracer appears among
+/// these, the function is left to it.
+class Instrumentation {
+  /// `preceding` has the files that were loaded before the layer.
+  constructor(load, handler, preceding) {
+    const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
+    const { replaceHandler } = require("./handler.cjs");
+    this.load = load;
+    this.handler = handler;
+    this.startSdk = startSdk;
+    this.replaceHandler = replaceHandler;
+    this.libraries = instrumentLibraries(load);
+    this.filesOfLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
+    /// `true` once the handler is wrapped, or the function is left alone.
+    this.isDecided = false;
+    /// The packages of tracers of which a file was compiled.
+    this.tracingPackages = new Set();
+    /// Adds the hooks of `import`. These are expensive, so they wait for the first file that needs them. An ES module that a
+    /// CommonJS file loads needs them too.
+    this.instrumentImports = attempt(undefined, () => this.libraries.findImports(path.dirname(handler.file)));
+  }
+
+  /// Hooks into the compilation of CommonJS files. Node compiles each file once; a hook of `require` would resolve a file for each
+  /// of its uses.
+  start() {
+    const instrumentation = this;
+    const compile = Module.prototype._compile;
+    Module.prototype._compile = function compiling(content, file, ...others) {
+      const instrumentExports = instrumentation.beforeCompiling(content, file, others[0]);
+      try {
+        const compiled = compile.call(this, content, file, ...others);
+        if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
+        if (!instrumentation.isDecided && file === instrumentation.handler.file)
+          this.exports = instrumentation.wrapped(this.exports);
+        return compiled;
+      } catch (error) {
+        // The innermost of these calls is the first in the stack.
+        require("./frames.cjs").cutFrames(error, require("./failure.cjs").callerOf(compiling, __filename));
+        throw error;
+      }
+    };
+    this.startAtHandler();
+  }
+
+  startAtHandler() {
+    // A module that precedes the layer in NODE_OPTIONS may have loaded the handler.
+    const cached = require.cache[this.handler.file];
+    if (cached?.loaded) {
+      cached.exports = this.wrapped(cached.exports);
+    } else if (this.handler.isModule) {
+      patchBuiltins();
+      this.startImports();
+      require("./facade.cjs").replaceExport(this.handler, (exports) => this.wrapped(exports));
+    }
+  }
+
+  /// Returns an action for the exports of the file, if they are instrumented.
+  beforeCompiling(content, file, format) {
+    // Looks for another tracer before its package patches anything.
+    if (!this.isDecided && this.noteTracingPackage(file)) attempt(undefined, () => this.leaveToOtherTracer());
+    const instrumentExports = attempt(undefined, () => this.libraries.instrumentLibrary(file));
+    if (this.instrumentImports !== undefined && loadsModules(content, file, format)) this.startImports();
+    return instrumentExports;
+  }
+
+  /// Notes the package of a file if it can be a tracer's. Returns `true` for its first file.
+  noteTracingPackage(file) {
+    const name = tracingPackage(file);
+    if (name === undefined || this.tracingPackages.has(name)) return false;
+    this.tracingPackages.add(name);
+    return true;
+  }
+
+  /// Leaves the function to another tracer if there is one. Returns `true` if this is decided, now or before.
+  leaveToOtherTracer() {
+    if (this.isDecided) return true;
+    const tracer = findTracer((file) => this.filesOfLayer.has(file));
     if (tracer === undefined) return false;
-    isDecided = true;
-    release();
+    this.isDecided = true;
+    this.libraries.release();
     leaveAlone(tracer);
     return true;
-  };
-  const seen = new Set();
-  /// Returns `true` for the first file of each package that can be a tracer's.
-  const isFirstOfTracer = (file) => {
-    const name = tracingPackage(file);
-    if (name === undefined || seen.has(name)) return false;
-    seen.add(name);
-    return true;
-  };
-  // An ES module that a CommonJS file loads. Hooks of `import` are expensive, so they wait for the first file that needs them.
-  let instrumentImports = attempt(undefined, () => findImports(path.dirname(handler.file)));
-  const startImports = () => {
-    const start = instrumentImports;
-    instrumentImports = undefined;
+  }
+
+  startImports() {
+    const start = this.instrumentImports;
+    this.instrumentImports = undefined;
     attempt(undefined, () => start?.());
-  };
-  // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
-  const compile = Module.prototype._compile;
-  Module.prototype._compile = function compiling(content, file, ...others) {
-    // Looks for another tracer before its package patches anything.
-    if (!isDecided && isFirstOfTracer(file)) attempt(undefined, isTraced);
-    const instrumentExports = attempt(undefined, () => instrumentLibrary(file));
-    if (instrumentImports !== undefined && loadsModules(content, file, others[0])) startImports();
-    try {
-      const compiled = compile.call(this, content, file, ...others);
-      if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
-      if (!isDecided && file === handler.file) this.exports = loaded(this.exports);
-      return compiled;
-    } catch (error) {
-      // The innermost of these calls is the first in the stack.
-      require("./frames.cjs").cutFrames(error, require("./failure.cjs").callerOf(compiling, __filename));
-      throw error;
-    }
-  };
-  const loaded = (exports) =>
-    attempt(exports, () => {
-      if (isTraced()) return exports;
-      isDecided = true;
-      const problem = problemOf(exports, handler);
+  }
+
+  /// Returns the exports of the handler's file with the wrapped handler, or unchanged if the function is left alone.
+  wrapped(exports) {
+    return attempt(exports, () => {
+      if (this.leaveToOtherTracer()) return exports;
+      this.isDecided = true;
+      const problem = problemOf(exports, this.handler);
       if (problem !== undefined) {
         say(`not instrumented: ${problem}`);
         return exports;
       }
-      return replaceHandler(load, startSdk(load, handler), exports, handler.name);
+      return this.replaceHandler(this.load, this.startSdk(this.load, this.handler), exports, this.handler.name);
     });
-  // A module that precedes the layer in NODE_OPTIONS may have loaded the handler.
-  const cached = require.cache[handler.file];
-  if (cached?.loaded) cached.exports = loaded(cached.exports);
-  else if (handler.isModule) {
-    patchBuiltins();
-    startImports();
-    require("./facade.cjs").replaceExport(handler, loaded);
   }
 }
 
