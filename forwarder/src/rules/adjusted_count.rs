@@ -4,7 +4,8 @@
 //! was compared with (OpenTelemetry, "TraceState: Probability Sampling" and "TraceState Handling"). Ids are not compared
 //! themselves, but their hash, so `rv` is always written.
 
-use super::sample::Sampled;
+use super::share::Sampled;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use std::fmt::Write as _;
 
 /// The attribute of sampled spans and log records, for sums in the backend.
@@ -112,9 +113,24 @@ fn portion(kept: u64) -> f64 {
     kept.max(1) as f64 / ALL as f64
 }
 
+/// Writes the adjusted count into the attributes. Another forwarder sampled by the same hash, so its larger count holds.
+pub(super) fn note_adjusted_count(attributes: &mut Vec<KeyValue>, count: f64) {
+    let value = |count| Some(AnyValue { value: Some(Value::DoubleValue(count)) });
+    let Some(own) = attributes.iter_mut().find(|attribute| attribute.key == ADJUSTED_COUNT) else {
+        let key = ADJUSTED_COUNT.to_owned();
+        attributes.push(KeyValue { key, value: value(count), ..KeyValue::default() });
+        return;
+    };
+    let earlier = match own.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::DoubleValue(earlier)) if earlier.is_finite() => *earlier,
+        _ => count,
+    };
+    own.value = value(count.max(earlier));
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::sample::Share;
+    use super::super::share::Share;
     use super::*;
 
     /// The hash of the tests: its upper 56 bits are 0x01020304050607.
@@ -126,7 +142,7 @@ mod tests {
         let check = |share: f64, before: &str, after: &str, count: f64| {
             let share = Share::try_from(share).unwrap();
             let mut trace_state = before.to_owned();
-            let own = note_in_trace_state(&mut trace_state, Sampled::of_hash(share, HASH));
+            let own = note_in_trace_state(&mut trace_state, Sampled::with_hash(share, HASH));
             assert_eq!(trace_state, after.replace("RV", RV), "{before}");
             assert!((own / count - 1.0).abs() < 1e-9, "{before}: {own}");
         };
@@ -163,7 +179,7 @@ mod tests {
                 let most = share.kept_values() - 1;
                 for bits in [0, 1, most / 3, most - 1, most] {
                     let mut trace_state = earlier.to_owned();
-                    note_in_trace_state(&mut trace_state, Sampled::of_hash(share, bits << 8));
+                    note_in_trace_state(&mut trace_state, Sampled::with_hash(share, bits << 8));
                     let Member { threshold, randomness, .. } =
                         Member::read(trace_state.strip_prefix("ot=").unwrap());
                     assert!(randomness.unwrap() >= threshold.unwrap(), "{earlier} {trace_state}");

@@ -6,7 +6,8 @@
 use super::condition::{Conditions, Surroundings};
 use super::item::{EncodedItem, Item};
 use super::redact::{ItemPart, Redacted, Redaction};
-use super::sample::{Sampled, Sampling, Share};
+use super::sample::Sampling;
+use super::share::{Sampled, Share};
 use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;

@@ -1,7 +1,6 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
-use super::item::{AttributeView, ItemView, SpanView};
-use super::parse::ConditionsText;
+use super::item::{AttributeView, ItemView, Leaf, SpanView};
 use super::route::origin_fits;
 use super::template::OriginField;
 use super::trace::{SeenTraces, TraceConditions};
@@ -13,13 +12,11 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use settings::Pattern;
-use std::borrow::Cow;
 use wire::{Depth, SignalKind};
 
 /// Conditions that must all hold. The origin and the signal are known before a request is decoded, and the resource before its
 /// items.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(try_from = "ConditionsText")]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
     /// `None`: all signals.
     pub(super) signals: Option<Vec<SignalKind>>,
@@ -269,43 +266,6 @@ impl Scalar {
                 Leaf::Bool(value) => value == wanted,
                 leaf => leaf.text() == if *wanted { "true" } else { "false" },
             },
-        }
-    }
-}
-
-/// A value without inner values.
-pub(super) enum Leaf<'a> {
-    Text(&'a str),
-    Int(i64),
-    Double(f64),
-    Bool(bool),
-}
-
-impl Leaf<'_> {
-    fn text(&self) -> Cow<'_, str> {
-        match self {
-            Self::Text(text) => Cow::Borrowed(text),
-            Self::Int(number) => Cow::Owned(number.to_string()),
-            Self::Double(number) => Cow::Owned(number.to_string()),
-            Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
-        }
-    }
-
-    fn whole(&self) -> Option<i64> {
-        match self {
-            Self::Text(text) => text.trim().parse().ok(),
-            Self::Int(number) => Some(*number),
-            Self::Double(_) | Self::Bool(_) => None,
-        }
-    }
-
-    fn number(&self) -> Option<f64> {
-        match self {
-            Self::Text(text) => text.trim().parse().ok(),
-            #[expect(clippy::cast_precision_loss, reason = "rules compare with 53 bits at most")]
-            Self::Int(number) => Some(*number as f64),
-            Self::Double(number) => Some(*number),
-            Self::Bool(_) => None,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The parts of an item that rules read and change, for all signals.
 
-use super::adjusted_count::note_in_trace_state;
-use super::condition::Leaf;
+use super::adjusted_count::{note_adjusted_count, note_in_trace_state};
 use super::redact::{ItemPart, Redacted, Redaction};
-use super::sample::{Sampled, note_adjusted_count};
+use super::share::Sampled;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -161,6 +160,43 @@ impl<'i> EncodedItem<'i> {
         }
         read.span = (kind == ItemKind::Span).then_some(span);
         Some(read)
+    }
+}
+
+/// A value without inner values.
+pub(super) enum Leaf<'a> {
+    Text(&'a str),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+}
+
+impl Leaf<'_> {
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Int(number) => Cow::Owned(number.to_string()),
+            Self::Double(number) => Cow::Owned(number.to_string()),
+            Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        }
+    }
+
+    pub(super) fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Int(number) => Some(*number),
+            Self::Double(_) | Self::Bool(_) => None,
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Text(text) => text.trim().parse().ok(),
+            #[expect(clippy::cast_precision_loss, reason = "rules compare with 53 bits at most")]
+            Self::Int(number) => Some(*number as f64),
+            Self::Double(number) => Some(*number),
+            Self::Bool(_) => None,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod parse;
 mod redact;
 mod route;
 mod sample;
+mod share;
 mod template;
 mod trace;
 
@@ -29,12 +30,10 @@ use crate::report::Report;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
-use parse::RuleText;
 use redact::{Redacted, Redaction};
 use route::RouteRule;
-use sample::Share;
-use serde::Deserialize;
 use settings::Pattern;
+use share::Share;
 use std::sync::Arc;
 use trace::TraceAttributes;
 use wire::{Request, SignalKind};
@@ -59,8 +58,7 @@ pub struct RuleSet {
     trace_attributes: Option<Arc<TraceAttributes>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "RuleText")]
+#[derive(Clone, Debug)]
 struct Rule {
     name: Arc<str>,
     conditions: Conditions,

@@ -5,7 +5,7 @@ use super::super::condition::Conditions;
 use super::super::redact::{
     Finder, InvalidPattern, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
 };
-use super::super::sample::Share;
+use super::super::share::Share;
 use super::super::template::{Template, TemplateError};
 use super::super::{Action, MOST_REGEXES, Rule, Target};
 use super::values::{Known, List, Shape, Text, Word};
@@ -17,7 +17,7 @@ use wire::SignalKind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
-pub(in super::super) struct RuleText {
+struct RuleText {
     name: Text,
     #[serde(default, rename = "match")]
     conditions: Conditions,
@@ -42,7 +42,7 @@ const NAMES: &str = "keep, drop, sample, redact, add, set, rename, remove";
 
 /// The reason why the tables of a rule, each valid by itself, are no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum InvalidRule {
+enum InvalidRule {
     #[error("expected true; delete a rule that does nothing")]
     NotTrue,
     #[error("the rule does nothing; expected one of {}", NAMES)]
@@ -57,6 +57,12 @@ pub(in super::super) enum InvalidRule {
     SharedPart,
     #[error("metrics are not sampled: a sum without some of its data points is wrong")]
     SampledMetrics,
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(RuleText::deserialize(deserializer)?).map_err(Error::custom)
+    }
 }
 
 impl TryFrom<RuleText> for Rule {

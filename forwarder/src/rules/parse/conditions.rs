@@ -19,7 +19,7 @@ use wire::resource::SERVICE_NAME;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table of conditions")]
-pub(in super::super) struct ConditionsText {
+struct ConditionsText {
     signal: Option<List<Known<SignalKind>>>,
     account: Option<List<Text>>,
     region: Option<List<Text>>,
@@ -48,11 +48,17 @@ pub(super) fn origin(fields: [Option<List<Text>>; 5]) -> Vec<(OriginField, Vec<P
 
 /// The reason why no item can meet the conditions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum InvalidConditions {
+enum InvalidConditions {
     #[error("nothing can match: metrics belong to no trace")]
     TraceOfMetrics,
     #[error("nothing can match: one condition is on {kind}, and others are on {others}")]
     SeveralSignals { kind: SignalKind, others: String },
+}
+
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(ConditionsText::deserialize(deserializer)?).map_err(Error::custom)
+    }
 }
 
 impl TryFrom<ConditionsText> for Conditions {

@@ -5,9 +5,6 @@ mod conditions;
 mod routing;
 mod values;
 
-pub(super) use actions::RuleText;
-pub(super) use conditions::ConditionsText;
-
 use super::condition::Conditions;
 use super::mistake::{Mistake, Mistakes, position};
 use super::trace::{MOST_ATTRIBUTES, TraceAttributes};

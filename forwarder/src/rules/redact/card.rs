@@ -68,7 +68,7 @@ fn groups(bytes: &[u8]) -> Vec<DigitGroup<'_>> {
     groups
 }
 
-/// The end of the longest card number that begins with the first group. Digits beside a letter are part of an id: one in
+/// The end of the longest card number that begins with the first group. Digits next to a letter are part of an id: one in
 /// 1,400 UUIDs has a number with a valid check digit.
 fn card_end(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
     let is_letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);

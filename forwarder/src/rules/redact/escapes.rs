@@ -8,7 +8,7 @@ struct Escape {
     stands_for: char,
 }
 
-/// Returns `false` if the escapes of a text stand for blanks only, beside which nothing is found that is not found without decoding.
+/// Returns `false` if the escapes of a text stand for blanks only, next to which decoding finds nothing more.
 pub(super) fn may_hide_text(text: &[u8], letters: Letters) -> bool {
     const FIRST: Letters = Letters::of(&[b'\\', b'%', ESC]);
     letters.has_any(FIRST)

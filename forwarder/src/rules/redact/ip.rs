@@ -1,4 +1,4 @@
-//! Finds IPv4 and IPv6 addresses that the standard library accepts, also beside letters, points and colons: text that looks like an
+//! Finds IPv4 and IPv6 addresses that the standard library accepts, also next to letters, points and colons: text that looks like an
 //! address is hidden rather than shown.
 
 use super::TextRange;
