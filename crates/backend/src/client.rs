@@ -281,19 +281,18 @@ impl<T: Transport> Client<T> {
         };
         match fitted.request.kind() {
             SignalKind::Logs => {
-                let (request, warning) = self.schemas.fit(&api, stream, fitted.request).await;
-                fitted.request = request;
-                fitted.warning = warning;
+                let fitting = self.schemas.fit(&api, stream, fitted.request).await;
+                fitted.request = fitting.request;
+                fitted.warning = fitting.warning;
             }
             SignalKind::Traces => {
                 let new = self.learned.new_columns(stream, &fitted.request);
                 let mut has_all = new.hashes.is_empty();
                 if !has_all {
                     let spans = new.items_of(&fitted.request);
-                    let (is_declared, warning) =
-                        self.schemas.declare_spans(&api, stream, &spans).await;
-                    has_all = is_declared;
-                    fitted.warning = warning;
+                    let declaration = self.schemas.declare_spans(&api, stream, &spans).await;
+                    has_all = declaration.is_complete;
+                    fitted.warning = declaration.warning;
                 }
                 fitted.declared = has_all.then_some(new.hashes);
             }

@@ -96,6 +96,28 @@ struct Column<'a> {
     of_column: Cow<'a, str>,
 }
 
+/// A request whose values fit the columns of its stream, as far as possible.
+pub(crate) struct FittedRequest {
+    pub(crate) request: Request,
+    /// Empty if there is none.
+    pub(crate) warning: String,
+}
+
+impl FittedRequest {
+    fn without_warning(request: Request) -> Self {
+        Self { request, warning: String::new() }
+    }
+}
+
+/// The result of declaring the columns of spans.
+#[derive(Default)]
+pub(crate) struct Declaration {
+    /// `true` if the stream has all of them.
+    pub(crate) is_complete: bool,
+    /// Empty if there is none.
+    pub(crate) warning: String,
+}
+
 /// A schema that could not be read or changed.
 struct Refused {
     text: String,
@@ -103,20 +125,20 @@ struct Refused {
 }
 
 impl Schemas {
-    /// Returns the request such that each value fits its column, and a warning, empty if there is none.
+    /// Returns the request such that each value fits its column.
     pub(crate) async fn fit<T: Transport>(
         &self,
         api: &StreamsApi<'_, T>,
         stream: &[u8],
         request: Request,
-    ) -> (Request, String) {
+    ) -> FittedRequest {
         let is_new = self.with_known(|known| known.has_new(stream, &request));
-        let streams = is_new.then(|| Streams::of(SignalKind::Logs, api.destination)).flatten();
-        let Some(streams) = streams else { return (request, String::new()) };
+        let of_new = is_new.then(|| Streams::of(SignalKind::Logs, api.destination)).flatten();
+        let Some(streams) = of_new else { return FittedRequest::without_warning(request) };
         let name = name(stream);
         let mut read = self.logs.lock().await;
         if read.is_paused() {
-            return (request, String::new());
+            return FittedRequest::without_warning(request);
         }
         let mut request = request;
         // A column of its own may be missing too.
@@ -129,10 +151,11 @@ impl Schemas {
             let is_complete = match read.prepare(api, &streams, &name, &new.wanted).await {
                 Ok(is_complete) => is_complete,
                 Err(refused) => {
-                    return (
-                        read.fit(&name, &new.wanted, &request).unwrap_or(request),
-                        refused.text,
-                    );
+                    let fitting = read.fit(&name, &new.wanted, &request);
+                    return FittedRequest {
+                        request: fitting.unwrap_or(request),
+                        warning: refused.text,
+                    };
                 }
             };
             let Some(fitting) = read.fit(&name, &new.wanted, &request) else {
@@ -143,31 +166,33 @@ impl Schemas {
             };
             request = fitting;
         }
-        (request, String::new())
+        FittedRequest::without_warning(request)
     }
 
-    /// Declares the columns of these spans. Returns `true` if the stream has all of them, and a warning, empty if there is none.
+    /// Declares the columns of these spans.
     pub(crate) async fn declare_spans<T: Transport>(
         &self,
         api: &StreamsApi<'_, T>,
         stream: &[u8],
         spans: &Request,
-    ) -> (bool, String) {
-        let streams = Streams::of(SignalKind::Traces, api.destination);
-        let Some(streams) = streams else { return (false, String::new()) };
+    ) -> Declaration {
+        let Some(streams) = Streams::of(SignalKind::Traces, api.destination) else {
+            return Declaration::default();
+        };
         let name = name(stream);
         let mut read = self.traces.lock().await;
         if read.is_paused() {
-            return (false, String::new());
+            return Declaration::default();
         }
         let SpanColumns { wanted, has_others } = SpanColumns::of(spans);
         match read.prepare(api, &streams, &name, &wanted).await {
             Ok(_) => {
                 let schema = read.streams.get(&name);
                 let has_wanted = schema.is_some_and(|schema| schema.missing(&wanted).is_empty());
-                (has_wanted && !has_others, String::new())
+                let is_complete = has_wanted && !has_others;
+                Declaration { is_complete, warning: String::new() }
             }
-            Err(refused) => (false, refused.text),
+            Err(refused) => Declaration { is_complete: false, warning: refused.text },
         }
     }
 
