@@ -100,7 +100,7 @@ pub(crate) struct Config {
     pub(crate) propagators: Option<String>,
     pub(crate) sampler: Option<Sampler>,
     pub(crate) temporality: Temporality,
-    /// `true` if a span tells how long the request or the messages waited.
+    /// `true` if a span states how long the request or the messages waited.
     pub(crate) inferred_spans: bool,
     pub(crate) lambda: LambdaEnvironment,
     /// Mistakes and warnings about variables, in one line for stderr; empty without any.

@@ -164,7 +164,7 @@ impl EventLoop<'_> {
             Event::Otlp(spans) => {
                 self.step(|this| {
                     if let Some(backend) = &mut this.sink.backend {
-                        backend.lines.spans_seen(&spans);
+                        backend.lines.note_spans(&spans);
                     }
                     this.state.note_otlp(spans);
                 });

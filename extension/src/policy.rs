@@ -106,14 +106,14 @@ pub(crate) enum InvocationPhase {
     Done,
     /// `next` is called, so the environment may freeze at any moment.
     Asking,
-    /// A managed instance, which Lambda neither freezes nor tells of invocations.
+    /// A managed instance, which Lambda neither freezes nor informs of invocations.
     Unbounded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
-    /// The default if nothing tells of an invocation.
+    /// The default if no invocation is known.
     pub(crate) running: RunningInvocation,
     /// `None` if the buffer is empty.
     pub(crate) waiting: Option<Waiting>,

@@ -84,7 +84,7 @@ async fn live(
     let (sender, events) = mpsc::channel(EVENTS);
     // Listen before registering: the function's SDK may connect as soon as its init begins.
     let receiving = receive_otlp(config, sink.intake(), &api.connections, &sender, counts);
-    // The wrapper tells X-Ray's SDKs the same port.
+    // The wrapper gives X-Ray's SDKs the same port.
     let port = tasks::caught(receiving).await.unwrap_or(config.receiver_port);
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
     let records = wire::invocation_record::path(&config.runtime_api);

@@ -52,7 +52,7 @@ impl Items {
 }
 
 sums! {
-    /// Log events that became no item, by the rule that consumed them.
+    /// Log events without an item, by the rule that consumed them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct Consumed {
         /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
@@ -176,7 +176,7 @@ impl Account {
         *self.destinations.entry(destination.to_owned()).or_default() += ledger;
     }
 
-    /// Returns `true` if the items of each destination have exactly one fate. In the sum, a loss could hide behind a surplus.
+    /// Returns `true` if the items of each destination have exactly one fate. In the sum, a surplus could hide a loss.
     pub fn balances(&self) -> bool {
         self.total.lost() == 0 && self.destinations.values().all(|ledger| ledger.lost() == 0)
     }

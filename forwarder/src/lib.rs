@@ -1,4 +1,4 @@
-//! The Lambda function behind the CloudWatch Logs subscription: log events in, OTLP out. `ARCHITECTURE.md` names its modules in
+//! The Lambda function that a CloudWatch Logs subscription invokes: log events in, OTLP out. `ARCHITECTURE.md` names its modules in
 //! the order of an event's path.
 
 mod config;

@@ -68,7 +68,7 @@ pub struct Report {
     /// Items that rules could not read. They were sent unchanged.
     pub unreadable: usize,
     pub warnings: Vec<String>,
-    /// Values of embedded metrics that became no data point: implausible, or over a limit.
+    /// Values of embedded metrics without a data point: implausible, or over a limit.
     pub dropped_figures: usize,
     pub panics: usize,
     /// The reason if the event was not read to its end. The other fields then describe its first part.

@@ -106,7 +106,7 @@ impl Deflater {
         loop {
             let rest = &input[taken..];
             let part = rest.get(..PART_BYTES).unwrap_or(rest);
-            // Bytes behind the first part are too far from the dictionary.
+            // Bytes after the first part are too far from the dictionary.
             let preset = if taken == 0 { preset } else { &none };
             let mut search = self.matches.search(preset, part, effort);
             if taken == 0 && !self.repeated.bytes.is_empty() {

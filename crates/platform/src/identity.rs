@@ -71,8 +71,8 @@ impl Identity {
         }
     }
 
-    /// The names that compact lines of this log stream leave out. Lambda hides the log stream from extensions, so beside an
-    /// extension our exporter does not leave it out.
+    /// The names that compact lines of this log stream leave out. Lambda hides the log stream from extensions, so our
+    /// exporter writes it if there is an extension.
     pub fn line_context(&self) -> Context<'_> {
         Context {
             function: self.function_name.as_deref().unwrap_or_default(),

@@ -15,7 +15,7 @@ use crate::logs::seen_spans::SeenSpans;
 use crate::names;
 
 /// Compares a table with what `read` makes of its inputs. A case is one or more lines of input, and below them each line of the
-/// result behind `=>`; lines that begin with `#` explain. `UPDATE_EXPECT=1` writes the results of all cases that have one.
+/// result after `=>`; lines that begin with `#` explain. `UPDATE_EXPECT=1` writes the results of all cases that have one.
 pub(crate) fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
     let mut now = String::new();
     let mut input = Vec::new();

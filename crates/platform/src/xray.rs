@@ -170,7 +170,7 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
     within(&mut fields, "annotations", |annotations| {
         let annotations = attributes(std::mem::take(annotations), |key| key);
         if !annotations.is_empty() {
-            // By their names they are told from other attributes.
+            // Their names distinguish them from other attributes.
             let keys = annotations.iter().map(|annotation| annotation.key.as_str());
             all.push(strings("aws.xray.annotations", keys));
             all.extend(annotations);

@@ -1,4 +1,4 @@
-//! The record of an invocation's root span, passed from the exporter in the function to the extension beside it.
+//! The record of an invocation's root span, passed from the exporter in the function to the extension in the same environment.
 //!
 //! Only the function knows its root span, only the extension receives Lambda's statements about the invocation, and in stdout
 //! mode the exporter's spans do not pass through the extension. So the exporter writes 90 bytes when the root begins, and the

@@ -242,9 +242,9 @@ fn read_telemetry(body: &str) {
         match &event.record {
             TelemetryRecord::Platform(record) => {
                 aggregator.add(record, event.time_unix_nano.unwrap_or(1));
-                converter.platform_event(&of(event.text), (**record).clone(), true);
+                converter.convert_platform_event(&of(event.text), (**record).clone(), true);
             }
-            TelemetryRecord::Line { message, .. } => converter.log_event(&of(message)),
+            TelemetryRecord::Line { message, .. } => converter.convert_log_event(&of(message)),
         }
     }
     drop((aggregator.take(), converter.finish()));

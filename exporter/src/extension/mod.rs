@@ -1,4 +1,4 @@
-//! The code beside the handlers: an internal Lambda extension, which writes telemetry outside of handlers, and the SIGTERM
+//! The code that runs outside of handlers: an internal Lambda extension, which writes telemetry outside of handlers, and the SIGTERM
 //! handler.
 
 mod client;
@@ -266,7 +266,7 @@ impl InternalExtension {
     }
 }
 
-/// Starts the thread that writes all telemetry at SIGTERM. Existing handlers are still called. `exits` tells whether the process
+/// Starts the thread that writes all telemetry at SIGTERM. Existing handlers are still called. `exits` states whether the process
 /// ends after the write, unless a hook was installed later.
 fn watch_sigterm(exits: bool, telemetry: Weak<Telemetry>) -> io::Result<()> {
     let (signal, mut signals) = UnixStream::pair()?;

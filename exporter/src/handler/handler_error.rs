@@ -106,7 +106,7 @@ pub(super) fn name_of_type(debug: &str) -> String {
     if is_name { name.to_owned() } else { OTHER.to_owned() }
 }
 
-/// The causes of a boxed error, or else the error's `Debug` output if it tells more than a name and the message.
+/// The causes of a boxed error, or else the error's `Debug` output if it says more than a name and the message.
 fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
     /// An error may contain a whole response.
     const LONGEST: usize = 4096;

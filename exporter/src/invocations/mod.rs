@@ -23,7 +23,7 @@ struct Invocation {
     context: Option<Context>,
     root: SpanId,
     request_id: String,
-    /// The number of the record that tells an extension about the root.
+    /// The number of the record that names the root to an extension.
     record: Option<u64>,
     /// The keys of the attributes that the end has set.
     end_keys: Vec<&'static str>,

@@ -1,4 +1,4 @@
-//! Stores the ids of each invocation's root span in `/tmp`, for an extension beside the function.
+//! Stores the ids of each invocation's root span in `/tmp`, for an extension in the same environment.
 //!
 //! Only the function knows its root span, and only the extension receives Lambda's statements about the invocation: with the
 //! record, the extension's span of the invocation becomes a child of the root instead of a second root. The extension creates the

@@ -190,7 +190,7 @@ mod tests {
 
     static LOCK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-    /// Like stdout, behind a lock that another thread may hold for any time.
+    /// Like stdout, guarded by a lock that another thread may hold for any time.
     fn write_to_memory(batch: &WriteJob) -> Option<io::Result<()>> {
         let mut written = LOCK.lock().unwrap();
         let lines = batch.take()?;

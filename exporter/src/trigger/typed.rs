@@ -1,4 +1,4 @@
-//! The event types of `aws_lambda_events`: API Gateway's, and the others behind their features.
+//! The event types of `aws_lambda_events`: API Gateway's, and the others with their features.
 
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 

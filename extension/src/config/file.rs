@@ -1,4 +1,4 @@
-//! Reads the settings that the variables override: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own
+//! Reads the settings that the variables override: djv3's variables, then `lambda-otlp.toml` in the function's package, or djv3's own
 //! file.
 
 use super::variables::{

@@ -82,9 +82,9 @@ pub(crate) struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Vec<Connection>>,
     uses: AtomicU64,
-    /// The log already tells of a connection closed during a request.
+    /// The log already reports a connection closed during a request.
     has_warned: AtomicBool,
-    /// The log already tells of a missing descriptor.
+    /// The log already reports a missing descriptor.
     has_told_of_descriptors: AtomicBool,
     counts: Arc<Counts>,
 }

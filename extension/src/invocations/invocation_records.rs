@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS_CONCURRENT};
 
-/// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation
+/// Creates the file. If it exists, our exporter writes records. The exporter looks for it when the first invocation
 /// begins, and Lambda waits with that until all extensions have registered.
 pub(crate) fn make_file(path: &str) {
     own_file::create(Path::new(path)).ok();

@@ -131,7 +131,7 @@ fn inflate_zstd(mut input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateEr
         let decoder = StreamingDecoder::new_with_max_window_size(&mut input, MAX_WINDOW_BYTES)
             .map_err(|_| InflateError::Corrupt)?;
         let room = max_bytes - out.len();
-        // One byte more than allowed tells a frame of exactly that size from a longer one.
+        // One byte more than allowed distinguishes a frame of exactly that size from a longer one.
         let mut frame = decoder.take(room as u64 + 1);
         frame.read_to_end(&mut out).map_err(|_| InflateError::Corrupt)?;
         if out.len() > max_bytes {

@@ -42,7 +42,7 @@ pub(crate) struct XRayDaemon {
     /// The function's identity, which the documents do not contain.
     function: Option<Identity>,
     counts: Arc<Counts>,
-    /// The log already tells of a malformed datagram.
+    /// The log already reports a malformed datagram.
     has_warned: bool,
 }
 

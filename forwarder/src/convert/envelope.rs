@@ -15,12 +15,21 @@ use wire::protobuf::{Writer, fields, messages, plain_attribute};
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, holds_map};
 
-/// Attributes with ARNs, and the service and the kind of resource in these.
-const ARNS: [(&str, &str, &str); 3] = [
-    ("cloud.resource_id", "lambda", "function"),
-    ("aws.log.group.arns", "logs", "log-group"),
-    ("aws.log.stream.arns", "logs", "log-group"),
+/// An attribute with ARNs.
+struct ArnAttribute {
+    key: &'static str,
+    /// The service and the kind of resource in its ARNs.
+    service: &'static str,
+    kind: &'static str,
+}
+
+const ARNS: [ArnAttribute; 3] = [
+    ArnAttribute { key: "cloud.resource_id", service: "lambda", kind: FUNCTION },
+    ArnAttribute { key: "aws.log.group.arns", service: "logs", kind: "log-group" },
+    ArnAttribute { key: "aws.log.stream.arns", service: "logs", kind: "log-group" },
 ];
+
+const FUNCTION: &str = "function";
 
 #[derive(Debug)]
 pub(super) struct EnvelopeResource {
@@ -39,7 +48,8 @@ impl EnvelopeResource {
     pub(super) fn of(identity: &Identity, log_resource: &[u8]) -> Self {
         let has_group = !identity.log_group.is_empty();
         let is_known = |attribute: &&[u8]| {
-            has_group && wire::view::key_and_value(attribute).0 != SERVICE_NAME.as_bytes()
+            let (key, _) = wire::view::key_and_value(attribute);
+            has_group && key != SERVICE_NAME.as_bytes()
         };
         let known = messages(log_resource, resource::ATTRIBUTES).filter(is_known);
         Self {
@@ -51,9 +61,9 @@ impl EnvelopeResource {
     }
 
     /// Returns `true` if an encoded value is a matching ARN or a list of matching ARNs.
-    fn is_arn(&self, value: &[u8], service: &str, kind: &str) -> bool {
+    fn is_arn(&self, value: &[u8], expected: &ArnAttribute) -> bool {
         let is_text = |value: &any_value::Value| match value {
-            any_value::Value::StringValue(text) => self.matches_arn(text, service, kind),
+            any_value::Value::StringValue(text) => self.matches_arn(text, expected),
             _ => false,
         };
         match AnyValue::decode(value).map(|value| value.value) {
@@ -67,9 +77,10 @@ impl EnvelopeResource {
 
     /// Matches `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, optionally with a version, a stream or `*` at the
     /// end.
-    fn matches_arn(&self, text: &str, service: &str, kind: &str) -> bool {
+    fn matches_arn(&self, text: &str, expected: &ArnAttribute) -> bool {
+        let &ArnAttribute { service, kind, .. } = expected;
         let Identity { account: own_account, region: own_region, .. } = &self.identity;
-        let function = self.identity.function_name.as_ref().filter(|_| kind == "function");
+        let function = self.identity.function_name.as_ref().filter(|_| kind == FUNCTION);
         let name = function.unwrap_or(&self.identity.log_group);
         let Some(arn) = Arn::parse(text) else { return false };
         let mut resource = arn.resource.split(':');
@@ -148,11 +159,9 @@ impl EnvelopeResource {
         }
         // Without a function, nothing is known about its ARN.
         let has_function = self.identity.function_name.is_some();
-        let mut arns = ARNS.iter().filter(|(_, _, kind)| has_function || *kind != "function");
-        if let Some((_, service, kind)) =
-            arns.clone().find(|(own, ..)| is_stored_as(own.as_bytes()))
-        {
-            return if self.is_arn(value, service, kind) {
+        let mut arns = ARNS.iter().filter(|arn| has_function || arn.kind != FUNCTION);
+        if let Some(arn) = arns.clone().find(|arn| is_stored_as(arn.key.as_bytes())) {
+            return if self.is_arn(value, arn) {
                 AttributeChange::Keep
             } else {
                 AttributeChange::Remove
@@ -165,7 +174,7 @@ impl EnvelopeResource {
         };
         if holds_map(value)
             && (known().any(|(own, ..)| is_begin(own))
-                || arns.any(|(own, ..)| is_begin(own.as_bytes())))
+                || arns.any(|arn| is_begin(arn.key.as_bytes())))
         {
             return AttributeChange::Rename;
         }

@@ -33,7 +33,7 @@ pub struct PlatformSpans {
 /// [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Limit on the records that JSON lines become whose log event has several, in one event.
+/// Limit on the records made of log events with several JSON lines, in one event.
 const MOST_EVENT_DIVIDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Memory of an undecodable line in addition to its text: a log record, and the id of its log event.
@@ -59,11 +59,19 @@ pub struct Converted {
     pub service_name: String,
     /// Log events and consumed log events. The pipeline counts items.
     pub ledger: Ledger,
-    /// Undecodable OTLP lines with their log events. The text of the line is the message of the log event.
-    pub undecodable: Vec<(LogEvent, UndecodableLine)>,
-    /// Values of embedded metrics that became no data point: implausible, or over a limit.
+    pub undecodable: Vec<UndecodableEvent>,
+    /// Values of embedded metrics without a data point: implausible, or over a limit.
     pub dropped_figures: usize,
     pub state: StreamState,
+}
+
+/// An undecodable OTLP line.
+#[derive(Debug)]
+pub struct UndecodableEvent {
+    /// Its log event, with the text of the line as the message.
+    pub event: LogEvent,
+    /// The line without its text.
+    pub line: UndecodableLine,
 }
 
 impl Converted {
@@ -182,15 +190,15 @@ pub fn convert(
     converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
         for request in &converted.requests {
-            request.each_trace_id(&mut |trace_id| others.trace_seen(trace_id));
+            request.each_trace_id(&mut |trace_id| others.note_trace(trace_id));
         }
     }
     if others.awaits_spans() {
         for request in &converted.requests {
             request.each_invocation_span(&mut |id, span| {
-                others.invocation_span_seen(id, &span);
+                others.note_invocation_span(id, &span);
                 if let Some(failure) = span.error.and_then(|error| Failure::of_span(&error)) {
-                    others.failed_span_seen(id, failure);
+                    others.note_failed_span(id, failure);
                 }
             });
         }
@@ -264,7 +272,7 @@ impl<'e> StreamConversion<'e> {
                 }
                 Joined::Whole(reading) => {
                     let held = std::mem::take(&mut self.state.held);
-                    // The first log event stands for the line; the others become no item.
+                    // The first log event stands for the line; the others have no item.
                     self.converted.ledger.consumed.line_pieces += held.len();
                     self.take_reading(held.first().unwrap_or(event), reading);
                     return;
@@ -301,7 +309,7 @@ impl<'e> StreamConversion<'e> {
             self.take_reading(event, reading);
         } else {
             let text = wire::without_headers(&event.message);
-            self.others.log_event(&log_event(event, &text));
+            self.others.convert_log_event(&log_event(event, &text));
         }
     }
 
@@ -309,10 +317,10 @@ impl<'e> StreamConversion<'e> {
     fn take_text(&mut self, event: &'e LogEvent) {
         // Another invocation's root line may come between the lines of a stack trace.
         if RootLine::read(&event.message).is_some() {
-            self.others.function_text(&log_event(event, &event.message));
+            self.others.convert_function_text(&log_event(event, &event.message));
             return;
         }
-        if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
+        if self.trace.as_mut().is_some_and(|trace| trace.try_add(event)) {
             return;
         }
         let is_empty_line = event.message.trim_ascii().is_empty();
@@ -322,17 +330,17 @@ impl<'e> StreamConversion<'e> {
             self.trace = StackTrace::begin(event);
         }
         if is_empty_line || self.trace.is_none() {
-            self.others.log_event(&log_event(event, &event.message));
+            self.others.convert_log_event(&log_event(event, &event.message));
         }
     }
 
     fn end_trace(&mut self) {
         // Lines that were on trial may begin another trace.
         while let Some(trace) = self.trace.take() {
-            let (event, text, joined) = trace.end();
-            // The first log event stands for the text; the others become no item.
-            self.converted.ledger.consumed.trace_lines += joined;
-            self.others.log_event(&log_event(event, text));
+            let joined = trace.joined();
+            // The first log event stands for the text; the others have no item.
+            self.converted.ledger.consumed.trace_lines += joined.others;
+            self.others.convert_log_event(&log_event(joined.first, joined.text));
             for event in trace.into_others() {
                 self.take_text(event);
             }
@@ -361,18 +369,20 @@ impl<'e> StreamConversion<'e> {
         }
         for mut line in reading.undecodable {
             let reason = line.reason.to_string();
-            self.others.undecodable(
+            self.others.convert_undecodable(
                 &log_event(event, &event.message),
                 &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
             );
-            let id = event.id.clone();
-            let timestamp_ms = event.timestamp_ms;
-            let event = LogEvent { id, timestamp_ms, message: std::mem::take(&mut line.line) };
+            let event = LogEvent {
+                id: event.id.clone(),
+                timestamp_ms: event.timestamp_ms,
+                message: std::mem::take(&mut line.line),
+            };
             self.converted.decoded_bytes += event.message.len() + UNDECODABLE_BYTES;
-            self.converted.undecodable.push((event, line));
+            self.converted.undecodable.push(UndecodableEvent { event, line });
         }
         if let Some(text) = &reading.text {
-            self.others.function_text(&log_event(event, text));
+            self.others.convert_function_text(&log_event(event, text));
         }
     }
 
@@ -390,7 +400,7 @@ impl<'e> StreamConversion<'e> {
                 self.converted.ledger.consumed.spans_in_progress += 1;
             }
             SpanLine::Other => {
-                self.others.log_event(&log_event(event, &event.message));
+                self.others.convert_log_event(&log_event(event, &event.message));
             }
         }
     }

@@ -17,6 +17,15 @@ const MOST_BYTES_ON_TRIAL: usize = 4096;
 /// Largest time between two lines of a stack trace.
 const MOST_GAP_MS: i64 = 1000;
 
+/// The joined lines of a stack trace.
+pub(crate) struct JoinedLines<'e, 't> {
+    /// The log event of the first line.
+    pub(crate) first: &'e LogEvent,
+    pub(crate) text: &'t str,
+    /// Number of further lines.
+    pub(crate) others: usize,
+}
+
 /// Text that may be the beginning of a stack trace, with its further lines.
 #[derive(Debug)]
 pub(crate) struct StackTrace<'e> {
@@ -43,8 +52,8 @@ impl<'e> StackTrace<'e> {
         })
     }
 
-    /// Adds the log event and returns `true`, if it continues the trace.
-    pub(crate) fn go_on(&mut self, event: &'e LogEvent) -> bool {
+    /// Adds the log event if it continues the trace, or may do so. Returns `false` if it does not.
+    pub(crate) fn try_add(&mut self, event: &'e LogEvent) -> bool {
         let line = event.message.trim_end_matches(['\r', '\n']);
         let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
         let has_room =
@@ -53,8 +62,8 @@ impl<'e> StackTrace<'e> {
             return false;
         }
         let is_sure = self.on_trial.is_empty() || ReportState::ends_message(line);
-        let state = self.state.after_event(&self.text, line).filter(|_| is_sure);
-        if let Some(state) = state {
+        let next = self.state.after_event(&self.text, line).filter(|_| is_sure);
+        if let Some(state) = next {
             for event in std::mem::take(&mut self.on_trial) {
                 self.add(event);
             }
@@ -83,9 +92,9 @@ impl<'e> StackTrace<'e> {
         self.state != ReportState::Text
     }
 
-    /// The first log event, the joined text, and the number of further lines.
-    pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
-        (self.event, &self.text, self.lines - 1)
+    /// The lines of the trace so far as one text.
+    pub(crate) fn joined(&self) -> JoinedLines<'e, '_> {
+        JoinedLines { first: self.event, text: &self.text, others: self.lines - 1 }
     }
 
     /// The log events after the trace that looked like a part of it.

@@ -2,7 +2,7 @@
 
 use super::Forwarding;
 use super::router::{DestinationRoute, Routing};
-use crate::convert::Converted;
+use crate::convert::{Converted, UndecodableEvent};
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
@@ -90,20 +90,18 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     ) {
         self.report.account.total += converted.ledger;
         self.report.dropped_figures += converted.dropped_figures;
-        let lines = converted.undecodable;
-        let count: usize = lines.iter().map(|(_, line)| line.lines()).sum();
+        let undecodable = converted.undecodable;
+        let count: usize = undecodable.iter().map(|it| it.line.lines()).sum();
         if count == 0 {
             return;
         }
-        let mut events = Vec::with_capacity(lines.len());
-        let mut reason = String::new();
-        for (event, line) in lines {
-            if events.is_empty() {
-                reason = match count {
-                    1 => format!("undecodable OTLP line: {}", line.reason),
-                    _ => format!("{count} undecodable OTLP lines, the first one: {}", line.reason),
-                };
-            }
+        let first = undecodable.first().map(|it| it.line.reason.to_string()).unwrap_or_default();
+        let reason = match count {
+            1 => format!("undecodable OTLP line: {first}"),
+            _ => format!("{count} undecodable OTLP lines, the first one: {first}"),
+        };
+        let mut events = Vec::with_capacity(undecodable.len());
+        for UndecodableEvent { event, line } in undecodable {
             if self.report.undecodable.len() < self.forwarder.options.most_details {
                 self.report.undecodable.push((event.id.clone(), line));
             }

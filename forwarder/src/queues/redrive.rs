@@ -256,7 +256,7 @@ mod tests {
         let no_window = IngestPolicy { window: None, old_records: Keep };
         check(Logs, old, 13 * DAY, no_window, None);
         check(Traces, old, 14 * DAY, no_window, retention);
-        // A clock behind the clock of the first invocation.
+        // A clock that is slower than the clock of the first invocation.
         let mut ahead = decided(Logs, (0, 0), 0, policy(Keep));
         ahead.first_seen_unix_nano = u64::MAX;
         assert!(time_left(Logs, &ahead, policy(Keep), NOW).is_ok());

@@ -56,14 +56,14 @@ impl ShortTexts {
                 out.extend_from_slice(piece.get(at..).unwrap_or_default());
                 return;
             }
-            if self.takes(*byte) {
+            if self.read_byte(*byte) {
                 out.push(*byte);
             }
         }
     }
 
-    /// Returns `true` if this byte stays.
-    fn takes(&mut self, byte: u8) -> bool {
+    /// Reads a byte. Returns `true` if it stays.
+    fn read_byte(&mut self, byte: u8) -> bool {
         let Some(text) = &mut self.text else {
             match byte {
                 b'"' => self.text = Some(TextState::default()),

@@ -165,7 +165,7 @@ impl Origin {
     }
 }
 
-/// The log events behind some telemetry: their origin, and the ids of the first and the last one, if they have any.
+/// The log events that some telemetry was made of: their origin, and the ids of the first and the last one, if they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogEventRange {

@@ -2,7 +2,7 @@
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
-use super::log_event_json::{ExtractedOrigin, LogEventJson, MOST_NAME_BYTES};
+use super::log_event_json::{ExtractedOrigin, LogEventJson, LossyText, MOST_NAME_BYTES};
 use super::long_texts::{ShortTexts, cut_message, mark};
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -64,8 +64,7 @@ fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
     let read = std::io::copy(&mut wire::gzip::reader(gzip, max_bytes), &mut std::io::sink());
     let error = read.err().and_then(std::io::Error::into_inner);
     error.is_some_and(|error| {
-        let error = error.downcast_ref::<InflateError>();
-        matches!(error, Some(InflateError::TooLarge { .. }))
+        matches!(error.downcast_ref::<InflateError>(), Some(InflateError::TooLarge { .. }))
     })
 }
 
@@ -201,7 +200,7 @@ impl<'d> Window<'d> {
     }
 
     /// Skips this byte if it is the next one.
-    fn skip(&mut self, byte: u8) -> Result<bool, NotDelivery> {
+    fn skip_if_next(&mut self, byte: u8) -> Result<bool, NotDelivery> {
         let is_next = self.peek()? == Some(byte);
         self.at += usize::from(is_next);
         Ok(is_next)
@@ -270,7 +269,7 @@ impl<'d> Window<'d> {
 /// Usual memory of a run's own origin.
 const MOST_FIELDS_BYTES: usize = 256;
 
-/// The place of the reader in the data.
+/// The position of the reader in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     BetweenObjects,
@@ -285,7 +284,7 @@ struct Delivery<'d> {
     json: Window<'d>,
     limits: SourceLimits,
     defaults: Origin,
-    place: Position,
+    position: Position,
     objects: usize,
     object: DeliveryObject,
     ready: VecDeque<Result<LogBatch, SourceError>>,
@@ -323,13 +322,13 @@ impl Iterator for Delivery<'_> {
     type Item = Result<LogBatch, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ready.is_empty() && self.place != Position::End {
+        while self.ready.is_empty() && self.position != Position::End {
             if let Err(problem) = self.step() {
-                self.place = Position::End;
+                self.position = Position::End;
                 self.finish_batch();
-                let problem =
-                    format!("{} is not a delivery of CloudWatch Logs: {problem}", self.what);
-                self.ready.push_back(Err(SourceError(problem)));
+                let what = self.what;
+                let text = format!("{what} is not a delivery of CloudWatch Logs: {problem}");
+                self.ready.push_back(Err(SourceError(text)));
             }
         }
         self.ready.pop_front()
@@ -343,7 +342,7 @@ impl<'d> Delivery<'d> {
             json,
             limits: *limits,
             defaults,
-            place: Position::BetweenObjects,
+            position: Position::BetweenObjects,
             objects: 0,
             object: DeliveryObject::default(),
             ready: VecDeque::new(),
@@ -351,24 +350,26 @@ impl<'d> Delivery<'d> {
     }
 
     fn step(&mut self) -> Result<(), NotDelivery> {
-        match self.place {
-            Position::BetweenObjects if self.json.skip(b'{')? => {
+        match self.position {
+            Position::BetweenObjects if self.json.skip_if_next(b'{')? => {
                 self.objects += 1;
                 self.object =
                     DeliveryObject { origin: self.defaults.clone(), ..DeliveryObject::default() };
-                self.place = Position::InObject;
+                self.position = Position::InObject;
             }
             // A checksum error appears only at the end of the data.
             Position::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
-                self.place = Position::End;
+                self.position = Position::End;
             }
             Position::BetweenObjects => return Err(NotDelivery::NoObject),
-            Position::InObject if self.json.skip(b'}')? => {
-                self.place = Position::BetweenObjects;
+            Position::InObject if self.json.skip_if_next(b'}')? => {
+                self.position = Position::BetweenObjects;
                 return self.end_object();
             }
             Position::InObject => self.field()?,
-            Position::InLogEvents if self.json.skip(b']')? => self.place = Position::InObject,
+            Position::InLogEvents if self.json.skip_if_next(b']')? => {
+                self.position = Position::InObject
+            }
             Position::InLogEvents => {
                 let event = self.json.value()?;
                 self.add(event, self.json.has_cut)?;
@@ -382,7 +383,7 @@ impl<'d> Delivery<'d> {
         let json = &mut self.json;
         let object = &mut self.object;
         let key: String = json.value()?;
-        if !json.skip(b':')? {
+        if !json.skip_if_next(b':')? {
             return Err(NotDelivery::NoColon);
         }
         match key.as_str() {
@@ -395,7 +396,7 @@ impl<'d> Delivery<'d> {
             "logStream" => object.origin.log_stream = json.name()?,
             "logEvents" => {
                 let events = json.at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
-                if events.is_none() && !json.skip(b'[')? {
+                if events.is_none() && !json.skip_if_next(b'[')? {
                     return Err(NotDelivery::NoLogEvents);
                 }
                 object.has_events = true;
@@ -403,7 +404,7 @@ impl<'d> Delivery<'d> {
                     Some(events) => {
                         events.into_iter().try_for_each(|event| self.add(event, false))?;
                     }
-                    None => self.place = Position::InLogEvents,
+                    None => self.position = Position::InLogEvents,
                 }
             }
             _ => {
@@ -417,7 +418,7 @@ impl<'d> Delivery<'d> {
         let timestamp_ms = event.timestamp_ms();
         let id = event.take_id();
         let extracted = event.take_extracted();
-        let mut message = event.message.0;
+        let LossyText(mut message) = event.message;
         let is_long = cut_message(&mut message, &self.limits);
         if has_cut && !is_long {
             mark(&mut message);

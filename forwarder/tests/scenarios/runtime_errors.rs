@@ -111,7 +111,7 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         metrics.add(&event, time);
         spans.observe(&event, time);
         let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
-        converter.platform_event(&text, event, true);
+        converter.convert_platform_event(&text, event, true);
     };
     observe(&mut converter, event(EventKind::Start, None, 0));
     let errors: Vec<(String, RuntimeError)> = lines

@@ -64,9 +64,9 @@ pub fn telemetry(data: &[u8]) {
         match &event.record {
             TelemetryRecord::Platform(record) => {
                 aggregator.add(record, time);
-                converter.platform_event(&of(event.text), (**record).clone(), true);
+                converter.convert_platform_event(&of(event.text), (**record).clone(), true);
             }
-            TelemetryRecord::Line { message, .. } => converter.log_event(&of(message)),
+            TelemetryRecord::Line { message, .. } => converter.convert_log_event(&of(message)),
         }
     }
     drop((aggregator.take(), converter.finish()));

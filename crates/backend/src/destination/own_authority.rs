@@ -1,4 +1,4 @@
-//! Private certificate authorities, from a PEM file beside the code.
+//! Private certificate authorities, from a PEM file in the deployment package.
 
 use super::variables::CA_FILE;
 use rustls::RootCertStore;

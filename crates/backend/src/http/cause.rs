@@ -16,7 +16,7 @@ pub(super) fn through(proxy: Option<&Url>) -> String {
     proxy.map(|proxy| format!(" through the proxy {}", host_and_port(proxy))).unwrap_or_default()
 }
 
-/// The likely mistake behind a library's text.
+/// The likely mistake that a library's text describes.
 pub(super) struct Hint {
     /// The text contains one of these.
     words: &'static [&'static str],

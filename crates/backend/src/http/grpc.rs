@@ -109,7 +109,7 @@ pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
 
 /// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
 /// which items may be stored map to a server that failed midway. Servers reject a message that is too large with
-/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise: without a delay, only their text tells.
+/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise: without a delay, only their text shows which.
 fn said_in_http(code: u64, says_when: bool, text: &str) -> (StatusCode, &'static str) {
     let is_too_large =
         !says_when && ["larger than", "too large"].iter().any(|words| text.contains(words));

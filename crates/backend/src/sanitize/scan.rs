@@ -42,7 +42,7 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
         };
         let is_traces = request.kind() == SignalKind::Traces;
         let is_passed = request.containers().all(|container| {
-            let taken = Taken::beside(signal, container.attributes());
+            let taken = Taken::among(signal, container.attributes());
             resource_needs_nothing(&taken, signal, &mut seen)
                 && container.scopes().all(|scope| {
                     seen.is_in_framework = is_traces && gen_ai::is_of_framework(scope);

@@ -90,11 +90,11 @@ pub(super) struct Taken<'c> {
 
 impl<'c> Taken<'c> {
     pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
-        Self::beside(signal, messages(resource, resource::ATTRIBUTES))
+        Self::among(signal, messages(resource, resource::ATTRIBUTES))
     }
 
     /// Returns the reserved names for items of a resource with these encoded attributes.
-    pub(super) fn beside(
+    pub(super) fn among(
         signal: &'static Signal,
         attributes: impl Iterator<Item = &'c [u8]>,
     ) -> Self {

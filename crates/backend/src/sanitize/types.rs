@@ -4,7 +4,7 @@
 //! groups by the schema that they met. If a column changes its type meanwhile and a group has requests with and without the column,
 //! `SELECT *` answers with an error instead of the stream's rows, until they are written to disk. If a text arrives whose record is
 //! older than the last change, the column stays a number, and the error stays too. So no column ever changes its type: a value that
-//! its column cannot hold gets a column of its own, such as `took_text` beside `took`.
+//! its column cannot hold gets a column of its own, such as `took_text` in addition to `took`.
 //!
 //! Columns of new keys with numbers are declared as fractions, which hold whole numbers too, because a field has both sooner or
 //! later: JavaScript writes 12.0 as 12. Only whole numbers that a fraction cannot hold, such as identifiers, get whole numbers.
@@ -118,7 +118,7 @@ impl ValueType {
         }
     }
 
-    /// The end of the name of a column for such values beside another type.
+    /// The end of the name of a column for such values if another type has the column.
     fn suffix(self) -> &'static str {
         match self {
             Self::Boolean | Self::Whole | Self::Large | Self::Fraction => "_number",

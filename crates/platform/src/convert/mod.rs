@@ -188,30 +188,30 @@ impl Converter {
 
     /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; a line's root
     /// becomes its record's trace id only if a span has that trace.
-    pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
+    pub fn note_trace(&mut self, trace_id: [u8; 16]) {
         self.seen.add_trace(trace_id);
     }
 
     /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
     /// root span of the spans that name it, or none if those belong to several traces.
-    pub fn invocation_span_seen(&mut self, request_id: &str, span: &SpanIds<'_>) {
+    pub fn note_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
         self.seen.add_invocation(request_id, span);
     }
 
-    /// Returns `true` if [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.
+    /// Returns `true` if [x] may still change a record: one has an X-Ray root and no trace id.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
 
-    /// Returns `true` if [`Self::invocation_span_seen`] may still change a record: one has an invocation and no trace id.
+    /// Returns `true` if [`Self::note_invocation_span`] may still change a record: one has an invocation and no trace id.
     pub fn awaits_spans(&self) -> bool {
         self.line_records.awaits_spans() || self.platform_records.awaits_spans()
     }
 
     /// Converts a log event that is not an OTLP line.
-    pub fn log_event(&mut self, event: &LogEventRef<'_>) {
+    pub fn convert_log_event(&mut self, event: &LogEventRef<'_>) {
         let Some(mut platform) = platform_event(event.message) else {
-            return self.function_text(event);
+            return self.convert_function_text(event);
         };
         self.name_failure(&platform, event);
         self.observe(&mut platform, false);
@@ -284,7 +284,7 @@ impl Converter {
 
     /// Notes the failure that a span of the function states about its invocation, which Lambda reports as a success. Only an
     /// invocation that Lambda's lines name counts.
-    pub fn failed_span_seen(&mut self, request_id: &str, failure: Failure) {
+    pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
         let request_id = request_id_of(request_id);
         let is_known = self.aggregator.knows(&request_id)
             || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
@@ -321,7 +321,7 @@ impl Converter {
     }
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
-    pub fn function_text(&mut self, event: &LogEventRef<'_>) {
+    pub fn convert_function_text(&mut self, event: &LogEventRef<'_>) {
         let mut message = event.message;
         while let Some((before, line)) = RootLine::read_last(message) {
             self.note_root_line(line);
@@ -403,7 +403,7 @@ impl Converter {
     }
 
     /// Converts a claimed OTLP line that did not decode to one log record.
-    pub fn undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
+    pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
         let window = &self.state.window;
         let observed = self.observed_unix_nano;
         self.line_records
@@ -510,7 +510,7 @@ impl Converter {
     /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
     ///
     /// `is_only` means that the environment runs one invocation at a time.
-    pub fn platform_event(
+    pub fn convert_platform_event(
         &mut self,
         event: &LogEventRef<'_>,
         mut platform: PlatformEvent,
@@ -527,12 +527,12 @@ impl Converter {
     }
 
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
-    pub fn invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
+    pub fn note_invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
         self.state.window.observe(platform, is_only);
     }
 
     /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.
-    pub fn observed_at(&mut self, unix_nano: u64) {
+    pub fn set_observed_time(&mut self, unix_nano: u64) {
         self.observed_unix_nano = unix_nano;
     }
 

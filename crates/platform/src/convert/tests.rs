@@ -89,20 +89,21 @@ fn log_events_become_records_points_and_spans() {
                 "span" => {
                     let (request_id, trace) = rest.split_once(' ').unwrap();
                     let trace_id = [trace.parse().unwrap(); 16];
-                    converter.invocation_span_seen(request_id, &SpanIds { trace_id, ..span() });
+                    converter.note_invocation_span(request_id, &SpanIds { trace_id, ..span() });
                 }
-                "text" => converter.function_text(&event(rest)),
+                "text" => converter.convert_function_text(&event(rest)),
                 "undecodable" => {
                     let reason = "payload is no base64";
                     let size_bytes = 31;
                     let sha256 = "ab12";
                     let line = event("{\"__otel_otlp_stdout\":\"secret\"}");
-                    converter.undecodable(&line, &Undecodable { reason, size_bytes, sha256 });
+                    converter
+                        .convert_undecodable(&line, &Undecodable { reason, size_bytes, sha256 });
                     assert!(!format!("{converter:?}").contains("secret"));
                 }
                 _ => {
                     let message = &unescaped(line);
-                    converter.log_event(&LogEventRef { id: "1", time_ms, message });
+                    converter.convert_log_event(&LogEventRef { id: "1", time_ms, message });
                 }
             }
         }
@@ -137,16 +138,18 @@ fn of_environment(events: &[String]) -> ConvertedLines {
         Converter::new(identity(), PlatformOptions::default(), 0).counted_elsewhere();
     let body = format!("[{}]", events.join(","));
     for found in parse_batch(&body).events {
-        converter.observed_at(OBSERVED);
+        converter.set_observed_time(OBSERVED);
         match found.record {
             TelemetryRecord::Platform(platform) => {
-                converter.platform_event(&event(found.text), *platform, true);
+                converter.convert_platform_event(&event(found.text), *platform, true);
             }
-            TelemetryRecord::Line { message, .. } => converter.function_text(&event(&message)),
+            TelemetryRecord::Line { message, .. } => {
+                converter.convert_function_text(&event(&message))
+            }
         }
     }
     assert!(converter.waiting_bytes() > 0);
-    converter.invocation_span_seen(ID, &span());
+    converter.note_invocation_span(ID, &span());
     converter.finish()
 }
 
@@ -158,9 +161,9 @@ fn of_stream(events: &[String]) -> ConvertedLines {
             TelemetryRecord::Platform(_) => found.text,
             TelemetryRecord::Line { message, .. } => message,
         };
-        converter.log_event(&event(message));
+        converter.convert_log_event(&event(message));
     }
-    converter.invocation_span_seen(ID, &span());
+    converter.note_invocation_span(ID, &span());
     converter.finish()
 }
 
@@ -247,15 +250,17 @@ fn a_line_among_concurrent_invocations_belongs_to_none() {
     };
     let of_log = |kind: &str| {
         let mut converter = converter();
-        lines(kind).iter().for_each(|line| converter.log_event(&event(line)));
+        lines(kind).iter().for_each(|line| converter.convert_log_event(&event(line)));
         owners(converter.finish())
     };
     let of_environment = |is_only: bool| {
         let mut converter = converter().counted_elsewhere();
         for line in lines("json") {
             match platform_event(&line) {
-                Some(platform) => converter.platform_event(&event(&line), platform, is_only),
-                None => converter.function_text(&event(&line)),
+                Some(platform) => {
+                    converter.convert_platform_event(&event(&line), platform, is_only)
+                }
+                None => converter.convert_function_text(&event(&line)),
             }
         }
         owners(converter.finish())
@@ -279,7 +284,7 @@ fn each_invocation_yields_one_span_for_any_cut() {
     let spans = |state: ConverterState, lines: &[String]| {
         let mut converter = converter().with_state(state).with_spans(false);
         for line in lines {
-            converter.log_event(&event(line));
+            converter.convert_log_event(&event(line));
         }
         let ConvertedLines { spans, state, .. } = converter.finish();
         (spans.map_or(0, |spans| spans.scope_spans[0].spans.len()), state)
@@ -298,8 +303,10 @@ fn facts_repeated_from_another_line_are_bounded() {
     const LINES: usize = 40_000;
     let tenant = "t".repeat(256);
     let mut converter = converter();
-    converter.log_event(&event(&format!("START RequestId: {ID} Version: 7 TenantId: {tenant}\n")));
-    (0..LINES).for_each(|_| converter.function_text(&event("x")));
+    converter.convert_log_event(&event(&format!(
+        "START RequestId: {ID} Version: 7 TenantId: {tenant}\n"
+    )));
+    (0..LINES).for_each(|_| converter.convert_function_text(&event("x")));
     let records = render::log_records(&converter.finish().logs.unwrap());
     let has_tenant = |(_, record): &(String, LogRecord)| record.attributes.len() == 2;
     let repeated = records.into_iter().filter(has_tenant).count();

@@ -52,56 +52,56 @@ pub(crate) fn exception(text: &str) -> Option<Exception> {
 fn report(text: &str) -> Option<Exception> {
     let mut rest = text;
     for _ in 0..MOST_LINES_BEFORE {
-        let (first, behind) = first_line(rest);
+        let (first, after) = first_line(rest);
         let line = first.trim();
-        if let Some((kind, message)) = reported(line, behind) {
+        if let Some((kind, message)) = reported(line, after) {
             let further = if line.ends_with(message) {
-                further_lines(behind)
+                further_lines(after)
             } else if is_rust_panic(line) || is_logged_panic(line) {
-                further_lines(first_line(behind).1)
+                further_lines(first_line(after).1)
             } else {
                 String::new()
             };
             return Some(Exception {
                 kind: kind.to_owned(),
                 message: (!message.is_empty()).then(|| [message, &further].concat()),
-                stacktrace: (!behind.is_empty()).then(|| rest.to_owned()),
+                stacktrace: (!after.is_empty()).then(|| rest.to_owned()),
             });
         }
         // What follows frames is a cause.
-        if behind.is_empty() || line.starts_with("at ") {
+        if after.is_empty() || line.starts_with("at ") {
             return None;
         }
-        rest = behind;
+        rest = after;
     }
     None
 }
 
-/// The lines of a message behind its first one, each with a line end before it. A stack trace ends them.
-fn further_lines(behind: &str) -> String {
-    let mut lines = behind.lines().take(MOST_MESSAGE_LINES + 1);
+/// The lines of a message after its first one, each with a line end before it. A stack trace ends them.
+fn further_lines(after: &str) -> String {
+    let mut lines = after.lines().take(MOST_MESSAGE_LINES + 1);
     let is_end = |line: &str| line.trim().is_empty() || ends_message(line);
     let count = lines.position(is_end).unwrap_or_default();
     // Deno shows the failed source line, and a mark below it.
     let is_source = |line: &str| line.trim_start().starts_with('^');
-    if behind.lines().take(count).any(is_source) {
+    if after.lines().take(count).any(is_source) {
         return String::new();
     }
-    behind.lines().take(count).flat_map(|line| ["\n", line.trim_end()]).collect()
+    after.lines().take(count).flat_map(|line| ["\n", line.trim_end()]).collect()
 }
 
 /// A logger's line above a stack trace has at most so many bytes. It is read again for each line that may name an exception.
 const MOST_LOGGED: usize = 4096;
 
-/// A message has at most so many lines behind its first one.
+/// A message has at most so many lines after its first one.
 const MOST_MESSAGE_LINES: usize = 16;
 
-/// Returns `true` for the line behind a message: a frame, or what Rust and Go print before theirs.
+/// Returns `true` for the line after a message: a frame, or what Rust and Go print before theirs.
 fn ends_message(line: &str) -> bool {
     is_frame(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
 }
 
-/// The first line and the text behind it.
+/// The first line and the text after it.
 fn first_line(text: &str) -> (&str, &str) {
     // Faster than a search for a character.
     let end = memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len());
@@ -134,20 +134,20 @@ fn begins_as_report(text: &str) -> bool {
     has_word || text.ends_with(')') && ruby(text).is_some()
 }
 
-/// The type and message of an exception that this line reports. `behind` is the text after the line.
-fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+/// The type and message of an exception that this line reports. `after` is the text after the line.
+fn reported<'t>(line: &'t str, after: &'t str) -> Option<(&'t str, &'t str)> {
     if let Some(message) = line.strip_prefix("panic: ") {
         return Some(("panic", message));
     }
     if let Some(message) =
-        line.strip_prefix("fatal error: ").filter(|_| behind.contains("goroutine "))
+        line.strip_prefix("fatal error: ").filter(|_| after.contains("goroutine "))
     {
         return Some(("fatal error", message));
     }
     if is_rust_panic(line) {
         let message =
             line.split_once("panicked at '").and_then(|(_, rest)| rest.rsplit_once("', "));
-        let next = behind.lines().next().unwrap_or_default();
+        let next = after.lines().next().unwrap_or_default();
         return Some(("panic", message.map_or(next, |(message, _)| message)));
     }
     if let Some((_, exception)) = line.strip_prefix(THREAD).and_then(|rest| rest.split_once("\" "))
@@ -163,7 +163,7 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
             with_place.rsplit_once(" in /").map_or(with_place, |(exception, _)| exception);
         return Some(named(exception)).filter(|(kind, _)| is_type(kind));
     }
-    if let Some(message) = panicked(line, behind) {
+    if let Some(message) = panicked(line, after) {
         return Some(("panic", message));
     }
     if let Some((_, message)) = line.split_once(": panic serving ") {
@@ -171,13 +171,13 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     }
     elixir(line)
         .or_else(|| ruby(line))
-        .or_else(|| ruby_logged(line, behind))
-        .or_else(|| traced(line, behind))
+        .or_else(|| ruby_logged(line, after))
+        .or_else(|| traced(line, after))
 }
 
 /// The message of a panic that a hook logs: `panicked at src/main.rs:3:4:`, or color-eyre's report. It is in the next line.
-fn panicked<'t>(line: &str, behind: &'t str) -> Option<&'t str> {
-    let next = first_line(behind).0.trim();
+fn panicked<'t>(line: &str, after: &'t str) -> Option<&'t str> {
+    let next = first_line(after).0.trim();
     if line == EYRE {
         return next.strip_prefix("Message:").map(str::trim);
     }
@@ -193,9 +193,9 @@ fn is_logged_panic(line: &str) -> bool {
 }
 
 /// `no stock (ArgumentError)`, and below it the backtrace.
-fn ruby_logged<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+fn ruby_logged<'t>(line: &'t str, after: &'t str) -> Option<(&'t str, &'t str)> {
     let (message, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
-    (is_type(kind) && is_ruby_place(behind.lines().next()?)).then_some((kind, message))
+    (is_type(kind) && is_ruby_place(after.lines().next()?)).then_some((kind, message))
 }
 
 /// `** (ArgumentError) no stock`
@@ -205,9 +205,9 @@ fn elixir(line: &str) -> Option<(&str, &str)> {
 
 /// Type and message of a line with stack frames below. A message may have several lines, and a logger's text may precede the
 /// name, if the name is certainly a type's.
-fn traced<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+fn traced<'t>(line: &'t str, after: &'t str) -> Option<(&'t str, &'t str)> {
     const MOST_LINES: usize = 16;
-    let mut lines = behind.lines().take(MOST_LINES);
+    let mut lines = after.lines().take(MOST_LINES);
     let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
     let (kind, message) = named(line);
     if is_type(kind) && (at == 0 || is_certain(kind) && !message.is_empty()) {
@@ -220,14 +220,14 @@ fn is_certain(kind: &str) -> bool {
     ["Error", "Exception", "Throwable", "Fault"].iter().any(|end| kind.ends_with(end))
 }
 
-/// Type and message behind a text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
+/// Type and message after a text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
 fn named_within(line: &str) -> Option<(&str, &str)> {
     const MOST_COLONS: usize = 8;
     let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
     let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MOST_COLONS);
     let found = ends.find_map(|end| {
         let with_code = line.get(..end)?;
-        // Node puts a code behind the type.
+        // Node puts a code after the type.
         let before = with_code
             .strip_suffix(']')
             .and_then(|text| text.rsplit_once(" ["))
@@ -262,7 +262,7 @@ fn file_of(place: &str) -> Option<&str> {
     line.parse::<u32>().is_ok().then_some(file)
 }
 
-/// Type and message of `java.lang.IllegalStateException: no stock`. Node puts a code behind the type: `Error [ERR_X]: no stock`.
+/// Type and message of `java.lang.IllegalStateException: no stock`. Node puts a code after the type: `Error [ERR_X]: no stock`.
 pub(crate) fn named(exception: &str) -> (&str, &str) {
     let (kind, message) = exception.split_once(": ").unwrap_or((exception, ""));
     (kind.split_once(" [").map_or(kind, |(kind, _)| kind), message)
@@ -420,7 +420,7 @@ impl ReportState {
         Some(state.after_lines(rest))
     }
 
-    /// Returns `true` if the event may be a further line of the message that ends `before`. Only a stack trace behind it shows that
+    /// Returns `true` if the event may be a further line of the message that ends `before`. Only a stack trace after it shows that
     /// it is one, see [`Self::ends_message`].
     pub fn may_go_on(self, before: &str, text: &str) -> bool {
         let before = before.trim_end();

@@ -1,7 +1,7 @@
 //! Reads the exception of a structured record: one table of the shapes in which loggers write one.
 //!
-//! A logger writes an exception as one value (`err`: an object, or the text of a stack trace), as keys beside the message
-//! (`errorType`, `errorMessage`, `stackTrace`), or both. What became `exception.*` leaves the attributes; the other keys of an
+//! A logger writes an exception as one value (`err`: an object, or the text of a stack trace), as keys next to the message
+//! (`errorType`, `errorMessage`, `stackTrace`), or both. Values of `exception.*` leave the attributes; the other keys of an
 //! object stay. Causes are not taken apart: they stay in the text of the stack trace, or in the rest of the object.
 //!
 //! Source: the documentation of each logger, and `tests/fixtures/logger-cases.jsonl`.
@@ -243,7 +243,7 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
     Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
 }
 
-/// A stack trace: a text, or an array of lines or frames. Without a name beside it, it must begin with one: other records have a
+/// A stack trace: a text, or an array of lines or frames. Without a name next to it, it must begin with one: other records have a
 /// stack trace of the place that wrote them.
 fn stack(value: &Value<'_>, has_name: bool) -> Option<ExceptionParts> {
     let text = match value {

@@ -80,7 +80,7 @@ fn push_without_versions(text: &mut String, part: &str) {
     let mut rest = part;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
         let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
         let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
         let is_hash = has_digit
@@ -89,7 +89,7 @@ fn push_without_versions(text: &mut String, part: &str) {
         if !is_number && !is_hash {
             text.push_str(word);
         }
-        let mut others = behind.chars();
+        let mut others = after.chars();
         text.extend(others.next());
         rest = others.as_str();
     }

@@ -101,7 +101,7 @@ impl TraceIds {
 // A static, because creating a finder takes longer than one search.
 static FIND_TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("race"));
 
-/// The span id that a text names, before or behind the trace id.
+/// The span id that a text names, before or after the trace id.
 fn span_in(text: &str) -> Option<&str> {
     let at = memchr::memmem::find(text.as_bytes(), b"pan")?;
     Some(value_at(text.get(at..)?.split_once(['=', ':', ' '])?.1))

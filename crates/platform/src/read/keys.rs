@@ -19,7 +19,7 @@ pub(crate) enum Role {
     /// OpenTelemetry's own number.
     OtelNumber,
     Message,
-    /// A message only beside a level: other lines use the key for their data.
+    /// A message only if there is a level: other lines use the key for their data.
     MessageOfLogger,
     ErrorMessage,
     ErrorType,
@@ -76,7 +76,7 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Usual,
-    /// A key of few loggers, or a number beside the word.
+    /// A key of few loggers, or a number in addition to the word.
     Rare,
     /// A key that may mean something else: a template, a status, another tracer's id.
     Doubtful,

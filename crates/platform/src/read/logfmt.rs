@@ -23,25 +23,25 @@ pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     }
     while !rest.is_empty() {
         let end = rest.find([' ', '\t', '=']).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end)?;
-        if let Some(value) = behind.strip_prefix('=').filter(|_| is_key(word)) {
+        let (word, after) = rest.split_at_checked(end)?;
+        if let Some(value) = after.strip_prefix('=').filter(|_| is_key(word)) {
             if pairs.len() == MAX_PAIRS {
                 return None;
             }
-            let (content, behind) = value_at(value)?;
+            let (content, after) = value_at(value)?;
             open = (!value.starts_with(['"', '\''])).then_some(value);
             pairs.push((word, content));
-            rest = behind.trim_start();
+            rest = after.trim_start();
             continue;
         }
         let end = rest.find([' ', '\t']).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end)?;
+        let (word, after) = rest.split_at_checked(end)?;
         let (key, value) = pairs.last_mut()?;
         let is_list = value.starts_with(['[', '{', '(']);
         let goes_on = is_list || !is_key(word) || is_message(key);
         match open.filter(|_| goes_on) {
             Some(begin) => {
-                let bytes = begin.len() - behind.len();
+                let bytes = begin.len() - after.len();
                 *value = Cow::Borrowed(begin.get(..bytes)?);
             }
             None if is_key(word) && bare_keys < MOST_BARE_KEYS.min(pairs.len() - bare_keys) => {
@@ -51,25 +51,25 @@ pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
             }
             None => return None,
         }
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     (pairs.len() > 1).then_some(pairs)
 }
 
-/// A value, and the text behind it.
+/// A value, and the text after it.
 fn value_at(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let (value, behind) = if let Some(quoted) = text.strip_prefix('"') {
+    let (value, after) = if let Some(quoted) = text.strip_prefix('"') {
         quoted_value(quoted)?
     } else if let Some(quoted) = text.strip_prefix('\'') {
         // Python's structlog
-        let (value, behind) = quoted.split_once('\'')?;
-        (Cow::Borrowed(value), behind)
+        let (value, after) = quoted.split_once('\'')?;
+        (Cow::Borrowed(value), after)
     } else {
         let end = text.find([' ', '\t']).unwrap_or(text.len());
-        let (value, behind) = text.split_at_checked(end)?;
-        (Cow::Borrowed(value), behind)
+        let (value, after) = text.split_at_checked(end)?;
+        (Cow::Borrowed(value), after)
     };
-    (behind.is_empty() || behind.starts_with([' ', '\t'])).then_some((value, behind))
+    (after.is_empty() || after.starts_with([' ', '\t'])).then_some((value, after))
 }
 
 fn is_message(key: &str) -> bool {
@@ -98,11 +98,11 @@ fn quoted_value(quoted: &str) -> Option<(Cow<'_, str>, &str)> {
         is_end
     })?;
     let value = quoted.get(..end)?;
-    let behind = quoted.get(end + 1..)?;
+    let after = quoted.get(end + 1..)?;
     if !value.contains('\\') {
-        return Some((Cow::Borrowed(value), behind));
+        return Some((Cow::Borrowed(value), after));
     }
     // Go's escapes are JSON's, except for bytes, which stay as written.
     let value = serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned());
-    Some((Cow::Owned(value), behind))
+    Some((Cow::Owned(value), after))
 }

@@ -1,7 +1,7 @@
 //! Reads the line that a runtime prints for each failed invocation.
 //!
 //! AWS's events do not show a handler's error: `platform.runtimeDone` says `success`, and REPORT nothing. The runtime's own line
-//! does. A function can print the same text, so only the exact form counts. Not told apart from a logged line, and therefore no
+//! does. A function can print the same text, so only the exact form counts. Not distinguishable from a logged line, and therefore no
 //! evidence: the line of Node's runtime in Lambda's JSON format, which equals `console.error(error)`, and that of Rust's
 //! `lambda_runtime` without its target, which equals `error!`.
 //!
@@ -84,7 +84,7 @@ impl RuntimeError {
     }
 }
 
-/// `[ERROR] ValueError: no stock`, a traceback behind it. A logger's line has the exception's name behind the frames.
+/// `[ERROR] ValueError: no stock`, a traceback after it. A logger's line has the exception's name after the frames.
 fn of_python(text: &str) -> Option<Failure> {
     const TRACEBACK: &str = "Traceback (most recent call last):";
     let text = text.strip_prefix("[ERROR] ")?;
@@ -195,14 +195,14 @@ fn of_java(text: &str) -> Option<Failure> {
     if !is_type(kind) || !kind.contains('.') {
         return None;
     }
-    let behind_kind = trace.strip_prefix(kind)?;
-    let behind = match behind_kind.strip_prefix(": ") {
+    let after_kind = trace.strip_prefix(kind)?;
+    let after = match after_kind.strip_prefix(": ") {
         Some(text) => text.strip_prefix(message)?,
         // Without a message, the runtime writes the type in its place.
-        None if message == kind => behind_kind,
+        None if message == kind => after_kind,
         None => return None,
     };
-    let rest = behind.trim_start_matches(['\r', '\n']);
+    let rest = after.trim_start_matches(['\r', '\n']);
     (rest.is_empty() || rest.lines().next().is_some_and(is_frame))
         .then(|| Failure::new(kind, if message == kind { "" } else { message }))
 }
@@ -218,12 +218,12 @@ fn java_parts<'t>(first: &'t str, text: &'t str, rest: &'t str) -> Option<(&'t s
         if is_type(kind) && kind.contains('.') && rest.starts_with(kind) {
             return Some((summary, rest));
         }
-        let (line, behind) = rest.split_once('\n')?;
+        let (line, after) = rest.split_once('\n')?;
         if line.starts_with('\t') {
             return None;
         }
-        summary_end = text.len() - behind.len() - 1;
-        rest = behind;
+        summary_end = text.len() - after.len() - 1;
+        rest = after;
     }
     None
 }

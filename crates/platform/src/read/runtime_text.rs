@@ -7,7 +7,7 @@
 //! `runtime/malloc.go`.
 
 use crate::read::ids::{UUID_BYTES, is_uuid};
-use crate::read::time::behind_utc_time;
+use crate::read::time::split_utc_time;
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
 /// The thread limit uses the same class, and is unrelated to memory.
@@ -42,7 +42,7 @@ pub fn is_out_of_memory(text: &str) -> bool {
 fn is_of_a_runtime(text: &str) -> bool {
     let begun = text.trim_start_matches(['\r', '\n']);
     let text = match begun.as_bytes().first() {
-        Some(b'0'..=b'9') => behind_time_and_request(begun),
+        Some(b'0'..=b'9') => after_time_and_request(begun),
         _ => begun,
     };
     match text.as_bytes().first() {
@@ -55,8 +55,8 @@ fn is_of_a_runtime(text: &str) -> bool {
 }
 
 /// The prefix Lambda may put before a text of a terminated process: `<time> <request id> `.
-fn behind_time_and_request(text: &str) -> &str {
-    let Some((_, rest)) = behind_utc_time(text) else { return "" };
+fn after_time_and_request(text: &str) -> &str {
+    let Some((_, rest)) = split_utc_time(text) else { return "" };
     match rest.split_at_checked(UUID_BYTES) {
         Some((id, rest)) if is_uuid(id) => rest.trim_start(),
         _ => "",
@@ -97,7 +97,7 @@ fn is_of_java(text: &str) -> bool {
     })
 }
 
-/// `failed to allocate memory (NoMemoryError)`, alone or behind the place in the code.
+/// `failed to allocate memory (NoMemoryError)`, alone or after the place in the code.
 fn is_of_ruby(text: &str) -> bool {
     const RAISED: &str = "failed to allocate memory (NoMemoryError)";
     let found = line(text, &["/", RUBY_INTERNAL, RAISED, RUBY_FATAL]);

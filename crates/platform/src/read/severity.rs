@@ -247,8 +247,8 @@ pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
     let mut parts = text.split(ESC);
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let behind = part.strip_prefix('[').map(|rest| rest.trim_start_matches(is_parameter));
-        match behind.and_then(|rest| rest.strip_prefix('m')).or_else(|| part.strip_prefix("(B")) {
+        let after = part.strip_prefix('[').map(|rest| rest.trim_start_matches(is_parameter));
+        match after.and_then(|rest| rest.strip_prefix('m')).or_else(|| part.strip_prefix("(B")) {
             Some(rest) => plain.push_str(rest),
             None => plain.extend([ESC.encode_utf8(&mut [0; 4]), part]),
         }

@@ -7,7 +7,7 @@ use crate::read::begins;
 use crate::read::fields::Fields;
 use std::borrow::Cow;
 
-/// A function, and its file if that tells more. One of them may be empty.
+/// A function, and its file if that says more. One of them may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'t> {
     pub(crate) function: Cow<'t, str>,
@@ -88,7 +88,7 @@ fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     if line.len() > MOST_LINE_BYTES {
         return None;
     }
-    // What Python's groups, loguru and rich draw beside frames.
+    // What Python's groups, loguru and rich draw next to frames.
     let line = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '|' | '>' | '│'));
     if let Some(rest) = line.strip_prefix("File \"") {
         return python(rest);
@@ -179,7 +179,7 @@ fn panic_place(text: &str) -> Option<Frame<'_>> {
     file_of(place).map(|file| of("", file))
 }
 
-/// `/src/main.go:12 +0x1d` below `main.(*Shop).pay(0xc000012345, 0x1)`. The name has the package, so that the file tells no more:
+/// `/src/main.go:12 +0x1d` below `main.(*Shop).pay(0xc000012345, 0x1)`. The name has the package, so that the file adds nothing:
 /// it is the path of the machine that compiled it.
 fn go<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     let (path, _) = line.split_once(".go:")?;

@@ -10,7 +10,7 @@
 use crate::event::{EventKind, Figures, PlatformEvent, plausible};
 use crate::read::begins;
 use crate::read::ids::{UUID_BYTES, is_uuid};
-use crate::read::time::behind_utc_time;
+use crate::read::time::split_utc_time;
 
 /// Lambda's own lines have a few hundred bytes; a longer line is the function's.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -124,7 +124,7 @@ fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
 
 /// `<time> <uuid> Task timed out after 3.00 seconds`, in the older notation.
 fn timed_out(message: &str) -> Option<PlatformEvent> {
-    let (time, after_time) = behind_utc_time(message)?;
+    let (time, after_time) = split_utc_time(message)?;
     let is_time = time.len() >= "2024-03-04T17:22:38Z".len() && time.contains('T');
     let (id, rest) = leading_uuid(after_time)?;
     let text = rest.trim();

@@ -58,13 +58,13 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
         return Some(StatedTime { bytes, has_clock: true, time: None });
     }
     let date = date(bytes);
-    let behind_date = date.unwrap_or(0);
-    let gap = if date.is_some() { gap(rest(bytes, behind_date)) } else { 0 };
-    let clock = clock(rest(bytes, behind_date + gap), date.is_some());
+    let after_date = date.unwrap_or(0);
+    let gap = if date.is_some() { gap(rest(bytes, after_date)) } else { 0 };
+    let clock = clock(rest(bytes, after_date + gap), date.is_some());
     let clock_end = match (date, clock) {
         (None, None) => return None,
         (Some(date), None) => date,
-        (_, Some(clock)) => behind_date + gap + clock,
+        (_, Some(clock)) => after_date + gap + clock,
     };
     let has_clock = clock.is_some();
     let offset = if has_clock { offset(rest(bytes, clock_end)) } else { 0 };
@@ -86,8 +86,8 @@ fn has_usual_form(bytes: &[u8]) -> bool {
         && !bytes.get(USUAL.len()).is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// Splits `2024-03-04T17:22:38.033Z` and a space from the text behind, as Lambda begins some of its own lines.
-pub(crate) fn behind_utc_time(text: &str) -> Option<(&str, &str)> {
+/// Splits `2024-03-04T17:22:38.033Z` and a space from the text after it, as Lambda begins some of its own lines.
+pub(crate) fn split_utc_time(text: &str) -> Option<(&str, &str)> {
     let is_part = |byte: u8| byte.is_ascii_digit() || b"-:.TZ".contains(&byte);
     let end = text.bytes().position(|byte| !is_part(byte))?;
     let (time, rest) = text.split_at_checked(end)?;

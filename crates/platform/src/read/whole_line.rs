@@ -1,6 +1,6 @@
 //! Recognizes Lambda's lines without any text of the function, which may be omitted from the log records.
 //!
-//! An attacker who controls the beginning of a printed text can imitate Lambda's lines; the function's text behind it must not
+//! An attacker who controls the beginning of a printed text can imitate Lambda's lines; the function's text after it must not
 //! disappear.
 
 use serde::Deserialize;

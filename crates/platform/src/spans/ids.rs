@@ -52,12 +52,13 @@ impl<'a> InvocationIds<'a> {
         let segment = invocation.xray_segment;
         let xray = segment.map(|segment| segment.trace_id).or_else(|| tracing.xray_trace_id());
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
-        let told =
+        let of_tracing =
             || tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(wire::ids::id);
-        let said = segment.map(|segment| segment.span_id).or_else(told);
+        let stated = segment.map(|segment| segment.span_id).or_else(of_tracing);
         // A retry has the request id of the first attempt but another start time, so each attempt gets its own id.
         let attempt = invocation.started.unwrap_or(0);
-        let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
+        let span =
+            stated.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
         let parent = tracing
             .parent_id
             .as_deref()

@@ -13,7 +13,7 @@ const DEEPEST: usize = 64;
 const LEAST_TIME: u64 = 1 << 60;
 /// Smaller numbers take two bytes of a hole, as many as most differences to the expected number.
 const LEAST_REST: u64 = 1 << 14;
-const MOST_BEHIND_REST: u64 = 1 << 13;
+const MOST_PAST_REST: u64 = 1 << 13;
 /// Ports of servers, which are the same in each invocation.
 const PORTS: [u64; 10] = [80, 443, 1433, 3306, 5432, 5672, 6379, 8080, 9092, 27017];
 
@@ -186,10 +186,10 @@ impl<'b> LineParts<'b> {
             }
             _ if value == self.history.number => self.skeleton.push(SAME),
             _ => {
-                let behind_rest = value.wrapping_sub(self.history.rest()).cast_signed();
-                if value >= LEAST_REST && behind_rest.unsigned_abs() < MOST_BEHIND_REST {
+                let past_rest = value.wrapping_sub(self.history.rest()).cast_signed();
+                if value >= LEAST_REST && past_rest.unsigned_abs() < MOST_PAST_REST {
                     self.skeleton.push(REST);
-                    self.difference(behind_rest);
+                    self.difference(past_rest);
                 } else {
                     self.history.number = value;
                     self.skeleton.push(HOLE);

@@ -36,10 +36,10 @@ pub fn inflate(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
 /// Returns `true` if another member may begin within `input` (RFC 1952, 2.3): its first three bytes, and flags with three zero
 /// bits.
 fn has_other_member(input: &[u8]) -> bool {
-    let behind_first = input.get(1..).unwrap_or_default();
+    let after_first = input.get(1..).unwrap_or_default();
     FIND_MEMBER
-        .find_iter(behind_first)
-        .any(|at| behind_first.get(at + 3).is_none_or(|flags| flags & 0xe0 == 0))
+        .find_iter(after_first)
+        .any(|at| after_first.get(at + 3).is_none_or(|flags| flags & 0xe0 == 0))
 }
 
 /// Compresses `input` to one gzip member of level 1 to 12; other levels are clamped.

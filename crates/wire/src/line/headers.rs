@@ -21,8 +21,8 @@ pub fn without_headers(line: &str) -> String {
         kept.push_str("headers");
         rest = after;
         let Some(quote) = Quote::of_key(before, after) else { continue };
-        let Some(behind_quote) = after.get(quote.len()..) else { continue };
-        let Some(value) = behind_quote.trim_start().strip_prefix(':') else { continue };
+        let Some(after_quote) = after.get(quote.len()..) else { continue };
+        let Some(value) = after_quote.trim_start().strip_prefix(':') else { continue };
         let written_quote = after.get(..quote.len()).unwrap_or_default();
         kept.push_str(written_quote);
         kept.push_str(":null");
@@ -46,14 +46,14 @@ impl Quote {
     /// The quotes of a key between `before` and `after`; `None` if it is not a key.
     fn of_key(before: &str, after: &str) -> Option<Self> {
         let opens = before.ends_with('"') || before.ends_with(UNICODE);
-        let behind_slashes = after.trim_start_matches('\\');
-        let slashes = after.len() - behind_slashes.len();
+        let after_slashes = after.trim_start_matches('\\');
+        let slashes = after.len() - after_slashes.len();
         if !opens {
             None
-        } else if behind_slashes.starts_with('"') {
+        } else if after_slashes.starts_with('"') {
             Some(Self::Escaped(slashes))
         } else {
-            behind_slashes.starts_with(UNICODE).then_some(Self::Unicode(slashes))
+            after_slashes.starts_with(UNICODE).then_some(Self::Unicode(slashes))
         }
     }
 

@@ -41,7 +41,7 @@ impl Request {
     }
 }
 
-/// The ids of a span, and what tells the span of an invocation from others.
+/// The ids of a span, and what distinguishes the span of an invocation from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanIds<'a> {
     /// The attribute `faas.invocation_id`.

@@ -137,7 +137,7 @@ impl Backend {
     /// Takes the extension's own telemetry. With the `json` output the events are sent instead.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         for request in requests.into_iter().filter(|_| !self.is_json) {
-            self.lines.spans_of(&request);
+            self.lines.note_spans_of(&request);
             if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
                 self.spilled.write_own(vec![request]);
             }
@@ -202,7 +202,7 @@ impl Backend {
         }
         match decide(&facts) {
             Decision::Pass => true,
-            // While stdout is blocked, no event tells of the handler's end.
+            // While stdout is blocked, no event reports the handler's end.
             Decision::Hold => self.is_behind(),
             Decision::Spill => {
                 self.spill_all();

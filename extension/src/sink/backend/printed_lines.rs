@@ -66,26 +66,30 @@ impl PrintedLines {
         if event.made_snapshot() && event.succeeded() {
             return;
         }
-        let time = self.observed(event.time_unix_nano);
+        let time = self.observe_time(event.time_unix_nano);
         if let Some(events) = &mut self.events {
             let is_begin = event.kind == EventKind::Start;
             if is_begin {
-                self.converter.invocation_event(event, self.has_one_at_a_time);
+                self.converter.note_invocation_event(event, self.has_one_at_a_time);
             }
             events.platform_event(event, text, time, self.converter.request_id());
             if !is_begin {
-                self.converter.invocation_event(event, self.has_one_at_a_time);
+                self.converter.note_invocation_event(event, self.has_one_at_a_time);
             }
         } else {
             let log_event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
-            self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
+            self.converter.convert_platform_event(
+                &log_event,
+                event.clone(),
+                self.has_one_at_a_time,
+            );
         }
         self.note_waiting(now_ms);
     }
 
     /// Takes a line, and returns its content that is no text of the function.
     pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> LineContent {
-        let time = self.observed(line.time_unix_nano);
+        let time = self.observe_time(line.time_unix_nano);
         let mut content = LineContent::default();
         match read_line_of(&line.message, &self.identity.line_context(), &Limits::default()) {
             None => {
@@ -108,14 +112,14 @@ impl PrintedLines {
                         sha256: unread.sha256.as_str(),
                     };
                     let event = LogEventRef { id: "", time_ms: in_ms(time), message: "" };
-                    self.converter.undecodable(&event, &undecodable);
+                    self.converter.convert_undecodable(&event, &undecodable);
                 }
                 if let Some(text) = text {
                     self.take_text(line, &text, time);
                 }
                 for request in decoded.into_iter().filter(|request| request.items() > 0) {
                     let named = named(request, &self.service_name);
-                    self.spans_of(&named);
+                    self.note_spans_of(&named);
                     content.requests.push(named);
                 }
             }
@@ -143,24 +147,24 @@ impl PrintedLines {
             }
         } else {
             let event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
-            self.converter.function_text(&event);
+            self.converter.convert_function_text(&event);
         }
     }
 
     /// Notes received spans, whose ids the records of their invocations get.
-    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
+    pub(crate) fn note_spans(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
             let Some(request_id) = &span.request_id else { continue };
             let ids = SpanIds { request_id: Some(request_id), ..span.ids };
-            self.converter.invocation_span_seen(request_id, &ids);
-            self.converter.trace_seen(ids.trace_id);
+            self.converter.note_invocation_span(request_id, &ids);
+            self.converter.note_trace(ids.trace_id);
         }
     }
 
-    pub(super) fn spans_of(&mut self, request: &Request) {
-        request.each_trace_id(&mut |trace_id| self.converter.trace_seen(trace_id));
+    pub(super) fn note_spans_of(&mut self, request: &Request) {
+        request.each_trace_id(&mut |trace_id| self.converter.note_trace(trace_id));
         request.each_invocation_span(&mut |id, span| {
-            self.converter.invocation_span_seen(id, &span);
+            self.converter.note_invocation_span(id, &span);
         });
     }
 
@@ -208,10 +212,10 @@ impl PrintedLines {
         converted.logs.into_iter().chain(metrics).collect()
     }
 
-    /// Returns the time of an event, and tells the converter the time of its receipt.
-    fn observed(&mut self, time_unix_nano: Option<u64>) -> u64 {
+    /// Returns the time of an event, and sets the time of its receipt in the converter.
+    fn observe_time(&mut self, time_unix_nano: Option<u64>) -> u64 {
         let now = unix_nanos();
-        self.converter.observed_at(now);
+        self.converter.set_observed_time(now);
         time_unix_nano.unwrap_or(now)
     }
 

@@ -1,4 +1,4 @@
-//! Writes requests as OTLP lines on stdout: one thread behind a bounded queue, one `write` per line.
+//! Writes requests as OTLP lines on stdout: one thread with a bounded queue, one `write` per line.
 //!
 //! A request is acknowledged after its last line was written. Requests that arrive together share lines. If the pipe stays full
 //! for 200 ms, the waiting requests are refused. A thread writes because writing to stdout has to block: O_NONBLOCK would apply

@@ -102,13 +102,13 @@ fn check(events: &[Value], printed: &str, of_layer: Option<&str>) {
     let mut logged = Logged::default();
     for line in lines.chain(reports.iter().map(String::as_str)) {
         let Some(reading) = wire::read_line(line, &Limits::default()) else {
-            converter.log_event(&LogEventRef { id: "", time_ms: TIME_MS, message: line });
+            converter.convert_log_event(&LogEventRef { id: "", time_ms: TIME_MS, message: line });
             continue;
         };
         assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{line}");
         for request in &reading.decoded {
-            request.each_trace_id(&mut |trace_id| converter.trace_seen(trace_id));
-            request.each_invocation_span(&mut |id, span| converter.invocation_span_seen(id, &span));
+            request.each_trace_id(&mut |trace_id| converter.note_trace(trace_id));
+            request.each_invocation_span(&mut |id, span| converter.note_invocation_span(id, &span));
         }
         logged.add(&reading.decoded);
     }

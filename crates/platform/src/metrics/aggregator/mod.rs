@@ -34,7 +34,7 @@ pub enum Owner {
     /// invocations.
     #[default]
     Forwarder,
-    /// The extension, beside a forwarder, makes the metrics missing from text lines: latency, duration and size of responses,
+    /// The extension makes, if there is a forwarder too, the metrics missing from text lines: latency, duration and size of responses,
     /// overheads, dropped logs.
     Extension,
     /// An extension without a forwarder makes both.

@@ -14,7 +14,7 @@ pub(super) mod place {
     pub(in crate::read::head) const INDENTED: u8 = 2;
     /// A time, and perhaps other fields.
     pub(in crate::read::head) const TIMED: u8 = 4;
-    /// The time of Go's `log`, behind which a text is like a line without a time.
+    /// The time of Go's `log`, after which a text is like a line without a time.
     pub(in crate::read::head) const GO_TIMED: u8 = 128;
     /// A name in brackets.
     pub(in crate::read::head) const GROUPED: u8 = 8;
@@ -22,7 +22,7 @@ pub(super) mod place {
     pub(in crate::read::head) const NAMED: u8 = 16;
     /// Only a number.
     pub(in crate::read::head) const NUMBERED: u8 = 32;
-    /// A time, and behind it a word without any mark of a name.
+    /// A time, and after it a word without any mark of a name.
     pub(in crate::read::head) const BARE: u8 = 64;
 
     pub(in crate::read::head) const CLOCKED: u8 = TIMED | GO_TIMED;
@@ -157,7 +157,7 @@ pub(super) fn level_of(word: &HeadWord<'_>, place: u8) -> Option<Severity> {
         Some(letter) if form == LETTER => Severity::of_letter(*letter),
         _ => Severity::of_text(text, evidence),
     };
-    let word = HeadWord { after: word.after | word.marks_far_behind(place, form), ..*word };
+    let word = HeadWord { after: word.after | word.marks_further_on(place, form), ..*word };
     let mut rows = LEVELS.iter().filter(|row| row.fits(place, &word, form));
     let (severity, unless) = rows.find_map(|row| Some((known(row.is.words)?, row.is.unless)))?;
     (!unless.is_raised(&word, place)).then_some(severity)

@@ -54,8 +54,8 @@ pub(crate) struct Head<'a> {
 pub(crate) fn head(line: &str, place: HeadPlace) -> Head<'_> {
     let mut head = scanned(line, place);
     // lambda_runtime for Rust names the request in its span.
-    let behind_key = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
-    let in_span = behind_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
+    let after_key = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
+    let in_span = after_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
     head.request_id = head.request_id.or(in_span);
     if head.is_of_runtime {
         // The message may be a line of a logger, whose level is more exact than the runtime's.
@@ -113,11 +113,11 @@ struct Scan<'a> {
     prefixes: usize,
     /// The head before the first name or number that no level followed so far, and its clock.
     on_trial: Option<(Head<'a>, u8)>,
-    /// The place behind the time, or 0.
+    /// The place after the time, or 0.
     clock: u8,
-    /// The place behind a name or a number that begins the line, or 0.
+    /// The place after a name or a number that begins the line, or 0.
     begin: u8,
-    /// Number of words without a mark of a name behind the time.
+    /// Number of words without a mark of a name after the time.
     bare_names: usize,
     is_indented: bool,
     /// `true` after a name in brackets.
@@ -128,11 +128,11 @@ struct Scan<'a> {
 
 /// A line has at most so many fields before its message.
 const MAX_FIELDS: usize = 12;
-/// Other programs put a prefix before a line, such as Kubernetes. The fields are counted again behind each.
+/// Other programs put a prefix before a line, such as Kubernetes. The fields are counted again after each.
 const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
-/// More words behind a time are prose.
+/// More words after a time are prose.
 const MOST_BARE_NAMES: usize = 3;
 
 impl<'a> Scan<'a> {
@@ -176,7 +176,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Begins again behind another program's prefix. Returns `false` if there were too many.
+    /// Begins again after another program's prefix. Returns `false` if there were too many.
     fn begin_again(&mut self, rest: &'a str) -> bool {
         if self.prefixes == MAX_PREFIXES {
             return false;
@@ -353,7 +353,7 @@ impl<'a> Scan<'a> {
         false
     }
 
-    /// A process or line number behind other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
+    /// A process or line number after other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
     fn number(&mut self, word: &HeadWord<'a>) -> bool {
         const MOST_DIGITS: usize = 20;
         let text = word.text;
@@ -391,7 +391,7 @@ impl<'a> Scan<'a> {
 
     fn level(&mut self, word: &HeadWord<'a>) -> bool {
         if let Some(known) = self.head.severity {
-            // Ruby's logger names the level behind its letter.
+            // Ruby's logger names the level after its letter.
             let is_again = Severity::of_text(word.text, Evidence::AfterTime) == Some(known);
             return is_again && self.take(word.text.len());
         }
@@ -477,10 +477,10 @@ impl<'a> Scan<'a> {
         let of_text = |word| Severity::of_text(word, Evidence::Marked);
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
-            let behind =
+            let following =
                 inner.get(time.bytes..).unwrap_or_default().trim_start_matches([':', ' ', ',']);
-            let word = behind.split([' ', '/']).next();
-            self.head.has_others |= word.is_some_and(|word| word.len() < behind.len());
+            let word = following.split([' ', '/']).next();
+            self.head.has_others |= word.is_some_and(|word| word.len() < following.len());
             let found = word.filter(|_| time.has_clock).and_then(of_text);
             self.head.severity = self.head.severity.or(found);
             return;
@@ -493,7 +493,7 @@ impl<'a> Scan<'a> {
         let found = of_text(inner);
         self.head.has_others |= found.is_none() || self.head.severity.is_some();
         self.head.severity =
-            self.head.severity.or(found).or_else(|| beside_name(inner, self.clock != 0));
+            self.head.severity.or(found).or_else(|| level_near_name(inner, self.clock != 0));
     }
 
     /// The priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
@@ -504,8 +504,9 @@ impl<'a> Scan<'a> {
         };
         let digits = rest.bytes().take(MOST_DIGITS).take_while(u8::is_ascii_digit).count();
         steps::count(digits);
-        let (priority, behind) = rest.split_at_checked(digits).unwrap_or_default();
-        let Some(after) = behind.strip_prefix('>').filter(|after| !after.starts_with(' ')) else {
+        let (priority, following) = rest.split_at_checked(digits).unwrap_or_default();
+        let Some(after) = following.strip_prefix('>').filter(|after| !after.starts_with(' '))
+        else {
             return false;
         };
         let number = priority.parse::<i64>().ok().filter(|number| *number < 192);
@@ -517,9 +518,9 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The level beside a name in brackets: `[core:error]` of Apache, `[shop#error]` of Twisted, `[ERROR/MainProcess]`, `[NR_EXT ERROR]`, `[E 260921 14:13:20 web:12]`
-/// of Tornado. A letter may also stand alone behind a time.
-fn beside_name(inner: &str, has_clock: bool) -> Option<Severity> {
+/// The level before or after a name in brackets: `[core:error]` of Apache, `[shop#error]` of Twisted, `[ERROR/MainProcess]`, `[NR_EXT ERROR]`, `[E 260921 14:13:20 web:12]`
+/// of Tornado. A letter may also stand alone after a time.
+fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     match inner.as_bytes() {
         [letter, b' ', b'0'..=b'9', ..] => return Severity::of_letter(*letter),
         [letter] if has_clock => return Severity::of_letter(*letter),
@@ -583,14 +584,14 @@ mod tests {
                     .flat_map(|line| [(line, HeadPlace::Line), (line, HeadPlace::Message)])
                 {
                     let (steps, bytes) = steps(line, place);
-                    let told = format!(
+                    let counted = format!(
                         "{}: {steps} steps for a head of {bytes} bytes in {}",
                         family.name,
                         line.len()
                     );
-                    assert!(steps <= READINGS * bytes + IN_MESSAGE, "{told}");
+                    assert!(steps <= READINGS * bytes + IN_MESSAGE, "{counted}");
                     // A reader that counts nothing would pass.
-                    assert!(steps >= bytes, "{told}");
+                    assert!(steps >= bytes, "{counted}");
                 }
             }
         }

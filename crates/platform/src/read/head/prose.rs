@@ -11,11 +11,11 @@ use crate::read::steps;
 #[derive(Clone, Copy)]
 pub(super) enum Doubt {
     Nothing,
-    /// The text behind the colon is the value of something with this name: `error: none`.
+    /// The text after the colon is the value of something with this name: `error: none`.
     Value,
     /// The word is an operand, one of several levels, or the subject of a sentence.
     Operand,
-    /// A sentence goes on behind the word.
+    /// A sentence goes on after the word.
     Sentence,
     /// The word does not have the width of rich's column.
     Width,
@@ -27,7 +27,7 @@ impl Doubt {
             Self::Nothing => false,
             Self::Value => place != place::TIMED && is_value(word.rest),
             Self::Operand => !word.is_followed_by(mark::COLON) && !begins_message(word, place),
-            Self::Sentence => is_english(behind_separators(beginning(word.rest))),
+            Self::Sentence => is_english(after_separators(beginning(word.rest))),
             Self::Width => !has_width_of_rich(word),
         }
     }
@@ -49,7 +49,7 @@ fn is_value(text: &str) -> bool {
 fn begins_message(word: &HeadWord<'_>, place: u8) -> bool {
     let text = beginning(word.rest);
     let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
-    let next = if is_separated { behind_separators(text) } else { text.trim_start_matches(' ') };
+    let next = if is_separated { after_separators(text) } else { text.trim_start_matches(' ') };
     let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
     steps::count(second.len());
     let is_level = |evidence| Severity::of_text(second, evidence).is_some();
@@ -63,7 +63,7 @@ fn begins_message(word: &HeadWord<'_>, place: u8) -> bool {
     !(is_operator || is_level(Evidence::AtStart))
 }
 
-fn behind_separators(text: &str) -> &str {
+fn after_separators(text: &str) -> &str {
     text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
 }
 

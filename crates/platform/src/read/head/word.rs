@@ -27,7 +27,7 @@ pub(super) mod mark {
     pub(in crate::read::head) const END: u16 = 2048;
     /// A time follows, perhaps in brackets.
     pub(in crate::read::head) const TIME: u16 = 4096;
-    /// A name follows, and a colon or, behind a logger's name, a dash between blanks.
+    /// A name follows, and a colon or, after a logger's name, a dash between blanks.
     pub(in crate::read::head) const LABEL: u16 = 8192;
     /// A word with a capital follows.
     pub(in crate::read::head) const CAPITAL: u16 = 16384;
@@ -35,7 +35,7 @@ pub(super) mod mark {
     pub(in crate::read::head) const SYMBOL: u16 = 32768;
 
     pub(in crate::read::head) const ANY: u16 = u16::MAX;
-    /// Nothing but blanks, or the colon behind a name.
+    /// Nothing but blanks, or the colon after a name.
     pub(in crate::read::head) const PLAIN: u16 = BLANK | PADDED | COLON;
     /// Marks that nobody writes between the words of a sentence.
     pub(in crate::read::head) const FIELD: u16 = TAB | BAR | DASH | COMMA | SEMICOLON;
@@ -87,10 +87,10 @@ pub(super) mod form {
 /// A word with its neighbours.
 #[derive(Clone, Copy)]
 pub(super) struct HeadWord<'a> {
-    /// Without colons and dashes behind it.
+    /// Without colons and dashes after it.
     pub(super) text: &'a str,
     pub(super) before: u16,
-    /// The text behind the word and its colons.
+    /// The text after the word and its colons.
     pub(super) rest: &'a str,
     pub(super) after: u16,
 }
@@ -119,17 +119,17 @@ impl<'a> HeadWord<'a> {
             .unwrap_or_else(|| text.floor_char_boundary(MAX_BYTES));
         steps::count(end);
         let (word, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-        let behind = rest.trim_start_matches(':');
-        let mut after = marks(behind);
-        if behind.len() < rest.len() || word.ends_with(':') {
+        let following = rest.trim_start_matches(':');
+        let mut after = marks(following);
+        if following.len() < rest.len() || word.ends_with(':') {
             let is_joined = after & (mark::BLANK | mark::TAB | mark::END) == 0;
             after |= if is_joined { mark::JOINED } else { mark::COLON };
         }
         let text = word.trim_end_matches([':', '-']);
-        if before & mark::DASH != 0 && (text.len() < word.len() || behind.starts_with('-')) {
+        if before & mark::DASH != 0 && (text.len() < word.len() || following.starts_with('-')) {
             after |= mark::DASH;
         }
-        Self { text, before, rest: behind, after }
+        Self { text, before, rest: following, after }
     }
 
     pub(super) fn is_followed_by(&self, marks: u16) -> bool {
@@ -141,19 +141,19 @@ impl<'a> HeadWord<'a> {
         whole.len() - self.rest.len()
     }
 
-    /// What may be a level: behind other fields also a part of a name, `app.ERROR: …` of Monolog, `host/ERROR/shop: …` of locust.
+    /// What may be a level: after other fields also a part of a name, `app.ERROR: …` of Monolog, `host/ERROR/shop: …` of locust.
     pub(super) fn level_part(&self, place: u8) -> &'a str {
         let is_behind = place & (place::CLOCKED | place::GROUPED | place::BARE) != 0;
         if !is_behind || !self.is_followed_by(mark::COLON) {
             return self.text;
         }
         let between_slashes = || self.text.split_once('/')?.1.split_once('/').map(|(part, _)| part);
-        let behind_point = || self.text.rsplit_once('.').map(|(_, part)| part);
-        between_slashes().or_else(behind_point).unwrap_or(self.text)
+        let after_point = || self.text.rsplit_once('.').map(|(_, part)| part);
+        between_slashes().or_else(after_point).unwrap_or(self.text)
     }
 
     /// The marks that need a look at the next words.
-    pub(super) fn marks_far_behind(&self, place: u8, form: u8) -> u16 {
+    pub(super) fn marks_further_on(&self, place: u8, form: u8) -> u16 {
         let next = beginning(self.rest).trim_start_matches([' ', ',', '[', '@']);
         let may_have_time =
             form == form::LETTER || place & (place::FIRST | place::NAMED | place::GROUPED) != 0;
@@ -181,7 +181,7 @@ fn is_constant(bytes: &[u8], at: usize) -> bool {
     bytes.get(..at).is_some_and(|text| text.iter().all(u8::is_ascii_uppercase))
 }
 
-/// The marks at the beginning of the text behind a word.
+/// The marks at the beginning of the text after a word.
 fn marks(text: &str) -> u16 {
     const ARROWS: [&str; 5] = ["—", "–", "→", "->", "=>"];
     let blanks = text.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
