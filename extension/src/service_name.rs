@@ -45,7 +45,8 @@ impl Editor for Named<'_> {
 }
 
 fn is_service_name(attribute: &&[u8]) -> bool {
-    key_and_value(attribute).0 == SERVICE_NAME.as_bytes()
+    let (key, _) = key_and_value(attribute);
+    key == SERVICE_NAME.as_bytes()
 }
 
 fn is_known(attribute: &[u8]) -> bool {

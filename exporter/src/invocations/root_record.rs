@@ -55,8 +55,9 @@ impl RootRecord {
         let path = self.path.as_ref()?;
         let file = self.file.get_or_init(|| open(path).ok()).as_ref()?;
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
-        let ids = (root.trace_id().to_bytes(), root.span_id().to_bytes());
-        let record = record(request_id, &ids.0, &ids.1, root.is_sampled())?;
+        let trace_id = root.trace_id().to_bytes();
+        let span_id = root.span_id().to_bytes();
+        let record = record(request_id, &trace_id, &span_id, root.is_sampled())?;
         // A full `/tmp` costs the record, not the invocation.
         file.write_all_at(&record, offset(number, self.slots))
             .ok()

@@ -55,7 +55,7 @@ pub(super) fn accepted(rejected: usize) -> Answer {
 }
 
 pub(super) fn refused(refusal: &Refusal) -> Answer {
-    let code = refusal.codes().1;
+    let (_, code) = refusal.codes();
     let text = refusal.to_string();
     let mut answer = answer(Vec::new(), code);
     let trailers = answer.body_mut().trailers.get_or_insert_default();

@@ -48,7 +48,7 @@ struct LaneState<'a, E> {
 }
 
 /// A parcel that may be sent now.
-pub(super) struct Next<'a, E> {
+pub(super) struct NextParcel<'a, E> {
     pub(super) destination: &'a Destination<E>,
     pub(super) admission: Admission,
     pub(super) parcel: Parcel,
@@ -82,7 +82,7 @@ impl<'a, E> Lanes<'a, E> {
 
     /// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of
     /// the same streams are sent one after another.
-    pub(super) fn take_next(&mut self) -> Option<Next<'a, E>> {
+    pub(super) fn take_next(&mut self) -> Option<NextParcel<'a, E>> {
         let candidate = |(lane, state): (&Lane, &LaneState<'a, E>)| {
             let position = state.next_position(&self.busy_streams)?;
             let bytes = state.waiting.get(position)?.bytes();
@@ -95,7 +95,12 @@ impl<'a, E> Lanes<'a, E> {
         state.running += 1;
         self.busy_streams.extend(parcel.streams);
         let alive_at = *state.alive_at.get_or_insert_with(Instant::now);
-        Some(Next { destination: state.destination, admission: state.admission, parcel, alive_at })
+        Some(NextParcel {
+            destination: state.destination,
+            admission: state.admission,
+            parcel,
+            alive_at,
+        })
     }
 
     /// Notes the result of a parcel from [`take_next`](Self::take_next).

@@ -49,8 +49,8 @@ impl LogEventJson {
 
     pub(super) fn take_extracted(&mut self) -> ExtractedOrigin {
         match std::mem::take(&mut self.extracted) {
-            Kept::Origin(fields) => ExtractedOrigin(Some(fields)),
-            _ => ExtractedOrigin(None),
+            Kept::Origin(fields) => ExtractedOrigin { fields: Some(fields) },
+            _ => ExtractedOrigin { fields: None },
         }
     }
 }
@@ -62,7 +62,7 @@ enum Kept {
     Unsigned(u64),
     Signed(i64),
     Float(f64),
-    Origin(Box<Fields>),
+    Origin(Box<OriginFields>),
     #[default]
     Other,
 }
@@ -113,23 +113,23 @@ impl<'de> Visitor<'de> for KeptVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kept, A::Error> {
-        let mut fields = Fields::default();
+        let mut fields = OriginFields::default();
         while let Some(key) = map.next_key::<Kept>()? {
-            let place = match &key {
-                Kept::Text(key) => fields.place(key),
+            let known = match &key {
+                Kept::Text(key) => fields.value_of(key),
                 _ => None,
             };
-            match place {
+            match known {
                 None => drop(map.next_value::<IgnoredAny>()?),
-                Some(place) => {
-                    *place = match map.next_value()? {
+                Some(value) => {
+                    *value = match map.next_value()? {
                         Kept::Text(text) => Some(text),
                         _ => None,
                     };
                 }
             }
         }
-        let is_empty = fields == Fields::default();
+        let is_empty = fields == OriginFields::default();
         Ok(if is_empty { Kept::Other } else { Kept::Origin(Box::new(fields)) })
     }
 }
@@ -138,17 +138,19 @@ impl<'de> Visitor<'de> for KeptVisitor {
 /// (CloudWatch Logs API Reference, `PutSubscriptionFilter`, `emitSystemFields`; User Guide, "Cross-account cross-Region log
 /// centralization"). The other fields are the words of a filter pattern, which differ in each log event.
 #[derive(Default, PartialEq, Eq)]
-pub(super) struct ExtractedOrigin(Option<Box<Fields>>);
+pub(super) struct ExtractedOrigin {
+    fields: Option<Box<OriginFields>>,
+}
 
 #[derive(Default, PartialEq, Eq)]
-struct Fields {
+struct OriginFields {
     account: Option<String>,
     region: Option<String>,
     log_group: Option<String>,
 }
 
-impl Fields {
-    fn place(&mut self, key: &str) -> Option<&mut Option<String>> {
+impl OriginFields {
+    fn value_of(&mut self, key: &str) -> Option<&mut Option<String>> {
         match key {
             "@aws.account" => Some(&mut self.account),
             "@aws.region" => Some(&mut self.region),
@@ -161,7 +163,7 @@ impl Fields {
 impl ExtractedOrigin {
     /// The origin of a log event in this delivery.
     pub(super) fn within(&self, delivery: &Origin) -> Origin {
-        let Some(fields) = self.0.as_deref() else { return delivery.clone() };
+        let Some(fields) = self.fields.as_deref() else { return delivery.clone() };
         let account = fields.account.as_ref().unwrap_or(&delivery.account);
         let region = fields.region.as_ref().unwrap_or(&delivery.region);
         // With or without `ACCOUNT:` before its name.

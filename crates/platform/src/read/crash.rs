@@ -58,7 +58,8 @@ fn report(text: &str) -> Option<Exception> {
             let further = if line.ends_with(message) {
                 further_lines(after)
             } else if is_rust_panic(line) || is_logged_panic(line) {
-                further_lines(first_line(after).1)
+                let (_, after_message) = first_line(after);
+                further_lines(after_message)
             } else {
                 String::new()
             };
@@ -177,7 +178,8 @@ fn reported<'t>(line: &'t str, after: &'t str) -> Option<(&'t str, &'t str)> {
 
 /// The message of a panic that a hook logs: `panicked at src/main.rs:3:4:`, or color-eyre's report. It is in the next line.
 fn panicked<'t>(line: &str, after: &'t str) -> Option<&'t str> {
-    let next = first_line(after).0.trim();
+    let (next_line, _) = first_line(after);
+    let next = next_line.trim();
     if line == EYRE {
         return next.strip_prefix("Message:").map(str::trim);
     }
@@ -681,7 +683,8 @@ fn is_ruby_place(line: &str) -> bool {
 /// The first line of an uncaught exception of Node: `TypeError: no stock`, `[AggregateError: no stock] {`, `Uncaught:`.
 fn is_thrown(line: &str) -> bool {
     let line = line.strip_prefix('[').unwrap_or(line);
-    is_type(named(line).0) || line.starts_with("Uncaught") || line.starts_with("Thrown at:")
+    let (kind, _) = named(line);
+    is_type(kind) || line.starts_with("Uncaught") || line.starts_with("Thrown at:")
 }
 
 /// `Nov 28, 2026 3:15:06 AM shop.Orders pay`

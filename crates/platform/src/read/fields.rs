@@ -9,8 +9,11 @@ use std::fmt;
 /// An object with more keys is data rather than a log record or an event, and is not read.
 pub(crate) const MAX_KEYS: usize = 1024;
 
+/// The fields of an object, in order.
 #[derive(Clone, Debug)]
-pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Fields<'a> {
+    pub(crate) pairs: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(text: &'a str) -> Option<Self> {
@@ -19,14 +22,14 @@ impl<'a> Fields<'a> {
 
     /// Returns `true` if no key occurs twice.
     pub(crate) fn has_unique_keys(&self) -> bool {
-        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_ref()).collect();
+        let mut keys: Vec<&str> = self.pairs.iter().map(|(key, _)| key.as_ref()).collect();
         keys.sort_unstable();
         keys.is_sorted_by(|before, key| before < key)
     }
 
     /// The value of a key, or the first of several.
     pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
+        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -59,14 +62,14 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
+        let mut pairs = Vec::new();
         while let Some((JsonKey(key), value)) = map.next_entry()? {
-            if fields.len() == MAX_KEYS {
+            if pairs.len() == MAX_KEYS {
                 return Err(A::Error::custom("too many keys"));
             }
-            fields.push((key, value));
+            pairs.push((key, value));
         }
-        Ok(Fields(fields))
+        Ok(Fields { pairs })
     }
 }
 

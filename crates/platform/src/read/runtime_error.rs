@@ -241,7 +241,7 @@ fn bare(fields: &Fields<'_>) -> Option<Failure> {
     const OWN: [&str; 3] = ["errorMessage", "errorType", "stackTrace"];
     let kind = fields.text("errorType")?;
     let message = fields.text("errorMessage")?;
-    let is_bare = fields.0.iter().all(|(key, _)| OWN.contains(&key.as_ref()));
+    let is_bare = fields.pairs.iter().all(|(key, _)| OWN.contains(&key.as_ref()));
     is_bare.then(|| Failure::new(&kind, &message))
 }
 

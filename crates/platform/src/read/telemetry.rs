@@ -132,7 +132,7 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     event.time_unix_nano = time_of(envelope);
     event.level = envelope.get("level").and_then(word);
     let fields = envelope.get("record").and_then(|record| Fields::of(record.get()));
-    for (key, value) in fields.into_iter().flat_map(|fields| fields.0) {
+    for (key, value) in fields.into_iter().flat_map(|fields| fields.pairs) {
         read_field(&key, value, &mut event);
     }
     event.share_duration();
@@ -205,7 +205,7 @@ fn set(place: &mut Option<f64>, value: &RawValue) {
 
 fn read_figures(metrics: &RawValue, figures: &mut Figures) {
     let Some(metrics) = Fields::of(metrics.get()) else { return };
-    for (key, value) in metrics.0 {
+    for (key, value) in metrics.pairs {
         let place = match key.as_ref() {
             "durationMs" => &mut figures.duration_ms,
             "billedDurationMs" => &mut figures.billed_duration_ms,

@@ -117,8 +117,8 @@ impl<'a> Values<'a> {
 
     fn of(fields: &'a Fields<'a>) -> Self {
         let mut by_key = HashMap::default();
-        if fields.0.len() > Self::FEW_KEYS {
-            for (key, value) in &fields.0 {
+        if fields.pairs.len() > Self::FEW_KEYS {
+            for (key, value) in &fields.pairs {
                 by_key.entry(key.as_ref()).or_insert(*value);
             }
         }

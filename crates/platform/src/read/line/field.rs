@@ -87,8 +87,8 @@ pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
     Fields::of(object).map(line_fields)
 }
 
-pub(super) fn line_fields(Fields(fields): Fields<'_>) -> LineFields<'_> {
-    fields.into_iter().map(|(key, raw)| LineField::new(key, Value::of(raw))).collect()
+pub(super) fn line_fields(Fields { pairs }: Fields<'_>) -> LineFields<'_> {
+    pairs.into_iter().map(|(key, raw)| LineField::new(key, Value::of(raw))).collect()
 }
 
 pub(super) fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {

@@ -180,7 +180,8 @@ impl FoundValues {
         } else {
             vec![json]
         };
-        for (key, raw) in objects.into_iter().filter_map(Fields::of).flat_map(|fields| fields.0) {
+        for (key, raw) in objects.into_iter().filter_map(Fields::of).flat_map(|fields| fields.pairs)
+        {
             let value = Value::of(raw);
             match (outer, key.as_ref()) {
                 // Of tracing-subscriber and loguru.

@@ -30,8 +30,8 @@ pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
                 .collect(),
         }),
         b'{' => match Fields::of(text).filter(Fields::has_unique_keys) {
-            Some(Fields(fields)) => Any::KvlistValue(KeyValueList {
-                values: fields
+            Some(Fields { pairs }) => Any::KvlistValue(KeyValueList {
+                values: pairs
                     .into_iter()
                     .filter_map(|(key, value)| Some(attribute(&key, typed(value, depth + 1)?)))
                     .collect(),
