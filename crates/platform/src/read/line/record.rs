@@ -35,10 +35,10 @@ fn read_record(
     is_lambda: bool,
     wrapped: Depth,
 ) -> Option<FunctionLine<'_>> {
-    let Some((wrapper, deeper)) = Wrapper::of(&fields).zip(wrapped.below()) else {
+    let Some((outer, deeper)) = Wrapper::of(&fields).zip(wrapped.below()) else {
         return Some(read_fields(fields, is_lambda));
     };
-    let value = &fields.get(wrapper.at)?.value;
+    let value = &fields.get(outer.at)?.value;
     let text = value.text().map(|text| text.trim_end().to_owned());
     let inner = match value {
         Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
@@ -48,14 +48,14 @@ fn read_record(
     };
     let is_text = inner.is_none();
     if let Some(inner) = inner {
-        fields = merged(fields, wrapper.at, inner, is_lambda);
+        fields = merged(fields, outer.at, inner, is_lambda);
     }
     let mut read = read_fields(fields, is_lambda);
     let Some(text) = text else { return Some(read) };
     let mut message = None;
     if is_text {
         let plain = without_colours(&text);
-        let place = if wrapper.is_whole_line { HeadPlace::Line } else { HeadPlace::Message };
+        let place = if outer.is_whole_line { HeadPlace::Line } else { HeadPlace::Message };
         let inner = text_line(&plain, place, is_lambda, deeper);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
@@ -71,7 +71,7 @@ fn read_record(
     }
     if message.is_some() {
         read.message = message;
-    } else if is_text && wrapper.is_whole_line || read.message.is_none() {
+    } else if is_text && outer.is_whole_line || read.message.is_none() {
         read.message = Some(text.into());
     }
     Some(read)
