@@ -70,11 +70,11 @@ fn have_same_keys(one: Item<'_>, other: Item<'_>) -> bool {
     keys(one).eq(keys(other)) || sorted_keys(one) == sorted_keys(other)
 }
 
-fn keys<'p>(point: Item<'p>) -> impl Iterator<Item = &'p [u8]> {
+fn keys(point: Item<'_>) -> impl Iterator<Item = &[u8]> {
     point.attributes().map(|attribute| key_and_value(attribute).0)
 }
 
-fn sorted_keys<'p>(point: Item<'p>) -> Vec<&'p [u8]> {
+fn sorted_keys(point: Item<'_>) -> Vec<&[u8]> {
     let mut sorted: Vec<&[u8]> = keys(point).collect();
     sorted.sort_unstable();
     sorted
