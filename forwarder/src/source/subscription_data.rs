@@ -368,7 +368,7 @@ impl<'d> Delivery<'d> {
             }
             Position::InObject => self.field()?,
             Position::InLogEvents if self.json.skip_if_next(b']')? => {
-                self.position = Position::InObject
+                self.position = Position::InObject;
             }
             Position::InLogEvents => {
                 let event = self.json.value()?;
