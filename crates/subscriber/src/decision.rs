@@ -379,7 +379,7 @@ mod tests {
         ] {
             let filters = [filter];
             let decision = decide(wish, Ok(()), Some("STANDARD"), &filters);
-            assert_eq!(said(&decision), expected, "{filters:?}");
+            assert_eq!(described(&decision), expected, "{filters:?}");
             assert_eq!(wish.filter_beside(&filters).as_filter().pattern, pattern, "{filters:?}");
         }
     }

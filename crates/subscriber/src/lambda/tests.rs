@@ -367,6 +367,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
         reason: Some(Reason::Full(String::new())),
         fate: Fate::Done,
         former_pattern: None,
+        stays_spilled: false,
         subscribed: None,
     };
     let report = SweepReport { entries: vec![entry], ..SweepReport::default() };
