@@ -171,8 +171,8 @@ impl Joining {
                 Joined::Whole(reading) => {
                     let first = self.pieces.first().map_or(number, |piece| piece.number);
                     self.pieces.clear();
-                    let content = LineContent::Otlp(Box::new(reading));
-                    complete.push(NumberedContent { number: first, content });
+                    let otlp = LineContent::Otlp(Box::new(reading));
+                    complete.push(NumberedContent { number: first, content: otlp });
                     return complete;
                 }
                 Joined::Broken { .. } => {
@@ -181,7 +181,7 @@ impl Joining {
                 }
             }
         }
-        let content = match read_line_of(&line, &context, &limits) {
+        let found = match read_line_of(&line, &context, &limits) {
             Some(reading) if self.rejoin.begin(&line, &reading) => {
                 self.pieces.push(Piece { number, text: line });
                 return complete;
@@ -189,7 +189,7 @@ impl Joining {
             Some(reading) => LineContent::Otlp(Box::new(reading)),
             None => LineContent::Other(line),
         };
-        complete.push(NumberedContent { number, content });
+        complete.push(NumberedContent { number, content: found });
         complete
     }
 

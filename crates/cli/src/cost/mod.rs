@@ -131,10 +131,7 @@ fn per_delivery(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     let read = async || AccountFigures::read(&aws::load(&arguments.aws).await).await;
-    let account = match arguments.account {
-        true => Some(terminal::block_on(read())?),
-        false => None,
-    };
+    let account = if arguments.account { Some(terminal::block_on(read())?) } else { None };
     let estimate = Estimate::with(account, arguments)?;
     let mut out = anstream::stdout().lock();
     if arguments.assumed.json {

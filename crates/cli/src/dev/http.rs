@@ -59,15 +59,11 @@ async fn answer(
 async fn invoke(parts: &Parts, body: &Bytes, function: &Function) -> Response<Full<Bytes>> {
     // `aws lambda invoke` without a payload sends nothing.
     let event: &[u8] = if body.is_empty() { b"{}" } else { body };
-    let client_context = match parts.headers.get(ClientContext::HEADER) {
-        Some(value) => match ClientContext::decode(value.as_bytes()) {
-            Ok(client_context) => Some(client_context),
-            Err(_) => {
-                let text = "the client context is not a JSON object in base64";
-                return plain(StatusCode::BAD_REQUEST, text);
-            }
-        },
-        None => None,
+    let header = parts.headers.get(ClientContext::HEADER);
+    let decoded = header.map(|value| ClientContext::decode(value.as_bytes())).transpose();
+    let Ok(client_context) = decoded else {
+        let text = "the client context is not a JSON object in base64";
+        return plain(StatusCode::BAD_REQUEST, text);
     };
     let (result, has_failed) = match function.invoke(event, client_context).await {
         Some(InvocationResult::Response(body)) => (body, false),

@@ -152,12 +152,14 @@ fn unchecked_backend(arguments: &Arguments) -> Check {
 
 /// Runs the checks of settings and backend, until one fails.
 async fn check_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
-    let Connection { mut checks, reach } = connect(&arguments.aws, variables).await;
+    let connection = Box::pin(connect(&arguments.aws, variables)).await;
+    let Connection { mut checks, reach } = connection;
     let Some(reach) = reach else { return checks };
-    checks.extend(reach::check(&reach).await);
+    checks.extend(Box::pin(reach::check(&reach)).await);
     checks.extend(openobserve::check_columns(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
-        checks.extend(openobserve::check_canary(&reach, arguments.within).await);
+        let canary = Box::pin(openobserve::check_canary(&reach, arguments.within)).await;
+        checks.extend(canary);
     }
     checks
 }

@@ -355,7 +355,8 @@ mod tests {
         };
         let of_spilled = |function: &DeployedFunction, collect: Collect| {
             let forwarder = Forwarder { collect, ..forwarder(&[]) };
-            let checks = subscription("/g", &[spilled.clone()], Some(function), forwarder);
+            let filters = std::slice::from_ref(&spilled);
+            let checks = subscription("/g", filters, Some(function), forwarder);
             checks.into_iter().find(|check| check.name == "filter").map(|check| check.text)
         };
         let left = DeployedFunction { name: "left".to_owned(), ..DeployedFunction::default() };
