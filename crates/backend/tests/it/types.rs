@@ -249,6 +249,22 @@ async fn a_refused_schema_is_told_once_in_ten_minutes() {
     assert_eq!(backend.schema_calls().len(), 2);
 }
 
+/// OpenObserve creates an organization when it receives telemetry.
+#[tokio::test]
+async fn a_new_organization_gets_columns_from_its_second_request_on() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let base = format!("{}/api/new", backend.url());
+    let client = Client::new(&destination(&base)).unwrap();
+    let took = key_value("took", IntValue(1));
+    for attributes in [vec![took.clone()], vec![took, attribute("city")]] {
+        let outcome = send(&client, request(0, attributes)).await;
+        assert_eq!((outcome.accepted, outcome.warning.as_str()), (1, ""));
+    }
+    let calls = backend.schema_calls();
+    let is_of_city = |call: &String| call.starts_with("PUT") && call.contains("city");
+    assert!(calls.iter().any(is_of_city), "{calls:?}");
+}
+
 #[tokio::test]
 async fn other_backends_are_not_asked_for_types() {
     let backend = started(FakeOpenObserve::builder()).await;

@@ -12,7 +12,7 @@ use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
-use crate::openobserve::store::Schemas;
+use crate::openobserve::store::{Schemas, Store};
 use crate::openobserve::types::Types;
 use crate::openobserve::{Signal, signal_of};
 
@@ -79,6 +79,9 @@ impl Question {
         if let Some(status) = shared.config.schemas_refused {
             return Some(HttpResponse::error(status, "Unauthorized Access"));
         }
+        if !self.has_organization(shared, &state.store) {
+            return Some(unknown_organization());
+        }
         if *signal != Signal::Logs {
             let key = (self.organization.clone(), *signal, stream.clone());
             return Some(untyped_schema(&mut state.store.schemas, key, parts, body));
@@ -101,6 +104,14 @@ impl Question {
                 HttpResponse::json(200, &json!({ "name": stream, "schema": types.columns() }))
             }
         })
+    }
+
+    /// Returns `true` if the organization was there from the start, or if a client created it by writing.
+    fn has_organization(&self, shared: &Shared, store: &Store) -> bool {
+        let is_its = |organization: &String| *organization == self.organization;
+        let of_records = store.log_records.iter().map(|it| &it.organization);
+        let mut of_items = store.spans.iter().map(|it| &it.organization).chain(of_records);
+        shared.config.organizations.iter().any(is_its) || of_items.any(is_its)
     }
 
     pub(crate) fn answer(self, shared: &Shared, headers: &HeaderMap) -> HttpResponse {
