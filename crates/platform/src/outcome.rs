@@ -7,7 +7,7 @@
 //! | status of the report, then of `platform.runtimeDone` | timeouts, crashes, exhausted memory |
 //! | Lambda's line: `Task timed out …`, `Runtime exited …` | the same, in the older notation; void if the report says success |
 //! | the runtime's own line of the request | an error of the handler |
-//! | what the library or the layer recorded | the same, also if the runtime prints no certain line |
+//! | the failure in a span of the library or the layer | the same, also if the runtime prints no certain line |
 //! | the reason for which the environment ended | a timeout or a failure |
 //! | success in the report or `platform.runtimeDone` | no failure that Lambda sees |
 //!
@@ -108,8 +108,8 @@ pub(crate) struct OutcomeEvidence {
     report: Option<Statement>,
     runtime_done: Option<Statement>,
     lambda_line: Option<Statement>,
-    runtime_line: Option<Failure>,
-    recorded: Option<Failure>,
+    runtime_error: Option<Failure>,
+    span_failure: Option<Failure>,
     /// The error type of an environment's end.
     closed: Option<&'static str>,
 }
@@ -133,12 +133,14 @@ impl OutcomeEvidence {
         }
     }
 
-    pub(crate) fn note_runtime_line(&mut self, failure: Failure) {
-        merge(&mut self.runtime_line, failure);
+    /// Notes the runtime's own line about the failure.
+    pub(crate) fn note_runtime_error(&mut self, failure: Failure) {
+        merge(&mut self.runtime_error, failure);
     }
 
-    pub(crate) fn note_recorded(&mut self, failure: Failure) {
-        merge(&mut self.recorded, failure);
+    /// Notes the failure that a span of the function states.
+    pub(crate) fn note_span_failure(&mut self, failure: Failure) {
+        merge(&mut self.span_failure, failure);
     }
 
     pub(crate) fn note_closed(&mut self, error_type: Option<&'static str>) {
@@ -151,9 +153,9 @@ impl OutcomeEvidence {
         evidence
     }
 
-    /// The failure that the runtime or the function states, without Lambda's.
-    fn stated(&self) -> Option<&Failure> {
-        self.runtime_line.as_ref().or(self.recorded.as_ref())
+    /// The failure that the runtime or the function states, and not Lambda.
+    fn failure_of_function(&self) -> Option<&Failure> {
+        self.runtime_error.as_ref().or(self.span_failure.as_ref())
     }
 }
 
@@ -168,29 +170,28 @@ pub(crate) fn merge(place: &mut Option<Failure>, failure: Failure) {
 
 /// The outcome of an invocation or a phase, from all its evidence.
 pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
-    let says_success = evidence.report == Some(Statement::Succeeded);
-    let lines = evidence.lambda_line.as_ref().filter(|_| !says_success);
-    let of_lambda =
-        || [evidence.report.as_ref(), evidence.runtime_done.as_ref(), lines].into_iter().flatten();
-    let failed = || of_lambda().filter(|statement| statement.has_failed());
-    let of_lambda_failed = failed().find(|failed| failed.states_type()).or_else(|| failed().next());
-    let stated = evidence.stated();
-    match (of_lambda_failed, stated) {
-        (Some(failed), Some(stated)) if failed.is_vague() => of_failure(stated),
-        (Some(decisive), _) => match decisive.outcome() {
+    let reports_success = evidence.report == Some(Statement::Succeeded);
+    let lambda_line = evidence.lambda_line.as_ref().filter(|_| !reports_success);
+    let by_lambda = [evidence.report.as_ref(), evidence.runtime_done.as_ref(), lambda_line];
+    let failures = || by_lambda.into_iter().flatten().filter(|statement| statement.has_failed());
+    let failure_by_lambda =
+        failures().find(|failure| failure.states_type()).or_else(|| failures().next());
+    match (failure_by_lambda, evidence.failure_of_function()) {
+        (Some(by_lambda), Some(by_function)) if by_lambda.is_vague() => of_failure(by_function),
+        (Some(by_lambda), _) => match by_lambda.outcome() {
             Outcome::Failed { error_type, message } => {
                 // The report has no message, and Lambda's line has one.
-                let message = message.or_else(|| failed().find_map(Statement::message));
+                let message = message.or_else(|| failures().find_map(Statement::message));
                 Outcome::Failed { error_type, message }
             }
             other => other,
         },
-        (None, Some(stated)) => of_failure(stated),
+        (None, Some(by_function)) => of_failure(by_function),
         (None, None) => match evidence.closed {
             Some(error_type) => {
                 Outcome::Failed { error_type: error_type.to_owned(), message: None }
             }
-            None if of_lambda().next().is_some() => Outcome::Succeeded,
+            None if by_lambda.into_iter().flatten().next().is_some() => Outcome::Succeeded,
             None => Outcome::Unknown,
         },
     }

@@ -27,7 +27,8 @@ pub mod invocation_record;
 mod json;
 mod line;
 pub mod protobuf;
-#[cfg(all(test, feature = "decode"))]
+#[cfg(test)]
+#[cfg(feature = "decode")]
 mod random_request;
 mod request;
 pub mod resource;

@@ -234,9 +234,9 @@ impl InvocationTable {
             return;
         }
         let Some(failure) = self.entry(request_id).failure.take() else { return };
-        self.metrics.add_recorded(request_id, failure.clone(), time_unix_nano);
+        self.metrics.add_span_failure(request_id, failure.clone(), time_unix_nano);
         if let Some(spans) = &mut self.spans {
-            spans.note_stated_failure(request_id, failure);
+            spans.note_span_failure(request_id, failure);
         }
     }
 

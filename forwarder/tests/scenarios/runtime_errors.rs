@@ -64,7 +64,7 @@ fn line_of_layer(is_recorded: bool) -> String {
     let mut invocations = InvocationSpans::new(SpanOptions::default());
     invocations.observe(&event(EventKind::Start, None, 0), T0);
     if is_recorded {
-        invocations.note_stated_failure(ID, Failure::default());
+        invocations.note_span_failure(ID, Failure::default());
     }
     invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
     let spans = invocations.take_finished();

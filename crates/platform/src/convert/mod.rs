@@ -198,7 +198,7 @@ impl Converter {
         self.seen.add_invocation(request_id, span);
     }
 
-    /// Returns `true` if [x] may still change a record: one has an X-Ray root and no trace id.
+    /// Returns `true` if [`Self::note_trace`] may still change a record: one has an X-Ray root and no trace id.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
@@ -286,12 +286,12 @@ impl Converter {
     /// invocation that Lambda's lines name counts.
     pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
         let request_id = request_id_of(request_id);
-        let is_known = self.aggregator.knows(&request_id)
+        let is_known = self.aggregator.knows_invocation(&request_id)
             || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
         if is_known {
-            self.aggregator.add_recorded(&request_id, failure.clone(), self.observed_unix_nano);
+            self.aggregator.add_span_failure(&request_id, failure.clone(), self.observed_unix_nano);
             if let Some(invocations) = &mut self.state.spans {
-                invocations.note_stated_failure(&request_id, failure.clone());
+                invocations.note_span_failure(&request_id, failure.clone());
             }
             self.note_failure(&request_id, failure);
         }

@@ -11,28 +11,34 @@ use crate::metrics::instrument::{Instrument, InstrumentKind};
 use crate::names;
 use crate::options::Shape;
 
-/// The time of one event, or of several.
+/// The time that measurements cover, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Measured {
-    /// Unix time in nanoseconds of the newest event.
-    pub(crate) time: u64,
-    /// Unix time in nanoseconds at which the first measured phase began: the invocation or the init phase.
-    pub(crate) since: u64,
+pub(crate) struct Period {
+    /// The beginning of the first measured phase: the invocation or the init phase.
+    pub(crate) begin: u64,
+    /// The time of the newest event.
+    pub(crate) end: u64,
 }
 
-impl Measured {
-    fn extend(&mut self, other: Self) {
-        self.since = self.since.min(other.since);
-        self.time = self.time.max(other.time);
+impl Period {
+    /// The period of an event without a duration.
+    pub(crate) fn at(time_unix_nano: u64) -> Self {
+        Self { begin: time_unix_nano, end: time_unix_nano }
     }
 
-    fn start(self, shape: Shape) -> u64 {
+    fn extend(&mut self, other: Self) {
+        self.begin = self.begin.min(other.begin);
+        self.end = self.end.max(other.end);
+    }
+
+    /// The start time of a data point.
+    fn start_of_point(self, shape: Shape) -> u64 {
         match shape {
             // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
             // value would create a new series for every point.
             Shape::OpenObserve => 0,
             // A delta point needs an interval, however short.
-            Shape::Otlp => self.since.min(self.time.saturating_sub(1)),
+            Shape::Otlp => self.begin.min(self.end.saturating_sub(1)),
         }
     }
 }
@@ -46,14 +52,20 @@ pub(crate) struct Points {
     shape: Shape,
     /// Sums and histograms; the series of a metric are neighbours.
     series: Vec<Series>,
-    gauges: Vec<(&'static Instrument, Vec<NumberDataPoint>)>,
+    gauges: Vec<GaugePoints>,
 }
 
 #[derive(Debug)]
 struct Series {
     instrument: &'static Instrument,
     error_type: ErrorType,
-    measured: Measurements,
+    measurements: Measurements,
+}
+
+#[derive(Debug)]
+struct GaugePoints {
+    instrument: &'static Instrument,
+    points: Vec<NumberDataPoint>,
 }
 
 impl Points {
@@ -65,9 +77,9 @@ impl Points {
         &mut self,
         instrument: &'static Instrument,
         error_type: ErrorType,
-        measured: Measured,
+        period: Period,
     ) {
-        self.record(instrument, error_type, Some(1.0), measured);
+        self.record(instrument, error_type, Some(1.0), period);
     }
 
     /// Adds a finite value that is not negative, if there is one.
@@ -76,43 +88,39 @@ impl Points {
         instrument: &'static Instrument,
         error_type: ErrorType,
         value: Option<f64>,
-        measured: Measured,
+        period: Period,
     ) {
         let Some(value) = value else { return };
         if matches!(instrument.kind, InstrumentKind::Newest | InstrumentKind::Each) {
-            return self.set(instrument, value, measured);
+            return self.set_gauge(instrument, value, period.end);
         }
-        let is_own = |series: &&mut Series| std::ptr::eq(series.instrument, instrument);
-        let mut own = self.series.iter_mut().filter(is_own);
+        let is_own = |series: &Series| std::ptr::eq(series.instrument, instrument);
+        let mut own = self.series.iter_mut().filter(|series| is_own(series));
         if let Some(series) = own.find(|series| series.error_type == error_type) {
-            return series.measured.record(value, measured);
+            return series.measurements.record(value, period);
         }
-        let mut new = Measurements::new(instrument.bounds(self.shape), measured);
-        new.record(value, measured);
-        let last =
-            self.series.iter().rposition(|series| std::ptr::eq(series.instrument, instrument));
+        let mut measurements = Measurements::new(instrument.bounds(self.shape), period);
+        measurements.record(value, period);
+        let last = self.series.iter().rposition(is_own);
         let at = last.map_or(self.series.len(), |last| last + 1);
-        self.series.insert(at, Series { instrument, error_type, measured: new });
+        self.series.insert(at, Series { instrument, error_type, measurements });
     }
 
-    fn set(
-        &mut self,
-        instrument: &'static Instrument,
-        value: f64,
-        Measured { time, .. }: Measured,
-    ) {
+    fn set_gauge(&mut self, instrument: &'static Instrument, value: f64, time_unix_nano: u64) {
         let value = Some(Value::AsDouble(value));
-        let point = NumberDataPoint { time_unix_nano: time, value, ..NumberDataPoint::default() };
-        let known = self.gauges.iter_mut().find(|(known, _)| std::ptr::eq(*known, instrument));
-        match known.map(|(_, points)| points) {
-            None => self.gauges.push((instrument, vec![point])),
-            Some(points) if instrument.kind == InstrumentKind::Each => points.push(point),
-            Some(points) => {
-                points.retain(|known| known.time_unix_nano > time);
-                if points.is_empty() {
-                    points.push(point);
-                }
-            }
+        let point = NumberDataPoint { time_unix_nano, value, ..NumberDataPoint::default() };
+        let is_own = |gauge: &&mut GaugePoints| std::ptr::eq(gauge.instrument, instrument);
+        let Some(gauge) = self.gauges.iter_mut().find(is_own) else {
+            self.gauges.push(GaugePoints { instrument, points: vec![point] });
+            return;
+        };
+        if instrument.kind == InstrumentKind::Each {
+            gauge.points.push(point);
+            return;
+        }
+        gauge.points.retain(|known| known.time_unix_nano > time_unix_nano);
+        if gauge.points.is_empty() {
+            gauge.points.push(point);
         }
     }
 
@@ -123,73 +131,80 @@ impl Points {
             add_points(&mut metrics, metric);
         };
         self.series.sort_by_key(|series| series.instrument.kind);
-        for Series { instrument, error_type, measured } in std::mem::take(&mut self.series) {
+        for Series { instrument, error_type, measurements } in std::mem::take(&mut self.series) {
             let attribute = error_type.map(|error_type| string(names::ERROR_TYPE, error_type));
             let attributes = attribute.into_iter().collect();
             let data = if instrument.kind == InstrumentKind::Sum {
-                let value = Value::AsInt(whole(measured.sum));
-                measured.into_sum(value, attributes, self.shape)
+                let value = Value::AsInt(whole(measurements.sum()));
+                measurements.into_sum(value, attributes, self.shape)
             } else {
-                measured.into_histogram(attributes, self.shape)
+                measurements.into_histogram(attributes, self.shape)
             };
             add(instrument, data);
         }
-        for (instrument, data_points) in std::mem::take(&mut self.gauges) {
-            add(instrument, Data::Gauge(Gauge { data_points }));
+        for GaugePoints { instrument, points } in std::mem::take(&mut self.gauges) {
+            add(instrument, Data::Gauge(Gauge { data_points: points }));
         }
         metrics
     }
 }
 
+/// Measurements that were added up, in CloudWatch's term.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct StatisticSet {
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl StatisticSet {
+    /// The statistic set of no measurements.
+    pub(crate) const EMPTY: Self =
+        Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY };
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Measurements {
-    count: u64,
-    pub(crate) sum: f64,
-    min: f64,
-    max: f64,
+    statistics: StatisticSet,
     bounds: &'static [f64],
     /// Count of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<u64>,
-    span: Measured,
+    period: Period,
 }
 
 impl Measurements {
-    pub(crate) fn new(bounds: &'static [f64], measured: Measured) -> Self {
-        Self {
-            count: 0,
-            sum: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            bounds,
-            buckets: vec![0; bounds.len() + 1],
-            span: measured,
-        }
+    pub(crate) fn new(bounds: &'static [f64], period: Period) -> Self {
+        Self { statistics: StatisticSet::EMPTY, bounds, buckets: vec![0; bounds.len() + 1], period }
     }
 
-    pub(crate) fn record(&mut self, value: f64, measured: Measured) {
-        self.add_up(1, value, (value, value), measured);
-        self.fill(value, 1);
+    pub(crate) fn sum(&self) -> f64 {
+        self.statistics.sum
     }
 
-    /// Adds values that were added up before. Their buckets follow with [`Measurements::fill`].
-    pub(crate) fn add_up(
-        &mut self,
-        count: u64,
-        sum: f64,
-        (min, max): (f64, f64),
-        measured: Measured,
-    ) {
-        self.count += count;
-        self.sum += sum;
-        self.min = self.min.min(min);
-        self.max = self.max.max(max);
-        self.span.extend(measured);
+    fn record(&mut self, value: f64, period: Period) {
+        self.add(StatisticSet { count: 1, sum: value, min: value, max: value }, period);
+        self.fill_bucket(value, 1);
     }
 
-    pub(crate) fn fill(&mut self, value: f64, values: u64) {
+    /// Adds values that were added up before. Their buckets follow with [`Measurements::fill_bucket`].
+    pub(crate) fn add(&mut self, statistics: StatisticSet, period: Period) {
+        self.statistics.add(statistics);
+        self.period.extend(period);
+    }
+
+    /// Adds values to the bucket of this value.
+    pub(crate) fn fill_bucket(&mut self, value: f64, count: u64) {
         let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
-        if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += values;
+        if let Some(filled) = self.buckets.get_mut(bucket) {
+            *filled += count;
         }
     }
 
@@ -197,25 +212,25 @@ impl Measurements {
     pub(crate) fn into_sum(self, value: Value, attributes: Vec<KeyValue>, shape: Shape) -> Data {
         let point = NumberDataPoint {
             attributes,
-            start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.time,
+            start_time_unix_nano: self.period.start_of_point(shape),
+            time_unix_nano: self.period.end,
             value: Some(value),
             ..NumberDataPoint::default()
         };
-        Data::Sum(Sum { is_monotonic: self.min >= 0.0, ..sum_of(vec![point]) })
+        Data::Sum(Sum { is_monotonic: self.statistics.min >= 0.0, ..sum_of(vec![point]) })
     }
 
     pub(crate) fn into_histogram(self, attributes: Vec<KeyValue>, shape: Shape) -> Data {
         // OTLP forbids a sum of negative values; without a sum OpenObserve stores a row without a value.
-        let has_sum = self.min >= 0.0 || shape == Shape::OpenObserve;
+        let has_sum = self.statistics.min >= 0.0 || shape == Shape::OpenObserve;
         let point = HistogramDataPoint {
             attributes,
-            start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.time,
-            count: self.count,
-            sum: has_sum.then_some(self.sum),
-            min: Some(self.min),
-            max: Some(self.max),
+            start_time_unix_nano: self.period.start_of_point(shape),
+            time_unix_nano: self.period.end,
+            count: self.statistics.count,
+            sum: has_sum.then_some(self.statistics.sum),
+            min: Some(self.statistics.min),
+            max: Some(self.statistics.max),
             bucket_counts: self.buckets,
             explicit_bounds: self.bounds.to_vec(),
             ..HistogramDataPoint::default()

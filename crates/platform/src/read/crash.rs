@@ -3,7 +3,7 @@
 //! Source: the runtimes of Go, Java, .NET, Node, PHP, Python, Ruby and Rust.
 
 use crate::read::begins;
-use crate::read::head::{HeadPlace, head};
+use crate::read::head::{HeadOf, head};
 use crate::read::runtime_text::{is_place, is_rust_panic};
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::text::is_platform;
@@ -620,7 +620,7 @@ fn is_of_go(line: &str) -> bool {
 /// Returns `true` if the text is the message of an error: by its level, or by the words of one without a level.
 fn states_error(text: &str) -> bool {
     const WORDS: [&str; 4] = ["rror", "xception", "ailed", "ERROR"];
-    let severity = head(&without_colours(text), HeadPlace::Line).severity;
+    let severity = head(&without_colours(text), HeadOf::Line).severity;
     match severity {
         Some(severity) => severity.number >= Severity::ERROR.number,
         None => WORDS
@@ -630,12 +630,12 @@ fn states_error(text: &str) -> bool {
 }
 
 fn has_level(line: &str) -> bool {
-    head(&without_colours(line), HeadPlace::Line).severity.is_some()
+    head(&without_colours(line), HeadOf::Line).severity.is_some()
 }
 
 fn has_head(line: &str) -> bool {
     let plain = without_colours(line);
-    let head = head(&plain, HeadPlace::Line);
+    let head = head(&plain, HeadOf::Line);
     head.severity.is_some() || head.time.is_some()
 }
 

@@ -11,7 +11,8 @@ mod decode;
 mod dictionary;
 mod encoder;
 mod history;
-#[cfg(all(test, feature = "decode"))]
+#[cfg(test)]
+#[cfg(feature = "decode")]
 mod properties;
 #[cfg(feature = "decode")]
 mod read;

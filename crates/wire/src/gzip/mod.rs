@@ -16,11 +16,12 @@ use deflate::Deflater;
 use std::fmt;
 use std::ops::Range;
 
-/// The member exceeded its limit.
+/// The output exceeded its limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TooLarge {
+    /// Number of bytes of the input that were compressed until then.
     pub(crate) input_bytes: usize,
-    /// that produced this number of bytes in the member.
+    /// Number of bytes that they became.
     pub(crate) bytes: usize,
 }
 

@@ -169,19 +169,19 @@ impl LineEncoder {
         };
         let start = out.len();
         envelope.push_head(request.kind(), out);
-        let around_bytes = out.len() - start + LINE_END.len();
+        let envelope_bytes = out.len() - start + LINE_END.len();
         self.compressed.clear();
         // Base64 writes four bytes for up to three.
-        let payload = max_bytes.saturating_sub(around_bytes) / 4 * 3;
-        let bytes = request.bytes();
+        let max_compressed = max_bytes.saturating_sub(envelope_bytes) / 4 * 3;
+        let input = request.bytes();
         let resource = request.resource_place();
-        let compressed = compressor.compress(bytes, resource, payload, &mut self.compressed);
+        let compressed = compressor.compress(input, resource, max_compressed, &mut self.compressed);
         self.bytes_to_compress +=
-            compressed.map_or_else(|too_large| too_large.input_bytes, |()| bytes.len());
-        if let Err(TooLarge { input_bytes: input, bytes }) = compressed {
+            compressed.map_or_else(|too_large| too_large.input_bytes, |()| input.len());
+        if let Err(TooLarge { input_bytes, bytes }) = compressed {
             out.truncate(start);
-            let payload = base64::encoded_len(bytes);
-            return Err(LineTooLarge { input, payload, around: around_bytes });
+            let payload_bytes = base64::encoded_len(bytes);
+            return Err(LineTooLarge { input_bytes, payload_bytes, envelope_bytes });
         }
         base64::push(out, &self.compressed);
         out.extend_from_slice(LINE_END);
@@ -202,12 +202,12 @@ fn compact_line(
     envelope.push_compact_end(&mut end);
     let start = out.len();
     Envelope::push_compact_head(out);
-    let around_bytes = out.len() - start + end.len();
-    let content_bytes = max_bytes.saturating_sub(around_bytes);
-    let result = encoder.encode(&names.context(), requests, content_bytes, out);
-    if let Err(TooLarge { input_bytes: input, bytes: payload }) = result {
+    let envelope_bytes = out.len() - start + end.len();
+    let max_content = max_bytes.saturating_sub(envelope_bytes);
+    let result = encoder.encode(&names.context(), requests, max_content, out);
+    if let Err(TooLarge { input_bytes, bytes: payload_bytes }) = result {
         out.truncate(start);
-        return Err(LineTooLarge { input, payload, around: around_bytes });
+        return Err(LineTooLarge { input_bytes, payload_bytes, envelope_bytes });
     }
     out.extend_from_slice(&end);
     Ok(())
@@ -215,20 +215,19 @@ fn compact_line(
 
 #[derive(Debug)]
 struct LineTooLarge {
-    /// So many bytes of the request became
-    input: usize,
-    /// so many characters of the payload.
-    payload: usize,
-    /// The size of the envelope.
-    around: usize,
+    /// Number of bytes of the request that were encoded before the line exceeded its limit.
+    input_bytes: usize,
+    /// Number of bytes of the payload that they became.
+    payload_bytes: usize,
+    envelope_bytes: usize,
 }
 
 /// Splits a request by the factor by which its line exceeds the limit.
 fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Request> {
-    let LineTooLarge { input, payload, around } = too_large;
+    let LineTooLarge { input_bytes, payload_bytes, envelope_bytes } = *too_large;
     // Smaller parts compress worse and unevenly: an oversized part is compressed twice.
-    let target_bytes = max_bytes.saturating_sub(*around) / 8 * 7;
-    let wanted = input.saturating_mul(target_bytes) / (*payload).max(1);
+    let target_bytes = max_bytes.saturating_sub(envelope_bytes) / 8 * 7;
+    let wanted = input_bytes.saturating_mul(target_bytes) / payload_bytes.max(1);
     let sizes = Sizes {
         max_bytes: wanted.min(request.bytes().len() / 8 * 7),
         max_head_bytes: max_bytes / 2,

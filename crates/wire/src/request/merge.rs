@@ -115,7 +115,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
 }
 
 impl Request {
-    /// Like `write`, without containers that have no item; decoders would allocate a struct for each.
+    /// Returns the request without containers that have no item: decoders would allocate a struct for each.
     #[must_use]
     pub fn without_empty_containers(self) -> Self {
         let empty = self.part(Vec::new(), 0);

@@ -19,7 +19,7 @@
 
 use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, legacy};
-use crate::metrics::points::{ErrorType, Measured, Points};
+use crate::metrics::points::{ErrorType, Period, Points};
 use crate::options::{Names, Shape};
 use crate::outcome::{Outcome, OutcomeEvidence, decide};
 use crate::read::runtime_error::Failure;
@@ -48,7 +48,7 @@ pub enum Owner {
 pub struct Aggregator {
     owner: Owner,
     names: Names,
-    pub(crate) points: Points,
+    points: Points,
     invocations: OpenInvocations,
 }
 
@@ -66,137 +66,34 @@ impl Aggregator {
     /// Adds an event that was logged at `time_unix_nano`.
     pub fn add(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
         let duration_ms = event.figures.duration_ms.unwrap_or(0.0);
-        let measured = Measured {
-            time: time_unix_nano,
-            since: time_unix_nano.saturating_sub(nanoseconds(duration_ms)),
+        let period = Period {
+            begin: time_unix_nano.saturating_sub(nanoseconds(duration_ms)),
+            end: time_unix_nano,
         };
         if self.owner != Owner::Extension {
-            self.add_report(event, measured);
+            self.add_as_forwarder(event, period);
         }
         if self.owner != Owner::Forwarder {
-            self.add_parts(event, measured);
-        }
-    }
-
-    fn add_report(&mut self, event: &PlatformEvent, measured: Measured) {
-        let figures = &event.figures;
-        match event.kind {
-            EventKind::Start => self.begin(event),
-            EventKind::Report => self.report(event, measured),
-            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory => {
-                self.fail(event, measured);
-            }
-            EventKind::RuntimeDone if self.owner == Owner::Sole && event.is_failure() => {
-                self.fail(event, measured);
-            }
-            // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.
-            EventKind::InitReport
-                if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
-            {
-                self.init_duration(figures.duration_ms, failure_of_phase(event), measured);
-            }
-            EventKind::RestoreReport if !event.succeeded() => {
-                let seconds = figures.duration_ms.map(seconds);
-                let failure = failure_of_phase(event);
-                self.points.record(&metric::RESTORE_DURATION, failure, seconds, measured);
-            }
-            _ => {}
-        }
-    }
-
-    /// Starts an invocation. A known request id is an earlier attempt, which has ended.
-    fn begin(&mut self, event: &PlatformEvent) {
-        let Some(request_id) = &event.request_id else { return };
-        self.invocations.remove(UNNAMED);
-        if let Some(earlier) = self.invocations.remove(request_id) {
-            self.close(&earlier);
-        }
-    }
-
-    fn report(&mut self, event: &PlatformEvent, measured: Measured) {
-        self.points.count(&metric::INVOCATIONS, None, measured);
-        if event.is_cold_start() {
-            self.points.count(&metric::COLDSTARTS, None, measured);
-        }
-        self.figures(event, measured);
-        if self.names == Names::Legacy {
-            self.legacy_gauges(event, measured);
-        }
-
-        let before = self.take_known(event);
-        let state_before = before.as_ref().map(|before| before.state);
-        let was_reported =
-            matches!(state_before, Some(InvocationState::Reported | InvocationState::Counted));
-        if let Some(earlier) = before.as_ref().filter(|_| was_reported) {
-            // Lambda's retries keep the request id: two reports of one request id are two attempts.
-            self.close(earlier);
-        }
-        // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
-        // first: then it belonged to an earlier attempt.
-        let own = before.filter(|_| !was_reported);
-        let knows = own.as_ref().is_some_and(|own| own.out_of_memory);
-        let mut evidence = own.map(|own| own.evidence).unwrap_or_default();
-        evidence.note(event);
-        let state = if state_before == Some(InvocationState::FailedCounted) {
-            InvocationState::Counted
-        } else if let Some(failure) = failure_of(&evidence) {
-            self.count_end(Some(failure), measured);
-            InvocationState::Counted
-        } else {
-            InvocationState::Reported
-        };
-        self.note(event, state, evidence, knows, measured);
-    }
-
-    /// Adds a line or an event of Lambda about a failure.
-    fn fail(&mut self, event: &PlatformEvent, measured: Measured) {
-        let before = self.take_known(event);
-        let knows = before.as_ref().is_some_and(|before| before.out_of_memory);
-        let before_state = before.as_ref().map(|before| before.state);
-        let mut evidence = before.map(|before| before.evidence).unwrap_or_default();
-        evidence.note(event);
-        let state = self.failed_state(before_state, &evidence, measured);
-        self.note(event, state, evidence, knows, measured);
-    }
-
-    /// The state after a failure. The report of an invocation without a status may precede its failure line.
-    fn failed_state(
-        &mut self,
-        before: Option<InvocationState>,
-        evidence: &OutcomeEvidence,
-        measured: Measured,
-    ) -> InvocationState {
-        match before {
-            None | Some(InvocationState::Running) => InvocationState::Failed,
-            Some(InvocationState::Reported) => match failure_of(evidence) {
-                Some(failure) => {
-                    self.count_end(Some(failure), measured);
-                    InvocationState::Counted
-                }
-                None => InvocationState::Reported,
-            },
-            Some(state) => state,
+            self.add_as_extension(event, period);
         }
     }
 
     /// Adds the runtime's own line about the failure of an invocation, which Lambda reports as a success.
     pub fn add_runtime_error(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.add_stated(request_id, time_unix_nano, |evidence| {
-            evidence.note_runtime_line(failure);
+        self.add_failure(request_id, time_unix_nano, |evidence| {
+            evidence.note_runtime_error(failure);
         });
     }
 
-    /// Returns `true` if an event or a line named this invocation.
-    pub(crate) fn knows(&self, request_id: &str) -> bool {
-        self.invocations.contains_key(request_id)
-    }
-
     /// Adds the failure that a span of the function states about its invocation.
-    pub fn add_recorded(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.add_stated(request_id, time_unix_nano, |evidence| evidence.note_recorded(failure));
+    pub fn add_span_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        self.add_failure(request_id, time_unix_nano, |evidence| {
+            evidence.note_span_failure(failure);
+        });
     }
 
-    fn add_stated(
+    /// Adds a failure that Lambda may not know.
+    fn add_failure(
         &mut self,
         request_id: &str,
         time_unix_nano: u64,
@@ -206,77 +103,36 @@ impl Aggregator {
             return;
         }
         let key = request_id.to_ascii_lowercase();
-        let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.remove(&key);
-        let before = known.as_ref().map(|known| known.state);
-        let mut invocation = known.unwrap_or(OpenInvocation {
-            state: InvocationState::Running,
-            evidence: OutcomeEvidence::default(),
-            out_of_memory: false,
-            measured,
-        });
+        let mut invocation = known.unwrap_or_else(|| OpenInvocation::seen_at(time_unix_nano));
         note(&mut invocation.evidence);
-        invocation.state = self.failed_state(before, &invocation.evidence, invocation.measured);
+        let period = invocation.period;
+        self.fail(&mut invocation, period);
         self.invocations.insert(key, invocation);
     }
 
-    /// Takes the invocation of an event. One with an unknown `START` is the first that an event names.
-    fn take_known(&mut self, event: &PlatformEvent) -> Option<OpenInvocation> {
-        let known = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
-        known.or_else(|| self.invocations.remove(UNNAMED))
-    }
-
-    /// Notes the state after an event, and counts exhausted memory unless it is known.
-    fn note(
-        &mut self,
-        event: &PlatformEvent,
-        state: InvocationState,
-        evidence: OutcomeEvidence,
-        knows_out_of_memory: bool,
-        measured: Measured,
-    ) {
-        if event.is_out_of_memory() && !knows_out_of_memory {
-            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
-        }
-        let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
-        let key = event.request_id.clone().unwrap_or_default();
-        self.invocations.insert(key, OpenInvocation { state, evidence, out_of_memory, measured });
-    }
-
-    pub(crate) fn count_end(&mut self, failure: ErrorType, measured: Measured) {
-        match failure {
-            None => self.points.count(&metric::SUCCESSES, None, measured),
-            Some(TIMEOUT) => self.points.count(&metric::TIMEOUTS, None, measured),
-            Some(_) => self.points.count(&metric::ERRORS, failure, measured),
+    /// Adds a runtime's message about exhausted memory, and its invocation, if known. A later report of the platform about the same
+    /// invocation is not counted again.
+    pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
+        let invocation =
+            self.invocations.entry(key).or_insert(OpenInvocation::seen_at(time_unix_nano));
+        let is_counted = std::mem::replace(&mut invocation.is_out_of_memory, true);
+        if !is_counted {
+            self.points.count(&metric::OUT_OF_MEMORY, None, Period::at(time_unix_nano));
         }
     }
-}
 
-/// The error type of a timeout. It is none of [`KNOWN`].
-const TIMEOUT: &str = "timeout";
-
-/// The failure under which an invocation or a phase is counted; `None` for a success.
-fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
-    match decide(evidence) {
-        Outcome::Unknown | Outcome::Succeeded => None,
-        Outcome::Failed { error_type, .. } if error_type == TIMEOUT => Some(TIMEOUT),
-        Outcome::Failed { error_type, .. } => Some(bounded(Some(&error_type))),
+    /// Returns `true` if an event or a line named this invocation.
+    pub(crate) fn knows_invocation(&self, request_id: &str) -> bool {
+        self.invocations.contains_key(request_id)
     }
-}
-
-fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
-    failure_of(&OutcomeEvidence::of_events(std::iter::once(event)))
-}
-
-impl Aggregator {
-    /// Maximum number of invocations remembered between batches.
-    pub const MAX_OPEN: usize = 256;
 
     /// Returns the metrics so far and continues with the next batch. A failed invocation is not counted yet, because its report,
     /// which states the failure too, may follow in a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
         let is_open = |_: &String, invocation: &mut OpenInvocation| {
-            matches!(invocation.state, InvocationState::Running | InvocationState::Failed)
+            matches!(invocation.state, InvocationState::NoResult | InvocationState::Failed)
         };
         let mut all = std::mem::take(&mut self.invocations);
         self.invocations = all.extract_if(.., is_open).collect();
@@ -305,21 +161,163 @@ impl Aggregator {
         }
         (self.points.take_metrics(), known)
     }
+}
 
+/// Each invocation is counted once, whatever the order of its events.
+impl Aggregator {
+    /// Adds what [`Owner::Forwarder`] owns.
+    fn add_as_forwarder(&mut self, event: &PlatformEvent, period: Period) {
+        let figures = &event.figures;
+        match event.kind {
+            EventKind::Start => self.start(event),
+            EventKind::Report => self.report(event, period),
+            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory => {
+                self.add_failure_event(event, period);
+            }
+            EventKind::RuntimeDone if self.owner == Owner::Sole && event.is_failure() => {
+                self.add_failure_event(event, period);
+            }
+            // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.
+            EventKind::InitReport
+                if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
+            {
+                let failure = failure_of_phase(event);
+                self.record_init_duration(figures.duration_ms, failure, period);
+            }
+            EventKind::RestoreReport if !event.succeeded() => {
+                let seconds = figures.duration_ms.map(seconds);
+                let failure = failure_of_phase(event);
+                self.points.record(&metric::RESTORE_DURATION, failure, seconds, period);
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts an invocation. A known request id is an earlier attempt, which has ended.
+    fn start(&mut self, event: &PlatformEvent) {
+        let Some(request_id) = &event.request_id else { return };
+        self.invocations.remove(UNNAMED);
+        if let Some(earlier) = self.invocations.remove(request_id) {
+            self.close(&earlier);
+        }
+    }
+
+    fn report(&mut self, event: &PlatformEvent, period: Period) {
+        self.points.count(&metric::INVOCATIONS, None, period);
+        if event.is_cold_start() {
+            self.points.count(&metric::COLDSTARTS, None, period);
+        }
+        self.record_figures(event, period);
+        if self.names == Names::Legacy {
+            self.record_legacy_gauges(event, period);
+        }
+
+        let mut invocation = self.take_invocation(event, period);
+        if invocation.is_reported() {
+            // Lambda's retries keep the request id: two reports of one request id are two attempts. What was known before belongs
+            // to the earlier one.
+            self.close(&invocation);
+            invocation = OpenInvocation::new(period);
+        }
+        invocation.evidence.note(event);
+        invocation.state = if invocation.state == InvocationState::FailedCounted {
+            InvocationState::Counted
+        } else if let Some(failure) = failure_of(&invocation.evidence) {
+            self.count_end(Some(failure), period);
+            InvocationState::Counted
+        } else {
+            InvocationState::Reported
+        };
+        self.keep_invocation(event, invocation, period);
+    }
+
+    /// Adds a line or an event of Lambda about a failure.
+    fn add_failure_event(&mut self, event: &PlatformEvent, period: Period) {
+        let mut invocation = self.take_invocation(event, period);
+        invocation.evidence.note(event);
+        self.fail(&mut invocation, period);
+        self.keep_invocation(event, invocation, period);
+    }
+
+    /// Changes the state of an invocation whose evidence has a new failure, and counts the failure if the report came before.
+    fn fail(&mut self, invocation: &mut OpenInvocation, period: Period) {
+        match invocation.state {
+            InvocationState::NoResult => invocation.state = InvocationState::Failed,
+            InvocationState::Reported => {
+                if let Some(failure) = failure_of(&invocation.evidence) {
+                    self.count_end(Some(failure), period);
+                    invocation.state = InvocationState::Counted;
+                }
+            }
+            InvocationState::Failed | InvocationState::FailedCounted | InvocationState::Counted => {
+            }
+        }
+    }
+
+    /// Takes the invocation of an event out of the table, or begins one. An invocation with an unknown `START` is the first that an
+    /// event names.
+    fn take_invocation(&mut self, event: &PlatformEvent, period: Period) -> OpenInvocation {
+        let named = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
+        let known = named.or_else(|| self.invocations.remove(UNNAMED));
+        known.unwrap_or_else(|| OpenInvocation::new(period))
+    }
+
+    /// Puts the invocation back into the table after its event, and counts exhausted memory unless it was counted.
+    fn keep_invocation(
+        &mut self,
+        event: &PlatformEvent,
+        mut invocation: OpenInvocation,
+        period: Period,
+    ) {
+        if event.is_out_of_memory() && !invocation.is_out_of_memory {
+            self.points.count(&metric::OUT_OF_MEMORY, None, period);
+            invocation.is_out_of_memory = true;
+        }
+        invocation.period = period;
+        self.invocations.insert(event.request_id.clone().unwrap_or_default(), invocation);
+    }
+
+    /// Counts a finished invocation unless it was counted before.
+    fn close(&mut self, invocation: &OpenInvocation) {
+        match invocation.state {
+            InvocationState::Reported => self.count_end(None, invocation.period),
+            InvocationState::Failed => {
+                // Lambda's line without a report.
+                let failure = failure_of(&invocation.evidence).or(Some(bounded(None)));
+                self.count_end(failure, invocation.period);
+            }
+            InvocationState::NoResult
+            | InvocationState::FailedCounted
+            | InvocationState::Counted => {}
+        }
+    }
+
+    fn count_end(&mut self, failure: ErrorType, period: Period) {
+        match failure {
+            None => self.points.count(&metric::SUCCESSES, None, period),
+            Some(TIMEOUT) => self.points.count(&metric::TIMEOUTS, None, period),
+            Some(_) => self.points.count(&metric::ERRORS, failure, period),
+        }
+    }
+
+    /// Maximum number of invocations remembered between batches.
+    pub const MAX_OPEN: usize = 256;
+
+    /// Closes the invocations beyond the limit, those with the oldest events first.
     fn forget_oldest(&mut self) {
         let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
         if excess == 0 {
             return;
         }
         let mut times: Vec<_> =
-            self.invocations.values().map(|invocation| invocation.measured.time).collect();
+            self.invocations.values().map(|invocation| invocation.period.end).collect();
         let (older, selected, _) = times.select_nth_unstable(excess - 1);
         let newest_to_go = *selected;
         // Of those with this very time, only some go.
         let mut of_this_time = 1 + older.iter().filter(|time| **time == newest_to_go).count();
         let mut invocations = std::mem::take(&mut self.invocations);
         invocations.retain(|_, invocation| {
-            let time = invocation.measured.time;
+            let time = invocation.period.end;
             let goes = time < newest_to_go || time == newest_to_go && of_this_time > 0;
             if goes {
                 of_this_time -= usize::from(time == newest_to_go);
@@ -329,25 +327,13 @@ impl Aggregator {
         });
         self.invocations = invocations;
     }
-
-    /// Counts a finished invocation unless it was counted before.
-    pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
-        match invocation.state {
-            InvocationState::Reported => self.count_end(None, invocation.measured),
-            InvocationState::Failed => {
-                // Lambda's line without a report.
-                let failure = failure_of(&invocation.evidence).or(Some(bounded(None)));
-                self.count_end(failure, invocation.measured);
-            }
-            _ => {}
-        }
-    }
 }
 
+/// The figures of events.
 impl Aggregator {
-    /// Records the figures owned by the extension. Each part of an invocation has one event: `platform.runtimeDone`, or
-    /// `platform.report` on managed instances, which lack the former.
-    fn add_parts(&mut self, event: &PlatformEvent, measured: Measured) {
+    /// Adds what [`Owner::Extension`] owns. Each part of an invocation has one event: `platform.runtimeDone`, or `platform.report`
+    /// on managed instances, which lack the former.
+    fn add_as_extension(&mut self, event: &PlatformEvent, period: Period) {
         for span in &event.spans {
             let instrument = match span.name.as_str() {
                 "responseLatency" => &metric::RESPONSE_LATENCY,
@@ -356,13 +342,13 @@ impl Aggregator {
                 "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
                 _ => continue,
             };
-            self.points.record(instrument, None, span.duration_ms.map(seconds), measured);
+            self.points.record(instrument, None, span.duration_ms.map(seconds), period);
         }
-        self.points.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
-        self.points.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, measured);
+        self.points.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, period);
+        self.points.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, period);
     }
 
-    fn figures(&mut self, event: &PlatformEvent, measured: Measured) {
+    fn record_figures(&mut self, event: &PlatformEvent, period: Period) {
         let figures = &event.figures;
         let utilization = figures
             .max_memory_used_mb
@@ -385,25 +371,25 @@ impl Aggregator {
             (&metric::BILLED_RESTORE_DURATION, figures.billed_restore_duration_ms.map(seconds)),
             (&metric::MEMORY_LIMIT, figures.memory_size_mb.map(|mb| mb * MIB)),
         ] {
-            self.points.record(instrument, None, value, measured);
+            self.points.record(instrument, None, value, period);
         }
-        self.init_duration(figures.init_duration_ms, None, measured);
+        self.record_init_duration(figures.init_duration_ms, None, period);
     }
 
-    fn init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, measured: Measured) {
+    fn record_init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, period: Period) {
         match self.names {
             Names::Current => {
-                self.points.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
+                self.points.record(&metric::INIT_DURATION, error_type, ms.map(seconds), period);
             }
             // A gauge of this name in older systems replaces the histogram.
             Names::Legacy => {
-                self.points.record(&legacy::INIT_DURATION, None, ms, measured);
-                self.points.record(&legacy::LAMBDA_INIT_DURATION, None, ms, measured);
+                self.points.record(&legacy::INIT_DURATION, None, ms, period);
+                self.points.record(&legacy::LAMBDA_INIT_DURATION, None, ms, period);
             }
         }
     }
 
-    fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured) {
+    fn record_legacy_gauges(&mut self, event: &PlatformEvent, period: Period) {
         let figures = &event.figures;
         let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
         let used = figures.max_memory_used_mb;
@@ -415,25 +401,25 @@ impl Aggregator {
             (&legacy::LAMBDA_MAX_MEMORY_USED, used.map(|mb| mb * MIB)),
             (&legacy::COLDSTART, Some(coldstart)),
         ] {
-            self.points.record(instrument, None, value, measured);
+            self.points.record(instrument, None, value, period);
         }
     }
+}
 
-    /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
-    /// counted again.
-    pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
-        let measured = Measured { time: time_unix_nano, since: time_unix_nano };
-        let known = self.invocations.entry(key).or_insert(OpenInvocation {
-            state: InvocationState::Running,
-            evidence: OutcomeEvidence::default(),
-            out_of_memory: false,
-            measured,
-        });
-        if !std::mem::replace(&mut known.out_of_memory, true) {
-            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
-        }
+/// The error type of a timeout. It is none of [`KNOWN`].
+const TIMEOUT: &str = "timeout";
+
+/// The failure under which an invocation or a phase is counted; `None` for a success.
+fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
+    match decide(evidence) {
+        Outcome::Unknown | Outcome::Succeeded => None,
+        Outcome::Failed { error_type, .. } if error_type == TIMEOUT => Some(TIMEOUT),
+        Outcome::Failed { error_type, .. } => Some(bounded(Some(&error_type))),
     }
+}
+
+fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
+    failure_of(&OutcomeEvidence::of_events(std::iter::once(event)))
 }
 
 /// Returns a known error type, or `_OTHER` (semantic conventions) for all others. The log record keeps the full error type.
@@ -479,17 +465,37 @@ pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 /// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
-    pub(crate) state: InvocationState,
-    pub(crate) evidence: OutcomeEvidence,
-    pub(crate) out_of_memory: bool,
+    state: InvocationState,
+    evidence: OutcomeEvidence,
+    /// `true` if its exhausted memory was counted.
+    is_out_of_memory: bool,
     /// The time of the event that led to the state.
-    pub(crate) measured: Measured,
+    period: Period,
+}
+
+impl OpenInvocation {
+    fn new(period: Period) -> Self {
+        Self {
+            state: InvocationState::NoResult,
+            evidence: OutcomeEvidence::default(),
+            is_out_of_memory: false,
+            period,
+        }
+    }
+
+    fn seen_at(time_unix_nano: u64) -> Self {
+        Self::new(Period::at(time_unix_nano))
+    }
+
+    fn is_reported(&self) -> bool {
+        matches!(self.state, InvocationState::Reported | InvocationState::Counted)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InvocationState {
-    /// The runtime reported exhausted memory, and the result is unknown.
-    Running,
+enum InvocationState {
+    /// Neither a report nor a failure arrived. The runtime may have reported exhausted memory.
+    NoResult,
     /// A failure line of Lambda or the runtime arrived, and the `REPORT` has not.
     Failed,
     /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.

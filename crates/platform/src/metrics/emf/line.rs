@@ -2,6 +2,7 @@
 
 use super::metadata::{self, DeclaredMetric, Directive};
 use crate::attributes::string;
+use crate::metrics::points::StatisticSet;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use foldhash::HashMap;
 use memchr::memmem::Finder;
@@ -181,38 +182,41 @@ impl EmfLine {
         } else {
             Elements { values: vec![value], ..Elements::default() }
         };
-        let once = |value: &&RawValue| Some((number(value)?, 1));
+        let once = |value: &&RawValue| Some(CountedValue { value: number(value)?, count: 1 });
         let values: Vec<_> = given.values.iter().filter_map(once).collect();
         self.refused += given.values.len() + given.others - values.len();
         (!values.is_empty()).then(|| Distribution::of(values))
     }
 
-    /// Reads a value that is an object. Without measurements it is none.
+    /// Reads a value that is an object: a statistic set, or values with their counts. Without measurements it is none.
     fn distribution(&mut self, value: &RawValue) -> Option<Distribution> {
         let Some(fields) = Fields::of(value.get()) else {
             self.refused += 1;
             return None;
         };
         let set = statistic_set(&fields);
-        let Some(values) = fields.get("Values") else {
+        let Some(listed) = fields.get("Values") else {
             self.refused += usize::from(set.is_none());
-            return set.filter(|set| set.count > 0);
+            let statistics = set.filter(|set| set.count > 0)?;
+            return Some(Distribution { statistics, values: Vec::new() });
         };
-        let Elements { values, others, .. } = Elements::first_of(values.get(), MAX_VALUES);
+        let Elements { values, others, .. } = Elements::first_of(listed.get(), MAX_VALUES);
         let counts =
             fields.get("Counts").map(|counts| Elements::first_of(counts.get(), MAX_VALUES).values);
-        let pairs: Vec<(f64, u64)> = values
+        let counted: Vec<CountedValue> = values
             .iter()
             .zip(counts.iter().flatten())
-            .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
+            .filter_map(|(value, times)| {
+                Some(CountedValue { value: number(value)?, count: count(times)? })
+            })
             .collect();
-        self.refused += (values.len() + others).max(1) - pairs.len();
-        let mut all = Distribution::of(pairs);
+        self.refused += (values.len() + others).max(1) - counted.len();
+        let mut all = Distribution::of(counted);
         // The values may be midpoints of buckets; then only the set has exact figures.
-        if let Some(set) = set.filter(|set| set.count == all.count) {
-            all = Distribution { values: all.values, ..set };
+        if let Some(set) = set.filter(|set| set.count == all.statistics.count) {
+            all.statistics = set;
         }
-        Some(all).filter(|all| all.count > 0)
+        Some(all).filter(|all| all.statistics.count > 0)
     }
 }
 
@@ -255,38 +259,42 @@ pub(super) fn number(value: &RawValue) -> Option<f64> {
 /// Maximum number of values in one distribution, so that counts stay whole numbers.
 const MAX_COUNT: f64 = 1e15;
 
+/// The values of a metric in one line.
 #[derive(Debug)]
 pub(crate) struct Distribution {
-    pub(crate) count: u64,
-    pub(crate) sum: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+    pub(crate) statistics: StatisticSet,
     /// The values with their counts; empty if the distribution is unknown.
-    pub(crate) values: Vec<(f64, u64)>,
+    pub(crate) values: Vec<CountedValue>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedValue {
+    pub(crate) value: f64,
+    pub(crate) count: u64,
 }
 
 impl Distribution {
-    fn of(values: Vec<(f64, u64)>) -> Self {
-        let mut all =
-            Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, values };
-        for (value, count) in all.values.iter().filter(|(_, count)| *count > 0) {
-            all.count += count;
-            all.sum += value * as_float(*count);
-            all.min = all.min.min(*value);
-            all.max = all.max.max(*value);
+    fn of(values: Vec<CountedValue>) -> Self {
+        let mut statistics = StatisticSet::EMPTY;
+        for CountedValue { value, count } in values.iter().copied().filter(|of| of.count > 0) {
+            statistics.add(StatisticSet {
+                count,
+                sum: value * as_float(count),
+                min: value,
+                max: value,
+            });
         }
-        all
+        Self { statistics, values }
     }
 }
 
-fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {
+fn statistic_set(fields: &Fields<'_>) -> Option<StatisticSet> {
     let number = |key| number(fields.get(key)?);
-    let set = Distribution {
+    let set = StatisticSet {
         count: count(fields.get("Count")?)?,
         sum: number("Sum")?,
         min: number("Min")?,
         max: number("Max")?,
-        values: Vec::new(),
     };
     (set.min <= set.max).then_some(set)
 }

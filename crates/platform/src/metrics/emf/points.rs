@@ -1,8 +1,8 @@
 //! Adds up metrics in the embedded metric format to OTLP data points.
 
-use crate::metrics::emf::line::{COUNT, Distribution, EmfLine, EmfMetric, SeriesKey};
+use crate::metrics::emf::line::{COUNT, CountedValue, Distribution, EmfLine, EmfMetric, SeriesKey};
 use crate::metrics::instrument::INVOKE_DURATION;
-use crate::metrics::points::{Measured, Measurements, add_points, metric};
+use crate::metrics::points::{Measurements, Period, add_points, metric};
 use crate::options::Shape;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
@@ -17,15 +17,16 @@ const BOUNDS: [f64; 15] = [
     10_000.0,
 ];
 
+/// The data points made from a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Total {
+enum Aggregation {
     Sum,
     Histogram,
     /// A histogram of one bucket, for an unknown distribution.
     Unspread,
 }
 
-impl Total {
+impl Aggregation {
     fn of(metric: &EmfMetric) -> Self {
         if metric.values.values.is_empty() {
             Self::Unspread
@@ -53,10 +54,21 @@ pub(crate) struct EmfPoints {
     sets: BTreeMap<String, usize>,
     /// The set of the previous metric. Metrics of a directive share theirs.
     last_set: Option<LastSet>,
-    /// The position in `series`, by the number of the attributes' set, name, unit and aggregation.
-    index: BTreeMap<(usize, String, &'static str, Total), usize>,
+    /// The positions in `series`.
+    index: BTreeMap<SeriesId, usize>,
+    /// Approximate size of the series.
     pub(crate) bytes: usize,
     dropped_values: usize,
+}
+
+/// Distinguishes the series of a chunk.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SeriesId {
+    /// The number of the attributes' set.
+    set: usize,
+    name: String,
+    unit: &'static str,
+    aggregation: Aggregation,
 }
 
 #[derive(Debug)]
@@ -68,8 +80,8 @@ struct LastSet {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) key: SeriesKey,
-    total: Total,
-    measured: Measurements,
+    aggregation: Aggregation,
+    measurements: Measurements,
 }
 
 /// CloudWatch accepts metrics from two weeks ago to two hours ahead; other times are mistakes.
@@ -91,37 +103,39 @@ impl EmfPoints {
     }
 
     fn add_metric(&mut self, metric: EmfMetric, time: u64) {
-        let total = Total::of(&metric);
-        let EmfMetric { series: key, values, .. } = metric;
+        let aggregation = Aggregation::of(&metric);
+        let EmfMetric { series: key, values: distribution, .. } = metric;
         let bytes = key.bytes();
-        let measured = Measured { time, since: time };
-        let known = self.set(&key.attributes);
-        // Only series that are taken need a set.
-        let set = known.unwrap_or(self.sets.len());
-        let index = (set, key.name.clone(), key.unit, total);
-        let at = match self.index.get(&index).copied() {
+        let period = Period::at(time);
+        let known_set = self.set_of(&key.attributes);
+        // Only a new series that has room needs a new set.
+        let set = known_set.unwrap_or(self.sets.len());
+        let id = SeriesId { set, name: key.name.clone(), unit: key.unit, aggregation };
+        let at = match self.index.get(&id).copied() {
             Some(at) => at,
-            None if self.takes(bytes) => {
-                if let Some(last) = self.last_set.as_ref().filter(|_| known.is_none()) {
+            None if self.take_room(bytes) => {
+                if let Some(last) = self.last_set.as_ref().filter(|_| known_set.is_none()) {
                     self.sets.insert(last.text.clone(), set);
                 }
-                self.index.insert(index, self.series.len());
-                let measured = Measurements::new(total.bounds(key.unit, self.shape), measured);
-                self.series.push(Series { key, total, measured });
-                self.series.len() - 1
+                let at = self.series.len();
+                self.index.insert(id, at);
+                let bounds = aggregation.bounds(key.unit, self.shape);
+                let measurements = Measurements::new(bounds, period);
+                self.series.push(Series { key, aggregation, measurements });
+                at
             }
             None => {
-                self.dropped_values += values.values.len().max(1);
+                self.dropped_values += distribution.values.len().max(1);
                 return;
             }
         };
         if let Some(series) = self.series.get_mut(at) {
-            series.record(&values, measured);
+            series.add(&distribution, period);
         }
     }
 
     /// The number of these attributes, if a series has them.
-    fn set(&mut self, attributes: &Arc<[KeyValue]>) -> Option<usize> {
+    fn set_of(&mut self, attributes: &Arc<[KeyValue]>) -> Option<usize> {
         let is_last = |last: &LastSet| Arc::ptr_eq(&last.attributes, attributes);
         if !self.last_set.as_ref().is_some_and(is_last) {
             let mut text = String::new();
@@ -133,8 +147,8 @@ impl EmfPoints {
         self.sets.get(&self.last_set.as_ref()?.text).copied()
     }
 
-    /// Uses up this many bytes of the limit; returns `false` beyond it.
-    fn takes(&mut self, bytes: usize) -> bool {
+    /// Takes this many bytes of [`MAX_SERIES_BYTES`]. Returns `false` if fewer are left.
+    fn take_room(&mut self, bytes: usize) -> bool {
         let sum = self.bytes.saturating_add(bytes);
         let fits = sum <= MAX_SERIES_BYTES;
         if fits {
@@ -149,15 +163,17 @@ impl EmfPoints {
 
     /// Returns all metrics in the order of their names. Series with the same name and unit become points of one metric.
     pub(crate) fn into_metrics(mut self) -> Vec<Metric> {
-        let name = |series: &Series| (series.key.name.clone(), series.key.unit, series.total);
-        self.series.sort_by_cached_key(name);
+        let order =
+            |series: &Series| (series.key.name.clone(), series.key.unit, series.aggregation);
+        self.series.sort_by_cached_key(order);
         let mut metrics = Vec::new();
-        for Series { key: SeriesKey { name, unit, attributes }, total, measured } in self.series {
-            let data = if total == Total::Sum {
-                let value = number_data_point::Value::AsDouble(measured.sum);
-                measured.into_sum(value, attributes.to_vec(), self.shape)
+        for Series { key, aggregation, measurements } in self.series {
+            let SeriesKey { name, unit, attributes } = key;
+            let data = if aggregation == Aggregation::Sum {
+                let value = number_data_point::Value::AsDouble(measurements.sum());
+                measurements.into_sum(value, attributes.to_vec(), self.shape)
             } else {
-                measured.into_histogram(attributes.to_vec(), self.shape)
+                measurements.into_histogram(attributes.to_vec(), self.shape)
             };
             add_points(&mut metrics, metric(&name, unit, "", data));
         }
@@ -181,14 +197,14 @@ fn value_of(pair: &KeyValue) -> &str {
 }
 
 impl Series {
-    fn record(&mut self, distribution: &Distribution, measured: Measured) {
-        let Distribution { count, sum, min, max, values } = distribution;
-        self.measured.add_up(*count, *sum, (*min, *max), measured);
-        for (value, count) in values {
-            self.measured.fill(*value, *count);
+    fn add(&mut self, distribution: &Distribution, period: Period) {
+        let Distribution { statistics, values } = distribution;
+        self.measurements.add(*statistics, period);
+        for CountedValue { value, count } in values {
+            self.measurements.fill_bucket(*value, *count);
         }
         if values.is_empty() {
-            self.measured.fill(*max, *count);
+            self.measurements.fill_bucket(statistics.max, statistics.count);
         }
     }
 }

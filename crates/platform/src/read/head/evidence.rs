@@ -3,44 +3,69 @@
 
 use super::prose::Doubt::{self, Nothing, Operand, Sentence, Value, Width};
 use super::prose::is_displayed_by_php;
-use super::word::{HeadWord, form, mark};
+use super::sets::{Forms, Marks, Places, form, is_letter, mark, place};
+use super::word::HeadWord;
 use crate::read::severity::{Evidence, Severity};
 
-/// What stands before a word, as bits.
-pub(super) mod place {
-    /// Nothing.
-    pub(in crate::read::head) const FIRST: u8 = 1;
-    /// Only blanks, as many as another line's time has.
-    pub(in crate::read::head) const INDENTED: u8 = 2;
-    /// A time, and perhaps other fields.
-    pub(in crate::read::head) const TIMED: u8 = 4;
-    /// The time of Go's `log`, after which a text is like a line without a time.
-    pub(in crate::read::head) const GO_TIMED: u8 = 128;
-    /// A name in brackets.
-    pub(in crate::read::head) const GROUPED: u8 = 8;
-    /// Only a name.
-    pub(in crate::read::head) const NAMED: u8 = 16;
-    /// Only a number.
-    pub(in crate::read::head) const NUMBERED: u8 = 32;
-    /// A time, and after it a word without any mark of a name.
-    pub(in crate::read::head) const BARE: u8 = 64;
-
-    pub(in crate::read::head) const CLOCKED: u8 = TIMED | GO_TIMED;
-}
-
-/// A kind of place where loggers write a word, and what the word is there. All bits of a column are alternatives.
+/// A kind of place where loggers write a word, and what the word is there. A set that a row does not name is [`ANY`](Marks::ANY).
+#[derive(Clone, Copy)]
 struct EvidenceRow<T> {
-    place: u8,
-    before: u16,
-    form: u8,
-    after: u16,
+    places: Places,
+    before: Marks,
+    forms: Forms,
+    after: Marks,
     is: T,
 }
 
+impl<T: Copy> EvidenceRow<T> {
+    const fn new(is: T) -> Self {
+        Self { places: Places::ANY, before: Marks::ANY, forms: Forms::ANY, after: Marks::ANY, is }
+    }
+
+    const fn at(self, places: &[Places]) -> Self {
+        Self { places: Places::union(places), ..self }
+    }
+
+    /// The marks of which one stands before the word.
+    const fn preceded_by(self, marks: &[Marks]) -> Self {
+        Self { before: Marks::union(marks), ..self }
+    }
+
+    const fn written(self, forms: &[Forms]) -> Self {
+        Self { forms: Forms::union(forms), ..self }
+    }
+
+    /// The marks of which one stands after the word.
+    const fn followed_by(self, marks: &[Marks]) -> Self {
+        Self { after: Marks::union(marks), ..self }
+    }
+
+    fn fits(&self, place: Places, word: &HeadWord<'_>, form: Forms) -> bool {
+        let has =
+            |expected: Marks, found: Marks| expected == Marks::ANY || expected.intersects(found);
+        self.places.intersects(place)
+            && has(self.before, word.before)
+            && self.forms.intersects(form)
+            && has(self.after, word.after)
+    }
+}
+
 /// Which words are levels, and what would show that one is none in spite of its place.
+#[derive(Clone, Copy)]
 struct LevelWords {
     words: Evidence,
     unless: Doubt,
+}
+
+/// The words that are levels by this evidence.
+const fn level(words: Evidence) -> EvidenceRow<LevelWords> {
+    EvidenceRow::new(LevelWords { words, unless: Nothing })
+}
+
+impl EvidenceRow<LevelWords> {
+    const fn unless(self, unless: Doubt) -> Self {
+        Self { is: LevelWords { unless, ..self.is }, ..self }
+    }
 }
 
 /// A name before a level.
@@ -53,144 +78,155 @@ pub(super) enum Name {
     File,
 }
 
-#[rustfmt::skip]
-const fn level(place: u8, before: u16, form: u8, after: u16, words: Evidence, unless: Doubt) -> EvidenceRow<LevelWords> {
-    EvidenceRow { place, before, form, after, is: LevelWords { words, unless } }
-}
-
-const fn name(place: u8, before: u16, form: u8, after: u16, is: Name) -> EvidenceRow<Name> {
-    EvidenceRow { place, before, form, after, is }
+const fn name(is: Name) -> EvidenceRow<Name> {
+    EvidenceRow::new(is)
 }
 
 use Evidence::{AfterTime, AtStart, AtStartWithColon, Marked, Separated};
 use form::{FILE, LETTER, LOWER, SIGNED, UPPER, WORD};
 use mark::{
-    ANY, BAR, BLANK, CAPITAL, COLON, COMMA, DASH, END, FIELD, GROUP, JOINED, LABEL, PADDED, PLAIN,
+    BAR, BLANK, CAPITAL, COLON, COMMA, DASH, END, FIELD, GROUP, JOINED, LABEL, PADDED, PLAIN,
     SEMICOLON, SPACED_COLON, SYMBOL, TAB, TIME,
 };
 use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
+
+const ALL_BUT_END: Marks = Marks::ANY.without(END);
+const ALL_BUT_LOWER: Forms = Forms::ANY.without(LOWER);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
 static LEVELS: [EvidenceRow<LevelWords>; 27] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
-    level(FIRST | CLOCKED | GROUPED, ANY, LETTER, TIME, Marked, Nothing),
+    level(Marked).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
     // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
-    level(CLOCKED, ANY, LETTER, GROUP, Marked, Nothing),
-    level(CLOCKED, FIELD, LETTER, FIELD, Marked, Nothing),
+    level(Marked).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP]),
+    level(Marked).at(&[CLOCKED]).preceded_by(&[FIELD]).written(&[LETTER]).followed_by(&[FIELD]),
     // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
-    level(FIRST | NAMED | GROUPED, ANY, WORD, TIME, Marked, Nothing),
+    level(Marked).at(&[FIRST, NAMED, GROUPED]).written(&[WORD]).followed_by(&[TIME]),
     // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `FATA declined`
-    level(FIRST | GO_TIMED, PLAIN, UPPER, GROUP, AfterTime, Nothing),
-    level(FIRST | GO_TIMED, PLAIN, UPPER, BLANK | PADDED | TAB | END, AtStart, Operand),
+    level(AfterTime).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[GROUP]),
+    level(AtStart).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER])
+        .followed_by(&[BLANK, PADDED, TAB, END]).unless(Operand),
     // `error: declined`, `ERROR:root:declined`
-    level(FIRST | GO_TIMED | INDENTED, PLAIN, WORD, COLON, AtStartWithColon, Value),
-    level(FIRST | GO_TIMED | INDENTED, PLAIN, UPPER, JOINED, AfterTime, Nothing),
+    level(AtStartWithColon).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[WORD])
+        .followed_by(&[COLON]).unless(Value),
+    level(AfterTime).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
     // `ERROR | declined`, `error - declined`, `WARN, low`
-    level(FIRST, ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Separated, Operand),
+    level(Separated).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]).unless(Operand),
     // `✖  error     declined`
-    level(FIRST | TIMED | GROUPED, SYMBOL, WORD, PADDED, Separated, Sentence),
+    level(Separated).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]).unless(Sentence),
     // `           WARNING  low` of rich
-    level(INDENTED, ANY, UPPER, BLANK | PADDED, AtStart, Width),
+    level(AtStart).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]).unless(Width),
     // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `app:ERROR:declined`
-    level(NAMED, DASH | BAR, UPPER, DASH | BAR, AfterTime, Operand),
-    level(NAMED, SPACED_COLON, UPPER, !END, AfterTime, Operand),
-    level(NAMED, COLON, UPPER | LOWER, COLON, Separated, Value),
-    level(NAMED, JOINED, UPPER, COLON | JOINED, AtStart, Value),
+    level(AfterTime).at(&[NAMED]).preceded_by(&[DASH, BAR]).written(&[UPPER]).followed_by(&[DASH, BAR]).unless(Operand),
+    level(AfterTime).at(&[NAMED]).preceded_by(&[SPACED_COLON]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Operand),
+    level(Separated).at(&[NAMED]).preceded_by(&[COLON]).written(&[UPPER, LOWER]).followed_by(&[COLON]).unless(Value),
+    level(AtStart).at(&[NAMED]).preceded_by(&[JOINED]).written(&[UPPER]).followed_by(&[COLON, JOINED]).unless(Value),
     // `167 INFO: declined`, `464 WARN shop.Orders - declined`, `20545  ERROR declined`
-    level(NUMBERED, ANY, UPPER, COLON | PADDED, AtStart, Value),
-    level(NUMBERED, ANY, UPPER, LABEL, AtStart, Nothing),
-    level(NUMBERED, PADDED, UPPER, BLANK, AtStart, Operand),
+    level(AtStart).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[COLON, PADDED]).unless(Value),
+    level(AtStart).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[LABEL]),
+    level(AtStart).at(&[NUMBERED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[BLANK]).unless(Operand),
     // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
-    level(TIMED | GROUPED, ANY, WORD, COLON | JOINED, Marked, Value),
+    level(Marked).at(&[TIMED, GROUPED]).written(&[WORD]).followed_by(&[COLON, JOINED]).unless(Value),
     // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
-    level(CLOCKED | GROUPED, FIELD, !LOWER, FIELD, Marked, Nothing),
-    level(CLOCKED | GROUPED, FIELD, LOWER, FIELD, Marked, Sentence),
-    level(TIMED, ANY, LOWER, DASH | LABEL, Separated, Sentence),
+    level(Marked).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[ALL_BUT_LOWER]).followed_by(&[FIELD]),
+    level(Marked).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]).unless(Sentence),
+    level(Separated).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]).unless(Sentence),
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
-    level(TIMED | GROUPED, ANY, UPPER, ANY, AfterTime, Nothing),
+    level(AfterTime).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
     // `14:13:20 worker | error | declined`
-    level(BARE, ANY, UPPER, COLON | JOINED, AfterTime, Nothing),
-    level(BARE, ANY, LOWER, COLON, Separated, Nothing),
-    level(BARE, ANY, UPPER, !END, AtStart, Sentence),
-    level(BARE, FIELD, WORD, FIELD, Marked, Sentence),
+    level(AfterTime).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
+    level(Separated).at(&[BARE]).written(&[LOWER]).followed_by(&[COLON]),
+    level(AtStart).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Sentence),
+    level(Marked).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]).unless(Sentence),
 ];
 
 /// The places of names before a level. If none follows, they belong to the message.
 #[rustfmt::skip]
 static NAMES: [EvidenceRow<Name>; 9] = [
     // `orders.py:12 ERROR …`
-    name(FIRST, ANY, FILE, BLANK, Name::File),
+    name(Name::File).at(&[FIRST]).written(&[FILE]).followed_by(&[BLANK]),
     // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
-    name(FIRST, ANY, form::ANY, BAR | DASH | SPACED_COLON | COLON | JOINED | PADDED, Name::Marked),
-    name(FIRST, ANY, SIGNED | LOWER, CAPITAL, Name::Marked),
+    name(Name::Marked).at(&[FIRST]).followed_by(&[BAR, DASH, SPACED_COLON, COLON, JOINED, PADDED]),
+    name(Name::Marked).at(&[FIRST]).written(&[SIGNED, LOWER]).followed_by(&[CAPITAL]),
     // `14:13:20 shop - ERROR …`, `14:13:20 shop.orders ERROR …`, `14:13:20,shop,ERROR,…`
-    name(CLOCKED | GROUPED | BARE, ANY, form::ANY, TAB | BAR | DASH | SPACED_COLON, Name::Marked),
-    name(CLOCKED | GROUPED | BARE, ANY, SIGNED, ANY, Name::Marked),
-    name(CLOCKED | GROUPED | BARE, FIELD, form::ANY, COMMA | SEMICOLON, Name::Marked),
+    name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).followed_by(&[TAB, BAR, DASH, SPACED_COLON]),
+    name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).written(&[SIGNED]),
+    name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).preceded_by(&[FIELD]).followed_by(&[COMMA, SEMICOLON]),
     // `2026/09/21 14:13:20 shop: error: …` of Go, `14:13:20 shop: error: …`, `14:13:20 worker ERROR …`
-    name(GO_TIMED, BLANK, LOWER, COLON, Name::Marked),
-    name(TIMED | BARE, ANY, LOWER, COLON, Name::Bare),
-    name(TIMED | BARE, ANY, form::ANY, BLANK, Name::Bare),
+    name(Name::Marked).at(&[GO_TIMED]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[COLON]),
+    name(Name::Bare).at(&[TIMED, BARE]).written(&[LOWER]).followed_by(&[COLON]),
+    name(Name::Bare).at(&[TIMED, BARE]).followed_by(&[BLANK]),
 ];
 
-impl<T> EvidenceRow<T> {
-    fn fits(&self, place: u8, word: &HeadWord<'_>, form: u8) -> bool {
-        self.place & place != 0
-            && (self.before & word.before != 0 || self.before == ANY)
-            && self.form & form != 0
-            && (self.after & word.after != 0 || self.after == ANY)
-    }
-}
-
 /// The level that the word is in this place.
-pub(super) fn level_of(word: &HeadWord<'_>, place: u8) -> Option<Severity> {
+pub(super) fn level_of(word: &HeadWord<'_>, place: Places) -> Option<Severity> {
     const LONGEST: usize = 16;
     let text = word.level_part(place);
     // Excludes nearly all words.
-    if text.len() > LONGEST || !(form::is_letter(text) || Severity::is_level(text)) {
+    if text.len() > LONGEST || !(is_letter(text) || Severity::is_level(text)) {
         return None;
     }
-    let form = form::of(text);
+    let form = Forms::of(text);
     let known = |evidence| match text.as_bytes().first() {
         Some(letter) if form == LETTER => Severity::of_letter(*letter),
         _ => Severity::of_text(text, evidence),
     };
-    let word = HeadWord { after: word.after | word.marks_further_on(place, form), ..*word };
-    let mut rows = LEVELS.iter().filter(|row| row.fits(place, &word, form));
-    let (severity, unless) = rows.find_map(|row| Some((known(row.is.words)?, row.is.unless)))?;
-    (!unless.is_raised(&word, place)).then_some(severity)
+    let in_context = HeadWord { after: word.after | word.marks_further_on(place, form), ..*word };
+    let fitting = LEVELS.iter().filter(|row| row.fits(place, &in_context, form));
+    for row in fitting {
+        if let Some(severity) = known(row.is.words) {
+            return (!row.is.unless.is_raised(&in_context, place)).then_some(severity);
+        }
+    }
+    None
 }
 
-/// What kind of name the word may be in this place.
-pub(super) fn name_of(word: &HeadWord<'_>, place: u8) -> Option<Name> {
-    let form = form::of(word.text);
+/// The kind of name that the word may be in this place.
+pub(super) fn name_of(word: &HeadWord<'_>, place: Places) -> Option<Name> {
+    let form = Forms::of(word.text);
     NAMES.iter().find(|row| row.fits(place, word, form)).map(|row| row.is)
 }
 
-/// Words that state a level together: of PHP's own messages, of V8 and of npm. `true` for messages that must name PHP's file and
-/// line.
-static PHRASES: [(&str, Severity, bool); 13] = [
-    ("npm ERR! ", Severity::ERROR, false),
-    ("npm error ", Severity::ERROR, false),
-    ("npm WARN ", Severity::WARN, false),
-    ("npm warn ", Severity::WARN, false),
-    ("FATAL ERROR: ", Severity::FATAL, false),
-    ("PHP Fatal error: ", Severity::ERROR, false),
-    ("PHP Parse error: ", Severity::ERROR, false),
-    ("PHP Warning: ", Severity::WARN, false),
-    ("PHP Deprecated: ", Severity::WARN, false),
-    ("PHP Notice: ", Severity::INFO, false),
-    ("Fatal error: ", Severity::ERROR, false),
-    ("Deprecated: ", Severity::WARN, true),
-    ("Warning: ", Severity::WARN, true),
+/// Words that state a level together: of PHP's own messages, of V8 and of npm.
+struct Phrase {
+    words: &'static str,
+    severity: Severity,
+    /// `true` if the message must also name PHP's file and line.
+    names_line: bool,
+}
+
+const fn phrase(words: &'static str, severity: Severity) -> Phrase {
+    Phrase { words, severity, names_line: false }
+}
+
+static PHRASES: [Phrase; 13] = [
+    phrase("npm ERR! ", Severity::ERROR),
+    phrase("npm error ", Severity::ERROR),
+    phrase("npm WARN ", Severity::WARN),
+    phrase("npm warn ", Severity::WARN),
+    phrase("FATAL ERROR: ", Severity::FATAL),
+    phrase("PHP Fatal error: ", Severity::ERROR),
+    phrase("PHP Parse error: ", Severity::ERROR),
+    phrase("PHP Warning: ", Severity::WARN),
+    phrase("PHP Deprecated: ", Severity::WARN),
+    phrase("PHP Notice: ", Severity::INFO),
+    phrase("Fatal error: ", Severity::ERROR),
+    Phrase { names_line: true, ..phrase("Deprecated: ", Severity::WARN) },
+    Phrase { names_line: true, ..phrase("Warning: ", Severity::WARN) },
 ];
 
-/// The level of a phrase, and its bytes.
-pub(super) fn phrase(text: &str) -> Option<(Severity, usize)> {
+/// The level of a phrase at the beginning of a text.
+pub(super) struct PhraseLevel {
+    pub(super) severity: Severity,
+    pub(super) bytes: usize,
+}
+
+pub(super) fn level_of_phrase(text: &str) -> Option<PhraseLevel> {
     let may_begin = matches!(text.as_bytes().first(), Some(b'n' | b'F' | b'P' | b'D' | b'W'));
     let mut phrases = PHRASES.iter().filter(|_| may_begin);
-    let (words, severity, names_line) = phrases.find(|(words, ..)| text.starts_with(words))?;
-    (!names_line || is_displayed_by_php(text)).then_some((*severity, words.len()))
+    let found = phrases.find(|phrase| text.starts_with(phrase.words))?;
+    let is_level = !found.names_line || is_displayed_by_php(text);
+    is_level.then_some(PhraseLevel { severity: found.severity, bytes: found.words.len() })
 }

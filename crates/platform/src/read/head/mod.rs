@@ -14,16 +14,17 @@
 //! ```
 //!
 //! Whether a word is a level or a name depends on where it stands in this sequence: on the fields before it, on the separators around
-//! it, and on its form. The tables in `evidence` have a row for each kind of such a place. A row says which words are levels there,
-//! the fewer the weaker the evidence, and what would show prose (`prose`). A logger with another order of fields needs a row; a level
-//! word inside a sentence fits none.
+//! it, and on its form (`sets`). The tables in `evidence` have a row for each kind of such a place. A row says which words are levels
+//! there, fewer words where the evidence is weaker, and which signs of prose refute the level (`prose`). A logger with another order
+//! of fields needs a row; a level word inside a sentence fits none.
 //!
 //! A name or a number may also begin the message. It is taken on trial: if no level follows, the head ends before it. So each
-//! field is read once, and a head has at most [`MAX_FIELDS`] fields of [`MAX_BYTES`]. Behind the fields of Lambda's runtimes, or
-//! another program's prefix, a line may begin again.
+//! field is read once, and a head has at most [`MAX_FIELDS`] fields of [`MAX_BYTES`]. After the fields of Lambda's runtimes, or
+//! another program's prefix, a whole line may begin.
 
 mod evidence;
 mod prose;
+mod sets;
 mod word;
 
 use crate::read::begins;
@@ -31,9 +32,10 @@ use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
-use evidence::{Name, level_of, name_of, phrase, place};
+use evidence::{Name, level_of, level_of_phrase, name_of};
 use prose::is_english;
-use word::{HeadWord, form, mark};
+use sets::{Forms, Marks, Places, form, mark, place};
+use word::HeadWord;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
@@ -50,16 +52,24 @@ pub(crate) struct Head<'a> {
     pub(crate) rest: &'a str,
 }
 
+/// The text whose head is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadOf {
+    Line,
+    /// The message in another logger's line, where only a marked word is a level.
+    Message,
+}
+
 /// Reads the head of a line without colours.
-pub(crate) fn head(line: &str, place: HeadPlace) -> Head<'_> {
-    let mut head = scanned(line, place);
+pub(crate) fn head(line: &str, of: HeadOf) -> Head<'_> {
+    let mut head = scan(line, of);
     // lambda_runtime for Rust names the request in its span.
     let after_key = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
     let in_span = after_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
     head.request_id = head.request_id.or(in_span);
     if head.is_of_runtime {
         // The message may be a line of a logger, whose level is more exact than the runtime's.
-        let inner = scanned(head.rest, HeadPlace::Message);
+        let inner = scan(head.rest, HeadOf::Message);
         head.severity = inner.severity.or(head.severity);
         head.has_others |= inner.has_others;
         head.has_context |= inner.has_context;
@@ -69,20 +79,20 @@ pub(crate) fn head(line: &str, place: HeadPlace) -> Head<'_> {
     head
 }
 
-fn scanned(line: &str, place: HeadPlace) -> Head<'_> {
-    if begins_ordinarily(line) {
+fn scan(line: &str, of: HeadOf) -> Head<'_> {
+    if begins_like_prose(line) {
         return Head { rest: line, ..Head::default() };
     }
-    let mut scan = Scan::new(line, place);
+    let mut scan = Scan::new(line, of);
     scan.run();
-    if scan.head.severity.is_none() && scan.clock != 0 {
-        scan.head.severity = of_second_line(line);
+    if scan.head.severity.is_none() && scan.has_clock() {
+        scan.head.severity = level_in_second_line(line);
     }
     scan.head
 }
 
 /// Returns `true` for most messages: two words in lower case, or a word and a number, of which none begins a head.
-fn begins_ordinarily(text: &str) -> bool {
+fn begins_like_prose(text: &str) -> bool {
     let bytes = text.as_bytes();
     let letters = bytes.iter().take(MAX_BYTES).take_while(|byte| byte.is_ascii_lowercase()).count();
     let is_next = matches!(bytes.get(letters..), Some([b' ', b'a'..=b'z' | b'0'..=b'9', ..]));
@@ -91,42 +101,42 @@ fn begins_ordinarily(text: &str) -> bool {
 }
 
 /// The level of `java.util.logging`, whose default format begins the second line with it.
-fn of_second_line(line: &str) -> Option<Severity> {
+fn level_in_second_line(line: &str) -> Option<Severity> {
     let (_, after_first) = line.split_once('\n')?;
     let second = beginning(after_first);
     let word = second.get(..second.find(": ")?)?;
     Severity::of_text(word, Evidence::AfterTime)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HeadPlace {
-    Line,
-    /// The message in another logger's line, where only a marked word is a level.
-    Message,
-}
-
+/// Reads the fields of a head, one after the other. A method `read_…` reads a field if it stands there, and returns `true` if it did.
 struct Scan<'a> {
     head: Head<'a>,
-    place: HeadPlace,
+    of: HeadOf,
+    /// Number of fields read so far.
     fields: usize,
     /// Number of other programs' prefixes before the line.
     prefixes: usize,
-    /// The head before the first name or number that no level followed so far, and its clock.
-    on_trial: Option<(Head<'a>, u8)>,
-    /// The place after the time, or 0.
-    clock: u8,
-    /// The place after a name or a number that begins the line, or 0.
-    begin: u8,
+    /// What was read before the first name or number that no level followed so far.
+    before_trial: Option<BeforeTrial<'a>>,
+    /// The place of words after the time of day: [`place::TIMED`] or [`place::GO_TIMED`]. `None` before one.
+    after_clock: Option<Places>,
+    /// The place of words after a name or a number that begins the line: [`place::NAMED`] or [`place::NUMBERED`].
+    after_first: Option<Places>,
     /// Number of words without a mark of a name after the time.
     bare_names: usize,
     is_indented: bool,
     /// `true` after a name in brackets.
     has_group: bool,
     /// The separators before the next field.
-    before: u16,
+    before: Marks,
 }
 
-/// A line has at most so many fields before its message.
+struct BeforeTrial<'a> {
+    head: Head<'a>,
+    after_clock: Option<Places>,
+}
+
+/// A line has at most this many fields before its message.
 const MAX_FIELDS: usize = 12;
 /// Other programs put a prefix before a line, such as Kubernetes. The fields are counted again after each.
 const MAX_PREFIXES: usize = 2;
@@ -136,26 +146,26 @@ const MAX_BYTES: usize = 128;
 const MOST_BARE_NAMES: usize = 3;
 
 impl<'a> Scan<'a> {
-    fn new(line: &'a str, place: HeadPlace) -> Self {
-        let whole = line;
-        let line = whole.trim_start_matches(['\n', '\r', '\u{feff}']);
-        let blanks = line.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
-        let text = line.get(blanks..).unwrap_or_default();
-        steps::count(whole.len() - text.len());
+    fn new(line: &'a str, of: HeadOf) -> Self {
+        let begun = line.trim_start_matches(['\n', '\r', '\u{feff}']);
+        let blanks = begun.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
+        let text = begun.get(blanks..).unwrap_or_default();
+        steps::count(line.len() - text.len());
         // tracing-subscriber without a time pads its levels, and so do others.
         let may_be_head =
             text.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '[');
-        let rest = if blanks <= 2 || may_be_head { text } else { line };
+        let is_indented = blanks > 2;
+        let rest = if is_indented && !may_be_head { begun } else { text };
         Self {
             head: Head { rest, ..Head::default() },
-            place,
+            of,
             fields: 0,
             prefixes: 0,
-            on_trial: None,
-            clock: 0,
-            begin: 0,
+            before_trial: None,
+            after_clock: None,
+            after_first: None,
             bare_names: 0,
-            is_indented: blanks > 2,
+            is_indented,
             has_group: false,
             before: mark::BLANK,
         }
@@ -163,16 +173,18 @@ impl<'a> Scan<'a> {
 
     /// Reads the fields before the message, each once.
     fn run(&mut self) {
-        // Behind a runtime's prefix another line may begin.
+        // After a runtime's prefix another line may begin.
         let is_complete = |head: &Head<'_>| head.is_of_runtime && head.severity.is_some();
-        while self.fields < MAX_FIELDS && !is_complete(&self.head) && self.field() {
+        while self.fields < MAX_FIELDS && !is_complete(&self.head) && self.read_field() {
             if self.fields > 0 {
-                self.separators();
+                self.pass_separators();
             }
         }
-        if let Some((head, clock)) = self.on_trial.take().filter(|_| self.head.severity.is_none()) {
+        if self.head.severity.is_none()
+            && let Some(BeforeTrial { head, after_clock }) = self.before_trial.take()
+        {
             self.head = head;
-            self.clock = clock;
+            self.after_clock = after_clock;
         }
     }
 
@@ -182,56 +194,81 @@ impl<'a> Scan<'a> {
             return false;
         }
         let Head { time, has_others, .. } = self.head;
-        let on_trial = self.on_trial.take();
-        *self = Self { prefixes: self.prefixes + 1, on_trial, ..Self::new(rest, self.place) };
+        let before_trial = self.before_trial.take();
+        *self = Self { prefixes: self.prefixes + 1, before_trial, ..Self::new(rest, self.of) };
         self.head.time = time;
         self.head.has_others = has_others;
         true
     }
 
-    /// Reads one field. Returns `false` at the message.
-    fn field(&mut self) -> bool {
-        let Some(first) = self.head.rest.as_bytes().first() else { return false };
-        match first {
-            b'[' | b'(' | b'<' | b'{' => self.priority() || self.group(),
-            b'0'..=b'9' | b'A'..=b'Z' if self.time() => true,
-            b'0'..=b'9' => {
-                let word = self.word();
-                self.id(&word) || self.number(&word)
-            }
-            b'A'..=b'Z' | b'a'..=b'z' => {
-                let word = self.word();
-                self.id(&word) || self.level(&word) || self.name(&word)
-            }
-            128..=255 if self.fields == 0 && symbol(self.head.rest).is_some() => {
-                self.separators();
-                self.head.rest.starts_with(|c: char| c.is_ascii_alphabetic()) && self.field()
-            }
-            _ => false,
-        }
+    /// Returns `true` after a time of day.
+    fn has_clock(&self) -> bool {
+        self.after_clock.is_some()
     }
 
     fn word(&self) -> HeadWord<'a> {
         HeadWord::first_of(self.head.rest, self.before)
     }
 
-    /// What stands before the next field.
-    fn place(&self) -> u8 {
-        match () {
-            () if self.bare_names > 0 => place::BARE,
-            () if self.clock != 0 => self.clock,
-            () if self.has_group => place::GROUPED,
-            () if self.fields > 0 => self.begin,
-            () if self.is_indented => place::INDENTED,
-            () => place::FIRST,
+    /// The place of the next word.
+    fn place(&self) -> Places {
+        if self.bare_names > 0 {
+            place::BARE
+        } else if let Some(place) = self.after_clock {
+            place
+        } else if self.has_group {
+            place::GROUPED
+        } else if self.fields > 0 {
+            self.after_first.unwrap_or(Places::NONE)
+        } else if self.is_indented {
+            place::INDENTED
+        } else {
+            place::FIRST
         }
     }
 
-    /// Takes a field.
+    /// Returns `false` at the message.
+    fn read_field(&mut self) -> bool {
+        let Some(first) = self.head.rest.as_bytes().first() else { return false };
+        match first {
+            b'[' | b'(' | b'<' | b'{' => self.read_priority() || self.read_group(),
+            b'0'..=b'9' | b'A'..=b'Z' if self.read_time() => true,
+            b'0'..=b'9' => {
+                let word = self.word();
+                self.read_id(&word) || self.read_number(&word)
+            }
+            b'A'..=b'Z' | b'a'..=b'z' => {
+                let word = self.word();
+                self.read_id(&word) || self.read_level(&word) || self.read_name(&word)
+            }
+            128..=255 if self.fields == 0 && symbol(self.head.rest).is_some() => {
+                self.pass_separators();
+                self.head.rest.starts_with(|c: char| c.is_ascii_alphabetic()) && self.read_field()
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes a field of this many bytes. Returns `true`, as all methods that read a field do.
     fn take(&mut self, bytes: usize) -> bool {
         self.fields += 1;
         self.pass(bytes);
         true
+    }
+
+    fn take_level(&mut self, severity: Severity, bytes: usize) -> bool {
+        self.head.severity = Some(severity);
+        self.take(bytes)
+    }
+
+    /// Takes a name or a number that only a following level makes a part of the head.
+    fn take_on_trial(&mut self, bytes: usize) -> bool {
+        if self.before_trial.is_none() {
+            let head = self.head.clone();
+            self.before_trial = Some(BeforeTrial { head, after_clock: self.after_clock });
+        }
+        self.head.has_others = true;
+        self.take(bytes)
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -239,43 +276,29 @@ impl<'a> Scan<'a> {
         self.head.rest = self.head.rest.get(bytes..).unwrap_or_default();
     }
 
-    fn set(&mut self, severity: Severity, bytes: usize) -> bool {
-        self.head.severity = Some(severity);
-        self.take(bytes)
-    }
-
-    /// Takes a name or a number that only a following level makes a part of the head.
-    fn try_field(&mut self, bytes: usize) -> bool {
-        if self.on_trial.is_none() {
-            self.on_trial = Some((self.head.clone(), self.clock));
-        }
-        self.head.has_others = true;
-        self.take(bytes)
-    }
-
-    fn separators(&mut self) {
-        self.before = 0;
+    fn pass_separators(&mut self) {
+        self.before = Marks::NONE;
         loop {
             let rest = self.head.rest;
             let is_upper = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_uppercase);
             let (bytes, mark) = match rest.as_bytes() {
                 [b'\t', b'\t', ..] => {
                     // The request id is empty during the init phase.
-                    self.head.is_of_runtime |= self.clock != 0;
+                    self.head.is_of_runtime |= self.has_clock();
                     (2, mark::TAB)
                 }
                 [b'\t', ..] => (1, mark::TAB),
                 [b'|', ..] => (1, mark::BAR),
-                // Behind a runtime's tab stands the message.
+                // The message follows a runtime's tab.
                 [b'-' | b'>' | b':' | b',' | b';', ..] if self.head.is_of_runtime => break,
                 [b' ', b':', b' ', ..] => (3, mark::SPACED_COLON),
                 [b' ', b' ', ..] => (1, mark::PADDED),
                 [b' ', ..] => (1, mark::BLANK),
                 [b':', b' ' | b'\t', ..] => (1, mark::COLON),
                 [b':', ..] => (1, mark::JOINED),
-                [b';', ..] if self.before == 0 => (1, mark::SEMICOLON),
+                [b';', ..] if self.before == Marks::NONE => (1, mark::SEMICOLON),
                 [b',', b' ' | b'\t', ..] => (1, mark::COMMA),
-                [b',', ..] if self.clock != 0 => (1, mark::COMMA),
+                [b',', ..] if self.has_clock() => (1, mark::COMMA),
                 [b'-' | b'>', ..] => {
                     let dashes =
                         rest.bytes().take_while(|byte| matches!(byte, b'-' | b'>')).count();
@@ -292,12 +315,13 @@ impl<'a> Scan<'a> {
             self.pass(bytes);
         }
         // Blanks count only alone.
-        if self.before & !mark::PLAIN != 0 {
-            self.before &= !(mark::BLANK | mark::PADDED);
+        let others = self.before.without(mark::PLAIN);
+        if others != Marks::NONE {
+            self.before = self.before.without(mark::BLANK | mark::PADDED);
         }
     }
 
-    fn time(&mut self) -> bool {
+    fn read_time(&mut self) -> bool {
         steps::count(1);
         let Some(time) = stated_time(self.head.rest) else { return false };
         let has_slashes = self.head.rest.get(..time.bytes).is_some_and(|text| text.contains('/'));
@@ -305,28 +329,28 @@ impl<'a> Scan<'a> {
         self.take(time.bytes)
     }
 
-    fn set_time(&mut self, time: &StatedTime, place: u8) {
-        if time.has_clock && self.clock != place::TIMED {
-            self.clock = place;
+    fn set_time(&mut self, time: &StatedTime, place: Places) {
+        if time.has_clock && self.after_clock != Some(place::TIMED) {
+            self.after_clock = Some(place);
         }
         self.head.time = self.head.time.or(time.time);
     }
 
-    /// A request id, its placeholder during the init phase, the ids of a trace, or what another program puts before each line.
-    fn id(&mut self, word: &HeadWord<'a>) -> bool {
+    /// Reads a request id, its placeholder during the init phase, the ids of a trace, or another program's prefix.
+    fn read_id(&mut self, word: &HeadWord<'a>) -> bool {
         const CLOUDFRONT_BYTES: usize = 40;
         let HeadWord { text, rest, .. } = *word;
         if is_uuid(text) && (self.fields > 0 || rest.starts_with('\t')) {
-            self.head.is_of_runtime |= self.clock != 0;
+            self.head.is_of_runtime |= self.has_clock();
             self.head.request_id = self.head.request_id.or(Some(text));
             return self.take(text.len());
         }
-        if text == "undefined" && word.before & mark::TAB != 0 && self.clock != 0 {
+        if text == "undefined" && word.is_preceded_by(mark::TAB) && self.has_clock() {
             self.head.is_of_runtime = true;
             return self.take(text.len());
         }
         // `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | declined`
-        if word.before & mark::BAR != 0
+        if word.is_preceded_by(mark::BAR)
             && let Some(trace_id) = wire::ids::id(text)
         {
             let span = HeadWord::first_of(rest.trim_start(), mark::BLANK);
@@ -336,7 +360,7 @@ impl<'a> Scan<'a> {
             return span_id.is_some() && self.take(span.bytes(self.head.rest));
         }
         // Kubernetes' log files: `TIME stderr F …`
-        if self.clock != 0 && matches!(text, "stdout" | "stderr") && rest.starts_with(" F ") {
+        if self.has_clock() && matches!(text, "stdout" | "stderr") && rest.starts_with(" F ") {
             let is_begun = self.begin_again(rest.get(3..).unwrap_or_default());
             self.head.has_others |= is_begun;
             return is_begun;
@@ -353,8 +377,8 @@ impl<'a> Scan<'a> {
         false
     }
 
-    /// A process or line number after other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
-    fn number(&mut self, word: &HeadWord<'a>) -> bool {
+    /// Reads a process or line number after other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
+    fn read_number(&mut self, word: &HeadWord<'a>) -> bool {
         const MOST_DIGITS: usize = 20;
         let text = word.text;
         // tracing-subscriber's time since the start: `0.000537818s`.
@@ -365,12 +389,12 @@ impl<'a> Scan<'a> {
             .all(|byte| byte.is_ascii_digit() || b"#:*.".contains(&byte));
         // A list of values is no head.
         let is_value = word.is_followed_by(mark::COMMA | mark::SEMICOLON);
-        if !is_number || is_value || text.len() > MOST_DIGITS || self.begin != 0 {
+        if !is_number || is_value || text.len() > MOST_DIGITS || self.after_first.is_some() {
             return false;
         }
         if self.fields == 0 {
             if uptime.is_some() && word.is_followed_by(mark::CAPITAL) {
-                self.clock = place::TIMED;
+                self.after_clock = Some(place::TIMED);
                 return self.take(text.len());
             }
             let next = beginning(word.rest).trim_start();
@@ -379,39 +403,42 @@ impl<'a> Scan<'a> {
             let marks =
                 if text.contains(':') { mark::CAPITAL } else { mark::CAPITAL | mark::GROUP };
             let may_be_head = !self.is_indented && (word.is_followed_by(marks) || is_before_time());
-            self.begin = if may_be_head { place::NUMBERED } else { 0 };
-            return may_be_head && self.try_field(text.len());
+            if !may_be_head {
+                return false;
+            }
+            self.after_first = Some(place::NUMBERED);
+            return self.take_on_trial(text.len());
         }
-        let is_begin = self.clock == place::GO_TIMED && !self.has_group;
+        let is_begin = self.after_clock == Some(place::GO_TIMED) && !self.has_group;
         let may_be_process = self.head.severity.is_none() && !is_begin;
         let is_process = may_be_process || beginning(word.rest).trim_start().starts_with("---");
         self.head.has_others |= is_process;
         is_process && self.take(word.bytes(self.head.rest))
     }
 
-    fn level(&mut self, word: &HeadWord<'a>) -> bool {
+    fn read_level(&mut self, word: &HeadWord<'a>) -> bool {
         if let Some(known) = self.head.severity {
             // Ruby's logger names the level after its letter.
             let is_again = Severity::of_text(word.text, Evidence::AfterTime) == Some(known);
             return is_again && self.take(word.text.len());
         }
-        if let Some((severity, bytes)) = phrase(self.head.rest) {
-            return self.set(severity, bytes);
+        if let Some(phrase) = level_of_phrase(self.head.rest) {
+            return self.take_level(phrase.severity, phrase.bytes);
         }
         let place = self.place();
         // `Error: no stock` in a message is the name of an exception.
-        let may_be_exception = self.place == HeadPlace::Message && place == place::FIRST;
-        if may_be_exception && form::of(word.text) == form::CAPITALISED {
+        let may_be_exception = self.of == HeadOf::Message && place == place::FIRST;
+        if may_be_exception && Forms::of(word.text) == form::CAPITALISED {
             return false;
         }
         let severity = level_of(word, place);
-        severity.is_some_and(|severity| self.set(severity, word.bytes(self.head.rest)))
+        severity.is_some_and(|severity| self.take_level(severity, word.bytes(self.head.rest)))
     }
 
-    /// A name before the level.
-    fn name(&mut self, word: &HeadWord<'a>) -> bool {
+    /// Reads a name before the level.
+    fn read_name(&mut self, word: &HeadWord<'a>) -> bool {
         if self.head.severity.is_some() {
-            let is_column = word.before & word.after & mark::BAR != 0;
+            let is_column = word.is_preceded_by(mark::BAR) && word.is_followed_by(mark::BAR);
             self.head.has_others |= is_column;
             return is_column && self.take(word.text.len());
         }
@@ -425,13 +452,13 @@ impl<'a> Scan<'a> {
         }
         self.has_group |= name == Name::File;
         if place == place::FIRST {
-            self.begin = place::NAMED;
+            self.after_first = Some(place::NAMED);
         }
-        self.try_field(word.text.len())
+        self.take_on_trial(word.text.len())
     }
 
-    /// A time, a level, ids or a name in brackets; zerolog's `<nil>` where the time is missing; a file in braces, as Airflow writes.
-    fn group(&mut self) -> bool {
+    /// Reads a time, a level, ids or a name in brackets, zerolog's `<nil>` in place of a time, or a file in braces, as Airflow writes it.
+    fn read_group(&mut self) -> bool {
         let rest = self.head.rest;
         let (open, close) = match rest.as_bytes().first() {
             Some(b'[') => (b'[', b']'),
@@ -452,28 +479,28 @@ impl<'a> Scan<'a> {
             b'[' => true,
             // A sentence may begin with parentheses.
             b'(' => {
-                let is_begin = self.fields == 0 || self.clock == place::GO_TIMED;
+                let is_begin = self.fields == 0 || self.after_clock == Some(place::GO_TIMED);
                 !is_begin || is_level(Evidence::AtStart) || after.starts_with(" [")
             }
             b'<' => {
-                let is_alone = self.fields == 0 || self.clock != 0;
+                let is_alone = self.fields == 0 || self.has_clock();
                 is_alone && (inner == "nil" || is_level(Evidence::Separated))
             }
-            _ => self.clock != 0 && inner.contains(':') && !inner.contains(['"', '\'']),
+            _ => self.has_clock() && inner.contains(':') && !inner.contains(['"', '\'']),
         };
         if !is_apart || !is_group || inner.contains('\n') {
             return false;
         }
         if inner == "nil" {
-            self.clock = place::TIMED;
+            self.after_clock = Some(place::TIMED);
         } else {
             self.head.has_context |= inner.contains('=');
-            self.in_group(inner);
+            self.read_in_group(inner);
         }
         self.take(end + 1)
     }
 
-    fn in_group(&mut self, inner: &'a str) {
+    fn read_in_group(&mut self, inner: &'a str) {
         let of_text = |word| Severity::of_text(word, Evidence::Marked);
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
@@ -493,11 +520,11 @@ impl<'a> Scan<'a> {
         let found = of_text(inner);
         self.head.has_others |= found.is_none() || self.head.severity.is_some();
         self.head.severity =
-            self.head.severity.or(found).or_else(|| level_near_name(inner, self.clock != 0));
+            self.head.severity.or(found).or_else(|| level_near_name(inner, self.has_clock()));
     }
 
-    /// The priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
-    fn priority(&mut self) -> bool {
+    /// Reads the priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
+    fn read_priority(&mut self) -> bool {
         const MOST_DIGITS: usize = 3;
         let Some(rest) = self.head.rest.strip_prefix('<').filter(|_| self.fields == 0) else {
             return false;
@@ -514,12 +541,12 @@ impl<'a> Scan<'a> {
             return false;
         };
         let version = usize::from(after.starts_with("1 "));
-        self.set(severity, priority.len() + 2 + version)
+        self.take_level(severity, priority.len() + 2 + version)
     }
 }
 
-/// The level before or after a name in brackets: `[core:error]` of Apache, `[shop#error]` of Twisted, `[ERROR/MainProcess]`, `[NR_EXT ERROR]`, `[E 260921 14:13:20 web:12]`
-/// of Tornado. A letter may also stand alone after a time.
+/// The level before or after a name in brackets: `[core:error]` of Apache, `[shop#error]` of Twisted, `[ERROR/MainProcess]`,
+/// `[NR_EXT ERROR]`, `[E 260921 14:13:20 web:12]` of Tornado. A letter may also stand alone after a time.
 fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     match inner.as_bytes() {
         [letter, b' ', b'0'..=b'9', ..] => return Severity::of_letter(*letter),
@@ -560,8 +587,8 @@ mod tests {
     use test_support::hostile::{self, PLAIN, Place as Content};
 
     /// The bytes that readers looked at, and the bytes of the head.
-    fn steps(line: &str, place: HeadPlace) -> (usize, usize) {
-        let (steps, head) = steps::of(|| head(line, place));
+    fn steps(line: &str, of: HeadOf) -> (usize, usize) {
+        let (steps, head) = steps::of(|| head(line, of));
         (steps, line.len() - head.rest.len())
     }
 
@@ -579,11 +606,11 @@ mod tests {
             };
             for content in sizes.iter().map(|bytes| family.content(*bytes)) {
                 let lines = if is_one { vec![content.as_str()] } else { content.lines().collect() };
-                for (line, place) in lines
+                for (line, of) in lines
                     .into_iter()
-                    .flat_map(|line| [(line, HeadPlace::Line), (line, HeadPlace::Message)])
+                    .flat_map(|line| [(line, HeadOf::Line), (line, HeadOf::Message)])
                 {
-                    let (steps, bytes) = steps(line, place);
+                    let (steps, bytes) = steps(line, of);
                     let counted = format!(
                         "{}: {steps} steps for a head of {bytes} bytes in {}",
                         family.name,

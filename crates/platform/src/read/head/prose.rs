@@ -1,8 +1,8 @@
 //! Signs that a word is no level: the text goes on as a sentence, a value or an operand.
 
 use super::beginning;
-use super::evidence::place;
-use super::word::{HeadWord, mark};
+use super::sets::{Places, mark, place};
+use super::word::HeadWord;
 use crate::read::begins;
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
@@ -22,7 +22,7 @@ pub(super) enum Doubt {
 }
 
 impl Doubt {
-    pub(super) fn is_raised(self, word: &HeadWord<'_>, place: u8) -> bool {
+    pub(super) fn is_raised(self, word: &HeadWord<'_>, place: Places) -> bool {
         match self {
             Self::Nothing => false,
             Self::Value => place != place::TIMED && is_value(word.rest),
@@ -46,9 +46,9 @@ fn is_value(text: &str) -> bool {
 
 /// Returns `true` unless the text after a level without a colon shows that it is an operand, one of several levels, or the subject
 /// of a sentence.
-fn begins_message(word: &HeadWord<'_>, place: u8) -> bool {
+fn begins_message(word: &HeadWord<'_>, place: Places) -> bool {
     let text = beginning(word.rest);
-    let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
+    let is_separated = word.is_followed_by(mark::FIELD.without(mark::TAB));
     let next = if is_separated { after_separators(text) } else { text.trim_start_matches(' ') };
     let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
     steps::count(second.len());

@@ -16,7 +16,7 @@ use crate::names;
 use crate::read::begins;
 use crate::read::crash::{Exception, exception};
 use crate::read::fields::Fields;
-use crate::read::head::{Head, HeadPlace, head};
+use crate::read::head::{Head, HeadOf, head};
 use crate::read::ids::{TraceIds, lower_case};
 use crate::read::keys::{Role, role};
 use crate::read::logfmt;
@@ -73,14 +73,14 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
         read.json = Some(trimmed);
         return read;
     }
-    text_line(line, HeadPlace::Line, is_lambda, WRAPPED)
+    text_line(line, HeadOf::Line, is_lambda, WRAPPED)
 }
 
 /// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
 const WRAPPED: Depth = Depth::new(2);
 
-fn text_line(line: &str, place: HeadPlace, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
-    let head = head(line, place);
+fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
+    let head = head(line, of);
     let found = trailing_object(head.rest);
     let of_object = found.as_ref().and_then(|it| read_object(it.json, is_lambda, wrapped));
     let Some((object, mut read)) = found.zip(of_object) else {

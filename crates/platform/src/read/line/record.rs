@@ -7,7 +7,7 @@ use crate::names;
 use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
 use crate::read::fields::Fields;
-use crate::read::head::HeadPlace;
+use crate::read::head::HeadOf;
 use crate::read::ids::TraceIds;
 use crate::read::keys::Role;
 use crate::read::line::field::{
@@ -55,8 +55,8 @@ fn read_record(
     let mut message = None;
     if is_text {
         let plain = without_colours(&text);
-        let place = if outer.is_whole_line { HeadPlace::Line } else { HeadPlace::Message };
-        let inner = text_line(&plain, place, is_lambda, deeper);
+        let of = if outer.is_whole_line { HeadOf::Line } else { HeadOf::Message };
+        let inner = text_line(&plain, of, is_lambda, deeper);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
         // Lambda's own keys say more than the text.

@@ -115,14 +115,14 @@ impl InvocationSpans {
     /// Notes the runtime's own line about the failure of an invocation.
     pub fn note_runtime_error(&mut self, request_id: &str, failure: Failure) {
         if let Some(invocation) = self.unwritten(request_id) {
-            invocation.evidence.note_runtime_line(failure);
+            invocation.evidence.note_runtime_error(failure);
         }
     }
 
     /// Notes the failure of an invocation that a span of the function states.
-    pub fn note_stated_failure(&mut self, request_id: &str, failure: Failure) {
+    pub fn note_span_failure(&mut self, request_id: &str, failure: Failure) {
         if let Some(invocation) = self.unwritten(request_id) {
-            invocation.evidence.note_recorded(failure);
+            invocation.evidence.note_span_failure(failure);
         }
     }
 
@@ -217,7 +217,8 @@ impl InvocationSpans {
         }
         let pending = std::mem::take(&mut self.pending);
         if let Some(invocation) = self.entry(&request_id, phase.time) {
-            (invocation.has_begun, invocation.started) = (true, Some(phase.time));
+            invocation.has_begun = true;
+            invocation.started = Some(phase.time);
             invocation.tracing = phase.event.tracing.clone();
             invocation.push_before(pending);
             invocation.push(phase);
