@@ -52,7 +52,7 @@ fn shown(converted: ConvertedLines) -> String {
     let ConsumedLines { platform_lines, root_lines, empty_lines } = converted.consumed;
     let mut text = format!("{platform_lines} platform lines, {empty_lines} empty\n");
     if root_lines > 0 {
-        text += &format!("{root_lines} root lines\n");
+        text.extend([&root_lines.to_string(), " root lines\n"]);
     }
     text += &records(&converted);
     for scope in converted.metrics.into_iter().flat_map(|metrics| metrics.scope_metrics) {
@@ -144,7 +144,7 @@ fn of_environment(events: &[String]) -> ConvertedLines {
                 converter.convert_platform_event(&event(found.text), *platform, true);
             }
             TelemetryRecord::Line { message, .. } => {
-                converter.convert_function_text(&event(&message))
+                converter.convert_function_text(&event(&message));
             }
         }
     }
@@ -250,7 +250,9 @@ fn a_line_among_concurrent_invocations_belongs_to_none() {
     };
     let of_log = |kind: &str| {
         let mut converter = converter();
-        lines(kind).iter().for_each(|line| converter.convert_log_event(&event(line)));
+        for line in lines(kind) {
+            converter.convert_log_event(&event(&line));
+        }
         owners(converter.finish())
     };
     let of_environment = |is_only: bool| {
@@ -258,7 +260,7 @@ fn a_line_among_concurrent_invocations_belongs_to_none() {
         for line in lines("json") {
             match platform_event(&line) {
                 Some(platform) => {
-                    converter.convert_platform_event(&event(&line), platform, is_only)
+                    converter.convert_platform_event(&event(&line), platform, is_only);
                 }
                 None => converter.convert_function_text(&event(&line)),
             }

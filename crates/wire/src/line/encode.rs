@@ -181,7 +181,7 @@ impl LineEncoder {
         if let Err(TooLarge { input_bytes, bytes }) = compressed {
             out.truncate(start);
             let payload_bytes = base64::encoded_len(bytes);
-            return Err(LineTooLarge { input_bytes, payload_bytes, envelope_bytes });
+            return Err(LineTooLarge { encoded: input_bytes, payload_bytes, envelope_bytes });
         }
         base64::push(out, &self.compressed);
         out.extend_from_slice(LINE_END);
@@ -207,7 +207,7 @@ fn compact_line(
     let result = encoder.encode(&names.context(), requests, max_content, out);
     if let Err(TooLarge { input_bytes, bytes: payload_bytes }) = result {
         out.truncate(start);
-        return Err(LineTooLarge { input_bytes, payload_bytes, envelope_bytes });
+        return Err(LineTooLarge { encoded: input_bytes, payload_bytes, envelope_bytes });
     }
     out.extend_from_slice(&end);
     Ok(())
@@ -216,7 +216,7 @@ fn compact_line(
 #[derive(Debug)]
 struct LineTooLarge {
     /// Number of bytes of the request that were encoded before the line exceeded its limit.
-    input_bytes: usize,
+    encoded: usize,
     /// Number of bytes of the payload that they became.
     payload_bytes: usize,
     envelope_bytes: usize,
@@ -224,10 +224,10 @@ struct LineTooLarge {
 
 /// Splits a request by the factor by which its line exceeds the limit.
 fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Request> {
-    let LineTooLarge { input_bytes, payload_bytes, envelope_bytes } = *too_large;
+    let LineTooLarge { encoded, payload_bytes, envelope_bytes } = *too_large;
     // Smaller parts compress worse and unevenly: an oversized part is compressed twice.
     let target_bytes = max_bytes.saturating_sub(envelope_bytes) / 8 * 7;
-    let wanted = input_bytes.saturating_mul(target_bytes) / payload_bytes.max(1);
+    let wanted = encoded.saturating_mul(target_bytes) / payload_bytes.max(1);
     let sizes = Sizes {
         max_bytes: wanted.min(request.bytes().len() / 8 * 7),
         max_head_bytes: max_bytes / 2,
