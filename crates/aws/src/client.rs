@@ -1,12 +1,12 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
-use crate::credentials::CurrentCredentials;
+use crate::credentials::CredentialsProvider;
 use crate::reqwest_transport::ReqwestTransport;
-use crate::signature::{Scope, amz_date, authorization};
+use crate::signature::{Credentials, Scope, amz_date, authorization};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
-use settings::{Proxy, Secret};
+use settings::Proxy;
 use std::fmt;
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -26,7 +26,10 @@ pub struct AwsClient {
 
 impl AwsClient {
     /// Uses this transport; `clock` gives the signing time.
-    pub fn by(transport: impl RequestSender + 'static, clock: fn() -> SystemTime) -> Self {
+    pub fn with_transport(
+        transport: impl RequestSender + 'static,
+        clock: fn() -> SystemTime,
+    ) -> Self {
         Self { clock, transport: Box::new(transport) }
     }
 
@@ -38,23 +41,24 @@ impl AwsClient {
     pub fn keeping_connections(
         clock: fn() -> SystemTime,
         proxy: Option<Proxy>,
-        most: usize,
+        most_connections: usize,
     ) -> Self {
-        Self::by(ReqwestTransport::new(proxy, most), clock)
+        Self::with_transport(ReqwestTransport::new(proxy, most_connections), clock)
     }
 
     pub fn wall_clock(&self) -> SystemTime {
         (self.clock)()
     }
 
-    pub(crate) async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
+    /// Signs a request with the current credentials and sends it once.
+    pub(crate) async fn send(&self, request: JsonRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let deadline = request.deadline;
         let credentials = request
             .credentials
             .current(self)
             .await
             .map_err(|error| NoResponse::NotSent(error.to_string()))?;
-        let signed = signed(request, &credentials, self.wall_clock())?;
+        let signed = sign(request, &credentials, self.wall_clock())?;
         self.send_until(deadline, signed).await
     }
 
@@ -84,20 +88,12 @@ impl AwsClient {
         let url = request.url;
         match timeout_at(deadline, self.transport.send(request)).await {
             Ok(response) => response,
-            Err(_) => Err(NoResponse::Unknown(unreachable(&self.transport.shown(url), TIMED_OUT))),
+            Err(_) => {
+                let host = self.transport.describe_host(url);
+                Err(NoResponse::Unknown(unreachable(&host, TIMED_OUT)))
+            }
         }
     }
-}
-
-/// Credentials of a role, or of a user in tests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret_access_key: Secret,
-    /// `AWS_SESSION_TOKEN`, for a role's credentials.
-    pub session_token: Option<Secret>,
 }
 
 pub(crate) const DEFAULT_DOMAIN: &str = "amazonaws.com";
@@ -173,9 +169,9 @@ pub(crate) fn unreachable(host: &str, cause: &str) -> String {
 pub(crate) const TIMED_OUT: &str =
     "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
 
-/// A request without its signing time.
-pub(crate) struct SignedRequest<'a> {
-    pub(crate) credentials: &'a CurrentCredentials,
+/// A request of an operation by one of AWS's JSON protocols, which the client signs.
+pub(crate) struct JsonRequest<'a> {
+    pub(crate) credentials: &'a CredentialsProvider,
     /// The service's name in signatures: `sqs`.
     pub(crate) service: &'a str,
     pub(crate) region: &'a str,
@@ -189,30 +185,30 @@ pub(crate) struct SignedRequest<'a> {
     pub(crate) max_response_bytes: usize,
 }
 
-/// Returns the request with its signature over all headers except the length.
-fn signed<'a>(
-    request: SignedRequest<'a>,
+/// Signs all headers of a request except the length.
+fn sign<'a>(
+    request: JsonRequest<'a>,
     credentials: &Credentials,
     time: SystemTime,
 ) -> Result<AwsHttpRequest<'a>, NoResponse> {
-    let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
-    let Credentials { access_key_id, secret_access_key, session_token } = credentials;
+    let JsonRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
     if url.query().is_some() {
         return Err(NoResponse::NotMade("an AWS endpoint must not have a query"));
     }
     let time = amz_date(time);
     let host = host(url);
     let scope = Scope { service, region, time: &time };
-    let mut values = vec![("content-type", content_type), ("host", &host), ("x-amz-date", &time)];
-    values.extend(session_token.iter().map(|token| ("x-amz-security-token", token.expose())));
-    values.push(("x-amz-target", target));
-    let authorization =
-        authorization(&scope, (access_key_id, secret_access_key), url, &values, &body);
-    values.push(("authorization", &authorization));
+    // In alphabetical order, as the signature has them.
+    let mut texts = vec![("content-type", content_type), ("host", &host), ("x-amz-date", &time)];
+    let token = credentials.session_token.as_ref();
+    texts.extend(token.map(|token| ("x-amz-security-token", token.expose())));
+    texts.push(("x-amz-target", target));
+    let authorization = authorization(&scope, credentials, url, &texts, &body);
+    texts.push(("authorization", &authorization));
     let mut headers = HeaderMap::new();
-    for (name, value) in values {
-        let unfit = "the credentials contain characters that a header cannot";
-        let mut value = HeaderValue::from_str(value).map_err(|_| NoResponse::NotMade(unfit))?;
+    for (name, text) in texts {
+        let invalid = "the credentials contain characters that a header cannot";
+        let mut value = HeaderValue::from_str(text).map_err(|_| NoResponse::NotMade(invalid))?;
         value.set_sensitive(matches!(name, "authorization" | "x-amz-security-token"));
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -296,13 +292,16 @@ impl fmt::Debug for AwsHttpRequest<'_> {
     }
 }
 
-pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
+/// The sending of a request.
+pub type ResponseFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
 
 /// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
 pub trait RequestSender: fmt::Debug + Send + Sync {
-    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> ResponseFuture<'a>;
 
-    fn shown(&self, url: &Url) -> String {
+    /// Names the host of a URL for an error, with the proxy on the way to it.
+    fn describe_host(&self, url: &Url) -> String {
         host(url)
     }
 }

@@ -1,6 +1,7 @@
 //! The credentials for AWS requests and their sources.
 
-use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
+use crate::client::{AwsClient, AwsHttpRequest, NoResponse};
+use crate::signature::Credentials;
 use crate::variables::{
     ACCESS_KEY_ID, AUTHORIZATION_TOKEN, CREDENTIALS_FULL_URI, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
@@ -41,15 +42,17 @@ impl CredentialsSource {
     }
 }
 
+/// Gives valid credentials from a source.
 #[derive(Debug)]
-pub(crate) struct CurrentCredentials {
+pub(crate) struct CredentialsProvider {
     source: CredentialsSource,
-    renewed: Mutex<Option<Renewed>>,
+    /// The last answer of an endpoint.
+    cached: Mutex<Option<ExpiringCredentials>>,
 }
 
-impl CurrentCredentials {
+impl CredentialsProvider {
     pub(crate) fn of(source: CredentialsSource) -> Self {
-        Self { source, renewed: Mutex::default() }
+        Self { source, cached: Mutex::default() }
     }
 
     /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
@@ -61,15 +64,14 @@ impl CurrentCredentials {
             CredentialsSource::Endpoint(endpoint) => endpoint,
         };
         // Concurrent callers wait for one answer.
-        let mut renewed = self.renewed.lock().await;
-        match renewed.as_ref() {
-            Some(kept) if !kept.should_be_renewed(now) => return Ok(kept.credentials.clone()),
-            _ => {}
+        let mut cached = self.cached.lock().await;
+        if let Some(recent) = cached.as_ref().filter(|cached| !cached.should_be_renewed(now)) {
+            return Ok(recent.credentials.clone());
         }
         match endpoint.ask(client).await {
-            Ok(new) => Ok(renewed.insert(new).credentials.clone()),
-            Err(error) => match renewed.as_ref().filter(|kept| kept.is_good(now)) {
-                Some(kept) => Ok(kept.credentials.clone()),
+            Ok(new) => Ok(cached.insert(new).credentials.clone()),
+            Err(error) => match cached.as_ref().filter(|cached| cached.are_valid(now)) {
+                Some(old) => Ok(old.credentials.clone()),
                 None => Err(NoCredentials(error)),
             },
         }
@@ -97,9 +99,10 @@ pub(crate) enum EndpointProblem {
     Expiration,
 }
 
+/// Time limit of a request to the endpoint.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Credentials are renewed this long before they expire, because a request arrives some time after it is signed.
-const AHEAD: Duration = Duration::from_mins(5);
+const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,17 +121,18 @@ struct CredentialsAnswer {
 }
 
 #[derive(Debug)]
-struct Renewed {
+struct ExpiringCredentials {
     credentials: Credentials,
+    /// `None` if they never expire.
     expires: Option<SystemTime>,
 }
 
-impl Renewed {
+impl ExpiringCredentials {
     fn should_be_renewed(&self, now: SystemTime) -> bool {
-        self.expires.is_some_and(|expires| now + AHEAD >= expires)
+        self.expires.is_some_and(|expires| now + RENEWAL_MARGIN >= expires)
     }
 
-    fn is_good(&self, now: SystemTime) -> bool {
+    fn are_valid(&self, now: SystemTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 }
@@ -139,9 +143,9 @@ impl CredentialsEndpoint {
         let url = reader.read(CREDENTIALS_FULL_URI)?;
         let token = reader.read(AUTHORIZATION_TOKEN);
         // The AWS SDKs accept them too ("Container credential provider").
-        let of_containers = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
-        let is_of_aws = url.host_str().is_some_and(|host| of_containers.contains(&host));
-        if url.scheme() != "https" && !is_local(&url) && !is_of_aws {
+        let container_hosts = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+        let is_of_container = url.host_str().is_some_and(|host| container_hosts.contains(&host));
+        if url.scheme() != "https" && !is_local(&url) && !is_of_container {
             let problem =
                 "without TLS it must be on this machine or at an address of AWS's containers";
             reader.mistake(CREDENTIALS_FULL_URI, problem);
@@ -150,7 +154,7 @@ impl CredentialsEndpoint {
         Some(Self { url, token })
     }
 
-    async fn ask(&self, client: &AwsClient) -> Result<Renewed, EndpointProblem> {
+    async fn ask(&self, client: &AwsClient) -> Result<ExpiringCredentials, EndpointProblem> {
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             let mut value =
@@ -186,6 +190,6 @@ impl CredentialsEndpoint {
             secret_access_key: Secret::new(answer.secret_access_key),
             session_token: answer.token.map(Secret::new),
         };
-        Ok(Renewed { credentials, expires })
+        Ok(ExpiringCredentials { credentials, expires })
     }
 }

@@ -22,7 +22,7 @@ mod sqs;
 mod variables;
 
 pub use client::{
-    AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent, one_line,
+    AwsClient, AwsHttpRequest, AwsResponse, NoResponse, RequestSender, ResponseFuture, one_line,
 };
 pub use clock::FreezeAwareInstant;
 pub use credentials::{CredentialsEndpoint, CredentialsSource};
@@ -36,5 +36,6 @@ pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretReading, SecretService,
 };
+pub use signature::Credentials;
 pub use sqs::{QueueError, SqsQueue, SqsSettings, region_of_host};
 pub use variables::{AWS, LOGS, REGION, SECRETS, SQS};

@@ -3,13 +3,14 @@
 //! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds. Throttled
 //! requests are retried until the deadline, other temporary errors a few times.
 
-use crate::client::{AwsClient, AwsResponse, Refusal, SignedRequest, excerpt, service_endpoint};
-use crate::credentials::{CredentialsSource, CurrentCredentials};
+use crate::client::{AwsClient, AwsResponse, JsonRequest, Refusal, excerpt, service_endpoint};
+use crate::credentials::{CredentialsProvider, CredentialsSource};
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use settings::{Backoff, Jitter, Proxy, Reader};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -103,7 +104,7 @@ struct Answer {
 #[derive(Debug)]
 pub struct CloudWatchLogs {
     settings: LogsSettings,
-    credentials: CurrentCredentials,
+    credentials: CredentialsProvider,
     client: AwsClient,
 }
 
@@ -111,12 +112,12 @@ impl CloudWatchLogs {
     /// Creates a client from these settings; `clock` gives the signing time.
     pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::keeping_connections(clock, settings.proxy.clone(), CONNECTIONS);
-        Self::by(settings, client)
+        Self::with_client(settings, client)
     }
 
     /// Sends with this client, which knows the proxy.
-    pub fn by(settings: LogsSettings, client: AwsClient) -> Self {
-        let credentials = CurrentCredentials::of(settings.credentials.clone());
+    pub fn with_client(settings: LogsSettings, client: AwsClient) -> Self {
+        let credentials = CredentialsProvider::of(settings.credentials.clone());
         Self { settings, credentials, client }
     }
 
@@ -137,8 +138,8 @@ impl CloudWatchLogs {
             ("logGroupNamePrefix", prefix_if_any),
             ("nextToken", next.map(Value::from)),
         ]);
-        let asked = Asked { operation: "DescribeLogGroups", subject: prefix };
-        let answer = self.ask(asked, &body, deadline).await?;
+        let operation = Operation { name: "DescribeLogGroups", subject: prefix };
+        let answer = self.ask(operation, &body, deadline).await?;
         Ok(Page { items: answer.log_groups, next: answer.next_token })
     }
 
@@ -159,8 +160,8 @@ impl CloudWatchLogs {
     ) -> Result<BTreeMap<String, String>, LogsError> {
         // The operations on tags require the ARN without its suffix.
         let arn = group.arn.strip_suffix(":*").unwrap_or(&group.arn);
-        let asked = Asked { operation: "ListTagsForResource", subject: &group.name };
-        Ok(self.ask(asked, &json!({ "resourceArn": arn }), deadline).await?.tags)
+        let operation = Operation { name: "ListTagsForResource", subject: &group.name };
+        Ok(self.ask(operation, &json!({ "resourceArn": arn }), deadline).await?.tags)
     }
 
     /// The subscription filters of a log group, at most two.
@@ -169,9 +170,9 @@ impl CloudWatchLogs {
         group: &str,
         deadline: Instant,
     ) -> Result<Vec<SubscriptionFilter>, LogsError> {
-        let asked = Asked { operation: "DescribeSubscriptionFilters", subject: group };
+        let operation = Operation { name: "DescribeSubscriptionFilters", subject: group };
         let body = json!({ "logGroupName": group });
-        Ok(self.ask(asked, &body, deadline).await?.subscription_filters)
+        Ok(self.ask(operation, &body, deadline).await?.subscription_filters)
     }
 
     /// Creates or changes a subscription filter. A filter with a role needs `iam:PassRole`.
@@ -182,7 +183,7 @@ impl CloudWatchLogs {
         deadline: Instant,
     ) -> Result<(), LogsError> {
         let SubscriptionFilter { name, pattern, destination, role } = filter;
-        let asked = Asked { operation: "PutSubscriptionFilter", subject: group };
+        let operation = Operation { name: "PutSubscriptionFilter", subject: group };
         let body = members([
             ("logGroupName", Some(group.into())),
             ("filterName", Some(name.as_str().into())),
@@ -190,7 +191,7 @@ impl CloudWatchLogs {
             ("destinationArn", Some(destination.as_str().into())),
             ("roleArn", role.as_deref().map(Value::from)),
         ]);
-        self.send(asked, &body, deadline).await.map(drop)
+        self.send(operation, &body, deadline).await.map(drop)
     }
 
     /// Deletes the subscription filter of this name, if it exists.
@@ -200,9 +201,9 @@ impl CloudWatchLogs {
         name: &str,
         deadline: Instant,
     ) -> Result<(), LogsError> {
-        let asked = Asked { operation: "DeleteSubscriptionFilter", subject: group };
+        let operation = Operation { name: "DeleteSubscriptionFilter", subject: group };
         let body = json!({ "logGroupName": group, "filterName": name });
-        match self.send(asked, &body, deadline).await {
+        match self.send(operation, &body, deadline).await {
             Err(error) if error.is_gone() => Ok(()),
             result => result.map(drop),
         }
@@ -221,79 +222,80 @@ impl CloudWatchLogs {
             ("startTime", Some(from_ms.into())),
             ("nextToken", next.map(Value::from)),
         ]);
-        let asked = Asked { operation: "FilterLogEvents", subject: group };
-        let answer = self.ask(asked, &body, deadline).await?;
+        let operation = Operation { name: "FilterLogEvents", subject: group };
+        let answer = self.ask(operation, &body, deadline).await?;
         Ok(Page { items: answer.events, next: answer.next_token })
     }
 
     async fn ask(
         &self,
-        asked: Asked<'_>,
+        operation: Operation<'_>,
         body: &Value,
         deadline: Instant,
     ) -> Result<Answer, LogsError> {
-        let response = self.send(asked, body, deadline).await?;
-        let unreadable = |_| asked.no_response(NOT_OF_AWS);
+        let response = self.send(operation, body, deadline).await?;
+        let unreadable = |_| operation.no_response(NOT_OF_AWS);
         serde_json::from_slice(&response.body).map_err(unreadable)
     }
 
     /// Sends a request until it succeeds, fails permanently, or the deadline passes.
     async fn send(
         &self,
-        asked: Asked<'_>,
+        operation: Operation<'_>,
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, LogsError> {
         let mut retries = 0;
         for attempt in 0.. {
             if Instant::now() >= deadline {
-                return Err(asked.too_late(None));
+                return Err(operation.too_late(None));
             }
-            let FailedAttempt { error, again } = match self.send_once(asked, body, deadline).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => failed,
-            };
-            let is_last = match again {
-                Again::No => true,
-                Again::UntilTheDeadline => false,
-                Again::AFewTimes => retries == MAX_RETRIES,
+            let FailedAttempt { error, retry } =
+                match self.send_once(operation, body, deadline).await {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => failed,
+                };
+            let is_last = match retry {
+                Retry::Never => true,
+                Retry::UntilDeadline => false,
+                Retry::AFewTimes => retries == MAX_RETRIES,
             };
             let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
             if is_last {
                 return Err(error);
             }
             if next >= deadline {
-                return Err(asked.too_late(Some(&error)));
+                return Err(operation.too_late(Some(&error)));
             }
             sleep_until(next).await;
-            retries += u32::from(again == Again::AFewTimes);
+            retries += u32::from(retry == Retry::AFewTimes);
         }
-        Err(asked.too_late(None))
+        Err(operation.too_late(None))
     }
 
     async fn send_once(
         &self,
-        asked: Asked<'_>,
+        operation: Operation<'_>,
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, FailedAttempt> {
-        let request = SignedRequest {
+        let request = JsonRequest {
             credentials: &self.credentials,
             service: "logs",
             region: &self.settings.region,
             endpoint: &self.settings.endpoint,
             content_type: "application/x-amz-json-1.1",
-            target: &format!("Logs_20140328.{}", asked.operation),
+            target: &format!("Logs_20140328.{}", operation.name),
             body: body.to_string().into_bytes(),
             deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
         match self.client.send(request).await {
             Ok(response) if response.status == 200 => Ok(response),
-            Ok(response) => Err(asked.refused(&response)),
+            Ok(response) => Err(operation.refused(&response)),
             Err(error) => Err(FailedAttempt {
-                error: asked.no_response(&error.to_string()),
-                again: Again::AFewTimes,
+                error: operation.no_response(&error.to_string()),
+                retry: Retry::AFewTimes,
             }),
         }
     }
@@ -374,49 +376,53 @@ impl LogsError {
 /// A request that was sent once without success.
 struct FailedAttempt {
     error: LogsError,
-    again: Again,
+    retry: Retry,
 }
 
+/// How often a request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
-    No,
+enum Retry {
+    Never,
     /// A temporary error.
     AFewTimes,
     /// Throttling: the request will succeed at a lower rate.
-    UntilTheDeadline,
+    UntilDeadline,
 }
 
+/// An operation of CloudWatch Logs, as its errors name it.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    operation: &'static str,
+struct Operation<'a> {
+    name: &'static str,
     /// A log group, or the prefix of several; may be empty.
     subject: &'a str,
 }
 
-impl Asked<'_> {
-    fn request(self) -> String {
-        let Self { operation, subject } = self;
-        if subject.is_empty() { operation.to_owned() } else { format!("{operation} of {subject}") }
+impl fmt::Display for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if self.subject.is_empty() { Ok(()) } else { write!(f, " of {}", self.subject) }
     }
+}
 
+impl Operation<'_> {
     /// The error after the deadline, with the temporary error of the last attempt.
     fn too_late(self, cause: Option<&LogsError>) -> LogsError {
         let text = match cause {
             Some(cause) => format!("{cause}; the deadline has passed"),
-            None => format!("{} was not called: the deadline has passed", self.request()),
+            None => format!("{} was not called: the deadline has passed", self),
         };
         LogsError { code: String::new(), is_late: true, text }
     }
 
     fn no_response(self, text: &str) -> LogsError {
-        let text = format!("{} got no answer: {}", self.request(), excerpt(text));
+        let text = format!("{} got no answer: {}", self, excerpt(text));
         LogsError { code: String::new(), is_late: false, text }
     }
 
     fn refused(self, response: &AwsResponse) -> FailedAttempt {
         let status = response.status;
         let refusal = response.refusal();
-        let again = again(status, &refusal);
+        let retry = Retry::after(status, &refusal);
         let Refusal { code, message, .. } = refusal;
         let mut reason =
             if code.is_empty() { format!("status {status}: {NOT_OF_AWS}") } else { code.clone() };
@@ -424,24 +430,28 @@ impl Asked<'_> {
             reason = format!("{reason}: {}", excerpt(&message));
         }
         if code == "AccessDeniedException" {
-            reason = format!("{reason}; allow logs:{}", self.operation);
+            reason = format!("{reason}; allow logs:{}", self.name);
         }
-        let text = format!("{} was refused with {reason}", self.request());
-        FailedAttempt { error: LogsError { code, is_late: false, text }, again }
+        let text = format!("{} was refused with {reason}", self);
+        FailedAttempt { error: LogsError { code, is_late: false, text }, retry }
     }
 }
 
-/// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a stream whose permission has not
-/// propagated, and `OperationAbortedException` for concurrent changes.
-fn again(status: u16, Refusal { code, message, is_throttled }: &Refusal) -> Again {
-    if *is_throttled {
-        return Again::UntilTheDeadline;
+impl Retry {
+    /// The retries after a refusal (CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a
+    /// stream whose permission has not propagated, and `OperationAbortedException` for concurrent changes).
+    fn after(status: u16, refusal: &Refusal) -> Self {
+        let Refusal { code, message, is_throttled } = refusal;
+        if *is_throttled {
+            return Self::UntilDeadline;
+        }
+        let without_permission = ["execute the lambda function", "deliver test message"];
+        let may_get_permission = code == "InvalidParameterException"
+            && without_permission.iter().any(|problem| message.contains(problem));
+        let is_temporary =
+            status >= 500 || code == "OperationAbortedException" || may_get_permission;
+        if is_temporary { Self::AFewTimes } else { Self::Never }
     }
-    let no_permission_yet = ["execute the lambda function", "deliver test message"];
-    let is_permission_on_its_way = code == "InvalidParameterException"
-        && no_permission_yet.iter().any(|problem| message.contains(problem));
-    let passes = status >= 500 || code == "OperationAbortedException" || is_permission_on_its_way;
-    if passes { Again::AFewTimes } else { Again::No }
 }
 
 #[cfg(test)]
@@ -450,34 +460,34 @@ mod tests {
 
     #[test]
     fn errors_of_cloudwatch_logs_are_classified_for_retry() {
-        let check = |status, body: &str, expected: Again, words: &str| {
-            let asked = Asked { operation: "PutSubscriptionFilter", subject: "/g" };
-            let failed = asked.refused(&AwsResponse { status, body: body.into() });
-            assert_eq!(failed.again, expected, "{body}");
+        let check = |status, body: &str, expected: Retry, words: &str| {
+            let operation = Operation { name: "PutSubscriptionFilter", subject: "/g" };
+            let failed = operation.refused(&AwsResponse { status, body: body.into() });
+            assert_eq!(failed.retry, expected, "{body}");
             let text = format!("PutSubscriptionFilter of /g was refused with {words}");
             assert_eq!(failed.error.to_string(), text, "{body}");
         };
         let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
-        check(400, throttled, Again::UntilTheDeadline, "ThrottlingException: Rate exceeded");
+        check(400, throttled, Retry::UntilDeadline, "ThrottlingException: Rate exceeded");
         let words = format!("status 429: {NOT_OF_AWS}");
-        check(429, "slow down", Again::UntilTheDeadline, &words);
+        check(429, "slow down", Retry::UntilDeadline, &words);
         let unavailable = r#"{"__type":"ServiceUnavailableException"}"#;
-        check(503, unavailable, Again::AFewTimes, "ServiceUnavailableException");
+        check(503, unavailable, Retry::AFewTimes, "ServiceUnavailableException");
         for message in [
             "Could not execute the lambda function.",
             "Could not deliver test message to specified Kinesis stream.",
         ] {
             let body = format!(r#"{{"__type":"InvalidParameterException","message":"{message}"}}"#);
             let words = format!("InvalidParameterException: {message}");
-            check(400, &body, Again::AFewTimes, &words);
+            check(400, &body, Retry::AFewTimes, &words);
         }
         let denied = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
         let advice = "AccessDeniedException: not you; allow logs:PutSubscriptionFilter";
-        check(400, denied, Again::No, advice);
+        check(400, denied, Retry::Never, advice);
         let limited = r#"{"__type":"LimitExceededException"}"#;
-        check(400, limited, Again::No, "LimitExceededException");
-        let asked = Asked { operation: "DescribeLogGroups", subject: "" };
+        check(400, limited, Retry::Never, "LimitExceededException");
+        let operation = Operation { name: "DescribeLogGroups", subject: "" };
         let late = "DescribeLogGroups was not called: the deadline has passed";
-        assert_eq!(asked.too_late(None).to_string(), late);
+        assert_eq!(operation.too_late(None).to_string(), late);
     }
 }

@@ -1,7 +1,7 @@
 //! CloudWatch metrics by AWS JSON 1.0: sums over a time.
 
-use crate::client::{AwsClient, NoResponse, Refusal, SignedRequest, excerpt, service_endpoint};
-use crate::credentials::{CredentialsSource, CurrentCredentials};
+use crate::client::{AwsClient, JsonRequest, NoResponse, Refusal, excerpt, service_endpoint};
+use crate::credentials::{CredentialsProvider, CredentialsSource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use settings::Proxy;
@@ -35,7 +35,7 @@ pub struct AccountMetric {
 
 #[derive(Debug)]
 pub struct CloudWatchMetrics {
-    credentials: CurrentCredentials,
+    credentials: CredentialsProvider,
     region: String,
     endpoint: Url,
     client: AwsClient,
@@ -67,7 +67,7 @@ impl CloudWatchMetrics {
         let aws_endpoint = || service_endpoint("monitoring", &settings.region);
         let endpoint = settings.endpoint.or_else(aws_endpoint)?;
         Some(Self {
-            credentials: CurrentCredentials::of(settings.credentials),
+            credentials: CredentialsProvider::of(settings.credentials),
             region: settings.region,
             endpoint,
             client: AwsClient::new(clock, settings.proxy),
@@ -117,7 +117,7 @@ impl CloudWatchMetrics {
     }
 
     async fn ask(&self, body: &Value, deadline: Instant) -> Result<MetricDataAnswer, MetricsError> {
-        let request = SignedRequest {
+        let request = JsonRequest {
             credentials: &self.credentials,
             service: "monitoring",
             region: &self.region,

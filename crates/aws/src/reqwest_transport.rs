@@ -1,7 +1,8 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
 use crate::client::{
-    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent, TIMED_OUT, host, unreachable,
+    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, ResponseFuture, TIMED_OUT, host,
+    unreachable,
 };
 use settings::Proxy;
 use std::error::Error;
@@ -30,28 +31,31 @@ impl ReqwestTransport {
     }
 
     async fn exchange(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
-        let AwsHttpRequest { method, url, headers, body, max_response_bytes: most } = request;
-        let shown = self.shown(url);
-        let failed = |error: reqwest::Error| no_response(&shown, &error.without_url());
+        let AwsHttpRequest { method, url, headers, body, max_response_bytes } = request;
+        let host = self.describe_host(url);
+        let no_response = |error: reqwest::Error| no_response(&host, &error.without_url());
         let no_client =
             |_| NoResponse::NotMade("no client for HTTPS: are there certificates in the system?");
         let cell = if url.scheme() == "http" { &self.http } else { &self.https };
-        let client = cell.get_or_try_init(async || self.make(url)).await.map_err(no_client)?;
+        let client =
+            cell.get_or_try_init(async || self.create_client(url)).await.map_err(no_client)?;
         let request = client.request(method, url.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(failed)?;
+        let mut response = request.send().await.map_err(no_response)?;
         let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > most {
-                let text = format!("the answer of {shown} is longer than {most} bytes");
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_response)? {
+            if answer.len() + chunk.len() > max_response_bytes {
+                let text =
+                    format!("the answer of {host} is longer than {max_response_bytes} bytes");
                 return Err(NoResponse::TooLong(text));
             }
-            body.extend_from_slice(&chunk);
+            answer.extend_from_slice(&chunk);
         }
-        Ok(AwsResponse { status, body })
+        Ok(AwsResponse { status, body: answer })
     }
 
-    fn make(&self, url: &Url) -> Result<reqwest::Client, reqwest::Error> {
+    /// Creates a client for the scheme of this URL.
+    fn create_client(&self, url: &Url) -> Result<reqwest::Client, reqwest::Error> {
         // This fails if another part of the process has installed a provider, which serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
@@ -68,15 +72,14 @@ impl ReqwestTransport {
 }
 
 impl RequestSender for ReqwestTransport {
-    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> ResponseFuture<'a> {
         Box::pin(self.exchange(request))
     }
 
-    fn shown(&self, url: &Url) -> String {
-        let shown = host(url);
+    fn describe_host(&self, url: &Url) -> String {
         match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
-            Some(proxy) => format!("{shown} through the proxy {}", host(proxy)),
-            None => shown,
+            Some(proxy) => format!("{} through the proxy {}", host(url), host(proxy)),
+            None => host(url),
         }
     }
 }

@@ -14,6 +14,17 @@ use wire::timestamp::rfc3339_millis;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
+/// Credentials of a role, or of a user in tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: Secret,
+    /// `AWS_SESSION_TOKEN`, for a role's credentials.
+    pub session_token: Option<Secret>,
+}
+
 pub(crate) struct Scope<'a> {
     pub(crate) service: &'a str,
     pub(crate) region: &'a str,
@@ -45,7 +56,7 @@ pub(crate) fn amz_date(time: SystemTime) -> String {
 /// values without surrounding spaces.
 pub(crate) fn authorization(
     scope: &Scope<'_>,
-    (access_key_id, secret_access_key): (&str, &Secret),
+    credentials: &Credentials,
     url: &Url,
     headers: &[(&'static str, &str)],
     body: &[u8],
@@ -57,12 +68,13 @@ pub(crate) fn authorization(
     // All services except S3 require the path, which is already encoded, encoded once more.
     let path = utf8_percent_encode(url.path(), ENCODED);
     let body = to_hex(&Sha256::digest(body));
-    let canonical = format!("POST\n{path}\n\n{lines}\n{signed_headers}\n{body}");
-    let digest = to_hex(&Sha256::digest(canonical));
-    let signature = signature(scope, secret_access_key, &digest);
-    let credential = scope.text();
+    let canonical_request = format!("POST\n{path}\n\n{lines}\n{signed_headers}\n{body}");
+    let digest = to_hex(&Sha256::digest(canonical_request));
+    let signature = signature(scope, &credentials.secret_access_key, &digest);
+    let access_key_id = &credentials.access_key_id;
+    let scope = scope.text();
     format!(
-        "{ALGORITHM} Credential={access_key_id}/{credential}, SignedHeaders={signed_headers}, Signature={signature}"
+        "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
     )
 }
 

@@ -14,15 +14,15 @@ pub(crate) struct MemoryQueue {
 }
 
 fn refused(refusal: &Refusal) -> QueueError {
-    QueueError::new(format!("refused with {}: {}", refusal.code, refusal.message), false)
+    QueueError::refused(format!("refused with {}: {}", refusal.code, refusal.message))
 }
 
 fn no_answer() -> QueueError {
-    QueueError::new("no answer".to_owned(), true)
+    QueueError::ambiguous("no answer")
 }
 
 fn late() -> QueueError {
-    QueueError::new("not called: the deadline has passed".to_owned(), false)
+    QueueError::refused("not called: the deadline has passed")
 }
 
 /// The number of bodies that fit into a request of SQS, as in `aws`.

@@ -40,6 +40,7 @@ struct LastReading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentSecret {
     pub authorization: Secret,
+    /// Counts changes of the value, from 1.
     pub version: u64,
     /// The reason why no newer value could be read; this one is the previous.
     pub failure: Option<SecretError>,
@@ -71,11 +72,12 @@ impl CachedSecret {
             .await
     }
 
-    /// Reads the value again after a refusal, unless it was just read.
+    /// Reads the value again after a refusal, unless it was read a few seconds ago.
     pub async fn reread(&self) -> Result<CurrentSecret, SecretError> {
         self.read_unless(|_, _| false).await
     }
 
+    /// Reads the value, unless the last reading is good or recent.
     async fn read_unless(
         &self,
         is_good: impl Fn(&LastReading, FreezeAwareInstant) -> bool,
@@ -98,25 +100,33 @@ impl CachedSecret {
             authorization(&secret, self.reference.key.as_deref())
                 .map_err(|problem| SecretError::unusable(&self.reference, &problem.to_string()))
         });
-        let retry = RETRY_AFTER_FAILURE.min(self.lifetime);
-        let (good_for, current) = match (read, previous) {
-            (Ok(authorization), previous) => {
-                let version = match previous {
-                    Some(same) if same.authorization == authorization => same.version,
-                    other => other.map_or(1, |other| other.version + 1),
-                };
-                (self.lifetime, Ok(CurrentSecret { authorization, version, failure: None }))
-            }
-            (Err(error), Some(previous)) => {
-                (retry, Ok(CurrentSecret { failure: Some(error), ..previous }))
-            }
-            (Err(error), None) => (retry, Err(error)),
+        let good_for = match read {
+            Ok(_) => self.lifetime,
+            Err(_) => RETRY_AFTER_FAILURE.min(self.lifetime),
         };
+        let current = current_after(read, previous);
         last.insert(LastReading { at: now(), good_for, current }).current.clone()
     }
 
     fn too_slow(&self) -> SecretError {
         let text = format!("no answer within {} s", LONGEST_REFRESH.as_secs());
         SecretError::unavailable(&self.reference, &text)
+    }
+}
+
+/// The value after a read. If that failed, the previous value stays.
+fn current_after(
+    read: Result<Secret, SecretError>,
+    previous: Option<CurrentSecret>,
+) -> Result<CurrentSecret, SecretError> {
+    match (read, previous) {
+        (Ok(authorization), None) => Ok(CurrentSecret { authorization, version: 1, failure: None }),
+        (Ok(authorization), Some(previous)) => {
+            let is_changed = previous.authorization != authorization;
+            let version = previous.version + u64::from(is_changed);
+            Ok(CurrentSecret { authorization, version, failure: None })
+        }
+        (Err(error), Some(previous)) => Ok(CurrentSecret { failure: Some(error), ..previous }),
+        (Err(error), None) => Err(error),
     }
 }

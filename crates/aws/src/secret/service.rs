@@ -2,9 +2,9 @@
 
 use super::{AwsSecretsSettings, SecretError};
 use crate::client::{
-    AwsClient, AwsResponse, NoResponse, SignedRequest, excerpt, host, service_endpoint,
+    AwsClient, AwsResponse, JsonRequest, NoResponse, excerpt, host, service_endpoint,
 };
-use crate::credentials::CurrentCredentials;
+use crate::credentials::CredentialsProvider;
 use serde_json::Value;
 use settings::{Secret, SecretReference, SecretStore};
 use std::pin::Pin;
@@ -37,7 +37,7 @@ pub type SecretReading<'a> = Pin<Box<dyn Future<Output = Result<Secret, SecretEr
 #[derive(Debug)]
 pub struct AwsSecrets {
     settings: AwsSecretsSettings,
-    credentials: Option<CurrentCredentials>,
+    credentials: Option<CredentialsProvider>,
     client: AwsClient,
 }
 
@@ -45,7 +45,7 @@ impl AwsSecrets {
     /// Creates a client with reqwest; `clock` gives the signing time.
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
-        let credentials = settings.credentials.clone().map(CurrentCredentials::of);
+        let credentials = settings.credentials.clone().map(CredentialsProvider::of);
         Self { settings, credentials, client }
     }
 
@@ -65,7 +65,7 @@ impl AwsSecrets {
             .ok_or_else(|| {
                 SecretError::unusable(reference, &format!("{region:?} is not a region"))
             })?;
-        let request = SignedRequest {
+        let request = JsonRequest {
             credentials,
             service: operation.service,
             region,

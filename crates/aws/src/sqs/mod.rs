@@ -6,8 +6,8 @@
 mod address;
 mod response;
 
-use crate::client::{AwsClient, AwsResponse, SignedRequest};
-use crate::credentials::CurrentCredentials;
+use crate::client::{AwsClient, AwsResponse, JsonRequest};
+use crate::credentials::CredentialsProvider;
 pub use address::{SqsSettings, region_of_host};
 use response::{SendBatchResponse, check_response, without_response};
 use serde::Serialize;
@@ -56,7 +56,7 @@ struct ChangeMessageVisibility<'a> {
 #[derive(Debug)]
 pub struct SqsQueue {
     settings: SqsSettings,
-    credentials: CurrentCredentials,
+    credentials: CredentialsProvider,
     client: AwsClient,
 }
 
@@ -64,12 +64,12 @@ impl SqsQueue {
     /// Creates a queue from these settings; `clock` gives the signing time.
     pub fn new(settings: SqsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
-        Self::by(settings, client)
+        Self::with_client(settings, client)
     }
 
     /// Sends with this client, which knows the proxy.
-    pub fn by(settings: SqsSettings, client: AwsClient) -> Self {
-        let credentials = CurrentCredentials::of(settings.credentials.clone());
+    pub fn with_client(settings: SqsSettings, client: AwsClient) -> Self {
+        let credentials = CredentialsProvider::of(settings.credentials.clone());
         Self { settings, credentials, client }
     }
 
@@ -100,7 +100,7 @@ impl SqsQueue {
                     }
                 }
             }
-            if !results.iter().any(is_temporary) || !pause(retry, deadline).await {
+            if !results.iter().any(is_temporary) || !wait_for_retry(retry, deadline).await {
                 break;
             }
         }
@@ -120,23 +120,23 @@ impl SqsQueue {
             receipt_handle,
             visibility_timeout: whole_seconds(timeout.min(LONGEST_VISIBILITY_TIMEOUT)),
         };
-        let mut last = self.not_asked();
+        let mut last_error = self.not_called();
         for retry in 0..=MAX_RETRIES {
             if Instant::now() >= deadline {
                 break;
             }
-            let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
-            let Err(error) = asked else { return Ok(()) };
-            last = error;
-            if !last.is_temporary || !pause(retry, deadline).await {
+            let called = self.call("ChangeMessageVisibility", &request, deadline).await;
+            let Err(error) = called else { return Ok(()) };
+            last_error = error;
+            if !last_error.is_temporary || !wait_for_retry(retry, deadline).await {
                 break;
             }
         }
-        Err(last)
+        Err(last_error)
     }
 
-    /// Sends a request for `action` and returns the successful response.
-    async fn ask(
+    /// Calls an action once, and returns the successful response.
+    async fn call(
         &self,
         action: &str,
         arguments: &impl Serialize,
@@ -144,7 +144,7 @@ impl SqsQueue {
     ) -> Result<AwsResponse, QueueError> {
         // Text and numbers: this cannot fail.
         let body = serde_json::to_vec(arguments).unwrap_or_default();
-        let request = SignedRequest {
+        let request = JsonRequest {
             credentials: &self.credentials,
             service: "sqs",
             region: &self.settings.region,
@@ -161,9 +161,9 @@ impl SqsQueue {
         }
     }
 
-    fn not_asked(&self) -> QueueError {
+    fn not_called(&self) -> QueueError {
         let text = format!("queue {} was not called: the deadline has passed", self.settings.name);
-        QueueError::refused(text, true)
+        QueueError::temporary(text)
     }
 
     /// Sends one request; results in order of `batch`.
@@ -181,7 +181,7 @@ impl SqsQueue {
         });
         let request =
             SendMessageBatch { queue_url: &self.settings.url, entries: entries.collect() };
-        let response = self.ask("SendMessageBatch", &request, deadline).await;
+        let response = self.call("SendMessageBatch", &request, deadline).await;
         match response.and_then(|response| SendBatchResponse::read(&self.settings, &response)) {
             Ok(response) => {
                 let ids = batch.iter().map(|message| message.position.to_string());
@@ -196,17 +196,17 @@ impl SqsQueue {
         let name = &self.settings.name;
         let bytes = body.len();
         if bytes <= MAX_BATCH_BYTES {
-            return self.not_asked();
+            return self.not_called();
         }
         let text = format!(
             "message of {bytes} bytes is larger than the {MAX_BATCH_BYTES} bytes that queue {name} accepts"
         );
-        QueueError::refused(text, false)
+        QueueError::refused(text)
     }
 }
 
-/// Waits before the next attempt. Returns `false` at once if there is none before the deadline.
-async fn pause(retry: u32, deadline: Instant) -> bool {
+/// Waits before the next attempt. Returns `false` at once if the attempts or the time are used up.
+async fn wait_for_retry(retry: u32, deadline: Instant) -> bool {
     let next = Instant::now() + BACKOFF.delay(retry, Jitter::NONE);
     let is_last = retry == MAX_RETRIES || next >= deadline;
     if !is_last {
@@ -263,12 +263,19 @@ pub struct QueueError {
 }
 
 impl QueueError {
-    pub fn new(text: impl Into<String>, is_ambiguous: bool) -> Self {
-        Self { text: text.into(), is_ambiguous, is_temporary: false }
+    /// The message is not in the queue.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_ambiguous: false, is_temporary: false }
     }
 
-    fn refused(text: String, is_temporary: bool) -> Self {
-        Self { text, is_ambiguous: false, is_temporary }
+    /// The message may be in the queue.
+    pub fn ambiguous(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_ambiguous: true, is_temporary: false }
+    }
+
+    /// The message is not in the queue, and may be accepted soon.
+    fn temporary(text: String) -> Self {
+        Self { text, is_ambiguous: false, is_temporary: true }
     }
 
     /// Returns `true` if the message may be in the queue, so that handling it otherwise may duplicate it.

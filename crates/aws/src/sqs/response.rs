@@ -43,8 +43,9 @@ impl SendBatchResponse {
         let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
             return Err(ambiguous(queue, "the answer does not name the message"));
         };
-        let text = refused(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
-        Err(QueueError::refused(text, !sender_fault || is_throttling(code)))
+        let text = refusal_text(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
+        let is_temporary = !sender_fault || is_throttling(code);
+        Err(QueueError { text, is_ambiguous: false, is_temporary })
     }
 }
 
@@ -67,17 +68,18 @@ pub(super) fn check_response(
     };
     // A batch needs the permission for one message.
     let permission = action.strip_suffix("Batch").unwrap_or(action);
-    let text = refused(queue, permission, &code, &refusal.message);
-    Err(QueueError::refused(text, status >= 500 || refusal.is_throttled))
+    let text = refusal_text(queue, permission, &code, &refusal.message);
+    let is_temporary = status >= 500 || refusal.is_throttled;
+    Err(QueueError { text, is_ambiguous: false, is_temporary })
 }
 
 pub(super) fn without_response(queue: &SqsSettings, error: &NoResponse) -> QueueError {
     match error {
-        NoResponse::NotMade(problem) => QueueError::refused(
-            format!("queue {} refused with InvalidRequest: {problem}", queue.name),
-            false,
-        ),
-        NoResponse::NotSent(text) => QueueError::refused(no_answer(queue, &excerpt(text)), true),
+        NoResponse::NotMade(problem) => QueueError::refused(format!(
+            "queue {} refused with InvalidRequest: {problem}",
+            queue.name
+        )),
+        NoResponse::NotSent(text) => QueueError::temporary(no_answer_text(queue, &excerpt(text))),
         NoResponse::Unknown(text) | NoResponse::TooLong(text) => ambiguous(queue, &excerpt(text)),
     }
 }
@@ -88,14 +90,14 @@ fn without_result(queue: &SqsSettings, status: u16) -> QueueError {
 }
 
 fn ambiguous(queue: &SqsSettings, text: &str) -> QueueError {
-    QueueError::new(no_answer(queue, text), true)
+    QueueError::ambiguous(no_answer_text(queue, text))
 }
 
-fn no_answer(queue: &SqsSettings, text: &str) -> String {
+fn no_answer_text(queue: &SqsSettings, text: &str) -> String {
     format!("queue {} did not answer: {text}", queue.name)
 }
 
-fn refused(queue: &SqsSettings, permission: &str, code: &str, text: &str) -> String {
+fn refusal_text(queue: &SqsSettings, permission: &str, code: &str, text: &str) -> String {
     // `NonExistentQueue` of `AWS.SimpleQueueService.NonExistentQueue`
     let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
     let hint = match code {

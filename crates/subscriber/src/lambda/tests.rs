@@ -4,7 +4,7 @@
 use super::*;
 use crate::decision::{Action, Reason};
 use crate::report::Fate;
-use aws::{AwsHttpRequest, AwsResponse, LogGroup, NoResponse, RequestSender, Sent};
+use aws::{AwsHttpRequest, AwsResponse, LogGroup, NoResponse, RequestSender, ResponseFuture};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -245,7 +245,7 @@ impl Fake {
 }
 
 impl RequestSender for Fake {
-    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> ResponseFuture<'a> {
         Box::pin(self.answer(request))
     }
 }
@@ -265,11 +265,11 @@ fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service 
     ];
     let variables: std::collections::HashMap<String, String> =
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let client = || AwsClient::by(fake.clone(), clock);
+    let client = || AwsClient::with_transport(fake.clone(), clock);
     let (config, _) = Config::from_source(&variables);
     let parts = config.map(|config| Parts {
-        logs: CloudWatchLogs::by(config.logs.clone(), client()),
-        retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client())),
+        logs: CloudWatchLogs::with_client(config.logs.clone(), client()),
+        retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::with_client(queue, client())),
         config,
     });
     Service { parts, answers: client(), answer_urls: AnswerUrls::S3, clock }
