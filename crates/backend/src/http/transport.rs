@@ -49,11 +49,14 @@ pub enum Protocol {
 impl HttpTransport {
     /// Prepares everything that needs no network. Fails if this machine lacks the certificates that an endpoint needs.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        Self::by(destination, Protocol::HttpProtobuf)
+        Self::with_protocol(destination, Protocol::HttpProtobuf)
     }
 
-    /// Like `new`, with this protocol. gRPC uses only the host of a URL and calls its own methods.
-    pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
+    /// Like [`new`](Self::new), with this protocol. gRPC uses only the host of a URL and calls its own methods.
+    pub fn with_protocol(
+        destination: &DestinationConfig,
+        protocol: Protocol,
+    ) -> Result<Self, ClientError> {
         Self::with_tls(destination, protocol, tls_config(destination)?)
     }
 

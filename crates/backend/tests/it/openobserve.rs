@@ -119,7 +119,7 @@ async fn every_signal_is_accepted_over_grpc() {
         LogRecord { body: Some(crate::requests::text(&"7".repeat(300_000))), ..log_record(1) };
     for compression in [Compression::Gzip, Compression::None] {
         destination.compression = compression;
-        let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
+        let transport = HttpTransport::with_protocol(&destination, Protocol::Grpc).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap();
         for request in [spans(vec![span()]), gauge([vec![]]), logs(vec![large.clone()])] {
             let outcome = send(&client, request).await;

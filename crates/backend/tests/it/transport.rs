@@ -173,7 +173,7 @@ async fn the_port_of_another_protocol_is_named() {
         (backend.base(), Protocol::Grpc, "does not seem to speak HTTP/2"),
     ] {
         let destination = destination(base);
-        let transport = HttpTransport::by(&destination, protocol).unwrap();
+        let transport = HttpTransport::with_protocol(&destination, protocol).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap().without_retries();
         let reason = export(&client).await.parts[0].reason.to_string();
         assert!(reason.contains(problem), "{reason}");

@@ -26,7 +26,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("output", output)];
     checks.extend(uploader::check_secret(&mut direct).await);
     let prepared = || -> Result<_, ClientError> {
-        let transport = HttpTransport::by(&direct.destination, direct.protocol)?;
+        let transport = HttpTransport::with_protocol(&direct.destination, direct.protocol)?;
         let reach = Reach::new(direct.destination.clone(), transport, direct.advice.clone())?;
         Ok((reach, Uploader::new(&direct, SERVICE, &Arc::new(Counts::default()))?))
     };

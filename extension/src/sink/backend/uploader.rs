@@ -86,7 +86,7 @@ impl Uploader {
     ) -> Result<Self, ClientError> {
         let Direct { destination, protocol, .. } = direct;
         let secret = secret(direct);
-        let otlp = HttpTransport::by(destination, *protocol)?;
+        let otlp = HttpTransport::with_protocol(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| direct.is_json) {
             Some(destination) => {
                 let client = Client::with_transport(&destination, otlp.for_events(&destination)?)?;
