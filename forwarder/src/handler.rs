@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-/// Limit on reading rules in an invocation.
-const LONGEST_LOOK: Duration = Duration::from_secs(3);
+/// Time limit of reading a parameter with rules, because an invocation waits for it.
+const PARAMETER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The forwarder of one execution environment.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Handler {
 
     /// Handles one invocation. An environment runs one at a time.
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Value, InvocationError> {
-        self.refresh_rules().await?;
+        self.update_rules().await?;
         let forwarder = self.forwarder.lock().await;
         let invocation = InvocationContext::begin(&event.context);
         // Boxed, because the future contains the futures of all sources, destinations and queues.
@@ -72,42 +72,42 @@ impl Handler {
 
     /// Checks for new rules if it is time. With invalid new rules, the previous ones stay in force. Without any valid rules every
     /// invocation fails, because they may say what must not be sent. Lambda keeps the events.
-    async fn refresh_rules(&self) -> Result<(), InvocationError> {
-        let Some(live) = &self.rules else { return Ok(()) };
-        let mut rules = live.lock().await;
-        let Err(error) = self.refresh(&mut rules).await else { return Ok(()) };
-        let place = rules.source.to_string();
+    async fn update_rules(&self) -> Result<(), InvocationError> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let mut live_rules = rules.lock().await;
+        let Err(error) = self.put_new_rules_in_force(&mut live_rules).await else {
+            return Ok(());
+        };
+        let place = live_rules.source.to_string();
         tracing::error!(
             source = place,
             %error,
             "cannot apply the rules; previous ones, if any, stay in force"
         );
-        if rules.is_in_force() {
+        if live_rules.are_in_force() {
             return Ok(());
         }
         Err(InvocationError::Rules { place, error: error.to_string() })
     }
 
-    async fn refresh(&self, rules: &mut LiveRules) -> Result<(), RulesError> {
+    async fn put_new_rules_in_force(&self, live_rules: &mut LiveRules) -> Result<(), RulesError> {
         let now = FreezeAwareInstant::now(self.aws.wall_clock());
-        if let Some((new, version)) = rules.refresh(now, |name| parameter(&self.aws, name)).await? {
-            self.put_in_force(new).await?;
-            rules.put_in_force(version, now);
-        }
-        Ok(())
-    }
-
-    async fn put_in_force(&self, rules: RuleSet) -> Result<(), RulesError> {
+        let read_parameter = |name| parameter(&self.aws, name);
+        let Some(new) = live_rules.read_new(now, read_parameter).await? else { return Ok(()) };
         let mut destinations = vec![Arc::clone(&self.default)];
-        for rule in rules.destinations() {
+        for rule in new.rules.destinations() {
             let problem = |error| RulesError(format!("destination {}: {error}", rule.name));
-            destinations.push(Arc::new(self.destination(rule).map_err(problem)?));
+            destinations.push(Arc::new(self.create_destination(rule).map_err(problem)?));
         }
-        self.forwarder.lock().await.set_rules(Arc::new(rules), destinations);
+        self.forwarder.lock().await.set_rules(Arc::new(new.rules), destinations);
+        live_rules.note_in_force(new.version, now);
         Ok(())
     }
 
-    fn destination(&self, rule: &DestinationRule) -> Result<Destination<Client>, ClientError> {
+    fn create_destination(
+        &self,
+        rule: &DestinationRule,
+    ) -> Result<Destination<Client>, ClientError> {
         // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
         let common = self.config.destination.clone();
         let config = DestinationConfig {
@@ -149,7 +149,7 @@ pub async fn read_rules(
 
 async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, RulesError> {
     let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
-    match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
+    match tokio::time::timeout(PARAMETER_TIMEOUT, aws.read(&reference)).await {
         Ok(Ok(text)) => Ok(text.expose().to_owned()),
         Ok(Err(error)) => Err(RulesError(error.to_string())),
         Err(_) => Err(RulesError("Systems Manager did not answer in time".to_owned())),

@@ -1,6 +1,6 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
 
-use crate::report::{KeptIn, Report, Undelivered};
+use crate::report::{KeptIn, Report, ReportedLine, Undelivered};
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wire::arn::account_id;
 
 /// Time reserved for the answer to Lambda.
-const RESERVE: Duration = Duration::from_millis(500);
+const RESERVE_FOR_ANSWER: Duration = Duration::from_millis(500);
 
 /// Time reserved for the queues and the remaining conversion, at most a quarter of the invocation: functions with little memory
 /// have a slower CPU.
@@ -37,19 +37,22 @@ pub enum InvocationError {
     Rules { place: String, error: String },
     /// An event that is not readable to its end.
     #[error(
-        "{0}; {1} items before the error were delivered, and will be delivered again with the event"
+        "{error}; {delivered} items before the error were delivered, and will be delivered again with the event"
     )]
-    Source(String, usize),
+    Source {
+        error: String,
+        /// Items of the event that were accepted or queued. Its next delivery stores them twice.
+        delivered: usize,
+    },
     /// Items that neither the backend nor a queue accepted.
     #[error(
-        "{returned} of {total} items were not delivered ({taken} others were, and will be delivered again with them): {reasons}"
+        "{returned} of {total} items were not delivered ({delivered} others were, and will be delivered again with them): {reasons}"
     )]
     NotDelivered {
-        /// Items without a place.
         returned: usize,
         total: usize,
         /// Items of the event that were accepted or queued. Its next delivery stores them twice.
-        taken: usize,
+        delivered: usize,
         reasons: String,
     },
 }
@@ -58,7 +61,7 @@ impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         let error_type = match error {
             InvocationError::Settings(_) | InvocationError::Rules { .. } => "Forwarder.Settings",
-            InvocationError::Source(..) => "Forwarder.Event",
+            InvocationError::Source { .. } => "Forwarder.Event",
             InvocationError::NotDelivered { .. } => "Forwarder.NotDelivered",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -71,11 +74,12 @@ impl InvocationContext {
         let now = wall_clock_now();
         let begin = Instant::now();
         let left = context.deadline().duration_since(now).unwrap_or_default();
-        let time = left.saturating_sub(RESERVE);
+        let for_queues_too = left.saturating_sub(RESERVE_FOR_ANSWER);
+        let for_queues = RESERVE_FOR_QUEUES.min(for_queues_too / 4);
         Self {
             observed_unix_nano: unix_nano(now),
-            deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
-            queue_deadline: begin + time,
+            deadline: begin + for_queues_too.saturating_sub(for_queues),
+            queue_deadline: begin + for_queues_too,
             account: account_id(&context.invoked_function_arn).map(str::to_owned),
         }
     }
@@ -84,12 +88,12 @@ impl InvocationContext {
 /// The response to Lambda: `null`, or the failed records or messages (Lambda Developer Guide, "Configuring partial batch response").
 pub fn answer(report: &Report) -> Result<Value, InvocationError> {
     let ledger = *report.ledger();
-    let taken = report.taken_of_returned();
-    if let Some(unread) = &report.unread {
-        return Err(InvocationError::Source(unread.to_string(), taken));
+    let delivered = report.taken_of_returned();
+    if let Some(error) = &report.read_error {
+        return Err(InvocationError::Source { error: error.to_string(), delivered });
     }
     // If the accounting does not balance, the whole event comes again.
-    if report.account.balances() {
+    if report.ledgers.balances() {
         if let Some(failures) = &report.batch_item_failures {
             let failures = failures.iter().map(|id| json!({ "itemIdentifier": id }));
             return Ok(json!({ "batchItemFailures": failures.collect::<Value>() }));
@@ -104,21 +108,22 @@ pub fn answer(report: &Report) -> Result<Value, InvocationError> {
         .iter()
         .filter(|part| matches!(part.kept_in, KeptIn::Returned(_)))
         .take(3)
-        .map(|part| format!("{}: {}", what(part), why(part)))
+        .map(|part| format!("{}: {}", signal_name(part), full_reason(part)))
         .collect();
     Err(InvocationError::NotDelivered {
         returned: ledger.returned + lost,
         total: ledger.items.total(),
-        taken,
+        delivered,
         reasons: reasons.join("; "),
     })
 }
 
-fn what(part: &Undelivered) -> &'static str {
+fn signal_name(part: &Undelivered) -> &'static str {
     part.kind.map_or("log events", |kind| kind.as_str())
 }
 
-fn why(part: &Undelivered) -> String {
+/// The reason, and the error of the queue, if there is one.
+fn full_reason(part: &Undelivered) -> String {
     match &part.kept_in {
         KeptIn::Returned(Some(error)) => format!("{}; {error}", part.reason),
         _ => part.reason.clone(),
@@ -128,10 +133,10 @@ fn why(part: &Undelivered) -> String {
 /// Logs the outcome, with sizes and hashes in place of log lines.
 pub(crate) fn log(report: &Report) {
     let ledger = report.ledger();
-    if let Some(error) = &report.unread {
+    if let Some(error) = &report.read_error {
         tracing::error!(%error, accepted = ledger.accepted, "cannot read the event, returned to Lambda");
     }
-    for (event_id, line) in &report.undecodable {
+    for ReportedLine { event_id, line } in &report.undecodable {
         tracing::error!(
             event_id,
             reason = %line.reason,
@@ -143,33 +148,27 @@ pub(crate) fn log(report: &Report) {
     for part in &report.undelivered {
         log_undelivered(part);
     }
-    for (count, message) in [
-        (
-            report.dropped_points,
-            "data points without a finite value dropped: the backend cannot store them",
-        ),
-        (
-            report.dropped_for_time,
-            "records outside the backend's ingest window dropped, see LAMBDA_OTLP_OLD_RECORDS",
-        ),
-        (
-            report.restamped,
-            "records outside the backend's ingest window restamped, see LAMBDA_OTLP_OLD_RECORDS",
-        ),
-        (
-            report.dropped_figures,
-            "values of log lines gave no data points: implausible or too many",
-        ),
-        (
-            ledger.undivided,
-            "log events with too many JSON lines: each became one log record with their text",
-        ),
-        (ledger.cut, "log events with a message that is too long: the message was cut"),
-    ] {
-        if count > 0 {
-            tracing::warn!(count, "{message}");
-        }
-    }
+    warn_if_any(
+        report.dropped_points,
+        "data points without a finite value dropped: the backend cannot store them",
+    );
+    warn_if_any(
+        report.dropped_for_time,
+        "records outside the backend's ingest window dropped, see LAMBDA_OTLP_OLD_RECORDS",
+    );
+    warn_if_any(
+        report.restamped,
+        "records outside the backend's ingest window restamped, see LAMBDA_OTLP_OLD_RECORDS",
+    );
+    warn_if_any(
+        report.dropped_figures,
+        "values of log lines gave no data points: implausible or too many",
+    );
+    warn_if_any(
+        ledger.undivided,
+        "log events with too many JSON lines: each became one log record with their text",
+    );
+    warn_if_any(ledger.cut, "log events with a message that is too long: the message was cut");
     for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
         let rule = &*effect.rule;
         let values = effect.replaced_whole;
@@ -182,15 +181,9 @@ pub(crate) fn log(report: &Report) {
     for warning in &report.warnings {
         tracing::warn!(warning, "warning about the backend");
     }
-    for (count, message) in [
-        (report.unreadable, "rules could not read these items, sent unchanged"),
-        (report.panics, "conversion of batches panicked, please report this"),
-    ] {
-        if count > 0 {
-            tracing::error!(count, "{message}");
-        }
-    }
-    if !report.account.balances() {
+    error_if_any(report.unreadable, "rules could not read these items, sent unchanged");
+    error_if_any(report.panics, "conversion of batches panicked, please report this");
+    if !report.ledgers.balances() {
         tracing::error!(
             lost = ledger.lost(),
             "accounting does not balance, event returned to Lambda"
@@ -199,22 +192,34 @@ pub(crate) fn log(report: &Report) {
     tracing::info!(ledger = ledger.to_json(), ambiguous = ledger.ambiguous, "delivered");
 }
 
+fn warn_if_any(count: usize, message: &str) {
+    if count > 0 {
+        tracing::warn!(count, "{message}");
+    }
+}
+
+fn error_if_any(count: usize, message: &str) {
+    if count > 0 {
+        tracing::error!(count, "{message}");
+    }
+}
+
 fn log_undelivered(part: &Undelivered) {
-    let Undelivered { destination, items, partial: rest_was_stored, alarm, .. } = part;
-    let signal = what(part);
-    let reason = why(part);
+    let Undelivered { destination, items, rest_was_stored, needs_operator, .. } = part;
+    let signal = signal_name(part);
+    let reason = full_reason(part);
     let message = match &part.kept_in {
         // The undecodable line was logged above.
         KeptIn::LogGroup if part.kind.is_none() => return,
         KeptIn::LogGroup => "not delivered, only in its log group: there is no dead-letter queue",
         KeptIn::DeadLetterQueue => "put into the dead-letter queue",
         KeptIn::Returned(_) => "not delivered, returned to Lambda",
-        _ if *alarm => "stays in the retry queue until a setting is changed",
+        _ if *needs_operator => "stays in the retry queue until a setting is changed",
         KeptIn::Message => "stays in the retry queue",
         KeptIn::RetryQueue => "queued for retry",
     };
     let is_retried = matches!(part.kept_in, KeptIn::Message | KeptIn::RetryQueue);
-    if is_retried && !alarm {
+    if is_retried && !needs_operator {
         tracing::warn!(destination, signal, items, reason, "{message}");
     } else {
         tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");

@@ -164,13 +164,13 @@ impl Ledger {
 
 /// The ledgers of all destinations, and their sum. An item for two destinations counts twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct Ledgers {
     pub total: Ledger,
     /// Items and fates by the name of the destination.
     pub destinations: BTreeMap<String, Ledger>,
 }
 
-impl Account {
+impl Ledgers {
     pub fn add(&mut self, destination: &str, ledger: Ledger) {
         self.total += ledger;
         *self.destinations.entry(destination.to_owned()).or_default() += ledger;
@@ -182,7 +182,7 @@ impl Account {
     }
 }
 
-impl AddAssign for Account {
+impl AddAssign for Ledgers {
     fn add_assign(&mut self, other: Self) {
         self.total += other.total;
         for (destination, ledger) in other.destinations {
@@ -201,17 +201,17 @@ mod tests {
         let short = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
         let twice = Ledger { accepted: 2, returned: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
         assert_eq!([complete, short, twice].map(|ledger| ledger.lost()), [0, 1, -1]);
-        let account = |ledgers: &[(&str, Ledger)]| {
-            let mut account = Account::default();
-            for (destination, ledger) in ledgers {
-                account.add(destination, *ledger);
+        let balance = |by_destination: &[(&str, Ledger)]| {
+            let mut ledgers = Ledgers::default();
+            for (destination, ledger) in by_destination {
+                ledgers.add(destination, *ledger);
             }
-            account
+            ledgers.balances()
         };
-        assert!(account(&[("default", complete), ("audit", complete)]).balances());
-        assert!(!account(&[("default", short)]).balances());
+        assert!(balance(&[("default", complete), ("audit", complete)]));
+        assert!(!balance(&[("default", short)]));
         // Their sum is complete.
-        assert!(!account(&[("default", short), ("audit", twice)]).balances());
+        assert!(!balance(&[("default", short), ("audit", twice)]));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use pipeline::{Forwarder, Options};
 pub use process::{init_log, keep_freed_memory};
 pub use queues::put::Queues;
 pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError, SqsQueue};
-pub use report::{KeptIn, Report, Undelivered};
+pub use report::{KeptIn, Report, ReportedLine, Undelivered};
 pub use rules::{Effect, MOST_BYTES, RuleSet, SeenTraces, Template, TraceReading};
 pub use source::{Event, LogBatch, LogEvent, LogEventRange, Origin, QueueMessage, SourceLimits};
 pub use vitals::{Vitals, VitalsSettings};

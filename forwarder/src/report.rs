@@ -1,6 +1,6 @@
 //! The outcome of one event.
 
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Ledger, Ledgers};
 use crate::queues::QueueError;
 use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
@@ -9,6 +9,7 @@ use wire::{SignalKind, UndecodableLine};
 /// Limit on each list of a report, if not set otherwise. The ledger counts everything.
 pub(crate) const MOST_DETAILS: usize = 100;
 
+/// The place of undelivered telemetry after the invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeptIn {
     RetryQueue,
@@ -30,32 +31,40 @@ pub struct Undelivered {
     pub reason: String,
     pub kept_in: KeptIn,
     /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
-    pub partial: bool,
+    pub rest_was_stored: bool,
     /// `true` if an operator has to change a setting.
-    pub alarm: bool,
+    pub needs_operator: bool,
 }
 
 impl Undelivered {
     /// Returns `true` if the two differ at most in their number of items.
     fn is_like(&self, other: &Self) -> bool {
-        let Self { destination, kind, items: _, reason, kept_in, partial, alarm } = self;
+        let Self { destination, kind, items: _, reason, kept_in, rest_was_stored, needs_operator } =
+            self;
         *destination == other.destination
             && *kind == other.kind
             && *reason == other.reason
             && *kept_in == other.kept_in
-            && *partial == other.partial
-            && *alarm == other.alarm
+            && *rest_was_stored == other.rest_was_stored
+            && *needs_operator == other.needs_operator
     }
+}
+
+/// An undecodable OTLP line.
+#[derive(Debug)]
+pub struct ReportedLine {
+    /// The id of its log event.
+    pub event_id: String,
+    pub line: UndecodableLine,
 }
 
 #[derive(Debug, Default)]
 #[must_use = "returned telemetry must fail the invocation"]
 pub struct Report {
-    pub account: Account,
+    pub ledgers: Ledgers,
     /// Telemetry that was not accepted, with the reason and its place.
     pub undelivered: Vec<Undelivered>,
-    /// Undecodable OTLP lines, with the ids of their log events.
-    pub undecodable: Vec<(String, UndecodableLine)>,
+    pub undecodable: Vec<ReportedLine>,
     /// Dropped data points without a finite value. OpenObserve would store rows that break queries.
     pub dropped_points: usize,
     /// Attributes whose key was changed, because OpenObserve stores another key in the same column.
@@ -72,7 +81,7 @@ pub struct Report {
     pub dropped_figures: usize,
     pub panics: usize,
     /// The reason if the event was not read to its end. The other fields then describe its first part.
-    pub unread: Option<SourceError>,
+    pub read_error: Option<SourceError>,
     /// Returned records or messages, for a partial batch response. `None` if the source has no partial responses.
     pub batch_item_failures: Option<Vec<String>>,
     /// HTTP requests, including retries.
@@ -84,22 +93,25 @@ pub struct Report {
 
 impl Report {
     pub fn ledger(&self) -> &Ledger {
-        &self.account.total
+        &self.ledgers.total
     }
 
     /// Returns `true` if the event was read to its end and no item was returned or lost.
     pub fn is_complete(&self) -> bool {
-        self.account.total.returned == 0
-            && self.account.balances()
-            && self.unread.is_none()
+        self.ledgers.total.returned == 0
+            && self.ledgers.balances()
+            && self.read_error.is_none()
             && self.batch_item_failures.as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Accepted, queued and dead-lettered items of an event that is returned as a whole. Its next delivery stores them twice.
     pub fn taken_of_returned(&self) -> usize {
+        let is_returned_whole = self.batch_item_failures.is_none() && !self.is_complete();
+        if !is_returned_whole {
+            return 0;
+        }
         let Ledger { accepted, parked, dead_lettered, .. } = *self.ledger();
-        let is_returned = self.batch_item_failures.is_none() && !self.is_complete();
-        if is_returned { accepted + parked + dead_lettered } else { 0 }
+        accepted + parked + dead_lettered
     }
 
     /// Items that rules dropped, before they are multiplied by destinations.
@@ -115,23 +127,26 @@ impl Report {
     /// Notes undelivered telemetry, and the fate of its items.
     pub(crate) fn note(&mut self, undelivered: Undelivered) {
         let items = undelivered.items;
-        let ledger = match &undelivered.kept_in {
-            KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
-            KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
-            KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
-            // A message that may be in the queue despite the error may arrive twice.
-            KeptIn::Returned(Some(error)) if error.is_ambiguous() => {
-                Ledger { returned: items, ambiguous: items, ..Ledger::default() }
+        let mut fates = Ledger::default();
+        match &undelivered.kept_in {
+            KeptIn::RetryQueue => fates.parked = items,
+            KeptIn::DeadLetterQueue => fates.dead_lettered = items,
+            KeptIn::LogGroup => fates.dropped = items,
+            KeptIn::Message => fates.returned = items,
+            KeptIn::Returned(error) => {
+                fates.returned = items;
+                // A message that may be in the queue despite the error may arrive twice.
+                if error.as_ref().is_some_and(QueueError::is_ambiguous) {
+                    fates.ambiguous = items;
+                }
             }
-            KeptIn::Message | KeptIn::Returned(_) => {
-                Ledger { returned: items, ..Ledger::default() }
-            }
-        };
-        self.account.add(&undelivered.destination, ledger);
-        self.list(undelivered);
+        }
+        self.ledgers.add(&undelivered.destination, fates);
+        self.add_detail(undelivered);
     }
 
-    fn list(&mut self, undelivered: Undelivered) {
+    /// Lists undelivered telemetry, together with telemetry that differs only in its number of items.
+    fn add_detail(&mut self, undelivered: Undelivered) {
         if let Some(same) = self.undelivered.iter_mut().find(|other| other.is_like(&undelivered)) {
             same.items += undelivered.items;
         } else if self.undelivered.len() < MOST_DETAILS {
@@ -154,10 +169,10 @@ mod tests {
                 items: 1,
                 reason: number.to_string(),
                 kept_in: KeptIn::Returned(None),
-                partial: false,
-                alarm: false,
+                rest_was_stored: false,
+                needs_operator: false,
             });
         }
-        assert_eq!((report.undelivered.len(), report.account.total.returned), (100, 150));
+        assert_eq!((report.undelivered.len(), report.ledgers.total.returned), (100, 150));
     }
 }

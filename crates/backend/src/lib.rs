@@ -31,4 +31,6 @@ pub use destination::{
 pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;
 pub use reach::{Advice, CREDENTIALS, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
-pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};
+pub use sanitize::{
+    Sanitized, Survey, TimeRange, sanitize, stored_byte, stored_key, stored_stream,
+};

@@ -10,7 +10,7 @@ use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
     Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger, OldRecords,
-    Queues, Report, read_rules, wall_clock_now,
+    Queues, Report, ReportedLine, read_rules, wall_clock_now,
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -160,7 +160,7 @@ async fn forward_all(
             print_problems(&path.display(), &report);
             too_old |= report.undelivered.iter().any(|part| part.reason.contains(INGEST_WINDOW));
             complete &= report.is_complete();
-            ledger += report.account.total;
+            ledger += report.ledgers.total;
             progress.add(1);
         }
     }
@@ -183,10 +183,10 @@ pub(crate) fn print_problems(path: &dyn Display, report: &Report) {
 
 pub(crate) fn problems(report: &Report) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(error) = &report.unread {
+    if let Some(error) = &report.read_error {
         problems.push(format!("cannot read all of it: {error}"));
     }
-    for (event_id, line) in &report.undecodable {
+    for ReportedLine { event_id, line } in &report.undecodable {
         problems.push(format!(
             "not decoded: event {event_id}: {} ({} bytes, SHA-256 {})",
             line.reason, line.bytes, line.sha256

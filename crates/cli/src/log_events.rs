@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use backend::Outcome;
 use forwarder::{
     Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, Options, Queues, Report,
-    RuleSet,
+    ReportedLine, RuleSet,
 };
 use platform::{EventKind, PlatformEvent, platform_event};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Converter {
     /// Returns the telemetry of an event of this log group, and the errors of OTLP lines that cannot be decoded.
     pub(crate) async fn convert(&self, log_group: &str, event: Event) -> Vec<Incoming> {
         let Forwarded { report, requests } = self.forward(event).await;
-        let wrong = report.undecodable.iter().map(|(_, line)| {
+        let wrong = report.undecodable.iter().map(|ReportedLine { line, .. }| {
             Incoming::Wrong(format!("{log_group}: {} ({} bytes)", line.reason, line.bytes))
         });
         [Incoming::Requests(requests)].into_iter().chain(wrong).collect()

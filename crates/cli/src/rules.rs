@@ -175,12 +175,12 @@ impl Trial {
             self.log_groups.insert(origin.log_group, lines);
         }
         let Forwarded { report, requests } = self.converter.forward(event).await;
-        self.before += report.account.total.items;
+        self.before += report.ledgers.total.items;
         for request in &requests {
             self.after.add(request.kind(), request.items());
         }
         Effect::add_all(&mut self.effects, report.rules);
-        report.unread.map_or(Ok(requests), |error| Err(error.into()))
+        report.read_error.map_or(Ok(requests), |error| Err(error.into()))
     }
 
     /// The stream of a destination for log events whose route names none.

@@ -8,7 +8,7 @@ use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
 use failed_spans::mend_spans;
-use platform::{Converter, Failure, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
+use platform::{Converter, Failure, Identity, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
 use stack_traces::StackTrace;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, RootLine, Signal, Traces,
@@ -50,7 +50,7 @@ const MOST_EVENT_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Converted {
     /// Number of converted log events. Less than the batch if they decoded to very much.
-    pub taken: usize,
+    pub event_count: usize,
     /// Validated requests of all signals, not merged.
     pub requests: Vec<Request>,
     /// Size of the requests and the undecodable lines.
@@ -75,30 +75,32 @@ pub struct UndecodableEvent {
 }
 
 impl Converted {
-    /// Returns `true` if the chunk ends. Embedded metrics do not count: they have a limit of their own on each chunk, which more
-    /// chunks would weaken.
-    fn is_enough(&self, others: &Converter) -> bool {
-        self.decoded_bytes + others.record_bytes() >= MOST_DECODED_BYTES
+    /// Adds a request that has items.
+    fn add(&mut self, request: Request) {
+        if request.items() > 0 {
+            self.decoded_bytes += request.bytes().len();
+            self.requests.push(request);
+        }
     }
 }
 
 /// The state of a stream between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct StreamState {
-    platform: platform::ConverterState,
+    converter: platform::ConverterState,
     /// A split line whose end is missing.
     rejoin: Rejoin,
     /// The log events of that line. No ledger has counted them.
     held: Vec<LogEvent>,
     origin: Origin,
-    /// `true` at the end of the delivery: no line is held any longer.
-    at_end: bool,
-    read: ReadSoFar,
+    /// `true` after the last log event of the stream: no line is held any longer.
+    has_ended: bool,
+    totals: EventTotals,
 }
 
-/// What the limits on one event count.
+/// The counts of one event that have a limit.
 #[derive(Clone, Copy, Debug, Default)]
-struct ReadSoFar {
+struct EventTotals {
     /// Items of OTLP lines.
     items: usize,
     /// Bytes of their requests.
@@ -113,11 +115,11 @@ impl StreamState {
     /// The initial state of the event's next stream.
     #[must_use]
     pub(crate) fn next_stream(&self) -> Self {
-        Self { read: self.read, ..Self::default() }
+        Self { totals: self.totals, ..Self::default() }
     }
 
     /// Returns `true` if log events of this origin continue the stream.
-    pub fn is_of(&self, origin: &Origin) -> bool {
+    pub fn continues_with(&self, origin: &Origin) -> bool {
         self.origin == *origin || self.origin == Origin::default()
     }
 
@@ -126,9 +128,10 @@ impl StreamState {
         &self.held
     }
 
-    /// Takes the log events that still wait at the end of the delivery. Converted again, they are read one by one.
-    pub fn take_held(&mut self) -> Option<LogBatch> {
-        self.at_end = true;
+    /// Ends the stream. Returns the log events that still wait for the end of their line. Converted again, they are read one by
+    /// one.
+    pub fn end(&mut self) -> Option<LogBatch> {
+        self.has_ended = true;
         self.rejoin = Rejoin::default();
         let events = std::mem::take(&mut self.held);
         let origin = self.origin.clone();
@@ -152,76 +155,29 @@ pub fn convert(
     if let Some(name) = service_name {
         name.clone_into(&mut identity.service_name);
     }
-    let service_name = identity.service_name.clone();
-    let mut others = Converter::new(identity, options.platform, observed_unix_nano)
-        .with_state(std::mem::take(&mut state.platform))
-        .with_most_divided_bytes(MOST_EVENT_DIVIDED_BYTES.saturating_sub(state.read.divided_bytes));
-    if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
-        others = others.with_spans(xray_lambda);
+    if state.origin != *origin {
+        state.origin = origin.clone();
     }
     let held_before = state.held.len();
-    let mut stream = StreamConversion {
-        envelope: None,
-        others,
-        state,
-        converted: Converted { service_name, ..Converted::default() },
-        trace: None,
-        segments: Segments::default(),
-        subsegments: Vec::new(),
-    };
+    let mut stream = StreamConversion::begin(identity, state, options, observed_unix_nano);
     // Only the envelope decides, so that a function cannot forge spans of other services.
-    let holds_spans = origin.log_group == SPANS_LOG_GROUP;
+    let has_span_lines = origin.log_group == SPANS_LOG_GROUP;
     for event in events {
-        if holds_spans {
-            stream.take_span_line(event);
+        if has_span_lines {
+            stream.convert_span_line(event);
         } else {
-            stream.take(event);
+            stream.convert_event(event);
         }
-        stream.converted.taken += 1;
-        // A stack trace, which is short, stays whole.
-        let is_in_trace = stream.trace.as_ref().is_some_and(StackTrace::has_begun);
-        if !is_in_trace && stream.converted.is_enough(&stream.others) {
+        stream.converted.event_count += 1;
+        if stream.is_chunk_full() {
             break;
         }
     }
     stream.end_trace();
     stream.name_subsegments();
-    let StreamConversion { mut others, mut state, mut converted, .. } = stream;
-    converted.ledger.events = held_before + converted.taken - state.held.len();
-    if others.awaits_traces() {
-        for request in &converted.requests {
-            request.each_trace_id(&mut |trace_id| others.note_trace(trace_id));
-        }
-    }
-    if others.awaits_spans() {
-        for request in &converted.requests {
-            request.each_invocation_span(&mut |id, span| {
-                others.note_invocation_span(id, &span);
-                if let Some(failure) = span.error.and_then(|error| Failure::of_span(&error)) {
-                    others.note_failed_span(id, failure);
-                }
-            });
-        }
-    }
-    mend_spans(&mut converted.requests, others.failures());
-    let rest = others.finish();
-    let platform::ConsumedLines { platform_lines, root_lines, empty_lines } = rest.consumed;
-    converted.ledger.consumed +=
-        Consumed { platform_lines, root_lines, empty_lines, ..Consumed::default() };
-    converted.dropped_figures = rest.dropped_values;
-    converted.ledger.undivided = rest.divided.undivided;
-    state.read.divided_bytes += rest.divided.bytes;
-    state.platform = rest.state;
-    if state.origin != *origin {
-        state.origin = origin.clone();
-    }
-    converted.state = state;
-    let metrics =
-        rest.metrics.map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
-    let spans = rest.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
-    for request in rest.logs.into_iter().chain(metrics).chain(spans) {
-        take(&mut converted, request);
-    }
+    stream.note_spans();
+    let mut converted = stream.finish();
+    converted.ledger.events = held_before + converted.event_count - converted.state.held.len();
     converted
 }
 
@@ -229,10 +185,12 @@ pub fn convert(
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panic";
 
+/// The conversion of log events of one stream.
 struct StreamConversion<'e> {
     /// Created for the first OTLP line.
     envelope: Option<EnvelopeResource>,
-    others: Converter,
+    /// Converts all lines that are not OTLP lines.
+    converter: Converter,
     state: StreamState,
     converted: Converted,
     trace: Option<StackTrace<'e>>,
@@ -243,9 +201,88 @@ struct StreamConversion<'e> {
 }
 
 impl<'e> StreamConversion<'e> {
+    fn begin(
+        identity: Identity,
+        mut state: StreamState,
+        options: &ConvertOptions,
+        observed_unix_nano: u64,
+    ) -> Self {
+        let service_name = identity.service_name.clone();
+        let most_divided_bytes =
+            MOST_EVENT_DIVIDED_BYTES.saturating_sub(state.totals.divided_bytes);
+        let mut converter = Converter::new(identity, options.platform, observed_unix_nano)
+            .with_state(std::mem::take(&mut state.converter))
+            .with_most_divided_bytes(most_divided_bytes);
+        if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
+            converter = converter.with_spans(xray_lambda);
+        }
+        Self {
+            envelope: None,
+            converter,
+            state,
+            converted: Converted { service_name, ..Converted::default() },
+            trace: None,
+            segments: Segments::default(),
+            subsegments: Vec::new(),
+        }
+    }
+
+    /// Returns `true` if the chunk ends. A stack trace, which is short, stays whole. Embedded metrics do not count: they have a
+    /// limit of their own on each chunk, which more chunks would weaken.
+    fn is_chunk_full(&self) -> bool {
+        let is_in_trace = self.trace.as_ref().is_some_and(StackTrace::has_begun);
+        let bytes = self.converted.decoded_bytes + self.converter.record_bytes();
+        !is_in_trace && bytes >= MOST_DECODED_BYTES
+    }
+
+    /// Gives the converter the spans of the OTLP lines, and sets the status of those whose failure it has read.
+    fn note_spans(&mut self) {
+        let Self { converter, converted, .. } = self;
+        if converter.awaits_traces() {
+            for request in &converted.requests {
+                request.each_trace_id(&mut |trace_id| converter.note_trace(trace_id));
+            }
+        }
+        if converter.awaits_spans() {
+            for request in &converted.requests {
+                request.each_invocation_span(&mut |id, span| {
+                    converter.note_invocation_span(id, &span);
+                    if let Some(failure) = span.error.and_then(|error| Failure::of_span(&error)) {
+                        converter.note_failed_span(id, failure);
+                    }
+                });
+            }
+        }
+        mend_spans(&mut converted.requests, converter.failures());
+    }
+
+    /// Adds the telemetry of the other lines.
+    fn finish(self) -> Converted {
+        let Self { converter, mut state, mut converted, .. } = self;
+        let lines = converter.finish();
+        let platform::ConsumedLines { platform_lines, root_lines, empty_lines } = lines.consumed;
+        converted.ledger.consumed +=
+            Consumed { platform_lines, root_lines, empty_lines, ..Consumed::default() };
+        converted.dropped_figures = lines.dropped_values;
+        converted.ledger.undivided = lines.divided.undivided;
+        state.totals.divided_bytes += lines.divided.bytes;
+        state.converter = lines.state;
+        converted.state = state;
+        let metrics = lines
+            .metrics
+            .map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
+        let spans =
+            lines.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
+        for request in lines.logs.into_iter().chain(metrics).chain(spans) {
+            converted.add(request);
+        }
+        converted
+    }
+
+    /// The limits on the next line.
     fn limits(&self) -> Limits {
         let limits = Limits::default();
-        let ReadSoFar { items, bytes, refused_bytes, .. } = self.state.read;
+        let EventTotals { items, bytes, refused_bytes, .. } = self.state.totals;
         Limits {
             items: limits.items.min(MOST_EVENT_ITEMS.saturating_sub(items)),
             inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),
@@ -255,69 +292,70 @@ impl<'e> StreamConversion<'e> {
     }
 
     fn read(&self, event: &LogEvent) -> Option<LineReading> {
-        read_line_of(&event.message, &self.others.identity().line_context(), &self.limits())
+        let context = self.converter.identity().line_context();
+        read_line_of(&event.message, &context, &self.limits())
     }
 
-    /// Takes a log event, which may be a piece of a split line.
-    fn take(&mut self, event: &'e LogEvent) {
+    /// Converts a log event, which may be a piece of a split line.
+    fn convert_event(&mut self, event: &'e LogEvent) {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
         if self.state.rejoin.is_waiting() {
-            let context = self.others.identity().line_context();
+            let context = self.converter.identity().line_context();
             let limits = self.limits();
             match self.state.rejoin.go_on(&event.message, &context, &limits) {
                 Joined::More => {
                     self.state.held.push(event.clone());
                     return;
                 }
-                Joined::Whole(reading) => {
+                Joined::Whole(line) => {
                     let held = std::mem::take(&mut self.state.held);
                     // The first log event stands for the line; the others have no item.
                     self.converted.ledger.consumed.line_pieces += held.len();
-                    self.take_reading(held.first().unwrap_or(event), reading);
+                    self.convert_otlp_line(held.first().unwrap_or(event), line);
                     return;
                 }
                 Joined::Broken { refused_bytes } => {
-                    self.state.read.refused_bytes += refused_bytes;
+                    self.state.totals.refused_bytes += refused_bytes;
                     self.end_trace();
                     for held in std::mem::take(&mut self.state.held) {
-                        let reading = self.read(&held);
-                        self.take_piece(&held, reading);
+                        let line = self.read(&held);
+                        self.convert_piece(&held, line);
                     }
                 }
             }
         }
-        let reading = self.read(event);
-        if self.state.at_end {
-            self.take_piece(event, reading);
+        let line = self.read(event);
+        if self.state.has_ended {
+            self.convert_piece(event, line);
             return;
         }
-        let begins = |reading| self.state.rejoin.begin(&event.message, reading);
-        if reading.as_ref().is_some_and(begins) {
+        let begins_split_line = |line| self.state.rejoin.begin(&event.message, line);
+        if line.as_ref().is_some_and(begins_split_line) {
             self.state.held.push(event.clone());
             return;
         }
-        match reading {
-            Some(reading) => self.take_reading(event, reading),
-            None => self.take_text(event),
+        match line {
+            Some(line) => self.convert_otlp_line(event, line),
+            None => self.convert_text(event),
         }
     }
 
-    /// Takes a piece of a line whose end is missing. Only the first piece has the marker of an OTLP line.
-    fn take_piece(&mut self, event: &LogEvent, reading: Option<LineReading>) {
-        if let Some(reading) = reading {
-            self.take_reading(event, reading);
+    /// Converts a piece of a line whose end is missing. Only the first piece has the marker of an OTLP line.
+    fn convert_piece(&mut self, event: &LogEvent, line: Option<LineReading>) {
+        if let Some(line) = line {
+            self.convert_otlp_line(event, line);
         } else {
             let text = wire::without_headers(&event.message);
-            self.others.convert_log_event(&log_event(event, &text));
+            self.converter.convert_log_event(&log_event(event, &text));
         }
     }
 
-    /// Takes plain text, which may be part of a stack trace.
-    fn take_text(&mut self, event: &'e LogEvent) {
+    /// Converts plain text, which may be part of a stack trace.
+    fn convert_text(&mut self, event: &'e LogEvent) {
         // Another invocation's root line may come between the lines of a stack trace.
         if RootLine::read(&event.message).is_some() {
-            self.others.convert_function_text(&log_event(event, &event.message));
+            self.converter.convert_function_text(&log_event(event, &event.message));
             return;
         }
         if self.trace.as_mut().is_some_and(|trace| trace.try_add(event)) {
@@ -330,7 +368,7 @@ impl<'e> StreamConversion<'e> {
             self.trace = StackTrace::begin(event);
         }
         if is_empty_line || self.trace.is_none() {
-            self.others.convert_log_event(&log_event(event, &event.message));
+            self.converter.convert_log_event(&log_event(event, &event.message));
         }
     }
 
@@ -340,67 +378,72 @@ impl<'e> StreamConversion<'e> {
             let joined = trace.joined();
             // The first log event stands for the text; the others have no item.
             self.converted.ledger.consumed.trace_lines += joined.others;
-            self.others.convert_log_event(&log_event(joined.first, joined.text));
+            self.converter.convert_log_event(&log_event(joined.first, joined.text));
             for event in trace.into_others() {
-                self.take_text(event);
+                self.convert_text(event);
             }
         }
     }
 
-    /// Takes an OTLP line. It does not end a stack trace: Lambda interleaves stdout and stderr.
-    fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
-        if reading.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
+    /// Converts an OTLP line. It does not end a stack trace: Lambda interleaves stdout and stderr.
+    fn convert_otlp_line(&mut self, event: &LogEvent, line: LineReading) {
+        if line.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
             self.end_trace();
         }
-        let has_items = reading.decoded.iter().any(|request| request.items() > 0);
-        if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
+        let has_items = line.decoded.iter().any(|request| request.items() > 0);
+        if !has_items && line.undecodable.is_empty() && line.text.is_none() {
             self.converted.ledger.consumed.lines_without_items += 1;
         }
-        self.state.read.refused_bytes += reading.refused_bytes;
-        for request in reading.decoded {
-            self.state.read.items += request.items();
-            self.state.read.bytes += request.bytes().len();
-            let of_origin =
-                || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
-            let envelope = self.envelope.get_or_insert_with(of_origin);
+        self.state.totals.refused_bytes += line.refused_bytes;
+        for request in line.decoded {
+            self.state.totals.items += request.items();
+            self.state.totals.bytes += request.bytes().len();
+            let envelope = self.envelope.get_or_insert_with(|| {
+                let resource = self.converter.encoded_log_resource();
+                EnvelopeResource::of(self.converter.identity(), resource)
+            });
             if let Some(request) = request.edit(envelope) {
-                take(&mut self.converted, request);
+                self.converted.add(request);
             }
         }
-        for mut line in reading.undecodable {
-            let reason = line.reason.to_string();
-            self.others.convert_undecodable(
+        for mut undecodable in line.undecodable {
+            let reason = undecodable.reason.to_string();
+            self.converter.convert_undecodable(
                 &log_event(event, &event.message),
-                &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
+                &Undecodable {
+                    reason: &reason,
+                    size_bytes: undecodable.bytes,
+                    sha256: &undecodable.sha256,
+                },
             );
             let event = LogEvent {
                 id: event.id.clone(),
                 timestamp_ms: event.timestamp_ms,
-                message: std::mem::take(&mut line.line),
+                message: std::mem::take(&mut undecodable.line),
             };
             self.converted.decoded_bytes += event.message.len() + UNDECODABLE_BYTES;
-            self.converted.undecodable.push(UndecodableEvent { event, line });
+            self.converted.undecodable.push(UndecodableEvent { event, line: undecodable });
         }
-        if let Some(text) = &reading.text {
-            self.others.convert_function_text(&log_event(event, text));
+        if let Some(text) = &line.text {
+            self.converter.convert_function_text(&log_event(event, text));
         }
     }
 
-    /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
-    fn take_span_line(&mut self, event: &LogEvent) {
+    /// Converts a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
+    fn convert_span_line(&mut self, event: &LogEvent) {
         match SpanLine::read(&event.message) {
             SpanLine::Ended(spans) => {
                 if self.segments.observe(&spans) {
                     self.subsegments.push(self.converted.requests.len());
                 }
                 let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
-                take(&mut self.converted, request);
+                self.converted.add(request);
             }
             SpanLine::InProgress => {
                 self.converted.ledger.consumed.spans_in_progress += 1;
             }
             SpanLine::Other => {
-                self.others.convert_log_event(&log_event(event, &event.message));
+                self.converter.convert_log_event(&log_event(event, &event.message));
             }
         }
     }
@@ -417,13 +460,7 @@ impl<'e> StreamConversion<'e> {
     }
 }
 
+/// A log event with another text as its message.
 fn log_event<'a>(event: &'a LogEvent, message: &'a str) -> platform::LogEventRef<'a> {
     platform::LogEventRef { id: &event.id, time_ms: event.timestamp_ms, message }
-}
-
-fn take(converted: &mut Converted, request: Request) {
-    if request.items() > 0 {
-        converted.decoded_bytes += request.bytes().len();
-        converted.requests.push(request);
-    }
 }

@@ -30,8 +30,8 @@ pub(crate) async fn bisect_refused<E: Export>(
     refinement: u32,
     deadline: Instant,
 ) -> Outcome {
-    let is_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
-    if !is_whole {
+    let is_refused_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
+    if !is_refused_whole {
         return outcome;
     }
     let mut result = Outcome { parts: Vec::new(), ..outcome };
@@ -43,9 +43,9 @@ pub(crate) async fn bisect_refused<E: Export>(
                 result += Outcome::unsent(piece, reason.clone(), Fate::Park);
                 continue;
             }
-            let outcome = export.export(stream, piece, deadline).await;
-            attempts.note(&outcome);
-            result += outcome;
+            let of_piece = export.export(stream, piece, deadline).await;
+            attempts.note(&of_piece);
+            result += of_piece;
         }
         for other in others {
             result += Outcome::unsent(other, reason.clone(), Fate::Park);
@@ -117,8 +117,8 @@ impl Bisection {
         let piece_items = items.div_ceil(all_pieces);
         let blocks = all_pieces.min(MOST_PIECES);
         let block_items = items.div_ceil(blocks);
-        let places = block_items - piece_items + 1;
-        let offset = usize::try_from(refinement).unwrap_or(0) * piece_items % places;
+        let offsets = block_items - piece_items + 1;
+        let offset = usize::try_from(refinement).unwrap_or(0) * piece_items % offsets;
         // The part before the first piece, the piece, the part before the second piece, and so on.
         let mut sizes = Vec::with_capacity(2 * blocks);
         let mut end = 0;
@@ -131,16 +131,18 @@ impl Bisection {
         let mut of_even_blocks = Vec::new();
         let mut of_odd_blocks = Vec::new();
         let mut others = Vec::new();
-        let parts = request.parts(&sizes).into_iter().enumerate();
-        for (position, part) in parts.filter(|(_, part)| part.items() > 0) {
-            match position % 4 {
-                1 => of_even_blocks.push(part),
-                3 => of_odd_blocks.push(part),
-                _ => others.push(part),
-            }
+        let mut parts = request.parts(&sizes).into_iter();
+        for block in 0..blocks {
+            others.extend(parts.next());
+            let of_block = if block % 2 == 0 { &mut of_even_blocks } else { &mut of_odd_blocks };
+            of_block.extend(parts.next());
         }
+        // The part after the last piece.
+        others.extend(parts);
         let mut pieces = of_even_blocks;
         pieces.append(&mut of_odd_blocks);
+        pieces.retain(|piece| piece.items() > 0);
+        others.retain(|other| other.items() > 0);
         Self { pieces, others }
     }
 }

@@ -20,7 +20,8 @@ pub(crate) enum Admission {
 }
 
 impl Admission {
-    /// The admission of the other parcels after a probe. A probe that shows nothing had content that the destination rejected.
+    /// The admission of the other parcels after a probe. If its result is [`DestinationHealth::Unknown`], the destination rejected
+    /// its content, and may accept that of the others.
     pub(crate) fn after_probe(health: DestinationHealth) -> Self {
         match health {
             DestinationHealth::Failing => Self::Park,
@@ -29,7 +30,7 @@ impl Admission {
     }
 }
 
-/// The state of a destination, as the results of requests show it. Of several results, the greatest counts.
+/// The state of a destination, as the results of requests show it. Of several results, the greatest in the order below counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DestinationHealth {
     /// Nothing was sent, or all content was rejected. Rejected records may themselves be at fault.
@@ -45,16 +46,16 @@ impl DestinationHealth {
     /// The state that the outcome of a request shows.
     pub(crate) fn shown_by(outcome: &Outcome) -> Self {
         let parts = &outcome.parts;
-        let is_judged = |part: &UndeliveredPart| {
+        let is_single_rejection = |part: &UndeliveredPart| {
             matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
         };
-        if outcome.accepted > 0 || parts.iter().any(is_judged) {
+        if outcome.accepted > 0 || parts.iter().any(is_single_rejection) {
             return Self::Accepting;
         }
-        let is_refused = |part: &UndeliveredPart| {
+        let is_rejection = |part: &UndeliveredPart| {
             part.fate == Fate::ParkRefused || part.reason.refuses_content()
         };
-        if parts.iter().any(is_refused) {
+        if parts.iter().any(is_rejection) {
             return Self::Unknown;
         }
         // Unreadable credentials count as a failure although nothing was sent: each attempt to read them takes time.
@@ -70,15 +71,17 @@ impl DestinationHealth {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
-    /// The time of the last failure. A probe that shows nothing does not delay the next one: in a queue with many refused records,
-    /// good ones would seldom be the probe.
+    /// The time of the last failure. A probe whose content was rejected does not delay the next one: in a queue with many such
+    /// records, good ones would seldom be the probe.
     failed_unix_nano: u64,
-    /// The pause after it.
+    /// The pause after the last failure.
     pause: Duration,
+    /// The time of the last delivery with an accepted item.
     accepted_unix_nano: u64,
 }
 
 impl Breaker {
+    /// Decides how the next delivery is sent.
     pub(crate) fn admit(&self, now_unix_nano: u64) -> Admission {
         if self.failures < MOST_FAILURES {
             return Admission::Send;

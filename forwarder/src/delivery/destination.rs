@@ -111,8 +111,12 @@ impl<E> Destination<E> {
         Some(StoredStreams(hasher.finish()))
     }
 
-    pub(crate) fn breaker<T>(&self, kind: SignalKind, ask: impl FnOnce(&mut Breaker) -> T) -> T {
+    pub(crate) fn with_breaker<T>(
+        &self,
+        kind: SignalKind,
+        use_breaker: impl FnOnce(&mut Breaker) -> T,
+    ) -> T {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        ask(breakers.entry(kind).or_default())
+        use_breaker(breakers.entry(kind).or_default())
     }
 }

@@ -4,7 +4,7 @@
 //! `ZO_INGEST_ALLOWED_UPTO` (5 hours) or more than `ZO_INGEST_ALLOWED_IN_FUTURE` (24 hours) ahead. It accepts metrics of any age
 //! (measured with v0.60.5). Other backends have no such window.
 
-use backend::{Profile, Times};
+use backend::{Profile, TimeRange};
 use settings::{Reader, Setting, SettingWithDefault, Variable, Word};
 use std::time::Duration;
 use wire::edit::{Edit, Editor};
@@ -79,22 +79,22 @@ impl IngestPolicy {
         Self { window: None, old_records: OldRecords::Keep }
     }
 
-    /// Separates the items of a request that the backend would discard. `times` is the known range of their times, which may be
-    /// wider. Copies the request only if an item is outside the window.
+    /// Separates the items of a request that the backend would discard. `known_range` contains their times, and may be wider.
+    /// Copies the request only if an item is outside the window.
     pub(super) fn sort(
         &self,
         request: Request,
-        times: Option<Times>,
+        known_range: Option<TimeRange>,
         now_unix_nano: u64,
     ) -> SortedRequest {
         let Some(window) = self.window else { return SortedRequest::timely(request) };
-        let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
-        let takes_all =
-            |times: Times| takes(times.oldest_unix_nano) && takes(times.newest_unix_nano);
-        if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
+        let accepts = |time_unix_nano| !window.excludes(time_unix_nano, now_unix_nano);
+        let accepts_all =
+            |range: TimeRange| accepts(range.oldest_unix_nano) && accepts(range.newest_unix_nano);
+        if known_range.is_some_and(accepts_all) || !window.excludes_any(&request, now_unix_nano) {
             return SortedRequest::timely(request);
         }
-        let side = |is_outside| Side { window, now_unix_nano, is_outside };
+        let side = |is_outside| KeepSide { window, now_unix_nano, is_outside };
         match self.old_records {
             OldRecords::Restamp => {
                 let mut restamp = Restamp { window, now_unix_nano, restamped: 0 };
@@ -142,7 +142,7 @@ pub struct IngestWindow {
 
 impl IngestWindow {
     /// Returns `true` if the backend would discard a record of this time now. A time of 0 is 1970.
-    fn misses(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
+    fn excludes(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
         time_unix_nano < self.oldest(now_unix_nano)
             || time_unix_nano > now_unix_nano.saturating_add(nanos(FUTURE.saturating_sub(MARGIN)))
     }
@@ -158,21 +158,20 @@ impl IngestWindow {
     }
 
     /// Metrics of any age are accepted.
-    fn misses_any(&self, request: &Request, now_unix_nano: u64) -> bool {
+    fn excludes_any(&self, request: &Request, now_unix_nano: u64) -> bool {
         request.kind() != SignalKind::Metrics
-            && times(request).any(|time| self.misses(time, now_unix_nano))
+            && times_of_items(request).any(|time| self.excludes(time, now_unix_nano))
     }
 }
 
-fn times(request: &Request) -> impl Iterator<Item = u64> {
+fn times_of_items(request: &Request) -> impl Iterator<Item = u64> {
     let scopes = request.containers().flat_map(Container::scopes);
     scopes.flat_map(ScopeContainer::items).map(Item::time_unix_nano)
 }
 
-/// Times of the oldest and the newest item. Ignores items without a time.
-pub(crate) fn time_range(request: &Request) -> Option<(u64, u64)> {
-    let known = || times(request).filter(|time| *time > 0);
-    known().min().zip(known().max())
+/// The times of the items that have one.
+pub(crate) fn known_times(request: &Request) -> Option<TimeRange> {
+    TimeRange::of(times_of_items(request).filter(|time| *time > 0))
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -182,16 +181,16 @@ fn nanos(duration: Duration) -> u64 {
 /// The attribute with the original time of a restamped record.
 pub const ORIGINAL_TIME: &str = "lambda_otlp.original_time";
 
-/// Keeps the items on one side of the window.
-struct Side {
+/// Keeps the items outside the window, or those inside.
+struct KeepSide {
     window: IngestWindow,
     now_unix_nano: u64,
     is_outside: bool,
 }
 
-impl Editor for Side {
+impl Editor for KeepSide {
     fn item(&mut self, item: Item<'_>) -> Edit {
-        let is_outside = self.window.misses(item.time_unix_nano(), self.now_unix_nano);
+        let is_outside = self.window.excludes(item.time_unix_nano(), self.now_unix_nano);
         if is_outside == self.is_outside { Edit::Keep } else { Edit::Drop }
     }
 }
@@ -207,30 +206,31 @@ impl Editor for Restamp {
     fn item(&mut self, item: Item<'_>) -> Edit {
         let time = item.time_unix_nano();
         let now_unix_nano = self.now_unix_nano;
-        if !self.window.misses(time, now_unix_nano) {
+        if !self.window.excludes(time, now_unix_nano) {
             return Edit::Keep;
         }
         self.restamped += 1;
         let mut out = Vec::with_capacity(item.bytes.len() + 128);
-        // Shortening a large item keeps its first attributes.
-        keep_time(item, time, &mut out);
+        // First, because shortening a large item keeps its first attributes.
+        write_original_time(item, time, &mut out);
         if item.kind == ItemKind::Span {
-            move_span(item.bytes, now_unix_nano, &mut out);
+            write_moved_span(item.bytes, now_unix_nano, &mut out);
         } else {
-            with_time(item.bytes, log_record::TIME, now_unix_nano, &mut Writer::new(&mut out));
+            let mut writer = Writer::new(&mut out);
+            write_with_time(item.bytes, log_record::TIME, now_unix_nano, &mut writer);
         }
         Edit::Replace(out)
     }
 }
 
 /// Writes a message with another time in this field.
-fn with_time(message: &[u8], number: u32, time: u64, out: &mut Writer<'_>) {
+fn write_with_time(message: &[u8], number: u32, time: u64, out: &mut Writer<'_>) {
     out.fixed64(number, time);
     fields(message).filter(|field| field.number != number).for_each(|field| out.raw(field.raw));
 }
 
-/// Moves a span to the present. Duration and relative times of its events stay.
-fn move_span(bytes: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
+/// Writes a span moved to the present. Its duration and the relative times of its events stay.
+fn write_moved_span(bytes: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
     let start = fixed64(bytes, span::START_TIME);
     let end = fixed64(bytes, span::END_TIME);
     let moved = |time: u64| {
@@ -246,18 +246,20 @@ fn move_span(bytes: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
             (span::START_TIME | span::END_TIME, _) => {}
             (span::EVENTS, Value::Len(event)) if fixed64(event, event::TIME) > 0 => {
                 let time = moved(fixed64(event, event::TIME));
-                out.message(span::EVENTS, |out| with_time(event, event::TIME, time, out));
+                out.message(span::EVENTS, |out| write_with_time(event, event::TIME, time, out));
             }
             _ => out.raw(field.raw),
         }
     }
 }
 
-/// Adds the original time, unless an earlier restamp added it.
-fn keep_time(item: Item<'_>, time: u64, out: &mut Vec<u8>) {
-    let has_it =
-        item.attributes().any(|attribute| key_and_value(attribute).0 == ORIGINAL_TIME.as_bytes());
-    if !has_it {
+/// Writes the attribute with the original time, unless an earlier restamp added it.
+fn write_original_time(item: Item<'_>, time: u64, out: &mut Vec<u8>) {
+    let has_attribute = item.attributes().any(|attribute| {
+        let (key, _) = key_and_value(attribute);
+        key == ORIGINAL_TIME.as_bytes()
+    });
+    if !has_attribute {
         Writer::new(out).text_attribute(
             item.kind.attributes(),
             ORIGINAL_TIME,
@@ -279,8 +281,8 @@ mod tests {
 
     #[test]
     fn the_ingest_window_is_narrowed_by_a_margin_at_both_ends() {
-        let check = |time: u64, misses: bool| {
-            assert_eq!(WINDOW.misses(time, NOW), misses, "{time}");
+        let check = |time: u64, is_excluded: bool| {
+            assert_eq!(WINDOW.excludes(time, NOW), is_excluded, "{time}");
         };
         check(NOW, false);
         check(NOW - 5 * HOUR + 15_000_000_000, false);
@@ -289,7 +291,7 @@ mod tests {
         check(NOW + 24 * HOUR - 14_999_999_999, true);
         check(0, true);
         check(u64::MAX, true);
-        assert!(!WINDOW.misses(0, HOUR));
+        assert!(!WINDOW.excludes(0, HOUR));
         assert_eq!(WINDOW.time_left(NOW - HOUR, NOW), Some(Duration::from_secs(4 * 3600 - 15)));
         assert_eq!(WINDOW.time_left(NOW - 5 * HOUR, NOW), None);
     }

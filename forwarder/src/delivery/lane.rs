@@ -22,7 +22,7 @@ pub(crate) struct Lane {
 pub(crate) type FailingSince = BTreeMap<Lane, Instant>;
 
 /// Without an accepted item for this long, a lane ends. An outage must not use up the account's concurrency.
-const LONGEST_FAILURE: Duration = Duration::from_secs(10);
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// The lanes of one delivery.
 pub(super) struct Lanes<'a, E> {
@@ -40,7 +40,7 @@ struct LaneState<'a, E> {
     /// How the next parcel is sent.
     admission: Admission,
     running: usize,
-    /// The last sign of life: the first request, or the last accepted one.
+    /// The destination's last sign of life: when it last accepted an item, or else when the first request was sent.
     alive_at: Option<Instant>,
     health: DestinationHealth,
     /// Time from the last sign of life in this delivery to the last result; `None` before a result.
@@ -83,17 +83,17 @@ impl<'a, E> Lanes<'a, E> {
     /// Takes the next parcel, preferably of an idle lane, so that a hanging destination does not block the others. The parcels of
     /// the same streams are sent one after another.
     pub(super) fn take_next(&mut self) -> Option<NextParcel<'a, E>> {
-        let candidate = |(lane, state): (&Lane, &LaneState<'a, E>)| {
+        let candidate_of = |(lane, state): (&Lane, &LaneState<'a, E>)| {
             let position = state.next_position(&self.busy_streams)?;
             let bytes = state.waiting.get(position)?.bytes();
             Some(Candidate { lane: *lane, position, is_busy: state.running > 0, bytes })
         };
-        let candidates = self.states.iter().filter_map(candidate);
+        let candidates = self.states.iter().filter_map(candidate_of);
         let next = candidates.min_by_key(|candidate| (candidate.is_busy, candidate.bytes))?;
         let state = self.states.get_mut(&next.lane)?;
         let parcel = state.waiting.remove(next.position)?;
         state.running += 1;
-        self.busy_streams.extend(parcel.streams);
+        self.busy_streams.extend(parcel.stored_streams);
         let alive_at = *state.alive_at.get_or_insert_with(Instant::now);
         Some(NextParcel {
             destination: state.destination,
@@ -105,14 +105,13 @@ impl<'a, E> Lanes<'a, E> {
 
     /// Notes the result of a parcel from [`take_next`](Self::take_next).
     pub(super) fn note(&mut self, sent: &Sent) {
-        if let Some(at) =
-            self.busy_streams.iter().position(|busy| Some(*busy) == sent.parcel.streams)
-        {
-            self.busy_streams.swap_remove(at);
+        let is_sent = |busy: &StoredStreams| Some(*busy) == sent.parcel.stored_streams;
+        if let Some(position) = self.busy_streams.iter().position(is_sent) {
+            self.busy_streams.swap_remove(position);
         }
         let Some(state) = self.states.get_mut(&sent.parcel.lane) else { return };
         state.running -= 1;
-        // The failures of earlier deliveries do not lengthen the pause after this one.
+        // Earlier deliveries of the event do not count, so that their failures do not lengthen the pause after this one.
         let silent_since = state.alive_at.map(|alive_at| alive_at.max(self.began));
         state.silent_for = silent_since.map(|since| since.elapsed());
         if sent.health == DestinationHealth::Accepting {
@@ -143,7 +142,7 @@ impl<'a, E> Lanes<'a, E> {
     pub(super) fn update_breakers(&self, observed_unix_nano: u64) {
         for (lane, state) in &self.states {
             if let Some(silent_for) = state.silent_for {
-                state.destination.breaker(lane.signal, |breaker| {
+                state.destination.with_breaker(lane.signal, |breaker| {
                     breaker.note(state.health, observed_unix_nano, silent_for);
                 });
             }
@@ -151,6 +150,7 @@ impl<'a, E> Lanes<'a, E> {
     }
 }
 
+/// The parcel of a lane that could be sent next.
 struct Candidate {
     lane: Lane,
     /// Position of the parcel among those of its lane.
@@ -167,7 +167,7 @@ impl<'a, E> LaneState<'a, E> {
         alive_at: Option<Instant>,
     ) -> Self {
         let admission = if context.has_retry_queue {
-            destination.breaker(signal, |breaker| breaker.admit(context.observed_unix_nano))
+            destination.with_breaker(signal, |breaker| breaker.admit(context.observed_unix_nano))
         } else {
             Admission::Send
         };
@@ -188,13 +188,14 @@ impl<'a, E> LaneState<'a, E> {
             return None;
         }
         let is_free = |parcel: &Parcel| {
-            parcel.streams.as_ref().is_none_or(|streams| !busy_streams.contains(streams))
+            let streams = parcel.stored_streams.as_ref();
+            streams.is_none_or(|streams| !busy_streams.contains(streams))
         };
         self.waiting.iter().position(is_free)
     }
 }
 
-/// The time at which a lane ends that gave its last sign of life at `alive_at`.
+/// The time at which a lane ends whose destination gave its last sign of life at `alive_at`.
 pub(super) fn end_of_silence(alive_at: Instant) -> Instant {
-    alive_at + LONGEST_FAILURE
+    alive_at + LONGEST_SILENCE
 }

@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use lane::{Lanes, end_of_silence};
 use std::sync::Arc;
 use tokio::time::Instant;
+use wire::Request;
 
 pub(crate) use lane::{FailingSince, Lane};
 pub(crate) use parcel::Parcel;
@@ -73,6 +74,7 @@ pub(crate) async fn deliver<E: Export>(
 const PAUSED: &str =
     "earlier deliveries failed; the destination is tried again after 30 s to 2 min";
 
+/// Sends the merged requests of a parcel one after another.
 async fn send<E: Export>(
     destination: &Destination<E>,
     mut admission: Admission,
@@ -81,7 +83,7 @@ async fn send<E: Export>(
     deadline: Instant,
 ) -> Sent {
     let requests = std::mem::take(&mut parcel.requests);
-    let item_times = parcel.survey.map(|survey| survey.times);
+    let known_range = parcel.survey.map(|survey| survey.times);
     let has_few_keys = parcel.survey.is_some_and(|survey| survey.has_few_keys());
     let mut sent = Sent {
         parcel,
@@ -93,7 +95,7 @@ async fn send<E: Export>(
     for merged in wire::merge(requests, destination.config.max_request_bytes) {
         let request = if has_few_keys { merged.with_few_keys() } else { merged };
         let now = context.now_unix_nano();
-        let sorted = destination.policy.sort(request, item_times, now);
+        let sorted = destination.policy.sort(request, known_range, now);
         sent.dropped += sorted.dropped;
         sent.restamped += sorted.restamped;
         if let Some(outside) = sorted.outside {
@@ -107,15 +109,7 @@ async fn send<E: Export>(
             }
             Some(request) => {
                 let stream = sent.parcel.stream.as_deref();
-                let outcome = destination.export.export(stream, request, deadline).await;
-                // From the second attempt on, a request with rejected content is sent in pieces.
-                match context.attempt.checked_sub(2) {
-                    Some(refinement) => {
-                        bisect_refused(&destination.export, stream, outcome, refinement, deadline)
-                            .await
-                    }
-                    None => outcome,
-                }
+                export(&destination.export, stream, request, context.attempt, deadline).await
             }
         };
         let health = DestinationHealth::shown_by(&outcome);
@@ -128,13 +122,31 @@ async fn send<E: Export>(
     sent
 }
 
+/// Exports a request. From the second attempt on, one with rejected content is sent again in pieces.
+async fn export<E: Export>(
+    export: &E,
+    stream: Option<&str>,
+    request: Request,
+    attempt: u32,
+    deadline: Instant,
+) -> Outcome {
+    let outcome = export.export(stream, request, deadline).await;
+    match attempt.checked_sub(2) {
+        Some(refinement) => bisect_refused(export, stream, outcome, refinement, deadline).await,
+        None => outcome,
+    }
+}
+
+/// The conditions of one delivery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeliveryContext {
     /// Wall-clock time at the start of the invocation.
     pub(crate) observed_unix_nano: u64,
+    /// The same time by the monotonic clock.
     pub(crate) observed_at: Instant,
     /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
     pub(crate) has_retry_queue: bool,
+    /// Counts from 1.
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
 }

@@ -11,9 +11,11 @@ use wire::{Request, SignalKind};
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) lane: Lane,
+    /// The stream to name in the requests; `None` for the destination's default.
     pub(crate) stream: Option<Arc<str>>,
-    pub(super) streams: Option<StoredStreams>,
+    pub(super) stored_streams: Option<StoredStreams>,
     pub(super) requests: Vec<Request>,
+    /// The facts about all requests; `None` if they are unknown for one.
     pub(super) survey: Option<Survey>,
     /// The log events of all requests: from the first request's origin to the last event.
     pub(crate) log_events: Arc<LogEventRange>,
@@ -33,7 +35,7 @@ impl Parcel {
         let stream = stream.filter(|_| signal != SignalKind::Metrics);
         Self {
             lane: Lane { destination: position, signal },
-            streams: destination.stored_streams(signal, stream.as_deref()),
+            stored_streams: destination.stored_streams(signal, stream.as_deref()),
             stream,
             requests: vec![request],
             survey,
@@ -42,7 +44,7 @@ impl Parcel {
     }
 
     /// Returns `true` if a request with this lane and stream belongs into the parcel.
-    pub(crate) fn is_of(&self, lane: Lane, stream: Option<&Arc<str>>) -> bool {
+    pub(crate) fn accepts(&self, lane: Lane, stream: Option<&Arc<str>>) -> bool {
         let is_same_stream = lane.signal == SignalKind::Metrics || self.stream.as_ref() == stream;
         self.lane == lane && is_same_stream
     }
@@ -56,9 +58,10 @@ impl Parcel {
     ) {
         self.requests.push(request);
         self.survey = self.survey.zip(survey).map(|(all, other)| all.and(&other));
-        if !Arc::ptr_eq(&self.log_events, log_events) {
-            let last = &mut Arc::make_mut(&mut self.log_events).last_event_id;
-            last.clone_from(&log_events.last_event_id);
+        let is_same_range = Arc::ptr_eq(&self.log_events, log_events);
+        if !is_same_range {
+            let range = Arc::make_mut(&mut self.log_events);
+            range.last_event_id.clone_from(&log_events.last_event_id);
         }
     }
 

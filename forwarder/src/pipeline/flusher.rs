@@ -3,20 +3,21 @@
 use super::Forwarding;
 use super::router::{DestinationRoute, Routing};
 use crate::convert::{Converted, UndecodableEvent};
-use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
+use crate::delivery::destination::{DEFAULT_DESTINATION, Export};
 use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
 use crate::queues::put::enqueue;
 use crate::queues::{Content, Parked, Queue};
-use crate::report::MOST_DETAILS;
+use crate::report::{MOST_DETAILS, ReportedLine};
 use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, Reason, Sanitized, UndeliveredPart};
 use std::sync::Arc;
 use std::time::Duration;
 
-impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
+impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
+    /// Number of items that were returned to Lambda so far.
     pub(crate) fn returned(&self) -> usize {
-        self.report.account.total.returned
+        self.report.ledgers.total.returned
     }
 
     /// Returns `true` if nothing waits for the next delivery.
@@ -25,15 +26,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= self.forwarder.options.enough_to_deliver
-    }
-
-    pub(crate) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
-        self.forwarder
-            .destinations
-            .iter()
-            .enumerate()
-            .find(|(_, destination)| destination.name == name)
+        self.waiting_bytes >= self.forwarder.options.enough_to_deliver
     }
 
     /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
@@ -50,10 +43,10 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             self.report.dropped_points += dropped;
             self.report.renamed += renamed;
             if let Some(request) = request {
-                self.bytes += request.bytes().len();
+                self.waiting_bytes += request.bytes().len();
                 let lane = Lane { destination: route.destination, signal: request.kind() };
                 let stream = route.stream.as_ref();
-                match self.parcels.iter_mut().find(|parcel| parcel.is_of(lane, stream)) {
+                match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
                     Some(parcel) => parcel.add(request, survey, &routing.log_events),
                     None => self.parcels.push(Parcel::new(
                         route.destination,
@@ -76,7 +69,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
                 self.add_letter(Parked { is_in_log_group: !routing.is_redriven, ..letter });
             }
         }
-        self.report.account.add(&destination.name, ledger);
+        self.report.ledgers.add(&destination.name, ledger);
         self.flush_if_full().await;
     }
 
@@ -88,7 +81,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         batch: &LogBatch,
         routing: &Routing,
     ) {
-        self.report.account.total += converted.ledger;
+        self.report.ledgers.total += converted.ledger;
         self.report.dropped_figures += converted.dropped_figures;
         let undecodable = converted.undecodable;
         let count: usize = undecodable.iter().map(|it| it.line.lines()).sum();
@@ -96,14 +89,15 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             return;
         }
         let first = undecodable.first().map(|it| it.line.reason.to_string()).unwrap_or_default();
-        let reason = match count {
-            1 => format!("undecodable OTLP line: {first}"),
-            _ => format!("{count} undecodable OTLP lines, the first one: {first}"),
+        let reason = if count == 1 {
+            format!("undecodable OTLP line: {first}")
+        } else {
+            format!("{count} undecodable OTLP lines, the first one: {first}")
         };
         let mut events = Vec::with_capacity(undecodable.len());
         for UndecodableEvent { event, line } in undecodable {
             if self.report.undecodable.len() < self.forwarder.options.most_details {
-                self.report.undecodable.push((event.id.clone(), line));
+                self.report.undecodable.push(ReportedLine { event_id: event.id.clone(), line });
             }
             events.push(event);
         }
@@ -116,7 +110,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     pub(crate) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
         self.report.panics += 1;
         let count = batch.events.len();
-        self.report.account.total.events += count;
+        self.report.ledgers.total.events += count;
         let reason = "converting these log events panicked, please report this";
         let content = Content::Events(batch);
         let letter = self.letter(content, count, reason.to_owned(), &routing.log_events);
@@ -140,12 +134,12 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
             Content::Request(request) => Ledger::of_items(request.kind(), letter.items),
             _ => Ledger::of_undecodable(letter.items),
         };
-        self.report.account.add(&letter.destination, counted);
+        self.report.ledgers.add(&letter.destination, counted);
         self.add_letter(letter);
     }
 
     fn add_letter(&mut self, letter: Parked) {
-        self.bytes += letter.content.bytes();
+        self.waiting_bytes += letter.content.bytes();
         self.letters.push(letter);
     }
 
@@ -157,7 +151,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
 
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
     pub(crate) async fn flush(&mut self) {
-        self.bytes = 0;
+        self.waiting_bytes = 0;
         let parcels = std::mem::take(&mut self.parcels);
         let mut undelivered = std::mem::take(&mut self.letters);
         let destinations = &self.forwarder.destinations;
@@ -187,13 +181,13 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         let accepted = outcome.accepted;
         let ambiguous = outcome.ambiguous_items;
         let ledger = Ledger { accepted, dropped, ambiguous, ..Ledger::default() };
-        report.account.add(&destination.name, ledger);
-        let to_park = |part| {
+        report.ledgers.add(&destination.name, ledger);
+        let parked = |part| {
             let name = &destination.name;
             let stream = parcel.stream.as_deref();
             Parked::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
         };
-        outcome.parts.into_iter().map(to_park).collect()
+        outcome.parts.into_iter().map(parked).collect()
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.

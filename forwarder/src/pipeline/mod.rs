@@ -38,13 +38,27 @@ pub struct Forwarder<E, Q = SqsQueue> {
     rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     options: Options,
-    /// End of the last delivery, by the wall clock of its event and the monotonic clock.
-    last_end: Mutex<Option<(u64, Instant)>>,
+    last_end: Mutex<Option<EventEnd>>,
     has_warned_of_own: AtomicBool,
 }
 
+/// The time at which an event was forwarded. A monotonic clock may stand still during a freeze.
+#[derive(Clone, Copy, Debug)]
+struct EventEnd {
+    wall_unix_nano: u64,
+    monotonic: Instant,
+}
+
+impl EventEnd {
+    /// The time from this end to the beginning of an event, by the faster clock.
+    fn time_until(self, event_unix_nano: u64) -> Duration {
+        let by_wall = Duration::from_nanos(event_unix_nano.saturating_sub(self.wall_unix_nano));
+        by_wall.max(self.monotonic.elapsed())
+    }
+}
+
 /// After this idle time a connection may be dead: load balancers close it, and a frozen environment does not notice.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+const LONGEST_IDLE_TIME: Duration = Duration::from_secs(5);
 
 impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// Creates a forwarder. The first destination is the default.
@@ -81,7 +95,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             failing_since: FailingSince::default(),
             parcels: Vec::new(),
             letters: Vec::new(),
-            bytes: 0,
+            waiting_bytes: 0,
             report: Report::default(),
         };
         if !matches!(event, Event::Queue(_)) {
@@ -89,7 +103,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         }
         match event {
             Event::CloudWatchLogs(ref data) => {
-                forwarding.report.unread = forwarding.forward_subscription(&event, data).await;
+                forwarding.report.read_error = forwarding.forward_subscription(&event, data).await;
             }
             Event::Kinesis(records) => {
                 let failures = forwarding.forward_records(records).await;
@@ -101,27 +115,29 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 // Their age is the backend's outage, not the lag of log events.
                 forwarding.report.oldest_event_ms = None;
             }
-            Event::Unknown(what) => forwarding.report.unread = Some(SourceError::unknown(&what)),
+            Event::Unknown(what) => {
+                forwarding.report.read_error = Some(SourceError::unknown(&what))
+            }
         }
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let end = invocation.observed_unix_nano.saturating_add(took);
-        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
+        let wall_unix_nano = invocation.observed_unix_nano.saturating_add(took);
+        let end = EventEnd { wall_unix_nano, monotonic: Instant::now() };
+        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         forwarding.report
     }
 
-    /// Drops connections from before a freeze. The monotonic clock may stand still during a freeze, so the wall clock counts too.
+    /// Drops connections that were idle for long, such as during a freeze.
     fn drop_old_connections(&self, invocation: &InvocationContext) {
-        let last = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((wall, monotonic)) = last else { return };
-        let silence = Duration::from_nanos(invocation.observed_unix_nano.saturating_sub(wall))
-            .max(monotonic.elapsed());
-        if silence >= LONGEST_SILENCE {
+        let last_end = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old =
+            |end: EventEnd| end.time_until(invocation.observed_unix_nano) >= LONGEST_IDLE_TIME;
+        if last_end.is_some_and(is_old) {
             self.destinations.iter().for_each(|destination| destination.export.drop_connections());
         }
     }
 }
 
-/// One event on its way. Batches of log events go down through its stages, and the report at the end accounts for them.
+/// The forwarding of one event. Batches of log events go through its stages, and the report accounts for them.
 pub(crate) struct Forwarding<'f, E, Q> {
     pub(crate) forwarder: &'f Forwarder<E, Q>,
     pub(crate) invocation: &'f InvocationContext,
@@ -135,8 +151,8 @@ pub(crate) struct Forwarding<'f, E, Q> {
     parcels: Vec<Parcel>,
     /// Dead letters for the next delivery.
     letters: Vec<Parked>,
-    /// Size of both.
-    bytes: usize,
+    /// Size of the parcels and the letters.
+    waiting_bytes: usize,
     pub(crate) report: Report,
 }
 
@@ -148,58 +164,61 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         event: &Event,
         data: &EventData,
     ) -> Option<SourceError> {
-        let mut unread = self.forward_all(|limits| event.batches(limits)).await;
+        let mut read_error = self.forward_batches(|limits| event.batches(limits)).await;
         let has_queue = self.forwarder.queues.dead_letters.is_some();
-        if let Some(error) = unread.take_if(|_| has_queue) {
-            self.report.account.total.events += 1;
+        if let Some(error) = read_error.take_if(|_| has_queue) {
+            self.report.ledgers.total.events += 1;
             let bytes = data.bytes().to_vec();
             self.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
         }
         self.flush().await;
-        unread
+        read_error
     }
 
     /// Forwards the batches of an event while reading them. Returns the first error.
     ///
     /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs more memory.
-    async fn forward_all<'b>(
+    async fn forward_batches<'b>(
         &mut self,
-        batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
+        begin: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
-        let begun = caught(|| batches(&self.forwarder.options.source));
+        let begun = catch_panic(|| begin(&self.forwarder.options.source));
         let Some(mut batches) = begun else { return Some(SourceError::panicked()) };
-        let mut first = None;
+        let mut first_error = None;
         loop {
-            match caught(|| batches.next()) {
-                Some(Some(Ok(batch))) => self.forward_batch(batch, false).await,
-                Some(Some(Err(error))) => first = first.or(Some(error)),
-                Some(None) => break,
-                None => {
-                    first = first.or_else(|| Some(SourceError::panicked()));
-                    break;
+            let Some(next) = catch_panic(|| batches.next()) else {
+                first_error.get_or_insert_with(SourceError::panicked);
+                break;
+            };
+            match next {
+                Some(Ok(batch)) => self.forward_batch(batch, false).await,
+                Some(Err(error)) => {
+                    first_error.get_or_insert(error);
                 }
+                None => break,
             }
         }
         self.end_stream(false).await;
-        first
+        first_error
     }
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
     async fn forward_batch(&mut self, mut batch: LogBatch, is_redriven: bool) {
         let Self { forwarder, invocation, .. } = *self;
         batch.origin = batch.origin.or_region(forwarder.options.region.as_deref());
-        if !self.stream.is_of(&batch.origin) {
+        if !self.stream.continues_with(&batch.origin) {
             self.end_stream(is_redriven).await;
         }
-        if !forwarder.consume(&batch, invocation, &mut self.report) {
-            self.report.account.total.cut += batch.cut;
+        let is_consumed = forwarder.try_consume(&batch, invocation, &mut self.report);
+        if !is_consumed {
+            self.report.ledgers.total.cut += batch.cut;
             self.forward_log_events(&batch, is_redriven).await;
         }
     }
 
-    /// Converts the log events that wait for the end of their line.
+    /// Forwards the log events that wait for the end of their line.
     async fn end_stream(&mut self, is_redriven: bool) {
-        if let Some(batch) = self.stream.take_held() {
+        if let Some(batch) = self.stream.end() {
             self.forward_log_events(&batch, is_redriven).await;
         }
         // The limits on the event still count the lines of this stream.
@@ -208,12 +227,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
         self.report.note_oldest(batch);
-        let routing = self.forwarder.route(batch, is_redriven);
+        let routing = self.forwarder.select_routes(batch, is_redriven);
         let rules = self.forwarder.rules.of_origin(&batch.origin);
         let mut events = batch.events.as_slice();
         loop {
-            let taken = self.forward_chunk(batch, events, &routing, &rules).await;
-            events = events.get(taken.max(1)..).unwrap_or_default();
+            let count = self.forward_chunk(batch, events, &routing, &rules).await;
+            events = events.get(count.max(1)..).unwrap_or_default();
             self.flush_if_full().await;
             if events.is_empty() {
                 return;
@@ -221,85 +240,113 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
     }
 
-    /// Forwards the first log events of `chunk` and returns their number. If that panics, the whole chunk is dead-lettered.
+    /// Forwards the first log events of `events` and returns their number. If that panics, all are dead-lettered.
     async fn forward_chunk(
         &mut self,
         batch: &LogBatch,
-        chunk: &[LogEvent],
+        events: &[LogEvent],
         routing: &Routing,
         rules: &OriginRules<'_>,
     ) -> usize {
         let held = self.stream.held().to_vec();
-        if let Some(converted) = self.convert_and_route(batch, chunk, routing, rules).await {
-            let taken = converted.taken;
+        if let Some(converted) = self.convert_and_route(batch, events, routing, rules).await {
+            let count = converted.event_count;
             self.note_converted(converted, batch, routing);
-            return taken;
+            return count;
         }
         self.stream = self.stream.next_stream();
-        let events = [&held, chunk].concat();
-        self.dead_letter_panicked(LogBatch { events, ..batch.without_events() }, routing);
-        chunk.len()
+        let panicked = [&held, events].concat();
+        let panicked = LogBatch { events: panicked, ..batch.without_events() };
+        self.dead_letter_panicked(panicked, routing);
+        events.len()
     }
 
     /// Returns `None` if converting, a rule or the adaptation to a destination panicked: all three read untrusted content.
     async fn convert_and_route(
         &mut self,
         batch: &LogBatch,
-        chunk: &[LogEvent],
+        events: &[LogEvent],
         routing: &Routing,
         rules: &OriginRules<'_>,
     ) -> Option<Converted> {
-        let Forwarder { destinations, options, .. } = self.forwarder;
+        let options = &self.forwarder.options;
         let next = self.stream.next_stream();
         let state = std::mem::replace(&mut self.stream, next);
         let service_name = routing.service_name.as_deref();
-        let mut converted = caught(|| {
+        let mut converted = catch_panic(|| {
             let now = self.invocation.observed_unix_nano;
-            convert(&batch.origin, chunk, state, &options.convert, service_name, now)
+            convert(&batch.origin, events, state, &options.convert, service_name, now)
         })?;
         self.stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
         let growth = self.forwarder.rules.growth();
         let mut pieces = RequestPieces::new(requests, growth, options.enough_to_deliver);
-        while let Some(piece) = caught(|| pieces.next())? {
-            let mut ledger = Ledger::default();
-            for request in &piece {
-                ledger.items.add(request.kind(), request.items());
-            }
-            let report = &mut self.report;
-            let dropped_before = report.dropped_by_rules();
-            let traces = self.traces.as_ref();
-            let mut left = caught(|| {
-                if rules.is_empty() {
-                    return piece;
-                }
-                // Resources and scopes are decoded once. Without rules, the delivery merges.
-                rules.apply(wire::merge(piece, usize::MAX), traces, report)
-            })?;
-            ledger.dropped = report.dropped_by_rules() - dropped_before;
-            let mut routes = routing.routes.iter().peekable();
-            while let Some(route) = routes.next() {
-                let requests = match routes.peek() {
-                    Some(_) => left.clone(),
-                    None => std::mem::take(&mut left),
-                };
-                let Some(destination) = destinations.get(route.destination) else {
-                    continue;
-                };
-                let adapted = caught(|| -> Vec<Sanitized> {
-                    let profile = destination.config.profile;
-                    let service = &converted.service_name;
-                    requests.into_iter().map(|it| sanitize(profile, it, service)).collect()
-                })?;
-                self.add(route, routing, adapted, ledger).await;
-            }
+        while let Some(piece) = catch_panic(|| pieces.next())? {
+            let ruled = self.apply_rules(rules, piece)?;
+            self.add_to_routes(ruled, routing, &converted.service_name).await?;
         }
         Some(converted)
     }
+
+    /// Applies the rules to requests. Returns `None` if a rule panicked.
+    fn apply_rules(
+        &mut self,
+        rules: &OriginRules<'_>,
+        requests: Vec<Request>,
+    ) -> Option<RuledRequests> {
+        let mut ledger = Ledger::default();
+        for request in &requests {
+            ledger.items.add(request.kind(), request.items());
+        }
+        if rules.is_empty() {
+            return Some(RuledRequests { requests, ledger });
+        }
+        let report = &mut self.report;
+        let dropped_before = report.dropped_by_rules();
+        let traces = self.traces.as_ref();
+        let left = catch_panic(|| {
+            // Resources and scopes are decoded once. Without rules, the delivery merges.
+            let merged = wire::merge(requests, usize::MAX);
+            rules.apply(merged, traces, report)
+        })?;
+        ledger.dropped = report.dropped_by_rules() - dropped_before;
+        Some(RuledRequests { requests: left, ledger })
+    }
+
+    /// Adapts requests to the destination of each route, and adds them to the next delivery. Returns `None` if that panicked.
+    async fn add_to_routes(
+        &mut self,
+        ruled: RuledRequests,
+        routing: &Routing,
+        service_name: &str,
+    ) -> Option<()> {
+        let RuledRequests { mut requests, ledger } = ruled;
+        let mut routes = routing.routes.iter().peekable();
+        while let Some(route) = routes.next() {
+            let is_last = routes.peek().is_none();
+            let own = if is_last { std::mem::take(&mut requests) } else { requests.clone() };
+            let Some(destination) = self.forwarder.destinations.get(route.destination) else {
+                continue;
+            };
+            let profile = destination.config.profile;
+            let adapted = catch_panic(|| -> Vec<Sanitized> {
+                own.into_iter().map(|request| sanitize(profile, request, service_name)).collect()
+            })?;
+            self.add(route, routing, adapted, ledger).await;
+        }
+        Some(())
+    }
 }
 
-/// Calls a function that reads untrusted content. `None` if it panics.
-fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+/// Requests after the rules.
+struct RuledRequests {
+    requests: Vec<Request>,
+    /// The items before the rules, and those that the rules dropped.
+    ledger: Ledger,
+}
+
+/// Calls a function that reads untrusted content. Returns `None` if it panics.
+fn catch_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
@@ -341,6 +388,7 @@ const POINT_GROWTH: usize = 1100;
 /// piece.
 const MOST_REPEATED_BYTES: usize = 8 << 20;
 
+/// The requests of a chunk in pieces, so that rules and adaptation need little memory.
 struct RequestPieces {
     rest: VecDeque<Request>,
     growth: Growth,
@@ -357,13 +405,14 @@ impl RequestPieces {
     /// The estimated size of a request after rules and adaptation.
     fn estimate(&self, request: &Request) -> usize {
         let Growth { item_bytes, may_double } = self.growth;
-        let of_kind = if request.kind() == SignalKind::Metrics { POINT_GROWTH } else { 0 };
+        let by_adaptation = if request.kind() == SignalKind::Metrics { POINT_GROWTH } else { 0 };
+        let growth_per_item = item_bytes.saturating_add(by_adaptation);
         let bytes = request.bytes().len() * if may_double { 2 } else { 1 };
-        bytes.saturating_add(request.items().saturating_mul(item_bytes.saturating_add(of_kind)))
+        bytes.saturating_add(request.items().saturating_mul(growth_per_item))
     }
 
     /// Halves a request until it fits into a piece.
-    fn cut(&mut self, mut request: Request) -> Request {
+    fn cut_to_fit(&mut self, mut request: Request) -> Request {
         while request.items() > 1
             && self.estimate(&request) > self.most_bytes
             && self.repeated_bytes < MOST_REPEATED_BYTES
@@ -371,8 +420,8 @@ impl RequestPieces {
             let bytes = request.bytes().len();
             let half = request.items() / 2;
             let (first, second) = request.split_at(half);
-            let both = first.bytes().len() + second.bytes().len();
-            self.repeated_bytes += both.saturating_sub(bytes);
+            let bytes_of_both = first.bytes().len() + second.bytes().len();
+            self.repeated_bytes += bytes_of_both.saturating_sub(bytes);
             self.rest.push_front(second);
             request = first;
         }
@@ -387,7 +436,7 @@ impl Iterator for RequestPieces {
         let mut piece = Vec::new();
         let mut bytes = 0_usize;
         while let Some(request) = self.rest.pop_front() {
-            let request = self.cut(request);
+            let request = self.cut_to_fit(request);
             let estimate = self.estimate(&request);
             if !piece.is_empty() && bytes.saturating_add(estimate) > self.most_bytes {
                 self.rest.push_front(request);

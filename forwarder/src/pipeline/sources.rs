@@ -13,34 +13,34 @@ use backend::Fate;
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
     pub(super) async fn forward_records(&mut self, records: Vec<KinesisRecord>) -> Vec<String> {
-        // The first record of the next delivery: if the delivery fails, it fails for all its records.
-        let mut first: Option<String> = None;
+        // If the next delivery fails, it fails for all its records.
+        let mut first_of_delivery: Option<String> = None;
         let count = records.len();
-        for (number, record) in records.into_iter().enumerate() {
-            let own = || record.sequence_number().to_owned();
+        for (position, record) in records.into_iter().enumerate() {
+            let own_number = || record.sequence_number().to_owned();
             let returned_before = self.returned();
-            first.get_or_insert_with(own);
-            let unread = self.forward_all(|limits| record.batches(limits)).await;
-            if let Some(error) = &unread {
+            first_of_delivery.get_or_insert_with(own_number);
+            let read_error = self.forward_batches(|limits| record.batches(limits)).await;
+            if let Some(error) = &read_error {
                 // The records before the unreadable one have their own fate.
                 self.flush().await;
                 // If those are returned, this record comes again with them.
                 if self.returned() == returned_before {
-                    first = Some(own());
+                    first_of_delivery = Some(own_number());
                     self.dead_letter_record(&record, error);
                 }
             }
-            let is_last = number + 1 == count;
+            let is_last = position + 1 == count;
             // If the beginning of a record was returned, its end has to be accounted for too.
             let is_returned = self.returned() > returned_before;
-            if unread.is_some() || is_last || self.is_full() || is_returned {
+            if read_error.is_some() || is_last || self.is_full() || is_returned {
                 self.flush().await;
             }
             if self.returned() > returned_before {
-                return first.into_iter().collect();
+                return first_of_delivery.into_iter().collect();
             }
             if self.is_empty() {
-                first = None;
+                first_of_delivery = None;
             }
         }
         Vec::new()
@@ -55,7 +55,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             last_event_id: number.to_owned(),
         };
         let bytes = record.bytes().to_vec();
-        self.report.account.total.events += 1;
+        self.report.ledgers.total.events += 1;
         self.dead_letter_raw(bytes, error.to_string(), &log_events);
     }
 
@@ -85,13 +85,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         self.read_traces(|limits| event.batches(limits));
         if let Event::Kinesis(records) = event {
             for record in records {
-                if let Some(error) = self.forward_all(|limits| record.batches(limits)).await {
+                if let Some(error) = self.forward_batches(|limits| record.batches(limits)).await {
                     self.dead_letter_record(&record, &error);
                 }
             }
             return;
         }
-        if let Some(error) = self.forward_all(|limits| event.batches(limits)).await {
+        if let Some(error) = self.forward_batches(|limits| event.batches(limits)).await {
             self.dead_letter_message(message, error.to_string());
         }
     }
@@ -102,7 +102,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             self.dead_letter(parked);
             return;
         }
-        match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
+        match parked.content.take() {
             Content::Request(request) => self.redrive(message, &parked, request).await,
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => {

@@ -39,13 +39,17 @@ pub struct NotParked(String);
 
 impl NotParked {
     /// Another JSON object, or no JSON.
-    fn other(problem: &str) -> Self {
+    fn foreign(problem: &str) -> Self {
         Self(format!("not a queue message: {problem}"))
     }
 
     /// `kind` is the kind of content that the message names.
     fn unreadable(kind: &str, problem: &dyn fmt::Display) -> Self {
         Self(format!("queued {kind} cannot be read: {problem}"))
+    }
+
+    fn invalid_field(field: &str, problem: &str) -> Self {
+        Self(format!("queue message with an invalid `{field}`: {problem}"))
     }
 }
 
@@ -75,11 +79,17 @@ struct MessageText<'a> {
     body: Cow<'a, str>,
 }
 
-/// The error is the inflated size, which is more than the limit for reading.
-pub(super) fn encode(parked: &Parked) -> Result<String, usize> {
+/// Content that [`decode`] would not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLargeToRead {
+    pub(super) inflated_bytes: usize,
+}
+
+/// Encodes a message.
+pub(super) fn encode(parked: &Parked) -> Result<String, TooLargeToRead> {
     let bytes = content_bytes(&parked.content);
-    if !is_read_back(&parked.content, &bytes) {
-        return Err(bytes.len());
+    if !is_readable(&parked.content, &bytes) {
+        return Err(TooLargeToRead { inflated_bytes: bytes.len() });
     }
     let body = STANDARD.encode(wire::gzip::compress(GZIP_LEVEL, &bytes));
     Ok(frame(parked, &body))
@@ -144,7 +154,7 @@ pub(super) fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
 }
 
 /// Returns `true` if [`decode`] accepts the content. A merged request may exceed the item limit of a line.
-fn is_read_back(content: &Content, bytes: &[u8]) -> bool {
+fn is_readable(content: &Content, bytes: &[u8]) -> bool {
     let limits = Limits::default();
     let Content::Request(request) = content else { return bytes.len() <= limits.inflated_bytes };
     // A protobuf message has at least two bytes.
@@ -157,7 +167,7 @@ fn is_read_back(content: &Content, bytes: &[u8]) -> bool {
 /// Decodes a message of this major version. Ignores unknown fields.
 pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     if body.len() > MOST_BODY_BYTES {
-        return Err(NotParked::other(&format!("{} bytes", body.len())));
+        return Err(NotParked::foreign(&format!("{} bytes", body.len())));
     }
     let version = version(body)?;
     if version.split('.').next() != Some(MAJOR) {
@@ -169,29 +179,29 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         NotParked(format!("queue message cannot be read: {}", without_content(&error)))
     })?;
     if text.encoding != "gzip" {
-        return Err(wrong("encoding", &format!("{}, expected gzip", excerpt(&text.encoding))));
+        return Err(NotParked::invalid_field(
+            "encoding",
+            &format!("{}, expected gzip", excerpt(&text.encoding)),
+        ));
     }
     if text.destination.len() > MOST_DESTINATION_BYTES {
-        return Err(wrong("destination", &format!("{} bytes", text.destination.len())));
+        return Err(NotParked::invalid_field(
+            "destination",
+            &format!("{} bytes", text.destination.len()),
+        ));
     }
     // The client would send it to the default stream.
     if text.stream.as_deref().is_some_and(|stream| !is_stream(stream)) {
         let expected = format!("expected 1 to {MOST_STREAM_BYTES} visible ASCII characters");
-        return Err(wrong("stream", &expected));
+        return Err(NotParked::invalid_field("stream", &expected));
     }
-    let time = |field, time: &str| {
-        // This crate writes UTC, to the nanosecond. Another time was edited by hand.
-        let is_ours = time.ends_with('Z') && time.len() <= "2026-09-21T14:13:20.123456789Z".len();
-        let utc = timestamp::parse(time).filter(|_| is_ours);
-        utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z"))
-    };
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
-        Some(text) => time(field, text),
+        Some(text) => unix_nano(field, text),
         None => Ok(0),
     };
     let oldest_unix_nano = time_if_set("oldest", &text.oldest)?;
     let newest_unix_nano = time_if_set("newest", &text.newest)?;
-    let first_seen_unix_nano = time("first_seen", &text.first_seen)?;
+    let first_seen_unix_nano = unix_nano("first_seen", &text.first_seen)?;
     let content = content(&text)?;
     check_items(&content, text.items, text.partial)?;
     Ok(Parked {
@@ -209,6 +219,13 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     })
 }
 
+/// Reads the time of a field. This crate writes UTC, to the nanosecond. Another notation was edited by hand.
+fn unix_nano(field: &str, time: &str) -> Result<u64, NotParked> {
+    let is_ours = time.ends_with('Z') && time.len() <= "2026-09-21T14:13:20.123456789Z".len();
+    let utc = timestamp::parse(time).filter(|_| is_ours);
+    utc.ok_or_else(|| NotParked::invalid_field(field, "expected 2026-09-21T14:13:20Z"))
+}
+
 /// Reads the version, which all versions write in the same place.
 fn version(body: &str) -> Result<String, NotParked> {
     #[derive(Deserialize)]
@@ -220,7 +237,7 @@ fn version(body: &str) -> Result<String, NotParked> {
         destination: Cow<'a, str>,
     }
     let head: VersionedHead<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::other(&without_content(&error)))?;
+        serde_json::from_str(body).map_err(|error| NotParked::foreign(&without_content(&error)))?;
     Ok(excerpt(&head.v))
 }
 
@@ -235,32 +252,27 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
     match name.as_str() {
         "request" => {
             let named = text.signal.as_deref().unwrap_or_default();
-            let kind = SignalKind::ALL
-                .into_iter()
-                .find(|kind| kind.as_str() == named)
-                .ok_or_else(|| wrong("signal", &format!("{} is not known", excerpt(named))))?;
+            let kind = SignalKind::ALL.into_iter().find(|kind| kind.as_str() == named).ok_or_else(
+                || NotParked::invalid_field("signal", &format!("{} is not known", excerpt(named))),
+            )?;
             Request::check(kind, bytes, &limits)
                 .map(Content::Request)
                 .map_err(|error| NotParked::unreadable(&name, &error))
         }
         "events" => log_batch(&name, bytes).map(Content::Events),
         "raw" => Ok(Content::Raw(bytes)),
-        other => Err(wrong("content", &format!("{other} is not known"))),
+        other => Err(NotParked::invalid_field("content", &format!("{other} is not known"))),
     }
 }
 
 /// A message that claims other items than it contains would unbalance the accounting.
 fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), NotParked> {
     let Content::Request(request) = content else { return Ok(()) };
-    let held = request.items();
-    if items == held || (partial && items <= held) {
+    let actual = request.items();
+    if items == actual || (partial && items <= actual) {
         return Ok(());
     }
-    Err(wrong("items", &format!("{items}, the request has {held}")))
-}
-
-fn wrong(field: &str, problem: &str) -> NotParked {
-    NotParked(format!("queue message with an invalid `{field}`: {problem}"))
+    Err(NotParked::invalid_field("items", &format!("{items}, the request has {actual}")))
 }
 
 /// A word of the message that is safe to show.
@@ -347,9 +359,12 @@ fn beginning(text: &str) -> &str {
 
 /// Reads log events of one origin, as from a subscription. `kind` is the kind of content that the message names.
 fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotParked> {
-    // In one batch.
-    let all = usize::MAX;
-    let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
+    // Without limits, everything is one batch.
+    let limits = SourceLimits {
+        chunk_bytes: usize::MAX,
+        unplaced_bytes: usize::MAX,
+        ..SourceLimits::default()
+    };
     let read = read_json("the content", json, Origin::default(), &limits);
     let mut batches =
         read.collect::<Result<Vec<_>, _>>().map_err(|error| NotParked::unreadable(kind, &error))?;

@@ -12,8 +12,8 @@ use wire::shortened_text;
 /// wrapper.
 pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 
-/// Each cut repeats the resource, scope and metric of the items around it. All cuts of a request may repeat this many times its
-/// size.
+/// Each division repeats the resource, scope and metric of the items around it. All divisions of a request may repeat this many
+/// times its size.
 const MOST_GROWTH: usize = 4;
 
 /// A log event's texts and unreadable bytes are shortened to the first of these lengths that makes them fit. The fourth one fits
@@ -79,7 +79,7 @@ impl Parked {
 
     fn divide(self, max_bytes: usize) -> MessageParts {
         let mut divided = MessageParts::default();
-        // Bytes that further cuts may repeat.
+        // Bytes that further divisions may repeat.
         let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
         while let Some(parked) = waiting.pop() {
@@ -89,7 +89,7 @@ impl Parked {
                     continue;
                 }
                 Ok(body) => body.len(),
-                Err(bytes) => bytes,
+                Err(too_large) => too_large.inflated_bytes,
             };
             // Dividing the content does not help if the fields around it are too large.
             let can_be_divided = parked.units() > 1
@@ -98,9 +98,10 @@ impl Parked {
             if can_be_divided {
                 let whole_bytes = parked.content.bytes();
                 let half = parked.units().div_ceil(2);
-                let (first, second) = parked.cut(half);
-                let cut_bytes = first.content.bytes() + second.content.bytes();
-                spare_bytes = spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
+                let (first, second) = parked.split_at(half);
+                let bytes_of_both = first.content.bytes() + second.content.bytes();
+                let repeated_bytes = bytes_of_both.saturating_sub(whole_bytes);
+                spare_bytes = spare_bytes.saturating_sub(repeated_bytes);
                 waiting.extend([second, first]);
             } else {
                 let parked = Box::new(parked);
@@ -135,7 +136,7 @@ impl Parked {
                 return messages;
             }
         }
-        let body = encoding::encode(&shortened(Content::Raw(Vec::new()))).unwrap_or_default();
+        let body = encoding::encode(&shortened(Content::EMPTY)).unwrap_or_default();
         vec![Message { body, items }]
     }
 
@@ -144,7 +145,7 @@ impl Parked {
         Self {
             destination: destination.clone(),
             stream: stream.clone(),
-            content: Content::Raw(Vec::new()),
+            content: Content::EMPTY,
             reason: reason.clone(),
             log_events: log_events.clone(),
             ..*self
@@ -152,6 +153,7 @@ impl Parked {
     }
 }
 
+/// Divided content.
 #[derive(Default)]
 struct MessageParts {
     messages: Vec<Message>,
@@ -159,6 +161,7 @@ struct MessageParts {
 }
 
 impl Content {
+    /// Ever shorter versions of the content.
     fn shorter_versions(&self) -> Box<dyn Iterator<Item = Self> + '_> {
         match self {
             Self::Request(request) => {

@@ -7,10 +7,10 @@ mod message;
 pub(crate) mod put;
 mod redrive;
 
-use crate::delivery::ingest_window::time_range;
+use crate::delivery::ingest_window::known_times;
 use crate::report::{KeptIn, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
-use backend::{Fate, UndeliveredPart};
+use backend::{Fate, TimeRange, UndeliveredPart};
 use settings::{Setting, Variable};
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +31,13 @@ pub enum Content {
 }
 
 impl Content {
+    pub(crate) const EMPTY: Self = Self::Raw(Vec::new());
+
+    /// Takes the content, and leaves none.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::EMPTY)
+    }
+
     /// `request`, `events` or `raw`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -156,29 +163,29 @@ impl Parked {
             items: self.items,
             reason: self.reason.clone(),
             kept_in: if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) },
-            partial: self.fate == Fate::DeadLetterPartial,
-            alarm: self.fate == Fate::ParkWithAlarm,
+            rest_was_stored: self.fate == Fate::DeadLetterPartial,
+            needs_operator: self.fate == Fate::ParkWithAlarm,
         }
     }
 
     fn with_times(self) -> Self {
-        let range = match &self.content {
-            Content::Request(request) => time_range(request),
+        let times = match &self.content {
+            Content::Request(request) => known_times(request),
             Content::Events(batch) => {
-                let times = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
-                times.clone().min().zip(times.max())
+                let known = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
+                TimeRange::of(known)
             }
             Content::Raw(_) => None,
         };
-        match range {
-            Some((oldest_unix_nano, newest_unix_nano)) => {
+        match times {
+            Some(TimeRange { oldest_unix_nano, newest_unix_nano }) => {
                 Self { oldest_unix_nano, newest_unix_nano, ..self }
             }
             None => self,
         }
     }
 
-    /// Number of parts that can be sent separately.
+    /// Number of items or log events, which can be sent separately.
     fn units(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.items(),
@@ -188,22 +195,24 @@ impl Parked {
     }
 
     /// Splits off the first `units`. The `items` of both parts add up.
-    fn cut(mut self, units: usize) -> (Self, Self) {
-        let items = self.items.min(units);
-        let (first, second) = match std::mem::replace(&mut self.content, Content::Raw(Vec::new())) {
+    fn split_at(mut self, units: usize) -> (Self, Self) {
+        let (content, rest_of_content) = match self.content.take() {
             Content::Request(request) => {
                 let (first, second) = request.split_at(units);
                 (Content::Request(first), Content::Request(second))
             }
-            Content::Events(mut batch) => {
-                let events = batch.events.split_off(units.min(batch.events.len()));
-                let second = LogBatch { events, ..batch.without_events() };
-                (Content::Events(batch), Content::Events(second))
+            Content::Events(mut first) => {
+                let events = first.events.split_off(units.min(first.events.len()));
+                let second = LogBatch { events, ..first.without_events() };
+                (Content::Events(first), Content::Events(second))
             }
-            whole @ Content::Raw(_) => (whole, Content::Raw(Vec::new())),
+            whole @ Content::Raw(_) => (whole, Content::EMPTY),
         };
-        let rest = Self { content: second, items: self.items - items, ..self.clone() };
-        (Self { content: first, items, ..self }.with_times(), rest.with_times())
+        let items = self.items.min(units);
+        let rest_items = self.items - items;
+        let rest = Self { content: rest_of_content, items: rest_items, ..self.clone() };
+        let first = Self { content, items, ..self };
+        (first.with_times(), rest.with_times())
     }
 }
 

@@ -23,44 +23,15 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         parked: &Parked,
         request: Request,
     ) {
-        let Parked { destination: name, log_events, first_seen_unix_nano, .. } = parked;
-        let kind = request.kind();
-        let stream = parked.stream.as_deref();
-        self.report.account.add(name, Ledger::of_items(kind, request.items()));
-        let mut accepted = 0;
-        let mut retry_after = None;
-        let mut parts = Vec::new();
-        let mut policy = IngestPolicy::any_time();
-        let mut neighbours_accepted = false;
-        if let Some((position, destination)) = self.destination(name) {
-            let log_events = Arc::new(log_events.clone());
-            let stream = stream.map(Arc::from);
-            let parcel = Parcel::new(position, destination, stream, request, None, log_events);
-            let context = self.delivery_context(message.receive_count());
-            let destinations = &self.forwarder.destinations;
-            for sent in deliver(destinations, vec![parcel], context, None).await {
-                accepted += sent.outcome.accepted;
-                retry_after = retry_after.max(sent.outcome.retry_after);
-                parts.extend(self.note_sent(sent, *first_seen_unix_nano));
-            }
-            policy = destination.policy;
-            let first_received = message.first_received_unix_nano();
-            neighbours_accepted =
-                destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received));
-        } else {
-            let text = format!(
-                "no setting names the destination {name}; add it again, or the message waits until it expires"
-            );
-            let items = request.items();
-            let reason = Reason::UnknownDestination { text };
-            let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-            parts.push(Parked::of_part(part, name, stream, log_events, *first_seen_unix_nano));
-        }
-        let now = self.invocation.observed_unix_nano;
-        let left = decide(kind, &mut parts, neighbours_accepted, policy, now);
-        let pause = pause(&message.message_id, message.receive_count(), retry_after, left);
+        let destination = parked.destination.as_str();
+        self.report.ledgers.add(destination, Ledger::of_items(request.kind(), request.items()));
+        let mut result = self.send_again(message, parked, request).await;
+        let time_left = result.stop_hopeless_retries(self.invocation.observed_unix_nano);
+        let RedriveResult { accepted, retry_after, undelivered, .. } = result;
+        let pause = pause(&message.message_id, message.receive_count(), retry_after, time_left);
         let returned_before = self.returned();
-        let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(Parked::is_dead_letter);
+        let (letters, rest): (Vec<_>, Vec<_>) =
+            undelivered.into_iter().partition(Parked::is_dead_letter);
         let is_whole = accepted == 0 && letters.is_empty();
         self.enqueue(letters, Duration::ZERO).await;
         // The message has to stay if the dead-letter queue did not accept its dead letters.
@@ -77,8 +48,47 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
         if self.returned() > returned_before {
             // The whole message comes again, with the accepted items.
-            let again = Ledger { ambiguous: accepted, ..Ledger::default() };
-            self.report.account.add(name, again);
+            let sent_twice = Ledger { ambiguous: accepted, ..Ledger::default() };
+            self.report.ledgers.add(destination, sent_twice);
+        }
+    }
+
+    async fn send_again(
+        &mut self,
+        message: &QueueMessage,
+        parked: &Parked,
+        request: Request,
+    ) -> RedriveResult {
+        let Parked { log_events, first_seen_unix_nano, .. } = parked;
+        let kind = request.kind();
+        let destinations = &self.forwarder.destinations;
+        let named = destinations.iter().position(|it| it.name == parked.destination);
+        let Some((position, destination)) = named.and_then(|at| Some((at, destinations.get(at)?)))
+        else {
+            return RedriveResult::of_unknown_destination(parked, request);
+        };
+        let stream = parked.stream.as_deref().map(Arc::from);
+        let log_events = Arc::new(log_events.clone());
+        let parcel = Parcel::new(position, destination, stream, request, None, log_events);
+        let context = self.delivery_context(message.receive_count());
+        let mut accepted = 0;
+        let mut retry_after = None;
+        let mut undelivered = Vec::new();
+        for sent in deliver(destinations, vec![parcel], context, None).await {
+            accepted += sent.outcome.accepted;
+            retry_after = retry_after.max(sent.outcome.retry_after);
+            undelivered.extend(self.note_sent(sent, *first_seen_unix_nano));
+        }
+        let first_received = message.first_received_unix_nano();
+        let others_were_accepted =
+            destination.with_breaker(kind, |breaker| breaker.has_accepted_since(first_received));
+        RedriveResult {
+            kind,
+            accepted,
+            retry_after,
+            undelivered,
+            policy: destination.policy,
+            others_were_accepted,
         }
     }
 
@@ -98,9 +108,9 @@ pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The limit of `Retry-After`, because a backend may be healthy again long before the day that it asked for.
-const LONGEST_ASKED: Duration = Duration::from_mins(15);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(15);
 /// Pauses of the first hours, short so that a recovered backend gets its records soon.
-const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_ASKED);
+const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_RETRY_AFTER);
 /// Pauses of a long outage.
 const LATE_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_hours(1));
 /// After this many attempts, about four hours, the outage counts as long.
@@ -109,33 +119,63 @@ const MANY_ATTEMPTS: u32 = 20;
 const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// Decides which parts of a request from the queue are dead-lettered, and returns the time that is left for the others.
-///
-/// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the ingest
-/// window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue would delete
-/// them. `neighbours_accepted`: the backend has accepted other telemetry of this signal since the message was first received.
-fn decide(
+/// The result of sending a parked request again.
+struct RedriveResult {
     kind: SignalKind,
-    parts: &mut [Parked],
-    neighbours_accepted: bool,
+    /// Number of accepted items.
+    accepted: usize,
+    retry_after: Option<Duration>,
+    undelivered: Vec<Parked>,
+    /// The policy of the destination.
     policy: IngestPolicy,
-    now_unix_nano: u64,
-) -> Duration {
-    let mut shortest = Duration::MAX;
-    for part in parts.iter_mut().filter(|part| !part.is_dead_letter()) {
-        if part.fate == Fate::ParkRefused && neighbours_accepted {
-            part.fate = Fate::DeadLetter;
-            continue;
-        }
-        match time_left(kind, part, policy, now_unix_nano) {
-            Ok(left) => shortest = shortest.min(left),
-            Err(too_late) => {
-                part.reason = format!("{too_late}; last answer: {}", part.reason);
-                part.fate = Fate::DeadLetter;
-            }
+    /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
+    others_were_accepted: bool,
+}
+
+impl RedriveResult {
+    fn of_unknown_destination(parked: &Parked, request: Request) -> Self {
+        let Parked { destination, log_events, first_seen_unix_nano, .. } = parked;
+        let kind = request.kind();
+        let text = format!(
+            "no setting names the destination {destination}; add it again, or the message waits until it expires"
+        );
+        let items = request.items();
+        let reason = Reason::UnknownDestination { text };
+        let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
+        let stream = parked.stream.as_deref();
+        let parked = Parked::of_part(part, destination, stream, log_events, *first_seen_unix_nano);
+        Self {
+            kind,
+            accepted: 0,
+            retry_after: None,
+            undelivered: vec![parked],
+            policy: IngestPolicy::any_time(),
+            others_were_accepted: false,
         }
     }
-    shortest
+
+    /// Dead-letters the parts for which another attempt makes no sense, and returns the time that is left for the others.
+    ///
+    /// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the
+    /// ingest window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue
+    /// would delete them.
+    fn stop_hopeless_retries(&mut self, now_unix_nano: u64) -> Duration {
+        let mut shortest = Duration::MAX;
+        for part in self.undelivered.iter_mut().filter(|part| !part.is_dead_letter()) {
+            if part.fate == Fate::ParkRefused && self.others_were_accepted {
+                part.fate = Fate::DeadLetter;
+                continue;
+            }
+            match time_left(self.kind, part, self.policy, now_unix_nano) {
+                Ok(left) => shortest = shortest.min(left),
+                Err(too_late) => {
+                    part.reason = format!("{too_late}; last answer: {}", part.reason);
+                    part.fate = Fate::DeadLetter;
+                }
+            }
+        }
+        shortest
+    }
 }
 
 /// The reason why a retry no longer makes sense.
@@ -147,7 +187,7 @@ enum TooLate {
     IngestWindow,
 }
 
-/// The time in which a retry makes sense.
+/// The time that is left for attempts.
 fn time_left(
     kind: SignalKind,
     parked: &Parked,
@@ -157,13 +197,13 @@ fn time_left(
     let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
     let longest_age = RETENTION.saturating_sub(RETENTION_MARGIN);
     let in_queue = longest_age.checked_sub(age).ok_or(TooLate::Queue)?;
-    let keeps = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
-    let Some(window) = policy.window.filter(|_| keeps) else { return Ok(in_queue) };
-    let newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
-    newest.ok_or(TooLate::IngestWindow)?;
+    let can_expire = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
+    let Some(window) = policy.window.filter(|_| can_expire) else { return Ok(in_queue) };
+    let of_newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
+    of_newest.ok_or(TooLate::IngestWindow)?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
-    let oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
-    Ok(in_queue.min(oldest.unwrap_or_default()))
+    let of_oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
+    Ok(in_queue.min(of_oldest.unwrap_or_default()))
 }
 
 /// The pause before the next attempt: grows with the number of attempts, respects the backend's `Retry-After`, and leaves time
@@ -172,14 +212,14 @@ fn pause(
     message_id: &str,
     receive_count: u32,
     retry_after: Option<Duration>,
-    left: Duration,
+    time_left: Duration,
 ) -> Duration {
     let jitter = Jitter::of(&(message_id, receive_count));
     let attempt = receive_count.max(1);
     let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
-    let wanted =
-        pauses.delay(attempt - 1, jitter).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
-    wanted.min((left / 2).max(FIRST_PAUSE))
+    let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    let wanted = pauses.delay(attempt - 1, jitter).max(asked);
+    wanted.min((time_left / 2).max(FIRST_PAUSE))
 }
 
 #[cfg(test)]
@@ -204,18 +244,23 @@ mod tests {
         first_seen: u64,
         policy: IngestPolicy,
     ) -> Parked {
-        let content = Content::Raw(Vec::new());
         let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
         let part = Parked {
             oldest_unix_nano: NOW - oldest,
             newest_unix_nano: NOW - newest,
-            ..Parked::new("default", content, 1, reason, &log_events, NOW - first_seen)
+            ..Parked::new("default", Content::EMPTY, 1, reason, &log_events, NOW - first_seen)
         };
-        let mut parts = [part];
-        let _left = decide(kind, &mut parts, false, policy, NOW);
-        let [part] = parts;
-        part
+        let mut result = RedriveResult {
+            kind,
+            accepted: 0,
+            retry_after: None,
+            undelivered: vec![part],
+            policy,
+            others_were_accepted: false,
+        };
+        let _time_left = result.stop_hopeless_retries(NOW);
+        result.undelivered.remove(0)
     }
 
     #[test]

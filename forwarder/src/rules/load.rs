@@ -61,48 +61,57 @@ impl From<Mistakes> for RulesError {
 
 const LIFETIME: Duration = Duration::from_mins(1);
 
+/// Rules that are not in force yet.
+#[derive(Debug)]
+pub(crate) struct NewRules {
+    pub(crate) rules: RuleSet,
+    /// A hash of their text.
+    pub(crate) version: u64,
+}
+
 /// Reads the rules again after their lifetime.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
     pub(crate) source: RulesSource,
     /// The time of the last check. Without rules in force each invocation checks, because the forwarder delivers nothing.
-    last_look: Option<FreezeAwareInstant>,
+    checked_at: Option<FreezeAwareInstant>,
     /// A hash of the text in force.
     version: Option<u64>,
 }
 
 impl LiveRules {
     pub(crate) fn new(source: RulesSource) -> Self {
-        Self { source, last_look: None, version: None }
+        Self { source, checked_at: None, version: None }
     }
 
-    pub(crate) fn is_in_force(&self) -> bool {
+    /// Returns `true` if any rules are in force.
+    pub(crate) fn are_in_force(&self) -> bool {
         self.version.is_some()
     }
 
     /// Notes that the rules of this version are in force.
-    pub(crate) fn put_in_force(&mut self, version: u64, now: FreezeAwareInstant) {
+    pub(crate) fn note_in_force(&mut self, version: u64, now: FreezeAwareInstant) {
         self.version = Some(version);
-        self.last_look = Some(now);
+        self.checked_at = Some(now);
     }
 
-    /// Checks for new rules if it is time, and returns them with their version. `parameter` reads a parameter of Systems Manager
-    /// by name.
-    pub(crate) async fn refresh(
+    /// Reads the rules if it is time. Returns `None` if they have not changed. `parameter` reads a parameter of Systems Manager by
+    /// name.
+    pub(crate) async fn read_new(
         &mut self,
         now: FreezeAwareInstant,
         parameter: impl AsyncFnOnce(String) -> Result<String, RulesError>,
-    ) -> Result<Option<(RuleSet, u64)>, RulesError> {
-        if self.last_look.is_some_and(|last| !last.is_over(LIFETIME, now)) {
+    ) -> Result<Option<NewRules>, RulesError> {
+        if self.checked_at.is_some_and(|checked_at| !checked_at.is_over(LIFETIME, now)) {
             return Ok(None);
         }
-        self.last_look = self.version.map(|_| now);
+        self.checked_at = self.version.map(|_| now);
         let text = self.source.read(parameter).await?;
         let version = version(&text);
         if self.version == Some(version) {
             return Ok(None);
         }
-        Ok(Some((RuleSet::parse(&text)?, version)))
+        Ok(Some(NewRules { rules: RuleSet::parse(&text)?, version }))
     }
 }
 
@@ -142,10 +151,10 @@ mod tests {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text.map(str::to_owned).map_err(|why| RulesError(why.to_owned()))
             };
-            let found = match live.refresh(at, read).await {
-                Ok(Some((rules, version))) => {
-                    live.put_in_force(version, at);
-                    rules.rule_names().collect()
+            let found = match live.read_new(at, read).await {
+                Ok(Some(new)) => {
+                    live.note_in_force(new.version, at);
+                    new.rules.rule_names().collect()
                 }
                 Ok(None) => String::new(),
                 Err(problem) => problem.to_string(),

@@ -52,7 +52,7 @@ impl Unwritten {
 
 fn went_well(report: &Report) -> bool {
     let Ledger { parked, dead_lettered, returned, ambiguous, .. } = *report.ledger();
-    parked + dead_lettered + returned + ambiguous + report.panics == 0 && report.account.balances()
+    parked + dead_lettered + returned + ambiguous + report.panics == 0 && report.ledgers.balances()
 }
 
 /// The line of these invocations.
@@ -99,7 +99,7 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
     let above_zero = |count: usize| (count > 0).then(|| json!(count));
     let consumed = ledger.consumed.by_rule().into_iter();
     let dropping = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
-    let destinations = &report.account.destinations;
+    let destinations = &report.ledgers.destinations;
     let fates = |(name, ledger): (&String, &Ledger)| {
         let fates = json!({
             "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
@@ -143,12 +143,12 @@ mod tests {
     fn an_emf_line_contains_all_figures_of_a_report() {
         let mut report =
             Report { oldest_event_ms: Some(1_000), requests_sent: 3, ..Report::default() };
-        report.account.total.events = 7;
-        report.account.total.cut = 1;
-        report.account.total.undivided = 2;
+        report.ledgers.total.events = 7;
+        report.ledgers.total.cut = 1;
+        report.ledgers.total.undivided = 2;
         let items = Items { spans: 4, log_records: 2, ..Items::default() };
         report
-            .account
+            .ledgers
             .add("default", Ledger { items, accepted: 5, parked: 1, ..Ledger::default() });
         let mut vitals = Unwritten::default();
         let line = vitals.line(&report, "forwarder", 2_500_000_000).unwrap();
@@ -163,7 +163,7 @@ mod tests {
         let mut vitals = Unwritten::default();
         let report = |lag_ms: i64, ledger: Ledger| {
             let mut report = Report { oldest_event_ms: Some(30_000 - lag_ms), ..Report::default() };
-            report.account.add("default", ledger);
+            report.ledgers.add("default", ledger);
             report
         };
         let items = Items { spans: 2, ..Items::default() };

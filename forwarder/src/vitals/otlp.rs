@@ -41,7 +41,7 @@ impl Vitals {
             return;
         }
         // If the destination accepts no metrics and no delivery probed it recently, this request is the probe.
-        let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
+        let admission = destination.with_breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
         if admission == Admission::Park {
             return;
         }
@@ -58,7 +58,7 @@ impl Vitals {
         // A failure of this request does not count against deliveries.
         let health = DestinationHealth::shown_by(&outcome);
         if health == DestinationHealth::Accepting {
-            destination.breaker(SignalKind::Metrics, |breaker| {
+            destination.with_breaker(SignalKind::Metrics, |breaker| {
                 breaker.note(health, now, Duration::ZERO);
             });
         }
@@ -106,7 +106,7 @@ impl Unsent {
     fn add(&mut self, report: &Report, now_unix_nano: u64) -> bool {
         self.sums.add(report, now_unix_nano);
         // Sending continues after the clock was set back.
-        let has_items = !report.account.destinations.is_empty();
+        let has_items = !report.ledgers.destinations.is_empty();
         match self.last_request_unix_nano.or(self.sums.since_unix_nano) {
             Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
                 has_items && self.last_request_unix_nano.is_none()
@@ -131,7 +131,7 @@ mod tests {
         let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
         let note = |health| {
-            destination.breaker(SignalKind::Metrics, |breaker| {
+            destination.with_breaker(SignalKind::Metrics, |breaker| {
                 breaker.note(health, 0, Duration::ZERO);
             });
         };
@@ -147,7 +147,7 @@ mod tests {
             account: None,
         };
         let mut report = Report::default();
-        report.account.add("default", Ledger::default());
+        report.ledgers.add("default", Ledger::default());
         let unsent = || {
             let unsent = vitals.unsent.lock().unwrap();
             (unsent.last_request_unix_nano, unsent.sums.invocations)
@@ -162,7 +162,7 @@ mod tests {
         (0..3).for_each(|_| note(DestinationHealth::Failing));
         vitals.record(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(unsent(), (Some(AT_MOST_EVERY_NANOS), 0));
-        let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
+        let admission = destination.with_breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
         assert_eq!(admission, Admission::Send);
     }
 }

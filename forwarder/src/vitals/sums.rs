@@ -55,7 +55,7 @@ impl Sums {
         if let Some(oldest_ms) = report.oldest_event_ms {
             self.add_lag(oldest_ms, now_unix_nano);
         }
-        self.report.account += report.account.clone();
+        self.report.ledgers += report.ledgers.clone();
         Effect::add_all(&mut self.report.rules, report.rules.clone());
         self.report.renamed += report.renamed;
         self.report.panics += report.panics;
@@ -119,7 +119,7 @@ impl Sums {
         let mut ambiguous = Vec::new();
         let mut handled = Vec::new();
         let mut placed = Vec::new();
-        for (destination, ledger) in &report.account.destinations {
+        for (destination, ledger) in &report.ledgers.destinations {
             let of = ("lambda_otlp.destination", destination.as_str());
             ambiguous.push(Point { attributes: vec![of], value: ledger.ambiguous });
             let of_signal = |(signal, items)| Point {

@@ -12,7 +12,9 @@ use crate::support::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect_file;
-use lambda_otlp_forwarder::{Event, IngestPolicy, IngestWindow, OldRecords, PlatformSpans, answer};
+use lambda_otlp_forwarder::{
+    Event, IngestPolicy, IngestWindow, OldRecords, PlatformSpans, ReportedLine, answer,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde::Deserialize;
@@ -200,8 +202,8 @@ impl Topic {
         for part in &report.undelivered {
             write!(out, "\n{} items, {:?}: {}", part.items, part.kept_in, part.reason).unwrap();
         }
-        for (id, line) in &report.undecodable {
-            write!(out, "\nline {} {}", id.trim_start_matches('0'), line.reason).unwrap();
+        for ReportedLine { event_id, line } in &report.undecodable {
+            write!(out, "\nline {} {}", event_id.trim_start_matches('0'), line.reason).unwrap();
         }
         match answer(&report) {
             Ok(response) => {

@@ -50,7 +50,7 @@ fn events_of_forwarders_are_dropped_and_counted() {
         let mut event = payload(log_group, &["a line", "END"]);
         event["owner"] = account.into();
         let report = deliver_event(incoming(&event), options).report;
-        let ledger = report.account.total;
+        let ledger = report.ledgers.total;
         assert_eq!(ledger.consumed.own_log_group, if is_own { 2 } else { 0 }, "{log_group}");
         assert_eq!(ledger.items.log_records, 2 - ledger.consumed.total(), "{log_group}");
         let warnings: Vec<_> = is_own.then(|| warning(log_group)).into_iter().collect();

@@ -21,13 +21,13 @@ fn report() -> Report {
     let mut report =
         Report { oldest_event_ms: Some(1_000_000), requests_sent: 2, ..Report::default() };
     report.bytes_sent = 300;
-    report.account.total.events = 7;
-    report.account.total.cut = 1;
-    report.account.total.undivided = 2;
-    report.account.total.consumed.empty_lines = 1;
+    report.ledgers.total.events = 7;
+    report.ledgers.total.cut = 1;
+    report.ledgers.total.undivided = 2;
+    report.ledgers.total.consumed.empty_lines = 1;
     let items = Items { spans: 2, log_records: 4, ..Items::default() };
     let ledger = Ledger { items, accepted: 3, parked: 2, dropped: 1, ..Ledger::default() };
-    report.account.add("default", ledger);
+    report.ledgers.add("default", ledger);
     report
 }
 

@@ -90,7 +90,7 @@ fn forward_by(event: &Value, rules: Option<Arc<RuleSet>>) {
         };
         let report = forwarder.forward(event, &invocation).await;
         assert_eq!(report.panics, 0, "a chunk panicked");
-        assert!(report.account.balances(), "{:?}", report.account);
+        assert!(report.ledgers.balances(), "{:?}", report.ledgers);
     });
 }
 

@@ -28,7 +28,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use same_column::Columns;
 use scan::Scanned;
 use severity::WithNewTexts;
-pub use survey::{Survey, Times};
+pub use survey::{Survey, TimeRange};
 use wire::field::any_value;
 use wire::protobuf::Value::{Fixed64, Len};
 use wire::protobuf::{fields, messages};

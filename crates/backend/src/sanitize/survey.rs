@@ -7,7 +7,9 @@
 /// Facts about requests that [`sanitize`](super::sanitize) did not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
-    pub times: Times,
+    /// The times by which OpenObserve judges items: the start of spans, and the time of log records or, if that is 0, the
+    /// observed time.
+    pub times: TimeRange,
     /// A sketch of the set of keys. The hash of each key sets one of 1,024 bits, so at most as many bits are set as there are
     /// keys.
     keys: [u64; WORDS],
@@ -16,22 +18,16 @@ pub struct Survey {
 
 impl Survey {
     /// The facts about no request.
-    pub const NOTHING: Self = Self {
-        times: Times { oldest_unix_nano: u64::MAX, newest_unix_nano: 0 },
-        keys: [0; WORDS],
-        has_maps: false,
-    };
+    pub const NOTHING: Self = Self { times: TimeRange::EMPTY, keys: [0; WORDS], has_maps: false };
 
     /// Combines the facts about two requests.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
-        let times = &mut self.times;
-        let others = other.times;
-        times.oldest_unix_nano = times.oldest_unix_nano.min(others.oldest_unix_nano);
-        times.newest_unix_nano = times.newest_unix_nano.max(others.newest_unix_nano);
+        self.times.oldest_unix_nano = self.times.oldest_unix_nano.min(other.times.oldest_unix_nano);
+        self.times.newest_unix_nano = self.times.newest_unix_nano.max(other.times.newest_unix_nano);
         self.has_maps |= other.has_maps;
-        for (keys, others) in self.keys.iter_mut().zip(&other.keys) {
-            *keys |= others;
+        for (own, others) in self.keys.iter_mut().zip(&other.keys) {
+            *own |= others;
         }
         self
     }
@@ -58,15 +54,25 @@ impl Survey {
     }
 }
 
-/// The times by which OpenObserve judges items, in nanoseconds since the Unix epoch: the start of spans, and the time of log
-/// records or, if that is 0, the observed time.
+/// The oldest and the newest time of items, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
+pub struct TimeRange {
     pub oldest_unix_nano: u64,
     pub newest_unix_nano: u64,
 }
 
-impl Times {
+impl TimeRange {
+    const EMPTY: Self = Self { oldest_unix_nano: u64::MAX, newest_unix_nano: 0 };
+
+    /// The range of these times; `None` if there are none.
+    pub fn of(times: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let mut range = None;
+        for time_unix_nano in times {
+            range.get_or_insert(Self::EMPTY).add(time_unix_nano);
+        }
+        range
+    }
+
     pub(super) fn add(&mut self, time_unix_nano: u64) {
         self.oldest_unix_nano = self.oldest_unix_nano.min(time_unix_nano);
         self.newest_unix_nano = self.newest_unix_nano.max(time_unix_nano);

@@ -152,7 +152,7 @@ impl SessionOutput {
             let Some(backend) = &self.backend else { continue };
             let Ok(event) = delivered(ACCOUNT, &self.log_group, &events) else { continue };
             let mut report = backend.forwarder.forward(event, &now()).await;
-            backend.accepted.fetch_add(report.account.total.accepted, Ordering::Relaxed);
+            backend.accepted.fetch_add(report.ledgers.total.accepted, Ordering::Relaxed);
             if !report.is_complete() {
                 self.is_undelivered.store(true, Ordering::Relaxed);
             }

@@ -132,7 +132,7 @@ impl Replay<'_> {
         print_problems(&format_args!("{} {}", checkpoint.log_group, events.stream), &report);
         *requests += report.requests_sent;
         *is_complete &= report.is_complete();
-        *ledger += report.account.total;
+        *ledger += report.ledgers.total;
         Ok(())
     }
 }

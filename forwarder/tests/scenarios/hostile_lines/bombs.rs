@@ -37,7 +37,7 @@ fn inflated_lines_of_one_event_share_a_size_limit() {
     assert!(line.len() < 25_000, "{}", line.len());
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 25).chain(["hello"]).collect();
     let delivered = deliver(&lines);
-    let items = delivered.report.account.total.items;
+    let items = delivered.report.ledgers.total.items;
     assert_eq!((items.log_records, items.undecodable), (17 + 8 + 1, 8));
     assert!(delivered.records().any(|record| body(record) == "hello"));
     assert!(delivered.report.is_complete());
@@ -53,7 +53,7 @@ fn undecodable_lines_share_the_inflation_limit() {
         for (lines, undecodable) in [(7, 7), (9, 9 + 1)] {
             let events = pieces.repeat(lines).into_iter().chain([small.as_str()]);
             let delivered = deliver(&events.collect::<Vec<_>>());
-            assert_eq!(delivered.report.account.total.items.undecodable, undecodable, "{lines}");
+            assert_eq!(delivered.report.ledgers.total.items.undecodable, undecodable, "{lines}");
         }
     }
 }
@@ -63,12 +63,12 @@ fn otlp_lines_of_one_event_share_an_item_limit() {
     let line = line_of_records(40_000, 20);
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
     let delivered = deliver(&lines);
-    let items = delivered.report.account.total.items;
+    let items = delivered.report.ledgers.total.items;
     // Six of them fit into 250,000 items. Each other line becomes one record with the reason.
     assert_eq!((items.log_records, items.undecodable), (6 * 40_000 + 14 + 1, 14));
     assert!(delivered.records().any(|record| body(record) == "hello"));
     let reason = "40000 items in one request, but the limit leaves room for 10000";
-    let said = delivered.report.undecodable[0].1.reason.to_string();
+    let said = delivered.report.undecodable[0].line.reason.to_string();
     assert!(said.ends_with(reason), "{said}");
     assert!(delivered.report.is_complete());
 }

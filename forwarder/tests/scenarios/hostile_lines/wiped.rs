@@ -18,9 +18,9 @@ fn an_oversized_logs_line_is_not_read_as_metrics() {
     let request = Request::of_log_records(None, (0..60_000).map(record).collect());
     let delivered = deliver(&[&line_of(request.bytes(), "logs")]);
     let report = &delivered.report;
-    assert_eq!(report.account.total.items.undecodable, 1, "{:?}", report.account);
+    assert_eq!(report.ledgers.total.items.undecodable, 1, "{:?}", report.ledgers);
     assert_eq!(delivered.records().count(), 1, "the record that says so");
-    let reason = report.undecodable[0].1.reason.to_string();
+    let reason = report.undecodable[0].line.reason.to_string();
     assert!(reason.contains("60000 items"), "{reason}");
 }
 

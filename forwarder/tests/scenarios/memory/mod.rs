@@ -415,7 +415,7 @@ async fn process_of_one_event() {
         account: None,
     };
     let report = forwarder.forward(event, &invocation).await;
-    assert!(report.account.balances(), "{:?}", report.account);
+    assert!(report.ledgers.balances(), "{:?}", report.ledgers);
     let ledger = report.ledger();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

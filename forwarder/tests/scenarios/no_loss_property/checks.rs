@@ -15,15 +15,15 @@ impl Cloud {
     pub(crate) fn problems(&self, id: InvocationId, report: &Report) -> Vec<String> {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return Vec::new() };
-        let ledger = report.account.total;
+        let ledger = report.ledgers.total;
         let all = self.union(&invocation.units);
         let requests: Vec<_> = invocation.requests.iter().map(|id| &self.requests[*id]).collect();
         let mut problems = self.fates(invocation, returned);
-        if !report.account.balances() {
+        if !report.ledgers.balances() {
             problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
         }
         problems.extend(self.without_queue(invocation, report));
-        let says_returned = ledger.returned > 0 || report.unread.is_some();
+        let says_returned = ledger.returned > 0 || report.read_error.is_some();
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
         }
@@ -45,7 +45,7 @@ impl Cloud {
             }
         };
         for (destination, name) in NAMES.iter().enumerate() {
-            let ledger = report.account.destinations.get(*name).copied().unwrap_or_default();
+            let ledger = report.ledgers.destinations.get(*name).copied().unwrap_or_default();
             let mut is = |what, counted, expected| {
                 compare(&format!("{what} of {name}"), counted, expected..=expected);
             };

@@ -289,7 +289,7 @@ impl Cloud {
 
     /// Checks the forwarder's report and Lambda's reaction against the recorded events.
     pub(crate) fn returned(&mut self, id: InvocationId, report: &Report, units: Vec<UnitId>) {
-        let ledger = report.account.total;
+        let ledger = report.ledgers.total;
         for (what, times) in [
             ("total: failed", usize::from(!units.is_empty())),
             ("total: accepted", ledger.accepted),

@@ -87,7 +87,7 @@ impl<E: Export> Stack<E> {
             account: None,
         };
         let report = self.forwarder.forward(event, &invocation).await;
-        assert!(report.account.balances(), "{:?}", report.account);
+        assert!(report.ledgers.balances(), "{:?}", report.ledgers);
         report
     }
 

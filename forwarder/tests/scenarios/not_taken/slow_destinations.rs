@@ -31,7 +31,7 @@ async fn a_hanging_destination_does_not_block_another() {
     let mut stack = Stack::with(Vec::new(), default_options());
     stack.forwarder.set_rules(Arc::new(rules), destinations.into());
     let report = stack.forward(functions(12)).await;
-    let of = |name: &str| report.account.destinations[name];
+    let of = |name: &str| report.ledgers.destinations[name];
     assert_eq!((of("default").parked, of("other").accepted), (12, 12));
 }
 

@@ -247,7 +247,7 @@ proptest! {
             scopes.flat_map(|scope| scope.items()).map(|item| item.time_unix_nano()).collect();
         let newest_unix_nano = times_of_items.iter().copied().max().unwrap_or_default();
         let oldest_unix_nano = times_of_items.iter().copied().min().unwrap_or(u64::MAX);
-        let expected = Times { oldest_unix_nano, newest_unix_nano };
+        let expected = TimeRange { oldest_unix_nano, newest_unix_nano };
         prop_assert_eq!(times, needs_nothing.then_some(expected));
     }
 }

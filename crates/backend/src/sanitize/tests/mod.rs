@@ -376,7 +376,7 @@ proptest! {
         traces::shape(&mut decoded, "fallback");
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
-        let times = Times { oldest_unix_nano: start, newest_unix_nano: start };
+        let times = TimeRange { oldest_unix_nano: start, newest_unix_nano: start };
         let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
@@ -385,7 +385,7 @@ proptest! {
         logs::shape(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
-        let times = Times { oldest_unix_nano: time, newest_unix_nano: time };
+        let times = TimeRange { oldest_unix_nano: time, newest_unix_nano: time };
         let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
