@@ -24,15 +24,24 @@ impl fmt::Display for Second {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.0 / 86_400;
         let second_of_day = self.0 % 86_400;
-        let (year, month, day) = civil_from_days(days);
-        let (hour, minute, second) =
-            (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let Date { year, month, day } = date_of_day(days);
+        let hour = second_of_day / 3600;
+        let minute = second_of_day / 60 % 60;
+        let second = second_of_day % 60;
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
     }
 }
 
-/// Year, month and day of the proleptic Gregorian calendar, for days since 1970-01-01.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
+/// A date of the proleptic Gregorian calendar.
+#[derive(PartialEq)]
+struct Date {
+    year: u64,
+    month: u64,
+    day: u64,
+}
+
+/// The date of this many days after 1970-01-01.
+fn date_of_day(days: u64) -> Date {
     // Counted from 0000-03-01, so that the leap day is the last day of a year of 400 * n.
     let days = days + 719_468;
     let era = days / 146_097;
@@ -44,7 +53,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    Date { year, month, day }
 }
 
 /// Unix time in nanoseconds of an RFC 3339 text, such as `2026-09-21T16:13:20.5+02:00`, or of a variant of AWS services: any number
@@ -68,10 +77,11 @@ pub fn parse(text: &str) -> Option<u64> {
     let offset_minutes = offset(rest)?;
     let days = days_since_1970(year, month, day);
     // A month or a day out of range is another date.
-    let date = u64::try_from(days).ok().map(civil_from_days)?;
-    let has_date = date == (year.cast_unsigned(), month.cast_unsigned(), day.cast_unsigned());
+    let date = date_of_day(u64::try_from(days).ok()?);
+    let stated =
+        Date { year: year.cast_unsigned(), month: month.cast_unsigned(), day: day.cast_unsigned() };
     // The sixtieth is a leap second.
-    if !has_date || hour > 23 || minute > 59 || second > 60 {
+    if date != stated || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let minutes = (days * 24 + hour) * 60 + minute;

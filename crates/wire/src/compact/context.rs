@@ -53,28 +53,72 @@ impl Names {
     }
 }
 
-/// Bits of the names that a line uses.
-pub(super) const FUNCTION: u8 = 1;
-pub(super) const ACCOUNT: u8 = 2;
-pub(super) const LOG_STREAM: u8 = 4;
-pub(super) const REGION: u8 = 8;
+/// The names of its context that a line uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UsedNames(u8);
 
-/// The names of its context that a line uses, as in `function or account`.
-pub(super) fn named(used: u8) -> String {
-    let names = [(FUNCTION, "function"), (ACCOUNT, "account"), (LOG_STREAM, "log stream")];
-    let used_names = names.into_iter().filter(|(bit, _)| used & bit != 0);
-    used_names.map(|(_, name)| name).collect::<Vec<_>>().join(" or ")
+impl UsedNames {
+    pub(super) const FUNCTION: Self = Self(1);
+    pub(super) const ACCOUNT: Self = Self(2);
+    pub(super) const LOG_STREAM: Self = Self(4);
+    pub(super) const REGION: Self = Self(8);
+    /// The names that the line does not contain, so that it has a check of them.
+    pub(super) const CHECKED: Self = Self(1 | 2 | 4);
+    const ALL: Self = Self(1 | 2 | 4 | 8);
+
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Reads the lower four bits.
+    pub(super) fn of_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    pub(super) fn add(&mut self, name: Self) {
+        self.0 |= name.0;
+    }
+
+    /// Returns `true` if one of these names is used.
+    pub(super) fn has(self, names: Self) -> bool {
+        self.0 & names.0 != 0
+    }
+
+    /// The used names that have a check, as in `function or account`.
+    pub(super) fn to_words(self) -> String {
+        let words = [
+            (Self::FUNCTION, "function"),
+            (Self::ACCOUNT, "account"),
+            (Self::LOG_STREAM, "log stream"),
+        ];
+        let used = words.into_iter().filter(|(name, _)| self.has(*name));
+        used.map(|(_, word)| word).collect::<Vec<_>>().join(" or ")
+    }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The context with these names only, and without a region.
+    pub(super) fn only(&self, used: UsedNames) -> Self {
+        let if_used = |name, text: &'a str| if used.has(name) { text } else { "" };
+        Self {
+            function: if_used(UsedNames::FUNCTION, self.function),
+            account: if_used(UsedNames::ACCOUNT, self.account),
+            log_stream: if_used(UsedNames::LOG_STREAM, self.log_stream),
+            region: "",
+        }
+    }
+
     /// Returns the check of the names that a line uses.
-    pub(super) fn check(&self, used: u8) -> [u8; 2] {
+    pub(super) fn check(&self, used: UsedNames) -> [u8; 2] {
         let mut hasher = crc32fast::Hasher::new();
-        let names =
-            [(FUNCTION, self.function), (ACCOUNT, self.account), (LOG_STREAM, self.log_stream)];
-        for (bit, name) in names {
-            if used & bit != 0 {
-                hasher.update(name.as_bytes());
+        let names = [
+            (UsedNames::FUNCTION, self.function),
+            (UsedNames::ACCOUNT, self.account),
+            (UsedNames::LOG_STREAM, self.log_stream),
+        ];
+        for (name, text) in names {
+            if used.has(name) {
+                hasher.update(text.as_bytes());
             }
             hasher.update(&[0]);
         }
@@ -82,9 +126,16 @@ impl Context<'_> {
     }
 }
 
+/// The two bytes of a checksum that a line has.
 pub(super) fn low_bytes(crc: u32) -> [u8; 2] {
     let [a, b, ..] = crc.to_le_bytes();
     [a, b]
+}
+
+/// The number of a region, by which a line names it.
+pub(super) fn number_of_region(name: &str) -> Option<u8> {
+    let number = REGIONS.iter().position(|region| *region == name)?;
+    u8::try_from(number).ok()
 }
 
 /// Regions by number. Regions may be added at the end, never moved.

@@ -1,15 +1,11 @@
 //! Decodes the content of a compact line.
 
 use super::context::{self, Context};
-use super::dictionary;
-use super::history::Unit;
+use super::header::ReadHeader;
 use super::read::{Bytes, Rebuilder};
 use crate::base91;
 use crate::gzip::{self, InflateError};
-use crate::request::{Limits, Malformed, Request};
-
-/// Reserved bits of the first byte. A line that sets one is refused.
-const UNUSED_BITS: u8 = 0b0011_0000;
+use crate::request::{Limits, Malformed, Request, UncheckedRequest};
 
 /// Decodes the requests of a compact line that a function of this context wrote.
 ///
@@ -32,62 +28,51 @@ pub(crate) fn decode_counted(
 ) -> Result<Vec<Request>, CompactError> {
     let packed = base91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
-    let [head, number] = bytes.array()?;
-    let has_shared_codes = number & 0x80 != 0;
-    let number = number & 0x7f;
-    let dictionary = dictionary::to_read(number).ok_or(CompactError::UnknownDictionary(number))?;
-    let unit = match head >> 6 {
-        0 => Unit::Nanos,
-        1 => Unit::Micros,
-        2 => Unit::Millis,
-        _ => return Err(CompactError::Corrupt),
-    };
-    let used = head & 0x0f;
-    if head & UNUSED_BITS != 0 {
-        return Err(CompactError::Corrupt);
-    }
-    let declared = |bit, name| if used & bit == 0 { "" } else { name };
-    let mut context = Context {
-        function: declared(context::FUNCTION, context.function),
-        account: declared(context::ACCOUNT, context.account),
-        log_stream: declared(context::LOG_STREAM, context.log_stream),
-        region: "",
-    };
-    if used & context::REGION != 0 {
-        let number = usize::from(bytes.byte()?);
-        context.region = context::REGIONS.get(number).ok_or(CompactError::Corrupt)?;
-    }
-    if used & !context::REGION != 0 && bytes.array()? != context.check(used) {
-        return Err(CompactError::OtherContext(context::named(used)));
-    }
-    let (body, checksum) = bytes.0.split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
-    let mut skeleton = Vec::new();
-    let header: &[u8] = if has_shared_codes { &dictionary.header } else { &[] };
-    let stream = [header, body].concat();
+    let header = ReadHeader::read(&mut bytes, context)?;
+    let (body, checksum) = bytes.unread().split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
     let max_bytes = limits.inflated_bytes;
-    let inflating =
-        gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton);
+    let mut skeleton = Vec::new();
+    let inflating = inflate_skeleton(&header, body, max_bytes, &mut skeleton);
     *inflated += skeleton.len();
-    let read = inflating.map_err(CompactError::Inflate)?;
-    let deflated = read.checked_sub(header.len()).ok_or(CompactError::Corrupt)?;
-    let holes = body.get(deflated..).unwrap_or_default();
-    let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, max_bytes);
-    let rebuilt = rebuilder.requests();
+    let deflated_bytes = inflating?;
+    let holes = body.get(deflated_bytes..).unwrap_or_default();
+    let mut rebuilder = Rebuilder::new(&skeleton, holes, header.context, header.unit, max_bytes);
+    let rebuilding = rebuilder.requests();
     *inflated += max_bytes - rebuilder.bytes_left;
-    let requests = rebuilt?;
-    if !rebuilder.holes.0.is_empty() {
+    let requests = rebuilding?;
+    if !rebuilder.holes.unread().is_empty() {
         return Err(CompactError::Corrupt);
     }
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(packed.get(..packed.len() - checksum.len()).unwrap_or_default());
-    for (_, bytes) in &requests {
-        hasher.update(bytes);
-    }
-    if context::low_bytes(hasher.finalize()) != *checksum {
+    let checked = packed.get(..packed.len() - checksum.len()).unwrap_or_default();
+    if checksum_of(checked, &requests) != *checksum {
         return Err(CompactError::Checksum);
     }
-    let requests = requests.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
-    requests.collect::<Result<_, _>>().map_err(CompactError::Malformed)
+    UncheckedRequest::check_all(requests, limits).map_err(CompactError::Malformed)
+}
+
+/// Inflates the skeleton at the beginning of `body`. Returns the number of its bytes there.
+fn inflate_skeleton(
+    header: &ReadHeader<'_>,
+    body: &[u8],
+    max_bytes: usize,
+    skeleton: &mut Vec<u8>,
+) -> Result<usize, CompactError> {
+    let dictionary = header.dictionary;
+    let codes: &[u8] = if header.has_shared_codes { &dictionary.header } else { &[] };
+    let stream = [codes, body].concat();
+    let read = gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, skeleton)
+        .map_err(CompactError::Inflate)?;
+    read.checked_sub(codes.len()).ok_or(CompactError::Corrupt)
+}
+
+/// The checksum of the encoded bytes and of the requests that they became.
+fn checksum_of(encoded: &[u8], requests: &[UncheckedRequest]) -> [u8; 2] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(encoded);
+    for request in requests {
+        hasher.update(&request.bytes);
+    }
+    context::low_bytes(hasher.finalize())
 }
 
 /// Why the content of a compact line does not decode.

@@ -1,7 +1,8 @@
 //! Encodes requests into the content of a compact line.
 
-use super::context::{self, Context, REGIONS};
+use super::context::{self, Context, UsedNames, number_of_region};
 use super::dictionary;
+use super::header::Header;
 use super::history::Unit;
 use super::write::{LineParts, Unwritten};
 use crate::base91;
@@ -10,10 +11,11 @@ use crate::request::Request;
 use deflate::{Codes, Deflater, Preset};
 use std::fmt;
 
-/// The place of the unit of times in the first byte.
-const UNIT_SHIFT: u32 = 6;
-/// The bit of the second byte, above the dictionary's number: the skeleton is in the dictionary's codes.
-const SHARED_CODES: u8 = 0x80;
+/// What a line's header says about skeleton and holes.
+struct WrittenParts {
+    used: UsedNames,
+    unit: Unit,
+}
 
 /// Encodes requests; keeps its buffers, and an index of the dictionary.
 pub struct Encoder {
@@ -65,18 +67,13 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
         const CHECKSUM: usize = 2;
-        let region = REGIONS
-            .iter()
-            .position(|region| *region == context.region)
-            .and_then(|number| u8::try_from(number).ok());
-        let context = Context { region: region.map_or("", |_| context.region), ..*context };
-        let (used, unit) = self.parts(context, requests);
+        let region = number_of_region(context.region);
+        let known_region = if region.is_some() { context.region } else { "" };
+        let context = Context { region: known_region, ..*context };
+        let WrittenParts { used, unit } = self.write_parts(context, requests);
         self.packed.clear();
-        self.packed.extend_from_slice(&[used | (unit as u8) << UNIT_SHIFT, self.number]);
-        self.packed.extend(region.filter(|_| used & context::REGION != 0));
-        if used & !context::REGION != 0 {
-            self.packed.extend_from_slice(&context.check(used));
-        }
+        let header = Header { unit, used, dictionary: self.number };
+        header.write(&context, region, &mut self.packed);
         let max_packed = base91::bytes_in(max_bytes);
         let max_deflated = max_packed.saturating_sub(self.holes.len() + CHECKSUM);
         let input_bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
@@ -90,11 +87,7 @@ impl Encoder {
         let without_holes = self.packed.len() + CHECKSUM;
         let characters = |holes: usize| (without_holes + holes) * 16 / 13;
         match deflated {
-            Ok(true) => {
-                if let Some(number) = self.packed.get_mut(1) {
-                    *number |= SHARED_CODES;
-                }
-            }
+            Ok(true) => Header::note_shared_codes(&mut self.packed),
             Ok(false) => {}
             Err(read) => {
                 // The holes are for all of the skeleton, of which this much was read.
@@ -118,38 +111,39 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes skeleton and holes; returns the names they use, and the unit of their times.
-    fn parts(&mut self, context: Context<'_>, requests: &[&Request]) -> (u8, Unit) {
+    /// Writes skeleton and holes, with the largest unit that all times have.
+    fn write_parts(&mut self, context: Context<'_>, requests: &[&Request]) -> WrittenParts {
         let mut unit = Unit::Millis;
-        let mut all_plain = false;
-        'again: loop {
-            let skeleton = &mut self.skeleton;
-            let holes = &mut self.holes;
-            let mut parts = LineParts::new(skeleton, holes, context, unit);
-            for request in requests {
-                if all_plain {
-                    parts.plain(request.kind(), request.bytes());
-                    continue;
-                }
-                match parts.request(request.kind(), request.bytes()) {
-                    Ok(()) => {}
-                    Err(Unwritten::Unit(smaller)) => {
-                        unit = smaller;
-                        continue 'again;
-                    }
-                    Err(Unwritten::Inexpressible) => {
-                        all_plain = true;
-                        continue 'again;
-                    }
-                }
+        loop {
+            match self.try_parts(context, requests, unit) {
+                Ok(used) => return WrittenParts { used, unit },
+                Err(Unwritten::Unit(smaller)) => unit = smaller,
+                Err(Unwritten::Inexpressible) => break,
             }
-            return (parts.used, unit);
         }
+        let mut parts = LineParts::new(&mut self.skeleton, &mut self.holes, context, unit);
+        for request in requests {
+            parts.plain(request.kind(), request.bytes());
+        }
+        WrittenParts { used: parts.used, unit }
+    }
+
+    fn try_parts(
+        &mut self,
+        context: Context<'_>,
+        requests: &[&Request],
+        unit: Unit,
+    ) -> Result<UsedNames, Unwritten> {
+        let mut parts = LineParts::new(&mut self.skeleton, &mut self.holes, context, unit);
+        for request in requests {
+            parts.request(request.kind(), request.bytes())?;
+        }
+        Ok(parts.used)
     }
 
     #[cfg(test)]
     pub(crate) fn skeleton(&mut self, context: &Context<'_>, requests: &[&Request]) -> &[u8] {
-        let _names_and_unit = self.parts(*context, requests);
+        self.write_parts(*context, requests);
         &self.skeleton
     }
 

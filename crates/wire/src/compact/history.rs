@@ -13,10 +13,13 @@ pub(super) struct History {
     pub(super) short: RecentValues<u64>,
     /// Ids of 16 bytes, of traces and invocations.
     pub(super) long: RecentValues<u128>,
+    /// The latest time, in units.
     time: u64,
-    /// The latest difference of times, in nanoseconds, and the latest number in a hole of its own.
-    pub(super) elapsed: u64,
+    /// The latest difference of times, in nanoseconds.
+    elapsed: u64,
+    /// The latest number in a hole of its own.
     pub(super) number: u64,
+    /// The nanoseconds of the unit.
     unit: u64,
     /// The number of the newest id of 8 bytes, if SplitMix64 made it.
     newest: u64,
@@ -35,8 +38,8 @@ impl History {
         }
     }
 
-    /// Returns the difference to the previous time in units; `None` if the time is no multiple of the unit.
-    pub(super) fn time_difference(&mut self, nanos: u64) -> Option<i64> {
+    /// Notes a time. Returns its difference to the previous one in units; `None` if it is no multiple of the unit.
+    pub(super) fn note_time(&mut self, nanos: u64) -> Option<i64> {
         if !nanos.is_multiple_of(self.unit) {
             return None;
         }
@@ -47,7 +50,8 @@ impl History {
         Some(difference)
     }
 
-    pub(super) fn time(&mut self, difference: i64) -> u64 {
+    /// Returns the time with this difference to the previous one, in nanoseconds, and notes it.
+    pub(super) fn next_time(&mut self, difference: i64) -> u64 {
         self.time = self.time.wrapping_add_signed(difference);
         self.elapsed = difference.cast_unsigned().wrapping_mul(self.unit);
         self.time.wrapping_mul(self.unit)
@@ -58,8 +62,8 @@ impl History {
         self.elapsed.wrapping_sub(self.number)
     }
 
-    /// Returns how many ids SplitMix64 made from the newest id to this one, if these are few, and makes it the newest.
-    pub(super) fn id_difference(&mut self, id: u64) -> Option<i64> {
+    /// Notes an id. Returns how many ids SplitMix64 made from the newest id to this one, if these are few.
+    pub(super) fn note_id(&mut self, id: u64) -> Option<i64> {
         let number = number_of_id(id);
         let difference = number.wrapping_sub(self.newest).cast_signed();
         self.newest = number;
@@ -67,15 +71,15 @@ impl History {
         (difference.unsigned_abs() < NEAR).then_some(difference)
     }
 
-    /// Returns the id that SplitMix64 made so many ids after the newest one.
-    pub(super) fn near_id(&mut self, difference: i64) -> u64 {
+    /// Returns the id that SplitMix64 made this many ids after the newest one, and notes it.
+    pub(super) fn next_id(&mut self, difference: i64) -> u64 {
         self.newest = self.newest.wrapping_add_signed(difference);
         let id = u64::from_be_bytes(id_of_number(self.newest));
         self.short.push(id);
         id
     }
 
-    pub(super) fn new_id(&mut self, id: u64) {
+    pub(super) fn note_new_id(&mut self, id: u64) {
         self.newest = number_of_id(id);
         self.short.push(id);
     }
@@ -112,7 +116,7 @@ impl Unit {
 
 const RECENT: usize = 16;
 
-/// The 16 most recently used of some values, the last one first.
+/// The 16 most recently used of some values, the last one first. The rank of a value is its place among them, from 0.
 #[derive(Default)]
 pub(super) struct RecentValues<T> {
     values: [T; RECENT],
@@ -120,17 +124,17 @@ pub(super) struct RecentValues<T> {
 }
 
 impl<T: Copy> RecentValues<T> {
-    /// Returns the rank of the value that is equal; it becomes 0.
-    pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
+    /// Moves the value that is equal to the front, and returns its rank before.
+    pub(super) fn use_equal(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);
         let position = recent.copied().position(is_equal)?;
         let rank = u8::try_from(position).ok()?;
-        self.take(rank);
+        self.use_rank(rank);
         Some(rank)
     }
 
-    /// Returns the value of a rank, which becomes 0.
-    pub(super) fn take(&mut self, rank: u8) -> Option<T> {
+    /// Moves the value of a rank to the front, and returns it.
+    pub(super) fn use_rank(&mut self, rank: u8) -> Option<T> {
         let until = self.values.get_mut(..self.count)?.get_mut(..=usize::from(rank))?;
         until.rotate_right(1);
         until.first().copied()

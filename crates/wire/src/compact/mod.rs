@@ -10,6 +10,7 @@ mod context;
 mod decode;
 mod dictionary;
 mod encoder;
+mod header;
 mod history;
 #[cfg(test)]
 #[cfg(feature = "decode")]

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::decode::CompactError;
 use super::history::{History, RecentValues, Unit};
 use crate::protobuf::{begin_delimited, end_delimited, push_tag, push_varint};
-use crate::request::Request;
+use crate::request::{Request, UncheckedRequest};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -65,7 +65,7 @@ impl<'p> Rebuilder<'p> {
         if self.repeated_bytes > most { Err(CompactError::Corrupt) } else { Ok(()) }
     }
 
-    pub(super) fn requests(&mut self) -> Result<Vec<(SignalKind, Vec<u8>)>> {
+    pub(super) fn requests(&mut self) -> Result<Vec<UncheckedRequest>> {
         let mut requests = Vec::new();
         while let Ok(code) = self.skeleton.byte() {
             let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
@@ -75,18 +75,18 @@ impl<'p> Rebuilder<'p> {
             } else {
                 self.message(schema::request(kind), DEEPEST)
             };
-            let out = std::mem::take(&mut self.out);
-            self.written += out.len();
-            let left = self.bytes_left.checked_sub(out.len() + Request::BYTES_BESIDE);
+            let bytes = std::mem::take(&mut self.out);
+            self.written += bytes.len();
+            let left = self.bytes_left.checked_sub(bytes.len() + Request::BYTES_BESIDE);
             self.bytes_left = left.unwrap_or(0);
             result?;
             left.ok_or(CompactError::TooLarge)?;
-            requests.push((kind, out));
+            requests.push(UncheckedRequest { kind, bytes });
         }
         Ok(requests)
     }
 
-    pub(super) fn bound(&self) -> Result<()> {
+    pub(super) fn check_size(&self) -> Result<()> {
         if self.out.len() > self.bytes_left { Err(CompactError::TooLarge) } else { Ok(()) }
     }
 
@@ -98,7 +98,7 @@ impl<'p> Rebuilder<'p> {
                 RAW_FIELD => self.out.extend_from_slice(self.skeleton.sized()?),
                 code => self.field(message, code, depth_left)?,
             }
-            self.bound()?;
+            self.check_size()?;
         }
     }
 
@@ -148,16 +148,16 @@ impl<'p> Rebuilder<'p> {
     ) -> Result<()> {
         if is_recent {
             let rank = self.skeleton.byte()?;
-            let item = self.items.take(rank).ok_or(CompactError::Corrupt)?;
+            let item = self.items.use_rank(rank).ok_or(CompactError::Corrupt)?;
             self.repeat(item)?;
             let rest = std::mem::replace(&mut self.skeleton, Bytes(item));
             self.message(message, depth_left)?;
             self.skeleton = rest;
         } else {
-            let before = self.skeleton.0;
+            let from_item = self.skeleton.unread();
             self.message(message, depth_left)?;
-            let item = before.len() - self.skeleton.0.len();
-            self.items.push(before.get(..item).unwrap_or_default());
+            let item_bytes = from_item.len() - self.skeleton.unread().len();
+            self.items.push(from_item.get(..item_bytes).unwrap_or_default());
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl<'p> Rebuilder<'p> {
                 }
                 _ => return Err(CompactError::Corrupt),
             }
-            self.bound()?;
+            self.check_size()?;
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl<'p> Rebuilder<'p> {
             NEGATIVE => !self.holes.long_varint()?,
             TIME => {
                 let difference = self.difference()?;
-                self.history.time(difference)
+                self.history.next_time(difference)
             }
             SAME => self.history.number,
             REST => {
@@ -264,19 +264,20 @@ impl<'p> Rebuilder<'p> {
         use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
         let code = self.skeleton.byte()?;
         let short = match code {
-            0..RECENT_16 => self.history.short.take(code).ok_or(CompactError::Corrupt)?,
+            0..RECENT_16 => self.history.short.use_rank(code).ok_or(CompactError::Corrupt)?,
             NEW_8 => {
                 let id = u64::from_be_bytes(self.holes.array()?);
-                self.history.new_id(id);
+                self.history.note_new_id(id);
                 id
             }
-            NEXT => self.history.near_id(1),
+            NEXT => self.history.next_id(1),
             NEAR => {
                 let difference = self.difference()?;
-                self.history.near_id(difference)
+                self.history.next_id(difference)
             }
             RECENT_16..NEW_8 => {
-                let id = self.history.long.take(code - RECENT_16).ok_or(CompactError::Corrupt)?;
+                let id =
+                    self.history.long.use_rank(code - RECENT_16).ok_or(CompactError::Corrupt)?;
                 self.out.extend_from_slice(&id.to_be_bytes());
                 return Ok(());
             }
@@ -302,6 +303,10 @@ impl<'p> Rebuilder<'p> {
 pub(super) struct Bytes<'p>(pub(super) &'p [u8]);
 
 impl<'p> Bytes<'p> {
+    pub(super) fn unread(&self) -> &'p [u8] {
+        self.0
+    }
+
     pub(super) fn take(&mut self, length: usize) -> Result<&'p [u8]> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(CompactError::Corrupt)?;
         self.0 = rest;
@@ -340,6 +345,7 @@ impl<'p> Bytes<'p> {
         usize::try_from(self.long_varint()?).map_err(|_| CompactError::Corrupt)
     }
 
+    /// Bytes after their number.
     fn sized(&mut self) -> Result<&'p [u8]> {
         let length = self.varint()?;
         self.take(length)
@@ -391,7 +397,7 @@ mod tests {
             let mut rebuilder =
                 Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
             assert!(matches!(rebuilder.requests(), Err(CompactError::TooLarge)));
-            let left = rebuilder.skeleton.0.len();
+            let left = rebuilder.skeleton.unread().len();
             assert!(left > skeleton.len() / 2, "{left} of {}", skeleton.len());
         }
     }

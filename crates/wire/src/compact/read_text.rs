@@ -12,7 +12,7 @@ impl Rebuilder<'_> {
     /// Appends a string up to its end.
     pub(super) fn text(&mut self) -> Result<()> {
         loop {
-            let rest = self.skeleton.0;
+            let rest = self.skeleton.unread();
             let at = rest.iter().position(|byte| code::is_code(*byte));
             self.out.extend_from_slice(self.skeleton.take(at.ok_or(CompactError::Corrupt)?)?);
             match self.skeleton.byte()? {
@@ -46,7 +46,7 @@ impl Rebuilder<'_> {
                 code::REGION => self.name(self.context.region)?,
                 _ => return Err(CompactError::Corrupt),
             }
-            self.bound()?;
+            self.check_size()?;
         }
     }
 

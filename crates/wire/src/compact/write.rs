@@ -1,8 +1,9 @@
 //! Writes the skeleton and the holes of requests.
 
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
-use super::context::{self, Context};
+use super::context::{Context, UsedNames};
 use super::history::{History, RecentValues, Unit};
+use crate::field::key_value;
 use crate::protobuf::{self, Field, Reader, Value, push_varint};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -23,9 +24,28 @@ pub(super) struct LineParts<'b> {
     pub(super) holes: &'b mut Vec<u8>,
     pub(super) context: Context<'b>,
     pub(super) history: History,
-    /// Where the skeletons of recent items begin and end.
-    items: RecentValues<(usize, usize)>,
-    pub(super) used: u8,
+    /// The skeletons of recent items.
+    items: RecentValues<SkeletonPart>,
+    pub(super) used: UsedNames,
+}
+
+/// A part of the skeleton.
+#[derive(Clone, Copy, Default)]
+struct SkeletonPart {
+    begin: usize,
+    end: usize,
+}
+
+impl SkeletonPart {
+    fn of(self, skeleton: &[u8]) -> Option<&[u8]> {
+        skeleton.get(self.begin..self.end)
+    }
+}
+
+/// A name of the context that begins a text.
+pub(super) struct ContextName {
+    pub(super) bytes: usize,
+    pub(super) code: u8,
 }
 
 /// Why a message was not written.
@@ -51,7 +71,7 @@ impl<'b> LineParts<'b> {
             context,
             history: History::new(unit),
             items: RecentValues::default(),
-            used: 0,
+            used: UsedNames::default(),
         }
     }
 
@@ -82,7 +102,7 @@ impl<'b> LineParts<'b> {
             let field = field.map_err(|_| Unwritten::Inexpressible)?;
             let known = message.field(field.number).filter(|_| is_shortest(&field));
             let is_written = match known {
-                Some(known) => self.field(known.kind, known.presence, &field, depth_left)?,
+                Some(known) => self.field(known, &field, depth_left)?,
                 None => false,
             };
             if !is_written {
@@ -94,33 +114,31 @@ impl<'b> LineParts<'b> {
         Ok(())
     }
 
-    /// Writes a field, unless its value is of another type.
+    /// Writes a field. Returns `false` if its value is of another type than the `known` field's.
     fn field(
         &mut self,
-        kind: Kind,
-        presence: Presence,
+        known: &schema::Field,
         field: &Field<'_>,
         depth_left: usize,
     ) -> Result<bool, Unwritten> {
         let code = field.number.to_le_bytes()[0];
-        match (kind, field.value) {
+        let is_repeated = known.presence == Presence::Repeated;
+        match (known.kind, field.value) {
             (Kind::Message(inner), Value::Len(bytes)) => {
-                if schema::is_key_value(inner)
-                    && let Some((key, known, value)) = attribute(bytes)
-                {
-                    self.skeleton.push(code);
-                    self.text(key);
-                    return self.field(known.kind, known.presence, &value, depth_left);
-                }
-                let begin = self.skeleton.len();
                 let is_attribute = schema::is_key_value(inner);
+                if is_attribute && let Some(attribute) = SimpleAttribute::read(bytes) {
+                    self.skeleton.push(code);
+                    self.text(attribute.key);
+                    return self.field(attribute.known, &attribute.value, depth_left);
+                }
                 self.skeleton.push(if is_attribute { code | OTHER_FORM } else { code });
+                let begin = self.skeleton.len();
                 self.message(inner, bytes, depth_left)?;
                 if schema::is_item(inner) {
                     self.shorten_item(begin);
                 }
             }
-            (kind, Value::Len(packed)) if presence == Presence::Repeated && is_number(kind) => {
+            (kind, Value::Len(packed)) if is_repeated && is_number(kind) => {
                 return self.numbers(kind, code, packed);
             }
             (kind, value) if kind.has_wire_type(value) => {
@@ -132,20 +150,20 @@ impl<'b> LineParts<'b> {
         Ok(true)
     }
 
-    /// Replaces an item whose field begins there by the rank of a recent one with the same skeleton, if there is one.
+    /// Replaces the item at the end of the skeleton by the rank of a recent one with the same skeleton, if there is one. The code of
+    /// its field stands before `begin`.
     fn shorten_item(&mut self, begin: usize) {
-        let from = begin + 1;
-        let to = self.skeleton.len();
-        let item = self.skeleton.get(from..to);
-        let rank = self.items.rank_of(|(from, to)| self.skeleton.get(from..to) == item);
-        if let Some(rank) = rank {
-            self.skeleton.truncate(from);
+        let item = SkeletonPart { begin, end: self.skeleton.len() };
+        let skeleton = &*self.skeleton;
+        let bytes = item.of(skeleton);
+        if let Some(rank) = self.items.use_equal(|recent| recent.of(skeleton) == bytes) {
+            self.skeleton.truncate(begin);
             if let Some(code) = self.skeleton.last_mut() {
                 *code |= OTHER_FORM;
             }
             self.skeleton.push(rank);
         } else {
-            self.items.push((from, to));
+            self.items.push(item);
         }
     }
 
@@ -169,7 +187,7 @@ impl<'b> LineParts<'b> {
         match value {
             _ if is_constant(value) => self.constant(value),
             LEAST_TIME..=0x7fff_ffff_ffff_ffff => {
-                if let Some(difference) = self.history.time_difference(value) {
+                if let Some(difference) = self.history.note_time(value) {
                     self.skeleton.push(TIME);
                     self.difference(difference);
                 } else {
@@ -245,10 +263,10 @@ impl<'b> LineParts<'b> {
         use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
         if let Ok(id) = <[u8; 8]>::try_from(id) {
             let number = u64::from_be_bytes(id);
-            if let Some(rank) = self.history.short.rank_of(|id| id == number) {
+            if let Some(rank) = self.history.short.use_equal(|id| id == number) {
                 self.skeleton.push(rank);
             } else {
-                match self.history.id_difference(number) {
+                match self.history.note_id(number) {
                     Some(1) => self.skeleton.push(NEXT),
                     Some(difference) => {
                         self.skeleton.push(NEAR);
@@ -262,7 +280,7 @@ impl<'b> LineParts<'b> {
             }
         } else if let Ok(id) = <[u8; 16]>::try_from(id) {
             let number = u128::from_be_bytes(id);
-            if let Some(rank) = self.history.long.rank_of(|id| id == number) {
+            if let Some(rank) = self.history.long.use_equal(|id| id == number) {
                 self.skeleton.push(RECENT_16 + rank);
             } else {
                 self.history.long.push(number);
@@ -313,25 +331,25 @@ impl<'b> LineParts<'b> {
         Ok(true)
     }
 
-    /// Returns the text without a name of the context that begins it, and the name's code.
-    pub(super) fn name(&mut self, text: &[u8]) -> Option<(usize, u8)> {
+    /// Uses the name of the context that begins the text, if there is one.
+    pub(super) fn use_name(&mut self, text: &[u8]) -> Option<ContextName> {
         use codes::text::{ACCOUNT, FUNCTION, LOG_STREAM, REGION};
         const SHORTEST: usize = 3;
         let Context { function, account, log_stream, region } = self.context;
         let names = [
-            (function, FUNCTION, context::FUNCTION),
-            (account, ACCOUNT, context::ACCOUNT),
-            (log_stream, LOG_STREAM, context::LOG_STREAM),
-            (region, REGION, context::REGION),
+            (function, FUNCTION, UsedNames::FUNCTION),
+            (account, ACCOUNT, UsedNames::ACCOUNT),
+            (log_stream, LOG_STREAM, UsedNames::LOG_STREAM),
+            (region, REGION, UsedNames::REGION),
         ];
-        let (name, code, bit) = names.into_iter().find(|(name, ..)| {
+        let (name, code, used) = names.into_iter().find(|(name, ..)| {
             let follows = text.get(name.len());
             name.len() >= SHORTEST
                 && text.starts_with(name.as_bytes())
                 && !follows.is_some_and(u8::is_ascii_alphanumeric)
         })?;
-        self.used |= bit;
-        Some((name.len(), code))
+        self.used.add(used);
+        Some(ContextName { bytes: name.len(), code })
     }
 }
 
@@ -367,20 +385,28 @@ fn is_number(kind: Kind) -> bool {
     !matches!(kind, Kind::String | Kind::Bytes | Kind::Id | Kind::Message(_))
 }
 
-/// Returns the key of an attribute, and its value's one field, of the right type, if it consists of these.
-fn attribute(key_value: &[u8]) -> Option<(&[u8], &'static schema::Field, Field<'_>)> {
-    let mut fields = Reader::new(key_value);
-    let mut next = |number| {
-        let field = fields.next()?.ok()?;
-        let content = field.as_len().filter(|_| field.number == number && is_shortest(&field))?;
-        Some((content, field))
-    };
-    let (key, _) = next(1)?;
-    let (any_value, _) = next(2)?;
-    let mut of_value = Reader::new(any_value);
-    let value = of_value.next()?.ok().filter(is_shortest)?;
-    let known = schema::any_value().field(value.number)?;
-    let is_known = known.kind.has_wire_type(value.value);
-    let is_all = of_value.next().is_none() && fields.next().is_none();
-    (is_known && is_all).then_some((key, known, value))
+/// An attribute that consists of a key and a value of one field, of the right type.
+struct SimpleAttribute<'b> {
+    key: &'b [u8],
+    value: Field<'b>,
+    /// The field of `AnyValue` that the value is.
+    known: &'static schema::Field,
+}
+
+impl<'b> SimpleAttribute<'b> {
+    fn read(bytes: &'b [u8]) -> Option<Self> {
+        let mut fields = Reader::new(bytes);
+        let mut next_content = |number| {
+            let field = fields.next()?.ok()?;
+            field.as_len().filter(|_| field.number == number && is_shortest(&field))
+        };
+        let key = next_content(key_value::KEY)?;
+        let any_value = next_content(key_value::VALUE)?;
+        let mut of_value = Reader::new(any_value);
+        let value = of_value.next()?.ok().filter(is_shortest)?;
+        let known = schema::any_value().field(value.number)?;
+        let is_known = known.kind.has_wire_type(value.value);
+        let is_all = of_value.next().is_none() && fields.next().is_none();
+        (is_known && is_all).then_some(Self { key, value, known })
+    }
 }

@@ -8,23 +8,40 @@ use crate::ids::lower_hex;
 use crate::protobuf::push_varint;
 use std::net::Ipv4Addr;
 
-const DIGIT: u8 = 1;
-/// `a` to `f`.
-const HEX: u8 = 2;
-const LOWER: u8 = 4;
-const UPPER: u8 = 8;
-const CODE: u8 = 16;
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
+/// What kinds of characters a text has.
+#[derive(Clone, Copy, PartialEq)]
+struct Classes(u8);
+
+impl Classes {
+    const OTHER: Self = Self(0);
+    const DIGIT: Self = Self(1);
+    /// `a` to `f`.
+    const HEX: Self = Self(2);
+    const LOWER: Self = Self(4);
+    const UPPER: Self = Self(8);
+    /// A byte that is also a code of the skeleton.
+    const CODE: Self = Self(16);
+
+    fn add(&mut self, class: Self) {
+        self.0 |= class.0;
+    }
+
+    fn has(self, class: Self) -> bool {
+        self.0 & class.0 != 0
+    }
+}
+
+const CLASS_OF_BYTE: [Classes; 256] = {
+    let mut classes = [Classes::OTHER; 256];
     let mut byte = 0_u8;
     loop {
         classes[byte as usize] = match byte {
-            b'0'..=b'9' => DIGIT,
-            b'a'..=b'f' => HEX,
-            b'g'..=b'z' => LOWER,
-            b'A'..=b'Z' => UPPER,
-            byte if code::is_code(byte) => CODE,
-            _ => 0,
+            b'0'..=b'9' => Classes::DIGIT,
+            b'a'..=b'f' => Classes::HEX,
+            b'g'..=b'z' => Classes::LOWER,
+            b'A'..=b'Z' => Classes::UPPER,
+            byte if code::is_code(byte) => Classes::CODE,
+            _ => Classes::OTHER,
         };
         if byte == u8::MAX {
             break classes;
@@ -43,83 +60,90 @@ const XRAY: usize = 35;
 impl LineParts<'_> {
     /// Writes a string with its end.
     pub(super) fn text(&mut self, text: &[u8]) {
-        let mut literal = 0;
+        // Everything before this is written.
+        let mut written = 0;
         let mut at = 0;
         while at < text.len() {
-            let class = CLASSES[usize::from(text[at])];
-            if class == 0 {
+            let class = CLASS_OF_BYTE[usize::from(text[at])];
+            if class == Classes::OTHER {
                 at += 1;
                 continue;
             }
-            if class == CODE {
-                self.skeleton.extend_from_slice(&text[literal..at]);
+            if class == Classes::CODE {
+                self.skeleton.extend_from_slice(&text[written..at]);
                 self.skeleton.extend_from_slice(&[code::ESCAPE, text[at]]);
                 at += 1;
-                literal = at;
+                written = at;
                 continue;
             }
             let mut classes = class;
             let mut end = at + 1;
             while end < text.len() {
-                let class = CLASSES[usize::from(text[end])];
-                if class == 0 || class == CODE {
+                let class = CLASS_OF_BYTE[usize::from(text[end])];
+                if class == Classes::OTHER || class == Classes::CODE {
                     break;
                 }
-                classes |= class;
+                classes.add(class);
                 end += 1;
             }
-            let literal_end = self.skeleton.len();
-            self.skeleton.extend_from_slice(&text[literal..at]);
+            let skeleton_bytes = self.skeleton.len();
+            self.skeleton.extend_from_slice(&text[written..at]);
             if let Some(length) = self.hole(&text[at..], end - at, classes) {
                 at += length;
-                literal = at;
+                written = at;
             } else {
-                self.skeleton.truncate(literal_end);
+                self.skeleton.truncate(skeleton_bytes);
                 at = end;
             }
         }
-        self.skeleton.extend_from_slice(&text[literal..]);
+        self.skeleton.extend_from_slice(&text[written..]);
         self.skeleton.push(END);
     }
 
     /// Writes the beginning of `rest` as a code and a hole; returns its length. The first `run` bytes are letters and digits of
     /// these classes.
-    fn hole(&mut self, rest: &[u8], run: usize, classes: u8) -> Option<usize> {
-        if let Some((length, code)) = self.name(rest) {
-            self.skeleton.push(code);
-            return Some(length);
+    fn hole(&mut self, rest: &[u8], run: usize, classes: Classes) -> Option<usize> {
+        if let Some(name) = self.use_name(rest) {
+            self.skeleton.push(name.code);
+            return Some(name.bytes);
         }
-        if classes & DIGIT == 0 && !(run == 8 && rest.get(8) == Some(&b'-')) {
+        let may_be_uuid = run == 8 && rest.get(run) == Some(&b'-');
+        if !classes.has(Classes::DIGIT) && !may_be_uuid {
             return None;
         }
         let digits = &rest[..run];
-        if classes & !(DIGIT | HEX) == 0 {
-            if let Some(id) = uuid(rest) {
-                self.skeleton.push(code::UUID);
-                self.id(&id);
-                return Some(UUID);
-            }
-            if classes & HEX != 0 {
-                return self.hex(digits);
-            }
-            if let Some(id) = xray(rest) {
-                self.skeleton.push(code::XRAY);
-                self.id(&id);
-                return Some(XRAY);
-            }
-            if rest.get(run) == Some(&b'.')
-                && let Some((address, length)) = address(rest)
-            {
-                self.skeleton.push(code::IPV4);
-                self.holes.extend_from_slice(&address);
-                return Some(length);
-            }
-            return self.decimal(digits);
+        if classes.has(Classes::LOWER) || classes.has(Classes::UPPER) {
+            return self.alphanumeric(digits, classes);
         }
+        if let Some(id) = uuid(rest) {
+            self.skeleton.push(code::UUID);
+            self.id(&id);
+            return Some(UUID);
+        }
+        if classes.has(Classes::HEX) {
+            return self.hex(digits);
+        }
+        if let Some(id) = xray(rest) {
+            self.skeleton.push(code::XRAY);
+            self.id(&id);
+            return Some(XRAY);
+        }
+        if rest.get(run) == Some(&b'.')
+            && let Some(address) = AddressText::at_start(rest)
+        {
+            self.skeleton.push(code::IPV4);
+            self.holes.extend_from_slice(&address.octets);
+            return Some(address.length);
+        }
+        self.decimal(digits)
+    }
+
+    /// Letters and digits, such as an id of AWS.
+    fn alphanumeric(&mut self, digits: &[u8], classes: Classes) -> Option<usize> {
         let count = digits.iter().filter(|byte| byte.is_ascii_digit()).count();
-        let is_upper = classes & (HEX | LOWER) == 0;
+        let is_upper = !classes.has(Classes::HEX) && !classes.has(Classes::LOWER);
         // Words with a number at the end have one digit, and few are as long.
-        if run < 10 || (count < 2 && !(is_upper && run >= 16)) {
+        if digits.len() < 10 || (count < 2 && !(is_upper && digits.len() >= 16)) {
             return None;
         }
         if !is_upper {
@@ -194,14 +218,21 @@ fn xray(text: &[u8]) -> Option<[u8; 16]> {
     lower_hex(id[2..10].iter().chain(&id[11..]).copied())
 }
 
-/// The IPv4 address that begins the text, and its length.
-fn address(text: &[u8]) -> Option<([u8; 4], usize)> {
-    let mut points = 0;
-    let is_part = |byte: &&u8| {
-        points += usize::from(**byte == b'.');
-        byte.is_ascii_digit() || (**byte == b'.' && points < 4)
-    };
-    let length = text.iter().take_while(is_part).count();
-    let address = str::from_utf8(&text[..length]).ok()?.parse::<Ipv4Addr>().ok()?;
-    Some((address.octets(), length))
+/// An IPv4 address and the length of its text.
+struct AddressText {
+    octets: [u8; 4],
+    length: usize,
+}
+
+impl AddressText {
+    fn at_start(text: &[u8]) -> Option<Self> {
+        let mut points = 0;
+        let is_part = |byte: &&u8| {
+            points += usize::from(**byte == b'.');
+            byte.is_ascii_digit() || (**byte == b'.' && points < 4)
+        };
+        let length = text.iter().take_while(is_part).count();
+        let address = str::from_utf8(&text[..length]).ok()?.parse::<Ipv4Addr>().ok()?;
+        Some(Self { octets: address.octets(), length })
+    }
 }

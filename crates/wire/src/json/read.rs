@@ -8,7 +8,7 @@
 use super::JsonError;
 use super::scalar::{self, Unfit, text};
 use crate::protobuf::{Writer, begin_delimited, end_delimited};
-use crate::request::{Limits, Malformed, Request};
+use crate::request::{Limits, Malformed, Request, UncheckedRequest};
 use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
 use crate::signal::SignalKind;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -48,14 +48,13 @@ fn read_signals(
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
     let read = parser.deserialize_map(signals).and_then(|read| parser.end().map(|()| read));
-    let messages = read.map_err(|error| match (error.classify(), state.failure) {
+    let requests = read.map_err(|error| match (error.classify(), state.failure) {
         (Category::Data, Some(failure)) => failure,
         (Category::Data, None) => JsonError::NotAnObject,
         // Only type errors contain content.
         _ => JsonError::Syntax(error.to_string()),
     })?;
-    let checked = messages.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
-    checked.collect::<Result<_, _>>().map_err(JsonError::Malformed)
+    UncheckedRequest::check_all(requests, limits).map_err(JsonError::Malformed)
 }
 
 /// A key in one spelling or both, which is ambiguous.
@@ -152,6 +151,21 @@ impl Conversion<'_> {
     }
 }
 
+/// A key with a signal's resources, and its field in the signal's request.
+struct SignalKey {
+    kind: SignalKind,
+    message: &'static Message,
+    field: &'static Field,
+}
+
+impl SignalKey {
+    fn of(key: &str) -> Option<Self> {
+        let kind = signal_of_key(key)?;
+        let message = schema::request(kind);
+        Some(Self { kind, message, field: message.field_of_key(key)? })
+    }
+}
+
 /// Reads the outermost object: each signal's key into a request of its own.
 struct Signals<'s, 'l> {
     kinds: &'s [SignalKind],
@@ -159,7 +173,7 @@ struct Signals<'s, 'l> {
 }
 
 impl<'de> Visitor<'de> for Signals<'_, '_> {
-    type Value = Vec<(SignalKind, Vec<u8>)>;
+    type Value = Vec<UncheckedRequest>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -167,21 +181,18 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Self { kinds, state } = self;
-        let mut requests: Self::Value = Vec::new();
-        while let Some(found) = map.next_key_seed(KeyIn(|key: &str| {
-            let kind = signal_of_key(key).filter(|kind| kinds.contains(kind))?;
-            let message = schema::request(kind);
-            Some((kind, message, message.field_of_key(key)?))
-        }))? {
-            let Some((kind, message, field)) = found else {
+        let signal_key = |key: &str| SignalKey::of(key).filter(|known| kinds.contains(&known.kind));
+        let mut requests: Vec<UncheckedRequest> = Vec::new();
+        while let Some(known) = map.next_key_seed(KeyIn(signal_key))? {
+            let Some(SignalKey { kind, message, field }) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if requests.iter().any(|(known, _)| *known == kind) {
+            if requests.iter().any(|request| request.kind == kind) {
                 return Err(state.wrong(message, field, TWICE));
             }
             if map.next_value_seed(FieldValue { message, field, is_element: false, state })? {
-                requests.push((kind, std::mem::take(&mut state.out)));
+                requests.push(UncheckedRequest { kind, bytes: std::mem::take(&mut state.out) });
             }
         }
         Ok(requests)

@@ -54,13 +54,19 @@ fn has_scopes(text: &str) -> bool {
     })
 }
 
-/// Possible keys of signals in a text, with the text before and after them.
-fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// The text around a name.
+struct Around<'t> {
+    before: &'t str,
+    after: &'t str,
+}
+
+/// Returns the text around each possible key of a signal.
+fn signal_names(text: &str) -> impl Iterator<Item = Around<'_>> {
     FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
         let before = text.get(..at)?;
         let after_resource = text.get(at + RESOURCE.len()..)?;
         let after = SIGNALS.iter().find_map(|name| after_resource.strip_prefix(name))?;
-        Some((before, after))
+        Some(Around { before, after })
     })
 }
 
@@ -71,20 +77,20 @@ pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
         // Both markers contain the old one.
         let at = from + FIND_OLD_MARKER.find(text.get(from..)?.as_bytes())?;
         from = at + OLD_MARKER.len();
-        let name = |start: usize, name: &str| {
-            let after = text.get(start..)?.strip_prefix(name)?;
-            Some((text.get(..start)?, after))
+        let around = |marker: &str, start: usize| {
+            let after = text.get(start..)?.strip_prefix(marker)?;
+            Some(Around { before: text.get(..start)?, after })
         };
-        let standard = at.checked_sub(1).and_then(|start| name(start, MARKER));
-        let Some((before, after)) = standard.or_else(|| name(at, COMPACT_MARKER)) else {
+        let standard = at.checked_sub(1).and_then(|start| around(MARKER, start));
+        let Some(Around { before, after }) = standard.or_else(|| around(COMPACT_MARKER, at)) else {
             continue;
         };
-        let before = before.strip_suffix('"').map(str::trim_end);
-        let is_first = before.is_some_and(|before| before.ends_with('{'));
-        if let Some(before) = before.filter(|_| is_first && !after.starts_with('\\'))
+        let before_key = before.strip_suffix('"').unwrap_or_default().trim_end();
+        if let Some(before_object) = before_key.strip_suffix('{')
+            && !after.starts_with('\\')
             && is_key(after)
         {
-            return Some(before.len() - 1);
+            return Some(before_object.len());
         }
     }
 }
@@ -118,7 +124,7 @@ pub(super) fn broken_object_claims(text: &str) -> bool {
         let after = text.get(at + MARKER.len()..);
         before.is_some_and(|before| before.ends_with('"')) && after.is_some_and(is_key)
     }) || first_key_claims(text)
-        || signal_names(text).any(|(before, after)| {
+        || signal_names(text).any(|Around { before, after }| {
             is_key(after) && before_first_key(before).is_some_and(ends_as_wrapper)
         })
 }
@@ -189,14 +195,15 @@ fn runtime_prefix_len(text: &str) -> usize {
     let Some(second) = tab(first + 1) else { return 0 };
     let Some(third) = tab(second + 1) else { return 0 };
     let field = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
-    let fields = (field(0, first), field(first + 1, second), field(second + 1, third));
+    let first_field = field(0, first);
+    let second_field = field(first + 1, second);
+    let third_field = field(second + 1, third);
     let is_time = |field: &str| field.starts_with("20") && field.ends_with('Z');
     // During init the request id is `undefined` or missing.
     let is_id = |field: &str| !field.contains(' ');
     let is_level = |field: &str| field.bytes().all(|byte| byte.is_ascii_alphabetic());
     let is_in_brackets = |field: &str| field.starts_with('[') && field.ends_with(']');
-    let (a, b, c) = fields;
-    let node = is_time(a) && is_id(b) && is_level(c);
-    let python = is_in_brackets(a) && is_time(b) && is_id(c);
-    if node || python { third + 1 } else { 0 }
+    let is_of_node = is_time(first_field) && is_id(second_field) && is_level(third_field);
+    let is_of_python = is_in_brackets(first_field) && is_time(second_field) && is_id(third_field);
+    if is_of_node || is_of_python { third + 1 } else { 0 }
 }

@@ -39,6 +39,12 @@ pub(super) struct Object<'a> {
     has_other_keys: bool,
 }
 
+/// An object at the start of a text, and its length.
+pub(super) struct ParsedObject<'a> {
+    pub(super) object: Object<'a>,
+    pub(super) len: usize,
+}
+
 /// Keys other than the message, `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's
 /// records, Lambda's JSON log format, tracing-subscriber's JSON, container runtimes.
 const FORMATTER_KEYS: [&str; 10] = [
@@ -74,11 +80,11 @@ pub(super) enum Class<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Parses the object at the start of `text`, and returns it and its length.
-    pub(super) fn parse(text: &'a str) -> Result<(Self, usize), serde_json::Error> {
+    /// Parses the object at the start of `text`.
+    pub(super) fn parse(text: &'a str) -> Result<ParsedObject<'a>, serde_json::Error> {
         let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Self>();
         match objects.next() {
-            Some(object) => Ok((object?, objects.byte_offset())),
+            Some(object) => Ok(ParsedObject { object: object?, len: objects.byte_offset() }),
             None => Err(serde_json::Error::custom("nothing there")),
         }
     }

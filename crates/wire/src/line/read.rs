@@ -3,13 +3,15 @@
 
 use super::find::{self, WRAPPERS, is_blank};
 use super::headers::without_headers_of_lines;
-use super::object::{Class, Object};
+use super::object::{Class, Object, ParsedObject};
 use super::reading::{LineError, LineReading, UndecodableLine};
-use super::walk::Walk;
+use super::walk::{BrokenObject, Rest, Walk};
 use crate::compact::Context;
 use crate::json;
 use crate::request::{Limits, Request};
 use crate::schema::key_of_signal;
+use std::cmp::Reverse;
+use std::ops::Range;
 
 /// Reads the OTLP lines in the text of one log event. Returns `None` if it claims to contain none, at the cost of one search. A
 /// text that mentions lines without claiming one, as log messages about lines do, has a reading without lines if `headers` were
@@ -78,7 +80,7 @@ impl<'c> LineReader<'c> {
         }
     }
 
-    /// Reads a text that stands in so many log records: the event itself in none. Returns the text around its lines, or `None`
+    /// Reads a text within this number of log records: the event itself is in none. Returns the text around its lines, or `None`
     /// without lines.
     fn read(&mut self, text: &str, wrappers: usize) -> Option<String> {
         self.bytes_read += text.len();
@@ -94,63 +96,68 @@ impl<'c> LineReader<'c> {
 
     /// Reads the next object. Returns `false` after the last.
     fn step(&mut self, walk: &mut Walk<'_>) -> bool {
-        if let Some(begin) = walk.object_here() {
+        if let Some(begin) = walk.next_object() {
             match self.parse(walk.from(begin)) {
-                Ok((object, len)) => {
-                    let end = begin + len;
-                    if !self.takes(walk, &object, begin, end) {
-                        walk.keep(end);
+                Ok(ParsedObject { object, len }) => {
+                    let place = begin..begin + len;
+                    if !self.read_line_at(walk, &object, &place) {
+                        walk.pass_text(place.end);
                     }
                     return true;
                 }
-                Err(error) => walk.broken = Some((begin, error)),
+                Err(error) => walk.broken = Some(BrokenObject { begin, error }),
             }
         }
-        if let Some(begin) = walk.marked {
-            return match self.parse(walk.from(begin)) {
-                Ok((object, len)) => {
-                    let end = begin + len;
-                    if !self.takes(walk, &object, begin, end) {
-                        walk.leave_marked(end);
-                    }
-                    true
-                }
-                Err(error) => {
-                    let begin = walk.unfinished().filter(|_| error.is_eof()).unwrap_or(begin);
-                    self.broken(walk, begin, error)
-                }
-            };
+        if let Some(begin) = walk.next_marked {
+            return self.step_to_marked(walk, begin);
         }
-        if let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) {
-            self.bytes_read += walk.from(begin).len();
-            if find::broken_object_claims(walk.from(begin)) {
-                self.broken(walk, begin, error);
-            }
+        let BrokenObject { begin, error } = match walk.broken.take() {
+            Some(broken) if broken.begin >= walk.at => broken,
+            _ => return false,
+        };
+        self.bytes_read += walk.from(begin).len();
+        if find::broken_object_claims(walk.from(begin)) {
+            self.refuse_rest(walk, begin, error);
         }
         false
     }
 
+    fn step_to_marked(&mut self, walk: &mut Walk<'_>, begin: usize) -> bool {
+        match self.parse(walk.from(begin)) {
+            Ok(ParsedObject { object, len }) => {
+                let place = begin..begin + len;
+                if !self.read_line_at(walk, &object, &place) {
+                    walk.leave_marked(place.end);
+                }
+                true
+            }
+            Err(error) => {
+                let begin = walk.unfinished().filter(|_| error.is_eof()).unwrap_or(begin);
+                self.refuse_rest(walk, begin, error)
+            }
+        }
+    }
+
     /// Reads an object that is a line or contains one. Returns `false` if it is none, or lines are not read there.
-    fn takes(
+    fn read_line_at(
         &mut self,
         walk: &mut Walk<'_>,
         object: &Object<'_>,
-        begin: usize,
-        end: usize,
+        place: &Range<usize>,
     ) -> bool {
-        if !self.is_read(walk, begin, end) {
+        if !self.allows_line(walk, place) {
             return false;
         }
-        let inside = self.take(object, walk.between(begin, end), walk.wrappers);
+        let inside = self.read_object(object, walk.within(place), walk.wrappers);
         inside.is_some_and(|inside| {
-            walk.take(begin, end, &inside);
+            walk.pass_line(place, &inside);
             true
         })
     }
 
-    /// Refuses a broken object that was meant as a line, with all text after it, because its end is unknown, and returns `true`.
-    /// If lines are not read here, it leaves the object in the text and skips the rest.
-    fn broken(&mut self, walk: &mut Walk<'_>, begin: usize, error: serde_json::Error) -> bool {
+    /// Refuses a broken object that was meant as a line, with all text after it, because its end is unknown. Returns `false` if
+    /// lines are not read there; then nothing else of the text is read.
+    fn refuse_rest(&mut self, walk: &mut Walk<'_>, begin: usize, error: serde_json::Error) -> bool {
         if !walk.begins_text(begin) {
             return false;
         }
@@ -158,123 +165,125 @@ impl<'c> LineReader<'c> {
             self.reading.unfinished_at = Some(begin);
         }
         self.refuse(UndecodableLine::new(walk.from(begin), LineError::Json(error)));
-        walk.take(begin, walk.text.len(), "");
+        walk.pass_line(&(begin..walk.text.len()), "");
         true
     }
 
-    /// Returns `true` if a line at this place is read. An attacker who gets text into a log may put one into the middle of it.
-    fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize) -> bool {
-        let begins_text = walk.begins_text(begin);
+    /// Returns `true` if a line at this place is read: one that begins or ends the event's text, or that is a wrapped text as a
+    /// whole. An attacker who gets text into a log may put a line into the middle of it.
+    fn allows_line(&mut self, walk: &mut Walk<'_>, place: &Range<usize>) -> bool {
+        let begins_text = walk.begins_text(place.start);
         if walk.wrappers == 0 {
-            begins_text || self.ends_text(walk, end)
+            begins_text || self.look_for_end(walk, place.end)
         } else {
-            begins_text && self.ends_text(walk, end)
+            begins_text && self.look_for_end(walk, place.end)
         }
     }
 
-    /// Returns `true` if only lines follow `end`. Each byte is read once.
-    fn ends_text(&mut self, walk: &mut Walk<'_>, end: usize) -> bool {
-        if walk.lines_from.is_some_and(|from| end >= from) {
-            return true;
-        }
-        if end <= walk.text_behind {
-            return false;
+    /// Reads the text after a line. Returns `true` if only lines follow. The walk keeps the result, so that each byte is read once.
+    fn look_for_end(&mut self, walk: &mut Walk<'_>, end: usize) -> bool {
+        match walk.rest_after(end) {
+            Rest::OnlyLines => return true,
+            Rest::HasOtherText => return false,
+            Rest::Unknown => {}
         }
         let mut at = walk.skip_blank(end);
         while at < walk.text.len() {
-            let parsed =
-                if walk.from(at).starts_with('{') { self.parse(walk.from(at)).ok() } else { None };
-            let Some((object, len)) = parsed else {
+            let rest = walk.from(at);
+            if !rest.starts_with('{') {
+                walk.note_other_text_at(at);
+                return false;
+            }
+            let Ok(ParsedObject { object, len }) = self.parse(rest) else {
                 // After an object with invalid JSON, nothing can be distinguished.
-                let is_broken = walk.from(at).starts_with('{');
-                walk.text_behind = if is_broken { usize::MAX } else { at };
+                walk.note_other_text_at(usize::MAX);
                 return false;
             };
             if matches!(object.class(), Class::Record { .. }) {
-                walk.text_behind = at;
+                walk.note_other_text_at(at);
                 return false;
             }
             at = walk.skip_blank(at + len);
         }
-        walk.lines_from = Some(end);
+        walk.note_only_lines_from(end);
         true
     }
 
-    fn parse<'t>(&mut self, text: &'t str) -> Result<(Object<'t>, usize), serde_json::Error> {
+    fn parse<'t>(&mut self, text: &'t str) -> Result<ParsedObject<'t>, serde_json::Error> {
         let parsed = Object::parse(text);
-        self.bytes_read += parsed.as_ref().map_or(text.len(), |(_, len)| *len);
+        self.bytes_read += parsed.as_ref().map_or(text.len(), |parsed| parsed.len);
         parsed
     }
 
-    /// Handles an object that is a line or contains one, and returns the other text in it. Returns `None` if it is neither.
-    /// `line` is the text of the object.
-    fn take(&mut self, object: &Object<'_>, line: &str, wrappers: usize) -> Option<String> {
+    /// Reads an object that is a line or contains one, and returns the other text in it. Returns `None` if it is neither. `text` is
+    /// that of the object.
+    fn read_object(&mut self, object: &Object<'_>, text: &str, wrappers: usize) -> Option<String> {
         match object.class() {
             Class::Line => {
                 let mut inflated = 0;
-                let limits = self.limits_of(line);
+                let limits = self.limits_of(text);
                 let requests = object.requests(self.context, &limits, &mut inflated);
-                self.add(requests, line, inflated);
-                Some(String::new())
+                self.add(requests, text, inflated);
             }
-            Class::Bare => Some(self.take_json(line, line)),
+            Class::Bare => self.read_json(text, text),
             Class::OneResource(kind) => {
-                let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
-                Some(self.take_json(&request, line))
+                let request = format!(r#"{{"{}":[{text}]}}"#, key_of_signal(kind));
+                self.read_json(&request, text);
             }
             Class::Record { values, has_other_keys } => {
-                self.take_record(values, has_other_keys, line, wrappers)
+                return self.read_record(values, has_other_keys, text, wrappers);
             }
         }
+        Some(String::new())
     }
 
-    fn take_json(&mut self, json: &str, line: &str) -> String {
+    fn read_json(&mut self, json: &str, line: &str) {
         self.bytes_read += line.len();
         let requests = json::read(json, None, &self.limits).map_err(LineError::NotOtlp);
         self.add(requests, line, 0);
-        String::new()
     }
 
-    /// Removes the lines from a log record. `None` if there are none. A record with more content than Lambda or a runtime puts
-    /// around a line is kept, with a note in place of the line.
-    fn take_record(
+    /// Reads the lines in the values of a log record, and returns the record without them. `None` if there are none. A record with
+    /// more content than Lambda or a runtime puts around a line is kept, with a note in place of the line.
+    fn read_record(
         &mut self,
         values: [Option<&str>; WRAPPERS.len()],
         has_other_keys: bool,
-        line: &str,
+        record: &str,
         wrappers: usize,
     ) -> Option<String> {
         if wrappers == MOST_WRAPPERS {
             return None;
         }
-        let mut stays = has_other_keys;
-        let mut is_line = false;
-        // The record with the rest of each value in its place.
-        let mut left = line.to_owned();
-        let mut taken: Vec<(usize, &str, String)> = Vec::new();
+        let mut is_kept = has_other_keys;
+        let mut replacements: Vec<Replacement> = Vec::new();
         for value in values.into_iter().flatten() {
             let Some(text) = self.read_value(value, wrappers + 1) else {
-                stays |= !matches!(value, "null" | "\"\"");
+                is_kept |= !matches!(value, "null" | "\"\"");
                 continue;
             };
-            is_line = true;
-            let text = text.trim_matches(is_blank);
-            stays |= !text.is_empty();
+            let other_text = text.trim_matches(is_blank);
+            is_kept |= !other_text.is_empty();
             // A value is a part of the record's text.
-            let at = (value.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
-            taken.push((at, value, left_in_place(value, text)));
+            let begin = (value.as_ptr() as usize).checked_sub(record.as_ptr() as usize)?;
+            replacements.push(Replacement {
+                place: begin..begin + value.len(),
+                text: in_place_of(value, other_text),
+            });
         }
-        if !is_line {
+        if replacements.is_empty() {
             return None;
         }
-        if !stays {
+        if !is_kept {
             return Some(String::new());
         }
-        taken.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
-        for (at, value, text) in taken {
-            left.replace_range(at..at + value.len(), &text);
+        // From the last one on, so that the places of the others stay.
+        replacements.sort_unstable_by_key(|replacement| Reverse(replacement.place.start));
+        let mut kept = record.to_owned();
+        for Replacement { place, text } in replacements {
+            kept.replace_range(place, &text);
         }
-        Some(left)
+        Some(kept)
     }
 
     fn read_value(&mut self, value: &str, wrappers: usize) -> Option<String> {
@@ -341,8 +350,14 @@ impl<'c> LineReader<'c> {
     }
 }
 
-/// The replacement of a removed line in a record, as JSON.
-fn left_in_place(value: &str, text: &str) -> String {
+/// The rest of a record's value, in place of the value.
+struct Replacement {
+    place: Range<usize>,
+    text: String,
+}
+
+/// The JSON in place of a value whose lines were read, and which has this other text.
+fn in_place_of(value: &str, text: &str) -> String {
     const NOTE: &str = "(an OTLP line was taken out of this message)";
     if value.starts_with('{') && text.starts_with('{') {
         return text.to_owned();

@@ -34,7 +34,7 @@ pub struct Rejoin {
     text: String,
     pieces: usize,
     first_bytes: usize,
-    /// `true` until the end of the base64 payload in which the first piece ends.
+    /// `true` until the end of the base64 payload, if the first piece ends within it.
     in_payload: bool,
     scan: ObjectScan,
 }
@@ -85,7 +85,7 @@ impl Rejoin {
     pub fn go_on(&mut self, text: &str, context: &Context<'_>, limits: &Limits) -> Joined {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
         let piece = without_newline(text);
-        if too_much || find::begins_line(text) || !self.takes(piece) {
+        if too_much || find::begins_line(text) || !self.read_piece(piece) {
             *self = Self::default();
             return Joined::Broken { refused_bytes: 0 };
         }
@@ -106,8 +106,8 @@ impl Rejoin {
         Joined::Broken { refused_bytes: reading.refused_bytes + decoded_bytes }
     }
 
-    /// Reads a text, and returns `true` if it may be the next piece.
-    fn takes(&mut self, piece: &str) -> bool {
+    /// Reads a text as the next piece. Returns `false` if it is none.
+    fn read_piece(&mut self, piece: &str) -> bool {
         // Other programs than Lambda cut all lines at one length, and an ordinary line of base64 has another length.
         let may_be_cut =
             is_cut_by_lambda(piece) || (self.in_payload && piece.len() == self.first_bytes);
@@ -174,9 +174,9 @@ struct ObjectScan {
 enum JsonState {
     #[default]
     Inside,
-    /// `true` once the object has ended; later bytes are ignored.
+    /// The object has ended; later bytes are ignored.
     Ended,
-    /// `true` after a byte that is invalid in JSON.
+    /// A byte was invalid in JSON.
     Broken,
 }
 

@@ -1,28 +1,42 @@
 //! Walks through the text of a log event, object by object, and keeps the text around the lines.
 
 use super::find::{self, is_blank};
+use std::ops::Range;
 
 pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
     /// The number of log records around the text.
     pub(super) wrappers: usize,
+    /// The position up to which the text was passed.
     pub(super) at: usize,
     /// The start of the first object, if only a runtime's prefix precedes it.
-    first: usize,
+    first_object: usize,
     /// The next object after `at` whose first key is the marker.
-    pub(super) marked: Option<usize>,
+    pub(super) next_marked: Option<usize>,
     /// The first object with invalid JSON; beyond it only marked ones are searched.
-    pub(super) broken: Option<(usize, serde_json::Error)>,
-    /// `true` until other text was kept. Text before a line does not count, because it matters to no later decision.
-    pub(super) only_lines: bool,
-    /// A position after lines with other text: the lines before it do not end the text.
-    pub(super) text_behind: usize,
-    /// The position after which only lines follow.
-    pub(super) lines_from: Option<usize>,
+    pub(super) broken: Option<BrokenObject>,
+    /// `true` until other text was passed. Text before a line does not count, because it matters to no later decision.
+    only_lines: bool,
+    /// A position known to have other text, which the lines before it therefore do not precede alone.
+    other_text_at: usize,
+    /// The position after which only lines follow, if known.
+    only_lines_from: Option<usize>,
     pub(super) bytes_searched: usize,
-    found: bool,
+    has_line: bool,
     prefix: &'t str,
-    around: String,
+    other_text: String,
+}
+
+pub(super) struct BrokenObject {
+    pub(super) begin: usize,
+    pub(super) error: serde_json::Error,
+}
+
+/// What is known about the text after a position.
+pub(super) enum Rest {
+    OnlyLines,
+    HasOtherText,
+    Unknown,
 }
 
 impl<'t> Walk<'t> {
@@ -31,67 +45,90 @@ impl<'t> Walk<'t> {
             text,
             wrappers,
             at: 0,
-            first: find::first_object(text),
-            marked: None,
+            first_object: find::first_object(text),
+            next_marked: None,
             broken: None,
             only_lines: true,
-            text_behind: 0,
-            lines_from: None,
+            other_text_at: 0,
+            only_lines_from: None,
             bytes_searched: 0,
-            found: false,
+            has_line: false,
             prefix: "",
-            around: String::new(),
+            other_text: String::new(),
         };
         walk.find_marked(0);
         walk
     }
 
-    pub(super) fn from(&self, at: usize) -> &'t str {
-        self.text.get(at..).unwrap_or_default()
+    pub(super) fn from(&self, begin: usize) -> &'t str {
+        self.text.get(begin..).unwrap_or_default()
     }
 
-    pub(super) fn between(&self, begin: usize, end: usize) -> &'t str {
-        self.text.get(begin..end).unwrap_or_default()
+    pub(super) fn within(&self, place: &Range<usize>) -> &'t str {
+        self.text.get(place.clone()).unwrap_or_default()
     }
 
-    /// Returns `true` if a line at this position, after nothing but lines, begins the text.
-    pub(super) fn begins_text(&self, begin: usize) -> bool {
-        let before = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
-        self.only_lines && begin == before
-    }
-
+    /// The position of the first character at or after this position that is not blank.
     pub(super) fn skip_blank(&self, at: usize) -> usize {
         self.text.len() - self.from(at).trim_start_matches(is_blank).len()
     }
 
-    /// The start of an object at the beginning of the remaining text.
-    pub(super) fn object_here(&self) -> Option<usize> {
-        let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
+    /// The position where an object directly follows the passed text.
+    fn next_position(&self) -> usize {
+        if self.at == 0 { self.first_object } else { self.skip_blank(self.at) }
+    }
+
+    /// Returns `true` if nothing but lines precedes a line at this position.
+    pub(super) fn begins_text(&self, begin: usize) -> bool {
+        self.only_lines && begin == self.next_position()
+    }
+
+    /// The start of an object that directly follows the passed text.
+    pub(super) fn next_object(&self) -> Option<usize> {
+        let begin = self.next_position();
         (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
     }
 
-    /// The start of an incomplete object, which includes all text after `at`.
+    /// The start of an incomplete object, which includes all text after the passed one.
     pub(super) fn unfinished(&self) -> Option<usize> {
-        let (begin, error) = self.broken.as_ref()?;
+        let BrokenObject { begin, error } = self.broken.as_ref()?;
         (error.is_eof() && *begin >= self.at).then_some(*begin)
     }
 
-    /// Continues after a line; `inside` is other text within it.
-    pub(super) fn take(&mut self, begin: usize, end: usize, inside: &str) {
-        if self.at == 0 && begin == self.first {
-            self.prefix = self.between(0, begin);
+    pub(super) fn rest_after(&self, end: usize) -> Rest {
+        if self.only_lines_from.is_some_and(|from| end >= from) {
+            Rest::OnlyLines
+        } else if end <= self.other_text_at {
+            Rest::HasOtherText
         } else {
-            self.around.push_str(self.between(self.at, begin));
+            Rest::Unknown
         }
-        self.around.push_str(inside);
-        self.found = true;
-        self.go_on(end);
     }
 
-    /// Continues after other text.
-    pub(super) fn keep(&mut self, end: usize) {
+    pub(super) fn note_only_lines_from(&mut self, from: usize) {
+        self.only_lines_from = Some(from);
+    }
+
+    pub(super) fn note_other_text_at(&mut self, at: usize) {
+        self.other_text_at = at;
+    }
+
+    /// Passes a line; `inside` is other text within it.
+    pub(super) fn pass_line(&mut self, place: &Range<usize>, inside: &str) {
+        if self.at == 0 && place.start == self.first_object {
+            self.prefix = self.within(&(0..place.start));
+        } else {
+            self.other_text.push_str(self.within(&(self.at..place.start)));
+        }
+        self.other_text.push_str(inside);
+        self.has_line = true;
+        self.go_on(place.end);
+    }
+
+    /// Passes other text.
+    pub(super) fn pass_text(&mut self, end: usize) {
         self.only_lines = false;
-        self.around.push_str(self.between(self.at, end));
+        self.other_text.push_str(self.within(&(self.at..end)));
         self.go_on(end);
     }
 
@@ -103,22 +140,22 @@ impl<'t> Walk<'t> {
 
     fn go_on(&mut self, end: usize) {
         self.at = end;
-        if self.marked.is_some_and(|marked| marked < end) {
+        if self.next_marked.is_some_and(|marked| marked < end) {
             self.find_marked(end);
         }
     }
 
     fn find_marked(&mut self, from: usize) {
-        self.marked = find::marked_object(self.text, from);
-        self.bytes_searched += self.marked.unwrap_or(self.text.len()) - from;
+        self.next_marked = find::marked_object(self.text, from);
+        self.bytes_searched += self.next_marked.unwrap_or(self.text.len()) - from;
     }
 
-    /// The text around the lines; `None` if there is none. The prefix of a line is dropped unless there is other text.
+    /// The text around the lines; `None` without a line. The prefix of a line is dropped unless there is other text.
     pub(super) fn finish(mut self) -> Option<String> {
-        self.around.push_str(self.from(self.at));
-        if !self.around.trim_matches(is_blank).is_empty() {
-            self.around.insert_str(0, self.prefix);
+        self.other_text.push_str(self.from(self.at));
+        if !self.other_text.trim_matches(is_blank).is_empty() {
+            self.other_text.insert_str(0, self.prefix);
         }
-        self.found.then_some(self.around)
+        self.has_line.then_some(self.other_text)
     }
 }

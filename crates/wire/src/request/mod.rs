@@ -44,6 +44,20 @@ pub struct Request {
     few_keys: bool,
 }
 
+/// The bytes of a request that a reader put together, before their check.
+#[cfg(feature = "decode")]
+pub(crate) struct UncheckedRequest {
+    pub(crate) kind: SignalKind,
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[cfg(feature = "decode")]
+impl UncheckedRequest {
+    pub(crate) fn check_all(all: Vec<Self>, limits: &Limits) -> Result<Vec<Request>, Malformed> {
+        all.into_iter().map(|Self { kind, bytes }| Request::check(kind, bytes, limits)).collect()
+    }
+}
+
 impl PartialEq for Request {
     /// Requests with the same bytes are equal, whatever facts are noted.
     fn eq(&self, other: &Self) -> bool {

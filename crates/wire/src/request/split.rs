@@ -73,18 +73,22 @@ struct Cutter<'r> {
     sizes: Sizes,
     /// A part takes the next child if that brings it nearer to this size.
     wanted_bytes: usize,
+    /// The messages from the request down to the one whose children are added.
     levels: Vec<SplitLevel>,
+    /// Number of items in the current part.
     items: usize,
     /// Number of items that the current part may still take.
     items_left: usize,
-    /// The same for the next parts.
+    /// Numbers of items of the parts after the current one.
     next_items: std::vec::IntoIter<usize>,
     parts: Vec<Request>,
     request: &'r Request,
 }
 
+/// A message on the way to the items, in the current part.
 #[derive(Default)]
 struct SplitLevel {
+    /// Its field number in the message above.
     number: u32,
     /// The fields needed in every part.
     head: Vec<u8>,
@@ -94,12 +98,16 @@ struct SplitLevel {
 
 impl<'r> Cutter<'r> {
     fn new(request: &'r Request, sizes: Sizes, wanted_bytes: usize) -> Self {
-        let levels = vec![SplitLevel::default()];
-        let items = 0;
-        let items_left = usize::MAX;
-        let next_items = Vec::new().into_iter();
-        let parts = Vec::new();
-        Self { sizes, wanted_bytes, levels, items, items_left, next_items, parts, request }
+        Self {
+            sizes,
+            wanted_bytes,
+            levels: vec![SplitLevel::default()],
+            items: 0,
+            items_left: usize::MAX,
+            next_items: Vec::new().into_iter(),
+            parts: Vec::new(),
+            request,
+        }
     }
 
     fn cut(mut self) -> Vec<Request> {
@@ -127,9 +135,11 @@ impl<'r> Cutter<'r> {
         for field in fields(message).filter(|field| is_child(field.number)) {
             let Some(inner) = field.as_len() else { continue };
             let items = count(inner, deeper);
-            let fits = items <= self.items_left && self.fits(field.raw.len());
             if items == 0 {
-            } else if fits || !may_cut {
+                continue;
+            }
+            let fits = items <= self.items_left && self.fits(field.raw.len());
+            if fits || !may_cut {
                 self.add(field.raw, items);
             } else if deeper.is_empty() {
                 self.finish_part();

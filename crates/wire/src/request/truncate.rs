@@ -108,7 +108,7 @@ impl Rewrite {
         let mut list =
             ListBytes { place, loses_numbers: loses_numbers(place, bytes), used: Vec::new() };
         let mut out = Vec::new();
-        let mut left_out: Vec<(u32, u64)> = Vec::new();
+        let mut left_out: Vec<LeftOut> = Vec::new();
         let mut kept_bytes = 0;
         let mut is_changed = false;
         for field in fields(bytes) {
@@ -124,23 +124,23 @@ impl Rewrite {
                     Writer::new(&mut out).always_bytes(field.number, &content);
                 }
                 FieldFate::LeaveOut => {
-                    if let Some(number) = schema::count_of_dropped(place.message, field.number) {
-                        match left_out.iter_mut().find(|(known, _)| *known == number) {
-                            Some((_, count)) => *count += 1,
-                            None => left_out.push((number, 1)),
+                    if let Some(counter) = schema::count_of_dropped(place.message, field.number) {
+                        match left_out.iter_mut().find(|known| known.counter == counter) {
+                            Some(known) => known.elements += 1,
+                            None => left_out.push(LeftOut { counter, elements: 1 }),
                         }
                     }
                 }
             }
         }
-        for (number, count) in left_out {
-            let field = fields(bytes).filter(|field| field.number == number).last();
+        for LeftOut { counter, elements } in left_out {
+            let field = fields(bytes).filter(|field| field.number == counter).last();
             let before = match field.map(|field| field.value) {
                 Some(Value::Varint(before)) => before,
                 _ => 0,
             };
-            let all = before.saturating_add(count).min(u64::from(u32::MAX));
-            Writer::new(&mut out).varint(number, all);
+            let all = before.saturating_add(elements).min(u64::from(u32::MAX));
+            Writer::new(&mut out).varint(counter, all);
         }
         if is_marked {
             let lost_here = std::mem::replace(&mut self.lost_unmarked, lost_outside);
@@ -209,13 +209,26 @@ impl Rewrite {
     }
 }
 
+/// Number of elements of a list that were left out.
+struct LeftOut {
+    /// The number of the field that counts them.
+    counter: u32,
+    elements: u64,
+}
+
 /// The lists of one message.
 struct ListBytes {
     place: MessagePlace,
     /// `true` if its lists of numbers are left out, all together: bounds without counts mean nothing.
     loses_numbers: bool,
-    /// Field numbers with the bytes of their elements so far.
-    used: Vec<(u32, usize)>,
+    used: Vec<UsedBytes>,
+}
+
+/// Bytes of the elements of a list so far.
+struct UsedBytes {
+    /// The list's field number.
+    number: u32,
+    bytes: usize,
 }
 
 impl ListBytes {
@@ -224,15 +237,15 @@ impl ListBytes {
         const MOST_LISTS: usize = 4;
         let lists = if is_single_message { MOST_LISTS } else { 1 };
         let most_bytes = self.place.list_bytes.saturating_mul(lists);
-        let found = self.used.iter().position(|(known, _)| *known == number);
+        let found = self.used.iter().position(|known| known.number == number);
         let at = found.unwrap_or_else(|| {
-            self.used.push((number, 0));
+            self.used.push(UsedBytes { number, bytes: 0 });
             self.used.len() - 1
         });
-        let Some((_, used)) = self.used.get_mut(at) else { return false };
-        let has_room = used.saturating_add(bytes) <= most_bytes;
+        let Some(used) = self.used.get_mut(at) else { return false };
+        let has_room = used.bytes.saturating_add(bytes) <= most_bytes;
         if has_room {
-            *used += bytes;
+            used.bytes += bytes;
         }
         has_room
     }
