@@ -1,9 +1,9 @@
 //! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
 use crate::lines::{
-    self, Input, Joining, Line, LineContent, MAX_LINE_BYTES, NumberedContent, Writer,
+    self, Input, Line, LineContent, LineJoiner, MAX_LINE_BYTES, NumberedContent, WritingFunction,
 };
-use crate::progress::Progress;
+use crate::progress::ProgressLine;
 use anyhow::Context as _;
 use console::screen;
 use serde::Serialize;
@@ -17,7 +17,7 @@ Examples:
   lambda-otlp decode shop.log
   lambda-otlp decode --summary shop.log orders.log
   aws logs tail /aws/lambda/shop | lambda-otlp decode --function shop --account 123456789012")]
-pub(crate) struct Arguments {
+pub(crate) struct DecodeArguments {
     /// Files of lines; `-` (the default) is standard input.
     #[arg(default_value = "-", hide_default_value = true)]
     files: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     summary: bool,
     #[command(flatten)]
-    writer: Writer,
+    writer: WritingFunction,
 }
 
 #[derive(Default, Serialize)]
@@ -40,9 +40,10 @@ struct Summary {
     undecodable: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &DecodeArguments) -> anyhow::Result<ExitCode> {
     // A pager may show the requests, in the place of progress.
-    let progress = if arguments.summary { Progress::start("decoding") } else { Progress::hidden() };
+    let progress =
+        if arguments.summary { ProgressLine::start("decoding") } else { ProgressLine::hidden() };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summaries = Vec::new();
     for (file, input) in lines::open_all(&arguments.files, progress.counts())? {
@@ -57,28 +58,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     out.flush()?;
-    for Summary { file, lines, .. } in
-        summaries.iter().filter(|it| it.requests + it.undecodable == 0)
-    {
-        eprintln!("{file}: no OTLP line among {lines}");
+    for summary in &summaries {
+        if summary.requests + summary.undecodable == 0 {
+            eprintln!("{}: no OTLP line among {}", summary.file, summary.lines);
+        }
     }
-    let undecodable = summaries.iter().any(|summary| summary.undecodable > 0);
-    Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_any_undecodable = summaries.iter().any(|summary| summary.undecodable > 0);
+    Ok(if is_any_undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints the requests of a file, and counts them.
 fn decode_file(
     file: String,
     input: Input,
-    writer: &Writer,
+    writer: &WritingFunction,
     out: &mut dyn Write,
 ) -> anyhow::Result<Summary> {
     let mut summary = Summary { file, ..Summary::default() };
-    let mut joining = Joining::new(writer.clone());
+    let mut joiner = LineJoiner::new(writer.clone());
     for (number, line) in (1..).zip(lines::lines(input)) {
         match line.with_context(|| format!("cannot read {}", summary.file))? {
             Line::Text(line) if line.trim().is_empty() => continue,
-            Line::Text(line) => summary.take(joining.take(number, line), out)?,
+            Line::Text(line) => summary.print(joiner.add(number, line), out)?,
             Line::TooLong => {
                 summary.undecodable += 1;
                 let file = &summary.file;
@@ -89,12 +89,13 @@ fn decode_file(
         }
         summary.lines += 1;
     }
-    summary.take(joining.rest(), out)?;
+    summary.print(joiner.take_rest(), out)?;
     Ok(summary)
 }
 
 impl Summary {
-    fn take(&mut self, contents: Vec<NumberedContent>, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints the requests of these lines, and counts them.
+    fn print(&mut self, contents: Vec<NumberedContent>, out: &mut dyn Write) -> io::Result<()> {
         for NumberedContent { number, content } in contents {
             let LineContent::Otlp(reading) = content else { continue };
             for request in &reading.decoded {

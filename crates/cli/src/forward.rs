@@ -1,7 +1,7 @@
 //! `lambda-otlp forward`: sends event files and log lines through the forwarder's pipeline.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::progress::{Progress, Tally};
+use crate::progress::{ProgressLine, Tally};
 use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
@@ -28,7 +28,7 @@ Examples:
   lambda-otlp forward event.json --dry-run
   lambda-otlp forward shop.log --endpoint https://o2.example.com/api/default --user me@example.com:PASSWORD
   aws logs tail /aws/lambda/shop | lambda-otlp forward - --log-group /aws/lambda/shop --dry-run")]
-pub(crate) struct Arguments {
+pub(crate) struct ForwardArguments {
     /// Files with log lines, also those of `aws logs tail`, or with an event `{"awslogs":{"data":"…"}}`; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -53,7 +53,7 @@ const INGEST_WINDOW: &str = "LAMBDA_OTLP_INGEST_WINDOW";
 /// Time limit for one event file: the longest invocation in Lambda.
 const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<ExitCode> {
     let source = arguments.destination.variables(arguments.dry_run)?;
     let mut config = read_config(&source)?;
     config.old_records = if arguments.shift_time {
@@ -66,8 +66,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         IngestPolicy::any_time()
     };
     let now = now_unix_nano();
-    let progress = Progress::start("events");
-    let (ledger, complete) = terminal::block_on(async {
+    let progress = ProgressLine::start("events");
+    let ForwardResult { ledger, is_complete } = terminal::block_on(async {
         let forwarder = one_destination(&config, arguments.dry_run).await?;
         forward_all(arguments, &forwarder, now, progress.counts()).await
     })?;
@@ -79,23 +79,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };
     // The exit code tells whether everything arrived, even if the ledger cannot be printed.
-    if let Err(error) = terminal::ignored(printed) {
+    if let Err(error) = terminal::ignore_broken_pipe(printed) {
         eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The backend, or nothing in a dry run.
-pub(crate) enum Output {
+/// The destination of the command line: the backend, or nothing in a dry run.
+pub(crate) enum CliExporter {
     Backend(Box<Client>),
-    Nothing,
+    DryRun,
 }
 
-impl Export for Output {
+impl Export for CliExporter {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
         match self {
             Self::Backend(client) => client.export(stream, request, deadline).await,
-            Self::Nothing => {
+            Self::DryRun => {
                 Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
             }
         }
@@ -107,15 +107,15 @@ impl Export for Output {
 pub(crate) async fn one_destination(
     config: &Config,
     dry_run: bool,
-) -> anyhow::Result<Forwarder<Output>> {
+) -> anyhow::Result<Forwarder<CliExporter>> {
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-    let output = if dry_run {
-        Output::Nothing
+    let exporter = if dry_run {
+        CliExporter::DryRun
     } else {
         let lifetime = ::aws::SECRET_LIFETIME;
-        Output::Backend(Box::new(Client::authorized(&config.destination, &aws, lifetime)?))
+        CliExporter::Backend(Box::new(Client::authorized(&config.destination, &aws, lifetime)?))
     };
-    let destinations = vec![forwarder::default_destination(config, output)];
+    let destinations = vec![forwarder::default_destination(config, exporter)];
     let rules = read_rules(config, &aws).await.map_err(anyhow::Error::msg)?;
     if !rules.destinations().is_empty() {
         eprintln!(
@@ -129,16 +129,23 @@ pub(crate) async fn one_destination(
     Ok(forwarder)
 }
 
+/// The fates of the items of all files.
+struct ForwardResult {
+    ledger: Ledger,
+    /// `true` if every file could be read, and every item arrived.
+    is_complete: bool,
+}
+
 async fn forward_all(
-    arguments: &Arguments,
-    forwarder: &Forwarder<Output>,
+    arguments: &ForwardArguments,
+    forwarder: &Forwarder<CliExporter>,
     observed_unix_nano: u64,
     progress: &Tally,
-) -> anyhow::Result<(Ledger, bool)> {
-    let mut read_events = 0;
+) -> anyhow::Result<ForwardResult> {
+    let mut event_count = 0;
     let mut ledger = Ledger::default();
-    let mut complete = true;
-    let mut too_old = false;
+    let mut is_complete = true;
+    let mut is_any_too_old = false;
     for path in &arguments.files {
         let events = match read(path, arguments.log_group.as_deref()) {
             Ok(events) => events,
@@ -146,30 +153,32 @@ async fn forward_all(
             Err(error) => {
                 // The other files are still forwarded.
                 eprintln!("{error:#}");
-                complete = false;
+                is_complete = false;
                 continue;
             }
         };
         if events.is_empty() {
             eprintln!("{}: has no log events", path.display());
         }
-        read_events += events.len();
-        progress.set_total(read_events);
+        event_count += events.len();
+        progress.set_total(event_count);
         for event in events {
             let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
             print_problems(&path.display(), &report);
-            too_old |= report.undelivered.iter().any(|part| part.reason.contains(INGEST_WINDOW));
-            complete &= report.is_complete();
+            is_any_too_old |=
+                report.undelivered.iter().any(|part| part.reason.contains(INGEST_WINDOW));
+            is_complete &= report.is_complete();
             ledger += report.ledgers.total;
             progress.add(1);
         }
     }
-    if too_old && !arguments.shift_time {
+    if is_any_too_old && !arguments.shift_time {
         eprintln!("--shift-time sends logs and traces that are too old with the current time");
     }
-    Ok((ledger, complete))
+    Ok(ForwardResult { ledger, is_complete })
 }
 
+/// The context of an invocation that begins now, and observes its events at this time.
 pub(crate) fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
     let deadline = Instant::now() + TIME_FOR_EVENT;
     InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
@@ -192,17 +201,7 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
             line.reason, line.bytes, line.sha256
         ));
     }
-    // If the backend is unreachable for all signals, the cause appears once.
-    let mut causes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
-    for part in &report.undelivered {
-        let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "not delivered" };
-        let item = part.kind.map_or("log event", |kind| kind.item());
-        let reason = part.reason.strip_prefix("not sent: ").unwrap_or(&part.reason);
-        causes.entry((fate, reason)).or_default().push(plural(part.items, item));
-    }
-    for ((fate, cause), whats) in causes {
-        problems.push(format!("{fate}: {}: {cause}", whats.join(", ")));
-    }
+    problems.extend(undelivered_items(report));
     if report.dropped_points > 0 {
         let points = plural(report.dropped_points, "data point");
         problems.push(format!(
@@ -224,29 +223,41 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
     problems
 }
 
+/// Describes the undelivered items by fate and cause. If the backend is unreachable for all signals, the cause appears once.
+fn undelivered_items(report: &Report) -> Vec<String> {
+    let mut items_by_cause: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for part in &report.undelivered {
+        let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "not delivered" };
+        let item = part.kind.map_or("log event", |kind| kind.item());
+        let cause = part.reason.strip_prefix("not sent: ").unwrap_or(&part.reason);
+        items_by_cause.entry((fate, cause)).or_default().push(plural(part.items, item));
+    }
+    let describe = |((fate, cause), items): ((&str, &str), Vec<String>)| {
+        format!("{fate}: {}: {cause}", items.join(", "))
+    };
+    items_by_cause.into_iter().map(describe).collect()
+}
+
 pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
     let accepted = if dry_run { "would be accepted" } else { "accepted" };
-    let rows = [
-        ("log events", ledger.events),
-        ("  consumed", ledger.consumed.total()),
-        ("items", ledger.items.total()),
-        ("  spans", ledger.items.spans),
-        ("  data points", ledger.items.data_points),
-        ("  log records", ledger.items.log_records),
-        ("  undecodable lines", ledger.items.undecodable),
-        (accepted, ledger.accepted),
-        ("dropped", ledger.dropped),
-        // The command line has no queues.
-        ("not delivered", ledger.returned + ledger.parked + ledger.dead_lettered),
-    ];
-    for (name, count) in rows {
-        writeln!(out, "{name:<22}{count:>10}")?;
-        if name == "  consumed" {
-            for (rule, events) in ledger.consumed.by_rule().into_iter().filter(|(_, n)| *n > 0) {
-                writeln!(out, "    {:<18}{events:>10}", rule.replace('_', " "))?;
-            }
+    // The command line has no queues.
+    let not_delivered = ledger.returned + ledger.parked + ledger.dead_lettered;
+    let mut row = |name: &str, count: usize| writeln!(out, "{name:<22}{count:>10}");
+    row("log events", ledger.events)?;
+    row("  consumed", ledger.consumed.total())?;
+    for (rule, events) in ledger.consumed.by_rule() {
+        if events > 0 {
+            row(&format!("    {}", rule.replace('_', " ")), events)?;
         }
     }
+    row("items", ledger.items.total())?;
+    row("  spans", ledger.items.spans)?;
+    row("  data points", ledger.items.data_points)?;
+    row("  log records", ledger.items.log_records)?;
+    row("  undecodable lines", ledger.items.undecodable)?;
+    row(accepted, ledger.accepted)?;
+    row("dropped", ledger.dropped)?;
+    row("not delivered", not_delivered)?;
     writeln!(out, "{:<22}{:>10}", "lost", ledger.lost())
 }
 
@@ -254,35 +265,27 @@ const STANDARD_INPUT: &str = "-";
 
 /// Reads an event, or log lines of this group, from a file or standard input.
 pub(crate) fn read(path: &Path, log_group: Option<&str>) -> anyhow::Result<Vec<Event>> {
-    let bytes = if path == STANDARD_INPUT {
+    let read = if path == STANDARD_INPUT {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
         std::fs::read(path)
     };
-    let bytes = bytes.with_context(|| format!("cannot open {}", path.display()))?;
+    let bytes = read.with_context(|| format!("cannot open {}", path.display()))?;
     let text = String::from_utf8_lossy(&bytes);
-    if log_group.is_some() || log_file::is_log(&text) {
-        let log_group = log_group.map_or_else(
-            || {
-                let log_group = log_file::log_group_of(path);
-                eprintln!(
-                    "{}: log lines of {log_group}; --log-group names another",
-                    path.display()
-                );
-                log_group
-            },
-            str::to_owned,
-        );
+    if let Some(log_group) = log_group {
+        return log_file::events(&text, log_group, now_unix_nano());
+    }
+    if log_file::has_log_lines(&text) {
+        let log_group = log_file::log_group_of(path);
+        eprintln!("{}: log lines of {log_group}; --log-group names another", path.display());
         return log_file::events(&text, &log_group, now_unix_nano());
     }
-    let event = serde_json::from_slice(&bytes);
-    event
-        .map(|event| vec![event])
-        .with_context(|| {
-            format!(
-                "{} is neither an event of Lambda nor log lines; for log lines that begin with a brace, use --log-group",
-                path.display()
-            )
-        })
+    let event: Event = serde_json::from_slice(&bytes).with_context(|| {
+        format!(
+            "{} is neither an event of Lambda nor log lines; for log lines that begin with a brace, use --log-group",
+            path.display()
+        )
+    })?;
+    Ok(vec![event])
 }

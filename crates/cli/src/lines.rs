@@ -36,7 +36,7 @@ fn open(file: &str, progress: &Tally) -> io::Result<Input> {
     if opened.metadata()?.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    Ok(Box::new(BufReader::new(progress.bytes_of(opened)?)))
+    Ok(Box::new(BufReader::new(progress.count_bytes(opened)?)))
 }
 
 pub(crate) enum Line {
@@ -70,7 +70,7 @@ fn next_line(input: &mut Input) -> io::Result<Option<Line>> {
 
 /// The function that wrote compact lines, which leave out these names.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Writer {
+pub(crate) struct WritingFunction {
     /// For compact lines: the name of the function that wrote them.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     function: String,
@@ -82,14 +82,14 @@ pub(crate) struct Writer {
     log_stream: String,
 }
 
-impl Writer {
+impl WritingFunction {
     fn context(&self) -> Context<'_> {
         let Self { function, account, log_stream } = self;
         Context { function, account, log_stream, region: "" }
     }
 
-    /// Returns the writer of a line. A log stream in the line takes precedence.
-    fn of(&self, line: &str) -> Self {
+    /// Returns the writing function of a line. A log stream in the line takes precedence.
+    fn of_line(&self, line: &str) -> Self {
         let log_stream = tailed(line).map_or(&*self.log_stream, |tailed| tailed.stream);
         Self { log_stream: log_stream.to_owned(), ..self.clone() }
     }
@@ -113,9 +113,12 @@ pub(crate) fn tailed(line: &str) -> Option<TailedLine<'_>> {
 
 /// Describes why a line does not decode, with the remedy if a compact line needs names.
 pub(crate) fn reason(error: &LineError) -> String {
-    let is_named = !matches!(error, LineError::Compact(CompactError::OtherContext(_)));
-    let remedy = ": name its writer with --function, --account and --log-stream";
-    format!("{error}{}", if is_named { "" } else { remedy })
+    match error {
+        LineError::Compact(CompactError::OtherContext(_)) => {
+            format!("{error}: name its writer with --function, --account and --log-stream")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// The content of a line, or of several lines that were one.
@@ -138,29 +141,29 @@ struct Piece {
 
 /// Joins lines that were split into pieces.
 #[derive(Default)]
-pub(crate) struct Joining {
-    /// The writer of lines that do not state theirs.
-    named: Writer,
-    /// The writer of the last line.
-    writer: Writer,
+pub(crate) struct LineJoiner {
+    /// The writing function of the command line, for lines that do not state a log stream.
+    stated: WritingFunction,
+    /// The writing function of the last line.
+    current: WritingFunction,
     rejoin: Rejoin,
     pieces: Vec<Piece>,
 }
 
-impl Joining {
-    pub(crate) fn new(named: Writer) -> Self {
-        Self { named, ..Self::default() }
+impl LineJoiner {
+    pub(crate) fn new(stated: WritingFunction) -> Self {
+        Self { stated, ..Self::default() }
     }
 
     /// Adds a line. Returns the complete contents.
-    pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<NumberedContent> {
-        let writer = self.named.of(&line);
+    pub(crate) fn add(&mut self, number: usize, line: String) -> Vec<NumberedContent> {
+        let writing = self.stated.of_line(&line);
         let mut complete = Vec::new();
-        if self.writer != writer {
-            complete = self.rest();
-            self.writer = writer;
+        if self.current != writing {
+            complete = self.take_rest();
+            self.current = writing;
         }
-        let context = self.writer.context();
+        let context = self.current.context();
         let limits = Limits::default();
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&line, &context, &limits) {
@@ -177,11 +180,11 @@ impl Joining {
                 }
                 Joined::Broken { .. } => {
                     let pieces = std::mem::take(&mut self.pieces);
-                    complete.extend(self.alone(pieces));
+                    complete.extend(self.read_separately(pieces));
                 }
             }
         }
-        let found = match read_line_of(&line, &context, &limits) {
+        let content = match read_line_of(&line, &context, &limits) {
             Some(reading) if self.rejoin.begin(&line, &reading) => {
                 self.pieces.push(Piece { number, text: line });
                 return complete;
@@ -189,7 +192,7 @@ impl Joining {
             Some(reading) => LineContent::Otlp(Box::new(reading)),
             None => LineContent::Other(line),
         };
-        complete.push(NumberedContent { number, content: found });
+        complete.push(NumberedContent { number, content });
         complete
     }
 
@@ -197,17 +200,17 @@ impl Joining {
         !self.pieces.is_empty()
     }
 
-    /// Returns the pieces of an incomplete line.
-    pub(crate) fn rest(&mut self) -> Vec<NumberedContent> {
+    /// Takes the pieces of an incomplete line.
+    pub(crate) fn take_rest(&mut self) -> Vec<NumberedContent> {
         self.rejoin = Rejoin::default();
         let pieces = std::mem::take(&mut self.pieces);
-        self.alone(pieces)
+        self.read_separately(pieces)
     }
 
     /// Reads pieces that did not become one line.
-    fn alone(&self, pieces: Vec<Piece>) -> Vec<NumberedContent> {
+    fn read_separately(&self, pieces: Vec<Piece>) -> Vec<NumberedContent> {
         let read = |Piece { number, text }: Piece| {
-            let content = match read_line_of(&text, &self.writer.context(), &Limits::default()) {
+            let content = match read_line_of(&text, &self.current.context(), &Limits::default()) {
                 Some(reading) => LineContent::Otlp(Box::new(reading)),
                 None => LineContent::Other(text),
             };

@@ -15,8 +15,10 @@ use subscriber::{FilteredLogEvent, delivery};
 use tokio::time::Instant;
 use wire::Request;
 
-/// A backend for which nothing is adapted.
-pub(crate) const OTHER_BACKEND: (&str, &str) = ("LAMBDA_OTLP_BACKEND", "otlp");
+/// The variable of the kind of backend.
+pub(crate) const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
+/// A backend to which no request is adapted.
+pub(crate) const OTLP_BACKEND: &str = "otlp";
 
 /// The forwarder's pipeline with a destination that keeps telemetry in memory.
 pub(crate) struct Converter {
@@ -27,7 +29,7 @@ pub(crate) struct Converter {
 impl Converter {
     /// Makes a converter for log groups of this region, without rules.
     pub(crate) fn new(region: Option<&str>) -> anyhow::Result<Self> {
-        let variables = [("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1/"), OTHER_BACKEND];
+        let variables = [("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1/"), (BACKEND, OTLP_BACKEND)];
         let (read, _) = Config::from_source(&variables);
         let mut config = read.context("the forwarder's settings")?;
         config.region = region.map(str::to_owned);
@@ -46,17 +48,17 @@ impl Converter {
     }
 
     pub(crate) async fn forward(&self, event: Event) -> Forwarded {
-        let report = self.forwarder.forward(event, &now()).await;
+        let report = self.forwarder.forward(event, &invocation_now()).await;
         Forwarded { report, requests: self.kept.take() }
     }
 
     /// Returns the telemetry of an event of this log group, and the errors of OTLP lines that cannot be decoded.
     pub(crate) async fn convert(&self, log_group: &str, event: Event) -> Vec<Incoming> {
         let Forwarded { report, requests } = self.forward(event).await;
-        let wrong = report.undecodable.iter().map(|ReportedLine { line, .. }| {
-            Incoming::Wrong(format!("{log_group}: {} ({} bytes)", line.reason, line.bytes))
+        let undecodable = report.undecodable.iter().map(|ReportedLine { line, .. }| {
+            Incoming::Undecodable(format!("{log_group}: {} ({} bytes)", line.reason, line.bytes))
         });
-        [Incoming::Requests(requests)].into_iter().chain(wrong).collect()
+        [Incoming::Requests(requests)].into_iter().chain(undecodable).collect()
     }
 }
 
@@ -67,13 +69,13 @@ pub(crate) struct Forwarded {
     pub(crate) requests: Vec<Request>,
 }
 
-/// Returns the event by which CloudWatch Logs would deliver these log events of a stream.
-pub(crate) fn delivered(
+/// Returns the event with which CloudWatch Logs would deliver these log events of a stream.
+pub(crate) fn delivery_event(
     account: &str,
     log_group: &str,
-    delivered: &StreamEvents,
+    stream_events: &StreamEvents,
 ) -> serde_json::Result<Event> {
-    let StreamEvents { stream, events } = delivered;
+    let StreamEvents { stream, events } = stream_events;
     serde_json::from_value(delivery(account, log_group, stream, "replay", events))
 }
 
@@ -85,7 +87,8 @@ pub(crate) fn options(config: &Config) -> Options {
     options
 }
 
-pub(crate) fn now() -> InvocationContext {
+/// The context of an invocation that begins now.
+pub(crate) fn invocation_now() -> InvocationContext {
     invocation_at(console::time_arguments::now_unix_nano())
 }
 
@@ -109,6 +112,7 @@ impl Export for KeptRequests {
     }
 }
 
+/// Converts a log event of AWS's SDK.
 pub(crate) fn log_event(
     event: aws_sdk_cloudwatchlogs::types::FilteredLogEvent,
 ) -> FilteredLogEvent {
@@ -123,10 +127,42 @@ pub(crate) fn log_event(
 
 /// Log events of a log group by stream, as a subscription delivers them.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct GatheredEvents {
     streams: BTreeMap<String, Vec<FilteredLogEvent>>,
     bytes: usize,
     newest_ms: i64,
+}
+
+impl GatheredEvents {
+    pub(crate) fn add(&mut self, event: FilteredLogEvent) {
+        self.bytes += event.message.len();
+        self.newest_ms = self.newest_ms.max(event.timestamp_ms);
+        self.streams.entry(event.log_stream.clone()).or_default().push(event);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+
+    /// Removes the events before this time. Later events stay, because a line that begins there may continue in unread
+    /// events.
+    pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
+        let mut taken = Vec::new();
+        for (stream, events) in &mut self.streams {
+            let earlier: Vec<FilteredLogEvent> =
+                events.extract_if(.., |event| event.timestamp_ms < cut_ms).collect();
+            self.bytes -= earlier.iter().map(|event| event.message.len()).sum::<usize>();
+            if !earlier.is_empty() {
+                taken.push(StreamEvents { stream: stream.clone(), events: earlier });
+            }
+        }
+        self.streams.retain(|_, events| !events.is_empty());
+        taken
+    }
 }
 
 /// Log events of one log stream.
@@ -162,7 +198,7 @@ impl RunningInvocations {
         let mut all: Vec<FilteredLogEvent> =
             running.iter().map(|start| start.event.clone()).collect();
         for event in &events {
-            note(event, running);
+            update_running(running, event);
         }
         if running.is_empty() {
             self.starts.remove(&stream);
@@ -172,7 +208,8 @@ impl RunningInvocations {
     }
 }
 
-fn note(event: &FilteredLogEvent, running: &mut Vec<Start>) {
+/// Adds the invocation that an event starts, or removes the one that it ends.
+fn update_running(running: &mut Vec<Start>, event: &FilteredLogEvent) {
     let Some(PlatformEvent { kind, request_id: Some(request_id), .. }) =
         platform_event(&event.message)
     else {
@@ -186,38 +223,6 @@ fn note(event: &FilteredLogEvent, running: &mut Vec<Start>) {
             running.retain(|start| start.request_id != request_id);
         }
         _ => {}
-    }
-}
-
-impl Gathered {
-    pub(crate) fn add(&mut self, event: FilteredLogEvent) {
-        self.bytes += event.message.len();
-        self.newest_ms = self.newest_ms.max(event.timestamp_ms);
-        self.streams.entry(event.log_stream.clone()).or_default().push(event);
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn newest_ms(&self) -> i64 {
-        self.newest_ms
-    }
-
-    /// Removes the events before this time. Later events stay, because a line that begins there may continue in unread
-    /// events.
-    pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
-        let mut taken = Vec::new();
-        for (stream, events) in &mut self.streams {
-            let earlier: Vec<FilteredLogEvent> =
-                events.extract_if(.., |event| event.timestamp_ms < cut_ms).collect();
-            self.bytes -= earlier.iter().map(|event| event.message.len()).sum::<usize>();
-            if !earlier.is_empty() {
-                taken.push(StreamEvents { stream: stream.clone(), events: earlier });
-            }
-        }
-        self.streams.retain(|_, events| !events.is_empty());
-        taken
     }
 }
 

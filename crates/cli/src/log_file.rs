@@ -1,7 +1,7 @@
 //! Reads a file of log lines as events of CloudWatch Logs.
 
 use crate::lines::{TailedLine, tailed};
-use crate::log_events::{Gathered, delivered};
+use crate::log_events::{GatheredEvents, delivery_event};
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use forwarder::Event;
@@ -12,17 +12,18 @@ use subscriber::FilteredLogEvent;
 /// The stream of lines that name none. Lambda's streams have this form.
 const STREAM: &str = "2026/01/01/[$LATEST]00000000000000000000000000000000";
 
-/// Returns `true` if this is neither an event of Lambda nor anything else that is one JSON text of several lines.
-pub(crate) fn is_log(text: &str) -> bool {
+/// Returns `true` for log lines, and `false` for an event of Lambda or any other JSON of several lines.
+pub(crate) fn has_log_lines(text: &str) -> bool {
+    const KEYS_OF_EVENTS: [&str; 4] = ["awslogs", "Records", "records", "messageType"];
     match serde_json::from_str::<Value>(text) {
-        // A function may print one JSON line.
         Ok(Value::Object(fields)) => {
-            let is_event = ["awslogs", "Records", "records", "messageType"]
-                .iter()
-                .any(|key| fields.contains_key(*key));
-            !is_event && text.trim().lines().count() == 1
+            let is_event = KEYS_OF_EVENTS.iter().any(|key| fields.contains_key(*key));
+            // A function may print one JSON line.
+            let is_one_line = text.trim().lines().count() == 1;
+            !is_event && is_one_line
         }
         Ok(_) => false,
+        // A broken event is no log either.
         Err(_) => !text.trim_start().starts_with(r#"{"awslogs""#),
     }
 }
@@ -41,11 +42,12 @@ pub(crate) fn events(
     now_unix_nano: u64,
 ) -> anyhow::Result<Vec<Event>> {
     let now_ms = TimeArgument::NOW.millis(now_unix_nano);
-    let mut gathered = Gathered::default();
+    let mut gathered = GatheredEvents::default();
     let mut last: Option<FilteredLogEvent> = None;
     for (number, line) in text.lines().enumerate() {
-        let line = match (tailed(line), &mut last) {
+        let first_line = match (tailed(line), &mut last) {
             (Some(tailed), _) => tailed,
+            // The message of a tailed line goes on.
             (None, Some(event)) if event.log_stream != STREAM => {
                 event.message.push('\n');
                 event.message.push_str(line);
@@ -56,9 +58,9 @@ pub(crate) fn events(
         };
         let event = FilteredLogEvent {
             id: number.to_string(),
-            log_stream: line.stream.to_owned(),
-            timestamp_ms: line.timestamp_ms,
-            message: line.message.to_owned(),
+            log_stream: first_line.stream.to_owned(),
+            timestamp_ms: first_line.timestamp_ms,
+            message: first_line.message.to_owned(),
             ..FilteredLogEvent::default()
         };
         if let Some(complete) = last.replace(event) {
@@ -69,6 +71,6 @@ pub(crate) fn events(
         gathered.add(complete);
     }
     let streams = gathered.take_before(i64::MAX);
-    let events = streams.iter().map(|events| delivered("", log_group, events));
+    let events = streams.iter().map(|stream| delivery_event("", log_group, stream));
     events.collect::<Result<_, _>>().context("make an event of log lines")
 }

@@ -42,20 +42,20 @@ struct Arguments {
 enum Command {
     /// Run your function in a local Lambda with the layer's extension, and show its telemetry.
     #[cfg(target_os = "linux")]
-    Dev(Box<dev::Arguments>),
+    Dev(Box<dev::DevArguments>),
     /// Print OTLP lines as OTLP/JSON, one request per line.
-    Decode(decode::Arguments),
+    Decode(decode::DecodeArguments),
     /// Show the telemetry of files, standard input or CloudWatch Logs as it arrives: traces as waterfalls, log records,
     /// metrics.
-    Tail(Box<tail::Arguments>),
+    Tail(Box<tail::TailArguments>),
     /// Send log files, or events of CloudWatch Logs, through the forwarder's pipeline.
-    Forward(forward::Arguments),
+    Forward(forward::ForwardArguments),
     /// Check a rules file, or show its effect on events.
-    Rules(rules::Arguments),
+    Rules(rules::RulesArguments),
     /// Send dead letters and events of the on-failure bucket to the retry queue.
-    Redrive(Box<redrive::Arguments>),
+    Redrive(Box<redrive::RedriveArguments>),
     /// Check the settings, the backend and a deployed stack.
-    Doctor(Box<doctor::Arguments>),
+    Doctor(Box<doctor::DoctorArguments>),
     /// Install and remove OpenObserve dashboards.
     Dashboards(Box<openobserve::DashboardsArguments>),
     /// Install and remove OpenObserve alerts.
@@ -73,7 +73,7 @@ enum Command {
     /// List functions with their layers, log format, subscription and newest telemetry.
     Fleet(Box<instrument::FleetArguments>),
     /// Send a log group's history through the forwarder's pipeline.
-    Replay(Box<replay::Arguments>),
+    Replay(Box<replay::ReplayArguments>),
     /// Estimate the monthly cost of telemetry, and name the limits that apply.
     Cost(cost::CostArguments),
     /// Print shell completions.

@@ -41,7 +41,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Starts the counts of a command that shows none.
+    /// Starts counts that are not shown.
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         Self { bar: bar.with_style(style(WITHOUT_TOTAL)) }
@@ -54,8 +54,8 @@ impl Tally {
         }
     }
 
-    /// Tally the bytes of an input, in place of other units.
-    pub(crate) fn bytes_of(&self, input: File) -> io::Result<impl Read + Send + use<>> {
+    /// Counts the bytes that are read from an input, in place of other units.
+    pub(crate) fn count_bytes(&self, input: File) -> io::Result<impl Read + Send + use<>> {
         let bytes = input.metadata()?.len();
         // A pipe has no length.
         if bytes > 0 {
@@ -66,14 +66,14 @@ impl Tally {
     }
 
     pub(crate) fn set_done(&self, done: usize) {
-        self.count(|bar| bar.set_position(done as u64));
+        self.change(|bar| bar.set_position(done as u64));
     }
 
     pub(crate) fn add(&self, done: usize) {
-        self.count(|bar| bar.inc(done as u64));
+        self.change(|bar| bar.inc(done as u64));
     }
 
-    fn count(&self, change: impl FnOnce(&ProgressBar)) {
+    fn change(&self, change: impl FnOnce(&ProgressBar)) {
         let is_first = self.bar.position() == 0;
         change(&self.bar);
         if is_first {
@@ -85,37 +85,39 @@ impl Tally {
 
 /// A line of progress until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressLine {
     counts: Tally,
-    first: Option<FirstDrawing>,
+    /// `None` if the line is not drawn.
+    drawing: Option<Drawing>,
 }
 
 /// The thread that shows the line, unless the command ends before.
 #[derive(Debug)]
-struct FirstDrawing {
+struct Drawing {
+    /// Dropped to end the thread.
     end: mpsc::SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Starts a line that begins with the plural of the counted units. Draws nothing if stderr is no terminal.
     pub(crate) fn start(units: &'static str) -> Self {
         let mut progress = Self::hidden();
         if io::stderr().is_terminal() {
             let bar = progress.counts.bar.clone().with_prefix(units);
-            progress.first = Some(draw_later(bar));
+            progress.drawing = Some(draw_later(bar));
         }
         progress
     }
 
-    /// Tally without a line.
+    /// Counts without a line.
     pub(crate) fn hidden() -> Self {
-        Self { counts: Tally::new(), first: None }
+        Self { counts: Tally::new(), drawing: None }
     }
 
     /// Returns `true` if the counts are visible, now or later.
     pub(crate) fn is_drawn(&self) -> bool {
-        self.first.is_some()
+        self.drawing.is_some()
     }
 
     /// Returns the counts, which may be cloned for other tasks.
@@ -124,9 +126,9 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
-        let Some(FirstDrawing { end, thread }) = self.first.take() else { return };
+        let Some(Drawing { end, thread }) = self.drawing.take() else { return };
         drop(end);
         let _joined = thread.join();
         set_shown(None);
@@ -134,7 +136,7 @@ impl Drop for Progress {
     }
 }
 
-fn draw_later(bar: ProgressBar) -> FirstDrawing {
+fn draw_later(bar: ProgressBar) -> Drawing {
     let (end, ended) = mpsc::sync_channel(1);
     let thread = std::thread::spawn(move || {
         if ended.recv_timeout(FIRST_AFTER) == Err(RecvTimeoutError::Timeout) {
@@ -143,7 +145,7 @@ fn draw_later(bar: ProgressBar) -> FirstDrawing {
             set_shown(Some(bar));
         }
     });
-    FirstDrawing { end, thread }
+    Drawing { end, thread }
 }
 
 fn style(template: &str) -> ProgressStyle {

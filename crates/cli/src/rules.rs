@@ -1,8 +1,8 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::log_events::{Converter, Forwarded, OTHER_BACKEND};
-use crate::progress::Progress;
+use crate::log_events::{BACKEND, Converter, Forwarded, OTLP_BACKEND};
+use crate::progress::ProgressLine;
 use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -20,7 +20,7 @@ use wire::{Request, SignalKind};
 Examples:
   lambda-otlp rules check rules.toml
   lambda-otlp rules test rules.toml event.json --region eu-west-1")]
-pub(crate) struct Arguments {
+pub(crate) struct RulesArguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -53,7 +53,7 @@ struct TestArguments {
     requests: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &RulesArguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Check { file } => {
             let Some(rules) = read(file)? else { return Ok(ExitCode::FAILURE) };
@@ -65,13 +65,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Reads a rules file. Prints its errors to stderr in the format of a compiler.
+/// Reads a rules file. Prints its mistakes to stderr in the format of a compiler, and returns `None` if there are any.
 fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
-    let open = || format!("cannot read {}", file.display());
+    let cannot_read = || format!("cannot read {}", file.display());
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES)?.saturating_add(1);
-    let opened = std::fs::File::open(file).with_context(open)?;
-    opened.take(limit).read_to_string(&mut text).with_context(open)?;
+    let opened = std::fs::File::open(file).with_context(cannot_read)?;
+    opened.take(limit).read_to_string(&mut text).with_context(cannot_read)?;
     let parsed = RuleSet::parse(&text).map_err(|mistakes| {
         for mistake in mistakes.iter() {
             eprintln!("{}:{mistake}", file.display());
@@ -84,28 +84,29 @@ fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
 fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let Some(rules) = read(&arguments.file)? else { return Ok(ExitCode::FAILURE) };
     let mut trial = Trial::new(rules, arguments.region.clone())?;
-    let mut complete = true;
-    let mut read_events = 0;
+    let mut is_complete = true;
+    let mut event_count = 0;
     // A pager may show the requests, in the place of progress.
-    let progress = if arguments.requests { Progress::hidden() } else { Progress::start("events") };
+    let progress =
+        if arguments.requests { ProgressLine::hidden() } else { ProgressLine::start("events") };
     let counts = progress.counts();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
         let tried = forward::read(path, None).and_then(|events| {
-            read_events += events.len();
-            counts.set_total(read_events);
+            event_count += events.len();
+            counts.set_total(event_count);
             events.into_iter().try_for_each(|event| {
-                let requests = runtime.block_on(trial.event(event)).with_context(partly)?;
+                let requests = runtime.block_on(trial.add(event)).with_context(partly)?;
                 counts.add(1);
                 let lines = requests.iter().filter(|_| arguments.requests);
                 let text: String = lines.map(|request| request.to_json() + "\n").collect();
-                Ok(terminal::ignored(io::stdout().write_all(text.as_bytes()))?)
+                Ok(terminal::ignore_broken_pipe(io::stdout().write_all(text.as_bytes()))?)
             })
         });
         if let Err(error) = tried {
             eprintln!("{error:#}");
-            complete = false;
+            is_complete = false;
         }
     }
     drop(progress);
@@ -115,7 +116,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     } else {
         io::stdout().write_all(report.as_bytes())?;
     }
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The effects of rules on events that go through the forwarder's pipeline.
@@ -125,7 +126,7 @@ struct Trial {
     /// The stream of the variables' destination.
     stream: Option<Template>,
     converter: Converter,
-    /// The lines that describe each log group: its name, service name and routes.
+    /// The lines that describe each log group.
     log_groups: BTreeMap<String, Vec<String>>,
     effects: Vec<Effect>,
     before: Items,
@@ -135,8 +136,8 @@ struct Trial {
 impl Trial {
     /// The forwarder's variables apply, except those of its destination.
     fn new(rules: RuleSet, region: Option<String>) -> anyhow::Result<Self> {
-        let (name, value) = OTHER_BACKEND;
-        let variables = DestinationArguments::default().variables(true)?.with(name, value);
+        let variables =
+            DestinationArguments::default().variables(true)?.with(BACKEND, OTLP_BACKEND);
         let mut config = read_config(&variables)?;
         config.region = region.or(config.region);
         let stream = config.destination.stream.clone();
@@ -152,26 +153,12 @@ impl Trial {
         })
     }
 
-    /// Returns the remaining telemetry of the event.
-    async fn event(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
+    /// Adds the effects on an event. Returns its remaining telemetry.
+    async fn add(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
         let batches = event.batches(&SourceLimits::default()).flatten();
         for batch in batches.filter(|batch| !batch.is_control) {
             let origin = batch.origin.or_region(self.region.as_deref());
-            let mut lines = vec![origin.log_group.clone()];
-            if let Some(name) = self.rules.service_name(&origin) {
-                lines.push(format!("  service name: {name}"));
-            }
-            let mut routes = Vec::new();
-            for route in self.rules.routes(&origin) {
-                let stream = route.stream.or_else(|| self.own_stream(route.destination, &origin));
-                routes.push(match stream {
-                    Some(stream) => format!("{} (stream {stream})", route.destination),
-                    None => route.destination.to_owned(),
-                });
-            }
-            if !routes.is_empty() {
-                lines.push(format!("  goes to: {}", routes.join(", ")));
-            }
+            let lines = self.describe(&origin);
             self.log_groups.insert(origin.log_group, lines);
         }
         let Forwarded { report, requests } = self.converter.forward(event).await;
@@ -183,8 +170,28 @@ impl Trial {
         report.read_error.map_or(Ok(requests), |error| Err(error.into()))
     }
 
+    /// Describes a log group: its name, service name and routes.
+    fn describe(&self, origin: &Origin) -> Vec<String> {
+        let mut lines = vec![origin.log_group.clone()];
+        if let Some(name) = self.rules.service_name(origin) {
+            lines.push(format!("  service name: {name}"));
+        }
+        let mut routes = Vec::new();
+        for route in self.rules.routes(origin) {
+            let stream = route.stream.or_else(|| self.default_stream(route.destination, origin));
+            routes.push(match stream {
+                Some(stream) => format!("{} (stream {stream})", route.destination),
+                None => route.destination.to_owned(),
+            });
+        }
+        if !routes.is_empty() {
+            lines.push(format!("  goes to: {}", routes.join(", ")));
+        }
+        lines
+    }
+
     /// The stream of a destination for log events whose route names none.
-    fn own_stream(&self, destination: &str, origin: &Origin) -> Option<String> {
+    fn default_stream(&self, destination: &str, origin: &Origin) -> Option<String> {
         let rule = self.rules.destinations().iter().find(|rule| rule.name == destination);
         let stream = rule.map_or(self.stream.as_ref(), |rule| rule.stream.as_ref());
         stream.map(|stream| stream.fill_stream(origin))
@@ -245,7 +252,7 @@ mod tests {
     async fn check(rules: &str, event: &str, expected: Expect) {
         let rules = RuleSet::parse(rules).unwrap();
         let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();
-        trial.event(fixture(event)).await.unwrap();
+        trial.add(fixture(event)).await.unwrap();
         expected.assert_eq(&trial.report());
     }
 
@@ -346,7 +353,7 @@ mod tests {
             let rules = RuleSet::parse(&text).unwrap();
             let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();
             trial.stream = Some(Template::parse("apps").unwrap());
-            trial.event(fixture("awslogs-text-mixed.json")).await.unwrap();
+            trial.add(fixture("awslogs-text-mixed.json")).await.unwrap();
             let report = trial.report();
             assert!(report.contains(&format!("goes to: {expected}\n")), "{report}");
         }
@@ -355,6 +362,6 @@ mod tests {
     #[tokio::test]
     async fn a_rules_test_rejects_unsupported_events() {
         let mut trial = Trial::new(RuleSet::default(), None).unwrap();
-        assert!(trial.event(fixture("firehose-cwl.json")).await.is_err());
+        assert!(trial.add(fixture("firehose-cwl.json")).await.is_err());
     }
 }

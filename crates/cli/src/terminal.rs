@@ -1,4 +1,5 @@
-//! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
+//! Prints to a terminal or a pipe. If the reader of a pipe is gone, as after `lambda-otlp decode … | head`, a command finishes its
+//! work and does not fail.
 
 use std::io::{self, ErrorKind};
 
@@ -34,7 +35,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Ignores a broken pipe, so that the exit code reflects the work.
-pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
+/// Turns a broken pipe into success, so that the exit code reflects the work.
+pub(crate) fn ignore_broken_pipe(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }

@@ -12,17 +12,17 @@ use std::sync::OnceLock;
 /// The wrapper script's file name in the layer.
 pub const WRAPPER: &str = "lambda-otlp-handler";
 /// The layer's folder with the files that the wrapper makes Python and Node load.
-const FOR_RUNTIMES: &str = "lambda-otlp";
-/// The unpacked layer beside an installed command line.
-const INSTALLED: &str = "lambda-otlp-layer";
+const RUNTIME_FILES: &str = "lambda-otlp";
+/// The unpacked layer in the folder of an installed command line.
+const INSTALLED_LAYER: &str = "lambda-otlp-layer";
 /// The default port of OTLP over HTTP.
 const OTLP_PORT: u16 = 4318;
 
-/// Returns the checkout that contains this program, or the current folder, or from which this program was built for development: it
-/// may be in another target folder.
+/// Returns the checkout of lambda-otlp. It contains this program or the current folder. A development build may be in a target
+/// folder elsewhere, so the checkout that it was built from counts too.
 pub fn checkout() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
-    let here = std::env::current_dir().ok();
+    let current_folder = std::env::current_dir().ok();
     // A release names no folder of the machine that built it.
     #[cfg(debug_assertions)]
     let source = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
@@ -31,14 +31,14 @@ pub fn checkout() -> Option<PathBuf> {
     let is_checkout = |folder: &&Path| {
         ["demo", "extension"].iter().all(|part| folder.join(part).join("Cargo.toml").is_file())
     };
-    [program, here, source]
+    [program, current_folder, source]
         .iter()
         .flatten()
-        .find_map(|place| place.ancestors().find(is_checkout))
+        .find_map(|path| path.ancestors().find(is_checkout))
         .map(Path::to_owned)
 }
 
-/// Returns the given extension, or builds it in the checkout, or finds it in the layer beside this program.
+/// Returns the given extension. Without one, builds it in the checkout, or finds it in the installed layer.
 pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
@@ -50,8 +50,7 @@ pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         let built = binaries::build(&checkout, &[EXTENSION])?;
         return Ok(binaries::find(&built, EXTENSION)?);
     }
-    let installed = installed().context("cannot find this program's folder")?;
-    let extension = installed.join("extensions").join(EXTENSION);
+    let extension = installed_layer()?.join("extensions").join(EXTENSION);
     if extension.is_file() {
         return Ok(extension);
     }
@@ -61,25 +60,27 @@ pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     )
 }
 
-fn installed() -> std::io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(INSTALLED))
+fn installed_layer() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's folder")?;
+    Ok(program.with_file_name(INSTALLED_LAYER))
 }
 
-/// Makes a layer in this folder: the extension, and the wrapper with the files that it makes runtimes load, as far as the
-/// checkout or the layer beside this program has them.
+/// Makes a layer in this folder with the extension. It also gets the wrapper and the files that the wrapper makes runtimes load, if
+/// the checkout or the installed layer has them.
 pub fn assemble(folder: &Path, extension: &Path) -> anyhow::Result<PathBuf> {
     let layer = binaries::layer(folder, extension).context("cannot make the layer")?;
-    let (wrapper, for_runtimes) = if let Some(checkout) = checkout() {
+    let (wrapper, runtime_files) = if let Some(checkout) = checkout() {
         let sources = checkout.join("extension/layer");
         (sources.join(WRAPPER), sources)
     } else {
-        let installed = installed().context("cannot find this program's folder")?;
-        (installed.join(WRAPPER), installed.join(FOR_RUNTIMES))
+        let installed = installed_layer()?;
+        (installed.join(WRAPPER), installed.join(RUNTIME_FILES))
     };
     if wrapper.is_file() {
-        for (source, name) in [(wrapper, WRAPPER), (for_runtimes, FOR_RUNTIMES)] {
-            symlink(source, layer.join(name)).context("cannot put the wrapper into the layer")?;
-        }
+        let link = |source: PathBuf, name: &str| symlink(source, layer.join(name));
+        link(wrapper, WRAPPER)
+            .and_then(|()| link(runtime_files, RUNTIME_FILES))
+            .context("cannot put the wrapper into the layer")?;
     }
     Ok(layer)
 }
@@ -107,12 +108,12 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Claims the port that SDKs use by default, until this process ends. Returns `false` if another process has claimed it, or if a
+/// Claims the default port of OTLP over HTTP until this process ends. Returns `false` if another process has claimed it, or if a
 /// program listens there.
 ///
-/// In Lambda each environment has its own loopback; here all extensions share one. Between a look at the port and the extension's
-/// start, another process could start an extension there, which would then receive the function's telemetry.
-pub fn claim_usual_port() -> bool {
+/// In Lambda each environment has its own loopback interface; here all extensions share one. To find the port free is not enough:
+/// before the extension starts, another process could start an extension there, which would then receive the function's telemetry.
+pub fn claim_default_port() -> bool {
     // An abstract name belongs to one process at a time, and to the same network namespace as the port.
     static CLAIM: OnceLock<Option<UnixListener>> = OnceLock::new();
     let claim = CLAIM.get_or_init(|| {

@@ -18,25 +18,28 @@ const SECONDS: [Step; 4] = [step(1.0, "s"), step(1e-3, "ms"), step(1e-6, "µs"),
 
 /// Formats a value with a UCUM unit: `128 MB` for 134217728 `By`, `1.5 ms` for 0.0015 `s`, `3` for 3 `{invocation}`.
 pub fn quantity(value: f64, unit: &str) -> String {
-    let (factor, steps) = match unit {
-        "By" => (1.0, &BYTES),
-        "KiBy" => (1024.0, &BYTES),
-        "MiBy" => (1_048_576.0, &BYTES),
-        "s" => (1.0, &SECONDS),
-        "ms" => (1e-3, &SECONDS),
-        "us" => (1e-6, &SECONDS),
-        "ns" => (1e-9, &SECONDS),
-        "GiBy.s" => return format!("{} GB-s", number(value)),
+    match unit {
+        "By" => scaled(value, &BYTES, "B"),
+        "KiBy" => scaled(value * 1024.0, &BYTES, "B"),
+        "MiBy" => scaled(value * 1_048_576.0, &BYTES, "B"),
+        "s" => scaled(value, &SECONDS, unit),
+        "ms" => scaled(value * 1e-3, &SECONDS, unit),
+        "us" => scaled(value * 1e-6, &SECONDS, unit),
+        "ns" => scaled(value * 1e-9, &SECONDS, unit),
+        "GiBy.s" => format!("{} GB-s", number(value)),
         // A ratio, or a count.
-        "" | "1" => return number(value),
-        unit if unit.starts_with('{') => return number(value),
-        unit => return format!("{} {unit}", number(value)),
-    };
-    let base = value * factor;
-    let step = steps.iter().find(|step| base.abs() >= step.size);
-    match step.or(steps.last()) {
-        Some(Step { size, name }) if base != 0.0 => format!("{} {name}", number(base / size)),
-        _ => format!("0 {}", if unit.ends_with("By") { "B" } else { unit }),
+        "" | "1" => number(value),
+        count if count.starts_with('{') => number(value),
+        other => format!("{} {other}", number(value)),
+    }
+}
+
+/// Formats a number of bytes or seconds in the largest step that it reaches. `unit_of_zero` is the unit of 0.
+fn scaled(value: f64, steps: &[Step; 4], unit_of_zero: &str) -> String {
+    let reached = steps.iter().find(|step| value.abs() >= step.size);
+    match reached.or(steps.last()) {
+        Some(Step { size, name }) if value != 0.0 => format!("{} {name}", number(value / size)),
+        _ => format!("0 {unit_of_zero}"),
     }
 }
 
@@ -53,8 +56,8 @@ fn number(value: f64) -> String {
 }
 
 /// Formats a count: `1 span`, `2 spans`.
-pub fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]

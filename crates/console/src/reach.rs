@@ -13,7 +13,7 @@ pub const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 pub use backend::Reach;
 
 /// Returns the backend of these settings. Its advice names the argument or variable of each setting.
-pub fn reach(
+pub fn of_settings(
     destination: DestinationConfig,
     variables: &dyn Source,
 ) -> Result<Reach, backend::ClientError> {
@@ -52,7 +52,7 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
     if checks.iter().any(Check::is_failed) {
         return checks;
     }
-    let streams = match organization_api(reach, "streams?type=logs") {
+    let stream_list = match organization_api(reach, "streams?type=logs") {
         Some(url) if reach.destination.profile == Profile::OpenObserve => {
             match reach.transport.ask(&url, None, reach.headers.clone(), REQUEST_TIMEOUT).await {
                 Ok(answer) => Some(answer),
@@ -64,7 +64,7 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
         }
         _ => None,
     };
-    if let Some(answer) = &streams
+    if let Some(answer) = &stream_list
         && answer.status == 404
     {
         // Telemetry from a root user would create the missing organization.
@@ -74,19 +74,20 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
     }
     checks.extend(reach.signals().await);
     if checks.iter().any(|check| check.name == CREDENTIALS && !check.is_failed()) {
-        checks.push(organization(streams.as_ref()));
+        checks.push(organization(stream_list.as_ref()));
     }
     checks
 }
 
-const LIST: &[u8] = b"\"list\":";
+/// The key of the list in OpenObserve's answer.
+const LIST_KEY: &[u8] = b"\"list\":";
 
-/// Interprets the answer to the list of streams.
-fn organization(streams: Option<&HttpResponse>) -> Check {
+/// Interprets the answer to a request for the organization's streams.
+fn organization(stream_list: Option<&HttpResponse>) -> Check {
     // A long list is cut, so it may not parse.
-    let is_list =
-        streams.is_some_and(|answer| answer.body.windows(LIST.len()).any(|window| window == LIST));
-    match streams.map(|answer| answer.status) {
+    let is_list = stream_list
+        .is_some_and(|answer| answer.body.windows(LIST_KEY.len()).any(|window| window == LIST_KEY));
+    match stream_list.map(|answer| answer.status) {
         Some(200..=299) if !is_list => {
             Check::warning("organization", "unknown: the answer is not a list of streams")
         }

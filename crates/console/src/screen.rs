@@ -1,10 +1,10 @@
-//! Foreign text on a terminal: names, messages and answers that others wrote. None of it moves the cursor, changes colours, or
-//! reorders text.
+//! Makes foreign text safe for a terminal. Names, messages and answers that others wrote must not move the cursor, change
+//! colours, or reorder text.
 
 use std::fmt::{Display, Write as _};
 
 /// Returns `true` for control characters, line breaks, and marks that change the direction of text (Unicode, UAX #9).
-fn moves(character: char) -> bool {
+fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -12,24 +12,25 @@ fn moves(character: char) -> bool {
         )
 }
 
-/// Replaces each such character by a space.
+/// Replaces unsafe characters by spaces.
 pub fn on_one_line(text: &str) -> String {
-    text.chars().map(|character| if moves(character) { ' ' } else { character }).collect()
+    text.chars().map(|character| if is_unsafe(character) { ' ' } else { character }).collect()
 }
 
 /// Like [`on_one_line`], but keeps line feeds and tabs, for texts of several lines.
 pub fn on_lines(text: &str) -> String {
     let is_layout = |character| matches!(character, '\n' | '\t');
-    let shown = |character| if moves(character) && !is_layout(character) { ' ' } else { character };
-    text.chars().map(shown).collect()
+    let safe =
+        |character| if is_unsafe(character) && !is_layout(character) { ' ' } else { character };
+    text.chars().map(safe).collect()
 }
 
-/// Escapes such characters within JSON, where they only occur in texts: the value stays the same.
+/// Escapes unsafe characters of JSON. They only occur in its strings, so its value stays the same.
 pub fn json(json: &impl Display) -> String {
-    let json = json.to_string();
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        if moves(character) && !character.is_ascii_whitespace() {
+    let text = json.to_string();
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) && !character.is_ascii_whitespace() {
             // None is beyond U+FFFF.
             let _written = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {

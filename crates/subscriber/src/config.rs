@@ -1,6 +1,6 @@
 //! The subscriber's variables: one table, read once.
 
-use crate::decision::{KinesisStream, OurFilter, Wish};
+use crate::decision::{KinesisStream, OurFilter, WantedFilter};
 use crate::selection::{InvalidSelection, Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
 use settings::{
@@ -116,7 +116,7 @@ impl Collect {
 pub struct Config {
     /// The log groups to subscribe.
     pub selection: Selection,
-    pub wish: Wish,
+    pub wanted: WantedFilter,
     /// Endpoint and credentials of CloudWatch Logs.
     pub logs: LogsSettings,
     /// The queue for lines from before a subscription.
@@ -161,8 +161,8 @@ impl Config {
         };
         let own = own_log_group.into_iter().chain([ours.default_log_group()]);
         let selection = Selection::new(include, exclude, tags, own);
-        let wish = Wish { ours, former: None, beside_others: false, keeps_spilled: true };
-        Some(Self { selection, wish, logs: logs?, retry_queue, log_level })
+        let wanted = WantedFilter { ours, former: None, beside_others: false, keeps_spilled: true };
+        Some(Self { selection, wanted, logs: logs?, retry_queue, log_level })
     }
 }
 
@@ -174,7 +174,7 @@ fn no_destination() -> Remark {
     }
 }
 
-/// The stream, where there is one; one of the two variables alone is a mistake.
+/// Reads the stream with its role, if they are set. One of the two variables alone is a mistake.
 fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
     let arn = reader.read(KINESIS_STREAM);
     let role = reader.read(KINESIS_ROLE);
@@ -246,7 +246,7 @@ mod tests {
     fn an_empty_configuration_selects_no_log_group() {
         let config = read(&[]).unwrap();
         assert!(config.selection.is_empty());
-        assert_eq!(config.wish.ours.as_filter().pattern, "");
+        assert_eq!(config.wanted.ours.as_filter().pattern, "");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(by_name("/aws/lambda/orders-dev"), Err(Unselected::Excluded));
         assert_eq!(by_name("/aws/lambda/fwd"), Err(Unselected::Own));
         assert_eq!(by_name("/own/subscriber"), Err(Unselected::Own));
-        assert!(config.wish.ours.as_filter().pattern.starts_with(r#"?"__otel"#));
+        assert!(config.wanted.ours.as_filter().pattern.starts_with(r#"?"__otel"#));
         assert!(read(&[(TAGS.name(), "team=shop")]).unwrap().selection.asks_for_tags());
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
         let role = "arn:aws:iam::123456789012:role/r";
         let both = read(&[(KINESIS_STREAM.name(), stream), (KINESIS_ROLE.name(), role)]);
-        let filter = both.unwrap().wish.ours.as_filter();
+        let filter = both.unwrap().wanted.ours.as_filter();
         assert_eq!(filter.name, "lambda-otlp/fwd");
         assert_eq!(filter.destination, stream);
         assert_eq!(filter.role.as_deref(), Some(role));

@@ -1,4 +1,4 @@
-//! Decides about one log group's subscription filters. Pure.
+//! Decides about one log group's subscription filters, without I/O.
 
 use crate::config::Collect;
 use crate::selection::Unselected;
@@ -48,8 +48,8 @@ impl OurFilter {
         format!("/aws/lambda/{}", function_name(&self.forwarder).unwrap_or_default())
     }
 
-    /// Returns `true` if this is our filter, whatever its pattern: it has our name and our function.
-    fn is(&self, filter: &SubscriptionFilter) -> bool {
+    /// Returns `true` if this is our filter, whatever its pattern: it has our name, and leads to our function.
+    fn matches(&self, filter: &SubscriptionFilter) -> bool {
         filter.name == self.name && self.receives_from(filter)
     }
 
@@ -69,9 +69,10 @@ fn function_name(arn: &str) -> Option<&str> {
     Some(Arn::parse(arn)?.function()?.name)
 }
 
+/// The filter that log groups should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// The filter for selected log groups.
+pub struct WantedFilter {
+    /// Our filter for selected log groups.
     pub ours: OurFilter,
     /// Our former filter, for another forwarder or another route, which is removed.
     pub former: Option<OurFilter>,
@@ -82,9 +83,9 @@ pub struct Wish {
     pub keeps_spilled: bool,
 }
 
-impl Wish {
-    /// Returns our filter for a log group with these filters.
-    pub(crate) fn filter_beside(&self, filters: &[SubscriptionFilter]) -> OurFilter {
+impl WantedFilter {
+    /// Returns our filter for a log group that has these filters.
+    pub(crate) fn filter_for(&self, filters: &[SubscriptionFilter]) -> OurFilter {
         let mut ours = self.ours.clone();
         if self.stays_spilled(filters) {
             Collect::Spilled.pattern().clone_into(&mut ours.pattern);
@@ -96,7 +97,8 @@ impl Wish {
     pub(crate) fn stays_spilled(&self, filters: &[SubscriptionFilter]) -> bool {
         let spilled = Collect::Spilled.pattern();
         let is_own = |filter: &SubscriptionFilter| {
-            self.ours.is(filter) || self.former.as_ref().is_some_and(|former| former.is(filter))
+            self.ours.matches(filter)
+                || self.former.as_ref().is_some_and(|former| former.matches(filter))
         };
         self.keeps_spilled
             && self.ours.pattern != spilled
@@ -128,7 +130,7 @@ impl Action {
 
 /// The reason of a decision, if it is not obvious.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum DecisionReason {
     #[error("{0}")]
     Unselected(Unselected),
     #[error("its class {0} takes no subscription filters")]
@@ -153,7 +155,7 @@ pub enum Reason {
     NameTaken(String),
 }
 
-impl Reason {
+impl DecisionReason {
     /// Returns `true` if a person should know: a requested log group is not subscribed, or subscribed twice.
     pub fn is_notable(&self) -> bool {
         !matches!(self, Self::Unselected(_))
@@ -178,7 +180,7 @@ impl Reason {
 pub(crate) struct Decision {
     pub(crate) action: Action,
     /// The reason, if it is not obvious.
-    pub(crate) reason: Option<Reason>,
+    pub(crate) reason: Option<DecisionReason>,
     /// The filters to delete first; all of them are ours.
     pub(crate) delete: Vec<String>,
     /// The pattern of our present filter, if it changes.
@@ -193,27 +195,28 @@ pub(crate) fn class_without_filters(class: Option<&str>) -> Option<&str> {
 
 /// Decides about a log group of this class with these filters. Only our own filters are changed or deleted.
 pub(crate) fn decide(
-    wish: &Wish,
+    wanted: &WantedFilter,
     selected: Result<(), Unselected>,
     class: Option<&str>,
     filters: &[SubscriptionFilter],
 ) -> Decision {
-    let Wish { former, beside_others, .. } = wish;
-    let ours = &wish.filter_beside(filters);
+    let WantedFilter { former, beside_others, .. } = wanted;
+    let ours = &wanted.filter_for(filters);
     let is_former = |filter: &SubscriptionFilter| {
-        !ours.is(filter) && former.as_ref().is_some_and(|former| former.is(filter))
+        !ours.matches(filter) && former.as_ref().is_some_and(|former| former.matches(filter))
     };
-    let own = filters.iter().find(|filter| ours.is(filter));
-    let present = own.or_else(|| filters.iter().find(|filter| is_former(filter)));
-    let former_pattern =
-        present.map(|filter| filter.pattern.clone()).filter(|pattern| *pattern != ours.pattern);
+    let current = filters.iter().find(|filter| ours.matches(filter));
+    let current_or_former = current.or_else(|| filters.iter().find(|filter| is_former(filter)));
+    let former_pattern = current_or_former
+        .map(|filter| filter.pattern.clone())
+        .filter(|pattern| *pattern != ours.pattern);
     let former_filters = filters.iter().filter(|filter| is_former(filter));
-    let retired: Vec<String> = former_filters.map(|filter| filter.name.clone()).collect();
+    let former_names: Vec<String> = former_filters.map(|filter| filter.name.clone()).collect();
     if let Err(why) = selected {
-        let delete: Vec<String> =
-            own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
+        let current_name = current.map(|filter| filter.name.clone());
+        let delete: Vec<String> = current_name.into_iter().chain(former_names).collect();
         let action = if delete.is_empty() { Action::Skip } else { Action::Remove };
-        let reason = Some(Reason::Unselected(why));
+        let reason = Some(DecisionReason::Unselected(why));
         return Decision { action, reason, delete, former_pattern: None };
     }
     let skip = |reason| Decision {
@@ -223,34 +226,37 @@ pub(crate) fn decide(
         former_pattern: None,
     };
     if let Some(class) = class_without_filters(class) {
-        return skip(Reason::Class(class.to_owned()));
+        return skip(DecisionReason::Class(class.to_owned()));
     }
     let others: Vec<&SubscriptionFilter> =
-        filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
+        filters.iter().filter(|filter| !ours.matches(filter) && !is_former(filter)).collect();
     let leads_here = others.iter().find(|filter| ours.receives_from(filter));
-    if let Some(own) = own {
-        let is_as_it_should = *own == ours.as_filter() && retired.is_empty();
-        let action = if is_as_it_should { Action::Keep } else { Action::Update };
-        let reason = leads_here.map(|filter| Reason::Twice(filter.name.clone()));
-        return Decision { action, reason, delete: retired, former_pattern };
+    if let Some(current) = current {
+        let is_as_wanted = *current == ours.as_filter() && former_names.is_empty();
+        let action = if is_as_wanted { Action::Keep } else { Action::Update };
+        let reason = leads_here.map(|filter| DecisionReason::Twice(filter.name.clone()));
+        return Decision { action, reason, delete: former_names, former_pattern };
     }
     if let Some(other) = leads_here {
-        return Decision { delete: retired, ..skip(Reason::LeadsHere(other.name.clone())) };
+        return Decision {
+            delete: former_names,
+            ..skip(DecisionReason::LeadsHere(other.name.clone()))
+        };
     }
     if let Some(other) = others.iter().find(|filter| filter.name == ours.name) {
-        return skip(Reason::NameTaken(other.destination.clone()));
+        return skip(DecisionReason::NameTaken(other.destination.clone()));
     }
-    let names = || others.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
+    let other_names = || others.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
     if others.len() >= MOST_FILTERS {
-        return skip(Reason::Full(names()));
+        return skip(DecisionReason::Full(other_names()));
     }
     // A former filter of ours next to another owner's shows that the log group was subscribed in addition.
-    if !others.is_empty() && !beside_others && retired.is_empty() {
-        return skip(Reason::Foreign(names()));
+    if !others.is_empty() && !beside_others && former_names.is_empty() {
+        return skip(DecisionReason::Foreign(other_names()));
     }
-    let action = if retired.is_empty() { Action::Add } else { Action::Update };
+    let action = if former_names.is_empty() { Action::Add } else { Action::Update };
     // Putting a filter replaces the one of its name atomically, so no line is missed.
-    let delete = retired.into_iter().filter(|name| *name != ours.name).collect();
+    let delete = former_names.into_iter().filter(|name| *name != ours.name).collect();
     Decision { action, reason: None, delete, former_pattern }
 }
 
@@ -265,10 +271,10 @@ mod tests {
     const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
     const ROLE: &str = "arn:aws:iam::123456789012:role/r";
 
-    fn wish(beside_others: bool) -> Wish {
+    fn wanted(beside_others: bool) -> WantedFilter {
         let ours = OurFilter::new(HERE, None, "p").unwrap();
         let former = OurFilter::new(FORMER, None, "p");
-        Wish { ours, former, beside_others, keeps_spilled: false }
+        WantedFilter { ours, former, beside_others, keeps_spilled: false }
     }
 
     /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else`, `stream` for destinations; `other-role` is the
@@ -310,9 +316,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(wish: &Wish, selected: Result<(), Unselected>, has: &str, expected: &str) {
+    fn check(wanted: &WantedFilter, selected: Result<(), Unselected>, has: &str, expected: &str) {
         let filters = filters(has);
-        let decision = decide(wish, selected, Some("STANDARD"), &filters);
+        let decision = decide(wanted, selected, Some("STANDARD"), &filters);
         assert_eq!(described(&decision), expected, "{has}");
     }
 
@@ -343,9 +349,9 @@ mod tests {
             // One with the former forwarder's name, and another owner's.
             ("lambda-otlp/old>else", "skip: a filter of others"),
         ] {
-            check(&wish(false), Ok(()), has, expected);
+            check(&wanted(false), Ok(()), has, expected);
         }
-        let beside_others = wish(true);
+        let beside_others = wanted(true);
         check(&beside_others, Ok(()), "audit>else", "add");
         check(&beside_others, Ok(()), "audit>else audit2>else", "skip: two filters of others");
         check(&beside_others, Ok(()), "lambda-otlp/fwd>else", "skip: name taken");
@@ -359,8 +365,8 @@ mod tests {
             destination: destination.to_owned(),
             role: None,
         };
-        let keeping = Wish { keeps_spilled: true, ..wish(false) };
-        for (wish, filter, expected, pattern) in [
+        let keeping = WantedFilter { keeps_spilled: true, ..wanted(false) };
+        for (wanted, filter, expected, pattern) in [
             (&keeping, of("lambda-otlp/fwd", HERE), "keep", Collect::Spilled.pattern()),
             (
                 &keeping,
@@ -371,16 +377,16 @@ mod tests {
             // Of another owner.
             (&keeping, of("audit", ELSEWHERE), "skip: a filter of others", "p"),
             (
-                &wish(false),
+                &wanted(false),
                 of("lambda-otlp/fwd", HERE),
                 "update, pattern { $.spill IS TRUE } before",
                 "p",
             ),
         ] {
             let filters = [filter];
-            let decision = decide(wish, Ok(()), Some("STANDARD"), &filters);
+            let decision = decide(wanted, Ok(()), Some("STANDARD"), &filters);
             assert_eq!(described(&decision), expected, "{filters:?}");
-            assert_eq!(wish.filter_beside(&filters).as_filter().pattern, pattern, "{filters:?}");
+            assert_eq!(wanted.filter_for(&filters).as_filter().pattern, pattern, "{filters:?}");
         }
     }
 
@@ -389,8 +395,9 @@ mod tests {
         let arn = STREAM.to_owned();
         let role = ROLE.to_owned();
         let stream = OurFilter::new(HERE, Some(KinesisStream { arn, role }), "p").unwrap();
-        let direct = wish(false).ours;
-        let there = Wish { ours: stream.clone(), former: Some(direct.clone()), ..wish(false) };
+        let direct = wanted(false).ours;
+        let there =
+            WantedFilter { ours: stream.clone(), former: Some(direct.clone()), ..wanted(false) };
         for (has, expected) in [
             ("", "add"),
             ("lambda-otlp/fwd>here", "update"),
@@ -403,11 +410,11 @@ mod tests {
         ] {
             check(&there, Ok(()), has, expected);
         }
-        let back = Wish { ours: direct, former: Some(stream), ..wish(false) };
+        let back = WantedFilter { ours: direct, former: Some(stream), ..wanted(false) };
         check(&back, Ok(()), "lambda-otlp/fwd>stream", "update");
         check(&back, Ok(()), "lambda-otlp/fwd>here", "keep");
         // Without the update's statement of the previous properties, a stream with our name may belong to anyone.
-        let unstated = Wish { former: None, ..wish(false) };
+        let unstated = WantedFilter { former: None, ..wanted(false) };
         check(&unstated, Ok(()), "lambda-otlp/fwd>stream", "skip: name taken");
     }
 
@@ -420,13 +427,13 @@ mod tests {
             ("audit>else by-hand>here", "skip: not selected"),
             ("lambda-otlp/fwd>else", "skip: not selected"),
         ] {
-            check(&wish(true), Err(Unselected::Tags), has, expected);
+            check(&wanted(true), Err(Unselected::Tags), has, expected);
         }
     }
 
     #[test]
     fn log_classes_without_filter_support_are_skipped() {
-        let decision = |class| described(&decide(&wish(true), Ok(()), class, &[]));
+        let decision = |class| described(&decide(&wanted(true), Ok(()), class, &[]));
         let skipped = "skip: class without subscription filters";
         assert_eq!(decision(Some("INFREQUENT_ACCESS")), skipped);
         assert_eq!(decision(Some("ONE_OF_TOMORROW")), skipped);
@@ -443,14 +450,14 @@ mod tests {
 
     /// The filters of a log group after a decision, as in CloudWatch Logs.
     fn carried_out(
-        wish: &Wish,
+        wanted: &WantedFilter,
         decision: &Decision,
         filters: &[SubscriptionFilter],
     ) -> Vec<SubscriptionFilter> {
         let mut after: Vec<SubscriptionFilter> =
             filters.iter().filter(|f| !decision.delete.contains(&f.name)).cloned().collect();
         if matches!(decision.action, Action::Add | Action::Update) {
-            let ours = wish.ours.as_filter();
+            let ours = wanted.ours.as_filter();
             after.retain(|filter| filter.name != ours.name);
             after.push(ours);
         }
@@ -468,16 +475,16 @@ mod tests {
         ) {
             let mut filters = filters(&texts.join(" "));
             filters.dedup_by(|a, b| a.name == b.name);
-            let wish = wish(beside_others);
+            let wanted = wanted(beside_others);
             let selected = if is_selected { Ok(()) } else { Err(Unselected::Excluded) };
-            let of = |filters: &[SubscriptionFilter]| decide(&wish, selected, None, filters);
+            let of = |filters: &[SubscriptionFilter]| decide(&wanted, selected, None, filters);
             let decision = of(&filters);
-            let after = carried_out(&wish, &decision, &filters);
-            let former = wish.former.as_ref().unwrap();
-            let is_ours = |f: &SubscriptionFilter| wish.ours.is(f) || former.is(f);
+            let after = carried_out(&wanted, &decision, &filters);
+            let former = wanted.former.as_ref().unwrap();
+            let is_ours = |f: &SubscriptionFilter| wanted.ours.matches(f) || former.matches(f);
             prop_assert!(filters.iter().filter(|f| !is_ours(f)).all(|f| after.contains(f)));
             prop_assert!(after.len() <= MOST_FILTERS);
-            prop_assert!(after.iter().all(|f| !former.is(f)) || decision.reason.is_some());
+            prop_assert!(after.iter().all(|f| !former.matches(f)) || decision.reason.is_some());
             if !is_selected {
                 prop_assert!(!after.iter().any(is_ours));
             }

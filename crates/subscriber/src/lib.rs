@@ -3,7 +3,7 @@
 //! ```text
 //! config       the variables -> Selection, and the wanted filter
 //! selection    selects log groups: names, tags, exclusions
-//! decision     pure: current and wanted state -> add, update, keep, remove, or skip with a reason
+//! decision     current and wanted filters -> add, update, keep, remove, or skip with a reason
 //! sweep        lists log groups, asks for the data of a decision, and performs it
 //! replay       sends lines from before the subscription of a new log group to the retry queue
 //! program      the binary's main: settings, log, and the loop of Lambda's runtime
@@ -23,12 +23,12 @@ mod sweep;
 
 pub use aws::FilteredLogEvent;
 pub use config::{Collect, Config, DESTINATION, TABLE};
-pub use decision::{Action, KinesisStream, OurFilter, Reason, Wish};
-pub use lambda::{AnswerUrls, Failed, Service};
+pub use decision::{Action, DecisionReason, KinesisStream, OurFilter, WantedFilter};
+pub use lambda::{AnswerUrls, Service, SubscriberError};
 pub use program::run;
 pub use replay::delivery;
-pub use report::{Entry, Fate, SweepReport};
+pub use report::{LogGroupEntry, LogGroupFate, SweepReport};
 pub use selection::{
     InvalidSelection, Selection, TagCondition, Unselected, parse_patterns, parse_tags,
 };
-pub use sweep::{Progress, Sweep, Task};
+pub use sweep::{Sweep, SweepProgress, Task};

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 /// replay` handles its history.
 const NEW: Duration = Duration::from_hours(3);
 /// Lines become readable some seconds after they are received.
-const SETTLE: Duration = Duration::from_secs(10);
+const READABLE_AFTER: Duration = Duration::from_secs(10);
 /// Maximum number of bytes of lines of one log group.
 const MOST_BYTES: usize = 16 << 20;
 /// Maximum number of bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
@@ -46,24 +46,22 @@ pub(crate) async fn replay(
 ) -> Replayed {
     let mut replayed = Replayed::default();
     let age = logs.wall_clock().duration_since(subscribed).unwrap_or_default();
-    sleep_until(deadline.min(Instant::now() + SETTLE.saturating_sub(age))).await;
+    sleep_until(deadline.min(Instant::now() + READABLE_AFTER.saturating_sub(age))).await;
     let since_epoch = subscribed.duration_since(UNIX_EPOCH).unwrap_or_default();
     let until_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
     let FirstLines { streams, mut problem } = read(logs, group, until_ms, deadline).await;
-    let mut bodies: Vec<String> = Vec::new();
-    let mut line_counts: Vec<usize> = Vec::new();
+    let mut messages: Vec<ReplayMessage> = Vec::new();
     for (stream, events) in &streams {
         for part in parts(events) {
             let event = delivery(group.account(), &group.name, stream, filter, part);
-            bodies.push(event.to_string());
-            line_counts.push(part.len());
+            messages.push(ReplayMessage { body: event.to_string(), lines: part.len() });
         }
     }
-    let texts: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    let results = queue.send_messages(&texts, Duration::ZERO, deadline).await;
-    for (result, lines) in results.into_iter().zip(line_counts) {
+    let bodies: Vec<&str> = messages.iter().map(|message| message.body.as_str()).collect();
+    let results = queue.send_messages(&bodies, Duration::ZERO, deadline).await;
+    for (result, message) in results.into_iter().zip(&messages) {
         match result {
-            Ok(()) => replayed.lines += lines,
+            Ok(()) => replayed.lines += message.lines,
             Err(error) => problem = problem.or(Some(error.to_string())),
         }
     }
@@ -72,6 +70,12 @@ pub(crate) async fn replay(
         format!("{name}: {problem}: its first lines are not all forwarded; `lambda-otlp replay {name}` sends them")
     });
     replayed
+}
+
+/// A message of the retry queue with lines of one stream.
+struct ReplayMessage {
+    body: String,
+    lines: usize,
 }
 
 /// The lines of a log group from before its subscription.

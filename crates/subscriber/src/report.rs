@@ -1,6 +1,6 @@
 //! The results for all log groups, and their summary.
 
-use crate::decision::{Action, Reason};
+use crate::decision::{Action, DecisionReason};
 use aws::LogGroup;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -9,12 +9,13 @@ use std::time::SystemTime;
 /// Maximum number of log group names in one line of the log, for each reason.
 const MOST_NAMES: usize = 5;
 
+/// The result for one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LogGroupEntry {
     pub group: LogGroup,
     pub action: Action,
-    pub reason: Option<Reason>,
-    pub fate: Fate,
+    pub reason: Option<DecisionReason>,
+    pub fate: LogGroupFate,
     /// The pattern of our filter before, if it changes.
     pub former_pattern: Option<String>,
     /// `true` if our filter stays one for spilled lines, though other lines are selected.
@@ -23,8 +24,9 @@ pub struct Entry {
     pub subscribed: Option<SystemTime>,
 }
 
+/// The fate of the action for one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum LogGroupFate {
     Done,
     Planned,
     /// The log group was deleted meanwhile.
@@ -39,7 +41,7 @@ pub enum Fate {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
     /// Sorted by name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogGroupEntry>,
     /// The reason why log groups are missing from the list.
     pub not_listed: Option<String>,
     /// Number of lines of new log groups from before the subscription, sent to the retry queue.
@@ -51,24 +53,25 @@ pub struct SweepReport {
 impl SweepReport {
     /// Number of log groups with this action, performed or planned.
     pub fn count(&self, action: Action) -> usize {
-        let is_done =
-            |e: &&Entry| matches!(e.fate, Fate::Done | Fate::Planned) && e.action == action;
+        let is_done = |e: &&LogGroupEntry| {
+            matches!(e.fate, LogGroupFate::Done | LogGroupFate::Planned) && e.action == action
+        };
         self.entries.iter().filter(is_done).count()
     }
 
     pub fn failed(&self) -> usize {
-        self.entries.iter().filter(|entry| matches!(entry.fate, Fate::Failed(_))).count()
+        self.entries.iter().filter(|entry| matches!(entry.fate, LogGroupFate::Failed(_))).count()
     }
 
     /// Number of log groups after the deadline.
     pub fn not_reached(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.fate == Fate::NotReached).count()
+        self.entries.iter().filter(|entry| entry.fate == LogGroupFate::NotReached).count()
     }
 
     /// The first error about subscriptions.
     pub fn failure(&self) -> Option<&str> {
         let failed = self.entries.iter().find_map(|entry| match &entry.fate {
-            Fate::Failed(text) => Some(text.as_str()),
+            LogGroupFate::Failed(text) => Some(text.as_str()),
             _ => None,
         });
         self.not_listed.as_deref().or(failed)
@@ -116,13 +119,13 @@ impl SweepReport {
 
     /// The totals, and each log group.
     pub fn to_json(&self) -> Value {
-        let entry = |entry: &Entry| {
+        let entry = |entry: &LogGroupEntry| {
             let (fate, error) = match &entry.fate {
-                Fate::Done => ("done", None),
-                Fate::Planned => ("planned", None),
-                Fate::Gone => ("gone", None),
-                Fate::Failed(text) => ("failed", Some(text)),
-                Fate::NotReached => ("not_reached", None),
+                LogGroupFate::Done => ("done", None),
+                LogGroupFate::Planned => ("planned", None),
+                LogGroupFate::Gone => ("gone", None),
+                LogGroupFate::Failed(text) => ("failed", Some(text)),
+                LogGroupFate::NotReached => ("not_reached", None),
             };
             json!({
                 "log_group": entry.group.name,
@@ -167,9 +170,14 @@ mod tests {
     use super::*;
     use crate::selection::Unselected;
 
-    fn entry(group: &str, action: Action, reason: Option<Reason>, fate: Fate) -> Entry {
+    fn entry(
+        group: &str,
+        action: Action,
+        reason: Option<DecisionReason>,
+        fate: LogGroupFate,
+    ) -> LogGroupEntry {
         let group = LogGroup { name: group.to_owned(), ..LogGroup::default() };
-        Entry {
+        LogGroupEntry {
             group,
             action,
             reason,
@@ -183,14 +191,19 @@ mod tests {
     #[test]
     fn a_report_counts_actions_and_notable_reasons() {
         let full = |group: &str| {
-            entry(group, Action::Skip, Some(Reason::Full("a, b".to_owned())), Fate::Done)
+            entry(
+                group,
+                Action::Skip,
+                Some(DecisionReason::Full("a, b".to_owned())),
+                LogGroupFate::Done,
+            )
         };
-        let excluded = Reason::Unselected(Unselected::Excluded);
-        let mut entries: Vec<Entry> = ["1", "2", "3", "4", "5", "6"].map(full).into();
-        entries.push(entry("/a", Action::Add, None, Fate::Planned));
-        entries.push(entry("/b", Action::Add, None, Fate::Failed("no".to_owned())));
-        entries.push(entry("/c", Action::Skip, Some(excluded), Fate::Done));
-        entries.push(entry("/d", Action::Skip, None, Fate::NotReached));
+        let excluded = DecisionReason::Unselected(Unselected::Excluded);
+        let mut entries: Vec<LogGroupEntry> = ["1", "2", "3", "4", "5", "6"].map(full).into();
+        entries.push(entry("/a", Action::Add, None, LogGroupFate::Planned));
+        entries.push(entry("/b", Action::Add, None, LogGroupFate::Failed("no".to_owned())));
+        entries.push(entry("/c", Action::Skip, Some(excluded), LogGroupFate::Done));
+        entries.push(entry("/d", Action::Skip, None, LogGroupFate::NotReached));
         let report = SweepReport { entries, ..SweepReport::default() };
         assert_eq!(report.notable(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
         assert_eq!((report.count(Action::Add), report.count(Action::Skip)), (1, 7));

@@ -1,8 +1,8 @@
 //! Lists log groups, collects the data of each decision, and performs it.
 
-use crate::decision::{Action, Wish, class_without_filters, decide};
+use crate::decision::{Action, WantedFilter, class_without_filters, decide};
 use crate::replay::is_new;
-use crate::report::{Entry, Fate, SweepReport};
+use crate::report::{LogGroupEntry, LogGroupFate, SweepReport};
 use crate::selection::{Selection, Unselected};
 use aws::{CloudWatchLogs, LogGroup, LogsError, SubscriptionFilter};
 use futures_util::StreamExt as _;
@@ -19,7 +19,7 @@ const AT_A_TIME: usize = 4;
 pub enum Task {
     /// Selected log groups get our filter. Others keep what they have.
     Add,
-    /// Selected log groups get our filter, others in reach lose it.
+    /// Selected log groups get our filter. Others that the sweep covers lose it.
     Follow,
     /// Selected log groups lose our filter. Others keep what they have.
     Remove,
@@ -27,7 +27,7 @@ pub enum Task {
 
 /// The number of log groups that were listed so far, and that were handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct SweepProgress {
     pub listed: usize,
     pub handled: usize,
 }
@@ -37,15 +37,15 @@ pub struct Progress {
 pub struct Sweep<'a> {
     pub logs: &'a CloudWatchLogs,
     pub selection: &'a Selection,
-    pub wish: &'a Wish,
+    pub wanted: &'a WantedFilter,
     pub task: Task,
-    /// Names in reach in addition to those of the selection: previously included ones.
-    pub reach: &'a [Pattern],
+    /// The names that the sweep covers in addition to those of the selection: formerly included ones.
+    pub also_included: &'a [Pattern],
     pub dry_run: bool,
 }
 
 impl Sweep<'_> {
-    /// Handles all log groups in reach until `deadline`.
+    /// Handles all log groups that the sweep covers, until `deadline`.
     pub async fn run(&self, deadline: Instant) -> SweepReport {
         self.run_watched(deadline, |_| {}).await
     }
@@ -54,9 +54,9 @@ impl Sweep<'_> {
     pub async fn run_watched(
         &self,
         deadline: Instant,
-        mut watch: impl FnMut(Progress),
+        mut watch: impl FnMut(SweepProgress),
     ) -> SweepReport {
-        let mut progress = Progress::default();
+        let mut progress = SweepProgress::default();
         let listed = self
             .list(deadline, |count| {
                 progress.listed = count;
@@ -64,13 +64,13 @@ impl Sweep<'_> {
             })
             .await;
         let mut groups: Vec<LogGroup> = listed.by_name.into_values().collect();
-        let start = start(groups.len(), self.logs.wall_clock());
-        groups.rotate_left(start);
+        let first = first_of_run(groups.len(), self.logs.wall_clock());
+        groups.rotate_left(first);
         // The lines of a new log group can be replayed for a short time.
         groups.sort_by_key(|group| !is_new(group, self.logs.wall_clock()));
         let tasks = groups.into_iter().map(|group| self.handle(group, deadline));
         let mut handled = pin!(futures_util::stream::iter(tasks).buffer_unordered(AT_A_TIME));
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<LogGroupEntry> = Vec::new();
         while let Some(entry) = handled.next().await {
             entries.push(entry);
             progress.handled = entries.len();
@@ -80,20 +80,21 @@ impl Sweep<'_> {
         SweepReport { entries, not_listed: listed.problem, ..SweepReport::default() }
     }
 
-    /// Returns `true` if a log group of this name is in reach.
-    pub fn reaches(&self, name: &str) -> bool {
+    /// Returns `true` if the sweep covers log groups of this name.
+    pub fn covers(&self, name: &str) -> bool {
         match self.task {
             Task::Add | Task::Follow => {
-                Pattern::any(self.selection.include(), name) || Pattern::any(self.reach, name)
+                Pattern::any(self.selection.include(), name)
+                    || Pattern::any(self.also_included, name)
             }
             Task::Remove => self.selection.check_name(name).is_ok(),
         }
     }
 
-    /// Lists all log groups in reach. Reports their number after each page.
+    /// Lists all log groups that the sweep covers. Reports their number after each page.
     async fn list(&self, deadline: Instant, mut report_count: impl FnMut(usize)) -> ListedGroups {
         let mut listed = ListedGroups::default();
-        for prefix in prefixes(self.selection.include().iter().chain(self.reach)) {
+        for prefix in prefixes(self.selection.include().iter().chain(self.also_included)) {
             let mut next = None;
             loop {
                 let page = match self.logs.log_groups(prefix, next, deadline).await {
@@ -103,8 +104,8 @@ impl Sweep<'_> {
                         return listed;
                     }
                 };
-                let reached = page.items.into_iter().filter(|group| self.reaches(&group.name));
-                listed.by_name.extend(reached.map(|group| (group.name.clone(), group)));
+                let covered = page.items.into_iter().filter(|group| self.covers(&group.name));
+                listed.by_name.extend(covered.map(|group| (group.name.clone(), group)));
                 report_count(listed.by_name.len());
                 next = page.next;
                 if next.is_none() {
@@ -116,45 +117,49 @@ impl Sweep<'_> {
     }
 
     /// Decides about one log group, and performs the action.
-    pub async fn handle(&self, group: LogGroup, deadline: Instant) -> Entry {
-        let mut entry = Entry {
+    pub async fn handle(&self, group: LogGroup, deadline: Instant) -> LogGroupEntry {
+        let mut entry = LogGroupEntry {
             group,
             action: Action::Skip,
             reason: None,
-            fate: Fate::Done,
+            fate: LogGroupFate::Done,
             former_pattern: None,
             stays_spilled: false,
             subscribed: None,
         };
-        if let Err(error) = self.act(&mut entry, deadline).await {
+        if let Err(error) = self.carry_out(&mut entry, deadline).await {
             entry.fate = match error {
-                error if error.is_gone() => Fate::Gone,
-                error if error.is_late() => Fate::NotReached,
-                error => Fate::Failed(error.to_string()),
+                error if error.is_gone() => LogGroupFate::Gone,
+                error if error.is_late() => LogGroupFate::NotReached,
+                error => LogGroupFate::Failed(error.to_string()),
             };
         }
         entry
     }
 
-    async fn act(&self, entry: &mut Entry, deadline: Instant) -> Result<(), LogsError> {
+    async fn carry_out(
+        &self,
+        entry: &mut LogGroupEntry,
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
         let group = &entry.group;
         let Facts { selected, filters } = self.facts(group, deadline).await?;
-        let decision = decide(self.wish, selected, group.class.as_deref(), &filters);
+        let decision = decide(self.wanted, selected, group.class.as_deref(), &filters);
         entry.action = decision.action;
         entry.reason = decision.reason;
         entry.former_pattern = decision.former_pattern;
-        let is_put = matches!(decision.action, Action::Add | Action::Update);
-        entry.stays_spilled =
-            (is_put || decision.action == Action::Keep) && self.wish.stays_spilled(&filters);
-        if self.dry_run && (is_put || !decision.delete.is_empty()) {
-            entry.fate = Fate::Planned;
+        let puts_filter = matches!(decision.action, Action::Add | Action::Update);
+        let has_ours_then = puts_filter || decision.action == Action::Keep;
+        entry.stays_spilled = has_ours_then && self.wanted.stays_spilled(&filters);
+        if self.dry_run && (puts_filter || !decision.delete.is_empty()) {
+            entry.fate = LogGroupFate::Planned;
             return Ok(());
         }
         for name in &decision.delete {
             self.logs.delete_subscription_filter(&group.name, name, deadline).await?;
         }
-        if is_put {
-            let ours = self.wish.filter_beside(&filters).as_filter();
+        if puts_filter {
+            let ours = self.wanted.filter_for(&filters).as_filter();
             self.logs.put_subscription_filter(&group.name, &ours, deadline).await?;
             let is_first = decision.action == Action::Add;
             entry.subscribed = is_first.then(|| self.logs.wall_clock());
@@ -181,7 +186,7 @@ impl Sweep<'_> {
     }
 }
 
-/// The log groups in reach.
+/// The log groups that a sweep covers.
 #[derive(Default)]
 struct ListedGroups {
     by_name: BTreeMap<String, LogGroup>,
@@ -196,12 +201,20 @@ struct Facts {
     filters: Vec<SubscriptionFilter>,
 }
 
-/// The first of this number of log groups in a run, in case time is too short for all. Twelve runs begin once with each twelfth of
-/// the list. The next twelve begin a 96th further, so that even a run that visits few log groups will begin near each.
-fn start(groups: usize, now: SystemTime) -> usize {
+/// Returns the position of the first log group of a run, in case time is too short for all.
+///
+/// Runs start every hour. Each twelve runs begin in all twelfths of the list. The next twelve begin an eighth of a twelfth later, so
+/// that after 96 runs each log group was near a beginning.
+fn first_of_run(groups: usize, now: SystemTime) -> usize {
+    const TWELFTHS: u64 = 12;
+    const EIGHTHS: u64 = 8;
+    /// Neighbouring runs begin far from each other, and 5 and 12 have no common factor.
+    const STEP: u64 = 5;
     let hour = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 3600;
-    let part = hour * 5 % 12 * 8 + hour / 12 % 8;
-    groups * usize::try_from(part).unwrap_or_default() / 96
+    let twelfth = hour * STEP % TWELFTHS;
+    let eighth = hour / TWELFTHS % EIGHTHS;
+    let part = usize::try_from(twelfth * EIGHTHS + eighth).unwrap_or_default();
+    groups * part / 96
 }
 
 /// The common prefixes of these patterns. None begins with another.

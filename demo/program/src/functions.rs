@@ -101,7 +101,7 @@ impl Surroundings<'_> {
         let spec = on_runtime_client(self.spec(SHOP, interpreter), "shop.handler", sources)
             .env("AWS_ENDPOINT_URL_LAMBDA", invoke_endpoint)
             .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
-        if layer::claim_usual_port() {
+        if layer::claim_default_port() {
             return spec;
         }
         let address = format!("http://127.0.0.1:{}", local_lambda::free_port());

@@ -276,7 +276,7 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     ]);
     let (read, _) = forwarder::Config::from_source(&variables);
     let config = read.context("--endpoint and --header, which become the forwarder's variables")?;
-    let reach = reach::reach(config.destination, &variables).context("--endpoint")?;
+    let reach = reach::of_settings(config.destination, &variables).context("--endpoint")?;
     progress(&format!("checking that {endpoint} accepts OTLP"));
     match reach::check(&reach).await.into_iter().find(Check::is_failed) {
         Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),

@@ -2,7 +2,8 @@
 
 use crate::accounting::{CountedItem, ItemKind, numbered};
 use console::waterfall::{
-    EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, NUMBER, PLATFORM_SCOPE, text, text_of,
+    EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, NUMBER, PLATFORM_SCOPE, attribute_text,
+    value_text,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -61,7 +62,7 @@ impl Arrived {
 }
 
 fn request_id(span: &StoredSpan) -> Option<String> {
-    text_of(&span.item.attributes, INVOCATION_ID)
+    attribute_text(&span.item.attributes, INVOCATION_ID)
 }
 
 fn span(span: &StoredSpan) -> CountedItem {
@@ -87,7 +88,7 @@ fn content(head: &str, attributes: &[KeyValue]) -> String {
     let texts = attributes.iter().map(|KeyValue { key, value, .. }| {
         let text = match value.as_ref().map(|value| (&value.value, value)) {
             Some((Some(Value::ArrayValue(_)), _)) => "list".to_owned(),
-            Some((_, value)) => text(value),
+            Some((_, value)) => value_text(value),
             None => String::new(),
         };
         (key, text)
@@ -99,7 +100,7 @@ fn content(head: &str, attributes: &[KeyValue]) -> String {
 
 /// Returns `true` if the span had not ended when the function wrote it.
 pub(crate) fn is_partial(span: &StoredSpan) -> bool {
-    text_of(&span.item.attributes, "lambda_otlp.partial").as_deref() == Some("true")
+    attribute_text(&span.item.attributes, "lambda_otlp.partial").as_deref() == Some("true")
 }
 
 /// Names a span that has no number: by its invocation, by the item in an annotation for X-Ray, or by the path of its
@@ -109,10 +110,10 @@ fn without_number(span: &StoredSpan) -> Option<String> {
     if span.item.kind == SpanKind::Server as i32 {
         return request_id(span).map(|request_id| format!("serves {request_id}"));
     }
-    if let Some(item) = text_of(attributes, "item") {
+    if let Some(item) = attribute_text(attributes, "item") {
         return Some(format!("waits for /stock/{item}"));
     }
-    let url = text_of(attributes, "url.full")?;
+    let url = attribute_text(attributes, "url.full")?;
     let path = url.split_once("://")?.1.split_once('/')?.1;
     Some(format!("calls /{path}"))
 }
@@ -131,18 +132,18 @@ fn log_record(record: &StoredLogRecord) -> CountedItem {
     if let Some(number) = number(attributes) {
         return CountedItem::new(ItemKind::LogRecord, number);
     }
-    let line = text_of(attributes, "log.record.uid")
+    let line = attribute_text(attributes, "log.record.uid")
         .unwrap_or_else(|| format!("without an id: {:?}", record.item.body));
     CountedItem::new(ItemKind::LogLine, line)
 }
 
 /// The `service.name` of a record.
 pub(crate) fn service<T>(stored: &Stored<T>) -> String {
-    text_of(&stored.resource.attributes, "service.name").unwrap_or_default()
+    attribute_text(&stored.resource.attributes, "service.name").unwrap_or_default()
 }
 
 pub(crate) fn number(attributes: &[KeyValue]) -> Option<String> {
-    text_of(attributes, NUMBER)
+    attribute_text(attributes, NUMBER)
 }
 
 /// Scopes and names of metrics that the accounting ignores, because it has no independent source for them: the forwarder's own, and

@@ -5,7 +5,7 @@ use crate::accounting::{Accounts, ItemKind, compare};
 use crate::functions::STOCK;
 use crate::run::Run;
 use crate::stored::{Arrived, is_partial, number, service};
-use console::waterfall::{PLATFORM_SCOPE, text};
+use console::waterfall::{PLATFORM_SCOPE, value_text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ fn only_records_outside_an_invocation_have_no_trace_id() {
         .log_records
         .iter()
         .filter(|record| record.item.trace_id.is_empty())
-        .map(|record| record.item.body.as_ref().map(text).unwrap_or_default())
+        .map(|record| record.item.body.as_ref().map(value_text).unwrap_or_default())
         .collect();
     let is_outside = |body: &String| body.starts_with("TELEMETRY") || body.starts_with("EXTENSION");
     assert!(!without.is_empty() && without.iter().all(is_outside), "{without:#?}");

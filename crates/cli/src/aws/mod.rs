@@ -46,8 +46,8 @@ impl AwsArguments {
         Self { region: self.region.clone().or(region), ..self.clone() }
     }
 
-    /// Returns the given arguments for a command that the user may copy, each with a space before it.
-    pub(crate) fn as_words(&self) -> String {
+    /// Returns the given arguments as flags of a command that the user may copy, each with a space before it.
+    pub(crate) fn flags(&self) -> String {
         let word = |name: &str, value: &Option<String>| {
             value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
         };
@@ -61,11 +61,11 @@ impl AwsArguments {
     }
 }
 
-/// Returns the arguments by which a command finds a forwarder: its stack, or else its ARN. `place` are region and profile.
-pub(crate) fn forwarder_words(stack: Option<&str>, arn: &str, place: &str) -> String {
+/// Returns the flags with which a command finds a forwarder: its stack, or else its ARN. `aws_flags` are region and profile.
+pub(crate) fn forwarder_flags(stack: Option<&str>, arn: &str, aws_flags: &str) -> String {
     match stack {
-        Some(stack) => format!("--stack {stack}{place}"),
-        None => format!("--destination {arn}{place}"),
+        Some(stack) => format!("--stack {stack}{aws_flags}"),
+        None => format!("--destination {arn}{aws_flags}"),
     }
 }
 
@@ -145,7 +145,8 @@ pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<Strin
 
 pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Credentials> {
     let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-    let credentials = provider.provide_credentials().await.map_err(|error| explained(&error))?;
+    let credentials =
+        provider.provide_credentials().await.map_err(|error| explain_causes(&error))?;
     Ok(Credentials {
         access_key_id: credentials.access_key_id().to_owned(),
         secret_access_key: Secret::new(credentials.secret_access_key()),
@@ -153,7 +154,7 @@ pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Crede
     })
 }
 
-/// Describes region and account: `region eu-west-1, account 123456789012`.
+/// Describes the place of requests: `region eu-west-1, account 123456789012`.
 pub(crate) async fn place(aws: &SdkConfig) -> String {
     let region = aws.region().map_or("unknown", Region::as_ref);
     let account = account(aws).await;
@@ -166,24 +167,32 @@ pub(crate) async fn account(aws: &SdkConfig) -> Option<String> {
     identity.ok()?.account
 }
 
-/// Returns the log groups whose names match, with their accounts. Fails if there is none.
+/// A log group, and the account that it belongs to.
+#[derive(Debug)]
+pub(crate) struct OwnedLogGroup {
+    pub(crate) name: String,
+    pub(crate) account: String,
+}
+
+/// Returns the log groups whose names match. Fails if there is none.
 pub(crate) async fn log_groups(
     aws: &SdkConfig,
     client: &aws_sdk_cloudwatchlogs::Client,
     pattern: &str,
-) -> anyhow::Result<Vec<(String, String)>> {
+) -> anyhow::Result<Vec<OwnedLogGroup>> {
     let groups = matching_log_groups(client, pattern).await?;
     if groups.is_empty() {
         let place = place(aws).await;
-        let hint = without_path([pattern].into_iter());
+        let hint = hint_without_path([pattern].into_iter());
         let remedy = hint.as_deref().unwrap_or("check its name, --region and --profile");
         bail!("there is no log group {pattern} in {place}: {remedy}");
     }
     Ok(groups)
 }
 
-/// Says that a pattern without a path names no log group: a function's name is only a part of its log group's name.
-pub(crate) fn without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<String> {
+/// Returns a hint about a pattern without a path, which names no log group: a function's name is only a part of its log group's
+/// name.
+pub(crate) fn hint_without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut patterns = patterns.map(str::trim).filter(|pattern| !pattern.is_empty());
     let pattern = patterns.find(|pattern| !pattern.contains('/') && !pattern.starts_with('*'))?;
     Some(format!(
@@ -191,13 +200,13 @@ pub(crate) fn without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> Optio
     ))
 }
 
-/// Returns the groups whose names match, with their accounts; without a `*`, the group with this name.
+/// Returns the log groups whose names match; without a `*`, the log group with this name.
 pub(crate) async fn matching_log_groups(
     client: &aws_sdk_cloudwatchlogs::Client,
     pattern: &str,
-) -> anyhow::Result<Vec<(String, String)>> {
-    let pattern = Pattern::new(pattern);
-    let prefix = Some(pattern.prefix().to_owned()).filter(|prefix| !prefix.is_empty());
+) -> anyhow::Result<Vec<OwnedLogGroup>> {
+    let wanted = Pattern::new(pattern);
+    let prefix = Some(wanted.prefix().to_owned()).filter(|prefix| !prefix.is_empty());
     let request = client.describe_log_groups().set_log_group_name_prefix(prefix);
     let mut listed = request.into_paginator().items().send();
     let mut groups = Vec::new();
@@ -205,8 +214,8 @@ pub(crate) async fn matching_log_groups(
         let group = group.map_err(|error| explain(&error)).context("cannot list log groups")?;
         let account = group.arn().and_then(account_id).unwrap_or_default();
         let name = group.log_group_name().unwrap_or_default();
-        if pattern.matches(name) {
-            groups.push((name.to_owned(), account.to_owned()));
+        if wanted.matches(name) {
+            groups.push(OwnedLogGroup { name: name.to_owned(), account: account.to_owned() });
         }
     }
     Ok(groups)
@@ -214,7 +223,7 @@ pub(crate) async fn matching_log_groups(
 
 /// Describes an error of an AWS client on one line, with a remedy.
 pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> anyhow::Error {
-    let explained = explained(error);
+    let explained = explain_causes(error);
     match error.raw_response() {
         // A proxy's page, for example.
         Some(response)
@@ -319,7 +328,8 @@ pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
     explained.chain().any(|error| error.to_string().ends_with(LACKS_PERMISSION))
 }
 
-fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
+/// Like [`explain`], for any error. An answer that is not of AWS is not recognized.
+fn explain_causes(error: &(dyn Error + 'static)) -> anyhow::Error {
     // The instance's metadata is the last source of credentials on every machine.
     const NO_SOURCE: [&str; 4] =
         ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"];
@@ -340,8 +350,8 @@ fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
         };
     }
     let lower = text.to_ascii_lowercase();
-    let is_meant = |remedy: &&Remedy| remedy.words.iter().any(|words| lower.contains(words));
-    match REMEDIES.iter().find(is_meant) {
+    let applies = |remedy: &&Remedy| remedy.words.iter().any(|words| lower.contains(words));
+    match REMEDIES.iter().find(applies) {
         Some(remedy) => anyhow!("{text}: {}", remedy.text),
         None => anyhow!(text),
     }
@@ -371,14 +381,15 @@ fn causes(error: &(dyn Error + 'static)) -> String {
         });
     let mut kept: Vec<String> = Vec::new();
     for text in texts {
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let is_step = STEPS.iter().any(|step| text.starts_with(step));
-        if !text.is_empty() && !is_step && !kept.iter().any(|before| before.contains(&text)) {
-            kept.push(text);
+        let on_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_step = STEPS.iter().any(|step| on_one_line.starts_with(step));
+        let is_repeated = kept.iter().any(|before| before.contains(&on_one_line));
+        if !on_one_line.is_empty() && !is_step && !is_repeated {
+            kept.push(on_one_line);
         }
     }
-    let text = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
-    short(&text, MOST_CHARS)
+    let joined = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
+    short(&joined, MOST_CHARS)
 }
 
 const MOST_CHARS: usize = 300;
@@ -398,14 +409,15 @@ pub(crate) fn for_tests() -> SdkConfig {
 
 const FORWARDER: &str = "ForwarderFunction";
 
+/// Returns the name of a stack's resource with this logical id.
 pub(crate) async fn resource_name(
     aws: &SdkConfig,
     stack: &str,
     id: &str,
 ) -> anyhow::Result<String> {
     let client = aws_sdk_cloudformation::Client::new(aws);
-    let asked = client.describe_stack_resource().stack_name(stack).logical_resource_id(id);
-    let output = asked.send().await.map_err(|error| explain(&error))?;
+    let request = client.describe_stack_resource().stack_name(stack).logical_resource_id(id);
+    let output = request.send().await.map_err(|error| explain(&error))?;
     let name = output.stack_resource_detail.and_then(|found| found.physical_resource_id);
     name.context("AWS returned a resource without a name")
 }
@@ -448,34 +460,37 @@ pub(crate) async fn forwarder_of(
         }
         Err(error) => return Err(error.context(format!("cannot read stack {stack}"))),
     };
-    let asked = configuration(aws, &name).await;
-    if asked.as_ref().is_err_and(|error| error.code() == Some(NO_FUNCTION)) {
+    let answer = ask_for_configuration(aws, &name).await;
+    if answer.as_ref().is_err_and(|error| error.code() == Some(NO_FUNCTION)) {
         return Err(NoForwarder { stack: stack.to_owned(), function: name }.into());
     }
-    read(&name, asked)
+    read_configuration(&name, answer)
 }
 
 pub(crate) async fn function(
     aws: &SdkConfig,
     name: &str,
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
-    read(name, configuration(aws, name).await)
+    read_configuration(name, ask_for_configuration(aws, name).await)
 }
 
 /// The code of Lambda's error about a function that does not exist.
 const NO_FUNCTION: &str = "ResourceNotFoundException";
 
-type Configuration =
+type ConfigurationAnswer =
     Result<GetFunctionConfigurationOutput, SdkError<GetFunctionConfigurationError>>;
 
-async fn configuration(aws: &SdkConfig, function: &str) -> Configuration {
+async fn ask_for_configuration(aws: &SdkConfig, function: &str) -> ConfigurationAnswer {
     let lambda = aws_sdk_lambda::Client::new(aws);
     lambda.get_function_configuration().function_name(function).send().await
 }
 
-fn read(function: &str, asked: Configuration) -> anyhow::Result<GetFunctionConfigurationOutput> {
-    let read = asked.map_err(|error| explain(&error));
-    read.with_context(|| format!("cannot read function {function}"))
+fn read_configuration(
+    function: &str,
+    answer: ConfigurationAnswer,
+) -> anyhow::Result<GetFunctionConfigurationOutput> {
+    let explained = answer.map_err(|error| explain(&error));
+    explained.with_context(|| format!("cannot read function {function}"))
 }
 
 /// Returns the Kinesis stream of a stack; `None` if its log groups invoke the forwarder directly.
@@ -499,8 +514,8 @@ pub(crate) struct StackValues {
 
 pub(crate) async fn stack_values(aws: &SdkConfig, stack: &str) -> anyhow::Result<StackValues> {
     let client = aws_sdk_cloudformation::Client::new(aws);
-    let asked = client.describe_stacks().stack_name(stack).send().await;
-    let output = asked
+    let answer = client.describe_stacks().stack_name(stack).send().await;
+    let output = answer
         .map_err(|error| explain(&error))
         .with_context(|| format!("cannot read stack {stack}"))?;
     let described =

@@ -21,7 +21,7 @@ Examples:
   lambda-otlp cost --invocations 500M --line compact --delivery kinesis-provisioned --json")]
 pub(crate) struct CostArguments {
     /// Invocations of all functions per month, day or second: 10M, 1B/d, 40/s
-    #[arg(long, value_name = "N", value_parser = invocations, required_unless_present = "account")]
+    #[arg(long, value_name = "N", value_parser = parse_invocations, required_unless_present = "account")]
     invocations: Option<f64>,
     /// Read the account's invocations and log bytes of the last 30 days in this region (cloudwatch:GetMetricData)
     #[arg(long)]
@@ -29,12 +29,13 @@ pub(crate) struct CostArguments {
     #[command(flatten)]
     aws: AwsArguments,
     #[command(flatten)]
-    assumed: Arguments,
+    assumptions: Assumptions,
 }
 
+/// The invocations, and the assumptions about them.
 #[derive(clap::Args, Clone)]
-struct Arguments {
-    /// Invocations of all functions per month.
+struct Assumptions {
+    /// Invocations of all functions per month. The command sets them.
     #[arg(skip)]
     invocations: f64,
     /// Spans per invocation
@@ -51,11 +52,11 @@ struct Arguments {
     retention: u32,
     /// Invocations per delivery of CloudWatch Logs, which documents no number. 0.2 means five deliveries for one invocation that logs
     /// over seconds
-    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = per_delivery)]
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = parse_per_delivery)]
     per_delivery: f64,
     /// How telemetry reaches the backend
-    #[arg(long, value_enum, default_value_t = Way::Subscription)]
-    delivery: Way,
+    #[arg(long, value_enum, default_value_t = DeliveryWay::Subscription)]
+    delivery: DeliveryWay,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,7 +65,7 @@ struct Arguments {
 /// A way of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-enum Way {
+enum DeliveryWay {
     /// Log groups invoke the forwarder
     Subscription,
     /// Log groups write to a Kinesis stream on demand, which the forwarder reads
@@ -75,7 +76,7 @@ enum Way {
     Direct,
 }
 
-impl Way {
+impl DeliveryWay {
     const ALL: [Self; 4] =
         [Self::Subscription, Self::KinesisOnDemand, Self::KinesisProvisioned, Self::Direct];
 
@@ -107,26 +108,35 @@ const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 struct InvalidInvocations;
 
 /// Parses `10M`, `1B/d` or `40/s` to a number per month of 30 days.
-fn invocations(text: &str) -> Result<f64, InvalidInvocations> {
-    let (number, times) = match text.split_once('/') {
-        None => (text, 1.0),
-        Some((number, "month")) => (number, 1.0),
-        Some((number, "d" | "day")) => (number, 30.0),
-        Some((number, "s")) => (number, SECONDS_OF_MONTH),
-        Some(_) => return Err(InvalidInvocations),
+fn parse_invocations(text: &str) -> Result<f64, InvalidInvocations> {
+    let (number, period) = text.split_once('/').unwrap_or((text, "month"));
+    let periods_of_month = match period {
+        "month" => 1.0,
+        "d" | "day" => 30.0,
+        "s" => SECONDS_OF_MONTH,
+        _ => return Err(InvalidInvocations),
     };
-    let scales = [('k', 1e3), ('K', 1e3), ('M', 1e6), ('B', 1e9)];
-    let found = |(letter, scale): (char, f64)| Some((number.strip_suffix(letter)?, scale));
-    let (digits, scale) = scales.into_iter().find_map(found).unwrap_or((number, 1.0));
-    let units: f64 = digits.parse().map_err(|_| InvalidInvocations)?;
-    let invocations = units * scale * times;
+    let letter = number.chars().next_back().unwrap_or_default();
+    let factor = match letter {
+        'k' | 'K' => 1e3,
+        'M' => 1e6,
+        'B' => 1e9,
+        _ => 1.0,
+    };
+    let digits = number.strip_suffix(['k', 'K', 'M', 'B']).unwrap_or(number);
+    let per_period: f64 = digits.parse().map_err(|_| InvalidInvocations)?;
+    let invocations = per_period * factor * periods_of_month;
     // The price tiers are not known beyond.
     (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or(InvalidInvocations)
 }
 
-fn per_delivery(text: &str) -> Result<f64, String> {
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number from 0.01 to 1000")]
+struct InvalidPerDelivery;
+
+fn parse_per_delivery(text: &str) -> Result<f64, InvalidPerDelivery> {
     let number = text.parse().ok().filter(|number| (0.01..=1000.0).contains(number));
-    number.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
+    number.ok_or(InvalidPerDelivery)
 }
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
@@ -134,7 +144,7 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     let account = if arguments.account { Some(terminal::block_on(read())?) } else { None };
     let estimate = Estimate::with(account, arguments)?;
     let mut out = anstream::stdout().lock();
-    if arguments.assumed.json {
+    if arguments.assumptions.json {
         serde_json::to_writer_pretty(&mut out, &estimate)?;
         writeln!(out)?;
     } else {
@@ -149,7 +159,7 @@ struct Estimate {
     /// `None` without `--account`.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountFigures>,
-    delivery: Way,
+    delivery: DeliveryWay,
     rows: Vec<Row>,
     total_usd: f64,
     /// Without fixed costs.
@@ -164,7 +174,7 @@ struct Estimate {
 /// The cost of the same invocations by one way of delivery.
 #[derive(Serialize)]
 struct WayCost {
-    delivery: Way,
+    delivery: DeliveryWay,
     description: String,
     total_usd: f64,
     usd_per_million_invocations: f64,
@@ -187,16 +197,16 @@ impl Estimate {
             (None, Some(account)) => account.invocations()?,
             (None, None) => 0.0,
         };
-        let assumed = Arguments { invocations, ..arguments.assumed.clone() };
-        Ok(Self { account, ..Self::of(&assumed) })
+        let assumptions = Assumptions { invocations, ..arguments.assumptions.clone() };
+        Ok(Self { account, ..Self::of(&assumptions) })
     }
 
-    fn of(arguments: &Arguments) -> Self {
-        let millions = arguments.invocations / 1e6;
-        let month = Month::of(arguments, arguments.delivery);
+    fn of(assumptions: &Assumptions) -> Self {
+        let millions = assumptions.invocations / 1e6;
+        let month = Month::of(assumptions, assumptions.delivery);
         let events_per_second = month.events / SECONDS_OF_MONTH * PEAK;
-        let way = |delivery: Way| {
-            let month = Month::of(arguments, delivery);
+        let way = |delivery: DeliveryWay| {
+            let month = Month::of(assumptions, delivery);
             WayCost {
                 delivery,
                 description: delivery.description(&month),
@@ -206,13 +216,13 @@ impl Estimate {
         };
         Self {
             account: None,
-            delivery: arguments.delivery,
+            delivery: assumptions.delivery,
             total_usd: month.total(),
             usd_per_million_invocations: month.variable() / millions,
             events_per_second_at_peak: events_per_second,
             concurrent_forwarders_at_peak: events_per_second * month.event_ms / 1000.0,
-            ways: Way::ALL.map(way).into(),
-            break_even: BreakEven::of(arguments),
+            ways: DeliveryWay::ALL.map(way).into(),
+            break_even: BreakEven::of(assumptions),
             rows: month.rows,
         }
     }
@@ -229,7 +239,7 @@ impl Estimate {
         let per_million = self.usd_per_million_invocations;
         let what = "per million invocations, without fixed costs";
         writeln!(out, "{what:<46} {:>28} {per_million:>12.2}\n", "")?;
-        if self.delivery != Way::Direct {
+        if self.delivery != DeliveryWay::Direct {
             writeln!(
                 out,
                 "At a peak of {PEAK} times the mean: {:.1} events per second, {:.1} concurrent forwarders.\n{CONCURRENCY}\n",
@@ -251,17 +261,20 @@ impl Estimate {
 }
 
 impl BreakEven {
-    fn of(arguments: &Arguments) -> Self {
-        let subscription = Month::of(arguments, Way::Subscription).total();
-        let direct = Month::of(arguments, Way::Direct);
+    fn of(assumptions: &Assumptions) -> Self {
+        let subscription = Month::of(assumptions, DeliveryWay::Subscription).total();
+        let direct = Month::of(assumptions, DeliveryWay::Direct);
         let is_traffic = |row: &&Row| row.what.starts_with("traffic");
         let traffic = direct.rows.iter().find(is_traffic).map_or(0.0, |row| row.usd);
-        let usd_per_mb = (direct.total() - traffic) / f64::from(arguments.memory);
+        let usd_per_mb = (direct.total() - traffic) / f64::from(assumptions.memory);
         Self {
-            invocations_with_kinesis_on_demand: invocations_from(arguments, Way::KinesisOnDemand),
+            invocations_with_kinesis_on_demand: invocations_from(
+                assumptions,
+                DeliveryWay::KinesisOnDemand,
+            ),
             invocations_with_kinesis_provisioned: invocations_from(
-                arguments,
-                Way::KinesisProvisioned,
+                assumptions,
+                DeliveryWay::KinesisProvisioned,
             ),
             memory_mb_with_direct: (subscription - traffic) / usd_per_mb,
         }
@@ -285,11 +298,11 @@ impl BreakEven {
 }
 
 /// The number of invocations from which this way costs less than a subscription.
-fn invocations_from(arguments: &Arguments, delivery: Way) -> Option<f64> {
+fn invocations_from(assumptions: &Assumptions, delivery: DeliveryWay) -> Option<f64> {
     let costs_less = |invocations: f64| {
-        let arguments = Arguments { invocations, ..arguments.clone() };
-        let subscription = Month::of(&arguments, Way::Subscription).total();
-        Month::of(&arguments, delivery).total() < subscription
+        let with_invocations = Assumptions { invocations, ..assumptions.clone() };
+        let subscription = Month::of(&with_invocations, DeliveryWay::Subscription).total();
+        Month::of(&with_invocations, delivery).total() < subscription
     };
     let mut dearer = 1e3;
     let mut cheaper = 1e12;
@@ -330,9 +343,9 @@ mod tests {
         Command::parse_from(["cost"].into_iter().chain(words.split(' '))).arguments
     }
 
-    fn arguments(words: &str) -> Arguments {
-        let CostArguments { invocations, assumed, .. } = parsed(words);
-        Arguments { invocations: invocations.unwrap(), ..assumed }
+    fn arguments(words: &str) -> Assumptions {
+        let CostArguments { invocations, assumptions, .. } = parsed(words);
+        Assumptions { invocations: invocations.unwrap(), ..assumptions }
     }
 
     fn row(words: &str, what: &str) -> f64 {
@@ -349,7 +362,7 @@ mod tests {
     #[test]
     fn invocation_counts_accept_units_and_rates() {
         let check = |text: &str, expected: Option<f64>| {
-            assert_eq!(invocations(text).ok(), expected, "{text}");
+            assert_eq!(parse_invocations(text).ok(), expected, "{text}");
         };
         check("1000", Some(1000.0));
         check("2.5k", Some(2500.0));
@@ -413,7 +426,7 @@ mod tests {
         assert!((38e6..42e6).contains(&provisioned.unwrap()), "{provisioned:?}");
         // 77 ms of this memory cost as much as lines and forwarder.
         let words = format!("--invocations 10M --line compact --memory {memory_mb:.0}");
-        let direct = Month::of(&arguments(&words), Way::Direct).total();
+        let direct = Month::of(&arguments(&words), DeliveryWay::Direct).total();
         assert!((direct / estimate.total_usd - 1.0).abs() < 0.01, "{direct}");
     }
 

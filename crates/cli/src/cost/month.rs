@@ -1,7 +1,7 @@
 //! The monthly cost of one way of delivery, by service.
 
 use super::prices::{self, GB, GB_SECOND, REQUEST, STORED_GB};
-use super::{Arguments, LineFormat, PEAK, SECONDS_OF_MONTH, Way};
+use super::{Assumptions, DeliveryWay, LineFormat, PEAK, SECONDS_OF_MONTH};
 use serde::Serialize;
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
@@ -70,6 +70,7 @@ const SHARD_BYTES: f64 = 1024.0 * 1024.0;
 /// Base64 has four bytes for three.
 const BASE64: f64 = 4.0 / 3.0;
 
+/// A part of the cost.
 #[derive(Serialize)]
 pub(super) struct Row {
     pub(super) what: &'static str,
@@ -79,6 +80,7 @@ pub(super) struct Row {
     pub(super) is_fixed: bool,
 }
 
+/// The cost of a month.
 pub(super) struct Month {
     pub(super) rows: Vec<Row>,
     /// Invocations of the forwarder.
@@ -90,21 +92,21 @@ pub(super) struct Month {
 }
 
 impl Month {
-    pub(super) fn of(arguments: &Arguments, delivery: Way) -> Self {
-        let traffic = Traffic::of(arguments);
+    pub(super) fn of(assumptions: &Assumptions, delivery: DeliveryWay) -> Self {
+        let traffic = Traffic::of(assumptions);
         match delivery {
-            Way::Direct => traffic.sent_directly(arguments),
-            Way::Subscription => {
+            DeliveryWay::Direct => traffic.sent_directly(assumptions),
+            DeliveryWay::Subscription => {
                 let forwarding = traffic.forwarded_by_subscription();
-                traffic.written_to_the_log(arguments, forwarding)
+                traffic.written_to_the_log(assumptions, forwarding)
             }
-            Way::KinesisOnDemand => {
+            DeliveryWay::KinesisOnDemand => {
                 let forwarding = traffic.forwarded_by_on_demand_stream();
-                traffic.written_to_the_log(arguments, forwarding)
+                traffic.written_to_the_log(assumptions, forwarding)
             }
-            Way::KinesisProvisioned => {
+            DeliveryWay::KinesisProvisioned => {
                 let forwarding = traffic.forwarded_by_shards();
-                traffic.written_to_the_log(arguments, forwarding)
+                traffic.written_to_the_log(assumptions, forwarding)
             }
         }
     }
@@ -142,25 +144,25 @@ struct Forwarding {
 }
 
 impl Traffic {
-    fn of(arguments: &Arguments) -> Self {
-        let measured = match arguments.line {
+    fn of(assumptions: &Assumptions) -> Self {
+        let measured = match assumptions.line {
             LineFormat::Standard => &STANDARD_BYTES,
             LineFormat::Compact => &COMPACT_BYTES,
         };
-        let invocations = arguments.invocations;
-        let per_delivery = arguments.per_delivery;
-        let sent_bytes = f64::from(arguments.spans) * SENT_OF_SPAN + SENT_OF_OTHERS;
+        let invocations = assumptions.invocations;
+        let per_delivery = assumptions.per_delivery;
+        let sent_bytes = f64::from(assumptions.spans) * SENT_OF_SPAN + SENT_OF_OTHERS;
         Self {
             invocations,
-            line_bytes: line_bytes(measured, arguments.spans),
+            line_bytes: line_bytes(measured, assumptions.spans),
             deliveries: (invocations / per_delivery).ceil(),
             per_delivery,
             sent_gb: invocations * sent_bytes / GB,
         }
     }
 
-    /// Bytes of a delivery to Lambda. It is base64. So are most of a line's bytes, and compression removes what their base64 added.
-    /// Other log events are about as small as the requests made from them.
+    /// Bytes of a delivery to Lambda, which is compressed and then base64. Most of a line's bytes are base64 already: compression
+    /// removes as many bytes as base64 adds. The other log events are compressed to about the size of the requests made from them.
     fn delivery_bytes(&self) -> f64 {
         self.per_delivery * (self.line_bytes + SENT_OF_OTHERS * BASE64)
     }
@@ -222,38 +224,39 @@ impl Traffic {
     }
 
     /// The cost of OTLP lines in the log, and of a forwarder.
-    fn written_to_the_log(&self, arguments: &Arguments, forwarding: Forwarding) -> Month {
-        let Forwarding { requests, events, event_ms, shards, rows: stream } = forwarding;
-        let ingested = self.invocations * (self.line_bytes + LOG_EVENT_BYTES) / GB;
-        let function_mb = f64::from(arguments.memory);
+    fn written_to_the_log(&self, assumptions: &Assumptions, forwarding: Forwarding) -> Month {
+        let Forwarding { requests, events, event_ms, shards, rows: stream_rows } = forwarding;
+        let ingested_gb = self.invocations * (self.line_bytes + LOG_EVENT_BYTES) / GB;
+        let ingestion_usd = prices::ingestion(ingested_gb);
+        let function_mb = f64::from(assumptions.memory);
         let writing_ms = on_share_of_cpu(WRITING_MS, function_mb);
-        let writing = gb_seconds(self.invocations, writing_ms, function_mb);
-        let forwarding = gb_seconds(events, event_ms, FORWARDER_MB);
+        let writing_gb_seconds = gb_seconds(self.invocations, writing_ms, function_mb);
+        let forwarding_gb_seconds = gb_seconds(events, event_ms, FORWARDER_MB);
 
-        let at_once = events * event_ms / 1000.0 / SECONDS_OF_MONTH;
-        let own_lines = events.min(MOST_VITALS * at_once.ceil());
-        let own_log = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
-        let own_log_usd = prices::ingestion(ingested + own_log) - prices::ingestion(ingested);
-        let stored = (ingested + own_log) * (f64::from(arguments.retention) / 30.0);
+        let forwarders_at_once = events * event_ms / 1000.0 / SECONDS_OF_MONTH;
+        let own_lines = events.min(MOST_VITALS * forwarders_at_once.ceil());
+        let own_log_gb = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
+        let own_log_usd = prices::ingestion(ingested_gb + own_log_gb) - ingestion_usd;
+        let stored_gb = (ingested_gb + own_log_gb) * (f64::from(assumptions.retention) / 30.0);
         let polls = POLLERS * SECONDS_OF_MONTH / POLL_SECONDS;
         let mut rows = vec![
-            row(
-                "CloudWatch Logs: ingestion of OTLP lines",
-                gb(ingested),
-                prices::ingestion(ingested),
-            ),
-            row("CloudWatch Logs: storage", gb(stored), stored * STORED_GB),
+            row("CloudWatch Logs: ingestion of OTLP lines", gb(ingested_gb), ingestion_usd),
+            row("CloudWatch Logs: storage", gb(stored_gb), stored_gb * STORED_GB),
             row(
                 "functions: writing OTLP lines",
-                duration(writing_ms, writing),
-                writing * GB_SECOND,
+                duration(writing_ms, writing_gb_seconds),
+                writing_gb_seconds * GB_SECOND,
             ),
         ];
-        rows.extend(stream);
+        rows.extend(stream_rows);
         rows.extend([
             row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
-            row("forwarder: duration", duration(event_ms, forwarding), forwarding * GB_SECOND),
-            row("forwarder: its own log", gb(own_log), own_log_usd),
+            row(
+                "forwarder: duration",
+                duration(event_ms, forwarding_gb_seconds),
+                forwarding_gb_seconds * GB_SECOND,
+            ),
+            row("forwarder: its own log", gb(own_log_gb), own_log_usd),
             self.traffic_to_the_backend(),
             fixed(
                 "forwarder: its own metrics",
@@ -271,12 +274,16 @@ impl Traffic {
     }
 
     /// The cost of direct mode, with one flush for each invocation.
-    fn sent_directly(&self, arguments: &Arguments) -> Month {
-        let function_mb = f64::from(arguments.memory);
-        let held_ms = REPORTED_AFTER_MS + BACKEND_MS;
-        let held = gb_seconds(self.invocations, held_ms, function_mb);
+    fn sent_directly(&self, assumptions: &Assumptions) -> Month {
+        let function_mb = f64::from(assumptions.memory);
+        let hold_ms = REPORTED_AFTER_MS + BACKEND_MS;
+        let hold_gb_seconds = gb_seconds(self.invocations, hold_ms, function_mb);
         let rows = vec![
-            row("functions: waiting for the backend", duration(held_ms, held), held * GB_SECOND),
+            row(
+                "functions: waiting for the backend",
+                duration(hold_ms, hold_gb_seconds),
+                hold_gb_seconds * GB_SECOND,
+            ),
             self.traffic_to_the_backend(),
         ];
         Month { rows, events: 0.0, event_ms: 0.0, shards: 0.0 }

@@ -8,19 +8,29 @@ pub(super) use console::prices::{GB_SECOND, REQUEST};
 
 pub(super) const GB: f64 = 1e9;
 
-/// GB of each tier, and the price per GB.
-const INGESTION: [(f64, f64); 4] =
-    [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
+/// A part of a month's GB with a price of its own.
+struct Tier {
+    gb: f64,
+    usd_per_gb: f64,
+}
+
+const INGESTION: [Tier; 4] = [
+    Tier { gb: 10_000.0, usd_per_gb: 0.50 },
+    Tier { gb: 20_000.0, usd_per_gb: 0.25 },
+    Tier { gb: 20_000.0, usd_per_gb: 0.10 },
+    Tier { gb: f64::INFINITY, usd_per_gb: 0.05 },
+];
 
 /// Price of ingesting Lambda's logs into CloudWatch Logs.
 pub(super) fn ingestion(gb: f64) -> f64 {
     let mut left = gb;
-    let of_tier = INGESTION.iter().map(|(size, price)| {
-        let here = left.min(*size);
-        left -= here;
-        here * price
-    });
-    of_tier.sum()
+    let mut usd = 0.0;
+    for tier in &INGESTION {
+        let gb_of_tier = left.min(tier.gb);
+        left -= gb_of_tier;
+        usd += gb_of_tier * tier.usd_per_gb;
+    }
+    usd
 }
 
 /// Price of storing a GB in a log group for a month.

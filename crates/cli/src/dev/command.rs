@@ -1,6 +1,6 @@
 //! Prepares the function that the command line describes.
 
-use super::Arguments;
+use super::DevArguments;
 use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use local_lambda::binaries::{self, BuildError};
@@ -57,7 +57,7 @@ fn is_cargo_run(cargo: &str, run: &str) -> bool {
 }
 
 impl Prepared {
-    pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn of(arguments: &DevArguments) -> anyhow::Result<Self> {
         ensure!(
             !arguments.wrapper
                 || arguments.command.first().is_none_or(|program| program != "cargo"),
@@ -86,7 +86,7 @@ struct Runtime {
     packages: Option<PathBuf>,
 }
 
-fn runtime(arguments: &Arguments) -> anyhow::Result<Runtime> {
+fn runtime(arguments: &DevArguments) -> anyhow::Result<Runtime> {
     let handler = || {
         arguments.handler.as_deref().context("--runtime: --handler is missing: for example --handler app.handler for the function handler in app.py")
     };
@@ -105,7 +105,7 @@ fn runtime(arguments: &Arguments) -> anyhow::Result<Runtime> {
 
 /// Returns the folders of the function's layers: at most one, if they had to be merged into `folder`.
 fn layers(
-    arguments: &Arguments,
+    arguments: &DevArguments,
     packages: Option<PathBuf>,
     folder: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
@@ -143,7 +143,7 @@ fn wrapped(program: Program, layers: &[PathBuf]) -> anyhow::Result<Program> {
 
 /// The settings of the function, except its variables.
 fn spec(
-    arguments: &Arguments,
+    arguments: &DevArguments,
     program: &Program,
     layers: Vec<PathBuf>,
     here: &Path,
@@ -179,7 +179,7 @@ fn spec(
 
 /// The variables of the function. Later ones replace earlier ones.
 fn environment(
-    arguments: &Arguments,
+    arguments: &DevArguments,
     program: &Program,
     own: Vec<(String, String)>,
     here: &Path,
@@ -190,7 +190,7 @@ fn environment(
         // Lambda's PATH does not have this machine's programs.
         set("PATH", path);
     }
-    if !arguments.no_extension && !layer::claim_usual_port() {
+    if !arguments.no_extension && !layer::claim_default_port() {
         let port = local_lambda::free_port().to_string();
         set("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
         set("OTEL_LAMBDA_RECEIVER_PORT", port);

@@ -1,11 +1,11 @@
 //! The content of the live page: its messages so far, and the events that it can repeat.
 
-use crate::shown::Held;
+use crate::shown::Telemetry;
 use anyhow::Context as _;
 use bytes::Bytes;
 use console::page::{Page, telemetry};
 use console::time_arguments::now_unix_nano;
-use console::waterfall::settle_times;
+use console::waterfall::keep_printed_order;
 use futures_util::{Stream, stream};
 use local_lambda::{ClientContext, Invocation, InvocationResult};
 use serde_json::json;
@@ -68,15 +68,15 @@ impl LivePage {
 
     /// Adds spans and log records.
     pub(super) fn add_telemetry(&self, requests: &[wire::Request]) -> anyhow::Result<()> {
-        let mut held = Held::default();
+        let mut added = Telemetry::default();
         for request in requests {
-            held.add(request);
+            added.add(request);
         }
-        if held.spans.is_empty() && held.records.is_empty() {
+        if added.spans.is_empty() && added.records.is_empty() {
             return Ok(());
         }
-        settle_times(&mut held.records);
-        let message = telemetry(&held.spans, &held.records);
+        keep_printed_order(&mut added.records);
+        let message = telemetry(&added.spans, &added.records);
         self.add(&message.context("cannot show telemetry on the page")?);
         Ok(())
     }

@@ -14,7 +14,7 @@ mod watch;
 
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
-use crate::lines::Writer;
+use crate::lines::WritingFunction;
 use crate::shown::OutputArguments;
 use anyhow::bail;
 use command::Prepared;
@@ -33,7 +33,7 @@ Examples:
   lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000
   lambda-otlp dev --concurrency 8 --runtime python --handler app.handler < events.jsonl")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(crate) struct Arguments {
+pub(crate) struct DevArguments {
     /// The function: a program, `cargo run …`, or a runtime client such as `python3 -m awslambdaric app.handler`.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -116,14 +116,14 @@ pub(crate) struct Arguments {
     output: OutputArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
     let given = GivenEvents::read(arguments)?;
     let prepared = Prepared::of(arguments)?;
     let session = Session::begin(arguments, prepared, given)?;
-    let is_shown = arguments.output.show(&session.incoming, Writer::default());
+    let is_shown = arguments.output.show(&session.incoming, WritingFunction::default());
     let is_fine = session.end();
     Ok(if is_shown? && is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

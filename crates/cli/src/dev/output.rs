@@ -2,8 +2,10 @@
 
 use super::live_page::LivePage;
 use crate::destination::{DestinationArguments, read_config};
-use crate::forward::{Output, one_destination, problems};
-use crate::log_events::{Converter, Gathered, RunningInvocations, delivered, now};
+use crate::forward::{CliExporter, one_destination, problems};
+use crate::log_events::{
+    Converter, GatheredEvents, RunningInvocations, delivery_event, invocation_now,
+};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use console::quantity::plural;
@@ -40,17 +42,17 @@ pub(super) struct SessionOutput {
 }
 
 struct SessionBackend {
-    /// The argument or variable of the endpoint.
-    called: String,
+    /// The name of the argument or variable with the endpoint.
+    endpoint_name: String,
     url: String,
-    forwarder: Forwarder<Output>,
+    forwarder: Forwarder<CliExporter>,
     accepted: AtomicUsize,
 }
 
 /// Log events that were not converted yet.
 #[derive(Default)]
 struct UnconvertedEvents {
-    gathered: Gathered,
+    gathered: GatheredEvents,
     /// The number of log events beyond the bound.
     dropped: usize,
     arrivals: Option<Arrivals>,
@@ -140,7 +142,7 @@ impl SessionOutput {
         }
         for events in gathered.take_before(i64::MAX) {
             let shown = running.with_starts(events.clone());
-            match delivered(ACCOUNT, &self.log_group, &shown) {
+            match delivery_event(ACCOUNT, &self.log_group, &shown) {
                 Ok(event) => {
                     let converted = self.converter.convert(&self.log_group, event).await;
                     for incoming in converted {
@@ -150,8 +152,8 @@ impl SessionOutput {
                 Err(error) => self.send(Incoming::Failed(error.into())),
             }
             let Some(backend) = &self.backend else { continue };
-            let Ok(event) = delivered(ACCOUNT, &self.log_group, &events) else { continue };
-            let mut report = backend.forwarder.forward(event, &now()).await;
+            let Ok(event) = delivery_event(ACCOUNT, &self.log_group, &events) else { continue };
+            let mut report = backend.forwarder.forward(event, &invocation_now()).await;
             backend.accepted.fetch_add(report.ledgers.total.accepted, Ordering::Relaxed);
             if !report.is_complete() {
                 self.is_undelivered.store(true, Ordering::Relaxed);
@@ -159,7 +161,7 @@ impl SessionOutput {
             // The converter has shown these lines.
             report.undecodable.clear();
             for problem in problems(&report) {
-                self.say(format!("{}: {problem}", backend.called));
+                self.say(format!("{}: {problem}", backend.endpoint_name));
             }
         }
         drop(running);
@@ -174,7 +176,7 @@ impl SessionOutput {
     }
 
     pub(super) fn say(&self, text: String) {
-        self.send(Incoming::Said(text));
+        self.send(Incoming::Message(text));
     }
 
     pub(super) fn page(&self) -> Option<&Arc<LivePage>> {
@@ -200,15 +202,15 @@ impl SessionOutput {
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<SessionBackend> {
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;
-    let called = variables.called(ENDPOINT);
-    let reach =
-        reach::reach(config.destination.clone(), &variables).with_context(|| called.clone())?;
+    let endpoint_name = variables.called(ENDPOINT);
+    let reach = reach::of_settings(config.destination.clone(), &variables)
+        .with_context(|| endpoint_name.clone())?;
     if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)
     {
-        bail!("{called}: {text}");
+        bail!("{endpoint_name}: {text}");
     }
     let mut url = config.destination.endpoints.of(SignalKind::Traces).to_string();
     url.truncate(url.trim_end_matches(SignalKind::Traces.path()).len());
     let forwarder = one_destination(&config, false).await?;
-    Ok(SessionBackend { called, url, forwarder, accepted: AtomicUsize::new(0) })
+    Ok(SessionBackend { endpoint_name, url, forwarder, accepted: AtomicUsize::new(0) })
 }

@@ -9,7 +9,7 @@ use super::function::Function;
 use super::live_page::LivePage;
 use super::output::SessionOutput;
 use bytes::Bytes;
-use console::page::policy;
+use console::page::content_security_policy;
 use futures_util::StreamExt as _;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -157,7 +157,7 @@ fn text(status: StatusCode, text: &'static str) -> Response<PageBody> {
 fn response(status: StatusCode, content_type: &'static str, body: PageBody) -> Response<PageBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let policy = format!("{}; frame-ancestors 'none'", policy(true));
+    let policy = format!("{}; frame-ancestors 'none'", content_security_policy(true));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,7 +7,7 @@ use super::function::Function;
 use super::live_page::LivePage;
 use super::output::SessionOutput;
 use super::watch::Watched;
-use super::{Arguments, http, page};
+use super::{DevArguments, http, page};
 use crate::aws;
 use crate::shown::Incoming;
 use anyhow::Context as _;
@@ -36,7 +36,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn begin(
-        arguments: &Arguments,
+        arguments: &DevArguments,
         prepared: Prepared,
         given: GivenEvents,
     ) -> anyhow::Result<Self> {
@@ -79,7 +79,7 @@ impl Session {
 
 /// Creates the function in a new local Lambda.
 async fn create_function(
-    arguments: &Arguments,
+    arguments: &DevArguments,
     mut spec: FunctionSpec,
     sender: SyncSender<Incoming>,
 ) -> anyhow::Result<Function> {
@@ -105,7 +105,7 @@ async fn create_function(
 
 /// Starts the servers of `--http` and `--open`.
 async fn start_servers(
-    arguments: &Arguments,
+    arguments: &DevArguments,
     function: &Arc<Function>,
 ) -> anyhow::Result<Vec<HttpServer>> {
     let mut servers = Vec::new();
@@ -153,7 +153,7 @@ pub(super) struct GivenEvents {
 }
 
 impl GivenEvents {
-    pub(super) fn read(arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn read(arguments: &DevArguments) -> anyhow::Result<Self> {
         let client_context = arguments.client_context.as_deref();
         let mut given = Self {
             files: arguments.events.clone(),

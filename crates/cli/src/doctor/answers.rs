@@ -8,44 +8,49 @@ use std::error::Error;
 /// The code of AWS's errors about what does not exist.
 pub(super) const MISSING: &str = "ResourceNotFoundException";
 
-/// Returns the answer of AWS, or adds a check that names the error.
-pub(super) fn answered<T, E: Error + Send + Sync + 'static>(
-    checks: &mut Vec<Check>,
-    name: &'static str,
-    what: &str,
-    permission: &str,
-    result: Result<T, SdkError<E>>,
-) -> Option<T> {
-    result.map_err(|error| checks.push(unanswered(name, what, permission, &error))).ok()
+/// A question to AWS, of which the answer becomes a check.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// The name of the check.
+    pub(super) check: &'static str,
+    /// The subject of the check: a function, queue or log group.
+    pub(super) subject: &'a str,
+    /// The permission to ask it.
+    pub(super) permission: &'static str,
 }
 
-/// The check of `what` after a failed request to AWS. A missing permission is a warning that names the permission.
-pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
-    name: &'static str,
-    what: &str,
-    permission: &str,
-    error: &SdkError<E>,
-) -> Check {
-    not_read(name, what, permission, &explain(error))
-}
+impl Question<'_> {
+    /// Returns the answer of AWS, or adds a check that names the error.
+    pub(super) fn answered<T, E: Error + Send + Sync + 'static>(
+        self,
+        result: Result<T, SdkError<E>>,
+        checks: &mut Vec<Check>,
+    ) -> Option<T> {
+        result.map_err(|error| checks.push(self.unanswered(&error))).ok()
+    }
 
-/// Like [`answered`], for an error that is explained already.
-pub(super) fn answered_explained<T>(
-    checks: &mut Vec<Check>,
-    name: &'static str,
-    what: &str,
-    permission: &str,
-    result: anyhow::Result<T>,
-) -> Option<T> {
-    result.map_err(|error| checks.push(not_read(name, what, permission, &error))).ok()
-}
+    /// Like [`answered`](Self::answered), for an error that is explained already.
+    pub(super) fn answered_explained<T>(
+        self,
+        result: anyhow::Result<T>,
+        checks: &mut Vec<Check>,
+    ) -> Option<T> {
+        result.map_err(|error| checks.push(self.unanswered_explained(&error))).ok()
+    }
 
-fn not_read(name: &'static str, what: &str, permission: &str, why: &anyhow::Error) -> Check {
-    if is_denied(why) {
-        let text = format!("{what}: not checked: these credentials lack {permission}");
-        Check::warning(name, text)
-    } else {
-        Check::failed(name, format!("{what}: {why:#}"))
+    /// The check after a failed request. A missing permission is only a warning, which names the permission.
+    pub(super) fn unanswered<E: Error + Send + Sync + 'static>(self, error: &SdkError<E>) -> Check {
+        self.unanswered_explained(&explain(error))
+    }
+
+    fn unanswered_explained(self, error: &anyhow::Error) -> Check {
+        let Self { check, subject, permission } = self;
+        if is_denied(error) {
+            let text = format!("{subject}: not checked: these credentials lack {permission}");
+            Check::warning(check, text)
+        } else {
+            Check::failed(check, format!("{subject}: {error:#}"))
+        }
     }
 }
 
@@ -57,13 +62,10 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_only_a_warning() {
+        let question =
+            Question { check: "queue", subject: "the stack", permission: "sqs:GetQueueAttributes" };
         let check = |error: &str| {
-            unanswered(
-                "queue",
-                "the stack",
-                "sqs:GetQueueAttributes",
-                &SdkError::<GetPolicyError>::construction_failure(error),
-            )
+            question.unanswered(&SdkError::<GetPolicyError>::construction_failure(error))
         };
         let denied = check("AccessDenied: User x is not authorized to perform: y");
         assert_eq!(denied.verdict, Verdict::Warning);

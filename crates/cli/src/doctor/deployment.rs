@@ -1,16 +1,16 @@
 //! The deployment that is checked: the parameters and outputs of its stack, and the arguments of commands about it.
 
-use super::answers::answered_explained;
+use super::answers::Question;
 use crate::aws::{self, AwsArguments, StackValues};
 use aws_config::SdkConfig;
 use console::time_arguments::TimeArgument;
 use settings::Check;
 use subscriber::{Collect, Selection, parse_patterns, parse_tags};
 
-/// The deployed forwarder.
+/// The arguments that name the deployed forwarder and its log groups.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("deployed").args(["function", "stack"])))]
-pub(crate) struct Deployed {
+pub(crate) struct DeploymentArguments {
     /// The forwarder's function, by name or ARN.
     #[arg(long, value_name = "NAME")]
     pub(super) function: Option<String>,
@@ -25,16 +25,16 @@ pub(crate) struct Deployed {
     pub(super) since: TimeArgument,
 }
 
-impl Deployed {
-    /// Returns the arguments that name the deployment.
-    pub(super) fn as_words(&self) -> String {
+impl DeploymentArguments {
+    /// Returns the flags that name the deployment: `--stack NAME`, or `--function NAME`.
+    pub(super) fn flags(&self) -> String {
         match (&self.stack, &self.function) {
             (Some(stack), _) => format!("--stack {stack}"),
             (None, name) => format!("--function {}", name.as_deref().unwrap_or_default()),
         }
     }
 
-    pub(crate) fn is_asked(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.function.is_some() || self.stack.is_some()
     }
 }
@@ -43,10 +43,10 @@ impl Deployed {
 #[derive(Debug, Default)]
 pub(crate) struct Deployment {
     stack: Option<String>,
-    /// The arguments that name it: `--stack NAME`, or `--function NAME`.
-    called: String,
-    /// The region and profile of the command line, each with a space before it.
-    pub(super) place: String,
+    /// The flags that name it: `--stack NAME`, or `--function NAME`.
+    name_flags: String,
+    /// The region and profile of the command line as flags, each with a space before it.
+    pub(super) aws_flags: String,
     values: StackValues,
 }
 
@@ -55,56 +55,60 @@ impl Deployment {
     pub(super) async fn read(
         aws: &SdkConfig,
         aws_arguments: &AwsArguments,
-        deployed: &Deployed,
+        deployed: &DeploymentArguments,
         checks: &mut Vec<Check>,
     ) -> Self {
         let stack = deployed.stack.clone();
         let values = match &stack {
             Some(name) => {
-                let read = aws::stack_values(aws, name).await;
-                let permission = "cloudformation:DescribeStacks";
-                answered_explained(checks, "stack", name, permission, read)
+                let question = Question {
+                    check: "stack",
+                    subject: name,
+                    permission: "cloudformation:DescribeStacks",
+                };
+                question.answered_explained(aws::stack_values(aws, name).await, checks)
             }
             None => None,
         };
-        let place = aws_arguments.as_words();
-        Self { stack, called: deployed.as_words(), place, values: values.unwrap_or_default() }
+        let aws_flags = aws_arguments.flags();
+        let name_flags = deployed.flags();
+        Self { stack, name_flags, aws_flags, values: values.unwrap_or_default() }
     }
 
-    /// The arguments of `doctor`: `--stack NAME`, or `--function NAME`, with region and profile.
-    pub(super) fn arguments(&self) -> String {
-        format!("{}{}", self.called, self.place)
+    /// The flags with which `doctor` finds it: `--stack NAME`, or `--function NAME`, with region and profile.
+    pub(super) fn doctor_flags(&self) -> String {
+        format!("{}{}", self.name_flags, self.aws_flags)
     }
 
-    /// The arguments of commands that take a stack or none: ` --stack NAME`, with region and profile, and a space before.
-    pub(super) fn stack_arguments(&self) -> String {
+    /// The flags of commands that take a stack or none: ` --stack NAME`, with region and profile, and a space before.
+    pub(super) fn stack_flags(&self) -> String {
         let stack = self.stack.as_ref().map(|stack| format!(" --stack {stack}"));
-        stack.unwrap_or_default() + &self.place
+        stack.unwrap_or_default() + &self.aws_flags
     }
 
-    /// The arguments of `subscribe`: `--stack NAME`, or the ARN of the forwarder, with region and profile.
-    pub(super) fn subscribe_arguments(&self, forwarder: &str) -> String {
-        aws::forwarder_words(self.stack.as_deref(), forwarder, &self.place)
+    /// The flags of `subscribe`: `--stack NAME`, or `--destination ARN` with the forwarder's ARN, with region and profile.
+    pub(super) fn subscribe_flags(&self, forwarder: &str) -> String {
+        aws::forwarder_flags(self.stack.as_deref(), forwarder, &self.aws_flags)
     }
 
-    /// The arguments of `redrive`, from the dead-letter queue or from this bucket, to the retry queue.
-    pub(super) fn redrive_arguments(
+    /// The flags of `redrive`, from the dead-letter queue or from this bucket, to the retry queue.
+    pub(super) fn redrive_flags(
         &self,
         dead_letters: &str,
         retry: Option<&str>,
         bucket: Option<&str>,
     ) -> String {
-        let place = &self.place;
+        let aws_flags = &self.aws_flags;
         let from_bucket = bucket.map(|bucket| format!(" --bucket {bucket}")).unwrap_or_default();
         match (&self.stack, bucket) {
-            (Some(stack), _) => format!("--stack {stack}{from_bucket}{place}"),
+            (Some(stack), _) => format!("--stack {stack}{from_bucket}{aws_flags}"),
             (None, bucket) => {
                 let from = match bucket {
                     Some(bucket) => format!("--bucket {bucket}"),
                     None => format!("--from {dead_letters}"),
                 };
                 let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
-                format!("{from}{to}{place}")
+                format!("{from}{to}{aws_flags}")
             }
         }
     }
@@ -124,9 +128,9 @@ impl Deployment {
 
     /// Returns `true` if the stack's outputs name this layer, in any version.
     pub(super) fn publishes(&self, layer_version: &str) -> bool {
-        let layer = |arn: &str| arn.rsplit_once(':').map(|(layer, _)| layer.to_owned());
-        let asked = layer(layer_version);
-        asked.is_some() && self.values.outputs.values().any(|value| layer(value) == asked)
+        let layer_of = |arn: &str| arn.rsplit_once(':').map(|(layer, _)| layer.to_owned());
+        let layer = layer_of(layer_version);
+        layer.is_some() && self.values.outputs.values().any(|value| layer_of(value) == layer)
     }
 
     /// Returns the value of a parameter; `None` if it is empty.
@@ -135,7 +139,7 @@ impl Deployment {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns the log groups that the stack selects. `None` without a stack.
+    /// Returns the selection of the stack's subscriber. `None` without a stack.
     pub(super) fn selection(&self) -> Option<Selection> {
         self.stack.as_ref()?;
         let value = |name: &str| self.parameter(name).unwrap_or_default();
@@ -175,9 +179,9 @@ pub(super) mod tests {
         };
         Deployment {
             stack: Some(name.to_owned()),
-            called: format!("--stack {name}"),
+            name_flags: format!("--stack {name}"),
             values: StackValues { parameters: owned(parameters), outputs: owned(outputs) },
-            place: " --region eu-west-1".to_owned(),
+            aws_flags: " --region eu-west-1".to_owned(),
         }
     }
 
@@ -185,18 +189,18 @@ pub(super) mod tests {
     fn commands_about_a_deployment_name_it_with_region_and_profile() {
         let by_stack = stack("o2", &[("Collect", "telemetry")], &[]);
         let by_name = Deployment {
-            called: "--function forwarder".to_owned(),
-            place: " --profile shop".to_owned(),
+            name_flags: "--function forwarder".to_owned(),
+            aws_flags: " --profile shop".to_owned(),
             ..Deployment::default()
         };
-        assert_eq!(by_stack.arguments(), "--stack o2 --region eu-west-1");
-        assert_eq!(by_name.arguments(), "--function forwarder --profile shop");
-        assert_eq!(by_stack.stack_arguments(), " --stack o2 --region eu-west-1");
-        assert_eq!(by_name.stack_arguments(), " --profile shop");
-        assert_eq!(by_stack.subscribe_arguments("arn:f"), "--stack o2 --region eu-west-1");
-        assert_eq!(by_name.subscribe_arguments("arn:f"), "--destination arn:f --profile shop");
+        assert_eq!(by_stack.doctor_flags(), "--stack o2 --region eu-west-1");
+        assert_eq!(by_name.doctor_flags(), "--function forwarder --profile shop");
+        assert_eq!(by_stack.stack_flags(), " --stack o2 --region eu-west-1");
+        assert_eq!(by_name.stack_flags(), " --profile shop");
+        assert_eq!(by_stack.subscribe_flags("arn:f"), "--stack o2 --region eu-west-1");
+        assert_eq!(by_name.subscribe_flags("arn:f"), "--destination arn:f --profile shop");
         let redrive = |deployment: &Deployment, bucket| {
-            deployment.redrive_arguments("https://sqs/dead", Some("https://sqs/retry"), bucket)
+            deployment.redrive_flags("https://sqs/dead", Some("https://sqs/retry"), bucket)
         };
         assert_eq!(redrive(&by_stack, None), "--stack o2 --region eu-west-1");
         assert_eq!(redrive(&by_stack, Some("b")), "--stack o2 --bucket b --region eu-west-1");

@@ -61,7 +61,7 @@ fn without_layer(functions: &[DeployedFunction], deployment: &Deployment) -> Opt
         "{} without the layer beside {with} with it, so their traces have gaps: {}; `lambda-otlp fleet{}` shows all, and `{}` adds it",
         plural(without.len(), "function"),
         names(&without),
-        deployment.stack_arguments(),
+        deployment.stack_flags(),
         instrument(&without, deployment),
     );
     Some(Check::warning("layer", text))
@@ -76,7 +76,7 @@ fn has_layer(function: &DeployedFunction, deployment: &Deployment) -> bool {
 fn instrument(functions: &[&DeployedFunction], deployment: &Deployment) -> String {
     let shown: Vec<&str> =
         functions.iter().take(MOST_NAMES).map(|function| function.name.as_str()).collect();
-    let stack = deployment.stack_arguments();
+    let stack = deployment.stack_flags();
     format!("lambda-otlp instrument --function {}{stack}", shown.join(","))
 }
 
@@ -95,7 +95,7 @@ fn log_format(functions: &[DeployedFunction], deployment: &Deployment) -> Option
         plural(hiding.len(), "function"),
         names(&hiding),
         first.name,
-        deployment.place
+        deployment.aws_flags
     );
     Some(Check::warning("log format", text))
 }

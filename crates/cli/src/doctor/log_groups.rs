@@ -1,8 +1,8 @@
 //! Checks the subscriptions of log groups, each by its name or many by a pattern.
 
-use super::answers::{MISSING, unanswered};
+use super::answers::{MISSING, Question};
 use super::function::DeployedFunction;
-use super::wiring::{self, Filter, Forwarder};
+use super::wiring::{self, CheckedForwarder, FoundFilter};
 use crate::aws::{self, matching_log_groups};
 use crate::progress::Tally;
 use aws_config::SdkConfig;
@@ -28,7 +28,7 @@ pub(super) struct LogGroups<'a> {
     pub(super) aws: &'a SdkConfig,
     pub(super) logs: &'a Client,
     pub(super) policies: &'a [AccountPolicy],
-    pub(super) forwarder: Forwarder<'a>,
+    pub(super) forwarder: CheckedForwarder<'a>,
     /// Further log groups that are never forwarded.
     pub(super) own: &'a [&'a String],
     /// The log groups that the stack selects.
@@ -57,10 +57,10 @@ impl LogGroups<'_> {
         };
         let is_forwarded = |name: &String| !name.starts_with(OWN) && !self.own.contains(&name);
         let names: Vec<String> =
-            groups.into_iter().map(|(name, _)| name).filter(is_forwarded).collect();
+            groups.into_iter().map(|group| group.name).filter(is_forwarded).collect();
         if names.is_empty() {
             let place = aws::place(self.aws).await;
-            let hint = aws::without_path([pattern].into_iter());
+            let hint = aws::hint_without_path([pattern].into_iter());
             let remedy = hint.as_deref().unwrap_or(
                 "check the pattern, --region and --profile, or invoke a function, which creates its log group",
             );
@@ -81,12 +81,12 @@ impl LogGroups<'_> {
     }
 
     async fn check_one(&self, group: &str) -> CheckedLogGroups {
-        let asked = self.logs.describe_subscription_filters().log_group_name(group).send().await;
-        let output = match asked {
+        let request = self.logs.describe_subscription_filters().log_group_name(group);
+        let output = match request.send().await {
             Ok(output) => output,
             Err(error) if error.code() == Some(MISSING) => {
                 let place = aws::place(self.aws).await;
-                let hint = aws::without_path([group].into_iter());
+                let hint = aws::hint_without_path([group].into_iter());
                 let remedy = hint.as_deref().unwrap_or(
                     "check its name, --region and --profile, or invoke the function, which creates it",
                 );
@@ -95,20 +95,21 @@ impl LogGroups<'_> {
             }
             Err(error) => {
                 let permission = "logs:DescribeSubscriptionFilters";
-                return CheckedLogGroups::of(unanswered(NAME, group, permission, &error));
+                let question = Question { check: NAME, subject: group, permission };
+                return CheckedLogGroups::of(question.unanswered(&error));
             }
         };
-        let place = self.forwarder.place;
+        let aws_flags = self.forwarder.aws_flags;
         let subscription_filters = output.subscription_filters.unwrap_or_default();
-        let mut filters: Vec<Filter> = subscription_filters
+        let mut filters: Vec<FoundFilter> = subscription_filters
             .into_iter()
-            .map(|filter| Filter::of_log_group(group, filter, place))
+            .map(|filter| FoundFilter::of_log_group(group, filter, aws_flags))
             .collect();
         filters.extend(self.policies.iter().filter_map(|policy| {
             let name = policy.policy_name()?;
             let document = policy.policy_document()?;
             let criteria = policy.selection_criteria().unwrap_or_default();
-            Filter::of_policy(name, document, criteria, group, place)
+            FoundFilter::of_policy(name, document, criteria, group, aws_flags)
         }));
         let is_forwarded = filters.iter().any(|filter| self.forwarder.receives_from(filter));
         if !is_forwarded && let Some(check) = self.left_out(group).await {
@@ -146,8 +147,8 @@ impl LogGroups<'_> {
     async fn tags(&self, group: &str) -> Option<BTreeMap<String, String>> {
         let Arn { partition, region, account, .. } = Arn::parse(self.forwarder.arn)?;
         let arn = format!("arn:{partition}:logs:{region}:{account}:log-group:{group}");
-        let asked = self.logs.list_tags_for_resource().resource_arn(arn).send().await;
-        Some(asked.ok()?.tags?.into_iter().collect())
+        let answer = self.logs.list_tags_for_resource().resource_arn(arn).send().await;
+        Some(answer.ok()?.tags?.into_iter().collect())
     }
 }
 
@@ -157,32 +158,32 @@ impl CheckedLogGroups {
     }
 }
 
-/// One line for all log groups without a problem, and the first problems.
+/// Returns one check for all log groups without a problem, and the first problems.
 fn summary(pattern: &str, groups: usize, checks: Vec<Check>) -> Vec<Check> {
     let is_problem = |check: &Check| matches!(check.verdict, Verdict::Warning | Verdict::Failed);
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
     let fine = count(Verdict::Ok);
+    let all = plural(groups, "log group");
+    let mut text = format!("{pattern}: {fine} of {all} lead to the forwarder");
     let left_out = count(Verdict::Skipped);
-    let groups = plural(groups, "log group");
-    let mut text = format!("{pattern}: {fine} of {groups} lead to the forwarder");
     if left_out > 0 {
         text = format!(
             "{text}; the stack leaves out {left_out}, by its ExcludedLogGroups or SubscribeTags"
         );
     }
-    let mut kept = vec![Check::ok(NAME, text)];
     let mut problems: Vec<Check> = checks.into_iter().filter(is_problem).collect();
     // Failures come before warnings.
     problems.sort_by_key(|check| !check.is_failed());
-    let further = problems.len().saturating_sub(MOST_PROBLEMS);
+    let further_count = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);
-    kept.extend(problems);
-    if further > 0 {
-        let problems = plural(further, "further problem");
-        let text = format!("{pattern}: {problems}: correct the first, or name a narrower pattern");
-        kept.push(Check::warning(NAME, text));
+    let mut summary = vec![Check::ok(NAME, text)];
+    summary.extend(problems);
+    if further_count > 0 {
+        let further = plural(further_count, "further problem");
+        let text = format!("{pattern}: {further}: correct the first, or name a narrower pattern");
+        summary.push(Check::warning(NAME, text));
     }
-    kept
+    summary
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod wiring;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
-use crate::progress::{Progress, Tally};
+use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
@@ -21,10 +21,10 @@ use backend::{DestinationConfig, read_secret};
 use console::reach::{self, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};
-use deployment::Deployed;
+use deployment::DeploymentArguments;
 use forwarder::{Config, wall_clock_now};
 use settings::{Check, Reader, Remark, SecretReference, SecretStore, Source, Table, Verdict};
-use stack::DeployedStack;
+use stack::StackCheck;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ Examples:
   lambda-otlp doctor --canary --stack lambda-otlp --log-group /aws/lambda/shop
   lambda-otlp doctor --stack lambda-otlp --since 12h
   lambda-otlp doctor --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
-pub(crate) struct Arguments {
+pub(crate) struct DoctorArguments {
     #[command(flatten)]
     destination: DestinationArguments,
     /// Send a log record, a metric and a span, and read them back.
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = time_arguments::parse_duration, default_value = "30s")]
     within: Duration,
     #[command(flatten)]
-    stack: Deployed,
+    deployment: DeploymentArguments,
     /// Print the checks as a JSON array.
     #[arg(long)]
     json: bool,
@@ -57,9 +57,9 @@ pub(crate) struct Arguments {
     aws: AwsArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let variables = arguments.destination.variables(false)?;
-    let progress = Progress::start("checking");
+    let progress = ProgressLine::start("checking");
     let Diagnosis { checks, has_begun } =
         terminal::block_on(async { Ok(diagnose(arguments, &variables, progress.counts()).await) })?;
     drop(progress);
@@ -77,10 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             write(check, &mut out)?;
         }
     }
-    Ok(match checks.iter().any(Check::is_failed) {
-        _ if !has_begun => ExitCode::from(crate::USAGE),
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
+    Ok(if !has_begun {
+        ExitCode::from(crate::USAGE)
+    } else if checks.iter().any(Check::is_failed) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
@@ -104,54 +106,60 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
-async fn diagnose(arguments: &Arguments, variables: &dyn Source, progress: &Tally) -> Diagnosis {
-    let deployed = &arguments.stack;
-    if !deployed.is_asked() {
+async fn diagnose(
+    arguments: &DoctorArguments,
+    variables: &dyn Source,
+    progress: &Tally,
+) -> Diagnosis {
+    let deployment = &arguments.deployment;
+    if !deployment.is_given() {
         return Diagnosis { checks: check_backend(arguments, variables).await, has_begun: true };
     }
     let aws = aws::load(&arguments.aws).await;
-    let found = stack::find(&aws, deployed).await;
-    let mut checks = match &found {
-        _ if arguments.destination.has_endpoint() => check_backend(arguments, variables).await,
+    let found = stack::find(&aws, deployment).await;
+    let mut checks = Vec::new();
+    if arguments.destination.has_endpoint() {
+        checks = check_backend(arguments, variables).await;
+    } else if let Ok(function) = &found
+        && arguments.canary
+    {
         // A function in a VPC may use a backend that this machine cannot reach, so only --canary checks it.
-        Ok(function) if arguments.canary => check_backend(arguments, &function.settings()).await,
-        _ => Vec::new(),
-    };
-    let has_backend = !checks.is_empty();
+        checks = check_backend(arguments, &function.settings()).await;
+    }
+    let is_backend_checked = !checks.is_empty();
     match found {
         Ok(function) => {
-            let aws_arguments = &arguments.aws;
-            let stack = DeployedStack {
+            let check = StackCheck {
                 aws: &aws,
-                aws_arguments,
-                arguments: deployed,
+                aws_arguments: &arguments.aws,
+                arguments: deployment,
                 function: &function,
             };
-            checks.extend(stack.check(progress).await);
-            if !has_backend {
+            checks.extend(check.run(progress).await);
+            if !is_backend_checked {
                 checks.push(unchecked_backend(arguments));
             }
             Diagnosis { checks, has_begun: true }
         }
         Err(check) => {
             checks.push(check);
-            Diagnosis { checks, has_begun: has_backend }
+            Diagnosis { checks, has_begun: is_backend_checked }
         }
     }
 }
 
 /// Says that the backend was not checked, with the command that does it.
-fn unchecked_backend(arguments: &Arguments) -> Check {
-    let deployment = arguments.stack.as_words();
-    let place = arguments.aws.as_words();
+fn unchecked_backend(arguments: &DoctorArguments) -> Check {
+    let deployment = arguments.deployment.flags();
+    let aws_flags = arguments.aws.flags();
     let text = format!(
-        "not checked: `lambda-otlp doctor --canary {deployment}{place}` stores a record of each signal in it"
+        "not checked: `lambda-otlp doctor --canary {deployment}{aws_flags}` stores a record of each signal in it"
     );
     Check { name: "backend", verdict: Verdict::Skipped, text }
 }
 
 /// Runs the checks of settings and backend, until one fails.
-async fn check_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+async fn check_backend(arguments: &DoctorArguments, variables: &dyn Source) -> Vec<Check> {
     let connection = Box::pin(connect(&arguments.aws, variables)).await;
     let Connection { mut checks, reach } = connection;
     let Some(reach) = reach else { return checks };
@@ -188,13 +196,13 @@ async fn connect(aws: &AwsArguments, variables: &dyn Source) -> Connection {
     if checks.iter().any(Check::is_failed) {
         return Connection { checks, reach: None };
     }
-    match reach::reach(destination, variables) {
+    match reach::of_settings(destination, variables) {
         Ok(reach) => {
-            let reach = match reference {
-                Some(reference) => reach.advised(correction(&reference, &aws.as_words()).into()),
+            let advised = match reference {
+                Some(reference) => reach.advised(secret_remedy(&reference, &aws.flags()).into()),
                 None => reach,
             };
-            Connection { checks, reach: Some(reach) }
+            Connection { checks, reach: Some(advised) }
         }
         Err(error) => {
             checks.push(Check::failed("settings", error.to_string()));
@@ -203,8 +211,8 @@ async fn connect(aws: &AwsArguments, variables: &dyn Source) -> Connection {
     }
 }
 
-/// The remedy for credentials of a secret that the backend refuses. `place` are region and profile for commands.
-fn correction(reference: &SecretReference, place: &str) -> String {
+/// The remedy for credentials of a secret that the backend refuses.
+fn secret_remedy(reference: &SecretReference, aws_flags: &str) -> String {
     let SecretReference { store, id, key } = reference;
     if let Some(key) = key {
         return format!("correct the key {key} of {id}, which has the credentials");
@@ -217,7 +225,7 @@ fn correction(reference: &SecretReference, place: &str) -> String {
             format!("aws ssm put-parameter --overwrite --type SecureString --name {id} --value")
         }
     };
-    format!("the credentials are those of {id}: `{command} 'email:password'{place}`")
+    format!("the credentials are those of {id}: `{command} 'email:password'{aws_flags}`")
 }
 
 pub(crate) struct CheckedSettings {
@@ -232,8 +240,8 @@ pub(crate) fn settings(variables: &dyn Source) -> CheckedSettings {
     let mut checks: Vec<Check> = warnings.iter().map(warning_check).collect();
     match config {
         Ok(config) => {
-            let which = if checks.is_empty() { "all" } else { "the other" };
-            checks.push(Check::ok("settings", format!("{which} variables are valid")));
+            let valid = if checks.is_empty() { "all" } else { "the other" };
+            checks.push(Check::ok("settings", format!("{valid} variables are valid")));
             CheckedSettings { checks, config: Some(config) }
         }
         Err(invalid) => {

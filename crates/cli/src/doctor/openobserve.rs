@@ -18,7 +18,9 @@ const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 const LABEL: &str = "canary";
 
+/// The pause between two searches.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A search covers this time before and after the canary.
 const MARGIN_MICROS: u64 = 60_000_000;
 
 /// Sends one item of each signal, and waits up to `within` for the backend to return them.
@@ -102,13 +104,13 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
     };
     let begun = Instant::now();
     loop {
-        let asked = reach.transport.ask(
+        let request = reach.transport.ask(
             &url,
             Some(query.to_string()),
             reach.headers.clone(),
             REQUEST_TIMEOUT,
         );
-        let problem = match asked.await {
+        let problem = match request.await {
             Ok(answer) if answer.status == 200 && length(&answer.body, "hits") > 0 => {
                 let millis = begun.elapsed().as_millis();
                 let text =
@@ -140,13 +142,11 @@ fn length(body: &[u8], list: &str) -> usize {
     body.get(list).and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
 
-// Checks whether OpenObserve's streams have nearly more columns than a search shows.
+/// OpenObserve shows 1,000 columns of `SELECT *`, the first by name. A stream with this many is near that limit.
+const MANY_COLUMNS: usize = 900;
 
-/// OpenObserve shows 1,000 columns of `SELECT *`, the first by name.
-const MANY: usize = 900;
-
-/// A schema of 10,000 columns has about 500 kB.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The longest schema that is read. A schema of 10,000 columns has about 500 kB.
+const MAX_SCHEMA_BYTES: usize = 4 * 1024 * 1024;
 
 /// Returns a warning for each stream of the destination with many columns. A stream that does not exist or may not be read has
 /// none.
@@ -159,19 +159,19 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
     for kind in [SignalKind::Traces, SignalKind::Logs] {
         let path = format!("streams/{stream}/schema?type={}", kind.as_str());
         let Some(url) = organization_api(reach, &path) else { continue };
-        let asked = reach.transport.ask_api(
+        let request = reach.transport.ask_api(
             Method::GET,
             &url,
             None,
             reach.headers.clone(),
             REQUEST_TIMEOUT,
-            MAX_ANSWER_BYTES,
+            MAX_SCHEMA_BYTES,
         );
-        if let Ok(answer) = asked.await
+        if let Ok(answer) = request.await
             && answer.status == 200
         {
             let columns = length(&answer.body, "schema");
-            if columns >= MANY {
+            if columns >= MANY_COLUMNS {
                 let text = format!(
                     "{kind}: stream {stream} has {columns} columns, and a search shows 1000: remove keys with a rule, or put their values into the body"
                 );

@@ -1,6 +1,6 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
-use super::answers::{MISSING, answered, unanswered};
+use super::answers::{MISSING, Question};
 use super::deployment::{CommandWord, Deployment};
 use super::function::DeployedFunction;
 use super::recent_errors::{self, ErrorSearch};
@@ -30,8 +30,8 @@ impl Pipeline<'_> {
     ) -> Vec<Check> {
         let Self { aws, deployment, forwarder } = *self;
         let lambda = Client::new(aws);
-        let place = &deployment.place;
-        let mut checks = vec![concurrency(&lambda, &forwarder.name, place).await];
+        let aws_flags = &deployment.aws_flags;
+        let mut checks = vec![concurrency(&lambda, &forwarder.name, aws_flags).await];
         checks.extend(
             sources.iter().map(|mapping| source(mapping, &forwarder.log_group, deployment)),
         );
@@ -42,7 +42,7 @@ impl Pipeline<'_> {
         if let Some(url) = retry {
             let canary = format!(
                 "`lambda-otlp doctor --canary {}` shows its answer",
-                deployment.arguments()
+                deployment.doctor_flags()
             );
             let queue = StackQueue {
                 url,
@@ -54,7 +54,7 @@ impl Pipeline<'_> {
             };
             if let Some(arn) = self.queue(&queue, &mut checks).await {
                 for reader in self.readers(&lambda, &arn, &mut checks).await {
-                    checks.push(concurrency(&lambda, &reader.name, place).await);
+                    checks.push(concurrency(&lambda, &reader.name, aws_flags).await);
                     logs.push(reader.log_group);
                 }
             }
@@ -62,8 +62,8 @@ impl Pipeline<'_> {
         // `redrive` without `--yes` shows the reasons and sends nothing.
         let redrive = |bucket: Option<&str>| {
             let from = dead_letters.unwrap_or_default();
-            let arguments = deployment.redrive_arguments(from, retry, bucket);
-            format!("`lambda-otlp redrive {arguments}` shows why, and with --yes sends them again")
+            let flags = deployment.redrive_flags(from, retry, bucket);
+            format!("`lambda-otlp redrive {flags}` shows why, and with --yes sends them again")
         };
         if let Some(url) = dead_letters {
             let queue = StackQueue {
@@ -75,11 +75,11 @@ impl Pipeline<'_> {
             self.queue(&queue, &mut checks).await;
         }
         checks.push(match self.on_failure_bucket(&lambda).await {
-            Ok(bucket) => objects(aws, &bucket, &redrive(Some(&bucket)), place).await,
+            Ok(bucket) => check_bucket(aws, &bucket, &redrive(Some(&bucket)), aws_flags).await,
             Err(check) => check,
         });
         for log in logs {
-            checks.push(search.errors(&log).await);
+            checks.push(search.check(&log).await);
         }
         checks
     }
@@ -89,20 +89,23 @@ impl Pipeline<'_> {
     }
 }
 
-async fn concurrency(lambda: &Client, name: &str, place: &str) -> Check {
+async fn concurrency(lambda: &Client, name: &str, aws_flags: &str) -> Check {
     const NAME: &str = "concurrency";
-    let asked = lambda.get_function_concurrency().function_name(name).send().await;
-    match asked.map(|output| output.reserved_concurrent_executions) {
+    let answer = lambda.get_function_concurrency().function_name(name).send().await;
+    match answer.map(|output| output.reserved_concurrent_executions) {
         Ok(Some(0)) => Check::failed(
             NAME,
             format!(
                 "{name}: its reserved concurrency is 0, so Lambda never invokes it: `aws lambda delete-function-concurrency \
-                 --function-name {name}{place}`, or deploy the stack with another ReservedConcurrency"
+                 --function-name {name}{aws_flags}`, or deploy the stack with another ReservedConcurrency"
             ),
         ),
         Ok(Some(reserved)) => Check::ok(NAME, format!("{name}: {reserved} reserved")),
         Ok(None) => Check::ok(NAME, format!("{name}: none reserved")),
-        Err(error) => unanswered(NAME, name, "lambda:GetFunctionConcurrency", &error),
+        Err(error) => {
+            let permission = "lambda:GetFunctionConcurrency";
+            Question { check: NAME, subject: name, permission }.unanswered(&error)
+        }
     }
 }
 
@@ -113,11 +116,11 @@ fn source(
     log_group: &str,
     deployment: &Deployment,
 ) -> Check {
-    let last = |arn: Option<&str>| {
+    let name_in = |arn: Option<&str>| {
         arn.and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned()
     };
-    let function = last(mapping.function_arn());
-    let source = last(mapping.event_source_arn());
+    let function = name_in(mapping.function_arn());
+    let source = name_in(mapping.event_source_arn());
     let problem = mapping.last_processing_result().filter(|it| it.starts_with("PROBLEM"));
     match (mapping.state().unwrap_or_default(), problem) {
         ("Disabled" | "Disabling", _) => Check::failed(
@@ -125,14 +128,14 @@ fn source(
             format!(
                 "{function} does not read {source}, because its event source mapping is disabled: `aws lambda update-event-source-mapping --enabled --uuid {}{}`",
                 mapping.uuid().unwrap_or_default(),
-                deployment.place
+                deployment.aws_flags
             ),
         ),
         (_, Some(problem)) => Check::failed(
             SOURCE,
             format!(
                 "{function} reads {source}: {problem}: its log has the reason: {}",
-                recent_errors::show(log_group, &deployment.place)
+                recent_errors::show_command(log_group, &deployment.aws_flags)
             ),
         ),
         _ => Check::ok(SOURCE, format!("{function} reads {source}")),
@@ -155,13 +158,13 @@ impl StackQueue<'_> {
         queue_name(self.url)
     }
 
-    /// Returns the command that creates the queue as the template does.
-    fn creation(&self, forwarder: &str, key: Option<&str>, place: &str) -> String {
+    /// Returns the command that creates the queue as the template does. `kms_key` encrypts it.
+    fn create_command(&self, forwarder: &str, kms_key: Option<&str>, aws_flags: &str) -> String {
         let mut attributes = vec![
             "\"MessageRetentionPeriod\":\"1209600\"".to_owned(),
             "\"VisibilityTimeout\":\"720\"".to_owned(),
         ];
-        attributes.extend(key.map(|key| format!("\"KmsMasterKeyId\":\"{key}\"")));
+        attributes.extend(kms_key.map(|key| format!("\"KmsMasterKeyId\":\"{key}\"")));
         if let Some(dead_letters) = self.dead_letters
             && let Some(Arn { partition, region, account, .. }) = Arn::parse(forwarder)
         {
@@ -171,9 +174,9 @@ impl StackQueue<'_> {
             ));
         }
         let name = self.name();
-        let attributes = attributes.join(",");
+        let members = attributes.join(",");
         format!(
-            "`aws sqs create-queue --queue-name {name} --attributes '{{{attributes}}}'{place}`, at least 60 seconds after the deletion"
+            "`aws sqs create-queue --queue-name {name} --attributes '{{{members}}}'{aws_flags}`, at least 60 seconds after the deletion"
         )
     }
 }
@@ -193,9 +196,13 @@ impl Pipeline<'_> {
     ) -> Vec<DeployedFunction> {
         let Self { deployment, .. } = *self;
         let queue = arn.rsplit(':').next().unwrap_or_default();
-        let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
-        let answer = answered(checks, SOURCE, queue, "lambda:ListEventSourceMappings", asked);
-        let Some(output) = answer else { return Vec::new() };
+        let question = Question {
+            check: SOURCE,
+            subject: queue,
+            permission: "lambda:ListEventSourceMappings",
+        };
+        let answer = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
+        let Some(output) = question.answered(answer, checks) else { return Vec::new() };
         let mappings = output.event_source_mappings.unwrap_or_default();
         if mappings.is_empty() {
             let meaning = "the name of the stack's RedriveFunction";
@@ -203,16 +210,20 @@ impl Pipeline<'_> {
                 deployment.command_word("RedriveFunctionArn", "REDRIVE_FUNCTION", meaning);
             let text = format!(
                 "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name {function} --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10{}`{hint}",
-                deployment.place
+                deployment.aws_flags
             );
             checks.push(Check::failed(SOURCE, text));
         }
         let mut functions = Vec::new();
         for mapping in &mappings {
             let arn = mapping.function_arn().unwrap_or_default();
-            let asked = lambda.get_function_configuration().function_name(arn).send().await;
-            let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
-            let function = answer.map(DeployedFunction::of);
+            let question = Question {
+                check: SOURCE,
+                subject: arn,
+                permission: "lambda:GetFunctionConfiguration",
+            };
+            let answer = lambda.get_function_configuration().function_name(arn).send().await;
+            let function = question.answered(answer, checks).map(DeployedFunction::of);
             let log_group = function.as_ref().map_or("", |function| &function.log_group);
             checks.push(source(mapping, log_group, deployment));
             functions.extend(function);
@@ -235,23 +246,24 @@ impl Pipeline<'_> {
         let Self { aws, deployment, forwarder } = *self;
         let name = queue.name();
         let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
-        let response = aws_sdk_sqs::Client::new(aws)
+        let answer = aws_sdk_sqs::Client::new(aws)
             .get_queue_attributes()
             .queue_url(queue.url)
             .set_attribute_names(Some(names))
             .send()
             .await;
-        if let Err(error) = &response
+        if let Err(error) = &answer
             && error.code().is_some_and(|code| MISSING_QUEUE.contains(&code))
         {
-            let key = deployment.parameter("StorageKmsKeyArn");
-            let creation = queue.creation(&forwarder.arn, key, &deployment.place);
-            let text = format!("{name} does not exist, so {}: {creation}", queue.consequence);
+            let kms_key = deployment.parameter("StorageKmsKeyArn");
+            let create = queue.create_command(&forwarder.arn, kms_key, &deployment.aws_flags);
+            let text = format!("{name} does not exist, so {}: {create}", queue.consequence);
             checks.push(Check::failed(NAME, text));
             return None;
         }
-        let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", response);
-        let mut attributes = answer.and_then(|output| output.attributes)?;
+        let question =
+            Question { check: NAME, subject: name, permission: "sqs:GetQueueAttributes" };
+        let mut attributes = question.answered(answer, checks)?.attributes?;
         let number = |count| attributes.get(&count)?.parse::<u64>().ok();
         checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
             0 => Check::ok(NAME, format!("{name} is empty")),
@@ -262,13 +274,15 @@ impl Pipeline<'_> {
 
     async fn on_failure_bucket(&self, lambda: &Client) -> Result<String, Check> {
         let Self { deployment, forwarder: DeployedFunction { name, .. }, .. } = *self;
-        let asked = lambda.get_function_event_invoke_config().function_name(name).send().await;
-        let config = match asked {
+        let answer = lambda.get_function_event_invoke_config().function_name(name).send().await;
+        let config = match answer {
             Ok(output) => output.destination_config,
             Err(error) if error.code() == Some(MISSING) => None,
             Err(error) => {
                 let permission = "lambda:GetFunctionEventInvokeConfig";
-                return Err(unanswered(BUCKET, name, permission, &error));
+                return Err(
+                    Question { check: BUCKET, subject: name, permission }.unanswered(&error)
+                );
             }
         };
         let destination = config.and_then(|config| config.on_failure?.destination);
@@ -279,7 +293,7 @@ impl Pipeline<'_> {
                 deployment.command_word("OnFailureBucket", "BUCKET", meaning);
             let text = format!(
                 "{name} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {name} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::{bucket}\"}}}}'{}`{hint}",
-                deployment.place
+                deployment.aws_flags
             );
             Check::warning(BUCKET, text)
         })
@@ -288,7 +302,8 @@ impl Pipeline<'_> {
 
 const BUCKET: &str = "bucket";
 
-async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str, place: &str) -> Check {
+/// Checks that the on-failure bucket is empty.
+async fn check_bucket(aws: &SdkConfig, bucket: &str, redrive: &str, aws_flags: &str) -> Check {
     match aws::s3(aws).list_objects_v2().bucket(bucket).send().await {
         Ok(output) if output.contents().is_empty() => {
             Check::ok(BUCKET, format!("{bucket} is empty"))
@@ -304,10 +319,13 @@ async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str, place: &str) -> C
         Err(error) if error.code() == Some("NoSuchBucket") => Check::failed(
             BUCKET,
             format!(
-                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}{place}`"
+                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}{aws_flags}`"
             ),
         ),
-        Err(error) => unanswered(BUCKET, bucket, "s3:ListBucket", &error),
+        Err(error) => {
+            let permission = "s3:ListBucket";
+            Question { check: BUCKET, subject: bucket, permission }.unanswered(&error)
+        }
     }
 }
 
@@ -340,7 +358,7 @@ mod tests {
             dead_letters: Some("https://sqs.eu-west-1.amazonaws.com/123456789012/dead"),
         };
         let forwarder = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
-        let command = queue.creation(forwarder, Some("arn:aws:kms:x"), " --region eu-west-1");
+        let command = queue.create_command(forwarder, Some("arn:aws:kms:x"), " --region eu-west-1");
         let attributes = command.split('\'').nth(1).unwrap();
         let expected = serde_json::json!({
             "MessageRetentionPeriod": "1209600",

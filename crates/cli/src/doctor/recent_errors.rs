@@ -1,6 +1,6 @@
 //! Searches recent log events for errors.
 
-use super::answers::{MISSING, unanswered};
+use super::answers::{MISSING, Question};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
@@ -11,7 +11,7 @@ use settings::Check;
 use std::time::Duration;
 
 /// Words by which our functions or Lambda report a failure.
-const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
+const FAILURE_WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
 /// Lambda's lines of the JSON log format that report a status, or dropped lines.
 const PLATFORM_TYPES: [&str; 5] = [
     "platform.report",
@@ -31,13 +31,13 @@ pub(super) struct ErrorSearch {
     from_ms: i64,
     /// The age of that time, such as `1h`.
     age: String,
-    /// The region and profile of the command line, each with a space before it.
-    place: String,
+    /// The region and profile of the command line as flags, each with a space before it.
+    aws_flags: String,
 }
 
-/// The command that shows a log group's errors.
-pub(super) fn show(group: &str, place: &str) -> String {
-    format!("`aws logs tail {group} --since 1h --filter-pattern ERROR{place}`")
+/// Returns the command that shows a log group's errors.
+pub(super) fn show_command(group: &str, aws_flags: &str) -> String {
+    format!("`aws logs tail {group} --since 1h --filter-pattern ERROR{aws_flags}`")
 }
 
 /// The errors of a log group.
@@ -53,16 +53,17 @@ impl ErrorSearch {
         client: Client,
         time: TimeArgument,
         now_unix_nano: u64,
-        place: &str,
+        aws_flags: &str,
     ) -> Self {
         let from_ms = time.millis(now_unix_nano);
         let now_ms = now_unix_nano / 1_000_000;
         let age_ms = now_ms.saturating_sub(u64::try_from(from_ms).unwrap_or(0));
         let age = duration_text(Duration::from_millis(age_ms));
-        Self { client, from_ms, age, place: place.to_owned() }
+        Self { client, from_ms, age, aws_flags: aws_flags.to_owned() }
     }
 
-    pub(super) async fn errors(&self, group: &str) -> Check {
+    /// Checks that a log group has no recent errors.
+    pub(super) async fn check(&self, group: &str) -> Check {
         const NAME: &str = "log";
         let age = &self.age;
         match self.search(group).await {
@@ -73,7 +74,7 @@ impl ErrorSearch {
                 let text = format!(
                     "{group}: {count} errors in the last {age}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
                     short(&newest, MOST_CHARS),
-                    show(group, &self.place)
+                    show_command(group, &self.aws_flags)
                 );
                 Check::failed(NAME, text)
             }
@@ -82,7 +83,10 @@ impl ErrorSearch {
                 NAME,
                 format!("{group}: does not exist yet, because nothing was written to it"),
             ),
-            Err(error) => unanswered(NAME, group, "logs:FilterLogEvents", &error),
+            Err(error) => {
+                let permission = "logs:FilterLogEvents";
+                Question { check: NAME, subject: group, permission }.unanswered(&error)
+            }
         }
     }
 
@@ -116,14 +120,14 @@ impl ErrorSearch {
 
 /// The filter pattern of all lines that may report a failure.
 fn error_pattern() -> String {
-    let words = WORDS.iter().chain(&PLATFORM_TYPES);
+    let words = FAILURE_WORDS.iter().chain(&PLATFORM_TYPES);
     words.map(|word| format!("?{word:?}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns `true` if the line reports a failure. A level in the line decides, because a warning may quote an error.
 fn is_error(line: &str) -> bool {
     let Ok(fields @ Value::Object(_)) = serde_json::from_str::<Value>(line) else {
-        return WORDS.iter().any(|word| line.contains(word));
+        return FAILURE_WORDS.iter().any(|word| line.contains(word));
     };
     let text = |pointer| fields.pointer(pointer).and_then(Value::as_str);
     text("/level") == Some("ERROR")

@@ -1,13 +1,13 @@
 //! Checks a deployed forwarder: settings, resource policy, state, and the subscriptions of log groups.
 
-use super::answers::{MISSING, answered, unanswered};
-use super::deployment::{Deployed, Deployment};
+use super::answers::{MISSING, Question};
+use super::deployment::{Deployment, DeploymentArguments};
 use super::function::DeployedFunction;
 use super::functions;
 use super::log_groups::LogGroups;
 use super::pipeline::Pipeline;
 use super::recent_errors::ErrorSearch;
-use super::wiring::{self, Forwarder};
+use super::wiring::{self, CheckedForwarder};
 use crate::aws::{self, AwsArguments, resource_name};
 use crate::progress::Tally;
 use aws_config::SdkConfig;
@@ -19,7 +19,10 @@ use settings::Check;
 use wire::arn::Arn;
 
 /// Finds the forwarder.
-pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<DeployedFunction, Check> {
+pub(crate) async fn find(
+    aws: &SdkConfig,
+    arguments: &DeploymentArguments,
+) -> Result<DeployedFunction, Check> {
     let found = match (&arguments.function, &arguments.stack) {
         (Some(function), _) => aws::function(aws, function).await,
         (None, stack) => aws::forwarder_of(aws, stack.as_deref().unwrap_or_default()).await,
@@ -27,29 +30,29 @@ pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Deploy
     found.map(DeployedFunction::of).map_err(|error| Check::failed("function", format!("{error:#}")))
 }
 
-/// The deployed forwarder, and the clients that read about it.
-pub(super) struct DeployedStack<'a> {
+/// The check of a deployed forwarder.
+pub(super) struct StackCheck<'a> {
     pub(super) aws: &'a SdkConfig,
     pub(super) aws_arguments: &'a AwsArguments,
-    pub(super) arguments: &'a Deployed,
+    pub(super) arguments: &'a DeploymentArguments,
     pub(super) function: &'a DeployedFunction,
 }
 
-impl DeployedStack<'_> {
-    pub(super) async fn check(&self, progress: &Tally) -> Vec<Check> {
+impl StackCheck<'_> {
+    pub(super) async fn run(&self, progress: &Tally) -> Vec<Check> {
         let Self { aws, aws_arguments, arguments, function } = *self;
         let mut checks = vec![function.check()];
         let deployment = Deployment::read(aws, aws_arguments, arguments, &mut checks).await;
         checks.extend(super::settings(&function.settings()).checks);
         let lambda = aws_sdk_lambda::Client::new(aws);
-        checks.push(self.permission(&lambda, &deployment.place).await);
+        checks.push(self.permission(&lambda, &deployment.aws_flags).await);
         let sources = self.event_sources(&lambda, &mut checks).await;
         let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
         let search = ErrorSearch::since(
             logs.clone(),
             arguments.since,
             time_arguments::now_unix_nano(),
-            &deployment.place,
+            &deployment.aws_flags,
         );
         let pipeline = Pipeline { aws, deployment: &deployment, forwarder: function };
         checks.extend(pipeline.check(self.subscriber().await, &sources, &search).await);
@@ -59,13 +62,16 @@ impl DeployedStack<'_> {
         checks
     }
 
-    async fn permission(&self, lambda: &aws_sdk_lambda::Client, place: &str) -> Check {
+    async fn permission(&self, lambda: &aws_sdk_lambda::Client, aws_flags: &str) -> Check {
         let DeployedFunction { name, arn, .. } = self.function;
         match lambda.get_policy().function_name(name).send().await {
-            Ok(output) => wiring::permission(arn, output.policy(), place),
+            Ok(output) => wiring::permission(arn, output.policy(), aws_flags),
             // A function without a policy is reported as an error.
-            Err(error) if error.code() == Some(MISSING) => wiring::permission(arn, None, place),
-            Err(error) => unanswered("permission", name, "lambda:GetPolicy", &error),
+            Err(error) if error.code() == Some(MISSING) => wiring::permission(arn, None, aws_flags),
+            Err(error) => {
+                let permission = "lambda:GetPolicy";
+                Question { check: "permission", subject: name, permission }.unanswered(&error)
+            }
         }
     }
 
@@ -74,11 +80,14 @@ impl DeployedStack<'_> {
         lambda: &aws_sdk_lambda::Client,
         checks: &mut Vec<Check>,
     ) -> Vec<EventSourceMappingConfiguration> {
-        let name = &self.function.name;
-        let pages = lambda.list_event_source_mappings().function_name(name).into_paginator();
-        let listed: Result<Vec<_>, _> = pages.items().send().collect().await;
-        let permission = "lambda:ListEventSourceMappings";
-        answered(checks, "event source", name, permission, listed).unwrap_or_default()
+        let question = Question {
+            check: "event source",
+            subject: &self.function.name,
+            permission: "lambda:ListEventSourceMappings",
+        };
+        let request = lambda.list_event_source_mappings().function_name(&self.function.name);
+        let listed: Result<Vec<_>, _> = request.into_paginator().items().send().collect().await;
+        question.answered(listed, checks).unwrap_or_default()
     }
 
     /// Returns the subscriber. Not every stack has one.
@@ -110,11 +119,11 @@ impl DeployedStack<'_> {
             aws: self.aws,
             logs,
             policies: &policies,
-            forwarder: Forwarder {
+            forwarder: CheckedForwarder {
                 arn: &function.arn,
                 streams: &streams,
-                arguments: &deployment.subscribe_arguments(&function.arn),
-                place: &deployment.place,
+                subscribe_flags: &deployment.subscribe_flags(&function.arn),
+                aws_flags: &deployment.aws_flags,
                 collect: deployment.collect(),
             },
             own: &[&function.log_group],
@@ -138,8 +147,11 @@ async fn account_policies(
 ) -> Vec<AccountPolicy> {
     let request =
         logs.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy);
-    let permission = "logs:DescribeAccountPolicies";
-    let what = "the account's policies";
-    let answer = answered(checks, "subscription", what, permission, request.send().await);
+    let question = Question {
+        check: "subscription",
+        subject: "the account's policies",
+        permission: "logs:DescribeAccountPolicies",
+    };
+    let answer = question.answered(request.send().await, checks);
     answer.and_then(|output| output.account_policies).unwrap_or_default()
 }

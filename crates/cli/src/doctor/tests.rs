@@ -9,7 +9,7 @@ use wire::Request;
 #[derive(clap::Parser)]
 struct CommandLine {
     #[command(flatten)]
-    arguments: Arguments,
+    arguments: DoctorArguments,
 }
 
 const USER: (&str, &str) = ("root@example.com", "pass");

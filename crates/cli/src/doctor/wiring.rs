@@ -1,5 +1,4 @@
-//! Checks the policies, filters and variables of a stack: permission to invoke the forwarder, and telemetry that is
-//! sent twice.
+//! Checks the permission to invoke the forwarder, the filters of log groups, and telemetry that is sent twice.
 
 use super::function::{DeployedFunction, direct_mode_variable};
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
@@ -11,9 +10,9 @@ use wire::{COMPACT_MARKER, MARKER};
 
 /// A subscription filter of a log group, or a subscription policy of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub(crate) struct FoundFilter {
     /// `filter {name}`, or `the account's policy {name}`.
-    pub(crate) called: String,
+    pub(crate) description: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
     /// The command of AWS's command line that deletes it.
@@ -22,16 +21,16 @@ pub(crate) struct Filter {
     pub(crate) is_of_account: bool,
 }
 
-impl Filter {
-    /// Reads a filter of this log group. `place` are region and profile for commands.
-    pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter, place: &str) -> Self {
+impl FoundFilter {
+    /// Reads a filter of this log group. `aws_flags` are for the command that removes it.
+    pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter, aws_flags: &str) -> Self {
         let name = filter.filter_name.unwrap_or_default();
         Self {
-            called: format!("filter {name}"),
+            description: format!("filter {name}"),
             pattern: filter.filter_pattern.unwrap_or_default(),
             destination: filter.destination_arn.unwrap_or_default(),
             removal: format!(
-                "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}{place}"
+                "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}{aws_flags}"
             ),
             is_of_account: false,
         }
@@ -47,7 +46,7 @@ impl Filter {
         document: &str,
         criteria: &str,
         group: &str,
-        place: &str,
+        aws_flags: &str,
     ) -> Option<Self> {
         let list = criteria.find('[').and_then(|start| criteria.get(start..));
         let excluded: Vec<String> =
@@ -55,28 +54,29 @@ impl Filter {
         if excluded.iter().any(|name| name == group) {
             return None;
         }
-        let document: Value = serde_json::from_str(document).ok()?;
-        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let fields: Value = serde_json::from_str(document).ok()?;
+        let text = |name: &str| fields.get(name).and_then(Value::as_str);
         Some(Self {
-            called: format!("the account's policy {name}"),
+            description: format!("the account's policy {name}"),
             pattern: text("FilterPattern").unwrap_or_default().to_owned(),
             destination: text("DestinationArn")?.to_owned(),
             removal: format!(
-                "aws logs delete-account-policy --policy-name {name} --policy-type SUBSCRIPTION_FILTER_POLICY{place}"
+                "aws logs delete-account-policy --policy-name {name} --policy-type SUBSCRIPTION_FILTER_POLICY{aws_flags}"
             ),
             is_of_account: true,
         })
     }
 }
 
+/// The deployed forwarder, to which filters should lead.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Forwarder<'a> {
+pub(crate) struct CheckedForwarder<'a> {
     pub(crate) arn: &'a str,
     pub(crate) streams: &'a [String],
-    /// The arguments by which `subscribe` finds it: `--stack NAME`, or `--destination ARN`, with region and profile.
-    pub(crate) arguments: &'a str,
-    /// Region and profile, each with a space before it.
-    pub(crate) place: &'a str,
+    /// The flags with which `subscribe` finds it: `--stack NAME`, or `--destination ARN`, with region and profile.
+    pub(crate) subscribe_flags: &'a str,
+    /// Region and profile as flags, each with a space before it.
+    pub(crate) aws_flags: &'a str,
     /// The lines that the stack forwards.
     pub(crate) collect: Collect,
 }
@@ -84,50 +84,57 @@ pub(crate) struct Forwarder<'a> {
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
 const MOST_FILTERS: usize = 2;
 
-impl Forwarder<'_> {
-    /// The command that subscribes a log group with these lines.
-    fn subscribe(&self, group: &str, collect: Collect) -> String {
-        self.subscribe_with(group, collect, "")
+impl CheckedForwarder<'_> {
+    /// Returns the command that subscribes a log group with these lines.
+    fn subscribe_command(&self, group: &str, collect: Collect) -> String {
+        self.subscribe_command_with(group, collect, "")
     }
 
-    /// Like [`Self::subscribe`], with another flag, which begins with a space.
-    fn subscribe_with(&self, group: &str, collect: Collect, flag: &str) -> String {
-        let arguments = self.arguments;
+    /// Like [`Self::subscribe_command`], with another flag, which begins with a space.
+    fn subscribe_command_with(&self, group: &str, collect: Collect, flag: &str) -> String {
+        let flags = self.subscribe_flags;
         let word = Collect::word_of(collect.pattern()).unwrap_or_default();
         let lines =
             if collect == Collect::All { String::new() } else { format!(" --collect {word}") };
-        format!("`lambda-otlp subscribe {arguments} --include {group}{lines}{flag} --yes`")
+        format!("`lambda-otlp subscribe {flags} --include {group}{lines}{flag} --yes`")
     }
 
-    /// The remedy for a log group without a filter of ours, and with these others.
-    fn first_subscription(&self, group: &str, collect: Collect, others: &[&Filter]) -> String {
-        let others: Vec<&Filter> =
+    /// Returns the remedy for a log group without a filter of ours, and with these others.
+    fn missing_filter_remedy(
+        &self,
+        group: &str,
+        collect: Collect,
+        others: &[&FoundFilter],
+    ) -> String {
+        let of_log_group: Vec<&FoundFilter> =
             others.iter().filter(|filter| !filter.is_of_account).copied().collect();
-        match others.as_slice() {
-            [] => self.subscribe(group, collect),
-            [_] => self.subscribe_with(group, collect, " --beside-others"),
+        match of_log_group.as_slice() {
+            [] => self.subscribe_command(group, collect),
+            [_] => self.subscribe_command_with(group, collect, " --beside-others"),
             several => {
                 let most = MOST_FILTERS.min(several.len());
                 format!(
                     "it has {most} filters of others, and can have no third: remove one, as with `{}`, then {}",
-                    to_remove(several),
-                    self.subscribe_with(group, collect, " --beside-others")
+                    removal_of_one(several),
+                    self.subscribe_command_with(group, collect, " --beside-others")
                 )
             }
         }
     }
 
-    pub(super) fn receives_from(&self, filter: &Filter) -> bool {
-        is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
+    pub(super) fn receives_from(&self, filter: &FoundFilter) -> bool {
+        is_same_function(&filter.destination, self.arn)
+            || self.streams.contains(&filter.destination)
     }
 }
 
 /// Checks that the function's resource policy allows CloudWatch Logs to invoke it.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
-pub(crate) fn permission(function: &str, policy: Option<&str>, place: &str) -> Check {
-    let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let mut statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
+pub(crate) fn permission(function: &str, policy: Option<&str>, aws_flags: &str) -> Check {
+    let document: Value =
+        policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut statements = document.get("Statement").and_then(Value::as_array).into_iter().flatten();
     let service =
         |statement: &Value| statement.pointer("/Principal/Service")?.as_str().map(str::to_owned);
     if statements.any(|it| service(it).is_some_and(|service| service.starts_with("logs."))) {
@@ -135,7 +142,7 @@ pub(crate) fn permission(function: &str, policy: Option<&str>, place: &str) -> C
     } else {
         let account = account_id(function).unwrap_or_default();
         let text = format!(
-            "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}{place}`"
+            "CloudWatch Logs may not invoke {function}, so no filter can lead to it, and existing ones lose their events: `aws lambda add-permission --function-name {function} --statement-id logs --action lambda:InvokeFunction --principal logs.amazonaws.com --source-account {account}{aws_flags}`"
         );
         Check::failed("permission", text)
     }
@@ -144,13 +151,13 @@ pub(crate) fn permission(function: &str, policy: Option<&str>, place: &str) -> C
 /// Checks the filters of a log group, and of the function that writes to it.
 pub(crate) fn subscription(
     group: &str,
-    filters: &[Filter],
+    filters: &[FoundFilter],
     function: Option<&DeployedFunction>,
-    forwarder: Forwarder<'_>,
+    forwarder: CheckedForwarder<'_>,
 ) -> Vec<Check> {
-    let is_own = |filter: &&Filter| forwarder.receives_from(filter);
-    let own: Vec<&Filter> = filters.iter().filter(is_own).collect();
-    let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
+    let is_own = |filter: &&FoundFilter| forwarder.receives_from(filter);
+    let own: Vec<&FoundFilter> = filters.iter().filter(is_own).collect();
+    let others: Vec<&FoundFilter> = filters.iter().filter(|filter| !is_own(filter)).collect();
     let mut checks = Vec::new();
     match own.as_slice() {
         [] => checks.push(match function.and_then(in_direct_mode) {
@@ -158,14 +165,14 @@ pub(crate) fn subscription(
                 "subscription",
                 format!(
                     "{group}: its function is in direct mode ({variable}), and telemetry that the backend does not accept stays in the log, because no filter leads to the forwarder: {}",
-                    forwarder.first_subscription(group, Collect::Spilled, &others)
+                    forwarder.missing_filter_remedy(group, Collect::Spilled, &others)
                 ),
             ),
             None => Check::failed(
                 "subscription",
                 format!(
                     "{group}: no filter leads to the forwarder, so nothing is forwarded: {}",
-                    forwarder.first_subscription(group, forwarder.collect, &others)
+                    forwarder.missing_filter_remedy(group, forwarder.collect, &others)
                 ),
             ),
         }),
@@ -173,9 +180,9 @@ pub(crate) fn subscription(
             "subscription",
             format!(
                 "{group}: {} with pattern {:?}{}",
-                filter.called,
+                filter.description,
                 filter.pattern,
-                hidden(group, filter, forwarder)
+                hidden_errors(group, filter, forwarder)
             ),
         )),
         several => checks.push(Check::failed(
@@ -183,7 +190,7 @@ pub(crate) fn subscription(
             format!(
                 "{group}: {} lead to the forwarder: every event arrives twice: `{}`",
                 names(several),
-                to_remove(several)
+                removal_of_one(several)
             ),
         )),
     }
@@ -191,13 +198,15 @@ pub(crate) fn subscription(
         let text = format!(
             "{group}: {} leads elsewhere: if its destination sends to the same backend, everything is stored twice; if you no longer need it: `{}`",
             names(&others),
-            to_remove(&others)
+            removal_of_one(&others)
         );
         checks.push(Check::warning("double wiring", text));
     }
     checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter, forwarder)));
-    checks
-        .extend(own.iter().filter_map(|filter| only_spilled(group, filter, function?, forwarder)));
+    if let Some(function) = function {
+        let only_spilled = |filter: &&FoundFilter| only_spilled(group, filter, function, forwarder);
+        checks.extend(own.iter().filter_map(only_spilled));
+    }
     checks
 }
 
@@ -205,9 +214,9 @@ pub(crate) fn subscription(
 /// its package may do so too.
 fn only_spilled(
     group: &str,
-    filter: &Filter,
+    filter: &FoundFilter,
     function: &DeployedFunction,
-    forwarder: Forwarder<'_>,
+    forwarder: CheckedForwarder<'_>,
 ) -> Option<Check> {
     let is_wanted = forwarder.collect == Collect::Spilled || in_direct_mode(function).is_some();
     if is_wanted || !is_of_spilled(filter) {
@@ -216,22 +225,22 @@ fn only_spilled(
     let lines = Collect::word_of(forwarder.collect.pattern()).unwrap_or_default();
     let text = format!(
         "{group}: {} selects spilled lines only, but no variable of {} asks for direct mode, so its telemetry stays in the log: `lambda-otlp subscribe {} --include {group} --collect {lines} --yes`",
-        filter.called, function.name, forwarder.arguments
+        filter.description, function.name, forwarder.subscribe_flags
     );
     Some(Check::warning("filter", text))
 }
 
-fn is_of_spilled(filter: &Filter) -> bool {
+fn is_of_spilled(filter: &FoundFilter) -> bool {
     filter.pattern.contains("$.spill")
 }
 
-/// Says what a filter for telemetry hides: AWS reports an error of the handler as a success, and the filter does not select the
-/// runtime's line about it.
-fn hidden(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> String {
+/// Describes what a filter for telemetry hides: AWS reports an error of the handler as a success, and the filter does not select
+/// the runtime's line about it. Empty for another filter.
+fn hidden_errors(group: &str, filter: &FoundFilter, forwarder: CheckedForwarder<'_>) -> String {
     if filter.pattern.contains(MARKER) {
         let remedy = match forwarder.collect {
             Collect::Telemetry => "deploy the stack with Collect=all".to_owned(),
-            _ => forwarder.subscribe(group, Collect::All),
+            _ => forwarder.subscribe_command(group, Collect::All),
         };
         format!(
             "; it selects no lines of runtimes about failed invocations, so an error of a handler and its type count only if a span of the function states it; to count all: {remedy}"
@@ -242,33 +251,35 @@ fn hidden(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> String {
 }
 
 /// The command that deletes one of these filters: one that our tools did not make, if there is one.
-fn to_remove<'a>(filters: &[&'a Filter]) -> &'a str {
-    let is_by_hand = |filter: &&&Filter| !filter.called.contains("filter lambda-otlp/");
+fn removal_of_one<'a>(filters: &[&'a FoundFilter]) -> &'a str {
+    let is_by_hand = |filter: &&&FoundFilter| !filter.description.contains("filter lambda-otlp/");
     let filter = filters.iter().find(is_by_hand).or(filters.first());
     filter.map_or("", |filter| &filter.removal)
 }
 
 /// Warns of a filter from before the compact line: it selects OTLP lines by the standard line's marker only.
-fn without_compact_lines(group: &str, filter: &Filter, forwarder: Forwarder<'_>) -> Option<Check> {
+fn without_compact_lines(
+    group: &str,
+    filter: &FoundFilter,
+    forwarder: CheckedForwarder<'_>,
+) -> Option<Check> {
     let names = |marker| filter.pattern.contains(marker);
     let text = format!(
         "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or {}",
-        filter.called,
-        forwarder.subscribe(group, Collect::Telemetry)
+        filter.description,
+        forwarder.subscribe_command(group, Collect::Telemetry)
     );
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
 
 /// Returns `true` if both ARNs name the same function, in any version or alias.
-fn is_function(arn: &str, other: &str) -> bool {
-    match (Arn::parse(arn), Arn::parse(other)) {
-        (Some(arn), Some(other)) => arn.is_same_function(&other),
-        _ => false,
-    }
+fn is_same_function(one: &str, other: &str) -> bool {
+    let parsed = Arn::parse(one).zip(Arn::parse(other));
+    parsed.is_some_and(|(one, other)| one.is_same_function(&other))
 }
 
-fn names(filters: &[&Filter]) -> String {
-    let names: Vec<&str> = filters.iter().map(|filter| filter.called.as_str()).collect();
+fn names(filters: &[&FoundFilter]) -> String {
+    let names: Vec<&str> = filters.iter().map(|filter| filter.description.as_str()).collect();
     names.join(", ")
 }
 
@@ -280,18 +291,18 @@ fn in_direct_mode(function: &DeployedFunction) -> Option<&'static str> {
 /// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
 /// conflict with that.
 pub(crate) fn double_wiring(
-    forwarder: Forwarder<'_>,
+    forwarder: CheckedForwarder<'_>,
     group: &str,
     function: &DeployedFunction,
-    filters: &[Filter],
+    filters: &[FoundFilter],
 ) -> Option<Check> {
     let variable = in_direct_mode(function)?;
     let filter = filters.iter().find(|filter| !is_of_spilled(filter))?;
     let text = format!(
         "{} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice: {}; or set LAMBDA_OTLP_OUTPUT=stdout on the function",
         function.name,
-        filter.called,
-        forwarder.subscribe(group, Collect::Spilled)
+        filter.description,
+        forwarder.subscribe_command(group, Collect::Spilled)
     );
     Some(Check::failed("double wiring", text))
 }
@@ -305,23 +316,27 @@ mod tests {
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
 
     /// A forwarder whose stack forwards all lines.
-    fn forwarder(streams: &[String]) -> Forwarder<'_> {
-        let arguments = "--stack o2 --region eu-west-1";
-        let collect = Collect::All;
-        Forwarder { arn: FORWARDER, streams, arguments, place: " --region eu-west-1", collect }
+    fn forwarder(streams: &[String]) -> CheckedForwarder<'_> {
+        CheckedForwarder {
+            arn: FORWARDER,
+            streams,
+            subscribe_flags: "--stack o2 --region eu-west-1",
+            aws_flags: " --region eu-west-1",
+            collect: Collect::All,
+        }
     }
 
     #[test]
     fn the_remedy_of_a_missing_filter_fits_the_log_group() {
         let remedy = |names: &[&str], function: Option<&DeployedFunction>, collect: Collect| {
-            let other = |name: &&str| Filter {
-                called: format!("filter {name}"),
+            let other = |name: &&str| FoundFilter {
+                description: format!("filter {name}"),
                 destination: "arn:aws:lambda:eu-west-1:123456789012:function:audit".to_owned(),
                 removal: format!("aws logs delete-subscription-filter --filter-name {name}"),
-                ..Filter::default()
+                ..FoundFilter::default()
             };
-            let others: Vec<Filter> = names.iter().map(other).collect();
-            let forwarder = Forwarder { collect, ..forwarder(&[]) };
+            let others: Vec<FoundFilter> = names.iter().map(other).collect();
+            let forwarder = CheckedForwarder { collect, ..forwarder(&[]) };
             let checks = subscription("/g", &others, function, forwarder);
             let Check { text, verdict, .. } = &checks[0];
             format!("{} {}", verdict.as_str(), text.split_once(": ").unwrap().1)
@@ -347,14 +362,14 @@ mod tests {
             layers: vec!["arn:aws:lambda:eu-west-1:1:layer:lambda-otlp-arm64:7".to_owned()],
             ..DeployedFunction::default()
         };
-        let spilled = Filter {
-            called: "filter lambda-otlp/forwarder".to_owned(),
+        let spilled = FoundFilter {
+            description: "filter lambda-otlp/forwarder".to_owned(),
             pattern: Collect::Spilled.pattern().to_owned(),
             destination: FORWARDER.to_owned(),
-            ..Filter::default()
+            ..FoundFilter::default()
         };
         let of_spilled = |function: &DeployedFunction, collect: Collect| {
-            let forwarder = Forwarder { collect, ..forwarder(&[]) };
+            let forwarder = CheckedForwarder { collect, ..forwarder(&[]) };
             let filters = std::slice::from_ref(&spilled);
             let checks = subscription("/g", filters, Some(function), forwarder);
             checks.into_iter().find(|check| check.name == "filter").map(|check| check.text)
@@ -391,15 +406,15 @@ mod tests {
 
     #[test]
     fn duplicate_or_missing_forwarder_filters_fail_the_check() {
-        let filter = |name: &str, destination: &str| Filter {
-            called: name.to_owned(),
+        let filter = |name: &str, destination: &str| FoundFilter {
+            description: name.to_owned(),
             destination: destination.to_owned(),
-            ..Filter::default()
+            ..FoundFilter::default()
         };
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
         let streams = [stream.to_owned()];
         let forwarder = forwarder(&streams);
-        let check = |filters: &[Filter], expected: &[(&str, Verdict)]| {
+        let check = |filters: &[FoundFilter], expected: &[(&str, Verdict)]| {
             let checks = subscription("/g", filters, None, forwarder);
             let found: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
             assert_eq!(found, expected, "{checks:?}");
@@ -416,7 +431,7 @@ mod tests {
         check(&[filter("a", other), filter("b", FORWARDER)], &[subscribed, twice]);
         check(&[filter("a", other)], &[("subscription", Failed), twice]);
         let with_pattern =
-            |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
+            |pattern: &str| FoundFilter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
         for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
             check(&[with_pattern(pattern)], &[subscribed]);
             let checks = subscription("/g", &[with_pattern(pattern)], None, forwarder);
@@ -425,7 +440,7 @@ mod tests {
         }
         let old = with_pattern(r#"?"__otel_otlp_stdout" ?"resourceSpans""#);
         check(std::slice::from_ref(&old), &[subscribed, ("filter", Warning)]);
-        let elsewhere = Filter { destination: other.to_owned(), ..old };
+        let elsewhere = FoundFilter { destination: other.to_owned(), ..old };
         check(&[filter("a", FORWARDER), elsewhere], &[subscribed, twice]);
     }
 
@@ -434,15 +449,16 @@ mod tests {
         let document =
             json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" })
                 .to_string();
-        let of =
-            |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group, "");
+        let of = |criteria: &str, group: &str| {
+            FoundFilter::of_policy("all", &document, criteria, group, "")
+        };
         let criteria = r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder","/noisy"]"#;
         let filter = of(criteria, "/aws/lambda/shop").unwrap();
-        assert_eq!(filter.called, "the account's policy all");
+        assert_eq!(filter.description, "the account's policy all");
         assert_eq!((filter.pattern.as_str(), filter.destination.as_str()), ("p", FORWARDER));
         assert_eq!(of(criteria, "/noisy"), None);
         assert!(of("", "/noisy").is_some());
-        assert_eq!(Filter::of_policy("all", "no JSON", "", "/g", ""), None);
+        assert_eq!(FoundFilter::of_policy("all", "no JSON", "", "/g", ""), None);
     }
 
     #[test]
@@ -450,7 +466,7 @@ mod tests {
         let forwarder = forwarder(&[]);
         let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-            let filter = Filter { pattern: pattern.to_owned(), ..Filter::default() };
+            let filter = FoundFilter { pattern: pattern.to_owned(), ..FoundFilter::default() };
             let function = DeployedFunction {
                 variables: variables.iter().map(owned).collect(),
                 layers: vec![layer.to_owned()],

@@ -61,8 +61,8 @@ impl Account {
 
     /// Reads a function with its tags, but without its aliases. Returns `None` if it does not exist.
     pub(super) async fn read(&self, name: &str) -> anyhow::Result<Option<Configuration>> {
-        let asked = self.lambda.get_function().function_name(name).send().await;
-        let output = match asked {
+        let answer = self.lambda.get_function().function_name(name).send().await;
+        let output = match answer {
             Ok(output) => output,
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => return Err(explain(&error)),
@@ -87,8 +87,8 @@ impl Account {
 
     /// Reads a layer version, of this account or of one that shares it.
     pub(super) async fn layer_version(&self, arn: &str) -> anyhow::Result<LayerVersion> {
-        let asked = self.lambda.get_layer_version_by_arn().arn(arn).send().await;
-        let output = asked
+        let answer = self.lambda.get_layer_version_by_arn().arn(arn).send().await;
+        let output = answer
             .map_err(|error| explain(&error))
             .with_context(|| format!("cannot read layer {arn}"))?;
         let names = |names: Option<Vec<String>>| names.unwrap_or_default();
@@ -230,11 +230,11 @@ where
 fn without_values(text: &str, variables: &Variables) -> String {
     /// A shorter value is not a secret, and may be a part of any word.
     const SECRET_CHARS: usize = 6;
-    let mut text = text.to_owned();
+    let mut masked = text.to_owned();
     for (name, value) in variables.iter().filter(|(_, value)| value.len() >= SECRET_CHARS) {
-        text = text.replace(value.as_str(), &format!("(value of {name})"));
+        masked = masked.replace(value.as_str(), &format!("(value of {name})"));
     }
-    text
+    masked
 }
 
 fn configuration(output: GetFunctionOutput) -> anyhow::Result<Configuration> {

@@ -70,33 +70,42 @@ pub(crate) enum Support {
 impl Support {
     /// Source: Lambda Developer Guide, "Lambda runtimes" and "Modifying the runtime environment" (wrapper scripts).
     pub(crate) fn of(runtime: &str) -> Self {
-        let at = runtime.find(|c: char| c.is_ascii_digit()).unwrap_or(runtime.len());
-        let (family, version) = runtime.split_at(at);
-        let mut numbers = version.split(|c: char| !c.is_ascii_digit());
-        let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
-        let first = number();
-        let minor = number().unwrap_or_default();
-        let Some(major) = first else {
+        let version_start = runtime.find(|c: char| c.is_ascii_digit()).unwrap_or(runtime.len());
+        let (family, version) = runtime.split_at(version_start);
+        let Some(version) = RuntimeVersion::parse(version) else {
             let is_old = ["provided", "nodejs"].contains(&family);
             return if is_old { Self::TooOld } else { Self::Unknown };
         };
-        let oldest = match family {
-            "python" => (3, 10, Self::Packages),
-            "nodejs" => (18, 0, Self::Packages),
-            "java" => (8, 0, Self::Wrapper),
-            "dotnet" => (6, 0, Self::Wrapper),
-            "ruby" => (3, 2, Self::Wrapper),
-            "provided.al" => (2, 0, Self::ExtensionOnly),
-            "go" | "dotnetcore" => return Self::TooOld,
-            _ => return Self::Unknown,
+        let from = |major: u32, minor: u32, support: Self| {
+            if version >= (RuntimeVersion { major, minor }) { support } else { Self::TooOld }
         };
-        let (oldest_major, oldest_minor, support) = oldest;
-        // `java8` ran on the first Amazon Linux, without wrappers.
-        if (major, minor) < (oldest_major, oldest_minor) || runtime == "java8" {
-            Self::TooOld
-        } else {
-            support
+        match family {
+            // It ran on the first Amazon Linux, without wrappers.
+            "java" if runtime == "java8" => Self::TooOld,
+            "python" => from(3, 10, Self::Packages),
+            "nodejs" => from(18, 0, Self::Packages),
+            "java" => from(8, 0, Self::Wrapper),
+            "dotnet" => from(6, 0, Self::Wrapper),
+            "ruby" => from(3, 2, Self::Wrapper),
+            "provided.al" => from(2, 0, Self::ExtensionOnly),
+            "go" | "dotnetcore" => Self::TooOld,
+            _ => Self::Unknown,
         }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct RuntimeVersion {
+    major: u32,
+    minor: u32,
+}
+
+impl RuntimeVersion {
+    /// Parses `3.13`, `22.x` or `8.al2`; `None` without a number.
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+        let mut number = || numbers.next()?.parse::<u32>().ok();
+        Some(Self { major: number()?, minor: number().unwrap_or_default() })
     }
 }
 

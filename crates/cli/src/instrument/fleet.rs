@@ -2,11 +2,11 @@
 
 use super::account::{Account, with_retries};
 use super::configuration::Configuration;
-use super::layers::{Kind, Layers, short};
+use super::layers::{LayerKind, Layers, short};
 use super::record::Record;
 use super::{Which, offered, stack_layers};
 use crate::aws::{self, explain, is_denied};
-use crate::progress::Progress;
+use crate::progress::ProgressLine;
 use crate::terminal;
 use anyhow::bail;
 use aws_sdk_cloudwatchlogs::Client;
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
         let mut names = account.function_names().await?;
         names.retain(|name| selection.check_name(name).is_ok());
         let fleet = Fleet { account, logs, layers };
-        let progress = Progress::start("functions");
+        let progress = ProgressLine::start("functions");
         let counts = progress.counts();
         counts.set_total(names.len());
         let read = futures_util::stream::iter(names).map(async |name| {
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
         Ok(rows)
     })?;
     let mut out = io::stdout().lock();
-    terminal::ignored(if *json {
+    terminal::ignore_broken_pipe(if *json {
         let rows: Value = rows.iter().map(FleetRow::to_json).collect();
         writeln!(out, "{}", console::screen::json(&rows))
     } else {
@@ -162,7 +162,7 @@ impl Fleet {
     fn configuration_row(&self, configuration: &Configuration) -> FleetRow {
         let record = Record::of_tags(&configuration.tags);
         let runtime = configuration.runtime.clone().unwrap_or_else(|| "image".to_owned());
-        let layer = |kind: Kind| {
+        let layer = |kind: LayerKind| {
             let arn = self.layers.attached(kind, configuration, &record)?.arn;
             let offered = self.layers.find(kind, &runtime, &configuration.architecture);
             let is_outdated = offered.is_some_and(|offered| offered.arn != arn);
@@ -170,8 +170,8 @@ impl Fleet {
         };
         FleetRow {
             name: configuration.name.clone(),
-            extension: layer(Kind::Extension),
-            packages: layer(Kind::Packages),
+            extension: layer(LayerKind::Extension),
+            packages: layer(LayerKind::Packages),
             architecture: configuration.architecture.clone(),
             log_format: configuration.log_format.clone(),
             runtime,
@@ -197,8 +197,8 @@ impl FunctionLogs {
     }
 
     async fn subscriptions(&self, group: &str) -> anyhow::Result<Vec<String>> {
-        let asked = self.client.describe_subscription_filters().log_group_name(group).send().await;
-        let filters = match asked {
+        let request = self.client.describe_subscription_filters().log_group_name(group);
+        let filters = match request.send().await {
             Ok(output) => output.subscription_filters.unwrap_or_default(),
             Err(error) if is_missing(&error) => Vec::new(),
             Err(error) => return Err(unread(&error, "logs:DescribeSubscriptionFilters")),
@@ -267,7 +267,7 @@ fn unread<E: Error + Send + Sync + 'static>(
 
 /// Returns the destination of the account's policy, unless the policy leaves out this log group.
 ///
-/// Source: CloudWatch FunctionLogs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
+/// Source: CloudWatch Logs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
 fn destination(policy: &AccountPolicy, group: &str) -> Option<String> {
     let criteria = policy.selection_criteria().unwrap_or_default();
     if criteria.contains(&format!("\"{group}\"")) {
@@ -357,9 +357,8 @@ fn write(rows: &[FleetRow], now_ms: i64, out: &mut dyn Write) -> io::Result<()> 
         "subscription",
         "newest telemetry",
     ];
-    let headings = headings.map(str::to_owned);
-    let lines: Vec<[String; 8]> =
-        [headings].into_iter().chain(rows.iter().map(|row| row.cells(now_ms))).collect();
+    let cells = rows.iter().map(|row| row.cells(now_ms));
+    let lines: Vec<[String; 8]> = [headings.map(str::to_owned)].into_iter().chain(cells).collect();
     let mut widths = [0; 8];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -367,9 +366,9 @@ fn write(rows: &[FleetRow], now_ms: i64, out: &mut dyn Write) -> io::Result<()> 
         }
     }
     for line in &lines {
-        let cells: Vec<String> =
+        let padded: Vec<String> =
             line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        writeln!(out, "{}", on_one_line(&cells.join("  ")).trim_end())?;
+        writeln!(out, "{}", on_one_line(&padded.join("  ")).trim_end())?;
     }
     let count = |is: &dyn Fn(&FleetRow) -> bool| rows.iter().filter(|row| is(row)).count();
     writeln!(

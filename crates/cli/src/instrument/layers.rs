@@ -6,14 +6,14 @@ use wire::arn::Arn;
 
 /// The content of a layer of lambda-otlp. A function has at most one of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum LayerKind {
     /// The extension and the wrapper.
     Extension,
     /// OpenTelemetry's packages for Python or Node.
     Packages,
 }
 
-impl Kind {
+impl LayerKind {
     pub(super) const ALL: [Self; 2] = [Self::Extension, Self::Packages];
 }
 
@@ -28,8 +28,8 @@ pub(super) struct LayerVersion {
 }
 
 impl LayerVersion {
-    pub(super) fn kind(&self) -> Kind {
-        if self.runtimes.is_empty() { Kind::Extension } else { Kind::Packages }
+    pub(super) fn kind(&self) -> LayerKind {
+        if self.runtimes.is_empty() { LayerKind::Extension } else { LayerKind::Packages }
     }
 
     fn fits(&self, runtime: &str, architecture: &str) -> bool {
@@ -49,7 +49,7 @@ impl Layers {
     /// Returns the layer version of this kind for functions of this runtime and architecture.
     pub(super) fn find(
         &self,
-        kind: Kind,
+        kind: LayerKind,
         runtime: &str,
         architecture: &str,
     ) -> Option<&LayerVersion> {
@@ -59,7 +59,7 @@ impl Layers {
     /// Returns the function's layer of this kind.
     pub(super) fn attached<'a>(
         &self,
-        kind: Kind,
+        kind: LayerKind,
         configuration: &'a Configuration,
         record: &Record,
     ) -> Option<LayerPosition<'a>> {
@@ -70,10 +70,10 @@ impl Layers {
     }
 
     /// Returns the kind of a layer, or `None` if it is not of lambda-otlp.
-    fn kind_of(&self, arn: &str, record: &Record) -> Option<Kind> {
+    fn kind_of(&self, arn: &str, record: &Record) -> Option<LayerKind> {
         let layer = without_version(arn);
         let offered = self.versions.iter().find(|offered| without_version(&offered.arn) == layer);
-        let recorded = || Kind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
+        let recorded = || LayerKind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
         offered.map(LayerVersion::kind).or_else(recorded).or_else(|| kind_by_name(arn))
     }
 }
@@ -86,16 +86,16 @@ pub(super) struct LayerPosition<'a> {
 
 /// Recognizes layers of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
 /// `lambda-otlp-python313`.
-pub(super) fn kind_by_name(arn: &str) -> Option<Kind> {
+pub(super) fn kind_by_name(arn: &str) -> Option<LayerKind> {
     let name = layer_name(arn);
     if !name.contains("lambda-otlp") {
         return None;
     }
     let last = name.rsplit('-').next().unwrap_or_default();
     if last.starts_with("python3") || last == "node" {
-        Some(Kind::Packages)
+        Some(LayerKind::Packages)
     } else if ["arm64", "x86_64"].contains(&last) {
-        Some(Kind::Extension)
+        Some(LayerKind::Extension)
     } else {
         None
     }
@@ -198,16 +198,16 @@ mod tests {
 
     #[test]
     fn layers_are_recognized_by_name() {
-        let check = |name: &str, expected: Option<Kind>| {
+        let check = |name: &str, expected: Option<LayerKind>| {
             let arn = format!("arn:aws:lambda:eu-west-1:123456789012:layer:{name}:7");
             assert_eq!(kind_by_name(&arn), expected, "{name}");
             assert_eq!(short(&arn), format!("{name}:7"));
         };
-        check("lambda-otlp-arm64", Some(Kind::Extension));
-        check("lambda-otlp-x86_64", Some(Kind::Extension));
-        check("shop-lambda-otlp-arm64", Some(Kind::Extension));
-        check("lambda-otlp-python313", Some(Kind::Packages));
-        check("lambda-otlp-node", Some(Kind::Packages));
+        check("lambda-otlp-arm64", Some(LayerKind::Extension));
+        check("lambda-otlp-x86_64", Some(LayerKind::Extension));
+        check("shop-lambda-otlp-arm64", Some(LayerKind::Extension));
+        check("lambda-otlp-python313", Some(LayerKind::Packages));
+        check("lambda-otlp-node", Some(LayerKind::Packages));
         check("lambda-otlp-tools", None);
         check("insights-arm64", None);
     }

@@ -20,8 +20,8 @@ use aws_config::SdkConfig;
 pub(crate) use configuration::Support;
 pub(crate) use fleet::{FleetArguments, run as fleet};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use layers::{Kind, LayerVersion, Layers};
-use plan::Wish;
+use layers::{LayerKind, LayerVersion, Layers};
+use plan::InstrumentOptions;
 pub(crate) use plan::{OUR_WRAPPER, WRAPPER};
 use report::FunctionReport;
 use run::{InstrumentRun, InstrumentTask};
@@ -106,8 +106,8 @@ pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<Exit
             layers.iter().cloned().collect()
         };
         let layers = offered(&account, arns).await?;
-        let wish = Wish { layers, managed: *managed, versions: *versions };
-        change(&aws, account, selection, InstrumentTask::Instrument(wish), *confirmation).await
+        let options = InstrumentOptions { layers, managed: *managed, versions: *versions };
+        change(&aws, account, selection, InstrumentTask::Instrument(options), *confirmation).await
     })
 }
 
@@ -217,7 +217,7 @@ async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<La
     let read = futures_util::stream::iter(arns).map(async |arn| account.layer_version(&arn).await);
     let layers: Vec<LayerVersion> = read.buffered(AT_A_TIME).try_collect().await?;
     ensure!(
-        layers.iter().any(|layer| layer.kind() == Kind::Extension),
+        layers.iter().any(|layer| layer.kind() == LayerKind::Extension),
         "no layer with the extension, only packages layers: give its ARN with --layer too"
     );
     Ok(Layers { versions: layers })
@@ -240,7 +240,7 @@ async fn change(
     let Confirmation { yes, json } = confirmation;
     if !json {
         let mut out = io::stdout().lock();
-        terminal::ignored(report.write_plan(&run.task, &mut out))?;
+        terminal::ignore_broken_pipe(report.write_plan(&run.task, &mut out))?;
     }
     let changes = report.changes();
     let confirmed = yes || (!json && changes > 0 && is_confirmed(changes)?);
@@ -250,9 +250,13 @@ async fn change(
     }
     let mut out = io::stdout().lock();
     if json {
-        terminal::ignored(writeln!(out, "{}", console::screen::json(&report.to_json())))?;
+        terminal::ignore_broken_pipe(writeln!(
+            out,
+            "{}",
+            console::screen::json(&report.to_json())
+        ))?;
     } else if confirmed && changes > 0 {
-        terminal::ignored(report.write_result(&mut out))?;
+        terminal::ignore_broken_pipe(report.write_result(&mut out))?;
     }
     if !confirmed && changes > 0 {
         eprintln!("nothing was changed; use --yes to make the changes");

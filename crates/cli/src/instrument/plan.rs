@@ -2,7 +2,7 @@
 //! therefore continues where it stopped.
 
 use super::configuration::{Configuration, Support, Variables};
-use super::layers::{Kind, Layers, OtherExtension, other_extension, short};
+use super::layers::{LayerKind, Layers, OtherExtension, other_extension, short};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
 use backend::direct_mode;
 
@@ -15,9 +15,9 @@ const MAX_LAYERS: usize = 5;
 const MAX_VARIABLE_BYTES: usize = 4096;
 const MAX_UNZIPPED_BYTES: u64 = 262_144_000;
 
-/// The operator's wish.
+/// The options of the command line.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wish {
+pub(super) struct InstrumentOptions {
     pub(super) layers: Layers,
     /// Also change functions that CloudFormation manages.
     pub(super) managed: bool,
@@ -111,15 +111,18 @@ impl Change {
 }
 
 /// Decides how to instrument a function.
-pub(super) fn plan(configuration: &Configuration, wish: &Wish) -> Plan {
-    match change(configuration, wish) {
+pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -> Plan {
+    match change(configuration, options) {
         Ok(Some(change)) => Plan::Change(change),
         Ok(None) => Plan::Unchanged,
         Err(refusal) => Plan::Refusal(refusal),
     }
 }
 
-fn change(configuration: &Configuration, wish: &Wish) -> Result<Option<Change>, Refusal> {
+fn change(
+    configuration: &Configuration,
+    options: &InstrumentOptions,
+) -> Result<Option<Change>, Refusal> {
     // Only the stack's functions have queues of telemetry, or patterns of log groups.
     let variables_of_stack = ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_INCLUDE"];
     if variables_of_stack.iter().any(|name| configuration.variables.contains_key(*name)) {
@@ -141,16 +144,16 @@ fn change(configuration: &Configuration, wish: &Wish) -> Result<Option<Change>, 
         record: Record::of_tags(&configuration.tags),
         notes: Vec::new(),
     };
-    add_layers(&mut change, configuration, wish, support)?;
+    add_layers(&mut change, configuration, options, support)?;
     if support != Support::ExtensionOnly {
         add_wrapper(&mut change)?;
     }
     if !change.differs_from(configuration) {
         return Ok(None);
     }
-    check_quotas(&change, configuration, wish)?;
-    check_versions(&mut change, configuration, wish)?;
-    check_stack(&mut change, configuration, wish)?;
+    check_quotas(&change, configuration, options)?;
+    check_versions(&mut change, configuration, options)?;
+    check_stack(&mut change, configuration, options)?;
     add_notes(&mut change, support);
     Ok(Some(change))
 }
@@ -158,18 +161,20 @@ fn change(configuration: &Configuration, wish: &Wish) -> Result<Option<Change>, 
 fn add_layers(
     change: &mut Change,
     configuration: &Configuration,
-    wish: &Wish,
+    options: &InstrumentOptions,
     support: Support,
 ) -> Result<(), Refusal> {
     let runtime = configuration.runtime.as_deref().unwrap_or_default();
     let architecture = &configuration.architecture;
     let former = change.record.clone();
-    for kind in Kind::ALL {
-        let offered = wish.layers.find(kind, runtime, architecture);
+    for kind in LayerKind::ALL {
+        let offered = options.layers.find(kind, runtime, architecture);
         let put = match (kind, offered) {
             (_, Some(offered)) => offered.arn.clone(),
-            (Kind::Extension, None) => return Err(Refusal::NoExtension(architecture.clone())),
-            (Kind::Packages, None) => {
+            (LayerKind::Extension, None) => {
+                return Err(Refusal::NoExtension(architecture.clone()));
+            }
+            (LayerKind::Packages, None) => {
                 if support == Support::Packages {
                     change.notes.push(format!(
                         "no packages layer for {runtime} on {architecture}, so the function's code makes no spans: deploy the stack from the release files"
@@ -178,7 +183,7 @@ fn add_layers(
                 continue;
             }
         };
-        let attached = wish.layers.attached(kind, configuration, &former);
+        let attached = options.layers.attached(kind, configuration, &former);
         let before = match attached {
             Some(present) if present.arn == put => {
                 // The layer stays. A record of another layer is outdated.
@@ -205,14 +210,14 @@ fn add_layers(
         change.record.set_layer(kind, Some(LayerChange { put, before }));
     }
     if let Some(other) = other_extension(configuration) {
-        let removal = removal(configuration, &other);
+        let removal = removal_command(configuration, &other);
         return Err(Refusal::OtherExtension { other, removal });
     }
     Ok(())
 }
 
 /// Returns the command that sets the function's layers without this one. AWS replaces the whole list.
-fn removal(configuration: &Configuration, other: &OtherExtension) -> String {
+fn removal_command(configuration: &Configuration, other: &OtherExtension) -> String {
     let arns = configuration.layers.iter().map(|layer| layer.arn.as_str());
     let kept: Vec<&str> = arns.filter(|arn| short(arn) != other.layer).collect();
     let list = if kept.is_empty() { "'[]'".to_owned() } else { kept.join(" ") };
@@ -223,7 +228,7 @@ fn removal(configuration: &Configuration, other: &OtherExtension) -> String {
 fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
     let present = change.variables.get(WRAPPER).cloned();
     let next = change.variables.get(NEXT_WRAPPER).cloned();
-    let state = match present {
+    let former = match present {
         Some(present) if present == OUR_WRAPPER => return Ok(()),
         None => FormerWrapper::Unset,
         Some(present) if present.is_empty() => FormerWrapper::Empty,
@@ -237,14 +242,14 @@ fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
         },
     };
     change.variables.insert(WRAPPER.to_owned(), OUR_WRAPPER.to_owned());
-    change.record.wrapper = Some(state);
+    change.record.wrapper = Some(former);
     Ok(())
 }
 
 fn check_quotas(
     change: &Change,
     configuration: &Configuration,
-    wish: &Wish,
+    options: &InstrumentOptions,
 ) -> Result<(), Refusal> {
     if change.layers.len() > MAX_LAYERS {
         let layers: Vec<String> =
@@ -259,7 +264,7 @@ fn check_quotas(
     // The API has only zipped sizes. AWS refuses an update whose unzipped files are too large.
     let bytes_of = |arn: &String| {
         let attached = configuration.layers.iter().find(|layer| layer.arn == *arn);
-        let offered = wish.layers.versions.iter().find(|layer| layer.arn == *arn);
+        let offered = options.layers.versions.iter().find(|layer| layer.arn == *arn);
         match (attached, offered) {
             (Some(layer), _) => layer.zipped_bytes,
             (None, Some(layer)) => layer.zipped_bytes,
@@ -286,14 +291,14 @@ fn variable_bytes(variables: &Variables) -> usize {
 fn check_versions(
     change: &mut Change,
     configuration: &Configuration,
-    wish: &Wish,
+    options: &InstrumentOptions,
 ) -> Result<(), Refusal> {
     let name = &configuration.name;
     let aliases = configuration.aliases.join(", ");
     if configuration.aliases.is_empty() && !configuration.has_snap_start {
         return Ok(());
     }
-    if !wish.versions {
+    if !options.versions {
         return Err(if configuration.aliases.is_empty() {
             Refusal::SnapStart
         } else {
@@ -314,13 +319,13 @@ fn check_versions(
 fn check_stack(
     change: &mut Change,
     configuration: &Configuration,
-    wish: &Wish,
+    options: &InstrumentOptions,
 ) -> Result<(), Refusal> {
     // CloudFormation sets this tag itself.
     let Some(stack) = configuration.tags.get("aws:cloudformation:stack-name") else {
         return Ok(());
     };
-    if !wish.managed {
+    if !options.managed {
         return Err(Refusal::Managed(stack.clone()));
     }
     change.notes.push(format!("the next deployment of stack {stack} may revert the change"));
@@ -370,14 +375,14 @@ pub(super) mod tests {
     }
 
     /// The layers of a stack `telemetry`, whose names do not contain `lambda-otlp`, in this version.
-    pub(in crate::instrument) fn wish(version: u32) -> Wish {
+    pub(in crate::instrument) fn options(version: u32) -> InstrumentOptions {
         let layers = vec![
             offered(&format!("telemetry-arm64:{version}"), &["arm64"], &[]),
             offered(&format!("telemetry-x86_64:{version}"), &["x86_64"], &[]),
             offered(&format!("telemetry-python313:{version}"), &[], &["python3.13"]),
             offered(&format!("telemetry-node:{version}"), &[], &["nodejs20.x", "nodejs22.x"]),
         ];
-        Wish { layers: Layers { versions: layers }, managed: false, versions: false }
+        InstrumentOptions { layers: Layers { versions: layers }, managed: false, versions: false }
     }
 
     /// A function, described by its runtime, layers, variables and tags, each separated by spaces.
@@ -430,15 +435,19 @@ pub(super) mod tests {
 
     /// Checks the layers, variables and notes after a plan for version 7.
     fn check(configuration: &Configuration, layers: &str, variables: &str, notes: &str) {
-        let Plan::Change(change) = plan(configuration, &wish(7)) else {
-            panic!("{configuration:?}: {:?}", plan(configuration, &wish(7)));
+        let Plan::Change(change) = plan(configuration, &options(7)) else {
+            panic!("{configuration:?}: {:?}", plan(configuration, &options(7)));
         };
         let short: Vec<String> = change.layers.iter().map(|arn| short(arn).to_owned()).collect();
         assert_eq!(short.join(" "), layers);
         assert_eq!(shown(&change.variables), variables);
         assert_eq!(change.notes.join("; "), notes);
         let changed = changed(configuration, &change);
-        assert_eq!(plan(&changed, &wish(7)), Plan::Unchanged, "the second run has nothing to do");
+        assert_eq!(
+            plan(&changed, &options(7)),
+            Plan::Unchanged,
+            "the second run has nothing to do"
+        );
     }
 
     const OURS: &str = "AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-otlp-handler";
@@ -485,8 +494,8 @@ pub(super) mod tests {
     fn a_function_that_cannot_be_instrumented_is_refused_with_a_remedy() {
         let python = |layers: &str, variables: &str| function("python3.13", layers, variables, "");
         let check = |configuration: Configuration, expected: &str| {
-            let Plan::Refusal(refusal) = plan(&configuration, &wish(7)) else {
-                panic!("{expected}: {:?}", plan(&configuration, &wish(7)));
+            let Plan::Refusal(refusal) = plan(&configuration, &options(7)) else {
+                panic!("{expected}: {:?}", plan(&configuration, &options(7)));
             };
             let text = refusal.to_string();
             assert!(text.contains(expected), "{text}");
@@ -537,7 +546,10 @@ pub(super) mod tests {
     #[test]
     fn variables_and_sizes_up_to_the_quota_are_accepted() {
         let fits = |variables: String| {
-            matches!(plan(&function("python3.13", "", &variables, ""), &wish(7)), Plan::Change(_))
+            matches!(
+                plan(&function("python3.13", "", &variables, ""), &options(7)),
+                Plan::Change(_)
+            )
         };
         // {"A":"…","AWS_LAMBDA_EXEC_WRAPPER":"/opt/lambda-otlp-handler"}
         let rest = r#"{"A":"","AWS_LAMBDA_EXEC_WRAPPER":"/opt/lambda-otlp-handler"}"#.len();
@@ -545,14 +557,14 @@ pub(super) mod tests {
         assert!(fits(value(4096 - rest)));
         assert!(!fits(value(4096 - rest + 1)));
         let datadog = function("python3.13", "Datadog-Extension-ARM:65", "", "");
-        assert!(matches!(plan(&datadog, &wish(7)), Plan::Change(_)), "its receiver is off");
+        assert!(matches!(plan(&datadog, &options(7)), Plan::Change(_)), "its receiver is off");
     }
 
     #[test]
     fn flags_permit_managed_functions_and_published_versions() {
-        let wish = Wish { managed: true, versions: true, ..wish(7) };
+        let options = InstrumentOptions { managed: true, versions: true, ..options(7) };
         let check = |configuration: Configuration, expected: &str| {
-            let Plan::Change(change) = plan(&configuration, &wish) else { panic!("{expected}") };
+            let Plan::Change(change) = plan(&configuration, &options) else { panic!("{expected}") };
             assert_eq!(change.notes, [expected]);
         };
         let tags = "aws:cloudformation:stack-name=shop";

@@ -6,7 +6,7 @@
 //! Source: Lambda Developer Guide, "Using tags on Lambda functions": 50 tags, values of 256 characters. A layer version's
 //! ARN has at most 140 characters.
 
-use super::layers::Kind;
+use super::layers::LayerKind;
 use std::collections::BTreeMap;
 
 /// The number of tags that a function may have.
@@ -24,8 +24,9 @@ pub(super) struct Record {
 /// A layer that the command put on a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LayerChange {
+    /// The ARN of the layer version that the command put there.
     pub(super) put: String,
-    /// The layer of the same kind before. `None` if there was none.
+    /// The ARN of the layer of the same kind before. `None` if there was none.
     pub(super) before: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl FormerWrapper {
     }
 }
 
-impl Kind {
+impl LayerKind {
     fn tag(self) -> &'static str {
         match self {
             Self::Extension => "lambda-otlp:extension",
@@ -76,26 +77,27 @@ impl Kind {
 
 /// Returns `true` if a tag belongs to the record.
 pub(super) fn is_tag(key: &str) -> bool {
-    key == WRAPPER || Kind::ALL.iter().any(|kind| [kind.tag(), kind.former_tag()].contains(&key))
+    key == WRAPPER
+        || LayerKind::ALL.iter().any(|kind| [kind.tag(), kind.former_tag()].contains(&key))
 }
 
 impl Record {
     /// Reads the record from a function's tags.
     pub(super) fn of_tags(tags: &BTreeMap<String, String>) -> Self {
-        let layer = |kind: Kind| {
+        let layer = |kind: LayerKind| {
             let put = tags.get(kind.tag())?.clone();
             Some(LayerChange { put, before: tags.get(kind.former_tag()).cloned() })
         };
         Self {
-            extension: layer(Kind::Extension),
-            packages: layer(Kind::Packages),
+            extension: layer(LayerKind::Extension),
+            packages: layer(LayerKind::Packages),
             wrapper: tags.get(WRAPPER).and_then(|word| FormerWrapper::of_word(word)),
         }
     }
 
     pub(super) fn to_tags(&self) -> BTreeMap<String, String> {
         let mut tags = BTreeMap::new();
-        for kind in Kind::ALL {
+        for kind in LayerKind::ALL {
             let Some(LayerChange { put, before }) = self.layer(kind) else { continue };
             tags.insert(kind.tag().to_owned(), put.clone());
             tags.extend(before.clone().map(|before| (kind.former_tag().to_owned(), before)));
@@ -104,21 +106,21 @@ impl Record {
         tags
     }
 
-    pub(super) fn layer(&self, kind: Kind) -> Option<&LayerChange> {
+    pub(super) fn layer(&self, kind: LayerKind) -> Option<&LayerChange> {
         match kind {
-            Kind::Extension => self.extension.as_ref(),
-            Kind::Packages => self.packages.as_ref(),
+            LayerKind::Extension => self.extension.as_ref(),
+            LayerKind::Packages => self.packages.as_ref(),
         }
     }
 
-    pub(super) fn set_layer(&mut self, kind: Kind, change: Option<LayerChange>) {
+    pub(super) fn set_layer(&mut self, kind: LayerKind, change: Option<LayerChange>) {
         match kind {
-            Kind::Extension => self.extension = change,
-            Kind::Packages => self.packages = change,
+            LayerKind::Extension => self.extension = change,
+            LayerKind::Packages => self.packages = change,
         }
     }
 
-    pub(super) fn has_put(&self, kind: Kind, arn: &str) -> bool {
+    pub(super) fn has_put(&self, kind: LayerKind, arn: &str) -> bool {
         self.layer(kind).is_some_and(|change| change.put == arn)
     }
 }

@@ -9,6 +9,7 @@ use console::screen::on_one_line;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
+/// The decision about a function.
 #[derive(Clone, Debug)]
 pub(super) enum FunctionStep {
     Change(Change),
@@ -41,7 +42,7 @@ pub(super) struct FunctionReport {
     pub(super) entries: Vec<FunctionEntry>,
 }
 
-/// The words of the first column and of the sums, in the order of the sums.
+/// The words of the first column, which the sums repeat in this order.
 const WORDS: [&str; 7] = ["change", "changed", "keep", "refuse", "gone", "waits", "failed"];
 
 impl FunctionEntry {
@@ -71,13 +72,13 @@ impl FunctionEntry {
             (FunctionFate::Failed(text), _) => text.clone(),
             (FunctionFate::NotReached, _) => "the command was stopped: run it again".to_owned(),
             (_, FunctionStep::Refuse(refusal)) => refusal.to_string(),
-            (_, FunctionStep::Change(change)) => self.difference(change),
+            (_, FunctionStep::Change(change)) => self.describe(change),
             (_, FunctionStep::Keep) => String::new(),
         }
     }
 
     /// Describes a change: `layers a:1 -> a:1, lambda-otlp-arm64:7; sets AWS_LAMBDA_EXEC_WRAPPER`.
-    fn difference(&self, change: &Change) -> String {
+    fn describe(&self, change: &Change) -> String {
         let mut parts = Vec::new();
         let before = self.before.layer_arns();
         if before != change.layers {
@@ -87,10 +88,13 @@ impl FunctionEntry {
             };
             parts.push(format!("layers {} -> {}", listed(&before), listed(&change.layers)));
         }
-        for (verb, names) in [("sets", self.set(change)), ("removes", self.removed(change))] {
-            if !names.is_empty() {
-                parts.push(format!("{verb} {}", names.join(", ")));
-            }
+        let set = self.variables_set(change);
+        if !set.is_empty() {
+            parts.push(format!("sets {}", set.join(", ")));
+        }
+        let removed = self.variables_removed(change);
+        if !removed.is_empty() {
+            parts.push(format!("removes {}", removed.join(", ")));
         }
         if parts.is_empty() {
             parts.push("removes the tags of instrument".to_owned());
@@ -100,13 +104,13 @@ impl FunctionEntry {
     }
 
     /// The names of variables that the change adds or sets.
-    fn set(&self, change: &Change) -> Vec<String> {
+    fn variables_set(&self, change: &Change) -> Vec<String> {
         let is_set =
             |(name, value): &(&String, &String)| self.before.variables.get(*name) != Some(*value);
         change.variables.iter().filter(is_set).map(|(name, _)| name.clone()).collect()
     }
 
-    fn removed(&self, change: &Change) -> Vec<String> {
+    fn variables_removed(&self, change: &Change) -> Vec<String> {
         let names = self.before.variables.keys();
         names.filter(|name| !change.variables.contains_key(*name)).cloned().collect()
     }
@@ -124,8 +128,11 @@ impl FunctionEntry {
             match &self.step {
                 FunctionStep::Change(change) => {
                     entry.insert("layers_after".to_owned(), json!(change.layers));
-                    entry.insert("variables_set".to_owned(), json!(self.set(change)));
-                    entry.insert("variables_removed".to_owned(), json!(self.removed(change)));
+                    entry.insert("variables_set".to_owned(), json!(self.variables_set(change)));
+                    entry.insert(
+                        "variables_removed".to_owned(),
+                        json!(self.variables_removed(change)),
+                    );
                     entry.insert("notes".to_owned(), json!(change.notes));
                 }
                 FunctionStep::Keep => {}
@@ -160,8 +167,8 @@ impl FunctionReport {
     /// Writes a row for each function that changes or that cannot change, the sums, and texts for templates.
     pub(super) fn write_plan(&self, task: &InstrumentTask, out: &mut dyn Write) -> io::Result<()> {
         self.write_rows(&|entry| entry.word() != "keep", out)?;
-        if let InstrumentTask::Instrument(wish) = task {
-            write!(out, "{}", snippets::of(&self.entries, &wish.layers))?;
+        if let InstrumentTask::Instrument(options) = task {
+            write!(out, "{}", snippets::of(&self.entries, &options.layers))?;
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 
 use super::account::{Account, POLL_AFTER, UpdateAnswer};
 use super::configuration::{Configuration, Update};
-use super::plan::{Change, Plan, Wish, plan};
+use super::plan::{Change, InstrumentOptions, Plan, plan};
 use super::report::{FunctionEntry, FunctionFate, FunctionReport, FunctionStep};
 use super::undo::{Undo, undo};
-use crate::progress::Progress;
+use crate::progress::ProgressLine;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
@@ -21,14 +21,14 @@ const MAX_CONFLICTS: u32 = 20;
 
 #[derive(Clone, Debug)]
 pub(super) enum InstrumentTask {
-    Instrument(Wish),
+    Instrument(InstrumentOptions),
     Uninstrument,
 }
 
 impl InstrumentTask {
     fn decide(&self, configuration: &Configuration) -> FunctionStep {
         match self {
-            Self::Instrument(wish) => match plan(configuration, wish) {
+            Self::Instrument(options) => match plan(configuration, options) {
                 Plan::Change(change) => FunctionStep::Change(change),
                 Plan::Unchanged => FunctionStep::Keep,
                 Plan::Refusal(refusal) => FunctionStep::Refuse(refusal),
@@ -82,7 +82,7 @@ impl InstrumentRun {
     pub(super) async fn plan(&self, selection: &Selection) -> anyhow::Result<FunctionReport> {
         let mut names = self.account.function_names().await?;
         names.retain(|name| selection.check_name(name).is_ok());
-        let progress = Progress::start("functions read");
+        let progress = ProgressLine::start("functions read");
         let counts = progress.counts();
         counts.set_total(names.len());
         let planned = futures_util::stream::iter(names).map(async |name| {
@@ -120,7 +120,7 @@ impl InstrumentRun {
 
     /// Makes the planned changes.
     pub(super) async fn apply(&self, report: FunctionReport) -> FunctionReport {
-        let progress = Progress::start("functions changed");
+        let progress = ProgressLine::start("functions changed");
         let counts = progress.counts();
         counts.set_total(report.entries.len());
         let applied = futures_util::stream::iter(report.entries).map(async |entry| {

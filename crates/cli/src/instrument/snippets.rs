@@ -1,7 +1,7 @@
 //! Texts for the templates and Dockerfiles of functions that the command cannot change for good.
 
 use super::configuration::{Configuration, Support};
-use super::layers::{Kind, Layers};
+use super::layers::{LayerKind, Layers};
 use super::plan::Refusal;
 use super::report::{FunctionEntry, FunctionStep};
 use std::collections::BTreeMap;
@@ -69,7 +69,8 @@ fn arns_of(configuration: &Configuration, layers: &Layers) -> Option<(String, St
     let runtime = configuration.runtime.as_deref()?;
     let architecture = &configuration.architecture;
     let has_packages = Support::of(runtime) == Support::Packages;
-    let kinds = Kind::ALL.into_iter().filter(|kind| has_packages || *kind == Kind::Extension);
+    let kinds =
+        LayerKind::ALL.into_iter().filter(|kind| has_packages || *kind == LayerKind::Extension);
     let found = kinds.filter_map(|kind| layers.find(kind, runtime, architecture));
     let arns: Vec<&str> = found.map(|layer| layer.arn.as_str()).collect();
     Some((format!("{runtime} {architecture}"), arns.join(" ")))

@@ -2,7 +2,7 @@
 //! somebody else stay, and are named.
 
 use super::configuration::Configuration;
-use super::layers::{Kind, kind_by_name, short};
+use super::layers::{LayerKind, kind_by_name, short};
 use super::plan::{Change, NEXT_WRAPPER, OUR_WRAPPER, Refusal, WRAPPER};
 use super::record::{FormerWrapper, Record};
 
@@ -37,14 +37,14 @@ pub(super) fn undo(configuration: &Configuration) -> Undo {
         variables: configuration.variables.clone(),
         ..Change::default()
     };
-    for kind in Kind::ALL {
+    for kind in LayerKind::ALL {
         restore_layer(&mut change, kind, &record);
     }
     restore_wrapper(&mut change, &record);
     Undo::Change(change)
 }
 
-fn restore_layer(change: &mut Change, kind: Kind, record: &Record) {
+fn restore_layer(change: &mut Change, kind: LayerKind, record: &Record) {
     let Some(recorded) = record.layer(kind) else { return };
     let Some(index) = change.layers.iter().position(|arn| *arn == recorded.put) else {
         let put = short(&recorded.put);
@@ -58,8 +58,8 @@ fn restore_layer(change: &mut Change, kind: Kind, record: &Record) {
     };
     match &recorded.before {
         Some(before) => {
-            if let Some(place) = change.layers.get_mut(index) {
-                place.clone_from(before);
+            if let Some(layer) = change.layers.get_mut(index) {
+                layer.clone_from(before);
             }
         }
         None => drop(change.layers.remove(index)),
@@ -67,19 +67,19 @@ fn restore_layer(change: &mut Change, kind: Kind, record: &Record) {
 }
 
 fn restore_wrapper(change: &mut Change, record: &Record) {
-    let Some(state) = record.wrapper else { return };
+    let Some(former) = record.wrapper else { return };
     let present = change.variables.get(WRAPPER).map(String::as_str);
     if present != Some(OUR_WRAPPER) {
-        if present.is_some_and(|present| !present.is_empty()) && state == FormerWrapper::Unset {
+        if present.is_some_and(|present| !present.is_empty()) && former == FormerWrapper::Unset {
             change.notes.push(format!("leaves {WRAPPER}, which was changed later"));
         }
-        if state == FormerWrapper::Moved {
+        if former == FormerWrapper::Moved {
             change.variables.remove(NEXT_WRAPPER);
         }
         return;
     }
     let next = change.variables.get(NEXT_WRAPPER).cloned();
-    let restored = match state {
+    let restored = match former {
         FormerWrapper::Unset => None,
         FormerWrapper::Empty => Some(String::new()),
         FormerWrapper::Copied => next,
@@ -102,11 +102,11 @@ fn restore_wrapper(change: &mut Change, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instrument::plan::tests::{arn, changed, function, wish};
+    use crate::instrument::plan::tests::{arn, changed, function, options};
     use crate::instrument::plan::{Plan, plan};
 
     fn instrumented(configuration: &Configuration, version: u32) -> Configuration {
-        match plan(configuration, &wish(version)) {
+        match plan(configuration, &options(version)) {
             Plan::Change(change) => changed(configuration, &change),
             other => panic!("{configuration:?}: {other:?}"),
         }

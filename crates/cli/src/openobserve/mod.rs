@@ -10,7 +10,7 @@ mod shipped;
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
 use crate::doctor;
-use crate::progress::{self, Progress};
+use crate::progress::{self, ProgressLine};
 use crate::terminal;
 use anyhow::{Context as _, bail};
 use api::{Api, Installed};
@@ -179,7 +179,7 @@ impl Work<'_> {
 
 fn run(target: &InstallTarget, work: &Work<'_>, task: InstallTask) -> anyhow::Result<ExitCode> {
     let variables = target.destination.variables(false)?;
-    let _progress = Progress::start("waiting for OpenObserve");
+    let _progress = ProgressLine::start("waiting for OpenObserve");
     let is_fine = terminal::block_on(async {
         let reach = doctor::reach_of(&target.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
@@ -486,5 +486,5 @@ impl InstallReport {
 
 fn print(line: &str) -> io::Result<()> {
     let line = console::screen::on_one_line(line);
-    progress::suspend(|| terminal::ignored(writeln!(io::stdout(), "{line}")))
+    progress::suspend(|| terminal::ignore_broken_pipe(writeln!(io::stdout(), "{line}")))
 }

@@ -33,13 +33,8 @@ enum LetterContent {
 impl Letter {
     pub(crate) fn from_message(body: &str) -> anyhow::Result<Self> {
         let not_parked = match Parked::from_body(body) {
-            // A message that an older forwarder could not read, and stored unchanged.
             Ok(Parked { content: Content::Raw(bytes), reason, .. }) => {
-                let reason = short(&reason, MOST_REASON_CHARS);
-                let unreadable = || format!("invalid bytes ({reason})");
-                let body = String::from_utf8(bytes).with_context(unreadable)?;
-                let letter = Self::from_message(&body).with_context(unreadable)?;
-                return Ok(Self { reason, ..letter });
+                return Self::from_stored_message(bytes, &reason);
             }
             Ok(parked) => return Ok(Self::from_parked(parked)),
             Err(not_parked) => not_parked,
@@ -51,6 +46,15 @@ impl Letter {
         let message: QueueMessage = serde_json::from_value(json)?;
         let Some(event) = message.event() else { bail!(not_parked) };
         Ok(Self::from_event(body, event, "an event without a reason"))
+    }
+
+    /// Reads a message that an older forwarder could not read, and stored unchanged.
+    fn from_stored_message(bytes: Vec<u8>, why_stored: &str) -> anyhow::Result<Self> {
+        let reason = short(why_stored, MOST_REASON_CHARS);
+        let unreadable = || format!("invalid bytes ({reason})");
+        let body = String::from_utf8(bytes).with_context(unreadable)?;
+        let letter = Self::from_message(&body).with_context(unreadable)?;
+        Ok(Self { reason, ..letter })
     }
 
     /// A partly accepted request is sent as a whole, and no longer counts as partial.
@@ -123,13 +127,13 @@ impl Letter {
             LetterContent::Event { text, .. } if text.len() <= MAX_MESSAGE_BYTES => {
                 Ok(vec![Message { body: text.into(), items: 1 }])
             }
-            LetterContent::Event { event, .. } => log_events(&event, &self.reason, now_unix_nano),
+            LetterContent::Event { event, .. } => split_event(&event, &self.reason, now_unix_nano),
         }
     }
 }
 
 /// Splits an event that is larger than a message into its log events.
-fn log_events(event: &Event, reason: &str, now: u64) -> anyhow::Result<Vec<Message>> {
+fn split_event(event: &Event, reason: &str, now_unix_nano: u64) -> anyhow::Result<Vec<Message>> {
     let mut messages = Vec::new();
     for batch in event.batches(&SourceLimits::default()) {
         let batch = batch.context("cannot read its log events")?;
@@ -140,7 +144,7 @@ fn log_events(event: &Event, reason: &str, now: u64) -> anyhow::Result<Vec<Messa
             items: batch.events.len(),
             oldest_unix_nano: 0,
             newest_unix_nano: 0,
-            first_seen_unix_nano: now,
+            first_seen_unix_nano: now_unix_nano,
             reason: reason.to_owned(),
             fate: Fate::Park,
             is_in_log_group: false,
@@ -151,14 +155,14 @@ fn log_events(event: &Event, reason: &str, now: u64) -> anyhow::Result<Vec<Messa
     Ok(messages)
 }
 
-/// The redrive function has not read the log events yet, and a shortened OTLP line is undecodable.
+/// Divides a request or log events into messages, without shortening any content: a shortened OTLP line could not be decoded.
 fn divide(parked: Parked) -> anyhow::Result<Vec<Message>> {
     parked.into_whole_messages(MAX_MESSAGE_BYTES).context("a part is too large for a message")
 }
 
 /// Selection of messages and records.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Filters {
+pub(crate) struct LetterFilters {
     /// Only messages whose reason matches this regular expression: `503`, `answered (429|503)`.
     #[arg(long, value_name = "REGEX")]
     reason: Option<Regex>,
@@ -167,14 +171,16 @@ pub(crate) struct Filters {
     partial: bool,
 }
 
-impl Filters {
+impl LetterFilters {
     /// Returns the reason why the letter stays; `None` if it is to be sent.
-    pub(crate) fn skip(&self, letter: &Letter) -> Option<&'static str> {
+    pub(crate) fn reason_to_skip(&self, letter: &Letter) -> Option<&'static str> {
         if self.reason.as_ref().is_some_and(|regex| !regex.is_match(&letter.reason)) {
             return Some("another reason");
         }
-        (letter.is_partial && !self.partial)
-            .then_some("the backend has a part of it (--partial sends all of it)")
+        if letter.is_partial && !self.partial {
+            return Some("the backend has a part of it (--partial sends all of it)");
+        }
+        None
     }
 }
 

@@ -7,7 +7,7 @@ mod letter;
 mod store;
 
 use crate::aws::{self, AwsArguments, explain, forwarder_of};
-use crate::progress::{Progress, Tally};
+use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_config::SdkConfig;
@@ -17,14 +17,14 @@ use console::quantity::plural;
 use console::time_arguments;
 use forwarder::Message;
 use futures_util::future::join_all;
-use letter::Filters;
+use letter::LetterFilters;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::{Bucket, DeadLetterQueue, Store, StoredLetter};
+use store::{DeadLetterQueue, LetterStore, OnFailureBucket, StoredLetter};
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
@@ -33,7 +33,7 @@ Examples:
   lambda-otlp redrive --stack lambda-otlp
   lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
   lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --limit 10 --yes")]
-pub(crate) struct Arguments {
+pub(crate) struct RedriveArguments {
     /// Send from the dead-letter queue of this stack, or from --bucket, to its retry queue.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
     stack: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    filters: Filters,
+    filters: LetterFilters,
     /// Read at most this many messages or objects.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -61,12 +61,12 @@ pub(crate) struct Arguments {
     aws: AwsArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(async {
         let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
-        let RedriveQueues { dead_letters, retry: to } = queues(arguments, &aws).await?;
-        let progress = Progress::start("messages");
-        let redrive = Redrive::new(arguments, &to, &aws, progress.counts());
+        let RedriveQueues { dead_letters, retry } = queues(arguments, &aws).await?;
+        let progress = ProgressLine::start("messages");
+        let redrive = Redrive::new(arguments, &retry, &aws, progress.counts());
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             }
         });
         let summary = if let Some(bucket) = &arguments.bucket {
-            redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
+            redrive.run(&mut OnFailureBucket::new(aws::s3(&aws), bucket.clone())).await?
         } else {
             let client = aws::sqs(&aws, &dead_letters);
             let mut queue = DeadLetterQueue::new(client, dead_letters.clone());
@@ -83,13 +83,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             {
                 progress.counts().set_total(total.min(redrive.limit));
             }
-            redrive.all(&mut queue).await?
+            redrive.run(&mut queue).await?
         };
         drop(progress);
         report(arguments, &summary)?;
         if summary.letters(LetterFate::Unreadable) > 0 {
-            let place = arguments.aws.or_region_of(arguments.to.as_deref()).as_words();
-            eprintln!("{}", unreadable_remedy(arguments.bucket.as_deref(), &dead_letters, &place));
+            let aws_flags = arguments.aws.or_region_of(arguments.to.as_deref()).flags();
+            let bucket = arguments.bucket.as_deref();
+            eprintln!("{}", unreadable_remedy(bucket, &dead_letters, &aws_flags));
         }
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
@@ -104,7 +105,7 @@ struct RedriveQueues {
 }
 
 /// Returns the queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
-async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<RedriveQueues> {
+async fn queues(arguments: &RedriveArguments, aws: &SdkConfig) -> anyhow::Result<RedriveQueues> {
     let queues = match &arguments.stack {
         Some(stack) => {
             let function = forwarder_of(aws, stack).await?;
@@ -123,20 +124,21 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<Redriv
             retry: arguments.to.clone().unwrap_or_default(),
         },
     };
-    let to = &queues.retry;
+    let retry = &queues.retry;
     ensure!(
-        queues.dead_letters.trim_end_matches('/') != to.trim_end_matches('/'),
+        queues.dead_letters.trim_end_matches('/') != retry.trim_end_matches('/'),
         "--from and --to are the same queue: name the dead-letter queue and the retry queue"
     );
     // No function reads the dead-letter queue of another queue. The credentials may have only the permissions of the redrive itself.
-    let asked = aws::sqs(aws, to).list_dead_letter_source_queues().queue_url(to).send().await;
-    match asked.as_ref().map(|output| output.queue_urls.first()) {
+    let answer =
+        aws::sqs(aws, retry).list_dead_letter_source_queues().queue_url(retry).send().await;
+    match answer.as_ref().map(|output| output.queue_urls.first()) {
         Ok(None) => {}
-        Ok(Some(source)) => {
-            bail!("{to} is the dead-letter queue of {source}, not a retry queue: use --to {source}")
-        }
+        Ok(Some(source)) => bail!(
+            "{retry} is the dead-letter queue of {source}, not a retry queue: use --to {source}"
+        ),
         Err(error) => eprintln!(
-            "warning: cannot check the role of {to}, which needs sqs:ListDeadLetterSourceQueues: {}",
+            "warning: cannot check the role of {retry}, which needs sqs:ListDeadLetterSourceQueues: {}",
             explain(error)
         ),
     }
@@ -144,13 +146,13 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<Redriv
 }
 
 /// Returns the remedy for letters that this version cannot read.
-fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, place: &str) -> String {
+fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, aws_flags: &str) -> String {
     let look = match bucket {
         Some(bucket) => format!(
-            "`aws s3 ls --recursive s3://{bucket}{place}` lists them, and `aws s3 cp s3://{bucket}/KEY -{place}` prints one"
+            "`aws s3 ls --recursive s3://{bucket}{aws_flags}` lists them, and `aws s3 cp s3://{bucket}/KEY -{aws_flags}` prints one"
         ),
         None => format!(
-            "`aws sqs receive-message --queue-url {dead_letters} --max-number-of-messages 10 --visibility-timeout 0{place}` prints some"
+            "`aws sqs receive-message --queue-url {dead_letters} --max-number-of-messages 10 --visibility-timeout 0{aws_flags}` prints some"
         ),
     };
     format!(
@@ -158,10 +160,10 @@ fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, place: &str) -> S
     )
 }
 
-fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
+fn report(arguments: &RedriveArguments, summary: &Summary) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
-    terminal::ignored(if arguments.json {
+    terminal::ignore_broken_pipe(if arguments.json {
         writeln!(out, "{}", console::screen::json(&summary.to_json(dry_run)))
     } else {
         summary.write(dry_run, &mut out)
@@ -175,10 +177,12 @@ fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     Ok(())
 }
 
+/// A run over letters.
 struct Redrive<'a> {
-    filters: &'a Filters,
-    retry_queue: aws_sdk_sqs::Client,
-    to: &'a str,
+    filters: &'a LetterFilters,
+    client: aws_sdk_sqs::Client,
+    /// The URL of the queue to which letters are sent.
+    retry_queue: &'a str,
     limit: usize,
     dry_run: bool,
     now_unix_nano: u64,
@@ -194,15 +198,20 @@ const MAY_HAVE_IT: &str = "; the retry queue may have it";
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<'a> Redrive<'a> {
-    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig, progress: &Tally) -> Self {
+    fn new(
+        arguments: &'a RedriveArguments,
+        retry_queue: &'a str,
+        aws: &SdkConfig,
+        progress: &Tally,
+    ) -> Self {
         // A retry could duplicate a message.
         let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
         let without_retries =
             aws.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
         Self {
             filters: &arguments.filters,
-            retry_queue: aws::sqs(&without_retries, to),
-            to,
+            client: aws::sqs(&without_retries, retry_queue),
+            retry_queue,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
@@ -211,12 +220,13 @@ impl<'a> Redrive<'a> {
         }
     }
 
-    async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
+    /// Redrives the letters of a store, then releases the others.
+    async fn run<S: LetterStore>(&self, store: &mut S) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
-        let gone_through = self.go_through(store, &mut summary).await;
+        let redriven = self.redrive_all(store, &mut summary).await;
         let released = store.release().await;
         // The summary is printed even after an error.
-        match gone_through.and(released) {
+        match redriven.and(released) {
             Err(error) if summary == Summary::default() => Err(error),
             Err(error) => {
                 summary.stopped = Some(format!("{error:#}"));
@@ -226,7 +236,7 @@ impl<'a> Redrive<'a> {
         }
     }
 
-    async fn go_through<S: Store>(
+    async fn redrive_all<S: LetterStore>(
         &self,
         store: &mut S,
         summary: &mut Summary,
@@ -247,20 +257,20 @@ impl<'a> Redrive<'a> {
             let from = &*store;
             let redrives = stored.into_iter().map(|letter| self.redrive(from, letter));
             let results: Vec<LetterResult> = join_all(redrives).await;
-            let failed = results.iter().find(|result| result.fate == LetterFate::Failed);
+            let failure = results.iter().find(|result| result.fate == LetterFate::Failed);
             if results.iter().any(LetterResult::is_sent) {
                 failed_rounds = 0;
-            } else if let Some(failed) = failed {
+            } else if let Some(failure) = failure {
+                failed_rounds += 1;
                 // Each further round might store messages twice.
                 let may_be_twice = results.iter().any(|it| it.reason.ends_with(MAY_HAVE_IT));
-                failed_rounds += 1;
                 if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
-                    let why = format!("the retry queue accepts no messages: {}", failed.reason);
+                    let why = format!("the retry queue accepts no messages: {}", failure.reason);
                     summary.stopped = Some(why);
                 }
             }
-            for LetterResult { fate, reason, items } in &results {
-                summary.note(*fate, reason, *items);
+            for result in results {
+                summary.add(result);
             }
             self.progress.set_done(seen);
             if summary.stopped.is_some() {
@@ -271,14 +281,14 @@ impl<'a> Redrive<'a> {
     }
 
     /// Sends a letter, removes it after the retry queue has accepted it, and returns its fate.
-    async fn redrive<S: Store>(&self, store: &S, stored: StoredLetter) -> LetterResult {
+    async fn redrive<S: LetterStore>(&self, store: &S, stored: StoredLetter) -> LetterResult {
         let letter = match stored.letter {
             Ok(letter) => letter,
             Err(error) => return LetterResult::unreadable(&error),
         };
         let reason = letter.reason.clone();
         let items = letter.items;
-        if let Some(why) = self.filters.skip(&letter) {
+        if let Some(why) = self.filters.reason_to_skip(&letter) {
             return LetterResult { fate: LetterFate::Skipped, reason: why.to_owned(), items };
         }
         let messages = match letter.into_messages(self.now_unix_nano) {
@@ -301,7 +311,7 @@ impl<'a> Redrive<'a> {
 
     async fn send(&self, messages: &[Message]) -> anyhow::Result<()> {
         for message in messages {
-            let request = self.retry_queue.send_message().queue_url(self.to);
+            let request = self.client.send_message().queue_url(self.retry_queue);
             let sent = request.message_body(&message.body).send().await;
             sent.map_err(|error| match error.raw_response() {
                 Some(answer) if answer.status().is_client_error() => explain(&error),
@@ -313,10 +323,10 @@ impl<'a> Redrive<'a> {
 }
 
 /// The result for a letter.
-struct LetterResult {
-    fate: LetterFate,
-    reason: String,
-    items: usize,
+pub(crate) struct LetterResult {
+    pub(crate) fate: LetterFate,
+    pub(crate) reason: String,
+    pub(crate) items: usize,
 }
 
 impl LetterResult {
@@ -369,6 +379,12 @@ impl LetterFate {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FateReason {
+    fate: LetterFate,
+    reason: String,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
     letters: usize,
@@ -377,18 +393,20 @@ struct Count {
 
 const MOST_REASONS: usize = 100;
 
+/// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    counts: BTreeMap<(LetterFate, String), Count>,
+    counts: BTreeMap<FateReason, Count>,
     /// The reason why the run ended early.
     pub(crate) stopped: Option<String>,
 }
 
 impl Summary {
-    pub(crate) fn note(&mut self, fate: LetterFate, reason: &str, items: usize) {
-        let mut key = (fate, reason.to_owned());
+    pub(crate) fn add(&mut self, result: LetterResult) {
+        let LetterResult { fate, reason, items } = result;
+        let mut key = FateReason { fate, reason };
         if !self.counts.contains_key(&key) && self.counts.len() >= MOST_REASONS {
-            key = (fate, "other reasons".to_owned());
+            "other reasons".clone_into(&mut key.reason);
         }
         let count = self.counts.entry(key).or_default();
         count.letters += 1;
@@ -396,12 +414,13 @@ impl Summary {
     }
 
     pub(crate) fn letters(&self, fate: LetterFate) -> usize {
-        self.of(fate).map(|(_, count)| count.letters).sum()
+        self.reasons(fate).map(|(_, count)| count.letters).sum()
     }
 
-    fn of(&self, fate: LetterFate) -> impl Iterator<Item = (&str, Count)> {
-        let is_of_fate = move |((found, _), _): &(&(LetterFate, String), &Count)| *found == fate;
-        self.counts.iter().filter(is_of_fate).map(|((_, reason), count)| (reason.as_str(), *count))
+    /// Returns the reasons for a fate, with their counts.
+    fn reasons(&self, fate: LetterFate) -> impl Iterator<Item = (&str, Count)> {
+        let of_fate = self.counts.iter().filter(move |(key, _)| key.fate == fate);
+        of_fate.map(|(key, count)| (key.reason.as_str(), *count))
     }
 
     /// Returns `true` if all selected letters were sent and removed.
@@ -419,13 +438,13 @@ impl Summary {
             if letter_count == 0 {
                 continue;
             }
-            let item_count: usize = self.of(fate).map(|(_, count)| count.items).sum();
+            let item_count: usize = self.reasons(fate).map(|(_, count)| count.items).sum();
             let letters = plural(letter_count, "message");
             let items = plural(item_count, "item");
             let would = dry_run && fate == LetterFate::Redriven;
             let words = if would { "would be sent again" } else { fate.words() };
             writeln!(out, "{letters} with {items} {words}")?;
-            let mut reasons: Vec<_> = self.of(fate).collect();
+            let mut reasons: Vec<_> = self.reasons(fate).collect();
             reasons.sort_by_key(|(_, count)| std::cmp::Reverse(count.letters));
             for (reason, Count { letters, items }) in reasons {
                 writeln!(out, "{letters:>9} {items:>9}  {reason}")?;
@@ -436,7 +455,7 @@ impl Summary {
 
     pub(crate) fn to_json(&self, dry_run: bool) -> serde_json::Value {
         let fates = LetterFate::ALL.iter().map(|fate| {
-            let reasons = self.of(*fate).map(|(reason, count)| {
+            let reasons = self.reasons(*fate).map(|(reason, count)| {
                 serde_json::json!({
                     "reason": reason, "messages": count.letters, "items": count.items,
                 })

@@ -9,14 +9,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A letter, or the reason why it cannot be read.
+/// A message or object of a store.
 pub(crate) struct StoredLetter {
+    /// The message id, or the object's key.
     pub(crate) name: String,
+    /// The letter, or the reason why it cannot be read.
     pub(crate) letter: anyhow::Result<Letter>,
 }
 
 /// A source of letters, from which sent letters are removed.
-pub(crate) trait Store {
+pub(crate) trait LetterStore {
     /// Returns the next letters; none at the end.
     async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>>;
 
@@ -29,7 +31,7 @@ pub(crate) trait Store {
 }
 
 /// The time for which read messages are hidden from other readers, also if the command is killed.
-const HIDDEN: Duration = Duration::from_mins(10);
+const HIDDEN_FOR: Duration = Duration::from_mins(10);
 /// Long polling queries all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
 const WAIT: Duration = Duration::from_secs(1);
 /// SQS returns no messages while 120,000 are in flight (Amazon SQS Developer Guide, "Message quotas").
@@ -52,13 +54,13 @@ impl DeadLetterQueue {
     /// The number of messages that may be received, if these credentials may ask for it.
     pub(crate) async fn count(&self) -> Option<usize> {
         const COUNT: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
-        let asked = self.client.get_queue_attributes().queue_url(&self.url);
-        let answer = asked.attribute_names(COUNT).send().await.ok()?;
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request.attribute_names(COUNT).send().await.ok()?;
         answer.attributes?.get(&COUNT)?.parse().ok()
     }
 }
 
-impl Store for DeadLetterQueue {
+impl LetterStore for DeadLetterQueue {
     async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
         let mut empty_answers = 0;
         while empty_answers < EMPTY_ANSWERS {
@@ -67,7 +69,7 @@ impl Store for DeadLetterQueue {
                 .receive_message()
                 .queue_url(&self.url)
                 .max_number_of_messages(10)
-                .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(i32::MAX))
+                .visibility_timeout(i32::try_from(HIDDEN_FOR.as_secs()).unwrap_or(i32::MAX))
                 .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default());
             let output = request
                 .send()
@@ -113,7 +115,7 @@ impl Store for DeadLetterQueue {
         let hidden: Vec<String> =
             self.receipts.get_mut().drain().filter_map(|(_, receipt)| receipt).collect();
         for receipts in hidden.chunks(10) {
-            let show = |receipt: &String| {
+            let make_visible = |receipt: &String| {
                 let request = self
                     .client
                     .change_message_visibility()
@@ -122,8 +124,8 @@ impl Store for DeadLetterQueue {
                     .visibility_timeout(0);
                 async { request.send().await.map(drop).map_err(|error| explain(&error)) }
             };
-            for shown in join_all(receipts.iter().map(show)).await {
-                shown.context("skipped messages stay hidden for at most 10 minutes")?;
+            for made_visible in join_all(receipts.iter().map(make_visible)).await {
+                made_visible.context("skipped messages stay hidden for at most 10 minutes")?;
             }
         }
         Ok(())
@@ -136,18 +138,19 @@ const MOST_OBJECTS: i32 = 4;
 const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 
 /// Lambda's on-failure records in an S3 bucket.
-pub(crate) struct Bucket {
+pub(crate) struct OnFailureBucket {
     client: aws_sdk_s3::Client,
     name: String,
     /// The key of the last object that was read; keys are listed in order.
     last: Option<String>,
 }
 
-impl Bucket {
+impl OnFailureBucket {
     pub(crate) fn new(client: aws_sdk_s3::Client, name: String) -> Self {
         Self { client, name, last: None }
     }
 
+    /// Reads an object. The outer error ends the run; the inner one is the reason why this object is no letter.
     async fn read(&self, key: &str, size: i64) -> anyhow::Result<anyhow::Result<Letter>> {
         if size > MOST_OBJECT_BYTES {
             return Ok(Err(anyhow!("an object of {size} bytes is no event")));
@@ -163,7 +166,7 @@ impl Bucket {
     }
 }
 
-impl Store for Bucket {
+impl LetterStore for OnFailureBucket {
     async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
         let request = self
             .client

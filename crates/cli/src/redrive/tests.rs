@@ -68,10 +68,10 @@ pub(super) fn awslogs(events: u64, bytes: usize) -> serde_json::Value {
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
-    arguments: Arguments,
+    arguments: RedriveArguments,
 }
 
-fn arguments(to: &str, words: &[&str]) -> Arguments {
+fn arguments(to: &str, words: &[&str]) -> RedriveArguments {
     let fixed = ["redrive", "--to", to, "--bucket", "unused"];
     Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
 }
@@ -94,7 +94,7 @@ fn filters_select_letters_by_reason_and_partial_acceptance() {
         let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
         let parked = Parked { fate, ..parked("answered 503 Service Unavailable", NOW) };
         let letter = Letter::from_message(&body(parked)).unwrap();
-        arguments.filters.skip(&letter).is_some()
+        arguments.filters.reason_to_skip(&letter).is_some()
     };
     for (words, skipped) in [
         (&[][..], false),
@@ -136,7 +136,7 @@ impl Queues {
             Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws, &Tally::new()) };
         let client = aws_sdk_sqs::Client::new(&at(&self.dead));
         let mut store = DeadLetterQueue::new(client, self.dead.queue_url());
-        redrive.all(&mut store).await.unwrap()
+        redrive.run(&mut store).await.unwrap()
     }
 
     fn visible(&self) -> usize {
@@ -274,9 +274,12 @@ fn a_message_that_was_stored_unchanged_is_read_again() {
 fn the_summary_lists_each_fate_with_its_reasons() {
     let mut summary = Summary::default();
     check_table(&summary, true, &expect!["no messages to send\n"]);
-    summary.note(LetterFate::Redriven, "answered 404", 40);
-    summary.note(LetterFate::Redriven, "answered 404", 41);
-    summary.note(LetterFate::Skipped, "answered 400", 1);
+    let mut add = |fate: LetterFate, reason: &str, items: usize| {
+        summary.add(LetterResult { fate, reason: reason.to_owned(), items });
+    };
+    add(LetterFate::Redriven, "answered 404", 40);
+    add(LetterFate::Redriven, "answered 404", 41);
+    add(LetterFate::Skipped, "answered 400", 1);
     check_table(
         &summary,
         true,

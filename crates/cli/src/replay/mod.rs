@@ -4,17 +4,17 @@ mod plan;
 mod run;
 
 use crate::aws::{self, AwsArguments};
-use crate::destination::{DestinationArguments, read_config};
+use crate::destination::{DestinationArguments, Overlay, read_config};
 use crate::doctor::DeployedFunction;
 use crate::forward::{one_destination, write_ledger};
-use crate::progress::{Progress, Tally};
+use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
 use anyhow::{bail, ensure};
 use aws_config::SdkConfig;
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
-use run::{Replay, Replayed, page};
+use run::{Replay, Replayed, read_page};
 use settings::{Env, Source as _};
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -31,7 +31,7 @@ const RULES: &str = "LAMBDA_OTLP_RULES";
 Examples:
   lambda-otlp replay /aws/lambda/shop --from 2h --stack lambda-otlp --dry-run
   lambda-otlp replay /aws/lambda/shop --from 2026-11-20T08:00:00Z --to 2026-11-20T10:00:00Z --checkpoint shop.json --endpoint https://o2.example.com/api/default")]
-pub(crate) struct Arguments {
+pub(crate) struct ReplayArguments {
     /// The log group: `/aws/lambda/shop`.
     #[arg(value_name = "LOG_GROUP")]
     log_group: String,
@@ -65,34 +65,21 @@ pub(crate) struct Arguments {
     aws: AwsArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(replay(arguments))
 }
 
-async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+async fn replay(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let now = time_arguments::now_unix_nano();
-    let from = arguments.from.millis(now);
-    let to = arguments.to.millis(now);
-    let new = Checkpoint::new(&arguments.log_group, from, to)?;
+    let from_ms = arguments.from.millis(now);
+    let to_ms = arguments.to.millis(now);
+    let new = Checkpoint::new(&arguments.log_group, from_ms, to_ms)?;
     let checkpoint = match &arguments.checkpoint {
         Some(path) => new.resume(path, [arguments.from, arguments.to])?,
         None => new,
     };
     let aws = aws::load(&arguments.aws).await;
-    let mut variables = arguments.destination.variables(arguments.dry_run)?;
-    if let Some(stack) = &arguments.stack {
-        variables = variables.over(deployed(&aws, stack).await?);
-        // They read the stack's secret and rules. A token of the shell may belong to other credentials.
-        variables = variables.with("AWS_SESSION_TOKEN", "");
-        for (name, value) in aws::credentials(&aws).await? {
-            variables = variables.with(&name, value);
-        }
-    }
-    if let Some(region) = aws.region() {
-        // The telemetry's `cloud.region`.
-        variables = variables.with("AWS_REGION", region.to_string());
-    }
-    let mut config = read_config(&variables)?;
+    let mut config = read_config(&variables(arguments, &aws).await?)?;
     match (&config.rules, &arguments.stack) {
         (Some(rules), _) => eprintln!("rules: {rules}"),
         (None, Some(stack)) => eprintln!("rules: none, as in stack {stack}"),
@@ -106,14 +93,36 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
     }
-    let progress = Progress::start("seconds of log");
-    let replayed = through(arguments, &aws, &config, checkpoint, now, progress.counts()).await?;
+    let progress = ProgressLine::start("seconds of log");
+    let replayed =
+        forward_log(arguments, &aws, &config, checkpoint, now, progress.counts()).await?;
     drop(progress);
     report(arguments, &replayed)
 }
 
+/// Returns the variables of the arguments, the shell, and the stack's forwarder.
+async fn variables(arguments: &ReplayArguments, aws: &SdkConfig) -> anyhow::Result<Overlay> {
+    let mut variables = arguments.destination.variables(arguments.dry_run)?;
+    if let Some(stack) = &arguments.stack {
+        variables = variables.over(forwarder_variables(aws, stack).await?);
+        // The credentials read the stack's secret and rules. A token of the shell may belong to others.
+        variables = variables.with("AWS_SESSION_TOKEN", "");
+        for (name, value) in aws::credentials(aws).await? {
+            variables = variables.with(&name, value);
+        }
+    }
+    if let Some(region) = aws.region() {
+        // The telemetry's `cloud.region`.
+        variables = variables.with("AWS_REGION", region.to_string());
+    }
+    Ok(variables)
+}
+
 /// Returns the variables of the stack's forwarder.
-async fn deployed(aws: &SdkConfig, stack: &str) -> anyhow::Result<HashMap<String, String>> {
+async fn forwarder_variables(
+    aws: &SdkConfig,
+    stack: &str,
+) -> anyhow::Result<HashMap<String, String>> {
     let function = DeployedFunction::of(aws::forwarder_of(aws, stack).await?);
     let variables = function.settings();
     if Env.get(RULES).is_none()
@@ -128,7 +137,7 @@ async fn deployed(aws: &SdkConfig, stack: &str) -> anyhow::Result<HashMap<String
 
 /// Fails if the backend may reject records, unless the user has agreed to that.
 fn check_age(
-    arguments: &Arguments,
+    arguments: &ReplayArguments,
     checkpoint: &Checkpoint,
     policy: IngestPolicy,
     now_unix_nano: u64,
@@ -154,8 +163,9 @@ fn check_age(
     Ok(())
 }
 
-async fn through(
-    arguments: &Arguments,
+/// Forwards the log from the checkpoint on, until its end or Ctrl-C.
+async fn forward_log(
+    arguments: &ReplayArguments,
     aws: &SdkConfig,
     config: &Config,
     checkpoint: Checkpoint,
@@ -164,8 +174,8 @@ async fn through(
 ) -> anyhow::Result<Replayed> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let name = &arguments.log_group;
-    let accounts = aws::log_groups(aws, &client, name).await?;
-    let account = accounts.into_iter().next().map(|(_, account)| account).unwrap_or_default();
+    let groups = aws::log_groups(aws, &client, name).await?;
+    let account = groups.into_iter().next().map(|group| group.account).unwrap_or_default();
     let replay = Replay {
         account,
         checkpoint_file: arguments.checkpoint.as_deref().filter(|_| !arguments.dry_run),
@@ -185,14 +195,14 @@ async fn through(
         }
     });
     let forwarder = one_destination(config, arguments.dry_run).await?;
-    let page = async |range, next| page(&client, name, range, next).await;
-    replay.run(page, &forwarder, checkpoint).await
+    let read_page = async |slice, next| read_page(&client, name, slice, next).await;
+    replay.run(read_page, &forwarder, checkpoint).await
 }
 
-fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
+fn report(arguments: &ReplayArguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
     let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
     let mut out = io::stdout().lock();
-    terminal::ignored(if arguments.json {
+    terminal::ignore_broken_pipe(if arguments.json {
         let mut json: serde_json::Value = serde_json::from_str(&ledger.to_json())?;
         if let Some(object) = json.as_object_mut() {
             object.insert("dry_run".to_owned(), arguments.dry_run.into());

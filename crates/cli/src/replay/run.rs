@@ -2,7 +2,7 @@
 
 use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
-use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
+use crate::log_events::{GatheredEvents, StreamEvents, delivery_event, log_event};
 use crate::progress::Tally;
 use crate::replay::plan::{Checkpoint, slices};
 use ::aws::Page;
@@ -42,93 +42,124 @@ pub(crate) struct Replayed {
 }
 
 impl Replay<'_> {
-    /// Replays from the checkpoint the events of these pages. Stops when the pipeline returns telemetry, because the rest would be
-    /// returned too.
+    /// Replays the events of the pages that `read_page` returns, from the checkpoint on. Stops when the pipeline returns telemetry,
+    /// because the rest would be returned too.
     pub(crate) async fn run<E: Export>(
         &self,
-        page: impl AsyncFn(Range<i64>, Option<String>) -> anyhow::Result<Page<FilteredLogEvent>>,
+        read_page: impl AsyncFn(Range<i64>, Option<String>) -> anyhow::Result<Page<FilteredLogEvent>>,
         forwarder: &Forwarder<E>,
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
         let to_ms = checkpoint.to_ms;
         let from_ms = checkpoint.done_before_ms;
         self.progress.set_total(seconds(to_ms - from_ms));
-        let ledger = Ledger::default();
-        let mut replayed =
-            Replayed { ledger, bytes: 0, requests: 0, checkpoint, is_complete: true };
-        let mut gathered = Gathered::default();
-        let mut next_at = Instant::now();
+        let mut run = ReplayRun {
+            replay: self,
+            read_page,
+            forwarder,
+            gathered: GatheredEvents::default(),
+            next_at: Instant::now(),
+            replayed: Replayed {
+                ledger: Ledger::default(),
+                bytes: 0,
+                requests: 0,
+                checkpoint,
+                is_complete: true,
+            },
+        };
         // Fails before anything is sent if the file cannot be written.
-        self.save(&replayed)?;
-        for slice in slices(replayed.checkpoint.done_before_ms, to_ms) {
-            let end = slice.end;
+        self.save(&run.replayed)?;
+        for slice in slices(from_ms, to_ms) {
             if self.stop.load(Ordering::Relaxed) {
-                replayed.is_complete = false;
+                run.replayed.is_complete = false;
                 break;
             }
-            let mut next = None;
-            loop {
-                let page = match page(slice.clone(), next).await {
-                    // The report tells where to continue.
-                    Err(error) => {
-                        eprintln!("lambda-otlp: {error:#}");
-                        replayed.is_complete = false;
-                        break;
-                    }
-                    Ok(page) => page,
-                };
-                page.items.into_iter().for_each(|event| gathered.add(event));
-                next = page.next;
-                let is_last = next.is_none();
-                // A line that began before the end of the slice may continue in the next one.
-                let cut = match (is_last, end == to_ms) {
-                    (true, true) => i64::MAX,
-                    (true, false) => end - LINE_MS,
-                    (false, _) => gathered.newest_ms() - LINE_MS,
-                };
-                if is_last || gathered.bytes() >= ENOUGH_BYTES {
-                    for events in gathered.take_before(cut) {
-                        self.pace(&mut next_at, events.events.len()).await;
-                        self.forward(forwarder, events, &mut replayed).await?;
-                    }
-                }
-                if is_last || !replayed.is_complete {
-                    break;
-                }
-            }
-            if !replayed.is_complete {
+            let end = slice.end;
+            run.forward_slice(slice).await?;
+            if !run.replayed.is_complete {
                 break;
             }
-            let done = if end == to_ms { to_ms } else { end - LINE_MS };
-            replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
-            self.save(&replayed)?;
-            self.progress.set_done(seconds(replayed.checkpoint.done_before_ms - from_ms));
+            let done_ms = if end == to_ms { to_ms } else { end - LINE_MS };
+            let checkpoint = &mut run.replayed.checkpoint;
+            checkpoint.done_before_ms = done_ms.max(checkpoint.done_before_ms);
+            self.progress.set_done(seconds(checkpoint.done_before_ms - from_ms));
+            self.save(&run.replayed)?;
         }
-        Ok(replayed)
+        Ok(run.replayed)
     }
 
     fn save(&self, replayed: &Replayed) -> anyhow::Result<()> {
         self.checkpoint_file.map_or(Ok(()), |path| replayed.checkpoint.save(path))
     }
+}
 
-    async fn pace(&self, next_at: &mut Instant, events: usize) {
-        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
-        tokio::time::sleep_until(*next_at).await;
-        let count = u32::try_from(events).unwrap_or(u32::MAX);
-        *next_at = Instant::now() + Duration::from_secs(1).saturating_mul(count) / rate;
+/// The state of a replay that runs.
+struct ReplayRun<'a, E: Export, P> {
+    replay: &'a Replay<'a>,
+    /// Reads a page of the events in a slice.
+    read_page: P,
+    forwarder: &'a Forwarder<E>,
+    /// The events that were read and not yet forwarded.
+    gathered: GatheredEvents,
+    /// The time at which `--rate` permits the next events.
+    next_at: Instant,
+    replayed: Replayed,
+}
+
+impl<E, P> ReplayRun<'_, E, P>
+where
+    E: Export,
+    P: AsyncFn(Range<i64>, Option<String>) -> anyhow::Result<Page<FilteredLogEvent>>,
+{
+    /// Forwards the events of a slice. Those of its last second wait for the next slice, unless this is the last one: a line that
+    /// began before the end of the slice may continue there.
+    async fn forward_slice(&mut self, slice: Range<i64>) -> anyhow::Result<()> {
+        let is_last_slice = slice.end == self.replayed.checkpoint.to_ms;
+        let mut next = None;
+        loop {
+            let page = match (self.read_page)(slice.clone(), next).await {
+                Ok(page) => page,
+                // The report tells where to continue.
+                Err(error) => {
+                    eprintln!("lambda-otlp: {error:#}");
+                    self.replayed.is_complete = false;
+                    return Ok(());
+                }
+            };
+            page.items.into_iter().for_each(|event| self.gathered.add(event));
+            next = page.next;
+            let is_last_page = next.is_none();
+            let before_ms = match (is_last_page, is_last_slice) {
+                (true, true) => i64::MAX,
+                (true, false) => slice.end - LINE_MS,
+                (false, _) => self.gathered.newest_ms() - LINE_MS,
+            };
+            if is_last_page || self.gathered.bytes() >= ENOUGH_BYTES {
+                for events in self.gathered.take_before(before_ms) {
+                    self.pace(events.events.len()).await;
+                    self.forward(events).await?;
+                }
+            }
+            if is_last_page || !self.replayed.is_complete {
+                return Ok(());
+            }
+        }
     }
 
-    async fn forward<E: Export>(
-        &self,
-        forwarder: &Forwarder<E>,
-        events: StreamEvents,
-        replayed: &mut Replayed,
-    ) -> anyhow::Result<()> {
-        let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
+    /// Waits until `--rate` permits this number of events.
+    async fn pace(&mut self, events: usize) {
+        let Some(rate) = self.replay.rate.filter(|rate| *rate > 0) else { return };
+        tokio::time::sleep_until(self.next_at).await;
+        let count = u32::try_from(events).unwrap_or(u32::MAX);
+        self.next_at = Instant::now() + Duration::from_secs(1).saturating_mul(count) / rate;
+    }
+
+    async fn forward(&mut self, events: StreamEvents) -> anyhow::Result<()> {
+        let Replayed { ledger, bytes, requests, checkpoint, is_complete } = &mut self.replayed;
         *bytes += events.events.iter().map(|event| event.message.len()).sum::<usize>();
-        let event = delivered(&self.account, &checkpoint.log_group, &events)?;
-        let invocation = invocation_at(self.observed_unix_nano);
-        let report = forwarder.forward(event, &invocation).await;
+        let event = delivery_event(&self.replay.account, &checkpoint.log_group, &events)?;
+        let invocation = invocation_at(self.replay.observed_unix_nano);
+        let report = self.forwarder.forward(event, &invocation).await;
         print_problems(&format_args!("{} {}", checkpoint.log_group, events.stream), &report);
         *requests += report.requests_sent;
         *is_complete &= report.is_complete();
@@ -142,7 +173,7 @@ fn seconds(millis: i64) -> usize {
 }
 
 /// Returns a page of a log group's events in this slice, each stream's in order.
-pub(crate) async fn page(
+pub(crate) async fn read_page(
     client: &aws_sdk_cloudwatchlogs::Client,
     log_group: &str,
     slice: Range<i64>,

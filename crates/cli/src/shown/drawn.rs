@@ -1,6 +1,6 @@
-//! Traces that were drawn, for telemetry that arrives later.
+//! Remembers drawn traces, which are drawn again with telemetry that arrives later.
 
-use super::Held;
+use super::Telemetry;
 use console::waterfall::{PLATFORM_SCOPE, has_failed};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::ids::to_hex;
@@ -16,34 +16,44 @@ pub(super) struct DrawnTraces {
 
 struct DrawnTrace {
     trace_id: Vec<u8>,
-    telemetry: Held,
+    telemetry: Telemetry,
 }
 
-/// The number of new spans of the traces that are drawn again, by their ids in hex.
-pub(super) type Redrawn = BTreeMap<String, usize>;
+/// The traces that are drawn again.
+#[derive(Default)]
+pub(super) struct RedrawnTraces {
+    /// The number of new spans, by trace id in hex.
+    new_spans: BTreeMap<String, usize>,
+}
+
+impl RedrawnTraces {
+    /// Returns the number of new spans of a trace; `None` if it is drawn for the first time.
+    pub(super) fn new_spans_of(&self, trace_id: &str) -> Option<usize> {
+        self.new_spans.get(trace_id).copied()
+    }
+}
 
 impl DrawnTraces {
     /// Adds the remembered items of these traces, so that they are drawn again whole. The extension writes Lambda's span of an
     /// invocation with the next one: alone, it is no reason to draw its trace again, and is taken out.
-    pub(super) fn add_to(&mut self, held: &mut Held) -> Redrawn {
-        let mut redrawn = Redrawn::new();
-        let traces: BTreeSet<Vec<u8>> =
-            held.spans.iter().map(|own| own.item.trace_id.clone()).collect();
-        for trace_id in traces {
+    pub(super) fn add_to(&mut self, telemetry: &mut Telemetry) -> RedrawnTraces {
+        let mut redrawn = RedrawnTraces::default();
+        let trace_ids: BTreeSet<Vec<u8>> =
+            telemetry.spans.iter().map(|span| span.item.trace_id.clone()).collect();
+        for trace_id in trace_ids {
             let Some(mut known) = self.take(&trace_id) else { continue };
-            let mut new: Held = held.take_trace(&trace_id);
-            let has_failed = |all: &Held| all.spans.iter().any(|own| has_failed(&own.item));
-            let is_lambdas = new.spans.iter().all(|own| own.scope == PLATFORM_SCOPE);
-            let is_news = !is_lambdas || has_failed(&new) && !has_failed(&known.telemetry);
-            let count = new.spans.len();
+            let mut new: Telemetry = telemetry.take_trace(&trace_id);
+            let is_lambdas_alone = new.spans.iter().all(|span| span.scope == PLATFORM_SCOPE);
+            let is_first_failure = has_failed_span(&new) && !has_failed_span(&known.telemetry);
+            let new_spans = new.spans.len();
             known.telemetry.spans.append(&mut new.spans);
-            held.records.append(&mut new.records);
-            if is_news {
-                redrawn.insert(to_hex(&trace_id), count);
-                held.spans.append(&mut known.telemetry.spans);
-                held.records.append(&mut known.telemetry.records);
-            } else {
+            telemetry.records.append(&mut new.records);
+            if is_lambdas_alone && !is_first_failure {
                 self.put(known);
+            } else {
+                redrawn.new_spans.insert(to_hex(&trace_id), new_spans);
+                telemetry.spans.append(&mut known.telemetry.spans);
+                telemetry.records.append(&mut known.telemetry.records);
             }
         }
         redrawn
@@ -65,19 +75,23 @@ impl DrawnTraces {
         }
     }
 
-    /// Remembers the traces with spans here, which are drawn next.
-    pub(super) fn remember(&mut self, held: &Held) {
-        let mut traces: BTreeMap<&[u8], Held> = BTreeMap::new();
-        for own in &held.spans {
-            traces.entry(&own.item.trace_id).or_default().spans.push(own.clone());
+    /// Remembers the traces with spans in this telemetry, which is drawn next.
+    pub(super) fn remember(&mut self, telemetry: &Telemetry) {
+        let mut traces: BTreeMap<&[u8], Telemetry> = BTreeMap::new();
+        for span in &telemetry.spans {
+            traces.entry(&span.item.trace_id).or_default().spans.push(span.clone());
         }
-        for own in &held.records {
-            if let Some(trace) = traces.get_mut(own.item.trace_id.as_slice()) {
-                trace.records.push(own.clone());
+        for record in &telemetry.records {
+            if let Some(trace) = traces.get_mut(record.item.trace_id.as_slice()) {
+                trace.records.push(record.clone());
             }
         }
         for (trace_id, telemetry) in traces {
             self.put(DrawnTrace { trace_id: trace_id.to_vec(), telemetry });
         }
     }
+}
+
+fn has_failed_span(telemetry: &Telemetry) -> bool {
+    telemetry.spans.iter().any(|span| has_failed(&span.item))
 }

@@ -1,7 +1,7 @@
-//! Log records that were shown before the spans of their traces.
+//! Remembers log records that were shown before the spans of their traces.
 
-use super::Held;
-use console::waterfall::{INVOCATION_ID, PLATFORM_SCOPE, Scoped, text_of};
+use super::Telemetry;
+use console::waterfall::{INVOCATION_ID, PLATFORM_SCOPE, Scoped, attribute_text};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -29,8 +29,8 @@ struct InvocationSpan {
 impl EarlyRecords {
     /// Remembers the records that may belong to a trace: they name one, or an invocation.
     pub(super) fn add(&mut self, records: &[Scoped<LogRecord>]) {
-        let may_belong = |own: &&Scoped<LogRecord>| {
-            !own.item.trace_id.is_empty() || invocation(&own.item.attributes).is_some()
+        let may_belong = |record: &&Scoped<LogRecord>| {
+            !record.item.trace_id.is_empty() || invocation(&record.item.attributes).is_some()
         };
         for record in records.iter().filter(may_belong) {
             self.bytes += bytes_of(record);
@@ -43,12 +43,12 @@ impl EarlyRecords {
     }
 
     /// Moves the remembered records to their traces among these, and gives records that only name their invocation its trace.
-    pub(super) fn add_to(&mut self, held: &mut Held) {
-        let spans_by_invocation = invocation_spans(&held.spans);
+    pub(super) fn add_to(&mut self, telemetry: &mut Telemetry) {
+        let spans_by_invocation = invocation_spans(&telemetry.spans);
         let traces: BTreeSet<&[u8]> =
-            held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
-        let is_here = |own: &Scoped<LogRecord>| match own.item.trace_id.as_slice() {
-            [] => invocation(&own.item.attributes)
+            telemetry.spans.iter().map(|span| span.item.trace_id.as_slice()).collect();
+        let is_here = |record: &Scoped<LogRecord>| match record.item.trace_id.as_slice() {
+            [] => invocation(&record.item.attributes)
                 .is_some_and(|id| spans_by_invocation.contains_key(&id)),
             trace_id => traces.contains(trace_id),
         };
@@ -64,13 +64,15 @@ impl EarlyRecords {
         }
         self.records = kept;
         // They came first: of equal times, the order of arrival decides.
-        moved.append(&mut held.records);
-        held.records = moved;
-        for own in held.records.iter_mut().filter(|own| own.item.trace_id.is_empty()) {
-            let span = invocation(&own.item.attributes).and_then(|id| spans_by_invocation.get(&id));
+        moved.append(&mut telemetry.records);
+        telemetry.records = moved;
+        for record in telemetry.records.iter_mut().filter(|record| record.item.trace_id.is_empty())
+        {
+            let span =
+                invocation(&record.item.attributes).and_then(|id| spans_by_invocation.get(&id));
             if let Some(InvocationSpan { trace_id, span_id, .. }) = span {
-                own.item.trace_id.clone_from(trace_id);
-                own.item.span_id.clone_from(span_id);
+                record.item.trace_id.clone_from(trace_id);
+                record.item.span_id.clone_from(span_id);
             }
         }
     }
@@ -79,14 +81,14 @@ impl EarlyRecords {
 /// Returns the span of each invocation: the function's own span before that of Lambda.
 fn invocation_spans(spans: &[Scoped<Span>]) -> BTreeMap<String, InvocationSpan> {
     let mut spans_by_invocation: BTreeMap<String, InvocationSpan> = BTreeMap::new();
-    for own in spans {
-        let Some(id) = invocation(&own.item.attributes) else { continue };
-        let is_lambdas = own.scope == PLATFORM_SCOPE;
+    for span in spans {
+        let Some(id) = invocation(&span.item.attributes) else { continue };
+        let is_lambdas = span.scope == PLATFORM_SCOPE;
         let is_better = spans_by_invocation
             .get(&id)
             .is_none_or(|known: &InvocationSpan| known.is_lambdas && !is_lambdas);
         if is_better {
-            let Span { trace_id, span_id, .. } = &own.item;
+            let Span { trace_id, span_id, .. } = &span.item;
             let found =
                 InvocationSpan { trace_id: trace_id.clone(), span_id: span_id.clone(), is_lambdas };
             spans_by_invocation.insert(id, found);
@@ -96,15 +98,15 @@ fn invocation_spans(spans: &[Scoped<Span>]) -> BTreeMap<String, InvocationSpan> 
 }
 
 fn invocation(attributes: &[KeyValue]) -> Option<String> {
-    text_of(attributes, INVOCATION_ID)
+    attribute_text(attributes, INVOCATION_ID)
 }
 
 /// Estimates the size of a record by its texts.
-fn bytes_of(own: &Scoped<LogRecord>) -> usize {
+fn bytes_of(record: &Scoped<LogRecord>) -> usize {
     let bytes = |value: &Option<AnyValue>| match value.as_ref().and_then(|it| it.value.as_ref()) {
         Some(Value::StringValue(text)) => text.len(),
         _ => size_of::<AnyValue>(),
     };
-    let attributes = own.item.attributes.iter().map(|attribute| bytes(&attribute.value));
-    size_of::<Scoped<LogRecord>>() + bytes(&own.item.body) + attributes.sum::<usize>()
+    let attributes = record.item.attributes.iter().map(|attribute| bytes(&attribute.value));
+    size_of::<Scoped<LogRecord>>() + bytes(&record.item.body) + attributes.sum::<usize>()
 }

@@ -1,19 +1,21 @@
 //! Shows telemetry as it arrives. It is held briefly, so that related items appear together, and then passed to a view.
 //!
-//! A log record that arrives long before the spans of its trace is shown at once, and again in the trace. A trace that was
-//! shown is drawn again only for new spans of the function.
+//! A log record that arrives long before the spans of its trace is shown at once, and again in the trace. A drawn trace is drawn
+//! again if the function sends more spans of it.
 
-mod choice;
 mod drawn;
 mod early;
+mod filter;
 mod views;
 
-use crate::lines::{self, Joining, Line, LineContent, MAX_LINE_BYTES, NumberedContent, Writer};
-use choice::Choice;
+use crate::lines::{
+    self, Line, LineContent, LineJoiner, MAX_LINE_BYTES, NumberedContent, WritingFunction,
+};
 use console::waterfall::draw::Detail;
-use console::waterfall::{PLATFORM_SCOPE, Scoped, settle_times, text_of};
+use console::waterfall::{PLATFORM_SCOPE, Scoped, attribute_text, keep_printed_order};
 use drawn::DrawnTraces;
 use early::EarlyRecords;
+use filter::TelemetryFilter;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -30,7 +32,7 @@ use wire::{LineReading, Logs, Metrics, Request, Traces};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct OutputArguments {
     #[command(flatten)]
-    choice: Choice,
+    filter: TelemetryFilter,
     /// Leave out lines that are not telemetry.
     #[arg(long)]
     telemetry_only: bool,
@@ -54,7 +56,7 @@ impl OutputArguments {
     pub(crate) fn show(
         &self,
         incoming: &Receiver<Incoming>,
-        writer: Writer,
+        writer: WritingFunction,
     ) -> anyhow::Result<bool> {
         // anstream writes colours only to a terminal, and none if NO_COLOR is set.
         Ok(self.show_all(incoming, writer, &mut anstream::stdout().lock())?)
@@ -64,7 +66,7 @@ impl OutputArguments {
     fn show_all(
         &self,
         incoming: &Receiver<Incoming>,
-        writer: Writer,
+        writer: WritingFunction,
         out: &mut dyn Write,
     ) -> io::Result<bool> {
         let mut showing = Showing::new(self, writer, out);
@@ -77,18 +79,18 @@ impl OutputArguments {
             };
             match next {
                 Ok(incoming) => showing.take(incoming)?,
-                Err(RecvTimeoutError::Timeout) => showing.show(showing.patience())?,
+                Err(RecvTimeoutError::Timeout) => showing.show_after(showing.patience())?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        showing.show(Duration::ZERO)?;
-        Ok(showing.is_fine)
+        showing.show_after(Duration::ZERO)?;
+        Ok(showing.could_read_all)
     }
 }
 
 /// Held telemetry is shown after a pause of this length, because the lines of an invocation arrive together.
 const QUIET: Duration = Duration::from_millis(300);
-/// The time for which a printed trace waits for the span of its invocation, which the extension writes with the next invocation.
+/// The longest wait of a trace for the span of its invocation, which the extension writes with the next invocation.
 const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_ITEMS: usize = 10_000;
 
@@ -102,75 +104,80 @@ pub(crate) enum Incoming {
         expect(dead_code, reason = "only `dev`, which runs on Linux, makes it")
     )]
     Text(String),
-    Said(String),
+    Message(String),
     /// The error of an OTLP line that cannot be decoded.
-    Wrong(String),
+    Undecodable(String),
     Failed(anyhow::Error),
 }
 
 struct Showing<'a> {
     out: &'a mut dyn Write,
     arguments: &'a OutputArguments,
-    number: usize,
-    joining: Joining,
-    held: Held,
-    /// The traces without the span of their invocation, and when each came first.
+    /// The number of the last line.
+    line_number: usize,
+    joiner: LineJoiner,
+    held: Telemetry,
+    /// The times at which traces without the span of their invocation came first, by trace id.
     waiting_since: BTreeMap<Vec<u8>, Instant>,
     /// The log records that were shown before their traces.
     early: EarlyRecords,
     drawn: DrawnTraces,
     /// The services of the telemetry so far. Two are enough to know that there are several.
     services: BTreeSet<String>,
-    /// All telemetry could be read and decoded.
-    is_fine: bool,
+    /// `false` if some telemetry could not be read or decoded.
+    could_read_all: bool,
 }
 
 impl<'a> Showing<'a> {
-    fn new(arguments: &'a OutputArguments, writer: Writer, out: &'a mut dyn Write) -> Self {
+    fn new(
+        arguments: &'a OutputArguments,
+        writer: WritingFunction,
+        out: &'a mut dyn Write,
+    ) -> Self {
         Self {
             out,
             arguments,
-            number: 0,
-            joining: Joining::new(writer),
-            held: Held::default(),
+            line_number: 0,
+            joiner: LineJoiner::new(writer),
+            held: Telemetry::default(),
             waiting_since: BTreeMap::new(),
             early: EarlyRecords::default(),
             drawn: DrawnTraces::default(),
             services: BTreeSet::new(),
-            is_fine: true,
+            could_read_all: true,
         }
     }
 
     fn holds_anything(&self) -> bool {
-        self.held.items() > 0 || self.joining.is_waiting()
+        self.held.items() > 0 || self.joiner.is_waiting()
     }
 
     fn take(&mut self, incoming: Incoming) -> io::Result<()> {
         match incoming {
             Incoming::Line(Line::Text(line)) => {
-                self.number += 1;
-                let contents = self.joining.take(self.number, line);
+                self.line_number += 1;
+                let contents = self.joiner.add(self.line_number, line);
                 self.take_contents(contents)?;
             }
             Incoming::Line(Line::TooLong) => {
-                self.number += 1;
+                self.line_number += 1;
                 let text = format!("skipped: the line is longer than {MAX_LINE_BYTES} bytes");
-                self.wrong(&format!("line {}: {text}", self.number));
+                self.report_unread(&format!("line {}: {text}", self.line_number));
             }
             Incoming::Requests(requests) => {
                 for request in &requests {
                     self.held.add(request);
                 }
             }
-            Incoming::Said(text) => eprintln!("{text}"),
-            Incoming::Wrong(text) => self.wrong(&text),
+            Incoming::Message(text) => eprintln!("{text}"),
+            Incoming::Undecodable(text) => self.report_unread(&text),
             Incoming::Text(text) => {
-                self.show(self.patience())?;
+                self.show_after(self.patience())?;
                 self.line(&text)?;
             }
-            Incoming::Failed(error) => self.wrong(&format!("lambda-otlp: {error:#}")),
+            Incoming::Failed(error) => self.report_unread(&format!("lambda-otlp: {error:#}")),
         }
-        if self.held.items() > MOST_ITEMS { self.show(Duration::ZERO) } else { Ok(()) }
+        if self.held.items() > MOST_ITEMS { self.show_after(Duration::ZERO) } else { Ok(()) }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -178,8 +185,8 @@ impl<'a> Showing<'a> {
         if telemetry_only { Ok(()) } else { views::line(line, json, self.out) }
     }
 
-    fn wrong(&mut self, text: &str) {
-        self.is_fine = false;
+    fn report_unread(&mut self, text: &str) {
+        self.could_read_all = false;
         eprintln!("{text}");
     }
 
@@ -200,7 +207,7 @@ impl<'a> Showing<'a> {
         }
         for undecodable in &reading.undecodable {
             let reason = lines::reason(&undecodable.reason);
-            self.wrong(&format!("line {number}: {reason} ({} bytes)", undecodable.bytes));
+            self.report_unread(&format!("line {number}: {reason} ({} bytes)", undecodable.bytes));
         }
         match &reading.text {
             Some(text) if !text.trim().is_empty() => self.line(text.trim_end()),
@@ -212,9 +219,9 @@ impl<'a> Showing<'a> {
         if self.arguments.json { Duration::ZERO } else { PATIENCE }
     }
 
-    /// Shows what is held, except traces that still wait for the span of their invocation.
-    fn show(&mut self, patience: Duration) -> io::Result<()> {
-        let rest = self.joining.rest();
+    /// Shows the held telemetry, except traces that have waited less than `patience` for the span of their invocation.
+    fn show_after(&mut self, patience: Duration) -> io::Result<()> {
+        let rest = self.joiner.take_rest();
         self.take_contents(rest)?;
         let now = Instant::now();
         let mut waiting_since = BTreeMap::new();
@@ -228,29 +235,29 @@ impl<'a> Showing<'a> {
         let waiting = self.held.take_traces(|id| self.waiting_since.contains_key(id));
         let held = std::mem::replace(&mut self.held, waiting);
         if self.arguments.json {
-            let held = self.arguments.choice.of(held);
-            return if held.items() > 0 { views::json(&held, self.out) } else { Ok(()) };
+            let selected = self.arguments.filter.select(held);
+            return if selected.items() > 0 { views::json(&selected, self.out) } else { Ok(()) };
         }
         self.show_text(held)
     }
 
-    fn show_text(&mut self, mut held: Held) -> io::Result<()> {
-        settle_times(&mut held.records);
+    fn show_text(&mut self, mut held: Telemetry) -> io::Result<()> {
+        keep_printed_order(&mut held.records);
         let redrawn = self.drawn.add_to(&mut held);
         self.early.add_to(&mut held);
         self.drawn.remember(&held);
         let mut records = held.take_records_without_spans();
-        records.retain(|own| !is_of_extension(own));
+        records.retain(|record| !is_of_extension(record));
         self.early.add(&records);
         held.records.extend(records);
-        let mut held = self.arguments.choice.of(held);
+        let mut selected = self.arguments.filter.select(held);
         if !self.arguments.metrics {
-            held.metrics.clear();
+            selected.metrics.clear();
         }
-        if held.items() == 0 {
+        if selected.items() == 0 {
             return Ok(());
         }
-        self.note_services(&held);
+        self.note_services(&selected);
         let view = TextView {
             has_several_services: self.services.len() > 1,
             detail: Detail {
@@ -258,12 +265,12 @@ impl<'a> Showing<'a> {
                 is_full: self.arguments.full,
             },
         };
-        view.write(&held, &redrawn, self.out)
+        view.write(&selected, &redrawn, self.out)
     }
 
-    fn note_services(&mut self, held: &Held) {
-        let of_spans = held.spans.iter().map(|own| &own.service);
-        let of_records = held.records.iter().map(|own| &own.service);
+    fn note_services(&mut self, telemetry: &Telemetry) {
+        let of_spans = telemetry.spans.iter().map(|span| &span.service);
+        let of_records = telemetry.records.iter().map(|record| &record.service);
         for service in of_spans.chain(of_records) {
             if self.services.len() < 2 && !self.services.contains(service) {
                 self.services.insert(service.clone());
@@ -273,20 +280,21 @@ impl<'a> Showing<'a> {
 }
 
 /// Returns `true` for Lambda's lines about an extension that works, which each cold start has.
-fn is_of_extension(own: &Scoped<LogRecord>) -> bool {
+fn is_of_extension(record: &Scoped<LogRecord>) -> bool {
     const EVENTS: [&str; 2] = ["platform.extension", "platform.telemetrySubscription"];
-    own.item.severity_number < SeverityNumber::Warn as i32
-        && EVENTS.contains(&own.item.event_name.as_str())
+    record.item.severity_number < SeverityNumber::Warn as i32
+        && EVENTS.contains(&record.item.event_name.as_str())
 }
 
+/// Received spans, log records and metrics.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct Telemetry {
     pub(crate) spans: Vec<Scoped<Span>>,
     pub(crate) records: Vec<Scoped<LogRecord>>,
     pub(crate) metrics: Vec<Scoped<Metric>>,
 }
 
-impl Held {
+impl Telemetry {
     pub(crate) fn items(&self) -> usize {
         self.spans.len() + self.records.len() + self.metrics.len()
     }
@@ -317,10 +325,10 @@ impl Held {
 
     /// The traces of the spans that lack the span of an invocation.
     fn without_invocation(&self) -> BTreeSet<Vec<u8>> {
-        let trace_id = |own: &Scoped<Span>| own.item.trace_id.clone();
+        let trace_id = |span: &Scoped<Span>| span.item.trace_id.clone();
         let mut traces: BTreeSet<Vec<u8>> = self.spans.iter().map(trace_id).collect();
-        for own in self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE) {
-            traces.remove(&own.item.trace_id);
+        for span in self.spans.iter().filter(|span| span.scope == PLATFORM_SCOPE) {
+            traces.remove(&span.item.trace_id);
         }
         traces
     }
@@ -328,9 +336,9 @@ impl Held {
     /// Takes the log records whose traces have no span here.
     fn take_records_without_spans(&mut self) -> Vec<Scoped<LogRecord>> {
         let traces: BTreeSet<&[u8]> =
-            self.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
+            self.spans.iter().map(|span| span.item.trace_id.as_slice()).collect();
         let is_without =
-            |own: &mut Scoped<LogRecord>| !traces.contains(own.item.trace_id.as_slice());
+            |record: &mut Scoped<LogRecord>| !traces.contains(record.item.trace_id.as_slice());
         self.records.extract_if(.., is_without).collect()
     }
 
@@ -339,8 +347,8 @@ impl Held {
     }
 
     fn take_traces(&mut self, is_wanted: impl Fn(&[u8]) -> bool) -> Self {
-        let spans = self.spans.extract_if(.., |own| is_wanted(&own.item.trace_id));
-        let records = self.records.extract_if(.., |own| is_wanted(&own.item.trace_id));
+        let spans = self.spans.extract_if(.., |span| is_wanted(&span.item.trace_id));
+        let records = self.records.extract_if(.., |record| is_wanted(&record.item.trace_id));
         Self { spans: spans.collect(), records: records.collect(), metrics: Vec::new() }
     }
 }
@@ -351,7 +359,7 @@ fn items<T>(
     items: Vec<T>,
 ) -> impl Iterator<Item = Scoped<T>> {
     let service = resource
-        .and_then(|resource| text_of(&resource.attributes, "service.name"))
+        .and_then(|resource| attribute_text(&resource.attributes, "service.name"))
         .unwrap_or_else(|| "unknown".to_owned());
     let scope_name = scope.map(|scope| scope.name).unwrap_or_default();
     let scoped = move |item| Scoped { service: service.clone(), scope: scope_name.clone(), item };
@@ -406,16 +414,16 @@ mod tests {
     fn check(inputs: Vec<Incoming>, expected: &[&str]) {
         let arguments = OutputArguments::default();
         let mut out = Vec::new();
-        let mut showing = Showing::new(&arguments, Writer::default(), &mut out);
+        let mut showing = Showing::new(&arguments, WritingFunction::default(), &mut out);
         for incoming in inputs {
             let is_text = matches!(incoming, Incoming::Text(_));
             showing.take(incoming).unwrap();
             if !is_text {
-                showing.show(PATIENCE).unwrap();
+                showing.show_after(PATIENCE).unwrap();
             }
         }
-        showing.show(Duration::ZERO).unwrap();
-        assert!(showing.is_fine);
+        showing.show_after(Duration::ZERO).unwrap();
+        assert!(showing.could_read_all);
         let out = String::from_utf8(out).unwrap();
         let shown = |line: &str| {
             let plain = anstream::adapter::strip_str(line).to_string();

@@ -1,11 +1,11 @@
 //! Telemetry as text (traces as waterfalls with their log records, then log records without a trace, and metrics), and as JSON.
 
-use super::Held;
-use super::drawn::Redrawn;
+use super::Telemetry;
+use super::drawn::RedrawnTraces;
 use console::quantity::{plural, quantity};
 use console::screen;
 use console::waterfall::draw::{self, Detail, HEADING, short, time_of_day};
-use console::waterfall::{InvocationReport, Log, Scoped, traces, waterfalls};
+use console::waterfall::{DrawnRecord, InvocationReport, Scoped, traces, waterfalls};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -24,43 +24,44 @@ pub(super) struct TextView {
 }
 
 impl TextView {
-    /// Writes telemetry. `redrawn`: the traces that were drawn before.
+    /// Writes telemetry. The headings of redrawn traces say so.
     pub(super) fn write(
         &self,
-        held: &Held,
-        redrawn: &Redrawn,
+        telemetry: &Telemetry,
+        redrawn: &RedrawnTraces,
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let width = draw::terminal_width();
         let traced: BTreeSet<&[u8]> =
-            held.spans.iter().map(|own| own.item.trace_id.as_slice()).collect();
-        let is_loose = |own: &&Scoped<LogRecord>| !traced.contains(own.item.trace_id.as_slice());
-        let mut loose: Vec<&Scoped<LogRecord>> = held.records.iter().filter(is_loose).collect();
-        loose.sort_by_key(|own| Log::of(own).time);
-        for own in loose {
-            if let Some(report) = InvocationReport::of(&own.item) {
+            telemetry.spans.iter().map(|span| span.item.trace_id.as_slice()).collect();
+        let has_no_spans =
+            |record: &&Scoped<LogRecord>| !traced.contains(record.item.trace_id.as_slice());
+        let mut without_spans: Vec<&Scoped<LogRecord>> =
+            telemetry.records.iter().filter(has_no_spans).collect();
+        without_spans.sort_by_key(|record| DrawnRecord::of(record).time);
+        for record in without_spans {
+            if let Some(report) = InvocationReport::of(&record.item) {
                 let text = format!("{} {report}", time_of_day(report.time));
                 draw::line(&text, width, out)?;
             } else {
-                let log = Log::of(own);
-                draw::log_record(&log, self.has_several_services, self.detail, width, out)?;
+                let drawn = DrawnRecord::of(record);
+                draw::log_record(&drawn, self.has_several_services, self.detail, width, out)?;
             }
         }
-        for trace in waterfalls(&held.spans, &held.records) {
+        for trace in waterfalls(&telemetry.spans, &telemetry.records) {
             if trace.rows.is_empty() {
                 continue;
             }
-            let name = label(&trace.invocations);
-            let label = match redrawn.get(&trace.trace_id) {
-                Some(new) => format!("{name}, again with {}", plural(*new, "later span")),
-                None => name,
-            };
+            let mut label = label(&trace.invocations);
+            if let Some(new) = redrawn.new_spans_of(&trace.trace_id) {
+                label = format!("{label}, again with {}", plural(new, "later span"));
+            }
             draw::waterfall(&trace, &label, self.detail, width, out)?;
         }
-        if !held.metrics.is_empty() {
+        if !telemetry.metrics.is_empty() {
             writeln!(out, "\n{HEADING}Metrics{HEADING:#}")?;
         }
-        for Scoped { service, item: metric, .. } in &held.metrics {
+        for Scoped { service, item: metric, .. } in &telemetry.metrics {
             let [service, name, unit] =
                 [service, &metric.name, &metric.unit].map(|text| short(text, LONGEST_NAME));
             for value in values(metric, &unit) {
@@ -88,21 +89,21 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
         Some(Number::AsDouble(value)) => quantity(*value, unit),
         None => "no value".to_owned(),
     };
-    let total = |count: u64, sum: Option<f64>| {
+    let summary = |count: u64, sum: Option<f64>| {
         let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
         sum.map_or_else(|| times.clone(), |sum| format!("{times}, sum {}", quantity(sum, unit)))
     };
     match &metric.data {
-        Some(Data::Gauge(data)) => data.data_points.iter().map(|own| point(&own.value)).collect(),
-        Some(Data::Sum(data)) => data.data_points.iter().map(|own| point(&own.value)).collect(),
+        Some(Data::Gauge(data)) => data.data_points.iter().map(|it| point(&it.value)).collect(),
+        Some(Data::Sum(data)) => data.data_points.iter().map(|it| point(&it.value)).collect(),
         Some(Data::Histogram(data)) => {
-            data.data_points.iter().map(|own| total(own.count, own.sum)).collect()
+            data.data_points.iter().map(|it| summary(it.count, it.sum)).collect()
         }
         Some(Data::ExponentialHistogram(data)) => {
-            data.data_points.iter().map(|own| total(own.count, own.sum)).collect()
+            data.data_points.iter().map(|it| summary(it.count, it.sum)).collect()
         }
         Some(Data::Summary(data)) => {
-            data.data_points.iter().map(|own| total(own.count, Some(own.sum))).collect()
+            data.data_points.iter().map(|it| summary(it.count, Some(it.sum))).collect()
         }
         None => Vec::new(),
     }
@@ -110,35 +111,35 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
 
 /// Writes telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}` and `{"metric": …}`, in the form of
 /// OTLP/JSON with an additional `service`.
-pub(super) fn json(held: &Held, out: &mut dyn Write) -> io::Result<()> {
-    for (trace_id, trace) in traces(&held.spans, &held.records) {
+pub(super) fn json(telemetry: &Telemetry, out: &mut dyn Write) -> io::Result<()> {
+    for (trace_id, trace) in traces(&telemetry.spans, &telemetry.records) {
         let mut spans = Vec::new();
-        for own in &trace.spans {
-            let mut span = with_service(own)?;
-            span.insert("scope".to_owned(), own.scope.as_str().into());
-            spans.push(span);
+        for span in &trace.spans {
+            let mut object = with_service(span)?;
+            object.insert("scope".to_owned(), span.scope.as_str().into());
+            spans.push(object);
         }
-        let records =
-            trace.records.iter().map(|own| with_service(own)).collect::<io::Result<Vec<_>>>()?;
+        let records: Vec<Map<String, Value>> =
+            trace.records.iter().map(|record| with_service(record)).collect::<io::Result<_>>()?;
         let id = wire::ids::to_hex(trace_id);
         let object = json!({ "traceId": id, "spans": spans, "logRecords": records });
         writeln!(out, "{}", screen::json(&json!({ "trace": object })))?;
     }
-    for own in held.records.iter().filter(|own| own.item.trace_id.is_empty()) {
-        writeln!(out, "{}", screen::json(&json!({ "logRecord": with_service(own)? })))?;
+    for record in telemetry.records.iter().filter(|record| record.item.trace_id.is_empty()) {
+        writeln!(out, "{}", screen::json(&json!({ "logRecord": with_service(record)? })))?;
     }
-    for own in &held.metrics {
-        writeln!(out, "{}", screen::json(&json!({ "metric": with_service(own)? })))?;
+    for metric in &telemetry.metrics {
+        writeln!(out, "{}", screen::json(&json!({ "metric": with_service(metric)? })))?;
     }
     out.flush()
 }
 
-fn with_service<T: Serialize>(own: &Scoped<T>) -> io::Result<Map<String, Value>> {
-    let mut object = match serde_json::to_value(&own.item)? {
+fn with_service<T: Serialize>(scoped: &Scoped<T>) -> io::Result<Map<String, Value>> {
+    let mut object = match serde_json::to_value(&scoped.item)? {
         Value::Object(object) => object,
         other => Map::from_iter([("value".to_owned(), other)]),
     };
-    object.insert("service".to_owned(), own.service.as_str().into());
+    object.insert("service".to_owned(), scoped.service.as_str().into());
     Ok(object)
 }
 

@@ -17,15 +17,15 @@ use wire::arn::Arn;
 /// The code of Lambda's errors about what does not exist.
 const MISSING: &str = "ResourceNotFoundException";
 
-pub(super) struct Destination {
+pub(super) struct TargetForwarder {
     /// The ARN of the forwarder's function.
-    pub(super) forwarder: String,
+    pub(super) arn: String,
     /// The forwarder's own log group, if it is known.
     pub(super) log_group: Option<String>,
     pub(super) stream: Option<KinesisStream>,
 }
 
-impl Destination {
+impl TargetForwarder {
     /// Returns the forwarder of the stack, or the one with this ARN.
     pub(super) async fn find(
         stack: Option<&str>,
@@ -34,8 +34,8 @@ impl Destination {
         task: Task,
     ) -> anyhow::Result<Self> {
         let Some(stack) = stack else {
-            let forwarder = arn.unwrap_or_default().to_owned();
-            return Ok(Self { forwarder, log_group: None, stream: None });
+            let arn = arn.unwrap_or_default().to_owned();
+            return Ok(Self { arn, log_group: None, stream: None });
         };
         let function = match forwarder_of(aws, stack).await {
             Err(error)
@@ -47,13 +47,14 @@ impl Destination {
             }
             found => found?,
         };
-        let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
+        let arn = function.function_arn.context("AWS returned a function without an ARN")?;
         let log_group = function.logging_config.and_then(|config| config.log_group);
-        Ok(Self { forwarder, log_group, stream: stream_of(aws, stack).await? })
+        Ok(Self { arn, log_group, stream: stream_of(aws, stack).await? })
     }
 }
 
-pub(super) fn no_function(destination: &str) -> anyhow::Error {
+/// The error of a destination that is not a function's ARN.
+pub(super) fn not_a_function(destination: &str) -> anyhow::Error {
     anyhow!(
         "{destination} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}"
     )
@@ -67,8 +68,8 @@ pub(super) async fn check(
     task: Task,
     arguments: &AwsArguments,
 ) -> anyhow::Result<()> {
-    let Some(arn) = Arn::parse(forwarder) else { return Err(no_function(forwarder)) };
-    let Some(function) = arn.function() else { return Err(no_function(forwarder)) };
+    let Some(arn) = Arn::parse(forwarder) else { return Err(not_a_function(forwarder)) };
+    let Some(function) = arn.function() else { return Err(not_a_function(forwarder)) };
     if let Some(region) = aws.region() {
         ensure!(
             arn.region == region.as_ref(),
@@ -90,11 +91,11 @@ pub(super) async fn check(
         return Ok(());
     }
     let lambda = Client::new(aws);
-    let asked = lambda
+    let configuration_request = lambda
         .get_function_configuration()
         .function_name(function.name)
         .set_qualifier(function.qualifier.map(str::to_owned));
-    match asked.send().await {
+    match configuration_request.send().await {
         Ok(_) => {}
         Err(error) if error.code() == Some(MISSING) => {
             let place = aws::place(aws).await;
@@ -108,15 +109,15 @@ pub(super) async fn check(
         // CloudWatch Logs writes to the stream with a role, and does not invoke the function.
         return Ok(());
     }
-    let asked = lambda
+    let policy_request = lambda
         .get_policy()
         .function_name(function.name)
         .set_qualifier(function.qualifier.map(str::to_owned));
-    let place = arguments.as_words();
-    let permission = match asked.send().await {
-        Ok(output) => permission_to_invoke(forwarder, output.policy(), &place),
+    let aws_flags = arguments.flags();
+    let permission = match policy_request.send().await {
+        Ok(output) => permission_to_invoke(forwarder, output.policy(), &aws_flags),
         Err(error) if error.code() == Some(MISSING) => {
-            permission_to_invoke(forwarder, None, &place)
+            permission_to_invoke(forwarder, None, &aws_flags)
         }
         Err(error) => return warn_if_denied("lambda:GetPolicy", explain(&error)),
     };
@@ -124,7 +125,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Reports a check that these credentials may not make. Other errors end the command.
+/// Warns if the credentials lack a permission, and fails with any other error.
 fn warn_if_denied(permission: &str, error: anyhow::Error) -> anyhow::Result<()> {
     if !is_denied(&error) {
         return Err(error.context("cannot check the destination"));

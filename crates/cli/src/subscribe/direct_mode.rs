@@ -48,14 +48,12 @@ impl DirectSenders {
         let functions = match found {
             Ok(functions) => functions,
             Err(error) => {
-                let why = match are_few {
-                    true if is_denied(&error) => {
-                        "these credentials lack lambda:GetFunction".to_owned()
-                    }
-                    false if is_denied(&error) => {
-                        "these credentials lack lambda:ListFunctions".to_owned()
-                    }
-                    _ => format!("{error:#}"),
+                let permission =
+                    if are_few { "lambda:GetFunction" } else { "lambda:ListFunctions" };
+                let why = if is_denied(&error) {
+                    format!("these credentials lack {permission}")
+                } else {
+                    format!("{error:#}")
                 };
                 eprintln!("warning: functions in direct mode were not looked for: {why}");
                 return Self::default();
@@ -73,8 +71,8 @@ impl DirectSenders {
         Some(format!("{name} is in direct mode ({variable}): its telemetry arrives twice"))
     }
 
-    /// Warns with the command that subscribes these log groups to spilled lines only. `forwarder` are its arguments.
-    pub(super) fn warning(&self, forwarder: &str) -> Option<String> {
+    /// Warns with the command that subscribes these log groups to spilled lines only. `forwarder_flags` name the forwarder.
+    pub(super) fn warning(&self, forwarder_flags: &str) -> Option<String> {
         let groups: Vec<&str> = self.functions.keys().map(String::as_str).collect();
         if groups.is_empty() {
             return None;
@@ -83,7 +81,7 @@ impl DirectSenders {
         let others = if groups.len() > MOST_NAMES { ", and so on" } else { "" };
         let functions = plural(groups.len(), "function");
         Some(format!(
-            "warning: {functions} in direct mode, whose layer sends to the backend itself, so their telemetry arrives twice: `lambda-otlp subscribe {forwarder} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"
+            "warning: {functions} in direct mode, whose layer sends to the backend itself, so their telemetry arrives twice: `lambda-otlp subscribe {forwarder_flags} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"
         ))
     }
 }

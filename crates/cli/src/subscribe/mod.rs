@@ -5,22 +5,24 @@ mod direct_mode;
 mod stack;
 
 use crate::aws::{self, AwsArguments};
-use crate::progress::Progress;
+use crate::progress::ProgressLine;
 use crate::terminal;
 use ::aws::CloudWatchLogs;
 use anyhow::{anyhow, ensure};
+use aws_config::SdkConfig;
 use console::quantity::plural;
 use console::screen::on_one_line;
-use destination::Destination;
+use destination::TargetForwarder;
 use direct_mode::DirectSenders;
 use forwarder::wall_clock_now;
+use settings::Pattern;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
-    Action, Collect, Entry, Fate, InvalidSelection, OurFilter, Reason, Selection, Sweep,
-    SweepReport, Task, Wish, parse_patterns, parse_tags,
+    Action, Collect, DecisionReason, InvalidSelection, LogGroupEntry, LogGroupFate, OurFilter,
+    Selection, Sweep, SweepReport, TagCondition, Task, WantedFilter, parse_patterns, parse_tags,
 };
 use tokio::time::Instant;
 
@@ -115,30 +117,27 @@ fn run(
     beside_others: bool,
 ) -> anyhow::Result<ExitCode> {
     let collect = asked.unwrap_or(Collect::All);
-    let named = parsed("--include", &which.include, parse_patterns)?;
-    let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
-    let tags = parsed("--tag", &which.tags, parse_tags)?;
-    let include = if named.is_empty() { parse_patterns("*")? } else { named };
+    let patterns = SelectedNames::parse(which)?;
     terminal::block_on(async {
         let aws = aws::load(&which.aws).await;
-        let progress = Progress::start("log groups");
-        let Destination { forwarder, log_group, stream } =
-            Destination::find(which.stack.as_deref(), which.destination.as_deref(), &aws, task)
-                .await?;
-        let Some(ours) = OurFilter::new(&forwarder, stream, collect.pattern()) else {
-            return Err(destination::no_function(&forwarder));
+        let progress = ProgressLine::start("log groups");
+        let stack = which.stack.as_deref();
+        let target = TargetForwarder::find(stack, which.destination.as_deref(), &aws, task).await?;
+        let Some(ours) = OurFilter::new(&target.arn, target.stream, collect.pattern()) else {
+            return Err(destination::not_a_function(&target.arn));
         };
-        destination::check(&aws, &forwarder, &ours.as_filter(), task, &which.aws).await?;
-        let own = [ours.default_log_group()].into_iter().chain(log_group);
-        let selection = Selection::new(include, exclude, tags, own);
+        destination::check(&aws, &target.arn, &ours.as_filter(), task, &which.aws).await?;
+        let own = [ours.default_log_group()].into_iter().chain(target.log_group);
+        let selection = patterns.into_selection(own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
-        let wish = Wish { ours, former: None, beside_others, keeps_spilled: asked.is_none() };
+        let wanted =
+            WantedFilter { ours, former: None, beside_others, keeps_spilled: asked.is_none() };
         let sweep = Sweep {
             logs: &logs,
             selection: &selection,
-            wish: &wish,
+            wanted: &wanted,
             task,
-            reach: &[],
+            also_included: &[],
             dry_run: !which.yes,
         };
         let counts = progress.counts();
@@ -149,32 +148,23 @@ fn run(
                 counts.set_done(now.handled);
             })
             .await;
-        let stack = stack::of(&aws, which.stack.as_deref(), &forwarder).await;
-        let direct = if task == Task::Remove || collect == Collect::Spilled {
+        let subscriber = stack::find(&aws, stack, &target.arn).await;
+        let direct_senders = if task == Task::Remove || collect == Collect::Spilled {
             DirectSenders::default()
         } else {
             DirectSenders::find(&aws, &subscribed_groups(&report)).await
         };
         drop(progress);
-        let is_any_selected = match task {
-            // Most log groups have no filter to remove.
-            Task::Remove => which.include.is_empty() || !report.entries.is_empty(),
-            Task::Add | Task::Follow => report.entries.iter().any(is_selected),
-        };
-        // If the listing failed, a log group may exist.
-        if report.not_listed.is_none() && !is_any_selected {
-            let problem = which.no_match(report.entries.len(), &aws::place(&aws).await);
-            // A script may remove the filter of a log group that is gone.
-            ensure!(task == Task::Remove, problem);
-            eprintln!("warning: {problem}");
+        check_any_selected(which, task, &report, &aws).await?;
+        print(which, &report, &direct_senders)?;
+        let mut warnings = pattern_warnings(&report, collect);
+        warnings.extend(direct_senders.warning(&which.forwarder_flags()));
+        if let Some(subscriber) = subscriber {
+            warnings.extend(subscriber.warnings(&report, collect, task));
         }
-        print(which, &report, &direct)?;
-        let of_stack = stack.map(|stack| stack.warnings(&report, collect, task));
-        pattern_warnings(&report, collect)
-            .into_iter()
-            .chain(direct.warning(&which.forwarder()))
-            .chain(of_stack.into_iter().flatten())
-            .for_each(|warning| eprintln!("{warning}"));
+        for warning in warnings {
+            eprintln!("{warning}");
+        }
         if !which.yes {
             eprintln!("nothing was changed; use --yes to make the changes");
         }
@@ -183,23 +173,69 @@ fn run(
     })
 }
 
-impl Which {
-    /// The arguments by which another command finds the same forwarder.
-    fn forwarder(&self) -> String {
-        let destination = self.destination.as_deref().unwrap_or_default();
-        aws::forwarder_words(self.stack.as_deref(), destination, &self.aws.as_words())
+/// The patterns and tags of the command line.
+struct SelectedNames {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    tags: Vec<TagCondition>,
+}
+
+impl SelectedNames {
+    /// Includes all names if none is given.
+    fn parse(which: &Which) -> anyhow::Result<Self> {
+        let named = parsed("--include", &which.include, parse_patterns)?;
+        let include = if named.is_empty() { parse_patterns("*")? } else { named };
+        let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
+        let tags = parsed("--tag", &which.tags, parse_tags)?;
+        Ok(Self { include, exclude, tags })
     }
 
-    /// Says why no log group of this place is selected, though `--include` names `named` of them.
-    fn no_match(&self, named: usize, place: &str) -> String {
-        if named > 0 {
-            let groups = plural(named, "log group");
+    /// `own` are the log groups of the forwarder, which are never selected.
+    fn into_selection(self, own: impl IntoIterator<Item = String>) -> Selection {
+        Selection::new(self.include, self.exclude, self.tags, own)
+    }
+}
+
+/// Fails if no log group is selected, or warns if a filter was to be removed: a script may remove the filter of a log group that is
+/// gone.
+async fn check_any_selected(
+    which: &Which,
+    task: Task,
+    report: &SweepReport,
+    aws: &SdkConfig,
+) -> anyhow::Result<()> {
+    let is_any_selected = match task {
+        // Most log groups have no filter to remove.
+        Task::Remove => which.include.is_empty() || !report.entries.is_empty(),
+        Task::Add | Task::Follow => report.entries.iter().any(is_selected),
+    };
+    // If the listing failed, a log group may exist.
+    if report.not_listed.is_some() || is_any_selected {
+        return Ok(());
+    }
+    let problem = which.no_match(report.entries.len(), &aws::place(aws).await);
+    ensure!(task == Task::Remove, problem);
+    eprintln!("warning: {problem}");
+    Ok(())
+}
+
+impl Which {
+    /// Returns the flags with which another command finds the same forwarder.
+    fn forwarder_flags(&self) -> String {
+        let destination = self.destination.as_deref().unwrap_or_default();
+        aws::forwarder_flags(self.stack.as_deref(), destination, &self.aws.flags())
+    }
+
+    /// Describes why no log group of a region and account is selected. `included`: the number of log groups that `--include` names.
+    fn no_match(&self, included: usize, place: &str) -> String {
+        if included > 0 {
+            let groups = plural(included, "log group");
             return format!(
                 "--include names {groups} in {place}, and --exclude and --tag rule all of them out: name fewer exclusions or tags"
             );
         }
         let patterns = self.include.iter().flat_map(|text| text.split(','));
-        let hint = match aws::without_path(patterns) {
+        let hint = match aws::hint_without_path(patterns) {
             Some(hint) => hint,
             None => "Lambda creates one at a function's first invocation".to_owned(),
         };
@@ -209,7 +245,7 @@ impl Which {
 
 /// The log groups that have our filter after the change, without those of spilled lines.
 fn subscribed_groups(report: &SweepReport) -> Vec<&str> {
-    let is_subscribed = |entry: &&Entry| {
+    let is_subscribed = |entry: &&LogGroupEntry| {
         matches!(entry.action, Action::Add | Action::Update | Action::Keep)
             && !entry.stays_spilled
             && is_done(entry)
@@ -218,8 +254,8 @@ fn subscribed_groups(report: &SweepReport) -> Vec<&str> {
 }
 
 /// Returns `true` if the action was or would be taken.
-fn is_done(entry: &Entry) -> bool {
-    matches!(entry.fate, Fate::Done | Fate::Planned)
+fn is_done(entry: &LogGroupEntry) -> bool {
+    matches!(entry.fate, LogGroupFate::Done | LogGroupFate::Planned)
 }
 
 /// Log groups that a warning names.
@@ -233,13 +269,13 @@ fn pattern_warnings(report: &SweepReport, collect: Collect) -> Vec<String> {
             groups.entry(pattern).or_default().push(&entry.group.name);
         }
     }
-    let warning = |(pattern, groups): (&str, Vec<&str>)| {
+    let warning = |(former_pattern, groups): (&str, Vec<&str>)| {
         let filters = plural(groups.len(), "filter");
         let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
         let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
-        let before = lines_of(pattern);
+        let before = lines_of(former_pattern);
         let now = lines_of(collect.pattern());
-        let remedy = match Collect::word_of(pattern) {
+        let remedy = match Collect::word_of(former_pattern) {
             Some(word) => format!("to keep {word}, use --collect {word} for them"),
             None => "to keep the pattern, leave them out with --exclude".to_owned(),
         };
@@ -255,17 +291,17 @@ fn lines_of(pattern: &str) -> String {
     Collect::word_of(pattern).map_or_else(|| format!("pattern {pattern:?}"), str::to_owned)
 }
 
-fn print(which: &Which, report: &SweepReport, direct: &DirectSenders) -> io::Result<()> {
+fn print(which: &Which, report: &SweepReport, direct_senders: &DirectSenders) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    terminal::ignored(if which.json {
+    terminal::ignore_broken_pipe(if which.json {
         writeln!(out, "{}", console::screen::json(&report.to_json()))
     } else {
-        write(report, direct, &mut out)
+        write(report, direct_senders, &mut out)
     })
 }
 
-fn is_selected(entry: &Entry) -> bool {
-    entry.action != Action::Skip || entry.reason.as_ref().is_some_and(Reason::is_notable)
+fn is_selected(entry: &LogGroupEntry) -> bool {
+    entry.action != Action::Skip || entry.reason.as_ref().is_some_and(DecisionReason::is_notable)
 }
 
 /// Parses the values of an argument. An empty shell variable must not select all log groups.
@@ -283,27 +319,35 @@ fn parsed<T>(
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.
-fn write(report: &SweepReport, direct: &DirectSenders, out: &mut dyn Write) -> io::Result<()> {
-    let is_shown = |entry: &&Entry| {
-        let is_left = entry.action == Action::Skip && entry.fate == Fate::Done;
-        !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
+fn write(
+    report: &SweepReport,
+    direct_senders: &DirectSenders,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let is_shown = |entry: &&LogGroupEntry| {
+        let is_left = entry.action == Action::Skip && entry.fate == LogGroupFate::Done;
+        !is_left || entry.reason.as_ref().is_some_and(DecisionReason::is_notable)
     };
-    let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
+    let shown: Vec<&LogGroupEntry> = report.entries.iter().filter(is_shown).collect();
     let width = shown.iter().map(|entry| entry.group.name.len()).max().unwrap_or_default();
-    for Entry { group, action, reason, fate, former_pattern, stays_spilled, .. } in shown {
+    for LogGroupEntry { group, action, reason, fate, former_pattern, stays_spilled, .. } in shown {
         let group = &group.name;
         let spilled = stays_spilled
             .then(|| "forwards spilled lines only, as before; --collect changes that".to_owned());
         let former =
             former_pattern.as_deref().map(|it| format!("forwarded {} before", lines_of(it)));
         let reason = reason.as_ref().map(ToString::to_string);
-        let texts: Vec<String> =
-            reason.into_iter().chain(former).chain(spilled).chain(direct.note(group)).collect();
+        let texts: Vec<String> = reason
+            .into_iter()
+            .chain(former)
+            .chain(spilled)
+            .chain(direct_senders.note(group))
+            .collect();
         let (word, text) = match fate {
-            Fate::Done | Fate::Planned => (action.as_str(), texts.join("; ")),
-            Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
-            Fate::Failed(text) => ("failed", text.clone()),
-            Fate::NotReached => {
+            LogGroupFate::Done | LogGroupFate::Planned => (action.as_str(), texts.join("; ")),
+            LogGroupFate::Gone => ("gone", "was deleted meanwhile".to_owned()),
+            LogGroupFate::Failed(text) => ("failed", text.clone()),
+            LogGroupFate::NotReached => {
                 ("missed", "the time limit was reached: run the command again".to_owned())
             }
         };
@@ -393,7 +437,7 @@ mod tests {
 
     #[test]
     fn the_subscription_table_gives_each_action_and_its_reason() {
-        let entry = |group: &str, action, reason, fate| Entry {
+        let entry = |group: &str, action, reason, fate| LogGroupEntry {
             group: LogGroup { name: group.to_owned(), ..LogGroup::default() },
             action,
             reason,
@@ -402,20 +446,25 @@ mod tests {
             stays_spilled: false,
             subscribed: None,
         };
-        let full = Some(Reason::Full("a, b".to_owned()));
-        let excluded = Some(Reason::Unselected(Unselected::Excluded));
+        let full = Some(DecisionReason::Full("a, b".to_owned()));
+        let excluded = Some(DecisionReason::Unselected(Unselected::Excluded));
         let report = SweepReport {
             entries: vec![
-                entry("/a", Action::Add, None, Fate::Planned),
-                entry("/full", Action::Skip, full, Fate::Done),
-                entry("/gone", Action::Add, None, Fate::Gone),
-                entry("/no", Action::Skip, excluded.clone(), Fate::Done),
-                entry("/off", Action::Remove, excluded, Fate::Planned),
-                Entry {
+                entry("/a", Action::Add, None, LogGroupFate::Planned),
+                entry("/full", Action::Skip, full, LogGroupFate::Done),
+                entry("/gone", Action::Add, None, LogGroupFate::Gone),
+                entry("/no", Action::Skip, excluded.clone(), LogGroupFate::Done),
+                entry("/off", Action::Remove, excluded, LogGroupFate::Planned),
+                LogGroupEntry {
                     former_pattern: Some(Collect::Spilled.pattern().to_owned()),
-                    ..entry("/spilled", Action::Update, None, Fate::Planned)
+                    ..entry("/spilled", Action::Update, None, LogGroupFate::Planned)
                 },
-                entry("/x", Action::Add, None, Fate::Failed("the Lambda function".to_owned())),
+                entry(
+                    "/x",
+                    Action::Add,
+                    None,
+                    LogGroupFate::Failed("the Lambda function".to_owned()),
+                ),
             ],
             ..SweepReport::default()
         };

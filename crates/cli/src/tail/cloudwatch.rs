@@ -1,9 +1,9 @@
 //! Follows log groups of CloudWatch Logs by polling. Polls overlap, because events arrive late and out of order; known events are
 //! recognized by their ids.
 
-use super::{Arguments, MOST_WAITING};
-use crate::aws::{self, explain};
-use crate::log_events::{Converter, Gathered, RunningInvocations, delivered, log_event};
+use super::{MOST_WAITING, TailArguments};
+use crate::aws::{self, OwnedLogGroup, explain};
+use crate::log_events::{Converter, GatheredEvents, RunningInvocations, delivery_event, log_event};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
@@ -22,17 +22,17 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The latest arrival of an event that is still shown.
 const OVERLAP_MS: i64 = 30_000;
 /// Newer events wait for related ones.
-const SETTLES_MS: i64 = 500;
+const LATEST_SHOWN_MS: i64 = 500;
 /// Enough for throttling.
 const ATTEMPTS: u32 = 10;
 
 /// Follows the log groups on a thread, until Ctrl-C.
-pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>> {
+pub(super) fn follow(arguments: &TailArguments) -> anyhow::Result<Receiver<Incoming>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let from_ms = arguments.since.unwrap_or(TimeArgument::NOW).millis(now_unix_nano());
     let aws = runtime.block_on(aws::load(&arguments.aws));
     // A wrong region or endpoint shows at once.
-    let accounts = runtime.block_on(resolve(&aws, &Client::new(&aws), arguments))?;
+    let accounts = runtime.block_on(accounts_of_groups(&aws, &Client::new(&aws), arguments))?;
     let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
     let client = Client::new(&aws.to_builder().retry_config(retries).build());
     if accounts.len() > MOST_GROUPS {
@@ -42,13 +42,13 @@ pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>
     let following_text = format!("following {}", names.join(", "));
     let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
     let (sender, incoming) = sync_channel(MOST_WAITING);
-    sender.send(Incoming::Said(following_text))?;
+    sender.send(Incoming::Message(following_text))?;
     let groups = accounts.into_iter().map(|(name, account)| FollowedGroup {
         name,
         account,
         from_ms,
         known: HashMap::new(),
-        gathered: Gathered::default(),
+        gathered: GatheredEvents::default(),
         running: RunningInvocations::default(),
     });
     let mut following = Following { client, groups: groups.collect(), converter, sender };
@@ -83,12 +83,12 @@ struct FollowedGroup {
     from_ms: i64,
     /// Times of known events by id.
     known: HashMap<String, i64>,
-    gathered: Gathered,
+    gathered: GatheredEvents,
     running: RunningInvocations,
 }
 
 impl Following {
-    /// Reads until an error that waiting does not end.
+    /// Reads and shows events until an error that waiting does not end.
     async fn follow(&mut self) -> anyhow::Result<()> {
         loop {
             for group in &mut self.groups {
@@ -98,14 +98,14 @@ impl Following {
                     .await
                     .with_context(|| format!("cannot read log group {}", group.name))?;
                 if let GroupReading::Unreachable(text) = read {
-                    self.sender.send(Incoming::Said(text)).context("the display has ended")?;
+                    self.sender.send(Incoming::Message(text)).context("the display has ended")?;
                     continue;
                 }
                 group.from_ms = group.from_ms.max(began_ms - OVERLAP_MS);
                 let from_ms = group.from_ms;
                 group.known.retain(|_, time_ms| *time_ms >= from_ms);
             }
-            self.pass_on(now_ms() - SETTLES_MS).await?;
+            self.pass_on(now_ms() - LATEST_SHOWN_MS).await?;
             tokio::time::sleep(INTERVAL).await;
         }
     }
@@ -116,7 +116,7 @@ impl Following {
             for mut events in gathered.take_before(before_ms) {
                 // Late events are sorted in.
                 events.events.sort_by_key(|event| event.timestamp_ms);
-                let event = delivered(account, name, &running.with_starts(events))?;
+                let event = delivery_event(account, name, &running.with_starts(events))?;
                 for incoming in self.converter.convert(name, event).await {
                     self.sender.send(incoming).context("the display has ended")?;
                 }
@@ -132,15 +132,15 @@ impl FollowedGroup {
         let request = client.filter_log_events().log_group_name(&self.name);
         let mut pages = request.start_time(self.from_ms).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = match page {
+            let output = match page {
+                Ok(output) => output,
                 Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
                     let text = format!("{}: {}, trying again", self.name, explain(&error));
                     return Ok(GroupReading::Unreachable(text));
                 }
-                page => page.map_err(|error| explain(&error))?,
+                Err(error) => return Err(explain(&error)),
             };
-            for event in page.events.unwrap_or_default() {
-                let event = log_event(event);
+            for event in output.events.unwrap_or_default().into_iter().map(log_event) {
                 if self.known.insert(event.id.clone(), event.timestamp_ms).is_none() {
                     self.gathered.add(event);
                 }
@@ -161,15 +161,18 @@ fn now_ms() -> i64 {
     i64::try_from(now_unix_nano() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// Returns the selected log groups and their accounts. Fails if a pattern or the stack has none.
-async fn resolve(
+/// Returns the accounts of the selected log groups, by the groups' names. Fails if a pattern or the stack has no log group.
+async fn accounts_of_groups(
     aws: &SdkConfig,
     client: &Client,
-    arguments: &Arguments,
+    arguments: &TailArguments,
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut groups = BTreeMap::new();
+    let mut accounts = BTreeMap::new();
+    let mut add = |groups: Vec<OwnedLogGroup>| {
+        accounts.extend(groups.into_iter().map(|group| (group.name, group.account)));
+    };
     for pattern in &arguments.log_groups {
-        groups.extend(aws::log_groups(aws, client, pattern).await?);
+        add(aws::log_groups(aws, client, pattern).await?);
     }
     if let Some(stack) = &arguments.stack {
         for name in names_of_stack(aws, stack).await? {
@@ -178,13 +181,13 @@ async fn resolve(
             if found.is_empty() {
                 eprintln!("does not exist yet, and is not followed: {name}");
             }
-            groups.extend(found);
+            add(found);
         }
-        if groups.is_empty() {
+        if accounts.is_empty() {
             bail!("stack {stack} has no function with a log group: invoke one first");
         }
     }
-    Ok(groups)
+    Ok(accounts)
 }
 
 /// Returns the log groups of a stack and of its nested stacks, including those of its functions.

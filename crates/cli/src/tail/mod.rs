@@ -3,10 +3,9 @@
 mod cloudwatch;
 
 use crate::aws::AwsArguments;
-use crate::lines::{Writer, lines, open_all};
+use crate::lines::{WritingFunction, lines, open_all};
 use crate::progress::Tally;
-use crate::shown::Incoming;
-use crate::shown::OutputArguments;
+use crate::shown::{Incoming, OutputArguments};
 use anyhow::{Context as _, bail};
 use console::time_arguments::TimeArgument;
 use std::process::ExitCode;
@@ -19,7 +18,7 @@ Examples:
   lambda-otlp tail --stack shop --since 10m
   lambda-otlp tail shop.log
   cargo lambda watch 2>&1 | lambda-otlp tail -")]
-pub(crate) struct Arguments {
+pub(crate) struct TailArguments {
     /// Files of lines; `-` (the default) is standard input.
     #[arg(conflicts_with = "log_groups", default_value = "-", hide_default_value = true)]
     files: Vec<String>,
@@ -33,20 +32,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     since: Option<TimeArgument>,
     #[command(flatten)]
-    writer: Writer,
+    writer: WritingFunction,
     #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
     aws: AwsArguments,
 }
 
-/// The maximum number of lines that wait to be shown.
+/// The maximum number of lines, or other inputs, that wait to be shown.
 pub(crate) const MOST_WAITING: usize = 64;
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &TailArguments) -> anyhow::Result<ExitCode> {
     let incoming = if arguments.log_groups.is_empty() && arguments.stack.is_none() {
         read(&arguments.files)?
-    } else if arguments.writer != Writer::default() {
+    } else if arguments.writer != WritingFunction::default() {
         bail!("--function, --account and --log-stream are for files: a log group states them");
     } else {
         cloudwatch::follow(arguments)?

@@ -23,7 +23,7 @@ pub struct Page {
     pub live: bool,
     /// A time near those of the telemetry, in nanoseconds since the Unix epoch, as text: JSON's numbers are too short.
     pub base: String,
-    /// Objects as [`telemetry`] and [`invocation`] make them.
+    /// Objects as [`telemetry`] makes them, and those about invocations.
     pub messages: Vec<Value>,
     /// The names of traces by the ids of their invocations.
     pub names: Map<String, Value>,
@@ -54,26 +54,28 @@ pub fn telemetry(
     spans: &[Scoped<Span>],
     records: &[Scoped<LogRecord>],
 ) -> Result<Value, serde_json::Error> {
-    let spans = spans.iter().map(|own| {
-        let more = json!({ "target": target(&own.item), "causes": causes_of_span(&own.item) });
-        described(own, more)
-    });
-    let records = records.iter().map(|own| {
-        let more = json!({ "causes": causes_of_record(&own.item) });
-        described(own, more)
-    });
-    let spans: Vec<Value> = spans.collect::<Result<_, _>>()?;
-    let records: Vec<Value> = records.collect::<Result<_, _>>()?;
+    let span_value = |span: &Scoped<Span>| {
+        let Scoped { item, .. } = span;
+        page_value(span, [("target", json!(target(item))), ("causes", json!(causes_of_span(item)))])
+    };
+    let record_value = |record: &Scoped<LogRecord>| {
+        page_value(record, [("causes", json!(causes_of_record(&record.item)))])
+    };
+    let spans: Vec<Value> = spans.iter().map(span_value).collect::<Result<_, _>>()?;
+    let records: Vec<Value> = records.iter().map(record_value).collect::<Result<_, _>>()?;
     Ok(json!({ "spans": spans, "records": records }))
 }
 
-/// Adds what the page does not compute itself.
-fn described<T: Serialize>(own: &Scoped<T>, more: Value) -> Result<Value, serde_json::Error> {
-    let mut value = serde_json::to_value(&own.item)?;
-    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
-        object.insert("service".to_owned(), own.service.as_str().into());
-        object.insert("scope".to_owned(), own.scope.as_str().into());
-        object.extend(more);
+/// Makes the value of a span or log record, with fields that the page does not compute itself.
+fn page_value<T: Serialize, const N: usize>(
+    scoped: &Scoped<T>,
+    further: [(&str, Value); N],
+) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(&scoped.item)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("service".to_owned(), scoped.service.as_str().into());
+        object.insert("scope".to_owned(), scoped.scope.as_str().into());
+        object.extend(further.map(|(key, value)| (key.to_owned(), value)));
     }
     Ok(value)
 }
@@ -84,7 +86,7 @@ impl Page {
         // `<` would end the element; the escape has the same value.
         let data = serde_json::to_string(self)?.replace('<', "\\u003c");
         let title = escaped(&self.title);
-        let policy = policy(self.live);
+        let policy = content_security_policy(self.live);
         Ok(format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
@@ -109,8 +111,7 @@ impl Page {
     }
 }
 
-/// The content security policy of a page.
-pub fn policy(is_live: bool) -> String {
+pub fn content_security_policy(is_live: bool) -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     let connections = if is_live { "; connect-src 'self'" } else { "" };
     format!(

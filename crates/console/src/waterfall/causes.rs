@@ -3,26 +3,35 @@
 //! Source: the output of Python 3.11's `traceback`, Node 20's `util.inspect` and `anyhow` 1.0 (`Debug`); the documentation of
 //! Java's `Throwable.printStackTrace` and .NET's `Exception.ToString`.
 
-use super::log::{STACK, message_lines};
-use super::{text, text_of};
+use super::record::{STACK, message_lines};
+use super::{attribute_text, value_text};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 /// The most causes of an error.
 const MOST: usize = 8;
 
-/// The sentences between the tracebacks of Python: the error above caused the one below, or was handled when it occurred.
-const PYTHON: [(&str, Relation); 2] = [
-    ("The above exception was the direct cause of the following exception:", Relation::CausedBy),
-    (
-        "During handling of the above exception, another exception occurred:",
-        Relation::WhileHandling,
-    ),
+/// The sentence between two tracebacks of Python.
+struct Joint {
+    sentence: &'static str,
+    /// The relation of the error below the sentence to the error above it.
+    relation: Relation,
+}
+
+const PYTHON: [Joint; 2] = [
+    Joint {
+        sentence: "The above exception was the direct cause of the following exception:",
+        relation: Relation::CausedBy,
+    },
+    Joint {
+        sentence: "During handling of the above exception, another exception occurred:",
+        relation: Relation::WhileHandling,
+    },
 ];
-/// The signs before a cause of Node, Java and .NET.
-const BEFORE_CAUSE: [&str; 3] = ["[cause]: ", "Caused by: ", "---> "];
+/// The signs before a cause on the same line, of Node, Java and .NET.
+const CAUSE_SIGNS: [&str; 3] = ["[cause]: ", "Caused by: ", "---> "];
 /// The line before the causes of Rust's `anyhow` and `eyre`, which are indented and numbered.
-const BEFORE_CAUSES: &str = "Caused by:";
+const LIST_HEADING: &str = "Caused by:";
 
 #[derive(Clone, Copy)]
 enum Relation {
@@ -31,7 +40,7 @@ enum Relation {
 }
 
 impl Relation {
-    fn of(self, error: &str) -> String {
+    fn to(self, error: &str) -> String {
         match self {
             Self::CausedBy => format!("caused by {error}"),
             Self::WhileHandling => format!("while handling {error}"),
@@ -41,7 +50,8 @@ impl Relation {
 
 /// Returns the causes that the exceptions of a span tell, the last one that it recorded first.
 pub fn of_span(span: &Span) -> Vec<String> {
-    let stacks = span.events.iter().rev().filter_map(|event| text_of(&event.attributes, STACK));
+    let stacks =
+        span.events.iter().rev().filter_map(|event| attribute_text(&event.attributes, STACK));
     first_found(stacks)
 }
 
@@ -50,44 +60,42 @@ pub fn of_record(record: &LogRecord) -> Vec<String> {
     if record.severity_number < SeverityNumber::Warn as i32 {
         return Vec::new();
     }
-    let body = record.body.as_ref().map(text);
-    first_found(text_of(&record.attributes, STACK).into_iter().chain(body))
+    let body = record.body.as_ref().map(value_text);
+    first_found(attribute_text(&record.attributes, STACK).into_iter().chain(body))
 }
 
-fn first_found(mut texts: impl Iterator<Item = String>) -> Vec<String> {
-    texts
-        .find_map(|text| Some(causes(&text)).filter(|causes| !causes.is_empty()))
-        .unwrap_or_default()
+/// Returns the causes in the first text that has some.
+fn first_found(texts: impl Iterator<Item = String>) -> Vec<String> {
+    texts.map(|text| causes(&text)).find(|causes| !causes.is_empty()).unwrap_or_default()
 }
 
 /// Returns the causes of the error that a text describes, the nearest first.
 fn causes(text: &str) -> Vec<String> {
     let lines = message_lines(text);
     let mut causes = of_python(&lines);
-    let mut is_list = false;
+    let mut is_in_list = false;
     for line in &lines {
         let trimmed = line.trim();
-        let cause = BEFORE_CAUSE.iter().find_map(|sign| trimmed.strip_prefix(sign));
-        let listed = (is_list && line.starts_with(' ')).then(|| without_number(trimmed));
-        if let Some(cause) = cause.or(listed) {
+        let signed = CAUSE_SIGNS.iter().find_map(|sign| trimmed.strip_prefix(sign));
+        let listed = (is_in_list && line.starts_with(' ')).then(|| without_number(trimmed));
+        if let Some(found) = signed.or(listed) {
             // Node opens the properties of an error.
-            let cause = cause.strip_suffix('{').unwrap_or(cause).trim_end();
-            causes.push(Relation::CausedBy.of(cause));
+            let cause = found.strip_suffix('{').unwrap_or(found).trim_end();
+            causes.push(Relation::CausedBy.to(cause));
         }
-        is_list = trimmed == BEFORE_CAUSES || listed.is_some();
+        is_in_list = trimmed == LIST_HEADING || listed.is_some();
     }
     causes.truncate(MOST);
     causes
 }
 
-/// Python prints the first cause first.
+/// Returns the causes that Python prints, which prints the first cause first.
 fn of_python(lines: &[String]) -> Vec<String> {
     let mut causes = Vec::new();
-    let mut error = None;
+    let mut error: Option<&String> = None;
     for line in lines {
-        let joint = PYTHON.iter().find(|(sentence, _)| line.trim() == *sentence);
-        if let Some((_, relation)) = joint {
-            causes.extend(error.take().map(|error: &String| relation.of(error)));
+        if let Some(joint) = PYTHON.iter().find(|joint| line.trim() == joint.sentence) {
+            causes.extend(error.take().map(|above| joint.relation.to(above)));
         } else if line.starts_with("Traceback (") {
             error = None;
         } else if error.is_none() && !line.starts_with(' ') {

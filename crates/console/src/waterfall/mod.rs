@@ -3,18 +3,18 @@
 mod attributes;
 mod causes;
 pub mod draw;
-mod log;
+mod record;
 mod report;
 mod slowest;
 mod target;
 
-pub use attributes::{AttributeText, INVOCATION_ID, NUMBER, text, text_of};
+pub use attributes::{AttributeText, INVOCATION_ID, NUMBER, attribute_text, value_text};
 pub use causes::{of_record as causes_of_record, of_span as causes_of_span};
-pub use log::{Log, message_lines, settle_times};
+pub use record::{DrawnRecord, keep_printed_order, message_lines};
 pub use report::InvocationReport;
 pub use target::target;
 
-use attributes::number;
+use attributes::item_number;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -39,8 +39,7 @@ pub struct Waterfall {
     /// Milliseconds from its first span to the end of its last.
     pub millis: f64,
     pub rows: Vec<Row>,
-    /// Log records without a span in the trace.
-    pub loose: Vec<Log>,
+    pub records_without_span: Vec<DrawnRecord>,
     /// Lambda's reports of its invocations.
     pub reports: Vec<InvocationReport>,
 }
@@ -60,19 +59,20 @@ pub struct Row {
     pub why_failed: String,
     /// The causes of its failure, as `caused by …`, the nearest first.
     pub causes: Vec<String>,
-    /// The most time of its own, without its children, in a trace of several spans.
+    /// `true` for the span with the largest `own_millis`, in a trace of several spans.
     pub is_slowest: bool,
     /// The milliseconds in which none of its children ran.
     pub own_millis: f64,
     pub attributes: Vec<AttributeText>,
     /// The stack traces of its exceptions.
     pub stacks: Vec<Vec<String>>,
-    pub number: String,
+    /// The number of the demo's item; empty if there is none.
+    pub item_number: String,
     /// The reason why it exceeds its parent, or another oddity.
     pub remark: &'static str,
     /// The linked spans: service, name and trace, or their ids.
     pub links: Vec<String>,
-    pub logs: Vec<Log>,
+    pub records: Vec<DrawnRecord>,
 }
 
 /// A span, log record or metric, with its service and scope.
@@ -107,40 +107,68 @@ pub fn traces<'a>(
 
 /// Returns all traces, ordered by their beginnings.
 pub fn waterfalls(spans: &[Scoped<Span>], records: &[Scoped<LogRecord>]) -> Vec<Waterfall> {
-    let all: AllSpans<'_> = spans.iter().map(|own| (ids_of(&own.item), own)).collect();
+    let spans_by_id = SpansById::new(spans);
     let traces = traces(spans, records).into_iter();
     let mut waterfalls: Vec<_> =
-        traces.map(|(trace_id, trace)| trace.waterfall(trace_id, &all)).collect();
+        traces.map(|(trace_id, trace)| trace.waterfall(trace_id, &spans_by_id)).collect();
     waterfalls.sort_by_key(|trace| trace.began);
     waterfalls
 }
 
-/// The spans of all traces, by trace id and span id.
-type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), &'a Scoped<Span>>;
+/// The spans of all traces.
+struct SpansById<'a> {
+    spans: BTreeMap<SpanId<'a>, &'a Scoped<Span>>,
+}
 
-fn ids_of(span: &Span) -> (&[u8], &[u8]) {
-    (&span.trace_id, &span.span_id)
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SpanId<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+}
+
+impl<'a> SpansById<'a> {
+    fn new(spans: &'a [Scoped<Span>]) -> Self {
+        let with_id = |span: &'a Scoped<Span>| {
+            let Span { trace_id, span_id, .. } = &span.item;
+            (SpanId { trace_id, span_id }, span)
+        };
+        Self { spans: spans.iter().map(with_id).collect() }
+    }
+
+    /// Describes a linked span: its name, service and trace, or its ids if it is unknown.
+    fn describe(&self, link: &Link) -> String {
+        let trace = to_hex(&link.trace_id);
+        let id = SpanId { trace_id: &link.trace_id, span_id: &link.span_id };
+        match self.spans.get(&id) {
+            Some(Scoped { service, item, .. }) => {
+                format!("{} of {service}, trace {trace}", item.name)
+            }
+            None => format!("span {}, trace {trace}", to_hex(&link.span_id)),
+        }
+    }
 }
 
 impl Trace<'_> {
-    fn waterfall(mut self, trace_id: &[u8], all: &AllSpans<'_>) -> Waterfall {
-        self.records.sort_by_key(|record| log::time_of(&record.item));
+    fn waterfall(mut self, trace_id: &[u8], all: &SpansById<'_>) -> Waterfall {
+        self.records.sort_by_key(|record| record::time_of(&record.item));
         let reports =
             self.records.iter().filter_map(|record| InvocationReport::of(&record.item)).collect();
         self.records.retain(|record| InvocationReport::of(&record.item).is_none());
-        let ids: BTreeSet<&[u8]> =
+        let span_ids: BTreeSet<&[u8]> =
             self.spans.iter().map(|span| span.item.span_id.as_slice()).collect();
-        let is_loose = |record: &&&Scoped<LogRecord>| !ids.contains(record.item.span_id.as_slice());
-        let loose = self.records.iter().filter(is_loose);
-        let invocation = |span: &&Scoped<Span>| text_of(&span.item.attributes, INVOCATION_ID);
+        let has_no_span =
+            |record: &&&Scoped<LogRecord>| !span_ids.contains(record.item.span_id.as_slice());
+        let without_span = self.records.iter().filter(has_no_span);
+        let invocation =
+            |span: &&Scoped<Span>| attribute_text(&span.item.attributes, INVOCATION_ID);
         let Bounds { start, end } = self.bounds();
         Waterfall {
             trace_id: to_hex(trace_id),
             invocations: self.spans.iter().filter_map(invocation).collect(),
             began: start,
             millis: millis_between(start, end),
-            loose: loose.map(|record| Log::of(record)).collect(),
-            rows: self.rows(&ids, all),
+            records_without_span: without_span.map(|record| DrawnRecord::of(record)).collect(),
+            rows: self.rows(&span_ids, all),
             reports,
         }
     }
@@ -149,8 +177,7 @@ impl Trace<'_> {
     ///
     /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
     /// occurs twice, the first span has the children and the log records.
-    fn rows(&self, ids: &BTreeSet<&[u8]>, all: &AllSpans<'_>) -> Vec<Row> {
-        let bounds = self.bounds();
+    fn rows(&self, span_ids: &BTreeSet<&[u8]>, all: &SpansById<'_>) -> Vec<Row> {
         let mut spans = self.spans.clone();
         spans.sort_by_key(|span| span.item.start_time_unix_nano);
         let parents = drawn_parents(&spans);
@@ -159,14 +186,19 @@ impl Trace<'_> {
         for (position, parent) in parents.iter().enumerate().rev() {
             children.entry(parent).or_default().push(position);
         }
-        let own_times = slowest::own_times(&spans, &children);
-        let slowest = slowest::slowest(&spans, &own_times);
-        let mut logs: BTreeMap<&[u8], Vec<Log>> = BTreeMap::new();
+        let mut records: BTreeMap<&[u8], Vec<DrawnRecord>> = BTreeMap::new();
         for record in &self.records {
-            logs.entry(&record.item.span_id).or_default().push(Log::of(record));
+            records.entry(&record.item.span_id).or_default().push(DrawnRecord::of(record));
         }
-        let has_no_parent =
-            |position: &usize| parents.get(*position).is_some_and(|parent| !ids.contains(parent));
+        let own_times = slowest::own_times(&spans, &children);
+        let figures = TraceFigures {
+            bounds: self.bounds(),
+            slowest: slowest::slowest(&spans, &own_times),
+            own_times,
+        };
+        let has_no_parent = |position: &usize| {
+            parents.get(*position).is_some_and(|parent| !span_ids.contains(parent))
+        };
         let mut roots: Vec<Pending<'_>> =
             (0..spans.len()).filter(has_no_parent).map(|root| Pending::root(root, "")).collect();
         // Spans that are in no tree of these roots follow.
@@ -176,43 +208,19 @@ impl Trace<'_> {
         for root in roots {
             let mut stack = vec![root];
             while let Some(pending) = stack.pop() {
-                let position = pending.position;
-                let Some(found) = unplaced.get_mut(position).and_then(Option::take) else {
+                let Some(span) = unplaced.get_mut(pending.position).and_then(Option::take) else {
                     continue;
                 };
-                let span = &found.item;
-                let logs = logs.remove(span.span_id.as_slice()).unwrap_or_default();
-                rows.push(Row {
-                    depth: pending.depth,
-                    service: found.service.clone(),
-                    name: span.name.clone(),
-                    target: target(span),
-                    from: bounds.fraction(span.start_time_unix_nano),
-                    to: bounds.fraction(span.end_time_unix_nano),
-                    millis: millis(span),
-                    has_failed: has_failed(span),
-                    why_failed: why_failed(span),
-                    causes: causes(span, &logs),
-                    is_slowest: slowest == Some(position),
-                    own_millis: millis_between(0, own_times.get(position).copied().unwrap_or(0)),
-                    attributes: attributes::texts(&span.attributes),
-                    stacks: span.events.iter().filter_map(stack_of).collect(),
-                    number: number(&span.attributes),
-                    remark: match pending.parent {
-                        Some(parent) => remark(found, parent),
-                        None => pending.why_root,
-                    },
-                    links: span.links.iter().map(|link| linked(link, all)).collect(),
-                    logs,
-                });
-                let below = children.remove(span.span_id.as_slice()).unwrap_or_default();
+                let span_id = span.item.span_id.as_slice();
+                let span_records = records.remove(span_id).unwrap_or_default();
+                rows.push(Row::new(span, &pending, span_records, &figures, all));
                 let child = |position| Pending {
                     position,
-                    parent: Some(found),
+                    parent: Some(span),
                     depth: pending.depth + 1,
                     why_root: "",
                 };
-                stack.extend(below.into_iter().map(child));
+                stack.extend(children.remove(span_id).unwrap_or_default().into_iter().map(child));
             }
         }
         rows
@@ -243,6 +251,51 @@ impl Pending<'_> {
     }
 }
 
+/// The figures of a trace that its rows need.
+struct TraceFigures {
+    bounds: Bounds,
+    /// The position of the slowest span.
+    slowest: Option<usize>,
+    /// The nanoseconds of each span in which none of its children ran.
+    own_times: Vec<u64>,
+}
+
+impl Row {
+    fn new(
+        scoped: &Scoped<Span>,
+        pending: &Pending<'_>,
+        records: Vec<DrawnRecord>,
+        figures: &TraceFigures,
+        all: &SpansById<'_>,
+    ) -> Self {
+        let span = &scoped.item;
+        let own_time = figures.own_times.get(pending.position).copied().unwrap_or(0);
+        Self {
+            depth: pending.depth,
+            service: scoped.service.clone(),
+            name: span.name.clone(),
+            target: target(span),
+            from: figures.bounds.fraction(span.start_time_unix_nano),
+            to: figures.bounds.fraction(span.end_time_unix_nano),
+            millis: millis(span),
+            has_failed: has_failed(span),
+            why_failed: why_failed(span),
+            causes: causes(span, &records),
+            is_slowest: figures.slowest == Some(pending.position),
+            own_millis: millis_between(0, own_time),
+            attributes: attributes::texts(&span.attributes),
+            stacks: span.events.iter().filter_map(stack_of).collect(),
+            item_number: item_number(&span.attributes),
+            remark: match pending.parent {
+                Some(parent) => remark(scoped, parent),
+                None => pending.why_root,
+            },
+            links: span.links.iter().map(|link| all.describe(link)).collect(),
+            records,
+        }
+    }
+}
+
 /// The time of a trace, in nanoseconds since the Unix epoch.
 struct Bounds {
     start: u64,
@@ -270,10 +323,10 @@ fn drawn_parents<'a>(spans: &[&'a Scoped<Span>]) -> Vec<&'a [u8]> {
         positions.entry(&span.item.span_id).or_insert(position);
     }
     for (position, span) in spans.iter().enumerate() {
-        let is_lambdas = span.scope == PLATFORM_SCOPE && span.item.name == INVOCATION_SPAN;
+        let is_invocation = span.scope == PLATFORM_SCOPE && span.item.name == INVOCATION_SPAN;
         let parent_id = span.item.parent_span_id.as_slice();
         let Some(root_position) = positions.get(parent_id).copied() else { continue };
-        if !is_lambdas || root_position == position {
+        if !is_invocation || root_position == position {
             continue;
         }
         let Some(root) = spans.get(root_position) else { continue };
@@ -284,40 +337,33 @@ fn drawn_parents<'a>(spans: &[&'a Scoped<Span>]) -> Vec<&'a [u8]> {
             continue;
         }
         if let Some(parent_of_root) = parents.get_mut(root_position) {
-            let above = std::mem::replace(parent_of_root, span.item.span_id.as_slice());
-            parents.splice(position..=position, [above]);
+            let outer = std::mem::replace(parent_of_root, span.item.span_id.as_slice());
+            if let Some(parent_of_invocation) = parents.get_mut(position) {
+                *parent_of_invocation = outer;
+            }
         }
     }
     parents
 }
 
-/// The causes of a span's failure, which its exceptions tell, or else the last of its log records that tells some.
-fn causes(span: &Span, logs: &[Log]) -> Vec<String> {
+/// The causes of a span's failure: those of its exceptions, or else of the last log record that has some.
+fn causes(span: &Span, records: &[DrawnRecord]) -> Vec<String> {
     if !has_failed(span) {
         return Vec::new();
     }
-    match causes_of_span(span) {
-        causes if causes.is_empty() => {
-            let causes = logs.iter().rev().map(|log| &log.causes).find(|causes| !causes.is_empty());
-            causes.cloned().unwrap_or_default()
-        }
-        causes => causes,
+    let of_exceptions = causes_of_span(span);
+    if !of_exceptions.is_empty() {
+        return of_exceptions;
     }
+    let mut of_records = records.iter().rev().map(|record| &record.causes);
+    of_records.find(|causes| !causes.is_empty()).cloned().unwrap_or_default()
 }
 
 /// The stack trace of an exception that a span recorded as an event.
 fn stack_of(event: &Event) -> Option<Vec<String>> {
-    let stack = text_of(&event.attributes, log::STACK)?;
-    let lines = log::message_lines(&stack);
+    let stack = attribute_text(&event.attributes, record::STACK)?;
+    let lines = message_lines(&stack);
     (!lines.is_empty()).then_some(lines)
-}
-
-fn linked(link: &Link, all: &AllSpans<'_>) -> String {
-    let trace = to_hex(&link.trace_id);
-    match all.get(&(link.trace_id.as_slice(), link.span_id.as_slice())) {
-        Some(Scoped { service, item, .. }) => format!("{} of {service}, trace {trace}", item.name),
-        None => format!("span {}, trace {trace}", to_hex(&link.span_id)),
-    }
 }
 
 /// Explains why a span exceeds its parent, which readers do not expect.
@@ -354,16 +400,16 @@ pub fn why_failed(span: &Span) -> String {
     };
     let of_exception = |key: &str| {
         let mut events = span.events.iter().rev();
-        events.find_map(|event| text_of(&event.attributes, key))
+        events.find_map(|event| attribute_text(&event.attributes, key))
     };
-    let kind = text_of(&span.attributes, "error.type")
+    let error_type = attribute_text(&span.attributes, "error.type")
         .or_else(|| of_exception("exception.type"))
         .unwrap_or_default();
     let message = match status.message.trim() {
         "" => of_exception("exception.message").unwrap_or_default(),
         message => message.to_owned(),
     };
-    log::named(&kind, &message)
+    record::error_text(&error_type, &message)
 }
 
 pub fn has_failed(span: &Span) -> bool {

@@ -1,6 +1,6 @@
 //! Lambda's report of an invocation on one line.
 
-use super::attributes::{INVOCATION_ID, number_of, text_of};
+use super::attributes::{INVOCATION_ID, attribute_text, numeric_attribute};
 use crate::prices;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::fmt;
@@ -30,8 +30,8 @@ impl InvocationReport {
         if record.event_name != REPORT {
             return None;
         }
-        let number = |key: &str| number_of(&record.attributes, key);
-        let text = |key: &str| text_of(&record.attributes, key);
+        let number = |key: &str| numeric_attribute(&record.attributes, key);
+        let text = |key: &str| attribute_text(&record.attributes, key);
         let status = text("aws.lambda.status").filter(|status| status != "success");
         let restored_ms = || number("aws.lambda.restore_duration_ms");
         Some(Self {

@@ -5,8 +5,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Returns the nanoseconds of each span in which none of its children ran. `children`: their positions by the id of their parent,
-/// the latest first.
+/// Returns the nanoseconds of each span in which none of its children ran. `children` has the positions of the children of each
+/// span id, the latest first.
 pub(super) fn own_times(
     spans: &[&Scoped<Span>],
     children: &BTreeMap<&[u8], Vec<usize>>,

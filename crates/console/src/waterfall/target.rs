@@ -3,7 +3,7 @@
 //! Source: OpenTelemetry semantic conventions, "HTTP spans" (a client span without a route is named by its method), "Database
 //! client spans" and "AWS SDK"; `http.url`, `http.target`, `net.peer.name` and `db.statement` are their older names.
 
-use super::text_of;
+use super::attribute_text;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -27,36 +27,43 @@ const OTHERS: [&str; 9] = [
 
 /// Returns the target of a span; empty if it has none, or if its name contains it.
 pub fn target(span: &Span) -> String {
-    let attributes = &span.attributes;
-    let url = first(attributes, &URLS).map(|url| without_query(&url));
-    let target = url.or_else(|| first(attributes, &OTHERS)).or_else(|| requested(attributes));
-    let target = target.as_deref().and_then(|target| target.lines().next()).unwrap_or_default();
-    let target = target.trim_matches(['[', ']']);
+    let found = found_target(&span.attributes).unwrap_or_default();
+    let first_line = found.lines().next().unwrap_or_default();
+    // A list of one table is the table.
+    let target = first_line.trim_matches(['[', ']']);
     if span.name.contains(target) { String::new() } else { target.to_owned() }
 }
 
-/// Host and path of a request.
+fn found_target(attributes: &[KeyValue]) -> Option<String> {
+    let url = first(attributes, &URLS).map(|url| host_and_path(&url));
+    url.or_else(|| first(attributes, &OTHERS)).or_else(|| requested(attributes))
+}
+
+/// Host and path of a request whose URL is not an attribute.
 fn requested(attributes: &[KeyValue]) -> Option<String> {
     let host = first(attributes, &HOSTS);
-    let path = first(attributes, &PATHS).map(|path| without_query(&path));
-    (host.is_some() || path.is_some())
-        .then(|| format!("{}{}", host.unwrap_or_default(), path.unwrap_or_default()))
+    let path = first(attributes, &PATHS).map(|path| host_and_path(&path));
+    if host.is_none() && path.is_none() {
+        return None;
+    }
+    Some(host.unwrap_or_default() + &path.unwrap_or_default())
 }
 
 fn first(attributes: &[KeyValue], keys: &[&str]) -> Option<String> {
-    let found = keys.iter().filter_map(|key| text_of(attributes, key));
+    let found = keys.iter().filter_map(|key| attribute_text(attributes, key));
     found.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
 }
 
-/// Host, port and path of a URL. Scheme, credentials, query and fragment would hide the path in a narrow column.
-fn without_query(url: &str) -> String {
+/// Host, port and path of a URL, or the path of a path. Scheme, credentials, query and fragment would hide the path in a narrow
+/// column.
+fn host_and_path(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
-    let address = url.get(..end).unwrap_or(url);
-    let Some((_, address)) = address.split_once("://") else { return address.to_owned() };
-    let (authority, path) = match address.find('/').and_then(|at| address.split_at_checked(at)) {
-        Some((authority, path)) => (authority, path),
-        None => (address, ""),
+    let without_query = url.get(..end).unwrap_or(url);
+    let Some((_, address)) = without_query.split_once("://") else {
+        return without_query.to_owned();
     };
+    let path_start = address.find('/').unwrap_or(address.len());
+    let (authority, path) = address.split_at_checked(path_start).unwrap_or((address, ""));
     let host = authority.rsplit('@').next().unwrap_or(authority);
     format!("{host}{path}")
 }

@@ -33,8 +33,8 @@ fn check(spans: &[Span], expected: &[&str]) {
     let records: Vec<_> = records.into_iter().map(item).collect();
     let traces = waterfalls(&spans, &records);
     let rows = traces.iter().flat_map(|trace| &trace.rows).map(|row| {
-        let Row { name, depth, logs, remark, .. } = row;
-        format!("{depth} {name} {} {remark}", logs.len()).trim_end().to_owned()
+        let Row { name, depth, records, remark, .. } = row;
+        format!("{depth} {name} {} {remark}", records.len()).trim_end().to_owned()
     });
     assert_eq!(rows.collect::<Vec<_>>(), expected);
 }
@@ -56,7 +56,7 @@ fn records_are_ordered_by_time() {
     };
     let records = [record(7, 9), record(0, 5), record(6, 9)].map(item);
     let traces = waterfalls(&[item(span(1, None, 0))], &records);
-    let times: Vec<u64> = traces[0].rows[0].logs.iter().map(|log| log.time).collect();
+    let times: Vec<u64> = traces[0].rows[0].records.iter().map(|record| record.time).collect();
     assert_eq!(times, [5, 6, 7]);
 }
 
@@ -85,10 +85,10 @@ fn a_record_without_a_body_shows_its_attributes() {
     };
     let attributes = vec![said, at];
     let mut record = item(LogRecord { attributes, ..LogRecord::default() });
-    assert_eq!(Log::of(&record).lines, ["error=expected an id at=[3, 3]"]);
+    assert_eq!(DrawnRecord::of(&record).lines, ["error=expected an id at=[3, 3]"]);
     let refused = Value::StringValue("order refused".to_owned());
     record.item.body = Some(AnyValue { value: Some(refused) });
-    assert_eq!(Log::of(&record).lines, ["order refused"]);
+    assert_eq!(DrawnRecord::of(&record).lines, ["order refused"]);
 }
 
 /// A trace drawn at this width, without colours.
@@ -198,7 +198,7 @@ fn the_text_of_a_log_record_has_neither_prefix_nor_repetition() {
             attributes: attributes.collect(),
             ..LogRecord::default()
         };
-        assert_eq!(Log::of(&item(record)).lines, expected, "{body:?}");
+        assert_eq!(DrawnRecord::of(&item(record)).lines, expected, "{body:?}");
     };
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     let time = "2026-09-21T14:13:20.123Z";
@@ -531,8 +531,8 @@ fn printed_lines_keep_their_order() {
             },
         });
         let mut records: Vec<Scoped<LogRecord>> = records.collect();
-        settle_times(&mut records);
-        let settled = records.iter().map(|own| own.item.time_unix_nano / 1_000_000);
+        keep_printed_order(&mut records);
+        let settled = records.iter().map(|record| record.item.time_unix_nano / 1_000_000);
         assert_eq!(settled.collect::<Vec<_>>(), expected, "{scope} {times:?}");
     };
     let lines = "lambda-otlp/logs";

@@ -7,7 +7,7 @@ use settings::Pattern;
 use url::Url;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum SubscriberEvent {
     /// CloudFormation creates, updates or deletes the stack's subscription.
     Resource(Box<ResourceRequest>),
     NewLogGroup(String),
@@ -30,8 +30,8 @@ pub(super) struct ResourceRequest {
     pub(super) logical_resource_id: String,
     /// Constant during the resource's life: CloudFormation would delete the resource with the previous one.
     pub(super) physical_resource_id: String,
-    /// Names included by the current or previous properties.
-    pub(super) reach: Vec<Pattern>,
+    /// The names that the current or the previous properties include.
+    pub(super) included: Vec<Pattern>,
     /// Our filter before this update.
     pub(super) former: Option<OurFilter>,
     /// `true` if the stack forwarded spilled lines only before this update, from all log groups.
@@ -55,28 +55,28 @@ impl RequestKind {
     }
 }
 
-/// A custom resource's request without a possible answer.
+/// A custom resource's request that cannot be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a custom resource's request {0}")]
-pub struct Unreadable(String);
+pub struct UnanswerableRequest(String);
 
 /// The URLs to which an answer may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerUrls {
     /// Those of S3: CloudFormation has its answers put there.
     S3,
-    /// Any, for tests. The deployed program has no way to this.
+    /// Any, for tests. The deployed program always uses [`S3`](Self::S3).
     Any,
 }
 
 impl AnswerUrls {
-    /// Does not repeat the URL, which may be a credential.
-    fn check(self, url: Url) -> Result<Url, Unreadable> {
+    /// Returns the URL if an answer may be sent there. The error does not repeat the URL, which may be a credential.
+    fn checked(self, url: Url) -> Result<Url, UnanswerableRequest> {
         if self == Self::Any || aws::is_s3(&url) {
             return Ok(url);
         }
         let host = url.host_str().unwrap_or_default().chars().take(MOST_HOST_CHARS);
-        Err(Unreadable(format!(
+        Err(UnanswerableRequest(format!(
             "was refused: its ResponseURL is {}://{}, expected https and a host of S3, as CloudFormation sends it",
             url.scheme(),
             host.collect::<String>()
@@ -87,9 +87,9 @@ impl AnswerUrls {
 /// Maximum number of characters of a host in an error.
 const MOST_HOST_CHARS: usize = 100;
 
-impl Event {
+impl SubscriberEvent {
     /// Fails for a CloudFormation event without a URL for the answer.
-    pub(super) fn read(event: &Value, answers: AnswerUrls) -> Result<Self, Unreadable> {
+    pub(super) fn read(event: &Value, answers: AnswerUrls) -> Result<Self, UnanswerableRequest> {
         if event.get("RequestType").is_some() {
             let request = ResourceRequest::read(event, answers)?;
             return Ok(Self::Resource(Box::new(request)));
@@ -106,50 +106,52 @@ impl Event {
 }
 
 /// CloudTrail User Guide, "CloudTrail record contents"; a failed call has an `errorCode`.
-fn read_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
+fn read_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> SubscriberEvent {
     let name = text("/detail/requestParameters/logGroupName");
     let operation = text("/detail/eventName");
     let error = text("/detail/errorCode");
     if operation == "CreateLogGroup" && error.is_empty() && !name.is_empty() {
-        return Event::NewLogGroup(name.to_owned());
+        return SubscriberEvent::NewLogGroup(name.to_owned());
     }
-    Event::Other(format!("a call of {operation:?} that created no log group"))
+    SubscriberEvent::Other(format!("a call of {operation:?} that created no log group"))
 }
 
 impl ResourceRequest {
-    fn read(event: &Value, answers: AnswerUrls) -> Result<Self, Unreadable> {
+    fn read(event: &Value, answers: AnswerUrls) -> Result<Self, UnanswerableRequest> {
         let text =
             |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = match text("RequestType").as_str() {
             "Create" => RequestKind::Create,
             "Update" => RequestKind::Update,
             "Delete" => RequestKind::Delete,
-            other => return Err(Unreadable(format!("has the unknown type {other:?}"))),
+            other => return Err(UnanswerableRequest(format!("has the unknown type {other:?}"))),
         };
         let any_url = Url::parse(&text("ResponseURL"))
-            .map_err(|error| Unreadable(format!("has no valid ResponseURL: {error}")))?;
-        let response_url = answers.check(any_url)?;
-        let of = |properties: &str, name: &str| {
+            .map_err(|error| UnanswerableRequest(format!("has no valid ResponseURL: {error}")))?;
+        let response_url = answers.checked(any_url)?;
+        let property = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };
-        let mut reach = Vec::new();
+        let mut included = Vec::new();
         for properties in ["ResourceProperties", "OldResourceProperties"] {
-            let text = |name| of(properties, name).unwrap_or_default();
+            let value = |name| property(properties, name).unwrap_or_default();
             // Unreadable properties were never in force.
-            if let (Ok(include), Ok(tags)) =
-                (parse_patterns(text("Include")), parse_tags(text("Tags")))
+            if let Ok(include) = parse_patterns(value("Include"))
+                && let Ok(tags) = parse_tags(value("Tags"))
             {
-                reach.extend_from_slice(Selection::new(include, Vec::new(), tags, []).include());
+                let selection = Selection::new(include, Vec::new(), tags, []);
+                included.extend_from_slice(selection.include());
             }
         }
-        let before = |name| of("OldResourceProperties", name).filter(|value| !value.is_empty());
-        let stream = before("KinesisStream").map(|arn| KinesisStream {
+        let former_property =
+            |name| property("OldResourceProperties", name).filter(|value| !value.is_empty());
+        let former_stream = former_property("KinesisStream").map(|arn| KinesisStream {
             arn: arn.to_owned(),
-            role: before("KinesisRole").unwrap_or_default().to_owned(),
+            role: former_property("KinesisRole").unwrap_or_default().to_owned(),
         });
-        let former =
-            before("Destination").and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
-        let collected_spilled = before("Collect") == Some("spilled");
+        let former = former_property("Destination")
+            .and_then(|forwarder| OurFilter::new(forwarder, former_stream, ""));
+        let collected_spilled = former_property("Collect") == Some("spilled");
         let stack_id = text("StackId");
         let logical_resource_id = text("LogicalResourceId");
         let physical_resource_id = match text("PhysicalResourceId") {
@@ -164,7 +166,7 @@ impl ResourceRequest {
             kind,
             response_url,
             request_id: text("RequestId"),
-            reach,
+            included,
             former,
             collected_spilled,
             stack_id,
@@ -191,8 +193,8 @@ mod tests {
     }
 
     fn resource(event: &Value) -> ResourceRequest {
-        match Event::read(event, AnswerUrls::S3).unwrap() {
-            Event::Resource(request) => *request,
+        match SubscriberEvent::read(event, AnswerUrls::S3).unwrap() {
+            SubscriberEvent::Resource(request) => *request,
             other => panic!("{other:?}"),
         }
     }
@@ -200,7 +202,7 @@ mod tests {
     #[test]
     fn an_update_reaches_all_included_names_and_knows_the_former_filter() {
         let names = |request: &ResourceRequest| {
-            request.reach.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>()
+            request.included.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>()
         };
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
         let updated = resource(&request(
@@ -230,12 +232,15 @@ mod tests {
 
     #[test]
     fn subscriber_events_are_classified() {
-        let check = |event: Value, expected: Event| {
-            assert_eq!(Event::read(&event, AnswerUrls::S3).unwrap(), expected, "{event}");
+        let check = |event: Value, expected: SubscriberEvent| {
+            assert_eq!(SubscriberEvent::read(&event, AnswerUrls::S3).unwrap(), expected, "{event}");
         };
-        let other = |text: &str| Event::Other(text.to_owned());
-        check(json!({}), Event::Run);
-        check(json!({ "detail-type": "Scheduled Event", "source": "aws.events" }), Event::Run);
+        let other = |text: &str| SubscriberEvent::Other(text.to_owned());
+        check(json!({}), SubscriberEvent::Run);
+        check(
+            json!({ "detail-type": "Scheduled Event", "source": "aws.events" }),
+            SubscriberEvent::Run,
+        );
         check(json!({ "x": 1 }), other("an event of the kind \"\""));
         check(json!([1]), other("an event of the kind \"\""));
         check(json!({ "detail-type": "x" }), other("an event of the kind \"x\""));
@@ -250,7 +255,7 @@ mod tests {
         };
         check(
             call("CreateLogGroup", Value::Null),
-            Event::NewLogGroup("/aws/lambda/new".to_owned()),
+            SubscriberEvent::NewLogGroup("/aws/lambda/new".to_owned()),
         );
         let nothing = |name: &str| other(&format!("a call of {name:?} that created no log group"));
         check(call("CreateLogGroup", json!("AccessDenied")), nothing("CreateLogGroup"));
@@ -262,7 +267,7 @@ mod tests {
             ),
             (request("Revert", &json!({})), "has the unknown type \"Revert\""),
         ] {
-            let error = Event::read(&event, AnswerUrls::S3).unwrap_err();
+            let error = SubscriberEvent::read(&event, AnswerUrls::S3).unwrap_err();
             assert_eq!(error.to_string(), format!("a custom resource's request {expected}"));
         }
     }

@@ -3,14 +3,14 @@
 mod event;
 
 use crate::config::Config;
-use crate::decision::Wish;
+use crate::decision::WantedFilter;
 use crate::replay::{is_new, replay};
-use crate::report::{Entry, SweepReport};
+use crate::report::{LogGroupEntry, SweepReport};
 use crate::selection::Selection;
 use crate::sweep::{Sweep, Task};
 use aws::{AwsClient, CloudWatchLogs, SqsQueue};
 pub use event::AnswerUrls;
-use event::{Event, RequestKind, ResourceRequest};
+use event::{RequestKind, ResourceRequest, SubscriberEvent};
 use futures_util::FutureExt as _;
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
@@ -29,11 +29,11 @@ const REPLAY_PART: u32 = 8;
 /// The reason of a failed invocation, which Lambda repeats twice, or of CloudFormation's failed request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Failed {
+pub enum SubscriberError {
     #[error("invalid settings, no log group was checked: {0}")]
     Settings(InvalidSettings),
     #[error("{0}")]
-    Event(#[from] event::Unreadable),
+    Event(#[from] event::UnanswerableRequest),
     /// The first error about log groups.
     #[error("{0}")]
     LogGroups(String),
@@ -45,8 +45,8 @@ pub enum Failed {
     NotAnswered(String),
 }
 
-impl From<Failed> for Diagnostic {
-    fn from(error: Failed) -> Self {
+impl From<SubscriberError> for Diagnostic {
+    fn from(error: SubscriberError) -> Self {
         Self { error_type: "Subscriber.Failed".to_owned(), error_message: error.to_string() }
     }
 }
@@ -84,35 +84,41 @@ impl Service {
         Self { parts, answers: AwsClient::new(clock, proxy), answer_urls, clock }
     }
 
-    /// Handles one invocation, which Lambda ends at `ends`.
-    pub async fn handle(&self, event: &Value, ends: SystemTime) -> Result<Value, Failed> {
-        let time = ends.duration_since((self.clock)()).unwrap_or_default();
+    /// Handles one invocation, which Lambda ends at `timeout`.
+    pub async fn handle(
+        &self,
+        event: &Value,
+        timeout: SystemTime,
+    ) -> Result<Value, SubscriberError> {
+        let time = timeout.duration_since((self.clock)()).unwrap_or_default();
         let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
         let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
         // The runtime logs the error.
-        let read = Event::read(event, self.answer_urls)?;
-        if let Event::Resource(request) = &read {
+        let read = SubscriberEvent::read(event, self.answer_urls)?;
+        if let SubscriberEvent::Resource(request) = &read {
             return self.answer_cloud_formation(request, deadline, end).await;
         }
         let parts = self.parts()?;
         let report = match read {
-            Event::NewLogGroup(name) => parts.handle_new_log_group(&name, deadline).await?,
-            Event::Other(what) => {
+            SubscriberEvent::NewLogGroup(name) => {
+                parts.handle_new_log_group(&name, deadline).await?
+            }
+            SubscriberEvent::Other(what) => {
                 tracing::warn!(what, "event ignored");
                 return Ok(Value::Null);
             }
             _ => parts.run("schedule", deadline).await,
         };
-        // Lambda counts it as an error and retries.
         let failure = report.failure().or(report.not_replayed.first().map(String::as_str));
         match failure {
-            Some(failure) => Err(Failed::LogGroups(failure.to_owned())),
+            // Lambda counts an error, and repeats the invocation.
+            Some(failure) => Err(SubscriberError::LogGroups(failure.to_owned())),
             None => Ok(report.sums()),
         }
     }
 
-    fn parts(&self) -> Result<&Parts, Failed> {
-        self.parts.as_ref().map_err(|mistakes| Failed::Settings(mistakes.clone()))
+    fn parts(&self) -> Result<&Parts, SubscriberError> {
+        self.parts.as_ref().map_err(|mistakes| SubscriberError::Settings(mistakes.clone()))
     }
 
     /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
@@ -121,14 +127,14 @@ impl Service {
         request: &ResourceRequest,
         deadline: Instant,
         end: Instant,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Value, SubscriberError> {
         let done = AssertUnwindSafe(self.carry_out(request, deadline)).catch_unwind();
         // A run ends at its deadline; an overdue one is abandoned while there is time to answer.
         let given_up = deadline + end.saturating_duration_since(deadline) / 2;
         let outcome = match timeout_at(given_up, done).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Failed::Panicked),
-            Err(_) => Err(Failed::Late),
+            Ok(Err(_)) => Err(SubscriberError::Panicked),
+            Err(_) => Err(SubscriberError::Late),
         };
         if let Err(problem) = &outcome {
             let request = request.kind.as_str();
@@ -143,31 +149,31 @@ impl Service {
         &self,
         request: &ResourceRequest,
         deadline: Instant,
-    ) -> Result<SweepReport, Failed> {
+    ) -> Result<SweepReport, SubscriberError> {
         let parts = self.parts()?;
         let report = match request.kind {
             RequestKind::Delete => parts.remove(request, deadline).await,
             kind => parts.subscribe(kind, request, deadline).await,
         };
         match report.failure().filter(|_| report.is_failure()) {
-            Some(failure) => Err(Failed::LogGroups(failure.to_owned())),
+            Some(failure) => Err(SubscriberError::LogGroups(failure.to_owned())),
             None => Ok(report),
         }
     }
 }
 
 impl Parts {
-    fn sweep<'a>(&'a self, wish: &'a Wish, reach: &'a [Pattern]) -> Sweep<'a> {
+    fn sweep<'a>(&'a self, wanted: &'a WantedFilter, also_included: &'a [Pattern]) -> Sweep<'a> {
         let selection = &self.config.selection;
         let task = Task::Follow;
-        Sweep { logs: &self.logs, selection, wish, task, reach, dry_run: false }
+        Sweep { logs: &self.logs, selection, wanted, task, also_included, dry_run: false }
     }
 
     /// Handles all included log groups.
     async fn run(&self, run: &str, deadline: Instant) -> SweepReport {
         let time = deadline.saturating_duration_since(Instant::now());
         let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
-        let sweep = self.sweep(&self.config.wish, &[]);
+        let sweep = self.sweep(&self.config.wanted, &[]);
         let mut report = sweep.run(deadline - reserve).await;
         self.replay_new(&mut report, deadline).await;
         report.log(run);
@@ -182,24 +188,24 @@ impl Parts {
         request: &ResourceRequest,
         deadline: Instant,
     ) -> SweepReport {
-        let wish = Wish {
+        let wanted = WantedFilter {
             former: request.former.clone(),
             keeps_spilled: !request.collected_spilled,
-            ..self.config.wish.clone()
+            ..self.config.wanted.clone()
         };
-        let report = self.sweep(&wish, &request.reach).run(deadline).await;
+        let report = self.sweep(&wanted, &request.included).run(deadline).await;
         report.log(kind.as_str());
         report
     }
 
     /// Removes our filters from all log groups included now or before, whatever the tags and exclusions.
     async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> SweepReport {
-        let reach = [self.config.selection.include(), &request.reach].concat();
-        let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
+        let include = [self.config.selection.include(), &request.included].concat();
+        let selection = Selection::new(include, Vec::new(), Vec::new(), []);
         let sweep = Sweep {
             selection: &selection,
             task: Task::Remove,
-            ..self.sweep(&self.config.wish, &[])
+            ..self.sweep(&self.config.wanted, &[])
         };
         let report = sweep.run(deadline).await;
         report.log(request.kind.as_str());
@@ -218,14 +224,14 @@ impl Parts {
         &self,
         name: &str,
         deadline: Instant,
-    ) -> Result<SweepReport, Failed> {
-        let sweep = self.sweep(&self.config.wish, &[]);
+    ) -> Result<SweepReport, SubscriberError> {
+        let sweep = self.sweep(&self.config.wanted, &[]);
         let mut report = SweepReport::default();
         if self.config.selection.check_name(name).is_err() {
             return Ok(report);
         }
         let described = self.logs.log_group(name, deadline).await;
-        let found = described.map_err(|error| Failed::LogGroups(error.to_string()))?;
+        let found = described.map_err(|error| SubscriberError::LogGroups(error.to_string()))?;
         // A log group that was deleted at once needs no subscription.
         let Some(group) = found else { return Ok(report) };
         report.entries.push(sweep.handle(group, deadline).await);
@@ -237,8 +243,8 @@ impl Parts {
     /// Replays the lines of the just subscribed log groups that are new.
     async fn replay_new(&self, report: &mut SweepReport, deadline: Instant) {
         let Some(queue) = &self.retry_queue else { return };
-        let filter = self.config.wish.ours.as_filter().name;
-        for Entry { group, subscribed, .. } in &report.entries {
+        let filter = self.config.wanted.ours.as_filter().name;
+        for LogGroupEntry { group, subscribed, .. } in &report.entries {
             let Some(subscribed) = subscribed.filter(|at| is_new(group, *at)) else { continue };
             let replayed = replay(&self.logs, queue, group, &filter, subscribed, deadline).await;
             report.replayed_lines += replayed.lines;
@@ -257,16 +263,18 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to a request: success with totals, or the reason of a failure.
-fn response(request: &ResourceRequest, outcome: Result<SweepReport, Failed>) -> Value {
+fn response(request: &ResourceRequest, outcome: Result<SweepReport, SubscriberError>) -> Value {
     let is_delete = request.kind == RequestKind::Delete;
-    let (is_success, reason) = match &outcome {
+    let is_success = match &outcome {
         // Their filters would outlive the stack, and a later stack takes them for filters of others.
-        Ok(report) if is_delete && report.not_reached() > 0 => {
-            (false, incomplete_removal(request, report.not_reached()))
-        }
-        Ok(_) => (true, "see the subscriber's log".to_owned()),
+        Ok(report) => !is_delete || report.not_reached() == 0,
         // A failed removal must not block the deletion of a stack.
-        Err(problem) => (is_delete, cut(&problem.to_string())),
+        Err(_) => is_delete,
+    };
+    let reason = match &outcome {
+        Ok(_) if is_success => "see the subscriber's log".to_owned(),
+        Ok(report) => incomplete_removal(request, report.not_reached()),
+        Err(problem) => cut(&problem.to_string()),
     };
     let sums = outcome.map_or_else(
         |_| json!({}),
@@ -311,7 +319,7 @@ async fn send(
     request: &ResourceRequest,
     response: &Value,
     deadline: Instant,
-) -> Result<(), Failed> {
+) -> Result<(), SubscriberError> {
     let body = response.to_string().into_bytes();
     loop {
         let until = deadline.min(Instant::now() + ATTEMPT);
@@ -322,7 +330,7 @@ async fn send(
             Err(error) => error.to_string(),
         };
         if Instant::now() + PAUSE >= deadline {
-            return Err(Failed::NotAnswered(problem));
+            return Err(SubscriberError::NotAnswered(problem));
         }
         tracing::warn!(problem, "CloudFormation did not accept the answer, will retry");
         sleep(PAUSE).await;

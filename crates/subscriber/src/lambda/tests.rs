@@ -2,8 +2,8 @@
 //! CloudFormation, which waits an hour for a missing one.
 
 use super::*;
-use crate::decision::{Action, Reason};
-use crate::report::Fate;
+use crate::decision::{Action, DecisionReason};
+use crate::report::LogGroupFate;
 use aws::{AwsHttpRequest, AwsResponse, LogGroup, NoResponse, RequestSender, ResponseFuture};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -317,8 +317,8 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     }
     let fake = Fake(Arc::new(Mutex::new(account)));
     let delete = async || {
-        let event = Event::read(&of_kind("Delete"), AnswerUrls::S3);
-        let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
+        let event = SubscriberEvent::read(&of_kind("Delete"), AnswerUrls::S3);
+        let Ok(SubscriberEvent::Resource(request)) = event else { panic!("{event:?}") };
         let outcome = service(&fake).carry_out(&request, Instant::now() + TIMEOUT).await;
         response(&request, outcome)
     };
@@ -358,14 +358,14 @@ fn long_texts_are_truncated_to_fit_the_response() {
         "RequestType": "Update", "ResponseURL": "https://s3.eu-west-1.amazonaws.com/b/k", "RequestId": "r".repeat(128),
         "StackId": "s".repeat(256), "LogicalResourceId": "l".repeat(128), "PhysicalResourceId": "p".repeat(256),
     });
-    let event = Event::read(&event, AnswerUrls::S3);
-    let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
+    let event = SubscriberEvent::read(&event, AnswerUrls::S3);
+    let Ok(SubscriberEvent::Resource(request)) = event else { panic!("{event:?}") };
     let long = "\"é ".repeat(2_000);
-    let entry = Entry {
+    let entry = LogGroupEntry {
         group: LogGroup { name: long.clone(), ..LogGroup::default() },
         action: Action::Skip,
-        reason: Some(Reason::Full(String::new())),
-        fate: Fate::Done,
+        reason: Some(DecisionReason::Full(String::new())),
+        fate: LogGroupFate::Done,
         former_pattern: None,
         stays_spilled: false,
         subscribed: None,
@@ -375,7 +375,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
     assert!(answer.to_string().len() <= 4096, "{answer}");
     assert_eq!(answer["Data"]["skipped"], 1);
     assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
-    let answer = response(&request, Err(Failed::LogGroups(long)));
+    let answer = response(&request, Err(SubscriberError::LogGroups(long)));
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer.to_string().len() <= 4096, "{answer}");
 }

@@ -4,13 +4,13 @@ mod text;
 
 pub use text::short;
 
-use super::{AttributeText, Log, Row, Waterfall, message_lines, millis_between};
+use super::{AttributeText, DrawnRecord, Row, Waterfall, message_lines, millis_between};
 use crate::quantity::plural;
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use text::{Line, Text};
+use text::{Line, Piece, Position, Text};
 
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -88,37 +88,42 @@ pub fn waterfall(
             line(&label, width, out)?;
         }
     }
-    write_lines(lines(trace, detail, width), out)
+    write_lines(TraceDrawing::new(trace, detail, width).lines(), out)
 }
 
 /// Writes a log record outside a trace: time of day, service if there are several, level and text.
 pub fn log_record(
-    log: &Log,
+    record: &DrawnRecord,
     has_several_services: bool,
     detail: Detail,
     width: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let service = if has_several_services {
-        format!(" {:<8}", short(&log.service, LONGEST_SERVICE))
+        format!(" {:<8}", short(&record.service, LONGEST_SERVICE))
     } else {
         String::new()
     };
-    let time = time_of_day(log.time);
-    let level = short(&log.level, LONGEST_LEVEL);
-    let first = format!("{time:<12}{service} {level:<5} ");
-    let text = Text { first: &first, lines: &log.lines, last: "" };
-    write_lines(text.drawn(2, PLAIN, detail, drawn_width(width)), out)
+    let time = time_of_day(record.time);
+    let level = short(&record.level, LONGEST_LEVEL);
+    let prefix = format!("{time:<12}{service} {level:<5} ");
+    let text = Text { prefix: &prefix, lines: &record.lines, suffix: "" };
+    let position = Position { column: SIGN, width: drawn_width(width) };
+    write_lines(text.drawn(PLAIN, detail, position), out)
 }
 
 /// Writes a line of text at this indentation.
 pub fn line(text: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "  {}", short(text, drawn_width(width) - 2))
+    writeln!(out, "{}", indented(text, drawn_width(width)))
+}
+
+fn indented(text: &str, width: usize) -> String {
+    format!("{}{}", " ".repeat(SIGN), short(text, width.saturating_sub(SIGN)))
 }
 
 fn write_lines(lines: Vec<Line>, out: &mut dyn Write) -> io::Result<()> {
     for line in lines {
-        for (style, text) in line {
+        for Piece { style, text } in line.pieces {
             write!(out, "{style}{text}{style:#}")?;
         }
         writeln!(out)?;
@@ -130,110 +135,175 @@ fn drawn_width(width: usize) -> usize {
     width.clamp(*WIDTHS.start(), *WIDTHS.end())
 }
 
-/// Returns the lines below a trace's heading.
-fn lines(trace: &Waterfall, detail: Detail, width: usize) -> Vec<Line> {
-    let layout = Layout::of(trace, width);
-    let indented = |text: &str| vec![(PLAIN, format!("  {}", short(text, layout.width - 2)))];
-    let mut lines = vec![indented(&summary(trace))];
-    lines.extend(trace.reports.iter().map(|report| indented(&report.to_string())));
-    let mut services: Vec<&str> = Vec::new();
-    let mut stacks: BTreeSet<String> = BTreeSet::new();
-    let drawn = if detail.is_full { None } else { most_telling(&trace.rows) };
-    let mut hidden = 0;
-    for (place, row) in trace.rows.iter().enumerate() {
-        if drawn.as_ref().is_some_and(|drawn| !drawn.contains(&place)) {
-            hidden += 1;
-            continue;
+/// The lines below a trace's heading.
+struct TraceDrawing<'t> {
+    trace: &'t Waterfall,
+    detail: Detail,
+    layout: Layout,
+    /// The services of the spans so far, which have a colour each.
+    services: Vec<&'t str>,
+    /// The lines of the stack traces so far.
+    stack_lines: BTreeSet<String>,
+    lines: Vec<Line>,
+}
+
+impl<'t> TraceDrawing<'t> {
+    fn new(trace: &'t Waterfall, detail: Detail, width: usize) -> Self {
+        Self {
+            trace,
+            detail,
+            layout: Layout::of(trace, width),
+            services: Vec::new(),
+            stack_lines: BTreeSet::new(),
+            lines: Vec::new(),
         }
-        lines.extend(layout.hidden(std::mem::take(&mut hidden)));
-        if !services.contains(&row.service.as_str()) {
-            services.push(&row.service);
+    }
+
+    fn lines(mut self) -> Vec<Line> {
+        let trace = self.trace;
+        self.add_indented(&summary(trace));
+        for report in &trace.reports {
+            self.add_indented(&report.to_string());
         }
-        let service_index =
-            services.iter().position(|service| *service == row.service).unwrap_or(0);
-        let colour = BARS.iter().cycle().nth(service_index).copied().unwrap_or_default();
-        lines.push(layout.span(row, colour));
-        let column = layout.column(row);
-        let below = |style: Style, text: Text<'_>| text.drawn(column, style, detail, layout.width);
-        let why = why(row);
-        lines.extend(below(style(row, PLAIN), Text { first: "", lines: &why, last: "" }));
-        // The messages of Rust's errors have their causes.
-        let is_said = |cause: &str| row.why_failed.contains(cause.trim_start_matches("caused by "));
-        for cause in row.causes.iter().filter(|cause| !is_said(cause)) {
-            let cause = std::slice::from_ref(cause);
-            lines.extend(below(style(row, PLAIN), Text { first: "", lines: cause, last: "" }));
+        let is_drawn = rows_to_draw(&trace.rows, self.detail);
+        let mut hidden_spans = 0;
+        for (row, is_drawn) in trace.rows.iter().zip(is_drawn) {
+            if is_drawn {
+                self.add_hidden(std::mem::take(&mut hidden_spans));
+                self.add_span(row);
+            } else {
+                hidden_spans += 1;
+            }
         }
-        if detail.attributes {
+        self.add_hidden(hidden_spans);
+        for record in &trace.records_without_span {
+            let text = RecordText::new(record, None, trace.began, "(its span never ended) ");
+            self.add_text(PLAIN, text.as_text(), SIGN);
+        }
+        self.lines
+    }
+
+    fn add_indented(&mut self, text: &str) {
+        self.lines.push(Line::styled(PLAIN, indented(text, self.layout.width)));
+    }
+
+    /// Adds the line in place of this number of spans.
+    fn add_hidden(&mut self, spans: usize) {
+        if spans > 0 {
+            let text = format!("… {}: --full", plural(spans, "more span"));
+            self.lines.push(Line::styled(DIM, indented(&text, self.layout.width)));
+        }
+    }
+
+    fn add_text(&mut self, style: Style, text: Text<'_>, column: usize) {
+        let position = Position { column, width: self.layout.width };
+        self.lines.extend(text.drawn(style, self.detail, position));
+    }
+
+    /// Adds a span, and the texts below it.
+    fn add_span(&mut self, row: &'t Row) {
+        let colour = self.colour(&row.service);
+        self.lines.push(self.layout.span(row, colour));
+        let column = self.layout.column(row);
+        self.add_failure(row, column);
+        if self.detail.attributes {
             for AttributeText { key, value } in &row.attributes {
-                let value_lines = message_lines(value);
-                let text = Text { first: &format!("{key}="), lines: &value_lines, last: "" };
-                lines.extend(below(DIM, text));
+                let prefix = format!("{key}=");
+                let lines = message_lines(value);
+                self.add_text(DIM, Text { prefix: &prefix, lines: &lines, suffix: "" }, column);
             }
         }
         for link in &row.links {
-            let link = [format!("<- {link}")];
-            lines.extend(below(PLAIN, Text { first: "", lines: &link, last: "" }));
+            self.add_text(PLAIN, Text::of_lines(&[format!("<- {link}")]), column);
         }
-        for log in &row.logs {
+        self.add_records(row, column);
+        self.add_exceptions(row, column);
+    }
+
+    /// Returns the colour of a service's bars.
+    fn colour(&mut self, service: &'t str) -> Style {
+        let known = self.services.iter().position(|known| *known == service);
+        let index = known.unwrap_or(self.services.len());
+        if known.is_none() {
+            self.services.push(service);
+        }
+        BARS.iter().cycle().nth(index).copied().unwrap_or_default()
+    }
+
+    /// Adds the reason and the causes of a span's failure.
+    fn add_failure(&mut self, row: &Row, column: usize) {
+        let style = style(row, PLAIN);
+        self.add_text(style, Text::of_lines(&why(row)), column);
+        // The messages of Rust's errors contain their causes.
+        let is_in_message =
+            |cause: &&String| row.why_failed.contains(cause.trim_start_matches("caused by "));
+        for cause in row.causes.iter().filter(|cause| !is_in_message(cause)) {
+            self.add_text(style, Text::of_lines(std::slice::from_ref(cause)), column);
+        }
+    }
+
+    fn add_records(&mut self, row: &Row, column: usize) {
+        for record in &row.records {
             // The span's exception may have the stacks of the causes too.
-            let whole = row.stacks.iter().find(|stack| continues(stack, log));
-            let text = log_lines(log, whole, trace.began, "- ");
-            lines.extend(text.drawn(column, detail, layout.width));
-            stacks.extend(text.lines.iter().skip(1).map(|line| line.trim().to_owned()));
+            let longer_stack = row.stacks.iter().find(|stack| continues(stack, record));
+            let text =
+                RecordText::new(record, longer_stack.map(Vec::as_slice), self.trace.began, "- ");
+            self.add_text(PLAIN, text.as_text(), column);
+            self.note_stack(text.lines.iter().skip(1));
         }
-        // A logged exception has the same stack, below the error.
-        let is_known = |line: &str| stacks.contains(line) || row.why_failed == line;
+    }
+
+    /// Adds the stack traces of exceptions that no log record showed.
+    fn add_exceptions(&mut self, row: &Row, column: usize) {
+        let is_known = |line: &str| self.stack_lines.contains(line) || row.why_failed == line;
         let is_new = |stack: &&Vec<String>| !stack.iter().all(|line| is_known(line.trim()));
-        for stack in row.stacks.iter().filter(is_new) {
-            lines.extend(below(PLAIN, Text { first: "exception ", lines: stack, last: "" }));
+        let new_stacks: Vec<&Vec<String>> = row.stacks.iter().filter(is_new).collect();
+        for stack in new_stacks {
+            let text = Text { prefix: "exception ", lines: stack, suffix: "" };
+            self.add_text(PLAIN, text, column);
         }
-        stacks.extend(row.stacks.iter().flatten().map(|line| line.trim().to_owned()));
+        self.note_stack(row.stacks.iter().flatten());
     }
-    lines.extend(layout.hidden(hidden));
-    for log in &trace.loose {
-        let first = "(its span never ended) ";
-        lines.extend(log_lines(log, None, trace.began, first).drawn(2, detail, layout.width));
+
+    fn note_stack<'l>(&mut self, lines: impl Iterator<Item = &'l String>) {
+        self.stack_lines.extend(lines.map(|line| line.trim().to_owned()));
     }
-    lines
 }
 
-/// Returns the places of the rows to draw, or `None` for all: of many, the failed and the slowest ones, and the spans around
-/// them.
-fn most_telling(rows: &[Row]) -> Option<BTreeSet<usize>> {
-    if rows.len() <= MOST_SPANS {
-        return None;
+/// Returns `true` for each row to draw. Of many rows, these are the failed and the slowest ones, and the spans around them.
+fn rows_to_draw(rows: &[Row], detail: Detail) -> Vec<bool> {
+    if detail.is_full || rows.len() <= MOST_SPANS {
+        return vec![true; rows.len()];
     }
     let parents = parents(rows);
-    let mut places: Vec<usize> = (0..rows.len()).collect();
-    places.sort_by(|first, second| {
-        let [first, second] = [first, second].map(|place| rows.get(*place));
-        let failed = |row: Option<&Row>| row.is_some_and(|row| row.has_failed);
-        let own = |row: Option<&Row>| row.map_or(0.0, |row| row.own_millis);
-        failed(second).cmp(&failed(first)).then(own(second).total_cmp(&own(first)))
+    let mut most_telling_first: Vec<(usize, &Row)> = rows.iter().enumerate().collect();
+    most_telling_first.sort_by(|(_, one), (_, other)| {
+        let failed_first = other.has_failed.cmp(&one.has_failed);
+        failed_first.then(other.own_millis.total_cmp(&one.own_millis))
     });
     let mut drawn = BTreeSet::new();
-    for place in places {
+    for (index, _) in most_telling_first {
         if drawn.len() >= MOST_SPANS {
             break;
         }
-        let mut around = Some(place);
-        while let Some(place) = around.filter(|place| drawn.insert(*place)) {
-            around = parents.get(place).copied().flatten();
+        let mut ancestor = Some(index);
+        while let Some(new) = ancestor.filter(|ancestor| drawn.insert(*ancestor)) {
+            ancestor = parents.get(new).copied().flatten();
         }
     }
-    Some(drawn)
+    (0..rows.len()).map(|index| drawn.contains(&index)).collect()
 }
 
-/// Returns the place of each row's parent. The rows are depth first.
+/// Returns the index of each row's parent. The rows are depth first.
 fn parents(rows: &[Row]) -> Vec<Option<usize>> {
-    let mut above: Vec<usize> = Vec::new();
-    let parent = |(place, row): (usize, &Row)| {
-        above.truncate(row.depth);
-        let parent = above.last().copied();
-        above.push(place);
-        parent
-    };
-    rows.iter().enumerate().map(parent).collect()
+    let mut ancestors: Vec<usize> = Vec::new();
+    let mut parents = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        ancestors.truncate(row.depth);
+        parents.push(ancestors.last().copied());
+        ancestors.push(index);
+    }
+    parents
 }
 
 /// The number of failed spans, the duration and the time of a trace.
@@ -246,7 +316,7 @@ fn summary(trace: &Waterfall) -> String {
     };
     let slowest = match trace.rows.iter().find(|row| row.is_slowest) {
         Some(row) => {
-            let name = short(&named(row), LONGEST_NAME);
+            let name = short(&name_and_target(row), LONGEST_NAME);
             format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
         }
         None => String::new(),
@@ -254,8 +324,8 @@ fn summary(trace: &Waterfall) -> String {
     match trace.began {
         0 => spans,
         began => {
-            let began = wire::timestamp::rfc3339_millis(began);
-            format!("{spans}, {:.2} ms{slowest}, {began}", trace.millis)
+            let time = wire::timestamp::rfc3339_millis(began);
+            format!("{spans}, {:.2} ms{slowest}, {time}", trace.millis)
         }
     }
 }
@@ -280,116 +350,112 @@ fn style(row: &Row, unless_failed: Style) -> Style {
     if row.has_failed { BAD } else { unless_failed }
 }
 
-/// A log record of a trace.
-struct LogLines<'l> {
-    /// Time since the beginning of the trace, and severity.
-    first: String,
+/// The text of a log record in a trace.
+struct RecordText<'r> {
+    /// A sign, the time since the beginning of the trace, and the severity.
+    prefix: String,
     lines: Vec<String>,
-    number: &'l str,
+    item_number: &'r str,
+}
+
+impl<'r> RecordText<'r> {
+    /// Uses this stack trace in place of the record's own, if there is one.
+    fn new(
+        record: &'r DrawnRecord,
+        longer_stack: Option<&[String]>,
+        began: u64,
+        sign: &str,
+    ) -> Self {
+        let since_begin = if record.time == 0 || began == 0 {
+            String::new()
+        } else if record.time < began {
+            format!("-{:.2} ms ", millis_between(record.time, began))
+        } else {
+            format!("+{:.2} ms ", millis_between(began, record.time))
+        };
+        let mut lines = record.lines.clone();
+        if let Some(stack) = longer_stack {
+            lines.truncate(1);
+            lines.extend(stack.iter().cloned());
+        }
+        let prefix = format!("{sign}{since_begin}{} ", short(&record.level, LONGEST_LEVEL));
+        Self { prefix, lines, item_number: &record.item_number }
+    }
+
+    fn as_text(&self) -> Text<'_> {
+        Text { prefix: &self.prefix, lines: &self.lines, suffix: self.item_number }
+    }
 }
 
 /// Returns `true` if a stack trace has all lines of the record's, and more.
-fn continues(stack: &[String], log: &Log) -> bool {
-    let Some((headline, trace)) = log.lines.split_first() else { return false };
+fn continues(stack: &[String], record: &DrawnRecord) -> bool {
+    let Some((headline, trace)) = record.lines.split_first() else { return false };
     let logged: BTreeSet<&str> = trace.iter().map(|line| line.trim()).collect();
     let whole: BTreeSet<&str> = stack.iter().map(|line| line.trim()).collect();
     let is_more = |line: &&str| !logged.contains(line) && !headline.contains(line);
     !logged.is_empty() && logged.is_subset(&whole) && whole.iter().any(is_more)
 }
 
-/// `whole`: the stack trace in place of the one that the record has.
-fn log_lines<'l>(
-    log: &'l Log,
-    whole: Option<&Vec<String>>,
-    began: u64,
-    sign: &str,
-) -> LogLines<'l> {
-    let since_begin = if log.time == 0 || began == 0 {
-        String::new()
-    } else if log.time < began {
-        format!("-{:.2} ms ", millis_between(log.time, began))
-    } else {
-        format!("+{:.2} ms ", millis_between(began, log.time))
-    };
-    let mut lines = log.lines.clone();
-    if let Some(whole) = whole {
-        lines.truncate(1);
-        lines.extend(whole.iter().cloned());
-    }
-    let first = format!("{sign}{since_begin}{} ", short(&log.level, LONGEST_LEVEL));
-    LogLines { first, lines, number: &log.number }
-}
-
-impl LogLines<'_> {
-    fn drawn(&self, column: usize, detail: Detail, width: usize) -> Vec<Line> {
-        let Self { first, lines, number } = self;
-        let text = Text { first, lines, last: number };
-        text.drawn(column, PLAIN, detail, width)
-    }
-}
-
-/// The columns of a trace: sign, service, name, duration, bar.
+/// The widths of a trace's columns: sign, service, label, duration, bar.
 struct Layout {
+    /// The width of all columns.
     width: usize,
     service: usize,
-    name: usize,
+    label: usize,
     duration: usize,
     bar: usize,
 }
 
 impl Layout {
-    fn of(trace: &Waterfall, width: usize) -> Self {
-        let width = drawn_width(width);
-        let longest = |of: &dyn Fn(&Row) -> usize| trace.rows.iter().map(of).max().unwrap_or(1);
+    fn of(trace: &Waterfall, terminal_width: usize) -> Self {
+        let width = drawn_width(terminal_width);
+        let longest =
+            |length: &dyn Fn(&Row) -> usize| trace.rows.iter().map(length).max().unwrap_or(1);
         let service = longest(&|row| row.service.chars().count()).clamp(1, width / 6);
         let duration = longest(&|row| duration(row).len());
         // Three gaps, and both ends of the bar.
         let rest = width.saturating_sub(SIGN + service + duration + 5);
-        let name = longest(&|row| name(row, DEEPEST).chars().count()).clamp(1, rest / 2);
-        Self { width, service, name, duration, bar: rest - name }
+        let label = longest(&|row| label(row, DEEPEST).chars().count()).clamp(1, rest / 2);
+        Self { width, service, label, duration, bar: rest - label }
     }
 
     /// The deepest indentation. It leaves half of the column for names.
     fn deepest(&self) -> usize {
-        (self.name / 4).min(DEEPEST)
+        (self.label / 4).min(DEEPEST)
     }
 
-    /// A span; `colour` is its service's.
+    /// The line of a span, with its service's colour.
     fn span(&self, row: &Row, colour: Style) -> Line {
-        let Self { service, name: name_width, duration: duration_width, bar, .. } = *self;
+        let Self {
+            service: service_width, label: label_width, duration: duration_width, bar, ..
+        } = *self;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
             clippy::cast_sign_loss,
             reason = "between 0 and the bar's width"
         )]
-        let at = |part: f64| ((part * bar as f64) as usize).min(bar);
+        let at = |fraction: f64| ((fraction * bar as f64) as usize).min(bar);
         let from = at(row.from).min(bar.saturating_sub(1));
         let to = at(row.to).max(from + 1);
         let sign = if row.has_failed { FAILED } else { " " };
-        let name = short(&name(row, self.deepest()), name_width);
-        let service_name = short(&row.service, service);
+        let service = short(&row.service, service_width);
+        let label = short(&label(row, self.deepest()), label_width);
         let duration = duration(row);
         let slowest = if row.is_slowest { SLOWEST } else { ' ' };
-        vec![
-            (style(row, PLAIN), format!("{sign} ")),
-            (
-                PLAIN,
-                format!(
-                    "{service_name:<service$} {name:<name_width$} {duration:>duration_width$}{slowest}|{}",
-                    " ".repeat(from)
-                ),
-            ),
-            (style(row, colour), "█".repeat(to - from)),
-            (PLAIN, format!("{}|", " ".repeat(bar.saturating_sub(to)))),
-        ]
-    }
-
-    /// The line in place of this number of spans.
-    fn hidden(&self, count: usize) -> Option<Line> {
-        let text = format!("… {}: --full", plural(count, "more span"));
-        let text = short(&text, self.width.saturating_sub(SIGN));
-        (count > 0).then(|| vec![(DIM, format!("{}{text}", " ".repeat(SIGN)))])
+        let before_bar = " ".repeat(from);
+        let after_bar = " ".repeat(bar.saturating_sub(to));
+        let columns = format!(
+            "{service:<service_width$} {label:<label_width$} {duration:>duration_width$}{slowest}|{before_bar}"
+        );
+        Line {
+            pieces: vec![
+                Piece { style: style(row, PLAIN), text: format!("{sign} ") },
+                Piece { style: PLAIN, text: columns },
+                Piece { style: style(row, colour), text: "█".repeat(to - from) },
+                Piece { style: PLAIN, text: format!("{after_bar}|") },
+            ],
+        }
     }
 
     /// The column of the texts below a span.
@@ -398,14 +464,13 @@ impl Layout {
     }
 }
 
-/// A span's name and target, indented by its depth, with its number.
-fn name(row: &Row, deepest: usize) -> String {
+/// A span's name and target, indented by its depth, with its item's number.
+fn label(row: &Row, deepest: usize) -> String {
     let indent = "  ".repeat(row.depth.min(deepest));
-    format!("{indent}{} {}", named(row), row.number).trim_end().to_owned()
+    format!("{indent}{} {}", name_and_target(row), row.item_number).trim_end().to_owned()
 }
 
-/// A span's name with its target.
-fn named(row: &Row) -> String {
+fn name_and_target(row: &Row) -> String {
     format!("{} {}", row.name, row.target).trim_end().to_owned()
 }
 

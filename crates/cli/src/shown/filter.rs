@@ -1,14 +1,14 @@
 //! Selects the telemetry to show.
 
-use super::Held;
-use console::waterfall::{Scoped, Trace, has_failed, text_of, traces};
+use super::Telemetry;
+use console::waterfall::{Scoped, Trace, attribute_text, has_failed, traces};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;
 
 /// Selection of telemetry. A selected trace is shown with all of its spans and log records.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Choice {
+pub(crate) struct TelemetryFilter {
     /// Only traces, log records and metrics of this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -44,31 +44,31 @@ impl Attribute {
     }
 
     fn is_among(&self, attributes: &[KeyValue]) -> bool {
-        let found = text_of(attributes, &self.key);
+        let found = attribute_text(attributes, &self.key);
         found.is_some_and(|found| self.value.as_ref().is_none_or(|value| *value == found))
     }
 }
 
-impl Choice {
-    pub(crate) fn of(&self, mut held: Held) -> Held {
-        let wanted: BTreeSet<Vec<u8>> = traces(&held.spans, &held.records)
+impl TelemetryFilter {
+    pub(crate) fn select(&self, mut telemetry: Telemetry) -> Telemetry {
+        let wanted: BTreeSet<Vec<u8>> = traces(&telemetry.spans, &telemetry.records)
             .into_iter()
-            .filter(|(_, trace)| self.takes_trace(trace))
+            .filter(|(_, trace)| self.selects_trace(trace))
             .map(|(trace_id, _)| trace_id.to_vec())
             .collect();
-        held.spans.retain(|span| wanted.contains(&span.item.trace_id));
-        held.records.retain(|own| {
-            if own.item.trace_id.is_empty() {
-                self.takes_record(own)
+        telemetry.spans.retain(|span| wanted.contains(&span.item.trace_id));
+        telemetry.records.retain(|record| {
+            if record.item.trace_id.is_empty() {
+                self.selects_record(record)
             } else {
-                wanted.contains(&own.item.trace_id)
+                wanted.contains(&record.item.trace_id)
             }
         });
-        held.metrics.retain(|own| self.takes_metric(&own.service));
-        held
+        telemetry.metrics.retain(|metric| self.selects_metric(&metric.service));
+        telemetry
     }
 
-    fn takes_trace(&self, trace: &Trace<'_>) -> bool {
+    fn selects_trace(&self, trace: &Trace<'_>) -> bool {
         let Self { service, failed, attributes } = self;
         let Trace { spans, records } = trace;
         let is_of = |name: &str| {
@@ -85,13 +85,13 @@ impl Choice {
     }
 
     /// Returns `true` for a selected log record without a trace.
-    fn takes_record(&self, record: &Scoped<LogRecord>) -> bool {
+    fn selects_record(&self, record: &Scoped<LogRecord>) -> bool {
         !self.failed
             && self.service.as_deref().is_none_or(|wanted| wanted == record.service)
             && self.attributes.iter().all(|wanted| wanted.is_among(&record.item.attributes))
     }
 
-    fn takes_metric(&self, service: &str) -> bool {
+    fn selects_metric(&self, service: &str) -> bool {
         !self.failed
             && self.attributes.is_empty()
             && self.service.as_deref().is_none_or(|wanted| wanted == service)

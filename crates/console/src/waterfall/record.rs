@@ -1,22 +1,21 @@
 //! The text of a log record: a headline, and the lines of its stack trace.
 
-use super::attributes::{INVOCATION_ID, number, text, text_of};
+use super::attributes::{INVOCATION_ID, attribute_text, item_number, value_text};
 use super::{Scoped, causes};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use std::collections::BTreeMap;
 
-/// A log record in the picture of a trace.
-pub struct Log {
+/// A log record as a terminal shows it, in its trace or alone.
+pub struct DrawnRecord {
     pub service: String,
     pub level: String,
     /// The message, and the lines of a stack trace. Time, level and request id of Lambda's runtimes are left out.
     pub lines: Vec<String>,
-    pub number: String,
+    /// The number of the demo's item; empty if there is none.
+    pub item_number: String,
     /// In nanoseconds since the Unix epoch; 0 if unknown.
     pub time: u64,
-    /// A warning or an error. Its text has the fields too.
-    pub is_serious: bool,
     /// The causes of the error that it tells.
     pub causes: Vec<String>,
 }
@@ -30,13 +29,14 @@ const OF_EACH_RECORD: &[&str] =
 /// Keys of the JSON objects in which runtimes describe a failure. The exception's attributes have the same values.
 const OF_A_FAILURE: &[&str] = &["errorType", "errorMessage", "stack", "stackTrace", "trace"];
 
-impl Log {
+impl DrawnRecord {
     /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
     pub fn of(scoped: &Scoped<LogRecord>) -> Self {
         let record = &scoped.item;
-        let body = record.body.as_ref().map(text).unwrap_or_default();
+        let body = record.body.as_ref().map(value_text).unwrap_or_default();
         let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
         let mut lines = lines_of(record, &body);
+        // The text of a warning or an error has the other fields too.
         if lines.is_empty() || is_serious {
             let mut parts: Vec<String> = lines.first().cloned().into_iter().collect();
             parts.extend(fields(record, &body));
@@ -48,9 +48,8 @@ impl Log {
             service: scoped.service.clone(),
             level: record.severity_text.clone(),
             lines,
-            number: number(&record.attributes),
+            item_number: item_number(&record.attributes),
             time: time_of(record),
-            is_serious,
             causes: causes::of_record(record),
         }
     }
@@ -61,39 +60,39 @@ const LINES_SCOPE: &str = "lambda-otlp/logs";
 /// The most nanoseconds between the printing of a line and its arrival.
 const LATE: u64 = 20_000_000;
 
-/// Gives a printed line no later time than the line printed after it, where the two differ little.
+/// Corrects the times of printed lines, so that records sorted by time keep the order in which they were printed.
 ///
-/// A logger's line has its own time. Another has that of its arrival at Lambda, which is some milliseconds later, so by their
-/// times two lines may change places. The records are in the order in which they were printed.
-pub fn settle_times(records: &mut [Scoped<LogRecord>]) {
+/// A logger's line has the time at which it was logged. Any other line has the time of its arrival at Lambda, which is some
+/// milliseconds later, so a logger's next line may have an earlier time. In that case, the line gets the time of the next one.
+pub fn keep_printed_order(records: &mut [Scoped<LogRecord>]) {
     let mut next_times: BTreeMap<String, u64> = BTreeMap::new();
-    for own in records.iter_mut().rev().filter(|own| own.scope == LINES_SCOPE) {
-        let invocation = text_of(&own.item.attributes, INVOCATION_ID).unwrap_or_default();
-        let next = next_times.entry(invocation).or_insert(u64::MAX);
-        let time = time_of(&own.item);
-        if time > *next && time - *next <= LATE {
-            own.item.time_unix_nano = *next;
+    for record in records.iter_mut().rev().filter(|record| record.scope == LINES_SCOPE) {
+        let invocation = attribute_text(&record.item.attributes, INVOCATION_ID).unwrap_or_default();
+        let next_time = next_times.entry(invocation).or_insert(u64::MAX);
+        let time = time_of(&record.item);
+        if time > *next_time && time - *next_time <= LATE {
+            record.item.time_unix_nano = *next_time;
         } else {
-            *next = time;
+            *next_time = time;
         }
     }
 }
 
 /// The lines of a record's body. A stack trace has its own lines once, also if the body repeats it.
 fn lines_of(record: &LogRecord, body: &str) -> Vec<String> {
-    let attribute = |key: &str| text_of(&record.attributes, key).unwrap_or_default();
+    let attribute = |key: &str| attribute_text(&record.attributes, key).unwrap_or_default();
     let stack = message_lines(&attribute(STACK));
     let message = message_lines(after_prefix(body));
     if stack.is_empty() {
         return message;
     }
-    let error = named(&attribute("exception.type"), &attribute("exception.message"));
-    let begins_stack = |line: &str| stack.iter().any(|of_stack| of_stack.trim() == line.trim());
+    let error = error_text(&attribute("exception.type"), &attribute("exception.message"));
+    let is_of_stack = |line: &str| stack.iter().any(|of_stack| of_stack.trim() == line.trim());
     // Runtimes write the error as JSON after their own words.
     let own_words = message
         .first()
         .map(|line| line.split('{').next().unwrap_or_default().trim())
-        .filter(|words| !begins_stack(words))
+        .filter(|words| !is_of_stack(words))
         .unwrap_or_default();
     let headline = if error.is_empty() || own_words.contains(&error) {
         own_words.to_owned()
@@ -107,7 +106,7 @@ fn lines_of(record: &LogRecord, body: &str) -> Vec<String> {
     lines
 }
 
-/// The attributes that the text does not have.
+/// The attributes that the text lacks, as `key=value`.
 fn fields(record: &LogRecord, body: &str) -> Vec<String> {
     let has_exception = record.attributes.iter().any(|attribute| attribute.key == STACK);
     let is_field = |attribute: &&KeyValue| {
@@ -117,17 +116,17 @@ fn fields(record: &LogRecord, body: &str) -> Vec<String> {
         body.is_empty() && !has_exception || !is_known
     };
     let shown = |KeyValue { key, value, .. }: &KeyValue| {
-        format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
+        format!("{key}={}", value.as_ref().map(value_text).unwrap_or_default())
     };
     record.attributes.iter().filter(is_field).map(shown).collect()
 }
 
-/// An error as `type: message`.
-pub(super) fn named(kind: &str, message: &str) -> String {
-    match (kind.trim(), message.trim()) {
+/// Formats an error as `type: message`.
+pub(super) fn error_text(error_type: &str, message: &str) -> String {
+    match (error_type.trim(), message.trim()) {
         ("", text) | (text, "") => text.to_owned(),
-        (kind, message) if message.starts_with(kind) => message.to_owned(),
-        (kind, message) => format!("{kind}: {message}"),
+        (error_type, message) if message.starts_with(error_type) => message.to_owned(),
+        (error_type, message) => format!("{error_type}: {message}"),
     }
 }
 
