@@ -2,6 +2,7 @@
 //!
 //! Each step is guarded: a panic ends that step and not the loop. The outstanding call of `next` survives it.
 
+use crate::api::{ApiError, ExtensionsApi, retrying};
 use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
 use crate::event::{Event, LogLine, TelemetryItem};
@@ -9,7 +10,7 @@ use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
 use crate::policy::RunningInvocation;
 use crate::receiver::xray::XRayDaemon;
-use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
+use crate::runtime::Fatal;
 use crate::sink::{Backend, Sink};
 use crate::tasks;
 use crate::termination::Termination;
@@ -31,8 +32,8 @@ const AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Time between checks of the lines that wait for stdout.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often datagrams are taken at SHUTDOWN: twice as many bytes as their socket's buffer may have.
-const MOST_XRAY_TAKES: usize = 8;
+/// How often datagrams are read at SHUTDOWN: twice as many bytes as their socket's buffer may have.
+const MOST_XRAY_READS: usize = 8;
 
 /// A call of `next`; `None` if it panicked.
 type NextCall = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
@@ -53,36 +54,41 @@ impl EventLoop<'_> {
     pub(crate) async fn run(&mut self) -> Result<(), Fatal> {
         let mut next = None;
         loop {
-            self.step(Self::write_due);
-            let is_asking = next.is_some();
-            let is_sent = self.step(|this| this.sink_due(is_asking)).unwrap_or(true);
-            if !is_asking && is_sent && self.step(|this| this.may_call_next()).unwrap_or(true) {
+            let decided_ms = unix_millis();
+            self.step(|this| this.write_due(decided_ms));
+            let is_called = next.is_some();
+            let sink_allows_next = self.step(|this| this.run_sink_tasks(is_called)).unwrap_or(true);
+            if !is_called
+                && sink_allows_next
+                && self.step(|this| this.state_allows_next(decided_ms)).unwrap_or(true)
+            {
                 // The environment may freeze as soon as `next` is called.
-                tasks::caught(self.sink.wait_written(PIPE_TIMEOUT)).await;
+                tasks::catch_future(self.sink.wait_written(PIPE_TIMEOUT)).await;
                 self.step(|this| this.state.note_next_call(unix_millis()));
-                next = Some(self.next());
+                next = Some(self.call_next());
             }
-            let is_asking = next.is_some();
-            let mut wake = self.step(|this| this.wake(is_asking)).flatten();
+            let is_called = next.is_some();
+            let mut wake = self.step(|this| this.time_to_wake(is_called, decided_ms)).flatten();
             if std::mem::take(&mut self.has_panicked) {
                 wake = Some(wake.unwrap_or_default().max(AFTER_PANIC));
             }
-            let is_behind = self.sink.is_behind();
-            let leaves_xray = self.sink.leaves_xray();
-            if leaves_xray {
+            self.sink.fill_queue();
+            let takes_events = !self.sink.refuses_events();
+            let takes_xray = !self.sink.refuses_xray();
+            if !takes_xray {
                 wake = Some(wake.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
             }
             let flush_ended = self.sink.backend.as_mut().map(Backend::flush_ended);
             tokio::select! {
-                Some(event) = self.events.recv(), if !is_behind => self.take(event),
-                () = self.xray.readable(), if !leaves_xray => {
+                Some(event) = self.events.recv(), if takes_events => self.take(event),
+                () = self.xray.readable(), if takes_xray => {
                     self.step(Self::take_xray);
                 }
                 answered = or_never(next.as_mut()) => {
                     next = None;
                     match answered {
                         Some(Ok(NextEvent::Invoke(invoke))) => {
-                            self.step(|this| this.invoke(&invoke));
+                            self.step(|this| this.begin_invocation(&invoke));
                         }
                         Some(Ok(NextEvent::Shutdown(shutdown))) => {
                             self.shut_down(&shutdown).await;
@@ -97,7 +103,7 @@ impl EventLoop<'_> {
                     self.shut_down(&Shutdown::default()).await;
                     return Ok(());
                 }
-                _ = tasks::caught(or_never(flush_ended)) => {}
+                _ = tasks::catch_future(or_never(flush_ended)) => {}
                 () = or_never(wake.map(tokio::time::sleep)) => {}
             }
         }
@@ -110,51 +116,54 @@ impl EventLoop<'_> {
             self.has_panicked = true;
             if let Some(backend) = &mut self.sink.backend {
                 // Later lines find a new converter.
-                tasks::catch(|| backend.finish_lines());
+                tasks::catch(|| backend.move_lines_to_buffer());
             }
         }
         done
     }
 
-    fn next(&self) -> NextCall {
+    fn call_next(&self) -> NextCall {
         let api = self.api.clone();
-        Box::pin(tasks::caught(async move { retrying(|| api.next()).await }))
+        Box::pin(tasks::catch_future(async move { retrying(|| api.next()).await }))
     }
 
-    fn write_due(&mut self) {
-        let due = self.state.take_due(unix_millis());
-        self.sink.write(due);
+    fn write_due(&mut self, now_ms: u64) {
+        let due = self.state.take_due(now_ms);
+        self.sink.write_own(due);
     }
 
-    fn sink_due(&mut self, is_asking: bool) -> bool {
+    /// Runs the sink's due tasks. Returns `true` if `next` may be called as far as the sink is concerned.
+    fn run_sink_tasks(&mut self, next_is_called: bool) -> bool {
         let running = self.running();
         let backend = self.sink.backend.as_mut();
-        backend.is_none_or(|backend| backend.due(running.as_ref(), is_asking))
+        backend.is_none_or(|backend| backend.run_due_tasks(running.as_ref(), next_is_called))
     }
 
     fn running(&self) -> Option<RunningInvocation> {
         self.state.running(unix_millis())
     }
 
-    fn may_call_next(&self) -> bool {
+    fn state_allows_next(&self, now_ms: u64) -> bool {
         // While stdout is blocked, the loop takes no events and would miss the handler's end.
-        !self.state.is_held(unix_millis()) || self.sink.is_behind()
+        !self.state.is_held(now_ms) || self.sink.refuses_events()
     }
 
-    fn wake(&self, is_asking: bool) -> Option<Duration> {
+    /// Returns the time until a decision may change although no event comes. `decided_ms` is the time of the state's decisions.
+    fn time_to_wake(&self, next_is_called: bool, decided_ms: u64) -> Option<Duration> {
         let now_ms = unix_millis();
-        let state = self.state.wake_at_ms(now_ms);
+        let state = self.state.wake_at_ms(decided_ms);
         let running = self.running();
         let backend = self.sink.backend.as_ref();
-        let flush = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
+        let flush = backend
+            .and_then(|backend| backend.wake_at_ms(running.as_ref(), next_is_called, now_ms));
         let at_ms = state.into_iter().chain(flush).min()?;
         Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
-    fn invoke(&mut self, invoke: &Invoke) {
+    fn begin_invocation(&mut self, invoke: &Invoke) {
         tracing::debug!(request_id = invoke.request_id, "invocation begins");
         if let Some(backend) = &mut self.sink.backend {
-            backend.invoked();
+            backend.note_invocation();
         }
         self.state.begin_invocation(invoke, unix_millis());
     }
@@ -171,7 +180,8 @@ impl EventLoop<'_> {
             }
             Event::Telemetry { items, _room } => {
                 // The end of an invocation may be among them, and its spans came before.
-                if !self.sink.leaves_xray() {
+                self.sink.fill_queue();
+                if !self.sink.refuses_xray() {
                     self.step(Self::take_xray);
                 }
                 let now_ms = unix_millis();
@@ -199,10 +209,10 @@ impl EventLoop<'_> {
         if received.bytes == 0 {
             return false;
         }
-        let roots_in = |request| invocation_spans(request, false);
-        let roots = received.requests.iter().flat_map(roots_in).collect();
+        let roots_of = |request| invocation_spans(request, false);
+        let roots = received.requests.iter().flat_map(roots_of).collect();
         self.state.note_xray(roots, received.segments);
-        self.sink.xray(received.requests);
+        self.sink.write_xray(received.requests);
         true
     }
 
@@ -211,7 +221,7 @@ impl EventLoop<'_> {
             TelemetryItem::Platform { event, text } => {
                 tracing::debug!(kind = event.kind.as_str(), "platform event");
                 if let Some(backend) = &mut self.sink.backend {
-                    backend.lines.platform_event(&event, &text, now_ms);
+                    backend.lines.add_platform_event(&event, &text, now_ms);
                 }
                 self.state.note_event(*event, now_ms);
             }
@@ -220,7 +230,7 @@ impl EventLoop<'_> {
         if let Some(backend) = &mut self.sink.backend
             && backend.lines.is_full()
         {
-            backend.finish_lines();
+            backend.move_lines_to_buffer();
         }
     }
 
@@ -236,16 +246,10 @@ impl EventLoop<'_> {
     }
 
     async fn shut_down(&mut self, shutdown: &Shutdown) {
-        let begun_ms = unix_millis();
-        // An emulator may give no deadline, or one in the past.
-        let end_ms = match shutdown.deadline_ms {
-            deadline if deadline > begun_ms => deadline - RESERVE_MS.min(deadline - begun_ms),
-            _ => begun_ms + WITHOUT_DEADLINE_MS,
-        };
-        let left = Duration::from_millis(end_ms - begun_ms);
-        let end = Instant::now() + left;
+        let time_left = shutdown_time(shutdown, unix_millis());
+        let end = Instant::now() + time_left;
         // At least half of the time remains for sending and writing.
-        let reports_end = Instant::now() + (left / 2).min(self.state.reports_within());
+        let reports_end = Instant::now() + (time_left / 2).min(self.state.reports_timeout());
         while self.state.is_waiting_for_reports() {
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),
@@ -255,21 +259,21 @@ impl EventLoop<'_> {
         self.take_waiting();
         // The datagrams that came before a freeze.
         tokio::task::yield_now().await;
-        let mut takes = 0;
-        while takes < MOST_XRAY_TAKES && self.step(Self::take_xray).unwrap_or_default() {
-            takes += 1;
+        let mut reads = 0;
+        while reads < MOST_XRAY_READS && self.step(Self::take_xray).unwrap_or_default() {
+            reads += 1;
         }
         self.step(|this| this.xray.count_overflow());
         let reason = &shutdown.shutdown_reason;
         self.step(|this| {
             let left = this.state.table.close(reason, unix_millis());
-            this.sink.write(left);
+            this.sink.write_own(left);
         });
-        tasks::caught(self.sink.shut_down(end)).await;
+        tasks::catch_future(self.sink.shut_down(end)).await;
         // A handler of SIGTERM may have printed lines during the last flush. Later ones are refused.
         self.events.close();
         if self.take_waiting() {
-            tasks::caught(self.sink.shut_down(end)).await;
+            tasks::catch_future(self.sink.shut_down(end)).await;
         }
         if self.counts.lost_anything() {
             tracing::error!(counts = %self.counts, "telemetry was lost in this environment");
@@ -277,6 +281,15 @@ impl EventLoop<'_> {
             tracing::debug!(counts = %self.counts, "the environment ends");
         }
     }
+}
+
+/// Returns the time that the extension may use at SHUTDOWN.
+fn shutdown_time(shutdown: &Shutdown, now_ms: u64) -> Duration {
+    Duration::from_millis(match shutdown.deadline_ms.checked_sub(now_ms) {
+        Some(left_ms) if left_ms > 0 => left_ms.saturating_sub(RESERVE_MS),
+        // An emulator may give no deadline, or one in the past.
+        _ => WITHOUT_DEADLINE_MS,
+    })
 }
 
 /// Waits for the future; forever without one.

@@ -5,6 +5,7 @@
 //! when its lines are written or when it is in the buffer, so no request waits for a network. One loop (`event_loop`) owns the
 //! state; its decisions (`invocations`) have no I/O.
 
+mod api;
 mod clock;
 mod config;
 mod counts;
@@ -27,6 +28,7 @@ mod termination;
 #[cfg(test)]
 mod test_spans;
 
+pub use api::ApiError;
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};
 pub use log::log;
@@ -35,7 +37,7 @@ pub use receiver::body::read_body;
 #[doc(hidden)]
 pub use receiver::response::Refusal;
 pub use receiver::xray::{MalformedDatagram, read_datagram};
-pub use runtime::{ApiError, Fatal, run};
+pub use runtime::{Fatal, run};
 pub use tasks::report_panics;
 
 use settings::{Check, Source};

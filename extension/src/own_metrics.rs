@@ -20,8 +20,13 @@ struct Figure {
     points: &'static [Point],
 }
 
-/// A value of the attribute, and the counters that its data point sums up.
-struct Point(&'static str, &'static [Count]);
+/// A data point.
+struct Point {
+    /// The value of the attribute.
+    value: &'static str,
+    /// The counters that the data point sums up.
+    counts: &'static [Count],
+}
 
 const FIGURES: [Figure; 6] = [
     Figure {
@@ -29,28 +34,28 @@ const FIGURES: [Figure; 6] = [
         unit: "s",
         description: "Hold time of the environment after handlers ended.",
         key: "",
-        points: &[Point("", &[Count::HeldMs])],
+        points: &[Point { value: "", counts: &[Count::HeldMs] }],
     },
     Figure {
         name: "lambda_otlp.extension.received.bytes",
         unit: "By",
         description: "Inflated bytes of the OTLP requests received.",
         key: "",
-        points: &[Point("", &[Count::ReceivedBytes])],
+        points: &[Point { value: "", counts: &[Count::ReceivedBytes] }],
     },
     Figure {
         name: "lambda_otlp.extension.written.bytes",
         unit: "By",
         description: "Bytes of the lines written.",
         key: "",
-        points: &[Point("", &[Count::LineBytes])],
+        points: &[Point { value: "", counts: &[Count::LineBytes] }],
     },
     Figure {
         name: "lambda_otlp.extension.sent.bytes",
         unit: "By",
         description: "Compressed bytes of the bodies sent to the backend, including repetitions.",
         key: "",
-        points: &[Point("", &[Count::SentBytes])],
+        points: &[Point { value: "", counts: &[Count::SentBytes] }],
     },
     Figure {
         name: "lambda_otlp.extension.items",
@@ -58,11 +63,11 @@ const FIGURES: [Figure; 6] = [
         description: "Spans, data points and log records by their fate.",
         key: "lambda_otlp.fate",
         points: &[
-            Point("written", &[Count::Written]),
-            Point("accepted", &[Count::Delivered]),
-            Point("spilled", &[Count::Spilled]),
-            Point("rejected", &[Count::Rejected]),
-            Point("dropped", &DROPPED),
+            Point { value: "written", counts: &[Count::Written] },
+            Point { value: "accepted", counts: &[Count::Delivered] },
+            Point { value: "spilled", counts: &[Count::Spilled] },
+            Point { value: "rejected", counts: &[Count::Rejected] },
+            Point { value: "dropped", counts: &DROPPED },
         ],
     },
     Figure {
@@ -71,12 +76,16 @@ const FIGURES: [Figure; 6] = [
         description: "Requests that the extension refused. Their senders know it.",
         key: "lambda_otlp.reason",
         points: &[
-            Point("full", &[Count::RefusedFull, Count::ConnectionsClosed]),
-            Point("invalid", &[Count::RefusedInvalid]),
-            Point(
-                "telemetry",
-                &[Count::TelemetryRefused, Count::TelemetryMisaddressed, Count::TelemetryBrokenOff],
-            ),
+            Point { value: "full", counts: &[Count::RefusedFull, Count::ConnectionsClosed] },
+            Point { value: "invalid", counts: &[Count::RefusedInvalid] },
+            Point {
+                value: "telemetry",
+                counts: &[
+                    Count::TelemetryRefused,
+                    Count::TelemetryMisaddressed,
+                    Count::TelemetryBrokenOff,
+                ],
+            },
         ],
     },
 ];
@@ -85,7 +94,7 @@ const FIGURES: [Figure; 6] = [
 pub(crate) struct OwnMetrics {
     counts: Arc<Counts>,
     shape: Shape,
-    /// By metric and data point.
+    /// The sums at the last report, in the order of the data points in [`FIGURES`].
     reported: Vec<u64>,
     /// The time of the last report, or of the start.
     since_ms: u64,
@@ -117,21 +126,18 @@ impl OwnMetrics {
         let mut reported = self.reported.iter_mut();
         for figure in &FIGURES {
             let mut data_points = Vec::new();
-            for Point(value, counts) in figure.points {
-                let (all, Some(reported)) = (sum(&self.counts, counts), reported.next()) else {
-                    continue;
-                };
-                let new = all.saturating_sub(std::mem::replace(reported, all));
-                if new > 0 {
-                    let attribute = Some(figure.key).filter(|key| !key.is_empty());
+            for (point, reported) in figure.points.iter().zip(reported.by_ref()) {
+                let sum = point.sum(&self.counts);
+                let change = sum.saturating_sub(*reported);
+                *reported = sum;
+                if change > 0 {
+                    let key = Some(figure.key).filter(|key| !key.is_empty());
+                    let attribute = key.map(|key| string_attribute(key, point.value));
                     data_points.push(NumberDataPoint {
-                        attributes: attribute
-                            .map(|key| string_attribute(key, *value))
-                            .into_iter()
-                            .collect(),
+                        attributes: attribute.into_iter().collect(),
                         start_time_unix_nano,
                         time_unix_nano,
-                        value: Some(figure.value(new)),
+                        value: Some(figure.value(change)),
                         ..NumberDataPoint::default()
                     });
                 }
@@ -154,8 +160,10 @@ impl Figure {
     }
 }
 
-fn sum(counts: &Counts, of: &[Count]) -> u64 {
-    of.iter().map(|count| counts.get(*count)).sum()
+impl Point {
+    fn sum(&self, counts: &Counts) -> u64 {
+        self.counts.iter().map(|count| counts.get(*count)).sum()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Decides when `next` is called, and when the buffer is flushed or spilled: pure functions of the invocation, the traffic and the
 //! backend's health.
 //!
-//! A rare invocation is held until Lambda reports its end, because its telemetry would otherwise wait for the next one.
+//! To hold an invocation is not to call `next`, after which Lambda may freeze the environment. A rare invocation is held until
+//! Lambda reports its end, because its telemetry would otherwise wait for the next one.
 //!
 //! During a flush the loop does not call `next`, because no request may be in flight across a freeze. A flush while a longer
 //! handler runs costs nothing. A flush after the handler costs its own time, so it happens only if telemetry would otherwise wait
@@ -16,19 +17,20 @@ const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time before the deadline at which the buffer is flushed, because the invocation may time out.
 const LAST_CHANCE: Duration = Duration::from_millis(LAST_CHANCE_MS);
 const LAST_CHANCE_MS: u64 = 650;
-/// The time limit of a flush during a handler if the hold time is 0.
-const BESIDE_HANDLER: Duration = Duration::from_secs(1);
+/// The time limit of a flush during a handler if the user's time limit is 0, which only means that no invocation is held.
+const LONGEST_DURING_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
 const RESERVE: Duration = Duration::from_millis(100);
-/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole
-/// CPU, and a small function has only a part of one.
+/// Time at SHUTDOWN reserved for spilling.
 const SPILL_TIME: Duration = Duration::from_millis(300);
-const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
-/// Telemetry that is older is sent at the end of an invocation, even if invocations are frequent.
-const OLDEST: Duration = Duration::from_secs(20);
-/// The number of first invocations, which say nothing about the traffic.
-const FIRST: u64 = 3;
-/// The time between rare invocations.
+/// Additional time for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole CPU, and a small function has only a
+/// part of one.
+const SPILL_TIME_PER_MIB: Duration = Duration::from_millis(600);
+/// The age at which telemetry is sent at the end of an invocation, even if invocations are frequent.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The number of an environment's first invocations, which are held for a flush: they say nothing about the traffic yet.
+const FIRST_INVOCATIONS: u64 = 3;
+/// The time between invocations above which they are rare.
 const RARE_MS: u64 = 30_000;
 
 /// The usual time between the beginnings of invocations.
@@ -39,7 +41,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn invoked(&mut self, now_ms: u64) {
+    pub(crate) fn note_invocation(&mut self, now_ms: u64) {
         if let Some(last) = self.last_ms {
             // A clock set back gives no gap.
             let gap = now_ms.saturating_sub(last);
@@ -79,33 +81,36 @@ pub(crate) struct RunningInvocation {
 
 /// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
 pub(crate) fn is_held(running: &RunningInvocation, now_ms: u64) -> bool {
-    let comes_soon =
+    let may_wait_for_end =
         running.end_is_expected && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
-    comes_soon && (running.last_failed || (running.is_rare && !running.otlp_received))
+    let is_worth_it = running.last_failed || (running.is_rare && !running.otlp_received);
+    may_wait_for_end && is_worth_it
 }
 
-/// The time at which an invocation with this deadline may no longer be held.
+/// The time from which an invocation with this deadline may no longer be held.
 pub(crate) fn last_moment_ms(deadline_ms: u64) -> u64 {
     deadline_ms.saturating_sub(BEFORE_DEADLINE_MS)
 }
 
+/// The facts about the buffer, unless it is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(crate) struct BufferedTelemetry {
     /// The age of the oldest batch.
     pub(crate) oldest: Duration,
     /// The oldest batch is older than this invocation.
-    pub(crate) is_left_over: bool,
+    pub(crate) is_from_earlier_invocation: bool,
     /// The buffer is more than half full.
-    pub(crate) is_much: bool,
+    pub(crate) is_half_full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvocationPhase {
+    /// The handler runs, as far as Lambda has reported, and `next` is not called.
     Running,
     /// Lambda reported the end of the handler.
     Done,
     /// `next` is called, so the environment may freeze at any moment.
-    Asking,
+    NextCalled,
     /// A managed instance, which Lambda neither freezes nor informs of invocations.
     Unbounded,
 }
@@ -116,18 +121,19 @@ pub(crate) struct FlushFacts {
     /// The default if no invocation is known.
     pub(crate) running: RunningInvocation,
     /// `None` if the buffer is empty.
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) buffered: Option<BufferedTelemetry>,
     /// Several flushes failed, so the next one is a probe.
-    pub(crate) is_open: bool,
+    pub(crate) is_failing: bool,
     /// The next flush is not due, because the one before failed.
     pub(crate) is_paused: bool,
     /// The time limit of a probe of a failing backend.
-    pub(crate) probe: Duration,
+    pub(crate) probe_timeout: Duration,
     /// Time until the deadline.
-    pub(crate) left: Duration,
+    pub(crate) time_left: Duration,
     /// The number of invocations, including this one.
     pub(crate) invocations: u64,
-    pub(crate) cost: Duration,
+    /// The usual duration of a flush.
+    pub(crate) usual_flush: Duration,
     /// The time limit of a flush; after the handler, the rest of the hold time.
     pub(crate) flush_timeout: Duration,
     /// The time telemetry may wait while a handler runs.
@@ -142,42 +148,65 @@ pub(crate) enum Decision {
     /// Do not call `next` until the handler has ended or a flush is due.
     Hold,
     /// Flush the buffer, and do not call `next` meanwhile.
-    Flush {
-        at_most: Duration,
-    },
+    Flush { at_most: Duration },
+    /// Write the buffer to stdout.
     Spill,
 }
 
 pub(crate) fn decide(facts: &FlushFacts) -> Decision {
-    // A hold time of 0 must not stop flushes during the handler.
-    let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
-    let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
-    let budget = longest.min(facts.left.saturating_sub(RESERVE));
-    // On a managed instance no invocation waits for a probe.
-    let is_short = facts.is_open && facts.phase != InvocationPhase::Unbounded;
-    let at_most = if is_short { budget.min(facts.probe) } else { budget };
-    let may_try = !facts.is_paused && !at_most.is_zero();
+    let at_most = flush_time(facts);
+    let may_flush = !facts.is_paused && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
-    if facts.phase == InvocationPhase::Unbounded {
-        let is_due = facts
-            .waiting
-            .is_some_and(|waiting| waiting.is_much || waiting.oldest >= facts.interval);
-        return if is_due && may_try { flush } else { Decision::Pass };
-    }
-    if is_near_deadline(facts) {
-        return if facts.waiting.is_some() { Decision::Spill } else { Decision::Pass };
-    }
     match facts.phase {
-        InvocationPhase::Done if facts.waiting.is_some() && may_try && ends_with_flush(facts) => {
+        InvocationPhase::Unbounded if may_flush && is_due(facts) => flush,
+        InvocationPhase::Unbounded => Decision::Pass,
+        _ if is_near_deadline(facts) => {
+            if facts.buffered.is_some() {
+                Decision::Spill
+            } else {
+                Decision::Pass
+            }
+        }
+        InvocationPhase::Done
+            if may_flush && facts.buffered.is_some() && should_hold_for_flush(facts) =>
+        {
             flush
         }
-        InvocationPhase::Running if is_last_chance(facts) => {
-            Decision::Flush { at_most: facts.left.saturating_sub(BEFORE_DEADLINE).min(longest) }
+        InvocationPhase::Running if should_flush_before_timeout(facts) => {
+            let until_spill = facts.time_left.saturating_sub(BEFORE_DEADLINE);
+            Decision::Flush { at_most: until_spill.min(flush_timeout(facts)) }
         }
-        InvocationPhase::Running if may_try && pays_beside_handler(facts) => flush,
-        InvocationPhase::Running if ends_with_flush(facts) => Decision::Hold,
-        _ => Decision::Pass,
+        InvocationPhase::Running if may_flush && should_flush_during_handler(facts) => flush,
+        InvocationPhase::Running if should_hold_for_flush(facts) => Decision::Hold,
+        InvocationPhase::Done | InvocationPhase::Running | InvocationPhase::NextCalled => {
+            Decision::Pass
+        }
     }
+}
+
+/// Returns the time that a flush may take; 0 if it should not begin.
+fn flush_time(facts: &FlushFacts) -> Duration {
+    let until_deadline = flush_timeout(facts).min(facts.time_left.saturating_sub(RESERVE));
+    // On a managed instance no invocation waits for a probe.
+    let is_probe = facts.is_failing && facts.phase != InvocationPhase::Unbounded;
+    if is_probe { until_deadline.min(facts.probe_timeout) } else { until_deadline }
+}
+
+/// Returns the time limit of a flush, apart from the deadline and the backend's health.
+fn flush_timeout(facts: &FlushFacts) -> Duration {
+    let is_after_handler = facts.phase == InvocationPhase::Done;
+    if facts.flush_timeout.is_zero() && !is_after_handler {
+        LONGEST_DURING_HANDLER
+    } else {
+        facts.flush_timeout
+    }
+}
+
+/// Returns `true` if the telemetry is old or much.
+fn is_due(facts: &FlushFacts) -> bool {
+    facts
+        .buffered
+        .is_some_and(|buffered| buffered.is_half_full || buffered.oldest >= facts.interval)
 }
 
 /// The facts about the time of the next decision.
@@ -186,7 +215,7 @@ pub(crate) struct WakeFacts {
     /// The deadline of a running handler.
     pub(crate) deadline_ms: Option<u64>,
     /// `next` is called, so no flush begins before the deadline.
-    pub(crate) is_asking: bool,
+    pub(crate) next_is_called: bool,
     /// The time at which the buffer is old enough for a flush; `None` if none can begin.
     pub(crate) flush_due_ms: Option<u64>,
     /// The time at which the records of printed lines move to the buffer.
@@ -199,7 +228,7 @@ pub(crate) struct WakeFacts {
 pub(crate) fn next_decision_ms(facts: &WakeFacts) -> Option<u64> {
     let last_chance = facts.deadline_ms.map(|deadline| deadline.saturating_sub(LAST_CHANCE_MS));
     let times = [
-        last_chance.filter(|_| !facts.is_asking),
+        last_chance.filter(|_| !facts.next_is_called),
         facts.deadline_ms.map(last_moment_ms),
         facts.lines_due_ms,
         facts.flush_due_ms,
@@ -210,47 +239,49 @@ pub(crate) fn next_decision_ms(facts: &WakeFacts) -> Option<u64> {
 
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
 pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
-    !facts.running.is_done && facts.left <= BEFORE_DEADLINE
+    !facts.running.is_done && facts.time_left <= BEFORE_DEADLINE
 }
 
-/// Returns `true` if the invocation is kept for a flush anyway, but a timeout would spill the buffer.
-fn is_last_chance(facts: &FlushFacts) -> bool {
-    facts.waiting.is_some()
-        && facts.left <= LAST_CHANCE
+/// Returns `true` if the invocation is held for a flush, but would time out before it.
+fn should_flush_before_timeout(facts: &FlushFacts) -> bool {
+    facts.buffered.is_some()
+        && facts.time_left <= LAST_CHANCE
         && !facts.is_paused
-        && ends_with_flush(facts)
+        && should_hold_for_flush(facts)
 }
 
-/// Returns `true` if the invocation is kept until its telemetry is sent.
-fn ends_with_flush(facts: &FlushFacts) -> bool {
-    let may_wait = !facts.is_open && !facts.flush_timeout.is_zero();
-    let waits_long =
-        facts.waiting.is_some_and(|waiting| waiting.is_much || waiting.oldest >= OLDEST);
-    // Lambda reports the end 25 ms late, which is little compared with such a handler.
+/// Returns `true` if the invocation is held until its telemetry is sent.
+fn should_hold_for_flush(facts: &FlushFacts) -> bool {
     let running = &facts.running;
-    let is_long = running.usual_handler.is_some_and(|usual| usual >= facts.interval);
-    let is_wanted = facts.invocations <= FIRST
+    let may_hold = running.end_is_expected && !facts.is_failing && !facts.flush_timeout.is_zero();
+    let telemetry_should_not_wait = facts
+        .buffered
+        .is_some_and(|buffered| buffered.is_half_full || buffered.oldest >= LONGEST_WAIT);
+    // Lambda reports the end 25 ms late, which is little compared with such a handler.
+    let handlers_are_long = running.usual_handler.is_some_and(|usual| usual >= facts.interval);
+    let is_worth_it = facts.invocations <= FIRST_INVOCATIONS
         || running.is_rare
         || running.last_failed
-        || waits_long
-        || is_long;
-    running.end_is_expected && may_wait && is_wanted
+        || telemetry_should_not_wait
+        || handlers_are_long;
+    may_hold && is_worth_it
 }
 
 /// Returns `true` if the buffer is flushed while the handler runs. A flush that outlasts the handler costs money, so frequent
 /// invocations share one.
-fn pays_beside_handler(facts: &FlushFacts) -> bool {
-    let Some(waiting) = facts.waiting else { return false };
-    let is_covered = facts.running.usual_handler.is_some_and(|usual| usual >= facts.cost)
-        || ends_with_flush(facts);
-    let is_due = waiting.is_much || waiting.oldest >= facts.interval;
-    is_due || (waiting.is_left_over && is_covered)
+fn should_flush_during_handler(facts: &FlushFacts) -> bool {
+    let is_from_earlier_invocation =
+        facts.buffered.is_some_and(|buffered| buffered.is_from_earlier_invocation);
+    let flush_ends_first =
+        facts.running.usual_handler.is_some_and(|usual| usual >= facts.usual_flush);
+    is_due(facts)
+        || (is_from_earlier_invocation && (flush_ends_first || should_hold_for_flush(facts)))
 }
 
 /// Returns the part of the time `left` at SHUTDOWN in which the buffer is sent: at least a quarter. The rest is for spilling.
 pub(crate) fn last_send_time(left: Duration, buffered_bytes: usize) -> Duration {
     let kibibytes = u32::try_from(buffered_bytes >> 10).unwrap_or(u32::MAX);
-    let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
+    let reserve = SPILL_TIME + SPILL_TIME_PER_MIB.saturating_mul(kibibytes) / 1024;
     left.saturating_sub(reserve).max(left / 4)
 }
 
@@ -274,7 +305,7 @@ mod tests {
         FlushFacts {
             phase: match () {
                 () if has("done") => InvocationPhase::Done,
-                () if has("asking") => InvocationPhase::Asking,
+                () if has("next-called") => InvocationPhase::NextCalled,
                 () if has("managed") => InvocationPhase::Unbounded,
                 () => InvocationPhase::Running,
             },
@@ -286,17 +317,17 @@ mod tests {
                 usual_handler: number("handler").map(ms),
                 ..RunningInvocation::default()
             },
-            waiting: oldest.map(|oldest| Waiting {
+            buffered: oldest.map(|oldest| BufferedTelemetry {
                 oldest,
-                is_left_over: has("left-over"),
-                is_much: has("much"),
+                is_from_earlier_invocation: has("earlier"),
+                is_half_full: has("half-full"),
             }),
-            is_open: has("open"),
+            is_failing: has("failing"),
             is_paused: has("paused"),
-            probe: ms(number("probe").unwrap_or(250)),
-            left: number("left").map_or(ms(3000), ms),
+            probe_timeout: ms(number("probe").unwrap_or(250)),
+            time_left: number("left").map_or(ms(3000), ms),
             invocations: number("invocations").unwrap_or(100),
-            cost: ms(30),
+            usual_flush: ms(30),
             flush_timeout: ms(number("timeout").unwrap_or(1000)),
             interval: ms(5000),
         }
@@ -307,7 +338,7 @@ mod tests {
         let check = |times_s: &[u64], expected| {
             let mut traffic = Traffic::default();
             for second in times_s {
-                traffic.invoked(second * 1000);
+                traffic.note_invocation(second * 1000);
             }
             assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
         };
@@ -323,7 +354,7 @@ mod tests {
         check(&[100, 50], false);
         let mut traffic = Traffic::default();
         for now_ms in [0, u64::MAX, 0, u64::MAX] {
-            traffic.invoked(now_ms);
+            traffic.note_invocation(now_ms);
         }
         assert!(traffic.is_rare());
     }
@@ -337,7 +368,7 @@ mod tests {
         assert_eq!(wake(running), Some(10_000 - 650));
         // The last chance has passed, or is none.
         assert_eq!(wake(WakeFacts { decided_ms: 9_350, ..running }), Some(10_000 - 150));
-        assert_eq!(wake(WakeFacts { is_asking: true, ..running }), Some(10_000 - 150));
+        assert_eq!(wake(WakeFacts { next_is_called: true, ..running }), Some(10_000 - 150));
         assert_eq!(wake(WakeFacts { decided_ms: 9_850, ..running }), None);
         let buffered =
             WakeFacts { flush_due_ms: Some(6_000), lines_due_ms: Some(5_000), ..running };
@@ -360,14 +391,14 @@ mod tests {
         // Frequent invocations are not held, and later ones send their telemetry.
         check("", "pass");
         check("oldest=1", "pass");
-        check("oldest=100 left-over", "pass");
-        check("oldest=100 left-over handler=10", "pass");
-        check("oldest=100 left-over much", "flush 1000");
+        check("oldest=100 earlier", "pass");
+        check("oldest=100 earlier handler=10", "pass");
+        check("oldest=100 earlier half-full", "flush 1000");
         // Rare invocations, the first ones, and those after a failure are held for a flush.
         for kept in ["rare", "invocations=3", "failed"] {
             check(kept, "hold");
             check(&format!("{kept} oldest=1"), "hold");
-            check(&format!("{kept} oldest=1 left-over"), "flush 1000");
+            check(&format!("{kept} oldest=1 earlier"), "flush 1000");
             check(&format!("{kept} done"), "pass");
             check(&format!("{kept} done oldest=1"), "flush 1000");
             check(&format!("{kept} done oldest=1 paused"), "pass");
@@ -380,11 +411,11 @@ mod tests {
         check("handler=6000", "hold");
         check("handler=6000 oldest=4999", "hold");
         check("handler=6000 oldest=5000", "flush 1000");
-        // The deadline bounds the flush, and ends the waiting.
+        // The deadline bounds the flush, and ends the buffered.
         check("rare done oldest=1 left=400", "flush 300");
         check("rare done oldest=1 left=151", "flush 51");
         check("rare oldest=1 left=150", "spill");
-        check("asking oldest=1 left=150", "spill");
+        check("next-called oldest=1 left=150", "spill");
         // Before that, a healthy backend gets the buffer if the invocation is held anyway.
         check("rare oldest=1 left=651", "hold");
         check("rare oldest=1 left=650", "flush 500");
@@ -392,47 +423,47 @@ mod tests {
         check("rare oldest=1 left=650 timeout=100", "flush 100");
         check("rare left=650", "hold");
         check("rare oldest=1 left=650 paused", "hold");
-        check("rare oldest=1 left=650 open", "pass");
+        check("rare oldest=1 left=650 failing", "pass");
         check("oldest=1 left=650", "pass");
         check("rare oldest=1 left=650 timeout=0", "pass");
-        check("asking oldest=1 left=650", "pass");
+        check("next-called oldest=1 left=650", "pass");
         check("rare left=150", "pass");
         check("rare left=0", "pass");
         // A handler that has ended cannot time out.
         check("rare done oldest=1 left=150", "flush 50");
         check("rare done oldest=1 left=100", "pass");
-        check("asking after-done oldest=1 left=150", "pass");
-        check("asking after-done oldest=60000 left=0", "pass");
+        check("next-called after-done oldest=1 left=150", "pass");
+        check("next-called after-done oldest=60000 left=0", "pass");
         // No invocation is kept for a flush, which is still sent during a handler.
         check("oldest=5000 timeout=0", "flush 1000");
-        check("oldest=5000 open timeout=0", "flush 250");
+        check("oldest=5000 failing timeout=0", "flush 250");
         check("managed oldest=5000 timeout=0", "flush 1000");
         // Nothing is sent while the environment may freeze.
-        check("asking oldest=60000 left-over much", "pass");
+        check("next-called oldest=60000 earlier half-full", "pass");
         // A backend that takes nothing is probed during the handler, and nothing is held for it.
-        check("rare oldest=1 open", "pass");
-        check("rare oldest=5000 open", "flush 250");
-        check("rare oldest=5000 open probe=500", "flush 500");
-        check("rare oldest=5000 open probe=2000", "flush 1000");
-        check("oldest=100 left-over handler=50 open", "flush 250");
-        check("rare oldest=5000 open paused", "pass");
-        check("rare done oldest=60000 open", "pass");
-        check("failed done oldest=60000 much open", "pass");
+        check("rare oldest=1 failing", "pass");
+        check("rare oldest=5000 failing", "flush 250");
+        check("rare oldest=5000 failing probe=500", "flush 500");
+        check("rare oldest=5000 failing probe=2000", "flush 1000");
+        check("oldest=100 earlier handler=50 failing", "flush 250");
+        check("rare oldest=5000 failing paused", "pass");
+        check("rare done oldest=60000 failing", "pass");
+        check("failed done oldest=60000 half-full failing", "pass");
         check("oldest=5000 paused", "pass");
         // A managed instance is never frozen.
         check("managed", "pass");
         check("managed oldest=4999", "pass");
-        check("managed oldest=60000 open paused", "pass");
-        check("managed oldest=60000 open", "flush 1000");
+        check("managed oldest=60000 failing paused", "pass");
+        check("managed oldest=60000 failing", "flush 1000");
     }
 
     /// The answers to "When does it flush?" in docs/layer.md: a situation, and the facts that stand for it.
     const DOCUMENTED: &[(&str, &[&str])] = &[
         ("a handler runs, the telemetry is less than 5 s old", &["oldest=4999"]),
-        ("… is 5 s old, or the buffer is half full", &["oldest=5000", "oldest=1 much"]),
+        ("… is 5 s old, or the buffer is half full", &["oldest=5000", "oldest=1 half-full"]),
         (
             "… is of an earlier invocation, and handlers take longer than a flush",
-            &["oldest=1 left-over handler=50"],
+            &["oldest=1 earlier handler=50"],
         ),
         ("one of an environment's first three handlers ends", &["done oldest=1 invocations=3"]),
         ("the handler after a failed one ends", &["done oldest=1 failed"]),
@@ -440,9 +471,9 @@ mod tests {
         ("… handlers usually take 5 s or more", &["done oldest=1 handler=5000"]),
         (
             "… the telemetry is 20 s old, or the buffer is half full",
-            &["done oldest=20000", "done oldest=1 much"],
+            &["done oldest=20000", "done oldest=1 half-full"],
         ),
-        ("any other handler ends", &["done oldest=19999", "done oldest=1 left-over"]),
+        ("any other handler ends", &["done oldest=19999", "done oldest=1 earlier"]),
         (
             "a handler ends with `OTEL_LAMBDA_FLUSH_TIMEOUT=0`",
             &["done oldest=1 rare timeout=0", "done oldest=1 failed timeout=0"],
@@ -450,12 +481,12 @@ mod tests {
         ("a handler times out in 150 ms", &["oldest=1 left=150", "oldest=1 rare left=150"]),
         (
             "a handler runs, the telemetry is 5 s old, the backend failed three times",
-            &["oldest=5000 open"],
+            &["oldest=5000 failing"],
         ),
-        ("a handler ends, the backend failed three times", &["done oldest=60000 rare open"]),
+        ("a handler ends, the backend failed three times", &["done oldest=60000 rare failing"]),
         (
             "a managed instance, the telemetry is 5 s old, or the buffer is half full",
-            &["managed oldest=5000", "managed oldest=1 much"],
+            &["managed oldest=5000", "managed oldest=1 half-full"],
         ),
     ];
 

@@ -1,32 +1,29 @@
-//! The life of the extension: listen, register, subscribe, then one loop until SHUTDOWN. And its three calls to Lambda: register,
-//! next event, and the subscription to telemetry.
+//! The life of the extension: listen, register, subscribe, then one loop until SHUTDOWN.
 
+use crate::api::{ApiError, ExtensionsApi, retrying};
 use crate::config::{Config, PortKnownTo, TELEMETRY_MAX_BYTES};
 use crate::counts::Counts;
-use crate::descriptors::{SpareDescriptor, connection_limits};
+use crate::descriptors::connection_limits;
 use crate::event::Event;
 use crate::event_loop::EventLoop;
-use crate::http::{Clients, Connections, is_out_of_descriptors, listen};
+use crate::http::{Clients, Connections, listen};
 use crate::invocations::identity::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Deliveries, Listener, TelemetryResponder, place};
+use crate::receiver::telemetry::{Listener, OwnHost, ResponderSettings, TelemetryResponder};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
 use crate::termination::Termination;
-use extensions_api::{NextEvent, Registration, Response};
 use serde_json::json;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use wire::invocation_record::environment_file;
 
@@ -67,13 +64,13 @@ pub async fn run(
     let api =
         ExtensionsApi::resolve(&config.runtime_api, &connections).map_err(Fatal::RuntimeApi)?;
     let mut sink = Sink::open(config, writer, counts).map_err(Fatal::Start)?;
-    let life = live(config, api, name, &mut sink, &mut termination, counts);
-    let ended = tasks::caught(life).await;
+    let life = run_until_shutdown(config, api, name, &mut sink, &mut termination, counts);
+    let ended = tasks::catch_future(life).await;
     sink.end().await;
     ended.unwrap_or(Err(Fatal::Panicked))
 }
 
-async fn live(
+async fn run_until_shutdown(
     config: &Config,
     mut api: ExtensionsApi,
     name: &str,
@@ -85,14 +82,14 @@ async fn live(
     // Listen before registering: the function's SDK may connect as soon as its init begins.
     let receiving = receive_otlp(config, sink.intake(), &api.connections, &sender, counts);
     // The wrapper gives X-Ray's SDKs the same port.
-    let port = tasks::caught(receiving).await.unwrap_or(config.receiver_port);
+    let port = tasks::catch_future(receiving).await.unwrap_or(config.receiver_port);
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
-    let records = wire::invocation_record::path(&config.runtime_api);
-    invocation_records::make_file(&records);
-    let names: &[&str] =
+    let records_path = wire::invocation_record::path(&config.runtime_api);
+    invocation_records::make_file(&records_path);
+    let event_types: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
     let registered = tokio::select! {
-        registered = retrying(|| api.register(name, names)) => registered,
+        registered = retrying(|| api.register(name, event_types)) => registered,
         () = termination.requested() => return Ok(()),
     };
     let (identifier, registration) = registered?;
@@ -104,17 +101,17 @@ async fn live(
     let function = identity(config, &registration);
     xray.identify(&function);
     sink.connect(config, function.clone());
-    let table = InvocationTable::new(config, function, Arc::clone(counts), records);
-    let mut state = InvocationState::new(config, table);
-    let reports_ends = config.telemetry_types.contains(&"platform");
-    // CloudWatch Logs has them anyway.
+    let table = InvocationTable::new(config, function, Arc::clone(counts), records_path);
+    let mut state = InvocationState::new(config, table, Arc::clone(counts));
+    let gets_platform_events = config.telemetry_types.contains(&"platform");
+    // In stdout mode CloudWatch Logs has the lines anyway.
     let takes_lines = sink.backend.is_some();
     let subscribing = receive_telemetry(config, &api, sender, counts, takes_lines);
     let subscribed = tokio::select! {
-        subscribed = tasks::caught(subscribing) => subscribed.unwrap_or_default(),
+        subscribed = tasks::catch_future(subscribing) => subscribed.unwrap_or_default(),
         () = termination.requested() => return Ok(()),
     };
-    if subscribed && reports_ends {
+    if subscribed && gets_platform_events {
         state.note_subscription();
     }
     let counts = Arc::clone(counts);
@@ -169,9 +166,9 @@ async fn receive_telemetry(
     takes_lines: bool,
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let place = place(&hosts_file, &config.runtime_api);
+    let host = OwnHost::find(&hosts_file, &config.runtime_api);
     let file = PathBuf::from(environment_file("telemetry", &config.runtime_api));
-    let listener = match Listener::bind(place, &file).await {
+    let listener = match Listener::bind(host, &file).await {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, "cannot listen for Lambda's telemetry, continuing without it");
@@ -179,9 +176,9 @@ async fn receive_telemetry(
         }
     };
     let Listener { socket, uri, path } = listener;
-    let may_come_at_root = config.function.is_managed_instance;
-    let deliveries = Deliveries { path, may_come_at_root, takes_lines };
-    let responder = TelemetryResponder::new(deliveries, events, Arc::clone(counts));
+    let accepts_root = config.function.is_managed_instance;
+    let settings = ResponderSettings { path, accepts_root, takes_lines };
+    let responder = TelemetryResponder::new(settings, events, Arc::clone(counts));
     let listening = listen(socket, Arc::new(responder), Clients::Lambda, &api.connections);
     match api.subscribe(&subscription(config, &uri)).await {
         Ok(true) => return true,
@@ -211,152 +208,20 @@ async fn open_receiver_port(
         }
         opened => opened?,
     };
-    let other = listener.local_addr()?.port();
-    if other != port {
-        tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
+    let opened_port = listener.local_addr()?.port();
+    if opened_port != port {
+        tracing::info!(
+            port,
+            other = opened_port,
+            "the port is in use, receiving OTLP at another one"
+        );
     }
-    if (other != port || known_to == PortKnownTo::Extension)
-        && let Err(error) = own_file::write(file, &format!("{other}\n"))
+    if (opened_port != port || known_to == PortKnownTo::Extension)
+        && let Err(error) = own_file::write(file, &format!("{opened_port}\n"))
     {
-        tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
+        tracing::warn!(other = opened_port, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
     }
     Ok(listener)
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    #[error("{call} got no answer")]
-    Unreachable { call: &'static str, source: io::Error },
-    /// Lambda refused the call. After 403 and 500 the process has to exit.
-    #[error("{call} was answered with {status}")]
-    Refused { call: &'static str, status: u16 },
-    /// The API does not describe such an answer.
-    #[error("register was answered without an identifier")]
-    NoIdentifier,
-}
-
-/// Lambda's APIs. Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
-#[derive(Clone, Debug)]
-pub(crate) struct ExtensionsApi {
-    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
-    authority: String,
-    socket: SocketAddr,
-    /// From the answer to register.
-    identifier: String,
-    spare: Arc<SpareDescriptor>,
-    /// The connections that are closed if the process has no descriptor for a call.
-    connections: Arc<Connections>,
-}
-
-/// The pause before another attempt to make a call without a free descriptor.
-const DESCRIPTOR_AGAIN: Duration = Duration::from_millis(10);
-
-const REGISTER: &str = "register";
-const NEXT: &str = "next";
-const SUBSCRIBE: &str = "subscribe";
-
-impl ExtensionsApi {
-    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
-    fn resolve(authority: &str, connections: &Arc<Connections>) -> io::Result<Self> {
-        let socket = match authority.parse() {
-            Ok(socket) => socket,
-            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
-        };
-        let spare = Arc::<SpareDescriptor>::default();
-        spare.keep();
-        let authority = authority.to_owned();
-        let identifier = String::new();
-        let connections = Arc::clone(connections);
-        Ok(Self { authority, socket, identifier, spare, connections })
-    }
-
-    /// Registers for these events, and returns the identifier. `name` is the name of the file in `/opt/extensions`.
-    async fn register(
-        &self,
-        name: &str,
-        events: &[&str],
-    ) -> Result<(String, Registration), ApiError> {
-        let request = extensions_api::register(&self.authority, name, events);
-        let answer = accepted(REGISTER, self.ask(REGISTER, &request).await?)?;
-        let identifier = answer.identifier().ok_or(ApiError::NoIdentifier)?.to_owned();
-        // An unreadable body says nothing about the function, but the environment variables still do.
-        Ok((identifier, serde_json::from_slice(&answer.body).unwrap_or_default()))
-    }
-
-    /// Tells Lambda that the extension is done, and waits for the next event.
-    pub(crate) async fn next(&self) -> Result<NextEvent, ApiError> {
-        let request = extensions_api::next(&self.authority, &self.identifier);
-        let answer = accepted(NEXT, self.ask(NEXT, &request).await?)?;
-        Ok(NextEvent::parse(&answer.body))
-    }
-
-    /// Returns `false` if there is no Telemetry API here: the runtime interface emulator, SAM, LocalStack.
-    async fn subscribe(&self, body: &str) -> Result<bool, ApiError> {
-        let request = extensions_api::subscribe(&self.authority, &self.identifier, body);
-        let answer = self.ask(SUBSCRIBE, &request).await?;
-        // The subscription of the extension before a reset; no page of AWS's gives the status.
-        let lives_on = String::from_utf8_lossy(&answer.body).contains("Already subscribed");
-        match answer.status {
-            status if status == 200 || lives_on => Ok(true),
-            202 | 404 => Ok(false),
-            status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
-        }
-    }
-
-    async fn ask(&self, call: &'static str, request: &str) -> Result<Response, ApiError> {
-        loop {
-            self.spare.release();
-            let answer = exchange(self.socket, request).await;
-            self.spare.keep();
-            match answer {
-                // The function's connections may take all descriptors, but the extension must not end because of that.
-                Err(error) if is_out_of_descriptors(&error) => {
-                    self.connections.free_descriptor();
-                    tokio::time::sleep(DESCRIPTOR_AGAIN).await;
-                }
-                answer => return answer.map_err(|source| ApiError::Unreachable { call, source }),
-            }
-        }
-    }
-}
-
-/// Sends a request and waits for the answer. There is no time limit, because Lambda may answer `next` hours later, after a freeze.
-async fn exchange(socket: SocketAddr, request: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(socket).await?;
-    stream.write_all(request.as_bytes()).await?;
-    let mut received = Vec::new();
-    loop {
-        let is_end = stream.read_buf(&mut received).await? == 0;
-        if let Some(answer) = Response::parse(&received, is_end)? {
-            return Ok(answer);
-        }
-    }
-}
-
-fn accepted(call: &'static str, answer: Response) -> Result<Response, ApiError> {
-    match answer.status {
-        200..300 => Ok(answer),
-        status => Err(ApiError::Refused { call, status }),
-    }
-}
-
-/// Repeats a call up to five times if Lambda did not answer or the refusal may be temporary.
-pub(crate) async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, ApiError>
-where
-    F: Future<Output = Result<T, ApiError>>,
-{
-    const PAUSES_MS: [u64; 5] = [5, 20, 80, 320, 1280];
-    for pause in PAUSES_MS {
-        match call().await {
-            // 403 and 500 are final.
-            refused @ Err(ApiError::Refused { status: 403 | 500, .. }) => return refused,
-            Err(ApiError::Unreachable { .. } | ApiError::Refused { .. }) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            answered => return answered,
-        }
-    }
-    call().await
 }
 
 /// The least time that Lambda accepts. Invocations are held until the event of their end arrives.

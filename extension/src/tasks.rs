@@ -39,7 +39,7 @@ pub(crate) fn catch<T>(act: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Returns the output of `future`, or `None` if it panicked.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn catch_future<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(move |context| match catch(|| future.as_mut().poll(context)) {
         Some(poll) => poll.map(Some),

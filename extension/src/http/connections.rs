@@ -83,9 +83,9 @@ pub(crate) struct Connections {
     open: Mutex<Vec<Connection>>,
     uses: AtomicU64,
     /// The log already reports a connection closed during a request.
-    has_warned: AtomicBool,
+    has_warned_of_closing: AtomicBool,
     /// The log already reports a missing descriptor.
-    has_told_of_descriptors: AtomicBool,
+    has_warned_of_descriptors: AtomicBool,
     counts: Arc<Counts>,
 }
 
@@ -95,8 +95,8 @@ impl Connections {
             limits,
             open: Mutex::default(),
             uses: AtomicU64::new(0),
-            has_warned: AtomicBool::new(false),
-            has_told_of_descriptors: AtomicBool::new(false),
+            has_warned_of_closing: AtomicBool::new(false),
+            has_warned_of_descriptors: AtomicBool::new(false),
             counts,
         }
     }
@@ -126,7 +126,7 @@ impl Connections {
     /// connection's task.
     pub(crate) fn free_descriptor(&self) {
         self.counts.add(Count::DescriptorsMissing, 1);
-        if !self.has_told_of_descriptors.swap(true, Ordering::Relaxed) {
+        if !self.has_warned_of_descriptors.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no file descriptor is free, connections are closed; further cases are only counted"
             );
@@ -150,7 +150,7 @@ impl Connections {
         task.abort();
         if used.is_busy() {
             self.counts.add(Count::ConnectionsClosed, 1);
-            if !self.has_warned.swap(true, Ordering::Relaxed) {
+            if !self.has_warned_of_closing.swap(true, Ordering::Relaxed) {
                 let most = self.limits.function;
                 tracing::warn!(
                     most,

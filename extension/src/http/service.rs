@@ -23,7 +23,7 @@ pub(super) async fn respond(
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody { incoming, broke_off: false };
     let responding = responder.respond(&head, &mut body);
-    let mut answer = tasks::caught(responding)
+    let mut answer = tasks::catch_future(responding)
         .await
         .unwrap_or_else(|| super::answer(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.

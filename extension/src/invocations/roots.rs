@@ -1,6 +1,6 @@
 //! Finds the spans of invocations among received spans.
 
-use platform::Failure;
+use platform::{Failure, XRaySegment};
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, text_attribute};
 use wire::{Request, SignalKind, SpanIds};
@@ -21,6 +21,14 @@ impl ReceivedSpan {
     pub(crate) fn is_root(&self) -> bool {
         self.ids.is_entry || self.ids.parent_span_id.is_none()
     }
+}
+
+/// A segment of Lambda's that a subsegment of the function names as its parent.
+#[derive(Debug)]
+pub(crate) struct ReceivedSegment {
+    pub(crate) segment: XRaySegment,
+    /// The start of the subsegment.
+    pub(crate) start_unix_nano: u64,
 }
 
 /// The maximum number of roots in a request, and of other spans. Only managed instances run several invocations at a time.

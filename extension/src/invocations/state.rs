@@ -1,40 +1,68 @@
-//! The loop's state: the newest invocation, and decisions about `next`. Time is an argument.
+//! The state of the event loop: the newest invocation, and what Lambda's events say about holding it. Time is an argument.
 
 use crate::config::Config;
-use crate::invocations::roots::ReceivedSpan;
+use crate::counts::{Count, Counts};
+use crate::invocations::roots::{ReceivedSegment, ReceivedSpan};
 use crate::invocations::table::InvocationTable;
 use crate::policy::{RunningInvocation, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
-use platform::{EventKind, PlatformEvent, XRaySegment};
+use platform::{EventKind, PlatformEvent};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::Request;
 
 /// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
 const TRUST_MS: u64 = 500;
 /// Time limit for outstanding events at SHUTDOWN. Lambda buffers them for 25 ms.
-const REPORTS_MS: u64 = 300;
-/// The same on a managed instance, which buffers them for 500 ms.
-const MANAGED_REPORTS_MS: u64 = 700;
+const REPORTS_TIMEOUT: Duration = Duration::from_millis(300);
+/// Time limit for outstanding events on a managed instance, which buffers them for 500 ms.
+const MANAGED_REPORTS_TIMEOUT: Duration = Duration::from_millis(700);
 
+/// The newest invocation.
 #[derive(Debug)]
-struct Current {
+struct CurrentInvocation {
     request_id: String,
     invoked_ms: u64,
     deadline_ms: u64,
     otlp_received: bool,
-    runtime_done: bool,
+    /// Lambda reported the handler's end.
+    is_done: bool,
     /// The time of the handler's end, as Lambda reports it.
     ended_ms: Option<u64>,
     /// The time of the first `next` during this invocation.
-    asked_ms: Option<u64>,
+    next_called_ms: Option<u64>,
     /// Finished telemetry was written before the deadline.
     written_before_deadline: bool,
+}
+
+impl CurrentInvocation {
+    /// Returns the time from which the invocation may no longer be held.
+    fn last_moment_ms(&self) -> u64 {
+        last_moment_ms(self.deadline_ms)
+    }
+
+    /// Returns the hold time; 0 until the handler's end and the call of `next` are known.
+    fn hold_ms(&self) -> u64 {
+        match (self.ended_ms, self.next_called_ms) {
+            (Some(ended_ms), Some(next_called_ms)) => next_called_ms.saturating_sub(ended_ms),
+            _ => 0,
+        }
+    }
+
+    /// Returns `true` if the invocation was held for the report of its end until the last moment.
+    fn was_held_in_vain(&self) -> bool {
+        // The loop calls `next` so late only after a hold.
+        !self.is_done
+            && self.next_called_ms.is_some_and(|called_ms| called_ms >= self.last_moment_ms())
+    }
 }
 
 /// The trust in Lambda's reports of ends. Without reports, each hold would last until the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TelemetryState {
+    /// There is no subscription.
     Off,
+    /// No event has come yet.
     Silent,
     Coming,
     /// Lambda did not report the end of a held invocation, nor any end since.
@@ -55,17 +83,19 @@ pub(crate) struct InvocationState {
     may_hold: bool,
     telemetry: TelemetryState,
     traffic: Traffic,
-    current: Option<Current>,
+    current: Option<CurrentInvocation>,
+    /// The newest invocation whose end was reported failed.
     last_failed: bool,
     init: InitPhase,
     /// The usual duration of the handler in milliseconds.
-    handler_ms: Option<f64>,
+    usual_handler_ms: Option<f64>,
     is_managed: bool,
     pub(crate) table: InvocationTable,
+    counts: Arc<Counts>,
 }
 
 impl InvocationState {
-    pub(crate) fn new(config: &Config, table: InvocationTable) -> Self {
+    pub(crate) fn new(config: &Config, table: InvocationTable, counts: Arc<Counts>) -> Self {
         let direct = config.choice.direct.as_ref();
         Self {
             is_managed: config.function.is_managed_instance,
@@ -75,8 +105,9 @@ impl InvocationState {
             current: None,
             last_failed: false,
             init: InitPhase::NotSucceeded,
-            handler_ms: None,
+            usual_handler_ms: None,
             table,
+            counts,
         }
     }
 
@@ -87,24 +118,20 @@ impl InvocationState {
     }
 
     pub(crate) fn begin_invocation(&mut self, invoke: &Invoke, now_ms: u64) {
-        self.traffic.invoked(now_ms);
-        // The loop calls `next` so late only after a hold.
-        let was_held_in_vain = |last: &Current| {
-            !last.runtime_done && last.asked_ms.is_some_and(|asked| asked >= last_moment(last))
-        };
-        if self.current.as_ref().is_some_and(was_held_in_vain) {
+        self.traffic.note_invocation(now_ms);
+        if self.current.as_ref().is_some_and(CurrentInvocation::was_held_in_vain) {
             self.telemetry = TelemetryState::Failed;
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
         self.table.begin_invocation(&request_id, &invoke.invoked_function_arn, now_ms);
-        self.current = Some(Current {
+        self.current = Some(CurrentInvocation {
             invoked_ms: now_ms,
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
             // Its end may have been read before its beginning: they come on different connections.
-            runtime_done: self.table.is_runtime_done(&request_id),
+            is_done: self.table.is_runtime_done(&request_id),
             ended_ms: None,
-            asked_ms: None,
+            next_called_ms: None,
             written_before_deadline: false,
             request_id,
         });
@@ -119,14 +146,10 @@ impl InvocationState {
     }
 
     /// Notes spans of X-Ray's documents. Unlike OTLP they are not acknowledged, so a rare invocation is held until its end.
-    pub(crate) fn note_xray(
-        &mut self,
-        roots: Vec<ReceivedSpan>,
-        segments: Vec<(XRaySegment, u64)>,
-    ) {
+    pub(crate) fn note_xray(&mut self, roots: Vec<ReceivedSpan>, segments: Vec<ReceivedSegment>) {
         self.table.add_spans(roots);
-        for (segment, start_unix_nano) in segments {
-            self.table.add_xray_segment(segment, start_unix_nano);
+        for segment in segments {
+            self.table.add_xray_segment(segment);
         }
     }
 
@@ -139,22 +162,7 @@ impl InvocationState {
             self.telemetry = TelemetryState::Coming;
         }
         if is_end {
-            let is_its = |current: &&mut Current| {
-                Some(current.request_id.as_str()) == event.request_id.as_deref()
-            };
-            if let Some(current) = self.current.as_mut().filter(is_its) {
-                current.runtime_done = true;
-                // Both times come from one clock, which may be set.
-                let reported_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
-                let ended_ms = reported_ms.max(current.invoked_ms).min(now_ms);
-                if current.ended_ms.is_none() {
-                    current.ended_ms = Some(ended_ms);
-                    self.table.count_hold_time(held_ms(current));
-                }
-            }
-        }
-        if let Some(took) = event.figures.duration_ms.filter(|_| is_end) {
-            self.handler_ms = Some(self.handler_ms.map_or(took, |usual| 0.7 * usual + 0.3 * took));
+            self.note_handler_end(&event, now_ms);
         }
         match event.kind {
             EventKind::RuntimeDone | EventKind::Report => self.last_failed = !event.succeeded(),
@@ -165,14 +173,38 @@ impl InvocationState {
         self.table.add_event(event, now_ms);
     }
 
+    /// Notes a `platform.runtimeDone`.
+    fn note_handler_end(&mut self, event: &PlatformEvent, now_ms: u64) {
+        if let Some(took_ms) = event.figures.duration_ms {
+            self.usual_handler_ms = Some(match self.usual_handler_ms {
+                // A moving average.
+                Some(usual_ms) => 0.7 * usual_ms + 0.3 * took_ms,
+                None => took_ms,
+            });
+        }
+        let is_its_invocation = |current: &&mut CurrentInvocation| {
+            Some(current.request_id.as_str()) == event.request_id.as_deref()
+        };
+        let Some(current) = self.current.as_mut().filter(is_its_invocation) else { return };
+        current.is_done = true;
+        // Lambda may repeat the event.
+        if current.ended_ms.is_none() {
+            // All times come from one clock, which may be set.
+            let reported_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
+            current.ended_ms = Some(reported_ms.max(current.invoked_ms).min(now_ms));
+            count_hold_time(&self.counts, current);
+        }
+    }
+
     pub(crate) fn running(&self, now_ms: u64) -> Option<RunningInvocation> {
         let current = self.current.as_ref()?;
-        let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
+        let usual_ms = self.usual_handler_ms.filter(|usual| usual.is_finite());
+        let trust_end_ms = self.trust_end_ms(current);
         Some(RunningInvocation {
             invoked_ms: current.invoked_ms,
             deadline_ms: current.deadline_ms,
-            is_done: current.runtime_done,
-            end_is_expected: self.telemetry_comes(current, now_ms),
+            is_done: current.is_done,
+            end_is_expected: trust_end_ms.is_none_or(|end_ms| now_ms < end_ms),
             otlp_received: current.otlp_received,
             is_rare: self.traffic.is_rare(),
             last_failed: self.last_failed,
@@ -181,14 +213,12 @@ impl InvocationState {
         })
     }
 
-    /// Returns `true` if Lambda is expected to report this invocation's end.
-    fn telemetry_comes(&self, current: &Current, now_ms: u64) -> bool {
+    /// Returns the time until which Lambda is expected to report this invocation's end; `None` if there is no limit.
+    fn trust_end_ms(&self, current: &CurrentInvocation) -> Option<u64> {
         match self.telemetry {
-            TelemetryState::Off => false,
-            TelemetryState::Coming => true,
-            TelemetryState::Silent | TelemetryState::Failed => {
-                now_ms < current.invoked_ms + TRUST_MS
-            }
+            TelemetryState::Off => Some(0),
+            TelemetryState::Coming => None,
+            TelemetryState::Silent | TelemetryState::Failed => Some(current.invoked_ms + TRUST_MS),
         }
     }
 
@@ -200,38 +230,36 @@ impl InvocationState {
     /// Notes the call of `next`, which ends the hold.
     pub(crate) fn note_next_call(&mut self, now_ms: u64) {
         if let Some(current) = &mut self.current
-            && current.asked_ms.is_none()
+            && current.next_called_ms.is_none()
         {
-            current.asked_ms = Some(now_ms);
-            self.table.count_hold_time(held_ms(current));
+            current.next_called_ms = Some(now_ms);
+            count_hold_time(&self.counts, current);
         }
     }
 
-    pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
-        let invocation = self.invocation_wakes_at_ms(now_ms);
-        invocation.into_iter().chain(self.table.release_at_ms()).min()
+    /// Returns the first time after `decided_ms` at which [`take_due`](Self::take_due) or [`is_held`](Self::is_held) decides
+    /// otherwise although no event comes; `None` if there is none.
+    pub(crate) fn wake_at_ms(&self, decided_ms: u64) -> Option<u64> {
+        let running = self.current.as_ref().filter(|current| !current.is_done);
+        let changes = running
+            .into_iter()
+            .flat_map(|current| [Some(current.last_moment_ms()), self.trust_end_ms(current)])
+            .flatten()
+            .filter(|at_ms| *at_ms > decided_ms);
+        changes.chain(self.table.release_at_ms()).min()
     }
 
-    fn invocation_wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
-        let current = self.current.as_ref()?;
-        let running = !current.runtime_done && !current.written_before_deadline;
-        let trusts_until = (self.telemetry != TelemetryState::Coming)
-            .then(|| current.invoked_ms + TRUST_MS)
-            .filter(|until| *until > now_ms);
-        running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
-    }
-
-    /// Takes the finished telemetry that is due.
+    /// Takes the finished telemetry that is due. Shortly before the deadline all of it is due, once.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
-        let is_late = |current: &&mut Current| {
-            now_ms >= last_moment(current) && !current.written_before_deadline
-        };
-        let late = self.current.as_mut().filter(is_late);
-        let is_late = late.is_some();
-        if let Some(current) = late {
+        let mut is_last_moment = false;
+        if let Some(current) = &mut self.current
+            && now_ms >= current.last_moment_ms()
+            && !current.written_before_deadline
+        {
             current.written_before_deadline = true;
+            is_last_moment = true;
         }
-        self.table.take_requests(is_late, now_ms)
+        self.table.take_requests(is_last_moment, now_ms)
     }
 
     /// Returns `true` if events of invocations are outstanding. A managed instance always expects some, because only telemetry
@@ -243,30 +271,20 @@ impl InvocationState {
     }
 
     /// The time limit for outstanding events at SHUTDOWN.
-    pub(crate) fn reports_within(&self) -> Duration {
-        Duration::from_millis(if self.is_managed { MANAGED_REPORTS_MS } else { REPORTS_MS })
+    pub(crate) fn reports_timeout(&self) -> Duration {
+        if self.is_managed { MANAGED_REPORTS_TIMEOUT } else { REPORTS_TIMEOUT }
     }
 }
 
-/// Returns the hold time, if the handler's end and the call of `next` are known.
-fn held_ms(current: &Current) -> u64 {
-    match (current.ended_ms, current.asked_ms) {
-        (Some(ended_ms), Some(asked_ms)) => asked_ms.saturating_sub(ended_ms),
-        _ => 0,
-    }
-}
-
-fn last_moment(current: &Current) -> u64 {
-    last_moment_ms(current.deadline_ms)
+fn count_hold_time(counts: &Counts, current: &CurrentInvocation) {
+    counts.add(Count::HeldMs, usize::try_from(current.hold_ms()).unwrap_or(usize::MAX));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::{Count, Counts};
     use crate::invocations::identity::identity;
     use extensions_api::Registration;
-    use std::sync::Arc;
 
     const DEADLINE_MS: u64 = 60_000;
 
@@ -286,7 +304,7 @@ mod tests {
                 Arc::clone(&counts),
                 "/nowhere".to_owned(),
             );
-            let mut state = InvocationState::new(&config, table);
+            let mut state = InvocationState::new(&config, table, Arc::clone(&counts));
             state.note_subscription();
             Self { state, counts }
         }
@@ -327,6 +345,8 @@ mod tests {
         let mut script = Script::new();
         for (request_id, now_ms) in [("first", 0), ("second", 100_000)] {
             script.invoke(request_id, now_ms);
+            // The limit may pass between the decision and the question when to wake.
+            assert_eq!(script.state.wake_at_ms(now_ms + TRUST_MS - 1), Some(now_ms + TRUST_MS));
             assert_eq!(script.next_at(now_ms), now_ms + TRUST_MS);
         }
         script.event(EventKind::InitStart, "", "success", 200_000);
@@ -367,18 +387,18 @@ mod tests {
     fn hold_time_lasts_from_handler_end_to_the_next_call() {
         let mut script = Script::new();
         // The times of the handler's end, of Lambda's report, and of `next`.
-        let mut check = |request_id: &str, ended_ms, reported_ms, asked_ms, held_ms| {
+        let mut check = |request_id: &str, ended_ms, reported_ms, next_called_ms, held_ms| {
             let before = script.counts.get(Count::HeldMs);
             script.invoke(request_id, 1000);
-            if asked_ms < reported_ms {
-                script.state.note_next_call(asked_ms);
+            if next_called_ms < reported_ms {
+                script.state.note_next_call(next_called_ms);
             }
             // Lambda may repeat a report, and `next` may return an unknown event.
             for reported_ms in [reported_ms, reported_ms + 1] {
                 script.state.note_event(end_of(request_id, ended_ms), reported_ms);
             }
-            script.state.note_next_call(asked_ms);
-            script.state.note_next_call(asked_ms + 50_000);
+            script.state.note_next_call(next_called_ms);
+            script.state.note_next_call(next_called_ms + 50_000);
             assert_eq!(script.counts.get(Count::HeldMs) - before, held_ms, "{request_id}");
         };
         check("held for its end", 1010, 1038, 1039, 29);

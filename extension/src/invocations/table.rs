@@ -1,21 +1,22 @@
 //! The invocations of the environment until their spans and metrics are written, in bounded memory.
 //!
 //! `platform` makes spans and metrics from the events of an invocation. The table passes the events on, and delays an
-//! invocation's end while the function's own root span may still come.
+//! invocation's end while the function's own root span, or the invocation's beginning, may still come.
 
+use super::known::{Attempt, KnownInvocation, KnownInvocations, KnownRoot};
 use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::RuntimeReport;
 use crate::invocations::identity;
 use crate::invocations::invocation_records::Records;
-use crate::invocations::roots::ReceivedSpan;
+use crate::invocations::roots::{ReceivedSegment, ReceivedSpan};
 use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
     Aggregator, EventKind, Failure, FunctionRoot, Identity, InvocationSpans, Owner, PlatformEvent,
-    ShutdownReason, SpanEnd, SpanOptions, XRaySegment,
+    ShutdownReason, SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,115 +24,23 @@ use wire::invocation_record::RootSpan;
 use wire::{Request, SpanIds};
 
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
-const MAX_HELD_BACK: usize = 64;
-/// The same for a managed instance, which runs up to 1,600 invocations at a time.
-const MAX_HELD_BACK_CONCURRENT: usize = 1024;
+const MAX_DELAYED: usize = 64;
+/// The number of ends that may wait on a managed instance, which runs up to 1,600 invocations at a time.
+const MAX_DELAYED_CONCURRENT: usize = 1024;
 /// The size limit of the ends that wait.
-const MAX_HELD_BACK_BYTES: usize = 2 * 1024 * 1024;
+const MAX_DELAYED_BYTES: usize = 2 * 1024 * 1024;
 /// The longest wait on a managed instance: the batch processor of an SDK exports every 5 s by default.
-const LONGEST_WAIT_MS: u64 = 10_000;
+const LONGEST_DELAY_MS: u64 = 10_000;
 /// The number of remembered events, more than a delivery contains.
 const MAX_RECENT: usize = 2048;
-/// The time by which a root span may begin before the extension reads INVOKE.
-const EARLY_MS: u64 = 100;
-
-type SpanId = [u8; 8];
-
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each has come or not, in any order")]
-struct KnownInvocation {
-    request_id: String,
-    invoked_arn: String,
-    /// The time of INVOKE; `None` if only telemetry reported the invocation.
-    invoked_ms: Option<u64>,
-    /// `platform.start` was read.
-    started: bool,
-    has_events: bool,
-    root: Option<KnownRoot>,
-    earlier_roots: Vec<SpanId>,
-    runtime_done: bool,
-    reported: bool,
-    /// The failure that a span stated before Lambda's events of the invocation came.
-    failure: Option<Failure>,
-    /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
-    /// INVOKE.
-    outstanding: Ends,
-}
-
-/// An attempt to run an invocation. Lambda retries some with the same request id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
-    Newest,
-    Earlier,
-}
-
-#[derive(Debug, Default)]
-struct Ends {
-    runtime_done: bool,
-    report: bool,
-}
 
 /// The end of an invocation that waits for its root span, or for its beginning.
 #[derive(Debug)]
-struct HeldEnd {
+struct DelayedEnd {
     event: PlatformEvent,
     time_unix_nano: u64,
-    /// The time of receipt.
-    since_ms: u64,
+    received_ms: u64,
     bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct KnownRoot {
-    span: FunctionRoot,
-    /// The span names its invocation. Otherwise the newest one was assumed.
-    is_named: bool,
-}
-
-impl KnownInvocation {
-    /// Returns `true` if this process read the beginning.
-    fn has_begun(&self) -> bool {
-        self.invoked_ms.is_some() || self.started
-    }
-
-    /// Notes that Lambda retries the invocation, with the same request id.
-    fn begin_attempt(&mut self) {
-        let root = self.root.take();
-        self.earlier_roots.extend(root.map(|root| root.span.span_id));
-        self.outstanding = Ends { runtime_done: !self.runtime_done, report: !self.reported };
-        self.invoked_ms = None;
-        self.started = false;
-        self.runtime_done = false;
-        self.reported = false;
-    }
-
-    /// Notes an event, and returns the attempt that it belongs to.
-    fn note_event(&mut self, kind: &EventKind) -> Attempt {
-        match kind {
-            EventKind::Start => {
-                if self.started {
-                    self.begin_attempt();
-                }
-                self.started = true;
-                // Events come in order.
-                self.outstanding = Ends::default();
-                Attempt::Newest
-            }
-            EventKind::RuntimeDone if self.outstanding.runtime_done => {
-                self.outstanding.runtime_done = false;
-                Attempt::Earlier
-            }
-            EventKind::Report if self.outstanding.report => {
-                self.outstanding.report = false;
-                Attempt::Earlier
-            }
-            _ => {
-                self.runtime_done |= *kind == EventKind::RuntimeDone;
-                self.reported |= *kind == EventKind::Report;
-                Attempt::Newest
-            }
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -143,21 +52,23 @@ pub(crate) struct InvocationTable {
     gets_invoke: bool,
     options: SpanOptions,
     /// The path of the exporter's records.
-    records: String,
+    records_path: String,
     /// The records as they were read during this delivery of telemetry, which may report many ends.
-    known_records: Option<Records>,
+    records: Option<Records>,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
     spans: Option<InvocationSpans>,
-    known: VecDeque<KnownInvocation>,
-    /// The ends that wait for their root span, in the order of their receipt.
-    held_back: VecDeque<HeldEnd>,
+    known: KnownInvocations,
+    /// The ends that wait, in the order of their receipt.
+    delayed_ends: VecDeque<DelayedEnd>,
     /// The function has sent a root span before.
-    sends_roots: bool,
-    recent: Recent,
-    due: bool,
-    evicted: usize,
-    own: OwnMetrics,
+    function_sends_roots: bool,
+    recent_events: Recent,
+    /// Finished spans and metrics should be written now.
+    is_due: bool,
+    /// The number of evicted invocations that are counted.
+    counted_evictions: usize,
+    own_metrics: OwnMetrics,
     counts: Arc<Counts>,
 }
 
@@ -166,7 +77,7 @@ impl InvocationTable {
         config: &Config,
         function: Identity,
         counts: Arc<Counts>,
-        records: String,
+        records_path: String,
     ) -> Self {
         let options = SpanOptions {
             mapping: config.span_mapping,
@@ -186,17 +97,17 @@ impl InvocationTable {
             invocation_span: config.invocation_span,
             gets_invoke: !config.function.is_managed_instance,
             options,
-            records,
-            known_records: None,
+            records_path,
+            records: None,
             metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
             spans: None,
-            known: VecDeque::new(),
-            held_back: VecDeque::new(),
-            sends_roots: false,
-            recent: Recent::new(MAX_RECENT),
-            due: false,
-            evicted: 0,
-            own: OwnMetrics::new(Arc::clone(&counts), config.shape, unix_millis()),
+            known: KnownInvocations::default(),
+            delayed_ends: VecDeque::new(),
+            function_sends_roots: false,
+            recent_events: Recent::new(MAX_RECENT),
+            is_due: false,
+            counted_evictions: 0,
+            own_metrics: OwnMetrics::new(Arc::clone(&counts), config.shape, unix_millis()),
             counts,
         }
     }
@@ -216,24 +127,25 @@ impl InvocationTable {
         }
     }
 
-    /// Notes the failure that a span states about an invocation that Lambda named.
-    fn note_stated_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        if !self.find(request_id).is_some_and(KnownInvocation::has_begun) {
+    /// Notes the failure that a span states about an invocation that Lambda named. It counts from the invocation's end on: a span is
+    /// often faster than Lambda's event about the start, which begins a new attempt.
+    fn note_span_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        if !self.known.find(request_id).is_some_and(KnownInvocation::has_begun) {
             return;
         }
-        let known = self.entry(request_id);
-        known.failure.get_or_insert(failure);
-        // A span is often faster than Lambda's event about the start, which begins a new attempt.
+        let known = self.known.entry(request_id, &self.options);
+        known.span_failure.get_or_insert(failure);
         if known.runtime_done || known.reported {
-            self.apply_stated_failure(request_id, time_unix_nano);
+            self.apply_span_failure(request_id, time_unix_nano);
         }
     }
 
-    fn apply_stated_failure(&mut self, request_id: &str, time_unix_nano: u64) {
-        if self.find(request_id).is_none_or(|known| known.failure.is_none()) {
+    fn apply_span_failure(&mut self, request_id: &str, time_unix_nano: u64) {
+        if self.known.find(request_id).is_none_or(|known| known.span_failure.is_none()) {
             return;
         }
-        let Some(failure) = self.entry(request_id).failure.take() else { return };
+        let known = self.known.entry(request_id, &self.options);
+        let Some(failure) = known.span_failure.take() else { return };
         self.metrics.add_span_failure(request_id, failure.clone(), time_unix_nano);
         if let Some(spans) = &mut self.spans {
             spans.note_span_failure(request_id, failure);
@@ -249,29 +161,23 @@ impl InvocationTable {
 
     /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn begin_invocation(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
-        self.due = true;
-        let known = self.entry(request_id);
-        if known.invoked_ms.is_some() {
-            known.begin_attempt();
-        }
-        known.invoked_ms = Some(now_ms);
-        invoked_arn.clone_into(&mut known.invoked_arn);
+        self.is_due = true;
+        self.known.entry(request_id, &self.options).note_invoke(invoked_arn, now_ms);
         // Its end may have been read first.
-        self.release(|held| held.request_id.as_deref() == Some(request_id));
+        self.release_ends_of(request_id);
     }
 
     pub(crate) fn is_runtime_done(&self, request_id: &str) -> bool {
-        self.find(request_id).is_some_and(|known| known.runtime_done)
+        self.known.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Adds received spans: failures that they state, and root spans. A root span without a name belongs to the newest invocation that began before it, unless the record of
-    /// that invocation names another, or none: work of an earlier one may have sent the span.
+    /// Adds received spans: the failures that they state, and root spans.
     pub(crate) fn add_spans(&mut self, spans: Vec<ReceivedSpan>) {
-        self.known_records = None;
+        self.records = None;
         for span in &spans {
             if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
                 let request_id = request_id.to_ascii_lowercase();
-                self.note_stated_failure(&request_id, failure.clone(), span.ids.start_unix_nano);
+                self.note_span_failure(&request_id, failure.clone(), span.ids.start_unix_nano);
             }
         }
         if self.invocation_span != InvocationSpanMode::Auto {
@@ -280,136 +186,145 @@ impl InvocationTable {
         let roots = spans.into_iter().filter(ReceivedSpan::is_root);
         let (named, unnamed): (Vec<_>, Vec<_>) = roots.partition(|root| root.request_id.is_some());
         for root in named.into_iter().chain(unnamed) {
-            let is_named = root.request_id.is_some();
-            let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
-            let of_newest = || Some(self.newest_at(start_unix_nano)?.request_id.clone());
-            let named = root.request_id.map(|id| id.to_ascii_lowercase());
-            let Some(request_id) = named.or_else(of_newest) else { continue };
-            self.sends_roots = true;
-            if !is_named {
-                self.look_up_root(&request_id, start_unix_nano);
-            }
-            let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
-            self.set_root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
+            self.add_root(root);
         }
     }
 
-    /// Adds the segment of a function's X-Ray subsegment that began at this time.
-    pub(crate) fn add_xray_segment(&mut self, segment: XRaySegment, start_unix_nano: u64) {
-        let newest = self.newest_at(start_unix_nano).map(|known| known.request_id.clone());
+    /// Adds a root span. If it names no invocation, it belongs to the newest one that began before it, unless the exporter's record of
+    /// that invocation has another root: work of an earlier invocation may have sent the span.
+    fn add_root(&mut self, root: ReceivedSpan) {
+        let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
+        let is_named = root.request_id.is_some();
+        let named = root.request_id.map(|id| id.to_ascii_lowercase());
+        let newest = || Some(self.known.newest_at(start_unix_nano)?.request_id.clone());
+        let Some(request_id) = named.or_else(newest) else { return };
+        self.function_sends_roots = true;
+        if !is_named {
+            self.look_up_root(&request_id, start_unix_nano);
+        }
+        let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
+        self.set_root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
+    }
+
+    /// Adds the segment of a function's X-Ray subsegment.
+    pub(crate) fn add_xray_segment(&mut self, received: ReceivedSegment) {
+        let newest = self.known.newest_at(received.start_unix_nano);
         if let Some(spans) = &mut self.spans {
-            spans.add_xray_segment(newest.as_deref(), segment);
+            let newest = newest.map(|known| known.request_id.as_str());
+            spans.add_xray_segment(newest, received.segment);
         }
-    }
-
-    /// Returns the newest invocation that began before a span with this start.
-    fn newest_at(&self, start_unix_nano: u64) -> Option<&KnownInvocation> {
-        let start_ms = start_unix_nano / 1_000_000 + EARLY_MS;
-        let began_before =
-            |known: &&KnownInvocation| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
-        self.known.iter().rev().find(began_before)
     }
 
     fn set_root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
-        let is_known = self.find(request_id).is_some_and(|known| {
-            // A root without a name is less certain.
-            known.root.is_some_and(|before| before.is_named || !root.is_named)
-                || known.earlier_roots.contains(&root.span.span_id)
-        });
-        let Some(spans) = self.spans.as_mut().filter(|_| !is_known) else { return };
-        if !spans.set_function_root(request_id, root.span, time) {
+        if self.known.find(request_id).is_some_and(|known| known.ignores_root(&root)) {
             return;
         }
-        self.entry(request_id).root = Some(root);
-        self.release(|event| event.request_id.as_deref() == Some(request_id));
+        let Some(spans) = &mut self.spans else { return };
+        if spans.set_function_root(request_id, root.span, time) {
+            self.known.entry(request_id, &self.options).root = Some(root);
+            self.release_ends_of(request_id);
+        }
     }
 
     /// Notes that a delivery of telemetry begins.
     pub(crate) fn begin_delivery(&mut self) {
-        self.known_records = None;
+        self.records = None;
     }
 
     /// Adds an event of the Telemetry API. The default of its time is the time of receipt.
     pub(crate) fn add_event(&mut self, event: PlatformEvent, now_ms: u64) {
-        // Events without a time never count as repeated.
-        if event.time_unix_nano.is_some() {
-            let PlatformEvent { request_id, time_unix_nano, phase, name, state, .. } = &event;
-            let key = (event.kind.as_str(), request_id, time_unix_nano, phase, name, state);
-            if self.recent.has(key) {
-                return;
-            }
-            self.recent.add(key);
+        if self.is_repeated(&event) {
+            return;
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
         if let Some(request_id) = &event.request_id
-            && matches!(event.kind, EventKind::RuntimeDone | EventKind::Report)
+            && is_end(&event)
         {
-            self.apply_stated_failure(request_id, time);
+            self.apply_span_failure(request_id, time);
         }
         self.metrics.add(&event, time);
-        let Some(request_id) = event.request_id.clone() else {
-            if let Some(spans) = &mut self.spans {
-                spans.observe(&event, time);
-            }
-            return;
-        };
-        let known = self.entry(&request_id);
-        let was_done = known.runtime_done;
-        let attempt = known.note_event(&event.kind);
-        let is_end =
-            event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && !was_done);
-        if is_end && attempt == Attempt::Newest {
-            self.release_others(&request_id, now_ms);
+        if let Some(request_id) = event.request_id.clone() {
+            self.add_event_of(&request_id, event, time, now_ms);
+        } else if let Some(spans) = &mut self.spans {
+            spans.observe(&event, time);
         }
-        let waits = attempt == Attempt::Newest && self.look_up_root_or_wait(&event, &request_id);
-        if waits || self.is_foreign(&event) {
+    }
+
+    /// Adds an event of an invocation.
+    fn add_event_of(&mut self, request_id: &str, event: PlatformEvent, time: u64, now_ms: u64) {
+        let known = self.known.entry(request_id, &self.options);
+        let ends_invocation = match event.kind {
+            EventKind::RuntimeDone => true,
+            EventKind::Report => !known.runtime_done,
+            _ => false,
+        };
+        let attempt = known.note_event(&event.kind);
+        if ends_invocation && attempt == Attempt::Newest {
+            self.release_others(request_id, now_ms);
+        }
+        let waits_for_root = attempt == Attempt::Newest && self.waits_for_root(&event, request_id);
+        if waits_for_root || self.is_foreign(&event) {
             let bytes = event.bytes();
-            self.hold_back(HeldEnd { event, time_unix_nano: time, since_ms: now_ms, bytes });
+            self.delay(DelayedEnd { event, time_unix_nano: time, received_ms: now_ms, bytes });
         } else {
             self.pass_on(&event, time);
         }
     }
 
-    /// Keeps an end, within limits.
-    fn hold_back(&mut self, end: HeldEnd) {
-        let most = if self.gets_invoke { MAX_HELD_BACK } else { MAX_HELD_BACK_CONCURRENT };
-        self.held_back.push_back(end);
+    /// Returns `true` if Lambda delivers the event again, and remembers it. An event without a time never counts as repeated.
+    fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
+        if event.time_unix_nano.is_none() {
+            return false;
+        }
+        let PlatformEvent { request_id, time_unix_nano, phase, name, state, .. } = event;
+        let key = (event.kind.as_str(), request_id, time_unix_nano, phase, name, state);
+        let is_repeated = self.recent_events.contains(key);
+        if !is_repeated {
+            self.recent_events.add(key);
+        }
+        is_repeated
+    }
+
+    /// Adds an end to those that wait, within limits.
+    fn delay(&mut self, end: DelayedEnd) {
+        let most = if self.gets_invoke { MAX_DELAYED } else { MAX_DELAYED_CONCURRENT };
+        self.delayed_ends.push_back(end);
         loop {
-            let bytes: usize = self.held_back.iter().map(|held| held.bytes).sum();
-            if self.held_back.len() <= most && bytes <= MAX_HELD_BACK_BYTES {
+            let bytes: usize = self.delayed_ends.iter().map(|end| end.bytes).sum();
+            if self.delayed_ends.len() <= most && bytes <= MAX_DELAYED_BYTES {
                 return;
             }
-            let oldest = self.held_back.front().and_then(|held| held.event.request_id.clone());
-            self.release(|held| held.request_id == oldest);
+            let oldest = self.delayed_ends.front().and_then(|end| end.event.request_id.clone());
+            self.release(|end| end.event.request_id == oldest);
         }
     }
 
     /// Returns the time at which the oldest waiting end of a managed instance is passed on.
     pub(crate) fn release_at_ms(&self) -> Option<u64> {
-        let oldest = self.held_back.front().filter(|_| !self.gets_invoke)?;
-        Some(oldest.since_ms + LONGEST_WAIT_MS)
+        let oldest = self.delayed_ends.front().filter(|_| !self.gets_invoke)?;
+        Some(oldest.received_ms + LONGEST_DELAY_MS)
     }
 
     /// Takes finished spans and metrics, if they are due or `at_once` is set.
     pub(crate) fn take_requests(&mut self, at_once: bool, now_ms: u64) -> Vec<Request> {
         self.release_late(now_ms);
-        if !(at_once || self.due) {
+        if !(at_once || self.is_due) {
             return Vec::new();
         }
         let metrics = self.metrics.take();
         // The extension's own metrics need no line of their own.
-        let own = if metrics.is_empty() { Vec::new() } else { self.own.take_due(now_ms) };
+        let own = if metrics.is_empty() { Vec::new() } else { self.own_metrics.take_due(now_ms) };
         self.requests(metrics, own)
     }
 
     fn requests(&mut self, metrics: Vec<Metric>, own: Vec<Metric>) -> Vec<Request> {
-        self.due = false;
+        self.is_due = false;
         let mut requests = Vec::new();
         if let Some(invocations) = &mut self.spans {
             let spans = invocations.take_finished();
-            let evicted = invocations.evicted();
-            self.counts.add(Count::TableFull, evicted - self.evicted.min(evicted));
-            self.evicted = evicted;
+            let evictions = invocations.evicted();
+            self.counts.add(Count::TableFull, evictions.saturating_sub(self.counted_evictions));
+            self.counted_evictions = evictions;
             if !spans.is_empty() {
                 requests.push(identity::traces(&self.function, self.memory_mib, spans));
             }
@@ -422,38 +337,23 @@ impl InvocationTable {
 
     /// Returns `true` if this process read the beginning of an invocation.
     pub(crate) fn has_invocations(&self) -> bool {
-        self.known.iter().any(KnownInvocation::has_begun)
+        self.known.have_begun()
     }
 
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.known.iter().any(|known| known.has_begun() && !known.reported)
+        self.known.await_reports()
     }
 
     /// Closes invocations without an end, at the end of the environment.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
-        // Lambda's events may not have come in time: those of the newest invocation, or of one whose root the function has sent.
-        let newest = self.known.iter().rposition(KnownInvocation::has_begun);
-        let is_unreported = |(at, known): &(usize, &KnownInvocation)| {
-            !known.has_events && known.has_begun() && (newest == Some(*at) || known.root.is_some())
-        };
-        let unreported: Vec<String> = self
-            .known
-            .iter()
-            .enumerate()
-            .filter(is_unreported)
-            .map(|(_, known)| known.request_id.clone())
-            .collect();
-        for request_id in unreported {
+        // Lambda's events may not have come in time.
+        for request_id in self.known.without_events() {
             self.pass_beginning_on(&request_id, now);
         }
-        let is_endless =
-            |known: &&KnownInvocation| known.has_events && !known.runtime_done && !known.reported;
-        let endless: Vec<String> =
-            self.known.iter().filter(is_endless).map(|known| known.request_id.clone()).collect();
-        self.known_records = None;
-        for request_id in endless {
+        self.records = None;
+        for request_id in self.known.without_end() {
             self.look_up_root(&request_id, now);
         }
         if let Some(spans) = &mut self.spans {
@@ -461,94 +361,89 @@ impl InvocationTable {
         }
         let metrics = self.metrics.take();
         // The last metrics of the extension, even if there are no others.
-        let own = if self.known.is_empty() { Vec::new() } else { self.own.take(now_ms) };
+        let own = if self.known.is_empty() { Vec::new() } else { self.own_metrics.take(now_ms) };
         self.requests(metrics, own)
-    }
-
-    pub(crate) fn count_hold_time(&self, millis: u64) {
-        self.counts.add(Count::HeldMs, usize::try_from(millis).unwrap_or(usize::MAX));
     }
 
     /// Passes the beginning of an invocation to `platform`, before its first event.
     fn pass_beginning_on(&mut self, request_id: &str, time: u64) {
-        let known = self.entry(request_id);
-        if std::mem::replace(&mut known.has_events, true) {
+        let known = self.known.entry(request_id, &self.options);
+        if known.is_passed_on {
             return;
         }
+        known.is_passed_on = true;
         let began = known.invoked_ms.map_or(time, |ms| ms.saturating_mul(1_000_000));
-        let invoked_arn = known.invoked_arn.clone();
         if let Some(spans) = &mut self.spans {
-            spans.note_invoke(request_id, &invoked_arn, began.min(time));
+            spans.note_invoke(request_id, &known.invoked_arn, began.min(time));
         }
     }
 
     /// Returns `true` for the end of an invocation whose beginning this process has not read. Either the beginning is about to
     /// come, or an earlier process of the extension closed the invocation at its SHUTDOWN, so that no second span may be written.
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
-        let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
-        let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
-        is_end && self.gets_invoke && !known.is_some_and(KnownInvocation::has_begun)
+        let known = event.request_id.as_deref().and_then(|request_id| self.known.find(request_id));
+        is_end(event) && self.gets_invoke && !known.is_some_and(KnownInvocation::has_begun)
     }
 
-    /// Looks up the function's root span at the end of an invocation. Returns `true` if the end has to wait for it.
-    fn look_up_root_or_wait(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
-        let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
-        if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpanMode::Auto {
+    /// Returns `true` if an event is an end that has to wait for the function's root span. Looks the root up, if it is not known.
+    fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
+        let joins_root = self.spans.is_some() && self.invocation_span == InvocationSpanMode::Auto;
+        if !is_end(event) || !joins_root {
             return false;
         }
-        let has_ended = self.is_runtime_done(request_id);
-        if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone && has_ended
-        {
+        let follows_end = event.kind == EventKind::Report && self.is_runtime_done(request_id);
+        if follows_end && self.options.end == SpanEnd::RuntimeDone {
             // The report waits if the end does.
-            let is_its = |held: &HeldEnd| held.event.request_id == event.request_id;
-            return self.held_back.iter().any(is_its);
+            return self.delayed_ends.iter().any(|end| end.event.request_id == event.request_id);
         }
         // Managed instances send no `platform.runtimeDone`, so the report is the end.
         let time = event.time_unix_nano.unwrap_or_default();
-        !self.look_up_root(request_id, time) && self.sends_roots
+        let is_root_known = self.look_up_root(request_id, time);
+        !is_root_known && self.function_sends_roots
     }
 
     /// Looks up the root span in the exporter's record, unless it came by OTLP. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
-        let known = self.find(request_id);
+        let known = self.known.find(request_id);
         if known.is_some_and(|known| known.root.is_some()) {
             return true;
         }
         if self.invocation_span != InvocationSpanMode::Auto || self.spans.is_none() {
             return false;
         }
-        let earlier = known.map(|known| known.earlier_roots.clone()).unwrap_or_default();
         // The exporter wrote the record before Lambda reported the end.
-        let records = self.known_records.get_or_insert_with(|| Records::read(&self.records));
-        let is_new = |root: &RootSpan| !earlier.contains(&root.span_id);
+        let records = self.records.get_or_insert_with(|| Records::read(&self.records_path));
+        let is_new = |root: &RootSpan| {
+            !known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
+        };
         let Some(root) = records.find(request_id).into_iter().find(is_new) else { return false };
         let RootSpan { trace_id, span_id, is_open, is_sampled, has_failed } = root;
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.set_root(request_id, KnownRoot { span, is_named: true }, time);
         if has_failed {
             // The root has type and message.
-            self.note_stated_failure(request_id, Failure::default(), time);
+            self.note_span_failure(request_id, Failure::default(), time);
         }
         true
     }
 
-    /// Passes on the held ends that `goes_on` selects.
-    fn release(&mut self, goes_on: impl Fn(&PlatformEvent) -> bool) {
-        self.release_ends(|held| goes_on(&held.event));
-    }
-
-    fn release_ends(&mut self, goes_on: impl Fn(&HeldEnd) -> bool) {
-        let ends = std::mem::take(&mut self.held_back).into_iter();
+    /// Passes on the waiting ends that `goes_on` selects. Drops an end whose beginning was not read.
+    fn release(&mut self, goes_on: impl Fn(&DelayedEnd) -> bool) {
+        let ends = std::mem::take(&mut self.delayed_ends).into_iter();
         let (released, waiting): (VecDeque<_>, VecDeque<_>) = ends.partition(goes_on);
-        self.held_back = waiting;
-        for HeldEnd { event, time_unix_nano, .. } in released {
+        self.delayed_ends = waiting;
+        for DelayedEnd { event, time_unix_nano, .. } in released {
             if !self.is_foreign(&event) {
                 self.pass_on(&event, time_unix_nano);
             }
         }
     }
 
-    /// Passes on the held ends of other invocations whose beginning was read, because ends wait at most until the next invocation
+    fn release_ends_of(&mut self, request_id: &str) {
+        self.release(|end| end.event.request_id.as_deref() == Some(request_id));
+    }
+
+    /// Passes on the waiting ends of other invocations whose beginning was read, because ends wait at most until the next invocation
     /// ends. On a managed instance others end all the time, so ends wait for a limited time there.
     fn release_others(&mut self, request_id: &str, now_ms: u64) {
         if !self.gets_invoke {
@@ -556,65 +451,49 @@ impl InvocationTable {
             return;
         }
         let foreign: Vec<Option<String>> = self
-            .held_back
+            .delayed_ends
             .iter()
-            .filter(|held| self.is_foreign(&held.event))
-            .map(|held| held.event.request_id.clone())
+            .filter(|end| self.is_foreign(&end.event))
+            .map(|end| end.event.request_id.clone())
             .collect();
-        self.release(|held| {
-            held.request_id.as_deref() != Some(request_id) && !foreign.contains(&held.request_id)
+        self.release(|end| {
+            let own = &end.event.request_id;
+            own.as_deref() != Some(request_id) && !foreign.contains(own)
         });
     }
 
     /// Passes on the ends that have waited for the longest time on a managed instance.
     fn release_late(&mut self, now_ms: u64) {
-        if self.release_at_ms().is_some_and(|release_at| release_at <= now_ms) {
-            self.release_ends(|held| held.since_ms + LONGEST_WAIT_MS <= now_ms);
+        if self.release_at_ms().is_some_and(|release_at_ms| release_at_ms <= now_ms) {
+            self.release(|end| end.received_ms + LONGEST_DELAY_MS <= now_ms);
         }
     }
 
     /// Passes an event on to `platform`.
     fn pass_on(&mut self, event: &PlatformEvent, time: u64) {
         // The report's metrics can wait for the next line, unless the report ends the span.
-        let ends_span = self.options.end == SpanEnd::Report
+        let report_ends_span = self.options.end == SpanEnd::Report
             || self.spans.is_none()
             || event.request_id.as_deref().is_some_and(|id| !self.is_runtime_done(id));
-        self.due |=
-            event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && ends_span);
+        self.is_due |= match event.kind {
+            EventKind::RuntimeDone => true,
+            EventKind::Report => report_ends_span,
+            _ => false,
+        };
         if let Some(request_id) = &event.request_id {
             self.pass_beginning_on(request_id, time);
         }
         if let Some(spans) = &mut self.spans {
             spans.observe(event, time);
             // They would accumulate.
-            self.due |= spans.has_finished();
+            self.is_due |= spans.has_finished();
         }
     }
+}
 
-    fn find(&self, request_id: &str) -> Option<&KnownInvocation> {
-        self.known.iter().rev().find(|known| known.request_id == request_id)
-    }
-
-    /// The entry of an invocation, created on demand.
-    fn entry(&mut self, request_id: &str) -> &mut KnownInvocation {
-        let found = self.known.iter().rposition(|known| known.request_id == request_id);
-        let at = found.unwrap_or_else(|| {
-            loop {
-                let reported = self.known.iter().position(|known| known.reported);
-                let forgotten =
-                    InvocationSpans::position_to_remove(&self.options, self.known.len(), reported);
-                let Some(at) = forgotten else { break };
-                self.known.remove(at);
-            }
-            self.known.push_back(KnownInvocation {
-                request_id: request_id.to_owned(),
-                ..KnownInvocation::default()
-            });
-            self.known.len() - 1
-        });
-        #[expect(clippy::indexing_slicing, reason = "the position was found or made just now")]
-        &mut self.known[at]
-    }
+/// Returns `true` for the events that end an invocation.
+fn is_end(event: &PlatformEvent) -> bool {
+    matches!(event.kind, EventKind::RuntimeDone | EventKind::Report)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use wire::SignalKind;
 const MAX_REQUEST_BYTES: usize = RECEIVED_BYTES / 2;
 
 /// Room for a body without a length is reserved in steps of this size.
-const LEAST_HELD_BYTES: usize = 64 * 1024;
+const LEAST_RESERVED_BYTES: usize = 64 * 1024;
 
 /// Time a request may wait for room. Three signals that are flushed at once leave within milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -77,12 +77,12 @@ impl Receiver {
         }
         let is_grpc = grpc::is_call(head);
         let content_type = header(head, "content-type").and_then(Encoding::of);
-        let asked = if is_grpc {
+        let signal_and_format = if is_grpc {
             grpc::signal_and_format(head)
         } else {
             signal_and_format(head, content_type)
         };
-        let received = match asked {
+        let received = match signal_and_format {
             Ok((kind, format)) => {
                 self.receive(kind, format, body).await.map(|rejected| (kind, rejected))
             }
@@ -116,10 +116,10 @@ impl Receiver {
         let max_body_bytes = max_bytes + if format.is_grpc { grpc::PREFIX_BYTES } else { 0 };
         let announced = body.announced(max_body_bytes).map_err(unread)?;
         // A body without a length reserves room as it arrives.
-        let mut held = self.hold(announced).await?;
+        let mut room = self.reserve(announced).await?;
         let mut bytes = Vec::with_capacity(announced);
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
-            self.hold_more(&mut held, bytes.len() + piece.len()).await?;
+            self.extend(&mut room, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
             if format.is_grpc {
                 grpc::check_message(&bytes, max_bytes)?;
@@ -129,55 +129,60 @@ impl Receiver {
         let mut request = body::read(kind, format, bytes, max_bytes)?;
         let inflated_bytes = request.bytes().len();
         if let Some(bytes) = compressed
-            && !self.holds_at_once(&mut held, inflated_bytes)
+            && self.try_extend(&mut room, inflated_bytes).is_err()
         {
             // Requests that wait for room may be many, so they wait compressed.
             drop(request);
-            self.hold_more(&mut held, inflated_bytes).await?;
+            self.extend(&mut room, inflated_bytes).await?;
             request = body::read(kind, format, bytes, max_bytes)?;
         }
-        self.hold_more(&mut held, inflated_bytes).await?;
+        self.extend(&mut room, inflated_bytes).await?;
         self.counts.add(Count::Received, 1);
         self.counts.add(Count::ReceivedBytes, request.bytes().len());
         if request.items() == 0 {
             return Ok(0);
         }
         let request = named(request, &self.service_name);
-        self.hold_more(&mut held, request.bytes().len()).await?;
+        self.extend(&mut room, request.bytes().len()).await?;
         let spans = self.intake.invocation_spans(&request);
         tracing::debug!(signal = %kind, items = request.items(), "OTLP received");
-        let dropped = self.intake.accept(request, held).await.ok_or(Refusal::Full)?;
+        let rejected = self.intake.accept(request, room).await.ok_or(Refusal::Full)?;
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(spans)));
-        Ok(dropped)
+        Ok(rejected)
     }
 
-    /// Reserves room for this number of bytes in total.
-    async fn hold_more(
+    /// Reserves room for this number of bytes, and waits for it if necessary.
+    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
+        let room = timeout(LONGEST_WAIT, Arc::clone(&self.room).acquire_many_owned(kib)).await;
+        room.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
+    }
+
+    /// Extends the room to this number of bytes in total, and waits for more if necessary.
+    async fn extend(
         &self,
-        held: &mut OwnedSemaphorePermit,
-        bytes: usize,
+        room: &mut OwnedSemaphorePermit,
+        total_bytes: usize,
     ) -> Result<(), Refusal> {
-        let more = bytes.saturating_sub(held.num_permits() * 1024);
+        let more = total_bytes.saturating_sub(room.num_permits() * 1024);
         if more > 0 {
-            held.merge(self.hold(more.max(LEAST_HELD_BYTES)).await?);
+            room.merge(self.reserve(more.max(LEAST_RESERVED_BYTES)).await?);
         }
         Ok(())
     }
 
-    /// Reserves room for this number of bytes in total. Returns `false`, and reserves nothing, if there is no room now.
-    fn holds_at_once(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> bool {
-        let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
-        let wanted = u32::try_from(more).ok();
-        let room = wanted.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
-        room.map(|room| held.merge(room)).is_some()
-    }
-
-    /// Reserves room for more bytes, and waits for it if necessary.
-    async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
-        let held = timeout(LONGEST_WAIT, Arc::clone(&self.room).acquire_many_owned(kib)).await;
-        held.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
+    /// Extends the room to this number of bytes in total, unless there is too little now.
+    fn try_extend(
+        &self,
+        room: &mut OwnedSemaphorePermit,
+        total_bytes: usize,
+    ) -> Result<(), Refusal> {
+        let more = total_bytes.div_ceil(1024).saturating_sub(room.num_permits());
+        let more_kib = u32::try_from(more).map_err(|_| Refusal::Full)?;
+        let permit = Arc::clone(&self.room).try_acquire_many_owned(more_kib);
+        room.merge(permit.map_err(|_| Refusal::Full)?);
+        Ok(())
     }
 
     fn count(&self, refusal: &Refusal) {

@@ -16,7 +16,7 @@ use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -28,25 +28,37 @@ const MAX_BODY_BYTES: usize = 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES;
 const EVENT_BYTES: usize = 1024;
 
 /// The number of remembered deliveries. Lambda repeats a delivery if it did not get the answer.
-const RECENT: usize = 16;
+const MAX_RECENT: usize = 16;
 
 /// Lambda's name of the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
 
-/// Returns the address to listen at, and its name for Lambda. Lambda is recognized by the name of the sandbox in the hosts file, or
-/// by port 9001 of its APIs. A DNS lookup could take seconds.
-pub(crate) fn place(hosts_file: &str, runtime_api: &str) -> (IpAddr, &'static str) {
-    let address = hosts_file.lines().find_map(|line| {
-        let line = line.split('#').next().unwrap_or_default();
-        let mut words = line.split_whitespace();
-        let address = words.next()?.parse().ok()?;
-        words.any(|name| name == SANDBOX).then_some(address)
-    });
-    match address {
-        Some(address) => (address, SANDBOX),
-        None if runtime_api.ends_with(":9001") => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
-        // Only local processes need access to that of an emulator or a test.
-        None => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
+/// The environment's own host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnHost {
+    /// The address to listen at.
+    address: IpAddr,
+    /// Its name for Lambda.
+    name: &'static str,
+}
+
+impl OwnHost {
+    /// Recognizes Lambda by the name of the sandbox in the hosts file, or by port 9001 of its APIs. A DNS lookup could take seconds.
+    pub(crate) fn find(hosts_file: &str, runtime_api: &str) -> Self {
+        let sandbox = hosts_file.lines().find_map(|line| {
+            let without_comment = line.split('#').next().unwrap_or_default();
+            let mut words = without_comment.split_whitespace();
+            let address = words.next()?.parse().ok()?;
+            words.any(|name| name == SANDBOX).then_some(address)
+        });
+        match sandbox {
+            Some(address) => Self { address, name: SANDBOX },
+            None if runtime_api.ends_with(":9001") => {
+                Self { address: Ipv4Addr::UNSPECIFIED.into(), name: SANDBOX }
+            }
+            // Only local processes need access to the listener in an emulator or a test.
+            None => Self { address: Ipv4Addr::LOCALHOST.into(), name: "127.0.0.1" },
+        }
     }
 }
 
@@ -59,38 +71,54 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds the port and path in `file`, or a free port and a random path, and keeps them in the file. A reset environment keeps
     /// its files and the subscription of the extension before, whose waiting events arrive at the same place.
-    pub(crate) async fn bind((address, host): (IpAddr, &str), file: &Path) -> io::Result<Self> {
-        let known = kept(file);
+    pub(crate) async fn bind(host: OwnHost, file: &Path) -> io::Result<Self> {
+        let kept = KeptPlace::read(file);
         let random = RandomState::new().hash_one(());
-        let ports = known.map(|(port, _)| port).into_iter().chain(free_ports(random));
-        let places: Vec<_> = ports
-            .map(|port| SocketAddr::from((address, port)))
+        let ports = kept.map(|kept| kept.port).into_iter().chain(free_ports(random));
+        let addresses: Vec<_> = ports
+            .map(|port| SocketAddr::from((host.address, port)))
             .chain([(Ipv4Addr::UNSPECIFIED, 0).into()])
             .collect();
-        let socket = TcpListener::bind(places.as_slice()).await?;
+        let socket = TcpListener::bind(addresses.as_slice()).await?;
         let port = socket.local_addr()?.port();
-        let salt = known.filter(|(known, _)| *known == port).map_or(random, |(_, salt)| salt);
-        if known != Some((port, salt))
-            && let Err(error) = own_file::write(file, &format!("{port} {salt:016x}\n"))
+        let path_number =
+            kept.filter(|kept| kept.port == port).map_or(random, |kept| kept.path_number);
+        let place = KeptPlace { port, path_number };
+        if kept != Some(place)
+            && let Err(error) = place.write(file)
         {
             tracing::debug!(%error, "cannot keep the port for a reset environment");
         }
-        let path = format!("/telemetry/{salt:016x}");
-        Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
+        let path = format!("/telemetry/{path_number:016x}");
+        Ok(Self { uri: format!("http://{}:{port}{path}", host.name), socket, path })
     }
 }
 
-/// Reads the port and the number in the path. The function may have changed the file.
-fn kept(file: &Path) -> Option<(u16, u64)> {
-    const MOST_BYTES: u64 = 64;
-    let mut text = String::new();
-    own_file::open(file).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
-    let (port, salt) = text.trim_end().split_once(' ')?;
-    let port = port.parse().ok().filter(|port| *port >= FIRST_PORT)?;
-    Some((port, u64::from_str_radix(salt, 16).ok()?))
+/// The place of the listener, which a reset environment keeps in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KeptPlace {
+    port: u16,
+    /// The random number in the path.
+    path_number: u64,
 }
 
-/// Behind Linux's ports for outgoing connections, 32768 to 60999, one of which the function may have.
+impl KeptPlace {
+    /// Reads the file, which the function may have changed.
+    fn read(file: &Path) -> Option<Self> {
+        const MOST_BYTES: u64 = 64;
+        let mut text = String::new();
+        own_file::open(file).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+        let (port, path_number) = text.trim_end().split_once(' ')?;
+        let port = port.parse().ok().filter(|port| *port >= FIRST_PORT)?;
+        Some(Self { port, path_number: u64::from_str_radix(path_number, 16).ok()? })
+    }
+
+    fn write(self, file: &Path) -> io::Result<()> {
+        own_file::write(file, &format!("{} {:016x}\n", self.port, self.path_number))
+    }
+}
+
+/// The first port above Linux's ports for outgoing connections, 32768 to 60999, one of which the function may have.
 const FIRST_PORT: u16 = 61_000;
 
 fn free_ports(random: u64) -> impl Iterator<Item = u16> {
@@ -107,16 +135,33 @@ const ROOT: &str = "/";
 
 /// The settings of the responder.
 #[derive(Debug)]
-pub(crate) struct Deliveries {
+pub(crate) struct ResponderSettings {
     /// The agreed path. Its random number keeps other processes from guessing it.
     pub(crate) path: String,
     /// Until a delivery has come at the agreed path, `/` is accepted too.
-    pub(crate) may_come_at_root: bool,
+    pub(crate) accepts_root: bool,
     /// The sink takes printed lines.
     pub(crate) takes_lines: bool,
 }
 
-/// Passes batches to the loop, within a bound of bytes.
+/// A delivery, and the room that it occupies.
+struct Delivery {
+    bytes: Vec<u8>,
+    room: OwnedSemaphorePermit,
+}
+
+enum UnreadDelivery {
+    NoRoom,
+    Body(Unread),
+}
+
+impl From<Unread> for UnreadDelivery {
+    fn from(unread: Unread) -> Self {
+        Self::Body(unread)
+    }
+}
+
+/// Passes deliveries to the loop, within a bound of bytes.
 pub(crate) struct TelemetryResponder {
     path: String,
     accepts_root: AtomicBool,
@@ -125,8 +170,7 @@ pub(crate) struct TelemetryResponder {
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
     takes_lines: bool,
-    /// The newest accepted deliveries.
-    recent: Mutex<Recent>,
+    recent_deliveries: Mutex<Recent>,
     /// A refused delivery has been logged.
     has_logged_refusal: AtomicBool,
     /// A delivery at another path has been logged.
@@ -135,61 +179,58 @@ pub(crate) struct TelemetryResponder {
 
 impl Respond for TelemetryResponder {
     fn respond<'c>(&'c self, head: &'c Head, body: &'c mut RequestBody) -> BoxedAnswer<'c> {
-        Box::pin(async move { answer(self.status(head, body).await, "text/plain", "") })
+        Box::pin(async move { answer(self.receive(head, body).await, "text/plain", "") })
     }
 
     fn after_panic(&self) -> StatusCode {
-        self.malformed()
+        self.accept_malformed()
     }
 }
 
 impl TelemetryResponder {
     pub(crate) fn new(
-        deliveries: Deliveries,
+        settings: ResponderSettings,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
     ) -> Self {
-        let Deliveries { path, may_come_at_root, takes_lines } = deliveries;
+        let ResponderSettings { path, accepts_root, takes_lines } = settings;
         let most_bytes =
             MAX_BODY_BYTES + ParsedBatch::MAX_EVENTS * EVENT_BYTES + TELEMETRY_MAX_BYTES;
         let room = Arc::new(Semaphore::new(most_bytes));
-        let recent = Mutex::new(Recent::new(RECENT));
         Self {
             path,
-            accepts_root: AtomicBool::new(may_come_at_root),
+            accepts_root: AtomicBool::new(accepts_root),
             room,
             events,
             counts,
             takes_lines,
-            recent,
+            recent_deliveries: Mutex::new(Recent::new(MAX_RECENT)),
             has_logged_refusal: AtomicBool::new(false),
             has_logged_path: AtomicBool::new(false),
         }
     }
 
-    async fn status(&self, head: &Head, body: &mut RequestBody) -> StatusCode {
-        if !self.is_expected(head) {
-            return self.misaddressed();
+    /// Takes a delivery, and returns the status of its answer.
+    async fn receive(&self, head: &Head, body: &mut RequestBody) -> StatusCode {
+        let path = head.uri.path();
+        let is_agreed = path == self.path;
+        if is_agreed {
+            self.accepts_root.store(false, Ordering::Relaxed);
+        } else if !(path == ROOT
+            && head.method == Method::POST
+            && self.accepts_root.load(Ordering::Relaxed))
+        {
+            return self.refuse_misaddressed();
         }
         match self.read(body).await {
-            Ok((body, room)) => self.take(&body, room),
-            Err(None) => self.refused(),
-            Err(Some(Unread::TooLarge)) => self.malformed(),
-            Err(Some(Unread::BrokenOff)) => self.broken_off(),
+            Ok(delivery) => self.take(delivery),
+            Err(UnreadDelivery::NoRoom) => self.refuse_for_room(),
+            Err(UnreadDelivery::Body(Unread::TooLarge)) => self.accept_malformed(),
+            Err(UnreadDelivery::Body(Unread::BrokenOff)) => self.refuse_broken_off(),
         }
     }
 
-    /// Returns `true` if a delivery may come at this path.
-    fn is_expected(&self, head: &Head) -> bool {
-        let path = head.uri.path();
-        if path == self.path {
-            self.accepts_root.store(false, Ordering::Relaxed);
-            return true;
-        }
-        path == ROOT && head.method == Method::POST && self.accepts_root.load(Ordering::Relaxed)
-    }
-
-    fn misaddressed(&self) -> StatusCode {
+    fn refuse_misaddressed(&self) -> StatusCode {
         self.counts.add(Count::TelemetryMisaddressed, 1);
         if !self.has_logged_path.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -199,7 +240,7 @@ impl TelemetryResponder {
         StatusCode::NOT_FOUND
     }
 
-    fn broken_off(&self) -> StatusCode {
+    fn refuse_broken_off(&self) -> StatusCode {
         self.counts.add(Count::TelemetryBrokenOff, 1);
         if !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -209,20 +250,17 @@ impl TelemetryResponder {
         StatusCode::BAD_REQUEST
     }
 
-    /// Reads a delivery into room that it reserves first. The error is `None` if there is no room.
-    async fn read(
-        &self,
-        body: &mut RequestBody,
-    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Option<Unread>> {
+    /// Reads a delivery into room that it reserves first.
+    async fn read(&self, body: &mut RequestBody) -> Result<Delivery, UnreadDelivery> {
         let announced = body.announced(MAX_BODY_BYTES)?;
-        let mut room = self.reserve(announced).ok_or(None)?;
+        let mut room = self.reserve(announced).ok_or(UnreadDelivery::NoRoom)?;
         let mut bytes = Vec::with_capacity(announced);
         while let Some(piece) = body.next(bytes.len(), MAX_BODY_BYTES).await? {
             let missing = (bytes.len() + piece.len()).saturating_sub(room.num_permits());
-            room.merge(self.reserve(missing).ok_or(None)?);
+            room.merge(self.reserve(missing).ok_or(UnreadDelivery::NoRoom)?);
             bytes.extend_from_slice(&piece);
         }
-        Ok((bytes, room))
+        Ok(Delivery { bytes, room })
     }
 
     fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -231,7 +269,7 @@ impl TelemetryResponder {
     }
 
     /// Counts a delivery for which there is no room. Lambda repeats it.
-    fn refused(&self) -> StatusCode {
+    fn refuse_for_room(&self) -> StatusCode {
         self.counts.add(Count::TelemetryRefused, 1);
         if !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -242,24 +280,24 @@ impl TelemetryResponder {
     }
 
     /// Counts an unusable batch and accepts it, because Lambda would repeat a refused one forever.
-    fn malformed(&self) -> StatusCode {
+    fn accept_malformed(&self) -> StatusCode {
         self.counts.add(Count::Malformed, 1);
         StatusCode::OK
     }
 
-    fn take(&self, body: &[u8], mut room: OwnedSemaphorePermit) -> StatusCode {
-        tracing::debug!(bytes = body.len(), "telemetry received");
-        let bytes = body;
-        let body = String::from_utf8_lossy(body);
-        let batch = parse_batch(&body);
+    /// Passes a delivery to the loop.
+    fn take(&self, Delivery { bytes, mut room }: Delivery) -> StatusCode {
+        tracing::debug!(bytes = bytes.len(), "telemetry received");
+        let text = String::from_utf8_lossy(&bytes);
+        let batch = parse_batch(&text);
         let Some(room_of_events) = self.reserve(batch.events.len() * EVENT_BYTES) else {
-            return self.refused();
+            return self.refuse_for_room();
         };
         room.merge(room_of_events);
         let malformed = batch.refused + usize::from(batch.is_broken);
         let mut items: Vec<TelemetryItem> =
             batch.events.into_iter().filter_map(|event| self.item(event)).collect();
-        if self.recent.lock().unwrap_or_else(PoisonError::into_inner).has(bytes) {
+        if self.recent_deliveries().contains(&bytes) {
             // The invocation table recognizes repeated platform events.
             items.retain(|item| matches!(item, TelemetryItem::Platform { .. }));
         }
@@ -267,14 +305,18 @@ impl TelemetryResponder {
         if !items.is_empty()
             && self.events.try_send(Event::Telemetry { items, _room: room }).is_err()
         {
-            return self.refused();
+            return self.refuse_for_room();
         }
         if self.takes_lines {
-            self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
+            self.recent_deliveries().add(&bytes);
         }
         self.counts.add(Count::Malformed, malformed);
         self.counts.add(Count::LogLines, lines);
         StatusCode::OK
+    }
+
+    fn recent_deliveries(&self) -> MutexGuard<'_, Recent> {
+        self.recent_deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Converts an event for the loop. Returns `None` for lines that the sink does not take.
@@ -306,9 +348,10 @@ mod tests {
 
     #[test]
     fn lambda_is_detected_by_its_hosts_file_or_api_port() {
-        let check = |hosts_file: &str, runtime_api, address: [u8; 4], host| {
-            let expected = (Ipv4Addr::from(address).into(), host);
-            assert_eq!(place(hosts_file, runtime_api), expected, "{hosts_file:?} {runtime_api}");
+        let check = |hosts_file: &str, runtime_api, address: [u8; 4], name| {
+            let expected = OwnHost { address: Ipv4Addr::from(address).into(), name };
+            let found = OwnHost::find(hosts_file, runtime_api);
+            assert_eq!(found, expected, "{hosts_file:?} {runtime_api}");
         };
         let hosts_file =
             "127.0.0.1 localhost\n169.254.79.129 sandbox sandbox.localdomain # Lambda\n";
@@ -324,11 +367,14 @@ mod tests {
     #[test]
     fn a_full_channel_refuses_telemetry() {
         let (events, _channel) = mpsc::channel(1);
-        let deliveries =
-            Deliveries { path: String::new(), may_come_at_root: false, takes_lines: false };
-        let responder = TelemetryResponder::new(deliveries, events, Arc::default());
+        let settings =
+            ResponderSettings { path: String::new(), accepts_root: false, takes_lines: false };
+        let responder = TelemetryResponder::new(settings, events, Arc::default());
         let event = r#"[{"type":"platform.start","record":{"requestId":"r"}}]"#.as_bytes();
-        let take = || responder.take(event, responder.reserve(event.len()).unwrap());
+        let take = || {
+            let room = responder.reserve(event.len()).unwrap();
+            responder.take(Delivery { bytes: event.to_vec(), room })
+        };
         assert_eq!((take(), take()), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
     }
 }

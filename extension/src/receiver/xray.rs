@@ -8,9 +8,10 @@
 //! aws-observability/aws-otel-js-instrumentation, `otlp-udp-exporter.ts`.
 
 use crate::counts::{Count, Counts};
+use crate::invocations::roots::ReceivedSegment;
 use crate::service_name::named;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use platform::{Identity, XRayDocument, XRaySegment, resource_spans, string_attribute};
+use platform::{Identity, XRayDocument, resource_spans, string_attribute};
 use serde_json::Value;
 use std::io;
 use std::net::Ipv4Addr;
@@ -26,11 +27,12 @@ const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 const MAX_TAKEN_BYTES: usize = 1024 * 1024;
 const SCOPE: &str = "lambda-otlp/xray";
 
+/// The content of the datagrams that were read together.
 #[derive(Debug, Default)]
-pub(crate) struct XRayReceived {
+pub(crate) struct ReceivedDatagrams {
     pub(crate) requests: Vec<Request>,
-    /// The segments of the subsegments, and the start of each.
-    pub(crate) segments: Vec<(XRaySegment, u64)>,
+    /// The segments of the subsegments.
+    pub(crate) segments: Vec<ReceivedSegment>,
     /// Bytes of all datagrams, valid or not.
     pub(crate) bytes: usize,
 }
@@ -88,8 +90,9 @@ impl XRayDaemon {
         }
     }
 
-    pub(crate) fn take(&mut self, now_unix_nano: u64) -> XRayReceived {
-        let mut received = XRayReceived::default();
+    /// Takes the waiting datagrams, up to a limit of bytes.
+    pub(crate) fn take(&mut self, now_unix_nano: u64) -> ReceivedDatagrams {
+        let mut received = ReceivedDatagrams::default();
         let Some(socket) = &self.socket else { return received };
         while received.bytes < MAX_TAKEN_BYTES {
             let Ok(bytes) = socket.try_recv(&mut self.buffer) else { break };
@@ -98,16 +101,15 @@ impl XRayDaemon {
             let datagram = self.buffer.get(..bytes).unwrap_or_default();
             self.counts.add(Count::Received, 1);
             self.counts.add(Count::ReceivedBytes, bytes);
-            let (refused, reason) =
-                match read(datagram, self.function.as_ref(), now_unix_nano, &mut received) {
-                    Ok(0) => continue,
-                    Ok(refused) => {
-                        (refused, "a subsegment without id, name or start_time".to_owned())
-                    }
-                    Err(malformed) => (1, malformed.to_string()),
-                };
-            self.counts.add(Count::XRayLost, refused);
-            if !std::mem::replace(&mut self.has_warned, true) {
+            let function = self.function.as_ref();
+            let (lost, reason) = match read(datagram, function, now_unix_nano, &mut received) {
+                Ok(0) => continue,
+                Ok(refused) => (refused, "a subsegment without id, name or start_time".to_owned()),
+                Err(malformed) => (1, malformed.to_string()),
+            };
+            self.counts.add(Count::XRayLost, lost);
+            if !self.has_warned {
+                self.has_warned = true;
                 tracing::warn!(
                     bytes,
                     reason,
@@ -153,12 +155,12 @@ pub enum MalformedDatagram {
     NoSegment,
 }
 
-/// Reads a datagram. Returns the number of malformed subsegments in it.
+/// Reads a datagram into `received`. Returns the number of malformed subsegments in it.
 fn read(
     datagram: &[u8],
     function: Option<&Identity>,
     now_unix_nano: u64,
-    received: &mut XRayReceived,
+    received: &mut ReceivedDatagrams,
 ) -> Result<usize, MalformedDatagram> {
     // Both formats contain only UTF-8.
     let text = std::str::from_utf8(datagram).map_err(|_| MalformedDatagram::NotUtf8)?;
@@ -183,8 +185,10 @@ fn read(
         XRayDocument::read(document, now_unix_nano).ok_or(MalformedDatagram::NoSegment)?;
     let XRayDocument { ended: mut spans, open, service, segment, refused } = document;
     spans.extend(open);
-    let start = spans.iter().map(|span| span.start_time_unix_nano).min();
-    received.segments.extend(segment.zip(start));
+    let start_unix_nano = spans.iter().map(|span| span.start_time_unix_nano).min();
+    if let (Some(segment), Some(start_unix_nano)) = (segment, start_unix_nano) {
+        received.segments.push(ReceivedSegment { segment, start_unix_nano });
+    }
     received.requests.push(request(spans, function, service.as_deref()));
     Ok(refused)
 }
@@ -211,7 +215,7 @@ pub fn read_datagram(
     datagram: &[u8],
     now_unix_nano: u64,
 ) -> Result<Vec<Request>, MalformedDatagram> {
-    let mut received = XRayReceived::default();
+    let mut received = ReceivedDatagrams::default();
     read(datagram, None, now_unix_nano, &mut received)?;
     Ok(received.requests)
 }

@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wire::Request;
 
-/// Time limit for the rest of the buffer, after the end of the loop.
+/// Time limit for writing the rest of the buffer, after the end of the loop.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The entrance for received requests; cheap to clone.
@@ -58,8 +58,8 @@ impl Intake {
 
 pub(crate) struct Sink {
     intake: Intake,
-    /// The extension's own telemetry without a backend, and the rest of the buffer.
-    own: Backlog,
+    /// In stdout mode the extension's own telemetry and X-Ray's spans; in direct mode the rest of the buffer after the loop.
+    backlog: Backlog,
     /// `None` in stdout mode.
     pub(crate) backend: Option<Backend>,
     counts: Arc<Counts>,
@@ -74,9 +74,9 @@ impl Sink {
     ) -> io::Result<Self> {
         let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
         let buffer = buffer(config);
-        let own = Backlog::new(lines.clone(), Arc::clone(counts), buffer.is_some());
+        let backlog = Backlog::new(lines.clone(), Arc::clone(counts), buffer.is_some());
         let intake = Intake { lines, buffer };
-        Ok(Self { intake, own, backend: None, counts: Arc::clone(counts) })
+        Ok(Self { intake, backlog, backend: None, counts: Arc::clone(counts) })
     }
 
     /// Takes the facts that Lambda stated, and prepares the connection to the backend. If that fails, telemetry goes to stdout.
@@ -91,7 +91,7 @@ impl Sink {
                 .flatten();
         if let (None, Some(buffer)) = (&self.backend, buffer) {
             buffer.close();
-            self.own.write(buffer.remove_all());
+            self.backlog.write(buffer.remove_all());
         }
     }
 
@@ -99,35 +99,40 @@ impl Sink {
         &self.intake
     }
 
-    pub(crate) fn write(&mut self, requests: Vec<Request>) {
+    /// Takes the extension's own telemetry.
+    pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
-            Some(backend) => backend.write(requests),
-            None => self.own.write_own(requests),
+            Some(backend) => backend.put_own(requests),
+            None => self.backlog.write_own(requests),
         }
     }
 
     /// Takes spans of X-Ray's documents, whose senders expect no answer.
-    pub(crate) fn xray(&mut self, requests: Vec<Request>) {
+    pub(crate) fn write_xray(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.put(requests),
-            None => self.own.write_own(requests),
+            None => self.backlog.write_own(requests),
         }
     }
 
+    /// Moves waiting requests to the queue of the thread that writes lines.
+    pub(crate) fn fill_queue(&mut self) {
+        self.backlog.fill_queue();
+    }
+
     /// Returns `true` if the loop should leave further events to Lambda, because too much waits for stdout.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.backend.as_ref().is_some_and(Backend::is_behind)
+    pub(crate) fn refuses_events(&self) -> bool {
+        self.backend.as_ref().is_some_and(Backend::is_backlog_full)
     }
 
     /// Returns `true` if X-Ray's datagrams should wait in their socket's buffer, because too much waits for stdout.
-    pub(crate) fn leaves_xray(&mut self) -> bool {
-        self.own.fill_queue();
-        self.is_behind() || self.own.is_full()
+    pub(crate) fn refuses_xray(&self) -> bool {
+        self.refuses_events() || self.backlog.is_full()
     }
 
     /// Waits until lines are written, for at most `limit` each, because the environment may freeze.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
-        self.own.wait_written(limit).await;
+        self.backlog.wait_written(limit).await;
         if let Some(backend) = &mut self.backend {
             backend.wait_written(limit).await;
         }
@@ -138,23 +143,23 @@ impl Sink {
         if let Some(backend) = &mut self.backend {
             backend.shut_down(end).await;
         }
-        self.own.drain(end).await;
-        self.own.give_up().await;
+        self.backlog.drain(end).await;
+        self.backlog.give_up().await;
     }
 
     /// Spills the rest of the buffer and completes the current line, after the end of the loop.
     pub(crate) async fn end(mut self) {
         if let Some(backend) = &mut self.backend {
-            tasks::caught(backend.stop()).await;
+            tasks::catch_future(backend.stop()).await;
         }
         let Intake { lines, buffer } = &self.intake;
         if let Some(buffer) = buffer {
             let spill = async {
                 buffer.close();
-                self.own.write(buffer.remove_all());
-                self.own.drain(Instant::now() + REST_TIMEOUT).await;
+                self.backlog.write(buffer.remove_all());
+                self.backlog.drain(Instant::now() + REST_TIMEOUT).await;
             };
-            tasks::caught(spill).await;
+            tasks::catch_future(spill).await;
         }
         lines.end(LAST_LINE).await;
     }

@@ -445,9 +445,9 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
 
 #[test]
 fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
-    for (version_bytes, most) in [(1, MAX_HELD_BACK_CONCURRENT), (10_000, 200)] {
+    for (version_bytes, most) in [(1, MAX_DELAYED_CONCURRENT), (10_000, 200)] {
         let mut script = Script::new(&[MANAGED]);
-        script.table.sends_roots = true;
+        script.table.function_sends_roots = true;
         for number in 0..2000 {
             let event = PlatformEvent {
                 request_id: Some(format!("request-{number}")),
@@ -455,7 +455,7 @@ fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
                 ..PlatformEvent::new(EventKind::Report)
             };
             script.table.add_event(event, 10_000);
-            assert!(script.table.held_back.len() <= most);
+            assert!(script.table.delayed_ends.len() <= most);
         }
         let early = spans(&script.table.take_requests(true, 10_000)).len();
         assert!(early <= 2000 - most / 2, "{early}");

@@ -6,15 +6,13 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::{Request, SignalKind};
 
-/// The part of the buffer that requests may fill. Further ones are written as lines.
-const FULL_PERCENT: usize = 80;
+/// The part of the buffer that OTLP requests may fill. Further ones are written as lines.
+const OTLP_PERCENT: usize = 80;
 /// The part for records of printed lines. The function's log contains them already, so they leave room for telemetry that exists
 /// nowhere else.
 const LINES_PERCENT: usize = 65;
 /// The maximum number of requests, because each takes memory besides its bytes.
 const MOST_BATCHES: usize = 8192;
-/// The number of attempts of a request that the backend refused permanently.
-const REFUSED: u32 = u32::MAX;
 
 #[derive(Clone, Debug)]
 struct Batch {
@@ -22,6 +20,8 @@ struct Batch {
     origin: BatchOrigin,
     /// How often sending failed.
     attempts: u32,
+    /// The backend refused the request for good, so it is not sent again.
+    is_refused: bool,
     since_ms: u64,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct WaitingBatches {
     /// The time of the oldest one.
     pub(super) since_ms: u64,
     /// The buffer is more than half full.
-    pub(super) is_much: bool,
+    pub(super) is_half_full: bool,
 }
 
 impl Buffer {
@@ -70,7 +70,7 @@ impl Buffer {
 
     /// Adds a request, or returns it if there is no room.
     pub(crate) fn put(&self, request: Request, origin: BatchOrigin) -> Result<(), Request> {
-        let percent = if origin == BatchOrigin::Otlp { FULL_PERCENT } else { LINES_PERCENT };
+        let percent = if origin == BatchOrigin::Otlp { OTLP_PERCENT } else { LINES_PERCENT };
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
         let is_many = inner.batches.len() >= MOST_BATCHES;
@@ -78,16 +78,22 @@ impl Buffer {
             return Err(request);
         }
         inner.bytes = bytes;
-        inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
+        inner.batches.push(Batch {
+            request,
+            origin,
+            attempts: 0,
+            is_refused: false,
+            since_ms: unix_millis(),
+        });
         Ok(())
     }
 
     /// Describes the batches to send; `None` if there are none.
     pub(super) fn waiting(&self) -> Option<WaitingBatches> {
         let inner = self.lock();
-        let to_send = inner.batches.iter().filter(|batch| batch.attempts < REFUSED);
+        let to_send = inner.batches.iter().filter(|batch| !batch.is_refused);
         let since_ms = to_send.map(|batch| batch.since_ms).min()?;
-        Some(WaitingBatches { since_ms, is_much: inner.bytes > self.max_bytes / 2 })
+        Some(WaitingBatches { since_ms, is_half_full: inner.bytes > self.max_bytes / 2 })
     }
 
     /// Returns the bytes of all acknowledged requests that are not delivered or written yet.
@@ -100,7 +106,7 @@ impl Buffer {
     pub(super) fn take(self: &Arc<Self>, signal: Option<SignalKind>) -> TakenBatches {
         let is_taken = |batch: &Batch| {
             let is_otlp = batch.origin != BatchOrigin::Events;
-            is_otlp.then_some(batch.request.kind()) == signal && batch.attempts < REFUSED
+            is_otlp.then_some(batch.request.kind()) == signal && !batch.is_refused
         };
         let mut inner = self.lock();
         let (batches, others) = mem::take(&mut inner.batches).into_iter().partition(is_taken);
@@ -108,8 +114,9 @@ impl Buffer {
         TakenBatches { buffer: Arc::clone(self), batches }
     }
 
+    /// Removes the requests that are not sent again: refused ones, and those with more than `most_attempts`.
     pub(super) fn remove_tried(&self, most_attempts: u32) -> Vec<Request> {
-        self.remove(|batch| batch.attempts > most_attempts)
+        self.remove(|batch| batch.is_refused || batch.attempts > most_attempts)
     }
 
     /// Removes all requests. Those whose content is in no log come first, because the others may be megabytes.
@@ -143,6 +150,7 @@ impl BufferState {
         self.batches = batches;
     }
 
+    /// Gives the bytes of these batches back, and returns their requests.
     fn release(&mut self, batches: Vec<Batch>) -> Vec<Request> {
         let bytes: usize = batches.iter().map(|batch| batch.request.bytes().len()).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -168,28 +176,28 @@ impl TakenBatches {
         });
         let pieces: Vec<_> = pieces.collect();
         let mut parts: Vec<Vec<Batch>> = Vec::new();
-        let mut bytes = usize::MAX;
-        let mut added = 0;
-        let mut removed = 0;
+        let mut bytes_of_part = 0_usize;
+        let mut bytes_after = 0;
+        let mut bytes_before = 0;
         for (batch, pieces) in mem::take(&mut self.batches).into_iter().zip(pieces) {
-            let Batch { request, origin, attempts, since_ms } = batch;
-            removed += request.bytes().len();
+            let Batch { request, origin, attempts, is_refused, since_ms } = batch;
+            bytes_before += request.bytes().len();
             for request in pieces.unwrap_or_else(|| vec![request]) {
-                let len = request.bytes().len();
-                added += len;
-                bytes = bytes.saturating_add(len);
-                let batch = Batch { request, origin, attempts, since_ms };
+                let bytes = request.bytes().len();
+                bytes_after += bytes;
+                bytes_of_part = bytes_of_part.saturating_add(bytes);
+                let batch = Batch { request, origin, attempts, is_refused, since_ms };
                 match parts.last_mut() {
-                    Some(part) if bytes <= max_bytes => part.push(batch),
+                    Some(part) if bytes_of_part <= max_bytes => part.push(batch),
                     _ => {
-                        bytes = len;
+                        bytes_of_part = bytes;
                         parts.push(vec![batch]);
                     }
                 }
             }
         }
         let mut inner = self.buffer.lock();
-        inner.bytes = (inner.bytes + added).saturating_sub(removed);
+        inner.bytes = (inner.bytes + bytes_after).saturating_sub(bytes_before);
         drop(inner);
         let part = |batches| Self { buffer: Arc::clone(&self.buffer), batches };
         parts.into_iter().map(part).collect()
@@ -211,20 +219,21 @@ impl TakenBatches {
         let most_attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
         let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(BatchOrigin::Otlp);
-        let left = |UndeliveredPart { request, fate, .. }| {
-            let attempts = match fate {
-                Fate::Park => most_attempts.saturating_add(1),
+        let remaining = |UndeliveredPart { request, fate, .. }| {
+            let is_refused = match fate {
+                Fate::Park => false,
+                Fate::ParkRefused | Fate::ParkWithAlarm | Fate::DeadLetter => true,
                 // The backend stored the other items, so a repetition would store them twice.
                 Fate::DeadLetterPartial => return None,
-                Fate::ParkRefused | Fate::ParkWithAlarm | Fate::DeadLetter => REFUSED,
             };
-            Some(Batch { request, origin, attempts, since_ms })
+            let attempts = most_attempts.saturating_add(1);
+            Some(Batch { request, origin, attempts, is_refused, since_ms })
         };
-        let left: Vec<Batch> = undelivered.into_iter().filter_map(left).collect();
+        let remaining: Vec<Batch> = undelivered.into_iter().filter_map(remaining).collect();
         let mut inner = self.buffer.lock();
         drop(inner.release(batches));
-        inner.bytes += left.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
-        inner.put_back(left);
+        inner.bytes += remaining.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
+        inner.put_back(remaining);
     }
 }
 
@@ -301,7 +310,7 @@ mod tests {
         // It is never sent again, and delays nothing.
         assert_eq!(buffer.waiting(), None);
         assert!(buffer.take(TRACES).requests().is_empty());
-        assert_eq!((waiting(&buffer), buffer.remove_tried(REFUSED - 1).len()), (vec![REFUSED], 1));
+        assert_eq!((waiting(&buffer), buffer.remove_tried(u32::MAX).len()), (vec![3], 1));
         assert_eq!(buffer.lock().bytes, 0);
         // The backend stored the rest.
         buffer.put(one(), BatchOrigin::Otlp).unwrap();

@@ -2,7 +2,7 @@
 
 use super::buffer::SharedBuffer;
 use super::health::BackendHealth;
-use super::uploader::{FlushResult, Uploader};
+use super::uploader::{FlushBatches, FlushResult, Uploader};
 use crate::clock::unix_millis;
 use crate::counts::{Count, Counts};
 use crate::tasks;
@@ -46,13 +46,18 @@ impl Flushes {
     /// Begins a flush of all waiting requests. `is_last` is `true` if the environment ends and many bytes wait.
     pub(super) fn begin(&mut self, at_most: Duration, is_last: bool) {
         tracing::debug!(bytes = self.buffer.bytes(), "flush begins");
-        let taken = SignalKind::ALL.map(|kind| self.buffer.take(Some(kind)));
-        let events = self.buffer.take(None);
+        let batches = FlushBatches {
+            traces: self.buffer.take(Some(SignalKind::Traces)),
+            metrics: self.buffer.take(Some(SignalKind::Metrics)),
+            logs: self.buffer.take(Some(SignalKind::Logs)),
+            events: self.buffer.take(None),
+        };
         let uploader = Arc::clone(&self.uploader);
         let begun = Instant::now();
-        let (end, (report, ended)) = (begun + at_most, oneshot::channel());
+        let end = begun + at_most;
+        let (report, ended) = oneshot::channel();
         let task = tasks::spawn(async move {
-            drop(report.send(Box::pin(uploader.send(taken, events, end, is_last)).await));
+            drop(report.send(Box::pin(uploader.send(batches, end, is_last)).await));
         });
         self.current = Some(RunningFlush { task, ended, begun });
     }
@@ -79,7 +84,7 @@ impl Flushes {
             return self.note(&result, begun.elapsed());
         }
         self.counts.add(Count::FailedFlushes, 1);
-        self.health.failed(begun.elapsed(), None, unix_millis());
+        self.health.note_failure(begun.elapsed(), None, unix_millis());
     }
 
     pub(super) fn drop_connections(&self) {
@@ -88,9 +93,9 @@ impl Flushes {
 
     fn note(&mut self, result: &FlushResult, took: Duration) {
         if result.has_failed() {
-            self.health.failed(took, result.retry_after, unix_millis());
+            self.health.note_failure(took, result.retry_after, unix_millis());
         } else {
-            self.health.succeeded(took);
+            self.health.note_success(took);
         }
     }
 }

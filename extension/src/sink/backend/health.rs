@@ -1,116 +1,107 @@
-//! The backend's health: flush results decide when to try again.
+//! The backend's health: the results of flushes decide when the next one may begin, and how long it may take.
 
 use std::cmp::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 
-/// After this many failures in a row, invocations wait for nothing but probes that outlast their handler.
-const MOST_FAILURES: u32 = 3;
-/// Shortest time between probes from then on.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// The number of failed flushes in a row after which the backend is failing. From then on flushes are short probes, and no
+/// invocation is held for one.
+const FAILURES_UNTIL_PROBES: u32 = 3;
+/// Shortest time between probes.
+const SHORTEST_PROBE_PAUSE: Duration = Duration::from_secs(10);
 /// Time between probes as a multiple of the last one's duration. Probes of up to 1.5 s take at most a fortieth of the time.
-const PROBE_SHARE: u32 = 40;
-/// Shortest time limit of a probe.
-const PROBE: Duration = Duration::from_millis(250);
+const PROBE_PAUSE_FACTOR: u32 = 40;
+/// Time limit of the first probe, unless flushes usually take long.
+const SHORTEST_PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Maximum number of doublings of a probe's time limit.
 const MOST_DOUBLINGS: u32 = 8;
 /// Time between attempts within one invocation.
-const AGAIN: Duration = Duration::from_secs(5);
+const PAUSE_WITHIN_INVOCATION: Duration = Duration::from_secs(5);
 /// Limit of `Retry-After`, and of the time between probes.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The assumed duration of a flush before the first success.
+const DEFAULT_FLUSH_MS: u64 = 50;
+/// The longest duration of a flush that changes the usual one.
+const LONGEST_FLUSH_MS: u64 = 60_000;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BackendHealth {
+pub(super) struct BackendHealth {
+    /// The number of failed flushes since the last success.
     failures: u32,
     /// The end of the pause that the backend asked for.
-    asked_until_ms: u64,
+    requested_pause_end_ms: u64,
     /// The end of the extension's own pause after a failure.
-    own_until_ms: u64,
-    /// The usual duration of a flush.
-    cost_ms: Option<u64>,
+    own_pause_end_ms: u64,
+    usual_flush_ms: Option<u64>,
 }
 
 impl BackendHealth {
-    /// Returns `true` if several flushes failed.
-    pub(crate) fn is_open(&self) -> bool {
-        self.failures >= MOST_FAILURES
+    /// Returns `true` if several flushes in a row failed, so that the next one is a probe.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures >= FAILURES_UNTIL_PROBES
     }
 
-    /// A pause that seems longer than any began before the clock was set back.
-    pub(crate) fn is_paused(&self, now_ms: u64) -> bool {
-        let left_ms = self.not_before_ms().saturating_sub(now_ms);
+    /// Returns `true` if no flush may begin. A pause that seems longer than the longest began before the clock was set back, and
+    /// is over.
+    pub(super) fn is_paused(&self, now_ms: u64) -> bool {
+        let left_ms = self.pause_end_ms().saturating_sub(now_ms);
         left_ms > 0 && u128::from(left_ms) <= LONGEST_PAUSE.as_millis()
     }
 
-    pub(crate) fn cost(&self) -> Duration {
-        Duration::from_millis(self.cost_ms.unwrap_or(50))
+    /// Returns the usual duration of a flush.
+    pub(super) fn usual_flush(&self) -> Duration {
+        Duration::from_millis(self.usual_flush_ms.unwrap_or(DEFAULT_FLUSH_MS))
     }
 
     /// Returns the time limit of a probe. It doubles with each failed one, because the backend may have become slower.
-    pub(crate) fn probe(&self) -> Duration {
+    pub(super) fn probe_timeout(&self) -> Duration {
         // A new connection takes three round trips more than a usual flush.
-        let first = PROBE.max(self.cost() * 4);
-        first * (1 << self.failures.saturating_sub(MOST_FAILURES).min(MOST_DOUBLINGS))
+        let first = SHORTEST_PROBE_TIMEOUT.max(self.usual_flush() * 4);
+        let doublings = self.failures.saturating_sub(FAILURES_UNTIL_PROBES).min(MOST_DOUBLINGS);
+        first * (1 << doublings)
     }
 
-    pub(crate) fn succeeded(&mut self, took: Duration) {
-        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.cost_ms =
-            Some(self.cost_ms.map_or(took, |usual| (usual * 7 + took.min(60_000) * 3) / 10));
-        (self.failures, self.asked_until_ms, self.own_until_ms) = (0, 0, 0);
+    pub(super) fn note_success(&mut self, took: Duration) {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.usual_flush_ms = Some(match self.usual_flush_ms {
+            // A moving average.
+            Some(usual_ms) => (usual_ms * 7 + took_ms.min(LONGEST_FLUSH_MS) * 3) / 10,
+            None => took_ms,
+        });
+        self.failures = 0;
+        self.requested_pause_end_ms = 0;
+        self.own_pause_end_ms = 0;
     }
 
     /// Notes a failed flush, its duration, and the pause that the backend asked for.
-    pub(crate) fn failed(&mut self, took: Duration, retry_after: Option<Duration>, now_ms: u64) {
+    pub(super) fn note_failure(
+        &mut self,
+        took: Duration,
+        retry_after: Option<Duration>,
+        now_ms: u64,
+    ) {
         self.failures = self.failures.saturating_add(1);
-        let after = |pause: Duration| {
+        let own_pause = match self.failures.cmp(&FAILURES_UNTIL_PROBES) {
+            Ordering::Less => PAUSE_WITHIN_INVOCATION,
+            Ordering::Equal => SHORTEST_PROBE_PAUSE,
+            Ordering::Greater => SHORTEST_PROBE_PAUSE.max(took.saturating_mul(PROBE_PAUSE_FACTOR)),
+        };
+        let end_ms = |pause: Duration| {
             now_ms + u64::try_from(pause.min(LONGEST_PAUSE).as_millis()).unwrap_or_default()
         };
-        self.asked_until_ms = after(retry_after.unwrap_or_default());
-        self.own_until_ms = after(match self.failures.cmp(&MOST_FAILURES) {
-            Ordering::Less => AGAIN,
-            Ordering::Equal => PROBE_EVERY,
-            Ordering::Greater => PROBE_EVERY.max(took.saturating_mul(PROBE_SHARE)),
-        });
+        self.requested_pause_end_ms = end_ms(retry_after.unwrap_or_default());
+        self.own_pause_end_ms = end_ms(own_pause);
     }
 
-    /// Notes the beginning of an invocation. Each may wait for one failing flush until the circuit opens.
-    pub(crate) fn invoked(&mut self) {
-        if !self.is_open() {
-            self.own_until_ms = 0;
+    /// Notes the beginning of an invocation. Until the backend is failing, each invocation may wait for one failing flush.
+    pub(super) fn note_invocation(&mut self) {
+        if !self.is_failing() {
+            self.own_pause_end_ms = 0;
         }
     }
 
     /// Returns the end of the pause after a failure, or 0.
-    pub(crate) fn not_before_ms(&self) -> u64 {
-        self.asked_until_ms.max(self.own_until_ms)
-    }
-}
-
-/// A silence of this length counts as a freeze if the environment may freeze.
-const SILENCE_MS: u64 = 5_000;
-/// The monotonic clock may stand still in a freeze. A larger lag behind the wall clock counts as a freeze.
-const THAWED: Duration = Duration::from_secs(1);
-
-/// Both clocks at the loop's last activity.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Awake {
-    wall_ms: u64,
-    other: Instant,
-}
-
-impl Awake {
-    pub(crate) fn new(wall_ms: u64, other: Instant) -> Self {
-        Self { wall_ms, other }
-    }
-
-    /// Notes that the loop is awake. Returns `true` if the environment may have been frozen since the last call.
-    pub(crate) fn woke(&mut self, wall_ms: u64, other: Instant, may_freeze: bool) -> bool {
-        let passed_ms = wall_ms.saturating_sub(self.wall_ms);
-        let by_other = other.saturating_duration_since(self.other);
-        let stood_still = Duration::from_millis(passed_ms).saturating_sub(by_other) > THAWED;
-        *self = Self::new(wall_ms, other);
-        stood_still || (may_freeze && passed_ms > SILENCE_MS)
+    pub(super) fn pause_end_ms(&self) -> u64 {
+        self.requested_pause_end_ms.max(self.own_pause_end_ms)
     }
 }
 
@@ -121,70 +112,57 @@ mod tests {
     const QUICK: Duration = Duration::from_millis(3);
 
     #[test]
-    fn three_failures_open_the_circuit_and_one_success_closes_it() {
-        let mut record = BackendHealth::default();
+    fn three_failures_lead_to_probes_and_one_success_ends_them() {
+        let mut health = BackendHealth::default();
         for _ in 0..2 {
-            record.failed(QUICK, None, 1000);
+            health.note_failure(QUICK, None, 1000);
             // Not once more in the same invocation, unless it is a long one.
-            assert_eq!((record.is_paused(5999), record.is_paused(6000)), (true, false));
-            record.invoked();
-            assert_eq!((record.is_open(), record.is_paused(1000)), (false, false));
+            assert_eq!((health.is_paused(5999), health.is_paused(6000)), (true, false));
+            health.note_invocation();
+            assert_eq!((health.is_failing(), health.is_paused(1000)), (false, false));
         }
-        record.failed(Duration::from_secs(1), None, 1000);
-        record.invoked();
-        assert_eq!((record.is_paused(10_999), record.is_paused(11_000)), (true, false));
-        assert_eq!((record.is_open(), record.probe()), (true, Duration::from_millis(250)));
-        record.failed(QUICK, None, 11_000);
-        assert_eq!((record.is_paused(12_000), record.probe().as_millis()), (true, 500));
-        record.succeeded(Duration::from_millis(20));
-        assert_eq!((record.is_open(), record.is_paused(12_000)), (false, false));
-        assert_eq!(record.cost(), Duration::from_millis(20));
+        health.note_failure(Duration::from_secs(1), None, 1000);
+        health.note_invocation();
+        assert_eq!((health.is_paused(10_999), health.is_paused(11_000)), (true, false));
+        assert_eq!(
+            (health.is_failing(), health.probe_timeout()),
+            (true, Duration::from_millis(250))
+        );
+        health.note_failure(QUICK, None, 11_000);
+        assert_eq!((health.is_paused(12_000), health.probe_timeout().as_millis()), (true, 500));
+        health.note_success(Duration::from_millis(20));
+        assert_eq!((health.is_failing(), health.is_paused(12_000)), (false, false));
+        assert_eq!(health.usual_flush(), Duration::from_millis(20));
         // The first probe of a distant backend may open a connection.
-        record.succeeded(Duration::from_millis(420));
-        assert_eq!(record.probe(), Duration::from_millis(4 * 140));
+        health.note_success(Duration::from_millis(420));
+        assert_eq!(health.probe_timeout(), Duration::from_millis(4 * 140));
     }
 
     #[test]
     fn probes_take_a_fortieth_of_the_time() {
-        let mut record = BackendHealth::default();
+        let mut health = BackendHealth::default();
         let pauses = [1000, 1000, 1000, 3, 250, 500, 1000, 2000].map(|took| {
-            record.failed(Duration::from_millis(took), None, 0);
-            record.not_before_ms()
+            health.note_failure(Duration::from_millis(took), None, 0);
+            health.pause_end_ms()
         });
         assert_eq!(pauses, [5000, 5000, 10_000, 10_000, 10_000, 20_000, 40_000, 60_000]);
     }
 
     #[test]
     fn a_pause_requested_by_the_backend_is_capped() {
-        let mut record = BackendHealth::default();
-        record.failed(QUICK, Some(Duration::from_secs(2)), 1000);
-        record.invoked();
-        assert_eq!((record.is_paused(2999), record.is_paused(3000)), (true, false));
-        record.failed(QUICK, Some(Duration::from_hours(1)), 1000);
-        record.invoked();
-        assert_eq!((record.is_paused(60_999), record.is_paused(61_000)), (true, false));
+        let mut health = BackendHealth::default();
+        health.note_failure(QUICK, Some(Duration::from_secs(2)), 1000);
+        health.note_invocation();
+        assert_eq!((health.is_paused(2999), health.is_paused(3000)), (true, false));
+        health.note_failure(QUICK, Some(Duration::from_hours(1)), 1000);
+        health.note_invocation();
+        assert_eq!((health.is_paused(60_999), health.is_paused(61_000)), (true, false));
     }
 
     #[test]
     fn a_clock_set_back_ends_the_pause() {
-        let mut record = BackendHealth::default();
-        record.failed(QUICK, None, 3_600_000);
-        assert_eq!((record.is_paused(3_600_000), record.is_paused(1000)), (true, false));
-    }
-
-    #[test]
-    fn a_freeze_is_detected_by_the_first_event_after_it() {
-        let begun = Instant::now();
-        let at = |millis| begun + Duration::from_millis(millis);
-        let mut awake = Awake::new(0, begun);
-        assert!(!awake.woke(4000, at(4000), true));
-        // The other clock stood still, or ran on.
-        assert!(awake.woke(6000, at(4100), false));
-        assert!(!awake.woke(6001, at(4101), true), "it is reported once");
-        assert!(awake.woke(11_002, at(9102), true));
-        // Beside a long handler nothing freezes.
-        assert!(!awake.woke(21_002, at(19_102), false));
-        // A clock that is set back shows nothing.
-        assert!(!awake.woke(1, at(19_103), true));
+        let mut health = BackendHealth::default();
+        health.note_failure(QUICK, None, 3_600_000);
+        assert_eq!((health.is_paused(3_600_000), health.is_paused(1000)), (true, false));
     }
 }

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod flush;
+mod freeze;
 mod health;
 mod health_check;
 mod printed_lines;
@@ -17,16 +18,16 @@ use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    Decision, FlushFacts, InvocationPhase, RunningInvocation, Waiting, WakeFacts, decide,
+    BufferedTelemetry, Decision, FlushFacts, InvocationPhase, RunningInvocation, WakeFacts, decide,
     is_near_deadline, last_send_time, next_decision_ms,
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
 pub(crate) use buffer::{BatchOrigin, Buffer, SharedBuffer};
 use flush::Flushes;
-use health::Awake;
+use freeze::FreezeDetector;
 pub(crate) use health_check::health_check;
-use printed_lines::PrintedLines;
+use printed_lines::{LineContent, PrintedLines};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -55,10 +56,11 @@ pub(crate) struct Backend {
     counts: Arc<Counts>,
     flush: Flush,
     is_managed: bool,
+    /// The number of invocations so far.
     invocations: u64,
     /// The time when the end of this invocation's handler became known.
-    done: Option<Instant>,
-    awake: Awake,
+    handler_end: Option<Instant>,
+    freeze_detector: FreezeDetector,
     /// The time of the last decision.
     decided_ms: u64,
 }
@@ -102,30 +104,31 @@ impl Backend {
             flush: direct.flush.clone(),
             is_managed: config.function.is_managed_instance,
             invocations: 0,
-            done: None,
-            awake: Awake::new(unix_millis(), Instant::now()),
+            handler_end: None,
+            freeze_detector: FreezeDetector::new(unix_millis(), Instant::now()),
             decided_ms: 0,
         })
     }
 
     /// Notes the beginning of an invocation, perhaps after a freeze.
-    pub(crate) fn invoked(&mut self) {
+    pub(crate) fn note_invocation(&mut self) {
         self.invocations += 1;
-        self.flushes.health.invoked();
-        self.done = None;
-        self.woke(unix_millis(), true);
+        self.flushes.health.note_invocation();
+        self.handler_end = None;
+        self.drop_frozen_connections(unix_millis(), true);
     }
 
     /// Takes a line that the function or another extension printed. Returns the facts in it that concern the invocation.
     pub(crate) fn take_line(&mut self, line: &LogLine) -> InvocationFacts {
-        let content = self.lines.take(line, unix_millis());
+        let LineContent { requests, runtime_report } = self.lines.take(line, unix_millis());
         let spans_of = |request| invocation_spans(request, false);
-        let has_otlp = !content.requests.is_empty();
-        let spans = has_otlp.then(|| content.requests.iter().flat_map(spans_of).collect());
-        self.put(content.requests);
-        InvocationFacts { invocation_spans: spans, runtime_report: content.runtime_report }
+        let has_otlp = !requests.is_empty();
+        let invocation_spans = has_otlp.then(|| requests.iter().flat_map(spans_of).collect());
+        self.put(requests);
+        InvocationFacts { invocation_spans, runtime_report }
     }
 
+    /// Puts requests into the buffer, or spills them if there is no room.
     pub(crate) fn put(&mut self, requests: Vec<Request>) {
         for request in requests {
             if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
@@ -134,9 +137,12 @@ impl Backend {
         }
     }
 
-    /// Takes the extension's own telemetry. With the `json` output the events are sent instead.
-    pub(crate) fn write(&mut self, requests: Vec<Request>) {
-        for request in requests.into_iter().filter(|_| !self.is_json) {
+    /// Like [`put`](Self::put), for the extension's own telemetry. With the `json` output the events are sent instead.
+    pub(crate) fn put_own(&mut self, requests: Vec<Request>) {
+        if self.is_json {
+            return;
+        }
+        for request in requests {
             self.lines.note_spans_of(&request);
             if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
                 self.spilled.write_own(vec![request]);
@@ -144,14 +150,14 @@ impl Backend {
         }
     }
 
-    /// Returns `true` if too many spilled bytes are not written to take further events.
-    pub(crate) fn is_behind(&self) -> bool {
+    /// Returns `true` if too many spilled bytes wait for stdout to take further events.
+    pub(crate) fn is_backlog_full(&self) -> bool {
         self.spilled.is_full()
     }
 
     /// Moves the waiting records of printed lines to the buffer.
-    pub(crate) fn finish_lines(&mut self) {
-        for request in self.lines.finish() {
+    pub(crate) fn move_lines_to_buffer(&mut self) {
+        for request in self.lines.take_requests() {
             let is_event = self.is_json && request.kind() == SignalKind::Logs;
             let origin = if is_event { BatchOrigin::Events } else { BatchOrigin::Lines };
             if let Err(request) = self.buffer.put(request, origin) {
@@ -163,7 +169,7 @@ impl Backend {
     /// Spills requests after their last attempt, once the queue has room for them.
     fn spill_tried(&mut self) {
         self.spilled.fill_queue();
-        if !self.spilled.is_behind() {
+        if self.spilled.is_all_queued() {
             self.spilled.write(self.buffer.remove_tried(self.flush.retries));
         }
     }
@@ -172,38 +178,44 @@ impl Backend {
         self.spilled.write(self.buffer.remove_all());
     }
 
-    fn woke(&mut self, now_ms: u64, may_freeze: bool) {
-        if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
+    /// Drops the connections that the backend may have closed during a freeze.
+    fn drop_frozen_connections(&mut self, now_ms: u64, may_freeze: bool) {
+        let may_freeze = may_freeze && !self.is_managed;
+        if self.freeze_detector.note_activity(now_ms, Instant::now(), may_freeze) {
             self.flushes.drop_connections();
         }
     }
 
-    /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
-    pub(crate) fn due(&mut self, running: Option<&RunningInvocation>, is_asking: bool) -> bool {
+    /// Runs due tasks. Returns `true` if `next` may be called. `next_is_called` is `true` if it is called already.
+    pub(crate) fn run_due_tasks(
+        &mut self,
+        running: Option<&RunningInvocation>,
+        next_is_called: bool,
+    ) -> bool {
         let now_ms = unix_millis();
-        self.woke(now_ms, is_asking);
+        self.drop_frozen_connections(now_ms, next_is_called);
         self.decided_ms = now_ms;
         if running.is_some_and(|running| running.is_done) {
-            self.done.get_or_insert_with(Instant::now);
+            self.handler_end.get_or_insert_with(Instant::now);
         }
         self.spill_tried();
         if self.lines.is_due(running, self.flush.interval, now_ms) {
-            self.finish_lines();
+            self.move_lines_to_buffer();
         }
-        let Some(facts) = self.facts(running, is_asking, now_ms) else {
+        let Some(facts) = self.flush_facts(running, next_is_called, now_ms) else {
             return !self.flushes.is_running();
         };
         if self.flushes.is_running() {
             // The flush ends with its own time limit. The rest of the buffer would be late.
-            if is_near_deadline(&facts) && facts.waiting.is_some() {
+            if is_near_deadline(&facts) && facts.buffered.is_some() {
                 self.spill_all();
             }
             return false;
         }
         match decide(&facts) {
             Decision::Pass => true,
-            // While stdout is blocked, no event reports the handler's end.
-            Decision::Hold => self.is_behind(),
+            // While stdout is blocked, the loop takes no event that reports the handler's end.
+            Decision::Hold => self.is_backlog_full(),
             Decision::Spill => {
                 self.spill_all();
                 true
@@ -218,28 +230,29 @@ impl Backend {
     pub(crate) fn wake_at_ms(
         &self,
         running: Option<&RunningInvocation>,
-        is_asking: bool,
+        next_is_called: bool,
         now_ms: u64,
     ) -> Option<u64> {
-        if self.is_behind() {
+        if self.is_backlog_full() {
             return Some(now_ms + LOOK_AGAIN_MS);
         }
-        let buffered = self.buffer.waiting().map(|waiting| waiting.since_ms);
-        let lines = self.lines.since_ms();
-        if buffered.is_none() && lines.is_none() {
+        let buffered_since_ms = self.buffer.waiting().map(|waiting| waiting.since_ms);
+        let lines_since_ms = self.lines.waiting_since_ms();
+        if buffered_since_ms.is_none() && lines_since_ms.is_none() {
             return None;
         }
-        let running = running.filter(|running| !running.is_done);
         let interval_ms = in_ms(self.flush.interval);
-        let again_ms = self.flushes.health.not_before_ms();
-        let may_flush = (!is_asking || self.is_managed) && !self.flushes.is_running();
+        let pause_end_ms = self.flushes.health.pause_end_ms();
+        let may_flush = (!next_is_called || self.is_managed) && !self.flushes.is_running();
         let facts = WakeFacts {
-            deadline_ms: running.map(|running| running.deadline_ms),
-            is_asking,
-            flush_due_ms: buffered
+            deadline_ms: running
+                .filter(|running| !running.is_done)
+                .map(|running| running.deadline_ms),
+            next_is_called,
+            flush_due_ms: buffered_since_ms
                 .filter(|_| may_flush)
-                .map(|since_ms| since_ms.saturating_add(interval_ms).max(again_ms)),
-            lines_due_ms: lines.map(|since_ms| since_ms.saturating_add(interval_ms)),
+                .map(|since_ms| since_ms.saturating_add(interval_ms).max(pause_end_ms)),
+            lines_due_ms: lines_since_ms.map(|since_ms| since_ms.saturating_add(interval_ms)),
             decided_ms: self.decided_ms,
         };
         next_decision_ms(&facts).map(|at| at.max(now_ms))
@@ -255,12 +268,12 @@ impl Backend {
 
     /// Sends the buffer until `end`, less the time for spilling, and spills the rest.
     pub(crate) async fn shut_down(&mut self, end: Instant) {
-        self.finish_lines();
+        self.move_lines_to_buffer();
         let left = end.saturating_duration_since(Instant::now());
         // A failing backend gets one probe.
         let health = &self.flushes.health;
-        let most = if health.is_open() { health.probe() } else { left };
-        let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(most);
+        let longest = if health.is_failing() { health.probe_timeout() } else { left };
+        let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(longest);
         loop {
             // Refused requests are not sent again.
             self.spill_tried();
@@ -271,9 +284,9 @@ impl Backend {
                 }
                 self.flushes.begin(left, self.buffer.bytes() > LAST_BYTES);
             }
-            let failures = self.counts.get(Count::FailedFlushes);
+            let failures_before = self.counts.get(Count::FailedFlushes);
             let is_late = timeout_at(send_end, self.flush_ended()).await.is_err();
-            if is_late || self.counts.get(Count::FailedFlushes) > failures {
+            if is_late || self.counts.get(Count::FailedFlushes) > failures_before {
                 break;
             }
         }
@@ -291,43 +304,47 @@ impl Backend {
     /// Returns all unsettled requests to the buffer.
     pub(crate) async fn stop(&mut self) {
         self.flushes.abort().await;
-        self.finish_lines();
+        self.move_lines_to_buffer();
     }
 
-    fn facts(
+    /// Returns the facts for the decision about a flush; `None` before the first invocation, except on a managed instance.
+    fn flush_facts(
         &self,
         running: Option<&RunningInvocation>,
-        is_asking: bool,
+        next_is_called: bool,
         now_ms: u64,
     ) -> Option<FlushFacts> {
         let phase = match running {
             _ if self.is_managed => InvocationPhase::Unbounded,
             // Before the first invocation nothing is known, and the environment may be frozen.
             None => return None,
-            Some(_) if is_asking => InvocationPhase::Asking,
+            Some(_) if next_is_called => InvocationPhase::NextCalled,
             Some(running) if running.is_done => InvocationPhase::Done,
             Some(_) => InvocationPhase::Running,
         };
-        let waiting = self.buffer.waiting().map(|buffered| Waiting {
-            oldest: Duration::from_millis(now_ms.saturating_sub(buffered.since_ms)),
-            is_left_over: running.is_some_and(|running| buffered.since_ms < running.invoked_ms),
-            is_much: buffered.is_much,
+        let buffered = self.buffer.waiting().map(|waiting| BufferedTelemetry {
+            oldest: Duration::from_millis(now_ms.saturating_sub(waiting.since_ms)),
+            is_from_earlier_invocation: running
+                .is_some_and(|running| waiting.since_ms < running.invoked_ms),
+            is_half_full: waiting.is_half_full,
         });
-        let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
-        let flush_timeout = match (phase, self.done) {
-            (InvocationPhase::Done, Some(done)) => self.left_after_handler(done),
+        let left_ms =
+            running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
+        let flush_timeout = match (phase, self.handler_end) {
+            (InvocationPhase::Done, Some(handler_end)) => self.hold_time_left(handler_end),
             _ => self.flush.timeout,
         };
+        let health = &self.flushes.health;
         Some(FlushFacts {
             phase,
             running: running.copied().unwrap_or_default(),
-            waiting,
-            is_open: self.flushes.health.is_open(),
-            is_paused: self.flushes.health.is_paused(now_ms),
-            probe: self.flushes.health.probe(),
-            left: Duration::from_millis(left),
+            buffered,
+            is_failing: health.is_failing(),
+            is_paused: health.is_paused(now_ms),
+            probe_timeout: health.probe_timeout(),
+            time_left: Duration::from_millis(left_ms),
             invocations: self.invocations,
-            cost: self.flushes.health.cost(),
+            usual_flush: health.usual_flush(),
             flush_timeout,
             interval: self.flush.interval,
         })
@@ -335,10 +352,10 @@ impl Backend {
 
     /// Returns the rest of the hold time, so that a stream of telemetry does not hold the invocation to its deadline. A rest too
     /// short for a flush counts as 0: the flush would fail and be repeated.
-    fn left_after_handler(&self, done: Instant) -> Duration {
-        let left = self.flush.timeout.saturating_sub(done.elapsed());
-        let least = self.flushes.health.cost().min(self.flush.timeout / 2);
-        if left < least { Duration::ZERO } else { left }
+    fn hold_time_left(&self, handler_end: Instant) -> Duration {
+        let left = self.flush.timeout.saturating_sub(handler_end.elapsed());
+        let shortest = self.flushes.health.usual_flush().min(self.flush.timeout / 2);
+        if left < shortest { Duration::ZERO } else { left }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lines that the function printed: OTLP lines are decoded, and other lines become the same log records as in the forwarder. With
 //! the `json` output, lines are sent unchanged.
 //!
-//! The records of an invocation wait for its end, to get the ids of the span that names the invocation. It usually arrives last.
+//! The records of an invocation wait for its end, to get the ids of the span that names the invocation. That span usually arrives
+//! last.
 
 use crate::clock::unix_nanos;
 use crate::config::Config;
@@ -20,10 +21,13 @@ use serde_json::value::RawValue;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::{Limits, LineReading, Metrics, Request, RootLine, Signal as _, SpanIds, read_line_of};
+use wire::{
+    Limits, LineReading, Metrics, Request, RootLine, Signal as _, SpanIds, UndecodableLine,
+    read_line_of,
+};
 
 /// The bytes of records that may wait for the end of their invocation.
-const MOST_WAITING: usize = 256 * 1024;
+const MOST_WAITING_BYTES: usize = 256 * 1024;
 
 pub(crate) struct PrintedLines {
     converter: Converter,
@@ -34,7 +38,8 @@ pub(crate) struct PrintedLines {
     service_name: String,
     /// The function has one invocation at a time.
     has_one_at_a_time: bool,
-    since_ms: Option<u64>,
+    /// The time of the oldest waiting record or event.
+    waiting_since_ms: Option<u64>,
     counts: Arc<Counts>,
 }
 
@@ -56,24 +61,25 @@ impl PrintedLines {
             identity,
             options,
             has_one_at_a_time: !is_managed,
-            since_ms: None,
+            waiting_since_ms: None,
             counts: Arc::clone(counts),
         }
     }
 
     /// Adds a platform event. Each restored environment gets the event of the init phase that made its snapshot, perhaps days ago.
-    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
+    pub(crate) fn add_platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
         if event.made_snapshot() && event.succeeded() {
             return;
         }
         let time = self.observe_time(event.time_unix_nano);
         if let Some(events) = &mut self.events {
-            let is_begin = event.kind == EventKind::Start;
-            if is_begin {
+            // The running invocation of the event is the one that begins or ends with it.
+            let begins = event.kind == EventKind::Start;
+            if begins {
                 self.converter.note_invocation_event(event, self.has_one_at_a_time);
             }
-            events.platform_event(event, text, time, self.converter.request_id());
-            if !is_begin {
+            events.add_platform_event(event, text, time, self.converter.request_id());
+            if !begins {
                 self.converter.note_invocation_event(event, self.has_one_at_a_time);
             }
         } else {
@@ -95,24 +101,12 @@ impl PrintedLines {
             None => {
                 self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function {
-                    content.runtime_report = self.report_of_runtime(&line.message, time);
+                    content.runtime_report = self.read_runtime_report(&line.message, time);
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
                 for unread in undecodable {
-                    self.counts.add(Count::Undecodable, unread.lines());
-                    if let Some(events) = &mut self.events {
-                        events.line(line, &unread.line, time, self.converter.request_id());
-                        continue;
-                    }
-                    let reason = unread.reason.to_string();
-                    let undecodable = Undecodable {
-                        reason: &reason,
-                        size_bytes: unread.bytes,
-                        sha256: unread.sha256.as_str(),
-                    };
-                    let event = LogEventRef { id: "", time_ms: in_ms(time), message: "" };
-                    self.converter.convert_undecodable(&event, &undecodable);
+                    self.take_undecodable(line, &unread, time);
                 }
                 if let Some(text) = text {
                     self.take_text(line, &text, time);
@@ -128,8 +122,8 @@ impl PrintedLines {
         content
     }
 
-    /// Reads a runtime's line.
-    fn report_of_runtime(&self, text: &str, time_unix_nano: u64) -> Option<RuntimeReport> {
+    /// Reads the line of a runtime about an invocation; `None` if the line is not a runtime's.
+    fn read_runtime_report(&self, text: &str, time_unix_nano: u64) -> Option<RuntimeReport> {
         if is_out_of_memory(text) {
             let request_id = self.converter.request_id().map(str::to_owned);
             return Some(RuntimeReport::OutOfMemory { request_id, time_unix_nano });
@@ -139,11 +133,28 @@ impl PrintedLines {
         Some(RuntimeReport::Failed { request_id, failure: error.failure, time_unix_nano })
     }
 
+    /// Takes an OTLP line that does not decode.
+    fn take_undecodable(&mut self, line: &LogLine, unread: &UndecodableLine, time: u64) {
+        self.counts.add(Count::Undecodable, unread.lines());
+        if let Some(events) = &mut self.events {
+            events.add_line(line, &unread.line, time, self.converter.request_id());
+            return;
+        }
+        let reason = unread.reason.to_string();
+        let undecodable = Undecodable {
+            reason: &reason,
+            size_bytes: unread.bytes,
+            sha256: unread.sha256.as_str(),
+        };
+        let event = LogEventRef { id: "", time_ms: in_ms(time), message: "" };
+        self.converter.convert_undecodable(&event, &undecodable);
+    }
+
     fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {
         if let Some(events) = &mut self.events {
             // A root line is no text of the function.
             if RootLine::read(text).is_none() {
-                events.line(line, text, time, self.converter.request_id());
+                events.add_line(line, text, time, self.converter.request_id());
             }
         } else {
             let event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
@@ -168,8 +179,8 @@ impl PrintedLines {
         });
     }
 
-    pub(super) fn since_ms(&self) -> Option<u64> {
-        self.since_ms
+    pub(super) fn waiting_since_ms(&self) -> Option<u64> {
+        self.waiting_since_ms
     }
 
     /// Returns `true` if the records should wait no longer: their invocation has ended, they are older than `interval`, or they
@@ -180,7 +191,7 @@ impl PrintedLines {
         interval: Duration,
         now_ms: u64,
     ) -> bool {
-        let Some(since_ms) = self.since_ms else { return false };
+        let Some(since_ms) = self.waiting_since_ms else { return false };
         let is_old = u128::from(now_ms.saturating_sub(since_ms)) >= interval.as_millis();
         let may_see_spans = match running {
             Some(running) => !running.is_done && now_ms < last_moment_ms(running.deadline_ms),
@@ -192,19 +203,19 @@ impl PrintedLines {
     /// Returns `true` if too many bytes of records or events wait.
     pub(crate) fn is_full(&self) -> bool {
         let events = self.events.as_ref().map_or(0, RawEvents::bytes);
-        self.converter.waiting_bytes().max(events) > MOST_WAITING
+        self.converter.waiting_bytes().max(events) > MOST_WAITING_BYTES
     }
 
-    /// Returns the waiting records, and the metrics embedded in lines. Later calls use a new converter, even if this one panics.
-    pub(super) fn finish(&mut self) -> Vec<Request> {
-        if self.since_ms.take().is_none() {
+    /// Takes the waiting records, and the metrics embedded in lines. If the conversion panics, later lines find a new converter.
+    pub(super) fn take_requests(&mut self) -> Vec<Request> {
+        if self.waiting_since_ms.take().is_none() {
             return Vec::new();
         }
         if let Some(events) = &mut self.events {
-            return vec![events.finish(&self.service_name)];
+            return vec![events.take_request(&self.service_name)];
         }
-        let next = converter(&self.identity, self.options, ConverterState::default());
-        let converted = mem::replace(&mut self.converter, next).finish();
+        let after_panic = converter(&self.identity, self.options, ConverterState::default());
+        let converted = mem::replace(&mut self.converter, after_panic).finish();
         self.converter = converter(&self.identity, self.options, converted.state);
         let metrics = converted
             .metrics
@@ -222,7 +233,7 @@ impl PrintedLines {
     fn note_waiting(&mut self, now_ms: u64) {
         let events = self.events.as_ref().map_or(0, RawEvents::bytes);
         if self.converter.waiting_bytes() > 0 || events > 0 {
-            self.since_ms.get_or_insert(now_ms);
+            self.waiting_since_ms.get_or_insert(now_ms);
         }
     }
 }
@@ -231,6 +242,7 @@ fn converter(identity: &Identity, options: PlatformOptions, state: ConverterStat
     Converter::new(identity.clone(), options, 0).with_state(state).counted_elsewhere()
 }
 
+/// Returns the time in milliseconds, the unit of log events.
 fn in_ms(unix_nano: u64) -> i64 {
     i64::try_from(unix_nano / 1_000_000).unwrap_or(i64::MAX)
 }
@@ -250,14 +262,16 @@ struct EventRecord<'a> {
     record: &'a RawValue,
 }
 
+/// Unchanged events that wait to be sent.
 #[derive(Default)]
 pub(super) struct RawEvents {
+    /// The body of the request so far.
     records: Vec<u8>,
     count: usize,
 }
 
 impl RawEvents {
-    pub(super) fn platform_event(
+    pub(super) fn add_platform_event(
         &mut self,
         event: &PlatformEvent,
         text: &str,
@@ -274,7 +288,7 @@ impl RawEvents {
     }
 
     /// Adds a line, or its text without the OTLP in it.
-    pub(super) fn line(
+    pub(super) fn add_line(
         &mut self,
         line: &LogLine,
         text: &str,
@@ -297,7 +311,7 @@ impl RawEvents {
         self.records.len()
     }
 
-    pub(super) fn finish(&mut self, service_name: &str) -> Request {
+    pub(super) fn take_request(&mut self, service_name: &str) -> Request {
         let records = mem::take(&mut self.records);
         let count = mem::take(&mut self.count);
         events_request(service_name, &records, count)
@@ -323,7 +337,7 @@ mod tests {
             let TelemetryRecord::Platform(event) = &batch.events[0].record else {
                 panic!("{text}")
             };
-            lines.platform_event(event, &text, 1000);
+            lines.add_platform_event(event, &text, 1000);
         };
         for is_json in [false, true] {
             for phase in ["init", "snap-start"] {
@@ -336,9 +350,9 @@ mod tests {
                 let report =
                     format!(r#""status":"success",{phase},"metrics":{{"durationMs":100}}"#);
                 add(&mut lines, "initReport", &report);
-                assert_eq!(lines.finish().len(), 0, "{phase} {is_json}");
+                assert_eq!(lines.take_requests().len(), 0, "{phase} {is_json}");
                 add(&mut lines, "initReport", &report.replace("success", "error"));
-                assert!(!lines.finish().is_empty(), "{phase} {is_json}");
+                assert!(!lines.take_requests().is_empty(), "{phase} {is_json}");
             }
         }
     }

@@ -26,7 +26,7 @@ async fn pause_after(
     }
     backend.flushes.begin(at_most, false);
     backend.flush_ended().await;
-    backend.flushes.health.not_before_ms().saturating_sub(unix_millis()).div_ceil(1000)
+    backend.flushes.health.pause_end_ms().saturating_sub(unix_millis()).div_ceil(1000)
 }
 
 #[tokio::test]

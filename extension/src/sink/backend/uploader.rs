@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::Request;
 
 /// The size limit of a request at the end of the environment.
 pub(super) const LAST_BYTES: usize = 512 * 1024;
 
 pub(super) struct Uploader {
+    /// Sends OTLP.
     pub(super) client: Client,
+    /// Sends unchanged events of the Telemetry API.
     pub(super) events: Option<Client>,
     /// The secret that both clients share.
     secret: Option<Arc<CachedSecret>>,
@@ -34,25 +37,45 @@ pub(super) struct Uploader {
     has_logged_refusal: AtomicBool,
 }
 
+/// A client, and the kind of backend to which requests are adapted.
+#[derive(Clone, Copy)]
+struct Endpoint<'u> {
+    client: &'u Client,
+    profile: Profile,
+}
+
+/// The batches of a flush.
+pub(super) struct FlushBatches {
+    pub(super) traces: TakenBatches,
+    pub(super) metrics: TakenBatches,
+    pub(super) logs: TakenBatches,
+    /// Unchanged events of the Telemetry API.
+    pub(super) events: TakenBatches,
+}
+
 /// What the outcomes of a flush say about the backend, for the next flush.
 #[derive(Debug, Default)]
 pub(super) struct FlushResult {
-    /// What ended the requests; the worst of all signals.
-    end: End,
+    /// The worst of all signals.
+    end: FlushEnd,
+    /// The backend accepted items.
     has_accepted: bool,
-    /// It accepted items, or refused some for their content.
+    /// The backend accepted items, or refused some for their content.
     has_answered: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
+/// The reason why no further requests were sent, from the best to the worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
+enum FlushEnd {
+    /// All requests were sent.
     #[default]
     Complete,
     /// Requests remain for the next flush, because the time was over or a request failed after others were answered.
     Late,
     /// The backend refuses the signal regardless of its content.
     Refused,
+    /// A request failed, and a later flush repeats it.
     Failed,
 }
 
@@ -66,13 +89,14 @@ impl FlushResult {
         }
     }
 
-    /// Returns `true` if the backend is not healthy. It is if it refuses one signal but accepts another.
+    /// Returns `true` if the flush counts as failed for the backend's health. A backend that refuses one signal but accepts another
+    /// is healthy.
     pub(super) fn has_failed(&self) -> bool {
         match self.end {
-            End::Complete => false,
-            End::Late => !self.has_answered,
-            End::Refused => !self.has_accepted,
-            End::Failed => true,
+            FlushEnd::Complete => false,
+            FlushEnd::Late => !self.has_answered,
+            FlushEnd::Refused => !self.has_accepted,
+            FlushEnd::Failed => true,
         }
     }
 }
@@ -126,37 +150,37 @@ impl Uploader {
     /// compresses them, and has to notice in between that the time is over.
     pub(super) async fn send(
         &self,
-        [traces, metrics, logs]: [TakenBatches; 3],
-        events: TakenBatches,
+        batches: FlushBatches,
         end: Instant,
         is_last: bool,
     ) -> FlushResult {
-        let otlp = Some((&self.client, self.profile));
-        // Unchanged events are no OTLP.
-        let json = self.events.as_ref().map(|client| (client, Profile::Otlp));
+        let FlushBatches { traces, metrics, logs, events } = batches;
+        let otlp = Some(Endpoint { client: &self.client, profile: self.profile });
+        // Unchanged events are no OTLP, so they are not adapted to OpenObserve.
+        let json = self.events.as_ref().map(|client| Endpoint { client, profile: Profile::Otlp });
         let max_bytes = if is_last { LAST_BYTES } else { usize::MAX }.min(self.max_request_bytes);
         let first = async {
             let (traces, metrics) = tokio::join!(
-                self.lane(otlp, traces, max_bytes, end),
-                self.lane(otlp, metrics, max_bytes, end),
+                self.send_in_turn(otlp, traces, max_bytes, end),
+                self.send_in_turn(otlp, metrics, max_bytes, end),
             );
             traces.and(&metrics)
         };
         let others = async {
             let (logs, events) = tokio::join!(
-                self.lane(otlp, logs, max_bytes, end),
-                self.lane(json, events, max_bytes, end),
+                self.send_in_turn(otlp, logs, max_bytes, end),
+                self.send_in_turn(json, events, max_bytes, end),
             );
             logs.and(&events)
         };
         let result = if is_last {
             let first = first.await;
-            if first.end == End::Failed { first } else { first.and(&others.await) }
+            if first.end == FlushEnd::Failed { first } else { first.and(&others.await) }
         } else {
             let (first, others) = tokio::join!(first, others);
             first.and(&others)
         };
-        if result.end < End::Refused {
+        if result.end < FlushEnd::Refused {
             self.has_logged_refusal.store(false, Ordering::Relaxed);
         }
         if result.has_failed() {
@@ -169,50 +193,53 @@ impl Uploader {
 
     /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is
     /// aborted.
-    async fn lane(
+    async fn send_in_turn(
         &self,
-        client: Option<(&Client, Profile)>,
+        endpoint: Option<Endpoint<'_>>,
         taken: TakenBatches,
         max_bytes: usize,
         end: Instant,
     ) -> FlushResult {
-        let Some((client, profile)) = client else { return FlushResult::default() };
+        let Some(endpoint) = endpoint else { return FlushResult::default() };
         let began = Instant::now();
         let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
-            if result.end > End::Complete {
+            if result.end > FlushEnd::Complete {
                 break;
             }
             let mut undelivered = Vec::new();
             for request in wire::merge(part.requests(), max_bytes) {
-                let Sanitized { request, dropped, refused, .. } =
-                    sanitize(profile, request, &self.service_name);
-                if dropped > 0 {
-                    self.counts.add(Count::Rejected, dropped);
-                    tracing::warn!(
-                        dropped,
-                        "data points dropped, because their values are not finite"
-                    );
-                }
-                let refused = refused
-                    .map(|refused| Outcome::unsent(refused, Reason::InvalidIds, Fate::DeadLetter));
-                let mut outcome = refused.unwrap_or_default();
+                let Sanitized { request, refused, .. } = self.sanitize(endpoint.profile, request);
+                let mut outcome = refused
+                    .map(|refused| Outcome::unsent(refused, Reason::InvalidIds, Fate::DeadLetter))
+                    .unwrap_or_default();
                 let sent = Instant::now();
                 if let Some(request) = request {
-                    outcome += client.export(None, request, end).await;
+                    outcome += endpoint.client.export(None, request, end).await;
                 }
                 let had_time = sent.elapsed() > (end - began) / 2;
-                undelivered.extend(self.settle(outcome, had_time, &mut result));
+                undelivered.extend(self.note_outcome(outcome, had_time, &mut result));
             }
             part.settle(undelivered);
         }
         result
     }
 
+    /// Adapts a request to the backend, and counts the data points that it loses by that.
+    fn sanitize(&self, profile: Profile, request: Request) -> Sanitized {
+        let sanitized = sanitize(profile, request, &self.service_name);
+        let dropped = sanitized.dropped;
+        if dropped > 0 {
+            self.counts.add(Count::Rejected, dropped);
+            tracing::warn!(dropped, "data points dropped, because their values are not finite");
+        }
+        sanitized
+    }
+
     /// Counts and logs the outcome of a request, and returns its undelivered parts. `had_time` is `true` if the backend had most of
     /// the flush's time for it.
-    fn settle(
+    fn note_outcome(
         &self,
         mut outcome: Outcome,
         had_time: bool,
@@ -246,15 +273,15 @@ impl Uploader {
                 (fate, _) => fate,
             };
             match part.fate {
-                Fate::Park if is_late => result.end = result.end.max(End::Late),
+                Fate::Park if is_late => result.end = result.end.max(FlushEnd::Late),
                 Fate::Park => {
                     warn_once(&self.has_warned, &part.reason, "cannot deliver, will try again");
-                    result.end = End::Failed;
+                    result.end = FlushEnd::Failed;
                 }
                 Fate::ParkWithAlarm => {
                     let what = "the backend refuses this signal, its telemetry is in the log";
                     warn_once(&self.has_logged_refusal, &part.reason, what);
-                    result.end = result.end.max(End::Refused);
+                    result.end = result.end.max(FlushEnd::Refused);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
                     log_refusal(part, "refused for its content, the telemetry is in the log");

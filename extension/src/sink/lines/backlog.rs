@@ -6,45 +6,65 @@ use crate::counts::{Count, Counts};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use wire::Request;
 
 /// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
 /// The size of a group of spilled requests, which share lines.
 const SPILLED_BYTES: usize = 256 * 1024;
-/// While this many bytes are not written, the extension leaves further events to Lambda.
-const MOST_UNWRITTEN: usize = 1 << 20;
+/// While more bytes are not written, the extension leaves further events to Lambda.
+const MOST_UNWRITTEN_BYTES: usize = 1 << 20;
 
-/// While this many groups or bytes wait, the extension drops its own telemetry.
+/// While this many groups wait for the queue, the extension drops its own telemetry.
 const MOST_OWN_GROUPS: usize = 64;
-const MOST_OWN_BYTES: usize = 4 * MOST_UNWRITTEN;
+/// While more bytes are not written, the extension drops its own telemetry.
+const MOST_OWN_BYTES: usize = 4 * MOST_UNWRITTEN_BYTES;
 
-/// Requests that wait for room in the queue, or are in it.
+/// Requests that are not known to be written: in the queue of the thread that writes lines, or waiting for room in it.
 pub(crate) struct Backlog {
     output: LineOutput,
     spill: bool,
     counts: Arc<Counts>,
     /// Groups of requests that did not fit the queue.
-    unwritten: Vec<Vec<Request>>,
-    writing: Vec<Writing>,
+    unqueued: Vec<Vec<Request>>,
+    queued: Vec<QueuedGroup>,
 }
 
-struct Writing {
+/// A group of requests in the queue.
+struct QueuedGroup {
     items: usize,
     bytes: usize,
+    /// Gets the number of items too large for a line when the lines are written; closed if that failed.
     written: oneshot::Receiver<usize>,
+}
+
+impl QueuedGroup {
+    /// Waits until the group is written. Returns the number of its items that are in no line.
+    async fn lost_items(&mut self) -> usize {
+        (&mut self.written).await.unwrap_or(self.items)
+    }
+
+    /// Returns the number of items that are in no line; `None` if the group may still be written.
+    fn try_lost_items(&mut self) -> Option<usize> {
+        match self.written.try_recv() {
+            Ok(too_large_items) => Some(too_large_items),
+            Err(TryRecvError::Closed) => Some(self.items),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
 }
 
 impl Backlog {
     pub(crate) fn new(output: LineOutput, counts: Arc<Counts>, spill: bool) -> Self {
-        Self { output, spill, counts, unwritten: Vec::new(), writing: Vec::new() }
+        Self { output, spill, counts, unqueued: Vec::new(), queued: Vec::new() }
     }
 
-    /// Adds the extension's own telemetry, unless too much waits.
+    /// Adds the extension's own telemetry, or drops it if too much waits.
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
         // Lines written since the last time left room.
         self.fill_queue();
-        if self.unwritten.len() >= MOST_OWN_GROUPS || self.unwritten_bytes() > MOST_OWN_BYTES {
+        if self.unqueued.len() >= MOST_OWN_GROUPS || self.unwritten_bytes() > MOST_OWN_BYTES {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
             self.write(requests);
@@ -54,36 +74,36 @@ impl Backlog {
     /// Adds requests, which may share a line, and moves as many as possible to the queue.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         if self.spill {
-            self.unwritten.extend(groups(requests));
+            self.unqueued.extend(groups(requests));
         } else if !requests.is_empty() {
-            self.unwritten.push(requests);
+            self.unqueued.push(requests);
         }
         self.fill_queue();
     }
 
-    /// Notes the requests that were written meanwhile, and moves waiting ones to the queue.
+    /// Forgets the groups that were written meanwhile, and moves waiting ones to the queue.
     pub(crate) fn fill_queue(&mut self) {
         let lost_count = self.lost_count();
-        self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => true,
-            answered => {
-                note_lost(&self.counts, lost_count, lost(*items, answered.ok()));
+        self.queued.retain_mut(|group| match group.try_lost_items() {
+            Some(items) => {
+                note_lost(&self.counts, lost_count, items);
                 false
             }
+            None => true,
         });
-        let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
+        let mut waiting = std::mem::take(&mut self.unqueued).into_iter();
         for group in waiting.by_ref() {
             let items = items(&group);
             let bytes = bytes(&group);
             match self.output.queue(group, self.spill) {
-                Ok(written) => self.writing.push(Writing { items, bytes, written }),
+                Ok(written) => self.queued.push(QueuedGroup { items, bytes, written }),
                 Err(group) => {
-                    self.unwritten.push(group);
+                    self.unqueued.push(group);
                     break;
                 }
             }
         }
-        self.unwritten.extend(waiting);
+        self.unqueued.extend(waiting);
     }
 
     /// Waits until the queued requests are written, for at most `limit`. Returns at once if the pipe is stuck.
@@ -93,18 +113,18 @@ impl Backlog {
         }
         let lost_count = self.lost_count();
         let all = async {
-            while let Some(Writing { items, written, .. }) = self.writing.last_mut() {
-                let answered = written.await.ok();
-                note_lost(&self.counts, lost_count, lost(*items, answered));
-                self.writing.pop();
+            while let Some(group) = self.queued.last_mut() {
+                note_lost(&self.counts, lost_count, group.lost_items().await);
+                self.queued.pop();
             }
         };
         // Late requests stay in the queue.
         drop(tokio::time::timeout(limit, all).await);
     }
 
+    /// Writes as much as possible until this time.
     pub(crate) async fn drain(&mut self, end: tokio::time::Instant) {
-        while self.is_worth_waiting_for() && tokio::time::Instant::now() < end {
+        while self.may_be_written() && tokio::time::Instant::now() < end {
             self.wait_written(end - tokio::time::Instant::now()).await;
             self.fill_queue();
         }
@@ -112,38 +132,39 @@ impl Backlog {
 
     /// Returns `true` if too many bytes are not known to be written.
     pub(crate) fn is_full(&self) -> bool {
-        self.unwritten_bytes() > MOST_UNWRITTEN
+        self.unwritten_bytes() > MOST_UNWRITTEN_BYTES
     }
 
     fn unwritten_bytes(&self) -> usize {
-        let unwritten = self.unwritten.iter().map(|group| bytes(group));
-        let writing = self.writing.iter().map(|writing| writing.bytes);
-        unwritten.chain(writing).sum()
+        let unqueued = self.unqueued.iter().map(|group| bytes(group));
+        let queued = self.queued.iter().map(|group| group.bytes);
+        unqueued.chain(queued).sum()
     }
 
-    pub(crate) fn is_behind(&self) -> bool {
-        !self.unwritten.is_empty()
+    /// Returns `true` if no group waits for room in the queue.
+    pub(crate) fn is_all_queued(&self) -> bool {
+        self.unqueued.is_empty()
     }
 
     fn lost_count(&self) -> Count {
         if self.spill { Count::SpillLost } else { Count::PlatformLost }
     }
 
-    fn is_worth_waiting_for(&self) -> bool {
-        !(self.writing.is_empty() && self.unwritten.is_empty() || self.output.is_stuck())
+    /// Returns `true` if there are groups that may still be written.
+    fn may_be_written(&self) -> bool {
+        let is_empty = self.queued.is_empty() && self.unqueued.is_empty();
+        !is_empty && !self.output.is_stuck()
     }
 
     /// Counts the unwritten requests as lost, and lets no further line begin if there are any.
     pub(crate) async fn give_up(&mut self) {
-        if self.is_worth_waiting_for() {
+        if self.may_be_written() {
             self.output.end(LAST_LINE_TO_COUNT).await;
         }
-        let unwritten = self.unwritten.drain(..).map(|group| items(&group)).sum::<usize>();
-        let writing = self.writing.drain(..);
-        let late =
-            writing.map(|Writing { items, mut written, .. }| lost(items, written.try_recv().ok()));
-        let lost = unwritten + late.sum::<usize>();
-        self.counts.add(self.lost_count(), lost);
+        let unqueued: usize = self.unqueued.drain(..).map(|group| items(&group)).sum();
+        let lost_of_group = |mut group: QueuedGroup| group.try_lost_items().unwrap_or(group.items);
+        let queued: usize = self.queued.drain(..).map(lost_of_group).sum();
+        self.counts.add(self.lost_count(), unqueued + queued);
     }
 }
 
@@ -179,11 +200,6 @@ fn note_lost(counts: &Counts, count: Count, items: usize) {
     if items > 0 && matches!(count, Count::SpillLost) {
         tracing::error!(items, "items are lost: neither the backend nor stdout accepted them");
     }
-}
-
-/// Returns how many of a request's items are in no line: all of them if the pipe is broken.
-fn lost(items: usize, dropped_items: Option<usize>) -> usize {
-    dropped_items.unwrap_or(items)
 }
 
 #[cfg(test)]

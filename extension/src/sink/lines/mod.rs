@@ -12,15 +12,16 @@ use crate::counts::Counts;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use thread::{Function, Job, Progress, Thread};
+use thread::{FunctionFacts, Job, Progress, Thread};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wire::Request;
 
-/// The number of requests that may wait for the thread.
+/// The number of jobs that may wait for the thread.
 const QUEUE: usize = 64;
 /// Time a pipe may be full before requests are refused.
 const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
-const LOOKS: u32 = 4;
+/// The number of checks within this time.
+const CHECKS: u32 = 4;
 /// Time limit for the current line at the end of the process. Lambda may kill the process sooner.
 pub(crate) const LAST_LINE: Duration = Duration::from_secs(1);
 
@@ -28,7 +29,7 @@ pub(crate) const LAST_LINE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
-    function: Arc<Function>,
+    function: Arc<FunctionFacts>,
     progress: Arc<Progress>,
 }
 
@@ -40,22 +41,25 @@ impl LineOutput {
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let progress = Arc::<Progress>::default();
-        let function = Arc::new(Function {
+        let function = Arc::new(FunctionFacts {
             service_name: config.service_name.clone(),
             region: config.function.region.clone().unwrap_or_default(),
             account: OnceLock::new(),
         });
-        let of_thread = Arc::clone(&function);
-        let watched = Arc::clone(&progress);
-        let mut thread = Thread::new(&config.lines, of_thread, writer, watched, counts);
-        let lines = std::thread::Builder::new().name("lines".to_owned());
-        lines.spawn(move || thread.run(queue))?;
+        let mut thread = Thread::new(
+            &config.lines,
+            Arc::clone(&function),
+            writer,
+            Arc::clone(&progress),
+            counts,
+        );
+        std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
         Ok(Self { jobs, function, progress })
     }
 
     /// Notes the account of the function, which compact lines leave out.
     pub(crate) fn set_account(&self, account: &str) {
-        // Only set here.
+        // It fails only if the account is set already.
         self.function.account.set(account.to_owned()).ok();
     }
 
@@ -94,7 +98,7 @@ impl LineOutput {
         };
         tokio::select! {
             answered = exchange => answered,
-            () = self.full_pipe() => None,
+            () = self.wait_until_stuck() => None,
         }
     }
 
@@ -114,18 +118,19 @@ impl LineOutput {
         }
     }
 
-    /// Returns when one write has taken 200 ms. Encoding does not count: it can take long, because a function of 128 MB has a
-    /// fourteenth of a CPU.
-    async fn full_pipe(&self) {
+    /// Waits until one write has taken 200 ms, and notes it. Encoding does not count: it can take long, because a function of 128 MB
+    /// has a fourteenth of a CPU.
+    async fn wait_until_stuck(&self) {
         let mut seen = None;
-        let mut looks = 0;
-        while looks < LOOKS {
-            tokio::time::sleep(FULL_PIPE_TIMEOUT / LOOKS).await;
-            let current = self.progress.current();
-            looks = if current.is_some() && current == seen { looks + 1 } else { 1 };
-            if current.is_none() {
-                looks = 0;
-            }
+        let mut times_seen = 0;
+        while times_seen < CHECKS {
+            tokio::time::sleep(FULL_PIPE_TIMEOUT / CHECKS).await;
+            let current = self.progress.current_write();
+            times_seen = match current {
+                None => 0,
+                Some(_) if current == seen => times_seen + 1,
+                Some(_) => 1,
+            };
             seen = current;
         }
         if self.progress.note_stuck(seen.unwrap_or_default()) {

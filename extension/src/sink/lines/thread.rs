@@ -16,6 +16,7 @@ use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 /// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large
 /// for a line.
 const SHARED_BYTES: usize = 32 * 1024;
+/// The size limit of requests that share lines.
 const TOGETHER_BYTES: usize = 256 * 1024;
 const TOGETHER_ITEMS: usize = 10_000;
 
@@ -46,7 +47,7 @@ impl Job {
 pub(super) struct Progress {
     /// Counts the beginnings and ends of writes, so it is odd during a write.
     writes: AtomicU64,
-    /// The last write that was found stuck, or 0.
+    /// The number of the last write that was found stuck, or 0.
     stuck: AtomicU64,
     /// The thread has taken jobs that it has not answered.
     is_busy: AtomicBool,
@@ -64,12 +65,13 @@ impl Progress {
         self.writes.store(next, Ordering::Relaxed);
     }
 
-    pub(super) fn current(&self) -> Option<u64> {
+    /// Returns the number of the current write; `None` between writes.
+    pub(super) fn current_write(&self) -> Option<u64> {
         Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
 
     pub(super) fn is_stuck(&self) -> bool {
-        self.current() == Some(self.stuck.load(Ordering::Relaxed))
+        self.current_write() == Some(self.stuck.load(Ordering::Relaxed))
     }
 
     /// Notes a write that is stuck. Returns `true` if it is the first one.
@@ -93,36 +95,44 @@ impl Progress {
 }
 
 pub(super) struct Thread<W> {
-    lines: LineFormat,
-    function: Arc<Function>,
+    format: LineFormat,
+    function: Arc<FunctionFacts>,
+    /// The encoders are made when they are needed.
     encoder: Option<LineEncoder>,
-    /// Of lines that no backend accepted.
-    spilling: Option<LineEncoder>,
+    /// Encodes requests that no backend accepted.
+    spill_encoder: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
     /// The last line was written in part, so the next one needs a line break before it.
     is_cut_off: bool,
-    has_failed: bool,
+    /// The log already reports a failed write.
+    has_logged_failure: bool,
     counts: Arc<Counts>,
+}
+
+/// Encoded lines, and the sums of what they contain and lack.
+struct EncodedLines {
+    lines: Vec<u8>,
+    totals: Written,
 }
 
 impl<W: Write> Thread<W> {
     pub(super) fn new(
-        lines: &LineFormat,
-        function: Arc<Function>,
+        format: &LineFormat,
+        function: Arc<FunctionFacts>,
         writer: W,
         progress: Arc<Progress>,
         counts: Arc<Counts>,
     ) -> Self {
         Self {
-            lines: lines.clone(),
+            format: format.clone(),
             function,
             encoder: None,
-            spilling: None,
+            spill_encoder: None,
             writer,
             progress,
             is_cut_off: false,
-            has_failed: false,
+            has_logged_failure: false,
             counts,
         }
     }
@@ -130,13 +140,14 @@ impl<W: Write> Thread<W> {
     pub(super) fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
-            let together;
-            (together, next) = collect(first, &mut queue);
+            let collected = collect(first, &mut queue);
+            next = collected.next;
             self.progress.is_busy.store(true, Ordering::SeqCst);
-            if tasks::catch(|| self.write_together(together)).is_none() {
+            if tasks::catch(|| self.write_together(collected.together)).is_none() {
                 // The encoders' buffers may be half filled.
-                (self.encoder, self.spilling) = (None, None);
-                self.is_cut_off |= self.progress.current().is_some();
+                self.encoder = None;
+                self.spill_encoder = None;
+                self.is_cut_off |= self.progress.current_write().is_some();
                 self.progress.end_write();
             }
             self.progress.is_busy.store(false, Ordering::SeqCst);
@@ -152,16 +163,15 @@ impl<W: Write> Thread<W> {
         // The makers of kept jobs count their losses themselves.
         let counts_losses = jobs.iter().any(|job| !job.keep);
         let mut requests = Vec::new();
-        let mut waiting = Vec::new();
-        // Until the lines are written.
+        let mut answers = Vec::new();
+        // The rooms are occupied until the lines are written.
         let mut rooms = Vec::new();
         for job in jobs {
             rooms.push(job.room);
             requests.extend(job.requests);
-            waiting.push(job.written);
+            answers.push(job.written);
         }
-        let is_alone = waiting.len() == 1;
-        let requests = match requests.len() {
+        let merged = match requests.len() {
             0 | 1 => requests,
             // Spilled requests were acknowledged, so they are written even if merging panics.
             _ if spill => {
@@ -169,53 +179,53 @@ impl<W: Write> Thread<W> {
             }
             _ => wire::merge(requests, TOGETHER_BYTES),
         };
-        let (lines, all) = self.encode(requests, spill);
+        let EncodedLines { lines, totals } = self.encode(merged, spill);
         if let Err(error) = self.write_lines(&lines) {
             self.note_failure(&error);
             return;
         }
-        self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
-        self.counts.add(Count::Truncated, all.truncated_values);
+        self.counts.add(if spill { Count::Spilled } else { Count::Written }, totals.items);
+        self.counts.add(Count::Truncated, totals.truncated_values);
         if counts_losses {
-            self.counts.add(Count::TooLarge, all.dropped_items);
+            self.counts.add(Count::TooLarge, totals.dropped_items);
         }
-        for written in waiting {
-            // Jobs that share lines are too small for such items.
-            let dropped_items = if is_alone { all.dropped_items } else { 0 };
+        // Jobs that share lines are too small for items that do not fit a line.
+        let dropped_items = if answers.len() == 1 { totals.dropped_items } else { 0 };
+        for answer in answers {
             // If the receiver stopped waiting, it answered 503 and the SDK repeats the request.
-            written.send(dropped_items).ok();
+            answer.send(dropped_items).ok();
         }
     }
 
     /// Encodes one compact line with all requests if they fit, otherwise the lines of each.
-    fn encode(&mut self, requests: Vec<Request>, spill: bool) -> (Vec<u8>, Written) {
+    fn encode(&mut self, requests: Vec<Request>, spill: bool) -> EncodedLines {
         let mut lines = if self.is_cut_off { vec![b'\n'] } else { Vec::new() };
-        let kept = if spill { &mut self.spilling } else { &mut self.encoder };
-        let encoder = encoder(kept, &self.lines, &self.function, spill);
+        let kept = if spill { &mut self.spill_encoder } else { &mut self.encoder };
+        let encoder = encoder(kept, &self.format, &self.function, spill);
         if requests.len() > 1 {
             let together: Vec<&Request> = requests.iter().collect();
-            let envelope = self.lines.envelope("", spill);
-            if let Some(written) = encoder.encode_together(&envelope, &together, &mut lines) {
-                return (lines, written);
+            let envelope = self.format.envelope("", spill);
+            if let Some(totals) = encoder.encode_together(&envelope, &together, &mut lines) {
+                return EncodedLines { lines, totals };
             }
         }
-        let mut all = Written::default();
+        let mut totals = Written::default();
         for request in requests {
             let own_name = service_name(&request);
             let source = own_name.as_deref().unwrap_or(&self.function.service_name);
-            let envelope = self.lines.envelope(source, spill);
+            let envelope = self.format.envelope(source, spill);
             let written = encoder.encode(&envelope, request, &mut lines);
-            all.items += written.items;
-            all.truncated_values += written.truncated_values;
-            all.dropped_items += written.dropped_items;
+            totals.items += written.items;
+            totals.truncated_values += written.truncated_values;
+            totals.dropped_items += written.dropped_items;
         }
-        (lines, all)
+        EncodedLines { lines, totals }
     }
 
     /// Reports the first failed write. Later ones are counted where their items are lost.
     fn note_failure(&mut self, error: &io::Error) {
-        if !self.has_failed && !self.progress.has_ended() {
-            self.has_failed = true;
+        if !self.has_logged_failure && !self.progress.has_ended() {
+            self.has_logged_failure = true;
             tracing::error!(%error, "cannot write to stdout: telemetry is refused until it can be written");
         }
     }
@@ -237,7 +247,7 @@ impl<W: Write> Thread<W> {
 
 /// Facts about the function that lines state or leave out.
 #[derive(Debug, Default)]
-pub(super) struct Function {
+pub(super) struct FunctionFacts {
     /// The service name of requests without one.
     pub(super) service_name: String,
     pub(super) region: String,
@@ -267,16 +277,16 @@ impl LineFormat {
 /// group and log stream from extensions, and a reader derives the function's name from them.
 fn encoder<'e>(
     kept: &'e mut Option<LineEncoder>,
-    lines: &LineFormat,
-    function: &Function,
+    format: &LineFormat,
+    function: &FunctionFacts,
     spill: bool,
 ) -> &'e mut LineEncoder {
     let encoder = kept.get_or_insert_with(|| {
-        let limits = lines.limits(spill);
-        if lines.is_compact && !spill {
+        let limits = format.limits(spill);
+        if format.is_compact && !spill {
             LineEncoder::compact(Names::of_function("", &function.region, "", ""), limits)
         } else {
-            LineEncoder::new(lines.compression_level, limits)
+            LineEncoder::new(format.compression_level, limits)
         }
     });
     if let Some(account) = function.account.get() {
@@ -285,30 +295,37 @@ fn encoder<'e>(
     encoder
 }
 
-/// Collects the jobs that may share lines with the first one. Also returns the next job if it may not.
-fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
+/// Jobs of the queue.
+struct CollectedJobs {
+    /// The jobs that may share lines.
+    together: Vec<Job>,
+    /// The job after them, if it was taken from the queue.
+    next: Option<Job>,
+}
+
+/// Collects the jobs that may share lines with the first one.
+fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> CollectedJobs {
     let is_small = |job: &Job| job.bytes() <= SHARED_BYTES;
-    let mut items = first.items();
-    let mut bytes = first.bytes();
     if !is_small(&first) {
-        return (vec![first], None);
+        return CollectedJobs { together: vec![first], next: None };
     }
     let spill = first.spill;
+    let mut items = first.items();
+    let mut bytes = first.bytes();
     let mut together = vec![first];
     while let Ok(job) = queue.try_recv() {
         items += job.items();
         bytes += job.bytes();
         let is_too_much = bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS;
         if job.spill != spill || !is_small(&job) || is_too_much {
-            return (together, Some(job));
+            return CollectedJobs { together, next: Some(job) };
         }
         together.push(job);
     }
-    (together, None)
+    CollectedJobs { together, next: None }
 }
 
-/// Writes a whole line, in several parts if the pipe accepts only parts. `is_cut_off` is `true` if it returns or panics in
-/// between.
+/// Writes a whole line, in several parts if the pipe accepts only parts. Sets `is_cut_off` if only a part of the line is written.
 fn write_whole(writer: &mut impl Write, mut line: &[u8], is_cut_off: &mut bool) -> io::Result<()> {
     while !line.is_empty() {
         match writer.write(line) {
@@ -341,7 +358,7 @@ mod tests {
     use wire::SignalKind;
 
     /// Returns how many of these requests share each line. They have these bytes and items, and may be spilled.
-    fn together(requests: &[(usize, usize, bool)]) -> Vec<usize> {
+    fn jobs_per_line(requests: &[(usize, usize, bool)]) -> Vec<usize> {
         let (sender, mut queue) = mpsc::channel(requests.len());
         for (bytes, items, spill) in requests {
             let job = Job {
@@ -356,9 +373,9 @@ mod tests {
         let mut shared = Vec::new();
         let mut next = None;
         while let Some(first) = next.take().or_else(|| queue.try_recv().ok()) {
-            let jobs;
-            (jobs, next) = collect(first, &mut queue);
-            shared.push(jobs.len());
+            let collected = collect(first, &mut queue);
+            next = collected.next;
+            shared.push(collected.together.len());
         }
         shared
     }
@@ -376,7 +393,7 @@ mod tests {
             (vec![(1, 5000, own); 3], &[2, 1]),
             (vec![(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, own)], &[2, 1, 1]),
         ] {
-            assert_eq!(together(&requests), expected, "{requests:?}");
+            assert_eq!(jobs_per_line(&requests), expected, "{requests:?}");
         }
     }
 }
