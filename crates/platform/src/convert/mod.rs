@@ -360,7 +360,7 @@ impl Converter {
     /// Notes the root span of a root line, which only managed instances have.
     fn note_root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
-        self.state.window.share();
+        self.state.window.note_concurrency();
         self.seen.add_trace(trace_id);
         let root = SpanIds {
             request_id: Some(request_id),
@@ -420,7 +420,7 @@ impl Converter {
                 records.add_fields(|record| window.missing(record));
             }
         }
-        if window.is_shared() {
+        if window.is_concurrent() {
             let stated = window.attributes_of_all();
             let is_its = |key: &str, text: &str| {
                 key == names::FAAS_INVOCATION_ID || stated.contains(&(key, text))
@@ -502,7 +502,7 @@ impl Converter {
     /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
     #[must_use]
     pub fn of_managed_instance(mut self) -> Self {
-        self.state.window.share();
+        self.state.window.note_concurrency();
         self
     }
 

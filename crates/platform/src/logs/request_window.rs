@@ -17,7 +17,7 @@ use wire::view::{Item, ItemKind, text_attribute};
 /// its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
-    running: RunningRequest,
+    running: RunningInvocations,
     /// The facts that lines state about the invocations in this chunk. Most functions have none.
     stated: BTreeMap<String, StatedFacts>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
@@ -26,13 +26,13 @@ pub(crate) struct RequestWindow {
     pub(crate) has_late_facts: bool,
     /// `true` if the stream is a managed instance's, by an event or line of it. Other invocations may have begun before the
     /// delivery, so that a line without a request id belongs to none, even if one seems to run.
-    is_shared: bool,
+    is_concurrent: bool,
 }
 
 impl RequestWindow {
     /// The running invocation, if it is known and the only one.
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.running.only().filter(|_| !self.is_shared)
+        self.running.only().filter(|_| !self.is_concurrent)
     }
 
     /// The running invocations.
@@ -40,13 +40,13 @@ impl RequestWindow {
         self.running.ids()
     }
 
-    pub(crate) fn is_shared(&self) -> bool {
-        self.is_shared
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.is_concurrent
     }
 
     /// Notes that several invocations run at a time.
-    pub(crate) fn share(&mut self) {
-        self.is_shared = true;
+    pub(crate) fn note_concurrency(&mut self) {
+        self.is_concurrent = true;
     }
 
     /// The running invocation to which a line belongs that may name one. A function cannot name another one.
@@ -54,7 +54,7 @@ impl RequestWindow {
         let Some(named) = named else {
             return match self.request_id() {
                 Some(only) => LineOwner::Invocation(only),
-                None if self.running.is_empty() && !self.is_shared => LineOwner::Unknown,
+                None if self.running.is_empty() && !self.is_concurrent => LineOwner::Unknown,
                 None => LineOwner::Nobody,
             };
         };
@@ -121,12 +121,12 @@ impl RequestWindow {
     /// Notes the start or end of an invocation. `is_only` means that the environment runs one at a time, so that a start ends
     /// the others. A log stream does not show that in either format.
     pub(crate) fn observe(&mut self, event: &PlatformEvent, is_only: bool) {
-        self.is_shared |= event.is_of_managed_instance();
+        self.is_concurrent |= event.is_of_managed_instance();
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
             EventKind::Start => {
                 if is_only {
-                    self.running = RunningRequest::default();
+                    self.running = RunningInvocations::default();
                 }
                 self.running.start(request_id);
             }
@@ -140,14 +140,14 @@ impl RequestWindow {
 /// The running invocations, found by their request ids and in the order of their starts: a function can print any number of
 /// starts, and each must cost little.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct RunningRequest {
+struct RunningInvocations {
     /// The number of each one's start.
     starts: BTreeMap<String, u64>,
     ids: BTreeMap<u64, String>,
     next: u64,
 }
 
-impl RunningRequest {
+impl RunningInvocations {
     fn only(&self) -> Option<&str> {
         let mut ids = self.ids.values();
         ids.next().filter(|_| ids.next().is_none()).map(String::as_str)

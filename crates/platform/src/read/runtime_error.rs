@@ -9,7 +9,7 @@
 
 use crate::event::truncated;
 use crate::read::begins;
-use crate::read::crash::{is_frame, is_type, named, names_exception};
+use crate::read::crash::{NamedException, is_frame, is_type, names_exception};
 use crate::read::fields::{Fields, text_of};
 use crate::read::ids::{UUID_BYTES, is_uuid};
 use crate::read::severity::without_colours;
@@ -182,7 +182,7 @@ fn of_level(text: &str) -> Option<Failure> {
 /// The text of .NET's exception, without a message of a logger before it.
 fn dotnet(text: &str) -> Option<Failure> {
     let (first, frames) = text.split_once('\n')?;
-    let (kind, message) = named(first.trim_end());
+    let NamedException { kind, message } = NamedException::split(first.trim_end());
     let is_trace = frames.lines().any(|line| line.starts_with("   at "));
     (is_trace && is_type(kind) && kind.contains('.')).then(|| Failure::new(kind, message))
 }

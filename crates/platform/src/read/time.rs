@@ -54,26 +54,31 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
         let time = LineTime::of_text(time);
         return Some(StatedTime { bytes: USUAL.len(), has_clock: true, time });
     }
-    if let Some(bytes) = unix_time(bytes) {
+    if let Some(bytes) = unix_time_len(bytes) {
         return Some(StatedTime { bytes, has_clock: true, time: None });
     }
-    let date = date(bytes);
-    let after_date = date.unwrap_or(0);
-    let gap = if date.is_some() { gap(rest(bytes, after_date)) } else { 0 };
-    let clock = clock(rest(bytes, after_date + gap), date.is_some());
-    let clock_end = match (date, clock) {
-        (None, None) => return None,
-        (Some(date), None) => date,
-        (_, Some(clock)) => after_date + gap + clock,
+    let date = date_len(bytes);
+    let clock_at = match date {
+        Some(date) => date + gap_len(rest(bytes, date)),
+        None => 0,
     };
-    let has_clock = clock.is_some();
-    let offset = if has_clock { offset(rest(bytes, clock_end)) } else { 0 };
+    let Some(clock) = clock_len(rest(bytes, clock_at), date.is_some()) else {
+        return StatedTime { bytes: date?, has_clock: false, time: None }.set_apart(bytes);
+    };
+    let clock_end = clock_at + clock;
+    let offset = offset_len(rest(bytes, clock_end));
     let offset_end = clock_end + offset;
-    let time = text.get(..offset_end).filter(|_| has_clock).and_then(LineTime::of_text);
-    let zone = if has_clock && offset == 0 { zone(rest(bytes, offset_end)) } else { 0 };
-    let end = offset_end + zone;
-    let is_apart = !rest(bytes, end).first().is_some_and(u8::is_ascii_alphanumeric);
-    is_apart.then_some(StatedTime { bytes: end, has_clock, time })
+    let time = text.get(..offset_end).and_then(LineTime::of_text);
+    let zone = if offset == 0 { zone_len(rest(bytes, offset_end)) } else { 0 };
+    StatedTime { bytes: offset_end + zone, has_clock: true, time }.set_apart(bytes)
+}
+
+impl StatedTime {
+    /// Returns the time unless a letter or a digit follows.
+    fn set_apart(self, text: &[u8]) -> Option<Self> {
+        let is_apart = !rest(text, self.bytes).first().is_some_and(u8::is_ascii_alphanumeric);
+        is_apart.then_some(self)
+    }
 }
 
 /// The form of Lambda's runtimes, which most lines have.
@@ -98,7 +103,8 @@ fn rest(bytes: &[u8], from: usize) -> &[u8] {
     bytes.get(from..).unwrap_or_default()
 }
 
-fn digits(bytes: &[u8]) -> usize {
+/// Number of digits at the beginning.
+fn count_digits(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
@@ -108,22 +114,24 @@ fn begins_with_one_of(bytes: &[u8], words: &[&[u8; 3]]) -> bool {
 
 /// Length of a date: `2026-09-21`, `21/09/2026`, `21-Sep-2026`, `21 Sep 2026`, or with the month first, as syslog and Java do. A
 /// weekday may precede it. `21.09.2026`, `09-21` and `20260921` are dates only before a time of day.
-fn date(bytes: &[u8]) -> Option<usize> {
+fn date_len(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
-        b'0'..=b'9' => numeric_date(bytes),
-        b'A'..=b'Z' => match name(bytes, &WEEKDAYS) {
-            Some(name) => {
-                let date = rest(bytes, name);
-                named_date(date).or_else(|| numeric_date(date)).map(|date| name + date)
+        b'0'..=b'9' => numeric_date_len(bytes),
+        b'A'..=b'Z' => match name_len(bytes, &WEEKDAYS) {
+            Some(weekday) => {
+                let after_weekday = rest(bytes, weekday);
+                let named = named_date_len(after_weekday);
+                let date = named.or_else(|| numeric_date_len(after_weekday))?;
+                Some(weekday + date)
             }
-            None => named_date(bytes),
+            None => named_date_len(bytes),
         },
         _ => None,
     }
 }
 
 /// Length of a weekday's or a month's name, short or long, and of what separates it from the rest of the date.
-fn name(bytes: &[u8], names: &[&[u8; 3]]) -> Option<usize> {
+fn name_len(bytes: &[u8], names: &[&[u8; 3]]) -> Option<usize> {
     const LONGEST: usize = "September".len();
     if !begins_with_one_of(bytes, names) {
         return None;
@@ -134,54 +142,58 @@ fn name(bytes: &[u8], names: &[&[u8; 3]]) -> Option<usize> {
     (blanks > 0).then_some(letters + blanks)
 }
 
-fn numeric_date(bytes: &[u8]) -> Option<usize> {
-    let first = digits(bytes);
+fn numeric_date_len(bytes: &[u8]) -> Option<usize> {
+    let first = count_digits(bytes);
     let separator = *bytes.get(first)?;
-    let is_before_clock = |end: usize| clock(rest(bytes, end + 1), true).is_some().then_some(end);
+    let is_before_clock =
+        |end: usize| clock_len(rest(bytes, end + 1), true).is_some().then_some(end);
     if matches!((first, separator), (6 | 8, b' ' | b'T' | b'-')) {
         return is_before_clock(first);
     }
     if !matches!(first, 1 | 2 | 4) || !matches!(separator, b'-' | b'/' | b' ' | b'.') {
         return None;
     }
-    let at = first + 1;
-    let month = match digits(rest(bytes, at)) {
-        0 if begins_with_one_of(rest(bytes, at), &MONTHS) => 3,
+    let month_at = first + 1;
+    let month = match count_digits(rest(bytes, month_at)) {
+        0 if begins_with_one_of(rest(bytes, month_at), &MONTHS) => 3,
         count @ 1..=2 if separator != b' ' => count,
         _ => return None,
     };
-    let at = at + month;
-    let last = digits(rest(bytes, at + 1));
-    match *bytes.get(at)? {
-        b' ' if separator == b'-' && first == 2 => is_before_clock(at),
+    let month_end = month_at + month;
+    let last = count_digits(rest(bytes, month_end + 1));
+    let last_end = month_end + 1 + last;
+    match *bytes.get(month_end)? {
+        b' ' if separator == b'-' && first == 2 => is_before_clock(month_end),
         _ if !matches!(last, 1 | 2 | 4) => None,
-        b'.' if separator == b'.' => is_before_clock(at + 1 + last),
-        other => (other == separator).then_some(at + 1 + last),
+        b'.' if separator == b'.' => is_before_clock(last_end),
+        other => (other == separator).then_some(last_end),
     }
 }
 
 /// `Sep 21`, `Sep 21, 2026`, `September 21, 2026`, `Sep 21 2026`.
-fn named_date(bytes: &[u8]) -> Option<usize> {
-    let month = name(bytes, &MONTHS)?;
-    let day = digits(rest(bytes, month));
+fn named_date_len(bytes: &[u8]) -> Option<usize> {
+    let month = name_len(bytes, &MONTHS)?;
+    let day = count_digits(rest(bytes, month));
     if !(1..=2).contains(&day) {
         return None;
     }
-    let at = month + day;
+    let day_end = month + day;
     // The time of day follows directly, or a year.
-    let year = rest(bytes, at).strip_prefix(b", ").map(digits);
-    let is_year_alone = || {
-        let year = rest(bytes, at).strip_prefix(b" ").map(digits);
-        year == Some(4) && clock(rest(bytes, at + 6), true).is_some()
+    let has_year_after = |separator: &[u8]| {
+        rest(bytes, day_end).strip_prefix(separator).map(count_digits) == Some(4)
     };
-    Some(match year {
-        Some(4) => at + 6,
-        _ if is_year_alone() => at + 5,
-        _ => at,
+    let has_clock_at = |at: usize| clock_len(rest(bytes, at), true).is_some();
+    Some(if has_year_after(b", ") {
+        day_end + ", 2026".len()
+    } else if has_year_after(b" ") && has_clock_at(day_end + " 2026 ".len()) {
+        day_end + " 2026".len()
+    } else {
+        day_end
     })
 }
 
-fn gap(bytes: &[u8]) -> usize {
+/// Length of what separates a date from a time of day.
+fn gap_len(bytes: &[u8]) -> usize {
     match bytes {
         [b',', b' ', ..] => 2,
         [b'T' | b't' | b' ' | b'_' | b':', ..] => 1,
@@ -190,56 +202,56 @@ fn gap(bytes: &[u8]) -> usize {
 }
 
 /// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`. Behind a date also `14:13`.
-fn clock(bytes: &[u8], has_date: bool) -> Option<usize> {
-    let hours = digits(bytes);
-    let minutes = rest(bytes, hours).strip_prefix(b":").map(digits)?;
+fn clock_len(bytes: &[u8], has_date: bool) -> Option<usize> {
+    let hours = count_digits(bytes);
+    let minutes = rest(bytes, hours).strip_prefix(b":").map(count_digits)?;
     if !(1..=2).contains(&hours) || minutes != 2 {
         return None;
     }
     let mut at = hours + 3;
-    let seconds = rest(bytes, at).strip_prefix(b":").map(digits);
+    let seconds = rest(bytes, at).strip_prefix(b":").map(count_digits);
     if seconds == Some(2) {
         at += 3;
         if let [b'.' | b',' | b':', fraction @ ..] = rest(bytes, at)
-            && digits(fraction) > 0
+            && count_digits(fraction) > 0
         {
-            at += 1 + digits(fraction);
+            at += 1 + count_digits(fraction);
         }
     }
-    let half = rest(bytes, at);
-    let blank = usize::from(half.first() == Some(&b' '));
-    let is_half = half
+    let after = rest(bytes, at);
+    let blank = usize::from(after.first() == Some(&b' '));
+    let has_am_or_pm = after
         .get(blank..blank + 2)
         .is_some_and(|half| half.eq_ignore_ascii_case(b"AM") || half.eq_ignore_ascii_case(b"PM"));
-    if is_half {
+    if has_am_or_pm {
         at += blank + 2;
     }
-    let is_whole = seconds == Some(2) || is_half || has_date && seconds.is_none();
+    let is_whole = seconds == Some(2) || has_am_or_pm || has_date && seconds.is_none();
     is_whole.then_some(at)
 }
 
 /// Length of a Unix time in this century's seconds, with or without a fraction, or in milliseconds or nanoseconds.
-fn unix_time(bytes: &[u8]) -> Option<usize> {
+fn unix_time_len(bytes: &[u8]) -> Option<usize> {
     if bytes.first() != Some(&b'1') {
         return None;
     }
-    let seconds = digits(bytes);
+    let seconds = count_digits(bytes);
     let is_apart = |end: usize| matches!(bytes.get(end), None | Some(b' ' | b'\t' | b']'));
     match rest(bytes, seconds) {
         [b'.', fraction @ ..] if seconds == 10 => {
-            Some(seconds + 1 + digits(fraction)).filter(|end| is_apart(*end))
+            Some(seconds + 1 + count_digits(fraction)).filter(|end| is_apart(*end))
         }
         _ => matches!(seconds, 10 | 13 | 19).then_some(seconds).filter(|end| is_apart(*end)),
     }
 }
 
 /// Length of `Z`, `+02:00` or `+0200` directly after the time.
-fn offset(bytes: &[u8]) -> usize {
+fn offset_len(bytes: &[u8]) -> usize {
     match bytes {
         [b'Z' | b'z', ..] => 1,
-        [b'+' | b'-', offset @ ..] => match (digits(offset), offset.get(2)) {
+        [b'+' | b'-', offset @ ..] => match (count_digits(offset), offset.get(2)) {
             (4, _) => 5,
-            (2, Some(b':')) if digits(rest(offset, 3)) == 2 => 6,
+            (2, Some(b':')) if count_digits(rest(offset, 3)) == 2 => 6,
             _ => 0,
         },
         _ => 0,
@@ -247,9 +259,9 @@ fn offset(bytes: &[u8]) -> usize {
 }
 
 /// Length of ` UTC`, ` +0000`, or the year that Apache writes last.
-fn zone(bytes: &[u8]) -> usize {
+fn zone_len(bytes: &[u8]) -> usize {
     let Some(zone) = bytes.strip_prefix(b" ") else { return 0 };
-    let offset = if matches!(zone.first(), Some(b'+' | b'-')) { offset(zone) } else { 0 };
+    let offset = if matches!(zone.first(), Some(b'+' | b'-')) { offset_len(zone) } else { 0 };
     let letters = zone.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     let is_apart = |bytes: usize| matches!(zone.get(bytes), None | Some(b' ' | b'\t' | b']'));
     if offset > 0 {
@@ -258,5 +270,5 @@ fn zone(bytes: &[u8]) -> usize {
     if zone.get(..letters).is_some_and(|name| ZONES.contains(&name)) && is_apart(letters) {
         return 1 + letters;
     }
-    if digits(zone) == 4 && zone.get(4) == Some(&b']') { 5 } else { 0 }
+    if count_digits(zone) == 4 && zone.get(4) == Some(&b']') { 5 } else { 0 }
 }

@@ -33,6 +33,15 @@ impl ShutdownReason {
     }
 }
 
+/// The end of an environment in which an invocation had not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) reason: ShutdownReason,
+    /// Unix time in nanoseconds.
+    pub(crate) time: u64,
+}
+
+/// The root span that the function makes of its invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionRoot {
     pub trace_id: [u8; 16],
@@ -60,7 +69,7 @@ pub(crate) struct Phase {
 
 impl Phase {
     /// Returns `true` for an init phase or a restore, which precede the invocation.
-    pub(crate) fn is_before(&self) -> bool {
+    pub(crate) fn is_early(&self) -> bool {
         self.is_init() || self.is_restore()
     }
 
@@ -87,13 +96,13 @@ pub(crate) struct Invocation {
     /// The `END` line, a substitute for a missing event about the runtime's end.
     pub(crate) ended: Option<u64>,
     pub(crate) reported: Option<u64>,
-    pub(crate) closed: Option<(ShutdownReason, u64)>,
+    pub(crate) closed: Option<Closing>,
     pub(crate) last_seen: u64,
     pub(crate) tracing: Tracing,
     pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
-    /// What the runtime printed and the function recorded. The events are in `phases`.
+    /// The failures that the runtime's lines and the function's spans state. Lambda's events are in `phases`.
     pub(crate) evidence: OutcomeEvidence,
     pub(crate) phases: Vec<Phase>,
     /// The size of the phases in memory.
@@ -111,7 +120,7 @@ impl Invocation {
     }
 
     pub(crate) fn own_phases(&self) -> impl Iterator<Item = &Phase> {
-        self.phases.iter().filter(|phase| !phase.is_before())
+        self.phases.iter().filter(|phase| !phase.is_early())
     }
 
     pub(crate) fn push(&mut self, phase: Phase) {
@@ -122,7 +131,7 @@ impl Invocation {
     }
 
     /// Adds the phases before the invocation.
-    pub(crate) fn push_before(&mut self, phases: impl IntoIterator<Item = Phase>) {
+    pub(crate) fn push_early(&mut self, phases: impl IntoIterator<Item = Phase>) {
         self.phases.splice(0..0, phases);
         self.bytes = self.phases.iter().map(|phase| phase.event.bytes()).sum();
     }
@@ -138,7 +147,7 @@ impl Invocation {
     /// for example after the response.
     pub(crate) fn is_root_missing(&self) -> bool {
         let was_closed = self.runtime_done.is_none()
-            && self.closed.is_some_and(|(ending, _)| ending.error_type().is_some());
+            && self.closed.is_some_and(|closing| closing.reason.error_type().is_some());
         self.function_root.is_some_and(|root| root.is_open)
             && (was_closed || self.own_phases().any(|phase| phase.event.is_cut_off()))
     }
@@ -151,7 +160,7 @@ impl Invocation {
     /// Returns `true` for the first invocation of its environment. The report states it; before the report, an init phase for
     /// this invocation shows it. An init phase ahead of time, as for provisioned concurrency, does not count.
     pub(crate) fn is_cold_start(&self) -> bool {
-        let ahead = |phase: &Phase| {
+        let is_ahead_of_time = |phase: &Phase| {
             matches!(
                 phase.event.initialization_type.as_deref(),
                 Some("provisioned-concurrency" | "lambda-managed-instances")
@@ -159,7 +168,7 @@ impl Invocation {
         };
         let report = self.phase(&EventKind::Report);
         report.is_some_and(|report| report.event.is_cold_start())
-            || self.phases.iter().any(|phase| phase.is_before() && !ahead(phase))
+            || self.phases.iter().any(|phase| phase.is_early() && !is_ahead_of_time(phase))
     }
 }
 
@@ -173,12 +182,12 @@ impl Invocation {
         if own != Outcome::Unknown {
             return own;
         }
-        let before = || self.phases.iter().filter(|phase| phase.is_before());
-        let closed = self.closed.and_then(|(ending, _)| ending.error_type());
+        let early = || self.phases.iter().filter(|phase| phase.is_early());
+        let closed = self.closed.and_then(|closing| closing.reason.error_type());
         let phases: Vec<&Phase> = match closed {
             // The last init phase may be the reason.
-            Some(_) => before().rfind(|phase| phase.event.status.is_some()).into_iter().collect(),
-            None => before().collect(),
+            Some(_) => early().rfind(|phase| phase.event.status.is_some()).into_iter().collect(),
+            None => early().collect(),
         };
         match Outcome::of_events(phases.into_iter().map(|phase| &phase.event)) {
             failed @ Outcome::Failed { .. } => failed,

@@ -34,10 +34,11 @@ pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) ->
 /// The span of an invocation and, with [`SpanMapping::ChildSpans`], of its phases.
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
-    let (start, end) = extent(invocation, options);
+    let extent = Extent::of(invocation, options);
+    let Extent { start, end } = extent;
     let outcome = invocation.outcome();
-    let mut span = ids.internal(ids.span, start, end);
-    span.parent_span_id.clone_from(&ids.parent);
+    let mut span = ids.internal(ids.span_id, start, end);
+    span.parent_span_id.clone_from(&ids.parent_span_id);
     if invocation.function_root.is_some() && !invocation.is_root_missing() {
         INTERNAL_NAME.clone_into(&mut span.name);
     } else {
@@ -56,42 +57,52 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
             let mut spans = vec![span];
             spans.extend(phases::children(invocation, &ids, start));
             if invocation.reported.is_some() {
-                spans.extend(phases::report(invocation, &ids, start, end));
+                spans.extend(phases::report(invocation, &ids, extent));
             }
             spans
         }
     }
 }
 
+/// The span of a report that came after the invocation's span was written.
 pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
     }
     let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
-    let (start, end) = extent(invocation, options);
-    phases::report(invocation, &ids, start, end)
+    phases::report(invocation, &ids, Extent::of(invocation, options))
 }
 
-fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
-    let began = |kind: &EventKind| {
-        let phase = invocation.phase(kind)?;
-        let ms = phase.event.figures.duration_ms?;
-        Some(phase.time.saturating_sub(nanoseconds(ms)))
-    };
-    let start = invocation
-        .started
-        .or_else(|| began(&EventKind::RuntimeDone))
-        .or_else(|| began(&EventKind::Report))
-        .or_else(|| invocation.own_phases().map(|phase| phase.time).min())
-        .or(invocation.closed.map(|(_, time)| time))
-        .unwrap_or(invocation.last_seen);
-    let done = invocation.runtime_done.or(invocation.ended);
-    let end = match options.end {
-        SpanEnd::RuntimeDone => done.or(invocation.reported),
-        SpanEnd::Report => invocation.reported.or(done),
-    };
-    let end = end.or(invocation.closed.map(|(_, time)| time)).unwrap_or(invocation.last_seen);
-    (start, end.max(start))
+/// Start and end of an invocation's span, as Unix times in nanoseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Extent {
+    fn of(invocation: &Invocation, options: &SpanOptions) -> Self {
+        let began = |kind: &EventKind| {
+            let phase = invocation.phase(kind)?;
+            let ms = phase.event.figures.duration_ms?;
+            Some(phase.time.saturating_sub(nanoseconds(ms)))
+        };
+        let closed = invocation.closed.map(|closing| closing.time);
+        let start = invocation
+            .started
+            .or_else(|| began(&EventKind::RuntimeDone))
+            .or_else(|| began(&EventKind::Report))
+            .or_else(|| invocation.own_phases().map(|phase| phase.time).min())
+            .or(closed)
+            .unwrap_or(invocation.last_seen);
+        let done = invocation.runtime_done.or(invocation.ended);
+        let ended = match options.end {
+            SpanEnd::RuntimeDone => done.or(invocation.reported),
+            SpanEnd::Report => invocation.reported.or(done),
+        };
+        let end = ended.or(closed).unwrap_or(invocation.last_seen);
+        Self { start, end: end.max(start) }
+    }
 }
 
 fn attributes(

@@ -5,11 +5,12 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
 use crate::attributes::{attribute, double};
-use crate::event::{EventKind, PlatformEvent, nanoseconds, platform_attributes};
+use crate::event::{EventKind, Figures, PlatformEvent, nanoseconds, platform_attributes};
 use crate::names::lambda;
 use crate::outcome::Outcome;
-use crate::spans::ids::{InvocationIds, derived_span_id};
+use crate::spans::ids::InvocationIds;
 use crate::spans::invocation::{Invocation, Phase};
+use crate::spans::invocation_span::Extent;
 
 /// The attributes of a phase, without those of the invocation's span.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
@@ -55,7 +56,7 @@ fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
             // Managed instances have no `platform.runtimeDone`; their report's measurements begin with the invocation.
             invocation.runtime_done.unwrap_or(start)
         }
-        _ if phase.is_before() => {
+        _ if phase.is_early() => {
             let began = phase.event.figures.duration_ms.map(nanoseconds);
             phase.time.saturating_sub(began.unwrap_or(0))
         }
@@ -63,56 +64,78 @@ fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
     }
 }
 
+/// A phase before an invocation.
+#[derive(Clone, Copy)]
+enum EarlyPhase {
+    Init,
+    Restore,
+}
+
+impl EarlyPhase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Restore => "restore",
+        }
+    }
+
+    fn has(self, phase: &Phase) -> bool {
+        match self {
+            Self::Init => phase.is_init(),
+            Self::Restore => phase.is_restore(),
+        }
+    }
+
+    /// The duration in the report of the invocation after it.
+    fn reported_ms(self, report: &Figures) -> Option<f64> {
+        match self {
+            Self::Init => report.init_duration_ms,
+            Self::Restore => report.restore_duration_ms,
+        }
+    }
+}
+
 /// The phases up to the end of the runtime as spans.
 pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: u64) -> Vec<Span> {
     let mut spans = Vec::new();
-    for (name, belongs) in
-        [("init", Phase::is_init as fn(&Phase) -> bool), ("restore", Phase::is_restore)]
-    {
-        let phases: Vec<&Phase> = invocation.phases.iter().filter(|phase| belongs(phase)).collect();
-        // If no event states the phase's duration, the report does.
-        let figures = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
-        let reported = figures.and_then(|figures| match name {
-            "init" => figures.init_duration_ms,
-            _ => figures.restore_duration_ms,
-        });
-        spans.extend(before(&phases, ids, name, reported));
+    let report = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
+    for early in [EarlyPhase::Init, EarlyPhase::Restore] {
+        let phases: Vec<&Phase> =
+            invocation.phases.iter().filter(|phase| early.has(phase)).collect();
+        let reported_ms = report.and_then(|report| early.reported_ms(report));
+        spans.extend(early_spans(&phases, ids, early.name(), reported_ms));
     }
     if let Some(done) = invocation.phase(&EventKind::RuntimeDone) {
-        let mut span = ids.child(ids.span, "runtime", start, done.time);
+        let mut span = ids.child(ids.span_id, "runtime", start, done.time);
         span.status = Some(Outcome::of_events(std::iter::once(&done.event)).to_otlp(false));
         span.attributes = phase_attributes(&done.event);
         spans.push(span);
-        spans.extend(parts(&done.event, ids, ids.span, start));
+        spans.extend(parts(&done.event, ids, ids.span_id, start));
     }
     spans
 }
 
-fn before(
+/// The span of an init phase or a restore, made of its events, and the spans of its parts. If no event states the duration, the
+/// report does.
+fn early_spans(
     phases: &[&Phase],
     ids: &InvocationIds<'_>,
     name: &str,
-    reported: Option<f64>,
+    reported_ms: Option<f64>,
 ) -> Vec<Span> {
     let Some(last) = phases.last() else { return Vec::new() };
-    let duration = phases
-        .iter()
-        .find_map(|phase| phase.event.figures.duration_ms)
-        .or(reported)
-        .map(nanoseconds);
+    let stated_ms = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
+    let duration = stated_ms.or(reported_ms).map_or(0, nanoseconds);
     let begins = phases
         .iter()
         .find(|phase| matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart));
     let start = match begins {
         Some(begins) => begins.time,
-        None => last.time.saturating_sub(duration.unwrap_or(0)),
+        None => last.time.saturating_sub(duration),
     };
-    let end = if phases.len() == 1 && begins.is_some() {
-        start.saturating_add(duration.unwrap_or(0))
-    } else {
-        last.time
-    };
-    let mut span = ids.child(ids.span, name, start, end);
+    let has_only_start = phases.len() == 1 && begins.is_some();
+    let end = if has_only_start { start.saturating_add(duration) } else { last.time };
+    let mut span = ids.child(ids.span_id, name, start, end);
     span.status = Some(Outcome::of_events(phases.iter().map(|phase| &phase.event)).to_otlp(true));
     for phase in phases {
         for attribute in phase_attributes(&phase.event) {
@@ -121,12 +144,11 @@ fn before(
             }
         }
     }
-    let mut spans = Vec::new();
-    let id = derived_span_id(&ids.trace, ids.request, name, start);
+    let id = ids.child_id(name, start);
+    let mut spans = vec![span];
     for phase in phases {
         spans.extend(parts(&phase.event, ids, id, start));
     }
-    spans.insert(0, span);
     spans
 }
 
@@ -134,16 +156,16 @@ fn before(
 pub(crate) fn report(
     invocation: &Invocation,
     ids: &InvocationIds<'_>,
-    start: u64,
-    end: u64,
+    extent: Extent,
 ) -> Vec<Span> {
     let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
-    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
-    let mut span = ids.child(ids.span, "report", done, phase.time);
+    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(extent.end.min(phase.time));
+    let mut span = ids.child(ids.span_id, "report", done, phase.time);
     span.status = Some(Outcome::of_events(std::iter::once(&phase.event)).to_otlp(false));
     span.attributes = phase_attributes(&phase.event);
     let mut spans = vec![span];
-    spans.extend(parts(&phase.event, ids, ids.span, phase_start(invocation, phase, start)));
+    let start = phase_start(invocation, phase, extent.start);
+    spans.extend(parts(&phase.event, ids, ids.span_id, start));
     spans
 }
 

@@ -11,7 +11,9 @@ use crate::event::{EventKind, PlatformEvent};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
 use crate::read::runtime_error::Failure;
-use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment};
+use crate::spans::invocation::{
+    Closing, FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment,
+};
 use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
@@ -66,15 +68,15 @@ impl InvocationSpans {
             EventKind::RestoreStart => {
                 // The phases before the restore created the snapshot.
                 self.pending.clear();
-                self.before_invocation(phase);
+                self.add_early(phase);
             }
-            _ if phase.is_before() => self.before_invocation(phase),
+            _ if phase.is_early() => self.add_early(phase),
             EventKind::RuntimeDone
             | EventKind::Report
             | EventKind::End
             | EventKind::Timeout
             | EventKind::ExitError
-            | EventKind::OutOfMemory => self.within_invocation(phase),
+            | EventKind::OutOfMemory => self.add_own(phase),
             _ => {}
         }
         self.join_segment(event);
@@ -170,10 +172,10 @@ impl InvocationSpans {
     }
 
     /// Closes all invocations, because their environment ends.
-    pub fn close_all(&mut self, ending: ShutdownReason, time_unix_nano: u64) {
+    pub fn close_all(&mut self, reason: ShutdownReason, time_unix_nano: u64) {
         self.table.retain(|invocation| invocation.has_begun);
         for invocation in &mut self.table {
-            invocation.closed.get_or_insert((ending, time_unix_nano));
+            invocation.closed.get_or_insert(Closing { reason, time: time_unix_nano });
         }
     }
 
@@ -204,14 +206,17 @@ impl InvocationSpans {
 
     fn start(&mut self, phase: Phase) {
         let Some(request_id) = phase.event.request_id.clone() else { return };
-        let known = self.table.iter().position(|known| known.request_id == request_id);
-        if let Some((at, earlier)) = known.and_then(|at| Some((at, self.table.get(at)?))) {
-            if earlier.started == Some(phase.time) {
+        let known_at = self.table.iter().position(|known| known.request_id == request_id);
+        if let Some(at) = known_at
+            && let Some(known) = self.table.get(at)
+        {
+            let is_repeated = known.started == Some(phase.time);
+            if is_repeated {
                 return;
             }
             // Lambda's retries of an asynchronous invocation keep its request id.
-            let is_retry = earlier.started.is_some() || earlier.is_written;
-            if let Some(earlier) = is_retry.then(|| self.table.remove(at)).flatten() {
+            let is_retry = known.started.is_some() || known.is_written;
+            if is_retry && let Some(earlier) = self.table.remove(at) {
                 self.finish(&earlier);
             }
         }
@@ -220,14 +225,14 @@ impl InvocationSpans {
             invocation.has_begun = true;
             invocation.started = Some(phase.time);
             invocation.tracing = phase.event.tracing.clone();
-            invocation.push_before(pending);
+            invocation.push_early(pending);
             invocation.push(phase);
         }
     }
 
     /// Adds an event of an init phase or restore, which has no request id. It belongs to the running invocation, or else to the
     /// next one.
-    fn before_invocation(&mut self, phase: Phase) {
+    fn add_early(&mut self, phase: Phase) {
         let running = self.table.back_mut().filter(|invocation| {
             invocation.started.is_some()
                 && invocation.runtime_done.is_none()
@@ -243,10 +248,10 @@ impl InvocationSpans {
         let is_end = !matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart);
         let has_start = self.pending.iter().any(|known| known.event.kind == EventKind::InitStart);
         if is_end && !has_start && phase.event.phase.as_deref() == Some("invoke") {
-            let began_before = |known: &&mut Invocation| {
+            let had_started = |known: &&mut Invocation| {
                 known.started.is_some_and(|started| started <= phase.time)
             };
-            let own = self.table.iter_mut().rev().find(began_before);
+            let own = self.table.iter_mut().rev().find(had_started);
             if let Some(own) = own.filter(|own| !own.is_written) {
                 own.push(phase);
             }
@@ -258,7 +263,8 @@ impl InvocationSpans {
         self.pending.push_back(phase);
     }
 
-    fn within_invocation(&mut self, phase: Phase) {
+    /// Adds an event with a request id.
+    fn add_own(&mut self, phase: Phase) {
         let Some(request_id) = phase.event.request_id.clone() else { return };
         let Some(invocation) = self.entry(&request_id, phase.time) else { return };
         invocation.has_begun = true;
@@ -313,8 +319,8 @@ impl InvocationSpans {
     fn make_room(&mut self) {
         loop {
             let written = self.table.iter().position(|invocation| invocation.is_written);
-            let forgotten = Self::position_to_remove(&self.options, self.table.len(), written);
-            let Some(oldest) = forgotten.and_then(|at| self.table.remove(at)) else { return };
+            let excess = Self::position_to_remove(&self.options, self.table.len(), written);
+            let Some(oldest) = excess.and_then(|at| self.table.remove(at)) else { return };
             self.forget(&oldest);
         }
     }

@@ -1,0 +1,260 @@
+//! Reads the exception that a text reports.
+
+use super::lines::{
+    DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, ends_message, first_line,
+    is_certain, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception, ruby_exception,
+};
+use crate::read::begins;
+use crate::read::runtime_text::is_rust_panic;
+
+/// The exception of a log record (OpenTelemetry's semantic conventions, exceptions in logs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exception {
+    pub(crate) kind: String,
+    pub(crate) message: Option<String>,
+    pub(crate) stacktrace: Option<String>,
+}
+
+/// A borrowed [`Exception`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExceptionRef<'e> {
+    pub(crate) kind: &'e str,
+    pub(crate) message: Option<&'e str>,
+    pub(crate) stacktrace: Option<&'e str>,
+}
+
+impl Exception {
+    pub(crate) fn as_ref(&self) -> ExceptionRef<'_> {
+        let Self { kind, message, stacktrace } = self;
+        ExceptionRef { kind, message: message.as_deref(), stacktrace: stacktrace.as_deref() }
+    }
+}
+
+/// A report begins in one of so many lines: the source line that failed, or text of a logger, may precede it.
+const MOST_LINES_BEFORE: usize = 8;
+
+/// A message has at most so many lines after its first one.
+const MOST_MESSAGE_LINES: usize = 16;
+
+/// Reads the exception of a text, if its first lines are a report of one.
+pub(crate) fn exception(text: &str) -> Option<Exception> {
+    let text = text.trim_ascii();
+    // Nearly all texts are one line without any of these words.
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return if begins_as_report(text) { report(text) } else { None };
+    }
+    if text.contains('\r') && !text.contains('\n') {
+        // Lambda's Python runtime writes the lines of one log event so.
+        return exception(&text.replace('\r', "\n"));
+    }
+    traceback(text).or_else(|| report(text))
+}
+
+fn begins_as_report(text: &str) -> bool {
+    let has_word = match text.as_bytes().first() {
+        Some(b'E') => text.starts_with(JAVA_THREAD),
+        Some(b'U') => text.starts_with("Uncaught ") || begins(text, &DOTNET_UNHANDLED),
+        Some(b'p') => text.starts_with("panic: "),
+        Some(b't') => text.starts_with("thread '"),
+        Some(b'/' | b'<' | b'*') => true,
+        _ => false,
+    };
+    has_word || text.ends_with(')') && ruby_exception(text).is_some()
+}
+
+fn report(text: &str) -> Option<Exception> {
+    let mut rest = text;
+    for _ in 0..MOST_LINES_BEFORE {
+        let (first, after) = first_line(rest);
+        let line = first.trim();
+        if let Some(NamedException { kind, message }) = reported(line, after) {
+            let further = if line.ends_with(message) {
+                further_lines(after)
+            } else if is_rust_panic(line) || is_logged_panic(line) {
+                let (_, after_message) = first_line(after);
+                further_lines(after_message)
+            } else {
+                String::new()
+            };
+            return Some(Exception {
+                kind: kind.to_owned(),
+                message: (!message.is_empty()).then(|| [message, &further].concat()),
+                stacktrace: (!after.is_empty()).then(|| rest.to_owned()),
+            });
+        }
+        // What follows frames is a cause.
+        if after.is_empty() || line.starts_with("at ") {
+            return None;
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The lines of a message after its first one, each with a line end before it. A stack trace ends them.
+fn further_lines(after: &str) -> String {
+    let mut lines = after.lines().take(MOST_MESSAGE_LINES + 1);
+    let is_end = |line: &str| line.trim().is_empty() || ends_message(line);
+    let count = lines.position(is_end).unwrap_or_default();
+    // Deno shows the failed source line, and a mark below it.
+    let is_source = |line: &str| line.trim_start().starts_with('^');
+    if after.lines().take(count).any(is_source) {
+        return String::new();
+    }
+    after.lines().take(count).flat_map(|line| ["\n", line.trim_end()]).collect()
+}
+
+/// The exception that this line reports. `after` is the text after the line.
+fn reported<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
+    if let Some(message) = line.strip_prefix("panic: ") {
+        return Some(NamedException::panic(message));
+    }
+    if let Some(message) =
+        line.strip_prefix("fatal error: ").filter(|_| after.contains("goroutine "))
+    {
+        return Some(NamedException { kind: "fatal error", message });
+    }
+    if is_rust_panic(line) {
+        return Some(NamedException::panic(message_of_rust_panic(line, after)));
+    }
+    if let Some((_, exception)) =
+        line.strip_prefix(JAVA_THREAD).and_then(|rest| rest.split_once("\" "))
+    {
+        return Some(NamedException::split(exception));
+    }
+    if let Some(exception) = DOTNET_UNHANDLED.iter().find_map(|begin| line.strip_prefix(begin)) {
+        return Some(NamedException::split(exception));
+    }
+    if let Some((before, uncaught)) = line.split_once("Uncaught ")
+        && is_php(before)
+    {
+        return uncaught_exception(uncaught);
+    }
+    if let Some(message) = message_of_logged_panic(line, after) {
+        return Some(NamedException::panic(message));
+    }
+    if let Some((_, served)) = line.split_once(": panic serving ") {
+        let message = served.split_once(": ").map_or(served, |(_, message)| message);
+        return Some(NamedException::panic(message));
+    }
+    elixir_exception(line)
+        .or_else(|| ruby_exception(line))
+        .or_else(|| logged_ruby_exception(line, after))
+        .or_else(|| exception_above_frames(line, after))
+}
+
+/// The message of Rust's panic: in the same line before Rust 1.73, and since then in the next one.
+fn message_of_rust_panic<'t>(line: &'t str, after: &'t str) -> &'t str {
+    let quoted = line.split_once("panicked at '").and_then(|(_, rest)| rest.rsplit_once("', "));
+    match quoted {
+        Some((message, _)) => message,
+        None => after.lines().next().unwrap_or_default(),
+    }
+}
+
+/// The exception after `Uncaught `, of Node, Deno or PHP. PHP names the place after it.
+fn uncaught_exception(uncaught: &str) -> Option<NamedException<'_>> {
+    let with_place = uncaught.strip_prefix("(in promise) ").unwrap_or(uncaught);
+    let exception = with_place.rsplit_once(" in /").map_or(with_place, |(exception, _)| exception);
+    Some(NamedException::split(exception)).filter(|named| is_type(named.kind))
+}
+
+/// Nothing, or the words of PHP, before `Uncaught`.
+fn is_php(before: &str) -> bool {
+    before.is_empty() || before.trim_end().ends_with("rror:")
+}
+
+/// The message of a panic that a hook logs: `panicked at src/main.rs:3:4:`, or color-eyre's report. It is in the next line.
+fn message_of_logged_panic<'t>(line: &str, after: &'t str) -> Option<&'t str> {
+    let (next_line, _) = first_line(after);
+    let next = next_line.trim();
+    if line == EYRE_PANIC {
+        return next.strip_prefix("Message:").map(str::trim);
+    }
+    is_logged_panic(line).then_some(next)
+}
+
+/// `** (ArgumentError) no stock`
+fn elixir_exception(line: &str) -> Option<NamedException<'_>> {
+    let (kind, message) = line.strip_prefix("** (")?.split_once(") ")?;
+    is_type(kind).then_some(NamedException { kind, message })
+}
+
+/// `no stock (ArgumentError)`, and below it the backtrace.
+fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
+    let (message, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
+    let is_exception = is_type(kind) && is_ruby_place(after.lines().next()?);
+    is_exception.then_some(NamedException { kind, message })
+}
+
+/// The exception of a line with stack frames below. A message may have several lines, and a logger's text may precede the name, if
+/// the name is certainly a type's.
+fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
+    const MOST_LINES: usize = 16;
+    let mut lines = after.lines().take(MOST_LINES);
+    let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
+    let named = NamedException::split(line);
+    let is_sure = at == 0 || is_certain(named.kind) && !named.message.is_empty();
+    if is_type(named.kind) && is_sure {
+        return Some(named);
+    }
+    exception_within(line)
+}
+
+/// The exception after another text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
+fn exception_within(line: &str) -> Option<NamedException<'_>> {
+    const MOST_COLONS: usize = 8;
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
+    let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MOST_COLONS);
+    let found = ends.find_map(|end| {
+        let with_code = line.get(..end)?;
+        // Node puts a code after the type.
+        let before = with_code
+            .strip_suffix(']')
+            .and_then(|text| text.rsplit_once(" ["))
+            .map_or(with_code, |(text, _)| text);
+        let kind = before.rsplit(is_between).next()?;
+        // The name of a class in a class is no ordinary word.
+        let is_sure = is_certain(kind) || kind.contains('$');
+        let message = line.get(end + 2..)?;
+        (is_type(kind) && is_sure).then_some(NamedException { kind, message })
+    });
+    found.or_else(|| {
+        let last = line.trim_end().rsplit(is_between).next()?;
+        let is_exception = is_type(last) && is_certain(last);
+        is_exception.then_some(NamedException { kind: last, message: "" })
+    })
+}
+
+/// The exception of Python's traceback. Lambda's runtime writes its name before the frames, all others after them.
+fn traceback(text: &str) -> Option<Exception> {
+    const HEADER: &str = "Traceback (most recent call last):";
+    let at = text.find(HEADER)?;
+    let (before, frames) = text.split_at_checked(at)?;
+    // rich indents the whole traceback.
+    let indentation =
+        before.rsplit('\n').next().filter(|begin| begin.trim().is_empty()).unwrap_or_default();
+    let logged = before.lines().next().unwrap_or_default().trim_end();
+    // Python draws a frame around the lines of an exception group. As a cause, it is followed by another traceback.
+    let is_group = text.contains("Exception Group Traceback")
+        && !text.contains(concat!("\n", "Traceback (most recent call last):"));
+    let lines = || {
+        frames.lines().skip(1).map(|line| {
+            let line = line.strip_prefix("  | ").unwrap_or(line);
+            line.strip_prefix(indentation).unwrap_or(line)
+        })
+    };
+    let mut names = lines().filter(|line| names_exception(line));
+    let found = if is_group { names.next() } else { names.last() };
+    let (line, stacktrace) = match found {
+        Some(name) => (name, frames),
+        None if names_exception(logged) => (logged, text),
+        None => return None,
+    };
+    let NamedException { kind, message } = NamedException::split(line.trim_end());
+    Some(Exception {
+        kind: kind.trim_end_matches(':').to_owned(),
+        message: (!message.is_empty()).then(|| message.to_owned()),
+        stacktrace: Some(stacktrace.to_owned()),
+    })
+}
