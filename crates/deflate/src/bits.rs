@@ -3,8 +3,9 @@
 /// Appends to a buffer, which grows by a block at a time.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
+    /// The bits that do not fill a byte yet.
     waiting: u64,
-    /// Number of pending bits; fewer than eight.
+    /// Number of waiting bits; fewer than eight.
     count: u32,
 }
 
@@ -21,12 +22,12 @@ impl<'a> BitWriter<'a> {
         Self { out, waiting: 0, count: 0 }
     }
 
-    /// Length of the output buffer without pending bits.
+    /// Length of the output buffer without waiting bits.
     pub(crate) fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// Lets `write` append at most this many bits. It takes and returns the space by value, so that pending bits stay in
+    /// Lets `write` append at most this many bits. It takes and returns the space by value, so that waiting bits stay in
     /// registers.
     pub(crate) fn with_room(&mut self, bits: usize, write: impl FnOnce(Room<'_>) -> Room<'_>) {
         let start = self.out.len();
@@ -36,7 +37,8 @@ impl<'a> BitWriter<'a> {
         let room = Room { bytes, written: 0, waiting: self.waiting, count: self.count };
         let Room { written, waiting, count, .. } = write(room);
         self.out.truncate(start + written);
-        (self.waiting, self.count) = (waiting, count);
+        self.waiting = waiting;
+        self.count = count;
     }
 
     /// Appends bytes at the next byte boundary.
@@ -49,7 +51,8 @@ impl<'a> BitWriter<'a> {
     pub(crate) fn finish(&mut self) {
         let bytes = self.count.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.waiting.to_le_bytes()[..bytes]);
-        (self.waiting, self.count) = (0, 0);
+        self.waiting = 0;
+        self.count = 0;
     }
 }
 
@@ -62,6 +65,7 @@ impl Room<'_> {
         // Without a branch, which would be taken unpredictably after every few tokens.
         self.bytes[self.written..][..size_of::<u64>()].copy_from_slice(&waiting.to_le_bytes());
         self.written += (count / 8) as usize;
-        (self.waiting, self.count) = (waiting >> (count & !7), count & 7);
+        self.waiting = waiting >> (count & !7);
+        self.count = count & 7;
     }
 }

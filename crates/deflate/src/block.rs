@@ -2,7 +2,7 @@
 
 use crate::bits::{BitWriter, Room};
 use crate::codes::Codes;
-use crate::huffman::{Code, MOST_BITS};
+use crate::huffman::{Code, Codeword, MOST_BITS};
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
 /// Maximum length of a code for code lengths.
@@ -36,8 +36,9 @@ impl BlockWriter {
         shared: Option<&Codes>,
     ) -> bool {
         let literal_counts = tokens.literals();
+        let distance_counts = tokens.distances();
         self.literals.build(&literal_counts, MOST_BITS);
-        self.distances.build(tokens.distances(), MOST_BITS);
+        self.distances.build(distance_counts, MOST_BITS);
         let header = Header::new(&self.literals, &self.distances, &mut self.lengths);
         let mut own = header.bits;
         let mut fixed = 0;
@@ -46,21 +47,21 @@ impl BlockWriter {
             own += (count * (self.literals.length(symbol) + extra)) as usize;
             fixed += (count * (u32::from(fixed_length(symbol)) + extra)) as usize;
         }
-        for (symbol, &count) in tokens.distances().iter().enumerate() {
+        for (symbol, &count) in distance_counts.iter().enumerate() {
             let extra = symbols::distance_extra(symbol);
             own += (count * (self.distances.length(symbol) + extra)) as usize;
             fixed += (count * (u32::from(FIXED_DISTANCE) + extra)) as usize;
         }
         let stored = (input.len() + (input.len() / STORED_BYTES + 1) * 5) * 8;
-        let shared_bits = shared.map(|codes| codes.bits(&literal_counts, tokens.distances()));
-        if let (Some(codes), Some(shared_bits)) = (shared, shared_bits)
-            && shared_bits <= own.min(fixed).min(stored)
-        {
-            self.literals.assign(&codes.literals);
-            self.distances.assign(&codes.distances);
-            bits.with_room(shared_bits, |room| self.write_tokens(room, tokens.list()));
-            tokens.clear();
-            return true;
+        if let Some(codes) = shared {
+            let shared_bits = codes.bits(&literal_counts, distance_counts);
+            if shared_bits <= own.min(fixed).min(stored) {
+                self.literals.assign(&codes.literals);
+                self.distances.assign(&codes.distances);
+                bits.with_room(shared_bits, |room| self.write_tokens(room, tokens.list()));
+                tokens.clear();
+                return true;
+            }
         }
         if stored < own.min(fixed) {
             write_stored(bits, input, is_last);
@@ -82,39 +83,41 @@ impl BlockWriter {
         false
     }
 
-    fn write_tokens<'r>(&self, room: Room<'r>, tokens: &[Token]) -> Room<'r> {
-        let mut room = room;
+    fn write_tokens<'r>(&self, mut room: Room<'r>, tokens: &[Token]) -> Room<'r> {
         for token in tokens {
             match token.meaning() {
                 Meaning::Literal(byte) => {
-                    let (code, count) = self.literals.bits(usize::from(byte));
-                    room.put(code, count);
+                    let byte = self.literals.codeword(usize::from(byte));
+                    room.put(byte.bits, byte.length);
                 }
-                Meaning::Copy(length, distance) => {
-                    let symbol = symbols::length_symbol(length);
+                Meaning::Copy { length_minus_3, distance_minus_1 } => {
+                    let symbol = symbols::length_symbol(length_minus_3);
                     let extra = symbols::literal_extra(symbol);
-                    let (code, count) = self.literals.bits(symbol);
-                    let of_length = code | lowest(u64::from(length), extra) << count;
-                    let length_bits = count + extra;
-                    let symbol = symbols::distance_symbol(distance);
+                    let length =
+                        self.literals.codeword(symbol).followed_by(length_minus_3.into(), extra);
+                    let symbol = symbols::distance_symbol(distance_minus_1);
                     let extra = symbols::distance_extra(symbol);
-                    let (code, count) = self.distances.bits(symbol);
-                    let of_distance = code | lowest(u64::from(distance), extra) << count;
-                    room.put(of_length | of_distance << length_bits, length_bits + count + extra);
+                    let distance =
+                        self.distances.codeword(symbol).followed_by(distance_minus_1.into(), extra);
+                    let both = length.bits | distance.bits << length.length;
+                    room.put(both, length.length + distance.length);
                 }
             }
         }
-        let (code, count) = self.literals.bits(END_OF_BLOCK);
-        room.put(code, count);
+        let end = self.literals.codeword(END_OF_BLOCK);
+        room.put(end.bits, end.length);
         room
     }
 }
 
-/// The lowest `bits` of a length minus 3 or a distance minus 1, which its symbol leaves open: the first number of a symbol with
-/// `n` extra bits is a multiple of 2^n.
-#[inline]
-fn lowest(number: u64, bits: u32) -> u64 {
-    number & ((1 << bits) - 1)
+impl Codeword {
+    /// The symbol with the bits that it leaves open: the lowest `extra` bits of a length minus 3 or a distance minus 1. The first
+    /// number of a symbol with `n` extra bits is a multiple of 2^n.
+    #[inline]
+    fn followed_by(self, number: u64, extra: u32) -> Self {
+        let lowest = number & ((1 << extra) - 1);
+        Self { bits: self.bits | lowest << self.length, length: self.length + extra }
+    }
 }
 
 /// Number of bits of each byte, the end, and lengths in the fixed code (3.2.6).
@@ -145,13 +148,19 @@ pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool
     }
 }
 
+/// A code length or a repetition, and the number in its extra bits.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    symbol: u8,
+    extra: u8,
+}
+
 /// The codes in a block's header: the code length of each symbol, with runs shortened (3.2.7).
 pub(crate) struct Header {
     literals: usize,
     distances: usize,
     lengths: usize,
-    /// A code length or a repetition, and its extra bits.
-    runs: [(u8, u8); LITERALS + DISTANCES],
+    runs: [Run; LITERALS + DISTANCES],
     run_count: usize,
     bits: usize,
 }
@@ -164,7 +173,7 @@ impl Header {
             literals: literal_count.unwrap_or(257),
             distances: distance_count.unwrap_or(1),
             lengths: 4,
-            runs: [(0, 0); LITERALS + DISTANCES],
+            runs: [Run::default(); LITERALS + DISTANCES],
             run_count: 0,
             bits: 0,
         };
@@ -192,7 +201,7 @@ impl Header {
 
     fn push_run(&mut self, length: u8, mut left: usize, counts: &mut [u32; 32]) {
         let mut push = |symbol: u8, extra: usize| {
-            self.runs[self.run_count] = (symbol, extra as u8);
+            self.runs[self.run_count] = Run { symbol, extra: extra as u8 };
             self.run_count += 1;
             counts[usize::from(symbol) & 31] += 1;
         };
@@ -239,10 +248,11 @@ impl Header {
         for &symbol in &LENGTH_ORDER[..self.lengths] {
             room.put(u64::from(lengths.length(symbol)), 3);
         }
-        for &(symbol, extra) in &self.runs[..self.run_count] {
-            let symbol = usize::from(symbol);
-            let (code, count) = lengths.bits(symbol);
-            room.put(code | u64::from(extra) << count, count + run_extra(symbol));
+        for run in &self.runs[..self.run_count] {
+            let symbol = usize::from(run.symbol);
+            let code = lengths.codeword(symbol);
+            let bits = code.bits | u64::from(run.extra) << code.length;
+            room.put(bits, code.length + run_extra(symbol));
         }
         room
     }

@@ -55,12 +55,12 @@ impl Codes {
     pub(crate) fn bits(&self, literals: &[u32], distances: &[u32]) -> usize {
         let of_literals = literals.iter().zip(self.literals).enumerate();
         let of_distances = distances.iter().zip(self.distances).enumerate();
-        let literals = of_literals.map(|(symbol, (count, bits))| {
-            count * (u32::from(bits) + symbols::literal_extra(symbol))
+        let literal_bits = of_literals.map(|(symbol, (count, length))| {
+            count * (u32::from(length) + symbols::literal_extra(symbol))
         });
-        let distances = of_distances.map(|(symbol, (count, bits))| {
-            count * (u32::from(bits) + symbols::distance_extra(symbol))
+        let distance_bits = of_distances.map(|(symbol, (count, length))| {
+            count * (u32::from(length) + symbols::distance_extra(symbol))
         });
-        literals.chain(distances).sum::<u32>() as usize
+        literal_bits.chain(distance_bits).sum::<u32>() as usize
     }
 }

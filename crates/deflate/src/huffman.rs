@@ -5,9 +5,17 @@ pub(crate) const MOST_BITS: usize = 15;
 /// While sorting, the symbol's number is stored below its count.
 const SYMBOL_BITS: u32 = 9;
 
+/// The bits of a symbol, first bit lowest.
+#[derive(Clone, Copy)]
+pub(crate) struct Codeword {
+    pub(crate) bits: u64,
+    /// Number of bits; 0 if the symbol does not occur.
+    pub(crate) length: u32,
+}
+
 /// A code for fewer than `N` symbols; `N` is a power of two, so that a mask keeps an index within the table.
 pub(crate) struct Code<const N: usize> {
-    /// The bits of each symbol, first bit lowest, with their number above the lower 16.
+    /// The bits of each symbol, with their number above the lower 16.
     entries: [u32; N],
 }
 
@@ -19,15 +27,15 @@ impl<const N: usize> Default for Code<N> {
 
 impl<const N: usize> Code<N> {
     #[inline]
-    pub(crate) fn bits(&self, symbol: usize) -> (u64, u32) {
+    pub(crate) fn codeword(&self, symbol: usize) -> Codeword {
         let entry = self.entries[symbol & (N - 1)];
-        (u64::from(entry & 0xffff), entry >> 16)
+        Codeword { bits: u64::from(entry & 0xffff), length: entry >> 16 }
     }
 
     /// The number of bits of a symbol; 0 if it does not occur.
     #[inline]
     pub(crate) fn length(&self, symbol: usize) -> u32 {
-        self.bits(symbol).1
+        self.codeword(symbol).length
     }
 
     /// Becomes the optimal code for these frequencies with code lengths of at most `limit`.

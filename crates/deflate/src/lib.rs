@@ -65,8 +65,9 @@ impl Deflater {
         let is_near = repeated.start <= Repeated::FURTHEST;
         let part = input.get(repeated.clone()).filter(|_| is_near).unwrap_or_default();
         self.repeated.find(&mut self.matches, effort, part);
-        self.deflate_after(&Preset::default(), None, effort, input, repeated, max_bytes, out)
-            .map(|_| ())
+        let preset = &Preset::default();
+        let known = KnownBefore { preset, codes: None, effort, repeated };
+        self.deflate_after(&known, input, max_bytes, out).map(|_| ())
     }
 
     /// Like [`deflate`](Self::deflate) at level 7, for readers that have the dictionary and the codes.
@@ -86,53 +87,63 @@ impl Deflater {
     ) -> Result<bool, usize> {
         let effort = Effort::WITH_PRESET;
         self.repeated.find(&mut self.matches, effort, &[]);
-        self.deflate_after(preset, codes, effort, input, 0..0, max_bytes, out)
+        let known = KnownBefore { preset, codes, effort, repeated: 0..0 };
+        self.deflate_after(&known, input, max_bytes, out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two ways to deflate, in one place")]
     fn deflate_after(
         &mut self,
-        preset: &Preset,
-        codes: Option<&Codes>,
-        effort: Effort,
+        known: &KnownBefore<'_>,
         input: &[u8],
-        repeated: Range<usize>,
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<bool, usize> {
-        let none = Preset::default();
+        let no_preset = Preset::default();
         let mut bits = BitWriter::new(out);
+        // Number of bytes of the parts before.
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
             let part = rest.get(..PART_BYTES).unwrap_or(rest);
             // Bytes after the first part are too far from the dictionary.
-            let preset = if taken == 0 { preset } else { &none };
-            let mut search = self.matches.search(preset, part, effort);
+            let preset = if taken == 0 { known.preset } else { &no_preset };
+            let mut search = self.matches.search(preset, part, known.effort);
             if taken == 0 && !self.repeated.bytes.is_empty() {
-                search.begin_with(&mut self.tokens, repeated.clone(), &self.repeated.tokens);
+                let place = known.repeated.clone();
+                search.begin_with(&mut self.tokens, place, &self.repeated.tokens);
             }
-            let mut start = 0;
+            let mut block_at = 0;
             while search.fill(&mut self.tokens, BLOCK_TOKENS) {
                 let end = search.position();
-                self.blocks.write(&mut bits, &mut self.tokens, &part[start..end], false, None);
-                start = end;
+                self.blocks.write(&mut bits, &mut self.tokens, &part[block_at..end], false, None);
+                block_at = end;
                 if bits.bytes() > max_bytes {
                     return Err(taken + end);
                 }
             }
             taken += part.len();
             let is_last = taken == input.len();
-            let is_only = is_last && start == 0 && part.len() == input.len();
-            let shared = codes.filter(|_| is_only);
+            let is_only_block = is_last && block_at == 0 && part.len() == input.len();
+            let shared = known.codes.filter(|_| is_only_block);
+            let last_block = &part[block_at..];
             let is_shared =
-                self.blocks.write(&mut bits, &mut self.tokens, &part[start..], is_last, shared);
+                self.blocks.write(&mut bits, &mut self.tokens, last_block, is_last, shared);
             if is_last {
                 bits.finish();
                 return Ok(is_shared);
             }
         }
     }
+}
+
+/// What is known before an input is searched.
+struct KnownBefore<'k> {
+    preset: &'k Preset,
+    /// The codes that readers have.
+    codes: Option<&'k Codes>,
+    effort: Effort,
+    /// The place of the part in [`Repeated`].
+    repeated: Range<usize>,
 }
 
 /// The search results of a part that many inputs share, such as the resource in each line of a function. The tokens copy only from

@@ -75,16 +75,10 @@ impl Preset {
         self.bytes
     }
 
-    /// Returns the length and distance of the longest copy for the beginning of `rest`, which stands `at` bytes after the
-    /// dictionary, if it is longer than `length`.
+    /// Returns the longest copy for the beginning of `rest`, which stands `at` bytes after the dictionary, if it is longer than
+    /// `length`.
     #[inline]
-    pub(crate) fn longer(
-        &self,
-        rest: &[u8],
-        at: usize,
-        mut length: usize,
-        effort: Effort,
-    ) -> Option<(usize, usize)> {
+    fn longer(&self, rest: &[u8], at: usize, mut length: usize, effort: Effort) -> Option<Copy> {
         let first = word(rest, 0).filter(|_| !self.last.is_empty())?;
         let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
         let mut found = None;
@@ -100,7 +94,7 @@ impl Preset {
             if there.get(length) == rest.get(length) {
                 let equal = length_of_equal(there, rest);
                 if equal > length && equal >= PRESET_MIN_LENGTH {
-                    found = Some((equal, distance));
+                    found = Some(Copy { length: equal, distance });
                     length = equal;
                     if length >= effort.enough || length == rest.len() {
                         break;
@@ -209,7 +203,7 @@ pub(crate) struct Search<'a> {
     found: Option<Copy>,
 }
 
-/// Length 0 means no copy.
+/// A copy of earlier bytes. Length 0 means no copy.
 #[derive(Clone, Copy, Default)]
 struct Copy {
     length: usize,
@@ -241,7 +235,9 @@ impl Search<'_> {
         let mut search = Search { last: self.last, before: self.before, ..*self };
         let goes_on = search.fill_here(tokens, most);
         let Search { position, entered, found, .. } = search;
-        (self.position, self.entered, self.found) = (position, entered, found);
+        self.position = position;
+        self.entered = entered;
+        self.found = found;
         goes_on
     }
 
@@ -280,7 +276,8 @@ impl Search<'_> {
                 copy = next;
             }
         }
-        (self.position, self.found) = (at, Some(copy));
+        self.position = at;
+        self.found = Some(copy);
         at < input.len()
     }
 
@@ -319,7 +316,7 @@ impl Search<'_> {
             longest(self.input, at, &chain, earlier, self.effort)
         };
         let longer = self.preset.longer(&self.input[at..], at, copy.length, self.effort);
-        longer.map_or(copy, |(length, distance)| Copy { length, distance })
+        longer.unwrap_or(copy)
     }
 }
 
@@ -355,7 +352,9 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
                 if length >= effort.enough {
                     break;
                 }
-                (ends, end, mask) = (&input[offset..], longer_end, u32::MAX);
+                ends = &input[offset..];
+                end = longer_end;
+                mask = u32::MAX;
             }
         }
         let before = chain.before[from & MASK];

@@ -13,8 +13,7 @@ pub(crate) struct Token(u32);
 
 pub(crate) enum Meaning {
     Literal(u8),
-    /// Length minus 3 and distance minus 1.
-    Copy(u8, u32),
+    Copy { length_minus_3: u8, distance_minus_1: u32 },
 }
 
 const IS_COPY: u32 = 1 << 31;
@@ -25,7 +24,10 @@ impl Token {
         if self.0 & IS_COPY == 0 {
             Meaning::Literal(self.0 as u8)
         } else {
-            Meaning::Copy((self.0 >> 16) as u8, self.0 & 0x7fff)
+            Meaning::Copy {
+                length_minus_3: (self.0 >> 16) as u8,
+                distance_minus_1: self.0 & 0x7fff,
+            }
         }
     }
 }
@@ -54,11 +56,11 @@ impl Tokens {
     /// Adds a copy of `length` bytes (3 to 258) from `distance` bytes before (1 to 32,768).
     #[inline]
     pub(crate) fn copy(&mut self, length: usize, distance: usize) {
-        let length = (length - MIN_LENGTH) as u8;
-        let distance = (distance - 1) as u32;
-        self.literals[length_symbol(length)] += 1;
-        self.distances[distance_symbol(distance) & 31] += 1;
-        self.list.push(Token(IS_COPY | u32::from(length) << 16 | distance));
+        let length_minus_3 = (length - MIN_LENGTH) as u8;
+        let distance_minus_1 = (distance - 1) as u32;
+        self.literals[length_symbol(length_minus_3)] += 1;
+        self.distances[distance_symbol(distance_minus_1) & 31] += 1;
+        self.list.push(Token(IS_COPY | u32::from(length_minus_3) << 16 | distance_minus_1));
     }
 
     /// Adds all tokens of another list.
@@ -95,10 +97,9 @@ impl Tokens {
     }
 }
 
-/// The symbol of a length minus 3.
 #[inline]
-pub(crate) fn length_symbol(length: u8) -> usize {
-    FIRST_LENGTH + usize::from(LENGTH_SYMBOLS[usize::from(length)])
+pub(crate) fn length_symbol(length_minus_3: u8) -> usize {
+    FIRST_LENGTH + usize::from(LENGTH_SYMBOLS[usize::from(length_minus_3)])
 }
 
 const LENGTH_SYMBOLS: [u8; 256] = {
@@ -127,14 +128,13 @@ pub(crate) fn literal_extra(symbol: usize) -> u32 {
     }
 }
 
-/// The symbol of a distance minus 1.
 #[inline]
-pub(crate) fn distance_symbol(distance: u32) -> usize {
-    if distance < 4 {
-        return distance as usize;
+pub(crate) fn distance_symbol(distance_minus_1: u32) -> usize {
+    if distance_minus_1 < 4 {
+        return distance_minus_1 as usize;
     }
-    let extra = distance.ilog2() - 1;
-    (extra * 2 + 2 + ((distance >> extra) & 1)) as usize
+    let extra = distance_minus_1.ilog2() - 1;
+    (extra * 2 + 2 + ((distance_minus_1 >> extra) & 1)) as usize
 }
 
 /// Number of extra bits after a distance's symbol.
