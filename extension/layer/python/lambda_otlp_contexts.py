@@ -24,7 +24,10 @@ class Forks:
     """Tells forked processes how many invocations the function's process has ended."""
 
     def __init__(self):
-        self.begun = self.ended = 0
+        # Numbers of invocations.
+        self.begun = 0
+        self.ended = 0
+        # Memory with the number of ended ones, from the first fork on.
         self.shared = None
         self.is_child = False
         os.register_at_fork(before=self.share, after_in_child=self.note_child)
@@ -34,10 +37,13 @@ class Forks:
             from mmap import mmap
 
             self.shared = mmap(-1, 8)
-            self.note_end(0)
+            self.write_ended()
 
-    def note_end(self, ended):
-        self.ended += ended
+    def note_end(self):
+        self.ended += 1
+        self.write_ended()
+
+    def write_ended(self):
         if self.shared is not None and not self.is_child:
             self.shared[:] = self.ended.to_bytes(8, "little")
 
@@ -51,6 +57,7 @@ class Forks:
 class Invocation:
     """A context manager. Its block runs in the context of a new invocation."""
 
+    # `True` if it has ended in this process.
     has_ended = False
 
     @functools.cached_property
@@ -71,7 +78,7 @@ class Invocation:
             attempt(call.end)
         self.has_ended = True
         running.remove(self)
-        forks.note_end(1)
+        forks.note_end()
         contexts.detach(self.token)
         # Other contexts may refer to this object for the life of the environment.
         self.context = self.token = None
@@ -95,17 +102,20 @@ class RuntimeContext:
     def get_current(self):
         found = self.inner.get_current()
         invocation = found.get(INVOCATION)
-        return found if invocation is None or invocation.is_running else after(invocation, found)
+        return found if invocation is None or invocation.is_running else context_after(invocation, found)
 
 
-def after(invocation, context):
+def context_after(invocation, context):
     """Returns the context of work that an ended invocation has left in this context."""
     span = trace.get_current_span(context).get_span_context()
     if span.is_valid and span.trace_id != invocation.trace_id:
         # The work has started a trace of its own.
         return context
-    if len(invocations := [each for each in list(running) if each.is_running]) == 1 and (current := invocations[0].context):
-        return current
+    invocations = [each for each in list(running) if each.is_running]
+    only_context = invocations[0].context if len(invocations) == 1 else None
+    # A context may end at any time in another thread.
+    if only_context:
+        return only_context
     # Work that belongs to no sampled trace stays so.
     return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context
 

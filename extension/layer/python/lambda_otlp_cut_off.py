@@ -36,8 +36,8 @@ MOST_OPEN = 1024
 SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"
-MESSAGE = "the invocation was about to time out"
-LEFT = "the process exited before the span ended"
+ABOUT_TO_TIME_OUT = "the invocation was about to time out"
+EXITED = "the process exited before the span ended"
 
 
 class Invocation:
@@ -59,8 +59,10 @@ def reserve():
     return RESERVE * min(2, max(1, ENOUGH_MEMORY / memory))
 
 
-class Sdk:
-    """Snapshots and encodes spans with OpenTelemetry's SDK."""
+class PartialSpansOfSdk:
+    """Makes and encodes partial spans with OpenTelemetry's SDK. The `Setup` of lambda_otlp_fast.py does the same without it."""
+
+    # The host and the port of the extension, if they are not those of OpenTelemetry's variables.
 
     receiver_address = None
 
@@ -73,29 +75,30 @@ class Sdk:
         return library("opentelemetry.exporter.otlp.proto.common.trace_encoder").encode_spans(spans).SerializeToString()
 
 
-def watch(provider, flush, say, kind=Sdk):
+def watch(provider, flush, say, partial_spans=None):
     """Watches invocations with spans of this provider. Returns `None` if spans are not exported to the extension.
 
     `flush` exports ended spans, `say` logs errors.
     """
-    receiver_address = kind.receiver_address or local_receiver(os.environ)
+    partial_spans = partial_spans or PartialSpansOfSdk
+    receiver_address = partial_spans.receiver_address or local_receiver(os.environ)
     if receiver_address is None or not hasattr(provider, "add_span_processor"):
         return None
-    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), kind)
+    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), partial_spans)
     provider.add_span_processor(open_spans)
 
-    def export_open(due, message):
+    def export_open(invocations, message):
         try:
-            if spans := open_spans.partial_of(due, time.time_ns(), message):
-                post(receiver_address, kind.encode(spans))
+            if spans := open_spans.partial_of(invocations, time.time_ns(), message):
+                post(receiver_address, partial_spans.encode(spans))
         except Exception as error:
             say(f"cannot export the open spans: {error!r}")
 
-    def export(due):
-        export_open(due, MESSAGE)
+    def export_before_timeout(invocations):
+        export_open(invocations, ABOUT_TO_TIME_OUT)
         flush()
 
-    return Watch(open_spans, export, lambda: export_open([], LEFT))
+    return Watch(open_spans, export_before_timeout, lambda: export_open([], EXITED))
 
 
 def local_receiver(environ):
@@ -118,8 +121,9 @@ def local_receiver(environ):
 
 def post(receiver, body):
     """Sends a request in as few steps as possible, because a computing thread can take the interpreter at each step."""
+    host, _ = receiver
     head = (
-        f"POST /v1/traces HTTP/1.1\r\nhost: {receiver[0]}\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n"
+        f"POST /v1/traces HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(receiver, timeout=1) as connection:
@@ -130,12 +134,17 @@ def post(receiver, body):
 
 
 class OpenSpans:
-    """Tracks open spans. Concurrent changes do not corrupt a dictionary, so no thread waits for a lock here."""
+    """A span processor that tracks open spans.
 
-    def __init__(self, records, kind=Sdk):
+    Concurrent changes do not corrupt a dictionary, so no thread waits for a lock here.
+    """
+
+    def __init__(self, records, partial_spans):
         self.records = records
-        self.kind = kind
+        self.partial_spans = partial_spans
+        # The open spans by their ids.
         self.open = {}
+        # The running invocations, and the one of each thread.
         self.running = []
         self.thread = threading.local()
 
@@ -174,42 +183,44 @@ class OpenSpans:
     def shutdown(self):
         pass
 
-    def partial_of(self, due, now, message):
+    def partial_of(self, invocations, now, message):
         """Returns the open spans of these invocations as partial spans, or all open spans if no other invocation is running."""
-        roots = [invocation.root for invocation in due if invocation.root is not None]
-        spans = [span for span in list(self.open.values()) if self.is_of(span, due, roots)]
-        return [partial(self.kind, span, span.get_span_context() in roots, now, message) for span in spans]
+        roots = [invocation.root for invocation in invocations if invocation.root is not None]
+        spans = [span for span in list(self.open.values()) if self.is_of(span, invocations, roots)]
+        return [self.partial(span, now, message, is_root=span.get_span_context() in roots) for span in spans]
 
-    def is_of(self, span, due, roots):
+    def is_of(self, span, invocations, roots):
         # If no other invocation is running, spans in other threads and traces belong to these invocations too.
-        is_alone = all(invocation in due for invocation in list(self.running))
-        return is_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
+        are_alone = all(running in invocations for running in list(self.running))
+        return are_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
+
+    def partial(self, span, now, message, *, is_root):
+        call = database_call(span)
+        return self.partial_spans.snapshot(
+            name=call.name if call else span.name,
+            context=span.get_span_context(),
+            parent=span.parent,
+            resource=span.resource,
+            attributes=attributes_of_partial(span, call, is_root),
+            events=span.events,
+            links=span.links,
+            kind=span.kind,
+            status=trace.Status(trace.StatusCode.ERROR, message),
+            start_time=span.start_time,
+            end_time=max(now, span.start_time),
+            instrumentation_scope=span.instrumentation_scope,
+        )
 
 
-def partial(kind, span, is_root, now, message):
+def attributes_of_partial(span, call, is_root):
     attributes = {**span.attributes, **changes_at_end(span.attributes, span.instrumentation_scope.name)}
-    name = span.name
-    if call := database_call(span):
-        name = call.name
+    if call:
         attributes.update(call.changes)
     attributes = {key: value for key, value in attributes.items() if value is not None}
     if is_root:
         attributes["error.type"] = ERROR_TYPE
     attributes["lambda_otlp.partial"] = True
-    return kind.snapshot(
-        name=name,
-        context=span.get_span_context(),
-        parent=span.parent,
-        resource=span.resource,
-        attributes=attributes,
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=trace.Status(trace.StatusCode.ERROR, message),
-        start_time=span.start_time,
-        end_time=max(now, span.start_time),
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    return attributes
 
 
 class Watch:
@@ -218,24 +229,26 @@ class Watch:
     The thread checks the clock at each wake-up, because its timer stops while the environment is frozen.
     """
 
-    def __init__(self, open_spans, export, leave):
+    def __init__(self, open_spans, export_before_timeout, export_at_exit):
         self.open_spans = open_spans
-        self.export = export
+        self.export_before_timeout = export_before_timeout
         # Exports open spans if the process exits by itself. The handler has ended by then, but its threads may have open spans.
-        self.leave = leave
-        self.renew()
-        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.renew)
+        self.export_at_exit = export_at_exit
+        self.reset()
+        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.reset)
 
-    def renew(self):
-        """Resets the state, also in a forked process: the child lacks the background thread, which may have held the lock.
+    def reset(self):
+        """Sets the state of a new process. A forked one lacks the background thread, which may have held the lock.
 
         The parent process exports the spans that are open at a fork.
         """
         self.open_spans.open.clear()
         self.changed = threading.Condition()
-        self.armed = []
+        # The invocations whose export is still to come.
+        self.watched = []
         self.is_forking = False
         self.thread = None
+        # The time at which the wait of the thread ends.
         self.wakes_at = None
 
     def end_thread(self):
@@ -251,20 +264,20 @@ class Watch:
     def restart_thread(self):
         with self.changed:
             self.is_forking = False
-            if self.thread is None and self.armed and may_restart_after_fork():
+            if self.thread is None and self.watched and may_restart_after_fork():
                 self.thread = Background(self.run)
 
     def begin(self, context):
         """Starts watching an invocation."""
         now = time.time()
-        left = context.get_remaining_time_in_millis() / 1000
-        invocation = Invocation(context.aws_request_id, now + left, now)
+        remaining = context.get_remaining_time_in_millis() / 1000
+        invocation = Invocation(context.aws_request_id, now + remaining, now)
         self.open_spans.begin(invocation)
-        if not 0 < left < MOST_SECONDS:
+        if not 0 < remaining < MOST_SECONDS:
             # A runtime client that reports no remaining time reports no deadline, and no invocation lasts this long.
             return invocation
         with self.changed:
-            self.armed.append(invocation)
+            self.watched.append(invocation)
             if self.thread is None:
                 self.thread = Background(self.run)
             elif self.wakes_at is None or self.wakes_at > invocation.export_at:
@@ -274,14 +287,14 @@ class Watch:
     def end(self, invocation):
         # The thread needs no wake-up here. It finds nothing to do when its wait ends.
         with self.changed:
-            if invocation in self.armed:
-                self.armed.remove(invocation)
+            if invocation in self.watched:
+                self.watched.remove(invocation)
         self.open_spans.end(invocation)
 
-    def note(self, invocation, root):
-        """Tells the extension that an invocation has no span, because its root is not sampled."""
+    def note_root(self, invocation, root):
+        """Tells the extension that an invocation has no span if its root is not sampled."""
         if root.is_valid and not root.trace_flags.sampled:
-            self.open_spans.records.leave(invocation.request_id, root)
+            self.open_spans.records.record(invocation.request_id, root)
 
     def run(self):
         while True:
@@ -290,25 +303,27 @@ class Watch:
                 if self.is_forking:
                     self.thread = None
                     return
-                due = [invocation for invocation in self.armed if invocation.export_at <= time.time()]
-                self.armed = [invocation for invocation in self.armed if invocation not in due]
+                now = time.time()
+                due = [invocation for invocation in self.watched if invocation.export_at <= now]
+                self.watched = [invocation for invocation in self.watched if invocation not in due]
             if due:
                 self.export_quickly(due)
 
     def wait(self):
-        earliest = min((invocation.export_at for invocation in self.armed), default=None)
-        left = None if earliest is None else earliest - time.time()
-        if not self.is_forking and (left is None or left > 0):
+        """Waits until the earliest export is due, or something changes."""
+        earliest = min((invocation.export_at for invocation in self.watched), default=None)
+        remaining = None if earliest is None else earliest - time.time()
+        if not self.is_forking and (remaining is None or remaining > 0):
             self.wakes_at = earliest
-            self.changed.wait(left)
+            self.changed.wait(remaining)
 
     def export_quickly(self, due):
         interval = sys.getswitchinterval()
         sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
         try:
-            self.export(due)
+            self.export_before_timeout(due)
         except Exception:
-            # `export` logs failures with partial spans itself. The flush at the end of the invocation exports the ended spans.
+            # The export logs failures with partial spans itself. The flush at the end of the invocation exports the ended spans.
             pass
         finally:
             sys.setswitchinterval(interval)
@@ -330,16 +345,16 @@ class Records:
         self.runtime_api = runtime_api
         self.is_concurrent = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
         self.slots = self.SLOTS_CONCURRENT if self.is_concurrent else self.SLOTS
-        # The number of the next record.
+        # The number of the next record, which the first record sets.
         self.number = None
 
     def announce(self, request_id, root):
         """Names the root span of an invocation that begins, to the extension and, on a managed instance, to the forwarder."""
-        if self.slots == self.SLOTS_CONCURRENT and root.trace_flags.sampled:
+        if self.is_concurrent and root.trace_flags.sampled:
             print_root(request_id, root)
-        self.leave(request_id, root)
+        self.record(request_id, root)
 
-    def leave(self, request_id, root):
+    def record(self, request_id, root):
         if self.runtime_api is None:
             return
         try:
@@ -356,14 +371,15 @@ class Records:
         if self.number is None:
             # On a managed instance, other processes write to the same file.
             self.number = int.from_bytes(os.urandom(4), "big") if self.is_concurrent else 0
-        file = self.opened()
+        file = self.open()
         try:
             os.pwrite(file, record, self.number % self.slots * self.BYTES)
         finally:
             os.close(file)
         self.number += 1
 
-    def opened(self):
+    def open(self):
+        """Opens the file of the records, and returns its descriptor."""
         name = "".join(each if each.isascii() and each.isalnum() or each == "." else "-" for each in self.runtime_api[:100])
         # Only a regular file is written. Opening a pipe could block, and a link may point to another program's file.
         flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW

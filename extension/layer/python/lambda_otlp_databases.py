@@ -7,7 +7,7 @@ import os
 import re
 from types import SimpleNamespace
 
-from lambda_otlp_load import conventions, layer_module, say
+from lambda_otlp_load import chosen_conventions, layer_module, say
 
 # OpenTelemetry's variable, which its Java agent reads too.
 SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
@@ -31,12 +31,11 @@ def keeps_values():
     return os.environ.get(SANITIZER, "").strip().lower() == "false"
 
 
-def is_stable():
-    chosen = [name.strip() for name in conventions().split(",")]
-    return "database" in chosen or "database/dup" in chosen
+def uses_stable_names():
+    return not chosen_conventions().isdisjoint(("database", "database/dup"))
 
 
-def ended(span):
+def describe_call(span):
     """Returns the name, the new values of attributes, the status's message and the events of a span that ends.
 
     A failure must not reach the function's call, and the span must then have no value.
@@ -65,38 +64,54 @@ def changes(attributes, events):
     statement = next((attributes[name] for name in TEXTS if attributes.get(name)), "")
     if isinstance(statement, bytes):
         statement = statement.decode("utf-8", "replace")
-    described = describe(system, str(statement), attributes)
-    changed = {name: described["text"] for name in TEXTS if name in attributes}
-    if not is_stable():
+    described = describe_statement(system, str(statement), attributes)
+    changed = {name: described.text for name in TEXTS if name in attributes}
+    if not uses_stable_names():
         return changed
-    changed["db.operation.name"] = described["operation"] or attributes.get("db.operation.name")
-    changed["db.query.summary"] = described["summary"]
-    if described["table"]:
-        changed["db.collection.name"] = described["table"]
-    if described["batch"]:
-        changed["db.operation.batch.size"] = described["batch"]
+    changed["db.operation.name"] = described.operation or attributes.get("db.operation.name")
+    changed["db.query.summary"] = described.summary
+    if described.table:
+        changed["db.collection.name"] = described.table
+    if described.batch_size:
+        changed["db.operation.batch.size"] = described.batch_size
     if "error.type" not in attributes and (error := error_of(events)):
         changed["error.type"] = error
     return {name: value for name, value in changed.items() if value is not None or name in attributes}
 
 
-def describe(system, statement, attributes):
+def describe_statement(system, statement, attributes):
     """Returns the parts of a statement or of a command."""
+    if system in COMMANDS:
+        return describe_command(system, statement, attributes)
     statements = layer_module("lambda_otlp_statements")
-    if system not in COMMANDS:
-        found = statements.describe(system, statement)
-        text = statements.shortened(statement) if keeps_values() else found.text
-        return {"text": text, "summary": found.summary or None, "operation": found.operation, "table": found.table, "batch": None}
-    operation = statement.partition(" ")[0]
-    table = attributes.get("db.collection.name")
-    batch = None
+    found = statements.describe(system, statement)
+    return SimpleNamespace(
+        text=statements.shortened(statement) if keeps_values() else found.text,
+        summary=found.summary or None,
+        operation=found.operation,
+        table=found.table,
+        batch_size=None,
+    )
+
+
+def describe_command(system, command, attributes):
+    operation = command.partition(" ")[0]
+    batch_size = None
     if "db.redis.pipeline_length" in attributes:
         operation = "PIPELINE"
-        batch = attributes["db.redis.pipeline_length"]
-    # The text of such a command of MongoDB is its name alone.
-    text = None if statement == operation and system == "mongodb" else statements.shortened(statement)
+        batch_size = attributes["db.redis.pipeline_length"]
+    table = attributes.get("db.collection.name")
     summary = f"{operation} {table}" if table else operation
-    return {"text": text, "summary": summary or None, "operation": operation, "table": None, "batch": batch}
+    # Some commands of MongoDB have only their name as their text.
+    is_only_name = system == "mongodb" and command == operation
+    return SimpleNamespace(
+        text=None if is_only_name else layer_module("lambda_otlp_statements").shortened(command),
+        summary=summary or None,
+        operation=operation,
+        # The instrumentation has set it.
+        table=None,
+        batch_size=batch_size,
+    )
 
 
 def error_of(events):
@@ -105,7 +120,7 @@ def error_of(events):
 
 def name_of(attributes, name):
     """Returns the name of a span with these changed attributes."""
-    return attributes.get("db.query.summary") or name if is_stable() else name
+    return attributes.get("db.query.summary") or name if uses_stable_names() else name
 
 
 def masked_message(message):
@@ -130,6 +145,7 @@ def masked_event(event):
     if stack and not keeps_values():
         # The errors before it have messages too.
         for chained in CHAINED:
-            stack = stack.rpartition(chained)[2].partition("\n\n")[2] if chained in stack else stack
+            if chained in stack:
+                stack = stack.rpartition(chained)[2].partition("\n\n")[2]
         attributes["exception.stacktrace"] = stack.replace(message, attributes["exception.message"]) if message else stack
     return event.name, attributes, event.timestamp

@@ -39,29 +39,31 @@ def describe(event):
         return SimpleNamespace(trigger="other", name=None, attributes={}, carrier=carrier, received_ms=None, messages=None)
     source = found.source
     subject = found.subject
-    places = found.source.get("records")
-    carrier = headers_at(subject, source.get("headers", ()))
-    attributes = http(subject, source["http"], carrier) if "http" in source else {}
+    # Where the records have their values.
+    places = source.get("records", {})
+    own_headers = headers_at(subject, source.get("headers", ()))
+    attributes = http(subject, source["http"], own_headers) if "http" in source else {}
     attributes.update(values_of(source.get("attributes", {}), subject))
-    if places and "document" in places:
+    if "document" in places:
         attributes.update(changes(places["document"], found.records))
-    described = messages(found, event) if places and "system" in places else None
-    if places and (places.get("sender_is_parent") or found.is_alone and described):
-        carrier = sender(places, found.records[0].value) or {}
-    values = {**attributes, **described.attributes} if described else attributes
-    destination = described and described.attributes.get("messaging.destination.name")
-    if found.is_alone and destination:
-        name = f"process {destination}"
-    else:
-        name = first(source.get("span_name", ()), lambda template: filled(template, subject, values))
+    described = messages(found, event) if "system" in places else None
+    has_sender = places.get("sender_is_parent") or found.is_alone and described
     return SimpleNamespace(
         trigger=source["trigger"],
-        name=name,
+        name=name_of_span(found, attributes, described.attributes if described else {}),
         attributes=attributes,
-        carrier=carrier,
+        carrier=sender(places, found.records[0].value) or {} if has_sender else own_headers,
         received_ms=received(found),
         messages=described,
     )
+
+
+def name_of_span(found, attributes, attributes_of_messages):
+    destination = attributes_of_messages.get("messaging.destination.name")
+    if found.is_alone and destination:
+        return f"process {destination}"
+    values = {**attributes, **attributes_of_messages}
+    return first(found.source.get("span_name", ()), lambda template: filled(template, found.subject, values))
 
 
 def received(found):
@@ -76,27 +78,38 @@ def received(found):
 def recognize(event):
     """Returns the source of an event with its records, or `None` for an event of no source.
 
-    The first record stands for the others.
+    The first record, the subject, stands for the others. `is_alone` is `True` if the event is a record without a list.
     """
     records = event.get("Records") if isinstance(event, dict) else event
-    records = records if isinstance(records, list) else None
-    subject = event if records is None else records and records[0]
+    has_records = isinstance(records, list)
+    subject = records and records[0] if has_records else event
     if not isinstance(subject, dict):
         return None
     source = next((each for each in DESCRIPTION["sources"] if is_of(each, subject)), None)
-    if source is None or "records" not in source:
-        return source and SimpleNamespace(source=source, subject=subject, records=None, is_alone=False)
+    if source is None:
+        return None
+    if "records" not in source:
+        return SimpleNamespace(source=source, subject=subject, records=None, is_alone=False)
     places = source["records"]
-    found = at(event, places["at"]) if "at" in places else None
-    has_lists = isinstance(found, (dict, list))
-    lists = (
-        found.items() if isinstance(found, dict) else [("", found if has_lists else records if records is not None else [event])]
-    )
-    records_found = [
-        SimpleNamespace(key=key, value=mapping(each)) for key, values in lists if isinstance(values, list) for each in values
+    listed = at(event, places["at"]) if "at" in places else None
+    is_listed = isinstance(listed, (dict, list))
+    if isinstance(listed, dict):
+        # Kafka's records, by their topics and partitions.
+        lists = listed
+    elif is_listed:
+        lists = {"": listed}
+    else:
+        lists = {"": records if has_records else [event]}
+    found = [
+        SimpleNamespace(key=key, value=mapping(each))
+        for key, values in lists.items()
+        if isinstance(values, list)
+        for each in values
     ]
-    is_alone = records is None and not has_lists and not places.get("is_event")
-    return SimpleNamespace(source=source, subject=subject, records=records_found, is_alone=is_alone) if records_found else None
+    if not found:
+        return None
+    is_alone = not has_records and not is_listed and not places.get("is_event")
+    return SimpleNamespace(source=source, subject=subject, records=found, is_alone=is_alone)
 
 
 def is_of(source, subject):
@@ -210,7 +223,7 @@ def redacted(query):
     """Removes values that grant access, such as the signature of a presigned URL."""
     parts = [part.partition("=") for part in query.split("&")]
     return "&".join(
-        f"{name}={'REDACTED' if name.lower() in SECRETS else value}" if is_pair else name for name, is_pair, value in parts
+        f"{name}{equals}{'REDACTED' if equals and name.lower() in SECRETS else value}" for name, equals, value in parts
     )
 
 
@@ -285,9 +298,9 @@ def messages(found, event):
     else:
         attributes["messaging.batch.message_count"] = len(records)
     links = [] if places.get("sender_is_parent") and not found.is_alone else links_of(places, records)
-    return SimpleNamespace(
-        source=name or ("" if len(records) == 1 else "multiple_sources"), attributes=present(attributes), links=links
-    )
+    # The conventions' name of several sources.
+    source = name or ("" if len(records) == 1 else "multiple_sources")
+    return SimpleNamespace(source=source, attributes=present(attributes), links=links)
 
 
 def links_of(places, records):
@@ -303,12 +316,16 @@ def links_of(places, records):
 
 def own_attributes(places, record):
     """Returns the attributes that identify a message. Kafka's records have no id."""
-    partition, offset = (integer(at(record, places[name])) if name in places else None for name in ("partition", "offset"))
+
+    def integer_at(name):
+        return integer(at(record, places[name])) if name in places else None
+
+    partition = integer_at("partition")
     return present(
         {
             "messaging.message.id": text(record, [places["id"]]) if "id" in places else None,
             "messaging.destination.partition.id": None if partition is None else str(partition),
-            "messaging.kafka.offset": offset,
+            "messaging.kafka.offset": integer_at("offset"),
         }
     )
 
@@ -357,10 +374,9 @@ def object_name(key):
     """Decodes the key of an object, which is form-encoded."""
     plain = key.replace("+", " ")
     parts = re.split("(%[0-9A-Fa-f]{2})", plain)
-    return (
-        decoded_text(b"".join(bytes.fromhex(part[1:]) if number % 2 else utf8(part) for number, part in enumerate(parts)))
-        or plain
-    )
+    # Every second part is an encoded byte.
+    decoded = [bytes.fromhex(part[1:]) if number % 2 else utf8(part) for number, part in enumerate(parts)]
+    return decoded_text(b"".join(decoded)) or plain
 
 
 # Senders
@@ -462,9 +478,8 @@ def headers_of_body(body):
 def headers_of_json(value):
     """Returns W3C's headers in a JSON object: under `headers`, under `_datadog`, or at its top level."""
     value = mapping(value)
-    place = next(
-        (place for place in (value.get("headers"), value.get("_datadog"), value) if "traceparent" in mapping(place)), None
-    )
+    places = (value.get("headers"), value.get("_datadog"), value)
+    place = next((each for each in places if "traceparent" in mapping(each)), None)
     return w3c_headers(lambda name: header_in(place, name))
 
 
@@ -483,8 +498,9 @@ def header_in(headers, name):
     return value if is_text(value) and len(utf8(value)) <= LIMITS["header_bytes"] else None
 
 
-def w3c_headers(value):
-    return present({name: value(name) for name in W3C})
+def w3c_headers(find):
+    """Returns W3C's headers that `find` finds by their names."""
+    return present({name: find(name) for name in W3C})
 
 
 def headers_at(value, pointers):
@@ -564,10 +580,10 @@ def unix_ms(value):
         written = datetime(*map(int, numbers), tzinfo=timezone.utc)
     except ValueError:
         return None
+    # In minutes.
     offset = int(hours or 0) * 60 + int(minutes or 0)
-    seconds = (written - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1) - (
-        -offset if sign == "-" else offset
-    ) * 60
+    signed_offset = -offset if sign == "-" else offset
+    seconds = (written - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1) - signed_offset * 60
     return seconds * 1000 + int(f"{fraction or '':0<3}"[:3]) if seconds >= 0 else None
 
 

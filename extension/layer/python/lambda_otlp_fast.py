@@ -21,27 +21,44 @@ from lambda_otlp_load import attempt, layer_module, library, say, when_loaded
 
 layer = layer_module("lambda_otlp_packages")
 
-# The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
-INSTRUMENTATIONS = {
-    "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
-    "aiohttp-client": ("aiohttp", "aiohttp_client", "AioHttpClientInstrumentor"),
-    "asyncpg": ("asyncpg", "asyncpg", "AsyncPGInstrumentor"),
-    "botocore": ("botocore.client", "botocore", "BotocoreInstrumentor"),
-    "httpx": ("httpx", "httpx", "HTTPXClientInstrumentor"),
-    "httpx2": ("httpx2", "httpx", "HTTPX2ClientInstrumentor"),
-    "psycopg": ("psycopg", "psycopg", "PsycopgInstrumentor"),
-    "psycopg2": ("psycopg2", "psycopg2", "Psycopg2Instrumentor"),
-    "pymongo": ("pymongo", "pymongo", "PymongoInstrumentor"),
-    "pymysql": ("pymysql", "pymysql", "PyMySQLInstrumentor"),
-    "redis": ("redis", "redis", "RedisInstrumentor"),
-    "requests": ("requests", "requests", "RequestsInstrumentor"),
-    "sqlalchemy": ("sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor"),
-    "urllib": ("urllib.request", "urllib", "URLLibInstrumentor"),
-    "urllib3": ("urllib3", "urllib3", "URLLib3Instrumentor"),
-}
+
+class Instrumentation:
+    """An instrumentation of the layer, with the interface of an entry point."""
+
+    def __init__(self, name, *, on_import, module, kind):
+        self.name = name
+        # The function's import of this module loads the instrumentation.
+        self.on_import = on_import
+        # The module below `opentelemetry.instrumentation`, and its class.
+        self.module = module
+        self.kind = kind
+
+    def load(self):
+        return getattr(library(f"opentelemetry.instrumentation.{self.module}"), self.kind)
+
+
+# The instrumentations of requirements.txt. lambda_otlp_sdk.py loads these, and the function's own ones of the same names, on the
+# same imports.
+INSTRUMENTATIONS = (
+    Instrumentation("aiobotocore", on_import="aiobotocore.client", module="botocore", kind="AiobotocoreInstrumentor"),
+    Instrumentation("aiohttp-client", on_import="aiohttp", module="aiohttp_client", kind="AioHttpClientInstrumentor"),
+    Instrumentation("asyncpg", on_import="asyncpg", module="asyncpg", kind="AsyncPGInstrumentor"),
+    Instrumentation("botocore", on_import="botocore.client", module="botocore", kind="BotocoreInstrumentor"),
+    Instrumentation("httpx", on_import="httpx", module="httpx", kind="HTTPXClientInstrumentor"),
+    Instrumentation("httpx2", on_import="httpx2", module="httpx", kind="HTTPX2ClientInstrumentor"),
+    Instrumentation("psycopg", on_import="psycopg", module="psycopg", kind="PsycopgInstrumentor"),
+    Instrumentation("psycopg2", on_import="psycopg2", module="psycopg2", kind="Psycopg2Instrumentor"),
+    Instrumentation("pymongo", on_import="pymongo", module="pymongo", kind="PymongoInstrumentor"),
+    Instrumentation("pymysql", on_import="pymysql", module="pymysql", kind="PyMySQLInstrumentor"),
+    Instrumentation("redis", on_import="redis", module="redis", kind="RedisInstrumentor"),
+    Instrumentation("requests", on_import="requests", module="requests", kind="RequestsInstrumentor"),
+    Instrumentation("sqlalchemy", on_import="sqlalchemy", module="sqlalchemy", kind="SQLAlchemyInstrumentor"),
+    Instrumentation("urllib", on_import="urllib.request", module="urllib", kind="URLLibInstrumentor"),
+    Instrumentation("urllib3", on_import="urllib3", module="urllib3", kind="URLLib3Instrumentor"),
+)
 
 # Variables of the SDK, with the values that the fast start supports. `None` means any value.
-KNOWN = {
+SUPPORTED = {
     "OTEL_BSP_MAX_QUEUE_SIZE": None,
     "OTEL_BSP_SCHEDULE_DELAY": None,
     "OTEL_EXPORTER_OTLP_ENDPOINT": None,
@@ -66,7 +83,7 @@ KNOWN = {
 # Propagators in the layer's packages.
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
 # Groups of entry points that OpenTelemetry's automatic instrumentation calls.
-STARTING = (
+GROUPS_OF_START = (
     "opentelemetry_configurator",
     "opentelemetry_distro",
     "opentelemetry_instrumentor",
@@ -74,25 +91,26 @@ STARTING = (
     "opentelemetry_pre_instrument",
 )
 # Prefixes of variables that the extension or the instrumentations read.
-OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
+PREFIXES_OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
 # The oldest version of opentelemetry-api tested with the layer's packages.
 OLDEST_API = [1, 30]
 LOOPBACK = ("127.0.0.1", "localhost")
-# The queue size of lambda_otlp_sdk.py, and the SDK's default delay in milliseconds.
+# The queue size of lambda_otlp_sdk.py.
 QUEUE_SIZE = 16384
-DELAY_MS = 5000
-# Upper limit of that delay. `Event.wait` raises an error for a much longer one.
-MOST_DELAY_MS = 86_400_000
+# The SDK's default interval of flushes.
+FLUSH_INTERVAL_MS = 5000
+# Upper limit of that interval. `Event.wait` raises an error for a much longer one.
+MOST_FLUSH_INTERVAL_MS = 86_400_000
 
 
 class NotFast(Exception):
     """The reason why a function gets OpenTelemetry's SDK."""
 
 
-def settings(environ):
+def read_settings(environ):
     """Reads the settings from the variables. Raises `NotFast` if only the SDK supports them."""
     for name, value in environ.items():
-        if name.startswith("OTEL_") and value.strip() and not is_known(name, value.strip()):
+        if name.startswith("OTEL_") and value.strip() and not is_supported(name, value.strip()):
             raise NotFast(f"{name} is set")
     for name in filter(None, map(str.strip, environ.get("OTEL_PROPAGATORS", "").split(","))):
         if name not in PROPAGATORS:
@@ -101,25 +119,30 @@ def settings(environ):
     host, _, port = endpoint.removeprefix("http://").rstrip("/").partition(":")
     if not endpoint.startswith("http://") or host not in LOOPBACK or not port.isdecimal():
         raise NotFast("OTEL_EXPORTER_OTLP_ENDPOINT is not the extension")
+    interval_ms = positive_integer(environ, "OTEL_BSP_SCHEDULE_DELAY", FLUSH_INTERVAL_MS)
+    temporality_preference = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
     return types.SimpleNamespace(
         address=(host, int(port)),
-        delay=min(whole(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS), MOST_DELAY_MS) / 1000,
-        most=whole(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
+        # In seconds.
+        flush_interval=min(interval_ms, MOST_FLUSH_INTERVAL_MS) / 1000,
+        queue_size=positive_integer(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
         has_metrics=environ.get("OTEL_METRICS_EXPORTER", "").strip() != "none",
-        preference=environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower() or "cumulative",
-        sampler=(environ.get("OTEL_TRACES_SAMPLER", "").strip(), environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()),
+        temporality_preference=temporality_preference or "cumulative",
+        sampler=environ.get("OTEL_TRACES_SAMPLER", "").strip(),
+        sampler_argument=environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip(),
         disabled={name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")},
         has_propagators=bool(environ.get("OTEL_PROPAGATORS", "").strip()),
     )
 
 
-def is_known(name, value):
-    if name.startswith(OF_OTHERS) or name.startswith("OTEL_PYTHON_") and name.endswith("_EXCLUDED_URLS"):
+def is_supported(name, value):
+    if name.startswith(PREFIXES_OF_OTHERS) or name.startswith("OTEL_PYTHON_") and name.endswith("_EXCLUDED_URLS"):
         return True
-    return name in KNOWN and (KNOWN[name] is None or value.lower() in KNOWN[name])
+    return name in SUPPORTED and (SUPPORTED[name] is None or value.lower() in SUPPORTED[name])
 
 
-def whole(environ, name, usual):
+def positive_integer(environ, name, usual):
+    """Returns the value of a variable. Raises `NotFast` if it is not a whole number above 0."""
     value = environ.get(name, "").strip() or str(usual)
     if not value.isdecimal() or int(value) == 0:
         raise NotFast(f"{name} is {value}")
@@ -132,7 +155,7 @@ def new_instance_id():
     return str(uuid4())
 
 
-def resource(environ, instance_id, say):
+def resource_attributes(environ, instance_id, say):
     """Returns the attributes of the SDK's resource."""
     found = {
         "service.instance.id": instance_id,
@@ -161,9 +184,11 @@ def unquoted(value):
     return unquote(value)
 
 
-def only_the_layers(folder):
-    """Raises `NotFast` if the path has instrumentations or a distribution of OpenTelemetry."""
-    if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
+def require_only_the_layers_packages(packages):
+    """Raises `NotFast` if the folder `packages` is not the layer's, or the path has instrumentations or a distribution of
+    OpenTelemetry.
+    """
+    if not os.path.isdir(os.path.join(packages, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
     if any(name == "opentelemetry" or name.startswith("opentelemetry.") for name in sys.modules):
         raise NotFast("OpenTelemetry is loaded already")
@@ -175,49 +200,50 @@ def only_the_layers(folder):
         except OSError:
             continue
         if "opentelemetry" in names:
-            supported_api(entry)
+            require_supported_api(entry)
         for name in names:
             if not name.endswith((".dist-info", ".egg-info")) or name.startswith("opentelemetry_api-"):
                 continue
-            if is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
+            if starts_instrumentation(os.path.join(entry, name, "entry_points.txt")):
                 raise NotFast(f"{entry} has {name.rpartition('.')[0]} for OpenTelemetry")
 
 
-def supported_api(entry):
+def require_supported_api(entry):
     """Raises `NotFast` if the folder has a distribution of OpenTelemetry, or an unsupported API. FastAPI and others depend on the
     API.
     """
     if os.path.isdir(os.path.join(entry or ".", "opentelemetry", "distro")):
         raise NotFast(f"{entry} has a distribution of OpenTelemetry")
     version = layer.version_of("opentelemetry", entry)
-    if not OLDEST_API <= (numbers(version) or []) < [2]:
+    if not OLDEST_API <= (version_numbers(version) or []) < [2]:
         raise NotFast(f"{entry} has opentelemetry-api {version}")
 
 
-def is_for_opentelemetry(file):
-    """Returns `True` if a package starts instrumentation, except that of threads, which the fast start has too.
+def starts_instrumentation(file):
+    """Returns `True` if a package with these entry points starts instrumentation, except that of threads, which the fast start
+    has too.
 
-    Its other classes start only by variables that the fast start does not support.
+    OpenTelemetry starts a package's other classes only by variables that the fast start does not support.
     """
     try:
         with open(file, encoding="utf-8") as opened:
             text = opened.read()
     except (OSError, ValueError):
         return False
+    if "[opentelemetry_" not in text:
+        return False
     group = ""
-    for line in map(str.strip, text.splitlines() if "[opentelemetry_" in text else ()):
+    for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             group = line[1:-1]
-        elif (
-            group in STARTING
-            and "=" in line
-            and (group, line.partition("=")[0].strip()) != ("opentelemetry_instrumentor", "threading")
-        ):
-            return True
+        elif group in GROUPS_OF_START and "=" in line:
+            name = line.partition("=")[0].strip()
+            if group != "opentelemetry_instrumentor" or name != "threading":
+                return True
     return False
 
 
-def numbers(version):
+def version_numbers(version):
     parts = version.split(".") if isinstance(version, str) else []
     return [int(part) for part in parts] if parts and all(part.isdecimal() for part in parts) else None
 
@@ -227,8 +253,10 @@ class Imports:
 
     def __init__(self, attempt):
         self.attempt = attempt
+        # The actions by the names of their modules.
         self.actions = {}
-        self.searched = set()
+        # The modules for which `find_spec` asks the other finders.
+        self.being_searched = set()
 
     def when_imported(self, name, action):
         if name in sys.modules:
@@ -237,52 +265,42 @@ class Imports:
             self.actions.setdefault(name, []).append(action)
 
     def find_spec(self, name, path=None, target=None):
-        if name not in self.actions or name in self.searched:
+        if name not in self.actions or name in self.being_searched:
             return None
-        self.searched.add(name)
+        self.being_searched.add(name)
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            self.searched.discard(name)
+            self.being_searched.discard(name)
         if spec is not None and spec.loader is not None:
             when_loaded(spec, functools.partial(self.run, name))
         return spec
 
     def run(self, name, module):
-        # A program may search for a module without importing it.
-        for action in self.actions.pop(name, ()) if module is not None else ():
+        if module is None:
+            # The import failed.
+            return
+        for action in self.actions.pop(name, ()):
             self.attempt(action)
 
 
-class Instrumentation:
-    """An instrumentation of the layer, with the interface of an entry point."""
-
-    def __init__(self, name, module, kind):
-        self.name = name
-        self.module = module
-        self.kind = kind
-
-    def load(self):
-        return getattr(library(f"opentelemetry.instrumentation.{self.module}"), self.kind)
-
-
 class Fast:
-    """The fast start of one function."""
+    """The fast start of one function: instruments its libraries, and then starts the providers."""
 
-    def __init__(self, folder, environ=os.environ):
-        self.settings = settings(environ)
-        only_the_layers(folder)
+    def __init__(self, packages, environ=os.environ):
+        self.settings = read_settings(environ)
+        require_only_the_layers_packages(packages)
         self.environ = environ
         if self.settings.has_propagators:
             layer.serve_entry_points()
         self.spans = layer_module("lambda_otlp_spans")
-        if missing := {
-            name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__
-        }:
-            raise NotFast(f"the function's opentelemetry-api has {' and '.join(sorted(missing))}, which came after this layer")
-        self.sampler = self.spans.sampler_of(*self.settings.sampler)
+        if missing := missing_methods(self.spans):
+            raise NotFast(f"the function's opentelemetry-api has {' and '.join(missing)}, which came after this layer")
+        sampler = self.settings.sampler
+        argument = self.settings.sampler_argument
+        self.sampler = self.spans.sampler_of(sampler, argument)
         if self.sampler is None:
-            raise NotFast(f"OTEL_TRACES_SAMPLER is {' with argument '.join(self.settings.sampler)}")
+            raise NotFast(f"OTEL_TRACES_SAMPLER is {sampler} with argument {argument}")
         self.imports = Imports(attempt)
         sys.meta_path.insert(0, self.imports)
 
@@ -291,54 +309,68 @@ class Fast:
         disabled = self.settings.disabled
         if "*" in disabled:
             return
-        for name, (imported, module, kind) in INSTRUMENTATIONS.items():
-            if name not in disabled:
-                entry = Instrumentation(name, module, kind)
-                self.imports.when_imported(imported, lambda entry=entry: instrument(entry))
+        for each in INSTRUMENTATIONS:
+            if each.name not in disabled:
+                self.imports.when_imported(each.on_import, functools.partial(instrument, each))
         if "threading" not in disabled:
             attempt(carry_context_into_threads, self.imports.when_imported)
 
     def start(self):
-        """Registers the tracer provider, and the meter provider once the metrics API is imported."""
+        """Registers the tracer provider, and the meter provider once the metrics API is imported. Returns both."""
         from opentelemetry import trace
 
-        wire = layer_module("lambda_otlp_wire")
-        self.instance_id = new_instance_id()
-        attributes = resource(self.environ, self.instance_id, say)
-        receiver = wire.Receiver(self.settings.address, say)
-        tracers = self.spans.TracerProvider(
-            receiver,
-            lambda spans: wire.encode_spans(tracers.resource.encoded, spans, say),
-            attributes,
-            self.sampler,
-            self.settings.delay,
-            self.settings.most,
-        )
-        tracers.resource.encoded = wire.resource_of(attributes)
-        self.tracers = tracers
-        self.meters = None
-        os.register_at_fork(after_in_child=lambda: self.renew(is_new_process=True))
-        trace.set_tracer_provider(tracers)
+        setup = Setup(self.settings, self.environ, self.spans, self.sampler)
+        trace.set_tracer_provider(setup.tracers)
         self.imports.when_imported("opentelemetry.sdk.trace", self.spans.join_the_sdk)
         if self.settings.has_metrics:
-            self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire))
-        # lambda_otlp_cut_off.py uses these.
-        self.receiver_address = self.settings.address
-        self.encode = tracers.encode
-        self.snapshot = self.spans.snapshot
-        return self
+            self.imports.when_imported("opentelemetry.metrics", setup.start_metrics)
+        return setup
 
-    @property
-    def reads_environment(self):
-        """`True` if a propagator may find the parent of an invocation in the environment."""
-        return self.settings.has_propagators
+
+def missing_methods(spans):
+    """Returns the names of the API's abstract methods that lambda_otlp_spans.py does not have."""
+    kinds = (spans.Span, spans.Tracer, spans.TracerProvider)
+    return sorted({name for kind in kinds for name in kind.__abstractmethods__})
+
+
+class Setup:
+    """The providers of a function with the fast start. lambda_otlp_sdk.py has the same functions for OpenTelemetry's SDK.
+
+    lambda_otlp_cut_off.py makes and encodes partial spans with it.
+    """
+
+    def __init__(self, settings, environ, spans, sampler):
+        self.settings = settings
+        self.spans = spans
+        self.snapshot = spans.snapshot
+        self.wire = layer_module("lambda_otlp_wire")
+        self.receiver_address = settings.address
+        # `True` if a propagator may find the parent of an invocation in the environment.
+        self.reads_environment = settings.has_propagators
+        self.instance_id = new_instance_id()
+        attributes = resource_attributes(environ, self.instance_id, say)
+        # `encoded` is the resource in protobuf.
+        self.resource = types.SimpleNamespace(attributes=attributes, schema_url="", encoded=self.wire.resource_of(attributes))
+        self.tracers = spans.TracerProvider(
+            receiver=self.wire.Receiver(settings.address, say),
+            encode=self.encode,
+            resource=self.resource,
+            sampler=sampler,
+            flush_interval=settings.flush_interval,
+            queue_size=settings.queue_size,
+        )
+        self.meters = None
+        os.register_at_fork(after_in_child=lambda: self.renew(is_new_process=True))
+
+    def encode(self, spans):
+        return self.wire.encode_spans(self.resource.encoded, spans, say)
 
     def flushes(self):
         return [self.tracers.flush_invocation]
 
-    def bound_flushes(self, calls):
+    def limit_flushes(self, current):
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
-        self.tracers.flush_invocation = layer_module("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
+        self.tracers.flush_invocation = layer_module("lambda_otlp_flush").BoundedFlush(current).deliver_to(self.tracers)
 
     def before_snapshot(self):
         self.tracers.force_flush(1000)
@@ -348,22 +380,23 @@ class Fast:
 
     def renew(self, is_new_process):
         """Gives a forked process or a restored environment an id and metrics of its own."""
-        resource = self.tracers.resource
+        attributes = self.resource.attributes
         # The function may have set the id.
-        if resource.attributes["service.instance.id"] == self.instance_id:
-            self.instance_id = resource.attributes["service.instance.id"] = new_instance_id()
-            resource.encoded = layer_module("lambda_otlp_wire").resource_of(resource.attributes)
+        if attributes["service.instance.id"] == self.instance_id:
+            self.instance_id = new_instance_id()
+            attributes["service.instance.id"] = self.instance_id
+            self.resource.encoded = self.wire.resource_of(attributes)
         if self.meters is not None:
-            self.meters.renew(is_new_process)
+            self.meters.begin_interval(is_new_process)
 
-    def start_metrics(self, tracers, wire):
+    def start_metrics(self):
         from opentelemetry import metrics
 
         self.meters = layer_module("lambda_otlp_metrics").MeterProvider(
-            tracers, wire, self.spans.ScopeKey, self.settings.preference
+            self.tracers, self.wire, self.spans.ScopeKey, self.settings.temporality_preference
         )
         metrics.set_meter_provider(self.meters)
-        tracers.collect = self.meters.collect
+        self.tracers.collect_metrics = self.meters.collect
 
 
 def carry_context_into_threads(when_imported):

@@ -1,6 +1,7 @@
 """Bounds the flush at the end of an invocation."""
 
 import os
+from types import SimpleNamespace
 
 from lambda_otlp_load import Background, say, time
 from lambda_otlp_variables import seconds
@@ -18,16 +19,21 @@ SHORTEST_FLUSH = 0.01
 RESPONSE = 0.05
 
 
-class Bound:
+class BoundedFlush:
     """Flushes one provider in a thread, and stops waiting for it at the deadline."""
 
-    def __init__(self, calls):
-        self.calls = calls
-        said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
-        self.longest = min(seconds(said) or 1, MOST_TIMEOUT) * LONGEST_FLUSH
+    def __init__(self, current):
+        # The state of the invocation, for each thread (lambda_otlp_wrap.py).
+        self.current = current
+        timeout = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
+        self.longest = min(seconds(timeout) or 1, MOST_TIMEOUT) * LONGEST_FLUSH
+        # `False` after a flush that failed or ended too late, until one is accepted in time.
         self.is_in_time = True
-        self.running = None
-        self.accepted = self.refused = 0
+        # The thread of the latest flush.
+        self.thread = None
+        # Numbers of exports.
+        self.accepted = 0
+        self.refused = 0
 
     def note(self, is_accepted):
         if is_accepted:
@@ -36,30 +42,33 @@ class Bound:
             self.refused += 1
 
     def flush(self, flush, *arguments, **named):
-        if self.calls.__dict__.get("state") not in ("returned", "raised"):
+        if self.current.__dict__.get("state") not in ("returned", "raised"):
             # The function itself flushes, with its own timeout.
             return flush(*arguments, **named)
-        last, wait_until = self.limits(time.monotonic())
-        # An earlier flush must end first. At most one runs at a time.
-        if self.running is not None:
-            self.running.join(max(0, wait_until - time.monotonic()))
-        if time.monotonic() >= last or self.running is not None and self.running.is_alive():
-            # The next invocation flushes the rest.
+        limits = self.limits(time.monotonic())
+        # At most one flush runs at a time. If there is no time for this one, the next invocation flushes the rest.
+        if not self.wait_for_latest(limits.wait_until) or time.monotonic() >= limits.latest_start:
             self.is_in_time = False
             return False
-        self.running = Background(lambda: self.run(flush, arguments, named))
-        self.running.join(max(0, wait_until - time.monotonic()))
-        if self.running.is_alive():
+        self.thread = Background(lambda: self.run(flush, arguments, named))
+        if not self.wait_for_latest(limits.wait_until):
             self.is_in_time = False
             return False
         return True
+
+    def wait_for_latest(self, until):
+        """Waits for the latest flush until this time. Returns `True` if it has ended."""
+        if self.thread is None:
+            return True
+        self.thread.join(max(0, until - time.monotonic()))
+        return not self.thread.is_alive()
 
     def deliver_to(self, provider):
         """Returns a flush for a provider that stops by itself at the deadline."""
 
         def flush():
             was_in_time = self.is_in_time
-            self.is_in_time = provider.flush(self.limits(time.monotonic())[1])
+            self.is_in_time = provider.flush(self.limits(time.monotonic()).wait_until)
             if was_in_time and not self.is_in_time:
                 say(
                     f"info: {provider.unsent + len(provider.waiting)} spans wait for a later invocation, "
@@ -86,11 +95,12 @@ class Bound:
 
     def limits(self, now):
         """Returns the latest start of a flush, and the end of the wait for it."""
-        begun = self.calls.__dict__.setdefault("flushes_begun", now)
-        last = begun + self.longest
+        begun = self.current.__dict__.setdefault("flushes_begun", now)
+        latest = begun + self.longest
         try:
-            last = min(last, now + self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
+            latest = min(latest, now + self.current.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
         except Exception:
             # A context without a remaining time has no deadline.
             pass
-        return last, last if self.is_in_time else min(last, begun + SHORTEST_FLUSH)
+        wait_until = latest if self.is_in_time else min(latest, begun + SHORTEST_FLUSH)
+        return SimpleNamespace(latest_start=latest, wait_until=wait_until)

@@ -31,16 +31,17 @@ def errors_of(error):
 
 def without_layer(frames):
     """Returns the traceback without the layer's frames."""
-    first = at = next_of_others(frames)
-    while at is not None:
-        following = next_of_others(at.tb_next)
-        if following is not at.tb_next:
-            at.tb_next = following
-        at = following
+    first = skip_layer(frames)
+    kept = first
+    while kept is not None:
+        following = skip_layer(kept.tb_next)
+        if following is not kept.tb_next:
+            kept.tb_next = following
+        kept = following
     return first
 
 
-def next_of_others(frames):
+def skip_layer(frames):
     while frames is not None and is_of_layer(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return frames

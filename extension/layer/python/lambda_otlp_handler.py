@@ -12,8 +12,8 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, conventions, layer_module, say, when_loaded
-from lambda_otlp_variables import replaced, variables
+from lambda_otlp_load import attempt, layer_module, say, stability_opt_in, when_loaded
+from lambda_otlp_variables import replacements, variables
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
@@ -56,36 +56,22 @@ class HandlerFinder:
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             # The function may use the API in the layer's packages.
             return
-        if fast := fast_start(folder):
+        fast = fast_start(folder)
+        if fast is not None:
             fast.instrument_libraries(instrument_library)
-            instrument_clients(fast.imports.when_imported, fast.settings.disabled)
-            join_frameworks(fast.imports.when_imported)
-            self.hook(spec, fast)
-            return
-        sdk = layer_module("lambda_otlp_sdk")
-        if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
-            packages.uninstall()
-        elif packages.folder:
-            if not packages.fits_the_sdk():
-                say(
-                    f"not instrumented: the function's opentelemetry-api {packages.own_api()} does not fit OpenTelemetry's SDK "
-                    f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, "
-                    "remove what needs the SDK, or set LAMBDA_OTLP_INSTRUMENT=off"
-                )
-                return
+            when_imported = fast.imports.when_imported
+            not_the_layers = fast.settings.disabled
+        elif import_the_sdk(packages):
+            sdk = layer_module("lambda_otlp_sdk")
+            when_imported = sdk.when_imported
+            not_the_layers = sdk.instrument_libraries(instrument_library)
         else:
-            say(
-                "not instrumented: opentelemetry-distro is missing from the "
-                "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
-            )
             return
-        if not sdk.importable():
-            return
-        instrument_clients(sdk.when_imported, sdk.instrument_libraries(instrument_library))
-        join_frameworks(sdk.when_imported)
-        self.hook(spec)
+        instrument_clients(when_imported, not_the_layers)
+        join_frameworks(when_imported)
+        self.start_when_loaded(spec, fast)
 
-    def hook(self, spec, fast=None):
+    def start_when_loaded(self, spec, fast):
         if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             attempt(follow_snapshots)
 
@@ -110,6 +96,30 @@ def fast_start(packages):
     except Exception as error:
         say(f"info: the function starts with OpenTelemetry's SDK, because the fast start failed: {error!r}")
     return None
+
+
+def import_the_sdk(packages):
+    """Imports OpenTelemetry's SDK: the function's if it has instrumentation, or else the layer's.
+
+    Returns `False`, and says why, if there is no SDK that works.
+    """
+    sdk = layer_module("lambda_otlp_sdk")
+    if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
+        packages.uninstall()
+    elif not packages.folder:
+        say(
+            "not instrumented: opentelemetry-distro is missing from the "
+            "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
+        )
+        return False
+    elif not packages.fits_the_sdk():
+        say(
+            f"not instrumented: the function's opentelemetry-api {packages.own_api()} does not fit OpenTelemetry's SDK "
+            f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, "
+            "remove what needs the SDK, or set LAMBDA_OTLP_INSTRUMENT=off"
+        )
+        return False
+    return sdk.import_needed()
 
 
 def own_folder():
@@ -154,8 +164,9 @@ def join_invocation(framework):
         current = trace.get_current_span()
         sender = trace.get_current_span(found).get_span_context()
         parent = getattr(current, "parent", None)
+        is_sent_by_parent = parent is not None and parent.span_id == sender.span_id
         # A request that the function sends to itself keeps its own parent.
-        if not current.get_span_context().is_valid or sender.is_valid and (parent is None or parent.span_id != sender.span_id):
+        if not current.get_span_context().is_valid or sender.is_valid and not is_sent_by_parent:
             return found
         return trace.set_span_in_context(current, context.Context({**context.get_current(), **found}))
 
@@ -164,7 +175,7 @@ def join_invocation(framework):
     vars(framework.propagate).update({**vars(propagate), "extract": extract})
 
 
-# The setup of the function, once it has started.
+# The setup of the function, once it has started: lambda_otlp_sdk.py, or the `Setup` of lambda_otlp_fast.py.
 started = []
 
 
@@ -184,8 +195,8 @@ def follow_snapshots():
     hooks.register_after_restore(lambda: [attempt(setup.after_restore) for setup in started])
 
 
-# Instrumentations of imported libraries. The first one is being loaded.
-waiting = []
+# Instrumentations of imported libraries that have not loaded. The first one is being loaded.
+loading = []
 
 # The layer's instrumentations that have loaded.
 instrumented = []
@@ -199,24 +210,24 @@ def instrument_library(entry):
     """
     if is_left_alone:
         return
-    waiting.append(entry)
-    if len(waiting) > 1:
+    loading.append(entry)
+    if len(loading) > 1:
         return
-    while waiting:
+    while loading:
         try:
-            load_instrumentation(waiting[0])
+            load_instrumentation(loading[0])
         finally:
-            del waiting[0]
+            del loading[0]
 
 
 # Clients of models by the names of their instrumentations, with the modules of their classes (lambda_otlp_models.py).
 CLIENTS = {"anthropic": "anthropic._base_client", "openai": "openai._base_client"}
 
 
-def instrument_clients(when_imported, others):
-    """Instruments the clients of models. `others` has the names of disabled instrumentations and of the function's own."""
+def instrument_clients(when_imported, not_the_layers):
+    """Instruments the clients of models, except for the names in `not_the_layers`: disabled ones and the function's own."""
     for name, module in CLIENTS.items():
-        if not others & {name, "*"}:
+        if not not_the_layers & {name, "*"}:
             when_imported(module, lambda name=name, module=module: instrument_client(name, module))
 
 
@@ -228,9 +239,10 @@ def instrument_client(name, module):
 
 
 class Tracers:
-    """The layer's provider for its instrumentations. Those that load before it starts get tracers that wait for it."""
+    """Gives the layer's instrumentations tracers. Those that load before the provider starts get tracers that wait for it."""
 
     provider = None
+    # The tracers that wait.
     waiting = []
 
     @classmethod
@@ -245,7 +257,7 @@ class Tracers:
 
 def load_instrumentation(entry):
     try:
-        with variables(OTEL_SEMCONV_STABILITY_OPT_IN=conventions()):
+        with variables(OTEL_SEMCONV_STABILITY_OPT_IN=stability_opt_in()):
             instrumentor = entry.load()()
             is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
             options = {"raise_exception_on_conflict": True}
@@ -262,45 +274,49 @@ def load_instrumentation(entry):
         # The function does not have the library.
         pass
     except Exception as error:
-        is_missing = hasattr(error, "conflict") and not getattr(error.conflict, "found", None)
+        # OpenTelemetry's error for a library of another version, or for a missing one.
+        conflict = getattr(error, "conflict", None)
+        is_missing = hasattr(error, "conflict") and not getattr(conflict, "found", None)
         if not is_missing:
-            reason = getattr(error, "conflict", None) or repr(error)
-            say(f"cannot instrument {entry.name}, so its calls have no spans: {reason}")
+            say(f"cannot instrument {entry.name}, so its calls have no spans: {conflict or repr(error)}")
 
 
 def start(module, function, fast=None):
-    """Starts the SDK and wraps the handler, unless the function has registered a tracer provider."""
+    """Starts the providers and wraps the handler, unless the function has registered a tracer provider.
+
+    `fast` is the fast start, or `None` if the function starts with OpenTelemetry's SDK.
+    """
     if not hasattr(module, function):
         # The runtime reports the missing handler.
         return
     if reason := own_provider():
         leave_alone(reason)
         return
-    sdk = layer_module("lambda_otlp_sdk") if fast is None or layer_module("lambda_otlp_packages").shares_the_sdk() else None
-    if fast is not None and sdk is not None:
+    if fast is not None and layer_module("lambda_otlp_packages").shares_the_sdk():
         # The function uses the layer's SDK, and expects its classes.
-        if not sdk.importable():
+        if not layer_module("lambda_otlp_sdk").import_needed():
             return
         fast = None
     if fast is None:
-        sdk.configure()
-        setup = sdk
-        watching = ()
+        setup = layer_module("lambda_otlp_sdk")
+        setup.configure()
+        when_imported = setup.when_imported
+        partial_spans = None
     else:
         # Logs variables with unusable values.
-        replaced()
+        replacements()
         setup = fast.start()
-        watching = (setup,)
+        when_imported = fast.imports.when_imported
+        partial_spans = setup
     started.append(setup)
-    leave_room()
-    when_imported = (layer_module("lambda_otlp_sdk") if fast is None else fast.imports).when_imported
+    let_the_function_register()
     when_imported("multiprocessing.util", lambda: flush_children(setup))
     when_imported("gevent.greenlet", carry_context_into_greenlets)
     join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
-    layer_module("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
+    layer_module("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, partial_spans), setup)
 
 
 # Where the API notes that a provider is registered.
@@ -311,7 +327,7 @@ REGISTERED = (
 )
 
 
-def leave_room():
+def let_the_function_register():
     """Lets the function register its own providers in an invocation, as without the layer. The API accepts only the first
     ones."""
     from opentelemetry import trace
@@ -329,7 +345,12 @@ def leave_room():
 def flush_children(setup):
     """Flushes in processes of `multiprocessing`, which end without calling the functions of `atexit`."""
     util = sys.modules["multiprocessing.util"]
-    util.register_after_fork(setup, lambda setup: [util.Finalize(None, flush, exitpriority=0) for flush in setup.flushes()])
+
+    def flush_at_exit(setup):
+        for flush in setup.flushes():
+            util.Finalize(None, flush, exitpriority=0)
+
+    util.register_after_fork(setup, flush_at_exit)
 
 
 def carry_context_into_greenlets():
@@ -353,15 +374,16 @@ def join_xray():
     generator = getattr(trace.get_tracer_provider(), "id_generator", None)
     if generator is None:
         return
-    generate = generator.generate_trace_id
-    joined = None
+    generate_random_id = generator.generate_trace_id
+    # The header of the latest invocation with a root span.
+    latest = None
 
     def generate_trace_id():
-        nonlocal joined
+        nonlocal latest
         header = os.environ.get("_X_AMZN_TRACE_ID", "")
-        before = joined
-        joined = header
-        return header != before and xray_trace_id(header) or generate()
+        is_first = header != latest
+        latest = header
+        return is_first and xray_trace_id(header) or generate_random_id()
 
     generator.generate_trace_id = generate_trace_id
 
@@ -383,8 +405,11 @@ def own_provider():
     return f"its tracer provider is {type(provider).__module__}.{type(provider).__qualname__}"
 
 
-def watch_deadlines(setup, *kind):
-    """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up."""
+def watch_deadlines(setup, partial_spans):
+    """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up.
+
+    `partial_spans` makes and encodes partial spans. `None` stands for OpenTelemetry's SDK.
+    """
     from opentelemetry import trace
 
     flushes = setup.flushes()
@@ -394,7 +419,7 @@ def watch_deadlines(setup, *kind):
             each()
 
     try:
-        return layer_module("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, *kind)
+        return layer_module("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, partial_spans)
     except Exception as error:
         say(f"cannot watch deadlines, so a timeout loses the invocation's spans: {error!r}")
         return None

@@ -1,4 +1,4 @@
-"""Loads files of the layer and entry points of packages, and runs steps whose failure must not stop the function.
+"""What the layer's other files share: loading of files and packages, messages, threads, and changes of attributes.
 
 The other files find this module in `sys.modules`, because the folder leaves the path when the runtime starts.
 """
@@ -77,19 +77,21 @@ class Background:
     """
 
     def __init__(self, run):
-        self.number = 0
+        # The operating system's number of the thread.
+        self.native_id = 0
+        # Locked while the thread runs.
         self.running = _thread.allocate_lock()
         self.running.acquire()
         _thread.start_new_thread(self.run, (run,))
 
     def run(self, run):
-        of_layer.add(_thread.get_ident())
-        self.number = _thread.get_native_id()
+        layers_threads.add(_thread.get_ident())
+        self.native_id = _thread.get_native_id()
         try:
             run()
         finally:
             unlist()
-            of_layer.discard(_thread.get_ident())
+            layers_threads.discard(_thread.get_ident())
             self.running.release()
 
     def is_alive(self):
@@ -103,12 +105,10 @@ class Background:
         """Waits a moment for the end of a thread that ends now, also for the end of the operating system's thread."""
         until = time.monotonic() + MOMENT
         self.join(MOMENT)
-        # A greenlet has the number of its thread.
-        while (
-            self.number != _thread.get_native_id()
-            and os.path.exists(f"/proc/self/task/{self.number}")
-            and time.monotonic() < until
-        ):
+        if self.native_id == _thread.get_native_id():
+            # A greenlet has the number of its thread.
+            return
+        while os.path.exists(f"/proc/self/task/{self.native_id}") and time.monotonic() < until:
             time.sleep(MOMENT / 500)
 
 
@@ -122,18 +122,18 @@ def may_restart_after_fork():
     return not (counts_late and sys.warnoptions)
 
 
-# The numbers of the layer's threads.
-of_layer = set()
+# Python's identifiers of the layer's threads.
+layers_threads = set()
 
 
 def unlist():
     """Removes a thread of the layer from the list of `threading`, to which a log record has added it."""
-    if _thread.get_ident() in of_layer and "threading" in sys.modules:
+    if _thread.get_ident() in layers_threads and "threading" in sys.modules:
         getattr(sys.modules["threading"], "_active", {}).pop(_thread.get_ident(), None)
 
 
 class Unlisted:
-    """A `Background` with the interface of `threading.Thread`, for OpenTelemetry's SDK."""
+    """A `Background` thread with the interface of `threading.Thread`, for OpenTelemetry's SDK."""
 
     def __init__(self, group=None, target=None, name=None, args=(), kwargs=None, *, daemon=None):
         self.name = name
@@ -169,7 +169,7 @@ def masked_urls(attributes):
     return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
 
 
-# OpenTelemetry's instrumentations of HTTP clients give no server, and that of AWS's SDK has an older name of the status.
+# Scopes of OpenTelemetry's instrumentations begin with this.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # Anthropic's client gives the reason another name than the conventions.
 STOP_REASON = "anthropic.message.stop_reason"
@@ -178,27 +178,37 @@ STABLE_STATUS = "http.response.status_code"
 PORTS = {"http": 80, "https": 443}
 
 
-def conventions():
+def stability_opt_in():
     """Returns the value of OpenTelemetry's variable. Stable names are the default, as in Node and Rust."""
     return os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").strip() or "http,database"
+
+
+def chosen_conventions():
+    """Returns the values in OpenTelemetry's variable. `http` asks for stable names, and `http/dup` for stable and old ones."""
+    return {value.strip() for value in stability_opt_in().split(",")}
 
 
 def changes_at_end(attributes, scope):
     """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
     changes = masked_urls(attributes)
     if STOP_REASON in attributes:
-        changes = {**changes, "gen_ai.response.finish_reasons": (attributes[STOP_REASON],)}
+        changes["gen_ai.response.finish_reasons"] = (attributes[STOP_REASON],)
     if not (scope or "").startswith(OF_OPENTELEMETRY):
         return changes
     if "rpc.system" in attributes and OLD_STATUS in attributes:
-        chosen = [name.strip() for name in conventions().split(",")]
-        if "http" in chosen or "http/dup" in chosen:
-            changes[STABLE_STATUS] = attributes[OLD_STATUS]
-        if "http" in chosen and "http/dup" not in chosen:
-            changes[OLD_STATUS] = None
+        changes.update(stable_status(attributes[OLD_STATUS]))
     if "url.full" in attributes and "server.address" not in attributes:
+        # The instrumentations of some HTTP clients give no server.
         changes.update(server_of(attributes["url.full"]))
     return changes
+
+
+def stable_status(status):
+    """Returns the attributes of a status for which the instrumentation of AWS's SDK has an older name."""
+    chosen = chosen_conventions()
+    if "http/dup" in chosen:
+        return {STABLE_STATUS: status}
+    return {STABLE_STATUS: status, OLD_STATUS: None} if "http" in chosen else {}
 
 
 def database_call(span):
@@ -207,10 +217,12 @@ def database_call(span):
     Calls of AWS's SDK, some of which are also those of a database, keep their names.
     """
     attributes = span.attributes
-    if "db.system.name" not in attributes and "db.system" not in attributes or "rpc.system" in attributes:
+    has_system = "db.system.name" in attributes or "db.system" in attributes
+    if not has_system or "rpc.system" in attributes:
         return None
-    is_of_opentelemetry = (span.instrumentation_scope.name or "").startswith(OF_OPENTELEMETRY)
-    return layer_module("lambda_otlp_databases").ended(span) if is_of_opentelemetry else None
+    if not (span.instrumentation_scope.name or "").startswith(OF_OPENTELEMETRY):
+        return None
+    return layer_module("lambda_otlp_databases").describe_call(span)
 
 
 # OpenTelemetry's variable, and its values that ask for attributes of spans. The layer makes no events.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from lambda_otlp_load import attempt, layer_module, library, prompts, time
 
-# The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
-DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
+# The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
+OF_DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
 # Amazon SNS, "Message filtering and size quotas").
 MOST_SQS = 1024 * 1024
@@ -22,16 +22,24 @@ MOST_CLIENT_CONTEXT = 3583
 
 def mend(module, name):
     """Changes a module that has been executed. `name` is its public name."""
+    use_own_clock(module)
+    instrumentation = name.removeprefix(OF_OPENTELEMETRY)
+    if name in MENDS:
+        MENDS[name](module)
+    elif instrumentation in OF_DRIVERS:
+        layer_module("lambda_otlp_drivers").MENDS[instrumentation](module)
+
+
+def use_own_clock(module):
+    """Gives a module the clock of before the function's code: a test library may replace the functions of the module `time`, also
+    in other modules.
+    """
     names = vars(module)
-    # A test library may replace the functions of the module `time`, also in other modules.
     if names.get("time") is sys.modules.get("time"):
         module.time = time
     for function in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"):
-        if names.get(function) is getattr(sys.modules["time"], function) and function in names:
+        if function in names and names[function] is getattr(sys.modules["time"], function):
             names[function] = functools.partial(getattr(time, function))
-    driver = name.removeprefix(OF_OPENTELEMETRY)
-    if action := MENDS.get(name) or (driver in DRIVERS and layer_module("lambda_otlp_drivers").MENDS[driver]):
-        action(module)
 
 
 @functools.cache
@@ -79,7 +87,7 @@ def inject_unless_own(inject):
     return injected
 
 
-class Kept:
+class RestoredHeaders:
     """Removes the trace context from a request's headers when the call ends. The function may use the request again."""
 
     def __init__(self, headers):
@@ -92,7 +100,9 @@ class Kept:
     def __exit__(self, *_):
         from opentelemetry import propagate
 
-        for name in propagate.get_global_textmap().fields if self.headers is not None else ():
+        if self.headers is None:
+            return
+        for name in propagate.get_global_textmap().fields:
             if name in self.headers and name not in self.before:
                 del self.headers[name]
 
@@ -109,8 +119,8 @@ def mend_urllib(module):
     instrument = module._instrument
     module.inject = inject_unless_own(module.inject)
     # These measure the request and the response, which may have no length, or an invalid one.
-    module.len = functools.partial(of_or_zero, len)
-    module.int = functools.partial(of_or_zero, int)
+    module.len = functools.partial(result_or_zero, len)
+    module.int = functools.partial(result_or_zero, int)
 
     def instrument_and_keep(*arguments, **named):
         instrument(*arguments, **named)
@@ -118,7 +128,7 @@ def mend_urllib(module):
         instrumented = opener.open
 
         def open(self, fullurl, data=None, timeout=socket._GLOBAL_DEFAULT_TIMEOUT):
-            with Kept(None if isinstance(fullurl, str) else getattr(fullurl, "headers", None)):
+            with RestoredHeaders(None if isinstance(fullurl, str) else getattr(fullurl, "headers", None)):
                 return instrumented(self, fullurl, data, timeout)
 
         replace_call(opener, "open", open)
@@ -126,7 +136,7 @@ def mend_urllib(module):
     module._instrument = instrument_and_keep
 
 
-def of_or_zero(function, value):
+def result_or_zero(function, value):
     try:
         return function(value)
     except (TypeError, ValueError):
@@ -142,7 +152,7 @@ def mend_requests(module):
         instrumented = module.Session.send
 
         def send(self, request, **named):
-            with Kept(getattr(request, "headers", None)):
+            with RestoredHeaders(getattr(request, "headers", None)):
                 return instrumented(self, request, **named)
 
         replace_call(module.Session, "send", send)
@@ -214,19 +224,20 @@ def mend_sns(module):
     module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
 
 
-def add_to_batch(params, name, most):
+def add_to_batch(params, name, most_bytes):
     if isinstance(params.get(name), (list, tuple)):
-        params[name] = with_context(params[name], most)
+        params[name] = with_context(params[name], most_bytes)
 
 
-def with_context(entries, most):
-    """Returns copies of messages with the trace context, without it where the function has set one, or AWS would refuse them as
-    too large.
+def with_context(entries, most_bytes):
+    """Returns copies of messages with the trace context.
+
+    A message for which the function has set one stays as it is, as does one that AWS would then refuse as too large.
     """
     inject = library("opentelemetry.instrumentation.botocore.extensions._messaging").inject_propagation_context
     copies = list(entries)
     size = sum(map(size_of, entries))
-    for at, entry in enumerate(entries):
+    for number, entry in enumerate(entries):
         attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
         if attributes is not None and not isinstance(attributes, Mapping):
             # AWS's SDK reports the mistake.
@@ -235,8 +246,8 @@ def with_context(entries, most):
             continue
         copy = {**entry, "MessageAttributes": inject(dict(attributes or {}))}
         added = size_of(copy) - size_of(entry)
-        if added > 0 and size + added <= most:
-            copies[at] = copy
+        if added > 0 and size + added <= most_bytes:
+            copies[number] = copy
             size += added
     return copies
 
@@ -360,7 +371,7 @@ def size_of(entry):
     for name, attribute in attributes.items() if isinstance(attributes, Mapping) else ():
         values = attribute if isinstance(attribute, Mapping) else {}
         texts += [name, values.get("DataType"), values.get("StringValue"), values.get("BinaryValue")]
-    return sum(len(text.encode("utf-8", "replace")) if isinstance(text, str) else of_or_zero(len, text) for text in texts)
+    return sum(len(text.encode("utf-8", "replace")) if isinstance(text, str) else result_or_zero(len, text) for text in texts)
 
 
 def mend_sdk(module):

@@ -17,14 +17,26 @@ from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 from opentelemetry.attributes import BoundedAttributes
 
-BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
+DEFAULT_BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
 # The specification's limit of attribute sets for each metric, and the attribute of the point for further ones.
 MOST_POINTS = 2000
 OVERFLOW = {"otel.metric.overflow": True}
+# The numbers of `AggregationTemporality` in OTLP.
 DELTA = 1
 CUMULATIVE = 2
 # Types of attribute values that need no check.
 SIMPLE = (str, bool, int, float)
+
+
+class Exemplar:
+    """A measured value with its span."""
+
+    __slots__ = ("time", "value", "span_context")
+
+    def __init__(self, time, value, span_context):
+        self.time = time
+        self.value = value
+        self.span_context = span_context
 
 
 class Point:
@@ -35,18 +47,25 @@ class Point:
     def __init__(self, attributes, bounds, begun):
         self.attributes = attributes
         self.begun = begun
+        # Of a histogram: the bounds of its buckets, and the number of values in each.
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1) if bounds is not None else None
+        # The latest exemplar of each bucket. Other points have one at 0.
         self.exemplars = {}
         self.is_set = False
-        self.least = self.most = None
+        self.least = None
+        self.most = None
+        # The latest value, or the sum of values.
         self.value = 0
 
 
 class Instrument:
     """The base of all instruments. It keeps their points and aggregates values."""
 
-    has_bounds = is_sum = is_monotonic = is_observed = False
+    has_bounds = False
+    is_sum = False
+    is_monotonic = False
+    is_observed = False
 
     def __init__(self, meter, name, unit, description, bounds=None, callbacks=None):
         checked = self._check_name_unit_description(name, unit, description)
@@ -59,11 +78,12 @@ class Instrument:
         self.bounds = bounds_of(bounds, name) if self.has_bounds else None
         self.temporality = meter.provider.temporality(self)
         self.callbacks = []
-        self.extend(callbacks)
-        self.before = {}
-        self.renew(is_new_process=True)
+        self.add_callbacks(callbacks)
+        # The values of observed points at the latest collection.
+        self.collected_values = {}
+        self.begin_interval(is_new_process=True)
 
-    def renew(self, is_new_process):
+    def begin_interval(self, is_new_process):
         """Begins a new interval. A new process has no values yet. A restored environment keeps values that are no totals."""
         # Another thread of the parent process may have held the lock.
         self.lock = threading.Lock()
@@ -73,7 +93,7 @@ class Instrument:
         for point in self.points.values():
             point.begun = self.begun
 
-    def extend(self, callbacks):
+    def add_callbacks(self, callbacks):
         for callback in callbacks or ():
             if isinstance(callback, Generator):
                 # The generator runs to its first `yield`, which receives the options.
@@ -82,32 +102,35 @@ class Instrument:
             self.callbacks.append(callback)
 
     def measure(self, value, attributes, context):
-        if not self.is_finite(value):
-            return None
-        if self.is_monotonic and value < 0 or self.has_bounds and value < 0:
-            return warn("a negative value of %s is ignored", self.name)
-        span = trace.get_current_span(context or None).get_span_context()
-        exemplar = (time.time_ns(), value, span) if span.trace_flags.sampled else None
+        if not self.check_finite(value):
+            return
+        if value < 0 and (self.is_monotonic or self.has_bounds):
+            warn("a negative value of %s is ignored", self.name)
+            return
+        span_context = trace.get_current_span(context or None).get_span_context()
+        exemplar = Exemplar(time.time_ns(), value, span_context) if span_context.trace_flags.sampled else None
         with self.lock:
             point = self.point(attributes)
+            bucket = 0
             if self.has_bounds:
-                slot = bisect_left(point.bounds, value)
-                point.counts[slot] += 1
+                bucket = bisect_left(point.bounds, value)
+                point.counts[bucket] += 1
                 point.least = value if point.least is None else min(point.least, value)
                 point.most = value if point.most is None else max(point.most, value)
-            else:
-                slot = 0
             point.value = point.value + value if self.is_sum or self.has_bounds else value
             point.is_set = True
             if exemplar is not None:
-                point.exemplars[slot] = exemplar
+                point.exemplars[bucket] = exemplar
 
-    def is_finite(self, value):
-        if math.isfinite(value):
-            return True
-        return warn("a value of %s is ignored, because it is not finite: %s", self.name, value)
+    def check_finite(self, value):
+        """Returns `True` if the value is finite, and otherwise warns."""
+        is_finite = math.isfinite(value)
+        if not is_finite:
+            warn("a value of %s is ignored, because it is not finite: %s", self.name, value)
+        return is_finite
 
     def point(self, attributes):
+        """Returns the point of this attribute set, or the one of overflowing sets."""
         attributes = clean(attributes)
         key = key_of(attributes)
         if key not in self.points and len(self.points) >= MOST_POINTS:
@@ -123,7 +146,7 @@ class Instrument:
         for callback in self.callbacks:
             try:
                 for each in callback(metrics.CallbackOptions()):
-                    if self.is_finite(each.value):
+                    if self.check_finite(each.value):
                         point = self.point(each.attributes)
                         point.value = point.value + each.value if self.is_sum else each.value
                         point.is_set = True
@@ -132,16 +155,16 @@ class Instrument:
             except Exception as error:
                 warn("a callback of %s failed: %r", self.name, error)
 
-    def collected(self, now):
+    def collect(self, now):
         """Returns the encoded points. With delta temporality, starts the next interval."""
         with self.lock:
             points = [point for point in self.points.values() if point.is_set]
             if self.is_observed and self.temporality == DELTA:
                 values = {key: point.value for key, point in self.points.items()}
                 for key, point in self.points.items():
-                    point.value -= self.before.get(key, 0)
-                self.before = values
-            encoded = [self.encoded(point, now) for point in points]
+                    point.value -= self.collected_values.get(key, 0)
+                self.collected_values = values
+            encoded = [self.encode_point(point, now) for point in points]
             for point in points:
                 point.exemplars = {}
             if self.temporality == DELTA:
@@ -149,14 +172,14 @@ class Instrument:
                 self.begun = now
             return encoded
 
-    def encoded(self, point, now):
+    def encode_point(self, point, now):
         wire = self.meter.provider.wire
         times = b"\x19" + wire.pack_fixed64(now)
         if self.is_sum or self.has_bounds:
             times = b"\x11" + wire.pack_fixed64(point.begun) + times
-        exemplars = [exemplar_of(wire, *exemplar) for _, exemplar in sorted(point.exemplars.items(), key=lambda item: item[0])]
+        exemplars = [encode_exemplar(wire, point.exemplars[bucket]) for bucket in sorted(point.exemplars)]
         if not self.has_bounds:
-            parts = [wire.attributes_of(0x3A, point.attributes), times, value_of(wire, 0x21, 0x31, point.value)]
+            parts = [wire.attributes_of(0x3A, point.attributes), times, encode_value(wire, point.value, 0x21, 0x31)]
             return b"".join(parts + [wire.message(0x2A, exemplar) for exemplar in exemplars])
         counts = point.counts
         bounds = point.bounds
@@ -172,8 +195,9 @@ class Instrument:
         ]
         return b"".join(parts + [wire.message(0x42, exemplar) for exemplar in exemplars])
 
-    def metric(self, now):
-        points = self.collected(now)
+    def encode(self, now):
+        """Encodes a metric, which is empty if there are no points."""
+        points = self.collect(now)
         if not points:
             return b""
         wire = self.meter.provider.wire
@@ -187,26 +211,26 @@ class Instrument:
         return wire.text(0x0A, self.name) + wire.text(0x12, self.description) + wire.text(0x1A, self.unit) + data
 
 
-def value_of(wire, of_double, of_integer, value):
+def encode_value(wire, value, double_tag, integer_tag):
     if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
-        return bytes([of_integer]) + wire.pack_fixed64(value & (1 << 64) - 1)
-    return bytes([of_double]) + wire.pack_double(value)
+        return bytes([integer_tag]) + wire.pack_fixed64(value & (1 << 64) - 1)
+    return bytes([double_tag]) + wire.pack_double(value)
 
 
-def exemplar_of(wire, at, value, span):
+def encode_exemplar(wire, exemplar):
     return (
         b"\x11"
-        + wire.pack_fixed64(at)
-        + value_of(wire, 0x19, 0x31, value)
-        + wire.id_of(0x22, span.span_id, 8)
-        + wire.id_of(0x2A, span.trace_id, 16)
+        + wire.pack_fixed64(exemplar.time)
+        + encode_value(wire, exemplar.value, 0x19, 0x31)
+        + wire.id_of(0x22, exemplar.span_context.span_id, 8)
+        + wire.id_of(0x2A, exemplar.span_context.trace_id, 16)
     )
 
 
 def bounds_of(advised, name):
     """Returns the function's own bounds if they are valid, otherwise the default ones."""
     if advised is None:
-        return BOUNDS
+        return DEFAULT_BOUNDS
     try:
         bounds = tuple(map(float, advised))
     except (TypeError, ValueError):
@@ -214,7 +238,7 @@ def bounds_of(advised, name):
     if all(low < high for low, high in zip(bounds, (*bounds[1:], math.inf))):
         return bounds
     warn("the bounds of %s are ignored, because they are not increasing numbers: %r", name, advised)
-    return BOUNDS
+    return DEFAULT_BOUNDS
 
 
 def clean(attributes):
@@ -246,7 +270,8 @@ def warn(text, *values):
 
 
 class Counter(Instrument, metrics.Counter):
-    is_sum = is_monotonic = True
+    is_sum = True
+    is_monotonic = True
 
     def add(self, amount, attributes=None, context=None):
         self.measure(amount, attributes, context)
@@ -272,11 +297,14 @@ class Gauge(Instrument, metrics._Gauge):
 
 
 class ObservableCounter(Instrument, metrics.ObservableCounter):
-    is_sum = is_monotonic = is_observed = True
+    is_sum = True
+    is_monotonic = True
+    is_observed = True
 
 
 class ObservableUpDownCounter(Instrument, metrics.ObservableUpDownCounter):
-    is_sum = is_observed = True
+    is_sum = True
+    is_observed = True
 
 
 class ObservableGauge(Instrument, metrics.ObservableGauge):
@@ -296,8 +324,13 @@ class Meter(metrics.Meter):
         if key not in self.instruments:
             self.instruments[key] = kind(self, name, unit, description, **others)
         elif callbacks := others.get("callbacks"):
-            self.instruments[key].extend(callbacks)
+            self.instruments[key].add_callbacks(callbacks)
         return self.instruments[key]
+
+    def observe(self):
+        for instrument in list(self.instruments.values()):
+            if instrument.is_observed:
+                instrument.observe()
 
     def create_counter(self, name, unit="", description=""):
         return self.make(Counter, name, unit, description)
@@ -322,28 +355,28 @@ class Meter(metrics.Meter):
 
 
 class MeterProvider(metrics.MeterProvider):
-    def __init__(self, tracers, wire, scope, preference):
+    def __init__(self, tracers, wire, scope_type, temporality_preference):
         self.tracers = tracers
         self.wire = wire
-        self.scope = scope
-        self.preference = preference
+        self.scope_type = scope_type
+        self.temporality_preference = temporality_preference
         self.meters = {}
         self.is_collecting = False
 
     def temporality(self, instrument):
         """Returns the temporality by OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE."""
-        is_delta = instrument.has_bounds or instrument.is_sum and instrument.is_monotonic
-        if self.preference == "delta":
-            return DELTA if is_delta else CUMULATIVE
-        if self.preference == "lowmemory":
-            return DELTA if is_delta and not instrument.is_observed else CUMULATIVE
+        can_be_delta = instrument.has_bounds or instrument.is_sum and instrument.is_monotonic
+        if self.temporality_preference == "delta":
+            return DELTA if can_be_delta else CUMULATIVE
+        if self.temporality_preference == "lowmemory":
+            return DELTA if can_be_delta and not instrument.is_observed else CUMULATIVE
         return CUMULATIVE
 
     def get_meter(self, name, version=None, schema_url=None, attributes=None):
         name = layer_module("lambda_otlp_packages").public(name or "")
         key = (name, version, schema_url, key_of(attributes))
         if key not in self.meters:
-            self.meters[key] = Meter(self, self.scope(name, version, schema_url, attributes))
+            self.meters[key] = Meter(self, self.scope_type(name, version, schema_url, attributes))
         return self.meters[key]
 
     def collect(self):
@@ -356,29 +389,29 @@ class MeterProvider(metrics.MeterProvider):
         try:
             meters = list(self.meters.values())
             # Callbacks run first, because they may add to other metrics.
-            for instrument in [each for meter in meters for each in list(meter.instruments.values()) if each.is_observed]:
-                instrument.observe()
+            for meter in meters:
+                meter.observe()
             now = time.time_ns()
             scopes = {}
             for meter in meters:
-                found = [metric for instrument in list(meter.instruments.values()) if (metric := self.metric(instrument, now))]
-                if found:
-                    scopes[meter.scope] = found
+                encoded = [self.encode(instrument, now) for instrument in list(meter.instruments.values())]
+                if any(encoded):
+                    scopes[meter.scope] = [metric for metric in encoded if metric]
             return self.wire.request_of(self.tracers.resource.encoded, scopes) if scopes else b""
         finally:
             self.is_collecting = False
             contexts.detach(token)
 
-    def renew(self, is_new_process):
+    def begin_interval(self, is_new_process):
         self.is_collecting = False
         for meter in list(self.meters.values()):
             for instrument in list(meter.instruments.values()):
-                instrument.renew(is_new_process)
+                instrument.begin_interval(is_new_process)
 
-    def metric(self, instrument, now):
+    def encode(self, instrument, now):
         """Encodes a metric. A metric that cannot be encoded is dropped, and affects no other metric and no span."""
         try:
-            return instrument.metric(now)
+            return instrument.encode(now)
         except Exception as error:
             instrument.points = {}
             self.tracers.receiver.say(f"the metric {instrument.name!r} is dropped, because it cannot be encoded: {error!r}")

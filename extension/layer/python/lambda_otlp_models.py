@@ -12,6 +12,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 from lambda_otlp_load import attempt, layer_module, prompts, say
 from opentelemetry import context as contexts
@@ -44,26 +45,29 @@ def values_of(items):
 def of_completion(content):
     """Describes a response of OpenAI's chat completions or embeddings, or a part of a streamed one."""
     usage = value_of(content, "usage")
-    return {
+    attributes = {
         "gen_ai.response.id": value_of(content, "id"),
         "gen_ai.response.model": value_of(content, "model"),
         "gen_ai.usage.input_tokens": value_of(usage, "prompt_tokens"),
         "gen_ai.usage.output_tokens": value_of(usage, "completion_tokens"),
         "gen_ai.usage.cache_read.input_tokens": value_of(value_of(usage, "prompt_tokens_details"), "cached_tokens"),
-    }, [value_of(choice, "finish_reason") for choice in values_of(value_of(content, "choices"))]
+    }
+    reasons = [value_of(choice, "finish_reason") for choice in values_of(value_of(content, "choices"))]
+    return SimpleNamespace(attributes=attributes, finish_reasons=reasons)
 
 
 def of_response(content):
     """Describes a response of OpenAI's Responses API. A stream has it in its last event."""
     response = value_of(content, "response") or content
     usage = value_of(response, "usage")
-    return {
+    attributes = {
         "gen_ai.response.id": value_of(response, "id"),
         "gen_ai.response.model": value_of(response, "model"),
         "gen_ai.usage.input_tokens": value_of(usage, "input_tokens"),
         "gen_ai.usage.output_tokens": value_of(usage, "output_tokens"),
         "gen_ai.usage.cache_read.input_tokens": value_of(value_of(usage, "input_tokens_details"), "cached_tokens"),
-    }, [finish_reason(response)]
+    }
+    return SimpleNamespace(attributes=attributes, finish_reasons=[finish_reason(response)])
 
 
 def finish_reason(response):
@@ -83,27 +87,37 @@ def of_message(content):
     input."""
     message = content if value_of(content, "type") == "message" else value_of(content, "message")
     usage = value_of(message, "usage") or value_of(content, "usage")
-    tokens = value_of(usage, "input_tokens")
-    read = value_of(usage, "cache_read_input_tokens")
-    if isinstance(tokens, int):
-        tokens += sum(count for count in (read, value_of(usage, "cache_creation_input_tokens")) if isinstance(count, int))
-    return {
+    input_tokens = value_of(usage, "input_tokens")
+    read_tokens = value_of(usage, "cache_read_input_tokens")
+    written_tokens = value_of(usage, "cache_creation_input_tokens")
+    if isinstance(input_tokens, int):
+        input_tokens += sum(count for count in (read_tokens, written_tokens) if isinstance(count, int))
+    attributes = {
         "gen_ai.response.id": value_of(message, "id"),
         "gen_ai.response.model": value_of(message, "model"),
-        "gen_ai.usage.input_tokens": tokens,
+        "gen_ai.usage.input_tokens": input_tokens,
         "gen_ai.usage.output_tokens": value_of(usage, "output_tokens"),
-        "gen_ai.usage.cache_read.input_tokens": read,
-    }, [value_of(message, "stop_reason"), value_of(value_of(content, "delta"), "stop_reason")]
+        "gen_ai.usage.cache_read.input_tokens": read_tokens,
+    }
+    reasons = [value_of(message, "stop_reason"), value_of(value_of(content, "delta"), "stop_reason")]
+    return SimpleNamespace(attributes=attributes, finish_reasons=reasons)
 
 
-# Clients by name: the operation of each path that calls a model, and a function that describes a response or an event of a
-# stream.
+class Operation:
+    """An operation of a client. `describe` describes a response, or an event of a stream."""
+
+    def __init__(self, name, describe):
+        self.name = name
+        self.describe = describe
+
+
+# The operations of clients by their names and by the paths that call a model.
 CLIENTS = {
-    "anthropic": {"/v1/messages": (CHAT, of_message)},
+    "anthropic": {"/v1/messages": Operation(CHAT, of_message)},
     "openai": {
-        "/chat/completions": (CHAT, of_completion),
-        "/embeddings": ("embeddings", of_completion),
-        "/responses": (CHAT, of_response),
+        "/chat/completions": Operation(CHAT, of_completion),
+        "/embeddings": Operation("embeddings", of_completion),
+        "/responses": Operation(CHAT, of_response),
     },
 }
 
@@ -130,12 +144,12 @@ class Call:
         """Notes what a response, or an event of a stream, says."""
         if not self.span.is_recording():
             return
-        attributes, finish_reasons = self.describe(content)
-        for name, value in attributes.items():
+        described = self.describe(content)
+        for name, value in described.attributes.items():
             # Servers other than the client's own answer with anything.
             if type(value) is (int if name.startswith(USAGE) else str):
                 self.span.set_attribute(name, value)
-        self.finish_reasons += [reason for reason in finish_reasons if isinstance(reason, str)]
+        self.finish_reasons += [reason for reason in described.finish_reasons if isinstance(reason, str)]
         if self.finish_reasons:
             self.span.set_attribute("gen_ai.response.finish_reasons", tuple(self.finish_reasons))
         if self.answer is not None:
@@ -177,7 +191,10 @@ class Call:
 def instrument(name, module, tracers, is_active):
     """Instruments the client of this name, whose module has the classes. `is_active` returns `True` while the layer makes
     spans."""
-    begin = functools.partial(begin_call, name, tracers.get_tracer("lambda-otlp/models"), is_active)
+    tracer = tracers.get_tracer("lambda-otlp/models")
+
+    def begin(client, path, named):
+        return begin_call(name, tracer, client, path, named.get("body")) if is_active() else None
 
     def traced(post):
         @functools.wraps(post)
@@ -207,16 +224,17 @@ def instrument(name, module, tracers, is_active):
     module.AsyncAPIClient.post = traced_async(module.AsyncAPIClient.post)
 
 
-def begin_call(name, tracer, is_active, client, path, named):
+def begin_call(name, tracer, client, path, body):
     """Starts the span of a request, or returns `None` if it calls no model, or has no trace."""
-    body = named.get("body")
-    operation, describe = CLIENTS[name].get(str(path).partition("?")[0], (None, None))
-    is_traced = is_active() and trace.get_current_span().get_span_context().is_valid
-    if operation is None or not is_traced or not isinstance(body, Mapping) or contexts.get_value("suppress_instrumentation"):
+    operation = CLIENTS[name].get(str(path).partition("?")[0])
+    if operation is None or not isinstance(body, Mapping):
+        return None
+    if not trace.get_current_span().get_span_context().is_valid or contexts.get_value("suppress_instrumentation"):
         return None
     try:
-        recorded = prompts() if operation == CHAT else None
-        call = Call(start_span(name, tracer, client, operation, body), describe, recorded and recorded.Answer())
+        recorded = prompts() if operation.name == CHAT else None
+        span = start_span(name, tracer, client, operation.name, body)
+        call = Call(span, operation.describe, recorded and recorded.Answer())
         if recorded:
             attempt(lambda: call.span.set_attributes(recorded.of_request(body)))
         if invocation := contexts.get_value(layer_module("lambda_otlp_contexts").INVOCATION):
@@ -256,13 +274,14 @@ def follow_stream(stream, call):
     inner = copy.copy(stream)
     inner._iterator = None
     is_async = hasattr(stream, "__anext__")
-    stream._iterator = (FollowedAsync if is_async else Followed)(inner.__stream__(), call)
+    iterator = inner.__stream__()
+    stream._iterator = AsyncFollower(iterator, call) if is_async else SyncFollower(iterator, call)
     kind = type(stream)
-    ref = weakref.ref(stream)
+    weak_stream = weakref.ref(stream)
 
     def close():
         attempt(call.end)
-        return kind.close(ref())
+        return kind.close(weak_stream())
 
     stream.close = close
 
@@ -278,7 +297,7 @@ class Follower:
         return getattr(self.iterator, name)
 
 
-class Followed(Follower):
+class SyncFollower(Follower):
     def __iter__(self):
         return self
 
@@ -295,7 +314,7 @@ class Followed(Follower):
         return event
 
 
-class FollowedAsync(Follower):
+class AsyncFollower(Follower):
     def __aiter__(self):
         return self
 
@@ -315,10 +334,10 @@ class FollowedAsync(Follower):
 def follow_raw_response(raw, call):
     """Follows a raw response until the function has it parsed, or releases it."""
     kind = type(raw)
-    ref = weakref.ref(raw)
+    weak_response = weakref.ref(raw)
 
     def parse(*arguments, **named):
-        parsed = kind.parse(ref(), *arguments, **named)
+        parsed = kind.parse(weak_response(), *arguments, **named)
         return parsed_later(parsed) if inspect.isawaitable(parsed) else call.follow(parsed)
 
     async def parsed_later(parsed):

@@ -18,7 +18,7 @@ from types import ModuleType
 from lambda_otlp_load import attempt, layer_module
 
 NAME = "lambda_otlp_packages"
-# Contents of the folder `opentelemetry` in opentelemetry-api, and other packages' folders below them.
+# Contents of the folder `opentelemetry` in opentelemetry-api.
 API = [
     "__pycache__",
     "_events",
@@ -35,6 +35,7 @@ API = [
     "util",
     "version",
 ]
+# Folders of other packages below these.
 NOT_API = ("opentelemetry.propagators.aws.", "opentelemetry.util.http.")
 # Packages that a function can import from the layer. After the SDK, it also needs the others.
 SDK = "opentelemetry.sdk"
@@ -51,8 +52,9 @@ INSTRUMENTED = ("requests", "urllib3")
 INSTRUMENTATIONS = f"{NAME}.opentelemetry.instrumentation."
 INSTRUMENTOR = "opentelemetry_instrumentor"
 
-# The folder of the packages, or an empty text if only the function's packages are used, and the names of its libraries.
+# The folder of the layer's packages, or an empty text if only the function's packages are used.
 folder = ""
+# The names of the packages other than OpenTelemetry's, which the layer imports under the private name.
 libraries = frozenset()
 
 
@@ -90,6 +92,10 @@ def private(name):
 
 
 def is_private(name, importer=""):
+    """Returns `True` if the module `importer` gets the layer's module of this name.
+
+    An instrumentation gets the function's library, which it changes.
+    """
     top = name.partition(".")[0]
     if top == "opentelemetry":
         return not is_api(name)
@@ -97,7 +103,9 @@ def is_private(name, importer=""):
 
 
 def is_api(name):
-    return name == "opentelemetry" or name.split(".", 2)[1] in API and not f"{name}.".startswith(NOT_API)
+    if name == "opentelemetry":
+        return True
+    return name.split(".", 2)[1] in API and not f"{name}.".startswith(NOT_API)
 
 
 def public(name):
@@ -113,6 +121,7 @@ def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
         is_logging = found is sys.modules.get("logging") and importer.startswith(f"{NAME}.")
         return layer_module("lambda_otlp_mends").quiet_logging() if is_logging else found
     found = builtins.__import__(f"{NAME}.{name}", globals, locals, fromlist, 0)
+    # `import a.b` binds `a`.
     return found if fromlist else sys.modules[f"{NAME}.{name.partition('.')[0]}"]
 
 
@@ -146,19 +155,18 @@ class Children:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name.startswith(f"{NAME}."):
-            return in_place(name) or found(name, path)
+            if public(name) in IN_PLACE:
+                return ModuleSpec(name, LoaderInPlace, is_package=True)
+            return spec_in(path, name)
         if not name.startswith("opentelemetry."):
             return None
         if is_api(name):
-            return found_api(name) if is_of_layer(sys.modules.get("opentelemetry.trace")) else None
-        return shared(name) if is_private_module(sys.modules.get(name.rpartition(".")[0])) else None
+            return spec_of_api(name) if is_of_layer(sys.modules.get("opentelemetry.trace")) else None
+        parent = sys.modules.get(name.rpartition(".")[0])
+        return spec_of_shared(name) if is_private_module(parent) else None
 
 
-def in_place(name):
-    return ModuleSpec(name, InPlace, is_package=True) if public(name) in IN_PLACE else None
-
-
-class InPlace:
+class LoaderInPlace:
     """Gives a module the names of its file in `IN_PLACE`."""
 
     @staticmethod
@@ -198,8 +206,8 @@ class Api:
             if spec := finder.find_spec(name, path, target):
                 return spec
         if is_api(name):
-            return found_api(name)
-        return shared(name) if fits_the_sdk() else None
+            return spec_of_api(name)
+        return spec_of_shared(name) if fits_the_sdk() else None
 
 
 def version_of(package, folder_of_package=None):
@@ -227,13 +235,15 @@ def fits_the_sdk():
     return not own_api() or own_api().split(".")[:2] == version_of("opentelemetry/sdk").split(".")[:2]
 
 
-def shared(name):
-    """Returns the spec of a module of the layer under its public name. The classes under both names are the same."""
-    spec = found(name, [os.path.join(folder, *name.split(".")[:-1])])
-    return spec and ModuleSpec(name, Shared(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
+def spec_of_shared(name):
+    """Returns the spec of a module of the layer under its public name."""
+    spec = spec_in([folder_above(name)], name)
+    return spec and ModuleSpec(name, LoaderOfShared(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
 
 
-class Shared:
+class LoaderOfShared:
+    """Gives the module under the private name also the public one, so that the classes under both names are the same."""
+
     def create_module(self, spec):
         module = library(spec.name)
         self.spec = module.__spec__
@@ -244,21 +254,29 @@ class Shared:
         module.__spec__ = self.spec
 
 
-def found_api(name):
-    spec = found(name, [os.path.join(folder, *name.split(".")[:-1])])
+def folder_above(name):
+    """Returns the layer's folder with the files of this module."""
+    return os.path.join(folder, *name.split(".")[:-1])
+
+
+def spec_of_api(name):
+    spec = spec_in([folder_above(name)], name)
     if spec is not None and spec.loader is None:
         # Other packages of the layer are in the same folder.
-        spec.submodule_search_locations = FunctionsFolders(name)
+        spec.submodule_search_locations = FoldersOfFunction(name)
     return spec
 
 
-def found(name, path):
+def spec_in(path, name):
     """Finds a module of the layer's packages, in a third of the time of `PathFinder`, which lists folders."""
     for entry in path:
         place = os.path.join(entry, name.rpartition(".")[2])
-        for file, locations in ((os.path.join(place, "__init__.py"), [place]), (f"{place}.py", None)):
-            if os.path.isfile(file):
-                return spec_from_file_location(name, file, loader=Loader(name, file), submodule_search_locations=locations)
+        package = os.path.join(place, "__init__.py")
+        if os.path.isfile(package):
+            return spec_from_file_location(name, package, loader=Loader(name, package), submodule_search_locations=[place])
+        file = f"{place}.py"
+        if os.path.isfile(file):
+            return spec_from_file_location(name, file, loader=Loader(name, file))
         if os.path.isdir(place):
             spec = ModuleSpec(name, None, is_package=True)
             spec.submodule_search_locations.append(place)
@@ -266,19 +284,21 @@ def found(name, path):
     return None
 
 
-class FunctionsFolders:
+class FoldersOfFunction:
     """The function's folders of a package without a file `__init__.py`. The function may add folders to its path at any time."""
 
     def __init__(self, name):
         self.name = name
-        self.of = None
+        self.folders = []
+        # The path for which the folders were found.
+        self.path = None
 
     def __iter__(self):
-        if self.of != sys.path:
+        if self.path != sys.path:
             parent = self.name.rpartition(".")[0]
             spec = PathFinder.find_spec(self.name, sys.modules[parent].__path__ if parent else None)
             self.folders = list(spec and spec.submodule_search_locations or ())
-            self.of = list(sys.path)
+            self.path = list(sys.path)
         return iter(self.folders)
 
 
@@ -289,11 +309,15 @@ def entry_points():
     """
     from importlib.metadata import EntryPoint, EntryPoints, distributions
 
-    of_function = {}
-    of_layer = {}
-    for places, found in ([{}], of_function), ([{"path": [folder]}] if folder else [], of_layer):
-        for each in (each for place in places for each in distributions(**place)):
-            found.setdefault((each.metadata["Name"] or "").lower().replace("_", "-"), each.entry_points)
+    def by_package(found):
+        points = {}
+        for each in found:
+            name = (each.metadata["Name"] or "").lower().replace("_", "-")
+            points.setdefault(name, each.entry_points)
+        return points
+
+    of_function = by_package(distributions())
+    of_layer = by_package(distributions(path=[folder]) if folder else ())
     points = []
     for name, declared in of_function.items():
         points += [point for point in declared if name not in of_layer or point.group == INSTRUMENTOR]

@@ -12,13 +12,14 @@ import functools
 import json
 from collections.abc import Mapping
 
-# Number of characters of an attribute that are kept, and those that each part of a message counts in addition to its text.
+# Number of characters of an attribute that are kept.
 MOST = 16384
-OF_PART = 64
+# Number of characters that each part of a message counts in addition to its text.
+PART_OVERHEAD = 64
 # Number of characters of a name or an id that are kept.
 MOST_NAME = 256
 # Number of blocks of a stream that are kept.
-MOST_BLOCKS = MOST // OF_PART
+MOST_BLOCKS = MOST // PART_OVERHEAD
 # The values of a part that can be long.
 LONG = ("arguments", "content", "response")
 # Keys of requests and of answers. A model of Amazon Bedrock can have a prompt in place of messages.
@@ -60,6 +61,7 @@ class Answer:
     """What a model has answered, in one response or in the events of a stream."""
 
     def __init__(self):
+        # The messages of a complete response.
         self.complete = []
         # The blocks of a stream by the number of the choice and the index, and the reason of each choice.
         self.blocks = {}
@@ -78,50 +80,47 @@ class Answer:
             number = index if isinstance(index, int) else 0
             self.note_reason(number, choice)
             for name, kind in (("content", "text"), ("refusal", "text"), ("reasoning_content", "reasoning")):
-                self.extend(number, name, {"type": kind}, "content", value_of(delta, name))
+                self.extend(number, name, {"type": kind}, key="content", text=value_of(delta, name))
             for call in values_of(value_of(delta, "tool_calls")):
-                block = {**part_of(call), "arguments": ""}
-                self.extend(
-                    number,
-                    ("call", value_of(call, "index")),
-                    block,
-                    "arguments",
-                    value_of(value_of(call, "function"), "arguments"),
-                )
+                index = ("call", value_of(call, "index"))
+                arguments = value_of(value_of(call, "function"), "arguments")
+                self.extend(number, index, {**part_of(call), "arguments": ""}, key="arguments", text=arguments)
 
     def add_blocks(self, event):
         """Adds an event of Amazon Bedrock or Anthropic. Both tell the start of a block, its text, and the reason at the end."""
         start = value_of(event, "contentBlockStart")
-        delta = value_of(event, "contentBlockDelta", "delta")
+        change = value_of(event, "contentBlockDelta", "delta")
         index = value_of(start or value_of(event, "contentBlockDelta") or event, *INDEXES)
         block = value_of(event, "content_block") or value_of(start, "start")
-        delta = value_of(delta, "delta") or delta
+        delta = value_of(change, "delta") or change
         for source in (event, delta, value_of(event, "messageStop")):
             self.note_reason(0, source)
         if block is not None:
             started = part_of(block)
-            name = "arguments" if started["type"] == "tool_call" else "content"
-            if name in started:
-                self.extend(0, index, {**started, name: ""}, name, "")
-        call = value_of(delta, "toolUse")
-        reasoning = value_of(delta, "reasoningContent")
-        self.extend(0, index, {"type": "text"}, "content", value_of(delta, "text") or value_of(event, "outputText"))
-        self.extend(0, index, {"type": "reasoning"}, "content", value_of(delta, "thinking") or value_of(reasoning, "text"))
-        self.extend(0, index, {"type": "tool_call"}, "arguments", value_of(delta, "partial_json") or value_of(call, "input"))
+            key = "arguments" if started["type"] == "tool_call" else "content"
+            if key in started:
+                self.extend(0, index, {**started, key: ""}, key=key, text="")
+        text = value_of(delta, "text") or value_of(event, "outputText")
+        reasoning = value_of(delta, "thinking") or value_of(value_of(delta, "reasoningContent"), "text")
+        arguments = value_of(delta, "partial_json") or value_of(value_of(delta, "toolUse"), "input")
+        self.extend(0, index, {"type": "text"}, key="content", text=text)
+        self.extend(0, index, {"type": "reasoning"}, key="content", text=reasoning)
+        self.extend(0, index, {"type": "tool_call"}, key="arguments", text=arguments)
 
     def note_reason(self, number, source):
         reason = value_of(source, *REASONS)
         if isinstance(reason, str):
             self.reasons[number] = reason
 
-    def extend(self, number, index, block, name, text):
-        """Adds text to a block, and begins the block if no event has."""
-        key = (number, index if isinstance(index, (int, str, tuple)) else None)
-        if not isinstance(text, str) or key not in self.blocks and len(self.blocks) >= MOST_BLOCKS:
+    def extend(self, number, index, started, *, key, text):
+        """Adds text to the value `key` of a block of a choice. The block is `started` if no event has begun it."""
+        place = (number, index if isinstance(index, (int, str, tuple)) else None)
+        if not isinstance(text, str) or place not in self.blocks and len(self.blocks) >= MOST_BLOCKS:
             return
-        block = self.blocks.setdefault(key, block)
+        block = self.blocks.setdefault(place, started)
+        before = block.get(key) or ""
         # The limit of the attribute holds for each block, so that a long stream needs no memory.
-        block[name] = (block.get(name) or "") + text[: max(0, MOST + 1 - len(block.get(name) or ""))]
+        block[key] = before + text[: max(0, MOST + 1 - len(before))]
 
     def attributes(self):
         messages = list(self.complete)
@@ -247,7 +246,7 @@ class Space:
         for part in parts:
             if self.left <= 0:
                 break
-            self.left -= OF_PART
+            self.left -= PART_OVERHEAD
             kept.append({name: self.value(name, value) for name, value in part.items() if value is not None})
         return kept
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 
 from lambda_otlp_load import Unlisted, attempt, entry_points, layer_module, library, say, unlist
-from lambda_otlp_variables import EXPORT_TIMEOUT, Unchanged, replaced, variables
+from lambda_otlp_variables import EXPORT_TIMEOUT, UnchangedVariables, replacements, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
 # each request.
@@ -28,36 +28,19 @@ NEEDED = (
 # Packages to check for version conflicts if an import fails.
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
 
-# The import that shows that a function uses a library, by name of the instrumentation. An instrumentation not listed loads at
-# once.
-LIBRARIES = {
-    "aiobotocore": "aiobotocore.client",
-    "aiohttp-client": "aiohttp",
-    "asyncpg": "asyncpg",
-    "botocore": "botocore.client",
-    "httpx": "httpx",
-    "httpx2": "httpx2",
-    "psycopg": "psycopg",
-    "psycopg2": "psycopg2",
-    "pymongo": "pymongo",
-    "pymysql": "pymysql",
-    "redis": "redis",
-    "requests": "requests",
-    "sqlalchemy": "sqlalchemy",
-    "urllib": "urllib.request",
-    "urllib3": "urllib3",
-}
-
 # The SDK's generator of ids, and the one in `opentelemetry-sdk-extension-aws`. Both call functions of the module `random`.
 ID_GENERATORS = ("opentelemetry.sdk.trace.id_generator", "opentelemetry.sdk.extension.aws.trace.aws_xray_id_generator")
 
-# Exporters of spans and of metrics. Their result shows if the extension accepted an export.
+# Exporters of spans and of metrics, by the names of their modules. Their result shows if the extension accepted an export.
 OTLP = "opentelemetry.exporter.otlp.proto"
-
-EXPORTERS = (
-    ((f"{OTLP}.http.trace_exporter", "OTLPSpanExporter"), (f"{OTLP}.grpc.trace_exporter", "OTLPSpanExporter")),
-    ((f"{OTLP}.http.metric_exporter", "OTLPMetricExporter"), (f"{OTLP}.grpc.metric_exporter", "OTLPMetricExporter")),
-)
+SPAN_EXPORTERS = {
+    f"{OTLP}.http.trace_exporter": "OTLPSpanExporter",
+    f"{OTLP}.grpc.trace_exporter": "OTLPSpanExporter",
+}
+METRIC_EXPORTERS = {
+    f"{OTLP}.http.metric_exporter": "OTLPMetricExporter",
+    f"{OTLP}.grpc.metric_exporter": "OTLPMetricExporter",
+}
 
 
 @contextlib.contextmanager
@@ -77,8 +60,8 @@ def has_instrumentation():
 
 
 @quiet()
-def importable():
-    """Imports the modules in `NEEDED`. If an import fails, unloads the imported ones and returns `False`."""
+def import_needed():
+    """Imports the modules in `NEEDED`. If an import fails, says so, unloads the imported ones and returns `False`."""
     before = set(sys.modules)
     packages = layer_module("lambda_otlp_packages")
     try:
@@ -87,28 +70,30 @@ def importable():
         for name in NEEDED:
             library(name)
     except Exception as error:
-        say(f"not instrumented: {misfit() or repr(error)}")
+        say(f"not instrumented: {version_conflict() or repr(error)}")
         unload(name for name in set(sys.modules) - before if is_ours(name))
         return False
-    forget_the_dead()
+    replace_dead_references()
     return True
 
 
 # Libraries that patch Python's modules for their greenlets.
-GREEN = ("eventlet", "gevent")
+GREENLET_LIBRARIES = ("eventlet", "gevent")
 
 
-class Gone:
+class DeletedMessage:
     """Stands in for a deleted protobuf message."""
 
     _Modified = _UpdateOneofState = staticmethod(lambda *_: None)
 
 
-def forget_the_dead():
-    """Replaces protobuf's weak references to deleted messages. The patches of `GREEN` inspect all objects and fail on these."""
-    protobuf = layer_module("lambda_otlp_packages").private("google.protobuf.internal.python_message")
-    listener = getattr(sys.modules.get(protobuf), "_Listener", None)
-    if listener is None or not any(map(importlib.util.find_spec, GREEN)):
+def replace_dead_references():
+    """Replaces protobuf's weak references to deleted messages.
+
+    The patches of `GREENLET_LIBRARIES` inspect all objects and fail on these.
+    """
+    listener = getattr(loaded("google.protobuf.internal.python_message"), "_Listener", None)
+    if listener is None or not any(map(importlib.util.find_spec, GREENLET_LIBRARIES)):
         return
     import gc
 
@@ -117,7 +102,7 @@ def forget_the_dead():
             try:
                 each._parent_message_weakref.__class__  # noqa: B018
             except ReferenceError:
-                each._parent_message_weakref = Gone
+                each._parent_message_weakref = DeletedMessage
 
 
 def is_ours(name):
@@ -127,22 +112,23 @@ def is_ours(name):
 def unload(names):
     for name in list(names):
         module = sys.modules.pop(name)
-        parent, _, last = name.rpartition(".")
-        if vars(sys.modules.get(parent, module)).get(last) is module:
-            delattr(sys.modules[parent], last)
+        parent_name, _, attribute = name.rpartition(".")
+        parent = sys.modules.get(parent_name)
+        if getattr(parent, "__dict__", {}).get(attribute) is module:
+            delattr(parent, attribute)
 
 
-def misfit():
+def version_conflict():
     """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
-        version = layer_module("lambda_otlp_packages").distribution
+        distribution = layer_module("lambda_otlp_packages").distribution
         # The layer's packages fit each other.
         Requirement = importlib.import_module("packaging.requirements").Requirement
-        for package in map(version, PACKAGES):
+        for package in map(distribution, PACKAGES):
             for requirement in map(Requirement, package.requires or ()):
                 if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
                     continue
-                found = version(requirement.name).version
+                found = distribution(requirement.name).version
                 if not requirement.specifier.contains(found, prereleases=True):
                     return (
                         f"{requirement.name} {found} is incompatible with {package.name} {package.version}, "
@@ -157,17 +143,21 @@ def misfit():
 
 @quiet()
 def instrument_libraries(load):
-    """Registers each instrumentation to load after its library is imported. Returns the names of all, and of disabled ones."""
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
-    disabled = {name.strip() for name in disabled}
+    """Registers each instrumentation to load after its library is imported. One of an unknown library loads at once.
+
+    Returns the names of all instrumentations, and of disabled ones.
+    """
+    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    fast = layer_module("lambda_otlp_fast")
+    import_of = {each.name: each.on_import for each in fast.INSTRUMENTATIONS}
     found = list(entry_points("opentelemetry_instrumentor"))
     for entry in found:
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
         if entry.name == "threading" and entry.value.startswith(f"{layer_module('lambda_otlp_packages').NAME}."):
-            attempt(layer_module("lambda_otlp_fast").carry_context_into_threads, when_imported)
-        elif library := LIBRARIES.get(entry.name):
-            when_imported(library, functools.partial(load, entry))
+            attempt(fast.carry_context_into_threads, when_imported)
+        elif entry.name in import_of:
+            when_imported(import_of[entry.name], functools.partial(load, entry))
         else:
             load(entry)
     return disabled | {entry.name for entry in found}
@@ -180,22 +170,24 @@ def when_imported(name, action):
 @quiet()
 def configure():
     """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
-    with Unchanged():
+    with UnchangedVariables():
         start()
     for provider in providers():
         for name in ("get_tracer", "get_meter"):
             if get := getattr(provider, name, None):
-                setattr(provider, name, named_publicly(get))
+                setattr(provider, name, with_public_name(get))
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         use_system_random()
 
 
 def start():
-    chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
-    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
+    """Configures the distribution and the SDK."""
+    distro = chosen_entry_point("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro")
+    distro.load()().configure()
+    configurator = chosen_entry_point("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
     defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
-    defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    with variables(**{**defaults, **replaced()}), Unseen():
+    values = {name: os.environ.get(name, default) for name, default in defaults.items()}
+    with variables(**{**values, **replacements()}), UnlistedThreads():
         configurator.load()().configure(auto_instrumentation_version=library("opentelemetry.instrumentation.version").__version__)
 
 
@@ -207,34 +199,39 @@ THREADS = (
 )
 
 
-class Unseen:
+class UnlistedThreads:
     """Lets the SDK start threads that `threading` does not list. A function may join all listed threads."""
 
     def __enter__(self):
-        self.before = []
-        packages = layer_module("lambda_otlp_packages")
+        self.restore = []
         for name, attribute in THREADS:
-            module = sys.modules.get(packages.private(name))
+            module = loaded(name)
             if original := getattr(module, attribute, None):
-                self.before.append((module, attribute, original))
+                self.restore.append(functools.partial(setattr, module, attribute, original))
                 setattr(module, attribute, Unlisted if attribute == "Thread" else unlisted_threads(original))
 
     def __exit__(self, *_):
         if layer_module("lambda_otlp_packages").folder:
             # A forked process starts the threads again.
             return
-        for module, attribute, original in self.before:
-            setattr(module, attribute, original)
+        for restore in self.restore:
+            restore()
 
 
 def unlisted_threads(threading):
-    replaced = type(threading)(threading.__name__)
-    vars(replaced).update({**vars(threading), "Thread": Unlisted})
-    return replaced
+    """Returns a copy of the module `threading` with the layer's threads."""
+    copy = type(threading)(threading.__name__)
+    vars(copy).update({**vars(threading), "Thread": Unlisted})
+    return copy
 
 
-def named_publicly(get):
-    """Wraps a method that creates a tracer or meter. Instrumentations pass their module's name, the scope's name."""
+def loaded(name):
+    """Returns a loaded module of OpenTelemetry's packages, or `None`."""
+    return sys.modules.get(layer_module("lambda_otlp_packages").private(name))
+
+
+def with_public_name(get):
+    """Wraps a method that creates a tracer or meter. Instrumentations pass their module's name as the name of the scope."""
 
     @functools.wraps(get)
     def get_named(name, *arguments, **named):
@@ -251,11 +248,11 @@ def use_system_random():
     from random import SystemRandom
 
     for name in ID_GENERATORS:
-        if generator := sys.modules.get(layer_module("lambda_otlp_packages").private(name)):
+        if generator := loaded(name):
             generator.random = SystemRandom()
 
 
-def chosen(group, variable, usual):
+def chosen_entry_point(group, variable, usual):
     """Returns the entry point that the variable names, or else the one from `opentelemetry-distro`.
 
     Other packages of the function may have entry points in the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
@@ -267,17 +264,17 @@ def chosen(group, variable, usual):
     return found.get(asked, found[usual])
 
 
-def noted(export, bound):
+def with_noted_result(export, bounded):
     """Wraps `export` to note its result, because the SDK's flush does not return it."""
 
     @functools.wraps(export)
-    def noting(*arguments, **named):
+    def export_and_note(*arguments, **named):
         result = export(*arguments, **named)
-        bound.note(getattr(result, "name", None) == "SUCCESS")
+        bounded.note(getattr(result, "name", None) == "SUCCESS")
         unlist()
         return result
 
-    return noting
+    return export_and_note
 
 
 def providers():
@@ -305,12 +302,12 @@ def after_restore():
     """Does nothing: the SDK's resource, with the id of the instance, cannot change."""
 
 
-def bound_flushes(calls):
+def limit_flushes(current):
     """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
-    for provider, exporter_names in zip(providers(), EXPORTERS):
+    for provider, exporters in zip(providers(), (SPAN_EXPORTERS, METRIC_EXPORTERS)):
         if flush := getattr(provider, "force_flush", None):
-            bound = layer_module("lambda_otlp_flush").Bound(calls)
-            provider.force_flush = functools.partial(bound.flush, flush)
-            for module, name in exporter_names:
-                if exporter := getattr(sys.modules.get(layer_module("lambda_otlp_packages").private(module)), name, None):
-                    exporter.export = noted(exporter.export, bound)
+            bounded = layer_module("lambda_otlp_flush").BoundedFlush(current)
+            provider.force_flush = functools.partial(bounded.flush, flush)
+            for module, name in exporters.items():
+                if exporter := getattr(loaded(module), name, None):
+                    exporter.export = with_noted_result(exporter.export, bounded)

@@ -29,6 +29,7 @@ BATCH = 512
 MOST_FLUSH_MS = 86_400_000
 public = layer_module("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
+# W3C's flag of random trace ids, which older versions of the API do not have.
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 
 Scope = namedtuple("Scope", "name version schema_url attributes", defaults=(None, None, None))
@@ -63,6 +64,7 @@ class Bounded(list):
 
     def __init__(self):
         super().__init__()
+        # The number of items that are not kept.
         self.dropped = 0
 
     def append(self, item):
@@ -73,40 +75,48 @@ class Bounded(list):
 
 
 def sampler_of(name, argument):
-    """Returns a function that samples by parent and trace id. Returns `None` for values that the SDK must handle or reject."""
+    """Returns a function of a span's parent and trace id, which returns `True` if the span is sampled.
+
+    Returns `None` for values of OpenTelemetry's variables that the SDK must handle or reject.
+    """
     name = (name or "parentbased_always_on").strip().lower()
-    base = name.removeprefix("parentbased_")
-    if base == "always_on":
-        root = lambda trace_id: True  # noqa: E731
-    elif base == "always_off":
-        root = lambda trace_id: False  # noqa: E731
-    elif base == "traceidratio":
-        try:
-            ratio = 1.0 if not argument else float(argument)
-        except ValueError:
-            return None
-        if not 0 <= ratio <= 1:
-            return None
-        bound = round(ratio * (1 << 64))
-        root = lambda trace_id: trace_id & (1 << 64) - 1 < bound  # noqa: E731
-    else:
+    root_name = name.removeprefix("parentbased_")
+    is_root_sampled = root_sampler_of(root_name, argument)
+    if is_root_sampled is None:
         return None
-    if base == name:
-        return lambda parent, trace_id: root(trace_id)
-    return lambda parent, trace_id: bool(parent.trace_flags.sampled) if parent is not None else root(trace_id)
+    if root_name == name:
+        return lambda parent, trace_id: is_root_sampled(trace_id)
+    return lambda parent, trace_id: bool(parent.trace_flags.sampled) if parent is not None else is_root_sampled(trace_id)
 
 
-def changes(method):
-    """Decorates a method so that it only logs a warning after the span's end."""
+def root_sampler_of(name, argument):
+    if name == "always_on":
+        return lambda trace_id: True
+    if name == "always_off":
+        return lambda trace_id: False
+    if name != "traceidratio":
+        return None
+    try:
+        ratio = 1.0 if not argument else float(argument)
+    except ValueError:
+        return None
+    if not 0 <= ratio <= 1:
+        return None
+    bound = round(ratio * (1 << 64))
+    return lambda trace_id: trace_id & (1 << 64) - 1 < bound
+
+
+def only_before_the_end(method):
+    """Decorates a method of a span so that it only logs a warning after the span's end."""
 
     @functools.wraps(method)
-    def change(self, *arguments, **named):
+    def call_before_the_end(self, *arguments, **named):
         if self.end_time is None:
             method(self, *arguments, **named)
         else:
             warn("%s of a span that has ended", method.__name__)
 
-    return change
+    return call_before_the_end
 
 
 def warn(text, *values):
@@ -115,29 +125,38 @@ def warn(text, *values):
     logging.getLogger("opentelemetry.sdk.trace").warning(text, *values)
 
 
-def bounded(attributes, is_final=True):
-    return BoundedAttributes(LIMIT, attributes, immutable=is_final)
-
-
 class Span(trace.Span):
     """A recording span. Its attributes have the names of the SDK's `ReadableSpan`."""
 
-    def __init__(self, provider, scope, name, context, parent, kind, attributes, links, start_time, records, sets_status):
-        self.provider = provider
-        self.process = provider.process
-        self.instrumentation_scope = scope
+    def __init__(
+        self,
+        tracer,
+        name,
+        context,
+        parent,
+        *,
+        kind,
+        attributes,
+        links,
+        start_time,
+        record_exception,
+        set_status_on_exception,
+    ):
+        self.provider = tracer.provider
+        self.process = tracer.provider.process
+        self.instrumentation_scope = tracer.scope
         self.name = name
         self.context = context
         self.parent = parent
         self.kind = kind
-        self.attributes = bounded(attributes, is_final=False)
+        self.attributes = BoundedAttributes(LIMIT, attributes, immutable=False)
         self.events = Bounded()
         self.links = Bounded()
         self.status = UNSET
         self.start_time = time.time_ns() if start_time is None else start_time
         self.end_time = None
-        self.records_exception = records
-        self.sets_status = sets_status
+        self.records_exception = record_exception
+        self.sets_status_on_exception = set_status_on_exception
         for link in links or ():
             if link:
                 self.add_link(link.context, link.attributes)
@@ -164,29 +183,30 @@ class Span(trace.Span):
     def is_recording(self):
         return self.end_time is None
 
-    @changes
+    @only_before_the_end
     def set_attributes(self, attributes):
         for name, value in attributes.items():
             self.attributes[name] = value
 
-    @changes
+    @only_before_the_end
     def set_attribute(self, key, value):
         self.attributes[key] = value
 
-    @changes
+    @only_before_the_end
     def add_event(self, name, attributes=None, timestamp=None):
-        self.events.append(Event(name, bounded(attributes), time.time_ns() if timestamp is None else timestamp))
+        time_ns = time.time_ns() if timestamp is None else timestamp
+        self.events.append(Event(name, BoundedAttributes(LIMIT, attributes), time_ns))
 
-    @changes
+    @only_before_the_end
     def add_link(self, context, attributes=None):
         if context and (context.is_valid or attributes or context.trace_state):
-            self.links.append(trace.Link(context, bounded(attributes)))
+            self.links.append(trace.Link(context, BoundedAttributes(LIMIT, attributes)))
 
-    @changes
+    @only_before_the_end
     def update_name(self, name):
         self.name = name
 
-    @changes
+    @only_before_the_end
     def set_status(self, status, description=None):
         if isinstance(status, StatusCode):
             status = Status(status, description)
@@ -219,9 +239,10 @@ class Span(trace.Span):
             if self.status.description:
                 self.status = Status(self.status.status_code, call.message)
         self.end_time = time.time_ns() if end_time is None else end_time
-        self.provider.ended(self)
+        self.provider.on_end(self)
 
     def change(self, attributes):
+        """Sets attributes of a span that ends. `None` removes an attribute."""
         for name, value in attributes.items():
             if value is not None:
                 self.attributes[name] = value
@@ -232,7 +253,7 @@ class Span(trace.Span):
         if error is not None and self.is_recording():
             if self.records_exception:
                 self.record_exception(error, escaped=True)
-            if self.sets_status:
+            if self.sets_status_on_exception:
                 self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}"))
         super().__exit__(kind, error, frames)
 
@@ -288,7 +309,7 @@ class Tracer(trace.Tracer):
             trace_id = parent.trace_id
             flags = parent.trace_flags & RANDOM
         is_sampled = self.provider.sampler(parent, trace_id)
-        own = trace.SpanContext(
+        span_context = trace.SpanContext(
             trace_id,
             random_id(8),
             is_remote=False,
@@ -296,21 +317,20 @@ class Tracer(trace.Tracer):
             trace_state=None if parent is None else parent.trace_state,
         )
         if not is_sampled:
-            return trace.NonRecordingSpan(own)
+            return trace.NonRecordingSpan(span_context)
         span = Span(
-            self.provider,
-            self.scope,
+            self,
             name,
-            own,
+            span_context,
             parent,
-            kind,
-            attributes,
-            links,
-            start_time,
-            record_exception,
-            set_status_on_exception,
+            kind=kind,
+            attributes=attributes,
+            links=links,
+            start_time=start_time,
+            record_exception=record_exception,
+            set_status_on_exception=set_status_on_exception,
         )
-        self.provider.started(span, context)
+        self.provider.on_start(span, context)
         return span
 
     @_agnosticcontextmanager
@@ -337,33 +357,33 @@ def random_id(length):
 
 
 class TracerProvider(trace.TracerProvider):
-    """Keeps ended spans until a flush, by `force_flush` or by the thread that flushes every `delay` seconds."""
+    """Keeps ended spans until a flush, by `force_flush` or by the thread that flushes every `flush_interval` seconds."""
 
-    def __init__(self, receiver, encode, resource, sampler, delay, most):
+    def __init__(self, *, receiver, encode, resource, sampler, flush_interval, queue_size):
         self.receiver = receiver
         # Encodes spans as a request.
         self.encode = encode
-        self.resource = SimpleNamespace(attributes=resource, schema_url="")
+        self.resource = resource
         self.sampler = sampler
         self.id_generator = SimpleNamespace(generate_trace_id=lambda: random_id(16))
-        self.delay = delay
-        self.most = most
+        self.flush_interval = flush_interval
+        self.queue_size = queue_size
         self.processors = []
         self.tracers = {}
         # Encodes the function's metrics as a request, if the metrics API is in use.
-        self.collect = None
+        self.collect_metrics = None
         # The flush at the end of an invocation.
         self.flush_invocation = self.force_flush
         self.is_child = False
-        self.renew()
+        self.reset()
         self.is_forking = False
-        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.fork)
+        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.begin_in_child)
         atexit.register(self.force_flush, 1000)
 
-    def fork(self):
+    def begin_in_child(self):
         self.is_child = True
         self.is_forking = False
-        self.renew()
+        self.reset()
 
     def end_thread(self):
         """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes
@@ -379,8 +399,8 @@ class TracerProvider(trace.TracerProvider):
         if self.thread is None and self.waiting and may_restart_after_fork():
             self.thread = Background(self.run)
 
-    def renew(self):
-        """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
+    def reset(self):
+        """Sets the state of a new process. A forked one has no thread or connection, and its parent exports the spans."""
         self.process = os.getpid()
         # Number of spans that have begun and not ended. Threads may miscount it.
         self.open = 0
@@ -392,9 +412,7 @@ class TracerProvider(trace.TracerProvider):
         self.lock = threading.RLock()
         self.wake = threading.Event()
         self.thread = None
-        self.receiver.close()
-        self.receiver.backlog.clear()
-        self.receiver.bytes = 0
+        self.receiver.reset()
 
     def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         key = (public(instrumenting_module_name or ""), instrumenting_library_version, schema_url)
@@ -408,12 +426,12 @@ class TracerProvider(trace.TracerProvider):
     def add_span_processor(self, span_processor):
         self.processors.append(span_processor)
 
-    def started(self, span, context):
+    def on_start(self, span, context):
         self.open += 1
         for processor in self.processors:
             processor.on_start(span, parent_context=context)
 
-    def ended(self, span):
+    def on_end(self, span):
         if span.process != self.process:
             # The span began before a fork. The parent process ends it too, and exports it.
             return
@@ -422,7 +440,7 @@ class TracerProvider(trace.TracerProvider):
         ended = readable(span) if "opentelemetry.sdk.trace" in sys.modules else span
         for processor in self.processors:
             processor.on_end(ended)
-        if len(self.waiting) >= self.most:
+        if len(self.waiting) >= self.queue_size:
             self.dropped += 1
             return
         self.waiting.append(span)
@@ -439,7 +457,7 @@ class TracerProvider(trace.TracerProvider):
 
     def run(self):
         while True:
-            self.wake.wait(self.delay)
+            self.wake.wait(self.flush_interval)
             self.wake.clear()
             if self.is_forking:
                 self.thread = None
@@ -451,7 +469,7 @@ class TracerProvider(trace.TracerProvider):
         return self.flush(time.monotonic() + min(timeout_millis, MOST_FLUSH_MS) / 1000)
 
     def flush(self, until, only_spans=False):
-        """Sends spans and, unless `only_spans`, metrics and what the function's own processors hold.
+        """Sends spans and, unless `only_spans`, metrics. Then the function's own processors flush, too.
 
         Returns `True` if the extension has answered all requests by this time.
         """
@@ -461,17 +479,12 @@ class TracerProvider(trace.TracerProvider):
         if not self.lock.acquire(timeout=max(0, until - time.monotonic())):
             return False
         try:
-            while self.waiting:
-                batch = self.waiting[:BATCH]
-                if body := self.encode(batch):
-                    self.receiver.add("/v1/traces", body)
-                    self.unsent += len(batch)
-                del self.waiting[: len(batch)]
-            if self.collect is not None and not only_spans:
-                if body := self.collect():
+            self.add_spans()
+            if self.collect_metrics is not None and not only_spans:
+                if body := self.collect_metrics():
                     self.receiver.add("/v1/metrics", body)
             if self.dropped:
-                self.receiver.say(f"dropped {self.dropped} spans: the queue of {self.most} spans is full")
+                self.receiver.say(f"dropped {self.dropped} spans: the queue of {self.queue_size} spans is full")
                 self.dropped = 0
             is_delivered = self.receiver.deliver(until)
             if is_delivered:
@@ -479,6 +492,15 @@ class TracerProvider(trace.TracerProvider):
             return is_delivered
         finally:
             self.lock.release()
+
+    def add_spans(self):
+        """Adds requests with the waiting spans to the receiver's backlog."""
+        while self.waiting:
+            batch = self.waiting[:BATCH]
+            if body := self.encode(batch):
+                self.receiver.add("/v1/traces", body)
+                self.unsent += len(batch)
+            del self.waiting[: len(batch)]
 
     def shutdown(self):
         self.force_flush(1000)

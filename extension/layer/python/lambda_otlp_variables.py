@@ -15,12 +15,14 @@ MOST_SECONDS = 86400
 PROTOCOLS = {"grpc": "otlp_proto_grpc"}
 
 
-def replaced():
-    """Returns new values for variables that would stop the SDK from starting: a package is missing, or a timeout is invalid."""
-    replaced = {}
+def replacements():
+    """Returns and logs new values for variables that would stop the SDK from starting: a package is missing, or a timeout is
+    invalid.
+    """
+    found = {}
     if os.environ.get("OTEL_CONFIG_FILE") and importlib.util.find_spec("opentelemetry.configuration") is None:
         say("OTEL_CONFIG_FILE is ignored, because opentelemetry-configuration is not installed; the other OTEL_… variables apply")
-        replaced["OTEL_CONFIG_FILE"] = ""
+        found["OTEL_CONFIG_FILE"] = ""
     for signal in ("", "TRACES_", "METRICS_", "LOGS_"):
         name = f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL"
         asked = os.environ.get(name, "").strip()
@@ -31,14 +33,14 @@ def replaced():
                 f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: "
                 "install the exporter, or remove the variable"
             )
-            replaced[name] = "http/protobuf"
+            found[name] = "http/protobuf"
     for signal in ("", "TRACES_", "METRICS_"):
         name = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT"
         asked = os.environ.get(name, "").strip()
         if asked and seconds(asked) is None:
             say(f"{name} must be a number of seconds above 0, got {asked}; using {EXPORT_TIMEOUT}")
-            replaced[name] = EXPORT_TIMEOUT
-    return replaced
+            found[name] = EXPORT_TIMEOUT
+    return found
 
 
 def seconds(text):
@@ -68,7 +70,7 @@ class variables:
                 os.environ[name] = value
 
 
-class Unchanged:
+class UnchangedVariables:
     """Restores OpenTelemetry's variables after a `with` block, in which a distribution sets some of them."""
 
     def __enter__(self):

@@ -20,7 +20,7 @@ RETRY = 0.05
 # Size limit of an answer, in bytes.
 MOST_ANSWER = 1 << 16
 # Upper limit of one wait for the extension, in seconds. No invocation lasts this long.
-LONGEST = 86400
+MOST_SECONDS = 86400
 # Bits of `Span.flags`: the second is set if the parent is remote, the first if the second is valid.
 HAS_IS_REMOTE = 0x100
 IS_REMOTE = 0x200
@@ -40,6 +40,9 @@ def varint(number):
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+# `tag` is the number of a field times 8, plus its type in protobuf: 0x12 is field 2 with a length.
 
 
 def message(tag, body):
@@ -187,18 +190,28 @@ class Receiver:
         self.address = address
         self.say = say
         self.backlog = []
+        # The size of the backlog.
         self.bytes = 0
         self.forget_connection()
 
+    def reset(self):
+        """Drops the connection and the backlog."""
+        self.close()
+        self.backlog.clear()
+        self.bytes = 0
+
     def forget_connection(self):
         self.connection = None
+        # `True` while the first request of the backlog is on the connection, and has no whole answer yet.
+        self.has_request = False
+        # The rest of that request, and the received part of its answer.
         self.unsent = b""
         self.answer = b""
-        self.is_waiting = False
 
     def add(self, path, body):
+        host, port = self.address
         head = (
-            f"POST {path} HTTP/1.1\r\nhost: {self.address[0]}:{self.address[1]}\r\ncontent-type: application/x-protobuf\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/x-protobuf\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         self.backlog.append(head.encode() + body)
@@ -215,10 +228,10 @@ class Receiver:
                 status = self.exchange(until)
                 if status in (429, 502, 503, 504):
                     # The extension has no room at the moment.
-                    time.sleep(min(RETRY, left(until)))
+                    time.sleep(min(RETRY, seconds_until(until)))
                     continue
-                done = self.backlog.pop(0)
-                self.bytes -= len(done)
+                answered = self.backlog.pop(0)
+                self.bytes -= len(answered)
                 if status != 200:
                     self.say(f"dropped a request: the extension answered {status}")
             return True
@@ -229,36 +242,44 @@ class Receiver:
             return False
 
     def exchange(self, until):
-        """Sends the first request of the backlog and returns the status of its answer."""
-        for attempt in (0, 1):
-            is_new = self.connection is None
+        """Sends the first request of the backlog and returns the status of its answer.
+
+        The request gets a new connection if the extension has closed the one from before.
+        """
+        if self.connection is not None:
             try:
-                if is_new:
-                    host, port = self.address
-                    # For a text, `socket` imports the codec of internationalized names.
-                    self.connection = socket.create_connection((host.encode(), port), timeout=left(until))
-                    self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                elif not self.is_waiting and select.select([self.connection], [], [], 0)[0]:
-                    # The extension has closed the idle connection.
-                    self.close()
-                    continue
-                if not self.is_waiting:
-                    self.unsent = self.backlog[0]
-                    self.answer = b""
-                    self.is_waiting = True
-                while self.unsent:
-                    self.connection.settimeout(left(until))
-                    self.unsent = self.unsent[self.connection.send(self.unsent) :]
-                return self.status(until)
+                if not self.is_closed_while_idle():
+                    return self.exchange_on_connection(until)
             except TimeoutError:
                 raise
             except OSError:
-                self.close()
-                if is_new or attempt:
-                    raise
-        raise ConnectionError("the connection is closed")
+                pass
+        self.close()
+        self.connect(until)
+        return self.exchange_on_connection(until)
 
-    def status(self, until):
+    def is_closed_while_idle(self):
+        return not self.has_request and bool(select.select([self.connection], [], [], 0)[0])
+
+    def connect(self, until):
+        host, port = self.address
+        # For a text, `socket` imports the codec of internationalized names.
+        self.connection = socket.create_connection((host.encode(), port), timeout=seconds_until(until))
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def exchange_on_connection(self, until):
+        """Sends the first request, or the rest of it, and returns the status of its answer."""
+        if not self.has_request:
+            self.unsent = self.backlog[0]
+            self.answer = b""
+            self.has_request = True
+        while self.unsent:
+            self.connection.settimeout(seconds_until(until))
+            self.unsent = self.unsent[self.connection.send(self.unsent) :]
+        return self.receive_status(until)
+
+    def receive_status(self, until):
+        """Reads the whole answer, and returns its status."""
         while True:
             head, end, body = self.answer.partition(b"\r\n\r\n")
             if end:
@@ -269,12 +290,12 @@ class Receiver:
                     # The end of the answer is unknown, so another request cannot use this connection.
                     self.close()
                     break
-            self.connection.settimeout(left(until))
+            self.connection.settimeout(seconds_until(until))
             piece = self.connection.recv(4096)
             if not piece or len(self.answer) > MOST_ANSWER:
                 raise ConnectionError("the response is incomplete")
             self.answer += piece
-        self.is_waiting = False
+        self.has_request = False
         if b"connection: close" in head.lower():
             self.close()
         return int(head[9:12])
@@ -294,8 +315,9 @@ def content_length(head):
     return None
 
 
-def left(until):
-    seconds = min(until - time.monotonic(), LONGEST)
+def seconds_until(until):
+    """Returns the time that is left, which a socket takes as its timeout. Raises an error if there is none."""
+    seconds = min(until - time.monotonic(), MOST_SECONDS)
     if seconds <= 0:
         raise TimeoutError("the export timed out")
     return seconds

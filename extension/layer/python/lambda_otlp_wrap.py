@@ -82,7 +82,7 @@ class Wrapper:
         self.starter = Starter(setup.reads_environment)
         # The state of the current invocation, for each thread that serves invocations.
         self.current = importlib.import_module("threading").local()
-        setup.bound_flushes(self.current)
+        setup.limit_flushes(self.current)
 
     def is_running(self):
         """Returns `True` within an invocation of this thread."""
@@ -103,7 +103,7 @@ class Wrapper:
             say(f"cannot create the invocation's span: {error!r}")
             return None
         if current.__dict__.get("invocation"):
-            attempt(self.watch.note, current.invocation, spans.server.get_span_context())
+            attempt(self.watch.note_root, current.invocation, spans.server.get_span_context())
         return spans
 
     def surroundings(self, spans):
@@ -139,7 +139,7 @@ class Wrapper:
         attempt(spans.end)
         if self.watch and error is not None and not isinstance(error, Exception):
             # The process exits. The SDK would export only after the function's threads have ended.
-            attempt(self.watch.leave)
+            attempt(self.watch.export_at_exit)
         for flush in self.setup.flushes():
             attempt(flush)
 
@@ -177,7 +177,7 @@ class Starter:
         server = self.tracer.start_span(name, parent, trace.SpanKind.SERVER, attributes)
         context = trace.set_span_in_context(server, parent)
         if self.is_inferred:
-            attempt(wait, self.tracer, described, context)
+            attempt(record_wait, self.tracer, described, context)
         consumer = None
         if described.messages is not None:
             consumer = self.start_consumer(described.messages, context)
@@ -191,7 +191,7 @@ class Starter:
         return self.tracer.start_span(name, context, trace.SpanKind.CONSUMER, messages.attributes, messages.links)
 
 
-def wait(tracer, described, context):
+def record_wait(tracer, described, context):
     """Creates a span for the time that a request or message waited at API Gateway, SQS or EventBridge.
 
     It is a child of the invocation's span, although it begins earlier. As the parent, it would hide the caller from service maps.
@@ -278,12 +278,11 @@ def mark_failed(span, error_type, message=None):
 
 
 class Marshalling:
-    """Serializes results as AWS's runtime client does, before their spans end. The client gets the text that it would make
-    itself.
-    """
+    """Serializes results as AWS's runtime client does, before their spans end. The client then gets the same text."""
 
     def __init__(self):
-        self.ready = importlib.import_module("threading").local()
+        # The latest result and its text, for each thread that serves invocations.
+        self.latest = importlib.import_module("threading").local()
         kind = getattr(sys.modules.get("awslambdaric.lambda_runtime_marshaller"), "LambdaMarshaller", None)
         self.marshal = getattr(kind, "marshal_response", None)
         if self.marshal is not None:
@@ -291,14 +290,21 @@ class Marshalling:
             kind.marshal_response = self.marshal_response
 
     def marshal_response(self, response):
-        result, made = self.ready.__dict__.pop("response", (None, None))
-        return made if made is not None and result is response else self.marshal(self.marshaller, response)
+        """Replaces the client's method."""
+        latest = dict(self.latest.__dict__)
+        self.latest.__dict__.clear()
+        if latest.get("text") is not None and latest["result"] is response:
+            return latest["text"]
+        return self.marshal(self.marshaller, response)
 
     def error_of(self, result):
+        """Serializes a result. Returns the error if the client cannot."""
         if self.marshal is None:
             return None
         try:
-            self.ready.response = result, self.marshal(self.marshaller, result)
+            text = self.marshal(self.marshaller, result)
+            self.latest.result = result
+            self.latest.text = text
         except Exception as error:
             # Not the error itself: its frames refer to the result, which must not stay in memory.
             kind = getattr(error, "exception_type", type(error).__name__)

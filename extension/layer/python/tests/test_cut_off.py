@@ -188,7 +188,7 @@ def test_a_process_that_exits_exports_open_spans(environment):
     environment.start("of a thread", 1, 2)
     environment.watch.end(invocation)
     environment.spans.on_end(first)
-    environment.watch.leave()
+    environment.watch.export_at_exit()
     assert environment.noted == [[partial("of a thread", "the process exited before the span ended")]]
 
 
@@ -279,10 +279,10 @@ def test_small_functions_export_earlier(layer, monkeypatch, memory, left, expect
 
 def test_a_record_names_the_root_span_of_an_invocation(layer, monkeypatch, tmp_path):
     place = tmp_path / "records"
-    monkeypatch.setattr(layer.Records, "opened", lambda own: os.open(place, os.O_RDWR | os.O_CREAT))
+    monkeypatch.setattr(layer.Records, "open", lambda own: os.open(place, os.O_RDWR | os.O_CREAT))
     own = layer.Records("127.0.0.1:9001")
     for request_id in (FIRST, "with space and far too long to be a request id of Lambda's", "short"):
-        own.leave(request_id, SpanContext(0xAB, 0xCD))
+        own.record(request_id, SpanContext(0xAB, 0xCD))
     ids = f"{0xAB:032x} {0xCD:016x}"
     assert place.read_bytes() == f"v1 {FIRST} {ids}\rv1 {'short':36} {ids}\r".encode()
 
@@ -290,10 +290,10 @@ def test_a_record_names_the_root_span_of_an_invocation(layer, monkeypatch, tmp_p
 def test_a_managed_instance_keeps_the_records_of_1600_invocations_at_a_time(layer, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
     place = tmp_path / "records"
-    monkeypatch.setattr(layer.Records, "opened", lambda own: os.open(place, os.O_RDWR | os.O_CREAT))
+    monkeypatch.setattr(layer.Records, "open", lambda own: os.open(place, os.O_RDWR | os.O_CREAT))
     own = layer.Records("127.0.0.1:9001")
     for number in range(1600):
-        own.leave(f"r-{number}", SpanContext(0xAB, 0xCD))
+        own.record(f"r-{number}", SpanContext(0xAB, 0xCD))
     assert len(set(re.findall(rb"v1 r-\d+ ", place.read_bytes()))) == 1600
 
 
@@ -323,7 +323,7 @@ def test_a_link_in_place_of_the_records_is_not_followed(layer, tmp_path):
     precious.write_text("precious")
     os.symlink(precious, link)
     try:
-        layer.Records(f"link:{os.getpid()}").leave(FIRST, SpanContext(1, 1))
+        layer.Records(f"link:{os.getpid()}").record(FIRST, SpanContext(1, 1))
     finally:
         os.unlink(link)
     assert precious.read_text() == "precious"

@@ -48,13 +48,13 @@ EXTENSION = {
 # The variables of the function, and differences from the default settings or the reason for the SDK.
 VARIABLES = {
     "nothing else": ({}, {}),
-    "delta": ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}, {"preference": "delta"}),
+    "delta": ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}, {"temporality_preference": "delta"}),
     "of instrumentations": (
         {"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "a", "OTEL_PYTHON_URLLIB_EXCLUDED_URLS": "b"},
         {},
     ),
-    "a delay": ({"OTEL_BSP_SCHEDULE_DELAY": "100"}, {"delay": 0.1}),
-    "an endless delay": ({"OTEL_BSP_SCHEDULE_DELAY": "9" * 400}, {"delay": 86400}),
+    "a delay": ({"OTEL_BSP_SCHEDULE_DELAY": "100"}, {"flush_interval": 0.1}),
+    "an endless delay": ({"OTEL_BSP_SCHEDULE_DELAY": "9" * 400}, {"flush_interval": 86400}),
     "propagators": ({"OTEL_PROPAGATORS": " tracecontext,baggage , xray"}, {}),
     "an empty one": ({"OTEL_PYTHON_CONFIGURATOR": ""}, {}),
     "another protocol": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is set"),
@@ -78,11 +78,11 @@ VARIABLES = {
 def test_the_fast_start_requires_default_settings(fast, case):
     variables, expected = VARIABLES[case]
     try:
-        found = fast.settings({**EXTENSION, **variables})
+        found = fast.read_settings({**EXTENSION, **variables})
     except fast.NotFast as reason:
         assert str(reason) == expected
     else:
-        settings = {"address": ("127.0.0.1", 4318), "delay": 5, "preference": "cumulative", **expected}
+        settings = {"address": ("127.0.0.1", 4318), "flush_interval": 5, "temporality_preference": "cumulative", **expected}
         assert {name: getattr(found, name) for name in settings} == settings
 
 
@@ -139,7 +139,7 @@ def test_the_fast_start_requires_the_layers_packages(fast, monkeypatch, tmp_path
         place.write_text(text)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "task"), str(tmp_path / "missing")])
     try:
-        fast.only_the_layers(str(tmp_path / "layer"))
+        fast.require_only_the_layers_packages(str(tmp_path / "layer"))
     except fast.NotFast as reason:
         assert str(reason).replace(str(tmp_path), "") == expected
     else:

@@ -159,10 +159,10 @@ class Watch:
     def end(self, invocation):
         noted.append("let go")
 
-    def note(self, invocation, root):
+    def note_root(self, invocation, root):
         pass
 
-    def leave(self):
+    def export_at_exit(self):
         noted.append("left")
 
 
@@ -291,7 +291,7 @@ def test_an_exit_is_flushed_by_the_fast_start(function):
         def flush(self, until):
             noted.append(f"flushed within {until - time.monotonic():.0f} s")
 
-    class FastStart(importlib.import_module("lambda_otlp_fast").Fast):
+    class FastStart(importlib.import_module("lambda_otlp_fast").Setup):
         reads_environment = False
 
         def __init__(self):
@@ -356,7 +356,7 @@ def test_the_sdk_gets_a_larger_queue(layer, monkeypatch):
     version = types.ModuleType("opentelemetry.instrumentation.version")
     version.__version__ = "1"
     monkeypatch.setitem(sys.modules, version.__name__, version)
-    monkeypatch.setattr(layer.sdk, "chosen", lambda *_: Configurator)
+    monkeypatch.setattr(layer.sdk, "chosen_entry_point", lambda *_: Configurator)
     layer.sdk.configure()
     assert sizes[-1] == "16384"
     # The function itself does not see it.
@@ -371,7 +371,7 @@ def test_packages_that_do_not_fit_are_unloaded(layer, monkeypatch, tmp_path, nee
     (tmp_path / "bad.py").write_text("import opentelemetry.good.of_another_version")
     monkeypatch.setattr(sys.modules["opentelemetry"], "__path__", [str(tmp_path)], raising=False)
     monkeypatch.setattr(layer.sdk, "NEEDED", needed)
-    assert layer.sdk.importable() == is_importable
+    assert layer.sdk.import_needed() == is_importable
     assert (sys.modules.pop("opentelemetry.good", None) is not None) == is_importable
 
 
@@ -416,17 +416,17 @@ def test_after_a_failed_flush_the_next_ones_wait_for_moments(layer, monkeypatch,
     flushes, timeout, expected = WAITS[case]
     if timeout is not None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", timeout)
-    bound = layer.flush.Bound(types.SimpleNamespace(state="returned", context=Context()))
-    monkeypatch.setattr(Exporter, "export", layer.sdk.noted(Exporter.export, bound))
+    bounded = layer.flush.BoundedFlush(types.SimpleNamespace(state="returned", context=Context()))
+    monkeypatch.setattr(Exporter, "export", layer.sdk.with_noted_result(Exporter.export, bounded))
     Provider.ended.clear()
     for each in flushes:
-        bound.flush(each if callable(each) else each.export)
+        bounded.flush(each if callable(each) else each.export)
         if each is not no_end:
             # On a busy machine, the flush may end after the wait for it.
-            bound.running.join(20)
+            bounded.thread.join(20)
     Provider.ended.set()
-    bound.calls = types.SimpleNamespace()
-    assert bound.limits(0)[1] == expected
+    bounded.current = types.SimpleNamespace()
+    assert bounded.limits(0).wait_until == expected
 
 
 # The limit of a flush in seconds, and the milliseconds that the invocation has left.

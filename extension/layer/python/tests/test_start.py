@@ -78,7 +78,7 @@ def test_the_function_selects_its_distribution(layer, said, monkeypatch, asked, 
     install(layer, monkeypatch, "aws_distro", "distro")
     if asked is not None:
         monkeypatch.setenv("OTEL_PYTHON_DISTRO", asked)
-    assert layer.sdk.chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").name == chosen
+    assert layer.sdk.chosen_entry_point("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").name == chosen
     assert said == message
 
 
@@ -122,7 +122,7 @@ def test_unusable_variables_are_replaced(layer, said, monkeypatch, case):
     install(layer, monkeypatch, "otlp_proto_http", "otlp_proto_grpc" if case == "grpc with its exporter" else "console")
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    assert layer.variables.replaced() == replaced
+    assert layer.variables.replacements() == replaced
     assert said == messages
 
 

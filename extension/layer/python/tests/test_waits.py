@@ -19,7 +19,7 @@ class Tracer:
         return types.SimpleNamespace(end=lambda end: found.append([name, (end - start_time) // 1_000_000]))
 for event in json.load(sys.stdin):
     found.append(None)
-    lambda_otlp_wrap.wait(Tracer(), lambda_otlp_load.layer_module("lambda_otlp_events").describe(event), None)
+    lambda_otlp_wrap.record_wait(Tracer(), lambda_otlp_load.layer_module("lambda_otlp_events").describe(event), None)
 json.dump(found, sys.stdout)
 """
 
