@@ -3,21 +3,22 @@
 
 "use strict";
 
-const clock = require("./clock.cjs");
+const { clock, say } = require("./common.cjs");
 
-// Default timeout of an export.
-const LONGEST_MS = 1000;
+// Default timeout of an export, and of the wait for it.
+const TIMEOUT_MS = 1000;
 // Wait for an export after a failed one: enough to notice that the receiver accepts spans again.
-const SHORTEST_MS = 10;
+const WAIT_AFTER_FAILURE_MS = 10;
 // Timeout of an export after a failed one. It continues during the function's work, and a short timeout avoids endless retries.
-const ASIDE_MS = 100;
+const TIMEOUT_AFTER_FAILURE_MS = 100;
 // Time reserved for the invocation's response.
 const RESPONSE_MS = 50;
 
 // The longest time of a timer in milliseconds. Node fires a longer one at once (Node.js documentation, "Timers").
 const MOST_TIMER_MS = 2 ** 31 - 1;
 
-let isTaken = true;
+/// `false` after an export that failed or timed out, until the receiver accepts one.
+let isAccepting = true;
 
 /// The timeout of an export as the function's variables state it. An empty value counts as not set.
 function statedTimeout() {
@@ -26,81 +27,86 @@ function statedTimeout() {
 
 /// Returns the timeout of an export in milliseconds.
 function timeoutMs() {
-  const said = Number(statedTimeout());
-  return said > 0 ? Math.min(said, MOST_TIMER_MS) : LONGEST_MS;
+  const stated = Number(statedTimeout());
+  return stated > 0 ? Math.min(stated, MOST_TIMER_MS) : TIMEOUT_MS;
 }
 
-function limit() {
-  return isTaken ? timeoutMs() : SHORTEST_MS;
+/// Returns the time that an invocation waits for an export.
+function longestWaitMs() {
+  return isAccepting ? timeoutMs() : WAIT_AFTER_FAILURE_MS;
 }
 
-/// Reports a result to the SDK within the limit. A batch that the receiver accepts later is not lost, and restores the full wait
-/// for the next export. `make(timeoutMillis, note)` returns an exporter that calls `note` with each of its requests. Without a
-/// timeout, the function's variables set it.
+/// Reports a result to the SDK within the longest wait. A batch that the receiver accepts later is not lost, and restores the full
+/// wait for the next export. `makeExporter(timeoutMillis, onRequest)` returns an exporter that calls `onRequest` with each of its
+/// requests. Without a timeout, the function's variables set it.
 class BoundExporter {
-  constructor(make, codes, api) {
+  constructor(makeExporter, codes, api) {
     this.api = api;
+    this.codes = codes;
     /// Key of the batch in the context of its export.
-    this.key = api.createContextKey("lambda-otlp: export");
+    this.batchKey = api.createContextKey("lambda-otlp: export");
+    /// The batches whose exports have not finished.
     this.underWay = new Set();
-    this.take = undefined;
+    /// The spans that are collected when the process ends, in place of an export.
+    this.collected = undefined;
     const noteRequest = (request) => {
-      const batch = api.context.active().getValue(this.key);
+      const batch = api.context.active().getValue(this.batchKey);
       if (batch !== undefined) batch.request = request;
     };
-    this.patient = make(statedTimeout() ? undefined : LONGEST_MS, noteRequest);
-    this.hasty = make(ASIDE_MS, noteRequest);
-    this.codes = codes;
+    this.normalExporter = makeExporter(statedTimeout() ? undefined : TIMEOUT_MS, noteRequest);
+    this.exporterAfterFailure = makeExporter(TIMEOUT_AFTER_FAILURE_MS, noteRequest);
   }
 
-  export(items, done) {
-    if (this.take !== undefined) {
-      this.take(items);
+  export(spans, done) {
+    if (this.collected !== undefined) {
+      this.collected.push(...spans);
       return done({ code: this.codes.SUCCESS });
     }
-    const { api } = this;
-    const batch = { items, request: undefined };
+    const batch = { spans, request: undefined };
     this.underWay.add(batch);
     let isReported = false;
     const report = (result) => {
-      isTaken = result.code === this.codes.SUCCESS;
+      isAccepting = result.code === this.codes.SUCCESS;
       if (!isReported) done(result);
       isReported = true;
     };
-    const timer = clock.setTimeout(() => {
-      if (isTaken) {
-        const waiting = [...this.underWay].reduce((count, { items }) => count + items.length, 0);
-        process.stderr.write(`lambda-otlp-handler: info: the extension has not accepted ${waiting} spans in time\n`);
-      }
+    const stopWaiting = () => {
+      if (isAccepting) say(`info: the extension has not accepted ${this.countUnderWay()} spans in time`);
       report({ code: this.codes.FAILED, error: new Error("the export timed out") });
-    }, limit());
+    };
+    const timer = clock.setTimeout(stopWaiting, longestWaitMs());
     const finish = (result) => {
       clock.clearTimeout(timer);
       // Until now, the request may be unsent, even if the wait for it is over.
       this.underWay.delete(batch);
       report(result);
     };
-    const exporter = isTaken ? this.patient : this.hasty;
-    return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
+    const exporter = isAccepting ? this.normalExporter : this.exporterAfterFailure;
+    const { context } = this.api;
+    return context.with(context.active().setValue(this.batchKey, batch), () => exporter.export(spans, finish));
   }
 
-  /// Returns the spans that are not exported when the process ends: the spans that `flush` exports, and the batches under way. It
+  countUnderWay() {
+    return [...this.underWay].reduce((count, { spans }) => count + spans.length, 0);
+  }
+
+  /// Returns the spans that are not exported when the process ends: the batches under way, and the spans that `flush` exports. It
   /// omits a batch if the operating system has its whole request, and delivers it.
-  rest(flush) {
-    const items = [...this.underWay].filter((batch) => !isSent(batch)).flatMap((batch) => batch.items);
+  collectUnsent(flush) {
+    const spans = [...this.underWay].filter((batch) => !isSent(batch)).flatMap((batch) => batch.spans);
     this.underWay.clear();
-    this.take = (more) => items.push(...more);
+    this.collected = spans;
     flush();
-    this.take = undefined;
-    return items;
+    this.collected = undefined;
+    return spans;
   }
 
   async shutdown() {
-    await Promise.all([this.patient.shutdown(), this.hasty.shutdown()]);
+    await Promise.all([this.normalExporter.shutdown(), this.exporterAfterFailure.shutdown()]);
   }
 
   async forceFlush() {
-    await Promise.all([this.patient.forceFlush?.(), this.hasty.forceFlush?.()]);
+    await Promise.all([this.normalExporter.forceFlush?.(), this.exporterAfterFailure.forceFlush?.()]);
   }
 }
 
@@ -110,37 +116,35 @@ function isSent({ request }) {
 }
 
 /// Returns an agent with unreferenced sockets: an invocation that ends with an idle event loop does not wait for unanswered
-/// connections. Code that waits for an export has its own timer. The agent calls `note` with each request.
-function agent(protocol, note) {
+/// connections. Code that waits for an export has its own timer. The agent calls `onRequest` with each request.
+function agent(protocol, onRequest) {
   const { Agent } = require(protocol === "https:" ? "https" : "http");
   const agent = new Agent({ keepAlive: true });
-  const connect = agent.createConnection;
+  const { addRequest, createConnection, reuseSocket } = agent;
   agent.createConnection = function (...values) {
-    const socket = connect.apply(this, values);
+    const socket = createConnection.apply(this, values);
     socket?.unref?.();
     return socket;
   };
-  const add = agent.addRequest;
   agent.addRequest = function (request, ...values) {
-    note?.(request);
-    return add.call(this, request, ...values);
+    onRequest?.(request);
+    return addRequest.call(this, request, ...values);
   };
-  const reuse = agent.reuseSocket;
   agent.reuseSocket = function (socket, request) {
-    reuse.call(this, socket, request);
+    reuseSocket.call(this, socket, request);
     socket.unref?.();
   };
   return agent;
 }
 
-/// Waits for the flush within the export limit, and leaves time for the invocation's response.
-async function withinTime(flush, lambda) {
-  const most = Math.min(limit(), timeLeft(lambda) - RESPONSE_MS);
+/// Waits for the flush, but no longer than for an export, and leaves time for the invocation's response.
+async function flushInTime(flush, lambda) {
+  const longest = Math.min(longestWaitMs(), timeLeft(lambda) - RESPONSE_MS);
   let timer;
-  const isLate = new Promise((resolve) => {
-    timer = clock.setTimeout(resolve, Math.max(0, most));
+  const timeout = new Promise((resolve) => {
+    timer = clock.setTimeout(resolve, Math.max(0, longest));
   });
-  await Promise.race([Promise.resolve(flush()).catch(() => {}), isLate]);
+  await Promise.race([Promise.resolve(flush()).catch(() => {}), timeout]);
   clock.clearTimeout(timer);
 }
 
@@ -154,4 +158,4 @@ function timeLeft(lambda) {
   }
 }
 
-module.exports = { BoundExporter, LONGEST_MS, agent, timeLeft, timeoutMs, withinTime };
+module.exports = { BoundExporter, TIMEOUT_MS, agent, flushInTime, timeLeft, timeoutMs };

@@ -1,9 +1,15 @@
-// The clock, the timers and the format of stacks of before the function's code, for the layer's files; `clock.mjs` has the clock
-// of OpenTelemetry's packages.
+// What the layer's other files share: messages, and the clock, the timers and the format of stacks of before the function's code,
+// which may replace them. `clock.mjs` has the clock of OpenTelemetry's packages.
 
 "use strict";
 
 const { prepareStackTrace } = Error;
 const { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } = globalThis;
+const clock = { clearInterval, clearTimeout, now: Date.now, setImmediate, setInterval, setTimeout };
 
-module.exports = { clearInterval, clearTimeout, now: Date.now, prepareStackTrace, setImmediate, setInterval, setTimeout };
+/// Writes a line to stderr, which is in the function's log.
+function say(text) {
+  process.stderr.write(`lambda-otlp-handler: ${text}\n`);
+}
+
+module.exports = { clock, prepareStackTrace, say };

@@ -7,7 +7,7 @@
 "use strict";
 
 const { timeLeft } = require("./bound.cjs");
-const clock = require("./clock.cjs");
+const { clock, say } = require("./common.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");
@@ -23,7 +23,7 @@ const MOST_OF_BUDGET = 0.1;
 const MOST_OPEN = 1024;
 
 const ERROR_TYPE = "timeout";
-const MESSAGE = "the invocation was about to time out";
+const ABOUT_TO_TIME_OUT = "the invocation was about to time out";
 const PARTIAL = "lambda_otlp.partial";
 // Lambda's error type of a process that exits.
 const EXITED = "Runtime.ExitError";
@@ -36,8 +36,9 @@ class CutOffs {
     this.suppressTracing = load("@opentelemetry/core").suppressTracing;
     this.makePartial = makePartial;
     /// Key of the invocation in the contexts of its spans.
-    this.key = this.api.createContextKey("lambda-otlp: the invocation's end");
+    this.invocationKey = this.api.createContextKey("lambda-otlp: the invocation's end");
     this.records = new Records(process.env.AWS_LAMBDA_RUNTIME_API);
+    /// The open spans, each with its invocation, by their ids.
     this.open = new Map();
     this.running = new Set();
   }
@@ -48,13 +49,13 @@ class CutOffs {
     const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
     this.records.announce(lambda.awsRequestId, span.spanContext());
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
-    invocation.context = context.setValue(this.key, invocation);
-    this.keep(span, invocation);
-    const left = timeLeft(lambda);
+    invocation.context = context.setValue(this.invocationKey, invocation);
+    this.track(span, invocation);
+    const remaining = timeLeft(lambda);
     // Without a remaining time, there is no known deadline.
-    if (left > 0 && left !== Infinity) {
-      const reserved = Math.min(reserve(), left * MOST_OF_BUDGET);
-      invocation.timer = clock.setTimeout(() => this.export(invocation), left - reserved);
+    if (remaining > 0 && remaining !== Infinity) {
+      const reserved = Math.min(reserveMs(), remaining * MOST_OF_BUDGET);
+      invocation.timer = clock.setTimeout(() => this.export(invocation), remaining - reserved);
       // The timer must not keep the process alive.
       invocation.timer.unref();
     }
@@ -82,8 +83,8 @@ class CutOffs {
   }
 
   onStart(span, context) {
-    const invocation = context.getValue(this.key);
-    if (invocation !== undefined && span.isRecording()) this.keep(span, invocation);
+    const invocation = context.getValue(this.invocationKey);
+    if (invocation !== undefined && span.isRecording()) this.track(span, invocation);
   }
 
   onEnd(span) {
@@ -94,13 +95,13 @@ class CutOffs {
 
   async shutdown() {}
 
-  keep(span, invocation) {
-    if (this.open.size >= MOST_OPEN) this.forget();
+  track(span, invocation) {
+    if (this.open.size >= MOST_OPEN) this.forgetFinished();
     if (this.open.size < MOST_OPEN) this.open.set(span.spanContext().spanId, { span, invocation });
   }
 
   /// Stops tracking the spans that finished invocations left open.
-  forget() {
+  forgetFinished() {
     for (const [id, { invocation }] of this.open) {
       if (!this.running.has(invocation)) this.open.delete(id);
     }
@@ -114,13 +115,13 @@ class CutOffs {
         const spans = this.partialOf(invocation, clock.now());
         if (spans.length > 0) {
           this.makePartial().export(spans, ({ error }) => {
-            if (error !== undefined) return say(error);
+            if (error !== undefined) return reportFailure(error);
             // Stops tracking them, so that a process exit does not write them again.
             spans.forEach((span) => this.onEnd(span));
           });
         }
       } catch (error) {
-        say(error);
+        reportFailure(error);
       }
       // A failure is ignored. Open spans are exported when they end, but the SDK drops a batch of ended spans if its export
       // fails.
@@ -129,13 +130,14 @@ class CutOffs {
   }
 
   partialOf(invocation, now) {
-    const open = [...this.open.values()].filter((open) => open.invocation === invocation);
-    return open.map(({ span }) => partial(this.api, span, span === invocation.root, now));
+    const spans = [...this.open.values()].filter((open) => open.invocation === invocation).map((open) => open.span);
+    return spans.map((span) => partial(this.api, span, now, { isRoot: span === invocation.root }));
   }
 
   /// Notes an unhandled failure, because the process may end by it.
-  fail(value) {
+  noteFailure(value) {
     require("./frames.cjs").cutFrames(value);
+    // The value may be `undefined`.
     for (const invocation of this.running) invocation.failure = { value };
   }
 
@@ -145,15 +147,16 @@ class CutOffs {
     const open = [...this.open.values()].filter(({ invocation }) => this.running.has(invocation));
     for (const { span, invocation } of open.reverse()) {
       span.setAttribute(PARTIAL, true);
-      if (span !== invocation.root || !this.describe(span, invocation.failure)) {
+      const hasFailure = span === invocation.root && this.recordExit(span, invocation.failure);
+      if (!hasFailure) {
         span.setStatus({ code: this.api.SpanStatusCode.ERROR, message: `the process ended with exit code ${code}` });
       }
       span.end();
     }
   }
 
-  /// Sets `error.type`. Returns `true` if it recorded the failure that ended the process.
-  describe(span, failure) {
+  /// Sets the `error.type` of a root span. Returns `true` if it recorded the failure that ended the process.
+  recordExit(span, failure) {
     span.setAttribute("error.type", EXITED);
     if (failure === undefined) return false;
     try {
@@ -166,13 +169,13 @@ class CutOffs {
   }
 }
 
-function reserve() {
+function reserveMs() {
   const memory = Number(process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE);
   return memory > 0 ? RESERVE_MS * Math.min(2, Math.max(1, ENOUGH_MEMORY / memory)) : RESERVE_MS;
 }
 
 /// Returns a view of the span that ends now. The span itself continues.
-function partial(api, span, isRoot, now) {
+function partial(api, span, now, { isRoot }) {
   const end = [Math.trunc(now / 1000), (now % 1000) * 1e6];
   const begun = span.startTime;
   // The end must not precede the start.
@@ -184,15 +187,15 @@ function partial(api, span, isRoot, now) {
     attributes: maskUrls({ ...attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
     ended: true,
     endTime: isLater ? end : begun,
-    status: { code: api.SpanStatusCode.ERROR, message: MESSAGE },
+    status: { code: api.SpanStatusCode.ERROR, message: ABOUT_TO_TIME_OUT },
   };
   const view = Object.create(span);
   for (const [name, value] of Object.entries(values)) Object.defineProperty(view, name, { value });
   return view;
 }
 
-function say(error) {
-  process.stderr.write(`lambda-otlp-handler: cannot export the open spans: ${error}\n`);
+function reportFailure(error) {
+  say(`cannot export the open spans: ${error}`);
 }
 
 module.exports = { CutOffs };

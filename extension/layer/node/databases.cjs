@@ -5,6 +5,8 @@
 
 "use strict";
 
+const { say } = require("./common.cjs");
+
 /// Instrumentations by their names. Calls outside an invocation get no span, because they have no trace.
 const INSTRUMENTATIONS = {
   ioredis: { type: "IORedisInstrumentation", config: { dbStatementSerializer: withoutArguments }, adapt: calledOnce },
@@ -110,7 +112,7 @@ function describeCall(span) {
       events: span.events.map(maskedEvent),
     };
   } catch (error) {
-    process.stderr.write(`lambda-otlp-handler: cannot describe a call of a database, so its span has no statement: ${error}\n`);
+    say(`cannot describe a call of a database, so its span has no statement: ${error}`);
     const { "db.query.text": _, ...others } = attributes;
     return { name: attributes["db.system.name"], attributes: others, status: { code: span.status.code }, events: [] };
   }

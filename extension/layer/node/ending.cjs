@@ -6,7 +6,7 @@
 
 "use strict";
 
-const clock = require("./clock.cjs");
+const { clock } = require("./common.cjs");
 
 /// Invocations without an answer, each with its outcome if the event loop becomes idle. There is more than one on Lambda Managed
 /// Instances, or after an invocation that never answered.
@@ -14,28 +14,31 @@ const open = new Map();
 let isWatching = false;
 
 /// Ways to answer: the positions of the failure and of the result in the arguments. An argument that is `null` or `undefined` is
-/// no failure, except for `context.fail`. `mayWait`: the runtime waits for an idle event loop and serializes the result then,
-/// unless the function has set `callbackWaitsForEmptyEventLoop` to `false`.
+/// no failure, unless `isFailure` is `true`. If `mayWait` is `true`, the runtime waits for an idle event loop and serializes the
+/// result then, unless the function has set `callbackWaitsForEmptyEventLoop` to `false`.
 const OF_CALLBACK = { failure: 0, result: 1, mayWait: true };
 const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: { failure: 0, result: 1 } };
 
 class Ending {
-  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `succeeded`
-  /// returns the outcome of a handler with this result, and its answer for the runtime.
-  constructor(end, outside, succeeded) {
+  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `outcomeOf` returns
+  /// the outcome of a handler with this result, and its answer for the runtime.
+  constructor(end, outside, outcomeOf) {
     this.end = end;
     this.outside = outside;
-    this.succeeded = succeeded;
-    this.answer = undefined;
+    this.outcomeOf = outcomeOf;
+    /// Resolves when the spans of the first answer are written.
+    this.ended = undefined;
+    /// `true` once the spans of a settled promise are written. The runtime itself then answers.
     this.isLeftToTheRuntime = false;
     /// Lambda's context, if the runtime takes answers by a callback.
     this.lambda = undefined;
     /// The runtime's callback, for errors that the handler throws. Set while the handler's synchronous part runs.
-    this.thrown = undefined;
+    this.callbackForErrors = undefined;
   }
 
-  /// Wraps a function of the runtime that takes the answer in this way.
-  answering(respond, way) {
+  /// Wraps a function of the runtime that takes the answer in this way. The wrapper ends the invocation, and then passes the answer
+  /// on.
+  wrapRespond(respond, way) {
     const ending = this;
     return function answer(...values) {
       const failure = values[way.failure];
@@ -45,39 +48,40 @@ class Ending {
         hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, values)) : respond.apply(this, values);
       // After a promise settles, the runtime itself calls the context's functions with the result.
       if (ending.isLeftToTheRuntime) return send();
-      if (ending.answer !== undefined) return undefined;
+      if (ending.ended !== undefined) return undefined;
       open.delete(ending);
-      const { thrown } = ending;
-      const outcome = hasFailed ? { hasFailed, value: failure } : ending.succeeded(values[way.result]);
+      const { callbackForErrors } = ending;
+      const outcome = hasFailed ? { hasFailed, value: failure } : ending.outcomeOf(values[way.result]);
       const isReadLater = way.mayWait && outcome.isCopy && ending.lambda?.callbackWaitsForEmptyEventLoop !== false;
       if (way.result < values.length && !isReadLater) values[way.result] = outcome.answer;
-      ending.answer = holdingFailures(ending.end(outcome)).then(
-        () =>
-          new Promise((resolve) => {
-            // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler
-            // throws it, or it is an uncaught exception if the handler has already returned.
-            clock.setImmediate(() => {
-              try {
-                ending.outside(send);
-              } catch (error) {
-                if (thrown === undefined) throw error;
-                ending.outside(() => thrown(error));
-              } finally {
-                resolve();
-              }
-            });
-          }),
-      );
+      ending.ended = holdingFailures(ending.end(outcome)).then(() => ending.sendInOwnTurn(send, callbackForErrors));
       return undefined;
     };
   }
 
+  /// Sends an answer in a turn of the event loop of its own. The runtime throws if it cannot send it. As without the layer, this error
+  /// fails the invocation: the handler throws it, or it is an uncaught exception if the handler has already returned.
+  sendInOwnTurn(send, callbackForErrors) {
+    return new Promise((resolve) => {
+      clock.setImmediate(() => {
+        try {
+          this.outside(send);
+        } catch (error) {
+          if (callbackForErrors === undefined) throw error;
+          this.outside(() => callbackForErrors(error));
+        } finally {
+          resolve();
+        }
+      });
+    });
+  }
+
   /// Wraps the context's functions that answer. Node's runtimes without callbacks do not have them.
-  watch(lambda) {
+  wrapContext(lambda) {
     this.lambda = lambda;
     for (const [name, way] of Object.entries(OF_CONTEXT)) {
       try {
-        if (typeof lambda[name] === "function") lambda[name] = this.answering(lambda[name], way);
+        if (typeof lambda[name] === "function") lambda[name] = this.wrapRespond(lambda[name], way);
       } catch {
         // The context is read-only. The span ends with the handler's promise, or when the event loop is idle.
       }
@@ -85,41 +89,40 @@ class Ending {
   }
 
   /// Ends the invocation with the result of the handler, before the runtime gets it. An earlier answer wins.
-  before(outcome) {
+  endBeforeAnswer(outcome) {
     open.delete(this);
-    this.answer ??= holdingFailures(this.end(outcome)).then(() => {
+    this.ended ??= holdingFailures(this.end(outcome)).then(() => {
       this.isLeftToTheRuntime = true;
     });
-    return this.answer;
+    return this.ended;
   }
 
-  /// Like `before`, with a result. Returns the answer.
+  /// Like `endBeforeAnswer`, with a result. Returns a promise of the answer.
   succeed(value) {
-    const outcome = this.succeeded(value);
-    return this.before(outcome).then(() => outcome.answer);
+    const outcome = this.outcomeOf(value);
+    return this.endBeforeAnswer(outcome).then(() => outcome.answer);
   }
 
-  /// Like `before`, with an error of the handler. Returns a promise that rejects with this error.
+  /// Like `endBeforeAnswer`, with an error of the handler. Returns a promise that rejects with this error.
   fail(error) {
-    return this.before({ hasFailed: true, value: error }).then(() => {
+    return this.endBeforeAnswer({ hasFailed: true, value: error }).then(() => {
       throw error;
     });
   }
 
   /// Ends the invocation with `outcome` when the event loop is idle, unless the handler answers before.
-  whenIdle(returned, outcome = { hasFailed: false, value: undefined }) {
-    if (this.answer === undefined) {
-      open.set(this, outcome);
-      watchProcess();
-    }
-    return returned;
+  endWhenIdle(outcome) {
+    if (this.ended !== undefined) return;
+    open.set(this, outcome);
+    watchProcess();
   }
 }
 
 const FAILURES = ["uncaughtException", "unhandledRejection"];
-/// Number of answers that wait for their spans, and failures of the function in the meantime.
+/// Number of answers that wait for their spans.
 let waiting = 0;
-let held = [];
+/// The arguments of `process.emit` of failures in the meantime.
+let heldFailures = [];
 
 /// Delays failures that come between the answer and its response, which waits for the spans. Without the layer, the runtime would
 /// have responded before.
@@ -127,37 +130,38 @@ async function holdingFailures(ended) {
   watchProcess();
   waiting += 1;
   await ended;
-  releaseAfter(TURNS);
+  releaseAfter(TURNS_OF_RESPONSE);
 }
 
 /// Turns of the event loop in which runtime clients send a response.
-const TURNS = 4;
+const TURNS_OF_RESPONSE = 4;
 
 function releaseAfter(turns) {
   if (turns > 0) return clock.setImmediate(() => releaseAfter(turns - 1));
   waiting -= 1;
   if (waiting > 0) return undefined;
-  const late = held;
-  held = [];
-  return late.forEach((values) => process.emit(...values));
+  const released = heldFailures;
+  heldFailures = [];
+  return released.forEach((values) => process.emit(...values));
 }
 
 /// Intercepts `beforeExit`, which Node emits when the event loop is idle, and at which the runtime answers. The spans are written
-/// first; Node then emits the event again. Also intercepts failures, see above.
+/// first; Node then emits the event again. Also intercepts failures (`holdingFailures`).
 function watchProcess() {
   if (isWatching) return;
   isWatching = true;
   replaceEmit(
     (emit) =>
       function (event, ...values) {
+        const isFailure = FAILURES.includes(event);
         // Without a listener, Node ends the process.
-        if (waiting > 0 && FAILURES.includes(event) && process.listenerCount(event) > 0) {
-          held.push([event, ...values]);
+        if (isFailure && waiting > 0 && process.listenerCount(event) > 0) {
+          heldFailures.push([event, ...values]);
           return true;
         }
-        if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
+        if (isFailure) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
         if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
-        const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
+        const ended = [...open].map(([ending, outcome]) => ending.endBeforeAnswer(outcome));
         open.clear();
         // The timer keeps the event loop alive until the spans are written.
         const timer = clock.setInterval(() => {}, 1000);
@@ -186,7 +190,7 @@ function thenable(value, ending, within) {
     const failed = (failure) => {
       isSettled = true;
       return ending
-        .before({ hasFailed: true, value: failure })
+        .endBeforeAnswer({ hasFailed: true, value: failure })
         .then(() => reject(failure))
         .catch(reject);
     };

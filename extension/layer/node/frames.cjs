@@ -4,7 +4,7 @@
 "use strict";
 
 const path = require("node:path");
-const clock = require("./clock.cjs");
+const { prepareStackTrace: originalFormat } = require("./common.cjs");
 
 /// Folders of the layer's files and of OpenTelemetry's packages.
 const FOLDERS = [__dirname, path.join(__dirname, "../node-packages")].map((folder) => folder + path.sep);
@@ -21,8 +21,8 @@ const OWN_FRAMES = 16;
 /// cannot be changed. `caller` has the frames above the layer's (failure.cjs).
 function cutFrames(failure, caller) {
   const waiting = [failure];
-  for (let at = 0; at < waiting.length && at < MOST_ERRORS; at += 1) {
-    const error = waiting[at];
+  for (let index = 0; index < waiting.length && index < MOST_ERRORS; index += 1) {
+    const error = waiting[index];
     try {
       if (!(error instanceof Error)) continue;
       cutStack(error, caller);
@@ -42,7 +42,7 @@ function cutStack(error, caller) {
   if (typeof stack !== "string" || !FOLDERS.some((folder) => stack.includes(folder))) return;
   const lines = stack.split("\n");
   const descriptor = Object.getOwnPropertyDescriptor(error, "stack");
-  const value = completed(lines, caller) ?? others(lines).join("\n");
+  const value = restoredStack(lines, caller) ?? linesOfOthers(lines).join("\n");
   Object.defineProperty(error, "stack", {
     value,
     writable: true,
@@ -52,44 +52,45 @@ function cutStack(error, caller) {
 }
 
 /// Returns the lines without the layer's frames.
-function others(lines) {
-  const areOurs = ofLayer(lines);
-  return lines.filter((_line, at) => !areOurs[at]);
+function linesOfOthers(lines) {
+  const areOurs = findOurFrames(lines);
+  return lines.filter((_line, index) => !areOurs[index]);
 }
 
-/// Tells of each line if it is a frame of the layer.
-function ofLayer(lines) {
+/// Returns for each line `true` if it is a frame of the layer.
+function findOurFrames(lines) {
   const areOurs = lines.map((line) => FRAME.test(line) && FOLDERS.some((folder) => line.includes(folder)));
   // Node's frames between the function's code and ours.
-  for (let at = lines.length - 2; at >= 0; at -= 1) areOurs[at] ||= areOurs[at + 1] && CALLED.test(lines[at]);
+  for (let index = lines.length - 2; index >= 0; index -= 1) areOurs[index] ||= areOurs[index + 1] && CALLED.test(lines[index]);
   return areOurs;
 }
 
 /// Returns the stack that the error would have without the layer, if the layer's frames have displaced others: a stack has a
 /// limited number of frames. Returns `undefined` if there is room for all.
-function completed(lines, caller) {
+function restoredStack(lines, caller) {
+  // The number of lines before the first frame.
   const head = lines.findIndex((line) => FRAME.test(line));
   const limit = Error.stackTraceLimit;
   if (typeof caller?.stack !== "string" || lines.length - head < limit) return undefined;
-  const isEntry = (line, at) => {
+  const isEntry = (line, index) => {
     if (!line.includes(caller.file)) return false;
-    return !caller.hasContext || at + 1 === lines.length || CALLED.test(lines[at + 1]);
+    return !caller.hasContext || index + 1 === lines.length || CALLED.test(lines[index + 1]);
   };
   const entry = lines.findIndex(isEntry);
   if (entry < 0) return undefined;
-  const above = others(caller.stack.split("\n").slice(1));
-  return [...others(lines.slice(0, entry)), ...above].slice(0, head + limit).join("\n");
+  const above = linesOfOthers(caller.stack.split("\n").slice(1));
+  return [...linesOfOthers(lines.slice(0, entry)), ...above].slice(0, head + limit).join("\n");
 }
 
 /// Runs an action of the runtime in which it may make errors itself. Their stacks are made without the layer's frames.
 function withoutFrames(action) {
   const { prepareStackTrace, stackTraceLimit } = Error;
   // The function has its own texts.
-  if (prepareStackTrace !== clock.prepareStackTrace) return action();
+  if (prepareStackTrace !== originalFormat) return action();
   try {
     Error.prepareStackTrace = (error, frames) => {
-      const areOurs = ofLayer(frames.map((frame) => `    at ${frame}`));
-      return textOf(error, frames.filter((_frame, at) => !areOurs[at]).slice(0, stackTraceLimit));
+      const areOurs = findOurFrames(frames.map((frame) => `    at ${frame}`));
+      return textOf(error, frames.filter((_frame, index) => !areOurs[index]).slice(0, stackTraceLimit));
     };
     // Makes room for the layer's frames.
     Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES;
@@ -108,7 +109,7 @@ function withoutFrames(action) {
 
 /// Returns the stack as Node makes it. Node 18 has no function for that.
 function textOf(error, frames) {
-  if (clock.prepareStackTrace !== undefined) return clock.prepareStackTrace(error, frames);
+  if (originalFormat !== undefined) return originalFormat(error, frames);
   return [Error.prototype.toString.call(error), ...frames.map((frame) => `    at ${frame}`)].join("\n");
 }
 

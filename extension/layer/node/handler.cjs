@@ -6,13 +6,14 @@
 
 "use strict";
 
-const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
+const { flushInTime } = require("./bound.cjs");
+const { say } = require("./common.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
 const { describe: describeEvent } = require("./events.cjs");
 const { callerOf, recordFailure } = require("./failure.cjs");
 const { attributesOf, parentOf } = require("./invocation.cjs");
-const { wait } = require("./waiting.cjs");
+const { recordWait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 /// Types of environments that Lambda initializes before the first invocation, so that it is no cold start.
@@ -67,7 +68,7 @@ class Wrapper {
     this.isStreaming = handler[STREAMING] !== undefined;
     // Marks an invocation's context: a handler that calls itself gets no second span.
     this.withinKey = this.api.createContextKey("lambda-otlp: invocation");
-    this.isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
+    this.recordsWait = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
     this.isColdStart = !INITIALIZED.includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
     this.proxy = this.wrap(handler);
     this.receiver = new Receiver(this.proxy, handler);
@@ -94,7 +95,7 @@ class Wrapper {
     if (invocation === undefined) return this.handler.call(self, event, ...others);
     const own = this.contexts.begin(invocation.context);
     const ending = this.endingOf(invocation, own, others[0]);
-    const callback = this.takeCallback(ending, others);
+    const callback = this.replaceCallback(ending, others);
     let returned;
     try {
       returned = this.api.context.with(own.context, () => this.handler.call(this.receiver.of(self), event, ...others));
@@ -103,11 +104,14 @@ class Wrapper {
       if (callback !== undefined) return void callback(error);
       return ending.fail(error);
     } finally {
-      ending.thrown = undefined;
+      ending.callbackForErrors = undefined;
     }
     if (isPromise(returned)) return this.settle(returned, ending, own.context);
     // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
-    if (callback !== undefined) return ending.whenIdle(returned);
+    if (callback !== undefined) {
+      ending.endWhenIdle({ hasFailed: false, value: undefined });
+      return returned;
+    }
     return ending.succeed(returned);
   }
 
@@ -120,13 +124,11 @@ class Wrapper {
       const { server, context } = this.startServer(tracer, described, lambda);
       const watched = this.watch(server, lambda, context);
       const isDurable = typeof event?.DurableExecutionArn === "string";
-      const within = watched?.context ?? context;
-      if (described.messages === undefined) {
-        return { spans: new Spans(this.api, server, undefined, isDurable), lambda, watched, context: within };
-      }
-      const consumer = this.startConsumer(tracer, described.messages, within);
+      const ofServer = watched?.context ?? context;
+      const consumer = described.messages && this.startConsumer(tracer, described.messages, ofServer);
       const spans = new Spans(this.api, server, consumer, isDurable);
-      return { spans, lambda, watched, context: this.api.trace.setSpan(within, consumer) };
+      const ofHandler = consumer === undefined ? ofServer : this.api.trace.setSpan(ofServer, consumer);
+      return { spans, lambda, watched, context: ofHandler };
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
       return undefined;
@@ -146,7 +148,7 @@ class Wrapper {
     const name = described.name ?? lambda.functionName;
     const server = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes }, parent);
     const context = api.trace.setSpan(parent, server).setValue(this.withinKey, true);
-    if (this.isInferred) wait(tracer, described, context);
+    if (this.recordsWait) recordWait(tracer, described, context);
     return { server, context };
   }
 
@@ -173,17 +175,17 @@ class Wrapper {
       return this.end(invocation, { ...outcome, streamed: statusCodes.get(stream) });
     };
     const outside = (action) => this.api.context.with(this.api.ROOT_CONTEXT, action);
-    return new Ending(end, outside, (result) => this.succeeded(result));
+    return new Ending(end, outside, (result) => this.outcomeOf(result));
   }
 
   /// Replaces the runtime's callback among the handler's further arguments, and returns the replacement. Returns `undefined` if
   /// there is none.
-  takeCallback(ending, others) {
+  replaceCallback(ending, others) {
     const [lambda, callback] = others;
     if (this.isStreaming || typeof callback !== "function") return undefined;
-    others[1] = ending.answering(callback, OF_CALLBACK);
-    ending.watch(lambda);
-    ending.thrown = callback;
+    others[1] = ending.wrapRespond(callback, OF_CALLBACK);
+    ending.wrapContext(lambda);
+    ending.callbackForErrors = callback;
     return others[1];
   }
 
@@ -192,7 +194,7 @@ class Wrapper {
     const unsettled = isAsync(this.handler)
       ? { hasFailed: true, value: "the handler's promise never settled" }
       : { hasFailed: false, value: undefined };
-    ending.whenIdle(promise, unsettled);
+    ending.endWhenIdle(unsettled);
     if (!types.isPromise(promise)) return thenable(promise, ending, (action) => this.api.context.with(context, action));
     return promise.then(
       (result) => ending.succeed(result),
@@ -201,7 +203,7 @@ class Wrapper {
   }
 
   /// Returns the outcome of a handler with this result, and its answer for the runtime.
-  succeeded(result) {
+  outcomeOf(result) {
     const answer = this.isStreaming ? { answer: result } : serializedOnce(result);
     return { hasFailed: false, value: result, ...answer };
   }
@@ -218,7 +220,7 @@ class Wrapper {
     try {
       if (watched !== undefined) this.cutOffs.endAnswered(watched);
       spans.end();
-      await withinTime(() => this.tracers.forceFlush(), lambda);
+      await flushInTime(() => this.tracers.forceFlush(), lambda);
     } catch (error) {
       say(`cannot export the invocation's spans: ${error}`);
     }
@@ -379,10 +381,6 @@ function durableFailure(answer) {
 /// Returns `true` if Lambda's runtime treats the handler as an async function.
 function isAsync(handler) {
   return handler.constructor?.name === "AsyncFunction";
-}
-
-function say(text) {
-  process.stderr.write(`lambda-otlp-handler: ${text}\n`);
 }
 
 module.exports = { replaceHandler };

@@ -6,6 +6,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
+const { say } = require("./common.cjs");
 const { isPromise } = require("./ending.cjs");
 const { findPackages, readJson } = require("./packages.cjs");
 const { findTracer, tracingPackage } = require("./tracers.cjs");
@@ -36,20 +37,20 @@ function main() {
 class Instrumentation {
   /// `preceding` has the files that were loaded before the layer.
   constructor(load, handler, preceding) {
-    const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
+    const { Libraries, startSdk } = require("./telemetry.cjs");
     const { replaceHandler } = require("./handler.cjs");
     this.load = load;
     this.handler = handler;
     this.startSdk = startSdk;
     this.replaceHandler = replaceHandler;
-    this.libraries = instrumentLibraries(load);
+    this.libraries = new Libraries(load);
     this.filesOfLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
     /// `true` once the handler is wrapped, or the function is left alone.
     this.isDecided = false;
     /// The packages of tracers of which a file was compiled.
     this.tracingPackages = new Set();
-    /// Adds the hooks of `import`. These are expensive, so they wait for the first file that needs them. An ES module that a
-    /// CommonJS file loads needs them too.
+    /// Adds the hooks of `import`, or `undefined` if there is nothing to hook. The hooks are expensive, so they wait for the first
+    /// file that needs them. An ES module that a CommonJS file loads needs them too.
     this.instrumentImports = attempt(undefined, () => this.libraries.findImports(path.dirname(handler.file)));
   }
 
@@ -64,7 +65,7 @@ class Instrumentation {
         const compiled = compile.call(this, content, file, ...others);
         if (instrumentExports !== undefined) attempt(undefined, () => instrumentExports(this.exports));
         if (!instrumentation.isDecided && file === instrumentation.handler.file)
-          this.exports = instrumentation.wrapped(this.exports);
+          this.exports = instrumentation.withWrappedHandler(this.exports);
         return compiled;
       } catch (error) {
         // The innermost of these calls is the first in the stack.
@@ -79,11 +80,11 @@ class Instrumentation {
     // A module that precedes the layer in NODE_OPTIONS may have loaded the handler.
     const cached = require.cache[this.handler.file];
     if (cached?.loaded) {
-      cached.exports = this.wrapped(cached.exports);
+      cached.exports = this.withWrappedHandler(cached.exports);
     } else if (this.handler.isModule) {
       patchBuiltins();
       this.startImports();
-      require("./facade.cjs").replaceExport(this.handler, (exports) => this.wrapped(exports));
+      require("./facade.cjs").replaceExport(this.handler, (exports) => this.withWrappedHandler(exports));
     }
   }
 
@@ -91,8 +92,8 @@ class Instrumentation {
   beforeCompiling(content, file, format) {
     // Looks for another tracer before its package patches anything.
     if (!this.isDecided && this.noteTracingPackage(file)) attempt(undefined, () => this.leaveToOtherTracer());
-    const instrumentExports = attempt(undefined, () => this.libraries.instrumentLibrary(file));
-    if (this.instrumentImports !== undefined && loadsModules(content, file, format)) this.startImports();
+    const instrumentExports = attempt(undefined, () => this.libraries.beforeCompiling(file));
+    if (this.instrumentImports !== undefined && mayLoadModules(content, file, format)) this.startImports();
     return instrumentExports;
   }
 
@@ -122,7 +123,7 @@ class Instrumentation {
   }
 
   /// Returns the exports of the handler's file with the wrapped handler, or unchanged if the function is left alone.
-  wrapped(exports) {
+  withWrappedHandler(exports) {
     return attempt(exports, () => {
       if (this.leaveToOtherTracer()) return exports;
       this.isDecided = true;
@@ -141,7 +142,7 @@ const IMPORT = /^(?!\s*(?:\/\/|\/?\*)).*\bimport\s*\(/m;
 
 /// Returns `true` if a file that is compiled can load the ES module of a client: `require` has loaded an ES module, or a file of the
 /// function calls `import`. Packages call it for other modules: each function with AWS's SDK would pay for the hooks.
-function loadsModules(content, file, format) {
+function mayLoadModules(content, file, format) {
   return format === "module" || (!/[\\/]node_modules[\\/]/.test(file) && IMPORT.test(content));
 }
 
@@ -250,10 +251,6 @@ function attempt(otherwise, action) {
 
 function leaveAlone(reason) {
   say(`info: the function is not instrumented, because ${reason}; LAMBDA_OTLP_INSTRUMENT=off hides this line`);
-}
-
-function say(text) {
-  process.stderr.write(`lambda-otlp-handler: ${text}\n`);
 }
 
 module.exports = { main };

@@ -9,7 +9,7 @@
 
 "use strict";
 
-const clock = require("./clock.cjs");
+const { clock, say } = require("./common.cjs");
 const { FAILURES, replaceEmit } = require("./ending.cjs");
 
 // Time limit for writing the lines.
@@ -23,19 +23,19 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
   replaceEmit(
     (emit) =>
       function (event, ...values) {
-        if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
+        if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.noteFailure(values[0]);
         try {
           if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
           return emit.call(this, event, ...values);
         } finally {
-          if (event === "exit") write(values[0]);
+          if (event === "exit") writeUnsentSpans(values[0]);
         }
       },
   );
 
-  function write(code) {
+  function writeUnsentSpans(code) {
     try {
-      const spans = exporter.rest(() => {
+      const spans = exporter.collectUnsent(() => {
         // Flushing the ended spans makes room in the queue for the open ones.
         flush();
         cutOffs.endOpen(code);
@@ -45,12 +45,12 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       const { writeLines } = require("./lines.cjs");
       // Writes the invocation's span first, which ended last.
       const written = writeLines(spans.reverse(), encode, clock.now() + LONGEST_MS);
-      cutOffs.records.written(written.map((span) => span.spanContext()));
+      cutOffs.records.markWritten(written.map((span) => span.spanContext()));
       const lost = spans.length - written.length;
       if (lost > 0)
         throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked or closed`);
     } catch (error) {
-      process.stderr.write(`lambda-otlp-handler: cannot write all spans at process exit: ${error}\n`);
+      say(`cannot write all spans at process exit: ${error}`);
     }
   }
 }

@@ -9,6 +9,7 @@
 
 "use strict";
 
+const { say } = require("./common.cjs");
 const { recordedPrompts } = require("./recorded_prompts.cjs");
 
 /// Number of characters of an error's message that are kept.
@@ -17,20 +18,14 @@ const MOST_MESSAGE = 1024;
 const OTHER = "_OTHER";
 const CHAT = "chat";
 
-/// Clients by name: the provider, and a function for each path that calls a model, which describes a response or an event of a
-/// stream.
+/// The operations of clients by their names, which are also those of their providers, and by the paths that call a model. `describe`
+/// describes a response, or an event of a stream.
 const CLIENTS = {
-  anthropic: {
-    provider: "anthropic",
-    calls: { "/v1/messages": { operation: CHAT, describe: ofMessage } },
-  },
+  anthropic: { "/v1/messages": { name: CHAT, describe: ofMessage } },
   openai: {
-    provider: "openai",
-    calls: {
-      "/chat/completions": { operation: CHAT, describe: ofCompletion },
-      "/embeddings": { operation: "embeddings", describe: ofCompletion },
-      "/responses": { operation: CHAT, describe: ofResponse },
-    },
+    "/chat/completions": { name: CHAT, describe: ofCompletion },
+    "/embeddings": { name: "embeddings", describe: ofCompletion },
+    "/responses": { name: CHAT, describe: ofResponse },
   },
 };
 
@@ -45,12 +40,12 @@ const PARAMETERS = {
 /// Instruments the class of a client, which is one of the exports of a module. `isActive` returns `true` while the layer makes
 /// spans.
 function instrument(name, exports, api, isActive) {
-  const holder = Object.values(exports).find((each) => typeof each === "function" && Object.hasOwn(each.prototype ?? {}, "post"));
-  if (holder === undefined) return;
-  const { calls, provider } = CLIENTS[name];
-  const { post } = holder.prototype;
+  const isClient = (each) => typeof each === "function" && Object.hasOwn(each.prototype ?? {}, "post");
+  const client = Object.values(exports).find(isClient);
+  if (client === undefined) return;
+  const { post } = client.prototype;
   const traced = function (path, options, ...others) {
-    const call = isActive() ? attempt(() => begin(api, provider, calls, this, path, options)) : undefined;
+    const call = isActive() ? attempt(() => beginCall(api, name, this, path, options)) : undefined;
     if (call === undefined) return post.call(this, path, options, ...others);
     let promise;
     try {
@@ -63,29 +58,33 @@ function instrument(name, exports, api, isActive) {
     return promise;
   };
   for (const key of ["name", "length"]) Object.defineProperty(traced, key, Object.getOwnPropertyDescriptor(post, key));
-  Object.defineProperty(holder.prototype, "post", {
-    ...Object.getOwnPropertyDescriptor(holder.prototype, "post"),
+  Object.defineProperty(client.prototype, "post", {
+    ...Object.getOwnPropertyDescriptor(client.prototype, "post"),
     value: traced,
   });
 }
 
 /// Starts the span of a request, or returns `undefined` if it calls no model, or has no trace.
-function begin(api, provider, calls, client, path, options) {
-  const kind = calls[String(path).split("?", 1)[0]];
-  if (kind === undefined || api.trace.getSpanContext(api.context.active()) === undefined) return undefined;
-  const attributes = { "gen_ai.operation.name": kind.operation, "gen_ai.provider.name": provider, ...serverOf(client.baseURL) };
-  const span = api.trace.getTracer("lambda-otlp/models").startSpan(kind.operation, { kind: api.SpanKind.CLIENT, attributes });
-  const prompts = kind.operation === CHAT ? recordedPrompts() : undefined;
-  const describe = (given) => attempt(() => describeRequest(span, kind.operation, objectOf(objectOf(given).body), prompts));
+function beginCall(api, provider, client, path, options) {
+  const operation = CLIENTS[provider][String(path).split("?", 1)[0]];
+  if (operation === undefined || api.trace.getSpanContext(api.context.active()) === undefined) return undefined;
+  const attributes = {
+    "gen_ai.operation.name": operation.name,
+    "gen_ai.provider.name": provider,
+    ...serverOf(client.baseURL),
+  };
+  const span = api.trace.getTracer("lambda-otlp/models").startSpan(operation.name, { kind: api.SpanKind.CLIENT, attributes });
+  const prompts = operation.name === CHAT ? recordedPrompts() : undefined;
+  const describe = (given) => attempt(() => describeRequest(span, operation.name, objectOf(objectOf(given).body), prompts));
   // Newer versions of OpenAI's client pass a promise.
   if (typeof options?.then === "function") options.then(describe, () => {});
   else describe(options);
-  return new Call(api, span, kind.describe, prompts && new prompts.Answer());
+  return new Call(api, span, operation.describe, prompts && new prompts.Answer());
 }
 
-function describeRequest(span, operation, body, prompts) {
+function describeRequest(span, operationName, body, prompts) {
   if (typeof body.model === "string") {
-    span.updateName(`${operation} ${body.model}`);
+    span.updateName(`${operationName} ${body.model}`);
     span.setAttribute("gen_ai.request.model", body.model);
   }
   for (const [name, parameters] of Object.entries(PARAMETERS)) {
@@ -292,7 +291,7 @@ function attempt(action) {
   try {
     return action();
   } catch (error) {
-    process.stderr.write(`lambda-otlp-handler: cannot describe a call of a model, so its span is incomplete: ${error}\n`);
+    say(`cannot describe a call of a model, so its span is incomplete: ${error}`);
     return undefined;
   }
 }

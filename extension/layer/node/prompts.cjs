@@ -10,13 +10,14 @@
 
 "use strict";
 
-/// Number of characters of an attribute that are kept, and those that each part of a message counts in addition to its text.
+/// Number of characters of an attribute that are kept.
 const MOST = 16384;
-const OF_PART = 64;
+/// Number of characters that each part of a message counts in addition to its text.
+const PART_OVERHEAD = 64;
 /// Number of characters of a name or an id that are kept.
 const MOST_NAME = 256;
 /// Number of blocks of a stream that are kept.
-const MOST_BLOCKS = MOST / OF_PART;
+const MOST_BLOCKS = MOST / PART_OVERHEAD;
 /// The values of a part that can be long.
 const LONG = ["arguments", "content", "response"];
 /// Keys of requests and of answers. A model of Amazon Bedrock can have a prompt in place of messages.
@@ -61,6 +62,7 @@ function ofRequest(request) {
 /// What a model has answered, in one response or in the events of a stream.
 class Answer {
   constructor() {
+    /// The messages of a complete response.
     this.complete = [];
     /// The blocks of a stream by choice and index, and the reason of each choice.
     this.blocks = new Map();
@@ -80,13 +82,13 @@ class Answer {
       const index = valueIn(choice, "index");
       const number = Number.isInteger(index) ? index : 0;
       this.noteReason(number, choice);
-      this.extend(number, "content", { type: "text" }, "content", valueIn(delta, "content"));
-      this.extend(number, "refusal", { type: "text" }, "content", valueIn(delta, "refusal"));
-      this.extend(number, "reasoning", { type: "reasoning" }, "content", valueIn(delta, "reasoning_content"));
+      this.extend(number, "content", { type: "text" }, { key: "content", text: valueIn(delta, "content") });
+      this.extend(number, "refusal", { type: "text" }, { key: "content", text: valueIn(delta, "refusal") });
+      this.extend(number, "reasoning", { type: "reasoning" }, { key: "content", text: valueIn(delta, "reasoning_content") });
       for (const call of listOf(valueIn(delta, "tool_calls"))) {
         const block = { ...partOf(call), arguments: "" };
         const text = valueIn(valueIn(call, "function"), "arguments");
-        this.extend(number, `call ${valueIn(call, "index")}`, block, "arguments", text);
+        this.extend(number, `call ${valueIn(call, "index")}`, block, { key: "arguments", text });
       }
     }
   }
@@ -101,15 +103,15 @@ class Answer {
     for (const source of [event, delta, valueIn(event, "messageStop")]) this.noteReason(0, source);
     if (block !== undefined) {
       const started = partOf(block);
-      const name = started.type === "tool_call" ? "arguments" : "content";
-      if (name in started) this.extend(0, index, { ...started, [name]: "" }, name, "");
+      const key = started.type === "tool_call" ? "arguments" : "content";
+      if (key in started) this.extend(0, index, { ...started, [key]: "" }, { key, text: "" });
     }
     const text = valueIn(delta, "text") ?? valueIn(event, "outputText");
     const reasoning = valueIn(delta, "thinking") ?? valueIn(valueIn(delta, "reasoningContent"), "text");
     const input = valueIn(delta, "partial_json") ?? valueIn(valueIn(delta, "toolUse"), "input");
-    this.extend(0, index, { type: "text" }, "content", text);
-    this.extend(0, index, { type: "reasoning" }, "content", reasoning);
-    this.extend(0, index, { type: "tool_call" }, "arguments", input);
+    this.extend(0, index, { type: "text" }, { key: "content", text });
+    this.extend(0, index, { type: "reasoning" }, { key: "content", text: reasoning });
+    this.extend(0, index, { type: "tool_call" }, { key: "arguments", text: input });
   }
 
   noteReason(number, source) {
@@ -117,15 +119,15 @@ class Answer {
     if (typeof reason === "string") this.reasons.set(number, reason);
   }
 
-  /// Adds text to a block, and begins the block if no event has.
-  extend(number, index, started, name, text) {
-    const key = `${number} ${index}`;
-    if (typeof text !== "string" || (!this.blocks.has(key) && this.blocks.size >= MOST_BLOCKS)) return;
-    if (!this.blocks.has(key)) this.blocks.set(key, { number, part: { ...started } });
-    const { part } = this.blocks.get(key);
-    const before = part[name] ?? "";
+  /// Adds text to the value `key` of a block of a choice. The block is `started` if no event has begun it.
+  extend(number, index, started, { key, text }) {
+    const place = `${number} ${index}`;
+    if (typeof text !== "string" || (!this.blocks.has(place) && this.blocks.size >= MOST_BLOCKS)) return;
+    if (!this.blocks.has(place)) this.blocks.set(place, { number, part: { ...started } });
+    const { part } = this.blocks.get(place);
+    const before = part[key] ?? "";
     // The limit of the attribute holds for each block, so that a long stream needs no memory.
-    part[name] = before + text.slice(0, Math.max(0, MOST + 1 - before.length));
+    part[key] = before + text.slice(0, Math.max(0, MOST + 1 - before.length));
   }
 
   attributes() {
@@ -255,7 +257,7 @@ class Space {
     const kept = [];
     for (const part of parts) {
       if (this.left <= 0) break;
-      this.left -= OF_PART;
+      this.left -= PART_OVERHEAD;
       const named = Object.entries(part).filter(([, value]) => value !== undefined);
       kept.push(Object.fromEntries(named.map(([name, value]) => [name, this.value(name, value)])));
     }

@@ -9,7 +9,7 @@
 "use strict";
 
 const fs = require("node:fs");
-const clock = require("./clock.cjs");
+const { clock } = require("./common.cjs");
 
 const SLOTS = 64;
 // On a managed instance, which runs many invocations at a time, in several threads.
@@ -23,8 +23,9 @@ const SAMPLED = 1;
 class Records {
   constructor(runtimeApi, isConcurrent = process.env.AWS_LAMBDA_INITIALIZATION_TYPE === "lambda-managed-instances") {
     this.runtimeApi = runtimeApi;
+    this.isConcurrent = isConcurrent;
     this.slots = isConcurrent ? SLOTS_CONCURRENT : SLOTS;
-    // Other threads write to the same file.
+    // The number of the next record. Other threads write to the same file.
     this.number = isConcurrent ? Math.floor(Math.random() * this.slots) : 0;
     /// Ids of the root spans, by the slots of their records.
     this.roots = [];
@@ -32,11 +33,11 @@ class Records {
 
   /// Names the root span of an invocation that begins, to the extension and, on a managed instance, to the forwarder.
   announce(requestId, context) {
-    if (this.slots === SLOTS_CONCURRENT && context.traceFlags & SAMPLED) printRoot(requestId, context);
-    this.leave(requestId, context);
+    if (this.isConcurrent && context.traceFlags & SAMPLED) printRoot(requestId, context);
+    this.record(requestId, context);
   }
 
-  leave(requestId, { traceId, spanId, traceFlags }) {
+  record(requestId, { traceId, spanId, traceFlags }) {
     // The carriage return marks a span that is in no line yet, and the form feed one that is not sampled.
     const end = traceFlags & SAMPLED ? "\r" : "\f";
     const record = Buffer.from(`v1 ${String(requestId).padEnd(36)} ${traceId} ${spanId}${end}`);
@@ -48,7 +49,7 @@ class Records {
   }
 
   /// Marks the root spans among these spans as written to a line.
-  written(spans) {
+  markWritten(spans) {
     const slots = spans.map(({ spanId }) => this.roots.indexOf(spanId)).filter((slot) => slot >= 0);
     if (slots.length === 0) return;
     this.write((file) => {
@@ -60,7 +61,7 @@ class Records {
   write(action) {
     let file;
     try {
-      file = this.opened();
+      file = this.open();
       action(file);
       return true;
     } catch {
@@ -70,8 +71,8 @@ class Records {
     }
   }
 
-  opened() {
-    return opened(this.runtimeApi);
+  open() {
+    return openRecords(this.runtimeApi);
   }
 }
 
@@ -90,7 +91,7 @@ function printRoot(requestId, { traceId, spanId }) {
   }
 }
 
-function opened(runtimeApi) {
+function openRecords(runtimeApi) {
   const name = runtimeApi.slice(0, 100).replace(/[^0-9A-Za-z.]/g, "-");
   const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
   // Accepts only a regular file: a pipe could block, and a symbolic link could name a file of another program.

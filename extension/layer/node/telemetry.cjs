@@ -7,7 +7,8 @@ const { Module, isBuiltin } = require("node:module");
 const path = require("node:path");
 const { fileURLToPath } = require("node:url");
 const { register } = require("./api.cjs");
-const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
+const { BoundExporter, TIMEOUT_MS, agent, timeoutMs } = require("./bound.cjs");
+const { say } = require("./common.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { xray } = require("./events.cjs");
@@ -23,17 +24,21 @@ const QUEUE_SIZE = 16384;
 // Default number of spans in an export, as in the SDK.
 const BATCH_SIZE = 512;
 
-// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they
-// have no trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
+/// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. `adapt` changes the class `type`. Calls outside an
+/// invocation get no span, because they have no trace. A runtime client's calls to Lambda are not the function's. A call of AWS's
+/// SDK is one span.
 const LIBRARIES = {
-  "aws-sdk": [
-    "AwsInstrumentation",
-    { suppressInternalInstrumentation: true, exceptionHook: (...values) => require("./bedrock.cjs").exceptionHook(...values) },
-    copyInputs,
-  ],
-  http: [
-    "HttpInstrumentation",
-    {
+  "aws-sdk": {
+    type: "AwsInstrumentation",
+    config: {
+      suppressInternalInstrumentation: true,
+      exceptionHook: (...values) => require("./bedrock.cjs").exceptionHook(...values),
+    },
+    adapt: copyInputs,
+  },
+  http: {
+    type: "HttpInstrumentation",
+    config: {
       requireParentforOutgoingSpans: true,
       disableIncomingRequestInstrumentation: true,
       // The runtime reports an uncaught error in the context of the invocation.
@@ -42,11 +47,11 @@ const LIBRARIES = {
         Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
       requestHook: nameAwsCall,
     },
-  ],
-  undici: ["UndiciInstrumentation", { requireParentforSpans: true }, keepOwnHeaders],
+  },
+  undici: { type: "UndiciInstrumentation", config: { requireParentforSpans: true }, adapt: keepOwnHeaders },
 };
 
-// Instrumentations of databases by name (databases.cjs), with the packages whose files show that a function uses one.
+/// Instrumentations of databases by name (databases.cjs), with the packages whose files show that a function uses one.
 const DATABASES = {
   ioredis: ["ioredis"],
   mongodb: ["mongodb"],
@@ -55,56 +60,114 @@ const DATABASES = {
   redis: ["redis", "@redis/client", "@node-redis/client"],
 };
 
-// Clients of models by name (models.cjs), with their packages. The file has the class of the client.
+/// Clients of models by name (models.cjs), with their packages. The file has the class of the client.
 const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
 const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
-// The function's own instrumentation of a client, such as `@opentelemetry/instrumentation-openai`, makes the only spans of its
-// calls.
+/// The function's own instrumentation of a client, such as `@opentelemetry/instrumentation-openai`, makes the only spans of its
+/// calls.
 const OWN_OF_CLIENT = `(?:@[^/]+/)?[^/]*instrumentation-(${Object.keys(CLIENTS).join("|")})`;
-// The function's own instrumentation of a database removes the patches of the layer's, unless it precedes the layer.
+/// The function's own instrumentation of a database removes the patches of the layer's, unless it precedes the layer.
 const OWN_OF_DATABASE = new RegExp(`/node_modules/@opentelemetry/instrumentation-(${Object.keys(DATABASES).join("|")})/`);
 
-/// Returns the function to call with each CommonJS file before it is compiled. It calls `create` with the name of an
-/// instrumentation at the first file of the library, which is before the library is patched. At the file of a client of models it
-/// returns an action for its exports, which calls `instrumentClient`, and it calls `leaveClient` at a file of the function's own
-/// instrumentation of a client.
-function whenCompiled(isWanted, create, instrumentClient, leaveClient) {
-  const waiting = new Map();
-  for (const name of Object.keys(DATABASES).filter(isWanted)) DATABASES[name].forEach((each) => waiting.set(each, name));
-  for (const name of Object.keys(CLIENTS).filter(isWanted)) waiting.set(CLIENTS[name], name);
-  const pattern = new RegExp(`[\\\\/]node_modules[\\\\/](?:(${[...waiting.keys()].join("|")})|${OWN_OF_CLIENT})[\\\\/]`);
-  return (file) => {
-    const [, found, own] = (waiting.size > 0 && pattern.exec(file)) || [];
-    if (own !== undefined) leaveClient(own);
-    const name = waiting.get(found);
-    if (name === undefined) return undefined;
-    if (name in CLIENTS) return CLIENT_FILE.test(file) ? (exports) => instrumentClient(name, file, exports) : undefined;
-    DATABASES[name].forEach((each) => waiting.delete(each));
-    create(name);
-    return undefined;
-  };
-}
-
-/// Returns an action that instruments the ES modules of clients of models, or `undefined` if files in this folder have none of
-/// these packages. Other functions pay for no hook.
-function whenImported(folder, isWanted, instrumentClient, leaveClient) {
-  const wanted = Object.keys(CLIENTS).filter(isWanted);
-  const installed = findInstalled(
-    folder,
-    wanted.map((name) => CLIENTS[name]),
-  );
-  if (installed.size === 0) return undefined;
-  const pattern = new RegExp(`/node_modules/(?:(${[...installed].join("|")})/(?:client|core)\\.m?js$|${OWN_OF_CLIENT}/)`);
-  const noteModule = (url, exports) => {
-    const [, client, own] = pattern.exec(url);
-    if (own !== undefined) return leaveClient(own);
-    instrumentClient(
-      wanted.find((name) => CLIENTS[name] === client),
-      fileURLToPath(url),
-      exports,
+/// The instrumentations of a function's libraries. They wait for their libraries, and those of databases and models are created with
+/// the first file of one.
+class Libraries {
+  constructor(load) {
+    this.load = load;
+    this.disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
+    const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
+    /// The only ones to create, if the function names them.
+    this.enabled = enabled ? names(enabled) : undefined;
+    /// Databases that instrumentations of the function trace.
+    this.ownDatabases = new Set(Object.keys(require.cache).map((file) => OWN_OF_DATABASE.exec(file)?.[1]));
+    /// Clients of models that instrumentations of the function trace.
+    this.ownClients = new Set();
+    this.isReleased = false;
+    this.instrumentations = [];
+    this.instrumentNode();
+    /// The names of databases and clients whose files are awaited, by package.
+    this.awaited = new Map();
+    for (const name of Object.keys(DATABASES)) {
+      if (this.isWanted(name)) DATABASES[name].forEach((each) => this.awaited.set(each, name));
+    }
+    for (const name of Object.keys(CLIENTS)) if (this.isWanted(name)) this.awaited.set(CLIENTS[name], name);
+    this.awaitedFile = new RegExp(
+      `[\\\\/]node_modules[\\\\/](?:(${[...this.awaited.keys()].join("|")})|${OWN_OF_CLIENT})[\\\\/]`,
     );
-  };
-  return () => require("./imports.cjs").whenImported(pattern, noteModule);
+  }
+
+  isWanted(name) {
+    return !this.disabled.includes(name) && (this.enabled === undefined || this.enabled.includes(name));
+  }
+
+  /// Creates the instrumentations of `LIBRARIES`.
+  instrumentNode() {
+    const { require: requireOfNode } = Module.prototype;
+    for (const [name, { type, config, adapt = (unchanged) => unchanged }] of Object.entries(LIBRARIES)) {
+      const instrumentation = `@opentelemetry/instrumentation-${name}`;
+      if (!this.isWanted(name) || !isThere(this.load, instrumentation)) continue;
+      const Instrumentation = adapt(this.load(instrumentation)[type], this.load("@opentelemetry/api"));
+      this.instrumentations.push(new Instrumentation(config));
+    }
+    if (Module.prototype.require !== requireOfNode) keepQuiet(Module.prototype.require);
+  }
+
+  /// Notes a CommonJS file before it is compiled. The first file of a database creates its instrumentation, which then patches the
+  /// library. Returns an action for the exports of a client of models, and `undefined` for all other files.
+  beforeCompiling(file) {
+    if (this.awaited.size === 0) return undefined;
+    const [, foundPackage, ownClient] = this.awaitedFile.exec(file) ?? [];
+    if (ownClient !== undefined) this.ownClients.add(ownClient);
+    const name = this.awaited.get(foundPackage);
+    if (name === undefined) return undefined;
+    if (name in CLIENTS) {
+      return CLIENT_FILE.test(file) ? (exports) => this.instrumentClient(name, file, exports) : undefined;
+    }
+    DATABASES[name].forEach((each) => this.awaited.delete(each));
+    this.instrumentDatabase(name);
+    return undefined;
+  }
+
+  /// Returns an action that instruments the ES modules of clients of models, or `undefined` if files in this folder have none of
+  /// these packages. Other functions pay for no hook.
+  findImports(folder) {
+    const wanted = Object.keys(CLIENTS).filter((name) => this.isWanted(name));
+    const packages = wanted.map((name) => CLIENTS[name]);
+    const installed = findInstalled(folder, packages);
+    if (installed.size === 0) return undefined;
+    const pattern = new RegExp(`/node_modules/(?:(${[...installed].join("|")})/(?:client|core)\\.m?js$|${OWN_OF_CLIENT}/)`);
+    const noteModule = (url, exports) => {
+      const [, foundPackage, ownClient] = pattern.exec(url);
+      if (ownClient !== undefined) return this.ownClients.add(ownClient);
+      const name = wanted.find((name) => CLIENTS[name] === foundPackage);
+      return this.instrumentClient(name, fileURLToPath(url), exports);
+    };
+    return () => require("./imports.cjs").whenImported(pattern, noteModule);
+  }
+
+  instrumentDatabase(name) {
+    if (!this.isReleased && !this.ownDatabases.has(name) && isThere(this.load, `@opentelemetry/instrumentation-${name}`))
+      this.instrumentations.push(require("./databases.cjs").create(name, this.load));
+  }
+
+  instrumentClient(name, file, exports) {
+    // Newer versions of Anthropic's client make their spans themselves.
+    if (fs.existsSync(path.join(path.dirname(file), "internal/tracing.js"))) return;
+    const isActive = () => !this.isReleased && !this.ownClients.has(name);
+    require("./models.cjs").instrument(name, exports, this.load("@opentelemetry/api"), isActive);
+  }
+
+  /// Disables all instrumentations. Their patches stay: another tracer may have patched on top of them, and shimmer would remove its
+  /// patches instead.
+  release() {
+    this.isReleased = true;
+    const { ProxyTracerProvider } = this.load("@opentelemetry/api");
+    const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
+    for (const instrumentation of this.instrumentations) {
+      instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
+      instrumentation.setTracerProvider(new ProxyTracerProvider());
+    }
+  }
 }
 
 /// Number of folders `node_modules` below each other that are searched. Packages of a workspace can refer to each other.
@@ -113,20 +176,20 @@ const MOST_NESTED = 3;
 /// Returns the packages of these names that are in this folder, above it, or in a folder of a package on which it depends.
 function findInstalled(folder, names) {
   const found = new Set();
-  const search = (modules, nested, packages) => {
+  const search = (modules, level, packages) => {
     if (!fs.existsSync(modules)) return;
     for (const name of names) {
       // pnpm has packages of packages in a folder of its own.
       const places = [path.join(modules, name), path.join(modules, ".pnpm", "node_modules", name)];
       if (places.some((place) => fs.existsSync(place))) found.add(name);
     }
-    if (nested === MOST_NESTED || found.size === names.length) return;
-    for (const name of packages(modules)) search(path.join(modules, name, "node_modules"), nested + 1, packagesIn);
+    if (level === MOST_NESTED || found.size === names.length) return;
+    for (const name of packages(modules)) search(path.join(modules, name, "node_modules"), level + 1, packagesIn);
   };
-  for (let at = folder; ; at = path.dirname(at)) {
-    // Listing the whole folder would take longer than reading this file.
-    search(path.join(at, "node_modules"), 1, () => dependenciesOf(at));
-    if (path.dirname(at) === at) return found;
+  for (let above = folder; ; above = path.dirname(above)) {
+    // Listing the whole folder would take longer than reading the file of the dependencies.
+    search(path.join(above, "node_modules"), 1, () => dependenciesOf(above));
+    if (path.dirname(above) === above) return found;
   }
 }
 
@@ -141,49 +204,6 @@ function packagesIn(modules) {
     if (name.startsWith(".")) return [];
     return name.startsWith("@") ? fs.readdirSync(path.join(modules, name)).map((each) => `${name}/${each}`) : [name];
   });
-}
-
-/// Creates the instrumentations, which wait for their libraries, except those of databases and models. Returns a function to call
-/// with each CommonJS file before it is compiled, which creates those, one to call with the handler's folder, which returns the
-/// action that instruments ES modules, and a function that disables all.
-function instrumentLibraries(load) {
-  const ofNode = Module.prototype.require;
-  const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
-  const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
-  const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
-  const preceding = new Set(Object.keys(require.cache).map((file) => OWN_OF_DATABASE.exec(file)?.[1]));
-  const made = [];
-  for (const [name, [type, config, adapt = (unchanged) => unchanged]] of Object.entries(LIBRARIES)) {
-    const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (isWanted(name) && isThere(load, instrumentation))
-      made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
-  }
-  if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
-  let isReleased = false;
-  const ownClients = new Set();
-  const createDatabase = (name) => {
-    if (!isReleased && !preceding.has(name) && isThere(load, `@opentelemetry/instrumentation-${name}`))
-      made.push(require("./databases.cjs").create(name, load));
-  };
-  const instrumentClient = (name, file, exports) => {
-    // Newer versions of Anthropic's client make their spans themselves.
-    if (fs.existsSync(path.join(path.dirname(file), "internal/tracing.js"))) return;
-    require("./models.cjs").instrument(name, exports, load("@opentelemetry/api"), () => !isReleased && !ownClients.has(name));
-  };
-  const leaveClient = (name) => ownClients.add(name);
-  const instrumentLibrary = whenCompiled(isWanted, createDatabase, instrumentClient, leaveClient);
-  const findImports = (folder) => whenImported(folder, isWanted, instrumentClient, leaveClient);
-  // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
-  const release = () => {
-    isReleased = true;
-    made.forEach((instrumentation) => {
-      const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
-      instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
-      const { ProxyTracerProvider } = load("@opentelemetry/api");
-      instrumentation.setTracerProvider(new ProxyTracerProvider());
-    });
-  };
-  return { findImports, instrumentLibrary, release };
 }
 
 /// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless
@@ -204,7 +224,7 @@ function keepQuiet(patched) {
   };
 }
 
-let isBundleKnown = false;
+let isBundleReported = false;
 
 /// Names the request of an AWS SDK that a bundler has copied into the function, out of reach of the instrumentation. The SDK
 /// names the service in `user-agent`, and the operation in `x-amz-target` or, for Amazon S3, in the query.
@@ -217,11 +237,11 @@ function nameAwsCall(span, request) {
   const [method] = /[^.]+$/.exec(request.getHeader("x-amz-target") ?? "") ?? /(?<=[?&]x-id=)\w+/.exec(request.path) ?? [];
   span.updateName(method === undefined ? `${service} ${request.method}` : `${service}.${method}`);
   span.setAttributes({ "rpc.system": "aws-api", "rpc.service": service, ...(method !== undefined && { "rpc.method": method }) });
-  if (isBundleKnown) return;
-  isBundleKnown = true;
-  process.stderr.write(
-    "lambda-otlp-handler: info: the AWS SDK is bundled, or its instrumentation is disabled. " +
-      "Its spans are named after their HTTP requests, and the messages it sends carry no trace context. Exclude @aws-sdk/* and @smithy/* from the bundle\n",
+  if (isBundleReported) return;
+  isBundleReported = true;
+  say(
+    "info: the AWS SDK is bundled, or its instrumentation is disabled. Its spans are named after their HTTP requests, " +
+      "and the messages it sends carry no trace context. Exclude @aws-sdk/* and @smithy/* from the bundle",
   );
 }
 
@@ -232,15 +252,21 @@ function startSdk(load, handler) {
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
   const { BasicTracerProvider, RandomIdGenerator } = load("@opentelemetry/sdk-trace-base");
-  const isExported = process.env.OTEL_TRACES_EXPORTER !== "none";
-  const exporter = isExported && boundExporter(load);
-  const batches = isExported && processor(load, exporter);
-  const cutOffs = isExported && isLocal() ? new CutOffs(load, () => exporterTo(load, { timeoutMillis: LONGEST_MS })) : undefined;
-  if (cutOffs !== undefined) leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode });
-  const processors = [batches, cutOffs];
+  const spanProcessors = [];
+  let cutOffs;
+  if (process.env.OTEL_TRACES_EXPORTER !== "none") {
+    const exporter = boundExporter(load);
+    const batches = batchProcessor(load, exporter);
+    spanProcessors.push(batches);
+    if (isLocal()) {
+      cutOffs = new CutOffs(load, () => newExporter(load, { timeoutMillis: TIMEOUT_MS }));
+      leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode });
+      spanProcessors.push(cutOffs);
+    }
+  }
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
-    spanProcessors: processors.filter(Boolean),
+    spanProcessors,
     idGenerator: joinXRay(new RandomIdGenerator()),
   });
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
@@ -257,15 +283,16 @@ function startSdk(load, handler) {
 /// Returns an id generator. The first root span of an invocation gets X-Ray's trace id if X-Ray samples the invocation, so that
 /// subsegments of X-Ray's SDK are in its trace.
 function joinXRay(random) {
-  let joined;
+  // The header of the latest invocation with a root span.
+  let latest;
   return {
     generateSpanId: () => random.generateSpanId(),
     generateTraceId: () => {
       const header = process.env._X_AMZN_TRACE_ID ?? "";
-      const isNew = header !== joined;
-      joined = header;
+      const isFirst = header !== latest;
+      latest = header;
       const { traceId, isSampled } = xray(header);
-      return isNew && isSampled && traceId !== undefined ? traceId : random.generateTraceId();
+      return isFirst && isSampled && traceId !== undefined ? traceId : random.generateTraceId();
     },
   };
 }
@@ -285,7 +312,7 @@ const OF_EXPORTER = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRES
 
 /// Returns the address of the extension. Returns `undefined` if the function exports elsewhere, or needs a feature that only
 /// OpenTelemetry's exporter has.
-function receiver() {
+function receiverUrl() {
   if (!isLocal()) return undefined;
   const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
   const isAsked = OF_EXPORTER.some(
@@ -296,15 +323,16 @@ function receiver() {
   return url.startsWith("http://") ? url : undefined;
 }
 
-function exporterTo(load, { timeoutMillis, note }) {
-  const url = receiver();
+/// Returns an exporter that calls `onRequest` with each of its requests. It is OpenTelemetry's if ours is not enough.
+function newExporter(load, { timeoutMillis, onRequest }) {
+  const url = receiverUrl();
   if (url !== undefined) {
-    return new Exporter({ url, timeoutMillis: timeoutMillis ?? timeoutMs(), agent: agent("http:", note) });
+    return new Exporter({ url, timeoutMillis: timeoutMillis ?? timeoutMs(), agent: agent("http:", onRequest) });
   }
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
   return new OTLPTraceExporter({
     ...(timeoutMillis !== undefined && { timeoutMillis }),
-    httpAgentOptions: (protocol) => agent(protocol, note),
+    httpAgentOptions: (protocol) => agent(protocol, onRequest),
     // A flush exports all batches of the queue at once.
     concurrencyLimit: QUEUE_SIZE,
   });
@@ -312,13 +340,15 @@ function exporterTo(load, { timeoutMillis, note }) {
 
 function boundExporter(load) {
   const { ExportResultCode } = load("@opentelemetry/core");
-  const make = (timeoutMillis, note) => exporterTo(load, { timeoutMillis, note });
-  return new BoundExporter(make, ExportResultCode, load("@opentelemetry/api"));
+  const makeExporter = (timeoutMillis, onRequest) => newExporter(load, { timeoutMillis, onRequest });
+  return new BoundExporter(makeExporter, ExportResultCode, load("@opentelemetry/api"));
 }
 
-function processor(load, exporter) {
+/// Returns the span processor that exports batches of spans. It completes each span at its end.
+function batchProcessor(load, exporter) {
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
-  const maxQueueSize = size("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE);
+  const maxQueueSize = numberOfSpans("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE);
+  const maxExportBatchSize = numberOfSpans("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE);
   let dropped = 0;
   /// Reports dropped spans. The SDK reports them only to its diagnostic logger, which few functions set.
   class Batches extends BatchSpanProcessor {
@@ -334,23 +364,22 @@ function processor(load, exporter) {
     }
 
     forceFlush() {
-      if (dropped > 0)
-        process.stderr.write(`lambda-otlp-handler: dropped ${dropped} spans: the queue of ${maxQueueSize} spans is full\n`);
+      if (dropped > 0) say(`dropped ${dropped} spans: the queue of ${maxQueueSize} spans is full`);
       dropped = 0;
       return super.forceFlush();
     }
   }
-  return new Batches(exporter, { maxQueueSize, maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE) });
+  return new Batches(exporter, { maxQueueSize, maxExportBatchSize });
 }
 
 /// Returns a number of spans from a variable. The SDK does not check it: with a batch size of 0 each flush loops forever, and
 /// with a negative queue size every span is dropped.
-function size(variable, usual) {
-  const said = (process.env[variable] ?? "").trim();
-  if (said === "") return usual;
-  const number = Number(said);
+function numberOfSpans(variable, usual) {
+  const stated = (process.env[variable] ?? "").trim();
+  if (stated === "") return usual;
+  const number = Number(stated);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`lambda-otlp-handler: ${variable} must be a whole number above 0, got ${said}; using ${usual}\n`);
+  say(`${variable} must be a whole number above 0, got ${stated}; using ${usual}`);
   return usual;
 }
 
@@ -358,4 +387,4 @@ function names(list) {
   return (list ?? "").split(",").map((name) => name.trim());
 }
 
-module.exports = { boundExporter, instrumentLibraries, processor, startSdk };
+module.exports = { Libraries, batchProcessor, boundExporter, startSdk };

@@ -3,16 +3,16 @@
 
 "use strict";
 
-const clock = require("./clock.cjs");
+const { clock } = require("./common.cjs");
 
 // Longest wait with a span. OpenObserve rejects spans older than five hours.
 const LONGEST_MS = 4 * 60 * 60 * 1000;
 
-/// Creates the span below the invocation's span, although it begins earlier. As the parent, it would hide the caller from service
-/// maps.
-function wait(tracer, { messages, receivedMs }, context) {
+/// The span is below the invocation's span, although it begins earlier. As the parent, it would hide the caller from service maps.
+function recordWait(tracer, { messages, receivedMs }, context) {
   const now = clock.now();
   const waited = now - receivedMs;
+  // An event without a time has waited for `NaN` milliseconds.
   if (!(waited >= 0 && waited <= LONGEST_MS)) return;
   const attributes = { "lambda_otlp.inferred": true };
   tracer
@@ -20,4 +20,4 @@ function wait(tracer, { messages, receivedMs }, context) {
     .end(new Date(now));
 }
 
-module.exports = { wait };
+module.exports = { recordWait };

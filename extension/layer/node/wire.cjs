@@ -5,7 +5,7 @@
 
 "use strict";
 
-const clock = require("./clock.cjs");
+const { clock, say } = require("./common.cjs");
 
 // Retry delay while the extension has no room, as in the `RetryInfo` of its gRPC responses.
 const RETRY_MS = 50;
@@ -16,14 +16,16 @@ const IS_REMOTE = 0x200;
 // Bound of OTLP's signed integers of 64 bits.
 const LARGEST = 2 ** 63;
 
-/// Writes a message from its end to its start, so that each length is known when it is written.
+/// Writes a message from its end to its start, so that each length is known when it is written. `tag` is the number of a field times
+/// 8, plus its type in protobuf: 0x12 is field 2 with a length.
 class Writer {
   constructor() {
     this.buffer = Buffer.allocUnsafe(4096);
+    /// The place of the byte that was written last.
     this.at = this.buffer.length;
   }
 
-  room(bytes) {
+  makeRoom(bytes) {
     if (this.at >= bytes) return;
     const used = this.buffer.length - this.at;
     const larger = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, used + bytes));
@@ -33,7 +35,7 @@ class Writer {
   }
 
   varint(number) {
-    this.room(10);
+    this.makeRoom(10);
     let bytes = 1;
     for (let rest = number; rest >= 128; rest = Math.floor(rest / 128)) bytes += 1;
     this.at -= bytes;
@@ -53,7 +55,7 @@ class Writer {
       this.varint(number);
     } else {
       // Protobuf encodes a negative number as an unsigned integer of 64 bits, in ten bytes.
-      this.room(10);
+      this.makeRoom(10);
       let rest = BigInt.asUintN(64, BigInt(number));
       this.at -= 10;
       for (let at = this.at; at < this.at + 10; at += 1, rest >>= 7n)
@@ -63,28 +65,28 @@ class Writer {
   }
 
   double(tag, number) {
-    this.room(8);
+    this.makeRoom(8);
     this.at -= 8;
     this.buffer.writeDoubleLE(number, this.at);
     this.varint(tag);
   }
 
   time(tag, [seconds, nanoseconds]) {
-    this.room(8);
+    this.makeRoom(8);
     this.at -= 8;
     this.buffer.writeBigUInt64LE(BigInt(seconds) * 1000000000n + BigInt(nanoseconds), this.at);
     this.varint(tag);
   }
 
   fixed32(tag, number) {
-    this.room(4);
+    this.makeRoom(4);
     this.at -= 4;
     this.buffer.writeUInt32LE(number, this.at);
     this.varint(tag);
   }
 
   bytes(tag, bytes) {
-    this.room(bytes.length);
+    this.makeRoom(bytes.length);
     this.at -= bytes.length;
     this.buffer.set(bytes, this.at);
     this.varint(bytes.length);
@@ -98,7 +100,7 @@ class Writer {
 
   string(tag, text) {
     const length = Buffer.byteLength(text);
-    this.room(length);
+    this.makeRoom(length);
     this.at -= length;
     this.buffer.write(text, this.at, length);
     this.varint(length);
@@ -109,23 +111,26 @@ class Writer {
     this.bytes(tag, Buffer.from(hexadecimal, "hex"));
   }
 
+  /// The number of bytes that are written. `at` changes when the buffer grows.
+  get written() {
+    return this.buffer.length - this.at;
+  }
+
   message(tag, write) {
-    const end = this.buffer.length - this.at;
+    const before = this.written;
     write();
-    this.varint(this.buffer.length - this.at - end);
+    this.varint(this.written - before);
     this.varint(tag);
   }
 
   /// Drops an item that cannot be encoded, and keeps all others.
   item(write, { name }) {
-    const end = this.buffer.length - this.at;
+    const before = this.written;
     try {
       write();
     } catch (error) {
-      this.at = this.buffer.length - end;
-      process.stderr.write(
-        `lambda-otlp-handler: the span ${JSON.stringify(name)} is dropped, because it cannot be encoded: ${error}\n`,
-      );
+      this.at = this.buffer.length - before;
+      say(`the span ${JSON.stringify(name)} is dropped, because it cannot be encoded: ${error}`);
     }
   }
 
@@ -273,7 +278,8 @@ class Exporter {
     return attempt();
   }
 
-  send(body, left, answered) {
+  /// Posts the body, and calls `answered` with an error or with the status of the answer.
+  send(body, timeoutMs, answered) {
     const headers = { "content-type": "application/x-protobuf", "content-length": body.length };
     // Tracers patch `http.request`, and would record the export as a call of the function.
     const { ClientRequest } = require("node:http");
@@ -284,13 +290,13 @@ class Exporter {
       if (!isDone) answered(error, status);
       isDone = true;
     };
-    const timer = clock.setTimeout(() => request.destroy(new Error("the export timed out")), left);
+    const timer = clock.setTimeout(() => request.destroy(new Error("the export timed out")), timeoutMs);
     request.on("error", (error) => {
       // The extension closed the connection while it was idle. The request needs a new connection.
       if (!isDone && request.reusedSocket && error.code === "ECONNRESET") {
         clock.clearTimeout(timer);
         isDone = true;
-        return this.send(body, left, answered);
+        return this.send(body, timeoutMs, answered);
       }
       return finish(error);
     });

@@ -193,9 +193,9 @@ test("a record names the root span of an invocation", () => {
   const place = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "records");
   fs.writeFileSync(place, "");
   const records = new Records("127.0.0.1:9001");
-  records.opened = () => fs.openSync(place, "r+");
+  records.open = () => fs.openSync(place, "r+");
   for (const requestId of [FIRST, "far too long to be a request id that Lambda gives", "short"]) {
-    records.leave(requestId, new Span("root", "cd").spanContext());
+    records.record(requestId, new Span("root", "cd").spanContext());
   }
   const ids = `${"ab".repeat(16)} ${"cd".padStart(16, "0")}`;
   assert.equal(fs.readFileSync(place, "latin1"), `v1 ${FIRST} ${ids}\rv1 ${"short".padEnd(36)} ${ids}\r`);
@@ -205,8 +205,8 @@ test("a managed instance keeps the records of 1,600 invocations at a time", () =
   const place = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "records");
   fs.writeFileSync(place, "");
   const records = new Records("127.0.0.1:9001", true);
-  records.opened = () => fs.openSync(place, "r+");
-  for (let number = 0; number < 1600; number += 1) records.leave(`r-${number}`, new Span("root", "cd").spanContext());
+  records.open = () => fs.openSync(place, "r+");
+  for (let number = 0; number < 1600; number += 1) records.record(`r-${number}`, new Span("root", "cd").spanContext());
   const found = fs.readFileSync(place, "latin1").match(/v1 r-\d+ /g);
   assert.equal(new Set(found).size, 1600);
 });
@@ -235,7 +235,7 @@ test("a link in place of the records is not followed", () => {
   const link = `/tmp/.lambda-otlp-invocations-link-${process.pid}`;
   fs.writeFileSync(precious, "precious");
   fs.symlinkSync(precious, link);
-  new Records(`link:${process.pid}`).leave(FIRST, new Span("root", "1").spanContext());
+  new Records(`link:${process.pid}`).record(FIRST, new Span("root", "1").spanContext());
   fs.unlinkSync(link);
   assert.equal(fs.readFileSync(precious, "utf8"), "precious");
 });

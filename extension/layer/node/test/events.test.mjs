@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import clock from "../clock.cjs";
+import { clock } from "../common.cjs";
 import { describe, xray } from "../events.cjs";
-import { wait } from "../waiting.cjs";
+import { recordWait } from "../waiting.cjs";
 
 // Mimics OpenTelemetry's API and the W3C propagator.
 const api = {
@@ -72,7 +72,7 @@ function checkWait(name, expected, event) {
     const tracer = {
       startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }),
     };
-    wait(tracer, describe(api, event));
+    recordWait(tracer, describe(api, event));
     assert.deepEqual(waited, expected);
   });
 }

@@ -65,14 +65,14 @@ const CASES = {
     begin();
     child("never ends");
     end();
-    exporter.patient.isTaken = true;
+    exporter.normalExporter.isTaken = true;
     await exporter.flushed();
   },
   async "what is on its way is not written again"({ begin, child, exporter }) {
     begin();
     child("sent").end();
     exporter.flushed();
-    await exporter.patient.arrived;
+    await exporter.normalExporter.arrived;
     child("ended").end();
     process.exit(1);
   },
@@ -85,7 +85,7 @@ const CASES = {
   async "what is still unsent after the wait is written"({ begin, child, exporter }) {
     process.env.OTEL_EXPORTER_OTLP_TIMEOUT = "10";
     // A request that waits for its connection.
-    exporter.patient.export = () => {};
+    exporter.normalExporter.export = () => {};
     begin();
     child("not sent").end();
     await exporter.flushed();
@@ -214,7 +214,7 @@ async function run() {
   const cutOffs = new CutOffs(load, () => undefined);
   cutOffs.records.runtimeApi = "127.0.0.1:9001";
   fs.writeFileSync(`${files}/records`, "");
-  cutOffs.records.opened = () => fs.openSync(`${files}/records`, "r+");
+  cutOffs.records.open = () => fs.openSync(`${files}/records`, "r+");
   let waiting = [];
   // The size limit of the queue.
   const batches = { onEnd: (span) => waiting.length < 3002 && waiting.push(span) };

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import clock from "../clock.cjs";
-import { boundExporter, instrumentLibraries, processor } from "../telemetry.cjs";
+import { clock } from "../common.cjs";
+import { Libraries, batchProcessor, boundExporter } from "../telemetry.cjs";
 
 let made;
 let isTaking = false;
@@ -48,7 +48,7 @@ for (const [value, expected] of [[undefined, [16384, 512]], ["", [16384, 512]], 
   test(`a queue of ${value}`, (t) => {
     const variables = ["OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"];
     if (value !== undefined) for (const name of variables) process.env[name] = value;
-    const texts = said(t, () => processor(load, {}));
+    const texts = said(t, () => batchProcessor(load, {}));
     for (const name of variables) delete process.env[name];
     assert.deepEqual(made, expected ?? [16384, 512]);
     const reported = variables.map(
@@ -59,7 +59,7 @@ for (const [value, expected] of [[undefined, [16384, 512]], ["", [16384, 512]], 
 }
 
 test("dropped spans are reported once", (t) => {
-  const batches = processor(load, {});
+  const batches = batchProcessor(load, {});
   for (const span of [{}, {}, { name: "n" }, {}]) batches.onEnd(span);
   const texts = said(t, () => [1, 2].forEach(() => batches.forceFlush()));
   assert.deepEqual(texts, ["lambda-otlp-handler: dropped 3 spans: the queue of 16384 spans is full\n"]);
@@ -108,7 +108,7 @@ for (const [value, expected] of [
       },
     );
     if (value !== undefined) process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS = value;
-    instrumentLibraries(Object.assign(() => types, { resolve: (name) => name }));
+    new Libraries(Object.assign(() => types, { resolve: (name) => name }));
     assert.deepEqual(made, expected);
   });
 }
