@@ -48,7 +48,7 @@ impl EventKind {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Other(kind) => kind,
-            own => TYPES.iter().find(|(kind, _)| kind == own).map_or("", |(_, text)| text),
+            known => TYPES.iter().find(|(kind, _)| kind == known).map_or("", |(_, text)| text),
         }
     }
 
@@ -65,7 +65,7 @@ impl EventKind {
     }
 }
 
-/// The types of all kinds: those of the Telemetry API, and of failure lines.
+/// The types of all kinds but [`EventKind::Other`]: those of the Telemetry API, and of failure lines.
 static TYPES: [(EventKind, &str); 17] = [
     (EventKind::InitStart, "platform.initStart"),
     (EventKind::InitRuntimeDone, "platform.initRuntimeDone"),
@@ -239,16 +239,16 @@ impl PlatformEvent {
             || self.error_type.as_deref().is_some_and(|own| begins(own, &of_lambda))
     }
 
-    /// Sets the duration of an init phase or restore, which one notation names after the phase and the other after the event.
-    pub(crate) fn share_duration(&mut self) {
+    /// Sets both durations of an init phase or restore: one notation names it after the phase, the other after the event.
+    pub(crate) fn set_duration_of_phase(&mut self) {
         let Figures { duration_ms, init_duration_ms, restore_duration_ms, .. } = &mut self.figures;
-        let own = match self.kind {
+        let of_phase = match self.kind {
             EventKind::InitReport => init_duration_ms,
             EventKind::RestoreReport => restore_duration_ms,
             _ => return,
         };
-        *duration_ms = duration_ms.or(*own);
-        *own = own.or(*duration_ms);
+        *duration_ms = duration_ms.or(*of_phase);
+        *of_phase = of_phase.or(*duration_ms);
     }
 
     pub fn span_ms(&self, name: &str) -> Option<f64> {

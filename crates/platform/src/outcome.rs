@@ -118,18 +118,18 @@ impl OutcomeEvidence {
     /// Notes what an event of the invocation says, if anything.
     pub(crate) fn note(&mut self, event: &PlatformEvent) {
         let Some(statement) = Statement::of(event) else { return };
-        let place = match event.kind {
+        let known = match event.kind {
             EventKind::Report => &mut self.report,
             EventKind::RuntimeDone => &mut self.runtime_done,
             _ => &mut self.lambda_line,
         };
         // The first failure with an error type says most.
-        let is_better = place.as_ref().is_none_or(|known| {
+        let is_better = known.as_ref().is_none_or(|known| {
             statement.has_failed()
                 && (!known.has_failed() || !known.states_type() && statement.states_type())
         });
         if is_better {
-            *place = Some(statement);
+            *known = Some(statement);
         }
     }
 

@@ -81,7 +81,7 @@ impl XRayDocument {
         for key in ["trace_id", "parent_id", "type"] {
             fields.remove(key);
         }
-        add(&mut span, fields);
+        add_fields(&mut span, fields);
         let id = span.span_id.clone();
         if end.is_some() {
             self.ended.push(span);
@@ -138,8 +138,8 @@ fn unix_nanos(seconds: &Value) -> Option<u64> {
 /// Status codes of HTTP from here on are errors.
 const LEAST_HTTP_ERROR: i64 = 400;
 
-/// Adds the fields. Unknown ones get the prefix `aws.xray.`.
-fn add(span: &mut Span, mut fields: Map<String, Value>) {
+/// Adds the fields of a document to its span. Unknown ones get the prefix `aws.xray.`.
+fn add_fields(span: &mut Span, mut fields: Map<String, Value>) {
     let is_call = |name: &Value| match name.as_str()? {
         "aws" | "remote" => Some(true),
         // What the SDK for Python calls the function's own code.
@@ -182,7 +182,7 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
         };
         all.extend(std::mem::take(metadata).into_iter().map(text));
     });
-    renamed(&mut fields, all, &[("user", "enduser.id")]);
+    add_renamed(&mut fields, all, &[("user", "enduser.id")]);
     is_error |= fields.contains_key("cause");
     let mut message = String::new();
     within(&mut fields, "cause", |cause| {
@@ -210,7 +210,8 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
     all.retain(|attribute| seen.insert(attribute.key.clone()));
 }
 
-fn renamed(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
+/// Moves the fields of these keys to attributes of these names.
+fn add_renamed(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
     for (key, name) in names {
         let taken = fields.remove(*key).map(|value| Map::from_iter([((*key).to_owned(), value)]));
         all.extend(attributes(taken.unwrap_or_default(), |_| (*name).to_owned()));
@@ -227,7 +228,7 @@ fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
             ("url", "url.full"),
             ("x_forwarded_for", "aws.xray.x_forwarded_for"),
         ];
-        renamed(request, all, &names);
+        add_renamed(request, all, &names);
     });
     let mut is_error = false;
     within(http, "response", |response| {
@@ -237,7 +238,7 @@ fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
             ("status", "http.response.status_code"),
             ("content_length", "http.response.body.size"),
         ];
-        renamed(response, all, &names);
+        add_renamed(response, all, &names);
     });
     is_error
 }
@@ -271,7 +272,7 @@ fn add_sql(sql: &mut Map<String, Value>, all: &mut Vec<KeyValue>) {
         ("connection_string", "aws.xray.sql.connection_string"),
         ("user", "aws.xray.sql.user"),
     ];
-    renamed(sql, all, &names);
+    add_renamed(sql, all, &names);
 }
 
 /// The place of a database, from a URL such as `postgresql://user@host:5432/name`.
@@ -316,7 +317,7 @@ fn event_of(exception: &mut Map<String, Value>, time_unix_nano: u64) -> Event {
     });
     let mut all = Vec::new();
     let names = [("message", names::EXCEPTION_MESSAGE), ("type", names::EXCEPTION_TYPE)];
-    renamed(exception, &mut all, &names);
+    add_renamed(exception, &mut all, &names);
     all.extend(stack.map(|stack| string(names::EXCEPTION_STACKTRACE, stack)));
     all.extend(fingerprint.map(|value| string(names::EXCEPTION_FINGERPRINT, value)));
     all.extend(attributes(std::mem::take(exception), |key| format!("aws.xray.exception.{key}")));

@@ -16,7 +16,7 @@ use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
 use crate::logs::request_window::{Facts, LineOwner, RequestWindow};
-use crate::logs::seen_spans::{SeenSpans, Traced};
+use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
     LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
 };
@@ -34,7 +34,7 @@ use crate::read::severity::{Severity, without_colours};
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::InvocationSpans;
-use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 use std::cell::OnceCell;
@@ -80,7 +80,7 @@ pub struct ConverterState {
     window: RequestWindow,
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
-    traced: Vec<(String, Traced)>,
+    traced: Vec<TracedInvocation>,
     /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MOST_FAILURES`].
     failures: BTreeMap<String, Failure>,
     /// The runtime's line before the first start: the next report names its invocation.
@@ -177,6 +177,24 @@ impl Converter {
         self
     }
 
+    /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
+    #[must_use]
+    pub fn counted_elsewhere(self) -> Self {
+        Self { is_counted_elsewhere: true, ..self }
+    }
+
+    /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
+    #[must_use]
+    pub fn of_managed_instance(mut self) -> Self {
+        self.state.window.note_concurrency();
+        self
+    }
+
+    /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.
+    pub fn set_observed_time(&mut self, unix_nano: u64) {
+        self.observed_unix_nano = unix_nano;
+    }
+
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -185,7 +203,10 @@ impl Converter {
     pub fn encoded_log_resource(&self) -> &[u8] {
         encoded(&self.log_resource, &self.identity)
     }
+}
 
+/// What the caller knows beyond the lines that it converts.
+impl Converter {
     /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; a line's root
     /// becomes its record's trace id only if a span has that trace.
     pub fn note_trace(&mut self, trace_id: [u8; 16]) {
@@ -195,25 +216,38 @@ impl Converter {
     /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
     /// root span of the spans that name it, or none if those belong to several traces.
     pub fn note_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
-        self.seen.add_invocation(request_id, span);
+        self.seen.add_invocation_span(request_id, span);
     }
 
-    /// Returns `true` if [`Self::note_trace`] may still change a record: one has an X-Ray root and no trace id.
-    pub fn awaits_traces(&self) -> bool {
-        self.line_records.awaits_traces() || self.platform_records.awaits_traces()
+    /// Notes the failure that a span of the function states about its invocation, which Lambda reports as a success. Only an
+    /// invocation that Lambda's lines name counts.
+    pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
+        let request_id = request_id_of(request_id);
+        let is_known = self.aggregator.knows_invocation(&request_id)
+            || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
+        if is_known {
+            self.aggregator.add_span_failure(&request_id, failure.clone(), self.observed_unix_nano);
+            if let Some(invocations) = &mut self.state.spans {
+                invocations.note_span_failure(&request_id, failure.clone());
+            }
+            self.remember_failure(&request_id, failure);
+        }
     }
 
-    /// Returns `true` if [`Self::note_invocation_span`] may still change a record: one has an invocation and no trace id.
-    pub fn awaits_spans(&self) -> bool {
-        self.line_records.awaits_spans() || self.platform_records.awaits_spans()
+    /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
+    pub fn note_invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
+        self.state.window.observe(platform, is_only);
     }
+}
 
+/// The conversion of log events.
+impl Converter {
     /// Converts a log event that is not an OTLP line.
     pub fn convert_log_event(&mut self, event: &LogEventRef<'_>) {
         let Some(mut platform) = platform_event(event.message) else {
             return self.convert_function_text(event);
         };
-        self.name_failure(&platform, event);
+        self.assign_unnamed_failure(&platform, event);
         self.observe(&mut platform, false);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.state.spans {
@@ -233,91 +267,24 @@ impl Converter {
         self.record_platform(event, &platform);
     }
 
-    /// Gives a runtime's line whose start is unknown to the invocation of the first report. A start means that an init phase
-    /// printed the line.
-    fn name_failure(&mut self, platform: &PlatformEvent, event: &LogEventRef<'_>) {
-        if self.state.unnamed_failure.is_none() {
-            return;
+    /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
+    /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
+    ///
+    /// `is_only` means that the environment runs one invocation at a time.
+    pub fn convert_platform_event(
+        &mut self,
+        event: &LogEventRef<'_>,
+        mut platform: PlatformEvent,
+        is_only: bool,
+    ) {
+        self.observe(&mut platform, is_only);
+        let is_in_log = matches!(
+            platform.kind,
+            EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
+        );
+        if is_in_log || platform.is_failure() {
+            self.record_platform(event, &platform);
         }
-        match (&platform.kind, &platform.request_id) {
-            (EventKind::Start, _) => self.state.unnamed_failure = None,
-            (EventKind::Report, Some(request_id)) => {
-                if let Some(failure) = self.state.unnamed_failure.take() {
-                    self.note_runtime_failure(request_id, failure, event.time_unix_nano());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn note_runtime_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
-        if let Some(invocations) = &mut self.state.spans {
-            invocations.note_runtime_error(request_id, failure.clone());
-        }
-        self.note_failure(request_id, failure);
-    }
-
-    fn note_failure(&mut self, request_id: &str, failure: Failure) {
-        let failures = &mut self.state.failures;
-        if failures.len() < MOST_FAILURES || failures.contains_key(request_id) {
-            let known = failures.entry(request_id.to_owned()).or_default();
-            if known.error_type.is_none() && known.message.is_none() {
-                *known = failure;
-            }
-        }
-    }
-
-    /// Notes the runtime's own line about a failed invocation.
-    fn note_runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
-        match self.state.window.owner(error.request_id.as_deref()) {
-            LineOwner::Invocation(request_id) => {
-                let request_id = request_id.to_owned();
-                self.note_runtime_failure(&request_id, error.failure, time_unix_nano);
-            }
-            LineOwner::Unknown => {
-                self.state.unnamed_failure.get_or_insert(error.failure);
-            }
-            LineOwner::Nobody => {}
-        }
-    }
-
-    /// Notes the failure that a span of the function states about its invocation, which Lambda reports as a success. Only an
-    /// invocation that Lambda's lines name counts.
-    pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
-        let request_id = request_id_of(request_id);
-        let is_known = self.aggregator.knows_invocation(&request_id)
-            || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
-        if is_known {
-            self.aggregator.add_span_failure(&request_id, failure.clone(), self.observed_unix_nano);
-            if let Some(invocations) = &mut self.state.spans {
-                invocations.note_span_failure(&request_id, failure.clone());
-            }
-            self.note_failure(&request_id, failure);
-        }
-    }
-
-    /// The failed invocations of this stream so far, whose spans by the layer lack the failure.
-    pub fn failures(&self) -> &BTreeMap<String, Failure> {
-        &self.state.failures
-    }
-
-    fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
-        let tenant_id = take_tenant_id(platform);
-        self.state.window.observe(platform, is_only);
-        // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
-        let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
-        if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
-            let facts = Facts { tenant_id: tenant_id.as_deref(), ..Facts::default() };
-            self.state.window.note_facts(request_id, facts, platform.kind == EventKind::Report);
-        }
-    }
-
-    fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
-        let window = &self.state.window;
-        let observed = self.observed_unix_nano;
-        self.platform_records
-            .push(|record| platform_record(event, platform, window, observed, record));
     }
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
@@ -357,21 +324,12 @@ impl Converter {
         }
     }
 
-    /// Notes the root span of a root line, which only managed instances have.
-    fn note_root_line(&mut self, line: RootLine<'_>) {
-        let RootLine { request_id, trace_id, span_id } = line;
-        self.state.window.note_concurrency();
-        self.seen.add_trace(trace_id);
-        let root = SpanIds {
-            request_id: Some(request_id),
-            trace_id,
-            span_id,
-            parent_span_id: None,
-            is_entry: true,
-            start_unix_nano: 0,
-            error: None,
-        };
-        self.seen.add_invocation(request_id, &root);
+    /// Converts a claimed OTLP line that did not decode to one log record.
+    pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
+        let window = &self.state.window;
+        let observed = self.observed_unix_nano;
+        self.line_records
+            .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
     #[inline]
@@ -402,57 +360,102 @@ impl Converter {
         }
     }
 
-    /// Converts a claimed OTLP line that did not decode to one log record.
-    pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
-        let window = &self.state.window;
-        let observed = self.observed_unix_nano;
-        self.line_records
-            .push(|record| undecodable_record(event, undecodable, window, observed, record));
+    /// Notes the root span of a root line, which only managed instances have.
+    fn note_root_line(&mut self, line: RootLine<'_>) {
+        let RootLine { request_id, trace_id, span_id } = line;
+        self.state.window.note_concurrency();
+        self.seen.add_trace(trace_id);
+        let root = SpanIds {
+            request_id: Some(request_id),
+            trace_id,
+            span_id,
+            parent_span_id: None,
+            is_entry: true,
+            start_unix_nano: 0,
+            error: None,
+        };
+        self.seen.add_invocation_span(request_id, &root);
     }
 
+    fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
+        let tenant_id = take_tenant_id(platform);
+        self.state.window.observe(platform, is_only);
+        // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
+        let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
+        if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
+            let facts = Facts { tenant_id: tenant_id.as_deref(), ..Facts::default() };
+            self.state.window.note_facts(request_id, facts, platform.kind == EventKind::Report);
+        }
+    }
+
+    fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
+        let window = &self.state.window;
+        let observed = self.observed_unix_nano;
+        self.platform_records
+            .push(|record| platform_record(event, platform, window, observed, record));
+    }
+
+    /// Notes the runtime's own line about a failed invocation.
+    fn note_runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
+        match self.state.window.owner(error.request_id.as_deref()) {
+            LineOwner::Invocation(request_id) => {
+                let request_id = request_id.to_owned();
+                self.add_runtime_error(&request_id, error.failure, time_unix_nano);
+            }
+            LineOwner::Unknown => {
+                self.state.unnamed_failure.get_or_insert(error.failure);
+            }
+            LineOwner::Nobody => {}
+        }
+    }
+
+    /// Assigns a runtime's line before the first start to the invocation of the first report. A start means that an init phase printed
+    /// the line.
+    fn assign_unnamed_failure(&mut self, platform: &PlatformEvent, event: &LogEventRef<'_>) {
+        if self.state.unnamed_failure.is_none() {
+            return;
+        }
+        match (&platform.kind, &platform.request_id) {
+            (EventKind::Start, _) => self.state.unnamed_failure = None,
+            (EventKind::Report, Some(request_id)) => {
+                if let Some(failure) = self.state.unnamed_failure.take() {
+                    self.add_runtime_error(request_id, failure, event.time_unix_nano());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the failure of an invocation that the runtime states.
+    fn add_runtime_error(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
+        if let Some(invocations) = &mut self.state.spans {
+            invocations.note_runtime_error(request_id, failure.clone());
+        }
+        self.remember_failure(request_id, failure);
+    }
+
+    fn remember_failure(&mut self, request_id: &str, failure: Failure) {
+        let failures = &mut self.state.failures;
+        if failures.len() < MOST_FAILURES || failures.contains_key(request_id) {
+            let known = failures.entry(request_id.to_owned()).or_default();
+            if known.error_type.is_none() && known.message.is_none() {
+                *known = failure;
+            }
+        }
+    }
+}
+
+/// The result.
+impl Converter {
     /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
     pub fn finish(mut self) -> ConvertedLines {
-        let (metrics, open) = self.aggregator.finish_chunk();
+        let (platform_metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
-        let window = &mut self.state.window;
-        if window.has_late_facts {
-            for records in [&mut self.line_records, &mut self.platform_records] {
-                records.add_fields(|record| window.missing(record));
-            }
-        }
-        if window.is_concurrent() {
-            let stated = window.attributes_of_all();
-            let is_its = |key: &str, text: &str| {
-                key == names::FAAS_INVOCATION_ID || stated.contains(&(key, text))
-            };
-            for records in [&mut self.line_records, &mut self.platform_records] {
-                records.forget_assumed(is_its);
-            }
-        }
-        let mut spans = match &mut self.state.spans {
-            Some(invocations) => invocations.take_finished(),
-            None => Vec::new(),
-        };
-        for span in &mut spans {
-            self.seen.add_own(span);
-            let facts = window.facts_of(text(&span.attributes, names::FAAS_INVOCATION_ID));
-            span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
-        }
-        window.end_chunk();
-        let spans = (!spans.is_empty())
-            .then(|| resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans));
+        self.complete_records();
+        let spans = self.take_spans();
+        self.state.window.end_chunk();
         let dropped_values = self.emf.dropped_values();
-        let emf = self.emf.into_metrics();
-        let scope_metrics: Vec<ScopeMetrics> =
-            [(names::PLATFORM_SCOPE, metrics), ("lambda-otlp/emf", emf)]
-                .into_iter()
-                .filter(|(_, metrics)| !metrics.is_empty())
-                .map(|(name, metrics)| ScopeMetrics {
-                    scope: Some(scope(name)),
-                    metrics,
-                    ..ScopeMetrics::default()
-                })
-                .collect();
         let scopes = [
             (scope("lambda-otlp/logs"), self.line_records),
             (scope(names::PLATFORM_SCOPE), self.platform_records),
@@ -460,14 +463,9 @@ impl Converter {
         let resource = || encoded(&self.log_resource, &self.identity);
         let logs = records::request(resource, scopes, &self.seen);
         self.state.traced = self.seen.take_needed(self.state.window.running());
-        let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
-            resource: Some(self.identity.metric_resource()),
-            scope_metrics,
-            ..ResourceMetrics::default()
-        });
         ConvertedLines {
             logs,
-            metrics,
+            metrics: metrics_of(&self.identity, platform_metrics, self.emf.into_metrics()),
             spans,
             consumed: self.consumed,
             dropped_values,
@@ -475,65 +473,55 @@ impl Converter {
             state: self.state,
         }
     }
-}
 
-fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
-    resource.get_or_init(|| identity.log_resource().encode_to_vec())
-}
-
-/// Moves the tenant, `tenantId` in JSON lines, from the other fields to the invocation.
-///
-/// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
-fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
-    let is_tenant = |key: &str| matches!(key, "tenantId" | "TenantId" | "Tenant ID");
-    let mut other = platform.other.iter();
-    let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
-    let (_, tenant_id) = platform.other.remove(at);
-    Some(tenant_id)
-}
-
-impl Converter {
-    /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
-    #[must_use]
-    pub fn counted_elsewhere(self) -> Self {
-        Self { is_counted_elsewhere: true, ..self }
-    }
-
-    /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
-    #[must_use]
-    pub fn of_managed_instance(mut self) -> Self {
-        self.state.window.note_concurrency();
-        self
-    }
-
-    /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
-    /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
-    ///
-    /// `is_only` means that the environment runs one invocation at a time.
-    pub fn convert_platform_event(
-        &mut self,
-        event: &LogEventRef<'_>,
-        mut platform: PlatformEvent,
-        is_only: bool,
-    ) {
-        self.observe(&mut platform, is_only);
-        let is_in_log = matches!(
-            platform.kind,
-            EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
-        );
-        if is_in_log || platform.is_failure() {
-            self.record_platform(event, &platform);
+    /// Changes the records by what later lines showed: facts about their invocations, or that several invocations run at a time, so
+    /// that a line without a request id belongs to none.
+    fn complete_records(&mut self) {
+        let window = &self.state.window;
+        if window.has_late_facts {
+            for records in [&mut self.line_records, &mut self.platform_records] {
+                records.add_fields(|record| window.missing(record));
+            }
+        }
+        if window.is_concurrent() {
+            let facts = window.attributes_of_all();
+            let is_of_invocation = |key: &str, text: &str| {
+                key == names::FAAS_INVOCATION_ID || facts.contains(&(key, text))
+            };
+            for records in [&mut self.line_records, &mut self.platform_records] {
+                records.forget_assumed(is_of_invocation);
+            }
         }
     }
 
-    /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
-    pub fn note_invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
-        self.state.window.observe(platform, is_only);
+    /// Takes the finished spans of invocations, with the facts about these.
+    fn take_spans(&mut self) -> Option<ResourceSpans> {
+        let mut spans = self.state.spans.as_mut()?.take_finished();
+        if spans.is_empty() {
+            return None;
+        }
+        for span in &mut spans {
+            self.seen.add_own(span);
+            let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
+            let facts = self.state.window.facts_of(request_id);
+            span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
+        }
+        Some(resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans))
     }
 
-    /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.
-    pub fn set_observed_time(&mut self, unix_nano: u64) {
-        self.observed_unix_nano = unix_nano;
+    /// The failed invocations of this stream so far, whose spans by the layer lack the failure.
+    pub fn failures(&self) -> &BTreeMap<String, Failure> {
+        &self.state.failures
+    }
+
+    /// Returns `true` if [`Self::note_trace`] may still change a record: one has an X-Ray root and no trace id.
+    pub fn awaits_traces(&self) -> bool {
+        self.line_records.awaits_traces() || self.platform_records.awaits_traces()
+    }
+
+    /// Returns `true` if [`Self::note_invocation_span`] may still change a record: one has an invocation and no trace id.
+    pub fn awaits_spans(&self) -> bool {
+        self.line_records.awaits_spans() || self.platform_records.awaits_spans()
     }
 
     /// The invocation of the next line, if the line names none.
@@ -558,6 +546,44 @@ impl Converter {
     pub fn record_bytes(&self) -> usize {
         self.line_records.bytes() + self.platform_records.bytes()
     }
+}
+
+fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
+    resource.get_or_init(|| identity.log_resource().encode_to_vec())
+}
+
+/// Moves the tenant, `tenantId` in JSON lines, from the other fields to the invocation.
+///
+/// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
+fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
+    let is_tenant = |key: &str| matches!(key, "tenantId" | "TenantId" | "Tenant ID");
+    let mut other = platform.other.iter();
+    let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
+    let (_, tenant_id) = platform.other.remove(at);
+    Some(tenant_id)
+}
+
+/// The metrics of Lambda's events, and those of functions' embedded metrics.
+fn metrics_of(
+    identity: &Identity,
+    platform: Vec<Metric>,
+    embedded: Vec<Metric>,
+) -> Option<ResourceMetrics> {
+    let scopes = [(names::PLATFORM_SCOPE, platform), ("lambda-otlp/emf", embedded)];
+    let scope_metrics: Vec<ScopeMetrics> = scopes
+        .into_iter()
+        .filter(|(_, metrics)| !metrics.is_empty())
+        .map(|(name, metrics)| ScopeMetrics {
+            scope: Some(scope(name)),
+            metrics,
+            ..ScopeMetrics::default()
+        })
+        .collect();
+    (!scope_metrics.is_empty()).then(|| ResourceMetrics {
+        resource: Some(identity.metric_resource()),
+        scope_metrics,
+        ..ResourceMetrics::default()
+    })
 }
 
 #[cfg(test)]

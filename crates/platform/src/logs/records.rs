@@ -30,10 +30,19 @@ pub(crate) struct Records {
 /// A record without a trace id that a span may provide.
 #[derive(Debug)]
 struct Untraced {
+    /// The position of the record.
     at: usize,
     /// The trace id of its X-Ray root.
     root: Option<TraceId>,
+    /// The position of its request id in [`Records::invocations`].
     invocation: Option<usize>,
+}
+
+/// The ids that a record gets.
+struct RecordIds {
+    /// The position of the record.
+    at: usize,
+    ids: SeenIds,
 }
 
 /// Maximum number of bytes that records of a scope may repeat from other lines: without a limit the records of short lines could
@@ -98,9 +107,9 @@ impl Records {
         self.fields = all;
     }
 
-    /// Takes the invocation from the records that got the running one. `is_its` returns
-    /// `true` for the attributes that came with it, by key and text.
-    pub(crate) fn forget_assumed(&mut self, is_its: impl Fn(&str, &str) -> bool) {
+    /// Takes the invocation away from the records that got the running one. `is_of_invocation` returns `true` for the attributes that
+    /// came with it, by key and text.
+    pub(crate) fn forget_assumed(&mut self, is_of_invocation: impl Fn(&str, &str) -> bool) {
         let assumed = std::mem::take(&mut self.assumed);
         let is_assumed = |at: &usize| assumed.binary_search(at).is_ok();
         if assumed.is_empty() {
@@ -116,16 +125,16 @@ impl Records {
                 all.extend_from_slice(field.raw);
                 continue;
             };
-            let its = |pair: &[u8]| {
+            let is_kept = |field: &Field<'_>| {
+                let Some(pair) = field.as_len().filter(|_| field.number == log_record::ATTRIBUTES)
+                else {
+                    return true;
+                };
                 let (key, value) = key_and_value(pair);
                 match (std::str::from_utf8(key), text(value)) {
-                    (Ok(key), Some(text)) => is_its(key, text),
-                    _ => false,
+                    (Ok(key), Some(text)) => !is_of_invocation(key, text),
+                    _ => true,
                 }
-            };
-            let is_kept = |field: &Field<'_>| match field.as_len() {
-                Some(pair) if field.number == log_record::ATTRIBUTES => !its(pair),
-                _ => true,
             };
             let kept: Vec<&[u8]> = fields(record).filter(is_kept).map(|field| field.raw).collect();
             Writer::new(&mut all).bytes(scope_container::ITEMS, &kept.concat());
@@ -146,7 +155,7 @@ impl Records {
                     .unwrap_or(SeenIds { trace_id, root: None }),
                 None => known?,
             };
-            Some((at, ids))
+            Some(RecordIds { at, ids })
         };
         let traced: Vec<_> = self.untraced.drain(..).filter_map(ids_of).collect();
         if traced.is_empty() {
@@ -158,7 +167,7 @@ impl Records {
         let mut last = None;
         let mut written = Vec::new();
         for (at, field) in fields(&self.fields).enumerate() {
-            let found = traced.next_if(|(traced, _)| *traced == at).map(|(_, ids)| ids);
+            let found = traced.next_if(|record| record.at == at).map(|record| record.ids);
             let Some((ids, record)) = found.zip(field.as_len()) else {
                 all.extend_from_slice(field.raw);
                 continue;

@@ -24,19 +24,30 @@ pub(crate) struct SeenIds {
     pub(crate) root: Option<SpanId>,
 }
 
-/// Maximum number of remembered traces and invocations of one chunk, so that invented ids cannot exhaust the memory.
-const MOST: usize = 50_000;
+/// Maximum number of remembered traces, and of invocations, of one chunk, so that invented ids cannot exhaust the memory.
+const MOST_SEEN: usize = 50_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct SeenSpans {
     traces: BTreeSet<TraceId>,
+    /// The trace of the last span.
     last_trace: Option<TraceId>,
-    invocations: HashMap<String, Traced>,
-    last: Option<String>,
+    /// The spans of invocations by request id.
+    invocations: HashMap<String, SpansOfInvocation>,
+    /// The invocation that a span named last.
+    last_invocation: Option<String>,
 }
 
+/// An invocation whose lines the next chunk may contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TracedInvocation {
+    request_id: String,
+    spans: SpansOfInvocation,
+}
+
+/// What the spans of an invocation say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Traced {
+struct SpansOfInvocation {
     /// `None` if they belong to several traces.
     trace_id: Option<TraceId>,
     root: Root,
@@ -52,12 +63,13 @@ enum Root {
 impl SeenSpans {
     pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
         // Most spans belong to the previous span's trace.
-        if self.last_trace != Some(trace_id) && self.traces.len() < MOST {
+        if self.last_trace != Some(trace_id) && self.traces.len() < MOST_SEEN {
             self.traces.insert(trace_id);
             self.last_trace = Some(trace_id);
         }
     }
 
+    /// Adds a span that this crate made.
     pub(crate) fn add_own(&mut self, span: &Span) {
         let (Ok(trace_id), Ok(span_id)) =
             (span.trace_id.as_slice().try_into(), span.span_id.as_slice().try_into())
@@ -75,37 +87,42 @@ impl SeenSpans {
                 start_unix_nano: span.start_time_unix_nano,
                 error: None,
             };
-            self.add_invocation(request_id, &span);
+            self.add_invocation_span(request_id, &span);
         }
     }
 
-    pub(crate) fn add_invocation(&mut self, request_id: &str, span: &SpanIds<'_>) {
+    /// Adds a span that names its invocation.
+    pub(crate) fn add_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
         let request_id = request_id_of(request_id);
-        if self.invocations.len() >= MOST && !self.invocations.contains_key(&request_id) {
+        if self.invocations.len() >= MOST_SEEN && !self.invocations.contains_key(&request_id) {
             return;
         }
-        self.last.get_or_insert_default().clone_from(&request_id);
-        let unseen = Traced { trace_id: Some(span.trace_id), root: Root::NotSeen };
-        self.invocations.entry(request_id).or_insert(unseen).add(span);
+        self.last_invocation.get_or_insert_default().clone_from(&request_id);
+        let none = SpansOfInvocation { trace_id: Some(span.trace_id), root: Root::NotSeen };
+        self.invocations.entry(request_id).or_insert(none).add(span);
     }
 
     /// The invocation named last and the running ones, because the next chunk may contain more of their lines.
     pub(crate) fn take_needed<'r>(
         &mut self,
         running: impl Iterator<Item = &'r String>,
-    ) -> Vec<(String, Traced)> {
-        let invocations = &mut self.invocations;
-        let running = running.filter_map(|request_id| invocations.remove_entry(request_id));
-        let mut needed: Vec<_> = running.collect();
-        let last = self.last.take();
-        needed.extend(last.and_then(|request_id| invocations.remove_entry(&request_id)));
+    ) -> Vec<TracedInvocation> {
+        let last = self.last_invocation.take();
+        let mut take = |request_id: &String| {
+            let (request_id, spans) = self.invocations.remove_entry(request_id)?;
+            Some(TracedInvocation { request_id, spans })
+        };
+        let mut needed: Vec<_> = running.filter_map(&mut take).collect();
+        needed.extend(last.as_ref().and_then(take));
         needed
     }
 
     /// Takes over the invocations of the last chunk, of which the last one was named last.
-    pub(crate) fn resume(&mut self, needed: Vec<(String, Traced)>) {
-        self.last = needed.last().map(|(request_id, _)| request_id.clone());
-        self.invocations.extend(needed);
+    pub(crate) fn resume(&mut self, needed: Vec<TracedInvocation>) {
+        self.last_invocation = needed.last().map(|last| last.request_id.clone());
+        for TracedInvocation { request_id, spans } in needed {
+            self.invocations.insert(request_id, spans);
+        }
     }
 
     pub(crate) fn has_trace(&self, trace_id: &TraceId) -> bool {
@@ -114,16 +131,16 @@ impl SeenSpans {
 
     /// The ids of an invocation; `None` if none of its spans was seen, or those of several traces.
     pub(crate) fn of_invocation(&self, request_id: &str) -> Option<SeenIds> {
-        let traced = self.invocations.get(request_id)?;
-        let root = match traced.root {
+        let spans = self.invocations.get(request_id)?;
+        let root = match spans.root {
             Root::One { span_id, .. } => Some(span_id),
             Root::NotSeen | Root::Several => None,
         };
-        Some(SeenIds { trace_id: traced.trace_id?, root })
+        Some(SeenIds { trace_id: spans.trace_id?, root })
     }
 }
 
-impl Traced {
+impl SpansOfInvocation {
     fn add(&mut self, span: &SpanIds<'_>) {
         if self.trace_id != Some(span.trace_id) {
             self.trace_id = None;

@@ -13,49 +13,50 @@ pub(crate) struct Severity {
     pub(crate) text: &'static str,
 }
 
-struct LevelWord {
+/// A level with the words for it.
+struct Level {
     severity: Severity,
     /// Words that are levels wherever a logger writes one.
-    words: &'static [&'static str],
+    usual: &'static [&'static str],
     /// Words of ordinary language, or short forms: levels in brackets, as a value, and in upper case after a time.
     others: &'static [&'static str],
 }
 
 /// All levels, the frequent ones first. A logger with another word needs a row here.
-static LEVELS: [LevelWord; 7] = [
-    LevelWord {
+static LEVELS: [Level; 7] = [
+    Level {
         severity: Severity::INFO,
-        words: &["INFO", "INFORMATION", "INFORMATIONAL"],
+        usual: &["INFO", "INFORMATION", "INFORMATIONAL"],
         others: &["ANY", "INF", "LOG", "SUCCESS", "I!"],
     },
-    LevelWord {
+    Level {
         severity: Severity::ERROR,
-        words: &["ERROR", "SEVERE"],
+        usual: &["ERROR", "SEVERE"],
         others: &["ERR", "ERRO", "EROR", "ERR!", "FAIL", "E!"],
     },
-    LevelWord {
+    Level {
         severity: Severity::WARN,
-        words: &["WARN", "WARNING"],
+        usual: &["WARN", "WARNING"],
         others: &["WARNI", "WRN", "W!"],
     },
-    LevelWord {
+    Level {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
-        words: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
+        usual: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
         others: &["DBG", "DBUG", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
     },
-    LevelWord {
+    Level {
         severity: Severity::of(SeverityNumber::Trace, "TRACE"),
-        words: &["TRACE", "VERBOSE", "SILLY", "FINEST"],
+        usual: &["TRACE", "VERBOSE", "SILLY", "FINEST"],
         others: &["TRC", "TRCE", "TRAC", "VRB", "T!"],
     },
-    LevelWord {
+    Level {
         severity: Severity::of(SeverityNumber::Info2, "NOTICE"),
-        words: &[],
+        usual: &[],
         others: &["NOTICE", "NOTE", "NTC"],
     },
-    LevelWord {
+    Level {
         severity: Severity::FATAL,
-        words: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
+        usual: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
         others: &["CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
     },
 ];
@@ -66,6 +67,33 @@ const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PA
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
 const SHORT: [&str; 10] =
     ["FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
+
+/// A word of [`LEVELS`].
+struct KnownWord {
+    severity: Severity,
+    /// `true` if it is one of the usual words for its level.
+    is_usual: bool,
+}
+
+impl KnownWord {
+    fn find(word: &str) -> Option<Self> {
+        /// Bits of the letters that begin a level, which exclude most words at once.
+        static LETTERS: LazyLock<u32> = LazyLock::new(|| {
+            let words = LEVELS.iter().flat_map(|level| level.usual.iter().chain(level.others));
+            let letters = words.filter_map(|word| word.bytes().next());
+            letters.fold(0, |bits, letter| bits | bit_of_letter(letter))
+        });
+        if word.bytes().next().is_none_or(|letter| *LETTERS & bit_of_letter(letter) == 0) {
+            return None;
+        }
+        LEVELS.iter().find_map(|level| {
+            let is = |known: &&str| known.eq_ignore_ascii_case(word);
+            let is_usual = level.usual.iter().any(is);
+            let is_known = is_usual || level.others.iter().any(is);
+            is_known.then_some(Self { severity: level.severity, is_usual })
+        })
+    }
+}
 
 /// How a text shows that a word is a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +124,12 @@ impl Severity {
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         let plain = without_colours(word);
         let word = plain.trim();
-        Self::known(word).map(|(severity, _)| severity).or_else(|| with_offset(word))
+        KnownWord::find(word).map(|known| known.severity).or_else(|| with_offset(word))
     }
 
     /// Returns `true` for a word that is a level in some place.
     pub(crate) fn is_level(word: &str) -> bool {
-        Self::known(word).is_some() || with_offset(word).is_some()
+        KnownWord::find(word).is_some() || with_offset(word).is_some()
     }
 
     /// Reads a word of a text line.
@@ -114,7 +142,7 @@ impl Severity {
         if !is_upper && matches!(evidence, Evidence::AfterTime | Evidence::AtStart) {
             return None;
         }
-        let Some((severity, is_usual)) = Self::known(word) else {
+        let Some(known) = KnownWord::find(word) else {
             let has_evidence = matches!(evidence, Evidence::Marked | Evidence::AfterTime);
             return with_offset(word).filter(|_| is_upper && has_evidence);
         };
@@ -123,7 +151,7 @@ impl Severity {
             !is_upper && ORDINARY.iter().any(|known| known.eq_ignore_ascii_case(word));
         // Sentences begin with the other words, too.
         let is_capitalised = !is_upper && !is_lower;
-        let is_usual = is_usual
+        let is_usual = known.is_usual
             && (!is_capitalised
                 || ["Trace", "Debug", "Info", "Warn", "Warning", "Error", "Fatal"].contains(&word));
         let is_level = match evidence {
@@ -135,23 +163,7 @@ impl Severity {
             Evidence::AtStartWithColon if is_ordinary => word == "fail",
             Evidence::AtStartWithColon => is_usual || is_upper || is_lower,
         };
-        is_level.then_some(severity)
-    }
-
-    fn known(word: &str) -> Option<(Self, bool)> {
-        /// Bits of the letters that begin a level, which exclude most words at once.
-        static LETTERS: LazyLock<u32> = LazyLock::new(|| {
-            let words = LEVELS.iter().flat_map(|level| level.words.iter().chain(level.others));
-            words.filter_map(|word| word.bytes().next()).fold(0, |bits, letter| bits | bit(letter))
-        });
-        if word.bytes().next().is_none_or(|letter| *LETTERS & bit(letter) == 0) {
-            return None;
-        }
-        LEVELS.iter().find_map(|level| {
-            let is = |known: &&str| known.eq_ignore_ascii_case(word);
-            let is_usual = level.words.iter().any(is);
-            (is_usual || level.others.iter().any(is)).then_some((level.severity, is_usual))
-        })
+        is_level.then_some(known.severity)
     }
 
     /// Reads the letter of klog, glog and Ruby's logger.
@@ -217,7 +229,7 @@ pub fn severity_number(text: &str) -> Option<SeverityNumber> {
 }
 
 /// The bit of a letter in either case.
-fn bit(letter: u8) -> u32 {
+fn bit_of_letter(letter: u8) -> u32 {
     1 << (letter & 31)
 }
 

@@ -16,6 +16,13 @@ pub(crate) struct Frame<'t> {
     is_library: bool,
 }
 
+impl<'t> Frame<'t> {
+    fn new(function: &'t str, file: &'t str) -> Self {
+        let is_library = is_library(function, file);
+        Self { function: function.into(), file: file.into(), is_library }
+    }
+}
+
 /// The number of frames that [`top_frames`] returns. The callers of these say more about the event than about the failure.
 const MOST_FRAMES: usize = 5;
 
@@ -37,7 +44,7 @@ pub(crate) fn top_frames(stacktrace: &str) -> Vec<Frame<'_>> {
         let mut is_backtrace = false;
         for line in stacktrace.lines() {
             is_backtrace |= begins_backtrace(line);
-            chosen.add(if is_backtrace { numbered(line) } else { frame(line, before) });
+            chosen.add(if is_backtrace { numbered_frame(line) } else { frame(line, before) });
             before = line;
             if chosen.is_complete() {
                 break;
@@ -91,45 +98,45 @@ fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     // What Python's groups, loguru and rich draw next to frames.
     let line = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '|' | '>' | '│'));
     if let Some(rest) = line.strip_prefix("File \"") {
-        return python(rest);
+        return python_frame(rest);
     }
     if let Some(rest) = line.strip_prefix("at ") {
-        return Some(at(rest));
+        return Some(at_frame(rest));
     }
     if let Some(rest) = line.strip_prefix("from ") {
-        return ruby(rest);
+        return ruby_frame(rest);
     }
     if let Some(rest) = line.strip_prefix('#') {
-        return php(rest);
+        return php_frame(rest);
     }
     if line.starts_with('{') {
-        return json(line);
+        return json_frame(line);
     }
     // Every other frame has a place, with a line. Most lines that are no frame have none: the source code that Python prints.
     if !line.contains(':') {
         return None;
     }
     if let Some((_, place)) = line.split_once("panicked at ") {
-        return panic_place(place);
+        return panic_frame(place);
     }
-    go(line, before).or_else(|| ruby(line)).or_else(|| place(line))
+    go_frame(line, before).or_else(|| ruby_frame(line)).or_else(|| place_frame(line))
 }
 
 /// `/var/task/app.py", line 3, in pay`
-fn python(rest: &str) -> Option<Frame<'_>> {
+fn python_frame(rest: &str) -> Option<Frame<'_>> {
     let (file, rest) = rest.split_once('"')?;
     let function = rest.split_once(", in ").map_or("", |(_, function)| function);
-    Some(of(function, file))
+    Some(Frame::new(function, file))
 }
 
 /// `shop.Orders.place(Orders.java:12)`, `async pay (file:///var/task/index.mjs:3:9)`, `/var/task/index.js:3:9`,
 /// `Shop.Orders.Pay(Int32 id) in /src/Orders.cs:line 7`, `pay(app.py: 7)`
-fn at(rest: &str) -> Frame<'_> {
+fn at_frame(rest: &str) -> Frame<'_> {
     let rest = rest.strip_prefix("async ").unwrap_or(rest);
     let Some((function, inside)) = rest.split_once(" (").or_else(|| rest.split_once('(')) else {
         return match file_of(rest) {
-            Some(file) => of("", file),
-            None => of(rest.split(' ').next().unwrap_or_default(), ""),
+            Some(file) => Frame::new("", file),
+            None => Frame::new(rest.split(' ').next().unwrap_or_default(), ""),
         };
     };
     let inside = inside.split(')').next().unwrap_or_default();
@@ -137,29 +144,29 @@ fn at(rest: &str) -> Frame<'_> {
     let file = file_of(inside).or_else(of_xray).unwrap_or_default();
     // Node's own functions.
     let is_native = inside == "<anonymous>";
-    let frame = of(function, file);
+    let frame = Frame::new(function, file);
     Frame { is_library: is_native || frame.is_library, ..frame }
 }
 
 /// ``/var/task/app.rb:3:in `pay'``. rich writes ` in pay`.
-fn ruby(line: &str) -> Option<Frame<'_>> {
+fn ruby_frame(line: &str) -> Option<Frame<'_>> {
     let (place, quoted) = line.split_once(":in ").or_else(|| line.split_once(" in "))?;
     let unquoted = quoted.trim_start_matches(['`', '\'']);
     let function = unquoted.split('\'').next().unwrap_or_default();
-    Some(of(function, file_of(place)?))
+    Some(Frame::new(function, file_of(place)?))
 }
 
 /// `0 /var/task/index.php(12): Shop\Orders->pay(Object(Order), 17)`
-fn php(rest: &str) -> Option<Frame<'_>> {
+fn php_frame(rest: &str) -> Option<Frame<'_>> {
     let (number, rest) = rest.split_once(' ')?;
     number.parse::<u32>().ok()?;
     let (place, call) = rest.split_once(": ")?;
     let file = place.rsplit_once('(').map_or("", |(file, _)| file);
-    Some(of(call.split('(').next().unwrap_or_default(), file))
+    Some(Frame::new(call.split('(').next().unwrap_or_default(), file))
 }
 
 /// `{"path":"shop/main.go","line":3,"label":"(*T).pay"}`
-fn json(line: &str) -> Option<Frame<'_>> {
+fn json_frame(line: &str) -> Option<Frame<'_>> {
     const FUNCTIONS: [&str; 6] = ["label", "method", "methodName", "function", "func", "name"];
     const FILES: [&str; 6] = ["path", "class", "className", "file", "fileName", "filename"];
     let fields = Fields::of(line)?;
@@ -173,15 +180,15 @@ fn json(line: &str) -> Option<Frame<'_>> {
 }
 
 /// `src/main.rs:2:5:`, and from old versions `'no stock', src/main.rs:2:5`
-fn panic_place(text: &str) -> Option<Frame<'_>> {
+fn panic_frame(text: &str) -> Option<Frame<'_>> {
     let text = text.trim_end_matches(':');
     let place = text.rsplit_once(", ").map_or(text, |(_, place)| place);
-    file_of(place).map(|file| of("", file))
+    file_of(place).map(|file| Frame::new("", file))
 }
 
 /// `/src/main.go:12 +0x1d` below `main.(*Shop).pay(0xc000012345, 0x1)`. The name has the package, so that the file adds nothing:
 /// it is the path of the machine that compiled it.
-fn go<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
+fn go_frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     let (path, _) = line.split_once(".go:")?;
     let before = before.trim();
     let creator = before.strip_prefix("created by ").unwrap_or(before);
@@ -191,22 +198,22 @@ fn go<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
         None => call,
     };
     let is_known = !function.is_empty() && !function.contains(' ');
-    is_known.then(|| Frame { is_library: is_library(function, path), ..of(function, "") })
+    is_known.then(|| Frame { is_library: is_library(function, path), ..Frame::new(function, "") })
 }
 
 /// `  12: shop::pay::h0123456789abcdef`
-fn numbered(line: &str) -> Option<Frame<'_>> {
+fn numbered_frame(line: &str) -> Option<Frame<'_>> {
     let (number, function) = line.trim_start().split_once(": ")?;
     number.parse::<u32>().ok()?;
     let name = function.rsplit_once(" - ").map_or(function, |(_, name)| name).trim();
     let is_hash = |end: &str| end.len() == 17 && end.starts_with('h');
     let plain = name.rsplit_once("::").filter(|(_, end)| is_hash(end));
-    Some(of(plain.map_or(name, |(name, _)| name), ""))
+    Some(Frame::new(plain.map_or(name, |(name, _)| name), ""))
 }
 
 /// `/app/b.php:4`
-fn place(line: &str) -> Option<Frame<'_>> {
-    file_of(line).filter(|file| file.contains(['/', '\\'])).map(|file| of("", file))
+fn place_frame(line: &str) -> Option<Frame<'_>> {
+    file_of(line).filter(|file| file.contains(['/', '\\'])).map(|file| Frame::new("", file))
 }
 
 /// The file of a place, without its line and column.
@@ -217,11 +224,6 @@ fn file_of(place: &str) -> Option<&str> {
     let before_column = before.rsplit_once(':').filter(is_line);
     let file = before_column.map_or(before, |(file, _)| file);
     (file.contains(['.', '/']) && !file.contains(char::is_whitespace)).then_some(file)
-}
-
-fn of<'t>(function: &'t str, file: &'t str) -> Frame<'t> {
-    let is_library = is_library(function, file);
-    Frame { function: function.into(), file: file.into(), is_library }
 }
 
 /// Parts of the paths of libraries, of layers, and of runtimes. [`has_library_path`] knows their first characters.

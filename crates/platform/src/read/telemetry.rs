@@ -135,7 +135,7 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     for (key, value) in fields.into_iter().flat_map(|fields| fields.pairs) {
         read_field(&key, value, &mut event);
     }
-    event.share_duration();
+    event.set_duration_of_phase();
     event
 }
 

@@ -4,8 +4,8 @@
 //! RESTORE_REPORT, failures in the older and in the newer notation) and captured events.
 //!
 //! Fields are separated by tabs in reality and by spaces in the documentation. Both are accepted in any order, and labels may be
-//! missing. An unknown label is kept with the rest of its text up to the next tab. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
-//! label and a request id that is a UUID.
+//! missing. An unknown label is kept with the rest of its text up to the next tab. A function can print anything, so a line counts
+//! as Lambda's only with the whole shape: keyword, label and a request id that is a UUID.
 
 use crate::event::{EventKind, Figures, PlatformEvent, plausible};
 use crate::read::begins;
@@ -26,8 +26,8 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     };
     match keyword {
         "REPORT" => report(rest),
-        "START" => bracket(EventKind::Start, rest),
-        "END" => bracket(EventKind::End, rest),
+        "START" => start_or_end(EventKind::Start, rest),
+        "END" => start_or_end(EventKind::End, rest),
         "RequestId:" => failure(rest),
         "INIT_START" => labelled(EventKind::InitStart, rest, &["Runtime Version"]),
         "RESTORE_START" => labelled(EventKind::RestoreStart, rest, &["Runtime Version"]),
@@ -39,8 +39,8 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
             let labels = ["Restore Duration", "Status", "Error Type"];
             labelled(EventKind::RestoreReport, rest, &labels)
         }
-        "EXTENSION" => subscriber(EventKind::Extension, rest),
-        "TELEMETRY" | "LOGS" => subscriber(EventKind::TelemetrySubscription, rest),
+        "EXTENSION" => extension(EventKind::Extension, rest),
+        "TELEMETRY" | "LOGS" => extension(EventKind::TelemetrySubscription, rest),
         _ => None,
     }
 }
@@ -74,8 +74,8 @@ fn request_id(text: &str) -> Option<(&str, &str)> {
 
 fn leading_uuid(text: &str) -> Option<(&str, &str)> {
     let (id, rest) = text.split_at_checked(UUID_BYTES)?;
-    let set_apart = rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace());
-    (is_uuid(id) && set_apart).then_some((id, rest))
+    let is_apart = rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace());
+    (is_uuid(id) && is_apart).then_some((id, rest))
 }
 
 /// Reads the text after `REPORT `. Only labels may follow the request id: `REPORT RequestId: <uuid> is late` is an ordinary line.
@@ -90,7 +90,7 @@ fn report(rest: &str) -> Option<PlatformEvent> {
 }
 
 /// Reads the text after `START ` or `END `.
-fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+fn start_or_end(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
     let is_lambdas = fields.is_empty() || fields.starts_with("Version: ");
@@ -111,13 +111,13 @@ fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent
     begins.then(|| {
         let mut event = PlatformEvent::new(kind);
         read_fields(fields, &mut event);
-        event.share_duration();
+        event.set_duration_of_phase();
         event
     })
 }
 
 /// Reads an `EXTENSION`, `TELEMETRY` or `LOGS` line, which names an extension and its state.
-fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+fn extension(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     let event = labelled(kind, rest, &["Name"])?;
     event.state.is_some().then_some(event)
 }
@@ -171,40 +171,41 @@ fn is_platform_error_type(text: &str) -> bool {
         && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
 }
 
+/// What the value of a label is, and where it is kept.
 #[derive(Clone, Copy)]
-enum Slot {
+enum LabelValue {
     /// A number and its unit.
     Figure(&'static str, fn(&mut PlatformEvent) -> &mut Option<f64>),
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
-    /// The value is read elsewhere or not needed.
-    Skip,
+    /// The value is read elsewhere.
+    Ignored,
 }
 
 /// All labels with their colons. No label is a prefix of another, so the order does not matter.
-const LABELS: &[(&str, Slot)] = &[
-    ("Duration", Slot::Figure("ms", |event| &mut event.figures.duration_ms)),
-    ("Billed Duration", Slot::Figure("ms", |event| &mut event.figures.billed_duration_ms)),
-    ("Memory Size", Slot::Figure("MB", |event| &mut event.figures.memory_size_mb)),
-    ("Max Memory Used", Slot::Figure("MB", |event| &mut event.figures.max_memory_used_mb)),
-    ("Init Duration", Slot::Figure("ms", |event| &mut event.figures.init_duration_ms)),
-    ("Restore Duration", Slot::Figure("ms", |event| &mut event.figures.restore_duration_ms)),
+const LABELS: &[(&str, LabelValue)] = &[
+    ("Duration", LabelValue::Figure("ms", |event| &mut event.figures.duration_ms)),
+    ("Billed Duration", LabelValue::Figure("ms", |event| &mut event.figures.billed_duration_ms)),
+    ("Memory Size", LabelValue::Figure("MB", |event| &mut event.figures.memory_size_mb)),
+    ("Max Memory Used", LabelValue::Figure("MB", |event| &mut event.figures.max_memory_used_mb)),
+    ("Init Duration", LabelValue::Figure("ms", |event| &mut event.figures.init_duration_ms)),
+    ("Restore Duration", LabelValue::Figure("ms", |event| &mut event.figures.restore_duration_ms)),
     (
         "Billed Restore Duration",
-        Slot::Figure("ms", |event| &mut event.figures.billed_restore_duration_ms),
+        LabelValue::Figure("ms", |event| &mut event.figures.billed_restore_duration_ms),
     ),
-    ("Status", Slot::Word(|event| &mut event.status)),
-    ("Error Type", Slot::Word(|event| &mut event.error_type)),
-    ("Phase", Slot::Word(|event| &mut event.phase)),
-    ("Version", Slot::Word(|event| &mut event.version)),
-    ("Runtime Version", Slot::Word(|event| &mut event.runtime_version)),
-    ("Runtime Version ARN", Slot::Word(|event| &mut event.runtime_version_arn)),
-    ("Name", Slot::Word(|event| &mut event.name)),
-    ("State", Slot::Word(|event| &mut event.state)),
-    ("XRAY TraceId", Slot::Word(|event| &mut event.tracing.trace_id)),
-    ("SegmentId", Slot::Word(|event| &mut event.tracing.segment_id)),
-    ("Sampled", Slot::Sampled),
-    ("RequestId", Slot::Skip),
+    ("Status", LabelValue::Word(|event| &mut event.status)),
+    ("Error Type", LabelValue::Word(|event| &mut event.error_type)),
+    ("Phase", LabelValue::Word(|event| &mut event.phase)),
+    ("Version", LabelValue::Word(|event| &mut event.version)),
+    ("Runtime Version", LabelValue::Word(|event| &mut event.runtime_version)),
+    ("Runtime Version ARN", LabelValue::Word(|event| &mut event.runtime_version_arn)),
+    ("Name", LabelValue::Word(|event| &mut event.name)),
+    ("State", LabelValue::Word(|event| &mut event.state)),
+    ("XRAY TraceId", LabelValue::Word(|event| &mut event.tracing.trace_id)),
+    ("SegmentId", LabelValue::Word(|event| &mut event.tracing.segment_id)),
+    ("Sampled", LabelValue::Sampled),
+    ("RequestId", LabelValue::Ignored),
 ];
 
 /// The rest of the text after `label:`, if it begins with it.
@@ -212,8 +213,8 @@ fn after_label<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     text.strip_prefix(label)?.strip_prefix(':')
 }
 
-fn known_label(text: &str) -> Option<(Slot, &str)> {
-    LABELS.iter().find_map(|(label, slot)| Some((*slot, after_label(text, label)?)))
+fn known_label(text: &str) -> Option<(LabelValue, &str)> {
+    LABELS.iter().find_map(|(label, kind)| Some((*kind, after_label(text, label)?)))
 }
 
 /// Reads `Label: value` fields. Tabs and line ends separate fields; a space does after the value of a known label.
@@ -221,34 +222,34 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
     for part in text.split(['\t', '\n', '\r']) {
         let mut rest = part.trim();
         while !rest.is_empty() {
-            let Some((slot, value)) = known_label(rest) else {
+            let Some((kind, value)) = known_label(rest) else {
                 keep_unknown(rest, event);
                 break;
             };
-            rest = read_value(slot, value.trim_start(), event).trim_start();
+            rest = read_value(kind, value.trim_start(), event).trim_start();
         }
     }
 }
 
 /// Stores the value of a known label and returns the rest. The first of two values wins.
-fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
+fn read_value<'a>(kind: LabelValue, value: &'a str, event: &mut PlatformEvent) -> &'a str {
     let (first, rest) = word(value);
-    match slot {
-        Slot::Figure(unit, field) => {
-            let (found, rest) = word(rest.trim_start());
-            let figure = decimal(first).and_then(plausible).filter(|_| found == unit);
+    match kind {
+        LabelValue::Figure(unit, field) => {
+            let (found_unit, after_unit) = word(rest.trim_start());
+            let figure = decimal(first).and_then(plausible).filter(|_| found_unit == unit);
             let field = field(event);
             *field = field.or(figure);
-            return rest;
+            return after_unit;
         }
-        Slot::Word(field) => {
+        LabelValue::Word(field) => {
             let field = field(event);
             if field.is_none() && !first.is_empty() {
                 *field = Some(first.to_owned());
             }
         }
-        Slot::Sampled => event.tracing.sampled = event.tracing.sampled.or(first.parse().ok()),
-        Slot::Skip => {}
+        LabelValue::Sampled => event.tracing.sampled = event.tracing.sampled.or(first.parse().ok()),
+        LabelValue::Ignored => {}
     }
     rest
 }
