@@ -13,56 +13,58 @@ use tokio::task::JoinHandle;
 
 const PIPE_BUFFER_BYTES: usize = 65_536;
 
-/// The destination of the lines of a function, or of its extensions.
+/// The destination of the lines that a function, or its extensions, print.
 #[derive(Debug, Clone)]
-pub(crate) struct CapturedOutput {
+pub(crate) struct LineDestination {
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) category: Category,
 }
 
-impl CapturedOutput {
-    fn line(&self, bytes: &[u8]) {
+impl LineDestination {
+    fn write(&self, bytes: &[u8]) {
         let line = String::from_utf8_lossy(bytes);
         self.telemetry.emit_line(self.category, &line);
         self.writer.line(line.into_owned());
     }
 }
 
+/// The pipes of a process's standard output and error, with the tasks that read them.
 #[derive(Debug)]
-pub(crate) struct Captures {
-    pipes: Vec<Arc<Capture>>,
+pub(crate) struct OutputPipes {
+    pipes: Vec<Arc<OutputPipe>>,
     readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Capture {
-    pipe: Receiver,
+struct OutputPipe {
+    read_end: Receiver,
     lines: Mutex<LineSplitter>,
-    output: CapturedOutput,
+    destination: LineDestination,
 }
 
 /// New pipes, and their ends for the process.
-pub(crate) struct NewCaptures {
-    pub(crate) captures: Captures,
+pub(crate) struct NewOutputPipes {
+    pub(crate) pipes: OutputPipes,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
 }
 
-impl NewCaptures {
+impl NewOutputPipes {
     /// Makes the two pipes and begins to read them.
-    pub(crate) fn open(output: &CapturedOutput) -> io::Result<Self> {
+    pub(crate) fn open(destination: &LineDestination) -> io::Result<Self> {
         let (stdout_reader, stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr_reader, stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let pipes =
-            vec![Capture::new(stdout_reader, output)?, Capture::new(stderr_reader, output)?];
+        let pipes = vec![
+            OutputPipe::new(stdout_reader, destination)?,
+            OutputPipe::new(stderr_reader, destination)?,
+        ];
         let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
-        let captures = Captures { pipes, readers };
-        Ok(Self { captures, stdout, stderr })
+        Ok(Self { pipes: OutputPipes { pipes, readers }, stdout, stderr })
     }
 }
 
-impl Captures {
+impl OutputPipes {
     /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
     pub(crate) fn drain(&self) {
         for pipe in &self.pipes {
@@ -74,7 +76,7 @@ impl Captures {
     pub(crate) fn finish(&self) {
         self.drain();
         for pipe in &self.pipes {
-            lock(&pipe.lines).finish(|line| pipe.output.line(line));
+            lock(&pipe.lines).finish(|line| pipe.destination.write(line));
         }
     }
 
@@ -86,35 +88,36 @@ impl Captures {
     }
 }
 
-impl Drop for Captures {
+impl Drop for OutputPipes {
     fn drop(&mut self) {
         self.stop_reading();
     }
 }
 
+/// The state of a pipe after a read.
 #[derive(Debug, PartialEq, Eq)]
-enum Pipe {
+enum AfterRead {
     Empty,
     Closed,
     MoreToRead,
 }
 
-impl Capture {
-    fn new(read_end: OwnedFd, output: &CapturedOutput) -> io::Result<Arc<Self>> {
+impl OutputPipe {
+    fn new(read_end: OwnedFd, destination: &LineDestination) -> io::Result<Arc<Self>> {
         // This makes only the reading end non-blocking: the process must find an ordinary pipe.
-        let pipe = Receiver::from_owned_fd(read_end)?;
+        let read_end = Receiver::from_owned_fd(read_end)?;
         let lines = Mutex::new(LineSplitter::new(MAX_EVENT_BYTES));
-        Ok(Arc::new(Self { pipe, lines, output: output.clone() }))
+        Ok(Arc::new(Self { read_end, lines, destination: destination.clone() }))
     }
 
     async fn read_on(self: Arc<Self>) {
-        while self.pipe.readable().await.is_ok() {
+        while self.read_end.readable().await.is_ok() {
             // With `WouldBlock`, tokio waits for the next bytes.
-            let read = self.pipe.try_io(|| match self.read() {
-                Pipe::Empty => Err(io::ErrorKind::WouldBlock.into()),
+            let read = self.read_end.try_io(|| match self.read() {
+                AfterRead::Empty => Err(io::ErrorKind::WouldBlock.into()),
                 read => Ok(read),
             });
-            if matches!(read, Ok(Pipe::Closed)) {
+            if matches!(read, Ok(AfterRead::Closed)) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -124,27 +127,27 @@ impl Capture {
     fn read_until_empty(&self) {
         // The bound is met only by a process that could not be stopped and writes faster than we read.
         for _ in 0..1024 {
-            if self.read() != Pipe::MoreToRead {
+            if self.read() != AfterRead::MoreToRead {
                 return;
             }
         }
     }
 
     /// Reads one buffer from the system, because tokio may not have seen the newest bytes.
-    fn read(&self) -> Pipe {
+    fn read(&self) -> AfterRead {
         let mut buffer = vec![0; PIPE_BUFFER_BYTES];
         // Held over the read, so that the reader task and `drain` cannot exchange their buffers' order.
         let mut lines = lock(&self.lines);
-        match rustix::io::read(&self.pipe, &mut buffer) {
-            Ok(0) => Pipe::Closed,
+        match rustix::io::read(&self.read_end, &mut buffer) {
+            Ok(0) => AfterRead::Closed,
             Ok(length) => {
                 let read = buffer.get(..length).unwrap_or_default();
-                lines.push(read, |line| self.output.line(line));
-                Pipe::MoreToRead
+                lines.push(read, |line| self.destination.write(line));
+                AfterRead::MoreToRead
             }
-            Err(Errno::INTR) => Pipe::MoreToRead,
-            Err(Errno::AGAIN) => Pipe::Empty,
-            Err(_) => Pipe::Closed,
+            Err(Errno::INTR) => AfterRead::MoreToRead,
+            Err(Errno::AGAIN) => AfterRead::Empty,
+            Err(_) => AfterRead::Closed,
         }
     }
 }

@@ -7,9 +7,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The account of all functions, the version that is invoked, and the begin of the log groups' names.
+/// The account of all functions.
 pub(crate) const ACCOUNT: &str = "123456789012";
+/// The version that is invoked.
 pub(crate) const VERSION: &str = "$LATEST";
+/// The beginning of the names of functions' log groups.
 pub(crate) const LOG_GROUPS: &str = "/aws/lambda/";
 
 /// A function as `CreateFunction` would describe it.
@@ -212,6 +214,13 @@ impl FunctionSpec {
         self
     }
 
+    /// Chooses among the possible behaviours of AWS that are not published.
+    #[must_use]
+    pub fn unpublished(mut self, unpublished: Unpublished) -> Self {
+        self.unpublished = unpublished;
+        self
+    }
+
     /// The number of invocations that may run at the same time in all environments.
     pub(crate) fn slots(&self) -> usize {
         if self.is_managed() {
@@ -219,13 +228,6 @@ impl FunctionSpec {
         } else {
             self.max_environments
         }
-    }
-
-    /// Chooses among the possible behaviours of AWS that are not published.
-    #[must_use]
-    pub fn unpublished(mut self, unpublished: Unpublished) -> Self {
-        self.unpublished = unpublished;
-        self
     }
 
     pub(crate) fn is_managed(&self) -> bool {
@@ -261,7 +263,7 @@ impl fmt::Debug for Variables {
 }
 
 impl FunctionSpec {
-    /// The first of the user's variables with a name that Lambda reserves.
+    /// Returns a variable of the user whose name Lambda reserves.
     pub(crate) fn reserved_variable(&self) -> Option<&str> {
         self.variables.by_name.keys().map(String::as_str).find(|name| RESERVED.contains(name))
     }
@@ -302,7 +304,7 @@ impl FunctionSpec {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-        environment.extend(self.credentials.clone().unwrap_or_else(made_up).by_name);
+        environment.extend(self.credentials.clone().unwrap_or_else(made_up_credentials).by_name);
         environment.insert("LAMBDA_TASK_ROOT".to_owned(), task_root.to_string_lossy().into_owned());
         if self.log_format == LogFormat::Json {
             environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "INFO".to_owned());
@@ -314,9 +316,7 @@ impl FunctionSpec {
         environment.extend(self.variables.by_name.clone());
         environment
     }
-}
 
-impl FunctionSpec {
     /// The environment of an extension: the function's, without the variables that Lambda hides (AWS Lambda
     /// "Extensions API").
     pub(crate) fn extension_environment(&self, runtime_api: &str) -> BTreeMap<String, String> {
@@ -326,7 +326,7 @@ impl FunctionSpec {
     }
 }
 
-fn made_up() -> Variables {
+fn made_up_credentials() -> Variables {
     let variables = [
         ("AWS_ACCESS_KEY_ID", "ASIASIMULATED"),
         ("AWS_SECRET_ACCESS_KEY", "simulated"),

@@ -35,7 +35,7 @@ pub struct Invocation {
 /// The request for one invocation.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "Lambda's own name of the identifier")]
-pub(crate) struct Request {
+pub(crate) struct InvocationRequest {
     pub(crate) request_id: String,
     pub(crate) payload: Bytes,
     pub(crate) client_context: Option<ClientContext>,

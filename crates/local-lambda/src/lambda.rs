@@ -101,13 +101,13 @@ impl Lambda {
 
     /// Waits until no asynchronous invocation waits or runs.
     pub async fn wait_for_async_invocations(&self) {
-        self.service.wait_for_queued(1).await;
+        self.service.wait_until_queued_below(1).await;
     }
 
     /// Waits until no invocation runs. Afterwards, the log is complete and the environments are frozen, also of invocations
     /// whose results came earlier.
     pub async fn wait_for_invocations(&self) {
-        let mut running = self.service.running.subscribe();
+        let mut running = self.service.running_count.subscribe();
         // The sender lives in the service, so this cannot fail.
         drop(running.wait_for(|running| *running == 0).await);
     }
@@ -182,12 +182,12 @@ impl Lambda {
     pub async fn initialise(&self, function: &str) -> Result<bool, Error> {
         let function = self.service.function(function)?;
         if function.spec.is_managed() {
-            let instance = self.service.instance(&function);
+            let instance = self.service.take_place(&function);
             let is_ready = instance.initialise().await;
             instance.leave_place();
             return Ok(is_ready);
         }
-        let environment = self.service.initialised(&function).await;
+        let environment = self.service.initialised_environment(&function).await;
         let is_ready = environment.is_ready();
         lock(&function.idle).push(environment);
         Ok(is_ready)
@@ -199,13 +199,17 @@ impl Lambda {
         let Ok(function) = self.service.function(function) else {
             return 0;
         };
-        let views = lock(&function.views).to_vec();
-        let pids = views.iter().filter_map(|view| {
-            let mut state = lock(view);
-            state.is_out_of_memory = state.is_busy && state.pid.is_some();
-            state.pid.filter(|_| state.is_out_of_memory)
-        });
-        pids.filter(|pid| self.service.host.table.kill(*pid)).count()
+        let mut killed = 0;
+        for view in lock(&function.views).to_vec() {
+            let mut state = lock(&view);
+            let busy_pid = state.pid.filter(|_| state.is_busy);
+            state.is_out_of_memory = busy_pid.is_some();
+            drop(state);
+            if busy_pid.is_some_and(|pid| self.service.host.table.kill(pid)) {
+                killed += 1;
+            }
+        }
+        killed
     }
 
     /// Kills the process of one extension in all environments of a function, and returns how many they were.

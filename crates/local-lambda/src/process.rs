@@ -1,6 +1,6 @@
 //! Child processes: started in a process group of their own, frozen, thawed and killed. None outlives the local Lambda.
 
-use crate::captured_output::{CapturedOutput, Captures, NewCaptures};
+use crate::captured_output::{LineDestination, NewOutputPipes, OutputPipes};
 use crate::lock;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
@@ -25,7 +25,7 @@ pub(crate) struct ProcessTable {
 
 #[derive(Debug, Default)]
 struct Living {
-    closed: bool,
+    is_closed: bool,
     leaders: Vec<Pid>,
 }
 
@@ -33,7 +33,7 @@ impl ProcessTable {
     /// Kills every process group and refuses new ones; returns when the leaders are dead.
     pub(crate) fn close(&self) {
         let mut living = lock(&self.living);
-        living.closed = true;
+        living.is_closed = true;
         for leader in &living.leaders {
             kill_group(*leader, Signal::KILL);
         }
@@ -75,10 +75,11 @@ pub(crate) struct Process {
     leader: Pid,
     child: Child,
     pidfd: AsyncFd<OwnedFd>,
-    captures: Captures,
+    output: OutputPipes,
     table: Arc<ProcessTable>,
-    frozen: bool,
-    reaped: Option<ExitStatus>,
+    is_frozen: bool,
+    /// The exit status of the leader, once it was reaped.
+    exit_status: Option<ExitStatus>,
 }
 
 #[expect(deprecated, reason = "sound with an `OwnedFd`; its successor is an unsafe function")]
@@ -95,13 +96,13 @@ pub(crate) struct ProcessStart<'a> {
 }
 
 impl Process {
-    /// Starts a process. Its standard output and error become lines of `output`.
+    /// Starts a process. The lines of its standard output and error go to `destination`.
     pub(crate) fn start(
         start: ProcessStart<'_>,
-        output: &CapturedOutput,
+        destination: &LineDestination,
         table: &Arc<ProcessTable>,
     ) -> io::Result<Self> {
-        let NewCaptures { captures, stdout, stderr } = NewCaptures::open(output)?;
+        let NewOutputPipes { pipes, stdout, stderr } = NewOutputPipes::open(destination)?;
         let mut command = Command::new(start.program);
         command
             .args(start.arguments)
@@ -116,7 +117,7 @@ impl Process {
         }
         let (leader, mut child) = {
             let mut living = lock(&table.living);
-            if living.closed {
+            if living.is_closed {
                 return Err(io::Error::other("the local Lambda is shutting down"));
             }
             let child = command.spawn()?;
@@ -139,10 +140,10 @@ impl Process {
             leader,
             child,
             pidfd,
-            captures,
+            output: pipes,
             table: Arc::clone(table),
-            frozen: false,
-            reaped: None,
+            is_frozen: false,
+            exit_status: None,
         })
     }
 
@@ -164,12 +165,12 @@ impl Process {
     /// Tells the whole group to stop; [`freeze`](Self::freeze) waits until it has.
     pub(crate) fn begin_freeze(&mut self) {
         kill_group(self.leader, Signal::STOP);
-        self.frozen = true;
+        self.is_frozen = true;
     }
 
     /// Writes every line that has come out so far.
     pub(crate) fn drain(&self) {
-        self.captures.drain();
+        self.output.drain();
     }
 
     /// Stops the whole group and writes every line that it has written so far.
@@ -188,13 +189,13 @@ impl Process {
                 _ => break,
             }
         }
-        self.captures.drain();
+        self.output.drain();
     }
 
     pub(crate) fn thaw(&mut self) {
-        if self.frozen {
+        if self.is_frozen {
             kill_group(self.leader, Signal::CONT);
-            self.frozen = false;
+            self.is_frozen = false;
         }
     }
 
@@ -216,7 +217,7 @@ impl Process {
         self.kill();
         self.ended().await;
         let status = self.reap();
-        self.captures.finish();
+        self.output.finish();
         status
     }
 
@@ -229,18 +230,18 @@ impl Process {
     }
 
     fn reap(&mut self) -> Option<ExitStatus> {
-        if self.reaped.is_none() {
+        if self.exit_status.is_none() {
             let mut living = lock(&self.table.living);
-            self.reaped = self.child.wait().ok();
+            self.exit_status = self.child.wait().ok();
             living.leaders.retain(|leader| *leader != self.leader);
         }
-        self.reaped
+        self.exit_status
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.reaped.is_none() {
+        if self.exit_status.is_none() {
             kill_group(self.leader, Signal::KILL);
             self.reap();
         }
@@ -268,16 +269,16 @@ mod tests {
         let spec = Arc::new(FunctionSpec::new("f", "/bin/sh"));
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
         let telemetry = Telemetry::new(&spec, &Arc::default());
-        let output = CapturedOutput { writer, telemetry, category: Category::Function };
+        let destination = LineDestination { writer, telemetry, category: Category::Function };
         let start = ProcessStart {
             program: &spec.bootstrap,
             arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
             environment: BTreeMap::new(),
             directory: None,
         };
-        let mut process = Process::start(start, &output, &table).unwrap();
+        let mut process = Process::start(start, &destination, &table).unwrap();
         // Without the reader tasks, only the freeze can have written the log.
-        process.captures.stop_reading();
+        process.output.stop_reading();
         while process_state(process.pid()) != Some('T') {
             tokio::task::yield_now().await;
         }

@@ -1,13 +1,16 @@
 //! The parts of a running local Lambda, and how invocations find an environment.
 
 use crate::Error;
-use crate::api::server::{self, Answer, Unread};
+use crate::api::server::{self, Answer, BodyError};
 use crate::bounded_history::{BoundedHistory, MAX_HISTORY_BYTES};
-use crate::environment::{Environment, EnvironmentView, Host, Instance, NotBegun};
+use crate::environment::{
+    Environment, EnvironmentView, Host, Instance, NotRun, UnstartedInvocation,
+};
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::invocation::{
-    ClientContext, Invocation, InvocationResult, Request, RunningInvocation, WaitingCaller,
+    ClientContext, Invocation, InvocationRequest, InvocationResult, RunningInvocation,
+    WaitingCaller,
 };
 use crate::lock;
 use crate::subscription_filter::{self, LogsBatch};
@@ -42,14 +45,18 @@ pub(crate) struct Service {
     handle: Handle,
     pub(crate) functions: Mutex<BTreeMap<String, Arc<Function>>>,
     pub(crate) host: Host,
-    pub(crate) running: watch::Sender<usize>,
-    queued: watch::Sender<usize>,
+    /// The number of invocations that run.
+    pub(crate) running_count: watch::Sender<usize>,
+    /// The number of asynchronous invocations that wait or run.
+    queued_count: watch::Sender<usize>,
     pub(crate) on_failure: Mutex<BoundedHistory<OnFailureRecord>>,
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("running", &*self.running.borrow()).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("running", &*self.running_count.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,19 +73,19 @@ pub(crate) struct Function {
     pub(crate) platform_events: Arc<Mutex<BoundedHistory<String>>>,
 }
 
-/// Adds one to a counter for as long as it lives.
-struct Counted {
+/// Adds one to a counter until it is dropped.
+struct CountGuard {
     counter: watch::Sender<usize>,
 }
 
-impl Counted {
+impl CountGuard {
     fn new(counter: &watch::Sender<usize>) -> Self {
         counter.send_modify(|count| *count += 1);
         Self { counter: counter.clone() }
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.counter.send_modify(|count| *count -= 1);
     }
@@ -99,9 +106,7 @@ impl Function {
             ))),
         }
     }
-}
 
-impl Function {
     /// Takes the managed instances that run no invocation.
     pub(crate) fn take_idle_instances(&self) -> Vec<Arc<Instance>> {
         let mut instances = lock(&self.instances);
@@ -116,8 +121,8 @@ impl Service {
             handle,
             functions: Mutex::default(),
             host: Host::default(),
-            running: watch::Sender::new(0),
-            queued: watch::Sender::new(0),
+            running_count: watch::Sender::new(0),
+            queued_count: watch::Sender::new(0),
             on_failure: Mutex::default(),
         }
     }
@@ -138,7 +143,7 @@ impl Service {
         let function = self.function(function)?;
         check_payload(&payload, MAX_PAYLOAD_BYTES)?;
         let request_id = identifiers::uuid();
-        Ok(self.run(&function, Request { request_id, payload, client_context }))
+        Ok(self.start(&function, InvocationRequest { request_id, payload, client_context }))
     }
 
     pub(crate) fn invoke_async(
@@ -148,16 +153,16 @@ impl Service {
     ) -> Result<String, Error> {
         let function = self.function(function)?;
         check_payload(&payload, MAX_ASYNC_PAYLOAD_BYTES)?;
-        if *self.queued.borrow() >= MAX_ASYNC_INVOCATIONS {
+        if *self.queued_count.borrow() >= MAX_ASYNC_INVOCATIONS {
             return Err(Error::QueueFull);
         }
         let request_id = identifiers::uuid();
         let service = Arc::clone(self);
-        let queued = Counted::new(&self.queued);
+        let queued = CountGuard::new(&self.queued_count);
         self.handle.spawn({
             let request_id = request_id.clone();
             async move {
-                service.attempt(&function, request_id, payload).await;
+                service.invoke_with_retries(&function, request_id, payload).await;
                 drop(queued);
             }
         });
@@ -165,7 +170,7 @@ impl Service {
     }
 
     /// Invokes until an attempt succeeds or no more are left. All attempts have the same request id.
-    async fn attempt(
+    async fn invoke_with_retries(
         self: &Arc<Self>,
         function: &Arc<Function>,
         request_id: String,
@@ -174,16 +179,13 @@ impl Service {
         // The last attempt has no delay after it.
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         for delay_after in delays {
+            let request = InvocationRequest {
+                request_id: request_id.clone(),
+                payload: payload.clone(),
+                client_context: None,
+            };
             // An error means that the local Lambda shuts down, so no test reads a record.
-            let running = self.run(
-                function,
-                Request {
-                    request_id: request_id.clone(),
-                    payload: payload.clone(),
-                    client_context: None,
-                },
-            );
-            let Ok(invocation) = running.finished().await else {
+            let Ok(invocation) = self.start(function, request).finished().await else {
                 return;
             };
             if invocation.is_success() {
@@ -205,23 +207,24 @@ impl Service {
 
     pub(crate) async fn deliver(self: &Arc<Self>, batch: &LogsBatch) {
         for payload in subscription_filter::payloads(batch) {
-            self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
+            self.wait_until_queued_below(MAX_ASYNC_INVOCATIONS).await;
             // Functions are never removed and the payload is ours, so the service cannot refuse it.
             drop(self.invoke_async(&batch.destination, payload.into()));
         }
     }
 
-    pub(crate) async fn wait_for_queued(&self, below: usize) {
+    /// Waits until fewer asynchronous invocations than this wait or run.
+    pub(crate) async fn wait_until_queued_below(&self, limit: usize) {
         // The sender lives in the service, so this cannot fail.
-        drop(self.queued.subscribe().wait_for(|queued| *queued < below).await);
+        drop(self.queued_count.subscribe().wait_for(|queued| *queued < limit).await);
     }
 
-    /// Runs one invocation in an idle environment, or in a new one, as a task of its own: if the caller gives up, the
+    /// Starts one invocation in an idle environment, or in a new one, as a task of its own: if the caller gives up, the
     /// invocation still comes to its end.
-    pub(crate) fn run(
+    pub(crate) fn start(
         self: &Arc<Self>,
         function: &Arc<Function>,
-        request: Request,
+        request: InvocationRequest,
     ) -> RunningInvocation {
         let service = Arc::clone(self);
         let function = Arc::clone(function);
@@ -229,11 +232,11 @@ impl Service {
         let request_id = request.request_id.clone();
         let running = self.handle.spawn(async move {
             let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
-            let counted = Counted::new(&service.running);
+            let counted = CountGuard::new(&service.running_count);
             let invocation = if function.spec.is_managed() {
                 service.invoke_instance(&function, request, caller).await?
             } else {
-                let mut environment = service.environment(&function);
+                let mut environment = service.take_environment(&function);
                 let invocation = environment.invoke(request, caller).await;
                 lock(&function.idle).push(environment);
                 invocation
@@ -250,23 +253,25 @@ impl Service {
     async fn invoke_instance(
         &self,
         function: &Function,
-        mut request: Request,
+        mut request: InvocationRequest,
         mut caller: WaitingCaller,
     ) -> Result<Invocation, Error> {
         loop {
-            let instance = self.instance(function);
-            let ended = instance.invoke(request, caller).await;
+            let instance = self.take_place(function);
+            let result = instance.invoke(request, caller).await;
             instance.leave_place();
-            match ended {
+            match result {
                 Ok(invocation) => return Ok(invocation),
-                Err(Some(not_begun)) => NotBegun { request, caller } = not_begun,
-                Err(None) => return Err(Error::ShuttingDown),
+                Err(NotRun::Unstarted(unstarted)) => {
+                    UnstartedInvocation { request, caller } = unstarted;
+                }
+                Err(NotRun::TaskGone) => return Err(Error::ShuttingDown),
             }
         }
     }
 
-    /// Returns a managed instance, of which it has taken a place for the caller.
-    pub(crate) fn instance(&self, function: &Function) -> Arc<Instance> {
+    /// Takes a place on a managed instance for the caller, and returns the instance.
+    pub(crate) fn take_place(&self, function: &Function) -> Arc<Instance> {
         let max_concurrency = function.spec.max_concurrency;
         let mut instances = lock(&function.instances);
         instances.retain(|instance| !instance.has_ended());
@@ -280,13 +285,15 @@ impl Service {
         instance
     }
 
-    pub(crate) async fn initialised(&self, function: &Function) -> Environment {
+    /// Creates an environment whose init has ended.
+    pub(crate) async fn initialised_environment(&self, function: &Function) -> Environment {
         let mut environment = self.new_environment(function);
         environment.initialise().await;
         environment
     }
 
-    fn environment(&self, function: &Function) -> Environment {
+    /// Takes an idle environment, or creates one.
+    fn take_environment(&self, function: &Function) -> Environment {
         let idle = lock(&function.idle).pop();
         idle.unwrap_or_else(|| self.new_environment(function))
     }
@@ -344,17 +351,17 @@ async fn invoke(
     };
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => {
+        Err(BodyError::TooLarge) => {
             return Err(Error::PayloadTooLarge {
                 bytes: MAX_PAYLOAD_BYTES + 1,
                 limit_bytes: MAX_PAYLOAD_BYTES,
             });
         }
-        Err(Unread::BrokenOff) => Bytes::new(),
+        Err(BodyError::BrokenOff) => Bytes::new(),
     };
     // An invocation without a payload gets an empty object.
-    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
-    let mut running = service.invoke(function, payload, client_context)?;
+    let event = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    let mut running = service.invoke(function, event, client_context)?;
     let result = running.result().await?;
     let mut answer = server::json(StatusCode::OK, result.body(&spec, running.request_id()));
     if !matches!(result, InvocationResult::Response(_)) {

@@ -5,8 +5,9 @@ use crate::clock::Timestamp;
 use crate::failure::ReportedFailure;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
-use crate::invocation::{ClientContext, Request};
-use crate::telemetry::{InvalidSubscription, Settings};
+use crate::invocation::{ClientContext, InvocationRequest};
+use crate::platform_events::ResponseTimes;
+use crate::telemetry::{InvalidSubscription, SubscriptionSettings};
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::oneshot;
@@ -23,13 +24,7 @@ pub(crate) type Reply = oneshot::Sender<Answer>;
 #[derive(Debug)]
 pub(crate) enum CallKind {
     Next,
-    Response {
-        request_id: String,
-        result: Result<Bytes, ReportedFailure>,
-        begun: Instant,
-        /// The answer if the request id is the current one.
-        accepted: Answer,
-    },
+    Response(PostedResponse),
     InitError(ReportedFailure),
     Register {
         name: String,
@@ -47,8 +42,29 @@ pub(crate) enum CallKind {
     Subscribe {
         extension: String,
         /// The settings, or why Lambda rejects them.
-        settings: Result<Settings, InvalidSubscription>,
+        settings: Result<SubscriptionSettings, InvalidSubscription>,
     },
+}
+
+/// The result of an invocation, as the runtime posts it.
+#[derive(Debug)]
+pub(crate) struct PostedResponse {
+    pub(crate) request_id: String,
+    pub(crate) result: Result<Bytes, ReportedFailure>,
+    /// The time at which the request began.
+    pub(crate) begun: Instant,
+    /// The answer if an invocation with this request id is running.
+    pub(crate) accepted: Answer,
+}
+
+impl PostedResponse {
+    /// Returns the times of the response to an event that the runtime got at this time. Called when the request has been read.
+    pub(crate) fn times(&self, event_at: Instant) -> ResponseTimes {
+        ResponseTimes {
+            latency: self.begun.duration_since(event_at),
+            duration: self.begun.elapsed(),
+        }
+    }
 }
 
 /// Answers a call. A caller that no longer waits, such as a killed process, is no error.
@@ -117,7 +133,7 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
 
 /// One invocation, as the runtime gets it in the answer to `next`.
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
+pub(crate) struct InvocationEvent {
     pub(crate) request_id: String,
     pub(crate) deadline_ms: u64,
     pub(crate) function_arn: String,
@@ -126,10 +142,10 @@ pub(crate) struct Event {
     pub(crate) payload: Bytes,
 }
 
-impl Event {
+impl InvocationEvent {
     /// The event of an invocation that begins now.
     pub(crate) fn new(
-        request: Request,
+        request: InvocationRequest,
         spec: &FunctionSpec,
         now: Timestamp,
         trace: &Trace,

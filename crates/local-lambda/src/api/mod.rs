@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use calls::{Call, CallKind, Event, Refused, Reply, answer, refusal};
+pub(crate) use calls::{
+    Call, CallKind, InvocationEvent, PostedResponse, Refused, Reply, answer, refusal,
+};
 
 /// The API of one environment, at the same port for all of its processes.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! Reads the requests of an environment's processes: Runtime API 2018-06-01, Extensions API 2020-01-01, and the subscription to
 //! the Telemetry API.
 
-use super::calls::CallKind;
-use super::server::{self, Answer, Unread};
+use super::calls::{CallKind, PostedResponse};
+use super::server::{self, Answer, BodyError};
 use crate::failure::ReportedFailure;
 use crate::identifiers;
-use crate::telemetry::Settings;
+use crate::telemetry::SubscriptionSettings;
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -28,68 +28,103 @@ const ERROR_TYPE: &str = "Lambda-Extension-Function-Error-Type";
 pub(super) async fn read(request: Request<Incoming>) -> Result<CallKind, Answer> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let text = |name: &str| header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-    let extension = || match text(IDENTIFIER) {
-        Some(identifier) if identifiers::is_uuid(&identifier) => Ok(identifier),
-        Some(_) => Err("Extension.InvalidExtensionIdentifier"),
-        None => Err("Extension.MissingExtensionIdentifier"),
-    };
-    let no_extension = |error_type| refused(IDENTIFIER, error_type);
+    let headers = CallHeaders { headers: &head.headers };
     let path = head.uri.path();
     match (head.method.as_str(), path) {
-        ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(CallKind::Next),
+        ("GET", "/2018-06-01/runtime/invocation/next") => Ok(CallKind::Next),
         ("POST", "/2018-06-01/runtime/init/error") => {
-            let error_type = header("Lambda-Runtime-Function-Error-Type");
-            return Ok(CallKind::InitError(failure(error_type, body).await?));
+            Ok(CallKind::InitError(failure(headers.error_type(), body).await?))
         }
-        ("POST", "/2020-01-01/extension/register") => {
-            let name = text(NAME).ok_or_else(|| missing(NAME, "Extension.InvalidExtensionName"))?;
-            let features = header("Lambda-Extension-Accept-Feature").unwrap_or_default();
-            let wants_account_id =
-                features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
-            let Events { events } = serde_json::from_slice(&small_body(body).await?)
-                .map_err(|_| invalid_request("the body is not {\"events\":[…]}"))?;
-            return Ok(CallKind::Register { name, events, wants_account_id });
-        }
+        ("POST", "/2020-01-01/extension/register") => register(&headers, body).await,
         ("GET", "/2020-01-01/extension/event/next") => {
-            return Ok(CallKind::NextExtensionEvent {
-                extension: extension().map_err(no_extension)?,
-            });
+            Ok(CallKind::NextExtensionEvent { extension: headers.extension()? })
         }
-        ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
-            let extension = extension().map_err(no_extension)?;
-            let error_type =
-                text(ERROR_TYPE).ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
-            // The body is optional, and Lambda ignores it.
-            small_body(body).await?;
-            let during_init = path.ends_with("/init/error");
-            return Ok(CallKind::ExtensionReport { extension, error_type, during_init });
+        ("POST", "/2020-01-01/extension/init/error") => {
+            extension_report(&headers, body, true).await
+        }
+        ("POST", "/2020-01-01/extension/exit/error") => {
+            extension_report(&headers, body, false).await
         }
         ("PUT", "/2022-07-01/telemetry") => {
-            let extension = extension().map_err(no_extension)?;
-            let settings = Settings::parse(&small_body(body).await?);
-            return Ok(CallKind::Subscribe { extension, settings });
+            let extension = headers.extension()?;
+            let settings = SubscriptionSettings::parse(&small_body(body).await?);
+            Ok(CallKind::Subscribe { extension, settings })
         }
-        ("POST", _) => {}
-        _ => return Err(server::not_found()),
+        ("POST", _) => {
+            let invocation = path.strip_prefix("/2018-06-01/runtime/invocation/");
+            let Some((request_id, kind)) = invocation.and_then(|path| path.split_once('/')) else {
+                return Err(server::not_found());
+            };
+            let Posted { result, accepted } = match kind {
+                "response" => response(headers.is_streamed(), body).await?,
+                "error" => {
+                    let failure = failure(headers.error_type(), body).await?;
+                    Posted { result: Err(failure), accepted: server::accepted() }
+                }
+                _ => return Err(server::not_found()),
+            };
+            let request_id = request_id.to_owned();
+            Ok(CallKind::Response(PostedResponse { request_id, result, begun, accepted }))
+        }
+        _ => Err(server::not_found()),
     }
-    let invocation = path.strip_prefix("/2018-06-01/runtime/invocation/");
-    let Some((request_id, kind)) = invocation.and_then(|path| path.split_once('/')) else {
-        return Err(server::not_found());
-    };
-    let Posted { result, accepted } = match kind {
-        "response" => {
-            let is_streamed = header("Lambda-Runtime-Function-Response-Mode") == Some("streaming");
-            response(is_streamed, body).await?
+}
+
+/// The headers of a call.
+struct CallHeaders<'a> {
+    headers: &'a HeaderMap,
+}
+
+impl CallHeaders<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns the value of a header, unless it is empty.
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    /// The error type that the runtime states.
+    fn error_type(&self) -> Option<&str> {
+        self.get("Lambda-Runtime-Function-Error-Type")
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.get("Lambda-Runtime-Function-Response-Mode") == Some("streaming")
+    }
+
+    /// The identifier of the extension that makes the call.
+    fn extension(&self) -> Result<String, Answer> {
+        match self.text(IDENTIFIER) {
+            Some(identifier) if identifiers::is_uuid(&identifier) => Ok(identifier),
+            Some(_) => Err(refused(IDENTIFIER, "Extension.InvalidExtensionIdentifier")),
+            None => Err(refused(IDENTIFIER, "Extension.MissingExtensionIdentifier")),
         }
-        "error" => {
-            let failure = failure(header("Lambda-Runtime-Function-Error-Type"), body).await?;
-            Posted { result: Err(failure), accepted: server::accepted() }
-        }
-        _ => return Err(server::not_found()),
-    };
-    Ok(CallKind::Response { request_id: request_id.to_owned(), result, begun, accepted })
+    }
+}
+
+async fn register(headers: &CallHeaders<'_>, body: Incoming) -> Result<CallKind, Answer> {
+    let name = headers.text(NAME).ok_or_else(|| missing(NAME, "Extension.InvalidExtensionName"))?;
+    let features = headers.get("Lambda-Extension-Accept-Feature").unwrap_or_default();
+    let wants_account_id =
+        features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
+    let Events { events } = serde_json::from_slice(&small_body(body).await?)
+        .map_err(|_| invalid_request("the body is not {\"events\":[…]}"))?;
+    Ok(CallKind::Register { name, events, wants_account_id })
+}
+
+async fn extension_report(
+    headers: &CallHeaders<'_>,
+    body: Incoming,
+    during_init: bool,
+) -> Result<CallKind, Answer> {
+    let extension = headers.extension()?;
+    let error_type =
+        headers.text(ERROR_TYPE).ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
+    // The body is optional, and Lambda ignores it.
+    small_body(body).await?;
+    Ok(CallKind::ExtensionReport { extension, error_type, during_init })
 }
 
 /// The result of an invocation, as the runtime posts it.
@@ -110,8 +145,8 @@ async fn response(is_streamed: bool, body: Incoming) -> Result<Posted, Answer> {
     let limit = if is_streamed { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
     match server::read_body(body, limit).await {
         Ok(body) => Ok(Posted { result: Ok(body), accepted: server::accepted() }),
-        Err(Unread::BrokenOff) => Err(broken_off()),
-        Err(Unread::TooLarge) => {
+        Err(BodyError::BrokenOff) => Err(broken_off()),
+        Err(BodyError::TooLarge) => {
             let message = format!(
                 "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
             );
@@ -128,8 +163,8 @@ async fn response(is_streamed: bool, body: Incoming) -> Result<Posted, Answer> {
 async fn failure(error_type: Option<&str>, body: Incoming) -> Result<ReportedFailure, Answer> {
     match server::read_body(body, MAX_RESPONSE_BYTES).await {
         Ok(body) => Ok(ReportedFailure::new(error_type, body)),
-        Err(Unread::BrokenOff) => Err(broken_off()),
-        Err(Unread::TooLarge) => Err(server::error(
+        Err(BodyError::BrokenOff) => Err(broken_off()),
+        Err(BodyError::TooLarge) => Err(server::error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",
             "the error is larger than 6 MB",

@@ -7,18 +7,19 @@ use hyper::body::Incoming;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-pub(crate) enum Unread {
+/// The reason why a body could not be read.
+pub(crate) enum BodyError {
     TooLarge,
     BrokenOff,
 }
 
 /// Reads a whole body. If it is larger than `max_bytes`, the rest is read and thrown away, up to eight times the
 /// limit: a client that is still writing would see a reset connection instead of the answer.
-pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, Unread> {
+pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::new();
     let mut refused_bytes = 0_usize;
     while let Some(frame) = body.frame().await {
-        match frame.map_err(|_| Unread::BrokenOff)?.into_data() {
+        match frame.map_err(|_| BodyError::BrokenOff)?.into_data() {
             Ok(data) if refused_bytes == 0 && bytes.len() + data.len() <= max_bytes => {
                 bytes.extend_from_slice(&data);
             }
@@ -31,7 +32,7 @@ pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<By
             Err(_trailers) => {}
         }
     }
-    if refused_bytes > 0 { Err(Unread::TooLarge) } else { Ok(bytes.freeze()) }
+    if refused_bytes > 0 { Err(BodyError::TooLarge) } else { Ok(bytes.freeze()) }
 }
 
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {

@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::api::server::{self, Answer};
-use crate::api::{Event, Refused, Reply, answer, refusal};
-use crate::captured_output::CapturedOutput;
+use crate::api::{InvocationEvent, Refused, Reply, answer, refusal};
+use crate::captured_output::LineDestination;
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::platform_events::PlatformEvents;
@@ -78,7 +78,7 @@ impl Extensions {
     pub(crate) fn launch(
         function: &Arc<FunctionSpec>,
         variables: &BTreeMap<String, String>,
-        output: &CapturedOutput,
+        destination: &LineDestination,
         table: &Arc<ProcessTable>,
     ) -> Result<Self, ExtensionFailure> {
         let mut extensions =
@@ -92,7 +92,7 @@ impl Extensions {
                 directory: Some(Path::new("/")),
             };
             let process =
-                Process::start(start, output, table).map_err(|error| ExtensionFailure {
+                Process::start(start, destination, table).map_err(|error| ExtensionFailure {
                     name: name.clone(),
                     error_type: LAUNCH_ERROR.to_owned(),
                     message: format!("the extension could not be started: {error}"),
@@ -222,7 +222,7 @@ impl Extensions {
         self.known.iter().all(|extension| !extension.wants(INVOKE) || extension.waiting.is_some())
     }
 
-    pub(crate) fn invoke(&mut self, event: &Event) {
+    pub(crate) fn invoke(&mut self, event: &InvocationEvent) {
         let invoke = json!({
             "eventType": INVOKE,
             "deadlineMs": event.deadline_ms,
@@ -255,8 +255,8 @@ impl Extensions {
         }
     }
 
-    /// Waits until one more of the processes has ended, and returns its index; cancel safe.
-    pub(crate) async fn one_ended(&self) -> usize {
+    /// Waits until another process has ended, and returns its index; cancel safe.
+    pub(crate) async fn next_end(&self) -> usize {
         poll_fn(|context| {
             let mut running = self.known.iter().enumerate().filter(|(_, known)| !known.has_ended);
             let ended = running.find(|(_, known)| {

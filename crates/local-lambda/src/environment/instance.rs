@@ -1,14 +1,14 @@
 //! A managed instance: an environment that runs several invocations at a time, is never frozen, and is not started again after a
 //! failure (runtime interface emulator, `InvokeRouter`).
 
-use super::failed::{Failed, ShutdownReason};
-use super::runtime::{Responded, Runtime, Stop};
-use super::surroundings::Surroundings;
+use super::context::EnvironmentContext;
+use super::failure::{ProcessFailure, ShutdownReason};
+use super::processes::{Processes, Responded, Stop};
 use super::{Environment, rounded_up_to_millis};
-use crate::api::{Call, CallKind, Event, Refused, answer, refusal};
+use crate::api::{Call, CallKind, InvocationEvent, PostedResponse, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::identifiers::Trace;
-use crate::invocation::{Invocation, InvocationResult, Request, WaitingCaller};
+use crate::invocation::{Invocation, InvocationRequest, InvocationResult, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, Report, ResponseTimes, Status};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,36 +22,50 @@ use tokio::time::Instant;
 /// Longer than any test.
 const NEVER: Duration = Duration::from_hours(24);
 
-/// Limit on orders that an instance has not read. Senders of further ones wait.
-const MAX_ORDERS: usize = 64;
+/// The number of commands that wait for the task of an instance. Senders of further ones wait.
+const MAX_COMMANDS: usize = 64;
 
-/// The handle of a managed instance, whose environment is a task.
+/// The handle of a managed instance. A task owns the environment, and carries out the handle's commands.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<InstanceCommand>,
     /// The number of its places that invocations have taken.
     taken_places: AtomicUsize,
     has_ended: Arc<AtomicBool>,
 }
 
+/// A command for the task of an instance, with the sender of its result.
 #[derive(Debug)]
-enum Order {
+enum InstanceCommand {
+    /// The result: `true` if the processes wait for an event.
     Initialise(oneshot::Sender<bool>),
-    Invoke(Box<Ordered>),
-    End { stop: Stop, ended: oneshot::Sender<()> },
+    Invoke(Box<QueuedInvocation>),
+    End {
+        stop: Stop,
+        ended: oneshot::Sender<()>,
+    },
 }
 
 #[derive(Debug)]
-struct Ordered {
-    request: Request,
+struct QueuedInvocation {
+    request: InvocationRequest,
     caller: WaitingCaller,
-    ended: oneshot::Sender<Result<Invocation, NotBegun>>,
+    ended: oneshot::Sender<Result<Invocation, UnstartedInvocation>>,
 }
 
-/// An invocation that the instance could not begin before its end.
+/// The reason why an instance did not run an invocation.
 #[derive(Debug)]
-pub(crate) struct NotBegun {
-    pub(crate) request: Request,
+pub(crate) enum NotRun {
+    /// The instance ended first. Another one may run the invocation.
+    Unstarted(UnstartedInvocation),
+    /// The task of the instance has gone.
+    TaskGone,
+}
+
+/// An invocation that an instance did not start before its end.
+#[derive(Debug)]
+pub(crate) struct UnstartedInvocation {
+    pub(crate) request: InvocationRequest,
     pub(crate) caller: WaitingCaller,
 }
 
@@ -59,7 +73,7 @@ pub(crate) struct NotBegun {
 #[derive(Debug)]
 struct Running {
     caller: WaitingCaller,
-    ended: oneshot::Sender<Result<Invocation, NotBegun>>,
+    ended: oneshot::Sender<Result<Invocation, UnstartedInvocation>>,
     trace: Trace,
     started: Timestamp,
     begin: Instant,
@@ -69,13 +83,13 @@ struct Running {
 
 impl Instance {
     pub(crate) fn start(environment: Environment, handle: &Handle) -> Self {
-        let (orders, received) = mpsc::channel(MAX_ORDERS);
+        let (commands, received) = mpsc::channel(MAX_COMMANDS);
         let has_ended = Arc::new(AtomicBool::new(false));
         let note_end = Arc::clone(&has_ended);
         handle.spawn(async move {
-            Serving::of(environment).run(received, &note_end).await;
+            InstanceTask::of(environment).run(received, &note_end).await;
         });
-        Self { orders, taken_places: AtomicUsize::new(0), has_ended }
+        Self { commands, taken_places: AtomicUsize::new(0), has_ended }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -99,27 +113,31 @@ impl Instance {
     /// Starts the processes. Returns `true` if they wait for an event.
     pub(crate) async fn initialise(&self) -> bool {
         let (ready, is_ready) = oneshot::channel();
-        let sent = self.orders.send(Order::Initialise(ready)).await;
+        let sent = self.commands.send(InstanceCommand::Initialise(ready)).await;
         sent.is_ok() && is_ready.await.unwrap_or(false)
     }
 
-    /// Runs an invocation. The error is `None` if the task of the instance has gone.
+    /// Runs an invocation.
     pub(crate) async fn invoke(
         &self,
-        request: Request,
+        request: InvocationRequest,
         caller: WaitingCaller,
-    ) -> Result<Invocation, Option<NotBegun>> {
+    ) -> Result<Invocation, NotRun> {
         let (ended, invocation) = oneshot::channel();
-        let order = Order::Invoke(Box::new(Ordered { request, caller, ended }));
-        if let Err(mpsc::error::SendError(Order::Invoke(ordered))) = self.orders.send(order).await {
-            return Err(Some(NotBegun { request: ordered.request, caller: ordered.caller }));
+        let queued = Box::new(QueuedInvocation { request, caller, ended });
+        let sent = self.commands.send(InstanceCommand::Invoke(queued)).await;
+        if let Err(mpsc::error::SendError(InstanceCommand::Invoke(unsent))) = sent {
+            return Err(NotRun::Unstarted(unsent.into_unstarted()));
         }
-        invocation.await.map_err(|_| None)?.map_err(Some)
+        match invocation.await {
+            Ok(result) => result.map_err(NotRun::Unstarted),
+            Err(_) => Err(NotRun::TaskGone),
+        }
     }
 
     pub(crate) async fn end(&self, stop: Stop) {
         let (ended, has_ended) = oneshot::channel();
-        if self.orders.send(Order::End { stop, ended }).await.is_ok() {
+        if self.commands.send(InstanceCommand::End { stop, ended }).await.is_ok() {
             // An instance that has ended already answers nothing.
             drop(has_ended.await);
         }
@@ -127,10 +145,10 @@ impl Instance {
 }
 
 /// The task of an instance.
-struct Serving {
+struct InstanceTask {
     environment: Environment,
     /// Invocations without a worker that asks for an event.
-    waiting: VecDeque<Box<Ordered>>,
+    waiting: VecDeque<Box<QueuedInvocation>>,
     running: BTreeMap<String, Running>,
     /// The request ids whose time is over.
     timed_out: BTreeSet<String>,
@@ -138,7 +156,7 @@ struct Serving {
     pid: Option<u32>,
 }
 
-impl Serving {
+impl InstanceTask {
     fn of(environment: Environment) -> Self {
         Self {
             environment,
@@ -150,99 +168,110 @@ impl Serving {
         }
     }
 
-    fn surroundings(&self) -> Arc<Surroundings> {
-        Arc::clone(&self.environment.surroundings)
+    fn context(&self) -> Arc<EnvironmentContext> {
+        Arc::clone(&self.environment.context)
     }
 
-    /// Serves orders until the processes have ended, or the handle is dropped, and returns the others to their senders.
-    async fn run(self, mut orders: mpsc::Receiver<Order>, has_ended: &AtomicBool) {
-        let waiting = self.serve(&mut orders, has_ended).await;
+    /// Carries out commands until the processes have ended, or the handle is dropped. Then returns the others to their senders.
+    async fn run(self, mut commands: mpsc::Receiver<InstanceCommand>, has_ended: &AtomicBool) {
+        let waiting = self.serve(&mut commands, has_ended).await;
         has_ended.store(true, Ordering::Relaxed);
-        orders.close();
-        for ordered in waiting {
-            ordered.give_back();
+        commands.close();
+        for queued in waiting {
+            queued.return_to_sender();
         }
-        while let Ok(order) = orders.try_recv() {
-            match order {
-                Order::Initialise(ready) => drop(ready.send(false)),
-                Order::Invoke(ordered) => ordered.give_back(),
-                Order::End { ended, .. } => drop(ended.send(()).ok()),
+        while let Ok(command) = commands.try_recv() {
+            match command {
+                InstanceCommand::Initialise(ready) => drop(ready.send(false)),
+                InstanceCommand::Invoke(queued) => queued.return_to_sender(),
+                InstanceCommand::End { ended, .. } => drop(ended.send(()).ok()),
             }
         }
     }
 
-    /// Returns the invocations that were not begun.
+    /// Starts the processes with the first command, and serves the commands. Returns the invocations that were not started.
     async fn serve(
         mut self,
-        orders: &mut mpsc::Receiver<Order>,
+        commands: &mut mpsc::Receiver<InstanceCommand>,
         has_ended: &AtomicBool,
-    ) -> VecDeque<Box<Ordered>> {
-        let Some(first) = orders.recv().await else { return self.waiting };
+    ) -> VecDeque<Box<QueuedInvocation>> {
+        let Some(first) = commands.recv().await else { return self.waiting };
         let begin = Instant::now();
-        let until = begin + self.environment.surroundings.spec.init_timeout;
-        let mut runtime = match self.environment.start_runtime(until, Phase::Init).await {
-            Ok(runtime) => runtime,
+        let until = begin + self.environment.context.spec.init_timeout;
+        let processes = match self.environment.start_processes(until, Phase::Init).await {
+            Ok(processes) => processes,
             Err(init) => {
                 has_ended.store(true, Ordering::Relaxed);
                 let pid = init.pid;
-                let result = init.end(&self.environment.surroundings).await;
-                Self::refuse(first, result, pid);
+                let result = init.end(&self.environment.context).await;
+                Self::answer_failed_init(first, result, pid);
                 return self.waiting;
             }
         };
         self.init_duration = Some(begin.elapsed());
-        self.pid = runtime.pid();
+        self.pid = processes.pid();
+        self.carry_out(processes, first, commands, has_ended).await
+    }
+
+    /// Carries out commands and answers the processes' calls, until an end. Returns the invocations that were not started.
+    async fn carry_out(
+        mut self,
+        mut processes: Processes,
+        first: InstanceCommand,
+        commands: &mut mpsc::Receiver<InstanceCommand>,
+        has_ended: &AtomicBool,
+    ) -> VecDeque<Box<QueuedInvocation>> {
         let mut next = Some(first);
         loop {
-            if let Some(order) = next.take() {
-                match order {
-                    Order::Initialise(ready) => drop(ready.send(true)),
-                    Order::Invoke(ordered) => self.waiting.push_back(ordered),
-                    Order::End { stop, ended } => {
+            if let Some(command) = next.take() {
+                match command {
+                    InstanceCommand::Initialise(ready) => drop(ready.send(true)),
+                    InstanceCommand::Invoke(queued) => self.waiting.push_back(queued),
+                    InstanceCommand::End { stop, ended } => {
                         has_ended.store(true, Ordering::Relaxed);
-                        let waiting = self.end(runtime, stop).await;
+                        let waiting = self.end(processes, stop).await;
                         ended.send(()).ok();
                         return waiting;
                     }
                 }
             }
-            self.start_waiting(&mut runtime);
+            self.start_waiting(&mut processes);
             lock(self.environment.view()).is_busy = !self.running.is_empty();
             let deadline = self.running.values().map(|running| running.deadline).min();
             let until = deadline.unwrap_or_else(|| Instant::now() + NEVER);
             let call = tokio::select! {
                 biased;
-                call = runtime.next_call(until) => call,
-                order = orders.recv() => match order {
-                    Some(order) => {
-                        next = Some(order);
+                call = processes.next_call(until) => call,
+                command = commands.recv() => match command {
+                    Some(command) => {
+                        next = Some(command);
                         continue;
                     }
                     None => return self.waiting,
                 },
             };
-            let failed = match call {
-                Ok(call) => self.take(&mut runtime, call).err(),
-                Err(Failed::Timeout) => {
-                    self.end_late_invocations(&runtime);
+            let failure = match call {
+                Ok(call) => self.take(&mut processes, call).err(),
+                Err(ProcessFailure::Timeout) => {
+                    self.end_late_invocations(&processes);
                     None
                 }
-                Err(failed) => Some(failed),
+                Err(failure) => Some(failure),
             };
-            if let Some(failed) = failed {
+            if let Some(failure) = failure {
                 has_ended.store(true, Ordering::Relaxed);
-                return self.fail(runtime, &failed).await;
+                return self.fail(processes, &failure).await;
             }
         }
     }
 
-    /// Answers an order with the failure of the init.
-    fn refuse(order: Order, result: InvocationResult, pid: Option<u32>) {
-        match order {
-            Order::Invoke(mut ordered) => {
-                ordered.caller.respond(&result);
-                drop(ordered.ended.send(Ok(Invocation {
-                    request_id: ordered.request.request_id,
+    /// Answers a command with the failure of the init.
+    fn answer_failed_init(command: InstanceCommand, result: InvocationResult, pid: Option<u32>) {
+        match command {
+            InstanceCommand::Invoke(mut queued) => {
+                queued.caller.respond(&result);
+                drop(queued.ended.send(Ok(Invocation {
+                    request_id: queued.request.request_id,
                     result,
                     duration: Duration::ZERO,
                     post_runtime: Duration::ZERO,
@@ -251,25 +280,25 @@ impl Serving {
                     pid,
                 })));
             }
-            Order::Initialise(ready) => drop(ready.send(false)),
-            Order::End { ended, .. } => drop(ended.send(()).ok()),
+            InstanceCommand::Initialise(ready) => drop(ready.send(false)),
+            InstanceCommand::End { ended, .. } => drop(ended.send(()).ok()),
         }
     }
 
     /// Starts waiting invocations on workers that ask for an event.
-    fn start_waiting(&mut self, runtime: &mut Runtime) {
+    fn start_waiting(&mut self, processes: &mut Processes) {
         while !self.waiting.is_empty() {
-            let Some(worker) = runtime.waiting_worker() else { return };
-            let Some(ordered) = self.waiting.pop_front() else { return };
-            let Ordered { request, caller, ended } = *ordered;
-            let surroundings = self.surroundings();
-            let spec = &surroundings.spec;
+            let Some(worker) = processes.waiting_worker() else { return };
+            let Some(queued) = self.waiting.pop_front() else { return };
+            let QueuedInvocation { request, caller, ended } = *queued;
+            let context = self.context();
+            let spec = &context.spec;
             let started = clock::now();
             let begin = Instant::now();
             let trace = Trace::new(started, spec.active_tracing);
-            surroundings.events.start(&request.request_id, &trace);
+            context.events.start(&request.request_id, &trace);
             let request_id = request.request_id.clone();
-            let event = Event::new(request, spec, started, &trace);
+            let event = InvocationEvent::new(request, spec, started, &trace);
             let running = Running {
                 caller,
                 ended,
@@ -284,13 +313,12 @@ impl Serving {
         }
     }
 
-    fn take(&mut self, runtime: &mut Runtime, call: Call) -> Result<(), Failed> {
-        let Call { kind: CallKind::Response { request_id, result, begun, accepted }, reply } = call
-        else {
-            return runtime.take_call(call);
+    fn take(&mut self, processes: &mut Processes, call: Call) -> Result<(), ProcessFailure> {
+        let Call { kind: CallKind::Response(response), reply } = call else {
+            return processes.take_call(call);
         };
-        let Some(running) = self.running.remove(&request_id) else {
-            let refused = if self.timed_out.remove(&request_id) {
+        let Some(running) = self.running.remove(&response.request_id) else {
+            let refused = if self.timed_out.remove(&response.request_id) {
                 Refused::InvocationTimedOut
             } else {
                 Refused::UnknownRequest
@@ -298,11 +326,9 @@ impl Serving {
             answer(reply, refusal(refused));
             return Ok(());
         };
-        runtime.drain();
-        let times = ResponseTimes {
-            latency: begun.duration_since(running.begin),
-            duration: begun.elapsed(),
-        };
+        processes.drain();
+        let times = response.times(running.begin);
+        let PostedResponse { request_id, result, accepted, .. } = response;
         let responded = Responded { result, times };
         let status = responded.status();
         self.finish(request_id, running, responded.result.into(), status, Some(times));
@@ -311,8 +337,8 @@ impl Serving {
     }
 
     /// Ends the invocations whose time is over. Their workers go on.
-    fn end_late_invocations(&mut self, runtime: &Runtime) {
-        runtime.drain();
+    fn end_late_invocations(&mut self, processes: &Processes) {
+        processes.drain();
         let now = Instant::now();
         let is_late = |_: &String, running: &mut Running| running.deadline <= now;
         let late: Vec<_> = self.running.extract_if(.., is_late).collect();
@@ -346,7 +372,7 @@ impl Serving {
             post_runtime: None,
             has_extensions: false,
         };
-        self.environment.surroundings.events.report(&report);
+        self.environment.context.events.report(&report);
         running.caller.respond(&result);
         drop(running.ended.send(Ok(Invocation {
             request_id: report.request_id,
@@ -360,30 +386,40 @@ impl Serving {
     }
 
     /// Ends the instance after a failure of its processes: all of its invocations have failed.
-    async fn fail(mut self, mut runtime: Runtime, failed: &Failed) -> VecDeque<Box<Ordered>> {
-        runtime.drain();
-        let out_of_memory = matches!(failed, Failed::Exited) && runtime.take_out_of_memory();
-        let status = failed.status(out_of_memory);
-        let exit = runtime.end_process().await;
+    async fn fail(
+        mut self,
+        mut processes: Processes,
+        failure: &ProcessFailure,
+    ) -> VecDeque<Box<QueuedInvocation>> {
+        processes.drain();
+        let out_of_memory =
+            matches!(failure, ProcessFailure::Exited) && processes.take_out_of_memory();
+        let status = failure.status(out_of_memory);
+        let exit = processes.end_runtime().await;
         for (request_id, running) in std::mem::take(&mut self.running) {
-            let result = failed.result(exit);
+            let result = failure.result(exit);
             self.finish(request_id, running, result, status.clone(), None);
         }
-        runtime.shut_down(ShutdownReason::Failure).await;
+        processes.shut_down(ShutdownReason::Failure).await;
         lock(self.environment.view()).note_end();
         self.waiting
     }
 
     /// Ends an instance without invocations.
-    async fn end(self, runtime: Runtime, stop: Stop) -> VecDeque<Box<Ordered>> {
-        runtime.end(stop).await;
+    async fn end(self, processes: Processes, stop: Stop) -> VecDeque<Box<QueuedInvocation>> {
+        processes.end(stop).await;
         lock(self.environment.view()).note_end();
         self.waiting
     }
 }
 
-impl Ordered {
-    fn give_back(self) {
-        drop(self.ended.send(Err(NotBegun { request: self.request, caller: self.caller })));
+impl QueuedInvocation {
+    fn return_to_sender(self) {
+        let unstarted = UnstartedInvocation { request: self.request, caller: self.caller };
+        drop(self.ended.send(Err(unstarted)));
+    }
+
+    fn into_unstarted(self) -> UnstartedInvocation {
+        UnstartedInvocation { request: self.request, caller: self.caller }
     }
 }

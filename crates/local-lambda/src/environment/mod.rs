@@ -1,42 +1,44 @@
 //! An execution environment: init, the invocations one after another, freeze and thaw, the reset after a failure.
 
+mod context;
 mod extensions;
-mod failed;
+mod failure;
 mod instance;
-mod runtime;
+mod processes;
 mod state;
-mod surroundings;
 
-use crate::api::Event;
+use crate::api::InvocationEvent;
 use crate::bounded_history::BoundedHistory;
 use crate::clock;
 use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
-use crate::invocation::{Invocation, InvocationResult, Request, WaitingCaller};
+use crate::invocation::{Invocation, InvocationRequest, InvocationResult, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
 use crate::telemetry::Telemetry;
-use failed::{Failed, ShutdownReason};
-use runtime::{Responded, Run, Runtime};
+use context::EnvironmentContext;
+use failure::{ProcessFailure, ShutdownReason};
+use processes::{Processes, Responded, Run};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use surroundings::Surroundings;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub(crate) use context::Host;
 pub use extensions::ExtensionState;
-pub(crate) use instance::{Instance, NotBegun};
-pub(crate) use runtime::Stop;
+pub(crate) use instance::{Instance, NotRun, UnstartedInvocation};
+pub(crate) use processes::Stop;
 pub use state::EnvironmentState;
 pub(crate) use state::EnvironmentView;
-pub(crate) use surroundings::Host;
 
 /// One environment. It runs one invocation at a time, unless it belongs to a managed instance.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    surroundings: Arc<Surroundings>,
-    runtime: Option<Runtime>,
+    context: Arc<EnvironmentContext>,
+    /// The processes that wait for an event; `None` before the init, during an invocation, and after a failure.
+    processes: Option<Processes>,
+    /// `true` before the first init.
     is_new: bool,
     max_memory_mb: u64,
 }
@@ -56,7 +58,7 @@ impl Environment {
             telemetry: Arc::clone(&telemetry),
             environment: id,
         };
-        let surroundings = Surroundings {
+        let context = EnvironmentContext {
             spec: Arc::clone(spec),
             writer,
             telemetry,
@@ -65,49 +67,38 @@ impl Environment {
             view: Arc::default(),
             api: OnceCell::new(),
         };
-        Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
+        Self { context: Arc::new(context), processes: None, is_new: true, max_memory_mb: 0 }
     }
 
     pub(crate) fn view(&self) -> &Arc<EnvironmentView> {
-        &self.surroundings.view
+        &self.context.view
     }
 
     /// Returns `true` if its processes wait for an event.
     pub(crate) fn is_ready(&self) -> bool {
-        self.runtime.is_some()
+        self.processes.is_some()
     }
 
     /// Runs one invocation from its init, if it needs one, to its last log event. The caller gets the result as soon as there is one.
     pub(crate) async fn invoke(
         &mut self,
-        request: Request,
+        request: InvocationRequest,
         mut caller: WaitingCaller,
     ) -> Invocation {
         let request_id = request.request_id.clone();
-        let surroundings = Arc::clone(&self.surroundings);
-        let Surroundings { spec, events, view, .. } = &*surroundings;
+        let context = Arc::clone(&self.context);
+        let EnvironmentContext { spec, events, view, .. } = &*context;
         lock(view).is_busy = true;
         let is_new = std::mem::take(&mut self.is_new);
         let init_duration = if is_new { self.init_phase().await } else { None };
-        let cold = self.runtime.is_none() || init_duration.is_some();
+        let cold = self.processes.is_none() || init_duration.is_some();
 
         let started = clock::now();
         let begin = Instant::now();
-        let deadline = begin + spec.timeout;
         let trace = Trace::new(started, spec.active_tracing);
-        // An init within the invocation comes before its start (runtime interface emulator, `doInvoke`).
-        let ready = self.ready_runtime(deadline).await;
-        events.start(&request_id, &trace);
-        let finished = match ready {
-            Ok(mut runtime) => {
-                let event = Event::new(request, spec, started, &trace);
-                let on_response =
-                    |response: &Responded| caller.respond(&response.result.clone().into());
-                let run = runtime.run(event, &trace, deadline, on_response).await;
-                self.finish(runtime, run, &request_id, &trace).await
-            }
-            Err(init) => self.finish_failed_init(init, &request_id, &trace).await,
-        };
+        let event = InvocationEvent::new(request, spec, started, &trace);
+        let deadline = begin + spec.timeout;
+        let finished = self.run_event(event, &trace, deadline, &mut caller).await;
         caller.respond(&finished.result);
 
         let duration = finished.ended_at.duration_since(begin);
@@ -123,11 +114,11 @@ impl Environment {
             started,
             response: finished.times,
             post_runtime,
-            has_extensions: self.runtime.as_ref().is_some_and(Runtime::has_extensions),
+            has_extensions: self.processes.as_ref().is_some_and(Processes::has_extensions),
         };
         events.report(&report);
-        if let Some(FailedRuntime { runtime, reason }) = finished.failed {
-            runtime.shut_down(reason).await;
+        if let Some(ProcessesToEnd { processes, reason }) = finished.to_end {
+            processes.shut_down(reason).await;
             lock(view).note_end();
         }
         lock(view).is_busy = false;
@@ -142,24 +133,47 @@ impl Environment {
         }
     }
 
-    pub(crate) async fn end(mut self, stop: Stop) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.end(stop).await;
+    /// Passes the event to the processes, and waits until they have finished it. An init within the invocation comes before its start
+    /// (runtime interface emulator, `doInvoke`).
+    async fn run_event(
+        &mut self,
+        event: InvocationEvent,
+        trace: &Trace,
+        deadline: Instant,
+        caller: &mut WaitingCaller,
+    ) -> Finished {
+        let request_id = event.request_id.clone();
+        let ready = self.ready_processes(deadline).await;
+        self.context.events.start(&request_id, trace);
+        match ready {
+            Ok(mut processes) => {
+                let on_response =
+                    |response: &Responded| caller.respond(&response.result.clone().into());
+                let run = processes.run(event, trace, deadline, on_response).await;
+                self.finish(processes, run, &request_id, trace).await
+            }
+            Err(init) => self.finish_failed_init(init, &request_id, trace).await,
         }
-        lock(&self.surroundings.view).note_end();
+    }
+
+    pub(crate) async fn end(mut self, stop: Stop) {
+        if let Some(processes) = self.processes.take() {
+            processes.end(stop).await;
+        }
+        lock(&self.context.view).note_end();
     }
 
     /// Runs the init phase before the first invocation. If it fails, Lambda tries once more within the invocation.
     async fn init_phase(&mut self) -> Option<Duration> {
         let begin = Instant::now();
-        let until = begin + self.surroundings.spec.init_timeout;
-        match self.start_runtime(until, Phase::Init).await {
-            Ok(runtime) => {
-                self.runtime = Some(runtime);
+        let until = begin + self.context.spec.init_timeout;
+        match self.start_processes(until, Phase::Init).await {
+            Ok(processes) => {
+                self.processes = Some(processes);
                 Some(begin.elapsed())
             }
             Err(init) => {
-                init.end(&self.surroundings).await;
+                init.end(&self.context).await;
                 None
             }
         }
@@ -170,38 +184,44 @@ impl Environment {
         if std::mem::take(&mut self.is_new) {
             self.init_phase().await;
         }
-        if let Some(runtime) = &mut self.runtime {
-            runtime.freeze().await;
+        if let Some(processes) = &mut self.processes {
+            processes.freeze().await;
         }
     }
 
     /// Returns the processes that wait for an event. If there are none, starts them within the invocation's time.
-    async fn ready_runtime(&mut self, deadline: Instant) -> Result<Runtime, FailedInit> {
-        match self.runtime.take() {
-            Some(runtime) => Ok(runtime),
-            None => self.start_runtime(deadline, Phase::Invoke).await,
+    async fn ready_processes(&mut self, deadline: Instant) -> Result<Processes, FailedInit> {
+        match self.processes.take() {
+            Some(processes) => Ok(processes),
+            None => self.start_processes(deadline, Phase::Invoke).await,
         }
     }
 
     /// Starts the processes, and writes the events of their init.
-    async fn start_runtime(&mut self, until: Instant, phase: Phase) -> Result<Runtime, FailedInit> {
-        let surroundings = Arc::clone(&self.surroundings);
-        let Surroundings { events, telemetry, .. } = &*surroundings;
+    async fn start_processes(
+        &mut self,
+        until: Instant,
+        phase: Phase,
+    ) -> Result<Processes, FailedInit> {
+        let context = Arc::clone(&self.context);
+        let EnvironmentContext { events, telemetry, .. } = &*context;
         let begin = Instant::now();
         telemetry.begin_init();
         events.init_start(phase);
-        let started = match Runtime::start(&self.surroundings).await {
-            Ok(mut runtime) => {
-                let ready = runtime.initialise(until, phase).await;
-                self.note_memory(&runtime);
+        let started = match Processes::start(&self.context).await {
+            Ok(mut processes) => {
+                let ready = processes.initialise(until, phase).await;
+                self.note_memory(&processes);
                 match ready {
-                    Ok(()) => Ok(runtime),
-                    Err(failed) => {
-                        Err(FailedInit { pid: runtime.pid(), failed, runtime: Some(runtime) })
-                    }
+                    Ok(()) => Ok(processes),
+                    Err(failure) => Err(FailedInit {
+                        pid: processes.pid(),
+                        failure,
+                        processes: Some(processes),
+                    }),
                 }
             }
-            Err(failed) => Err(FailedInit { pid: None, failed, runtime: None }),
+            Err(failure) => Err(FailedInit { pid: None, failure, processes: None }),
         };
         let status = started.as_ref().map_or_else(FailedInit::status, |_| Status::Success);
         events.init_report(phase, &status, begin.elapsed());
@@ -217,7 +237,7 @@ impl Environment {
         trace: &Trace,
     ) -> Finished {
         let status = init.status();
-        self.surroundings.events.runtime_done(&RuntimeDone {
+        self.context.events.runtime_done(&RuntimeDone {
             request_id,
             status: &status,
             trace,
@@ -226,72 +246,72 @@ impl Environment {
             response: None,
             produced_bytes: 0,
         });
-        let FailedInit { failed, mut runtime, pid } = init;
+        let FailedInit { failure, mut processes, pid } = init;
         let ended_at = Instant::now();
         // The reset begins after `platform.runtimeDone`.
-        let exit = match &mut runtime {
-            Some(runtime) => runtime.end_process().await,
+        let exit = match &mut processes {
+            Some(processes) => processes.end_runtime().await,
             None => None,
         };
-        let reason = failed.shutdown_reason();
+        let reason = failure.shutdown_reason();
         Finished {
             status,
-            result: failed.result(exit),
+            result: failure.result(exit),
             pid,
             times: None,
             runtime_done: None,
             ended_at,
-            failed: runtime.map(|runtime| FailedRuntime { runtime, reason }),
+            to_end: processes.map(|processes| ProcessesToEnd { processes, reason }),
         }
     }
 
     /// Freezes the processes after an invocation, or ends the runtime after a failure.
     async fn finish(
         &mut self,
-        mut runtime: Runtime,
+        mut processes: Processes,
         run: Run,
         request_id: &str,
         trace: &Trace,
     ) -> Finished {
-        let pid = runtime.pid();
-        let reason = run.failed.as_ref().map(Failed::shutdown_reason);
+        let pid = processes.pid();
+        let reason = run.failure.as_ref().map(ProcessFailure::shutdown_reason);
         if reason.is_none() {
-            runtime.freeze().await;
+            processes.freeze().await;
         } else {
-            runtime.drain();
+            processes.drain();
         }
-        self.note_memory(&runtime);
+        self.note_memory(&processes);
         let out_of_memory =
-            matches!(run.failed, Some(Failed::Exited)) && runtime.take_out_of_memory();
+            matches!(run.failure, Some(ProcessFailure::Exited)) && processes.take_out_of_memory();
         if out_of_memory {
-            self.max_memory_mb = self.surroundings.spec.memory_mb;
+            self.max_memory_mb = self.context.spec.memory_mb;
         }
         let status = run.status(out_of_memory);
         if run.runtime_done.is_none() {
-            runtime.report_runtime_done(request_id, &run, &status, trace);
+            processes.report_runtime_done(request_id, &run, &status, trace);
         }
         // The reset begins after `platform.runtimeDone`.
-        let exit = if reason.is_some() { runtime.end_process().await } else { None };
-        let failed = match reason {
+        let exit = if reason.is_some() { processes.end_runtime().await } else { None };
+        let to_end = match reason {
             None => {
-                self.runtime = Some(runtime);
+                self.processes = Some(processes);
                 None
             }
-            Some(reason) => Some(FailedRuntime { runtime, reason }),
+            Some(reason) => Some(ProcessesToEnd { processes, reason }),
         };
         // The caller has a response that came before the failure, which is the environment's alone.
         let times = run.response.as_ref().map(|response| response.times);
-        let result = match (run.response, run.failed) {
+        let result = match (run.response, run.failure) {
             (Some(response), _) => response.result.into(),
-            (None, failed) => failed.unwrap_or(Failed::Exited).result(exit),
+            (None, failure) => failure.unwrap_or(ProcessFailure::Exited).result(exit),
         };
         let runtime_done = run.runtime_done;
         let ended_at = run.ended_at;
-        Finished { result, status, pid, times, runtime_done, ended_at, failed }
+        Finished { result, status, pid, times, runtime_done, ended_at, to_end }
     }
 
-    fn note_memory(&mut self, runtime: &Runtime) {
-        self.max_memory_mb = self.max_memory_mb.max(runtime.peak_memory_mb());
+    fn note_memory(&mut self, processes: &Processes) {
+        self.max_memory_mb = self.max_memory_mb.max(processes.peak_memory_mb());
     }
 }
 
@@ -301,29 +321,29 @@ fn rounded_up_to_millis(duration: Duration) -> u64 {
 
 /// An init that failed, after its events were written.
 struct FailedInit {
-    failed: Failed,
+    failure: ProcessFailure,
     /// The processes that are left.
-    runtime: Option<Runtime>,
+    processes: Option<Processes>,
     pid: Option<u32>,
 }
 
 impl FailedInit {
     fn status(&self) -> Status {
-        self.failed.status(false)
+        self.failure.status(false)
     }
 
     /// Ends the processes, and returns the result for a caller.
-    async fn end(self, surroundings: &Surroundings) -> InvocationResult {
-        let Self { failed, runtime, .. } = self;
-        let Some(mut runtime) = runtime else { return failed.result(None) };
-        let exit = runtime.end_process().await;
-        runtime.shut_down(failed.shutdown_reason()).await;
-        lock(&surroundings.view).note_end();
-        failed.result(exit)
+    async fn end(self, context: &EnvironmentContext) -> InvocationResult {
+        let Self { failure, processes, .. } = self;
+        let Some(mut processes) = processes else { return failure.result(None) };
+        let exit = processes.end_runtime().await;
+        processes.shut_down(failure.shutdown_reason()).await;
+        lock(&context.view).note_end();
+        failure.result(exit)
     }
 }
 
-/// The last figures of an invocation, for REPORT and the caller's result.
+/// The end of an invocation, for REPORT and the caller's result.
 struct Finished {
     result: InvocationResult,
     status: Status,
@@ -333,11 +353,11 @@ struct Finished {
     runtime_done: Option<Instant>,
     ended_at: Instant,
     /// The processes that a failed invocation leaves.
-    failed: Option<FailedRuntime>,
+    to_end: Option<ProcessesToEnd>,
 }
 
 /// The processes that a failed invocation leaves, and the reason of their SHUTDOWN.
-struct FailedRuntime {
-    runtime: Runtime,
+struct ProcessesToEnd {
+    processes: Processes,
     reason: ShutdownReason,
 }

@@ -53,7 +53,7 @@ impl Object {
 }
 
 /// The record of an invocation that has ended.
-pub(super) fn ended(
+pub(super) fn end_record(
     request_id: &str,
     status: &Status,
     spans: &[Object],
@@ -62,8 +62,8 @@ pub(super) fn ended(
 ) -> Object {
     let mut record = Object::default().with("requestId", request_id).with_status(status);
     if !spans.is_empty() {
-        let spans: Vec<String> = spans.iter().map(Object::json).collect();
-        record = record.with_json("spans", &format!("[{}]", spans.join(",")));
+        let elements: Vec<String> = spans.iter().map(Object::json).collect();
+        record = record.with_json("spans", &format!("[{}]", elements.join(",")));
     }
     record.with_object("metrics", metrics).with_tracing(trace)
 }
@@ -75,7 +75,8 @@ pub(super) fn span(name: &str, start: Timestamp, duration: Duration) -> Object {
         .with("durationMs", milliseconds(duration))
 }
 
-pub(super) fn lasted(duration: Duration) -> Object {
+/// Metrics with this duration.
+pub(super) fn duration_metrics(duration: Duration) -> Object {
     Object::default().with("durationMs", milliseconds(duration))
 }
 

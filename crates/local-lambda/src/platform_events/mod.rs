@@ -8,13 +8,13 @@ pub(crate) mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use json::{Object, ended, lasted, milliseconds, span};
+use json::{Object, duration_metrics, end_record, milliseconds, span};
 
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::function::{FunctionSpec, Initialization, LogFormat, VERSION};
 use crate::identifiers::Trace;
-use crate::telemetry::{Category, Generated, Telemetry};
+use crate::telemetry::{Category, Telemetry, TelemetryEvent};
 
 pub(crate) use status::Status;
 
@@ -94,7 +94,7 @@ impl PlatformEvents {
             LogFormat::Json => is_info.then(|| json.clone()),
             LogFormat::Text => text,
         };
-        self.telemetry.emit(Generated::platform(json));
+        self.telemetry.emit(TelemetryEvent::platform(json));
         if let Some(written) = written {
             self.writer.line(written);
         }
@@ -137,11 +137,11 @@ impl PlatformEvents {
             .with("state", state)
             .with("events", events)
             .with_some("errorType", error_type);
-        let error_type = error_type.map(|error_type| format!("\tError Type: {error_type}"));
+        let error_field = error_type.map(|error_type| format!("\tError Type: {error_type}"));
         let text = format!(
             "EXTENSION\tName: {name}\tState: {state}\tEvents: [{}]{}\n",
             events.join(", "),
-            error_type.unwrap_or_default()
+            error_field.unwrap_or_default()
         );
         self.emit("platform.extension", &record, true, Some(text));
     }
@@ -167,15 +167,18 @@ impl PlatformEvents {
 
     /// Init has ended; in text, and of a suppressed init, only a failure is written.
     pub(crate) fn init_report(&self, phase: Phase, status: &Status, duration: Duration) {
-        let record = self.init(phase).with_status(status).with_object("metrics", &lasted(duration));
+        let record = self
+            .init(phase)
+            .with_status(status)
+            .with_object("metrics", &duration_metrics(duration));
         let is_failure = *status != Status::Success;
         let is_managed = self.spec.initialization == Initialization::ManagedInstances;
         let is_info = is_failure || (is_managed && phase == Phase::Init);
         let text = is_failure.then(|| {
             let duration = text::milliseconds(duration);
             let phase = phase.name();
-            let ending = text::ending(status);
-            format!("INIT_REPORT Init Duration: {duration} ms\tPhase: {phase}{ending}\t\n")
+            let status_fields = text::status_fields(status);
+            format!("INIT_REPORT Init Duration: {duration} ms\tPhase: {phase}{status_fields}\t\n")
         });
         self.emit("platform.initReport", &record, is_info, text);
     }
@@ -197,14 +200,14 @@ impl PlatformEvents {
         }
         let spans = done.response.map_or_else(Vec::new, |response| {
             let ResponseTimes { latency, duration } = response;
-            let begun = done.started.after(latency).after(duration);
-            let lasted = done.duration.saturating_sub(latency + duration);
-            let overhead = span("runtimeOverhead", begun, lasted);
+            let overhead_start = done.started.after(latency).after(duration);
+            let overhead_duration = done.duration.saturating_sub(latency + duration);
+            let overhead = span("runtimeOverhead", overhead_start, overhead_duration);
             response.spans(done.started).into_iter().chain([overhead]).collect()
         });
-        let metrics = lasted(done.duration).with("producedBytes", done.produced_bytes);
+        let metrics = duration_metrics(done.duration).with("producedBytes", done.produced_bytes);
         let status = done.status.of_runtime_done();
-        let record = ended(done.request_id, status, &spans, &metrics, done.trace);
+        let record = end_record(done.request_id, status, &spans, &metrics, done.trace);
         self.emit("platform.runtimeDone", &record, *status != Status::Success, None);
     }
 
@@ -214,7 +217,7 @@ impl PlatformEvents {
             let runtime = report.duration.saturating_sub(duration);
             span("extensionOverhead", report.started.after(runtime), duration)
         });
-        let mut metrics = lasted(report.duration);
+        let mut metrics = duration_metrics(report.duration);
         // For a managed instance, the report carries the spans of `platform.runtimeDone`, and none of these figures (AWS Lambda
         // "Telemetry API Event schema reference").
         let spans: Vec<Object> = if self.spec.is_managed() {
@@ -232,7 +235,7 @@ impl PlatformEvents {
             overhead.into_iter().collect()
         };
         let status = report.status.of_report(self.spec.unpublished.handler_error_report);
-        let record = ended(&report.request_id, status, &spans, &metrics, &report.trace);
+        let record = end_record(&report.request_id, status, &spans, &metrics, &report.trace);
         if self.spec.log_format == LogFormat::Text {
             self.writer.line(format!("END RequestId: {}\n", report.request_id));
         }
@@ -247,14 +250,14 @@ impl PlatformEvents {
             self.spec.memory_mb,
             report.max_memory_mb,
             init.unwrap_or_default(),
-            text::ending(&report.status),
+            text::status_fields(&report.status),
         );
         self.emit("platform.report", &record, true, Some(text));
     }
 }
 
 impl ResponseTimes {
-    /// The response, which an invocation of this begin gave out.
+    /// The spans of the response of an invocation that started at this time.
     fn spans(self, started: Timestamp) -> [Object; 2] {
         [
             span("responseLatency", started, self.latency),

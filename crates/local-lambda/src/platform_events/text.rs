@@ -19,7 +19,8 @@ pub(crate) fn exited(exit: &str) -> String {
     }
 }
 
-pub(super) fn ending(status: &Status) -> String {
+/// The fields of a status at the end of a line; empty for a success.
+pub(super) fn status_fields(status: &Status) -> String {
     match status {
         Status::Success | Status::HandlerError(_) => String::new(),
         Status::Timeout => "\tStatus: timeout".to_owned(),

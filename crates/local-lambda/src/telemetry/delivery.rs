@@ -1,9 +1,9 @@
 //! Delivers events to a subscriber in batches, and none to a frozen environment. A classic function's batch is sent again
 //! until the subscriber answers with success, a managed instance's once.
 
-use super::events::{Category, Generated};
-use super::settings::Settings;
-use super::waiting_events::{Dropped, Flow, WaitingEvents};
+use super::events::{Category, TelemetryEvent};
+use super::settings::SubscriptionSettings;
+use super::waiting_events::{DroppedEvents, Flow, WaitingEvents};
 use crate::identifiers;
 use crate::lock;
 use bytes::Bytes;
@@ -20,32 +20,32 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Subscription {
     extension: String,
-    settings: Settings,
+    settings: SubscriptionSettings,
     events: Mutex<WaitingEvents>,
     changed: Notify,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<DeliveryProgress>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Progress {
+struct DeliveryProgress {
     is_in_flight: bool,
     /// The number of deliveries that failed.
     failures: u64,
 }
 
 impl Subscription {
-    pub(super) fn new(extension: &str, settings: Settings) -> Self {
+    pub(super) fn new(extension: &str, settings: SubscriptionSettings) -> Self {
         Self {
             extension: extension.to_owned(),
             settings,
             events: Mutex::new(WaitingEvents::new(Instant::now())),
             changed: Notify::new(),
-            progress: watch::Sender::new(Progress::default()),
+            progress: watch::Sender::new(DeliveryProgress::default()),
         }
     }
 
     /// Adds an event of a type that it subscribed to.
-    pub(super) fn offer(&self, event: &Generated) {
+    pub(super) fn offer(&self, event: &TelemetryEvent) {
         if self.settings.types.contains(&event.category) {
             self.push(event.category, event.json.clone());
         }
@@ -66,11 +66,11 @@ impl Subscription {
         drop(self.progress.subscribe().wait_for(|progress| !progress.is_in_flight).await);
     }
 
-    fn begin(&self) {
+    fn begin_delivery(&self) {
         self.progress.send_modify(|progress| progress.is_in_flight = true);
     }
 
-    fn end(&self, is_delivered: bool) {
+    fn end_delivery(&self, is_delivered: bool) {
         self.progress.send_modify(|progress| {
             progress.is_in_flight = false;
             progress.failures += u64::from(!is_delivered);
@@ -81,7 +81,7 @@ impl Subscription {
     pub(super) async fn flushed(&self) {
         let failures = self.progress.borrow().failures;
         let mut progress = self.progress.subscribe();
-        let is_flushed = |progress: &Progress| {
+        let is_flushed = |progress: &DeliveryProgress| {
             progress.failures != failures
                 || (!progress.is_in_flight && lock(&self.events).is_empty())
         };
@@ -119,15 +119,15 @@ impl Subscription {
 /// Lambda's reason for dropped events.
 const SLOW_CONSUMER: &str = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
 
-/// Delivers to one subscriber for as long as the environment is there. A batch is sent until the subscriber accepts it.
-pub(super) async fn run(
+/// Delivers to one subscriber until the environment ends. A batch is sent until the subscriber accepts it.
+pub(super) async fn deliver_until_accepted(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    report_dropped: impl Fn(Dropped, &str),
+    report_dropped: impl Fn(DroppedEvents, &str),
 ) {
     let destination = &subscription.settings.destination;
     while let Some(batch) = subscription.next_batch(&mut flow).await {
-        subscription.begin();
+        subscription.begin_delivery();
         let request =
             Request::post(destination.path.as_str()).header("Host", destination.host.as_str());
         let sent = send(destination.port, request, &batch).await;
@@ -137,7 +137,7 @@ pub(super) async fn run(
             lock(&subscription.events).wait_after_failure();
             None
         };
-        subscription.end(sent.is_ok());
+        subscription.end_delivery(sent.is_ok());
         if let Some(dropped) = dropped {
             report_dropped(dropped, SLOW_CONSUMER);
         }
@@ -146,17 +146,17 @@ pub(super) async fn run(
 
 /// Delivers to one subscriber of a managed instance as the runtime interface emulator does (`subscriber.go`): to the path `/`, each
 /// batch once. A batch that is due while the one before is on its way is dropped.
-pub(super) async fn run_once(
+pub(super) async fn deliver_once(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    report_dropped: impl Fn(Dropped, &str) + Send + Sync + 'static,
+    report_dropped: impl Fn(DroppedEvents, &str) + Send + Sync + 'static,
 ) {
     let report_dropped = Arc::new(report_dropped);
     let mut sending = JoinSet::new();
     while let Some(batch) = subscription.next_batch(&mut flow).await {
         // Events beyond the bounds of the queue are not counted here: this queue is emptied whenever a batch is due.
         lock(&subscription.events).acknowledge(batch.len());
-        let of_batch = Dropped {
+        let of_batch = DroppedEvents {
             records: u64::try_from(batch.len()).unwrap_or(u64::MAX),
             bytes: batch.iter().map(String::len).sum(),
         };
@@ -165,7 +165,7 @@ pub(super) async fn run_once(
             report_dropped(of_batch, SLOW_CONSUMER);
             continue;
         }
-        subscription.begin();
+        subscription.begin_delivery();
         let subscription = Arc::clone(&subscription);
         let report_dropped = Arc::clone(&report_dropped);
         sending.spawn(async move {
@@ -174,7 +174,7 @@ pub(super) async fn run_once(
                 .header("Host", format!("127.0.0.1:{port}"))
                 .header("Sequence-Id", identifiers::uuid());
             let sent = send(port, request, &batch).await;
-            subscription.end(sent.is_ok());
+            subscription.end_delivery(sent.is_ok());
             if let Err(error) = sent {
                 report_dropped(of_batch, &format!("could not send events: {error}"));
             }

@@ -34,12 +34,12 @@ impl Category {
 
 /// An event as subscribers get it.
 #[derive(Debug, Clone)]
-pub(crate) struct Generated {
+pub(crate) struct TelemetryEvent {
     pub(super) category: Category,
     pub(super) json: String,
 }
 
-impl Generated {
+impl TelemetryEvent {
     pub(crate) fn platform(json: String) -> Self {
         Self { category: Category::Platform, json }
     }

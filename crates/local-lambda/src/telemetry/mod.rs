@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use waiting_events::{Dropped, Flow};
+use waiting_events::{DroppedEvents, Flow};
 
-pub(crate) use events::{Category, Generated};
-pub(crate) use settings::{InvalidSubscription, Settings};
+pub(crate) use events::{Category, TelemetryEvent};
+pub(crate) use settings::{InvalidSubscription, SubscriptionSettings};
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -40,24 +40,25 @@ pub(crate) struct Telemetry {
 struct State {
     /// Everything since the begin of init, while it lasts.
     backlog: Option<Backlog>,
-    subscriptions: Vec<Subscribed>,
+    subscriptions: Vec<ActiveSubscription>,
 }
 
 #[derive(Debug, Default)]
 struct Backlog {
-    events: Vec<Generated>,
+    events: Vec<TelemetryEvent>,
     bytes: usize,
 }
 
+/// A subscription with the task that delivers its events.
 #[derive(Debug)]
-struct Subscribed {
+struct ActiveSubscription {
     subscription: Arc<Subscription>,
-    delivering: JoinHandle<()>,
+    delivery: JoinHandle<()>,
 }
 
-impl Drop for Subscribed {
+impl Drop for ActiveSubscription {
     fn drop(&mut self) {
-        self.delivering.abort();
+        self.delivery.abort();
     }
 }
 
@@ -87,15 +88,15 @@ impl Telemetry {
     /// Sends the subscribers a line of the function or of an extension.
     pub(crate) fn emit_line(&self, category: Category, text: &str) {
         let json = line_json(category, text, self.spec.log_format);
-        self.emit(Generated { category, json });
+        self.emit(TelemetryEvent { category, json });
     }
 
-    pub(crate) fn emit(&self, event: Generated) {
+    pub(crate) fn emit(&self, event: TelemetryEvent) {
         if event.category == Category::Platform {
             lock(&self.platform_events).push(event.json.clone(), event.json.len());
         }
         let mut state = lock(&self.state);
-        for Subscribed { subscription, .. } in &state.subscriptions {
+        for ActiveSubscription { subscription, .. } in &state.subscriptions {
             subscription.offer(&event);
         }
         if let Some(backlog) = &mut state.backlog {
@@ -110,10 +111,13 @@ impl Telemetry {
     }
 
     /// Subscribes an extension, which gets the events of init so far. Returns `false` if the extension is subscribed already.
-    pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) -> bool {
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        extension: &str,
+        settings: SubscriptionSettings,
+    ) -> bool {
         let mut state = lock(&self.state);
-        let mut subscriptions = state.subscriptions.iter().map(|own| &own.subscription);
-        if subscriptions.any(|own| own.is_of(extension)) {
+        if state.subscriptions.iter().any(|active| active.subscription.is_of(extension)) {
             return false;
         }
         let subscription = Arc::new(Subscription::new(extension, settings));
@@ -124,21 +128,25 @@ impl Telemetry {
             subscription.push(Category::Platform, json.clone());
         }
         let telemetry = Arc::downgrade(self);
-        let report_dropped = move |dropped: Dropped, reason: &str| {
+        let report_dropped = move |dropped: DroppedEvents, reason: &str| {
             if let Some(telemetry) = telemetry.upgrade() {
-                telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, reason));
+                telemetry.emit(TelemetryEvent::logs_dropped(
+                    dropped.records,
+                    dropped.bytes,
+                    reason,
+                ));
             }
         };
-        let own = Arc::clone(&subscription);
+        let delivered = Arc::clone(&subscription);
         let flow = self.flow.subscribe();
         let is_sent_once = self.spec.is_managed()
             && self.spec.unpublished.managed_delivery == ManagedDelivery::Emulator;
-        let delivering = if is_sent_once {
-            tokio::spawn(delivery::run_once(own, flow, report_dropped))
+        let delivery = if is_sent_once {
+            tokio::spawn(delivery::deliver_once(delivered, flow, report_dropped))
         } else {
-            tokio::spawn(delivery::run(own, flow, report_dropped))
+            tokio::spawn(delivery::deliver_until_accepted(delivered, flow, report_dropped))
         };
-        state.subscriptions.push(Subscribed { subscription, delivering });
+        state.subscriptions.push(ActiveSubscription { subscription, delivery });
         true
     }
 
@@ -179,6 +187,6 @@ impl Telemetry {
 
     fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let state = lock(&self.state);
-        state.subscriptions.iter().map(|own| Arc::clone(&own.subscription)).collect()
+        state.subscriptions.iter().map(|active| Arc::clone(&active.subscription)).collect()
     }
 }

@@ -21,22 +21,22 @@ impl Default for Buffering {
 
 /// The address of a listener, which is always on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Destination {
+pub(crate) struct ListenerAddress {
     pub(crate) port: u16,
     pub(crate) path: String,
     pub(crate) host: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct SubscriptionSettings {
     pub(crate) types: Vec<Category>,
     pub(crate) buffering: Buffering,
-    pub(crate) destination: Destination,
+    pub(crate) destination: ListenerAddress,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct SubscriptionRequest {
     schema_version: String,
     types: Vec<Category>,
     #[serde(default)]
@@ -67,10 +67,11 @@ pub(crate) enum InvalidSubscription {
     Destination(String),
 }
 
-impl Settings {
+impl SubscriptionSettings {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, InvalidSubscription> {
-        let request: Request = serde_json::from_slice(body).map_err(InvalidSubscription::Body)?;
-        let Request { schema_version, types, buffering, destination } = request;
+        let request: SubscriptionRequest =
+            serde_json::from_slice(body).map_err(InvalidSubscription::Body)?;
+        let SubscriptionRequest { schema_version, types, buffering, destination } = request;
         let Buffering { max_items, max_bytes, timeout_ms } = buffering;
         let is_within = (1000..=10_000).contains(&max_items)
             && (262_144..=1_048_576).contains(&max_bytes)
@@ -87,15 +88,12 @@ impl Settings {
 }
 
 /// Parses the address of a listener on this machine: `sandbox.localdomain`, `sandbox` or, unlike in Lambda, a loopback name.
-fn http_destination(text: &str) -> Option<Destination> {
+fn http_destination(text: &str) -> Option<ListenerAddress> {
     let uri: Uri = text.parse().ok()?;
     let host = uri.host()?;
     let is_here = matches!(host, "sandbox.localdomain" | "sandbox" | "127.0.0.1" | "localhost");
     let port = uri.port_u16().unwrap_or(80);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    (uri.scheme_str() == Some("http") && is_here && port != RESERVED_PORT).then(|| Destination {
-        port,
-        path: path.to_owned(),
-        host: format!("{host}:{port}"),
-    })
+    (uri.scheme_str() == Some("http") && is_here && port != RESERVED_PORT)
+        .then(|| ListenerAddress { port, path: path.to_owned(), host: format!("{host}:{port}") })
 }

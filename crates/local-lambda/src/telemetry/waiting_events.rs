@@ -33,7 +33,7 @@ pub(super) struct WaitingEvents {
     /// Events in delivery stay at the front until they are acknowledged.
     events: VecDeque<WaitingEvent>,
     bytes: usize,
-    dropped: Dropped,
+    dropped: DroppedEvents,
     /// The earliest time of the next attempt.
     not_before: Instant,
     back_off: Duration,
@@ -46,7 +46,7 @@ struct WaitingEvent {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Dropped {
+pub(super) struct DroppedEvents {
     pub(super) records: u64,
     pub(super) bytes: usize,
 }
@@ -56,7 +56,7 @@ impl WaitingEvents {
         Self {
             events: VecDeque::new(),
             bytes: 0,
-            dropped: Dropped::default(),
+            dropped: DroppedEvents::default(),
             not_before: now,
             back_off: MIN_BACK_OFF,
         }
@@ -111,7 +111,7 @@ impl WaitingEvents {
 
     /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last
     /// call.
-    pub(super) fn acknowledge(&mut self, count: usize) -> Option<Dropped> {
+    pub(super) fn acknowledge(&mut self, count: usize) -> Option<DroppedEvents> {
         for event in self.events.drain(..count.min(self.events.len())) {
             self.bytes -= event.json.len();
         }

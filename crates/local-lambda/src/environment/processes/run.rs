@@ -1,23 +1,23 @@
-//! The run of one invocation in the processes of a classic environment, and their sleep until the next.
+//! The run of one invocation in the processes of a classic environment, and their freeze until the next.
 
-use super::Runtime;
-use crate::api::{Call, CallKind, Event, Refused, answer, refusal};
+use super::Processes;
+use crate::api::{Call, CallKind, InvocationEvent, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
-use crate::environment::failed::Failed;
+use crate::environment::failure::ProcessFailure;
 use crate::failure::ReportedFailure;
 use crate::identifiers::Trace;
 use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// One invocation, until runtime and extensions have finished its event, or one of them fails.
+/// What happened from the event until runtime and extensions had finished it, or one of them failed.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
     /// The time at which the runtime finished; `None` if it never did.
     pub(crate) runtime_done: Option<Instant>,
     /// `None` if the runtime and its extensions wait for the next event.
-    pub(crate) failed: Option<Failed>,
+    pub(crate) failure: Option<ProcessFailure>,
     /// The end of the invocation. Later work does not count as the function's time.
     pub(crate) ended_at: Instant,
     begin: Begin,
@@ -36,11 +36,11 @@ pub(crate) struct Responded {
     pub(crate) times: ResponseTimes,
 }
 
-impl Runtime {
+impl Processes {
     /// Passes the event on and waits until the invocation is over. `on_response` is called as soon as there is one.
     pub(crate) async fn run(
         &mut self,
-        event: Event,
+        event: InvocationEvent,
         trace: &Trace,
         deadline: Instant,
         mut on_response: impl FnMut(&Responded),
@@ -50,45 +50,41 @@ impl Runtime {
         let mut run = Run {
             response: None,
             runtime_done: None,
-            failed: None,
+            failure: None,
             ended_at: Instant::now(),
             begin: Begin { instant: Instant::now(), time: clock::now() },
         };
         self.extensions.invoke(&event);
-        if let Some(waiting) = self.waiting.pop_front() {
-            answer(waiting, event.into_answer());
+        if let Some(waiting_calls) = self.waiting_calls.pop_front() {
+            answer(waiting_calls, event.into_answer());
         }
-        run.failed = loop {
+        run.failure = loop {
             let call = match self.next_call(deadline).await {
                 Ok(call) => call,
-                Err(failed) => break Some(failed),
+                Err(failure) => break Some(failure),
             };
-            match call {
-                Call {
-                    kind: CallKind::Response { request_id: answered, result, begun, accepted },
-                    reply,
-                } if answered == request_id => {
+            match call.kind {
+                // The runtime answers before it asks for the next event, and answers once.
+                CallKind::Next if run.response.is_none() => {
+                    answer(call.reply, refusal(Refused::WrongState));
+                }
+                CallKind::Response(response) if response.request_id == request_id => {
                     if run.response.is_some() {
-                        answer(reply, refusal(Refused::WrongState));
+                        answer(call.reply, refusal(Refused::WrongState));
                     } else {
-                        let times = ResponseTimes {
-                            latency: begun.duration_since(run.begin.instant),
-                            duration: begun.elapsed(),
-                        };
+                        let times = response.times(run.begin.instant);
+                        let result = response.result;
                         on_response(run.response.insert(Responded { result, times }));
-                        answer(reply, accepted);
+                        answer(call.reply, response.accepted);
                     }
                 }
-                Call { kind: CallKind::Next, reply } if run.response.is_none() => {
-                    answer(reply, refusal(Refused::WrongState));
-                }
-                other => {
-                    if let Err(failed) = self.take_call(other) {
-                        break Some(failed);
+                kind => {
+                    if let Err(failure) = self.take_call(Call { kind, reply: call.reply }) {
+                        break Some(failure);
                     }
                 }
             }
-            let is_waiting = !self.waiting.is_empty();
+            let is_waiting = !self.waiting_calls.is_empty();
             if is_waiting && run.runtime_done.is_none() {
                 run.runtime_done = Some(Instant::now());
                 self.drain();
@@ -124,38 +120,38 @@ impl Runtime {
             response: run.response.as_ref().map(|response| response.times),
             produced_bytes: produced.unwrap_or_default(),
         };
-        self.surroundings.events.runtime_done(&done);
+        self.context.events.runtime_done(&done);
     }
 
     /// Stops all processes until the next event, and writes all their output to the log first. Processes of a managed
     /// instance go on.
     pub(crate) async fn freeze(&mut self) {
-        if self.surroundings.spec.is_managed() {
+        if self.context.spec.is_managed() {
             return self.drain();
         }
-        self.surroundings.telemetry.freeze();
-        if let Some(process) = &mut self.process {
-            process.begin_freeze();
+        self.context.telemetry.freeze();
+        if let Some(runtime) = &mut self.runtime {
+            runtime.begin_freeze();
         }
         self.extensions.begin_freeze();
-        if let Some(process) = &mut self.process {
-            process.freeze().await;
+        if let Some(runtime) = &mut self.runtime {
+            runtime.freeze().await;
         }
         self.extensions.freeze().await;
     }
 
     pub(super) fn thaw(&mut self) {
-        if let Some(process) = &mut self.process {
-            process.thaw();
+        if let Some(runtime) = &mut self.runtime {
+            runtime.thaw();
         }
         self.extensions.thaw();
-        self.surroundings.telemetry.thaw();
+        self.context.telemetry.thaw();
     }
 
     /// Writes the runtime's output so far.
     pub(crate) fn drain(&self) {
-        if let Some(process) = &self.process {
-            process.drain();
+        if let Some(runtime) = &self.runtime {
+            runtime.drain();
         }
     }
 }
@@ -163,8 +159,8 @@ impl Runtime {
 impl Run {
     /// The status in the events. `out_of_memory` is an argument, because the processes cannot report it.
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
-        match (&self.failed, &self.response) {
-            (Some(failed), _) => failed.status(out_of_memory),
+        match (&self.failure, &self.response) {
+            (Some(failure), _) => failure.status(out_of_memory),
             (None, Some(responded)) => responded.status(),
             (None, None) => Status::Success,
         }

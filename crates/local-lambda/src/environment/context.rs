@@ -1,8 +1,8 @@
-//! The surroundings of an environment's processes.
+//! What the parts of an environment share: the function, its log and telemetry, and the API of its processes.
 
 use super::state::EnvironmentView;
 use crate::api::RuntimeApi;
-use crate::captured_output::CapturedOutput;
+use crate::captured_output::LineDestination;
 use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::platform_events::PlatformEvents;
@@ -12,15 +12,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
+/// The parts that all environments of a local Lambda share.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
     pub(crate) table: Arc<ProcessTable>,
 }
 
-/// The surroundings of an environment's processes.
+/// The shared parts of an environment.
 #[derive(Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct EnvironmentContext {
     pub(crate) spec: Arc<FunctionSpec>,
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -31,9 +32,9 @@ pub(crate) struct Surroundings {
     pub(crate) api: OnceCell<RuntimeApi>,
 }
 
-impl Surroundings {
-    pub(super) fn output(&self, category: Category) -> CapturedOutput {
-        CapturedOutput {
+impl EnvironmentContext {
+    pub(super) fn line_destination(&self, category: Category) -> LineDestination {
+        LineDestination {
             writer: Arc::clone(&self.writer),
             telemetry: Arc::clone(&self.telemetry),
             category,
@@ -52,7 +53,7 @@ impl Surroundings {
     }
 }
 
-impl Drop for Surroundings {
+impl Drop for EnvironmentContext {
     fn drop(&mut self) {
         // Each environment of Lambda has its own `/tmp`. Here all share this machine's, so files named after the
         // environment's address are removed.

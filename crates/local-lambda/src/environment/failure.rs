@@ -16,7 +16,7 @@ const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 /// The reason for which the processes did not become ready, or an invocation was not finished.
 #[derive(Debug)]
-pub(crate) enum Failed {
+pub(crate) enum ProcessFailure {
     Start(io::Error),
     /// The runtime reported that its init failed.
     Reported(ReportedFailure),
@@ -25,7 +25,7 @@ pub(crate) enum Failed {
     Timeout,
 }
 
-impl Failed {
+impl ProcessFailure {
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
         Status::Error(match self {
             Self::Timeout => return Status::Timeout,

@@ -1,78 +1,81 @@
 //! The calls of the processes to their APIs: in which state a call is allowed, and its answer.
 
-use super::Runtime;
+use super::Processes;
 use crate::api::server::{self, Answer};
 use crate::api::{Call, CallKind, Refused, Reply, answer, refusal};
-use crate::environment::failed::Failed;
+use crate::environment::failure::ProcessFailure;
 use crate::lock;
 use crate::process::Process;
-use crate::telemetry::{InvalidSubscription, Settings};
+use crate::telemetry::{InvalidSubscription, SubscriptionSettings};
 use http::StatusCode;
 use tokio::time::Instant;
 
-impl Runtime {
+impl Processes {
     /// Returns a call for an event whose caller still waits.
     pub(in crate::environment) fn waiting_worker(&mut self) -> Option<Reply> {
-        std::iter::from_fn(|| self.waiting.pop_front()).find(|waiting| !waiting.is_closed())
+        std::iter::from_fn(|| self.waiting_calls.pop_front())
+            .find(|waiting_calls| !waiting_calls.is_closed())
     }
 
     /// Waits for the next call; cancel safe.
     pub(in crate::environment) async fn next_call(
         &mut self,
         until: Instant,
-    ) -> Result<Call, Failed> {
+    ) -> Result<Call, ProcessFailure> {
         let ended = tokio::select! {
             // A call that a process made before it ended counts.
             biased;
             Some(call) = self.calls.recv() => return Ok(call),
-            () = ended(self.process.as_ref()) => return Err(Failed::Exited),
-            extension = self.extensions.one_ended() => extension,
-            () = tokio::time::sleep_until(until) => return Err(Failed::Timeout),
+            () = ended(self.runtime.as_ref()) => return Err(ProcessFailure::Exited),
+            extension = self.extensions.next_end() => extension,
+            () = tokio::time::sleep_until(until) => return Err(ProcessFailure::Timeout),
         };
-        Err(self.extensions.note_end(ended).map_or(Failed::Timeout, Failed::Extension))
+        Err(self
+            .extensions
+            .note_end(ended)
+            .map_or(ProcessFailure::Timeout, ProcessFailure::Extension))
     }
 
-    /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
-    /// the others.
+    /// Keeps a call that waits for an event, answers the calls that a process may make at this time, and refuses the others.
     pub(in crate::environment) fn take_call(
         &mut self,
         Call { kind, reply }: Call,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ProcessFailure> {
         let answered = match kind {
             CallKind::Next => {
-                if !self.surroundings.spec.is_managed() {
-                    self.waiting.clear();
+                if !self.context.spec.is_managed() {
+                    self.waiting_calls.clear();
                 }
-                self.waiting.push_back(reply);
+                self.waiting_calls.push_back(reply);
                 return Ok(());
             }
             CallKind::NextExtensionEvent { extension } => {
                 self.extensions.next(&extension, reply);
                 if !self.is_initialised {
-                    lock(&self.surroundings.view).extensions = self.extensions.states();
+                    lock(&self.context.view).extensions = self.extensions.states();
                 }
                 return Ok(());
             }
             // All extensions register before the runtime asks for its first event.
-            CallKind::Register { .. } if self.is_initialised || !self.waiting.is_empty() => {
+            CallKind::Register { .. } if self.is_initialised || !self.waiting_calls.is_empty() => {
                 Err(Refused::RegistrationIsClosed)
             }
             CallKind::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
-                lock(&self.surroundings.view).extensions = self.extensions.states();
+                lock(&self.context.view).extensions = self.extensions.states();
                 registered
             }
             CallKind::ExtensionReport { extension, error_type, during_init } => {
                 match self.extensions.report(&extension, error_type, during_init) {
                     Ok(failure) => {
                         answer(reply, server::accepted());
-                        return Err(Failed::Extension(failure));
+                        return Err(ProcessFailure::Extension(failure));
                     }
                     Err(refused) => Err(refused),
                 }
             }
             CallKind::Subscribe { extension, settings } => self.subscribe(&extension, settings),
-            CallKind::Response { .. } => Err(Refused::UnknownRequest),
+            CallKind::Response(_) => Err(Refused::UnknownRequest),
             CallKind::InitError(_) => Err(Refused::WrongState),
         };
         answer(reply, answered.unwrap_or_else(refusal));
@@ -82,7 +85,7 @@ impl Runtime {
     fn subscribe(
         &mut self,
         extension: &str,
-        settings: Result<Settings, InvalidSubscription>,
+        settings: Result<SubscriptionSettings, InvalidSubscription>,
     ) -> Result<Answer, Refused> {
         let settings = match settings {
             Ok(settings) => settings,
@@ -92,7 +95,7 @@ impl Runtime {
             }
         };
         let name = self.extensions.name(extension).ok_or(Refused::UnknownExtension)?;
-        if let Some(status) = self.surroundings.spec.subscription_status {
+        if let Some(status) = self.context.spec.subscription_status {
             return Ok(server::error(
                 status,
                 "Telemetry.Scripted",
@@ -103,20 +106,20 @@ impl Runtime {
             return Err(Refused::SubscriptionIsClosed);
         }
         let types = settings.types.clone();
-        let is_new = self.surroundings.telemetry.subscribe(&name, settings);
-        if !is_new && self.surroundings.spec.is_managed() {
+        let is_new = self.context.telemetry.subscribe(&name, settings);
+        if !is_new && self.context.spec.is_managed() {
             return Err(Refused::SecondSubscription);
         }
-        self.surroundings.events.telemetry_subscription(&name, is_new, &types);
+        self.context.events.telemetry_subscription(&name, is_new, &types);
         let body = if is_new { r#""OK""# } else { r#""Already subscribed""# };
         Ok(server::json(StatusCode::OK, body))
     }
 }
 
 /// Waits for the end of a process; without a process, for ever.
-pub(super) async fn ended(process: Option<&Process>) {
-    match process {
-        Some(process) => process.ended().await,
+pub(super) async fn ended(runtime: Option<&Process>) {
+    match runtime {
+        Some(runtime) => runtime.ended().await,
         None => std::future::pending().await,
     }
 }

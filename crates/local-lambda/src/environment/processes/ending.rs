@@ -1,10 +1,10 @@
 //! The end of an environment's processes: the runtime first, then the extensions, each with its time.
 
-use super::Runtime;
+use super::Processes;
 use super::calls::ended;
 use crate::clock;
-use crate::environment::failed::{Failed, ShutdownReason};
-use crate::environment::surroundings::Surroundings;
+use crate::environment::context::EnvironmentContext;
+use crate::environment::failure::{ProcessFailure, ShutdownReason};
 use crate::fidelity::TelemetryAtShutdown;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -25,10 +25,10 @@ pub(crate) enum Stop {
     Kill,
 }
 
-impl Runtime {
+impl Processes {
     /// Kills the runtime, writes its last lines and returns its exit status.
-    pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
-        self.process.take()?.end().await
+    pub(crate) async fn kill_runtime(&mut self) -> Option<ExitStatus> {
+        self.runtime.take()?.end().await
     }
 
     /// Ends processes that run no invocation.
@@ -40,20 +40,20 @@ impl Runtime {
     }
 
     async fn kill(mut self) {
-        self.kill_process().await;
+        self.kill_runtime().await;
         self.extensions.end().await;
-        self.surroundings.telemetry.end_subscriptions().await;
+        self.context.telemetry.end_subscriptions().await;
     }
 
     /// Ends the runtime's process as Lambda does, writes its last lines, and returns its exit status. With an extension, the
     /// process gets SIGTERM and time to end, also after a timeout or a failure (runtime interface emulator,
     /// `shutdownRuntime`). Without one, it is killed at once.
-    pub(crate) async fn end_process(&mut self) -> Option<ExitStatus> {
+    pub(crate) async fn end_runtime(&mut self) -> Option<ExitStatus> {
         self.begin_end();
         if !self.extensions.is_empty() {
-            self.terminate_process().await;
+            self.terminate_runtime().await;
         }
-        self.kill_process().await
+        self.kill_runtime().await
     }
 
     /// Begins the end of all processes, unless it has begun; returns the time by which they must have ended.
@@ -71,8 +71,8 @@ impl Runtime {
     /// and the rest of the time; then SIGKILL. An environment that starts again has no subscriptions.
     pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
         let must_end_by = self.begin_end();
-        self.end_process().await;
-        let Surroundings { spec, telemetry, .. } = &*self.surroundings;
+        self.end_runtime().await;
+        let EnvironmentContext { spec, telemetry, .. } = &*self.context;
         let is_flushed = spec.is_managed()
             || spec.unpublished.telemetry_at_shutdown == TelemetryAtShutdown::Flushed;
         if is_flushed && !self.extensions.is_empty() {
@@ -85,20 +85,20 @@ impl Runtime {
                 match self.next_call(must_end_by).await {
                     // The processes end in any case, so a failure changes nothing.
                     Ok(call) => drop(self.take_call(call)),
-                    Err(Failed::Timeout) => break,
+                    Err(ProcessFailure::Timeout) => break,
                     Err(_) => {}
                 }
             }
         }
         self.extensions.end().await;
-        self.surroundings.telemetry.end_subscriptions().await;
+        self.context.telemetry.end_subscriptions().await;
     }
 
-    async fn terminate_process(&mut self) {
-        let Some(process) = &mut self.process else {
+    async fn terminate_runtime(&mut self) {
+        let Some(runtime) = &mut self.runtime else {
             return;
         };
-        process.terminate();
+        runtime.terminate();
         let time = if self.extensions.has_external() {
             RUNTIME_SHUTDOWN
         } else {
@@ -107,7 +107,7 @@ impl Runtime {
         let until = Instant::now() + time;
         loop {
             let call = tokio::select! {
-                () = ended(self.process.as_ref()) => return,
+                () = ended(self.runtime.as_ref()) => return,
                 () = tokio::time::sleep_until(until) => return,
                 Some(call) = self.calls.recv() => call,
             };
