@@ -18,7 +18,7 @@ use crate::logs::records::{self, Records};
 use crate::logs::request_window::{Facts, LineOwner, RequestWindow};
 use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
-    LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
+    LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
 };
 use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
 use crate::metrics::emf::line as emf_line;
@@ -26,7 +26,7 @@ use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
 use crate::read::ids::request_id_of;
-use crate::read::line::{function_line, is_tenant_id, json_lines};
+use crate::read::line::{FunctionLine, function_line, is_tenant_id, json_lines};
 use crate::read::platform_event;
 use crate::read::runtime_error::{Failure, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
@@ -326,10 +326,9 @@ impl Converter {
 
     /// Converts a claimed OTLP line that did not decode to one log record.
     pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
-        let window = &self.state.window;
-        let observed = self.observed_unix_nano;
-        self.line_records
-            .push(|record| undecodable_record(event, undecodable, window, observed, record));
+        let observed_unix_nano = self.observed_unix_nano;
+        let undecodable = UndecodableRecord { event, undecodable, observed_unix_nano };
+        self.line_records.push(|record| undecodable.write(&self.state.window, record));
     }
 
     #[inline]
@@ -337,26 +336,35 @@ impl Converter {
         let plain = without_colours(event.message);
         let line = function_line(&plain, self.identity.is_lambda);
         let emf = line.json.and_then(|json| emf_line::parse(json, line.root.as_ref()));
-        let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
-        let window = &mut self.state.window;
-        let observed = self.observed_unix_nano;
-        let identity = &self.identity;
-        self.line_records.push(|record| {
-            line_record(event, &line, identity, window, observed, has_metrics, record);
-        });
-        if !self.is_counted_elsewhere
-            && (line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number)
-                || RuntimeError::may_lack_a_level(&plain))
-            && let Some(error) = RuntimeError::read(&plain)
-        {
-            self.note_runtime_error(error, event.time_unix_nano());
-        }
-        if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
-            let request_id = line.request_id.as_deref().or(self.state.window.request_id());
-            self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
+        let line_record = LineRecord {
+            event,
+            line: &line,
+            identity: &self.identity,
+            has_metrics: emf.as_ref().is_some_and(|line| !line.metrics.is_empty()),
+            observed_unix_nano: self.observed_unix_nano,
+        };
+        self.line_records.push(|record| line_record.write(&mut self.state.window, record));
+        if !self.is_counted_elsewhere {
+            self.note_failures(event, &line, &plain);
         }
         if let Some(metrics) = emf {
             self.emf.add(metrics, record_time(event, line.time));
+        }
+    }
+
+    /// Notes the failure and the exhausted memory that a runtime's line states. `plain` is the line without colours.
+    #[inline]
+    fn note_failures(&mut self, event: &LogEventRef<'_>, line: &FunctionLine<'_>, plain: &str) {
+        let is_error =
+            line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number);
+        if (is_error || RuntimeError::may_lack_a_level(plain))
+            && let Some(error) = RuntimeError::read(plain)
+        {
+            self.note_runtime_error(error, event.time_unix_nano());
+        }
+        if is_out_of_memory(event.message) {
+            let request_id = line.request_id.as_deref().or(self.state.window.request_id());
+            self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
         }
     }
 
@@ -377,6 +385,7 @@ impl Converter {
         self.seen.add_invocation_span(request_id, &root);
     }
 
+    /// Notes what an event says about its invocation: its start or end, and its tenant.
     fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
         let tenant_id = take_tenant_id(platform);
         self.state.window.observe(platform, is_only);
@@ -389,10 +398,9 @@ impl Converter {
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
-        let window = &self.state.window;
-        let observed = self.observed_unix_nano;
-        self.platform_records
-            .push(|record| platform_record(event, platform, window, observed, record));
+        let observed_unix_nano = self.observed_unix_nano;
+        let platform_record = PlatformRecord { event, platform, observed_unix_nano };
+        self.platform_records.push(|record| platform_record.write(&self.state.window, record));
     }
 
     /// Notes the runtime's own line about a failed invocation.

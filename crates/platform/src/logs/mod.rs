@@ -42,57 +42,79 @@ impl LogEventRef<'_> {
     }
 }
 
-/// Writes the log record of a function's line.
+/// The log record of a function's line.
 ///
 /// The message of a structured line becomes the body, and its keys become attributes, except the definition of its metrics. Any
 /// other line becomes the body as written, without its line end.
-pub(crate) fn line_record(
-    event: &LogEventRef<'_>,
-    line: &FunctionLine<'_>,
-    identity: &Identity,
-    window: &mut RequestWindow,
-    observed_unix_nano: u64,
-    has_metrics: bool,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    let severity = match line.severity {
-        Some(severity) => severity,
-        None if is_out_of_memory(event.message) => Severity::ERROR,
-        None => Severity::INFO,
-    };
-    let body =
-        line.message.as_deref().unwrap_or_else(|| event.message.trim_end_matches(['\n', '\r']));
-    record.times(record_time(event, line.time), observed_unix_nano);
-    begin(event, severity, body, record);
-    let id = line.request_id.as_deref().or(window.request_id());
-    if id.is_some() && line.request_id.is_none() {
-        record.assume_invocation();
-    }
-    let execution = line.durable_execution_arn.as_deref();
-    let facts = Facts { tenant_id: line.tenant_id.as_deref(), durable_execution_arn: execution };
-    write_invocation(record, id, facts, window);
-    // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
-    // execution, nor to a tenant, which only Lambda's own lines name.
-    if let Some(execution) = execution.filter(|arn| is_execution_of(identity, arn))
-        && let Some(id) = id.map(str::to_owned)
-    {
-        let facts = Facts { durable_execution_arn: Some(execution), ..Facts::default() };
-        window.note_facts(&id, facts, true);
-    }
-    if let Some(root) = &line.xray_trace_id {
-        record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
-    }
-    for (key, value) in &line.attributes {
-        match value {
-            _ if has_metrics && key == emf::line::KEY => {}
-            Value::Text(text) => record.attribute(key, PlainValue::Text(text)),
-            Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
-                record.attribute(key, PlainValue::Text(raw.get()));
-            }
-            Value::Json(raw) => record.any_attribute(key, &AnyValue { value: typed(raw, 0) }),
+pub(crate) struct LineRecord<'r> {
+    pub(crate) event: &'r LogEventRef<'r>,
+    pub(crate) line: &'r FunctionLine<'r>,
+    pub(crate) identity: &'r Identity,
+    /// `true` if the line's metrics were read.
+    pub(crate) has_metrics: bool,
+    pub(crate) observed_unix_nano: u64,
+}
+
+impl LineRecord<'_> {
+    /// Writes the record. The window provides the line's invocation, and learns facts about it.
+    pub(crate) fn write(&self, window: &mut RequestWindow, record: &mut RecordWriter<'_, '_>) {
+        let Self { event, line, .. } = self;
+        let severity = match line.severity {
+            Some(severity) => severity,
+            None if is_out_of_memory(event.message) => Severity::ERROR,
+            None => Severity::INFO,
+        };
+        let body =
+            line.message.as_deref().unwrap_or_else(|| event.message.trim_end_matches(['\n', '\r']));
+        record.times(record_time(event, line.time), self.observed_unix_nano);
+        write_common(event, severity, body, record);
+        self.write_invocation(window, record);
+        if let Some(root) = &line.xray_trace_id {
+            record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
+        }
+        self.write_attributes(record);
+        self.write_exception(record);
+        if let Some(TraceIds { trace_id, span_id }) = &line.trace {
+            record.trace_id(trace_id);
+            record.span_id(span_id.as_ref().map_or(&[], |id| id));
         }
     }
-    if let Some(exception) = line.exception.as_deref() {
+
+    fn write_invocation(&self, window: &mut RequestWindow, record: &mut RecordWriter<'_, '_>) {
+        let stated_id = self.line.request_id.as_deref();
+        let id = stated_id.or(window.request_id());
+        if id.is_some() && stated_id.is_none() {
+            record.assume_invocation();
+        }
+        let tenant_id = self.line.tenant_id.as_deref();
+        let durable_execution_arn = self.line.durable_execution_arn.as_deref();
+        write_invocation(record, id, Facts { tenant_id, durable_execution_arn }, window);
+        // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
+        // execution, nor to a tenant, which only Lambda's own lines name.
+        if let Some(execution) =
+            durable_execution_arn.filter(|arn| is_execution_of(self.identity, arn))
+            && let Some(id) = id.map(str::to_owned)
+        {
+            let facts = Facts { durable_execution_arn: Some(execution), ..Facts::default() };
+            window.note_facts(&id, facts, true);
+        }
+    }
+
+    fn write_attributes(&self, record: &mut RecordWriter<'_, '_>) {
+        for (key, value) in &self.line.attributes {
+            match value {
+                _ if self.has_metrics && key == emf::line::KEY => {}
+                Value::Text(text) => record.attribute(key, PlainValue::Text(text)),
+                Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
+                    record.attribute(key, PlainValue::Text(raw.get()));
+                }
+                Value::Json(raw) => record.any_attribute(key, &AnyValue { value: typed(raw, 0) }),
+            }
+        }
+    }
+
+    fn write_exception(&self, record: &mut RecordWriter<'_, '_>) {
+        let Some(exception) = self.line.exception.as_deref() else { return };
         let fingerprint = fingerprint(exception.as_ref());
         let texts = [
             (names::EXCEPTION_TYPE, Some(&exception.kind)),
@@ -101,15 +123,11 @@ pub(crate) fn line_record(
             (names::EXCEPTION_FINGERPRINT, Some(&fingerprint)),
         ];
         for (key, text) in texts {
-            let is_taken = line.attributes.iter().any(|(taken, _)| taken == key);
+            let is_taken = self.line.attributes.iter().any(|(taken, _)| taken == key);
             if let Some(text) = text.filter(|_| !is_taken) {
                 record.attribute(key, PlainValue::Text(text));
             }
         }
-    }
-    if let Some(TraceIds { trace_id, span_id }) = &line.trace {
-        record.trace_id(trace_id);
-        record.span_id(span_id.as_ref().map_or(&[], |id| id));
     }
 }
 
@@ -132,27 +150,30 @@ pub(crate) fn record_time(event: &LogEventRef<'_>, stated: Option<LineTime>) -> 
     }
 }
 
-/// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
+/// The log record of one of Lambda's own events, with its figures in Lambda's units.
 ///
 /// A failure has severity ERROR in every notation.
-pub(crate) fn platform_record(
-    event: &LogEventRef<'_>,
-    platform: &PlatformEvent,
-    window: &RequestWindow,
-    observed_unix_nano: u64,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    let stated = || platform.level.as_deref().and_then(Severity::of_word);
-    let severity = match platform.kind {
-        _ if platform.is_failure() => Severity::ERROR,
-        EventKind::LogsDropped => stated().unwrap_or(Severity::WARN),
-        _ => stated().unwrap_or(Severity::INFO),
-    };
-    record.times(event.time_unix_nano(), observed_unix_nano);
-    begin(event, severity, event.message.trim_end(), record);
-    record.event_name(platform.kind.as_str());
-    write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
-    platform_attributes(platform, &mut |key, value| record.attribute(key, value));
+pub(crate) struct PlatformRecord<'r> {
+    pub(crate) event: &'r LogEventRef<'r>,
+    pub(crate) platform: &'r PlatformEvent,
+    pub(crate) observed_unix_nano: u64,
+}
+
+impl PlatformRecord<'_> {
+    pub(crate) fn write(&self, window: &RequestWindow, record: &mut RecordWriter<'_, '_>) {
+        let Self { event, platform, observed_unix_nano } = self;
+        let stated = || platform.level.as_deref().and_then(Severity::of_word);
+        let severity = match platform.kind {
+            _ if platform.is_failure() => Severity::ERROR,
+            EventKind::LogsDropped => stated().unwrap_or(Severity::WARN),
+            _ => stated().unwrap_or(Severity::INFO),
+        };
+        record.times(event.time_unix_nano(), *observed_unix_nano);
+        write_common(event, severity, event.message.trim_end(), record);
+        record.event_name(platform.kind.as_str());
+        write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
+        platform_attributes(platform, &mut |key, value| record.attribute(key, value));
+    }
 }
 
 /// The reason why a claimed OTLP line was not decoded. The line itself, the function's data, is in the dead-letter queue.
@@ -164,31 +185,33 @@ pub struct Undecodable<'a> {
     pub sha256: &'a str,
 }
 
-/// Writes the log record about an undecodable line, without any part of the line.
-pub(crate) fn undecodable_record(
-    event: &LogEventRef<'_>,
-    undecodable: &Undecodable<'_>,
-    window: &RequestWindow,
-    observed_unix_nano: u64,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    let Undecodable { reason, size_bytes, sha256 } = *undecodable;
-    let body = format!("OTLP line was not decoded: {reason}");
-    record.times(event.time_unix_nano(), observed_unix_nano);
-    begin(event, Severity::ERROR, &body, record);
-    record.event_name("lambda_otlp.undecodable");
-    if window.request_id().is_some() {
-        record.assume_invocation();
+/// The log record about an undecodable line, without any part of the line.
+pub(crate) struct UndecodableRecord<'r> {
+    pub(crate) event: &'r LogEventRef<'r>,
+    pub(crate) undecodable: &'r Undecodable<'r>,
+    pub(crate) observed_unix_nano: u64,
+}
+
+impl UndecodableRecord<'_> {
+    pub(crate) fn write(&self, window: &RequestWindow, record: &mut RecordWriter<'_, '_>) {
+        let Undecodable { reason, size_bytes, sha256 } = *self.undecodable;
+        let body = format!("OTLP line was not decoded: {reason}");
+        record.times(self.event.time_unix_nano(), self.observed_unix_nano);
+        write_common(self.event, Severity::ERROR, &body, record);
+        record.event_name("lambda_otlp.undecodable");
+        if window.request_id().is_some() {
+            record.assume_invocation();
+        }
+        write_invocation(record, window.request_id(), Facts::default(), window);
+        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        record.attribute("lambda_otlp.undecodable.reason", PlainValue::Text(reason));
+        record.attribute("lambda_otlp.undecodable.size_bytes", PlainValue::Int(size));
+        record.attribute("lambda_otlp.undecodable.sha256", PlainValue::Text(sha256));
     }
-    write_invocation(record, window.request_id(), Facts::default(), window);
-    let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-    record.attribute("lambda_otlp.undecodable.reason", PlainValue::Text(reason));
-    record.attribute("lambda_otlp.undecodable.size_bytes", PlainValue::Int(size));
-    record.attribute("lambda_otlp.undecodable.sha256", PlainValue::Text(sha256));
 }
 
 /// Writes the fields that all records have after their times: severity, body and the log event's id.
-fn begin(
+fn write_common(
     event: &LogEventRef<'_>,
     severity: Severity,
     body: &str,

@@ -65,14 +65,14 @@ struct ExceptionParts {
 }
 
 impl ExceptionParts {
-    /// Returns `true` if nothing of the other would be lost.
-    fn may_be(&self, other: &Self) -> bool {
-        let fits = |own: &Option<String>, other: &Option<String>| {
+    /// Returns `true` if no part of both differs, so that nothing is lost if they are combined.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let agree = |own: &Option<String>, other: &Option<String>| {
             own.is_none() || other.is_none() || own == other
         };
-        fits(&self.kind, &other.kind)
-            && fits(&self.message, &other.message)
-            && fits(&self.stack, &other.stack)
+        agree(&self.kind, &other.kind)
+            && agree(&self.message, &other.message)
+            && agree(&self.stack, &other.stack)
     }
 
     /// Fills what is missing.
@@ -87,66 +87,75 @@ impl ExceptionParts {
         if self.kind.is_some() && self.message.is_some() {
             return;
         }
-        if let Some(read) = self.stack.as_deref().and_then(report) {
+        if let Some(read) = self.stack.as_deref().and_then(of_text) {
             self.kind = self.kind.take().or(read.kind);
             self.message = self.message.take().or(read.message);
         }
     }
 }
 
-/// Takes the exception out of a record's fields. `at` has the positions of the keys that may state one. `is_log` is `false` for
-/// data that has neither level, nor message, nor time: there only a stack trace, or Lambda's own keys, are an exception.
-pub(crate) fn take(fields: &mut LineFields<'_>, at: &[usize], is_log: bool) -> Option<Exception> {
+/// A field from which an exception was read.
+struct Source {
+    /// The field's position.
+    at: usize,
+    /// The JSON of what else its value has.
+    rest: Option<String>,
+}
+
+/// Takes the exception out of a record's fields. `candidates` are the positions of the keys that may state one. `is_log` is `false`
+/// for data that has neither level, nor message, nor time: there only a stack trace, or Lambda's own keys, are an exception.
+pub(crate) fn take(
+    fields: &mut LineFields<'_>,
+    candidates: &[usize],
+    is_log: bool,
+) -> Option<Exception> {
     let mut parts = ExceptionParts::default();
-    let mut taken = Vec::new();
+    let mut sources: Vec<Source> = Vec::new();
     for role in [Role::ErrorType, Role::ErrorMessage] {
-        let of_role = |at: &&usize| fields.get(**at).is_some_and(|field| field.is(role));
-        let text = |at: usize| fields.get(at).and_then(|field| field.value.text());
-        let found = at.iter().find(of_role).and_then(|at| Some((*at, text(*at)?.to_owned())));
-        if let Some((at, text)) = found {
-            taken.push(at);
-            let place = if role == Role::ErrorType { &mut parts.kind } else { &mut parts.message };
-            *place = Some(text);
-        }
+        let is_of_role = |at: &&usize| fields.get(**at).is_some_and(|field| field.is(role));
+        let Some(at) = candidates.iter().find(is_of_role) else { continue };
+        let Some(text) = fields.get(*at).and_then(|field| field.value.text()) else { continue };
+        let part = if role == Role::ErrorType { &mut parts.kind } else { &mut parts.message };
+        *part = Some(text.to_owned());
+        sources.push(Source { at: *at, rest: None });
     }
-    let is_stated = parts.kind.is_some() && parts.message.is_some();
     let has_name = parts.kind.is_some();
-    let mut rests = Vec::new();
-    for at in at {
+    let has_name_and_message = has_name && parts.message.is_some();
+    let mut has_value = false;
+    for at in candidates {
         let Some(field) = fields.get(*at) else { continue };
         let found = match field.role() {
-            Some(Role::Exception | Role::Message) => whole(&field.value, is_log),
-            Some(Role::Nested) => nested(&field.value, is_log),
+            Some(Role::Exception | Role::Message) => of_value(&field.value, is_log),
+            Some(Role::Nested) => of_nested(&field.value, is_log),
             Some(Role::StackTrace) if parts.stack.is_none() => {
-                stack(&field.value, has_name).map(Taken::all)
+                of_stack(&field.value, has_name).map(Taken::all)
             }
             _ => None,
         };
         // Another exception stays an attribute.
-        if let Some(found) = found.filter(|found| parts.may_be(&found.parts)) {
+        if let Some(found) = found.filter(|found| parts.agrees_with(&found.parts)) {
             parts.add(found.parts);
-            rests.push((*at, found.rest));
+            sources.push(Source { at: *at, rest: found.rest });
+            has_value = true;
         }
     }
     parts.read_stack();
-    let kind = parts.kind.filter(|_| is_stated || parts.stack.is_some() || !rests.is_empty())?;
-    for (at, rest) in rests {
-        match rest {
-            Some(rest) => set(fields, at, rest),
-            None => taken.push(at),
-        }
-    }
-    for at in taken {
-        if let Some(field) = fields.get_mut(at) {
+    let is_exception = has_name_and_message || parts.stack.is_some() || has_value;
+    let kind = parts.kind.filter(|_| is_exception)?;
+    for Source { at, rest } in sources {
+        if let Some(rest) = rest {
+            set_json(fields, at, rest);
+        } else if let Some(field) = fields.get_mut(at) {
             field.is_taken = true;
         }
     }
     Some(Exception { kind, message: parts.message, stacktrace: parts.stack })
 }
 
-fn set(fields: &mut LineFields<'_>, at: usize, rest: String) {
+/// Replaces the value of a field.
+fn set_json(fields: &mut LineFields<'_>, at: usize, json: String) {
     if let Some(field) = fields.get_mut(at)
-        && let Ok(raw) = RawValue::from_string(rest)
+        && let Ok(raw) = RawValue::from_string(json)
     {
         field.value = Value::Json(Cow::Owned(raw));
     }
@@ -164,21 +173,21 @@ impl Taken {
     }
 }
 
-/// The value of a key such as `err`.
-fn whole(value: &Value<'_>, is_log: bool) -> Option<Taken> {
+/// The exception in the value of a key such as `err`.
+fn of_value(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     match value {
-        Value::Text(text) => report(text).filter(|parts| parts.stack.is_some()).map(Taken::all),
+        Value::Text(text) => of_text(text).filter(|parts| parts.stack.is_some()).map(Taken::all),
         Value::Json(raw) if raw.get().starts_with('{') => of_object(raw.get(), is_log),
-        Value::Json(raw) => first_of(raw.get()).or_else(|| {
+        Value::Json(raw) => of_first_element(raw.get()).or_else(|| {
             // Python's `traceback.format_exception`
-            let parts = report(&lines(raw.get())?)?;
+            let parts = of_text(&lines(raw.get())?)?;
             parts.stack.is_some().then(|| Taken::all(parts))
         }),
     }
 }
 
 /// The first of an exception and its causes, as structlog writes them. The others stay as they are.
-fn first_of(array: &str) -> Option<Taken> {
+fn of_first_element(array: &str) -> Option<Taken> {
     if !array.starts_with("[{") {
         return None;
     }
@@ -193,12 +202,12 @@ fn first_of(array: &str) -> Option<Taken> {
 }
 
 /// An exception under a key of an object, such as Monolog's `context` and loguru's `record`.
-fn nested(value: &Value<'_>, is_log: bool) -> Option<Taken> {
+fn of_nested(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     let mut fields = object_fields(value.json_object()?)?;
     let at = fields.iter().position(|field| field.is(Role::Exception))?;
-    let Taken { parts, rest } = whole(&fields.get(at)?.value, is_log)?;
+    let Taken { parts, rest } = of_value(&fields.get(at)?.value, is_log)?;
     match rest {
-        Some(rest) => set(&mut fields, at, rest),
+        Some(rest) => set_json(&mut fields, at, rest),
         None => {
             fields.remove(at);
         }
@@ -220,7 +229,7 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
     let stack_at = find(&fields, &STACK);
     let stack = stack_at
         .and_then(|at| fields.get(at))
-        .and_then(|field| stack(&field.value, kind.is_some() || message.is_some()));
+        .and_then(|field| of_stack(&field.value, kind.is_some() || message.is_some()));
     let has_stack = stack.is_some();
     let mut parts = ExceptionParts { kind, message, stack: None };
     parts.add(stack.unwrap_or_default());
@@ -245,7 +254,7 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
 
 /// A stack trace: a text, or an array of lines or frames. Without a name next to it, it must begin with one: other records have a
 /// stack trace of the place that wrote them.
-fn stack(value: &Value<'_>, has_name: bool) -> Option<ExceptionParts> {
+fn of_stack(value: &Value<'_>, has_name: bool) -> Option<ExceptionParts> {
     let text = match value {
         Value::Text(text) => text.trim_end().to_owned(),
         Value::Json(raw) if raw.get().starts_with('{') => return None,
@@ -257,7 +266,7 @@ fn stack(value: &Value<'_>, has_name: bool) -> Option<ExceptionParts> {
     if has_name {
         return Some(ExceptionParts { stack: Some(text), ..ExceptionParts::default() });
     }
-    report(&text).map(|parts| ExceptionParts { stack: Some(text), ..parts })
+    of_text(&text).map(|parts| ExceptionParts { stack: Some(text), ..parts })
 }
 
 /// The lines of an array of texts, or of objects, each of which is a frame.
@@ -273,7 +282,7 @@ fn lines(array: &str) -> Option<String> {
 }
 
 /// The exception that a text reports.
-fn report(text: &str) -> Option<ExceptionParts> {
+fn of_text(text: &str) -> Option<ExceptionParts> {
     let Exception { kind, message, stacktrace } = crash::exception(text)?;
     let stack = stacktrace.map(|stack| stack.trim_end().to_owned());
     Some(ExceptionParts { kind: Some(kind), message, stack })

@@ -5,7 +5,7 @@ use super::{platform_event, text};
 use crate::event::PlatformEvent;
 use crate::identity::{Identity, LogSource};
 use crate::logs::request_window::RequestWindow;
-use crate::logs::{LogEventRef, line_record};
+use crate::logs::{LineRecord, LogEventRef};
 use crate::names;
 use crate::read::fields::MAX_KEYS;
 use crate::read::line::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_KEY_BYTES, MAX_VALUE_BYTES, function_line};
@@ -55,8 +55,14 @@ fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
     let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
     let identity = Identity::of(&source);
     let event = LogEventRef { id: "", time_ms: TIME_MS, message };
-    let read = function_line(message, true);
-    render::written(|record| line_record(&event, &read, &identity, &mut window, 1, false, record))
+    let line_record = LineRecord {
+        event: &event,
+        line: &function_line(message, true),
+        identity: &identity,
+        has_metrics: false,
+        observed_unix_nano: 1,
+    };
+    render::written(|record| line_record.write(&mut window, record))
 }
 
 #[test]

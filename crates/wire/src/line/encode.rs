@@ -102,8 +102,8 @@ impl LineEncoder {
     ) -> Written {
         let mut written = Written::default();
         let LineLimits { max_bytes, max_item_bytes } = self.limits;
-        let mut waiting = vec![(request, max_bytes)];
-        while let Some((request, max_bytes)) = waiting.pop() {
+        let mut waiting = vec![WaitingRequest { request, max_bytes }];
+        while let Some(WaitingRequest { request, max_bytes }) = waiting.pop() {
             if request.items() == 0 {
                 continue;
             }
@@ -116,10 +116,12 @@ impl LineEncoder {
             let parts = cut(&request, &too_large, max_bytes);
             let bytes: usize = parts.iter().map(|part| part.bytes().len()).sum();
             if parts.len() > 1 || bytes < request.bytes().len() {
-                waiting.extend(parts.into_iter().rev().map(|part| (part, max_bytes)));
+                let parts = parts.into_iter().rev();
+                waiting.extend(parts.map(|request| WaitingRequest { request, max_bytes }));
             } else {
-                let rest = self.truncated(envelope, &request, out, &mut written);
-                waiting.extend(rest.map(|rest| (rest, max_item_bytes)));
+                let shorter = self.write_shortened(envelope, &request, out, &mut written);
+                let max_bytes = max_item_bytes;
+                waiting.extend(shorter.map(|request| WaitingRequest { request, max_bytes }));
             }
         }
         written
@@ -127,7 +129,7 @@ impl LineEncoder {
 
     /// Appends a line of the largest size, shortened if needed. Returns the request instead if it can be cut into such
     /// lines.
-    fn truncated(
+    fn write_shortened(
         &mut self,
         envelope: &Envelope<'_>,
         request: &Request,
@@ -211,6 +213,13 @@ fn compact_line(
     }
     out.extend_from_slice(&end);
     Ok(())
+}
+
+/// A request that is in no line yet.
+struct WaitingRequest {
+    request: Request,
+    /// The maximum size of its line.
+    max_bytes: usize,
 }
 
 #[derive(Debug)]

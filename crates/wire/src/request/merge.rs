@@ -38,11 +38,15 @@ struct MergeGroup<T> {
     /// All fields except the children, as first written.
     head: Vec<u8>,
     children: Vec<T>,
-    /// Positions in `children` by their sorted heads.
+    /// Positions in `children` by the keys of their heads.
     index: HashMap<Vec<u8>, usize>,
     /// The child used last: most messages equal the previous one.
     last: usize,
 }
+
+type ScopeGroup<'i> = MergeGroup<&'i [u8]>;
+type ResourceGroup<'i> = MergeGroup<ScopeGroup<'i>>;
+type RequestGroup<'i> = MergeGroup<ResourceGroup<'i>>;
 
 impl<T> MergeGroup<T> {
     fn new(head: Vec<u8>) -> Self {
@@ -55,11 +59,11 @@ impl<T> MergeGroup<MergeGroup<T>> {
     fn child(&mut self, message: &[u8], children: u32) -> &mut MergeGroup<T> {
         let last = self.children.get(self.last);
         if !last.is_some_and(|last| has_head(message, children, &last.head)) {
-            let (head, key) = head_and_key(message, children);
+            let MessageHead { fields, key } = MessageHead::of(message, children);
             let next = self.children.len();
             self.last = *self.index.entry(key).or_insert(next);
             if self.last == next {
-                self.children.push(MergeGroup::new(head));
+                self.children.push(MergeGroup::new(fields));
             }
         }
         #[expect(clippy::indexing_slicing, reason = "the index holds positions of children only")]
@@ -72,7 +76,7 @@ impl<T> MergeGroup<MergeGroup<T>> {
 const MOST_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
-    let mut root: MergeGroup<MergeGroup<MergeGroup<&[u8]>>> = MergeGroup::new(Vec::new());
+    let mut root: RequestGroup<'_> = MergeGroup::new(Vec::new());
     for request in requests {
         for container in request.containers() {
             // Each request has items; if all its bytes are one container, they are in it.
@@ -141,21 +145,29 @@ fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
     left.is_empty()
 }
 
-/// All fields of `message` except the children, unchanged and in a form that is equal for equal resources and scopes.
-fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
-    let mut head = Vec::new();
-    let mut key = Vec::new();
-    for field in fields(message).filter(|field| field.number != children) {
-        head.extend_from_slice(field.raw);
-        // Field 1 is the resource or scope, whose own fields may have any order.
-        match field.as_len().filter(|_| field.number == RESOURCE) {
-            Some(inner) => {
-                let mut parts: Vec<&[u8]> = fields(inner).map(|part| part.raw).collect();
-                parts.sort_unstable();
-                Writer::new(&mut key).always_bytes(field.number, &parts.concat());
+/// All fields of a message except its children.
+struct MessageHead {
+    /// The fields as they are.
+    fields: Vec<u8>,
+    /// The fields in a form that is equal for equal resources and scopes.
+    key: Vec<u8>,
+}
+
+impl MessageHead {
+    fn of(message: &[u8], children: u32) -> Self {
+        let mut head = Self { fields: Vec::new(), key: Vec::new() };
+        for field in fields(message).filter(|field| field.number != children) {
+            head.fields.extend_from_slice(field.raw);
+            // Field 1 is the resource or scope, whose own fields may have any order.
+            match field.as_len().filter(|_| field.number == RESOURCE) {
+                Some(inner) => {
+                    let mut parts: Vec<&[u8]> = fields(inner).map(|part| part.raw).collect();
+                    parts.sort_unstable();
+                    Writer::new(&mut head.key).always_bytes(field.number, &parts.concat());
+                }
+                None => head.key.extend_from_slice(field.raw),
             }
-            None => key.extend_from_slice(field.raw),
         }
+        head
     }
-    (head, key)
 }

@@ -102,17 +102,17 @@ pub(crate) fn parse(json: &str, root: Option<&Fields<'_>>) -> Option<EmfLine> {
         return Fields::of(json).is_none().then_some(read);
     };
     let metadata = root.get(KEY)?;
-    metadata::read(metadata, &Values::of(root), &mut read).then_some(read)
+    metadata::read(metadata, &LineValues::of(root), &mut read).then_some(read)
 }
 
 /// The values of a line by their keys; of a repeated key the first one.
-pub(super) struct Values<'a> {
+pub(super) struct LineValues<'a> {
     fields: &'a Fields<'a>,
     /// The values of lines with many keys. A directive may name very many.
     by_key: HashMap<&'a str, &'a RawValue>,
 }
 
-impl<'a> Values<'a> {
+impl<'a> LineValues<'a> {
     /// Up to this number of keys, comparing them is cheaper than their hashes.
     const FEW_KEYS: usize = 16;
 
@@ -137,14 +137,18 @@ pub(super) fn timestamp(value: &RawValue) -> Option<u64> {
 }
 
 impl EmfLine {
-    pub(super) fn directive(&mut self, directive: &Directive<'_>, given: &Values<'_>) {
+    pub(super) fn add_directive(
+        &mut self,
+        directive: &Directive<'_>,
+        line_values: &LineValues<'_>,
+    ) {
         let namespace = directive
             .namespace
             .and_then(text_of)
             .filter(|text| is_short(text))
             .map(|text| string("aws.cloudwatch.namespace", text));
         let mut own: Vec<KeyValue> = namespace.into_iter().collect();
-        own.extend(dimensions(directive, given));
+        own.extend(dimensions(directive, line_values));
         let attributes: Arc<[KeyValue]> = own.into();
         self.refused += directive.others;
         let bytes: usize = attributes.iter().map(KeyValue::encoded_len).sum();
@@ -153,13 +157,13 @@ impl EmfLine {
                 self.refused += 1;
                 continue;
             };
-            let Some(value) = given.get(&name) else { continue };
+            let Some(value) = line_values.get(&name) else { continue };
             let has_room = self.attribute_bytes + bytes <= MAX_ATTRIBUTE_BYTES;
             if self.metrics.len() == MAX_METRICS || !has_room {
                 self.refused += 1;
                 continue;
             }
-            if let Some(values) = self.values(value) {
+            if let Some(values) = self.read_values(value) {
                 let series = SeriesKey {
                     name: name.into_owned(),
                     unit: unit_of(unit.and_then(text_of).as_deref()),
@@ -173,9 +177,9 @@ impl EmfLine {
     }
 
     /// The values of a metric: one number, an array of numbers, or an object that represents many.
-    fn values(&mut self, value: &RawValue) -> Option<Distribution> {
+    fn read_values(&mut self, value: &RawValue) -> Option<Distribution> {
         if value.get().starts_with('{') {
-            return self.distribution(value);
+            return self.read_object(value);
         }
         let given = if value.get().starts_with('[') {
             Elements::first_of(value.get(), MAX_VALUES)
@@ -189,7 +193,7 @@ impl EmfLine {
     }
 
     /// Reads a value that is an object: a statistic set, or values with their counts. Without measurements it is none.
-    fn distribution(&mut self, value: &RawValue) -> Option<Distribution> {
+    fn read_object(&mut self, value: &RawValue) -> Option<Distribution> {
         let Some(fields) = Fields::of(value.get()) else {
             self.refused += 1;
             return None;
@@ -228,7 +232,7 @@ fn is_short(text: &str) -> bool {
 pub(super) const MOST_NAMES: usize = 1_000;
 
 /// The dimensions of all sets, each once, with their values in the line.
-fn dimensions(directive: &Directive<'_>, given: &Values<'_>) -> Vec<KeyValue> {
+fn dimensions(directive: &Directive<'_>, line_values: &LineValues<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     for name in directive.dimensions.iter().filter_map(|name| text_of(name)) {
         let is_known = dimensions.iter().any(|known| known.key == name);
@@ -236,7 +240,7 @@ fn dimensions(directive: &Directive<'_>, given: &Values<'_>) -> Vec<KeyValue> {
             continue;
         }
         // By the specification a value is a string; numbers are converted to text.
-        let Some(json) = given.get(&name) else { continue };
+        let Some(json) = line_values.get(&name) else { continue };
         let value = text_of(json).unwrap_or_else(|| json.get().into());
         if is_short(&value) {
             dimensions.push(string(&name, value));

@@ -2,7 +2,7 @@
 //!
 //! A value of another type than in the specification counts as absent.
 
-use super::line::{EmfLine, MAX_ELEMENTS, MOST_NAMES, Values, timestamp};
+use super::line::{EmfLine, LineValues, MAX_ELEMENTS, MOST_NAMES, timestamp};
 use crate::read::fields::{JsonKey, MAX_KEYS};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -26,7 +26,7 @@ pub(super) struct DeclaredMetric<'a> {
 }
 
 /// Reads the metadata into the line. Returns `false` if it does not declare this format.
-pub(super) fn read(metadata: &RawValue, values: &Values<'_>, line: &mut EmfLine) -> bool {
+pub(super) fn read(metadata: &RawValue, values: &LineValues<'_>, line: &mut EmfLine) -> bool {
     let mut deserializer = serde_json::Deserializer::from_str(metadata.get());
     let read = PartSeed(MetadataPart { values, line }).deserialize(&mut deserializer);
     // JSON also has numbers and texts that no type of Rust represents.
@@ -119,7 +119,7 @@ fn each_key<'de, A: MapAccess<'de>>(
 
 /// The object under `_aws`.
 struct MetadataPart<'l, 'v> {
-    values: &'l Values<'v>,
+    values: &'l LineValues<'v>,
     line: &'l mut EmfLine,
 }
 
@@ -149,7 +149,7 @@ impl<'de> Part<'de> for MetadataPart<'_, '_> {
 }
 
 struct DirectivesPart<'l, 'v> {
-    values: &'l Values<'v>,
+    values: &'l LineValues<'v>,
     line: &'l mut EmfLine,
 }
 
@@ -161,7 +161,7 @@ impl<'de> Part<'de> for DirectivesPart<'_, '_> {
         while let Some(directive) = elements.next_element_seed(PartSeed(DirectivePart))? {
             directives += 1;
             if directives <= MAX_ELEMENTS {
-                self.line.directive(&directive, self.values);
+                self.line.add_directive(&directive, self.values);
             }
         }
         Ok(())

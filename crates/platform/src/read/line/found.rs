@@ -9,13 +9,14 @@ use crate::read::line::field::{LineField, LineFields, Value, status_of};
 use crate::read::severity::Severity;
 use crate::read::time::{LineTime, stated_time};
 
-/// The best value for a field of the record, with the position of its key if that leaves the attributes.
+/// The best value so far for a field of the record.
 pub(super) struct Best<T> {
     pub(super) found: Option<RankedValue<T>>,
 }
 
 pub(super) struct RankedValue<T> {
     pub(super) rank: Rank,
+    /// The position of the value's key, if that leaves the attributes.
     pub(super) at: Option<usize>,
     pub(super) value: T,
 }
@@ -27,6 +28,7 @@ impl<T> Default for Best<T> {
 }
 
 impl<T> Best<T> {
+    /// Keeps the value if it is the first, or surer than the one so far.
     pub(super) fn offer(&mut self, rank: Rank, at: Option<usize>, value: Option<T>) {
         let is_better = self.found.as_ref().is_none_or(|best| rank < best.rank);
         if let Some(value) = value.filter(|_| is_better) {
@@ -54,15 +56,18 @@ pub(super) struct FoundValues {
     pub(super) is_gelf: bool,
     pub(super) is_mongo: bool,
     pub(super) level: Best<Severity>,
-    /// The message, or `None` for the text of the key's value.
+    /// A copy of the message, or `None` for the text of the key's value.
     pub(super) message: Best<Option<String>>,
+    /// The same under a key that is the message's only in a record with a level.
     pub(super) message_of_logger: Best<Option<String>>,
     pub(super) time: Best<LineTime>,
     pub(super) request_id: Best<String>,
+    /// `true` if a key of Lambda's runtimes has the request id.
     pub(super) is_of_runtime: bool,
     pub(super) trace: Best<TraceIds>,
     pub(super) span: Best<[u8; 8]>,
     pub(super) xray: Best<String>,
+    /// The texts of these stay in the fields until the record takes them.
     pub(super) tenant: Best<()>,
     pub(super) durable: Best<()>,
     /// Positions of the keys that may state an exception.

@@ -1,7 +1,7 @@
 //! Reads a function's line: level, message, time and ids for the log record's fields, and all other keys as attributes.
 //!
-//! The fields of JSON, of JSON after a prefix, and of `key=value` pairs have one reader (`field`, `found`, `record`). A JSON object may also be the message of
-//! another record: of Lambda's JSON log format, or of Fluent Bit.
+//! The fields of JSON, of JSON after a prefix, and of `key=value` pairs have one reader (`field`, `found`, `record`). A JSON object may
+//! also be the message of another record: of Lambda's JSON log format, or of Fluent Bit.
 
 mod field;
 mod found;
@@ -79,10 +79,11 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
 /// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
 const WRAPPED: Depth = Depth::new(2);
 
+/// Reads a line that is not JSON as a whole. `wrapped` bounds the records that may be in one another.
 fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, of);
     let found = trailing_object(head.rest);
-    let of_object = found.as_ref().and_then(|it| read_object(it.json, is_lambda, wrapped));
+    let of_object = found.as_ref().and_then(|object| read_object(object.json, is_lambda, wrapped));
     let Some((object, mut read)) = found.zip(of_object) else {
         let of_pairs = logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
         let mut read = of_pairs.unwrap_or_default();

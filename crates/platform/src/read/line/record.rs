@@ -31,7 +31,7 @@ pub(super) fn read_object(
 
 /// Reads the fields of an object, which may wrap another logger's record.
 fn read_record(
-    mut fields: LineFields<'_>,
+    fields: LineFields<'_>,
     is_lambda: bool,
     wrapped: Depth,
 ) -> Option<FunctionLine<'_>> {
@@ -40,41 +40,53 @@ fn read_record(
     };
     let value = &fields.get(outer.at)?.value;
     let text = value.text().map(|text| text.trim_end().to_owned());
-    let inner = match value {
-        Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
-        Value::Text(text) if text.starts_with('{') => object_fields(text)
-            .map(|fields| fields.into_iter().map(LineField::into_owned).collect()),
-        _ => None,
-    };
-    let is_text = inner.is_none();
-    if let Some(inner) = inner {
-        fields = merged(fields, outer.at, inner, is_lambda);
+    if let Some(inner) = inner_record(value) {
+        let mut read = read_fields(merged(fields, outer.at, inner, is_lambda), is_lambda);
+        read.message = read.message.or_else(|| text.map(Cow::Owned));
+        return Some(read);
     }
     let mut read = read_fields(fields, is_lambda);
-    let Some(text) = text else { return Some(read) };
-    let mut message = None;
-    if is_text {
-        let plain = without_colours(&text);
+    if let Some(text) = text {
         let of = if outer.is_whole_line { HeadOf::Line } else { HeadOf::Message };
-        let inner = text_line(&plain, of, is_lambda, deeper);
-        read.severity = inner.severity.or(read.severity);
-        read.trace = read.trace.or(inner.trace);
-        // Lambda's own keys say more than the text.
-        read.exception = read.exception.or(inner.exception);
-        message = inner.message.map(|message| Cow::Owned(message.into_owned()));
-        for (key, value) in inner.attributes {
-            let is_new = !read.attributes.iter().any(|(taken, _)| *taken == key);
-            if is_new && read.attributes.len() < MAX_ATTRIBUTES {
-                read.attributes.push((Cow::Owned(key.into_owned()), value.into_owned()));
-            }
+        let has_message = read.add_inner_text(&text, of, is_lambda, deeper);
+        if !has_message && (outer.is_whole_line || read.message.is_none()) {
+            read.message = Some(text.into());
         }
     }
-    if message.is_some() {
-        read.message = message;
-    } else if is_text && outer.is_whole_line || read.message.is_none() {
-        read.message = Some(text.into());
-    }
     Some(read)
+}
+
+/// The fields of a wrapped record that is an object, as JSON or in a text.
+fn inner_record<'a>(value: &Value<'a>) -> Option<LineFields<'a>> {
+    match value {
+        Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
+        Value::Text(text) if text.starts_with('{') => {
+            let fields = object_fields(text)?;
+            Some(fields.into_iter().map(LineField::into_owned).collect())
+        }
+        _ => None,
+    }
+}
+
+impl FunctionLine<'_> {
+    /// Adds what a wrapped text states. Returns `true` if it has a message of its own, which replaces the outer one.
+    fn add_inner_text(&mut self, text: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> bool {
+        let plain = without_colours(text);
+        let inner = text_line(&plain, of, is_lambda, wrapped);
+        self.severity = inner.severity.or(self.severity);
+        self.trace = self.trace.or(inner.trace);
+        // Lambda's own keys say more than the text.
+        self.exception = self.exception.take().or(inner.exception);
+        for (key, value) in inner.attributes {
+            let is_new = !self.attributes.iter().any(|(taken, _)| *taken == key);
+            if is_new && self.attributes.len() < MAX_ATTRIBUTES {
+                self.attributes.push((Cow::Owned(key.into_owned()), value.into_owned()));
+            }
+        }
+        let Some(message) = inner.message else { return false };
+        self.message = Some(Cow::Owned(message.into_owned()));
+        true
+    }
 }
 
 /// The field that holds another logger's record.
@@ -158,16 +170,17 @@ pub(super) fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> Functi
         xray,
         ..
     } = found;
-    let is_leveled = level.is_found();
-    if let Some(RankedValue { rank, at, value }) = message_of_logger.found.filter(|_| is_leveled) {
+    let has_level = level.is_found();
+    if let Some(RankedValue { rank, at, value }) = message_of_logger.found.filter(|_| has_level) {
         message.offer(rank, at, Some(value));
     }
     if !trace.is_found() {
         // OTLP's span id has no meaning without a trace id, so it stays an attribute.
         span = Best::default();
     }
-    let tenant = found.tenant.position().filter(|_| found.is_of_runtime);
-    let durable = found.durable.position();
+    let tenant_at = found.tenant.position().filter(|_| found.is_of_runtime);
+    let durable_at = found.durable.position();
+    // The positions of the keys that become fields of the record, and no attributes.
     let lifted = [
         level.position(),
         message.position(),
@@ -175,24 +188,27 @@ pub(super) fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> Functi
         trace.position(),
         span.position(),
         xray.position(),
-        tenant,
-        durable,
+        tenant_at,
+        durable_at,
     ];
-    let mut take = |at: Option<usize>| match &mut fields.get_mut(at?)?.value {
+    let mut take_text = |at: Option<usize>| match &mut fields.get_mut(at?)?.value {
         Value::Text(text) => Some(std::mem::take(text)),
         Value::Json(_) => None,
     };
     let message_at = message.position();
-    let stated = message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
-    let tenant_id = take(tenant);
-    let durable_execution_arn = take(durable);
-    let is_log = is_leveled || stated.is_some() || found.time.is_found();
-    let exception = (!found.errors.is_empty())
-        .then(|| exceptions::take(&mut fields, &found.errors, is_log))
-        .flatten()
-        .or_else(|| exception_in_message(stated.as_deref()?));
-    let of_exception = || exception.as_ref()?.message.clone().map(Cow::Owned);
-    let message = stated.or_else(of_exception);
+    let copied = message.value().flatten().map(Cow::Owned);
+    let stated_message = copied.or_else(|| take_text(message_at));
+    let tenant_id = take_text(tenant_at);
+    let durable_execution_arn = take_text(durable_at);
+    let is_log = has_level || stated_message.is_some() || found.time.is_found();
+    let of_fields = if found.errors.is_empty() {
+        None
+    } else {
+        exceptions::take(&mut fields, &found.errors, is_log)
+    };
+    let exception = of_fields.or_else(|| exception_in_message(stated_message.as_deref()?));
+    let message_of_exception = || exception.as_ref()?.message.clone().map(Cow::Owned);
+    let message = stated_message.or_else(message_of_exception);
     // Lambda's library for Go writes no level.
     let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
     let span_id = span.value();
@@ -227,6 +243,7 @@ fn exception_in_message(message: &str) -> Option<Exception> {
 }
 
 impl<'a> FunctionLine<'a> {
+    /// Keeps a field as an attribute, or adds it to the fields that become one attribute together.
     fn keep(&mut self, field: LineField<'a>, rest: &mut LineFields<'a>) {
         let key = &field.key;
         let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
