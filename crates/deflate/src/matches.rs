@@ -16,9 +16,9 @@ const PRESET_MIN_LENGTH: usize = 4;
 /// The time that a search may take.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Effort {
-    /// Most earlier places that are compared with one.
+    /// Maximum number of earlier places that are compared with one.
     pub(crate) places: u32,
-    /// A copy of so many bytes is long enough.
+    /// The length in bytes of a copy that ends the search.
     pub(crate) enough: usize,
 }
 

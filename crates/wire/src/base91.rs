@@ -32,7 +32,7 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Returns how many bytes have at most so many characters.
+/// Returns the number of bytes whose text has at most this number of characters.
 pub(crate) fn bytes_in(characters: usize) -> usize {
     characters / 16 * 13
 }

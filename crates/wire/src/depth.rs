@@ -2,8 +2,8 @@
 
 /// A number of levels, of which each step of a recursion takes one.
 ///
-/// Whoever prints a line decides how deep its content is nested, and a stack that overflows aborts the process, which no handler
-/// of panics prevents. So a recursion over content takes a `Depth` and passes on the next one.
+/// The writer of a line decides how deep its content is nested, and a stack that overflows aborts the process, which no handler of
+/// panics prevents. So a recursion over content takes a `Depth` and passes on the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth(u8);
 

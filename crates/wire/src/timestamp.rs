@@ -63,18 +63,18 @@ fn date_of_day(days: u64) -> Date {
 /// `None` for other text, and for times before 1970 or after `u64::MAX`, in 2554.
 pub fn parse(text: &str) -> Option<u64> {
     let mut rest = text.trim().as_bytes();
-    let year = digits(&mut rest, 4)?;
-    let month = after(&mut rest, b"-").and_then(|()| digits(&mut rest, 2))?;
-    let day = after(&mut rest, b"-").and_then(|()| digits(&mut rest, 2))?;
-    after(&mut rest, b"Tt ")?;
-    let hour = digits(&mut rest, 2)?;
-    let minute = after(&mut rest, b":").and_then(|()| digits(&mut rest, 2))?;
-    let second = after(&mut rest, b":").and_then(|()| digits(&mut rest, 2))?;
-    let nanos = match after(&mut rest, b".:,") {
-        Some(()) => fraction(&mut rest)?,
+    let year = take_digits(&mut rest, 4)?;
+    let month = take_one_of(&mut rest, b"-").and_then(|()| take_digits(&mut rest, 2))?;
+    let day = take_one_of(&mut rest, b"-").and_then(|()| take_digits(&mut rest, 2))?;
+    take_one_of(&mut rest, b"Tt ")?;
+    let hour = take_digits(&mut rest, 2)?;
+    let minute = take_one_of(&mut rest, b":").and_then(|()| take_digits(&mut rest, 2))?;
+    let second = take_one_of(&mut rest, b":").and_then(|()| take_digits(&mut rest, 2))?;
+    let nanos = match take_one_of(&mut rest, b".:,") {
+        Some(()) => take_fraction(&mut rest)?,
         None => 0,
     };
-    let offset_minutes = offset(rest)?;
+    let offset_minutes = offset_minutes(rest)?;
     let days = days_since_1970(year, month, day);
     // A month or a day out of range is another date.
     let date = date_of_day(u64::try_from(days).ok()?);
@@ -89,12 +89,14 @@ pub fn parse(text: &str) -> Option<u64> {
     u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
-fn after(rest: &mut &[u8], one_of: &[u8]) -> Option<()> {
+/// Takes one of these bytes.
+fn take_one_of(rest: &mut &[u8], one_of: &[u8]) -> Option<()> {
     let (first, tail) = rest.split_first()?;
     one_of.contains(first).then(|| *rest = tail)
 }
 
-fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
+/// Takes this number of digits.
+fn take_digits(rest: &mut &[u8], count: usize) -> Option<i64> {
     let (head, tail) = rest.split_at_checked(count)?;
     *rest = tail;
     head.iter().try_fold(0, |value, byte| {
@@ -103,7 +105,7 @@ fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
 }
 
 /// Takes one or more digits as nanoseconds; digits after the ninth are dropped.
-fn fraction(rest: &mut &[u8]) -> Option<u64> {
+fn take_fraction(rest: &mut &[u8]) -> Option<u64> {
     let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (head, tail) = rest.split_at_checked(count)?;
     *rest = tail;
@@ -117,28 +119,30 @@ fn fraction(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Minutes east of UTC: `Z`, `+01:00`, `-0530`, or nothing.
-fn offset(mut rest: &[u8]) -> Option<i64> {
+fn offset_minutes(mut rest: &[u8]) -> Option<i64> {
     if matches!(rest, b"Z" | b"z" | b"") {
         return Some(0);
     }
-    let sign = if after(&mut rest, b"+").is_some() {
+    let sign = if take_one_of(&mut rest, b"+").is_some() {
         1
     } else {
-        after(&mut rest, b"-")?;
+        take_one_of(&mut rest, b"-")?;
         -1
     };
-    let hours = digits(&mut rest, 2)?;
-    let _colon = after(&mut rest, b":");
-    let minutes = digits(&mut rest, 2)?;
+    let hours = take_digits(&mut rest, 2)?;
+    let _colon = take_one_of(&mut rest, b":");
+    let minutes = take_digits(&mut rest, 2)?;
     (rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
 }
 
 /// Days of the proleptic Gregorian calendar.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // Counted from March, so that the leap day is the last of its year.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+    let shifted_year = if month > 2 { year } else { year - 1 };
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let leap_days = shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
+    365 * shifted_year + leap_days + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -488,7 +488,7 @@ impl Converter {
         let window = &self.state.window;
         if window.has_late_facts {
             for records in [&mut self.line_records, &mut self.platform_records] {
-                records.add_fields(|record| window.missing(record));
+                records.add_fields(|record| window.missing_facts(record));
             }
         }
         if window.is_concurrent() {

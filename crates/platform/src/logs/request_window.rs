@@ -98,7 +98,7 @@ impl RequestWindow {
     }
 
     /// The facts of a record's invocation that the record does not state itself.
-    pub(crate) fn missing(&self, record: &[u8]) -> Vec<u8> {
+    pub(crate) fn missing_facts(&self, record: &[u8]) -> Vec<u8> {
         let record = Item::new(ItemKind::LogRecord, record);
         let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
         let mut missing = Vec::new();

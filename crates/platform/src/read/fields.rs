@@ -92,7 +92,7 @@ impl<'a> Elements<'a> {
         Self::first_of(text, usize::MAX)
     }
 
-    /// Keeps so many of the elements: a short one takes eight times its size here.
+    /// Like [`Self::of`], with at most this many elements: a short one takes eight times its size here.
     pub(crate) fn first_of(text: &'a str, most: usize) -> Self {
         let mut elements = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -8,7 +8,7 @@ thread_local! {
     static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts so many bytes as looked at. Does nothing outside tests.
+/// Counts bytes that a reader looks at. Does nothing outside tests.
 #[inline]
 #[cfg_attr(not(test), expect(unused_variables, reason = "only tests count"))]
 pub(crate) fn count(bytes: usize) {
@@ -16,9 +16,9 @@ pub(crate) fn count(bytes: usize) {
     STEPS.with(|steps| steps.set(steps.get() + bytes));
 }
 
-/// The bytes that this code looks at.
+/// The number of bytes that this code looks at, and its result.
 #[cfg(test)]
-pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (usize, R) {
+pub(crate) fn counted_in<R>(run: impl FnOnce() -> R) -> (usize, R) {
     STEPS.with(|steps| steps.set(0));
     let result = run();
     (STEPS.with(std::cell::Cell::get), result)

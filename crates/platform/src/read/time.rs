@@ -201,7 +201,7 @@ fn gap_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`. Behind a date also `14:13`.
+/// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`. After a date also `14:13`.
 fn clock_len(bytes: &[u8], has_date: bool) -> Option<usize> {
     let hours = count_digits(bytes);
     let minutes = rest(bytes, hours).strip_prefix(b":").map(count_digits)?;

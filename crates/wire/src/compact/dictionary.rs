@@ -7,11 +7,20 @@ pub(super) const NEWEST: u8 = 1;
 
 const FIRST: &[u8] = include_bytes!("dictionary-1.bin");
 
-/// Returns the codes of a dictionary, if it has any, and its text.
-pub(super) fn of_number(number: u8) -> (Option<Codes>, &'static [u8]) {
-    match FIRST.split_first_chunk() {
-        Some((lengths, text)) if number == 1 => (Some(Codes::new(lengths)), text),
-        _ => (None, &[]),
+/// A dictionary as a writer needs it.
+#[derive(Default)]
+pub(super) struct Dictionary {
+    pub(super) codes: Option<Codes>,
+    pub(super) text: &'static [u8],
+}
+
+impl Dictionary {
+    /// Returns an empty dictionary for an unknown number.
+    pub(super) fn of_number(number: u8) -> Self {
+        match FIRST.split_first_chunk() {
+            Some((lengths, text)) if number == 1 => Self { codes: Some(Codes::new(lengths)), text },
+            _ => Self::default(),
+        }
     }
 }
 
@@ -26,7 +35,7 @@ pub(super) struct ToRead {
 pub(super) fn to_read(number: u8) -> Option<&'static ToRead> {
     static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| {
         [0, 1].map(|number| {
-            let (codes, text) = of_number(number);
+            let Dictionary { codes, text } = Dictionary::of_number(number);
             ToRead { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }
         })
     });

@@ -1,7 +1,7 @@
 //! Encodes requests into the content of a compact line.
 
 use super::context::{self, Context, UsedNames, number_of_region};
-use super::dictionary;
+use super::dictionary::{self, Dictionary};
 use super::header::Header;
 use super::history::Unit;
 use super::write::{LineParts, Unwritten};
@@ -43,7 +43,7 @@ impl Default for Encoder {
 impl Encoder {
     /// An encoder with the dictionary of this number. Unknown ones are empty, as number 0 is.
     pub fn new(number: u8) -> Self {
-        let (codes, text) = dictionary::of_number(number);
+        let Dictionary { codes, text } = Dictionary::of_number(number);
         Self {
             number,
             codes,

@@ -79,7 +79,7 @@ impl Rebuilder<'_> {
         Ok(())
     }
 
-    /// Appends an id as hexadecimal digits, with a hyphen after each group of so many bytes.
+    /// Appends an id as hexadecimal digits, with a hyphen after each group of this number of bytes.
     fn id_in_hex(&mut self, groups: &[usize]) -> Result<()> {
         let id_at = self.out.len();
         self.id()?;

@@ -10,9 +10,9 @@ use std::net::Ipv4Addr;
 
 /// What kinds of characters a text has.
 #[derive(Clone, Copy, PartialEq)]
-struct Classes(u8);
+struct CharacterClasses(u8);
 
-impl Classes {
+impl CharacterClasses {
     const OTHER: Self = Self(0);
     const DIGIT: Self = Self(1);
     /// `a` to `f`.
@@ -31,17 +31,17 @@ impl Classes {
     }
 }
 
-const CLASS_OF_BYTE: [Classes; 256] = {
-    let mut classes = [Classes::OTHER; 256];
+const CLASS_OF_BYTE: [CharacterClasses; 256] = {
+    let mut classes = [CharacterClasses::OTHER; 256];
     let mut byte = 0_u8;
     loop {
         classes[byte as usize] = match byte {
-            b'0'..=b'9' => Classes::DIGIT,
-            b'a'..=b'f' => Classes::HEX,
-            b'g'..=b'z' => Classes::LOWER,
-            b'A'..=b'Z' => Classes::UPPER,
-            byte if code::is_code(byte) => Classes::CODE,
-            _ => Classes::OTHER,
+            b'0'..=b'9' => CharacterClasses::DIGIT,
+            b'a'..=b'f' => CharacterClasses::HEX,
+            b'g'..=b'z' => CharacterClasses::LOWER,
+            b'A'..=b'Z' => CharacterClasses::UPPER,
+            byte if code::is_code(byte) => CharacterClasses::CODE,
+            _ => CharacterClasses::OTHER,
         };
         if byte == u8::MAX {
             break classes;
@@ -65,11 +65,11 @@ impl LineParts<'_> {
         let mut at = 0;
         while at < text.len() {
             let class = CLASS_OF_BYTE[usize::from(text[at])];
-            if class == Classes::OTHER {
+            if class == CharacterClasses::OTHER {
                 at += 1;
                 continue;
             }
-            if class == Classes::CODE {
+            if class == CharacterClasses::CODE {
                 self.skeleton.extend_from_slice(&text[written..at]);
                 self.skeleton.extend_from_slice(&[code::ESCAPE, text[at]]);
                 at += 1;
@@ -80,7 +80,7 @@ impl LineParts<'_> {
             let mut end = at + 1;
             while end < text.len() {
                 let class = CLASS_OF_BYTE[usize::from(text[end])];
-                if class == Classes::OTHER || class == Classes::CODE {
+                if class == CharacterClasses::OTHER || class == CharacterClasses::CODE {
                     break;
                 }
                 classes.add(class);
@@ -102,17 +102,17 @@ impl LineParts<'_> {
 
     /// Writes the beginning of `rest` as a code and a hole; returns its length. The first `run` bytes are letters and digits of
     /// these classes.
-    fn hole(&mut self, rest: &[u8], run: usize, classes: Classes) -> Option<usize> {
+    fn hole(&mut self, rest: &[u8], run: usize, classes: CharacterClasses) -> Option<usize> {
         if let Some(name) = self.use_name(rest) {
             self.skeleton.push(name.code);
             return Some(name.bytes);
         }
         let may_be_uuid = run == 8 && rest.get(run) == Some(&b'-');
-        if !classes.has(Classes::DIGIT) && !may_be_uuid {
+        if !classes.has(CharacterClasses::DIGIT) && !may_be_uuid {
             return None;
         }
         let digits = &rest[..run];
-        if classes.has(Classes::LOWER) || classes.has(Classes::UPPER) {
+        if classes.has(CharacterClasses::LOWER) || classes.has(CharacterClasses::UPPER) {
             return self.alphanumeric(digits, classes);
         }
         if let Some(id) = uuid(rest) {
@@ -120,7 +120,7 @@ impl LineParts<'_> {
             self.id(&id);
             return Some(UUID);
         }
-        if classes.has(Classes::HEX) {
+        if classes.has(CharacterClasses::HEX) {
             return self.hex(digits);
         }
         if let Some(id) = xray(rest) {
@@ -139,9 +139,9 @@ impl LineParts<'_> {
     }
 
     /// Letters and digits, such as an id of AWS.
-    fn alphanumeric(&mut self, digits: &[u8], classes: Classes) -> Option<usize> {
+    fn alphanumeric(&mut self, digits: &[u8], classes: CharacterClasses) -> Option<usize> {
         let count = digits.iter().filter(|byte| byte.is_ascii_digit()).count();
-        let is_upper = !classes.has(Classes::HEX) && !classes.has(Classes::LOWER);
+        let is_upper = !classes.has(CharacterClasses::HEX) && !classes.has(CharacterClasses::LOWER);
         // Words with a number at the end have one digit, and few are as long.
         if digits.len() < 10 || (count < 2 && !(is_upper && digits.len() >= 16)) {
             return None;

@@ -129,42 +129,62 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn class(&self) -> Class<'a> {
-        // The old marker is a common word, so it counts only together with a payload.
-        let is_marked = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
-        let is_wrapper = self.wrapped.iter().any(Option::is_some);
-        // Writers add keys in later versions. But an attacker who controls one key of a log record must not be able to turn it
-        // into a line or OTLP/JSON, because the rest of the record would be lost.
-        let is_whole = self.endpoint.is_some() && self.payload.is_some() && self.begins_as_otlp;
-        let is_standard = is_marked && !is_wrapper && (!self.has_other_keys || is_whole);
-        let is_of_line = self.has_line_keys || self.endpoint.is_some() || self.payload.is_some();
-        if is_standard || self.is_compact_line(is_of_line || is_wrapper) {
+        if self.is_standard_line() || self.is_compact_line() {
             return Class::Line;
         }
-        // A log record with OTLP among its fields is still a log record.
-        if self.has_resources && !is_wrapper && (!self.has_other_keys || self.begins_as_otlp) {
+        if self.is_bare() {
             return Class::Bare;
         }
-        let is_otlp = is_marked || self.has_resources || self.compact.is_some();
-        let has_other_keys = self.has_other_keys || is_of_line || is_otlp;
+        let has_other_keys = self.has_other_keys
+            || self.has_keys_of_line()
+            || self.is_marked()
+            || self.has_resources
+            || self.compact.is_some();
         match self.scopes {
-            Some(kind) if self.has_resource && !has_other_keys && !is_wrapper => {
+            Some(kind) if self.has_resource && !has_other_keys && !self.is_wrapper() => {
                 Class::OneResource(kind)
             }
-            _ => {
-                let has_other_keys = has_other_keys || self.has_key_of_resource;
-                Class::Record { values: self.wrapped, has_other_keys }
-            }
+            _ => Class::Record {
+                values: self.wrapped,
+                has_other_keys: has_other_keys || self.has_key_of_resource,
+            },
         }
     }
 
-    fn is_compact_line(&self, is_something_else: bool) -> bool {
+    fn is_standard_line(&self) -> bool {
+        // Writers add keys in later versions. But an attacker who controls one key of a log record must not be able to turn it
+        // into a line or OTLP/JSON, because the rest of the record would be lost.
+        let is_whole = self.endpoint.is_some() && self.payload.is_some() && self.begins_as_otlp;
+        self.is_marked() && !self.is_wrapper() && (!self.has_other_keys || is_whole)
+    }
+
+    fn is_compact_line(&self) -> bool {
         self.compact.is_some_and(|content| content.starts_with('"'))
             && self.begins_as_otlp
             && !self.has_other_keys
             && !self.has_resources
             && !self.has_key_of_resource
             && self.marker.is_none()
-            && !is_something_else
+            && !self.has_keys_of_line()
+            && !self.is_wrapper()
+    }
+
+    fn is_bare(&self) -> bool {
+        // A log record with OTLP among its fields is still a log record.
+        self.has_resources && !self.is_wrapper() && (!self.has_other_keys || self.begins_as_otlp)
+    }
+
+    fn is_marked(&self) -> bool {
+        // The old marker is a common word, so it counts only together with a payload.
+        self.marker.is_some() || (self.has_old_marker && self.payload.is_some())
+    }
+
+    fn is_wrapper(&self) -> bool {
+        self.wrapped.iter().any(Option::is_some)
+    }
+
+    fn has_keys_of_line(&self) -> bool {
+        self.has_line_keys || self.endpoint.is_some() || self.payload.is_some()
     }
 
     /// The requests of an object of [`Class::Line`]. Adds the bytes that it inflated to `inflated`, also if it fails.

@@ -55,6 +55,16 @@ pub enum Malformed {
     TooManyMessages(usize),
 }
 
+impl Malformed {
+    pub(super) fn is_about_limit(&self) -> bool {
+        match self {
+            Self::TooDeep(_) | Self::TooManyItems { .. } | Self::TooManyMessages(_) => true,
+            Self::Field { .. } | Self::WrongType { .. } | Self::NotUtf8 { .. } => false,
+        }
+    }
+}
+
+/// Counts the items of a request, if it has the structure of one and is within the limits.
 pub(super) fn count_checked(
     kind: SignalKind,
     bytes: &[u8],

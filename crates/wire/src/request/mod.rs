@@ -106,34 +106,29 @@ impl Request {
     /// Detects the signal of bytes from their structure. `named` only decides between signals that fit equally: requests without
     /// items, or items with few fields.
     ///
-    /// If a request exceeds a limit as one signal, it must fit another signal with items; otherwise its items would be unknown
-    /// fields there, which are not counted.
+    /// A request that exceeds a limit as the first signal is refused: as another signal, its items may be unknown fields, which are
+    /// not counted.
     pub(crate) fn check_any(
         named: Option<SignalKind>,
         bytes: Vec<u8>,
         limits: &Limits,
     ) -> Result<Self, Malformed> {
         let first = named.unwrap_or(SignalKind::Traces);
-        let as_first = count_checked(first, &bytes, limits);
-        let others = SignalKind::ALL.into_iter().filter(|kind| *kind != first);
-        let (kind, items) = match as_first {
-            Ok(items) => (first, items),
-            Err(
-                error @ (Malformed::TooDeep(_)
-                | Malformed::TooManyItems { .. }
-                | Malformed::TooManyMessages(_)),
-            ) => return Err(error),
-            Err(error) => {
-                let mut others =
-                    others.map(|kind| (kind, count_checked(kind, &bytes, limits).unwrap_or(0)));
-                match others.find(|(_, items)| *items > 0) {
-                    Some(found) => found,
-                    None if named.is_some() => return Self::check_repairing(first, bytes, limits),
-                    None => return Err(error),
-                }
-            }
+        let error = match count_checked(first, &bytes, limits) {
+            Ok(items) => return Ok(Self::counted(first, bytes, items)),
+            Err(error) if error.is_about_limit() => return Err(error),
+            Err(error) => error,
         };
-        Ok(Self::counted(kind, bytes, items))
+        for kind in SignalKind::ALL.into_iter().filter(|kind| *kind != first) {
+            let items = count_checked(kind, &bytes, limits).unwrap_or(0);
+            if items > 0 {
+                return Ok(Self::counted(kind, bytes, items));
+            }
+        }
+        match named {
+            Some(kind) => Self::check_repairing(kind, bytes, limits),
+            None => Err(error),
+        }
     }
 
     /// Wraps bytes just written by our own encoder.

@@ -30,10 +30,10 @@ impl Exception {
     }
 }
 
-/// A report begins in one of so many lines: the source line that failed, or text of a logger, may precede it.
+/// Maximum number of lines of which one begins a report: the source line that failed, or text of a logger, may precede it.
 const MOST_LINES_BEFORE: usize = 8;
 
-/// A message has at most so many lines after its first one.
+/// Maximum number of lines of a message after its first one.
 const MOST_MESSAGE_LINES: usize = 16;
 
 /// Reads the exception of a text, if its first lines are a report of one.

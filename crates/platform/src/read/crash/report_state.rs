@@ -55,7 +55,7 @@ pub enum ReportState {
     Eyre,
 }
 
-/// A logger's line above a stack trace has at most so many bytes. It is read again for each line that may name an exception.
+/// Maximum size of a logger's line above a stack trace. It is read again for each line that may name an exception.
 const MOST_LOGGED: usize = 4096;
 
 /// What color-eyre writes below the causes of an error, and in its reports of panics.

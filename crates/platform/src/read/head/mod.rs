@@ -588,7 +588,7 @@ mod tests {
 
     /// The bytes that readers looked at, and the bytes of the head.
     fn steps(line: &str, of: HeadOf) -> (usize, usize) {
-        let (steps, head) = steps::of(|| head(line, of));
+        let (steps, head) = steps::counted_in(|| head(line, of));
         (steps, line.len() - head.rest.len())
     }
 
