@@ -136,7 +136,7 @@ impl Deflater {
     }
 }
 
-/// What is known before an input is searched.
+/// Knowledge about an input before it is searched.
 struct KnownBefore<'k> {
     preset: &'k Preset,
     /// The codes that readers have.

@@ -54,7 +54,7 @@ impl EventKind {
 
     /// The kind for a type of the Telemetry API; an unknown type is kept as text.
     pub fn of_type(text: &str) -> Self {
-        // That API has no failure lines.
+        // The Telemetry API has no failure lines.
         let is_of_api =
             |kind: &Self| !matches!(kind, Self::Timeout | Self::ExitError | Self::OutOfMemory);
         let known = TYPES.iter().find(|(kind, own)| *own == text && is_of_api(kind));

@@ -28,7 +28,7 @@ pub(crate) mod lambda {
     pub(crate) const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
 }
 
-/// The same for all exceptions of one type from one place in the code.
+/// Equal for all exceptions of one type from one place in the code.
 pub(crate) const EXCEPTION_FINGERPRINT: &str = "lambda_otlp.exception.fingerprint";
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";

@@ -20,7 +20,7 @@ use crate::read::runtime_error::Failure;
 use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-/// How an invocation or a phase ended.
+/// The end of an invocation or a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Unknown,
@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     },
 }
 
-/// What one event of Lambda says.
+/// The statement of one event of Lambda.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Statement {
     Succeeded,
@@ -101,8 +101,7 @@ impl Statement {
     }
 }
 
-/// What is known about the end of one invocation. Of each kind of evidence the first counts: a function can print a runtime's line
-/// again.
+/// The evidence about the end of one invocation. Of each kind the first counts: a function can print a runtime's line again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutcomeEvidence {
     report: Option<Statement>,
@@ -115,7 +114,7 @@ pub(crate) struct OutcomeEvidence {
 }
 
 impl OutcomeEvidence {
-    /// Notes what an event of the invocation says, if anything.
+    /// Notes the statement of an event of the invocation, if it has one.
     pub(crate) fn note(&mut self, event: &PlatformEvent) {
         let Some(statement) = Statement::of(event) else { return };
         let known = match event.kind {

@@ -142,7 +142,7 @@ const LEAST_HTTP_ERROR: i64 = 400;
 fn add_fields(span: &mut Span, mut fields: Map<String, Value>) {
     let is_call = |name: &Value| match name.as_str()? {
         "aws" | "remote" => Some(true),
-        // What the SDK for Python calls the function's own code.
+        // The SDK for Python marks the function's own code so.
         "local" => Some(false),
         _ => None,
     };

@@ -1,5 +1,5 @@
-//! Changes a request in one walk. What an [`Editor`] keeps stays byte for byte, with fields unknown to us, and nothing is copied
-//! before the first change.
+//! Changes a request in one walk. The parts that an [`Editor`] keeps stay byte for byte, with fields unknown to us, and nothing is
+//! copied before the first change.
 
 use crate::field::{container, metric, request, scope_container};
 use crate::protobuf::{Field, Writer, fields};
@@ -35,16 +35,16 @@ pub enum Edit {
     Replace(Vec<u8>),
 }
 
-/// The decision about a resource or a scope, and about what is in it.
+/// The decision about a resource or a scope, and about its content.
 #[derive(Debug)]
 pub enum Head {
-    /// It stays unchanged, with all that is in it.
+    /// It stays unchanged, with its content.
     Keep,
-    /// It is removed, with all that is in it.
+    /// It is removed, with its content.
     Drop,
-    /// It becomes this encoded message. What is in it stays unchanged.
+    /// It becomes this encoded message. Its content stays unchanged.
     Replace(Vec<u8>),
-    /// It stays unchanged or becomes this encoded message. What is in it is decided next.
+    /// It stays unchanged or becomes this encoded message. The decisions about its content follow.
     Visit(Option<Vec<u8>>),
 }
 

@@ -14,8 +14,8 @@ pub const RECORD_BYTES: usize = 90;
 /// Number of records in the file; the oldest is overwritten.
 pub const SLOTS: u64 = 64;
 
-/// The same on a managed instance: the invocations of one delivery of telemetry, which has at most 1,000 events, and those that
-/// run at the same time, at most 1,600.
+/// Number of records on a managed instance: for the invocations of one delivery of telemetry, which has at most 1,000 events, and
+/// for the running ones, at most 1,600.
 pub const SLOTS_CONCURRENT: u64 = 2048;
 
 const VERSION: &str = "v1 ";
@@ -24,7 +24,7 @@ const VERSION: &str = "v1 ";
 const OPEN: char = '\r';
 /// The last byte once the root's span is in a line, complete or as a partial span.
 pub const WRITTEN: u8 = b'\t';
-/// The same if the handler failed, which Lambda does not report.
+/// Like [`WRITTEN`], if the handler failed, which Lambda does not report.
 pub const WRITTEN_FAILED: u8 = 0x0b;
 /// The last byte if the root is not sampled: nothing writes a span of the invocation.
 const NOT_SAMPLED: char = '\x0c';

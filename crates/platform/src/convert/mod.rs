@@ -205,7 +205,7 @@ impl Converter {
     }
 }
 
-/// What the caller knows beyond the lines that it converts.
+/// Knowledge of the caller beyond the lines that it converts.
 impl Converter {
     /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; a line's root
     /// becomes its record's trace id only if a span has that trace.
@@ -385,7 +385,7 @@ impl Converter {
         self.seen.add_invocation_span(request_id, &root);
     }
 
-    /// Notes what an event says about its invocation: its start or end, and its tenant.
+    /// Notes the start or end of an event's invocation, and its tenant.
     fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
         let tenant_id = take_tenant_id(platform);
         self.state.window.observe(platform, is_only);
@@ -482,8 +482,8 @@ impl Converter {
         }
     }
 
-    /// Changes the records by what later lines showed: facts about their invocations, or that several invocations run at a time, so
-    /// that a line without a request id belongs to none.
+    /// Adds facts about their invocations to the records, from later lines. If several invocations run at a time, takes the assumed
+    /// invocation away from records whose lines name none.
     fn complete_records(&mut self) {
         let window = &self.state.window;
         if window.has_late_facts {
@@ -571,7 +571,7 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     Some(tenant_id)
 }
 
-/// The metrics of Lambda's events, and those of functions' embedded metrics.
+/// Puts the metrics of Lambda's events and functions' embedded metrics under one resource.
 fn metrics_of(
     identity: &Identity,
     platform: Vec<Metric>,

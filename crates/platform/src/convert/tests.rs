@@ -47,7 +47,7 @@ fn records(converted: &ConvertedLines) -> String {
     text
 }
 
-/// What becomes of a chunk.
+/// The result of a chunk as text.
 fn shown(converted: ConvertedLines) -> String {
     let ConsumedLines { platform_lines, root_lines, empty_lines } = converted.consumed;
     let mut text = format!("{platform_lines} platform lines, {empty_lines} empty\n");

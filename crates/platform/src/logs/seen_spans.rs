@@ -38,14 +38,14 @@ pub(crate) struct SeenSpans {
     last_invocation: Option<String>,
 }
 
-/// An invocation whose lines the next chunk may contain.
+/// An invocation that may have lines in the next chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TracedInvocation {
     request_id: String,
     spans: SpansOfInvocation,
 }
 
-/// What the spans of an invocation say together.
+/// The trace and the root that all spans of an invocation agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SpansOfInvocation {
     /// `None` if they belong to several traces.
@@ -117,7 +117,7 @@ impl SeenSpans {
         needed
     }
 
-    /// Takes over the invocations of the last chunk, of which the last one was named last.
+    /// Takes over the invocations of the last chunk, in the order in which spans named them.
     pub(crate) fn resume(&mut self, needed: Vec<TracedInvocation>) {
         self.last_invocation = needed.last().map(|last| last.request_id.clone());
         for TracedInvocation { request_id, spans } in needed {

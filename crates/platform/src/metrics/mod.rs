@@ -1,4 +1,4 @@
-//! OTLP metrics: those of Lambda's own events, and those of lines in CloudWatch's embedded metric format.
+//! OTLP metrics of Lambda's own events, and of lines in CloudWatch's embedded metric format.
 
 pub(crate) mod aggregator;
 pub(crate) mod emf;

@@ -56,7 +56,7 @@ const STACK: [&str; 13] = [
     "exception_stacktrace",
 ];
 
-/// What the keys of a record state about an exception.
+/// The parts of an exception that the keys of a record state.
 #[derive(Default)]
 struct ExceptionParts {
     kind: Option<String>,

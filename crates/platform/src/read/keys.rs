@@ -72,7 +72,7 @@ impl Role {
     }
 }
 
-/// How surely a key has its role. Of two keys with the same role the surer one counts, and then the first.
+/// The certainty that a key has its role, the highest first. Of two keys with the same role the surer one counts, and then the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Usual,

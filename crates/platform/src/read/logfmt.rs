@@ -15,7 +15,7 @@ const MOST_BARE_KEYS: usize = 2;
 pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
     let mut bare_keys = 0;
-    // Where the last value begins, if it has no quotes.
+    // The text from the last value on, if it has no quotes.
     let mut open: Option<&str> = None;
     let mut rest = line.trim();
     if memchr::memchr2(b'\n', b'\r', rest.as_bytes()).is_some() {

@@ -135,7 +135,7 @@ fn rust_failure(message: &str) -> Failure {
     Failure::new(kind, message)
 }
 
-/// What follows a time, a request id, or both: Node's, .NET's, Bref's, Go's and Rust's lines.
+/// The lines of Node's, .NET's, Bref's, Go's and Rust's runtimes, after a time, a request id, or both.
 fn of_prefix(text: &str) -> Option<RuntimeError> {
     if let Some((id, rest)) = request_id(text) {
         // Bref.

@@ -95,7 +95,7 @@ impl KnownWord {
     }
 }
 
-/// How a text shows that a word is a level.
+/// The sign by which a text shows that a word is a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
     /// Brackets, separators or a key surround the word.

@@ -95,7 +95,7 @@ fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
     if line.len() > MOST_LINE_BYTES {
         return None;
     }
-    // What Python's groups, loguru and rich draw next to frames.
+    // Python's groups, loguru and rich draw these next to frames.
     let line = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '|' | '>' | '│'));
     if let Some(rest) = line.strip_prefix("File \"") {
         return python_frame(rest);
@@ -247,7 +247,7 @@ const LIBRARY_PATHS: [&str; 17] = [
     "node:",
 ];
 
-/// How the names of functions in libraries and runtimes begin.
+/// The beginnings of the names of functions in libraries and runtimes.
 const LIBRARY_NAMES: [&str; 40] = [
     "java.",
     "java/",

@@ -1,4 +1,4 @@
-//! Counts what the readers of a line look at, so that tests bound their work without a clock.
+//! Counts the bytes that readers of a line look at, so that tests bound their work without a clock.
 //!
 //! Each reader of text before a message counts every byte that it looks at, each time. The tests bound this count for hostile
 //! lines, whatever the reader's structure.

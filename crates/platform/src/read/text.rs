@@ -171,7 +171,7 @@ fn is_platform_error_type(text: &str) -> bool {
         && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
 }
 
-/// What the value of a label is, and where it is kept.
+/// The kind of a label's value, with the field that keeps it.
 #[derive(Clone, Copy)]
 enum LabelValue {
     /// A number and its unit.

@@ -130,7 +130,7 @@ fn date_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of a weekday's or a month's name, short or long, and of what separates it from the rest of the date.
+/// Length of a weekday's or a month's name, short or long, and of the separator after it.
 fn name_len(bytes: &[u8], names: &[&[u8; 3]]) -> Option<usize> {
     const LONGEST: usize = "September".len();
     if !begins_with_one_of(bytes, names) {
@@ -192,7 +192,7 @@ fn named_date_len(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Length of what separates a date from a time of day.
+/// Length of the separator between a date and a time of day.
 fn gap_len(bytes: &[u8]) -> usize {
     match bytes {
         [b',', b' ', ..] => 2,

@@ -23,7 +23,7 @@ pub(crate) struct InvocationIds<'a> {
 }
 
 impl<'a> InvocationIds<'a> {
-    /// The ids of an invocation; `None` if it is not sampled by X-Ray or by the function, whichever decides.
+    /// The ids of an invocation; `None` if X-Ray or the function decided not to sample it.
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let is_sampled_by_function = match invocation.function_root {
             None => !options.only_sampled,
@@ -67,7 +67,7 @@ impl<'a> InvocationIds<'a> {
         Self { request_id, trace_id, span_id, parent_span_id: root.span_id.to_vec() }
     }
 
-    /// The ids of an invocation of which only Lambda or X-Ray's SDK states some.
+    /// The ids of an invocation without a root span of the function: Lambda or X-Ray's SDK may state some.
     fn without_root(invocation: &'a Invocation, options: &SpanOptions) -> Self {
         let tracing = &invocation.tracing;
         let request_id = invocation.request_id.as_str();

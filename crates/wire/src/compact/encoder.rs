@@ -11,7 +11,7 @@ use crate::request::Request;
 use deflate::{Codes, Deflater, Preset};
 use std::fmt;
 
-/// What a line's header says about skeleton and holes.
+/// The facts about skeleton and holes for the line's header.
 struct WrittenParts {
     used: UsedNames,
     unit: Unit,

@@ -8,7 +8,7 @@ use crate::ids::lower_hex;
 use crate::protobuf::push_varint;
 use std::net::Ipv4Addr;
 
-/// What kinds of characters a text has.
+/// The kinds of characters of a text.
 #[derive(Clone, Copy, PartialEq)]
 struct CharacterClasses(u8);
 

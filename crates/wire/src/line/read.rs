@@ -216,7 +216,7 @@ impl<'c> LineReader<'c> {
     }
 
     /// Reads an object that is a line or contains one, and returns the other text in it. Returns `None` if it is neither. `text` is
-    /// that of the object.
+    /// the JSON of the object.
     fn read_object(&mut self, object: &Object<'_>, text: &str, wrappers: usize) -> Option<String> {
         match object.class() {
             Class::Line => {

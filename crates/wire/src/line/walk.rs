@@ -32,7 +32,7 @@ pub(super) struct BrokenObject {
     pub(super) error: serde_json::Error,
 }
 
-/// What is known about the text after a position.
+/// The content of the text after a position, as far as it is known.
 pub(super) enum Rest {
     OnlyLines,
     HasOtherText,

@@ -165,7 +165,7 @@ impl Aggregator {
 
 /// Each invocation is counted once, whatever the order of its events.
 impl Aggregator {
-    /// Adds what [`Owner::Forwarder`] owns.
+    /// Adds the metrics that [`Owner::Forwarder`] owns.
     fn add_as_forwarder(&mut self, event: &PlatformEvent, period: Period) {
         let figures = &event.figures;
         match event.kind {
@@ -214,8 +214,8 @@ impl Aggregator {
 
         let mut invocation = self.take_invocation(event, period);
         if invocation.is_reported() {
-            // Lambda's retries keep the request id: two reports of one request id are two attempts. What was known before belongs
-            // to the earlier one.
+            // Lambda's retries keep the request id: two reports of one request id are two attempts. All earlier evidence belongs to
+            // the first.
             self.close(&invocation);
             invocation = OpenInvocation::new(period);
         }
@@ -329,9 +329,9 @@ impl Aggregator {
     }
 }
 
-/// The figures of events.
+/// The conversion of an event's figures.
 impl Aggregator {
-    /// Adds what [`Owner::Extension`] owns. Each part of an invocation has one event: `platform.runtimeDone`, or `platform.report`
+    /// Adds the metrics that [`Owner::Extension`] owns. Each part of an invocation has one event: `platform.runtimeDone`, or `platform.report`
     /// on managed instances, which lack the former.
     fn add_as_extension(&mut self, event: &PlatformEvent, period: Period) {
         for span in &event.spans {

@@ -82,7 +82,7 @@ fn report(text: &str) -> Option<Exception> {
                 stacktrace: (!after.is_empty()).then(|| rest.to_owned()),
             });
         }
-        // What follows frames is a cause.
+        // A cause follows the frames.
         if after.is_empty() || line.starts_with("at ") {
             return None;
         }

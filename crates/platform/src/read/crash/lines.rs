@@ -8,7 +8,7 @@ pub(super) const DOTNET_UNHANDLED: [&str; 2] = ["Unhandled exception. ", "Unhand
 /// The first line of color-eyre's report of a panic.
 pub(super) const EYRE_PANIC: &str = "The application panicked (crashed).";
 
-/// What Java, and Logback and Log4j with the root cause first, write before other exceptions of a stack trace.
+/// The words before other exceptions of a stack trace, of Java, and of Logback and Log4j with the root cause first.
 pub(super) const CAUSES: [&str; 3] = ["Caused by: ", "Suppressed: ", "Wrapped by: "];
 
 /// The first line and the text after it.

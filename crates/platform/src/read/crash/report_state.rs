@@ -58,7 +58,7 @@ pub enum ReportState {
 /// Maximum size of a logger's line above a stack trace. It is read again for each line that may name an exception.
 const MOST_LOGGED: usize = 4096;
 
-/// What color-eyre writes below the causes of an error, and in its reports of panics.
+/// The beginnings of color-eyre's lines below the causes of an error, and in its reports of panics.
 const EYRE_LINES: [&str; 5] = [
     "Message: ",
     "Location:",

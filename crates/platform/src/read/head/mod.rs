@@ -116,7 +116,7 @@ struct Scan<'a> {
     fields: usize,
     /// Number of other programs' prefixes before the line.
     prefixes: usize,
-    /// What was read before the first name or number that no level followed so far.
+    /// The state before the first name or number that no level followed so far.
     before_trial: Option<BeforeTrial<'a>>,
     /// The place of words after the time of day: [`place::TIMED`] or [`place::GO_TIMED`]. `None` before one.
     after_clock: Option<Places>,

@@ -7,7 +7,7 @@ use crate::read::begins;
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
 
-/// What may show that a word is no level, although it stands in a level's place.
+/// A sign that a word is no level, although it stands in a level's place.
 #[derive(Clone, Copy)]
 pub(super) enum Doubt {
     Nothing,

@@ -71,11 +71,11 @@ pub(super) enum MarkKind {}
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormKind {}
 
-/// What the head has before a word.
+/// The place of a word, by the fields before it.
 pub(super) type Places = BitSet<PlaceKind>;
-/// What separates a word from its neighbours.
+/// The separators between a word and its neighbours.
 pub(super) type Marks = BitSet<MarkKind>;
-/// How a word is written.
+/// The spelling of a word: its case, and the signs in it.
 pub(super) type Forms = BitSet<FormKind>;
 
 /// The places of a word. It stands in one of them.

@@ -58,7 +58,7 @@ pub(super) struct FoundValues {
     pub(super) level: Best<Severity>,
     /// A copy of the message, or `None` for the text of the key's value.
     pub(super) message: Best<Option<String>>,
-    /// The same under a key that is the message's only in a record with a level.
+    /// The message under a key that counts only in a record with a level.
     pub(super) message_of_logger: Best<Option<String>>,
     pub(super) time: Best<LineTime>,
     pub(super) request_id: Best<String>,

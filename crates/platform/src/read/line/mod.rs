@@ -40,7 +40,7 @@ pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Below this depth a value is kept as a JSON string.
 pub(super) const MAX_DEPTH: usize = 16;
 
-/// What a line states about its record.
+/// The content of a line, for the fields of its record.
 #[derive(Debug, Default)]
 pub(crate) struct FunctionLine<'a> {
     pub(crate) time: Option<LineTime>,
