@@ -75,20 +75,27 @@ pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) ->
     let is_same_hash = earlier.randomness == Some(own_randomness);
     let count_earlier = portion(kept_earlier).recip();
     let count_here = sampled.share.adjusted_count();
-    let (kept, randomness, count) = if is_same_hash {
-        (kept_earlier.min(kept_here), own_randomness, count_earlier.max(count_here))
+    let both = if is_same_hash {
+        BothSamplers {
+            kept: kept_earlier.min(kept_here),
+            randomness: own_randomness,
+            adjusted_count: count_earlier.max(count_here),
+        }
     } else {
         // The hash is scaled like the number of kept values, so that it stays below that number.
-        let kept = scaled(kept_earlier, kept_here, u128::div_ceil);
         let hash = scaled(sampled.hash_bits(), kept_earlier, |product, all| product / all);
-        (kept, ALL - 1 - hash, count_earlier * count_here)
+        BothSamplers {
+            kept: scaled(kept_earlier, kept_here, u128::div_ceil),
+            randomness: ALL - 1 - hash,
+            adjusted_count: count_earlier * count_here,
+        }
     };
-    let threshold = format!("{:0DIGITS$x}", ALL - kept.max(1));
+    let threshold = format!("{:0DIGITS$x}", ALL - both.kept.max(1));
     let digits = match threshold.trim_end_matches('0') {
         "" => "0",
         digits => digits,
     };
-    let mut own = format!("ot=th:{digits};rv:{randomness:0DIGITS$x}");
+    let mut own = format!("ot=th:{digits};rv:{:0DIGITS$x}", both.randomness);
     for field in earlier.others {
         let _infallible = write!(own, ";{field}");
     }
@@ -99,7 +106,15 @@ pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) ->
         }
         *trace_state = own;
     }
-    count
+    both.adjusted_count
+}
+
+/// The effect of an earlier sampler and this one together.
+struct BothSamplers {
+    /// The number of hash values, out of 2^56, that they keep.
+    kept: u64,
+    randomness: u64,
+    adjusted_count: f64,
 }
 
 /// `number * of / 2^56`, rounded by `divide`.

@@ -78,65 +78,93 @@ fn apply(
     traces: Option<&SeenTraces>,
     report: &mut Report,
 ) -> Option<Request> {
-    let kind = request.kind();
-    let mut active: Vec<Active<'_>> = Vec::new();
-    let mut may_change = false;
-    for OriginRule { rule, unless } in rules {
-        let matches = &rule.conditions;
-        if !matches.includes(kind) || !rule.action.acts_on(kind) {
-            continue;
-        }
-        // An earlier rule may write a text that is missing in the request.
-        let may_match =
-            || matches.may_be_met_in(request.bytes()) && rule.action.may_act_in(request.bytes());
-        if !may_change && !may_match() {
-            continue;
-        }
-        let unless = unless.filter(|unless| unless.includes(kind));
-        if unless.is_some_and(|unless| unless.resource.is_empty() && unless.item.is_empty()) {
-            continue;
-        }
-        may_change |= matches!(rule.action, Action::Redact(_) | Action::Change(..));
-        let effect = active.len();
-        active.push(Active { rule, unless: unless.is_some(), effect });
-    }
-    if active.is_empty() || request.items() == 0 {
+    let active_rules = rules_for_request(rules, &request);
+    if active_rules.is_empty() || request.items() == 0 {
         return Some(request);
     }
-    let effect = |Active { rule, .. }: &Active<'_>| Effect {
+    let effect_of = |ActiveRule { rule, .. }: &ActiveRule<'_>| Effect {
         rule: Arc::clone(&rule.name),
         ..Effect::default()
     };
-    let mut pass = Pass {
+    let mut pass = RulePass {
         origin,
-        effects: active.iter().map(effect).collect(),
+        effects: active_rules.iter().map(effect_of).collect(),
         unreadable: 0,
-        active,
-        on_resource: Vec::new(),
+        rules_for_request: active_rules,
+        rules_for_resource: Vec::new(),
         reads_items: false,
         scope: InstrumentationScope::default(),
         traces,
     };
-    let request = request.edit(&mut pass);
+    let edited = request.edit(&mut pass);
     report.unreadable += pass.unreadable;
     let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
     Effect::add_all(&mut report.rules, effects);
-    request.filter(|request| request.items() > 0)
+    edited.filter(|request| request.items() > 0)
+}
+
+/// The rules that may match an item of this request.
+fn rules_for_request<'r>(rules: &[OriginRule<'r>], request: &Request) -> Vec<ActiveRule<'r>> {
+    let kind = request.kind();
+    let mut active: Vec<ActiveRule<'r>> = Vec::new();
+    let mut may_be_changed = false;
+    for &OriginRule { rule, unless } in rules {
+        let conditions = &rule.conditions;
+        if !conditions.includes(kind) || !rule.action.acts_on(kind) {
+            continue;
+        }
+        let may_match =
+            || conditions.may_be_met_in(request.bytes()) && rule.action.may_act_in(request.bytes());
+        // An earlier rule may write a text that is missing in the request.
+        if !may_be_changed && !may_match() {
+            continue;
+        }
+        let unless = unless.filter(|unless| unless.includes(kind));
+        let is_excepted =
+            unless.is_some_and(|unless| unless.resource.is_empty() && unless.item.is_empty());
+        if is_excepted {
+            continue;
+        }
+        may_be_changed |= matches!(rule.action, Action::Redact(_) | Action::Change(..));
+        let effect = active.len();
+        active.push(ActiveRule { rule, has_exceptions: unless.is_some(), effect });
+    }
+    active
 }
 
 /// A rule that may match the current part of the request.
 #[derive(Clone, Copy)]
-struct Active<'r> {
+struct ActiveRule<'r> {
     rule: &'r Rule,
-    /// `true` if its exceptions are still undecided.
-    unless: bool,
+    /// `true` if its exceptions (`unless`) are still undecided.
+    has_exceptions: bool,
+    /// Position of its effect among those of the pass.
     effect: usize,
 }
 
-impl Active<'_> {
+impl<'r> ActiveRule<'r> {
+    /// The rule for the items of this resource; `None` if it matches none of them.
+    fn for_resource(&self, resource: &Resource) -> Option<Self> {
+        let rule = self.rule;
+        if !rule.conditions.meets_resource(&resource.attributes) {
+            return None;
+        }
+        let exceptions =
+            self.exceptions().filter(|unless| unless.meets_resource(&resource.attributes));
+        if exceptions.is_some_and(|unless| unless.item.is_empty()) {
+            return None;
+        }
+        Some(Self { has_exceptions: exceptions.is_some(), ..*self })
+    }
+
+    /// The exceptions that are still undecided.
+    fn exceptions(&self) -> Option<&'r Conditions> {
+        self.rule.unless.as_ref().filter(|_| self.has_exceptions)
+    }
+
     /// Returns `true` if the items decide about the rule.
     fn asks_items(&self) -> bool {
-        !self.rule.conditions.item.is_empty() || self.unless
+        !self.rule.conditions.item.is_empty() || self.has_exceptions
     }
 
     /// Returns `true` if the items decide about the rule or its effect.
@@ -145,16 +173,17 @@ impl Active<'_> {
     }
 }
 
-struct Pass<'r> {
+/// The application of rules to one request.
+struct RulePass<'r> {
     origin: &'r Origin,
+    /// The effects of the rules for the request.
     effects: Vec<Effect>,
     /// Undecodable items, which stay unchanged.
     unreadable: usize,
-    /// The rules that may match the request.
-    active: Vec<Active<'r>>,
-    /// The rules that may match the current resource.
-    on_resource: Vec<Active<'r>>,
-    /// `true` if one of them reads items to decide.
+    rules_for_request: Vec<ActiveRule<'r>>,
+    /// The rules that may match an item of the current resource.
+    rules_for_resource: Vec<ActiveRule<'r>>,
+    /// `true` if one of those reads items to decide.
     reads_items: bool,
     /// The current scope.
     scope: InstrumentationScope,
@@ -162,27 +191,27 @@ struct Pass<'r> {
     traces: Option<&'r SeenTraces>,
 }
 
-impl Editor for Pass<'_> {
+impl Editor for RulePass<'_> {
     fn resource(&mut self, container: Container<'_>) -> Head {
         let Ok(mut resource) = Resource::decode(&*container.resource()) else {
             self.unreadable += container.count();
             return Head::Keep;
         };
         let mut changed = false;
-        self.on_resource.clear();
-        for at in 0..self.active.len() {
-            let rule = self.active.get(at).and_then(|rule| on_resource(rule, &resource));
-            let Some(on_items) = rule else { continue };
-            if !on_items.asks_items() {
-                changed |= self.change_resource(&on_items, &mut resource);
+        self.rules_for_resource.clear();
+        for position in 0..self.rules_for_request.len() {
+            let active = self.rules_for_request.get(position);
+            let Some(rule) = active.and_then(|rule| rule.for_resource(&resource)) else { continue };
+            if !rule.asks_items() {
+                changed |= self.change_resource(&rule, &mut resource);
             }
-            self.on_resource.push(on_items);
+            self.rules_for_resource.push(rule);
         }
-        if self.on_resource.is_empty() {
+        if self.rules_for_resource.is_empty() {
             return Head::Keep;
         }
-        self.reads_items = self.on_resource.iter().any(Active::reads_items);
-        if let Some(effect) = drops_all(&self.on_resource) {
+        self.reads_items = self.rules_for_resource.iter().any(ActiveRule::reads_items);
+        if let Some(effect) = effect_that_drops_all(&self.rules_for_resource) {
             let items = container.count();
             if let Some(effect) = self.effects.get_mut(effect) {
                 effect.matched += items;
@@ -199,9 +228,9 @@ impl Editor for Pass<'_> {
             return Head::Keep;
         };
         let mut changed = false;
-        for rule in self.on_resource.iter().filter(|rule| !rule.asks_items()) {
-            if let Action::Redact(redaction) = &rule.rule.action
-                && let Some(effect) = self.effects.get_mut(rule.effect)
+        for active in self.rules_for_resource.iter().filter(|active| !active.asks_items()) {
+            if let Action::Redact(redaction) = &active.rule.action
+                && let Some(effect) = self.effects.get_mut(active.effect)
             {
                 let part = ItemPart::Scope;
                 let attributes = &mut scope.attributes;
@@ -217,31 +246,31 @@ impl Editor for Pass<'_> {
 
     fn item(&mut self, item: view::Item<'_>) -> Edit {
         match item.kind {
-            ItemKind::Span => self.decided::<Span>(item),
-            ItemKind::LogRecord => self.decided::<LogRecord>(item),
-            ItemKind::NumberDataPoint => self.decided::<NumberDataPoint>(item),
-            ItemKind::HistogramDataPoint => self.decided::<HistogramDataPoint>(item),
+            ItemKind::Span => self.apply_to_encoded::<Span>(item),
+            ItemKind::LogRecord => self.apply_to_encoded::<LogRecord>(item),
+            ItemKind::NumberDataPoint => self.apply_to_encoded::<NumberDataPoint>(item),
+            ItemKind::HistogramDataPoint => self.apply_to_encoded::<HistogramDataPoint>(item),
             ItemKind::ExponentialHistogramDataPoint => {
-                self.decided::<ExponentialHistogramDataPoint>(item)
+                self.apply_to_encoded::<ExponentialHistogramDataPoint>(item)
             }
-            ItemKind::SummaryDataPoint => self.decided::<SummaryDataPoint>(item),
+            ItemKind::SummaryDataPoint => self.apply_to_encoded::<SummaryDataPoint>(item),
         }
     }
 }
 
-/// An item on its way through the rules. It stays encoded until an action needs its decoded form.
-enum Subject<'i, I> {
+/// An item in the form that the rules have given it so far. It stays encoded until an action needs its decoded form.
+enum RuledItem<'i, I> {
     /// As received. The view is empty if no rule reads it.
     Encoded {
         item: view::Item<'i>,
         view: EncodedItem<'i>,
     },
-    /// Redacted.
+    /// Redacted, and encoded.
     Rewritten(Vec<u8>),
     Decoded(I),
 }
 
-impl<'i, I: Item> Subject<'i, I> {
+impl<'i, I: Item> RuledItem<'i, I> {
     /// Returns `None` if the item is undecodable.
     fn of(item: view::Item<'i>, is_read: bool) -> Option<Self> {
         let view = if is_read { EncodedItem::of(item) } else { Some(EncodedItem::default()) };
@@ -252,7 +281,7 @@ impl<'i, I: Item> Subject<'i, I> {
     }
 
     /// The decoded item; `None` if it is undecodable.
-    fn decoded(&mut self) -> Option<&mut I> {
+    fn decode(&mut self) -> Option<&mut I> {
         let bytes = match self {
             Self::Encoded { item, .. } => Some(item.bytes),
             Self::Rewritten(bytes) => Some(bytes.as_slice()),
@@ -267,7 +296,7 @@ impl<'i, I: Item> Subject<'i, I> {
         }
     }
 
-    /// Asks an item that is not rewritten.
+    /// Returns `true` if the item, which is not rewritten, meets the conditions.
     fn meets(&self, conditions: &Conditions, surroundings: &Surroundings<'_>) -> bool {
         match self {
             Self::Encoded { view, .. } => conditions.meets_item(view, surroundings),
@@ -276,8 +305,8 @@ impl<'i, I: Item> Subject<'i, I> {
         }
     }
 
-    /// Samples an item that is not rewritten.
-    fn sampled(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
+    /// Samples the item, which is not rewritten.
+    fn sample(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
         match self {
             Self::Encoded { view, .. } => share.decide_item(view, traces),
             Self::Decoded(item) => share.decide_item(item, traces),
@@ -295,7 +324,7 @@ impl<'i, I: Item> Subject<'i, I> {
             }
             return Some(());
         }
-        self.decoded()?.redact(redaction, redacted);
+        self.decode()?.redact(redaction, redacted);
         Some(())
     }
 
@@ -308,35 +337,35 @@ impl<'i, I: Item> Subject<'i, I> {
     }
 }
 
-impl Pass<'_> {
-    fn decided<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
-        let Some(subject) = Subject::<I>::of(encoded, self.reads_items) else {
-            self.unreadable += 1;
-            return Edit::Keep;
-        };
-        self.ruled(subject, encoded.metric_name()).unwrap_or_else(|| {
+impl RulePass<'_> {
+    fn apply_to_encoded<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
+        let item = RuledItem::<I>::of(encoded, self.reads_items);
+        let edit = item.and_then(|item| self.apply_to_item(item, encoded.metric_name()));
+        edit.unwrap_or_else(|| {
             self.unreadable += 1;
             Edit::Keep
         })
     }
 
     /// Applies the rules to an item. Returns `None` if the item is undecodable.
-    fn ruled<I: Item>(&mut self, mut subject: Subject<'_, I>, metric_name: &str) -> Option<Edit> {
+    fn apply_to_item<I: Item>(
+        &mut self,
+        mut item: RuledItem<'_, I>,
+        metric_name: &str,
+    ) -> Option<Edit> {
         let scope = &self.scope;
         let surroundings = Surroundings { scope, metric_name, traces: self.traces };
         let mut is_kept = false;
         let mut changed = false;
         let mut sampled: Option<Sampled> = None;
-        for active in &self.on_resource {
+        for active in &self.rules_for_resource {
             let rule = active.rule;
-            if matches!(subject, Subject::Rewritten(_)) {
-                subject.decoded()?;
+            if matches!(item, RuledItem::Rewritten(_)) {
+                item.decode()?;
             }
-            let is_excepted = || {
-                let unless = rule.unless.as_ref().filter(|_| active.unless);
-                unless.is_some_and(|unless| subject.meets(unless, &surroundings))
-            };
-            if !subject.meets(&rule.conditions, &surroundings) || is_excepted() {
+            let is_excepted =
+                || active.exceptions().is_some_and(|unless| item.meets(unless, &surroundings));
+            if !item.meets(&rule.conditions, &surroundings) || is_excepted() {
                 continue;
             }
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
@@ -348,7 +377,7 @@ impl Pass<'_> {
                     effect.dropped += 1;
                     return Some(Edit::Drop);
                 }
-                Action::Sample(share) => match subject.sampled(*share, self.traces) {
+                Action::Sample(share) => match item.sample(*share, self.traces) {
                     Sampling::Drop => {
                         effect.matched += 1;
                         effect.dropped += 1;
@@ -359,32 +388,33 @@ impl Pass<'_> {
                 },
                 Action::Redact(redaction) => {
                     let mut redacted = Redacted::default();
-                    subject.redact(redaction, &mut redacted)?;
+                    item.redact(redaction, &mut redacted)?;
                     changed |= effect.add_redacted(redacted);
                 }
                 Action::Change(Target::Attributes, change) => {
-                    let is_new = change.apply(subject.decoded()?.attributes_mut(), self.origin);
-                    effect.changed += usize::from(is_new);
-                    changed |= is_new;
+                    let has_changed = change.apply(item.decode()?.attributes_mut(), self.origin);
+                    effect.changed += usize::from(has_changed);
+                    changed |= has_changed;
                 }
                 Action::Change(Target::Resource, _) => {}
             }
             effect.matched += 1;
         }
         if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_a_part()) {
-            subject.decoded()?.note_sampled(sampled);
+            item.decode()?.note_sampled(sampled);
             changed = true;
         }
-        Some(subject.finish(changed))
+        Some(item.finish(changed))
     }
 
-    fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {
+    /// Applies a rule to the resource itself. Returns `true` if it changed.
+    fn change_resource(&mut self, active: &ActiveRule<'_>, resource: &mut Resource) -> bool {
         let Some(effect) = self.effects.get_mut(active.effect) else { return false };
         match &active.rule.action {
             Action::Change(Target::Resource, change) => {
-                let is_new = change.apply(&mut resource.attributes, self.origin);
-                effect.changed += usize::from(is_new);
-                is_new
+                let has_changed = change.apply(&mut resource.attributes, self.origin);
+                effect.changed += usize::from(has_changed);
+                has_changed
             }
             Action::Redact(redaction) => {
                 let part = ItemPart::Resource;
@@ -398,24 +428,9 @@ impl Pass<'_> {
     }
 }
 
-/// The rule for the items of this resource; `None` if it matches none of them.
-fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r>> {
-    let rule = active.rule;
-    if !rule.conditions.meets_resource(&resource.attributes) {
-        return None;
-    }
-    let unless = rule
-        .unless
-        .as_ref()
-        .filter(|unless| active.unless && unless.meets_resource(&resource.attributes));
-    if unless.is_some_and(|unless| unless.item.is_empty()) {
-        return None;
-    }
-    Some(Active { unless: unless.is_some(), ..*active })
-}
-
 /// The effect of the first rule, if it drops all items without looking at them. A rule before it needs the items for its counts.
-fn drops_all(active: &[Active<'_>]) -> Option<usize> {
-    let first = active.first()?;
-    (matches!(first.rule.action, Action::Drop) && !first.asks_items()).then_some(first.effect)
+fn effect_that_drops_all(rules: &[ActiveRule<'_>]) -> Option<usize> {
+    let first = rules.first()?;
+    let drops_all = matches!(first.rule.action, Action::Drop) && !first.asks_items();
+    drops_all.then_some(first.effect)
 }

@@ -9,13 +9,25 @@ use settings::Pattern;
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Put {
-        new: Vec<(String, NewValue)>,
+        new: Vec<NewAttribute>,
         /// `false`: existing attributes stay.
         overwrites: bool,
     },
-    /// From, to. If the new name exists, nothing changes.
-    Rename(Vec<(String, String)>),
+    Rename(Vec<Renaming>),
     Remove(Vec<Pattern>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct NewAttribute {
+    pub(super) key: String,
+    pub(super) value: NewValue,
+}
+
+/// Another key for an attribute, unless that key exists.
+#[derive(Clone, Debug)]
+pub(super) struct Renaming {
+    pub(super) from: String,
+    pub(super) to: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -60,28 +72,32 @@ impl Change {
         const FRAME: usize = 16;
         match self {
             Self::Put { new, .. } => {
-                new.iter().map(|(key, value)| key.len() + value.most_bytes() + FRAME).sum()
+                let of_attribute =
+                    |new: &NewAttribute| new.key.len() + new.value.most_bytes() + FRAME;
+                new.iter().map(of_attribute).sum()
             }
-            Self::Rename(names) => {
-                names.iter().map(|(from, to)| to.len().saturating_sub(from.len()) + FRAME).sum()
+            Self::Rename(renamings) => {
+                let of_key = |it: &Renaming| it.to.len().saturating_sub(it.from.len()) + FRAME;
+                renamings.iter().map(of_key).sum()
             }
             Self::Remove(_) => 0,
         }
     }
 
+    /// Changes the attributes. Returns `true` if one is different now.
     pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {
             Self::Put { new, overwrites } => {
                 let mut changed = false;
-                for (key, value) in new {
+                for NewAttribute { key, value } in new {
                     changed |= put(attributes, key, value.fill(origin), *overwrites);
                 }
                 changed
             }
-            Self::Rename(names) => {
+            Self::Rename(renamings) => {
                 let mut changed = false;
-                for (from, to) in names {
-                    changed |= rename(attributes, from, to);
+                for renaming in renamings {
+                    changed |= rename(attributes, renaming);
                 }
                 changed
             }
@@ -97,17 +113,17 @@ impl Change {
 fn put(attributes: &mut Vec<KeyValue>, key: &str, value: AnyValue, overwrites: bool) -> bool {
     let value = Some(value);
     match attributes.iter_mut().find(|attribute| attribute.key == key) {
-        Some(there) if !overwrites || there.value == value => return false,
-        Some(there) => there.value = value,
+        Some(existing) if !overwrites || existing.value == value => return false,
+        Some(existing) => existing.value = value,
         None => attributes.push(KeyValue { key: key.to_owned(), value, ..KeyValue::default() }),
     }
     true
 }
 
-fn rename(attributes: &mut [KeyValue], from: &str, to: &str) -> bool {
-    if attributes.iter().any(|attribute| attribute.key == to) {
+fn rename(attributes: &mut [KeyValue], Renaming { from, to }: &Renaming) -> bool {
+    if attributes.iter().any(|attribute| attribute.key == *to) {
         return false;
     }
-    let renamed = attributes.iter_mut().find(|attribute| attribute.key == from);
+    let renamed = attributes.iter_mut().find(|attribute| attribute.key == *from);
     renamed.map(|attribute| to.clone_into(&mut attribute.key)).is_some()
 }

@@ -1,8 +1,7 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
 use super::item::{AttributeView, ItemView, Leaf, SpanView};
-use super::route::origin_fits;
-use super::template::OriginField;
+use super::route::OriginCondition;
 use super::trace::{SeenTraces, TraceConditions};
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
@@ -12,6 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use settings::Pattern;
+use std::ops::RangeInclusive;
 use wire::{Depth, SignalKind};
 
 /// Conditions that must all hold. The origin and the signal are known before a request is decoded, and the resource before its
@@ -20,7 +20,7 @@ use wire::{Depth, SignalKind};
 pub(super) struct Conditions {
     /// `None`: all signals.
     pub(super) signals: Option<Vec<SignalKind>>,
-    pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
+    pub(super) origin: Vec<OriginCondition>,
     pub(super) resource: Vec<AttributeCondition>,
     pub(super) item: Vec<ItemCondition>,
     /// Texts that every request with a matching item contains.
@@ -28,6 +28,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    /// Number of regular expressions.
     pub(super) fn regexes(&self) -> usize {
         let of_items = self.item.iter().filter_map(|condition| match condition {
             ItemCondition::Attribute(it) | ItemCondition::ScopeAttribute(it) => Some(&it.value),
@@ -62,9 +63,10 @@ impl Conditions {
     }
 
     pub(super) fn fits_origin(&self, origin: &Origin) -> bool {
-        origin_fits(&self.origin, origin)
+        self.origin.iter().all(|condition| condition.is_met(origin))
     }
 
+    /// Returns `false` if no item of this encoded request can meet the conditions.
     pub(super) fn may_be_met_in(&self, request: &[u8]) -> bool {
         let has = |needle: &String| memchr::memmem::find(request, needle.as_bytes()).is_some();
         self.needles.iter().all(has)
@@ -79,6 +81,7 @@ impl Conditions {
     }
 }
 
+/// What conditions ask about the request around an item.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
     pub(super) scope: &'a InstrumentationScope,
@@ -95,7 +98,7 @@ pub(super) enum ItemCondition {
     ScopeName(ValueCondition),
     Body(ValueCondition),
     /// Ranges of severity numbers.
-    Severity(Vec<(i32, i32)>),
+    Severity(Vec<RangeInclusive<i32>>),
     SpanName(ValueCondition),
     SpanKind(Vec<SpanKind>),
     SpanStatus(Vec<StatusCode>),
@@ -121,9 +124,7 @@ impl ItemCondition {
             Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
             Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),
             Self::Body(condition) => condition.is_met(item.body().as_deref()),
-            Self::Severity(ranges) => {
-                ranges.iter().any(|(from, to)| (*from..=*to).contains(&item.severity()))
-            }
+            Self::Severity(ranges) => ranges.iter().any(|range| range.contains(&item.severity())),
             Self::SpanName(condition) => {
                 item.span().is_some_and(|SpanView { name, .. }| condition.is_met_by_text(name))
             }
@@ -164,8 +165,11 @@ pub(super) enum Test {
     Contains(String),
     Regex(Regex),
     Exists(bool),
-    /// A comparison with a limit.
-    Compare(fn(&f64, &f64) -> bool, f64),
+    Compare {
+        /// Compares a value with the limit.
+        holds: fn(&f64, &f64) -> bool,
+        limit: f64,
+    },
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -209,7 +213,7 @@ impl ValueCondition {
     fn is_met_by_leaf(&self, leaf: &Leaf<'_>) -> bool {
         self.0.iter().all(|test| match test {
             Test::Exists(exists) => *exists,
-            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is(leaf)),
+            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.equals(leaf)),
             other => other.is_met_by_leaf(leaf),
         })
     }
@@ -217,7 +221,7 @@ impl ValueCondition {
     fn is_met_by_text(&self, text: &str) -> bool {
         self.0.iter().all(|test| match test {
             Test::Exists(exists) => *exists != text.is_empty(),
-            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is(&Leaf::Text(text))),
+            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.equals(&Leaf::Text(text))),
             other => other.is_met_by_leaf(&Leaf::Text(text)),
         })
     }
@@ -228,8 +232,8 @@ impl Test {
         match self {
             Self::Exists(exists) => *exists == value.is_some(),
             Self::Not(scalars) => !value.is_some_and(|value| {
-                let is_one = |leaf: &Leaf<'_>| scalars.iter().any(|scalar| scalar.is(leaf));
-                any_leaf(value, &is_one, Depth::OF_VALUES)
+                let is_named = |leaf: &Leaf<'_>| scalars.iter().any(|scalar| scalar.equals(leaf));
+                any_leaf(value, &is_named, Depth::OF_VALUES)
             }),
             test => value.is_some_and(|value| {
                 any_leaf(value, &|leaf| test.is_met_by_leaf(leaf), Depth::OF_VALUES)
@@ -239,10 +243,10 @@ impl Test {
 
     fn is_met_by_leaf(&self, leaf: &Leaf<'_>) -> bool {
         match self {
-            Self::Equals(scalars) => scalars.iter().any(|scalar| scalar.is(leaf)),
+            Self::Equals(scalars) => scalars.iter().any(|scalar| scalar.equals(leaf)),
             Self::Contains(part) => leaf.text().contains(part.as_str()),
             Self::Regex(regex) => regex.is_match(&leaf.text()),
-            Self::Compare(holds, limit) => {
+            Self::Compare { holds, limit } => {
                 leaf.number().is_some_and(|number| holds(&number, limit))
             }
             // Tests of the whole value, decided earlier.
@@ -252,7 +256,7 @@ impl Test {
 }
 
 impl Scalar {
-    fn is(&self, leaf: &Leaf<'_>) -> bool {
+    fn equals(&self, leaf: &Leaf<'_>) -> bool {
         match self {
             Self::Text(pattern) => pattern.matches(&leaf.text()),
             #[expect(clippy::float_cmp, reason = "the rule asks for equality")]

@@ -109,8 +109,7 @@ impl<I: Item> ItemView for I {
 /// span takes longer than deciding about it.
 #[derive(Default)]
 pub(super) struct EncodedItem<'i> {
-    /// Keys and encoded attributes.
-    attributes: Vec<(&'i [u8], &'i [u8])>,
+    attributes: Vec<EncodedAttribute<'i>>,
     trace_id: &'i [u8],
     span: Option<SpanView<'i>>,
     has_status: bool,
@@ -118,7 +117,19 @@ pub(super) struct EncodedItem<'i> {
     severity: i32,
 }
 
+struct EncodedAttribute<'i> {
+    key: &'i [u8],
+    /// The encoded attribute, with its key.
+    bytes: &'i [u8],
+}
+
 impl<'i> EncodedItem<'i> {
+    /// The first attribute with this key.
+    fn encoded_attribute(&self, key: &str) -> Option<&'i [u8]> {
+        let attribute = self.attributes.iter().find(|own| own.key == key.as_bytes())?;
+        Some(attribute.bytes)
+    }
+
     /// Returns `None` for an item that only a decoder should read: a part is in several pieces, or the name is no text.
     pub(super) fn of(item: view::Item<'i>) -> Option<Self> {
         let kind = item.kind;
@@ -127,8 +138,9 @@ impl<'i> EncodedItem<'i> {
             SpanView { name: "", kind: 0, status: 0, start_unix_nano: 0, end_unix_nano: 0 };
         for field in fields(item.bytes) {
             match (kind, field.number, field.value) {
-                (_, number, Field::Len(attribute)) if number == kind.attributes() => {
-                    read.attributes.push((key_and_value(attribute).0, attribute));
+                (_, number, Field::Len(bytes)) if number == kind.attributes() => {
+                    let (key, _) = key_and_value(bytes);
+                    read.attributes.push(EncodedAttribute { key, bytes });
                 }
                 (ItemKind::Span, span::NAME, Field::Len(name)) => {
                     span.name = std::str::from_utf8(name).ok()?;
@@ -237,8 +249,7 @@ fn enumerator(number: u64) -> i32 {
 
 impl ItemView for EncodedItem<'_> {
     fn attribute(&self, key: &str) -> AttributeView<'_> {
-        let found = self.attributes.iter().find(|(own, _)| *own == key.as_bytes());
-        let Some((_, attribute)) = found else { return AttributeView::Absent };
+        let Some(attribute) = self.encoded_attribute(key) else { return AttributeView::Absent };
         match leaf(attribute) {
             Some(leaf) => AttributeView::Leaf(leaf),
             None => AttributeView::of(self.value_of(key)),
@@ -246,13 +257,12 @@ impl ItemView for EncodedItem<'_> {
     }
 
     fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
-        let (_, attribute) = self.attributes.iter().find(|(own, _)| *own == key.as_bytes())?;
-        KeyValue::decode(*attribute).ok()?.value.map(Cow::Owned)
+        KeyValue::decode(self.encoded_attribute(key)?).ok()?.value.map(Cow::Owned)
     }
 
     fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
-        let (_, attribute) = self.attributes.iter().find(|(own, _)| *own == key.as_bytes())?;
-        view::text_attribute(attribute, key).filter(|text| !text.is_empty()).map(Cow::Borrowed)
+        let text = view::text_attribute(self.encoded_attribute(key)?, key)?;
+        (!text.is_empty()).then_some(Cow::Borrowed(text))
     }
 
     fn trace_id(&self) -> &[u8] {

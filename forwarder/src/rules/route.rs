@@ -31,7 +31,7 @@ pub struct Route<'r> {
 
 #[derive(Clone, Debug)]
 pub(super) struct RouteRule {
-    pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
+    pub(super) origin: Vec<OriginCondition>,
     /// Names of destinations.
     pub(super) to: Vec<String>,
     pub(super) stream: Option<Template>,
@@ -40,14 +40,22 @@ pub(super) struct RouteRule {
 impl RuleSet {
     /// The routes of this origin. Empty for the default destination.
     pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
-        let fits = |rule: &&RouteRule| origin_fits(&rule.origin, origin);
+        let fits = |rule: &&RouteRule| rule.origin.iter().all(|it| it.is_met(origin));
         let Some(rule) = self.routes.iter().find(fits) else { return Vec::new() };
         let stream = rule.stream.as_ref().map(|stream| stream.fill_stream(origin));
         rule.to.iter().map(|destination| Route { destination, stream: stream.clone() }).collect()
     }
 }
 
-/// Returns `true` if each of these fields of the origin matches one of its patterns.
-pub(super) fn origin_fits(fields: &[(OriginField, Vec<Pattern>)], origin: &Origin) -> bool {
-    fields.iter().all(|(field, patterns)| Pattern::any(patterns, field.of(origin)))
+/// A condition on a field of the origin, which must match one of the patterns.
+#[derive(Clone, Debug)]
+pub(super) struct OriginCondition {
+    pub(super) field: OriginField,
+    pub(super) patterns: Vec<Pattern>,
+}
+
+impl OriginCondition {
+    pub(super) fn is_met(&self, origin: &Origin) -> bool {
+        Pattern::any(&self.patterns, self.field.of(origin))
+    }
 }

@@ -23,7 +23,7 @@ use wire::{Request, SignalKind};
 const MOST_TRACES: usize = 50_000;
 /// Limit on a request id. Lambda's have 36 bytes.
 const MOST_ID_BYTES: usize = 128;
-/// Limit on the conditions on attributes of traces in one file. Each has a bit in [`Seen`].
+/// Limit on the conditions on attributes of traces in one file. Each has a bit in a [`ConditionSet`].
 pub(super) const MOST_ATTRIBUTES: usize = 64;
 
 /// The lowest severity number of `ERROR` (OpenTelemetry, "Logs Data Model", field `SeverityNumber`).
@@ -42,7 +42,7 @@ pub(super) struct TraceConditions {
     pub(super) is_cold: Option<bool>,
     pub(super) duration: DurationRange,
     pub(super) attributes: Vec<AttributeCondition>,
-    /// Number of conditions on attributes of traces before these in the file.
+    /// The number of the first of these attributes, among all in the file.
     pub(super) first_attribute: usize,
 }
 
@@ -65,15 +65,15 @@ impl DurationRange {
 
 impl TraceConditions {
     pub(super) fn is_met(&self, traces: Option<&SeenTraces>, item: &impl ItemView) -> bool {
-        traces.and_then(|traces| traces.of(item)).is_some_and(|seen| self.is_met_by(seen))
+        traces.and_then(|traces| traces.of(item)).is_some_and(|facts| self.is_met_by(facts))
     }
 
-    fn is_met_by(&self, seen: &Seen) -> bool {
-        let attributes = self.first_attribute..self.first_attribute + self.attributes.len();
-        self.has_failed.is_none_or(|wanted| wanted == seen.has_failed)
-            && self.is_cold.is_none_or(|wanted| wanted == seen.is_cold)
-            && self.duration.contains(seen.duration())
-            && attributes.into_iter().all(|number| seen.meets(number))
+    fn is_met_by(&self, facts: &TraceFacts) -> bool {
+        let mut numbers = self.first_attribute..self.first_attribute + self.attributes.len();
+        self.has_failed.is_none_or(|wanted| wanted == facts.has_failed)
+            && self.is_cold.is_none_or(|wanted| wanted == facts.is_cold)
+            && self.duration.contains(facts.duration())
+            && numbers.all(|number| facts.meets_condition(number))
     }
 }
 
@@ -92,9 +92,27 @@ impl TraceAttributes {
     }
 }
 
-/// The properties of a trace or an invocation.
+/// A set of numbers of conditions, all below [`MOST_ATTRIBUTES`].
+#[derive(Clone, Copy, Debug, Default)]
+struct ConditionSet(u64);
+
+impl ConditionSet {
+    fn add(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+
+    fn add_all(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    fn contains(self, number: usize) -> bool {
+        self.0 & 1 << number != 0
+    }
+}
+
+/// What conditions ask about a trace or an invocation.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct TraceFacts {
     has_failed: bool,
     is_cold: bool,
     /// The earliest start of its spans.
@@ -103,13 +121,13 @@ struct Seen {
     end_unix_nano: u64,
     /// The longest duration of its invocations in Lambda's reports.
     reported: Duration,
-    /// A bit for each condition on attributes: one item passes its tests for a value.
-    met: u64,
-    /// A bit for each condition on attributes: one item has a value that the condition excludes.
-    excluded: u64,
+    /// Conditions on attributes whose tests for a value are all met by one item.
+    met: ConditionSet,
+    /// Conditions on attributes that exclude the value of one item.
+    excluding: ConditionSet,
 }
 
-impl Default for Seen {
+impl Default for TraceFacts {
     fn default() -> Self {
         Self {
             has_failed: false,
@@ -117,38 +135,44 @@ impl Default for Seen {
             start_unix_nano: u64::MAX,
             end_unix_nano: 0,
             reported: Duration::ZERO,
-            met: 0,
-            excluded: 0,
+            met: ConditionSet::default(),
+            excluding: ConditionSet::default(),
         }
     }
 }
 
-impl Seen {
-    fn of(item: &impl ItemView, attributes: &[AttributeCondition]) -> Self {
-        let mut seen = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
+impl TraceFacts {
+    /// The facts that one item shows.
+    fn of(item: &impl ItemView, conditions: &[AttributeCondition]) -> Self {
+        let mut facts = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
         if let Some(SpanView { status, start_unix_nano, end_unix_nano, .. }) = item.span() {
-            seen.has_failed = status == StatusCode::Error as i32;
+            facts.has_failed = status == StatusCode::Error as i32;
             // A partial span has no end.
             if start_unix_nano > 0 && end_unix_nano >= start_unix_nano {
-                seen.start_unix_nano = start_unix_nano;
-                seen.end_unix_nano = end_unix_nano;
+                facts.start_unix_nano = start_unix_nano;
+                facts.end_unix_nano = end_unix_nano;
             }
         } else if let Some(Value::DoubleValue(millis)) = value_of(item, DURATION_MS) {
-            seen.reported = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
+            facts.reported = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
         }
-        seen.is_cold = matches!(value_of(item, FAAS_COLDSTART), Some(Value::BoolValue(true)));
-        for (number, AttributeCondition { key, value: ValueCondition(tests) }) in
-            attributes.iter().enumerate()
-        {
-            let value = value_of(item, key);
-            let excludes = |test: &&Test| matches!(test, Test::Not(_) | Test::Exists(false));
-            let is_met = |test: &Test| test.is_met(value.as_ref());
-            let passes = tests.iter().filter(|test| !excludes(test)).all(is_met);
-            let is_excluded = !tests.iter().filter(excludes).all(is_met);
-            seen.met |= u64::from(passes) << number;
-            seen.excluded |= u64::from(is_excluded) << number;
+        facts.is_cold = matches!(value_of(item, FAAS_COLDSTART), Some(Value::BoolValue(true)));
+        for (number, AttributeCondition { key, value }) in conditions.iter().enumerate() {
+            facts.note_condition(number, value, value_of(item, key).as_ref());
         }
-        seen
+        facts
+    }
+
+    /// Notes whether the value of an item meets a condition, or is excluded by it.
+    fn note_condition(&mut self, number: usize, condition: &ValueCondition, value: Option<&Value>) {
+        let ValueCondition(tests) = condition;
+        let excludes_values = |test: &&Test| matches!(test, Test::Not(_) | Test::Exists(false));
+        let is_met = |test: &Test| test.is_met(value);
+        if tests.iter().filter(|test| !excludes_values(test)).all(is_met) {
+            self.met.add(number);
+        }
+        if !tests.iter().filter(excludes_values).all(is_met) {
+            self.excluding.add(number);
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -157,8 +181,8 @@ impl Seen {
         self.start_unix_nano = self.start_unix_nano.min(other.start_unix_nano);
         self.end_unix_nano = self.end_unix_nano.max(other.end_unix_nano);
         self.reported = self.reported.max(other.reported);
-        self.met |= other.met;
-        self.excluded |= other.excluded;
+        self.met.add_all(other.met);
+        self.excluding.add_all(other.excluding);
     }
 
     fn duration(&self) -> Duration {
@@ -166,8 +190,9 @@ impl Seen {
         Duration::from_nanos(of_spans).max(self.reported)
     }
 
-    fn meets(&self, number: usize) -> bool {
-        (self.met & !self.excluded) >> number & 1 == 1
+    /// Returns `true` if the condition of this number is met.
+    fn meets_condition(&self, number: usize) -> bool {
+        self.met.contains(number) && !self.excluding.contains(number)
     }
 }
 
@@ -177,7 +202,7 @@ fn value_of(item: &impl ItemView, key: &str) -> Option<Value> {
 
 /// The traces of an invocation's items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Link {
+enum InvocationTraces {
     #[default]
     None,
     One(TraceId),
@@ -185,26 +210,50 @@ enum Link {
     Several,
 }
 
+impl InvocationTraces {
+    fn and(self, trace_id: TraceId) -> Self {
+        match self {
+            Self::None => Self::One(trace_id),
+            Self::One(known) if known == trace_id => Self::One(known),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct SeenInvocation {
-    seen: Seen,
-    link: Link,
+    facts: TraceFacts,
+    traces: InvocationTraces,
     /// The trace id in Lambda's report, which is X-Ray's. Spans may have another one.
     xray_trace_id: Option<TraceId>,
+}
+
+impl SeenInvocation {
+    fn add(
+        &mut self,
+        facts: &TraceFacts,
+        trace_id: Option<TraceId>,
+        xray_trace_id: Option<TraceId>,
+    ) {
+        self.facts.add(facts);
+        if let Some(trace_id) = trace_id {
+            self.traces = self.traces.and(trace_id);
+        }
+        // The smallest of several, so that the order of the items does not matter.
+        self.xray_trace_id = self.xray_trace_id.into_iter().chain(xray_trace_id).min();
+    }
 }
 
 /// Reads the items of one event.
 #[derive(Debug)]
 pub struct TraceReading {
     attributes: Arc<TraceAttributes>,
-    traces: HashMap<TraceId, Seen>,
-    invocations: HashMap<Box<str>, SeenInvocation>,
-    unknown: usize,
+    seen: SeenTraces,
 }
 
 impl TraceReading {
     pub(super) fn new(attributes: Arc<TraceAttributes>) -> Self {
-        Self { attributes, traces: HashMap::new(), invocations: HashMap::new(), unknown: 0 }
+        Self { attributes, seen: SeenTraces::default() }
     }
 
     pub fn add(&mut self, request: &Request) {
@@ -228,59 +277,45 @@ impl TraceReading {
     fn add_item(&mut self, item: &impl ItemView) {
         let own_trace_id = trace_id(item);
         let xray_trace_id = xray_trace_id(item);
-        let invocation = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MOST_ID_BYTES);
+        let request_id = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MOST_ID_BYTES);
         let trace_id = own_trace_id.or(xray_trace_id);
-        if trace_id.is_none() && invocation.is_none() {
+        if trace_id.is_none() && request_id.is_none() {
             return;
         }
-        let seen = Seen::of(item, &self.attributes.conditions);
-        let mut is_known = true;
+        let facts = TraceFacts::of(item, &self.attributes.conditions);
+        let SeenTraces { traces, invocations, items_beyond_limit } = &mut self.seen;
+        let mut is_beyond_limit = false;
         if let Some(trace_id) = trace_id {
-            match at(&mut self.traces, trace_id) {
-                Some(trace) => trace.add(&seen),
-                None => is_known = false,
+            match entry(traces, trace_id) {
+                Some(trace) => trace.add(&facts),
+                None => is_beyond_limit = true,
             }
         }
-        if let Some(id) = invocation {
-            match at(&mut self.invocations, id.into()) {
-                Some(invocation) => {
-                    invocation.seen.add(&seen);
-                    // The smallest of several, so that the order of the items does not matter.
-                    let xray_trace_ids = invocation.xray_trace_id.into_iter().chain(xray_trace_id);
-                    invocation.xray_trace_id = xray_trace_ids.min();
-                    invocation.link = match (invocation.link, own_trace_id) {
-                        (link, None) => link,
-                        (Link::None, Some(trace_id)) => Link::One(trace_id),
-                        (Link::One(known), Some(trace_id)) if known == trace_id => Link::One(known),
-                        (Link::One(_) | Link::Several, Some(_)) => Link::Several,
-                    };
-                }
-                None => is_known = false,
+        if let Some(request_id) = request_id {
+            match entry(invocations, request_id.into()) {
+                Some(invocation) => invocation.add(&facts, own_trace_id, xray_trace_id),
+                None => is_beyond_limit = true,
             }
         }
-        self.unknown += usize::from(!is_known);
+        *items_beyond_limit += usize::from(is_beyond_limit);
     }
 
     /// Ends the reading: an invocation's lines without a trace id count for its trace.
     #[must_use]
     pub fn finish(mut self) -> SeenTraces {
-        for invocation in self.invocations.values() {
-            if let Link::One(trace_id) = &invocation.link
-                && let Some(trace) = self.traces.get_mut(trace_id)
+        for invocation in self.seen.invocations.values() {
+            if let InvocationTraces::One(trace_id) = &invocation.traces
+                && let Some(trace) = self.seen.traces.get_mut(trace_id)
             {
-                trace.add(&invocation.seen);
+                trace.add(&invocation.facts);
             }
         }
-        SeenTraces {
-            traces: self.traces,
-            invocations: self.invocations,
-            unknown_items: self.unknown,
-        }
+        self.seen
     }
 }
 
 /// The entry of this key; `None` if it is new and the map is full.
-fn at<K: std::hash::Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
+fn entry<K: std::hash::Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
     let is_full = map.len() >= MOST_TRACES;
     match map.entry(key) {
         Entry::Occupied(entry) => Some(entry.into_mut()),
@@ -292,32 +327,34 @@ fn at<K: std::hash::Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> O
 /// The traces and invocations of one event.
 #[derive(Debug, Default)]
 pub struct SeenTraces {
-    traces: HashMap<TraceId, Seen>,
+    traces: HashMap<TraceId, TraceFacts>,
+    /// By request id.
     invocations: HashMap<Box<str>, SeenInvocation>,
-    unknown_items: usize,
+    /// Items of traces or invocations that are not here, because there were too many.
+    items_beyond_limit: usize,
 }
 
 impl SeenTraces {
     /// The note about items beyond the limit on traces, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
-        (self.unknown_items > 0).then(|| {
+        (self.items_beyond_limit > 0).then(|| {
             format!(
                 "rules about traces did not match {} items: an event may have {MOST_TRACES} traces and as many invocations",
-                self.unknown_items
+                self.items_beyond_limit
             )
         })
     }
 
     /// The trace of an item, or the invocation of an item without a trace.
-    fn of(&self, item: &impl ItemView) -> Option<&Seen> {
+    fn of(&self, item: &impl ItemView) -> Option<&TraceFacts> {
         if let Some(trace_id) = trace_id(item) {
             return self.traces.get(&trace_id);
         }
-        if let Some(id) = item.text_of(FAAS_INVOCATION_ID) {
-            let invocation = self.invocations.get(&*id)?;
-            return match &invocation.link {
-                Link::One(trace_id) => self.traces.get(trace_id),
-                Link::None | Link::Several => Some(&invocation.seen),
+        if let Some(request_id) = item.text_of(FAAS_INVOCATION_ID) {
+            let invocation = self.invocations.get(&*request_id)?;
+            return match &invocation.traces {
+                InvocationTraces::One(trace_id) => self.traces.get(trace_id),
+                InvocationTraces::None | InvocationTraces::Several => Some(&invocation.facts),
             };
         }
         self.traces.get(&xray_trace_id(item)?)
@@ -326,10 +363,10 @@ impl SeenTraces {
     /// The trace id by which all items of this invocation are sampled.
     pub(super) fn trace_of_invocation(&self, request_id: &str) -> Option<TraceId> {
         let invocation = self.invocations.get(request_id)?;
-        match invocation.link {
-            Link::One(trace_id) => Some(trace_id),
-            Link::None => invocation.xray_trace_id,
-            Link::Several => None,
+        match invocation.traces {
+            InvocationTraces::One(trace_id) => Some(trace_id),
+            InvocationTraces::None => invocation.xray_trace_id,
+            InvocationTraces::Several => None,
         }
     }
 }

@@ -40,7 +40,8 @@ impl Unwritten {
         let minute = now_ms / 60_000;
         self.sums.add(report, now_unix_nano);
         if self.minute != minute {
-            (self.minute, self.lines_of_minute) = (minute, 0);
+            self.minute = minute;
+            self.lines_of_minute = 0;
         }
         if self.lines_of_minute >= MOST_LINES_A_MINUTE && went_well(report) {
             return None;
@@ -52,11 +53,13 @@ impl Unwritten {
 
 fn went_well(report: &Report) -> bool {
     let Ledger { parked, dead_lettered, returned, ambiguous, .. } = *report.ledger();
-    parked + dead_lettered + returned + ambiguous + report.panics == 0 && report.ledgers.balances()
+    let problems = parked + dead_lettered + returned + ambiguous + report.panics;
+    problems == 0 && report.ledgers.balances()
 }
 
 /// The line of these invocations.
-fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_ms: u64) -> String {
+fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
+    let Sums { report, taken_of_returned, lag, .. } = sums;
     // CloudWatch rejects a line with a metric that has no value.
     let has_value = |name: &str| name != "Lag" || lag.is_some();
     let metrics: Vec<_> = METRICS
@@ -91,16 +94,11 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
         "requests": report.requests_sent,
         "bytes": report.bytes_sent,
     });
-    let lag = lag.as_ref().map(
-        |Lag { min_ms: least, max_ms: most, .. }| {
-            if least == most { json!(least) } else { json!([least, most]) }
-        },
-    );
     let above_zero = |count: usize| (count > 0).then(|| json!(count));
     let consumed = ledger.consumed.by_rule().into_iter();
-    let dropping = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
+    let dropped_by_rule = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
     let destinations = &report.ledgers.destinations;
-    let fates = |(name, ledger): (&String, &Ledger)| {
+    let fates_of = |(name, ledger): (&String, &Ledger)| {
         let fates = json!({
             "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
             "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
@@ -109,15 +107,15 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
         (name.clone(), fates)
     };
     let by_destination =
-        (destinations.len() > 1).then(|| destinations.iter().map(fates).collect::<Value>());
+        (destinations.len() > 1).then(|| destinations.iter().map(fates_of).collect::<Value>());
     let optional = [
-        ("Lag", lag),
+        ("Lag", lag.as_ref().map(lag_value)),
         ("renamedKeys", above_zero(report.renamed)),
         ("undivided", above_zero(ledger.undivided)),
         ("cut", above_zero(ledger.cut)),
         ("consumedBy", nonzero(consumed)),
         ("destinations", by_destination),
-        ("droppedByRule", nonzero(dropping)),
+        ("droppedByRule", nonzero(dropped_by_rule)),
     ];
     for (name, value) in optional {
         if let (Some(value), Some(fields)) = (value, line.as_object_mut()) {
@@ -125,6 +123,11 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
         }
     }
     line.to_string()
+}
+
+/// One lag, or the smallest and the largest of several.
+fn lag_value(Lag { min_ms, max_ms, .. }: &Lag) -> Value {
+    if min_ms == max_ms { json!(min_ms) } else { json!([min_ms, max_ms]) }
 }
 
 /// The counts above 0 as an object; `None` if there are none.

@@ -37,16 +37,25 @@ pub struct VitalsSettings {
 impl VitalsSettings {
     /// Reads the variable. Returns `None` if it selects no form, or if the function has no name.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let emf = (true, false);
-        let otlp = (false, true);
-        let both = (true, true);
-        let none = (false, false);
-        let choices = [("emf", emf), ("otlp", otlp), ("both", both), ("none", none)];
-        let (emf, otlp) = reader.choice(VITALS, &choices, both);
+        let both = VitalsForms { emf: true, otlp: true };
+        let choices = [
+            ("emf", VitalsForms { emf: true, otlp: false }),
+            ("otlp", VitalsForms { emf: false, otlp: true }),
+            ("both", both),
+            ("none", VitalsForms { emf: false, otlp: false }),
+        ];
+        let VitalsForms { emf, otlp } = reader.choice(VITALS, &choices, both);
         let region = reader.read(aws::REGION);
         let function = reader.read(FUNCTION_NAME)?;
         (emf || otlp).then_some(Self { function, region, emf, otlp })
     }
+}
+
+/// The forms of metrics that a word of the variable selects.
+#[derive(Clone, Copy)]
+struct VitalsForms {
+    emf: bool,
+    otlp: bool,
 }
 
 /// Writes and sends the metrics of one execution environment.

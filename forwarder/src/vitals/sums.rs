@@ -22,6 +22,16 @@ struct Point<'a> {
     value: usize,
 }
 
+/// A counter with its points.
+struct Counter<'a> {
+    /// The name after `lambda_otlp.forwarder.`.
+    name: &'static str,
+    /// In UCUM's notation.
+    unit: &'static str,
+    description: &'static str,
+    points: Vec<Point<'a>>,
+}
+
 /// The sums of several invocations.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
@@ -104,7 +114,7 @@ impl Sums {
             .by_rule()
             .into_iter()
             .enumerate()
-            .filter(|(number, (_, events))| *number == 0 || *events > 0)
+            .filter(|(position, (_, events))| *position == 0 || *events > 0)
             .map(|(_, (rule, events))| Point {
                 attributes: vec![("lambda_otlp.consumed_by", rule)],
                 value: events,
@@ -134,37 +144,92 @@ impl Sums {
             placed.extend(by_fate(ledger).map(of_fate));
         }
         let above_zero = |count: usize| if count > 0 { one(count) } else { Vec::new() };
-        // The name after `lambda_otlp.forwarder.`, the unit (UCUM), the description, and the values.
         let counters = [
-            (
-                "attributes.renamed",
-                "{attribute}",
-                "Attributes with a changed key.",
-                above_zero(report.renamed),
-            ),
-            ("events.consumed", "{event}", "Log events that became no item.", consumed),
-            ("events.cut", "{event}", "Log events with a cut message.", above_zero(total.cut)),
-            ("events.received", "{event}", "Log events received.", one(total.events)),
-            (
-                "events.undivided",
-                "{event}",
-                "Log events with too many JSON lines.",
-                above_zero(total.undivided),
-            ),
-            ("invocations", "{invocation}", "Invocations of the forwarder.", one(self.invocations)),
-            ("items.ambiguous", "{item}", "Items that may be stored twice.", ambiguous),
-            ("items.dropped_by_rule", "{item}", "Items that rules dropped.", dropped.collect()),
-            ("items.handled", "{item}", "Items for a destination, and undecodable lines.", handled),
-            ("items.placed", "{item}", "The same items by fate.", placed),
-            ("request.bytes", "By", "Compressed size of the requests.", one(report.bytes_sent)),
-            ("requests", "{request}", "Requests, including retries.", one(report.requests_sent)),
-            ("vitals.failures", "{request}", "Failed requests of vitals.", one(self.failures)),
+            Counter {
+                name: "attributes.renamed",
+                unit: "{attribute}",
+                description: "Attributes with a changed key.",
+                points: above_zero(report.renamed),
+            },
+            Counter {
+                name: "events.consumed",
+                unit: "{event}",
+                description: "Log events that became no item.",
+                points: consumed,
+            },
+            Counter {
+                name: "events.cut",
+                unit: "{event}",
+                description: "Log events with a cut message.",
+                points: above_zero(total.cut),
+            },
+            Counter {
+                name: "events.received",
+                unit: "{event}",
+                description: "Log events received.",
+                points: one(total.events),
+            },
+            Counter {
+                name: "events.undivided",
+                unit: "{event}",
+                description: "Log events with too many JSON lines.",
+                points: above_zero(total.undivided),
+            },
+            Counter {
+                name: "invocations",
+                unit: "{invocation}",
+                description: "Invocations of the forwarder.",
+                points: one(self.invocations),
+            },
+            Counter {
+                name: "items.ambiguous",
+                unit: "{item}",
+                description: "Items that may be stored twice.",
+                points: ambiguous,
+            },
+            Counter {
+                name: "items.dropped_by_rule",
+                unit: "{item}",
+                description: "Items that rules dropped.",
+                points: dropped.collect(),
+            },
+            Counter {
+                name: "items.handled",
+                unit: "{item}",
+                description: "Items for a destination, and undecodable lines.",
+                points: handled,
+            },
+            Counter {
+                name: "items.placed",
+                unit: "{item}",
+                description: "The same items by fate.",
+                points: placed,
+            },
+            Counter {
+                name: "request.bytes",
+                unit: "By",
+                description: "Compressed size of the requests.",
+                points: one(report.bytes_sent),
+            },
+            Counter {
+                name: "requests",
+                unit: "{request}",
+                description: "Requests, including retries.",
+                points: one(report.requests_sent),
+            },
+            Counter {
+                name: "vitals.failures",
+                unit: "{request}",
+                description: "Failed requests of vitals.",
+                points: one(self.failures),
+            },
         ];
-        let with_points = counters.into_iter().filter(|(.., points)| !points.is_empty());
-        let sums = with_points.map(|(name, unit, description, points)| {
-            let points = points.into_iter().map(point).collect();
-            delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
-        });
+        let sums =
+            counters.into_iter().filter(|counter| !counter.points.is_empty()).map(|counter| {
+                let Counter { name, unit, description, points } = counter;
+                let points = points.into_iter().map(point).collect();
+                delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
+            });
         let lag = self.lag.as_ref().map(|lag| lag.metric(start, now_unix_nano));
         let scope = InstrumentationScope {
             name: "lambda-otlp/forwarder".to_owned(),

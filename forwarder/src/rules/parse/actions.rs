@@ -1,6 +1,6 @@
 //! Reads a rule with its action.
 
-use super::super::change::{Change, NewValue};
+use super::super::change::{Change, NewAttribute, NewValue, Renaming};
 use super::super::condition::Conditions;
 use super::super::redact::{
     Finder, InvalidPattern, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
@@ -74,26 +74,26 @@ impl TryFrom<RuleText> for Rule {
             return Err(InvalidRule::NotTrue);
         }
         let target = on.as_ref().map_or(Target::Attributes, |Known(target)| *target);
-        let values = |table: BTreeMap<Text, NewValue>| {
-            table.into_iter().map(|(Text(key), value)| (key, value)).collect()
+        let attributes = |table: BTreeMap<Text, NewValue>| {
+            table.into_iter().map(|(Text(key), value)| NewAttribute { key, value }).collect()
         };
-        let names = |table: BTreeMap<Text, Text>| {
-            table.into_iter().map(|(Text(from), Text(to))| (from, to)).collect()
+        let renamings = |table: BTreeMap<Text, Text>| {
+            table.into_iter().map(|(Text(from), Text(to))| Renaming { from, to }).collect()
         };
         let changes = [
-            text.add.map(|table| Change::Put { new: values(table), overwrites: false }),
-            text.set.map(|table| Change::Put { new: values(table), overwrites: true }),
-            text.rename.map(|table| Change::Rename(names(table))),
+            text.add.map(|table| Change::Put { new: attributes(table), overwrites: false }),
+            text.set.map(|table| Change::Put { new: attributes(table), overwrites: true }),
+            text.rename.map(|table| Change::Rename(renamings(table))),
             text.remove.map(|list| Change::Remove(list.patterns())),
         ];
-        let changes = changes.map(|change| change.map(|change| Action::Change(target, change)));
+        let of_changes = changes.into_iter().flatten().map(|change| Action::Change(target, change));
         let others = [
             text.keep.map(|_| Action::Keep),
             text.drop.map(|_| Action::Drop),
             text.sample.map(Action::Sample),
             text.redact.map(|redaction| Action::Redact(Box::new(redaction))),
         ];
-        let mut actions = others.into_iter().chain(changes).flatten();
+        let mut actions = others.into_iter().flatten().chain(of_changes);
         let action = actions.next().ok_or(InvalidRule::NoAction)?;
         if actions.next().is_some() {
             return Err(InvalidRule::SeveralActions);
@@ -104,7 +104,7 @@ impl TryFrom<RuleText> for Rule {
         // Items cannot decide about a resource or scope, because they share it.
         let asks_items = !conditions.item.is_empty()
             || unless.as_ref().is_some_and(|unless| !unless.item.is_empty());
-        let names_shared = match &action {
+        let changes_shared_part = match &action {
             Action::Change(target, _) => *target == Target::Resource,
             // Without `in`, only the parts that belong to single items are redacted.
             Action::Redact(redaction) => {
@@ -114,7 +114,7 @@ impl TryFrom<RuleText> for Rule {
             }
             _ => false,
         };
-        if asks_items && names_shared {
+        if asks_items && changes_shared_part {
             return Err(InvalidRule::SharedPart);
         }
         let is_of_metrics = conditions.signals.as_deref() == Some(&[SignalKind::Metrics]);
@@ -208,17 +208,17 @@ enum InvalidRedaction {
     HashWithoutSalt,
 }
 
-fn redaction(text: RedactionTable) -> Result<Redaction, InvalidRedaction> {
-    if text.presets.is_none() && text.patterns.is_empty() && text.keys.is_none() {
+fn redaction(table: RedactionTable) -> Result<Redaction, InvalidRedaction> {
+    if table.presets.is_none() && table.patterns.is_empty() && table.keys.is_none() {
         return Err(InvalidRedaction::NothingToFind);
     }
-    let replacement = replacement(text.with, text.salt)?;
-    if text.patterns.len() > MOST_REGEXES {
+    let replacement = replacement(table.with, table.salt)?;
+    if table.patterns.len() > MOST_REGEXES {
         return Err(InvalidRedaction::ManyPatterns);
     }
     let mut finders = Vec::new();
     let mut keys = Vec::new();
-    for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
+    for Text(name) in table.presets.iter().flat_map(|List(names)| names) {
         let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
             InvalidRedaction::UnknownPreset { name: name.clone(), known: names.join(", ") }
@@ -226,21 +226,20 @@ fn redaction(text: RedactionTable) -> Result<Redaction, InvalidRedaction> {
         finders.extend(preset.finders()?);
         keys.extend(preset.keys());
     }
-    for (name, Text(pattern)) in &text.patterns {
-        let finder = Finder::of_pattern(name, pattern);
-        let name = name.clone();
-        finders.push(finder.map_err(|problem| InvalidRedaction::Pattern { name, problem })?);
+    for (name, Text(pattern)) in &table.patterns {
+        let invalid = |problem| InvalidRedaction::Pattern { name: name.clone(), problem };
+        finders.push(Finder::of_pattern(name, pattern).map_err(invalid)?);
     }
-    let own_keys = text.keys.iter().flat_map(|List(keys)| keys);
+    let own_keys = table.keys.iter().flat_map(|List(keys)| keys);
     keys.extend(own_keys.map(|Text(key)| Pattern::new(&key.to_ascii_lowercase())));
-    let patterns = |list: Option<List<Text>>| list.map(|list| list.patterns());
+    let patterns = |list: Option<List<Text>>| list.map(|list| list.patterns()).unwrap_or_default();
     Ok(Redaction {
         finders,
         keys,
-        has_own_keys: text.keys.is_some(),
-        only: patterns(text.attributes).unwrap_or_default(),
-        except: patterns(text.except).unwrap_or_default(),
-        parts: text.r#in.map_or_else(ItemPart::default_parts, |parts| parts.words()),
+        has_own_keys: table.keys.is_some(),
+        only: patterns(table.attributes),
+        except: patterns(table.except),
+        parts: table.r#in.map_or_else(ItemPart::default_parts, |parts| parts.words()),
         replacement,
     })
 }

@@ -4,6 +4,7 @@ use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
 use super::super::redact::{InvalidPattern, compile};
+use super::super::route::OriginCondition;
 use super::super::template::OriginField;
 use super::super::trace::{DurationRange, TraceConditions};
 use super::values::{Known, List, Shape, Text, Word};
@@ -11,8 +12,8 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use settings::Pattern;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use wire::SignalKind;
 use wire::resource::SERVICE_NAME;
@@ -40,10 +41,29 @@ struct ConditionsText {
     trace: Option<TraceConditions>,
 }
 
-/// The patterns of an origin, in the order of [`OriginField::NAMED`].
-pub(super) fn origin(fields: [Option<List<Text>>; 5]) -> Vec<(OriginField, Vec<Pattern>)> {
-    let fields = OriginField::NAMED.iter().zip(fields);
-    fields.filter_map(|((_, field), list)| Some((*field, list?.patterns()))).collect()
+/// The conditions on the origin that a table states.
+pub(super) struct OriginText {
+    pub(super) account: Option<List<Text>>,
+    pub(super) region: Option<List<Text>>,
+    pub(super) log_group: Option<List<Text>>,
+    pub(super) log_stream: Option<List<Text>>,
+    pub(super) function: Option<List<Text>>,
+}
+
+impl OriginText {
+    pub(super) fn conditions(self) -> Vec<OriginCondition> {
+        let fields = [
+            (OriginField::Account, self.account),
+            (OriginField::Region, self.region),
+            (OriginField::LogGroup, self.log_group),
+            (OriginField::LogStream, self.log_stream),
+            (OriginField::Function, self.function),
+        ];
+        let stated = |(field, list): (OriginField, Option<List<Text>>)| {
+            Some(OriginCondition { field, patterns: list?.patterns() })
+        };
+        fields.into_iter().filter_map(stated).collect()
+    }
 }
 
 /// The reason why no item can meet the conditions.
@@ -65,8 +85,13 @@ impl TryFrom<ConditionsText> for Conditions {
     type Error = InvalidConditions;
 
     fn try_from(text: ConditionsText) -> Result<Self, InvalidConditions> {
-        let origin =
-            origin([text.account, text.region, text.log_group, text.log_stream, text.function]);
+        let origin = OriginText {
+            account: text.account,
+            region: text.region,
+            log_group: text.log_group,
+            log_stream: text.log_stream,
+            function: text.function,
+        };
         let mut resource = conditions(text.resource);
         let scope = conditions(text.scope);
         let attributes = conditions(text.attributes);
@@ -120,7 +145,7 @@ impl TryFrom<ConditionsText> for Conditions {
             item.push(condition);
         }
         item.extend(trace);
-        Ok(Self { signals, origin, resource, item, needles })
+        Ok(Self { signals, origin: origin.conditions(), resource, item, needles })
     }
 }
 
@@ -149,9 +174,28 @@ impl Word for StatusCode {
         &[("unset", Self::Unset), ("ok", Self::Ok), ("error", Self::Error)];
 }
 
-/// The lowest severity number of a level (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has four.
+/// The range of severity numbers (OpenTelemetry, "Logs Data Model", field SeverityNumber).
+const LOWEST_SEVERITY: i32 = 1;
+const HIGHEST_SEVERITY: i32 = 24;
+
+/// The lowest severity number of a level.
 #[derive(Clone, Copy)]
 struct Level(i32);
+
+impl Level {
+    fn is_unspecified(self) -> bool {
+        self.0 == 0
+    }
+
+    fn lowest(self) -> i32 {
+        self.0
+    }
+
+    /// Each specified level has four numbers.
+    fn highest(self) -> i32 {
+        if self.is_unspecified() { 0 } else { self.0 + 3 }
+    }
+}
 
 impl Word for Level {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -167,11 +211,11 @@ impl Word for Level {
 }
 
 /// Ranges of severity numbers, from levels or a comparison.
-struct SeverityRanges(Vec<(i32, i32)>);
+struct SeverityRanges(Vec<RangeInclusive<i32>>);
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Comparison {
+struct SeverityTable {
     above: Option<Known<Level>>,
     at_least: Option<Known<Level>>,
     below: Option<Known<Level>>,
@@ -180,21 +224,26 @@ struct Comparison {
 
 impl<'de> Deserialize<'de> for SeverityRanges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let range = |lowest: i32| if lowest == 0 { (0, 0) } else { (lowest, lowest + 3) };
-        Ok(Self(match Shape::<Known<Level>, Comparison>::deserialize(deserializer)? {
-            Shape::List(levels) => levels.iter().map(|Known(Level(level))| range(*level)).collect(),
-            Shape::Table(Comparison { above, at_least, below, at_most }) => {
-                let is_unspecified = |Known(Level(level)): &Known<Level>| *level == 0;
+        Ok(Self(match Shape::<Known<Level>, SeverityTable>::deserialize(deserializer)? {
+            Shape::List(levels) => {
+                levels.iter().map(|Known(level)| level.lowest()..=level.highest()).collect()
+            }
+            Shape::Table(SeverityTable { above, at_least, below, at_most }) => {
                 let levels = [&above, &at_least, &below, &at_most];
-                if levels.into_iter().flatten().any(is_unspecified) {
+                if levels.into_iter().flatten().any(|Known(level)| level.is_unspecified()) {
                     return Err(Error::custom("`unspecified` is below no level and above none"));
                 }
-                let number = |level: Option<Known<Level>>| level.map(|Known(Level(level))| level);
-                let lowest = [number(above).map(|it| it + 4), number(at_least)];
-                let highest = [number(below).map(|it| it - 1), number(at_most).map(|it| it + 3)];
-                let from = lowest.into_iter().flatten().fold(1, i32::max);
-                let to = highest.into_iter().flatten().fold(24, i32::min);
-                vec![(from, to)]
+                let from = [
+                    above.map(|Known(level)| level.highest() + 1),
+                    at_least.map(|Known(level)| level.lowest()),
+                ];
+                let to = [
+                    below.map(|Known(level)| level.lowest() - 1),
+                    at_most.map(|Known(level)| level.highest()),
+                ];
+                let lowest = from.into_iter().flatten().fold(LOWEST_SEVERITY, i32::max);
+                let highest = to.into_iter().flatten().fold(HIGHEST_SEVERITY, i32::min);
+                vec![lowest..=highest]
             }
         }))
     }
@@ -212,27 +261,27 @@ struct TraceText {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table, such as { above = \"1s\" }")]
 struct DurationText {
-    above: Option<TimeSpan>,
-    at_least: Option<TimeSpan>,
-    below: Option<TimeSpan>,
-    at_most: Option<TimeSpan>,
+    above: Option<DurationLimit>,
+    at_least: Option<DurationLimit>,
+    below: Option<DurationLimit>,
+    at_most: Option<DurationLimit>,
 }
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct TimeSpan(Duration);
+struct DurationLimit(Duration);
 
 /// The text is no duration. The error names the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
-struct NoTimeSpan(settings::Expected);
+struct NoDuration(settings::Expected);
 
-impl TryFrom<String> for TimeSpan {
-    type Error = NoTimeSpan;
+impl TryFrom<String> for DurationLimit {
+    type Error = NoDuration;
 
-    fn try_from(text: String) -> Result<Self, NoTimeSpan> {
+    fn try_from(text: String) -> Result<Self, NoDuration> {
         let duration = settings::parse_duration(&text);
-        duration.map(Self).map_err(NoTimeSpan)
+        duration.map(Self).map_err(NoDuration)
     }
 }
 
@@ -251,7 +300,7 @@ impl<'de> Deserialize<'de> for TraceConditions {
                 "there is no condition: expected failed, cold, duration or attributes",
             ));
         }
-        let limit = |limit: Option<TimeSpan>| limit.map(|TimeSpan(duration)| duration);
+        let limit = |limit: Option<DurationLimit>| limit.map(|DurationLimit(duration)| duration);
         Ok(Self {
             has_failed: failed,
             is_cold: cold,
@@ -269,7 +318,7 @@ impl<'de> Deserialize<'de> for TraceConditions {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Tests {
+struct TestsTable {
     equals: Option<List<Scalar>>,
     not: Option<List<Scalar>>,
     contains: Option<Text>,
@@ -283,7 +332,7 @@ struct Tests {
 
 impl<'de> Deserialize<'de> for ValueCondition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tests = match Shape::<Scalar, Tests>::deserialize(deserializer)? {
+        let tests = match Shape::<Scalar, TestsTable>::deserialize(deserializer)? {
             Shape::List(scalars) => return Ok(Self(vec![Test::Equals(scalars)])),
             Shape::Table(tests) => tests,
         };
@@ -293,13 +342,16 @@ impl<'de> Deserialize<'de> for ValueCondition {
             tests.contains.map(|Text(text)| Test::Contains(text)),
             tests.regex.map(|Expression(regex)| Test::Regex(regex)),
             tests.exists.map(Test::Exists),
-            tests.above.map(|limit| Test::Compare(f64::gt, limit)),
-            tests.at_least.map(|limit| Test::Compare(f64::ge, limit)),
-            tests.below.map(|limit| Test::Compare(f64::lt, limit)),
-            tests.at_most.map(|limit| Test::Compare(f64::le, limit)),
+            tests.above.map(|limit| Test::Compare { holds: f64::gt, limit }),
+            tests.at_least.map(|limit| Test::Compare { holds: f64::ge, limit }),
+            tests.below.map(|limit| Test::Compare { holds: f64::lt, limit }),
+            tests.at_most.map(|limit| Test::Compare { holds: f64::le, limit }),
         ];
-        let tests: Vec<Test> = tests.into_iter().flatten().collect();
-        if tests.is_empty() { Err(Error::custom("the table has no test")) } else { Ok(Self(tests)) }
+        let stated: Vec<Test> = tests.into_iter().flatten().collect();
+        if stated.is_empty() {
+            return Err(Error::custom("the table has no test"));
+        }
+        Ok(Self(stated))
     }
 }
 

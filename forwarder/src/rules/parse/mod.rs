@@ -6,7 +6,7 @@ mod routing;
 mod values;
 
 use super::condition::Conditions;
-use super::mistake::{Mistake, Mistakes, position};
+use super::mistake::{Mistake, Mistakes, Position};
 use super::trace::{MOST_ATTRIBUTES, TraceAttributes};
 use super::{MOST_BYTES, MOST_REGEXES, MOST_RULES, Rule, RuleSet, ServiceRule, Template};
 use serde::Deserialize;
@@ -26,7 +26,7 @@ impl RuleSet {
             return Err(Mistakes::of_file(format!("the file has more than {MOST_BYTES} bytes")));
         }
         let mut file = File { text, mistakes: Vec::new() };
-        let (root, errors) = DeTable::parse_recoverable(text);
+        let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             file.mistake(error.span(), "", format!("invalid TOML: {}", error.message()));
         }
@@ -34,29 +34,39 @@ impl RuleSet {
             // After a syntax error, further mistakes would be guesses.
             return Mistakes::check(file.mistakes).map(|()| Self::default());
         }
-        let mut root = root.into_inner();
+        let mut root = document.into_inner();
         let mut rules = file.rules(root.remove("rule"));
         let trace_attributes = file.trace_attributes(&mut rules);
         let services = file.list::<ServiceText>("service", root.remove("service"));
-        let (names, destinations) = file.destinations(root.remove("destination"));
-        let routes = file.routes(root.remove("route"), &names);
+        let destinations = file.destinations(root.remove("destination"));
+        let routes = file.routes(root.remove("route"), &destinations.names);
         for key in root.keys() {
-            let known = "unknown key; there are rule, service, destination and route";
-            file.mistake(Some(key.span()), key.get_ref(), known.to_owned());
+            let problem = "unknown key; there are rule, service, destination and route";
+            file.mistake(Some(key.span()), key.get_ref(), problem.to_owned());
         }
         Mistakes::check(file.mistakes)?;
-        let service_rules = services.into_iter().map(|(_, ServiceText { log_group, name })| {
+        let service_rules = services.into_iter().map(|Located { value, .. }| {
+            let ServiceText { log_group, name } = value;
             ServiceRule { log_groups: log_group.patterns(), name }
         });
         Ok(Self {
             rules,
             services: service_rules.collect(),
             routes,
-            destinations,
+            destinations: destinations.rules,
             trace_attributes,
         })
     }
 }
+
+/// A table of the file, read.
+struct Located<T> {
+    /// The bytes of the table.
+    at: Range<usize>,
+    value: T,
+}
+
+/// A file whose tables are read one after another.
 
 struct File<'t> {
     text: &'t str,
@@ -65,7 +75,7 @@ struct File<'t> {
 
 impl<'t> File<'t> {
     fn mistake(&mut self, at: Option<Range<usize>>, key: &str, problem: String) {
-        let (line, column) = position(self.text, &at.unwrap_or_default());
+        let Position { line, column } = Position::of(self.text, &at.unwrap_or_default());
         self.mistakes.push(Mistake { line, column, key: key.to_owned(), problem });
     }
 
@@ -82,13 +92,13 @@ impl<'t> File<'t> {
     }
 
     /// Reads the tables of `[[key]]`.
-    fn list<T: Deserialize<'t>>(
-        &mut self,
-        key: &str,
-        node: Option<Node<'t>>,
-    ) -> Vec<(Range<usize>, T)> {
+    fn list<T: Deserialize<'t>>(&mut self, key: &str, node: Option<Node<'t>>) -> Vec<Located<T>> {
         let tables = self.tables(key, node).into_iter();
-        tables.filter_map(|table| Some((table.span(), self.read(key, table)?))).collect()
+        let read = |table: Node<'t>| {
+            let at = table.span();
+            Some(Located { at, value: self.read(key, table)? })
+        };
+        tables.filter_map(read).collect()
     }
 
     fn tables(&mut self, key: &str, node: Option<Node<'t>>) -> Vec<Node<'t>> {
@@ -121,7 +131,7 @@ impl<'t> File<'t> {
                 // Each compiled one uses memory.
                 break;
             }
-            let (line, _) = position(self.text, &at);
+            let Position { line, .. } = Position::of(self.text, &at);
             if let Some(first) = lines.insert(rule.name.clone(), line) {
                 let problem = format!("the rule in line {first} has the same name");
                 self.mistake(Some(at), "name", problem);

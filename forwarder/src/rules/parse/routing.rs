@@ -2,9 +2,9 @@
 
 use super::super::route::{DestinationRule, RouteRule};
 use super::super::{MOST_DESTINATIONS, Template};
-use super::conditions::origin;
+use super::conditions::OriginText;
 use super::values::{Known, List, Text, Word};
-use super::{File, Node};
+use super::{File, Located, Node};
 use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
 use backend::{Profile, missing_organization};
 use serde::Deserialize;
@@ -42,25 +42,29 @@ struct RouteText {
     stream: Option<Template>,
 }
 
+/// The destinations of a file.
+#[derive(Default)]
+pub(super) struct Destinations {
+    /// Of all, which routes may name.
+    pub(super) names: Vec<String>,
+    /// Those without a mistake.
+    pub(super) rules: Vec<DestinationRule>,
+}
+
 impl<'t> File<'t> {
-    /// Reads all destinations. Returns the names of all of them, and those without a mistake.
-    pub(super) fn destinations(
-        &mut self,
-        node: Option<Node<'t>>,
-    ) -> (Vec<String>, Vec<DestinationRule>) {
-        let mut names = Vec::new();
-        let mut destinations = Vec::new();
-        let Some(node) = node else { return (names, destinations) };
+    pub(super) fn destinations(&mut self, node: Option<Node<'t>>) -> Destinations {
+        let mut destinations = Destinations::default();
+        let Some(node) = node else { return destinations };
         let at = node.span();
         let DeValue::Table(tables) = node.into_inner() else {
             self.mistake(Some(at), "destination", "expected a table".to_owned());
-            return (names, destinations);
+            return destinations;
         };
         if tables.len() > MOST_DESTINATIONS {
             let count = tables.len();
             let problem = format!("there are {count}, at most {MOST_DESTINATIONS} are read");
             self.mistake(Some(at), "destination", problem);
-            return (names, destinations);
+            return destinations;
         }
         for (name, node) in tables {
             let at = name.span();
@@ -72,21 +76,21 @@ impl<'t> File<'t> {
             }
             if let Some(text) = self.read::<DestinationText>(&key, node) {
                 match text.rule(&name) {
-                    Ok(rule) => destinations.push(rule),
+                    Ok(rule) => destinations.rules.push(rule),
                     Err(problem) => self.mistake(Some(at), &key, problem.to_string()),
                 }
             }
-            names.push(name);
+            destinations.names.push(name);
         }
-        (names, destinations)
+        destinations
     }
 
     pub(super) fn routes(&mut self, node: Option<Node<'t>>, names: &[String]) -> Vec<RouteRule> {
         let mut routes = Vec::new();
-        for (at, text) in self.list::<RouteText>("route", node) {
-            let RouteText { account, region, log_group, log_stream, function, stream, .. } = text;
-            let to: Vec<String> = match text.to {
-                Some(List(to)) => to.into_iter().map(|Text(name)| name).collect(),
+        for Located { at, value } in self.list::<RouteText>("route", node) {
+            let RouteText { account, region, log_group, log_stream, function, to, stream } = value;
+            let to: Vec<String> = match to {
+                Some(List(names)) => names.into_iter().map(|Text(name)| name).collect(),
                 None if stream.is_some() => vec![DEFAULT.to_owned()],
                 None => Vec::new(),
             };
@@ -100,8 +104,8 @@ impl<'t> File<'t> {
             } else if to.iter().collect::<BTreeSet<_>>().len() < to.len() {
                 self.mistake(Some(at), "route", "`to` names a destination twice".to_owned());
             }
-            let origin = origin([account, region, log_group, log_stream, function]);
-            routes.push(RouteRule { origin, to, stream });
+            let origin = OriginText { account, region, log_group, log_stream, function };
+            routes.push(RouteRule { origin: origin.conditions(), to, stream });
         }
         routes
     }

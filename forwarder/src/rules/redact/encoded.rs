@@ -18,59 +18,63 @@ pub(in super::super) struct NeedsDecoder;
 /// A field of an item with something to redact.
 struct FieldPlace {
     number: u32,
-    content: Content,
+    content: FieldContent,
     is_repeated: bool,
 }
 
-enum Content {
+/// The content of a field.
+enum FieldContent {
     Attribute(ItemPart),
     Text(ItemPart),
     Body,
     Message(&'static [FieldPlace]),
 }
 
-const fn one(number: u32, content: Content) -> FieldPlace {
+const fn one(number: u32, content: FieldContent) -> FieldPlace {
     FieldPlace { number, content, is_repeated: false }
 }
 
-const fn many(number: u32, content: Content) -> FieldPlace {
+const fn many(number: u32, content: FieldContent) -> FieldPlace {
     FieldPlace { number, content, is_repeated: true }
 }
 
 static SPAN: [FieldPlace; 5] = [
-    many(span::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
-    many(span::EVENTS, Content::Message(&EVENT)),
-    many(span::LINKS, Content::Message(&LINK)),
-    one(span::STATUS, Content::Message(&STATUS)),
-    one(span::NAME, Content::Text(ItemPart::Name)),
+    many(span::ATTRIBUTES, FieldContent::Attribute(ItemPart::Attributes)),
+    many(span::EVENTS, FieldContent::Message(&EVENT)),
+    many(span::LINKS, FieldContent::Message(&LINK)),
+    one(span::STATUS, FieldContent::Message(&STATUS)),
+    one(span::NAME, FieldContent::Text(ItemPart::Name)),
 ];
 static EVENT: [FieldPlace; 2] = [
     // `tracing` uses the message as the name of the event.
-    one(event::NAME, Content::Text(ItemPart::Events)),
-    many(event::ATTRIBUTES, Content::Attribute(ItemPart::Events)),
+    one(event::NAME, FieldContent::Text(ItemPart::Events)),
+    many(event::ATTRIBUTES, FieldContent::Attribute(ItemPart::Events)),
 ];
-static LINK: [FieldPlace; 1] = [many(link::ATTRIBUTES, Content::Attribute(ItemPart::Links))];
-static STATUS: [FieldPlace; 1] = [one(status::MESSAGE, Content::Text(ItemPart::Status))];
+static LINK: [FieldPlace; 1] = [many(link::ATTRIBUTES, FieldContent::Attribute(ItemPart::Links))];
+static STATUS: [FieldPlace; 1] = [one(status::MESSAGE, FieldContent::Text(ItemPart::Status))];
 static LOG_RECORD: [FieldPlace; 2] = [
-    one(log_record::BODY, Content::Body),
-    many(log_record::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
+    one(log_record::BODY, FieldContent::Body),
+    many(log_record::ATTRIBUTES, FieldContent::Attribute(ItemPart::Attributes)),
 ];
 static NUMBER_DATA_POINT: [FieldPlace; 2] = [
-    many(data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
-    many(data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
+    many(data_point::ATTRIBUTES, FieldContent::Attribute(ItemPart::Attributes)),
+    many(data_point::EXEMPLARS, FieldContent::Message(&EXEMPLAR)),
 ];
 static SUMMARY_DATA_POINT: [FieldPlace; 1] =
-    [many(data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes))];
+    [many(data_point::ATTRIBUTES, FieldContent::Attribute(ItemPart::Attributes))];
 static HISTOGRAM_DATA_POINT: [FieldPlace; 2] = [
-    many(histogram_data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
-    many(histogram_data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
+    many(histogram_data_point::ATTRIBUTES, FieldContent::Attribute(ItemPart::Attributes)),
+    many(histogram_data_point::EXEMPLARS, FieldContent::Message(&EXEMPLAR)),
 ];
 static EXPONENTIAL_HISTOGRAM_DATA_POINT: [FieldPlace; 2] = [
-    many(exponential_histogram_data_point::ATTRIBUTES, Content::Attribute(ItemPart::Attributes)),
-    many(exponential_histogram_data_point::EXEMPLARS, Content::Message(&EXEMPLAR)),
+    many(
+        exponential_histogram_data_point::ATTRIBUTES,
+        FieldContent::Attribute(ItemPart::Attributes),
+    ),
+    many(exponential_histogram_data_point::EXEMPLARS, FieldContent::Message(&EXEMPLAR)),
 ];
 static EXEMPLAR: [FieldPlace; 1] =
-    [many(exemplar::FILTERED_ATTRIBUTES, Content::Attribute(ItemPart::Exemplars))];
+    [many(exemplar::FILTERED_ATTRIBUTES, FieldContent::Attribute(ItemPart::Exemplars))];
 
 fn places(kind: ItemKind) -> &'static [FieldPlace] {
     match kind {
@@ -99,7 +103,7 @@ impl Redaction {
             return Err(NeedsDecoder);
         }
         let redacted_before = *redacted;
-        let mut walk = Walk { redaction: self, may_find_text, least_number, redacted };
+        let mut walk = ItemWalk { redaction: self, may_find_text, least_number, redacted };
         let walked = walk.message(item.bytes, places(item.kind));
         if walked.is_err() {
             *redacted = redacted_before;
@@ -132,7 +136,7 @@ impl Redaction {
 }
 
 /// Redacts the places of one item.
-struct Walk<'r> {
+struct ItemWalk<'r> {
     redaction: &'r Redaction,
     /// `false` if no text of the item has a match.
     may_find_text: bool,
@@ -140,7 +144,7 @@ struct Walk<'r> {
     redacted: &'r mut Redacted,
 }
 
-impl Walk<'_> {
+impl ItemWalk<'_> {
     /// The redacted message; `None` if it stays unchanged. Other fields stay byte for byte.
     fn message(
         &mut self,
@@ -166,7 +170,7 @@ impl Walk<'_> {
             let Some(new) = self.content(content, &place.content)? else { continue };
             let out = rewritten.get_or_insert_with(|| Vec::with_capacity(message.len()));
             out.extend_from_slice(message.get(copied..start).unwrap_or_default());
-            let is_default = new.is_empty() && matches!(place.content, Content::Text(_));
+            let is_default = new.is_empty() && matches!(place.content, FieldContent::Text(_));
             if !is_default {
                 Writer::new(out).always_bytes(field.number, &new);
             }
@@ -184,13 +188,13 @@ impl Walk<'_> {
     fn content(
         &mut self,
         bytes: &[u8],
-        content: &Content,
+        content: &FieldContent,
     ) -> Result<Option<Vec<u8>>, NeedsDecoder> {
         match content {
-            Content::Attribute(part) => self.attribute(bytes, *part),
-            Content::Text(part) => self.text(bytes, *part),
-            Content::Body => self.body(bytes),
-            Content::Message(places) => self.message(bytes, places),
+            FieldContent::Attribute(part) => self.attribute(bytes, *part),
+            FieldContent::Text(part) => self.text(bytes, *part),
+            FieldContent::Body => self.body(bytes),
+            FieldContent::Message(places) => self.message(bytes, places),
         }
     }
 

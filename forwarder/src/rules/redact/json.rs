@@ -1,92 +1,93 @@
 //! Redacts JSON text: strings and whole numbers. Keys and white space stay.
 
-use super::Redaction;
 use super::keys::is_blank;
+use super::{Redaction, ReplacedText};
 use crate::source::LossyText;
 use serde::de::IgnoredAny;
 use wire::Depth;
 
-/// Redacts a JSON object or array, and counts its texts that were replaced whole; `None` if the text is neither.
-/// `texts` may be read in its strings.
-pub(super) fn rewrite(text: &str, redaction: &Redaction, texts: Depth) -> Option<(String, usize)> {
+/// Redacts a JSON object or array; `None` if the text is neither. `levels` limits JSON in its strings.
+pub(super) fn rewrite(text: &str, redaction: &Redaction, levels: Depth) -> Option<ReplacedText> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
     let mut walk = JsonWalk {
         redaction,
-        texts,
+        levels,
         rest: text,
-        before: text.len(),
+        bytes_before: text.len(),
         out: String::with_capacity(text.len()),
         whole: 0,
     };
-    walk.values()?;
-    Some((walk.out, walk.whole))
+    walk.rewrite_values()?;
+    Some(ReplacedText { text: walk.out, whole: walk.whole })
 }
 
+/// Copies JSON from `rest` to `out`, with redacted values.
 struct JsonWalk<'t> {
     redaction: &'t Redaction,
-    texts: Depth,
+    levels: Depth,
     rest: &'t str,
-    before: usize,
+    /// Length of the whole text before.
+    bytes_before: usize,
     out: String,
+    /// Number of texts that were replaced whole.
     whole: usize,
 }
 
 impl<'t> JsonWalk<'t> {
-    fn values(&mut self) -> Option<()> {
+    fn rewrite_values(&mut self) -> Option<()> {
         let mut depth = 0usize;
-        // The depth of the hidden map or array.
-        let mut hidden_at = None;
-        let mut hides_next = false;
+        // The depth of the map or array whose key is hidden.
+        let mut hidden_depth = None;
+        let mut follows_hidden_key = false;
         loop {
             self.copy_while(|c| is_blank(c) || matches!(c, ',' | ':'));
             let Some(byte) = self.rest.as_bytes().first() else { return Some(()) };
-            let hidden = hides_next || hidden_at.is_some();
+            let is_hidden = follows_hidden_key || hidden_depth.is_some();
             match byte {
                 b'{' | b'[' => {
                     depth += 1;
-                    if hidden {
-                        hidden_at.get_or_insert(depth);
+                    if is_hidden {
+                        hidden_depth.get_or_insert(depth);
                     }
                     self.copy(1)?;
                 }
                 b'}' | b']' => {
-                    hidden_at = hidden_at.filter(|at| *at < depth);
+                    hidden_depth = hidden_depth.filter(|hidden| *hidden < depth);
                     depth = depth.checked_sub(1)?;
                     self.copy(1)?;
                 }
                 b'"' => {
                     let token = self.take_string()?;
-                    if self.rest.trim_start_matches(is_blank).starts_with(':') {
+                    let is_key = self.rest.trim_start_matches(is_blank).starts_with(':');
+                    if is_key {
                         self.out.push_str(token);
-                        hides_next = self.redaction.hides(&text_of(token)?);
+                        follows_hidden_key = self.redaction.hides(&decode_string(token)?);
                         continue;
                     }
-                    self.put_string(token, hidden);
+                    self.write_string(token, is_hidden);
                 }
                 _ => {
                     let token = self.take_while(|c| !is_blank(c) && !matches!(c, ',' | ']' | '}'));
-                    self.put_scalar(token, hidden);
+                    self.write_scalar(token, is_hidden);
                 }
             }
-            hides_next = false;
+            follows_hidden_key = false;
         }
     }
 
-    fn put_string(&mut self, token: &str, hidden: bool) {
-        let replaced =
-            text_of(token).and_then(|text| self.redaction.replaced(&text, hidden, self.texts));
-        let written =
-            replaced.and_then(|(text, whole)| Some((serde_json::to_string(&text).ok()?, whole)));
-        let Some((json, whole)) = written.filter(|(json, _)| json != token) else {
-            return self.out.push_str(token);
-        };
-        self.whole += whole;
+    fn write_string(&mut self, token: &str, is_hidden: bool) {
+        let text = decode_string(token);
+        let replaced = text.and_then(|text| self.redaction.replaced(&text, is_hidden, self.levels));
+        let Some(replaced) = replaced else { return self.out.push_str(token) };
+        let json = serde_json::to_string(&replaced.text).ok().filter(|json| json != token);
+        let Some(json) = json else { return self.out.push_str(token) };
+        self.whole += replaced.whole;
         // Very many short strings with a long replacement are removed instead.
-        let after = self.out.len() + json.len() + self.rest.len();
-        if Redaction::may_become(self.before, after) {
+        let bytes_after = self.out.len() + json.len() + self.rest.len();
+        if Redaction::may_become(self.bytes_before, bytes_after) {
             self.out.push_str(&json);
         } else {
             self.out.push_str("\"\"");
@@ -94,10 +95,10 @@ impl<'t> JsonWalk<'t> {
     }
 
     /// Writes a number, `true`, `false` or `null`; only numbers are redacted.
-    fn put_scalar(&mut self, token: &str, hidden: bool) {
+    fn write_scalar(&mut self, token: &str, is_hidden: bool) {
         let is_number = token.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        let is_hidden = is_number && self.redaction.hides_number(token, hidden);
-        self.out.push_str(if is_hidden { "0" } else { token });
+        let is_redacted = is_number && self.redaction.hides_number(token, is_hidden);
+        self.out.push_str(if is_redacted { "0" } else { token });
     }
 
     /// Takes the string at the current position, with its quotes.
@@ -134,7 +135,7 @@ impl<'t> JsonWalk<'t> {
     }
 }
 
-/// Decodes a JSON string.
-fn text_of(token: &str) -> Option<String> {
+/// Decodes a JSON string with its quotes.
+fn decode_string(token: &str) -> Option<String> {
     serde_json::from_str(token).ok().map(|LossyText(text)| text)
 }

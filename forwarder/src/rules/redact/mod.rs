@@ -29,6 +29,20 @@ use wire::Depth;
 
 type TextRange = std::ops::Range<usize>;
 
+/// A part of a text to replace.
+struct Match<'n> {
+    range: TextRange,
+    /// The name of its finder, or `key`.
+    name: &'n str,
+}
+
+/// A text in place of another one.
+struct ReplacedText {
+    text: String,
+    /// Number of texts in it that were replaced whole because they needed too much searching or replacing.
+    whole: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ItemPart {
     Attributes,
@@ -112,8 +126,9 @@ const MOST_FOUND: usize = 10_000;
 /// Number of decoding passes, for example two for a percent-encoded JSON string.
 const MOST_LAYERS: usize = 2;
 
-/// JSON texts in strings of JSON. The text below is searched as plain text, because each level reads all texts in it again.
-const TEXTS: Depth = Depth::new(4);
+/// Levels of JSON texts in strings of JSON. The text below is searched as plain text, because each level reads all texts in it
+/// again.
+const JSON_LEVELS: Depth = Depth::new(4);
 
 /// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
@@ -166,14 +181,15 @@ impl Redaction {
         if !self.looks_into(part) {
             return;
         }
-        for attribute in attributes.iter_mut().filter(|it| self.is_meant(&it.key)) {
+        for attribute in attributes.iter_mut().filter(|it| self.includes_key(&it.key)) {
             self.key_value(attribute, false, redacted, Depth::OF_VALUES);
         }
     }
 
-    fn is_meant(&self, key: &str) -> bool {
-        let is_named = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
-        is_named && !Pattern::any(&self.except, key)
+    /// Returns `true` if attributes with this key are redacted.
+    fn includes_key(&self, key: &str) -> bool {
+        let is_included = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
+        is_included && !Pattern::any(&self.except, key)
     }
 
     /// Redacts the body of a log record. The body of a JSON line may repeat the value of a key such as `errorMessage`, which is
@@ -187,36 +203,41 @@ impl Redaction {
         if !self.looks_into(ItemPart::Body) {
             return;
         }
-        let hidden = match &body.value {
-            Some(Value::StringValue(text)) if !self.keys.is_empty() && !text.is_empty() => {
-                let mut attributes = attributes.iter();
-                self.looks_into(ItemPart::Attributes)
-                    && attributes.any(|KeyValue { key, value, .. }| {
-                        self.is_meant(key)
-                            && self.hides_in(
-                                value.as_ref(),
-                                text,
-                                self.hides(key),
-                                Depth::OF_VALUES,
-                            )
-                    })
-            }
+        let is_hidden = match &body.value {
+            Some(Value::StringValue(text)) => self.hides_text(text, attributes),
             _ => false,
         };
-        self.any_value(body, hidden, redacted, Depth::OF_VALUES);
+        self.any_value(body, is_hidden, redacted, Depth::OF_VALUES);
     }
 
-    /// Returns `true` if this text is a hidden value, or is in one. `hidden` is `true` if the value's key is hidden.
-    fn hides_in(&self, value: Option<&AnyValue>, text: &str, hidden: bool, depth: Depth) -> bool {
+    /// Returns `true` if a text is the value of a hidden key in these attributes.
+    fn hides_text(&self, text: &str, attributes: &[KeyValue]) -> bool {
+        if self.keys.is_empty() || text.is_empty() || !self.looks_into(ItemPart::Attributes) {
+            return false;
+        }
+        let mut included = attributes.iter().filter(|it| self.includes_key(&it.key));
+        included.any(|KeyValue { key, value, .. }| {
+            self.hides_in(value.as_ref(), text, self.hides(key), Depth::OF_VALUES)
+        })
+    }
+
+    /// Returns `true` if this text is a hidden value, or is in one. `is_hidden` is `true` if the value's key is hidden.
+    fn hides_in(
+        &self,
+        value: Option<&AnyValue>,
+        text: &str,
+        is_hidden: bool,
+        depth: Depth,
+    ) -> bool {
         let Some(depth) = depth.below() else { return true };
         match value.and_then(|value| value.value.as_ref()) {
-            Some(Value::StringValue(value)) => hidden && value == text,
+            Some(Value::StringValue(value)) => is_hidden && value == text,
             Some(Value::ArrayValue(array)) => {
-                array.values.iter().any(|value| self.hides_in(Some(value), text, hidden, depth))
+                array.values.iter().any(|value| self.hides_in(Some(value), text, is_hidden, depth))
             }
             Some(Value::KvlistValue(list)) => {
                 list.values.iter().any(|KeyValue { key, value, .. }| {
-                    self.hides_in(value.as_ref(), text, hidden || self.hides(key), depth)
+                    self.hides_in(value.as_ref(), text, is_hidden || self.hides(key), depth)
                 })
             }
             _ => false,
@@ -229,76 +250,85 @@ impl Redaction {
         }
     }
 
+    /// Redacts the value of an attribute. `is_hidden` is `true` if a key above it is hidden.
     fn key_value(
         &self,
         attribute: &mut KeyValue,
-        hidden: bool,
+        is_hidden: bool,
         redacted: &mut Redacted,
         depth: Depth,
     ) {
-        let hidden = hidden || self.hides(&attribute.key);
+        let is_value_hidden = is_hidden || self.hides(&attribute.key);
         if let Some(value) = &mut attribute.value {
-            self.any_value(value, hidden, redacted, depth);
+            self.any_value(value, is_value_hidden, redacted, depth);
         }
     }
 
-    /// Redacts a value and those in it.
-    fn any_value(&self, value: &mut AnyValue, hidden: bool, redacted: &mut Redacted, depth: Depth) {
+    /// Redacts a value and those in it. `is_hidden` is `true` if its key is hidden.
+    fn any_value(
+        &self,
+        value: &mut AnyValue,
+        is_hidden: bool,
+        redacted: &mut Redacted,
+        depth: Depth,
+    ) {
         let Some(depth) = depth.below() else {
             value.value = None;
             redacted.whole += 1;
             return;
         };
         match &mut value.value {
-            Some(Value::StringValue(text)) => self.string(text, hidden, redacted),
-            Some(Value::IntValue(number)) if self.hides_number(&number.to_string(), hidden) => {
+            Some(Value::StringValue(text)) => self.string(text, is_hidden, redacted),
+            Some(Value::IntValue(number)) if self.hides_number(&number.to_string(), is_hidden) => {
                 *number = 0;
                 redacted.values += 1;
             }
-            Some(Value::DoubleValue(number)) if hidden => {
+            Some(Value::DoubleValue(number)) if is_hidden => {
                 *number = 0.0;
                 redacted.values += 1;
             }
             // Bytes with a match become empty, because their format is unknown.
             Some(Value::BytesValue(bytes))
-                if self.replaced(&String::from_utf8_lossy(bytes), hidden, TEXTS).is_some() =>
+                if self
+                    .replaced(&String::from_utf8_lossy(bytes), is_hidden, JSON_LEVELS)
+                    .is_some() =>
             {
                 bytes.clear();
                 redacted.values += 1;
             }
             Some(Value::ArrayValue(array)) => {
                 for value in &mut array.values {
-                    self.any_value(value, hidden, redacted, depth);
+                    self.any_value(value, is_hidden, redacted, depth);
                 }
             }
             Some(Value::KvlistValue(list)) => {
                 for attribute in &mut list.values {
-                    self.key_value(attribute, hidden, redacted, depth);
+                    self.key_value(attribute, is_hidden, redacted, depth);
                 }
             }
             _ => {}
         }
     }
 
-    fn string(&self, text: &mut String, hidden: bool, redacted: &mut Redacted) {
-        let replaced = self.replaced(text, hidden, TEXTS);
-        if let Some((new, whole)) = replaced.filter(|(new, _)| new != text) {
-            *text = new;
+    fn string(&self, text: &mut String, is_hidden: bool, redacted: &mut Redacted) {
+        let replaced = self.replaced(text, is_hidden, JSON_LEVELS);
+        if let Some(replaced) = replaced.filter(|replaced| replaced.text != *text) {
+            *text = replaced.text;
             redacted.values += 1;
-            redacted.whole += whole;
+            redacted.whole += replaced.whole;
         }
     }
 
-    /// The text in place of this one, and the number of texts in it that were replaced whole; `None` if nothing matches.
-    fn replaced(&self, text: &str, hidden: bool, texts: Depth) -> Option<(String, usize)> {
-        if hidden {
-            return Some((self.replacement.of("key", text), 0));
+    /// The text in place of this one; `None` if nothing matches. `json_levels` limits JSON in strings of JSON.
+    fn replaced(&self, text: &str, is_hidden: bool, json_levels: Depth) -> Option<ReplacedText> {
+        if is_hidden {
+            return Some(ReplacedText { text: self.replacement.of("key", text), whole: 0 });
         }
         if !self.may_find_in(text.as_bytes()) {
             return None;
         }
-        let inner = texts.below();
-        inner.and_then(|inner| json::rewrite(text, self, inner)).or_else(|| self.plain(text))
+        let as_json = json_levels.below().and_then(|levels| json::rewrite(text, self, levels));
+        as_json.or_else(|| self.replaced_as_plain_text(text))
     }
 
     /// Returns `true` if a text of `before` bytes may become `after` bytes.
@@ -306,57 +336,77 @@ impl Redaction {
         after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
     }
 
-    fn plain(&self, text: &str) -> Option<(String, usize)> {
-        let whole = || Some((self.replacement.of("text", text), 1));
-        let Ok(mut found) = self.find(text) else { return whole() };
+    fn replaced_as_plain_text(&self, text: &str) -> Option<ReplacedText> {
+        let replaced = self.find_in_layers(text).and_then(|found| self.replace(text, found));
+        match replaced {
+            Ok(replaced) => replaced.map(|text| ReplacedText { text, whole: 0 }),
+            Err(TooMuchWork) => {
+                Some(ReplacedText { text: self.replacement.of("text", text), whole: 1 })
+            }
+        }
+    }
+
+    /// The matches in a text and in its escapes.
+    fn find_in_layers(&self, text: &str) -> Result<Vec<Match<'_>>, TooMuchWork> {
+        let mut found = self.find(text)?;
+        // The text, and what its escapes stand for.
         let mut layers = vec![Cow::Borrowed(text)];
         while layers.len() <= MOST_LAYERS
-            && let Some(decoded) = layers.last().and_then(|text| escapes::decode(text))
+            && let Some(decoded) = layers.last().and_then(|layer| escapes::decode(layer))
         {
-            let Ok(mut in_escapes) = self.find(&decoded) else { return whole() };
+            let mut in_escapes = self.find(&decoded)?;
             for layer in layers.iter().rev() {
-                escapes::locate(layer, in_escapes.iter_mut().map(|(range, _)| range));
+                escapes::locate(layer, in_escapes.iter_mut().map(|it| &mut it.range));
             }
             found.append(&mut in_escapes);
             layers.push(Cow::Owned(decoded));
         }
-        for (range, _) in &mut found {
+        for Match { range, .. } in &mut found {
             let after = escapes::end_after_backslash(text, range.start);
             range.start = after.filter(|at| *at < range.end).unwrap_or(range.start);
         }
+        Ok(found)
+    }
+
+    /// The text with replaced matches; `None` if there are none.
+    fn replace(
+        &self,
+        text: &str,
+        mut found: Vec<Match<'_>>,
+    ) -> Result<Option<String>, TooMuchWork> {
         if found.len() > MOST_FOUND {
-            return whole();
+            return Err(TooMuchWork);
         }
         // The first of two overlapping matches gives the name, and both are replaced.
-        found.sort_by_key(|(range, _)| (range.start, Reverse(range.end)));
+        found.sort_by_key(|it| (it.range.start, Reverse(it.range.end)));
         let mut out = String::new();
         let mut copied = 0;
-        let mut found = found.into_iter().peekable();
-        while let Some((mut range, name)) = found.next() {
-            while let Some((next, _)) = found.next_if(|(next, _)| next.start < range.end) {
-                range.end = range.end.max(next.end);
+        let mut matches = found.into_iter().peekable();
+        while let Some(Match { mut range, name }) = matches.next() {
+            while let Some(next) = matches.next_if(|next| next.range.start < range.end) {
+                range.end = range.end.max(next.range.end);
             }
             out.push_str(text.get(copied..range.start).unwrap_or_default());
             let original = text.get(range.clone()).unwrap_or_default();
             out.push_str(&self.replacement.of(name, original));
             copied = range.end;
             if !Self::may_become(text.len(), out.len()) {
-                return whole();
+                return Err(TooMuchWork);
             }
         }
         if copied == 0 {
-            return None;
+            return Ok(None);
         }
         out.push_str(text.get(copied..).unwrap_or_default());
-        Some((out, 0))
+        Ok(Some(out))
     }
 
-    /// The matches in a text, with their names. Stops one after the limit.
-    fn find(&self, text: &str) -> Result<Vec<(TextRange, &str)>, TooMuchWork> {
+    /// The matches in a text. Stops one after the limit.
+    fn find(&self, text: &str) -> Result<Vec<Match<'_>>, TooMuchWork> {
         let mut found = Vec::new();
         let mut add = |range, name| {
             if found.len() <= MOST_FOUND {
-                found.push((range, name));
+                found.push(Match { range, name });
             }
         };
         let bytes = text.as_bytes();
@@ -371,7 +421,7 @@ impl Redaction {
     }
 
     /// A number other than 0 becomes 0 if its key is hidden or a finder matches all of it: `4111111111111111` is a card.
-    fn hides_number(&self, digits: &str, hidden: bool) -> bool {
+    fn hides_number(&self, digits: &str, is_hidden: bool) -> bool {
         let bytes = digits.as_bytes();
         let letters = Letters::of(bytes);
         let is_found_by = |finder: &Finder| {
@@ -382,9 +432,10 @@ impl Redaction {
             let all = finder.find(digits, &mut |range| is_found |= range == (0..digits.len()));
             is_found || all.is_err()
         };
-        digits != "0" && (hidden || self.finders.iter().any(is_found_by))
+        digits != "0" && (is_hidden || self.finders.iter().any(is_found_by))
     }
 
+    /// Returns `true` if the values of this key are replaced whole.
     fn hides(&self, key: &str) -> bool {
         if self.keys.is_empty() {
             return false;

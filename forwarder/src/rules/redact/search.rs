@@ -10,6 +10,7 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::util::syntax;
 use std::sync::{Arc, OnceLock};
 
+/// The search for a pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     regex: Regex,
@@ -21,6 +22,7 @@ pub(super) struct Search {
     reader: Arc<OnceLock<Option<DFA>>>,
 }
 
+/// Searching or replacing takes more than the limits allow.
 #[derive(Debug)]
 pub(super) struct TooMuchWork;
 
@@ -42,50 +44,40 @@ impl Search {
         text: &str,
         found: &mut dyn FnMut(TextRange),
     ) -> Result<(), TooMuchWork> {
-        let most = text.len().saturating_mul(MOST_READ_AGAIN).saturating_add(FREE_BYTES);
-        let mut left = most;
-        let mut measured: Option<(&DFA, Cache)> = None;
-        let mut at = 0;
-        while let Some((matched, value)) = self.next(text, at) {
-            let is_match = !self.is_word || is_word(text, &matched);
-            let next = match matched {
-                matched if !is_match => text.ceil_char_boundary(matched.start + 1),
-                matched if matched.is_empty() => text.ceil_char_boundary(matched.end + 1),
-                matched => matched.end,
+        let mut budget = ReadBudget::new(self, text);
+        let mut from = 0;
+        while let Some(RegexMatch { whole, value }) = self.next(text, from) {
+            let is_match = !self.is_word || is_word(text, &whole);
+            let next = if !is_match {
+                text.ceil_char_boundary(whole.start + 1)
+            } else if whole.is_empty() {
+                text.ceil_char_boundary(whole.end + 1)
+            } else {
+                whole.end
             };
             if is_match && !value.is_empty() {
                 found(value);
             }
-            if let Some((reader, cache)) = &mut measured {
-                let read = read_to(reader, cache, text.as_bytes(), at, next.saturating_add(left));
-                left = left.checked_sub(read.saturating_sub(next)).ok_or(TooMuchWork)?;
-            } else if let Some(rest) = left.checked_sub(text.len().saturating_sub(next)) {
-                // A few searches are cheap even if each one read to the end of the text.
-                left = rest;
-            } else {
-                let reader = self.reader().ok_or(TooMuchWork)?;
-                measured = Some((reader, reader.create_cache()));
-                left = most;
-            }
+            budget.spend(from, next)?;
             // Only an empty match can remain.
             if next >= text.len() {
                 break;
             }
-            at = next;
+            from = next;
         }
         Ok(())
     }
 
-    /// The next match, and its part to replace.
-    fn next(&self, text: &str, at: usize) -> Option<(TextRange, TextRange)> {
+    /// The next match.
+    fn next(&self, text: &str, from: usize) -> Option<RegexMatch> {
         if !self.has_value {
-            let matched = self.regex.find_at(text, at)?.range();
-            return Some((matched.clone(), matched));
+            let whole = self.regex.find_at(text, from)?.range();
+            return Some(RegexMatch { value: whole.clone(), whole });
         }
-        let groups = self.regex.captures_at(text, at)?;
-        let matched = groups.get(0)?.range();
-        let value = groups.name("value").map_or(matched.end..matched.end, |value| value.range());
-        Some((matched, value))
+        let groups = self.regex.captures_at(text, from)?;
+        let whole = groups.get(0)?.range();
+        let value = groups.name("value").map_or(whole.end..whole.end, |value| value.range());
+        Some(RegexMatch { whole, value })
     }
 
     fn reader(&self) -> Option<&DFA> {
@@ -99,6 +91,58 @@ impl Search {
         };
         // A DFA has no Unicode word boundaries. ASCII word boundaries are near enough for measuring.
         self.reader.get_or_init(|| build(true).or_else(|| build(false))).as_ref()
+    }
+}
+
+/// A match of a regular expression.
+struct RegexMatch {
+    whole: TextRange,
+    /// The part to replace.
+    value: TextRange,
+}
+
+/// The bytes that the searches of one text may read again.
+struct ReadBudget<'s> {
+    search: &'s Search,
+    text: &'s str,
+    bytes_left: usize,
+    /// Measures each search. `None` while assumed costs are within the budget.
+    reader: Option<MeasuredReader<'s>>,
+}
+
+struct MeasuredReader<'s> {
+    dfa: &'s DFA,
+    cache: Cache,
+}
+
+impl<'s> ReadBudget<'s> {
+    fn new(search: &'s Search, text: &'s str) -> Self {
+        Self { search, text, bytes_left: Self::most_bytes(text), reader: None }
+    }
+
+    fn most_bytes(text: &str) -> usize {
+        text.len().saturating_mul(MOST_READ_AGAIN).saturating_add(FREE_BYTES)
+    }
+
+    /// Spends the bytes that a search from `from` read after `next`, from where the next search reads them again.
+    fn spend(&mut self, from: usize, next: usize) -> Result<(), TooMuchWork> {
+        if let Some(MeasuredReader { dfa, cache }) = &mut self.reader {
+            let most = next.saturating_add(self.bytes_left);
+            let read = read_to(dfa, cache, self.text.as_bytes(), from, most);
+            let read_again = read.saturating_sub(next);
+            self.bytes_left = self.bytes_left.checked_sub(read_again).ok_or(TooMuchWork)?;
+            return Ok(());
+        }
+        // A few searches are cheap even if each one read to the end of the text.
+        let to_the_end = self.text.len().saturating_sub(next);
+        if let Some(bytes_left) = self.bytes_left.checked_sub(to_the_end) {
+            self.bytes_left = bytes_left;
+        } else {
+            let dfa = self.search.reader().ok_or(TooMuchWork)?;
+            self.reader = Some(MeasuredReader { dfa, cache: dfa.create_cache() });
+            self.bytes_left = Self::most_bytes(self.text);
+        }
+        Ok(())
     }
 }
 
