@@ -148,30 +148,33 @@ impl<T: Transport> Client<T> {
             let sent = Arc::clone(&self.sent.lock().unwrap_or_else(PoisonError::into_inner));
             return self.deliver(&sent, stream, request, deadline).await;
         };
-        let (sent, used) = match self.headers_of(secret.current(), deadline).await {
-            Ok(first) => first,
+        let used = match self.headers_of(secret.current(), deadline).await {
+            Ok(used) => used,
             Err(error) => {
                 let reason = Reason::Credentials { text: error.to_string() };
                 return Outcome::unsent(request, reason, Fate::ParkWithAlarm);
             }
         };
-        let mut outcome = self.deliver(&sent, stream, request, deadline).await;
+        let mut outcome = self.deliver(&used.headers, stream, request, deadline).await;
         let refused: Vec<UndeliveredPart> =
             outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
-        let mut failure = used.failure.map(|failure| failure.to_string());
+        let mut failure = used.secret.failure.map(|failure| failure.to_string());
         if !refused.is_empty() {
-            let newer = self.headers_of(secret.reread(), deadline).await;
-            match &newer {
+            let reread = self.headers_of(secret.reread(), deadline).await;
+            match &reread {
                 // After the deadline nothing is sent, and the refusal is the more useful reason.
-                Ok((sent, newer)) if newer.version > used.version && Instant::now() < deadline => {
+                Ok(newer)
+                    if newer.secret.version > used.secret.version && Instant::now() < deadline =>
+                {
                     for part in refused {
-                        outcome += self.deliver(sent, stream, part.request, deadline).await;
+                        outcome +=
+                            self.deliver(&newer.headers, stream, part.request, deadline).await;
                     }
                 }
                 _ => outcome.parts.extend(refused),
             }
-            failure = match newer {
-                Ok((_, newer)) => newer.failure.map(|failure| failure.to_string()),
+            failure = match reread {
+                Ok(newer) => newer.secret.failure.map(|failure| failure.to_string()),
                 Err(error) => Some(error.to_string()),
             };
         }
@@ -181,26 +184,24 @@ impl<T: Transport> Client<T> {
         outcome
     }
 
-    /// Returns the secret, read before the deadline, and the headers with this version of it, or a newer one. Values of older ones
-    /// stay masked.
+    /// Returns the secret, read before the deadline, and headers for it.
     async fn headers_of(
         &self,
         reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
         deadline: Instant,
-    ) -> Result<(Arc<SentHeaders>, CurrentSecret), UnusableSecret> {
-        let Ok(secret) = timeout_at(deadline, reading).await else {
-            return Err(UnusableSecret::Late);
-        };
-        let secret = secret?;
+    ) -> Result<AuthorizedHeaders, UnusableSecret> {
+        let read = timeout_at(deadline, reading).await.map_err(|_| UnusableSecret::Late)?;
+        let secret = read?;
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if secret.version > sent.version {
+            // Values of older versions stay masked.
             let mut headers = self.destination.headers.clone();
             headers.set("authorization", secret.authorization.expose())?;
             let map = header_map(&headers)?;
             let mask = sent.mask.and(&headers);
             *sent = Arc::new(SentHeaders { version: secret.version, map, mask });
         }
-        Ok((Arc::clone(&sent), secret))
+        Ok(AuthorizedHeaders { headers: Arc::clone(&sent), secret })
     }
 
     /// Delivers the request with these headers: carries out the decisions of [`Delivery`].
@@ -213,7 +214,7 @@ impl<T: Transport> Client<T> {
     ) -> Outcome {
         let start = Instant::now();
         let deadline = deadline.min(start + BUDGET);
-        let (stream, warning) = self.stream_for(stream, request.kind());
+        let ChosenStream { stream, warning } = self.stream_for(stream, request.kind());
         let terms = Terms {
             profile: self.destination.profile,
             max_bytes: self.destination.max_request_bytes,
@@ -327,23 +328,39 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Returns the stream for a request of this signal, and the mistake in the requested name.
-    fn stream_for(&self, asked: Option<&str>, kind: SignalKind) -> (Option<HeaderValue>, String) {
+    /// Chooses the stream for a request of this signal: the wanted one, or else the destination's.
+    fn stream_for(&self, wanted: Option<&str>, kind: SignalKind) -> ChosenStream {
+        let mut chosen = ChosenStream { stream: None, warning: String::new() };
         if kind == SignalKind::Metrics {
-            return (None, String::new());
+            return chosen;
         }
-        match asked.filter(|stream| !stream.is_empty()).map(|name| (name, stream_header(name))) {
-            None => (self.stream.clone(), String::new()),
-            Some((_, Some(stream))) => (Some(stream), String::new()),
-            Some((name, None)) => {
-                let name = quoted(name);
-                let warning = format!(
-                    "stream {name} is not used: it contains characters that a header cannot"
+        if let Some(name) = wanted.filter(|name| !name.is_empty()) {
+            chosen.stream = stream_header(name);
+            if chosen.stream.is_none() {
+                chosen.warning = format!(
+                    "stream {} is not used: it contains characters that a header cannot",
+                    quoted(name)
                 );
-                (self.stream.clone(), warning)
             }
         }
+        if chosen.stream.is_none() {
+            chosen.stream.clone_from(&self.stream);
+        }
+        chosen
     }
+}
+
+/// A secret, and the headers with this version of it, or a newer one.
+struct AuthorizedHeaders {
+    headers: Arc<SentHeaders>,
+    secret: CurrentSecret,
+}
+
+/// The stream of a request.
+struct ChosenStream {
+    stream: Option<HeaderValue>,
+    /// The mistake in the wanted name; empty if there is none.
+    warning: String,
 }
 
 /// A request whose columns are prepared.

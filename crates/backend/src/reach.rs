@@ -71,12 +71,13 @@ impl Reach {
         excerpt(text.as_bytes(), &Mask::of(&self.destination))
     }
 
+    /// The endpoint of logs.
     pub fn logs(&self) -> &Url {
         self.destination.endpoints.of(SignalKind::Logs)
     }
 
-    /// Returns `true` if the endpoint's host name resolves.
-    pub async fn name(&self) -> Check {
+    /// Checks that the name of the endpoint's host resolves.
+    pub async fn check_name(&self) -> Check {
         let url = self.logs();
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default();
@@ -109,7 +110,7 @@ impl Reach {
 
     /// Sends an empty request of each signal, which a backend accepts like any other. After a failure the remaining signals are not
     /// asked.
-    pub async fn signals(&self) -> Vec<Check> {
+    pub async fn check_signals(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         for kind in SignalKind::ALL {
             let answer = match self.send_nothing(kind).await {
@@ -120,12 +121,16 @@ impl Reach {
                 }
             };
             let is_first = checks.is_empty();
-            checks.extend(is_first.then(|| self.connected(&answer)));
-            if let Some(problem) = self.refused(kind, &answer) {
+            if is_first {
+                checks.push(self.connected(&answer));
+            }
+            if let Some(problem) = self.refusal(kind, &answer) {
                 checks.push(problem);
                 break;
             }
-            checks.extend(is_first.then(|| Check::ok(CREDENTIALS, "accepted")));
+            if is_first {
+                checks.push(Check::ok(CREDENTIALS, "accepted"));
+            }
         }
         checks
     }
@@ -153,6 +158,7 @@ impl Reach {
         self.transport.send(request).await
     }
 
+    /// Describes the connection by which the backend sent this answer.
     pub fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
         // The HTTP status of an answer by gRPC is ours.
@@ -163,8 +169,8 @@ impl Reach {
         Check::ok("connection", format!("{tls}{status}"))
     }
 
-    /// Returns the reason why this answer does not come from a backend that accepts telemetry.
-    fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
+    /// Returns the problem of an answer to an empty request, unless the backend accepts telemetry.
+    fn refusal(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
         let mask = Mask::of(&self.destination);
         let Failure { reason, next, .. } =
             judge(self.destination.profile, kind, 0, answer, &mask).err()?;

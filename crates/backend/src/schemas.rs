@@ -62,18 +62,19 @@ const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Schemas {
     known: Mutex<KnownShapes>,
-    logs: tokio::sync::Mutex<Read>,
-    traces: tokio::sync::Mutex<Read>,
+    logs: tokio::sync::Mutex<SignalSchemas>,
+    traces: tokio::sync::Mutex<SignalSchemas>,
 }
 
 /// What is known about the streams of one signal. Its lock is held during calls, so that parallel deliveries do not ask twice.
 #[derive(Debug, Default)]
-struct Read {
-    streams: HashMap<String, Schema>,
+struct SignalSchemas {
+    /// By the name of the stream.
+    schemas: HashMap<String, Schema>,
     /// No schema is read until then.
-    paused_until: Option<Instant>,
+    reading_paused_until: Option<Instant>,
     /// No column is declared until then.
-    undeclared_until: Option<Instant>,
+    declaring_paused_until: Option<Instant>,
 }
 
 /// A destination, to be asked until the deadline.
@@ -96,7 +97,7 @@ struct Column<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow, default, rename = "type")]
-    of_column: Cow<'a, str>,
+    type_name: Cow<'a, str>,
 }
 
 /// A request whose values fit the columns of its stream, as far as possible.
@@ -122,9 +123,10 @@ pub(crate) struct Declaration {
 }
 
 /// A schema that could not be read or changed.
-struct Refused {
-    /// A warning; empty if there is none.
-    text: String,
+struct FailedCall {
+    /// Empty if there is none.
+    warning: String,
+    /// The time without such calls after it.
     pause: Duration,
 }
 
@@ -136,34 +138,36 @@ impl Schemas {
         stream: &[u8],
         request: Request,
     ) -> FittedRequest {
-        let is_new = self.with_known(|known| known.has_new(stream, &request));
-        let of_new = is_new.then(|| Streams::of(SignalKind::Logs, api.destination)).flatten();
-        let Some(streams) = of_new else { return FittedRequest::without_warning(request) };
-        let name = name(stream);
-        let mut read = self.logs.lock().await;
-        if read.is_paused() {
+        let has_new_shapes = self.with_known(|known| known.has_new(stream, &request));
+        if !has_new_shapes {
+            return FittedRequest::without_warning(request);
+        }
+        let Some(streams) = StreamsOfSignal::of(SignalKind::Logs, api.destination) else {
+            return FittedRequest::without_warning(request);
+        };
+        let name = stored_name(stream);
+        let mut schemas = self.logs.lock().await;
+        if schemas.is_reading_paused() {
             return FittedRequest::without_warning(request);
         }
         let mut request = request;
-        // A column of its own may be missing too.
+        // The columns that values get because other types have theirs may be missing too.
         for _ in 0..2 {
             // Another delivery may have sent the same shapes meanwhile.
             let new = self.with_known(|known| known.new_in(stream, &request));
             if new.shapes.is_empty() {
                 break;
             }
-            let is_complete = match read.prepare(api, &streams, &name, &new.wanted).await {
-                Ok(is_complete) => is_complete,
-                Err(refused) => {
-                    let fitting = read.fit(&name, &new.wanted, &request);
-                    return FittedRequest {
-                        request: fitting.unwrap_or(request),
-                        warning: refused.text,
-                    };
+            let declared = schemas.declare_missing(api, &streams, &name, &new.wanted).await;
+            let fitting = schemas.fit(&name, &new.wanted, &request);
+            let has_all = match declared {
+                Ok(has_all) => has_all,
+                Err(FailedCall { warning, .. }) => {
+                    return FittedRequest { request: fitting.unwrap_or(request), warning };
                 }
             };
-            let Some(fitting) = read.fit(&name, &new.wanted, &request) else {
-                if is_complete {
+            let Some(fitting) = fitting else {
+                if has_all {
                     self.with_known(|known| known.add(new.shapes));
                 }
                 break;
@@ -180,23 +184,21 @@ impl Schemas {
         stream: &[u8],
         spans: &Request,
     ) -> Declaration {
-        let Some(streams) = Streams::of(SignalKind::Traces, api.destination) else {
+        let Some(streams) = StreamsOfSignal::of(SignalKind::Traces, api.destination) else {
             return Declaration::default();
         };
-        let name = name(stream);
-        let mut read = self.traces.lock().await;
-        if read.is_paused() {
+        let name = stored_name(stream);
+        let mut schemas = self.traces.lock().await;
+        if schemas.is_reading_paused() {
             return Declaration::default();
         }
         let SpanColumns { wanted, has_others } = SpanColumns::of(spans);
-        match read.prepare(api, &streams, &name, &wanted).await {
-            Ok(_) => {
-                let schema = read.streams.get(&name);
-                let has_wanted = schema.is_some_and(|schema| schema.missing(&wanted).is_empty());
-                let is_complete = has_wanted && !has_others;
-                Declaration { is_complete, warning: String::new() }
-            }
-            Err(refused) => Declaration { is_complete: false, warning: refused.text },
+        match schemas.declare_missing(api, &streams, &name, &wanted).await {
+            Ok(_) => Declaration {
+                is_complete: schemas.has_columns(&name, &wanted) && !has_others,
+                warning: String::new(),
+            },
+            Err(FailedCall { warning, .. }) => Declaration { is_complete: false, warning },
         }
     }
 
@@ -207,101 +209,110 @@ impl Schemas {
 }
 
 /// Returns the name by which the API knows a stream.
-fn name(stream: &[u8]) -> String {
+fn stored_name(stream: &[u8]) -> String {
     match String::from_utf8_lossy(stream) {
         name if name.is_empty() => DEFAULT_STREAM.to_owned(),
         name => stored_stream(&name),
     }
 }
 
-impl Read {
-    fn is_paused(&self) -> bool {
-        self.paused_until.is_some_and(|until| Instant::now() < until)
+impl SignalSchemas {
+    fn is_reading_paused(&self) -> bool {
+        self.reading_paused_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn is_declaring_paused(&self) -> bool {
+        self.declaring_paused_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns `true` if the known schema of the stream has all columns of these values.
+    fn has_columns(&self, stream: &str, wanted: &Wanted) -> bool {
+        self.schemas.get(stream).is_some_and(|schema| schema.missing(wanted).is_empty())
     }
 
     /// Returns the request with each value in a column that holds it; `None` if all do, or if the schema is unknown.
     fn fit(&self, stream: &str, wanted: &Wanted, request: &Request) -> Option<Request> {
-        let schema = self.streams.get(stream).filter(|schema| !schema.fits(wanted))?;
+        let schema = self.schemas.get(stream).filter(|schema| !schema.fits(wanted))?;
         schema.fit(request)
     }
 
     /// Adds the columns that the stream lacks for these values. Returns `true` if it has all, as far as possible.
-    async fn prepare<T: Transport>(
+    async fn declare_missing<T: Transport>(
         &mut self,
         api: &StreamsApi<'_, T>,
-        streams: &Streams,
+        streams: &StreamsOfSignal,
         stream: &str,
         wanted: &Wanted,
-    ) -> Result<bool, Refused> {
-        if self.streams.get(stream).is_some_and(|schema| schema.missing(wanted).is_empty()) {
+    ) -> Result<bool, FailedCall> {
+        if self.has_columns(stream, wanted) {
             return Ok(true);
         }
         // Another environment may have declared another type, so that values need columns of their own.
         for _ in 0..3 {
             let start = Instant::now();
-            let schema = self.read(api, streams, stream).await?;
-            let is_stream = schema.is_some();
+            let schema = self.reload(api, streams, stream).await?;
+            let exists = schema.is_some();
             let mut missing = match schema {
                 Some(schema) => schema.missing(wanted),
                 None if streams.kind == SignalKind::Traces => return Ok(false),
                 None => Schema::default().missing(wanted),
             };
-            if missing.is_empty() && is_stream {
+            if missing.is_empty() && exists {
                 return Ok(true);
             }
-            if self.undeclared_until.is_some_and(|until| Instant::now() < until) {
+            if self.is_declaring_paused() {
                 return Ok(false);
             }
-            let is_settled = missing.values().all(|it| *it == ColumnType::Text);
-            if !is_stream {
+            // Texts are the most general type, so other environments change nothing.
+            let is_final = missing.values().all(|it| *it == ColumnType::Text);
+            if !exists {
                 missing.insert(TIMESTAMP.to_owned(), ColumnType::Integer);
             }
             let declared = api.declare(streams, stream, &missing).await;
-            if let Err(Refused { text, pause }) = declared {
-                self.undeclared_until = Some(Instant::now() + pause);
-                return Err(Refused { text, pause });
-            }
-            if !is_settled {
+            declared.inspect_err(|failed| {
+                self.declaring_paused_until = Some(Instant::now() + failed.pause);
+            })?;
+            if !is_final {
                 let pause = (start.elapsed() * 3).clamp(LEAST_SETTLING, MOST_SETTLING);
-                sleep(pause.min(api.left() / 4)).await;
+                sleep(pause.min(api.time_left() / 4)).await;
             }
         }
         // The columns are there. The server may hide some from the schema.
         Ok(true)
     }
 
-    /// Reads the schema; `None` if there is no such stream.
-    async fn read<T: Transport>(
+    /// Reads the schema again; `None` if there is no such stream.
+    async fn reload<T: Transport>(
         &mut self,
         api: &StreamsApi<'_, T>,
-        streams: &Streams,
+        streams: &StreamsOfSignal,
         stream: &str,
-    ) -> Result<Option<&Schema>, Refused> {
+    ) -> Result<Option<&Schema>, FailedCall> {
         let found = api.read(streams, stream).await;
-        if self.streams.len() >= MOST_STREAMS {
-            self.streams.clear();
+        if self.schemas.len() >= MOST_STREAMS {
+            self.schemas.clear();
         }
         match found {
             Ok(Some(schema)) => {
-                self.streams.insert(stream.to_owned(), schema);
+                self.schemas.insert(stream.to_owned(), schema);
             }
-            Ok(None) => drop(self.streams.remove(stream)),
-            Err(refused) => {
-                self.paused_until = Some(Instant::now() + refused.pause);
-                return Err(refused);
+            Ok(None) => drop(self.schemas.remove(stream)),
+            Err(failed) => {
+                self.reading_paused_until = Some(Instant::now() + failed.pause);
+                return Err(failed);
             }
         }
-        Ok(self.streams.get(stream))
+        Ok(self.schemas.get(stream))
     }
 }
 
 /// The streams of one signal in the destination's organization.
-struct Streams {
+struct StreamsOfSignal {
     kind: SignalKind,
     url: Url,
 }
 
-impl Streams {
+impl StreamsOfSignal {
     /// Returns `None` if the endpoint is not OpenObserve's by HTTP.
     fn of(kind: SignalKind, destination: &DestinationConfig) -> Option<Self> {
         let mut url = destination.endpoints.of(kind).clone();
@@ -330,70 +341,72 @@ impl Streams {
 }
 
 impl<T: Transport> StreamsApi<'_, T> {
-    fn left(&self) -> Duration {
+    fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    async fn read(&self, streams: &Streams, stream: &str) -> Result<Option<Schema>, Refused> {
+    async fn read(
+        &self,
+        streams: &StreamsOfSignal,
+        stream: &str,
+    ) -> Result<Option<Schema>, FailedCall> {
         let Some(url) = streams.url(stream, "schema") else { return Ok(None) };
         let consequence = streams.consequence();
         let what = format!("cannot read the columns of stream {stream}");
         let answer = self.call(Method::GET, &url, None).await;
-        let response = match checked(&what, consequence, answer) {
-            Ok(response) if response.status == 404 => return Ok(None),
-            checked => checked?,
-        };
-        let refused = |text: &str| Refused {
-            text: format!("{what}: {text}; {consequence}"),
+        let response = check_response(&what, consequence, answer)?;
+        if response.status == 404 {
+            return Ok(None);
+        }
+        let unusable = |problem: &str| FailedCall {
+            warning: format!("{what}: {problem}; {consequence}"),
             pause: PAUSE_AFTER_REFUSAL,
         };
         if response.cut {
-            return Err(refused("the schema has more than 4 MiB"));
+            return Err(unusable("the schema has more than 4 MiB"));
         }
         let Ok(StreamSchema { schema: columns }) = serde_json::from_slice(&response.body) else {
-            return Err(refused("the answer is no schema"));
+            return Err(unusable("the answer is no schema"));
         };
         if columns.len() > MOST_COLUMNS {
-            return Err(refused("it has more than 10,000 columns"));
+            return Err(unusable("it has more than 10,000 columns"));
         }
         let column = |column: Column<'_>| {
-            Some((column.name.into_owned(), ColumnType::named(&column.of_column)?))
+            Some((column.name.into_owned(), ColumnType::named(&column.type_name)?))
         };
         Ok(Some(Schema { columns: columns.into_iter().filter_map(column).collect() }))
     }
 
     async fn declare(
         &self,
-        streams: &Streams,
+        streams: &StreamsOfSignal,
         stream: &str,
         columns: &BTreeMap<String, ColumnType>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), FailedCall> {
         let Some(url) = streams.url(stream, "update_fields") else { return Ok(()) };
         let fields: Vec<Json> = columns
             .iter()
-            .map(|(name, of_column)| {
+            .map(|(name, column_type)| {
                 let is_nullable = name != TIMESTAMP;
-                json!({ "name": name, "data_type": of_column.name(), "nullable": is_nullable })
+                json!({ "name": name, "data_type": column_type.name(), "nullable": is_nullable })
             })
             .collect();
         let json = json!({ "fields": fields }).to_string();
         let response = self.call(Method::PUT, &url, Some(json)).await;
         let what = format!("cannot declare columns of stream {stream}");
         // 400: another environment changed the schema in the same microsecond.
-        match checked(&what, streams.consequence(), response) {
-            // The telemetry that follows makes the organization, so the next request declares its columns.
-            Ok(response)
-                if response.status == 404 && response.body.starts_with(NO_ORGANIZATION) =>
-            {
-                Err(Refused { text: String::new(), pause: Duration::ZERO })
-            }
-            Ok(response) if response.status == 404 => Err(Refused {
-                text: format!("{what}: answered 404: OpenObserve is too old to declare columns"),
-                pause: PAUSE_AFTER_REFUSAL,
-            }),
-            Ok(_) => Ok(()),
-            Err(refused) => Err(refused),
+        let response = check_response(&what, streams.consequence(), response)?;
+        if response.status != 404 {
+            return Ok(());
         }
+        // The telemetry that follows makes the organization, so the next request declares its columns.
+        if response.body.starts_with(NO_ORGANIZATION) {
+            return Err(FailedCall { warning: String::new(), pause: Duration::ZERO });
+        }
+        Err(FailedCall {
+            warning: format!("{what}: answered 404: OpenObserve is too old to declare columns"),
+            pause: PAUSE_AFTER_REFUSAL,
+        })
     }
 
     async fn call(
@@ -402,38 +415,31 @@ impl<T: Transport> StreamsApi<'_, T> {
         url: &Url,
         json: Option<String>,
     ) -> Result<HttpResponse, TransportError> {
-        let timeout = CALL_TIMEOUT.min(self.left() / 2);
+        let timeout = CALL_TIMEOUT.min(self.time_left() / 2);
         self.transport.ask_api(method, url, json, self.headers.clone(), timeout, MOST_BYTES).await
     }
 }
 
 /// Returns the response to a call, unless it is a refusal. 400 and 404 are for the caller.
-fn checked(
+fn check_response(
     what: &str,
     consequence: &str,
     response: Result<HttpResponse, TransportError>,
-) -> Result<HttpResponse, Refused> {
-    match response {
-        Ok(response) if response.is_success() || matches!(response.status, 400 | 404) => {
-            Ok(response)
-        }
-        Ok(response) => {
-            let status = response.status;
-            let remedy = match status {
-                401 | 403 => {
-                    ": use the password of a user, because an ingestion token may only write"
-                }
-                _ => "",
-            };
-            let pause = if status < 500 { PAUSE_AFTER_REFUSAL } else { PAUSE_WITHOUT_ANSWER };
-            Err(Refused {
-                text: format!("{what}: answered {status}{remedy}; {consequence}"),
-                pause,
-            })
-        }
-        Err(error) => Err(Refused {
-            text: format!("{what}: {error}; {consequence}"),
-            pause: PAUSE_WITHOUT_ANSWER,
-        }),
+) -> Result<HttpResponse, FailedCall> {
+    let response = response.map_err(|error| FailedCall {
+        warning: format!("{what}: {error}; {consequence}"),
+        pause: PAUSE_WITHOUT_ANSWER,
+    })?;
+    let status = response.status;
+    if response.is_success() || matches!(status, 400 | 404) {
+        return Ok(response);
     }
+    let remedy = match status {
+        401 | 403 => ": use the password of a user, because an ingestion token may only write",
+        _ => "",
+    };
+    Err(FailedCall {
+        warning: format!("{what}: answered {status}{remedy}; {consequence}"),
+        pause: if status < 500 { PAUSE_AFTER_REFUSAL } else { PAUSE_WITHOUT_ANSWER },
+    })
 }

@@ -48,7 +48,7 @@ pub fn organization_api(reach: &Reach, path_and_query: &str) -> Option<Url> {
 
 /// Runs the checks, and stops at a failure that makes the later ones pointless.
 pub async fn check(reach: &Reach) -> Vec<Check> {
-    let mut checks = vec![reach.name().await];
+    let mut checks = vec![reach.check_name().await];
     if checks.iter().any(Check::is_failed) {
         return checks;
     }
@@ -72,7 +72,7 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
         checks.push(Check::failed("organization", ORGANIZATION_MISSING));
         return checks;
     }
-    checks.extend(reach.signals().await);
+    checks.extend(reach.check_signals().await);
     if checks.iter().any(|check| check.name == CREDENTIALS && !check.is_failed()) {
         checks.push(organization(stream_list.as_ref()));
     }

@@ -9,18 +9,26 @@ use std::fmt;
 use url::Url;
 use wire::SignalKind;
 
-/// The URLs in the order of [`SignalKind::ALL`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoints([Url; 3]);
+pub struct Endpoints {
+    traces: Url,
+    metrics: Url,
+    logs: Url,
+}
 
 impl Endpoints {
     /// Appends `/v1/{signal}` to this base and keeps its query.
     pub(crate) fn from_base(base: &Url) -> Self {
-        Self(SignalKind::ALL.map(|kind| {
+        let of_signal = |kind: SignalKind| {
             let mut url = base.clone();
             url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
             url
-        }))
+        };
+        Self {
+            traces: of_signal(SignalKind::Traces),
+            metrics: of_signal(SignalKind::Metrics),
+            logs: of_signal(SignalKind::Logs),
+        }
     }
 
     /// Reads the URLs from the variables of this family. Returns `None` without a usable endpoint; the reader then holds the
@@ -37,11 +45,11 @@ impl Endpoints {
             Some(Family::Ours) => base(reader, ENDPOINT).map(|base| Self::from_base(&base)),
             Some(Family::OpenTelemetry) => {
                 let shared = base(reader, OTEL_ENDPOINT).map(|base| Self::from_base(&base));
-                let own = |kind| own_endpoint(reader, kind, shared.as_ref());
-                let [Some(first), Some(second), Some(third)] = SignalKind::ALL.map(own) else {
-                    return None;
-                };
-                Some(Self([first, second, third]))
+                // All are read, so that all mistakes are found.
+                let traces = own_endpoint(reader, SignalKind::Traces, shared.as_ref());
+                let metrics = own_endpoint(reader, SignalKind::Metrics, shared.as_ref());
+                let logs = own_endpoint(reader, SignalKind::Logs, shared.as_ref());
+                Some(Self { traces: traces?, metrics: metrics?, logs: logs? })
             }
             Some(Family::OpenObserve) => {
                 let organization = reader.read(O2_ORGANIZATION);
@@ -56,21 +64,19 @@ impl Endpoints {
 
     /// The URL for requests of this signal.
     pub fn of(&self, kind: SignalKind) -> &Url {
-        let [traces, metrics, logs] = &self.0;
         match kind {
-            SignalKind::Traces => traces,
-            SignalKind::Metrics => metrics,
-            SignalKind::Logs => logs,
+            SignalKind::Traces => &self.traces,
+            SignalKind::Metrics => &self.metrics,
+            SignalKind::Logs => &self.logs,
         }
     }
 
     pub(crate) fn set_logs(&mut self, url: Url) {
-        let [_, _, logs] = &mut self.0;
-        *logs = url;
+        self.logs = url;
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
-        self.0.iter()
+        SignalKind::ALL.into_iter().map(|kind| self.of(kind))
     }
 
     /// Warns about telemetry that leaves the machine without TLS. It is allowed, because a self-hosted OpenObserve in a VPC often
@@ -163,11 +169,10 @@ fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
 /// OpenObserve's URL with the organization, as other variables and OpenObserve's own pages show it.
 fn of_organization(mut base: Url, organization: &str) -> Option<Url> {
     base.path_segments_mut().ok()?.pop_if_empty();
-    let mut with = base.clone();
-    with.path_segments_mut().ok()?.push("api").push(organization);
-    let [_, added] = [&base, &with].map(Url::path);
-    let suffix = added.get(base.path().trim_end_matches('/').len()..)?;
-    if base.path().ends_with(suffix) { Some(base) } else { Some(with) }
+    let mut extended = base.clone();
+    extended.path_segments_mut().ok()?.push("api").push(organization);
+    let suffix = extended.path().get(base.path().trim_end_matches('/').len()..)?;
+    if base.path().ends_with(suffix) { Some(base) } else { Some(extended) }
 }
 
 /// The variables that name the endpoint. Credentials of one family never go to an endpoint of another.

@@ -59,6 +59,7 @@ pub(crate) struct Delivery<'a> {
     terms: Terms<'a>,
     kind: SignalKind,
     waiting: VecDeque<QueuedPart>,
+    /// The time of the next request at the earliest.
     not_before: Duration,
     retries: u32,
     /// The size of the last request that was too large, until one is accepted.
@@ -204,16 +205,17 @@ impl<'a> Delivery<'a> {
             part.ambiguous = true;
             self.outcome.ambiguous_items += items;
         }
+        part.crashes += u32::from(is_crash);
         match next {
-            Next::Retry { .. } if is_crash && self.is_suspicious(&mut part) => {
+            Next::Retry { .. } if is_crash && self.may_content_crash_backend() => {
                 self.suspect(now, part, reason);
             }
             Next::Retry { after } => {
                 self.outcome.retry_after = after;
-                let wait = self.wait(self.retries, after);
+                let delay = self.delay(self.retries, after);
                 if self.retries < self.terms.most_retries {
                     self.retries += 1;
-                    self.again(part, now.saturating_add(wait), reason);
+                    self.send_again_at(now.saturating_add(delay), part, reason);
                 } else {
                     self.waiting.push_front(part);
                     // A search for bad records whose time is over would begin again with the same request.
@@ -224,8 +226,8 @@ impl<'a> Delivery<'a> {
             Next::OnceMore if part.nothing_written => self.halve(part, reason),
             Next::OnceMore => {
                 part.nothing_written = true;
-                let wait = self.wait(0, None);
-                self.again(part, now.saturating_add(wait), reason);
+                let delay = self.delay(0, None);
+                self.send_again_at(now.saturating_add(delay), part, reason);
             }
             Next::Alarm => {
                 self.waiting.push_front(part);
@@ -235,21 +237,24 @@ impl<'a> Delivery<'a> {
                 self.too_large = Some(part.request.bytes().len());
                 self.halve(part, reason);
             }
-            Next::Halve if self.learns_column_limit(&reason) => {
-                self.waiting.push_front(part);
-                self.split_waiting();
-                self.last_failure = Some(reason);
+            Next::Halve => {
+                let has_learned_limit = self.learn_column_limit(&reason);
+                if has_learned_limit {
+                    self.waiting.push_front(part);
+                    self.split_waiting();
+                    self.last_failure = Some(reason);
+                } else {
+                    self.halve(part, reason);
+                }
             }
-            Next::Halve => self.halve(part, reason),
         }
     }
 
-    /// Counts a crash. Returns `true` if the content may be its cause: all retries failed, or the backend answered an empty request
-    /// after earlier crashes.
-    fn is_suspicious(&self, part: &mut QueuedPart) -> bool {
-        part.crashes += 1;
-        let is_alone = self.terms.most_retries == 0 && self.items == 1;
-        self.is_crashing || (self.retries >= self.terms.most_retries && !is_alone)
+    /// Returns `true` if the content of a request may be the cause of a crash: all retries failed, or the backend answered an empty
+    /// request after earlier crashes.
+    fn may_content_crash_backend(&self) -> bool {
+        let is_only_record = self.terms.most_retries == 0 && self.items == 1;
+        self.is_crashing || (self.retries >= self.terms.most_retries && !is_only_record)
     }
 
     /// Returns `true` if the backend crashed often enough on this single record to blame it.
@@ -269,8 +274,8 @@ impl<'a> Delivery<'a> {
             return self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });
         }
         if self.is_crashing && !self.is_to_blame(&part) {
-            let wait = self.wait(0, None);
-            return self.again(part, now.saturating_add(wait), failure);
+            let delay = self.delay(0, None);
+            return self.send_again_at(now.saturating_add(delay), part, failure);
         }
         self.waiting.push_front(part);
         self.last_failure = Some(failure);
@@ -300,7 +305,7 @@ impl<'a> Delivery<'a> {
         if rejected > 0 {
             self.has_accepted_any = true;
             let reason = Reason::Rejected { text };
-            return self.keep(part.request, rejected, reason, Fate::DeadLetterPartial);
+            return self.note_undelivered(part.request, rejected, reason, Fate::DeadLetterPartial);
         }
         // A few items do not show that the backend accepts the others.
         self.has_accepted_any |= !part.is_ahead;
@@ -339,18 +344,18 @@ impl<'a> Delivery<'a> {
 
     /// The delay before retry `number`, counted from 0. It doubles each time, is shortened at random by up to one half, and is
     /// never below the backend's `Retry-After`.
-    fn wait(&self, number: u32, retry_after: Option<Duration>) -> Duration {
+    fn delay(&self, number: u32, retry_after: Option<Duration>) -> Duration {
         let jitter = Jitter::of(&(self.terms.seed, number));
         BACKOFF.delay(number, jitter).max(retry_after.unwrap_or_default())
     }
 
-    /// Schedules the part for `at`, or gives up now if that is past the deadline.
-    fn again(&mut self, part: QueuedPart, at: Duration, reason: Reason) {
+    /// Schedules the part for this time, or gives up now if that is past the deadline.
+    fn send_again_at(&mut self, time: Duration, part: QueuedPart, reason: Reason) {
         self.waiting.push_front(part);
-        if at >= self.terms.deadline {
+        if time >= self.terms.deadline {
             self.give_up(&reason, Fate::Park);
         } else {
-            self.not_before = at;
+            self.not_before = time;
             self.last_failure = Some(reason);
         }
     }
@@ -358,7 +363,7 @@ impl<'a> Delivery<'a> {
 
 impl Delivery<'_> {
     /// Records this number of items of a request, which has left the queue, as undelivered.
-    fn keep(&mut self, request: Request, items: usize, reason: Reason, fate: Fate) {
+    fn note_undelivered(&mut self, request: Request, items: usize, reason: Reason, fate: Fate) {
         self.outcome.parts.push(UndeliveredPart { request, items, reason, fate });
     }
 
@@ -366,7 +371,7 @@ impl Delivery<'_> {
     fn give_up(&mut self, reason: &Reason, fate: Fate) {
         while let Some(QueuedPart { request, .. }) = self.waiting.pop_front() {
             let items = request.items();
-            self.keep(request, items, reason.clone(), fate);
+            self.note_undelivered(request, items, reason.clone(), fate);
         }
     }
 
@@ -447,12 +452,12 @@ impl Delivery<'_> {
             if !self.has_accepted_any && !self.waiting.is_empty() {
                 self.waiting.rotate_right(1);
             }
-            return self.keep(part.request, items, reason, Fate::DeadLetter);
+            return self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
         let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
         if self.has_accepted_any && self.pieces + 2 > 2 * MOST_REFUSED + for_items {
-            return self.keep(part.request, items, reason, Fate::Park);
+            return self.note_undelivered(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;
         let (first, second) = part.request.clone().split_at(items / 2);
@@ -489,8 +494,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// Returns `true` if the backend states a lower column limit than the known one.
-    fn learns_column_limit(&self, reason: &Reason) -> bool {
+    /// Notes the column limit that the backend states. Returns `true` if it is lower than the known one.
+    fn learn_column_limit(&self, reason: &Reason) -> bool {
         self.terms.profile == Profile::OpenObserve
             && reason
                 .column_limit()

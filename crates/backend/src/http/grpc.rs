@@ -95,9 +95,9 @@ pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
     let delay = retry_delay(&answer.headers);
     // All but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
     let message = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let said = percent_encoding::percent_decode(message).decode_utf8_lossy();
-    let (status, name) = said_in_http(code, delay.is_some(), &said);
-    let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
+    let text = percent_encoding::percent_decode(message).decode_utf8_lossy();
+    let HttpEquivalent { status, code_name } = HttpEquivalent::of(code, delay.is_some(), &text);
+    let body = format!("{GRPC_STATUS_TEXT} {code}{code_name}: {text}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if let Some(delay) = delay {
         // Rounds up to whole seconds, so that the retry is not early.
@@ -107,30 +107,40 @@ pub(super) fn in_http(answer: HttpResponse) -> Option<HttpResponse> {
     Some(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
 }
 
-/// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
-/// which items may be stored map to a server that failed midway. Servers reject a message that is too large with
-/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise: without a delay, only their text shows which.
-fn said_in_http(code: u64, says_when: bool, text: &str) -> (StatusCode, &'static str) {
-    let is_too_large =
-        !says_when && ["larger than", "too large"].iter().any(|words| text.contains(words));
-    match code {
-        1 => (StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
-        2 => (StatusCode::INTERNAL_SERVER_ERROR, " (UNKNOWN)"),
-        3 => (StatusCode::BAD_REQUEST, " (INVALID_ARGUMENT)"),
-        4 => (StatusCode::GATEWAY_TIMEOUT, " (DEADLINE_EXCEEDED)"),
-        5 => (StatusCode::METHOD_NOT_ALLOWED, " (NOT_FOUND)"),
-        7 => (StatusCode::FORBIDDEN, " (PERMISSION_DENIED)"),
-        8 if is_too_large => (StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
-        11 if is_too_large => (StatusCode::PAYLOAD_TOO_LARGE, " (OUT_OF_RANGE)"),
-        8 => (StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
-        10 => (StatusCode::SERVICE_UNAVAILABLE, " (ABORTED)"),
-        11 => (StatusCode::SERVICE_UNAVAILABLE, " (OUT_OF_RANGE)"),
-        12 => (StatusCode::METHOD_NOT_ALLOWED, " (UNIMPLEMENTED)"),
-        13 => (StatusCode::INTERNAL_SERVER_ERROR, " (INTERNAL)"),
-        14 => (StatusCode::SERVICE_UNAVAILABLE, " (UNAVAILABLE)"),
-        15 => (StatusCode::INTERNAL_SERVER_ERROR, " (DATA_LOSS)"),
-        16 => (StatusCode::UNAUTHORIZED, " (UNAUTHENTICATED)"),
-        _ => (StatusCode::CONFLICT, ""),
+/// The HTTP status that means the same as a code of gRPC.
+struct HttpEquivalent {
+    status: StatusCode,
+    /// ` (NAME)`; empty for an unknown code.
+    code_name: &'static str,
+}
+
+impl HttpEquivalent {
+    /// Retryable codes of OTLP map to an unavailable server; codes after which items may be stored map to a server that failed
+    /// midway. Servers reject a message that is too large with `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable
+    /// otherwise: without a delay, only their text shows which.
+    fn of(code: u64, has_delay: bool, text: &str) -> Self {
+        let is_too_large =
+            !has_delay && ["larger than", "too large"].iter().any(|words| text.contains(words));
+        let with = |status, code_name| Self { status, code_name };
+        match code {
+            1 => with(StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
+            2 => with(StatusCode::INTERNAL_SERVER_ERROR, " (UNKNOWN)"),
+            3 => with(StatusCode::BAD_REQUEST, " (INVALID_ARGUMENT)"),
+            4 => with(StatusCode::GATEWAY_TIMEOUT, " (DEADLINE_EXCEEDED)"),
+            5 => with(StatusCode::METHOD_NOT_ALLOWED, " (NOT_FOUND)"),
+            7 => with(StatusCode::FORBIDDEN, " (PERMISSION_DENIED)"),
+            8 if is_too_large => with(StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
+            11 if is_too_large => with(StatusCode::PAYLOAD_TOO_LARGE, " (OUT_OF_RANGE)"),
+            8 => with(StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
+            10 => with(StatusCode::SERVICE_UNAVAILABLE, " (ABORTED)"),
+            11 => with(StatusCode::SERVICE_UNAVAILABLE, " (OUT_OF_RANGE)"),
+            12 => with(StatusCode::METHOD_NOT_ALLOWED, " (UNIMPLEMENTED)"),
+            13 => with(StatusCode::INTERNAL_SERVER_ERROR, " (INTERNAL)"),
+            14 => with(StatusCode::SERVICE_UNAVAILABLE, " (UNAVAILABLE)"),
+            15 => with(StatusCode::INTERNAL_SERVER_ERROR, " (DATA_LOSS)"),
+            16 => with(StatusCode::UNAUTHORIZED, " (UNAUTHENTICATED)"),
+            _ => with(StatusCode::CONFLICT, ""),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Source: OpenObserve 0.93-dev, `core/src/traces/otel`.
 
-use super::names::{Shapes, stored_key};
+use super::names::{KeyFilter, stored_key};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
@@ -129,17 +129,17 @@ const NUMBERS: [&str; 14] = [
     "gen_ai_usage_total_tokens",
 ];
 
-/// The shapes of all keys that may get another name.
-pub(super) const SHAPES: Shapes = {
-    let mut shapes = Shapes::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
+/// All keys that may get another name.
+pub(super) const KEYS: KeyFilter = {
+    let mut keys = KeyFilter::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
     let mut rest: &[Pair] = &PAIRS;
     while let [pair, after @ ..] = rest {
         if !pair.is_left_alone {
-            shapes = shapes.and(&[pair.input]).and(pair.outputs);
+            keys = keys.and(&[pair.input]).and(pair.outputs);
         }
         rest = after;
     }
-    shapes
+    keys
 };
 
 /// Returns `true` if [`GenAi::loses`] has to decide about a key.

@@ -2,30 +2,30 @@
 
 use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{severity, shape_resource, value_to_text};
+use super::{adapt_resource, severity, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
 
 /// Returns the number of renamed keys.
-pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
+pub(super) fn adapt(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_logs in &mut logs.resource_logs {
         let signal = &taken::LOG_RECORDS;
-        let resource = shape_resource(&mut resource_logs.resource, fallback_service, signal);
+        let resource = adapt_resource(&mut resource_logs.resource, fallback_service, signal);
         let taken = Taken::in_resource(signal, &resource.encoded);
         let scopes = resource_logs.scope_logs.iter_mut();
         scopes
             .flat_map(|scope_logs| &mut scope_logs.log_records)
-            .for_each(|log_record| shape_log_record(log_record, &taken));
+            .for_each(|log_record| adapt_log_record(log_record, &taken));
         renamed += resource.renamed + taken.renamed();
     }
     renamed
 }
 
-fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
-    severity::shape(log_record);
+fn adapt_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
+    severity::adapt(log_record);
     let mut columns = Columns::default();
     if let Some(body) = &mut log_record.body {
         value_to_text(body, Depth::OF_VALUES);

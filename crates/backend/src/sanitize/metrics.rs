@@ -1,7 +1,7 @@
 //! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
+use super::adapt_resource;
 use super::same_column::Columns;
-use super::shape_resource;
 use super::taken::{self, Taken};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -17,16 +17,16 @@ use std::iter::repeat;
 use std::ops::RangeInclusive;
 
 /// Returns the number of renamed keys.
-pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) -> usize {
+pub(super) fn adapt(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_metrics in &mut metrics.resource_metrics {
         let signal = &taken::DATA_POINTS;
-        let resource = shape_resource(&mut resource_metrics.resource, fallback_service, signal);
+        let resource = adapt_resource(&mut resource_metrics.resource, fallback_service, signal);
         let taken = Taken::in_resource(signal, &resource.encoded);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
-            let shaped = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
-            scope_metrics.metrics = shaped.collect();
+            let adapted = metrics.into_iter().flat_map(|metric| adapt_metric(metric, &taken));
+            scope_metrics.metrics = adapted.collect();
         }
         renamed += resource.renamed + taken.renamed();
     }
@@ -39,11 +39,11 @@ const MOST_HEAD_BYTES: usize = 1024 * 1024;
 
 /// Returns the adapted metric: none without data points, because it would create an empty stream, and several for a gauge with
 /// different sets of attribute keys.
-fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
     let Some(data) = metric.data.take() else { return Vec::new() };
     match data {
         Data::Gauge(mut gauge) => {
-            shape_numbers(&mut gauge.data_points, true, taken);
+            adapt_numbers(&mut gauge.data_points, true, taken);
             let mut groups = by_key_set(gauge.data_points);
             if groups.len() * prost::Message::encoded_len(&metric) > MOST_HEAD_BYTES {
                 groups = vec![groups.into_iter().flatten().collect()];
@@ -55,10 +55,11 @@ fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
             groups.into_iter().map(of_group).collect()
         }
         Data::Sum(mut sum) => {
-            shape_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), taken);
-            some_if(!sum.data_points.is_empty(), Metric { data: Some(Data::Sum(sum)), ..metric })
+            adapt_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), taken);
+            let has_points = !sum.data_points.is_empty();
+            unless_empty(Metric { data: Some(Data::Sum(sum)), ..metric }, has_points)
         }
-        Data::Histogram(histogram) => shape_histogram(metric, histogram, taken),
+        Data::Histogram(histogram) => adapt_histogram(metric, histogram, taken),
         Data::ExponentialHistogram(exponential) => {
             let histogram = Histogram {
                 aggregation_temporality: exponential.aggregation_temporality,
@@ -68,14 +69,15 @@ fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
                     .map(|point| to_explicit_buckets(point, &metric.unit))
                     .collect(),
             };
-            shape_histogram(metric, histogram, taken)
+            adapt_histogram(metric, histogram, taken)
         }
-        Data::Summary(summary) => shape_summary(metric, summary, taken),
+        Data::Summary(summary) => adapt_summary(metric, summary, taken),
     }
 }
 
-fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
-    if condition { vec![metric] } else { Vec::new() }
+/// The metric, if it has data points.
+fn unless_empty(metric: Metric, has_points: bool) -> Vec<Metric> {
+    if has_points { vec![metric] } else { Vec::new() }
 }
 
 /// Returns `true` if the values are deltas. Their `start_time` becomes 0, "unknown" in OTLP: OpenObserve makes it part of the
@@ -84,7 +86,7 @@ pub(super) fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
 
-fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, taken: &Taken<'_>) {
+fn adapt_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, taken: &Taken<'_>) {
     data_points.retain(|point| {
         is_recorded(point.flags)
             && match point.value {
@@ -101,7 +103,7 @@ fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, ta
     }
 }
 
-fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) -> Vec<Metric> {
     let is_delta = is_delta(histogram.aggregation_temporality);
     histogram.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut histogram.data_points {
@@ -111,13 +113,11 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
             point.start_time_unix_nano = 0;
         }
     }
-    some_if(
-        !histogram.data_points.is_empty(),
-        Metric { data: Some(Data::Histogram(histogram)), ..metric },
-    )
+    let has_points = !histogram.data_points.is_empty();
+    unless_empty(Metric { data: Some(Data::Histogram(histogram)), ..metric }, has_points)
 }
 
-fn shape_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec<Metric> {
     summary.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut summary.data_points {
         taken.adapt(&mut point.attributes, Columns::default());
@@ -129,9 +129,10 @@ fn shape_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec
     let name = format!("{}_count", metric.name);
     let has_counts = !counts.is_empty();
     let data = Some(Data::Gauge(Gauge { data_points: counts }));
-    let mut metrics = some_if(has_counts, Metric { name, data, ..metric.clone() });
+    let mut metrics = unless_empty(Metric { name, data, ..metric.clone() }, has_counts);
     let has_points = !summary.data_points.is_empty();
-    metrics.extend(some_if(has_points, Metric { data: Some(Data::Summary(summary)), ..metric }));
+    let data = Some(Data::Summary(summary));
+    metrics.extend(unless_empty(Metric { data, ..metric }, has_points));
     metrics
 }
 
@@ -173,15 +174,48 @@ fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {
 /// row without a value, after which PromQL answers 400 for the metric. A histogram without bounds gets no estimate.
 fn complete(point: &mut HistogramDataPoint) {
     let has_bounds = !point.explicit_bounds.is_empty();
-    let [min, max, sum] = if has_bounds { estimates(point).map(Some) } else { [None; 3] };
-    for (figure, estimate) in [(&mut point.min, min), (&mut point.max, max), (&mut point.sum, sum)]
-    {
+    let estimates = has_bounds.then(|| Estimates::of(point));
+    let complete = |figure: &mut Option<f64>, estimate: Option<f64>| {
         *figure = figure.filter(|value| value.is_finite()).or(estimate);
+    };
+    complete(&mut point.min, estimates.map(|estimates| estimates.min));
+    complete(&mut point.max, estimates.map(|estimates| estimates.max));
+    complete(&mut point.sum, estimates.map(|estimates| estimates.sum));
+}
+
+/// The figures of a histogram whose values are all in the middle of their buckets.
+#[derive(Clone, Copy, Default)]
+struct Estimates {
+    min: f64,
+    max: f64,
+    sum: f64,
+}
+
+/// A bucket with values.
+struct FilledBucket {
+    lower: f64,
+    upper: f64,
+    count: u64,
+}
+
+impl Estimates {
+    fn of(point: &HistogramDataPoint) -> Self {
+        let filled = filled_buckets(point);
+        let middle = |it: &FilledBucket| f64::midpoint(it.lower, it.upper) * to_f64(it.count);
+        let estimates = Self {
+            min: filled.first().map_or(0.0, |bucket| bucket.lower),
+            max: filled.last().map_or(0.0, |bucket| bucket.upper),
+            // The sum of nothing would be -0.
+            sum: filled.iter().map(middle).fold(0.0, |sum, middle| sum + middle),
+        };
+        let are_finite =
+            [estimates.min, estimates.max, estimates.sum].into_iter().all(f64::is_finite);
+        if are_finite { estimates } else { Self::default() }
     }
 }
 
-/// Minimum, maximum and sum if each value is in the middle of its bucket; the last, open bucket has the width 0.
-fn estimates(point: &HistogramDataPoint) -> [f64; 3] {
+/// The buckets with values. The last, open bucket has the width 0.
+fn filled_buckets(point: &HistogramDataPoint) -> Vec<FilledBucket> {
     let bounds = || point.explicit_bounds.iter().copied();
     let last = repeat(bounds().next_back().unwrap_or_default());
     // The first bucket has no lower bound. Most measurements are not negative.
@@ -189,17 +223,10 @@ fn estimates(point: &HistogramDataPoint) -> [f64; 3] {
     let lower = first.into_iter().chain(bounds()).chain(last.clone());
     let upper = bounds().chain(last);
     let buckets = lower.zip(upper).zip(point.bucket_counts.iter().copied());
-    let filled: Vec<((f64, f64), u64)> = buckets.filter(|(_, count)| *count > 0).collect();
-    let middle = |((lower, upper), count): &((f64, f64), u64)| {
-        f64::midpoint(*lower, *upper) * to_f64(*count)
-    };
-    let estimates = [
-        filled.first().map_or(0.0, |((lower, _), _)| *lower),
-        filled.last().map_or(0.0, |((_, upper), _)| *upper),
-        // The sum of nothing would be -0.
-        filled.iter().map(middle).fold(0.0, |sum, middle| sum + middle),
-    ];
-    if estimates.iter().all(|estimate| estimate.is_finite()) { estimates } else { [0.0; 3] }
+    buckets
+        .map(|((lower, upper), count)| FilledBucket { lower, upper, count })
+        .filter(|bucket| bucket.count > 0)
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate of counts above 2^53")]

@@ -29,6 +29,7 @@ use same_column::Columns;
 use scan::Scanned;
 use severity::WithNewTexts;
 pub use survey::{Survey, TimeRange};
+use traces::SpansByIds;
 use wire::field::any_value;
 use wire::protobuf::Value::{Fixed64, Len};
 use wire::protobuf::{fields, messages};
@@ -69,51 +70,52 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         let request = if needs_severity { request.edit(&mut WithNewTexts) } else { Some(request) };
         return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
     }
-    let (request, refused) = traces::with_valid_ids(request);
-    let Some(request) = request else {
+    let SpansByIds { valid, invalid: refused } = traces::separate_invalid_ids(request);
+    let Some(request) = valid else {
         return Sanitized { refused, ..Sanitized::default() };
     };
     let sanitized = match request.kind() {
-        SignalKind::Traces => shaped::<Traces>(request, traces::shape, fallback_service),
-        SignalKind::Logs => shaped::<Logs>(request, logs::shape, fallback_service),
-        SignalKind::Metrics => shaped::<Metrics>(request, metrics::shape, fallback_service),
+        SignalKind::Traces => adapt_decoded::<Traces>(request, traces::adapt, fallback_service),
+        SignalKind::Logs => adapt_decoded::<Logs>(request, logs::adapt, fallback_service),
+        SignalKind::Metrics => adapt_decoded::<Metrics>(request, metrics::adapt, fallback_service),
     };
     Sanitized { refused, ..sanitized }
 }
 
+/// A request that is sent as it is.
 fn whole(request: Request) -> Sanitized {
     let request = (request.items() > 0).then_some(request);
     Sanitized { request, ..Sanitized::default() }
 }
 
-/// Adapts the request with `shape`, which returns the number of renamed keys.
-fn shaped<S: Signal>(
+/// Adapts the request with `adapt`, which returns the number of renamed keys.
+fn adapt_decoded<S: Signal>(
     request: Request,
-    shape: fn(&mut S::Request, &str) -> usize,
+    adapt: fn(&mut S::Request, &str) -> usize,
     fallback_service: &str,
 ) -> Sanitized {
     // The structure was checked when the request was created. If prost cannot decode it nevertheless, it is sent unchanged.
     let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
-    let renamed = shape(&mut decoded, fallback_service);
-    let shaped = Request::encode::<S>(&decoded);
-    let dropped = request.items().saturating_sub(shaped.items());
-    Sanitized { dropped, renamed, ..whole(shaped) }
+    let renamed = adapt(&mut decoded, fallback_service);
+    let adapted = Request::encode::<S>(&decoded);
+    let dropped = request.items().saturating_sub(adapted.items());
+    Sanitized { dropped, renamed, ..whole(adapted) }
 }
 
-/// A resource after [`shape_resource`].
-struct ShapedResource {
+/// A resource after [`adapt_resource`].
+struct AdaptedResource {
     encoded: Vec<u8>,
     /// Number of keys that were renamed because another key had their column.
     renamed: usize,
 }
 
 /// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns.
-fn shape_resource(
+fn adapt_resource(
     resource: &mut Option<Resource>,
     fallback_service: &str,
     signal: &taken::Signal,
-) -> ShapedResource {
+) -> AdaptedResource {
     let resource = resource.get_or_insert_default();
     to_text(&mut resource.attributes);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
@@ -130,7 +132,7 @@ fn shape_resource(
     let collides = |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
     let mut columns = Columns::default();
     columns.separate(&mut resource.attributes, collides);
-    ShapedResource { encoded: prost::Message::encode_to_vec(resource), renamed: columns.renamed() }
+    AdaptedResource { encoded: prost::Message::encode_to_vec(resource), renamed: columns.renamed() }
 }
 
 fn text_attribute(key: &str, text: String) -> KeyValue {
@@ -163,10 +165,10 @@ fn needs_text(value: &[u8], levels: usize) -> bool {
 ///
 /// Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
 fn to_text(attributes: &mut [KeyValue]) {
-    all_to_text(attributes, Depth::OF_VALUES);
+    values_to_text(attributes, Depth::OF_VALUES);
 }
 
-fn all_to_text(attributes: &mut [KeyValue], depth: Depth) {
+fn values_to_text(attributes: &mut [KeyValue], depth: Depth) {
     let values = attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut());
     values.for_each(|value| value_to_text(value, depth));
 }
@@ -179,7 +181,7 @@ fn map_to_text(entries: &mut [KeyValue], depth: Depth) {
     for entry in entries.iter_mut().filter(|entry| entry.key == NUMBER_TOKEN) {
         entry.key = format!("attr_{NUMBER_TOKEN}");
     }
-    all_to_text(entries, depth);
+    values_to_text(entries, depth);
 }
 
 fn value_to_text(value: &mut AnyValue, depth: Depth) {

@@ -7,16 +7,16 @@ pub(super) struct Reserved {
     columns: &'static [&'static str],
     /// Names that are no columns: OpenObserve 0.93-dev panics at a log record whose `_id` is no text, and closes the connection.
     forbidden: &'static [&'static str],
-    shapes: Shapes,
+    filter: KeyFilter,
 }
 
-/// First and last letters and lengths of the columns, a filter that excludes nearly all keys.
+/// Excludes nearly all keys that are not in a set, by their first and last letters and their lengths.
 #[derive(Clone, Copy)]
-pub(super) struct Shapes {
-    /// The bits of the first and last letters.
+pub(super) struct KeyFilter {
+    /// A bit for each pair of a first and a last letter.
     letters: [u64; WORDS],
-    /// The bits of these with the lengths. Different ones may share a bit.
-    shapes: [u64; WORDS],
+    /// A bit for each pair of letters with a length. Different ones may share a bit.
+    letters_with_length: [u64; WORDS],
 }
 
 const WORDS: usize = 16;
@@ -44,25 +44,25 @@ const INTERNAL: &[&str] = &[
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        Self::with(Shapes::of(&[]), columns, &[])
+        Self::with(KeyFilter::of(&[]), columns, &[])
     }
 
-    /// `others` are the shapes of keys that are no columns, but need the attention of a rule.
+    /// `others` has keys that are no columns, but need the attention of a rule.
     const fn with(
-        others: Shapes,
+        others: KeyFilter,
         columns: &'static [&'static str],
         forbidden: &'static [&'static str],
     ) -> Self {
-        let shapes = others.and(columns).and(forbidden).and(INTERNAL);
-        Self { columns, forbidden, shapes }
+        let filter = others.and(columns).and(forbidden).and(INTERNAL);
+        Self { columns, forbidden, filter }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.columns.len()
     }
 
-    pub(super) const fn shapes(&self) -> Shapes {
-        self.shapes
+    pub(super) const fn filter(&self) -> KeyFilter {
+        self.filter
     }
 
     /// The names, including OpenObserve's internal columns.
@@ -71,12 +71,12 @@ impl Reserved {
     }
 }
 
-impl Shapes {
+impl KeyFilter {
     pub(super) const fn of(keys: &[&str]) -> Self {
-        Self { letters: [0; WORDS], shapes: [0; WORDS] }.and(keys)
+        Self { letters: [0; WORDS], letters_with_length: [0; WORDS] }.and(keys)
     }
 
-    /// Returns these and those of `keys`.
+    /// Adds keys.
     pub(super) const fn and(mut self, keys: &[&str]) -> Self {
         let mut rest = keys;
         while let [key, after @ ..] = rest {
@@ -88,7 +88,7 @@ impl Shapes {
 
     const fn add(&mut self, column: &[u8]) {
         if let (Some(first), Some(last)) = (column.first(), column.last()) {
-            self.add_shape(*first, *last, column.len());
+            self.add_letters(*first, *last, column.len());
         }
     }
 
@@ -96,20 +96,20 @@ impl Shapes {
         let other = if key.is_ascii() { Vec::new() } else { stored_key(key).collect() };
         let stored = if key.is_ascii() { key } else { &other };
         if let Some((first, last)) = prefix.first().or(stored.first()).zip(stored.last()) {
-            self.add_shape(*first, *last, prefix.len() + stored.len());
+            self.add_letters(*first, *last, prefix.len() + stored.len());
         }
     }
 
     #[expect(clippy::indexing_slicing, reason = "there are as many words")]
-    const fn add_shape(&mut self, first: u8, last: u8, length: usize) {
+    const fn add_letters(&mut self, first: u8, last: u8, length: usize) {
         let letters = letters(first, last);
-        let shape = with_length(letters, length);
+        let with_length = with_length(letters, length);
         self.letters[letters / 64] |= 1 << (letters % 64);
-        self.shapes[shape / 64] |= 1 << (shape % 64);
+        self.letters_with_length[with_length / 64] |= 1 << (with_length % 64);
     }
 
-    /// Returns `false` if first letter, last letter and length exclude all columns. The length of a key beyond ASCII is no
-    /// evidence, because a character of several bytes may be one `_` in the column.
+    /// Returns `false` if first letter, last letter and length exclude that the key is in the set. The length of a key beyond ASCII
+    /// is no evidence, because a character of several bytes may be one `_` in the column.
     #[inline]
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
         let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
@@ -122,7 +122,7 @@ impl Shapes {
         };
         let letters = letters(*first, *last);
         has(&self.letters, letters)
-            && (has(&self.shapes, with_length(letters, key.len())) || !key.is_ascii())
+            && (has(&self.letters_with_length, with_length(letters, key.len())) || !key.is_ascii())
     }
 }
 
@@ -171,7 +171,7 @@ pub fn stored_stream(name: &str) -> String {
 /// Columns of a span. A span attribute `service.name` would replace the service's name, and `flags` would turn that column into
 /// text.
 pub(super) static SPAN: Reserved = Reserved::with(
-    gen_ai::SHAPES,
+    gen_ai::KEYS,
     &[
         "_timestamp",
         "duration",
@@ -201,7 +201,7 @@ pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 /// Columns of a log record. An attribute `_timestamp` would move the row to 1970; `body` and `severity` would replace the
 /// record's.
 pub(super) static LOG_RECORD: Reserved = Reserved::with(
-    Shapes::of(&[severity::ORIGINAL]),
+    KeyFilter::of(&[severity::ORIGINAL]),
     &[
         "_timestamp",
         "body",
@@ -236,7 +236,7 @@ pub(super) static DATA_POINT: Reserved = Reserved::new(&[
 /// Returns `true` if a key, normalised by OpenObserve to lower case and `_`, is one of these columns.
 #[inline]
 pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
-    reserved.shapes.may_have(key) && is_one_of(key, reserved)
+    reserved.filter.may_have(key) && is_one_of(key, reserved)
 }
 
 #[inline(never)]

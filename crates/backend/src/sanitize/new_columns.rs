@@ -67,7 +67,7 @@ impl KnownColumns {
         }
         let mut search =
             ColumnSearch { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
-        search.request(KeyHash::of_item(stream).hash, request);
+        search.visit_request(KeyHash::of_item(stream).hash, request);
         let items = few_with_all(search.items);
         NewColumns { hashes: search.found.into_iter().collect(), items }
     }
@@ -99,18 +99,25 @@ impl Editor for AtPositions<'_> {
     }
 }
 
+/// The search for new columns in a request.
 struct ColumnSearch<'k> {
     known: &'k HashSet<u64>,
     /// All new hashes.
     found: HashSet<u64>,
-    /// Position and new columns of each item that had a new column when the search reached it.
-    items: Vec<(usize, Vec<u64>)>,
+    /// The items that had a new column when the search reached them.
+    items: Vec<ItemWithNewColumns>,
+    /// The position of the next item.
     position: usize,
+}
+
+struct ItemWithNewColumns {
+    position: usize,
+    columns: Vec<u64>,
 }
 
 impl ColumnSearch<'_> {
     /// Visits the items in the order in which [`Request::parts`] counts them.
-    fn request(&mut self, stream: u64, request: &Request) {
+    fn visit_request(&mut self, stream: u64, request: &Request) {
         for container in request.containers() {
             // All keys of a resource count as one column, because its items share them.
             let mut resource = stream;
@@ -120,36 +127,36 @@ impl ColumnSearch<'_> {
             }
             for message in container.scopes().flat_map(view::ScopeContainer::messages) {
                 if request.kind() == SignalKind::Metrics {
-                    self.metric(resource, message);
+                    self.visit_metric(resource, message);
                 } else {
-                    self.item(Item::new(ItemKind::Span, message), stream, resource);
+                    self.visit_item(Item::new(ItemKind::Span, message), stream, resource);
                 }
             }
         }
     }
 
     /// Visits the data points of a metric, which has one stream, or several if it is a histogram or summary.
-    fn metric(&mut self, resource: u64, metric: &[u8]) {
+    fn visit_metric(&mut self, resource: u64, metric: &[u8]) {
         let data = fields(metric).find(|field| metric::DATA.contains(&field.number));
         let kind = data.map_or(0, |data| data.number.into());
         let stream = KeyHash::new(metric_name(metric), kind).hash;
         for point in data_points(metric) {
-            self.item(point, stream, resource);
+            self.visit_item(point, stream, resource);
         }
     }
 
     #[inline]
-    fn item(&mut self, item: Item<'_>, stream: u64, resource: u64) {
+    fn visit_item(&mut self, item: Item<'_>, stream: u64, resource: u64) {
         let mut shape = 0;
         each_column(item, stream, resource, &mut |column| shape = combined(shape, column));
         if !self.known.contains(&shape) && self.found.insert(shape) {
-            self.new_shape(item, stream, resource);
+            self.add_shape(item, stream, resource);
         }
         self.position += 1;
     }
 
     #[cold]
-    fn new_shape(&mut self, item: Item<'_>, stream: u64, resource: u64) {
+    fn add_shape(&mut self, item: Item<'_>, stream: u64, resource: u64) {
         let mut new = Vec::new();
         each_column(item, stream, resource, &mut |column| {
             if !self.known.contains(&column) {
@@ -158,7 +165,7 @@ impl ColumnSearch<'_> {
         });
         if new.iter().any(|column| !self.found.contains(column)) {
             self.found.extend(&new);
-            self.items.push((self.position, new));
+            self.items.push(ItemWithNewColumns { position: self.position, columns: new });
         }
     }
 }
@@ -219,15 +226,15 @@ fn combined(hash: u64, other: u64) -> u64 {
 }
 
 /// Returns the positions of items that together have all new columns, in order: preferably those with many.
-fn few_with_all(mut items: Vec<(usize, Vec<u64>)>) -> Vec<usize> {
-    items.sort_by_key(|(_, columns)| std::cmp::Reverse(columns.len()));
+fn few_with_all(mut items: Vec<ItemWithNewColumns>) -> Vec<usize> {
+    items.sort_by_key(|item| std::cmp::Reverse(item.columns.len()));
     let mut covered: HashSet<u64> = HashSet::new();
-    items.retain(|(_, columns)| {
+    items.retain(|item| {
         let before = covered.len();
-        covered.extend(columns.iter());
+        covered.extend(item.columns.iter());
         covered.len() > before
     });
-    let mut positions: Vec<usize> = items.into_iter().map(|(position, _)| position).collect();
+    let mut positions: Vec<usize> = items.into_iter().map(|item| item.position).collect();
     positions.sort_unstable();
     positions
 }

@@ -83,7 +83,7 @@ pub(super) fn to_number(varint: u64) -> i32 {
 }
 
 /// Gives a decoded record its text.
-pub(super) fn shape(record: &mut LogRecord) {
+pub(super) fn adapt(record: &mut LogRecord) {
     let severity =
         Severity { number: record.severity_number, text: record.severity_text.as_bytes() };
     let Some(new_text) = severity.new_text() else { return };

@@ -2,7 +2,7 @@
 
 use super::gen_ai::GenAi;
 use super::same_column::MOST_LEVELS;
-use super::types::{ValueType, Wanted, each_value};
+use super::types::{ColumnLevel, ValueType, Wanted, each_value};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -67,7 +67,8 @@ impl SpanColumns {
     }
 
     fn add(&mut self, path: &str, attributes: &[KeyValue]) {
-        each_value(path, attributes, MOST_LEVELS, true, &mut |column, _| {
+        let level = ColumnLevel { path, levels: MOST_LEVELS, is_text: true };
+        each_value(level, attributes, &mut |column, _| {
             if column.starts_with(OF_GENERATIVE_AI) {
                 self.has_others = true;
             } else if column != SERVICE_SERVICE_NAME {

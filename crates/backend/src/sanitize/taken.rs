@@ -5,7 +5,7 @@
 //! attributes have the prefix `service_`. Maps become columns too: `{"faas":{"name":…}}` becomes that of
 //! `faas.name`.
 
-use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
+use super::names::{self, KeyFilter, Reserved, is_reserved, stored_key};
 use super::same_column::{Columns, is_map};
 use super::{gen_ai, severity, to_text};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -77,7 +77,7 @@ pub(super) static DATA_POINTS: Signal = Signal {
 /// The reserved attribute names for the items of a container.
 pub(super) struct Taken<'c> {
     signal: &'static Signal,
-    shapes: Shapes,
+    filter: KeyFilter,
     /// Keys and encoded values of the resource's attributes.
     of_resource: Vec<(&'c [u8], &'c [u8])>,
     /// `true` if comparing a key with each of them is cheap.
@@ -98,17 +98,17 @@ impl<'c> Taken<'c> {
         signal: &'static Signal,
         attributes: impl Iterator<Item = &'c [u8]>,
     ) -> Self {
-        let mut shapes = signal.reserved.shapes();
+        let mut filter = signal.reserved.filter();
         let mut of_resource = Vec::with_capacity(USUAL_ATTRIBUTES);
         for (key, value) in attributes.map(key_and_value) {
-            shapes.add_with_prefix(signal.resource_prefix, key);
+            filter.add_with_prefix(signal.resource_prefix, key);
             of_resource.push((key, value));
         }
         let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
         let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
         Self {
             signal,
-            shapes,
+            filter,
             of_resource,
             is_small,
             by_stored_key: OnceCell::new(),
@@ -123,7 +123,7 @@ impl<'c> Taken<'c> {
 
     #[inline]
     pub(super) fn judge(&self, key: &[u8], value: &[u8]) -> KeyVerdict {
-        if self.shapes.may_have(key) { self.judge_key(key, value) } else { KeyVerdict::Free }
+        if self.filter.may_have(key) { self.judge_key(key, value) } else { KeyVerdict::Free }
     }
 
     #[inline(never)]
@@ -140,7 +140,7 @@ impl<'c> Taken<'c> {
     /// Returns `true` if an attribute would overwrite a column with another value.
     #[inline]
     pub(super) fn has(&self, key: &[u8], value: &[u8]) -> bool {
-        self.shapes.may_have(key) && self.has_key(key, value)
+        self.filter.may_have(key) && self.has_key(key, value)
     }
 
     /// Returns `true` if an entry of this map would overwrite a column.
@@ -220,7 +220,7 @@ impl<'c> Taken<'c> {
     fn collides(&self, attribute: &KeyValue) -> bool {
         let key = attribute.key.as_bytes();
         let is_map = is_map(attribute);
-        if !is_map && !self.shapes.may_have(key) {
+        if !is_map && !self.filter.may_have(key) {
             return false;
         }
         let value = attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::gen_ai::GenAi;
 use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{shape_resource, to_text};
+use super::{adapt_resource, to_text};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -17,37 +17,46 @@ const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
 /// Returns the number of renamed keys.
-pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> usize {
+pub(super) fn adapt(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_spans in &mut traces.resource_spans {
         let signal = &taken::SPANS;
-        let resource = shape_resource(&mut resource_spans.resource, fallback_service, signal);
+        let resource = adapt_resource(&mut resource_spans.resource, fallback_service, signal);
         let taken = Taken::in_resource(signal, &resource.encoded);
         for scope_spans in &mut resource_spans.scope_spans {
             let scope = scope_spans.scope.as_ref().map_or("", |scope| &scope.name);
-            scope_spans.spans.iter_mut().for_each(|span| shape_span(span, scope, &taken));
+            scope_spans.spans.iter_mut().for_each(|span| adapt_span(span, scope, &taken));
         }
         renamed += resource.renamed + taken.renamed();
     }
     renamed
 }
 
-/// Separates the spans with invalid ids, unchanged. OpenObserve rejects a wrong length with a text about retention, and joins all
-/// spans with an all-zero trace id, invalid in OTLP, to one trace.
-pub(super) fn with_valid_ids(request: Request) -> (Option<Request>, Option<Request>) {
-    if request.kind() != SignalKind::Traces || request.messages().all(is_valid) {
-        return (Some(request), None);
-    }
-    let refused = request.clone().edit(&mut WithValidIds(false));
-    (request.edit(&mut WithValidIds(true)), refused)
+/// The spans of a request by their ids.
+pub(super) struct SpansByIds {
+    pub(super) valid: Option<Request>,
+    pub(super) invalid: Option<Request>,
 }
 
-/// Keeps the spans with or without valid ids.
-struct WithValidIds(bool);
+/// Separates the spans with invalid ids, unchanged. OpenObserve rejects a wrong length with a text about retention, and joins all
+/// spans with an all-zero trace id, invalid in OTLP, to one trace.
+pub(super) fn separate_invalid_ids(request: Request) -> SpansByIds {
+    if request.kind() != SignalKind::Traces || request.messages().all(is_valid) {
+        return SpansByIds { valid: Some(request), invalid: None };
+    }
+    let invalid = request.clone().edit(&mut KeepSpans { with_valid_ids: false });
+    let valid = request.edit(&mut KeepSpans { with_valid_ids: true });
+    SpansByIds { valid, invalid }
+}
 
-impl Editor for WithValidIds {
+/// Keeps the spans with valid ids, or those without.
+struct KeepSpans {
+    with_valid_ids: bool,
+}
+
+impl Editor for KeepSpans {
     fn item(&mut self, span: Item<'_>) -> Edit {
-        if is_valid(span.bytes) == self.0 { Edit::Keep } else { Edit::Drop }
+        if is_valid(span.bytes) == self.with_valid_ids { Edit::Keep } else { Edit::Drop }
     }
 }
 
@@ -56,7 +65,7 @@ fn is_valid(span: &[u8]) -> bool {
     has_valid_ids(id(span::TRACE_ID), id(span::SPAN_ID))
 }
 
-fn shape_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
+fn adapt_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
     // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and distort every percentile
     // of durations.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);

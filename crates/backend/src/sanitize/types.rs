@@ -127,6 +127,32 @@ impl ValueType {
     }
 }
 
+/// The columns that attributes, or the entries of a map, have.
+#[derive(Clone, Copy)]
+pub(super) struct ColumnLevel<'p> {
+    /// The beginning of the names of the columns.
+    pub(super) path: &'p str,
+    /// Number of levels of maps whose entries have columns, from this one on.
+    pub(super) levels: usize,
+    /// `true` if all values are stored as text.
+    pub(super) is_text: bool,
+}
+
+impl ColumnLevel<'_> {
+    const ATTRIBUTES: Self = Self { path: "", levels: FLATTEN_LEVELS, is_text: false };
+    const BODY: Self = Self { path: "body_", levels: FLATTEN_LEVELS - 1, is_text: true };
+
+    fn column(self, key: &str) -> String {
+        let stored: Vec<u8> = stored_key(key.as_bytes()).collect();
+        format!("{}{}", self.path, String::from_utf8_lossy(&stored))
+    }
+
+    fn type_of(self, value: &Value) -> Option<ValueType> {
+        let own = ValueType::of(value)?;
+        Some(if self.is_text { ValueType::Text } else { own })
+    }
+}
+
 /// The columns of a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Schema {
@@ -186,58 +212,45 @@ impl Schema {
         for resource_logs in &mut logs.resource_logs {
             let mut of_resource = HashSet::new();
             if let Some(resource) = &mut resource_logs.resource {
-                each_value("", &resource.attributes, FLATTEN_LEVELS, false, &mut |column, _| {
-                    of_resource.insert(column.to_owned());
-                });
-                is_changed |= self.fit_values(
-                    "",
-                    &mut resource.attributes,
-                    FLATTEN_LEVELS,
-                    false,
-                    &of_resource,
-                );
+                add_columns(&mut of_resource, &resource.attributes);
+                let level = ColumnLevel::ATTRIBUTES;
+                is_changed |= self.fit_values(level, &mut resource.attributes, &of_resource);
             }
             let records = resource_logs.scope_logs.iter_mut().flat_map(|it| &mut it.log_records);
             for record in records {
                 let mut taken = of_resource.clone();
-                each_value("", &record.attributes, FLATTEN_LEVELS, false, &mut |column, _| {
-                    taken.insert(column.to_owned());
-                });
-                is_changed |=
-                    self.fit_values("", &mut record.attributes, FLATTEN_LEVELS, false, &taken);
-                if let Some(Value::KvlistValue(map)) =
-                    record.body.as_mut().and_then(|body| body.value.as_mut())
-                {
-                    is_changed |=
-                        self.fit_values("body_", &mut map.values, FLATTEN_LEVELS - 1, true, &taken);
+                add_columns(&mut taken, &record.attributes);
+                let level = ColumnLevel::ATTRIBUTES;
+                is_changed |= self.fit_values(level, &mut record.attributes, &taken);
+                let body = record.body.as_mut().and_then(|body| body.value.as_mut());
+                if let Some(Value::KvlistValue(map)) = body {
+                    is_changed |= self.fit_values(ColumnLevel::BODY, &mut map.values, &taken);
                 }
             }
         }
         is_changed.then(|| Request::encode::<Logs>(&logs))
     }
 
+    /// Renames keys of values that their columns cannot hold. Returns `true` if there are any. `taken` are columns of the record.
     fn fit_values(
         &self,
-        path: &str,
+        level: ColumnLevel<'_>,
         attributes: &mut [KeyValue],
-        levels: usize,
-        is_text: bool,
         taken: &HashSet<String>,
     ) -> bool {
         let mut is_changed = false;
         for attribute in attributes {
-            let column = column(path, &attribute.key);
+            let column = level.column(&attribute.key);
             let Some(AnyValue { value: Some(value) }) = &mut attribute.value else { continue };
             match value {
-                Value::KvlistValue(map) if levels > 1 => {
+                Value::KvlistValue(map) if level.levels > 1 => {
                     let path = format!("{column}_");
-                    is_changed |=
-                        self.fit_values(&path, &mut map.values, levels - 1, is_text, taken);
+                    let below = ColumnLevel { path: &path, levels: level.levels - 1, ..level };
+                    is_changed |= self.fit_values(below, &mut map.values, taken);
                 }
                 value => {
-                    let own_type = ValueType::of(value);
-                    let of_value = own_type.map(|it| if is_text { ValueType::Text } else { it });
-                    let suffix = of_value.and_then(|it| self.suffix(&column, it, taken));
+                    let value_type = level.type_of(value);
+                    let suffix = value_type.and_then(|it| self.suffix(&column, it, taken));
                     if let Some(suffix) = suffix {
                         attribute.key.push_str(&suffix);
                         is_changed = true;
@@ -249,6 +262,13 @@ impl Schema {
     }
 }
 
+/// Adds the columns of attributes.
+fn add_columns(columns: &mut HashSet<String>, attributes: &[KeyValue]) {
+    each_value(ColumnLevel::ATTRIBUTES, attributes, &mut |column, _| {
+        columns.insert(column.to_owned());
+    });
+}
+
 /// Returns the first end of a name that makes it a free one.
 fn free_suffix(column: &str, value: ValueType, is_free: impl Fn(&str) -> bool) -> Option<String> {
     let suffix = value.suffix();
@@ -257,29 +277,23 @@ fn free_suffix(column: &str, value: ValueType, is_free: impl Fn(&str) -> bool) -
     suffixes.find(|suffix| is_free(&format!("{column}{suffix}")))
 }
 
-fn column(path: &str, key: &str) -> String {
-    let stored: Vec<u8> = stored_key(key.as_bytes()).collect();
-    format!("{path}{}", String::from_utf8_lossy(&stored))
-}
-
-/// Calls `take` with the column and type of each value. Maps become columns down to this number of levels. Values in a body are
-/// text.
+/// Calls `take` with the column and type of each value.
 pub(super) fn each_value(
-    path: &str,
+    level: ColumnLevel<'_>,
     attributes: &[KeyValue],
-    levels: usize,
-    is_text: bool,
     take: &mut impl FnMut(&str, ValueType),
 ) {
     for attribute in attributes {
-        let column = column(path, &attribute.key);
+        let column = level.column(&attribute.key);
         match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(Value::KvlistValue(map)) if levels > 1 => {
-                each_value(&format!("{column}_"), &map.values, levels - 1, is_text, take);
+            Some(Value::KvlistValue(map)) if level.levels > 1 => {
+                let path = format!("{column}_");
+                let below = ColumnLevel { path: &path, levels: level.levels - 1, ..level };
+                each_value(below, &map.values, take);
             }
             Some(value) => {
-                if let Some(of_value) = ValueType::of(value) {
-                    take(&column, if is_text { ValueType::Text } else { of_value });
+                if let Some(value_type) = level.type_of(value) {
+                    take(&column, value_type);
                 }
             }
             None => {}
@@ -309,7 +323,7 @@ impl Wanted {
 
     fn add_attributes(&mut self, attributes: &[KeyValue]) {
         let mut add = |column: &str, value| self.add(column, value);
-        each_value("", attributes, FLATTEN_LEVELS, false, &mut add);
+        each_value(ColumnLevel::ATTRIBUTES, attributes, &mut add);
     }
 
     /// Adds a column whose values are texts, or the server's concern.
@@ -324,7 +338,7 @@ impl Wanted {
         self.add_attributes(&record.attributes);
         if let Some(Value::KvlistValue(map)) = record.body.and_then(|body| body.value) {
             let mut add = |column: &str, value| self.add(column, value);
-            each_value("body_", &map.values, FLATTEN_LEVELS - 1, true, &mut add);
+            each_value(ColumnLevel::BODY, &map.values, &mut add);
         }
     }
 }

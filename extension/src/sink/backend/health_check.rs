@@ -33,9 +33,9 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     match prepared() {
         Ok(_) if checks.iter().any(Check::is_failed) => {}
         Ok((reach, uploader)) => {
-            checks.push(reach.name().await);
+            checks.push(reach.check_name().await);
             if !checks.iter().any(Check::is_failed) {
-                checks.extend(reach.signals().await);
+                checks.extend(reach.check_signals().await);
             }
             if !checks.iter().any(Check::is_failed) {
                 checks.push(record(&uploader).await);

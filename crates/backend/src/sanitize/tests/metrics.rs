@@ -239,7 +239,7 @@ proptest! {
         let resource = Resource { attributes: resource_attributes, ..Default::default() };
         let request = Request::of_metrics(resource, metrics);
         let mut decoded = request.decode::<Metrics>().unwrap().unwrap();
-        super::super::metrics::shape(&mut decoded, "fallback");
+        super::super::metrics::adapt(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Metrics>(&decoded) == request;
         let times = scan::scan(&request).map(|scanned| scanned.survey.times);
         let scopes = request.containers().flat_map(|container| container.scopes());

@@ -373,7 +373,7 @@ proptest! {
 
         let request = traces(resource.clone(), vec![span]);
         let mut decoded = request.decode::<Traces>().unwrap().unwrap();
-        traces::shape(&mut decoded, "fallback");
+        traces::adapt(&mut decoded, "fallback");
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = TimeRange { oldest_unix_nano: start, newest_unix_nano: start };
@@ -382,7 +382,7 @@ proptest! {
 
         let request = logs(resource, vec![record]);
         let mut decoded = request.decode::<Logs>().unwrap().unwrap();
-        logs::shape(&mut decoded, "fallback");
+        logs::adapt(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = TimeRange { oldest_unix_nano: time, newest_unix_nano: time };
