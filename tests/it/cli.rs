@@ -107,8 +107,9 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
         name: format!("orders of {account} in {stream}"),
         ..Span::default()
     };
-    let writer = wire::compact::Names::of_function("orders", "", "/aws/lambda/orders", stream)
-        .with_account(account);
+    let writer =
+        wire::compact::OwnedContext::of_function("orders", "", "/aws/lambda/orders", stream)
+            .with_account(account);
     let mut encoder = wire::LineEncoder::compact(writer, wire::LineLimits::default());
     let mut bytes = Vec::new();
     let request = Request::of_spans(None, vec![span]);

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use wire::compact::Names;
+use wire::compact::OwnedContext;
 use wire::{Envelope, LineEncoder, LineLimits, Request, RootLine, SignalKind, invocation_record};
 
 /// Writes encoded requests as OTLP lines, for all three exporters.
@@ -31,7 +31,7 @@ pub(crate) struct LineExporter {
     /// Maximum size of a line with several items of a small resource, in bytes.
     max_line_bytes: usize,
     /// The names that compact lines leave out; `None` for standard lines.
-    compact: Option<Names>,
+    compact: Option<OwnedContext>,
     /// The account of the function, known since the first invocation.
     account: OnceLock<String>,
     /// The field `level`: the configured level with Lambda's JSON format, or else the user's choice.
@@ -258,7 +258,7 @@ fn names(batches: &[(SignalKind, usize)]) -> String {
     names.join(", ")
 }
 
-fn new_encoder(compact: Option<&Names>, level: u32, max_bytes: usize) -> LineEncoder {
+fn new_encoder(compact: Option<&OwnedContext>, level: u32, max_bytes: usize) -> LineEncoder {
     let limits = LineLimits { max_bytes, ..LineLimits::default() };
     match compact {
         Some(names) => LineEncoder::compact(names.clone(), limits),
@@ -306,14 +306,14 @@ impl LineExporterBuilder {
 ///
 /// In direct mode our extension reads the function's lines. Lambda hides the log stream from extensions, so these lines must not
 /// leave it out. The extension creates the file of the invocation records before the function starts.
-fn omitted_names(lambda: &LambdaEnvironment) -> Names {
+fn omitted_names(lambda: &LambdaEnvironment) -> OwnedContext {
     let record = lambda.runtime_api.as_deref().map(invocation_record::path);
     let has_extension = record.is_some_and(|path| Path::new(&path).exists());
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let log_stream = if has_extension { String::new() } else { text(&lambda.log_stream) };
     let function = text(&lambda.function_name);
     let region = text(&lambda.region);
-    Names::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
+    OwnedContext::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
 }
 
 /// A request and the service name of its resource.

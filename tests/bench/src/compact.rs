@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use lambda_otlp_bench::{Service, context_of};
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::SpanData;
-use wire::compact::Names;
+use wire::compact::OwnedContext;
 use wire::ids::id_of_number;
 use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
 
@@ -76,8 +76,8 @@ fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Re
         for number in 0..FUNCTIONS {
             let service = Service::new(template, number);
             // The extension knows neither the log group nor the log stream.
-            let names =
-                Names::of_function("", service.region, "", "").with_account(&service.account);
+            let names = OwnedContext::of_function("", service.region, "", "")
+                .with_account(&service.account);
             let mut encoder = LineEncoder::compact(names, LineLimits::default());
             let mut invocation = service.invocation(0, spans);
             if of_library {

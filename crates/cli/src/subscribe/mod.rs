@@ -382,7 +382,7 @@ mod tests {
 
     /// A span as line, in both formats.
     fn lines(spill: bool) -> [String; 2] {
-        let names = wire::compact::Names::default();
+        let names = wire::compact::OwnedContext::default();
         let span = b"\x0a\x04\x12\x02\x12\x00".to_vec();
         let request = wire::Request::trusted(wire::SignalKind::Traces, span);
         let envelope = wire::Envelope { spill, ..wire::Envelope::default() };

@@ -91,7 +91,7 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     let record = match kind.as_ref() {
         "function" => line(LineSource::Function),
         "extension" => line(LineSource::Extension),
-        _ => TelemetryRecord::Platform(Box::new(platform(&kind, &envelope))),
+        _ => TelemetryRecord::Platform(Box::new(platform_event(&kind, &envelope))),
     };
     Some(TelemetryEvent { time_unix_nano: time_of(&envelope), text: event.get(), record })
 }
@@ -119,7 +119,7 @@ pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
     let kind = envelope.text("type").filter(|kind| kind.starts_with("platform."))?;
     let has_record = envelope.get("record")?.get().starts_with('{');
     let has_time = envelope.text("time").or_else(|| envelope.text("timestamp")).is_some();
-    (has_record && has_time).then(|| platform(&kind, &envelope))
+    (has_record && has_time).then(|| platform_event(&kind, &envelope))
 }
 
 fn time_of(envelope: &Fields<'_>) -> Option<u64> {
@@ -127,10 +127,10 @@ fn time_of(envelope: &Fields<'_>) -> Option<u64> {
     timestamp::parse(&text)
 }
 
-fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
+fn platform_event(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     let mut event = PlatformEvent::new(EventKind::of_type(kind));
     event.time_unix_nano = time_of(envelope);
-    event.level = envelope.get("level").and_then(word);
+    event.level = envelope.get("level").and_then(non_empty_text);
     let fields = envelope.get("record").and_then(|record| Fields::of(record.get()));
     for (key, value) in fields.into_iter().flat_map(|fields| fields.pairs) {
         read_field(&key, value, &mut event);
@@ -142,15 +142,16 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
 fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     let place = match key {
         "requestId" => {
-            event.request_id = event.request_id.take().or(word(value).map(|id| request_id_of(&id)));
+            event.request_id =
+                event.request_id.take().or(non_empty_text(value).map(|id| request_id_of(&id)));
             return;
         }
         "metrics" => return read_figures(value, &mut event.figures),
         "tracing" => return read_tracing(value, &mut event.tracing),
         "spans" => return read_spans(value, &mut event.spans),
-        "instanceMaxMemory" => return set(&mut event.figures.instance_max_memory_mb, value),
-        "droppedRecords" => return set(&mut event.figures.dropped_records, value),
-        "droppedBytes" => return set(&mut event.figures.dropped_bytes, value),
+        "instanceMaxMemory" => return set_figure(&mut event.figures.instance_max_memory_mb, value),
+        "droppedRecords" => return set_figure(&mut event.figures.dropped_records, value),
+        "droppedBytes" => return set_figure(&mut event.figures.dropped_bytes, value),
         "status" => &mut event.status,
         "errorType" => &mut event.error_type,
         "reason" => &mut event.message,
@@ -164,17 +165,17 @@ fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
         "instanceId" => &mut event.instance_id,
         // The function's name comes from the event's origin, not from its content.
         "functionName" => return,
-        _ => return keep(key, value, event),
+        _ => return keep_unknown(key, value, event),
     };
-    match word(value) {
-        Some(word) => *place = place.take().or(Some(word)),
+    match non_empty_text(value) {
+        Some(text) => *place = place.take().or(Some(text)),
         // The status of a Web Function's event is a number.
-        None => keep(key, value, event),
+        None => keep_unknown(key, value, event),
     }
 }
 
 /// Keeps a field unknown to the event model, unless it is null or empty.
-fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
+fn keep_unknown(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     let is_empty = matches!(value.get(), "null" | "\"\"");
     if is_empty || event.other.len() == PlatformEvent::MAX_OTHER {
         return;
@@ -185,7 +186,7 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
 }
 
 /// A non-empty string, truncated to the limit.
-fn word(value: &RawValue) -> Option<String> {
+fn non_empty_text(value: &RawValue) -> Option<String> {
     let text = text_of(value).filter(|text| !text.is_empty())?;
     Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
 }
@@ -199,7 +200,7 @@ fn figure(value: &RawValue) -> Option<f64> {
     number.and_then(plausible)
 }
 
-fn set(place: &mut Option<f64>, value: &RawValue) {
+fn set_figure(place: &mut Option<f64>, value: &RawValue) {
     *place = place.or(figure(value));
 }
 
@@ -217,7 +218,7 @@ fn read_figures(metrics: &RawValue, figures: &mut Figures) {
             "producedBytes" => &mut figures.produced_bytes,
             _ => continue,
         };
-        set(place, value);
+        set_figure(place, value);
     }
 }
 
@@ -239,7 +240,7 @@ const MOST_ELEMENTS: usize = 1000;
 fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
     for span in Elements::first_of(spans.get(), MOST_ELEMENTS).values {
         let Some(fields) = Fields::of(span.get()) else { continue };
-        let Some(name) = fields.get("name").and_then(word) else { continue };
+        let Some(name) = fields.get("name").and_then(non_empty_text) else { continue };
         if into.len() == PlatformEvent::MAX_SPANS {
             return;
         }

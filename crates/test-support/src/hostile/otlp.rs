@@ -4,7 +4,7 @@ use super::Content::{Made, Nested, Repeated};
 use super::Family;
 use super::Place::{LogEvent, LogEvents};
 use wire::protobuf::Writer;
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, compact::Names, gzip};
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, compact::OwnedContext, gzip};
 
 const fn text(name: &'static str, [begin, unit, end]: [&'static str; 3]) -> Family {
     Family::new(name, LogEvent, Repeated(begin, unit, end))
@@ -28,7 +28,7 @@ fn line(kind: SignalKind, request: &[u8]) -> String {
 /// The compact line of this request.
 fn compact(kind: SignalKind, request: &[u8]) -> String {
     const LIMITS: LineLimits = LineLimits { max_bytes: usize::MAX, max_item_bytes: usize::MAX };
-    let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", "s");
+    let names = OwnedContext::of_function("orders", "eu-west-1", "/aws/lambda/orders", "s");
     let mut out = Vec::new();
     let request = Request::trusted(kind, request.to_vec());
     let _written =

@@ -16,14 +16,14 @@ pub struct Context<'a> {
 
 /// A context that owns its names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct OwnedContext {
     function: String,
     account: String,
     log_stream: String,
     region: String,
 }
 
-impl Names {
+impl OwnedContext {
     /// The names of a function that writes to this log group and log stream. A function whose log group has another name than
     /// Lambda's default does not use its name.
     pub fn of_function(function: &str, region: &str, log_group: &str, log_stream: &str) -> Self {

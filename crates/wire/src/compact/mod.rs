@@ -22,7 +22,7 @@ mod read_text;
 mod write;
 mod write_text;
 
-pub use context::{Context, Names};
+pub use context::{Context, OwnedContext};
 #[cfg(feature = "decode")]
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]

@@ -2,7 +2,7 @@
 
 use super::envelope::{Envelope, LINE_END};
 use crate::base64;
-use crate::compact::{self, Names};
+use crate::compact::{self, OwnedContext};
 use crate::gzip::{Compressor, TooLarge};
 use crate::request::split::{self, Sizes};
 use crate::request::{Request, Shortened};
@@ -49,12 +49,12 @@ pub struct LineEncoder {
 #[derive(Debug)]
 enum Format {
     Standard(Box<Compressor>),
-    Compact(Box<compact::Encoder>, Names),
+    Compact(Box<compact::Encoder>, OwnedContext),
 }
 
 impl LineEncoder {
     /// Creates an encoder of compact lines for a function with these names.
-    pub fn compact(names: Names, limits: LineLimits) -> Self {
+    pub fn compact(names: OwnedContext, limits: LineLimits) -> Self {
         Self::with_format(Format::Compact(Box::default(), names), limits)
     }
 
@@ -194,7 +194,7 @@ impl LineEncoder {
 /// Appends one compact line, unless it exceeds `max_bytes`.
 fn compact_line(
     encoder: &mut compact::Encoder,
-    names: &Names,
+    names: &OwnedContext,
     envelope: &Envelope<'_>,
     requests: &[&Request],
     max_bytes: usize,
@@ -286,7 +286,7 @@ mod tests {
 
     fn encoder(is_compact: bool, limits: LineLimits) -> LineEncoder {
         if is_compact {
-            LineEncoder::compact(Names::default(), limits)
+            LineEncoder::compact(OwnedContext::default(), limits)
         } else {
             LineEncoder::new(6, limits)
         }

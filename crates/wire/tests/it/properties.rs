@@ -1,6 +1,6 @@
 //! Properties of requests and lines over generated telemetry.
 
-use lambda_otlp_wire::compact::Names;
+use lambda_otlp_wire::compact::OwnedContext;
 use lambda_otlp_wire::edit::{Edit, Editor, Head};
 use lambda_otlp_wire::protobuf::{Writer, messages};
 use lambda_otlp_wire::view::{Container, Item};
@@ -277,7 +277,7 @@ proptest! {
         let mut out = Vec::new();
         let envelope = Envelope { source: "s\"é\n", ..Envelope::default() };
         let mut encoder = if is_compact {
-            LineEncoder::compact(Names::default(), limits)
+            LineEncoder::compact(OwnedContext::default(), limits)
         } else {
             LineEncoder::new(6, limits)
         };

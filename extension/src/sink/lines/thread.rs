@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use wire::compact::Names;
+use wire::compact::OwnedContext;
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
 /// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large
@@ -284,7 +284,7 @@ fn encoder<'e>(
     let encoder = kept.get_or_insert_with(|| {
         let limits = format.limits(spill);
         if format.is_compact && !spill {
-            LineEncoder::compact(Names::of_function("", &function.region, "", ""), limits)
+            LineEncoder::compact(OwnedContext::of_function("", &function.region, "", ""), limits)
         } else {
             LineEncoder::new(format.compression_level, limits)
         }

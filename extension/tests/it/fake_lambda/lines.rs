@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use test_support::Logged;
 use test_support::openobserve::FakeOpenObserve;
-use wire::compact::Names;
+use wire::compact::OwnedContext;
 use wire::{Envelope, LineEncoder, LineLimits, Request, RootLine, SignalKind};
 
 pub(crate) fn start(request_id: &str) -> Value {
@@ -71,7 +71,7 @@ pub(crate) fn otlp_line(request: Request) -> String {
 
 /// A compact line, as our exporter prints it. Beside an extension it does not leave out the log stream.
 fn compact_line(request: Request) -> String {
-    let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", "");
+    let names = OwnedContext::of_function("orders", "eu-west-1", "/aws/lambda/orders", "");
     encoded(
         LineEncoder::compact(names.with_account("123456789012"), LineLimits::default()),
         request,

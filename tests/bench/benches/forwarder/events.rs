@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use lambda_otlp_bench::{Service, uuid};
 use serde_json::json;
-use wire::compact::Names;
+use wire::compact::OwnedContext;
 use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
 
 /// Spans of the invocations, one after the other; three on average.
@@ -32,7 +32,7 @@ pub(crate) fn otlp_only() -> anyhow::Result<Event> {
 pub(crate) fn compact() -> anyhow::Result<Event> {
     let service = Service::http(0);
     let Service { name, account, stream, region, .. } = &service;
-    let names = Names::of_function(name, region, &format!("/aws/lambda/{name}"), stream);
+    let names = OwnedContext::of_function(name, region, &format!("/aws/lambda/{name}"), stream);
     let mut encoder = LineEncoder::compact(names.with_account(account), LineLimits::default());
     let mut out = Vec::new();
     for line in otlp_lines(&service, 600)? {

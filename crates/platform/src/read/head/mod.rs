@@ -459,45 +459,38 @@ impl<'a> Scan<'a> {
 
     /// Reads a time, a level, ids or a name in brackets, zerolog's `<nil>` in place of a time, or a file in braces, as Airflow writes it.
     fn read_group(&mut self) -> bool {
-        let rest = self.head.rest;
-        let (open, close) = match rest.as_bytes().first() {
-            Some(b'[') => (b'[', b']'),
-            Some(b'(') => (b'(', b')'),
-            Some(b'<') => (b'<', b'>'),
-            _ => (b'{', b'}'),
-        };
-        let found = rest.bytes().take(MAX_BYTES).position(|byte| byte == close);
-        steps::count(found.unwrap_or(MAX_BYTES));
-        let Some(end) = found else { return false };
-        let inner = rest.get(1..end).unwrap_or_default().trim();
-        let after = rest.get(end + 1..).unwrap_or_default();
-        let is_apart =
-            after.is_empty() || after.starts_with([' ', '\t', ':', '[', '(', '-', '|', '\n', '\r']);
-        let is_level = |evidence| Severity::of_text(inner, evidence).is_some();
-        let is_group = match open {
+        let Some(group) = Bracketed::at_start(self.head.rest) else { return false };
+        if !group.is_apart() || group.inner.contains('\n') || !self.allows_group(&group) {
+            return false;
+        }
+        if group.inner == "nil" {
+            self.after_clock = Some(place::TIMED);
+        } else {
+            self.head.has_context |= group.inner.contains('=');
+            self.read_in_group(group.inner);
+        }
+        self.take(group.bytes)
+    }
+
+    /// Returns `true` if brackets of this kind with this content are a field here, and not the beginning of a message.
+    fn allows_group(&self, group: &Bracketed<'_>) -> bool {
+        let is_level = |evidence| Severity::of_text(group.inner, evidence).is_some();
+        match group.open {
             _ if self.place() == place::NAMED => false,
             b'[' => true,
             // A sentence may begin with parentheses.
             b'(' => {
                 let is_begin = self.fields == 0 || self.after_clock == Some(place::GO_TIMED);
-                !is_begin || is_level(Evidence::AtStart) || after.starts_with(" [")
+                !is_begin || is_level(Evidence::AtStart) || group.after.starts_with(" [")
             }
             b'<' => {
                 let is_alone = self.fields == 0 || self.has_clock();
-                is_alone && (inner == "nil" || is_level(Evidence::Separated))
+                is_alone && (group.inner == "nil" || is_level(Evidence::Separated))
             }
-            _ => self.has_clock() && inner.contains(':') && !inner.contains(['"', '\'']),
-        };
-        if !is_apart || !is_group || inner.contains('\n') {
-            return false;
+            _ => {
+                self.has_clock() && group.inner.contains(':') && !group.inner.contains(['"', '\''])
+            }
         }
-        if inner == "nil" {
-            self.after_clock = Some(place::TIMED);
-        } else {
-            self.head.has_context |= inner.contains('=');
-            self.read_in_group(inner);
-        }
-        self.take(end + 1)
     }
 
     fn read_in_group(&mut self, inner: &'a str) {
@@ -542,6 +535,39 @@ impl<'a> Scan<'a> {
         };
         let version = usize::from(after.starts_with("1 "));
         self.take_level(severity, priority.len() + 2 + version)
+    }
+}
+
+/// A text in brackets at the beginning of another one.
+struct Bracketed<'a> {
+    /// The opening bracket.
+    open: u8,
+    inner: &'a str,
+    after: &'a str,
+    /// Size with the brackets.
+    bytes: usize,
+}
+
+impl<'a> Bracketed<'a> {
+    fn at_start(text: &'a str) -> Option<Self> {
+        let open = *text.as_bytes().first()?;
+        let close = match open {
+            b'[' => b']',
+            b'(' => b')',
+            b'<' => b'>',
+            _ => b'}',
+        };
+        let found = text.bytes().take(MAX_BYTES).position(|byte| byte == close);
+        steps::count(found.unwrap_or(MAX_BYTES));
+        let bytes = found? + 1;
+        let inner = text.get(1..bytes - 1).unwrap_or_default().trim();
+        Some(Self { open, inner, after: text.get(bytes..).unwrap_or_default(), bytes })
+    }
+
+    /// Returns `true` if no word goes on after the brackets.
+    fn is_apart(&self) -> bool {
+        const NEXT: [char; 9] = [' ', '\t', ':', '[', '(', '-', '|', '\n', '\r'];
+        self.after.is_empty() || self.after.starts_with(NEXT)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The lines that writers make of requests, and where readers find them.
 
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
-use lambda_otlp_wire::compact::{Context, Encoder, Names, decode};
+use lambda_otlp_wire::compact::{Context, Encoder, OwnedContext, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{Envelope, Limits, LineEncoder, LineLimits, Request, read_line_of};
 
@@ -55,8 +55,12 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
     const LOGS: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1790000000123000000","body":{"stringValue":"orders-api of 012345678901"}}]}]}]}"#;
     let spans = request_of(TELEMETRY);
     let records = request_of(LOGS);
-    let names =
-        Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
+    let names = OwnedContext::of_function(
+        "orders-api",
+        "eu-west-1",
+        "/aws/lambda/orders-api",
+        CONTEXT.log_stream,
+    );
     let mut encoder = LineEncoder::compact(names.clone(), LineLimits::default());
     encoder.set_account(CONTEXT.account);
     let envelope =
