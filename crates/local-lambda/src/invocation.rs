@@ -34,7 +34,6 @@ pub struct Invocation {
 
 /// The request for one invocation.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_field_names, reason = "Lambda's own name of the identifier")]
 pub(crate) struct InvocationRequest {
     pub(crate) request_id: String,
     pub(crate) payload: Bytes,

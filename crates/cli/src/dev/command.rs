@@ -23,7 +23,8 @@ pub(super) enum Language {
 /// The files that the extension reads from the folder of the function's code.
 const CONFIG_FILES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
 
-pub(super) struct Prepared {
+/// The function that the command line describes.
+pub(super) struct PreparedFunction {
     pub(super) spec: FunctionSpec,
     /// Holds the layer and the runtime client.
     pub(super) folder: TempDir,
@@ -56,7 +57,7 @@ fn is_cargo_run(cargo: &str, run: &str) -> bool {
     cargo == "cargo" && matches!(run, "run" | "r")
 }
 
-impl Prepared {
+impl PreparedFunction {
     pub(super) fn of(arguments: &DevArguments) -> anyhow::Result<Self> {
         ensure!(
             !arguments.wrapper
@@ -79,7 +80,7 @@ impl Prepared {
     }
 }
 
-/// A program that runs the function.
+/// The program that runs the function, and the packages that it needs.
 struct Runtime {
     program: Program,
     /// The folder of the packages layer, if it is needed.
@@ -122,7 +123,7 @@ fn layers(
         layers.push(layer::assemble(folder, &extension)?);
     }
     if layers.len() > 1 {
-        layers = vec![layer::merged(folder, &layers)?];
+        return Ok(vec![layer::merged(folder, &layers)?]);
     }
     Ok(layers)
 }
@@ -299,7 +300,7 @@ fn build_with_cargo(arguments: &[String]) -> anyhow::Result<Program> {
 struct Program {
     path: PathBuf,
     arguments: Vec<String>,
-    /// Variables; the function's own override them.
+    /// Environment variables that it needs. The function's own override them.
     variables: Vec<(&'static str, String)>,
 }
 
@@ -350,11 +351,11 @@ const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
 const OLDEST_PYTHON: &str = "3.10";
 
 /// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the packages layer.
-fn python(handler: &str, instrumented: bool) -> anyhow::Result<Runtime> {
-    let ask = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
+fn python(handler: &str, is_instrumented: bool) -> anyhow::Result<Runtime> {
+    let script = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
     let answer = ["python3", "python"]
         .into_iter()
-        .find_map(|name| printed(Command::new(name).args(["-c", ask])))
+        .find_map(|name| printed(Command::new(name).args(["-c", script])))
         .context("there is no python3 on PATH")?;
     let (interpreter, version) = answer.trim().split_once('\n').unwrap_or((answer.trim(), ""));
     ensure!(
@@ -362,24 +363,27 @@ fn python(handler: &str, instrumented: bool) -> anyhow::Result<Runtime> {
         "{interpreter} is Python {version}, which is too old: put Python {OLDEST_PYTHON} or later first on PATH"
     );
     let mut paths = Vec::new();
-    if !imports(interpreter, "awslambdaric") {
-        paths.push(python_packages(interpreter, version, "awslambdaric", "", AWSLAMBDARIC)?);
+    if !can_import(interpreter, "awslambdaric") {
+        let client =
+            PythonPackages { name: "awslambdaric", target: "", requirements: AWSLAMBDARIC };
+        paths.push(install_python_packages(interpreter, version, &client)?);
     }
     let mut packages = None;
-    if instrumented && !imports(interpreter, "opentelemetry.distro") {
+    if is_instrumented && !can_import(interpreter, "opentelemetry.distro") {
         let checkout = layer::checkout();
         let file = checkout.map(|root| root.join("extension/layer/python/requirements.txt"));
         // Without a checkout, the packages come from the function or from a layer.
         if let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) {
-            packages =
-                Some(python_packages(interpreter, version, "layer", PYTHON_PACKAGES, &text)?);
+            let layer =
+                PythonPackages { name: "layer", target: PYTHON_PACKAGES, requirements: &text };
+            packages = Some(install_python_packages(interpreter, version, &layer)?);
         }
     }
     paths.extend(Env.get("PYTHONPATH").map(PathBuf::from));
-    let paths = std::env::join_paths(paths).context("PYTHONPATH")?;
+    let python_path = std::env::join_paths(paths).context("PYTHONPATH")?;
     let mut variables = vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())];
-    if !paths.is_empty() {
-        variables.push(("PYTHONPATH", paths.to_string_lossy().into_owned()));
+    if !python_path.is_empty() {
+        variables.push(("PYTHONPATH", python_path.to_string_lossy().into_owned()));
     }
     let arguments = ["-m", "awslambdaric", handler].map(str::to_owned).to_vec();
     let program = Program { path: interpreter.into(), arguments, variables };
@@ -392,25 +396,36 @@ fn printed(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn imports(interpreter: &str, module: &str) -> bool {
+/// Returns `true` if this Python finds the module.
+fn can_import(interpreter: &str, module: &str) -> bool {
     let import = format!("import {module}");
-    let tried = Command::new(interpreter).args(["-c", &import]).output();
-    tried.is_ok_and(|tried| tried.status.success())
+    let output = Command::new(interpreter).args(["-c", &import]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
-fn python_packages(
+/// Packages from PyPI, which are installed once in the user's cache.
+struct PythonPackages<'a> {
+    /// The name of their folder in the cache.
+    name: &'a str,
+    /// The folder below it with the modules.
+    target: &'a str,
+    /// Their names and versions, as a requirements file.
+    requirements: &'a str,
+}
+
+/// Returns the folder of packages for this Python.
+fn install_python_packages(
     interpreter: &str,
     version: &str,
-    name: &str,
-    target: &str,
-    pinned: &str,
+    packages: &PythonPackages<'_>,
 ) -> anyhow::Result<PathBuf> {
+    let PythonPackages { name, target, requirements } = *packages;
     // Without the dot, which would look like the beginning of a file extension.
     let folder_name = format!("python-{}-{name}", version.replace('.', "-"));
     let folder = cache()?.join("dev").join(folder_name);
     let pins = folder.with_extension("txt");
     std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
-    write_whole(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;
+    write_whole(&pins, requirements).with_context(|| format!("cannot write {}", pins.display()))?;
     install_once(&folder, std::slice::from_ref(&pins), || -> anyhow::Result<()> {
         eprintln!("installing {name} for Python {version} from PyPI, once");
         let mut pip = Command::new(interpreter);
@@ -421,7 +436,7 @@ fn python_packages(
     Ok(folder)
 }
 
-/// Writes a file that another process may be reading, as it is being installed from.
+/// Replaces a file as a whole, because another process may be reading it for its own installation.
 fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
     let mut written = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(file))?;
     written.write_all(text.as_bytes())?;
@@ -430,10 +445,10 @@ fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Returns AWS's runtime client on this shell's Node, and the packages layer.
-fn node(client: &NodeClient, handler: &str, instrumented: bool) -> anyhow::Result<Runtime> {
-    let ask = "process.execPath + ' ' + process.versions.node";
+fn node(client: &NodeClient, handler: &str, is_instrumented: bool) -> anyhow::Result<Runtime> {
+    let script = "process.execPath + ' ' + process.versions.node";
     let answer =
-        printed(Command::new("node").args(["-p", ask])).context("there is no node on PATH")?;
+        printed(Command::new("node").args(["-p", script])).context("there is no node on PATH")?;
     let (node, version) = answer.trim().rsplit_once(' ').unwrap_or((answer.trim(), ""));
     let NodeClient { package, oldest, .. } = client;
     ensure!(
@@ -441,7 +456,7 @@ fn node(client: &NodeClient, handler: &str, instrumented: bool) -> anyhow::Resul
         "{node} is Node {version}, which is too old for {package}: put Node {oldest} or later first on PATH"
     );
     let arguments = vec![client.installed()?.to_string_lossy().into_owned(), handler.to_owned()];
-    let checkout = layer::checkout().filter(|_| instrumented);
+    let checkout = layer::checkout().filter(|_| is_instrumented);
     let packages =
         checkout.map(|checkout| node_layer(&checkout.join("extension/layer/node"))).transpose()?;
     let program = Program { path: node.into(), arguments, variables: Vec::new() };

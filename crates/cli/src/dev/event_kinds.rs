@@ -60,12 +60,13 @@ impl EventSource {
         }
         let text = self.template().replace(TEMPLATE_REGION, region);
         let template = serde_json::from_str(&text).context("the template is not JSON")?;
-        let filling = Filling { kind: self, body: body.or(self.body()), now: now_unix_nano() };
-        Ok(filling.filled(template)?.to_string())
+        let body = body.or(self.default_body());
+        let values = TemplateValues { kind: self, body, now: now_unix_nano() };
+        Ok(values.fill(template)?.to_string())
     }
 
-    /// The body without one of the user's.
-    fn body(self) -> Option<&'static str> {
+    /// The body if the user gives none.
+    fn default_body(self) -> Option<&'static str> {
         match self {
             // A GET request has none.
             Self::Apigw | Self::HttpApi | Self::FunctionUrl | Self::Alb => None,
@@ -81,37 +82,37 @@ impl EventSource {
 /// The region in the templates.
 const TEMPLATE_REGION: &str = "us-east-1";
 
-/// The values for the words in braces.
-struct Filling<'a> {
+/// The values that fill a template's words in braces.
+struct TemplateValues<'a> {
     kind: EventSource,
     body: Option<&'a str>,
     now: u64,
 }
 
-impl Filling<'_> {
-    fn filled(&self, value: Value) -> anyhow::Result<Value> {
+impl TemplateValues<'_> {
+    fn fill(&self, value: Value) -> anyhow::Result<Value> {
         Ok(match value {
             Value::Object(fields) => {
-                let filled = fields.into_iter().map(|(key, value)| Ok((key, self.filled(value)?)));
+                let filled = fields.into_iter().map(|(key, value)| Ok((key, self.fill(value)?)));
                 Value::Object(filled.collect::<anyhow::Result<Map<String, Value>>>()?)
             }
             Value::Array(values) => {
-                let filled = values.into_iter().map(|value| self.filled(value));
+                let filled = values.into_iter().map(|value| self.fill(value));
                 Value::Array(filled.collect::<anyhow::Result<Vec<Value>>>()?)
             }
-            Value::String(text) => self.text(&text)?,
+            Value::String(text) => self.fill_text(&text)?,
             other => other,
         })
     }
 
-    fn text(&self, text: &str) -> anyhow::Result<Value> {
+    fn fill_text(&self, text: &str) -> anyhow::Result<Value> {
         let millis = self.now / 1_000_000;
         Ok(match text {
             "{body}" => self.body.into(),
             "{base64}" => STANDARD.encode(self.body.unwrap_or_default()).into(),
-            "{json}" => self.object()?.into(),
-            "{item}" => attribute_values(&self.object()?),
-            "{keys}" => attribute_values(&self.key()?),
+            "{json}" => self.body_object()?.into(),
+            "{item}" => attribute_values(&self.body_object()?),
+            "{keys}" => attribute_values(&self.item_key()?),
             "{time}" => wire::timestamp::rfc3339_millis(self.now).into(),
             "{millis}" => millis.into(),
             "{millis as text}" => millis.to_string().into(),
@@ -124,7 +125,8 @@ impl Filling<'_> {
         })
     }
 
-    fn object(&self) -> anyhow::Result<Map<String, Value>> {
+    /// The body as a JSON object.
+    fn body_object(&self) -> anyhow::Result<Map<String, Value>> {
         let body = self.body.unwrap_or_default();
         serde_json::from_str(body).with_context(|| {
             let kind = self.kind;
@@ -133,8 +135,8 @@ impl Filling<'_> {
     }
 
     /// The key of a table's item.
-    fn key(&self) -> anyhow::Result<Map<String, Value>> {
-        let item = self.object()?;
+    fn item_key(&self) -> anyhow::Result<Map<String, Value>> {
+        let item = self.body_object()?;
         let id = item.get_key_value("id").or_else(|| item.iter().next());
         Ok(id.map(|(key, value)| (key.clone(), value.clone())).into_iter().collect())
     }

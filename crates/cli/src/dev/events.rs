@@ -6,102 +6,106 @@ use serde_json::Deserializer;
 /// The largest event (AWS Lambda quotas: 6 MB).
 const MAX_BYTES: usize = 6 * 1024 * 1024;
 
-/// An event, or the reason why lines are none.
+/// The result of reading lines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum EventReading {
     Event(String),
-    Wrong(String),
+    /// The reason why the lines are no event.
+    Invalid(String),
 }
 
 /// Reads events from lines.
 #[derive(Default)]
 pub(super) struct EventReader {
     /// The number of lines so far.
-    count: usize,
+    line_count: usize,
     /// The lines of an incomplete event.
     lines: Vec<String>,
+    /// Their bytes.
     bytes: usize,
-    /// The number of open brackets in these lines.
+    /// The number of their open brackets.
     depth: usize,
     /// `true` after lines that are no event: the rest of their JSON may follow.
-    is_behind_wrong: bool,
+    is_after_invalid: bool,
 }
 
 enum Parsed {
+    /// The events in a text that ends with one.
     Complete(Vec<String>),
     Incomplete,
-    Wrong(serde_json::Error),
+    Invalid(serde_json::Error),
 }
 
 impl EventReader {
     /// Reads all events of a text.
-    pub(super) fn of_text(text: &str) -> Vec<Read> {
-        let mut events = Self::default();
-        let mut read: Vec<Read> = text.lines().flat_map(|line| events.line(line)).collect();
-        read.extend(events.end());
-        read
+    pub(super) fn of_text(text: &str) -> Vec<EventReading> {
+        let mut reader = Self::default();
+        let mut readings: Vec<EventReading> =
+            text.lines().flat_map(|line| reader.add_line(line)).collect();
+        readings.extend(reader.end());
+        readings
     }
 
     /// Adds a line. Returns the events that end in it.
-    pub(super) fn line(&mut self, line: &str) -> Vec<Read> {
-        self.count += 1;
-        let is_rest = line.starts_with([' ', '\t', '}', ']']);
-        if self.lines.is_empty() && (line.trim().is_empty() || self.is_behind_wrong && is_rest) {
+    pub(super) fn add_line(&mut self, line: &str) -> Vec<EventReading> {
+        self.line_count += 1;
+        let is_rest_of_invalid = self.is_after_invalid && continues_json(line);
+        if self.lines.is_empty() && (line.trim().is_empty() || is_rest_of_invalid) {
             return Vec::new();
         }
-        self.is_behind_wrong = false;
+        self.is_after_invalid = false;
         self.push(line.to_owned());
         // A parse at each power of two finds mistakes early, and all parses together cost little.
         let is_due = self.depth == 0 || self.lines.len().is_power_of_two();
         if self.bytes > MAX_BYTES {
-            self.lines.clear();
-            self.reset(Vec::new());
-            self.is_behind_wrong = true;
-            return vec![Read::Wrong(format!(
+            self.restart_with(Vec::new());
+            self.is_after_invalid = true;
+            return vec![EventReading::Invalid(format!(
                 "line {}: the event is larger than 6 MB",
-                self.count
+                self.line_count
             ))];
         }
-        if is_due { self.take(false) } else { Vec::new() }
+        if is_due { self.take_readings(false) } else { Vec::new() }
     }
 
     /// Returns the rest at the end of the input.
-    pub(super) fn end(&mut self) -> Vec<Read> {
-        self.take(true)
+    pub(super) fn end(&mut self) -> Vec<EventReading> {
+        self.take_readings(true)
     }
 
     fn push(&mut self, line: String) {
         self.bytes += line.len() + 1;
-        self.depth = depth_behind(&line, self.depth);
+        self.depth = depth_after(&line, self.depth);
         self.lines.push(line);
     }
 
-    fn take(&mut self, is_end: bool) -> Vec<Read> {
-        let mut read = Vec::new();
+    /// Takes the events in the lines so far. `is_end`: no further line completes an event.
+    fn take_readings(&mut self, is_end: bool) -> Vec<EventReading> {
+        let mut readings = Vec::new();
         while !self.lines.is_empty() {
-            let first = self.count + 1 - self.lines.len();
+            let first = self.line_count + 1 - self.lines.len();
             let why = match parsed(&self.lines.join("\n")) {
                 Parsed::Complete(events) => {
-                    read.extend(events.into_iter().map(Read::Event));
-                    self.reset(Vec::new());
-                    return read;
+                    readings.extend(events.into_iter().map(EventReading::Event));
+                    self.restart_with(Vec::new());
+                    return readings;
                 }
-                Parsed::Incomplete if !is_end => return read,
+                Parsed::Incomplete if !is_end => return readings,
                 Parsed::Incomplete => "it has no end".to_owned(),
-                Parsed::Wrong(error) => error.to_string(),
+                Parsed::Invalid(error) => error.to_string(),
             };
-            read.push(Read::Wrong(format!("line {first}: the event is not JSON: {why}")));
+            let reason = format!("line {first}: the event is not JSON: {why}");
+            readings.push(EventReading::Invalid(reason));
             let lines = std::mem::take(&mut self.lines);
-            let is_rest =
-                |line: &String| line.is_empty() || line.starts_with([' ', '\t', '}', ']']);
-            self.reset(lines.into_iter().skip(1).skip_while(is_rest).collect());
-            self.is_behind_wrong = true;
+            let is_rest = |line: &String| line.is_empty() || continues_json(line);
+            self.restart_with(lines.into_iter().skip(1).skip_while(is_rest).collect());
+            self.is_after_invalid = true;
         }
-        read
+        readings
     }
 
     /// Begins again with these lines.
-    fn reset(&mut self, lines: Vec<String>) {
+    fn restart_with(&mut self, lines: Vec<String>) {
         self.bytes = 0;
         self.depth = 0;
         self.lines = Vec::new();
@@ -111,9 +115,14 @@ impl EventReader {
     }
 }
 
-/// Returns the number of open brackets behind a line. No text of JSON goes beyond its line.
-fn depth_behind(line: &str, before: usize) -> usize {
-    let mut depth = before;
+/// Returns `true` for a line that cannot begin an event, but may continue one.
+fn continues_json(line: &str) -> bool {
+    line.starts_with([' ', '\t', '}', ']'])
+}
+
+/// Returns the number of open brackets after a line. A string of JSON ends on its line.
+fn depth_after(line: &str, depth_before: usize) -> usize {
+    let mut depth = depth_before;
     let mut is_text = false;
     let mut is_escaped = false;
     for byte in line.bytes() {
@@ -141,7 +150,7 @@ fn parsed(text: &str) -> Parsed {
                 events.push(event.trim().to_owned());
             }
             Some(Err(error)) if error.is_eof() => return Parsed::Incomplete,
-            Some(Err(error)) => return Parsed::Wrong(error),
+            Some(Err(error)) => return Parsed::Invalid(error),
         }
     }
 }
@@ -153,8 +162,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let read = EventReader::of_text(text).into_iter().map(|read| match read {
-            Read::Event(event) => event.replace(['\n', ' '], ""),
-            Read::Wrong(why) => why,
+            EventReading::Event(event) => event.replace(['\n', ' '], ""),
+            EventReading::Invalid(why) => why,
         });
         assert_eq!(read.collect::<Vec<_>>(), expected);
     }

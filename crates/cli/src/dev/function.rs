@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A function in the local Lambda.
-pub(super) struct Function {
+pub(super) struct SessionFunction {
     pub(super) name: String,
     pub(super) output: Arc<SessionOutput>,
     timeout: Duration,
@@ -23,7 +23,7 @@ pub(super) struct Function {
     is_outdated: AtomicBool,
 }
 
-impl Function {
+impl SessionFunction {
     pub(super) fn new(
         name: String,
         timeout: Duration,

@@ -1,7 +1,7 @@
 //! The function over HTTP: a request becomes an event of a function URL (AWS Lambda "Invoking Lambda function URLs",
 //! payload format 2.0), except on `POST /2015-03-31/functions/NAME/invocations`, Lambda's Invoke API.
 
-use super::function::Function;
+use super::function::SessionFunction;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
 /// Answers requests on this port until it is dropped.
-pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<HttpServer> {
+pub(super) async fn serve(port: u16, function: &Arc<SessionFunction>) -> io::Result<HttpServer> {
     let same = Arc::clone(function);
     let answer = move |request| {
         let function = Arc::clone(&same);
@@ -37,7 +37,7 @@ pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<Htt
 
 async fn answer(
     request: Request<Incoming>,
-    function: &Function,
+    function: &SessionFunction,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, incoming) = request.into_parts();
     let Ok(collected) = Limited::new(incoming, MAX_BODY_BYTES).collect().await else {
@@ -47,7 +47,7 @@ async fn answer(
     if parts.uri.path().starts_with("/2015-03-31/functions/") {
         return Ok(invoke(&parts, &body, function).await);
     }
-    let event = event(&parts, &body, now_unix_nano()).to_string();
+    let event = url_event(&parts, &body, now_unix_nano()).to_string();
     Ok(match function.invoke(event.as_bytes(), None).await {
         Some(InvocationResult::Response(body)) => url_response(&body),
         // Lambda gives callers no details.
@@ -56,7 +56,7 @@ async fn answer(
 }
 
 /// Answers Lambda's Invoke API.
-async fn invoke(parts: &Parts, body: &Bytes, function: &Function) -> Response<Full<Bytes>> {
+async fn invoke(parts: &Parts, body: &Bytes, function: &SessionFunction) -> Response<Full<Bytes>> {
     // `aws lambda invoke` without a payload sends nothing.
     let event: &[u8] = if body.is_empty() { b"{}" } else { body };
     let header = parts.headers.get(ClientContext::HEADER);
@@ -65,19 +65,18 @@ async fn invoke(parts: &Parts, body: &Bytes, function: &Function) -> Response<Fu
         let text = "the client context is not a JSON object in base64";
         return plain(StatusCode::BAD_REQUEST, text);
     };
-    let (result, has_failed) = match function.invoke(event, client_context).await {
-        Some(InvocationResult::Response(body)) => (body, false),
-        Some(InvocationResult::FunctionError { body, .. }) => (body, true),
-        _ => (Bytes::from_static(b"{}"), true),
+    let failed_with = match function.invoke(event, client_context).await {
+        Some(InvocationResult::Response(body)) => return json_body(StatusCode::OK, body),
+        Some(InvocationResult::FunctionError { body, .. }) => body,
+        _ => Bytes::from_static(b"{}"),
     };
-    let mut response = json_body(StatusCode::OK, result);
-    if has_failed {
-        response.headers_mut().insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
-    }
+    let mut response = json_body(StatusCode::OK, failed_with);
+    response.headers_mut().insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     response
 }
 
-fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
+/// Converts a request to the event of a function URL.
+fn url_event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let header = |name: &str| parts.headers.get(name).map(text).unwrap_or_default();
     let mut headers = Map::new();
@@ -154,11 +153,12 @@ fn url_response(body: &Bytes) -> Response<Full<Bytes>> {
     if !fields.contains_key("statusCode") {
         return json_body(StatusCode::OK, body.clone());
     }
-    described(fields.into())
+    described_response(fields.into())
         .unwrap_or_else(|| plain(StatusCode::BAD_GATEWAY, "Internal Server Error"))
 }
 
-fn described(result: Value) -> Option<Response<Full<Bytes>>> {
+/// Returns the response that a handler's result describes; `None` if it is invalid.
+fn described_response(result: Value) -> Option<Response<Full<Bytes>>> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let result: UrlResult = serde_json::from_value(result).ok()?;
     let body = match &result.body {
@@ -216,7 +216,8 @@ mod tests {
             .header("cookie", "c=1; d=2")
             .header("user-agent", "curl/8");
         let parts = parts(request);
-        let event = event(&parts, &Bytes::from_static(b"{\"item\":1}"), 1_790_000_000_000_000_000);
+        let event =
+            url_event(&parts, &Bytes::from_static(b"{\"item\":1}"), 1_790_000_000_000_000_000);
         for (pointer, expected) in [
             ("/body", json!("{\"item\":1}")),
             ("/cookies", json!(["c=1", "d=2"])),
@@ -237,10 +238,10 @@ mod tests {
     #[test]
     fn a_binary_body_is_base64_encoded() {
         let parts = parts(Request::builder().uri("/"));
-        let with = event(&parts, &Bytes::from_static(&[0xff, 0]), 0);
+        let with = url_event(&parts, &Bytes::from_static(&[0xff, 0]), 0);
         assert_eq!(with["body"], "/wA=");
         assert_eq!(with["isBase64Encoded"], true);
-        let without = event(&parts, &Bytes::new(), 0);
+        let without = url_event(&parts, &Bytes::new(), 0);
         assert!(without.get("body").is_none() && without.get("cookies").is_none(), "{without}");
     }
 

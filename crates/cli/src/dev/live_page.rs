@@ -28,10 +28,10 @@ const MOST_REPEATED: usize = 4;
 
 /// The telemetry and the events that the page shows.
 pub(super) struct LivePage {
+    /// The time at which the session began.
     base: u64,
     history: Mutex<History>,
-    /// The number of messages so far.
-    count: watch::Sender<u64>,
+    message_count: watch::Sender<u64>,
     open_pages: Arc<Semaphore>,
     repetitions: Arc<Semaphore>,
 }
@@ -60,13 +60,13 @@ impl LivePage {
         Self {
             base: now_unix_nano(),
             history: Mutex::default(),
-            count: watch::Sender::new(0),
+            message_count: watch::Sender::new(0),
             open_pages: Arc::new(Semaphore::new(MOST_PAGES)),
             repetitions: Arc::new(Semaphore::new(MOST_REPEATED)),
         }
     }
 
-    /// Adds spans and log records.
+    /// Adds the spans and log records of requests.
     pub(super) fn add_telemetry(&self, requests: &[wire::Request]) -> anyhow::Result<()> {
         let mut added = Telemetry::default();
         for request in requests {
@@ -115,7 +115,7 @@ impl LivePage {
     fn add(&self, message: &serde_json::Value) {
         let message = Bytes::from(format!("data: {message}\n\n"));
         self.history().keep_message(message);
-        self.count.send_modify(|count| *count += 1);
+        self.message_count.send_modify(|count| *count += 1);
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
@@ -127,8 +127,8 @@ impl LivePage {
     pub(super) fn messages(self: Arc<Self>) -> Option<impl Stream<Item = Bytes>> {
         // The permit is given back when the page is closed.
         let permit = Arc::clone(&self.open_pages).try_acquire_owned().ok()?;
-        let count = self.count.subscribe();
-        let reader = MessageReader { count, page: self, next: None, _permit: permit };
+        let message_count = self.message_count.subscribe();
+        let reader = MessageReader { message_count, page: self, next: None, _permit: permit };
         Some(stream::unfold(reader, |mut reader| async move {
             let message = reader.next().await?;
             Some((message, reader))
@@ -190,7 +190,7 @@ impl History {
 /// An open page's position among the messages.
 struct MessageReader {
     page: Arc<LivePage>,
-    count: watch::Receiver<u64>,
+    message_count: watch::Receiver<u64>,
     /// The number of the next message; `None` before the first.
     next: Option<u64>,
     _permit: OwnedSemaphorePermit,
@@ -216,7 +216,7 @@ impl MessageReader {
                 }
             }
             let next = self.next.unwrap_or_default();
-            self.count.wait_for(|count| *count > next).await.ok()?;
+            self.message_count.wait_for(|count| *count > next).await.ok()?;
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::destination::DestinationArguments;
 use crate::lines::WritingFunction;
 use crate::shown::OutputArguments;
 use anyhow::bail;
-use command::Prepared;
+use command::PreparedFunction;
 use console::time_arguments::parse_duration;
 use session::{GivenEvents, Session};
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
     let given = GivenEvents::read(arguments)?;
-    let prepared = Prepared::of(arguments)?;
+    let prepared = PreparedFunction::of(arguments)?;
     let session = Session::begin(arguments, prepared, given)?;
     let is_shown = arguments.output.show(&session.incoming, WritingFunction::default());
     let is_fine = session.end();

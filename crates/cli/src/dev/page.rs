@@ -5,7 +5,7 @@
 //!
 //! Source: HTML Living Standard, "Server-sent events"; Fetch Standard, "CORS protocol" (simple requests).
 
-use super::function::Function;
+use super::function::SessionFunction;
 use super::live_page::LivePage;
 use super::output::SessionOutput;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ type PageBody = UnsyncBoxBody<Bytes, Infallible>;
 const MAX_REQUEST_BYTES: usize = 1024;
 
 /// Serves the page on this port until it is dropped.
-pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<HttpServer> {
+pub(super) async fn serve(port: u16, function: &Arc<SessionFunction>) -> io::Result<HttpServer> {
     let same = Arc::clone(function);
     let answer = move |request| {
         let function = Arc::clone(&same);
@@ -51,7 +51,7 @@ pub(super) fn show(address: SocketAddr, output: &SessionOutput) {
     }
 }
 
-async fn answer(request: Request<Incoming>, function: &Arc<Function>) -> Response<PageBody> {
+async fn answer(request: Request<Incoming>, function: &Arc<SessionFunction>) -> Response<PageBody> {
     let Some(page) = function.output.page() else {
         return text(StatusCode::NOT_FOUND, "there is no live page");
     };
@@ -131,7 +131,11 @@ struct Repeat {
     number: u64,
 }
 
-fn repeat(body: &Bytes, page: &Arc<LivePage>, function: &Arc<Function>) -> Response<PageBody> {
+fn repeat(
+    body: &Bytes,
+    page: &Arc<LivePage>,
+    function: &Arc<SessionFunction>,
+) -> Response<PageBody> {
     let Ok(Repeat { number }) = serde_json::from_slice(body) else {
         return text(StatusCode::BAD_REQUEST, "the request names no event");
     };

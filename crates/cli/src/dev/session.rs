@@ -1,9 +1,9 @@
 //! A session with the function, from its first invocation to the end of its environments.
 
-use super::command::{Prepared, Rebuild};
+use super::command::{PreparedFunction, Rebuild};
 use super::event_kinds::EventSource;
-use super::events::{EventReader, Read};
-use super::function::Function;
+use super::events::{EventReader, EventReading};
+use super::function::SessionFunction;
 use super::live_page::LivePage;
 use super::output::SessionOutput;
 use super::watch::Watched;
@@ -37,19 +37,17 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn begin(
         arguments: &DevArguments,
-        prepared: Prepared,
+        prepared: PreparedFunction,
         given: GivenEvents,
     ) -> anyhow::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (sender, incoming) = sync_channel(MOST_WAITING);
         let (stop, stopped) = watch::channel(false);
-        let Prepared { spec, folder, rebuild } = prepared;
-        let (function, servers) = runtime.block_on(async {
-            let function = Arc::new(create_function(arguments, spec, sender).await?);
-            let servers = start_servers(arguments, &function).await?;
-            Ok::<_, anyhow::Error>((function, servers))
-        })?;
+        let PreparedFunction { spec, folder, rebuild } = prepared;
+        let created = runtime.block_on(create_function(arguments, spec, sender))?;
+        let function = Arc::new(created);
+        let servers = runtime.block_on(start_servers(arguments, &function))?;
         let watched = arguments.watch.then(|| Watched {
             folder: std::env::current_dir().unwrap_or_default(),
             files: given.files.clone(),
@@ -82,7 +80,7 @@ async fn create_function(
     arguments: &DevArguments,
     mut spec: FunctionSpec,
     sender: SyncSender<Incoming>,
-) -> anyhow::Result<Function> {
+) -> anyhow::Result<SessionFunction> {
     let mut region = region();
     if arguments.aws {
         let config = aws::load(&arguments.account).await;
@@ -100,13 +98,13 @@ async fn create_function(
     lambda.observe_logs(move |event| observer.add(event));
     lambda.create_function(spec.region(region))?;
     let is_managed = arguments.concurrency.is_some();
-    Ok(Function::new(arguments.name.clone(), arguments.timeout, is_managed, lambda, output))
+    Ok(SessionFunction::new(arguments.name.clone(), arguments.timeout, is_managed, lambda, output))
 }
 
 /// Starts the servers of `--http` and `--open`.
 async fn start_servers(
     arguments: &DevArguments,
-    function: &Arc<Function>,
+    function: &Arc<SessionFunction>,
 ) -> anyhow::Result<Vec<HttpServer>> {
     let mut servers = Vec::new();
     if let Some(port) = arguments.http {
@@ -199,17 +197,17 @@ fn read_standard_input() -> anyhow::Result<Vec<String>> {
         .read_to_string(&mut text)
         .context("--event -: cannot read standard input")?;
     let mut events = Vec::new();
-    for read in EventReader::of_text(&text) {
-        match read {
-            Read::Event(event) => events.push(event),
-            Read::Wrong(why) => anyhow::bail!("--event -: {why}: correct it"),
+    for reading in EventReader::of_text(&text) {
+        match reading {
+            EventReading::Event(event) => events.push(event),
+            EventReading::Invalid(why) => anyhow::bail!("--event -: {why}: correct it"),
         }
     }
     anyhow::ensure!(!events.is_empty(), "--event -: standard input has no event");
     Ok(events)
 }
 
-/// The run of a session: its invocations, until it is stopped.
+/// The work of a session: its invocations, until it is stopped.
 struct SessionRun {
     watched: Option<Watched>,
     rebuild: Option<Rebuild>,
@@ -224,7 +222,7 @@ struct SessionRun {
 
 impl SessionRun {
     /// Runs the invocations. Returns `true` if everything succeeded.
-    async fn run(self, function: Arc<Function>, folder: TempDir) -> bool {
+    async fn run(self, function: Arc<SessionFunction>, folder: TempDir) -> bool {
         let mut stopped = self.stopped.clone();
         let output = Arc::clone(&function.output);
         let shown_output = Arc::clone(&output);
@@ -251,8 +249,8 @@ impl SessionRun {
 
     /// Invokes the function with the events of the command line, again after each change of its code, and with those of standard
     /// input.
-    async fn invoke_all(&self, function: &Arc<Function>) {
-        let mut running = Running {
+    async fn invoke_all(&self, function: &Arc<SessionFunction>) {
+        let mut invocations = InvocationTasks {
             function: Arc::clone(function),
             client_context: self.given.client_context.clone(),
             at_a_time: self.at_a_time,
@@ -269,23 +267,23 @@ impl SessionRun {
         loop {
             for _ in 0..self.repeat {
                 for event in &events {
-                    running.invoke(event.clone()).await;
+                    invocations.invoke(event.clone()).await;
                 }
             }
             if has_given_events && sources.changes.is_some() {
-                running.wait().await;
+                invocations.wait_for_all().await;
                 function.output.say("waiting for changes of the code; Ctrl-C ends".to_owned());
             }
-            match sources.next_change(&mut running).await {
+            match sources.next_change(&mut invocations).await {
                 Some(file) => {
-                    running.wait().await;
+                    invocations.wait_for_all().await;
                     events = self.reload(&file, function).await;
                 }
                 None if !self.servers.is_empty() => return std::future::pending().await,
                 None => break,
             }
         }
-        running.wait().await;
+        invocations.wait_for_all().await;
         if !has_given_events && !sources.has_read {
             function.fail(
                 "nothing was invoked: use --event FILE or --event-kind KIND, or write JSON to standard input",
@@ -294,7 +292,7 @@ impl SessionRun {
     }
 
     /// Builds the function again, and reads the events again. The next invocation is a cold start.
-    async fn reload(&self, file: &str, function: &Arc<Function>) -> Vec<String> {
+    async fn reload(&self, file: &str, function: &Arc<SessionFunction>) -> Vec<String> {
         function.output.say(format!("{file} changed"));
         if let Some(rebuild) = self.rebuild.clone() {
             let built = tokio::task::spawn_blocking(move || rebuild.run()).await;
@@ -319,27 +317,27 @@ struct EventSources {
     /// Names of changed files, with `--watch`.
     changes: Option<mpsc::Receiver<String>>,
     /// Events on standard input, until its end.
-    standard_input: Option<mpsc::Receiver<Read>>,
+    standard_input: Option<mpsc::Receiver<EventReading>>,
     /// Standard input had an event, or an invalid one.
     has_read: bool,
 }
 
 impl EventSources {
     /// Invokes the function with the events of standard input, until a file changes. Returns `None` if no source is left.
-    async fn next_change(&mut self, running: &mut Running) -> Option<String> {
+    async fn next_change(&mut self, invocations: &mut InvocationTasks) -> Option<String> {
         loop {
             tokio::select! {
                 file = receive(&mut self.changes), if self.changes.is_some() => return file,
-                read = receive(&mut self.standard_input), if self.standard_input.is_some() => {
-                    let Some(read) = read else {
+                reading = receive(&mut self.standard_input), if self.standard_input.is_some() => {
+                    let Some(reading) = reading else {
                         self.standard_input = None;
                         continue;
                     };
                     self.has_read = true;
-                    match read {
-                        Read::Event(event) => running.invoke(event).await,
-                        Read::Wrong(why) => {
-                            running.function.fail(&format!("standard input, {why}: correct it"));
+                    match reading {
+                        EventReading::Event(event) => invocations.invoke(event).await,
+                        EventReading::Invalid(why) => {
+                            invocations.function.fail(&format!("standard input, {why}: correct it"));
                         }
                     }
                 }
@@ -365,15 +363,15 @@ fn file_changes(watched: Watched) -> mpsc::Receiver<String> {
 }
 
 /// The invocations that run at the same time.
-struct Running {
-    function: Arc<Function>,
+struct InvocationTasks {
+    function: Arc<SessionFunction>,
     client_context: Option<ClientContext>,
     at_a_time: usize,
     tasks: JoinSet<()>,
 }
 
-impl Running {
-    /// Begins an invocation, once fewer than the most run.
+impl InvocationTasks {
+    /// Begins an invocation, once another may run.
     async fn invoke(&mut self, event: String) {
         if self.tasks.len() >= self.at_a_time {
             self.tasks.join_next().await;
@@ -385,7 +383,7 @@ impl Running {
         });
     }
 
-    async fn wait(&mut self) {
+    async fn wait_for_all(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -406,7 +404,7 @@ fn read_client_context(file: &Path) -> anyhow::Result<ClientContext> {
 }
 
 /// Reads events from standard input in a thread.
-fn open_standard_input() -> mpsc::Receiver<Read> {
+fn open_standard_input() -> mpsc::Receiver<EventReading> {
     if io::stdin().is_terminal() {
         eprintln!(
             "waiting for events on standard input: JSON, then Enter; Ctrl-D ends. --event, --event-kind and --http also give events."
@@ -415,10 +413,11 @@ fn open_standard_input() -> mpsc::Receiver<Read> {
     let (sender, events) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut reader = EventReader::default();
-        let send =
-            |read: Vec<Read>| read.into_iter().all(|read| sender.blocking_send(read).is_ok());
+        let send = |readings: Vec<EventReading>| {
+            readings.into_iter().all(|reading| sender.blocking_send(reading).is_ok())
+        };
         for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if !send(reader.line(&line)) {
+            if !send(reader.add_line(&line)) {
                 return;
             }
         }

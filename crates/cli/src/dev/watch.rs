@@ -8,9 +8,9 @@ const INTERVAL: Duration = Duration::from_millis(300);
 /// The most watched files. A larger folder is seen in part.
 const MOST_FILES: usize = 20_000;
 /// Folders of packages, and of build results.
-const OTHER_FOLDERS: [&str; 4] = ["node_modules", "target", "__pycache__", "venv"];
+const SKIPPED_FOLDERS: [&str; 4] = ["node_modules", "target", "__pycache__", "venv"];
 /// Files of code. A function may write other files into the same folder.
-const CODE: [&str; 18] = [
+const CODE_EXTENSIONS: [&str; 18] = [
     "cjs", "cts", "go", "html", "java", "js", "jsx", "kt", "mjs", "mts", "php", "py", "rb", "rs",
     "sql", "toml", "ts", "tsx",
 ];
@@ -32,25 +32,25 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Calls `changed` with the name of a file after each change, once it has ended.
-    pub(super) async fn watch(self, mut changed: impl FnMut(String)) {
-        let mut before = self.seen().await;
+    /// Calls `on_change` with the name of a file after each change, once no file changes any more.
+    pub(super) async fn watch(self, mut on_change: impl FnMut(String)) {
+        let mut before = self.file_states().await;
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let now = self.seen().await;
-            let Some(file) = difference(&before, &now) else { continue };
+            let now = self.file_states().await;
+            let Some(file) = changed_file(&before, &now) else { continue };
             // An editor or a compiler writes several files.
             let mut last = now;
             loop {
                 tokio::time::sleep(INTERVAL / 3).await;
-                let next = self.seen().await;
+                let next = self.file_states().await;
                 if next == last {
                     break;
                 }
                 last = next;
             }
             before = last;
-            changed(self.name(&file));
+            on_change(self.name(&file));
         }
     }
 
@@ -58,27 +58,27 @@ impl Watched {
         file.strip_prefix(&self.folder).unwrap_or(file).display().to_string()
     }
 
-    async fn seen(&self) -> FileStates {
+    async fn file_states(&self) -> FileStates {
         let watched = self.clone();
-        tokio::task::spawn_blocking(move || watched.look()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || watched.read_states()).await.unwrap_or_default()
     }
 
-    fn look(&self) -> FileStates {
+    fn read_states(&self) -> FileStates {
         let mut seen = FileStates::new();
         for file in &self.files {
-            note(file, &mut seen);
+            add_state(file, &mut seen);
         }
         let mut folders = vec![self.folder.clone()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let is_other = name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_str());
+                let is_skipped = name.starts_with('.') || SKIPPED_FOLDERS.contains(&name.as_str());
                 let Ok(kind) = entry.file_type() else { continue };
-                if kind.is_dir() && !is_other {
+                if kind.is_dir() && !is_skipped {
                     folders.push(path);
                 } else if kind.is_file() && is_code(&path) && seen.len() < MOST_FILES {
-                    note(&path, &mut seen);
+                    add_state(&path, &mut seen);
                 }
             }
         }
@@ -88,10 +88,10 @@ impl Watched {
 
 fn is_code(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| CODE.contains(&extension))
+    extension.is_some_and(|extension| CODE_EXTENSIONS.contains(&extension))
 }
 
-fn note(path: &Path, seen: &mut FileStates) {
+fn add_state(path: &Path, seen: &mut FileStates) {
     // A file that is being replaced is seen the next time.
     if let Ok(file) = path.metadata()
         && let Ok(modified) = file.modified()
@@ -100,8 +100,8 @@ fn note(path: &Path, seen: &mut FileStates) {
     }
 }
 
-/// Returns a file that differs.
-fn difference(before: &FileStates, now: &FileStates) -> Option<PathBuf> {
+/// Returns a file that is new, changed or gone.
+fn changed_file(before: &FileStates, now: &FileStates) -> Option<PathBuf> {
     let new = now.iter().find(|(path, state)| before.get(*path) != Some(*state));
     let gone = || before.iter().find(|(path, _)| !now.contains_key(*path));
     new.or_else(gone).map(|(path, _)| path.clone())
@@ -120,9 +120,9 @@ mod tests {
         std::fs::write(path("app.py"), "1").unwrap();
         let watched = Watched { folder: folder.path().to_owned(), files: vec![path("order.json")] };
         let changed = |name: &str, text: &str| {
-            let before = watched.look();
+            let before = watched.read_states();
             std::fs::write(path(name), text).unwrap();
-            difference(&before, &watched.look()).map(|file| watched.name(&file))
+            changed_file(&before, &watched.read_states()).map(|file| watched.name(&file))
         };
         assert_eq!(changed("app.py", "22"), Some("app.py".to_owned()));
         assert_eq!(changed("lib/b.mjs", "1"), Some("lib/b.mjs".to_owned()));
@@ -130,8 +130,8 @@ mod tests {
         // A function may write these.
         assert_eq!(changed("data.json", "{}"), None);
         assert_eq!(changed("node_modules/a/index.js", "1"), None);
-        let before = watched.look();
+        let before = watched.read_states();
         std::fs::remove_file(path("app.py")).unwrap();
-        assert_eq!(difference(&before, &watched.look()), Some(path("app.py")));
+        assert_eq!(changed_file(&before, &watched.read_states()), Some(path("app.py")));
     }
 }

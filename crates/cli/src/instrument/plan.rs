@@ -29,7 +29,7 @@ pub(super) struct InstrumentOptions {
 pub(super) enum Plan {
     Change(Change),
     Unchanged,
-    Refusal(Refusal),
+    FunctionRefusal(FunctionRefusal),
 }
 
 /// The configuration that a function gets.
@@ -44,7 +44,7 @@ pub(super) struct Change {
 
 /// The reason why a function stays as it is, with a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum FunctionRefusal {
     #[error("it belongs to the stack of lambda-otlp: leave it out with --exclude")]
     OfOurStack,
     #[error("a container image takes no layers: add the lines below to its Dockerfile")]
@@ -115,28 +115,28 @@ pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -
     match change(configuration, options) {
         Ok(Some(change)) => Plan::Change(change),
         Ok(None) => Plan::Unchanged,
-        Err(refusal) => Plan::Refusal(refusal),
+        Err(refusal) => Plan::FunctionRefusal(refusal),
     }
 }
 
 fn change(
     configuration: &Configuration,
     options: &InstrumentOptions,
-) -> Result<Option<Change>, Refusal> {
+) -> Result<Option<Change>, FunctionRefusal> {
     // Only the stack's functions have queues of telemetry, or patterns of log groups.
     let variables_of_stack = ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_INCLUDE"];
     if variables_of_stack.iter().any(|name| configuration.variables.contains_key(*name)) {
-        return Err(Refusal::OfOurStack);
+        return Err(FunctionRefusal::OfOurStack);
     }
-    let runtime = configuration.runtime.as_deref().ok_or(Refusal::Image)?;
+    let runtime = configuration.runtime.as_deref().ok_or(FunctionRefusal::Image)?;
     let support = Support::of(runtime);
     match support {
-        Support::TooOld => return Err(Refusal::OldRuntime(runtime.to_owned())),
-        Support::Unknown => return Err(Refusal::UnknownRuntime(runtime.to_owned())),
+        Support::TooOld => return Err(FunctionRefusal::OldRuntime(runtime.to_owned())),
+        Support::Unknown => return Err(FunctionRefusal::UnknownRuntime(runtime.to_owned())),
         Support::Packages | Support::Wrapper | Support::ExtensionOnly => {}
     }
     if let Some(reason) = &configuration.hidden_variables {
-        return Err(Refusal::HiddenVariables(reason.clone()));
+        return Err(FunctionRefusal::HiddenVariables(reason.clone()));
     }
     let mut change = Change {
         layers: configuration.layer_arns(),
@@ -163,7 +163,7 @@ fn add_layers(
     configuration: &Configuration,
     options: &InstrumentOptions,
     support: Support,
-) -> Result<(), Refusal> {
+) -> Result<(), FunctionRefusal> {
     let runtime = configuration.runtime.as_deref().unwrap_or_default();
     let architecture = &configuration.architecture;
     let former = change.record.clone();
@@ -172,7 +172,7 @@ fn add_layers(
         let put = match (kind, offered) {
             (_, Some(offered)) => offered.arn.clone(),
             (LayerKind::Extension, None) => {
-                return Err(Refusal::NoExtension(architecture.clone()));
+                return Err(FunctionRefusal::NoExtension(architecture.clone()));
             }
             (LayerKind::Packages, None) => {
                 if support == Support::Packages {
@@ -211,7 +211,7 @@ fn add_layers(
     }
     if let Some(other) = other_extension(configuration) {
         let removal = removal_command(configuration, &other);
-        return Err(Refusal::OtherExtension { other, removal });
+        return Err(FunctionRefusal::OtherExtension { other, removal });
     }
     Ok(())
 }
@@ -225,7 +225,7 @@ fn removal_command(configuration: &Configuration, other: &OtherExtension) -> Str
     format!("`aws lambda update-function-configuration --function-name {name} --layers {list}`")
 }
 
-fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
+fn add_wrapper(change: &mut Change) -> Result<(), FunctionRefusal> {
     let present = change.variables.get(WRAPPER).cloned();
     let next = change.variables.get(NEXT_WRAPPER).cloned();
     let former = match present {
@@ -238,7 +238,7 @@ fn add_wrapper(change: &mut Change) -> Result<(), Refusal> {
                 FormerWrapper::Moved
             }
             Some(next) if next == present => FormerWrapper::Copied,
-            Some(_) => return Err(Refusal::TwoWrappers),
+            Some(_) => return Err(FunctionRefusal::TwoWrappers),
         },
     };
     change.variables.insert(WRAPPER.to_owned(), OUR_WRAPPER.to_owned());
@@ -250,16 +250,16 @@ fn check_quotas(
     change: &Change,
     configuration: &Configuration,
     options: &InstrumentOptions,
-) -> Result<(), Refusal> {
+) -> Result<(), FunctionRefusal> {
     if change.layers.len() > MAX_LAYERS {
         let layers: Vec<String> =
             configuration.layers.iter().map(|layer| short(&layer.arn).to_owned()).collect();
         let count = change.layers.len();
-        return Err(Refusal::TooManyLayers { count, layers: layers.join(", ") });
+        return Err(FunctionRefusal::TooManyLayers { count, layers: layers.join(", ") });
     }
     let variable_bytes = variable_bytes(&change.variables);
     if variable_bytes > MAX_VARIABLE_BYTES {
-        return Err(Refusal::LargeVariables(variable_bytes));
+        return Err(FunctionRefusal::LargeVariables(variable_bytes));
     }
     // The API has only zipped sizes. AWS refuses an update whose unzipped files are too large.
     let bytes_of = |arn: &String| {
@@ -273,12 +273,12 @@ fn check_quotas(
     };
     let zipped_bytes = configuration.code_bytes + change.layers.iter().map(bytes_of).sum::<u64>();
     if zipped_bytes > MAX_UNZIPPED_BYTES {
-        return Err(Refusal::LargeCode(zipped_bytes));
+        return Err(FunctionRefusal::LargeCode(zipped_bytes));
     }
     let others = configuration.tags.keys().filter(|key| !is_tag(key) && !key.starts_with("aws:"));
     let tags = others.count() + change.record.to_tags().len();
     if tags > MAX_TAGS {
-        return Err(Refusal::TooManyTags(tags - MAX_TAGS));
+        return Err(FunctionRefusal::TooManyTags(tags - MAX_TAGS));
     }
     Ok(())
 }
@@ -292,7 +292,7 @@ fn check_versions(
     change: &mut Change,
     configuration: &Configuration,
     options: &InstrumentOptions,
-) -> Result<(), Refusal> {
+) -> Result<(), FunctionRefusal> {
     let name = &configuration.name;
     let aliases = configuration.aliases.join(", ");
     if configuration.aliases.is_empty() && !configuration.has_snap_start {
@@ -300,9 +300,9 @@ fn check_versions(
     }
     if !options.versions {
         return Err(if configuration.aliases.is_empty() {
-            Refusal::SnapStart
+            FunctionRefusal::SnapStart
         } else {
-            Refusal::PublishedVersions(aliases)
+            FunctionRefusal::PublishedVersions(aliases)
         });
     }
     let publish = format!("then publish it: aws lambda publish-version --function-name {name}");
@@ -320,13 +320,13 @@ fn check_stack(
     change: &mut Change,
     configuration: &Configuration,
     options: &InstrumentOptions,
-) -> Result<(), Refusal> {
+) -> Result<(), FunctionRefusal> {
     // CloudFormation sets this tag itself.
     let Some(stack) = configuration.tags.get("aws:cloudformation:stack-name") else {
         return Ok(());
     };
     if !options.managed {
-        return Err(Refusal::Managed(stack.clone()));
+        return Err(FunctionRefusal::Managed(stack.clone()));
     }
     change.notes.push(format!("the next deployment of stack {stack} may revert the change"));
     Ok(())
@@ -494,7 +494,7 @@ pub(super) mod tests {
     fn a_function_that_cannot_be_instrumented_is_refused_with_a_remedy() {
         let python = |layers: &str, variables: &str| function("python3.13", layers, variables, "");
         let check = |configuration: Configuration, expected: &str| {
-            let Plan::Refusal(refusal) = plan(&configuration, &options(7)) else {
+            let Plan::FunctionRefusal(refusal) = plan(&configuration, &options(7)) else {
                 panic!("{expected}: {:?}", plan(&configuration, &options(7)));
             };
             let text = refusal.to_string();

@@ -2,7 +2,7 @@
 
 use super::configuration::Configuration;
 use super::layers::short;
-use super::plan::{Change, Refusal};
+use super::plan::{Change, FunctionRefusal};
 use super::run::InstrumentTask;
 use super::snippets;
 use console::screen::on_one_line;
@@ -14,7 +14,7 @@ use std::io::{self, Write};
 pub(super) enum FunctionStep {
     Change(Change),
     Keep,
-    Refuse(Refusal),
+    Refuse(FunctionRefusal),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

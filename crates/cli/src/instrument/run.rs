@@ -31,7 +31,7 @@ impl InstrumentTask {
             Self::Instrument(options) => match plan(configuration, options) {
                 Plan::Change(change) => FunctionStep::Change(change),
                 Plan::Unchanged => FunctionStep::Keep,
-                Plan::Refusal(refusal) => FunctionStep::Refuse(refusal),
+                Plan::FunctionRefusal(refusal) => FunctionStep::Refuse(refusal),
             },
             Self::Uninstrument => match undo(configuration) {
                 Undo::Change(mut change) => {
@@ -44,7 +44,7 @@ impl InstrumentTask {
                     FunctionStep::Change(change)
                 }
                 Undo::Unchanged => FunctionStep::Keep,
-                Undo::Refusal(refusal) => FunctionStep::Refuse(refusal),
+                Undo::FunctionRefusal(refusal) => FunctionStep::Refuse(refusal),
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use super::configuration::{Configuration, Support};
 use super::layers::{LayerKind, Layers};
-use super::plan::Refusal;
+use super::plan::FunctionRefusal;
 use super::report::{FunctionEntry, FunctionStep};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,12 +42,12 @@ Dockerfile of a container image, with zips of the release files (here for arm64 
 /// Returns the texts that the refused functions need.
 pub(super) fn of(entries: &[FunctionEntry], layers: &Layers) -> String {
     let mut text = String::new();
-    let refusals = |is: fn(&Refusal) -> bool| {
+    let refusals = |is: fn(&FunctionRefusal) -> bool| {
         entries.iter().filter(
             move |entry| matches!(&entry.step, FunctionStep::Refuse(refusal) if is(refusal)),
         )
     };
-    let managed = refusals(|refusal| matches!(refusal, Refusal::Managed(_)));
+    let managed = refusals(|refusal| matches!(refusal, FunctionRefusal::Managed(_)));
     let arns: BTreeMap<String, String> =
         managed.filter_map(|entry| arns_of(&entry.before, layers)).collect();
     if !arns.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn of(entries: &[FunctionEntry], layers: &Layers) -> String {
         }
         text.push_str(LINES);
     }
-    if refusals(|refusal| *refusal == Refusal::Image).next().is_some() {
+    if refusals(|refusal| *refusal == FunctionRefusal::Image).next().is_some() {
         text.push_str(IMAGE);
     }
     text

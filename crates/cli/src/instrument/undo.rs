@@ -3,7 +3,7 @@
 
 use super::configuration::Configuration;
 use super::layers::{LayerKind, kind_by_name, short};
-use super::plan::{Change, NEXT_WRAPPER, OUR_WRAPPER, Refusal, WRAPPER};
+use super::plan::{Change, FunctionRefusal, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
 use super::record::{FormerWrapper, Record};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Undo {
     Change(Change),
     /// The function has neither changes of the command nor layers of lambda-otlp.
     Unchanged,
-    Refusal(Refusal),
+    FunctionRefusal(FunctionRefusal),
 }
 
 /// Decides how to restore a function.
@@ -27,10 +27,10 @@ pub(super) fn undo(configuration: &Configuration) -> Undo {
         if ours.is_empty() {
             return Undo::Unchanged;
         }
-        return Undo::Refusal(Refusal::NotRecorded(ours.join(", ")));
+        return Undo::FunctionRefusal(FunctionRefusal::NotRecorded(ours.join(", ")));
     }
     if let Some(reason) = &configuration.hidden_variables {
-        return Undo::Refusal(Refusal::HiddenVariables(reason.clone()));
+        return Undo::FunctionRefusal(FunctionRefusal::HiddenVariables(reason.clone()));
     }
     let mut change = Change {
         layers: configuration.layer_arns(),
@@ -215,14 +215,17 @@ mod tests {
         let mut hidden = instrumented(&function("java21", "", "A=1", ""), 7);
         hidden.variables.clear();
         hidden.hidden_variables = Some("AccessDenied".to_owned());
-        assert!(matches!(undo(&hidden), Undo::Refusal(Refusal::HiddenVariables(_))));
+        assert!(matches!(
+            undo(&hidden),
+            Undo::FunctionRefusal(FunctionRefusal::HiddenVariables(_))
+        ));
     }
 
     #[test]
     fn layers_without_a_record_are_named() {
         let by_hand = function("java21", "a:1 lambda-otlp-arm64:3", "", "");
-        let named = Refusal::NotRecorded("lambda-otlp-arm64:3".to_owned());
-        assert_eq!(undo(&by_hand), Undo::Refusal(named));
+        let named = FunctionRefusal::NotRecorded("lambda-otlp-arm64:3".to_owned());
+        assert_eq!(undo(&by_hand), Undo::FunctionRefusal(named));
         assert_eq!(undo(&function("java21", "a:1", "", "")), Undo::Unchanged);
     }
 

@@ -99,10 +99,10 @@ pub(crate) struct SlosArguments {
 #[derive(clap::Args)]
 struct Targets {
     /// The share of invocations that succeed.
-    #[arg(long, value_name = "PERCENT", default_value_t = 99.5, value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.5, value_parser = parse_percent)]
     success: f64,
     /// The share of invocations that are fast.
-    #[arg(long, value_name = "PERCENT", default_value_t = 95.0, value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 95.0, value_parser = parse_percent)]
     latency: f64,
     /// The longest duration of a fast invocation.
     #[arg(long, value_name = "SECONDS", default_value = DEFAULT_FAST, value_parser = FAST)]
@@ -118,7 +118,7 @@ const DEFAULT_FAST: &str = "1";
 #[error("expected a number above 0 and below 100, such as 99.5")]
 struct InvalidPercent;
 
-fn percent(text: &str) -> Result<f64, InvalidPercent> {
+fn parse_percent(text: &str) -> Result<f64, InvalidPercent> {
     let number = text.parse().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
     number.ok_or(InvalidPercent)
 }
@@ -153,7 +153,7 @@ pub(crate) fn slos(arguments: &SlosArguments) -> anyhow::Result<ExitCode> {
     run(target, &Work::Slos { notify, targets }, *task)
 }
 
-/// The command, with its own arguments.
+/// The command that runs, with its own arguments.
 enum Work<'a> {
     Dashboards,
     Alerts { notify: &'a [String] },
@@ -189,7 +189,6 @@ fn run(target: &InstallTarget, work: &Work<'_>, task: InstallTask) -> anyhow::Re
             backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
         let places = Places { stream: &stream, folder: &target.folder, notify: work.notify() };
         let mut shipped = shipped::all(work.kind(), &places)?;
-        let mut report = InstallReport { dry_run: target.dry_run, rows: 0, has_failed: false };
         let api = Api::new(reach)?;
         if let Work::Slos { targets, .. } = work {
             if !api.has_slos().await? {
@@ -201,174 +200,207 @@ fn run(target: &InstallTarget, work: &Work<'_>, task: InstallTask) -> anyhow::Re
                 targets.set(slo);
             }
         }
-        carry_out(&api, work.kind(), &places, &shipped, task, &mut report).await?;
-        if report.rows == 0 {
+        let report = InstallReport { dry_run: target.dry_run, rows: 0, has_failed: false };
+        let mut installer = Installer { api: &api, places: &places, report };
+        installer.carry_out(work.kind(), &shipped, task).await?;
+        if installer.report.rows == 0 {
             print("nothing is installed")?;
         }
-        if report.dry_run {
+        if target.dry_run {
             print("nothing was changed")?;
         }
-        Ok(!report.has_failed)
+        Ok(!installer.report.has_failed)
     })?;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn carry_out(
-    api: &Api,
-    kind: ShippedKind,
-    places: &Places<'_>,
-    shipped: &[Shipped],
-    task: InstallTask,
-    report: &mut InstallReport,
-) -> anyhow::Result<()> {
-    let folder = places.folder;
-    let known = api.folder(kind, folder).await?;
-    let there = match &known {
-        Some(id) => api.list(kind, id).await?,
-        None => Vec::new(),
-    };
-    match task {
-        InstallTask::Install => {
-            let id = match known {
-                Some(id) => id,
-                None if report.dry_run => String::new(),
-                None => {
-                    let created = api.create_folder(kind, folder).await;
-                    created.with_context(|| format!("cannot create the folder {folder}"))?
-                }
-            };
-            if kind == ShippedKind::Slos {
-                return install_slos(api, &id, places, shipped, &there, report).await;
-            }
-            columns::create(api, places.stream, shipped, report).await?;
-            let metric_streams = create_rare_streams(api, shipped, report).await?;
-            for shipped in shipped {
-                install(api, kind, &id, shipped, &there, &metric_streams, report).await?;
-            }
-        }
-        InstallTask::Remove => {
-            let id = known.unwrap_or_default();
-            if kind == ShippedKind::Slos && !id.is_empty() {
-                remove_burn_rates(api, &id, shipped, report).await?;
-            }
-            let is_ours = |found: &&Installed| shipped.iter().any(|it| it.name == found.name);
-            for found in there.iter().filter(is_ours) {
-                let delete = api.delete(kind, &id, &found.id);
-                let deleted = if report.dry_run { Ok(()) } else { delete.await };
-                report.add("remove", &found.name, deleted)?;
-            }
-        }
-    }
-    Ok(())
+/// Installs and removes dashboards, alerts and objectives.
+struct Installer<'a> {
+    api: &'a Api,
+    places: &'a Places<'a>,
+    report: InstallReport,
 }
 
-/// Installs objectives, and for each the alerts of its burn rates.
-async fn install_slos(
-    api: &Api,
-    folder: &str,
-    places: &Places<'_>,
-    slos: &[Shipped],
-    there: &[Installed],
-    report: &mut InstallReport,
-) -> anyhow::Result<()> {
-    let is_new = folder.is_empty();
-    let alerts = if is_new { Vec::new() } else { api.list(ShippedKind::Alerts, folder).await? };
-    for slo in slos {
-        let found = there.iter().find(|found| found.name == slo.name);
-        let mut content = slo.content.clone();
-        if let Some(map) = content.as_object_mut() {
-            map.insert("folder_id".to_owned(), json!(folder));
-        }
-        let Some(id) =
-            put(api, ShippedKind::Slos, folder, found, &slo.name, content, report).await?
-        else {
-            continue;
+/// A folder of OpenObserve for one kind.
+#[derive(Clone, Copy)]
+struct Folder<'a> {
+    kind: ShippedKind,
+    /// Empty if a dry run would create it.
+    id: &'a str,
+}
+
+impl Installer<'_> {
+    async fn carry_out(
+        &mut self,
+        kind: ShippedKind,
+        shipped: &[Shipped],
+        task: InstallTask,
+    ) -> anyhow::Result<()> {
+        let known_id = self.api.folder(kind, self.places.folder).await?;
+        let installed = match &known_id {
+            Some(id) => self.api.list(kind, id).await?,
+            None => Vec::new(),
         };
-        for alert in burn_rates::of(slo, &id, places.notify) {
-            let found = alerts.iter().find(|found| found.name == alert.name);
-            put(api, ShippedKind::Alerts, folder, found, &alert.name, alert.content, report)
-                .await?;
+        match (task, known_id) {
+            (InstallTask::Install, known_id) => {
+                let id = match known_id {
+                    Some(id) => id,
+                    None => self.create_folder(kind).await?,
+                };
+                self.install_all(Folder { kind, id: &id }, shipped, &installed).await
+            }
+            (InstallTask::Remove, Some(id)) => {
+                self.remove_all(Folder { kind, id: &id }, shipped, &installed).await
+            }
+            // Without the folder, nothing is installed.
+            (InstallTask::Remove, None) => Ok(()),
         }
     }
-    Ok(())
-}
 
-/// Removes the alerts of objectives, which would ask for objectives that are gone.
-async fn remove_burn_rates(
-    api: &Api,
-    folder: &str,
-    slos: &[Shipped],
-    report: &mut InstallReport,
-) -> anyhow::Result<()> {
-    let ours: BTreeSet<String> =
-        slos.iter().flat_map(|slo| burn_rates::of(slo, "", &[])).map(|alert| alert.name).collect();
-    for found in api.list(ShippedKind::Alerts, folder).await? {
-        if ours.contains(&found.name) {
-            let delete = api.delete(ShippedKind::Alerts, folder, &found.id);
-            let deleted = if report.dry_run { Ok(()) } else { delete.await };
-            report.add("remove", &found.name, deleted)?;
+    /// Creates the folder, unless this is a dry run. Returns its id.
+    async fn create_folder(&self, kind: ShippedKind) -> anyhow::Result<String> {
+        if self.report.dry_run {
+            return Ok(String::new());
+        }
+        let name = self.places.folder;
+        let created = self.api.create_folder(kind, name).await;
+        created.with_context(|| format!("cannot create the folder {name}"))
+    }
+
+    async fn install_all(
+        &mut self,
+        folder: Folder<'_>,
+        shipped: &[Shipped],
+        installed: &[Installed],
+    ) -> anyhow::Result<()> {
+        if folder.kind == ShippedKind::Slos {
+            return self.install_slos(folder.id, shipped, installed).await;
+        }
+        columns::create(self.api, self.places.stream, shipped, &mut self.report).await?;
+        let metric_streams = create_rare_streams(self.api, shipped, &mut self.report).await?;
+        for Shipped { name, content } in shipped {
+            let mut needed = streams(content, "metrics").into_iter();
+            let missing = needed.find(|stream| !metric_streams.contains(*stream));
+            // OpenObserve refuses an alert on a missing stream.
+            if let (ShippedKind::Alerts, Some(stream)) = (folder.kind, missing) {
+                let why = format!(
+                    "there is no stream {stream} yet: install again after a function has run"
+                );
+                self.report.row("wait", name, &why)?;
+                continue;
+            }
+            self.put(folder, name, content.clone(), installed).await?;
+        }
+        Ok(())
+    }
+
+    /// Installs objectives, and for each the alerts of its burn rates.
+    async fn install_slos(
+        &mut self,
+        folder_id: &str,
+        slos: &[Shipped],
+        installed: &[Installed],
+    ) -> anyhow::Result<()> {
+        let alert_folder = Folder { kind: ShippedKind::Alerts, id: folder_id };
+        let is_new_folder = folder_id.is_empty();
+        let alerts = if is_new_folder {
+            Vec::new()
+        } else {
+            self.api.list(ShippedKind::Alerts, folder_id).await?
+        };
+        for slo in slos {
+            let mut content = slo.content.clone();
+            if let Some(map) = content.as_object_mut() {
+                map.insert("folder_id".to_owned(), json!(folder_id));
+            }
+            let folder = Folder { kind: ShippedKind::Slos, id: folder_id };
+            let Some(id) = self.put(folder, &slo.name, content, installed).await? else {
+                continue;
+            };
+            for alert in burn_rates::of(slo, &id, self.places.notify) {
+                self.put(alert_folder, &alert.name, alert.content, &alerts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the installed item of this name or creates it, and reports that. Returns its id, which is empty in a dry run.
+    async fn put(
+        &mut self,
+        folder: Folder<'_>,
+        name: &str,
+        mut content: Value,
+        installed: &[Installed],
+    ) -> io::Result<Option<String>> {
+        let former = installed.iter().find(|found| found.name == name);
+        // A paused alert stays paused.
+        let enabled = former.and_then(|former| former.enabled.clone());
+        if let (Some(enabled), Some(map)) = (enabled, content.as_object_mut()) {
+            map.insert("enabled".to_owned(), enabled);
+        }
+        let result = if self.report.dry_run {
+            Ok(String::new())
+        } else {
+            self.api.install(folder.kind, folder.id, former, &content).await
+        };
+        let action = if former.is_some() { "replace" } else { "install" };
+        match result {
+            Ok(id) => self.report.add(action, name, Ok(())).map(|()| Some(id)),
+            Err(error) => self.report.add(action, name, Err(error)).map(|()| None),
         }
     }
-    Ok(())
-}
 
-async fn install(
-    api: &Api,
-    kind: ShippedKind,
-    folder: &str,
-    Shipped { name, content }: &Shipped,
-    there: &[Installed],
-    metric_streams: &BTreeSet<String>,
-    report: &mut InstallReport,
-) -> io::Result<()> {
-    // OpenObserve refuses an alert on a missing stream.
-    let asked = streams(content, "metrics");
-    let missing = asked.into_iter().find(|stream| !metric_streams.contains(*stream));
-    if let (ShippedKind::Alerts, Some(stream)) = (kind, missing) {
-        let why =
-            format!("there is no stream {stream} yet: install again after a function has run");
-        return report.row("wait", name, &why);
+    async fn remove_all(
+        &mut self,
+        folder: Folder<'_>,
+        shipped: &[Shipped],
+        installed: &[Installed],
+    ) -> anyhow::Result<()> {
+        if folder.kind == ShippedKind::Slos {
+            self.remove_burn_rates(folder.id, shipped).await?;
+        }
+        let is_ours = |found: &&Installed| shipped.iter().any(|it| it.name == found.name);
+        for found in installed.iter().filter(is_ours) {
+            self.remove(folder, found).await?;
+        }
+        Ok(())
     }
-    let found = there.iter().find(|found| found.name == *name);
-    put(api, kind, folder, found, name, content.clone(), report).await.map(drop)
-}
 
-/// Replaces what was found or creates it, and reports that. Returns its id, which is empty in a dry run.
-async fn put(
-    api: &Api,
-    kind: ShippedKind,
-    folder: &str,
-    found: Option<&Installed>,
-    name: &str,
-    mut content: Value,
-    report: &mut InstallReport,
-) -> io::Result<Option<String>> {
-    // A paused alert stays paused.
-    let enabled = found.and_then(|found| found.enabled.clone());
-    if let (Some(enabled), Some(map)) = (enabled, content.as_object_mut()) {
-        map.insert("enabled".to_owned(), enabled);
+    /// Removes the alerts of objectives, which would ask for objectives that are gone.
+    async fn remove_burn_rates(&mut self, folder_id: &str, slos: &[Shipped]) -> anyhow::Result<()> {
+        let alerts = slos.iter().flat_map(|slo| burn_rates::of(slo, "", &[]));
+        let names: BTreeSet<String> = alerts.map(|alert| alert.name).collect();
+        let folder = Folder { kind: ShippedKind::Alerts, id: folder_id };
+        for found in self.api.list(ShippedKind::Alerts, folder_id).await? {
+            if names.contains(&found.name) {
+                self.remove(folder, &found).await?;
+            }
+        }
+        Ok(())
     }
-    let install = api.install(kind, folder, found, &content);
-    let installed = if report.dry_run { Ok(String::new()) } else { install.await };
-    let action = if found.is_some() { "replace" } else { "install" };
-    match installed {
-        Ok(id) => report.add(action, name, Ok(())).map(|()| Some(id)),
-        Err(error) => report.add(action, name, Err(error)).map(|()| None),
+
+    async fn remove(&mut self, folder: Folder<'_>, found: &Installed) -> io::Result<()> {
+        let result = if self.report.dry_run {
+            Ok(())
+        } else {
+            self.api.delete(folder.kind, folder.id, &found.id).await
+        };
+        self.report.add("remove", &found.name, result)
     }
 }
 
 /// A metric that is absent until its event happens: a function that never failed has no stream of errors. OpenObserve refuses
 /// queries and alerts on a missing stream.
-struct Rare {
+struct RareMetric {
     metric: &'static str,
     is_histogram: bool,
 }
 
-const fn counter(metric: &'static str) -> Rare {
-    Rare { metric, is_histogram: false }
+const fn counter(metric: &'static str) -> RareMetric {
+    RareMetric { metric, is_histogram: false }
 }
 
-const RARE: [Rare; 15] = [
+const RARE_METRICS: [RareMetric; 15] = [
     counter("faas.errors"),
     counter("faas.timeouts"),
     counter("faas.coldstarts"),
@@ -381,13 +413,13 @@ const RARE: [Rare; 15] = [
     counter("lambda_otlp.forwarder.items.ambiguous"),
     counter("lambda_otlp.forwarder.items.handled"),
     counter("lambda_otlp.forwarder.items.placed"),
-    Rare { metric: "lambda_otlp.forwarder.lag", is_histogram: true },
+    RareMetric { metric: "lambda_otlp.forwarder.lag", is_histogram: true },
     counter("lambda_otlp.forwarder.request.bytes"),
     counter("lambda_otlp.forwarder.requests"),
     counter("lambda_otlp.forwarder.vitals.failures"),
 ];
 
-impl Rare {
+impl RareMetric {
     fn streams(&self) -> impl Iterator<Item = String> {
         let suffixes: &[&str] =
             if self.is_histogram { &["_bucket", "_count", "_max", "_min", "_sum"] } else { &[""] };
@@ -443,11 +475,11 @@ async fn create_rare_streams(
     shipped: &[Shipped],
     report: &mut InstallReport,
 ) -> anyhow::Result<BTreeSet<String>> {
-    let mut there = api.metric_streams().await?;
-    let asked: BTreeSet<&str> =
+    let mut existing = api.metric_streams().await?;
+    let needed: BTreeSet<&str> =
         shipped.iter().flat_map(|shipped| streams(&shipped.content, "metrics")).collect();
-    for rare in RARE {
-        let is_missing = |stream: String| asked.contains(&*stream) && !there.contains(&stream);
+    for rare in RARE_METRICS {
+        let is_missing = |stream: String| needed.contains(&*stream) && !existing.contains(&stream);
         if !rare.streams().any(is_missing) {
             continue;
         }
@@ -459,9 +491,9 @@ async fn create_rare_streams(
             continue;
         }
         report.row("install", &stream, "created with one zero, because it was missing")?;
-        there.extend(rare.streams());
+        existing.extend(rare.streams());
     }
-    Ok(there)
+    Ok(existing)
 }
 
 /// A row for each dashboard, alert or stream.

@@ -95,12 +95,30 @@ impl CallHeaders<'_> {
     }
 
     /// The identifier of the extension that makes the call.
-    fn extension(&self) -> Result<String, Answer> {
+    fn extension(&self) -> Result<String, InvalidIdentifier> {
         match self.text(IDENTIFIER) {
             Some(identifier) if identifiers::is_uuid(&identifier) => Ok(identifier),
-            Some(_) => Err(refused(IDENTIFIER, "Extension.InvalidExtensionIdentifier")),
-            None => Err(refused(IDENTIFIER, "Extension.MissingExtensionIdentifier")),
+            Some(_) => Err(InvalidIdentifier::Malformed),
+            None => Err(InvalidIdentifier::Missing),
         }
+    }
+}
+
+/// The mistake in the identifier of an extension.
+#[derive(Clone, Copy)]
+enum InvalidIdentifier {
+    Malformed,
+    Missing,
+}
+
+impl From<InvalidIdentifier> for Answer {
+    fn from(invalid: InvalidIdentifier) -> Self {
+        let error_type = match invalid {
+            InvalidIdentifier::Malformed => "Extension.InvalidExtensionIdentifier",
+            InvalidIdentifier::Missing => "Extension.MissingExtensionIdentifier",
+        };
+        let message = format!("{IDENTIFIER} is missing or invalid");
+        server::error(StatusCode::FORBIDDEN, error_type, &message)
     }
 }
 
@@ -179,11 +197,6 @@ async fn small_body(body: Incoming) -> Result<Bytes, Answer> {
 
 fn missing(header: &str, error_type: &str) -> Answer {
     server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is missing"))
-}
-
-fn refused(header: &str, error_type: &str) -> Answer {
-    let message = format!("{header} is missing or invalid");
-    server::error(StatusCode::FORBIDDEN, error_type, &message)
 }
 
 fn broken_off() -> Answer {
