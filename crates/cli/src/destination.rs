@@ -37,19 +37,19 @@ impl DestinationArguments {
 
     /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
-        let mut overlay = HashMap::new();
+        let mut arguments = HashMap::new();
         if let Some(endpoint) = &self.endpoint {
             for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
                 if self.headers.is_empty() && self.user.is_none() {
                     eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
                 }
             }
-            overlay.insert(ENDPOINT.to_owned(), endpoint.clone());
+            arguments.insert(ENDPOINT.to_owned(), endpoint.clone());
         } else if dry_run {
-            overlay.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());
+            arguments.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());
         }
         if let Some(stream) = &self.stream {
-            overlay.insert(STREAM.to_owned(), stream.clone());
+            arguments.insert(STREAM.to_owned(), stream.clone());
         }
         let mut headers = Vec::new();
         for header in &self.headers {
@@ -57,8 +57,8 @@ impl DestinationArguments {
                 bail!("--header: expected K=V, for example authorization=Basic …");
             };
             // A comma separates headers in the variable.
-            let value = value.replace('%', "%25").replace(',', "%2C");
-            headers.push(format!("{name}={value}"));
+            let escaped = value.replace('%', "%25").replace(',', "%2C");
+            headers.push(format!("{name}={escaped}"));
         }
         if let Some(user) = &self.user {
             if !user.contains(':') {
@@ -69,13 +69,14 @@ impl DestinationArguments {
             headers.push(format!("authorization=Basic {}", String::from_utf8(credentials)?));
         }
         if !headers.is_empty() {
-            overlay.insert(HEADERS.to_owned(), headers.join(","));
+            arguments.insert(HEADERS.to_owned(), headers.join(","));
         }
         let endpoint_given = self.endpoint.is_some();
-        Ok(Overlay { arguments: overlay, endpoint_given, deployed: HashMap::new() })
+        Ok(Overlay { arguments, endpoint_given, deployed: HashMap::new() })
     }
 }
 
+/// Reads the forwarder's settings. Prints the warnings about them.
 pub(crate) fn read_config(variables: &dyn Source) -> anyhow::Result<Config> {
     let (config, warnings) = Config::from_source(variables);
     for warning in warnings {
@@ -87,13 +88,15 @@ pub(crate) fn read_config(variables: &dyn Source) -> anyhow::Result<Config> {
 const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 const SECRET: &str = "LAMBDA_OTLP_SECRET";
 const STREAM: &str = "LAMBDA_OTLP_STREAM";
-/// Variables that belong to the endpoint of the variables, and are not used with another.
+/// The variables of credentials, which are not sent to another endpoint than that of the variables.
 const CREDENTIALS: &[&str] = &[HEADERS, SECRET];
 
-/// The variables that result from arguments, environment and a deployed forwarder, in this order, with the forwarder's names, rules
-/// and errors.
+/// The forwarder's variables, as the arguments, this process's environment, or a deployed forwarder set them. An earlier of these three
+/// takes precedence.
 pub(crate) struct Overlay {
+    /// The arguments, under the names of the variables.
     arguments: HashMap<String, String>,
+    /// `true` if `--endpoint` is given.
     endpoint_given: bool,
     deployed: HashMap<String, String>,
 }
@@ -109,7 +112,7 @@ impl Overlay {
         Self { deployed, ..self }
     }
 
-    /// Credentials belong to the endpoint of the same place: the argument, the environment, or the deployed forwarder.
+    /// Returns a variable of credentials from the environment or the deployed forwarder, whichever has the endpoint too.
     fn credential(&self, name: &str) -> Option<String> {
         if self.endpoint_given {
             return None;
@@ -120,8 +123,10 @@ impl Overlay {
             return Env.get(name);
         }
         // The arguments' header takes the place of the secret.
-        let deployed = self.deployed.get(name).filter(|_| !self.arguments.contains_key(HEADERS));
-        deployed.cloned()
+        if self.arguments.contains_key(HEADERS) {
+            return None;
+        }
+        self.deployed.get(name).cloned()
     }
 }
 

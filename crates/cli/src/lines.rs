@@ -184,7 +184,7 @@ impl LineJoiner {
                 }
             }
         }
-        let content = match read_line_of(&line, &context, &limits) {
+        let whole = match read_line_of(&line, &context, &limits) {
             Some(reading) if self.rejoin.begin(&line, &reading) => {
                 self.pieces.push(Piece { number, text: line });
                 return complete;
@@ -192,7 +192,7 @@ impl LineJoiner {
             Some(reading) => LineContent::Otlp(Box::new(reading)),
             None => LineContent::Other(line),
         };
-        complete.push(NumberedContent { number, content });
+        complete.push(NumberedContent { number, content: whole });
         complete
     }
 

@@ -248,7 +248,6 @@ mod tests {
         forward::read(&events.join(name), None).unwrap().remove(0)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
     async fn check(rules: &str, event: &str, expected: Expect) {
         let rules = RuleSet::parse(rules).unwrap();
         let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();

@@ -4,7 +4,7 @@ use super::account::{Account, with_retries};
 use super::configuration::Configuration;
 use super::layers::{LayerKind, Layers, short};
 use super::record::Record;
-use super::{Which, offered, stack_layers};
+use super::{FunctionArguments, read_layers, stack_layers};
 use crate::aws::{self, explain, is_denied};
 use crate::progress::ProgressLine;
 use crate::terminal;
@@ -34,7 +34,7 @@ Examples:
   lambda-otlp fleet --function 'shop-*' --stack lambda-otlp --json")]
 pub(crate) struct FleetArguments {
     #[command(flatten)]
-    which: Which,
+    which: FunctionArguments,
     /// The stack that publishes the layers, to mark functions with other layer versions.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
         let aws = aws::load(&which.aws).await;
         let account = Account::new(&aws);
         let layers = match stack {
-            Some(stack) => offered(&account, stack_layers(&aws, stack).await?).await?,
+            Some(stack) => read_layers(&account, stack_layers(&aws, stack).await?).await?,
             None => Layers::default(),
         };
         let logs = FunctionLogs::new(Client::new(&with_retries(&aws))).await;

@@ -34,7 +34,7 @@ use wire::arn::Arn;
 
 /// Selection of functions.
 #[derive(clap::Args, Clone, Debug)]
-struct Which {
+struct FunctionArguments {
     /// Functions: names, or patterns with `*` such as `shop-*`; may be repeated, or separated by commas.
     #[arg(long = "function", value_name = "PATTERN")]
     functions: Vec<String>,
@@ -66,7 +66,7 @@ Examples:
   lambda-otlp instrument --tag team=shop --exclude '*-dev' --stack lambda-otlp --yes")]
 pub(crate) struct InstrumentArguments {
     #[command(flatten)]
-    which: Which,
+    which: FunctionArguments,
     /// The stack that publishes the layers.
     #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
     stack: String,
@@ -89,7 +89,7 @@ Example:
   lambda-otlp uninstrument --function 'shop-*' --yes")]
 pub(crate) struct UninstrumentArguments {
     #[command(flatten)]
-    which: Which,
+    which: FunctionArguments,
     #[command(flatten)]
     confirmation: Confirmation,
 }
@@ -105,8 +105,8 @@ pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<Exit
         } else {
             layers.iter().cloned().collect()
         };
-        let layers = offered(&account, arns).await?;
-        let options = InstrumentOptions { layers, managed: *managed, versions: *versions };
+        let offered = read_layers(&account, arns).await?;
+        let options = InstrumentOptions { layers: offered, managed: *managed, versions: *versions };
         change(&aws, account, selection, InstrumentTask::Instrument(options), *confirmation).await
     })
 }
@@ -121,7 +121,7 @@ pub(crate) fn uninstrument(arguments: &UninstrumentArguments) -> anyhow::Result<
     })
 }
 
-impl Which {
+impl FunctionArguments {
     fn selection(&self) -> anyhow::Result<Selection> {
         if self.functions.is_empty() && self.tags.is_empty() {
             bail!("no functions: use --function, for example --function 'shop-*', or --tag");
@@ -208,7 +208,7 @@ fn is_layer_version(text: &str) -> bool {
 const AT_A_TIME: usize = 4;
 
 /// Reads the layer versions that functions may get.
-async fn offered(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<Layers> {
+async fn read_layers(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<Layers> {
     if let Some(other) = arns.iter().find(|arn| !is_layer_version(arn)) {
         bail!(
             "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"

@@ -173,7 +173,7 @@ mod tests {
                     .layers
                     .iter_mut()
                     .filter(|it| it.arn == arn("telemetry-arm64:7"))
-                    .for_each(|layer| layer.arn = arn("lambda-otlp-arm64:9"))
+                    .for_each(|layer| layer.arn = arn("lambda-otlp-arm64:9"));
             },
             function(
                 "python3.13",

@@ -32,7 +32,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// Selection of log groups and forwarder.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("forwarder").required(true).args(["destination", "stack"])))]
-struct Which {
+struct LogGroupArguments {
     /// Log groups: names, or patterns with `*` such as `/aws/lambda/shop-*`; may be repeated, or separated by commas.
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
@@ -69,7 +69,7 @@ Examples:
   lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --prune")]
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
-    which: Which,
+    which: LogGroupArguments,
     /// The lines to forward: `all`, `telemetry` (OTLP lines, and Lambda's reports and failures), or `spilled` (OTLP lines that a
     /// layer in direct mode could not send). Without it, `all`, and a filter for spilled lines stays one.
     #[arg(long, value_name = "LINES")]
@@ -91,7 +91,7 @@ Examples:
   lambda-otlp unsubscribe --stack lambda-otlp --yes")]
 pub(crate) struct UnsubscribeArguments {
     #[command(flatten)]
-    which: Which,
+    which: LogGroupArguments,
 }
 
 pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
@@ -111,13 +111,13 @@ pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<Ex
 }
 
 fn run(
-    which: &Which,
+    which: &LogGroupArguments,
     task: Task,
-    asked: Option<Collect>,
+    stated: Option<Collect>,
     beside_others: bool,
 ) -> anyhow::Result<ExitCode> {
-    let collect = asked.unwrap_or(Collect::All);
-    let patterns = SelectedNames::parse(which)?;
+    let collect = stated.unwrap_or(Collect::All);
+    let names = SelectedNames::parse(which)?;
     terminal::block_on(async {
         let aws = aws::load(&which.aws).await;
         let progress = ProgressLine::start("log groups");
@@ -128,10 +128,10 @@ fn run(
         };
         destination::check(&aws, &target.arn, &ours.as_filter(), task, &which.aws).await?;
         let own = [ours.default_log_group()].into_iter().chain(target.log_group);
-        let selection = patterns.into_selection(own);
+        let selection = names.into_selection(own);
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wanted =
-            WantedFilter { ours, former: None, beside_others, keeps_spilled: asked.is_none() };
+            WantedFilter { ours, former: None, beside_others, keeps_spilled: stated.is_none() };
         let sweep = Sweep {
             logs: &logs,
             selection: &selection,
@@ -182,7 +182,7 @@ struct SelectedNames {
 
 impl SelectedNames {
     /// Includes all names if none is given.
-    fn parse(which: &Which) -> anyhow::Result<Self> {
+    fn parse(which: &LogGroupArguments) -> anyhow::Result<Self> {
         let named = parsed("--include", &which.include, parse_patterns)?;
         let include = if named.is_empty() { parse_patterns("*")? } else { named };
         let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
@@ -199,7 +199,7 @@ impl SelectedNames {
 /// Fails if no log group is selected, or warns if a filter was to be removed: a script may remove the filter of a log group that is
 /// gone.
 async fn check_any_selected(
-    which: &Which,
+    which: &LogGroupArguments,
     task: Task,
     report: &SweepReport,
     aws: &SdkConfig,
@@ -219,7 +219,7 @@ async fn check_any_selected(
     Ok(())
 }
 
-impl Which {
+impl LogGroupArguments {
     /// Returns the flags with which another command finds the same forwarder.
     fn forwarder_flags(&self) -> String {
         let destination = self.destination.as_deref().unwrap_or_default();
@@ -248,13 +248,13 @@ fn subscribed_groups(report: &SweepReport) -> Vec<&str> {
     let is_subscribed = |entry: &&LogGroupEntry| {
         matches!(entry.action, Action::Add | Action::Update | Action::Keep)
             && !entry.stays_spilled
-            && is_done(entry)
+            && is_done_or_planned(entry)
     };
     report.entries.iter().filter(is_subscribed).map(|entry| entry.group.name.as_str()).collect()
 }
 
-/// Returns `true` if the action was or would be taken.
-fn is_done(entry: &LogGroupEntry) -> bool {
+/// Returns `true` if the action was taken, or would be without `--yes`.
+fn is_done_or_planned(entry: &LogGroupEntry) -> bool {
     matches!(entry.fate, LogGroupFate::Done | LogGroupFate::Planned)
 }
 
@@ -264,7 +264,7 @@ const MOST_NAMES: usize = 5;
 /// Warns of filters that forward other lines than before, by the lines that they forwarded.
 fn pattern_warnings(report: &SweepReport, collect: Collect) -> Vec<String> {
     let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for entry in report.entries.iter().filter(|entry| is_done(entry)) {
+    for entry in report.entries.iter().filter(|entry| is_done_or_planned(entry)) {
         if let Some(pattern) = &entry.former_pattern {
             groups.entry(pattern).or_default().push(&entry.group.name);
         }
@@ -291,7 +291,11 @@ fn lines_of(pattern: &str) -> String {
     Collect::word_of(pattern).map_or_else(|| format!("pattern {pattern:?}"), str::to_owned)
 }
 
-fn print(which: &Which, report: &SweepReport, direct_senders: &DirectSenders) -> io::Result<()> {
+fn print(
+    which: &LogGroupArguments,
+    report: &SweepReport,
+    direct_senders: &DirectSenders,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     terminal::ignore_broken_pipe(if which.json {
         writeln!(out, "{}", console::screen::json(&report.to_json()))
@@ -310,12 +314,12 @@ fn parsed<T>(
     texts: &[String],
     parse: impl Fn(&str) -> Result<Vec<T>, InvalidSelection>,
 ) -> anyhow::Result<Vec<T>> {
-    let parsed = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
+    let values = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
     ensure!(
-        texts.is_empty() || !parsed.is_empty(),
+        texts.is_empty() || !values.is_empty(),
         "{argument} is empty: name a value, or omit the argument"
     );
-    Ok(parsed)
+    Ok(values)
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.
@@ -325,8 +329,8 @@ fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let is_shown = |entry: &&LogGroupEntry| {
-        let is_left = entry.action == Action::Skip && entry.fate == LogGroupFate::Done;
-        !is_left || entry.reason.as_ref().is_some_and(DecisionReason::is_notable)
+        let is_skipped = entry.action == Action::Skip && entry.fate == LogGroupFate::Done;
+        !is_skipped || entry.reason.as_ref().is_some_and(DecisionReason::is_notable)
     };
     let shown: Vec<&LogGroupEntry> = report.entries.iter().filter(is_shown).collect();
     let width = shown.iter().map(|entry| entry.group.name.len()).max().unwrap_or_default();
@@ -336,8 +340,8 @@ fn write(
             .then(|| "forwards spilled lines only, as before; --collect changes that".to_owned());
         let former =
             former_pattern.as_deref().map(|it| format!("forwarded {} before", lines_of(it)));
-        let reason = reason.as_ref().map(ToString::to_string);
-        let texts: Vec<String> = reason
+        let reason_text = reason.as_ref().map(ToString::to_string);
+        let texts: Vec<String> = reason_text
             .into_iter()
             .chain(former)
             .chain(spilled)
@@ -367,8 +371,7 @@ fn write(
         report.failed(),
     )?;
     if let Some(problem) = &report.not_listed {
-        let problem = on_one_line(problem);
-        writeln!(out, "not all log groups could be listed: {problem}")?;
+        writeln!(out, "not all log groups could be listed: {}", on_one_line(problem))?;
     }
     Ok(())
 }

@@ -200,10 +200,10 @@ fn the_text_of_a_log_record_has_neither_prefix_nor_repetition() {
         };
         assert_eq!(DrawnRecord::of(&item(record)).lines, expected, "{body:?}");
     };
-    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    let id = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     let time = "2026-09-21T14:13:20.123Z";
-    check(&format!("[INFO]\t{time}\t{ID}\tplaced 7"), &[], &["placed 7"]);
-    check(&format!("{time}\t{ID}\tINFO\tplaced 7"), &[], &["placed 7"]);
+    check(&format!("[INFO]\t{time}\t{id}\tplaced 7"), &[], &["placed 7"]);
+    check(&format!("{time}\t{id}\tINFO\tplaced 7"), &[], &["placed 7"]);
     check(&format!("{time}  INFO orders: placed"), &[], &["orders: placed"]);
     check("2026-09-21 14:13:20,123 INFO shop - placed", &[], &["shop - placed"]);
     for message in ["ERROR in the order", "12:30 is late", "7 items", "INFO", "2026-09-21", ""] {
@@ -221,7 +221,7 @@ fn the_text_of_a_log_record_has_neither_prefix_nor_repetition() {
     // Node's runtime writes the stack as JSON.
     check(
         &format!(
-            "{time}\t{ID}\tERROR\tInvoke Error \t{{\"errorType\":\"TypeError\",\"stack\":[]}}"
+            "{time}\t{id}\tERROR\tInvoke Error \t{{\"errorType\":\"TypeError\",\"stack\":[]}}"
         ),
         &[&exception[..], &[("errorType", "TypeError"), ("stack", "[…]")]].concat(),
         &["Invoke Error TypeError: no stock", "    at exports.handler (/var/task/app.js:4:25)"],
@@ -268,7 +268,7 @@ fn failed_invocation() -> Waterfall {
         ],
         ..at(1, None, "POST /orders", 2, 90)
     };
-    let stack = string_attribute("exception.stacktrace", &"at frame\n".repeat(20));
+    let stack = string_attribute("exception.stacktrace", "at frame\n".repeat(20));
     let call = Span {
         status: failed,
         events: vec![Event { attributes: vec![stack], ..Event::default() }],
@@ -337,7 +337,7 @@ fn lambdas_time_is_drawn_around_the_handler() {
 #[test]
 fn an_invocation_is_drawn_at_80_and_160_columns() {
     let trace = failed_invocation();
-    expect![[r#"
+    expect![[r"
 
         Trace 01010101010101010101010101010101: 
           ✗ 2 of 4 spans failed, 100.00 ms, ◂ slowest: GET stock.example.com 70.00 ms, …
@@ -362,9 +362,9 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
                        at frame
                        at frame
                        … 8 more: --full
-    "#]]
+    "]]
     .assert_eq(&drawn(&trace, 80));
-    expect![[r#"
+    expect![[r"
 
         Trace 01010101010101010101010101010101: 
           ✗ 2 of 4 spans failed, 100.00 ms, ◂ slowest: GET stock.example.com 70.00 ms, 2026-09-21T14:13:20.000Z
@@ -389,7 +389,7 @@ fn an_invocation_is_drawn_at_80_and_160_columns() {
                        at frame
                        at frame
                        … 8 more: --full
-    "#]].assert_eq(&drawn(&trace, 160));
+    "]].assert_eq(&drawn(&trace, 160));
     let whole = drawn_with(Detail { attributes: true, is_full: true }, &trace, 80);
     assert_eq!(whole.matches("at frame").count(), 20, "{whole}");
     assert!(whole.contains("\n         faas.trigger=http\n"), "{whole}");

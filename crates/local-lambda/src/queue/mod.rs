@@ -57,8 +57,9 @@ pub struct ReceivedMessage {
     pub first_received_ms: u64,
 }
 
+/// A message in the queue.
 #[derive(Debug)]
-struct Stored {
+struct StoredMessage {
     id: u64,
     body: String,
     attributes: Value,
@@ -72,10 +73,12 @@ struct Stored {
 
 #[derive(Debug)]
 struct State {
-    messages: VecDeque<Stored>,
+    messages: VecDeque<StoredMessage>,
+    /// The answers to the next requests.
     script: VecDeque<QueueResponse>,
     visibility_timeout: Duration,
     next_id: u64,
+    /// The number of messages that were accepted so far.
     taken: usize,
 }
 
@@ -106,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// The same queue with another begin of its clock, in milliseconds since the Unix epoch.
+    /// Sets the time at which the queue was made, in milliseconds since the Unix epoch. The times of messages follow from it.
     #[must_use]
     pub fn made_at(self, unix_ms: u64) -> Self {
         Self { began_ms: unix_ms, ..self }
@@ -172,7 +175,7 @@ impl Queue {
     pub fn receive(&self, most: usize) -> Vec<ReceivedMessage> {
         let now = Instant::now();
         let mut state = lock(&self.state);
-        state.forget_old(now);
+        state.remove_expired(now);
         let timeout = state.visibility_timeout;
         let visible = state.messages.iter_mut().filter(|message| message.visible_at <= now);
         let received = visible.take(most.min(MAX_BATCH)).map(|message| {
@@ -203,7 +206,7 @@ impl Queue {
             return Err(Refusal::new(0, "NoAnswer", "scripted"));
         }
         let now = Instant::now();
-        let message = state.received(receipt_handle)?;
+        let message = state.message_of(receipt_handle)?;
         let Some(received_at) = message.received_at.filter(|_| message.visible_at > now) else {
             return Err(Refusal::sender(
                 "AWS.SimpleQueueService.MessageNotInflight",
@@ -230,7 +233,7 @@ impl Queue {
 
     pub fn delete(&self, receipt_handle: &str) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
-        let id = state.received(receipt_handle)?.id;
+        let id = state.message_of(receipt_handle)?.id;
         state.messages.retain(|message| message.id != id);
         Ok(())
     }
@@ -257,7 +260,7 @@ impl Queue {
 
     pub fn len(&self) -> usize {
         let mut state = lock(&self.state);
-        state.forget_old(Instant::now());
+        state.remove_expired(Instant::now());
         state.messages.len()
     }
 
@@ -266,6 +269,7 @@ impl Queue {
         self.len() == 0
     }
 
+    /// The number of messages that it has accepted, deleted ones included.
     pub fn taken(&self) -> usize {
         lock(&self.state).taken
     }
@@ -313,7 +317,7 @@ impl State {
         let id = self.next_id;
         self.next_id += 1;
         self.taken += 1;
-        self.messages.push_back(Stored {
+        self.messages.push_back(StoredMessage {
             id,
             body: message.body.clone(),
             attributes: message.attributes.clone(),
@@ -326,12 +330,12 @@ impl State {
         format!("message-{id}")
     }
 
-    fn forget_old(&mut self, now: Instant) {
+    fn remove_expired(&mut self, now: Instant) {
         self.messages.retain(|message| now.saturating_duration_since(message.sent_at) < RETENTION);
     }
 
-    /// The message that the receipt names; only the newest receipt counts.
-    fn received(&mut self, receipt_handle: &str) -> Result<&mut Stored, Refusal> {
+    /// Returns the message that the receipt names. Only the newest receipt is valid.
+    fn message_of(&mut self, receipt_handle: &str) -> Result<&mut StoredMessage, Refusal> {
         self.messages
             .iter_mut()
             .find(|message| format!("{}-{}", message.id, message.receive_count) == receipt_handle)
@@ -383,16 +387,17 @@ fn check_body(body: &str) -> Result<(), Refusal> {
 /// The answer to one request that sends or postpones messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueResponse {
-    /// The regular answer.
+    /// The queue accepts the messages that SQS would accept.
     Take,
+    /// The queue refuses the request.
     Refuse(Refusal),
-    /// It takes the request, but not the entries of these positions.
+    /// The queue accepts the request, but not the entries at these positions.
     RefuseEntries(Vec<usize>, Refusal),
-    /// It takes nothing, and there is no answer.
+    /// The queue accepts nothing, and the connection is closed without an answer.
     Lose,
-    /// It takes the messages, and there is no answer.
+    /// The queue accepts the messages, and the connection is closed without an answer.
     Swallow,
-    /// It takes nothing, and the connection stays open without an answer.
+    /// The queue accepts nothing, and the connection stays open without an answer.
     Hang,
 }
 
@@ -402,6 +407,7 @@ impl QueueResponse {
     }
 }
 
+/// An error that SQS answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,

@@ -35,11 +35,8 @@ struct RefusedCall<'a> {
     expected: &'static str,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refused_calls_have_the_codes_of_aws() {
-    let puppets = Puppets::of(function("exec sleep 1000")).await;
-    let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
-    let api = puppets.api().await;
+/// Makes calls of an environment whose only extension has not registered yet.
+async fn check_refused_calls(api: &PuppetApi) {
     let by_name = |name| vec![(NAME, name)];
     let by_identifier = |identifier| vec![(IDENTIFIER, identifier)];
     let subscription_of_unknown = subscription(19_001);
@@ -111,9 +108,17 @@ async fn refused_calls_have_the_codes_of_aws() {
             expected: "403 Extension.MissingHeader",
         },
     ] {
-        let answer = call(&api, endpoint, &headers, body).await;
+        let answer = call(api, endpoint, &headers, body).await;
         assert_eq!(refusal(&answer), expected, "{endpoint:?} {headers:?} {body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_calls_have_the_codes_of_aws() {
+    let puppets = Puppets::of(function("exec sleep 1000")).await;
+    let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+    let api = puppets.api().await;
+    check_refused_calls(&api).await;
     // Half a mebibyte is no error, two are.
     let long = |bytes: usize| format!("{}{}", " ".repeat(bytes), r#"{"events":["INVOKED"]}"#);
     for (bytes, expected) in

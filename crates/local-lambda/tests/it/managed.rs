@@ -1,7 +1,9 @@
 //! Managed instances run several invocations at a time.
 
 use crate::puppets::{EXTENSION, FUNCTION, PuppetApi, Puppets, function, refusal, text};
-use lambda_otlp_local_lambda::{ApiResponse, FunctionSpec, Initialization, InvocationResult};
+use lambda_otlp_local_lambda::{
+    ApiResponse, FunctionSpec, Initialization, InvocationResult, RunningInvocation,
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ async fn a_managed_instance_runs_as_many_invocations_as_it_has_workers() {
     let three = api.runtime_next().await.unwrap();
     assert_eq!(api.respond(&one, "\"one\"").await.status, 202);
     api.fail(&three).await;
-    let ended = [first, second, third].map(|running| running.finished());
+    let ended = [first, second, third].map(RunningInvocation::finished);
     let mut responses = Vec::new();
     for invocation in ended {
         let invocation = invocation.await.unwrap();
@@ -57,7 +59,7 @@ async fn a_managed_instance_runs_as_many_invocations_as_it_has_workers() {
     let reports = events(&puppets, "platform.report");
     let mut statuses: Vec<&Value> =
         reports.iter().map(|report| &report["record"]["status"]).collect();
-    statuses.sort_by_key(|status| status.to_string());
+    statuses.sort_by_key(ToString::to_string);
     assert_eq!(statuses, ["error", "success", "success"]);
     assert!(events(&puppets, "platform.runtimeDone").is_empty());
     assert_eq!(events(&puppets, "platform.initStart").len(), 1);
