@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
 
 from local_lambda import value_of
 
@@ -17,21 +19,24 @@ def decoded(requests):
     """Returns the items of requests in OTLP/JSON, one a line, as `lambda-otlp decode` prints them."""
     items = []
     for request in map(json.loads, requests.splitlines()):
-        for resources, scopes, name, item_of in SIGNALS:
-            for resource in request.get(resources, []):
+        for signal in SIGNALS:
+            for resource in request.get(signal.resources, []):
                 service = attributes(resource.get("resource", {})).get("service.name")
-                for scope in resource[scopes]:
+                for scope in resource[signal.scopes]:
                     origin = {"service": service, "scope": scope.get("scope", {}).get("name", "")}
-                    items += [{**origin, **item} for each in scope[name] for item in item_of(each)]
+                    items += [{**origin, **item} for each in scope[signal.items] for item in signal.items_of(each)]
     return items
 
 
 def same(expected, found):
     """Fails unless both have the same items, each as often. The order may differ."""
-    expected, found = (Counter(json.dumps(item, sort_keys=True) for item in items) for items in (expected, found))
-    assert not expected - found and not found - expected, (
-        f"missing: {[*(expected - found)][:3]}; not made: {[*(found - expected)][:3]}"
-    )
+    missing = counted(expected) - counted(found)
+    not_made = counted(found) - counted(expected)
+    assert not missing and not not_made, f"missing: {[*missing][:3]}; not made: {[*not_made][:3]}"
+
+
+def counted(items):
+    return Counter(json.dumps(item, sort_keys=True) for item in items)
 
 
 def span_item(span):
@@ -98,8 +103,17 @@ def attributes(item):
     return {each["key"]: value_of(each["value"]) for each in item.get("attributes", [])}
 
 
+class Signal(NamedTuple):
+    """The names of lists in OTLP/JSON, and a function that returns the items of an element of the last one."""
+
+    resources: str
+    scopes: str
+    items: str
+    items_of: Callable
+
+
 SIGNALS = [
-    ("resourceSpans", "scopeSpans", "spans", lambda span: [span_item(span)]),
-    ("resourceLogs", "scopeLogs", "logRecords", lambda record: [log_item(record)]),
-    ("resourceMetrics", "scopeMetrics", "metrics", point_items),
+    Signal("resourceSpans", "scopeSpans", "spans", lambda span: [span_item(span)]),
+    Signal("resourceLogs", "scopeLogs", "logRecords", lambda record: [log_item(record)]),
+    Signal("resourceMetrics", "scopeMetrics", "metrics", point_items),
 ]

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import time
+from typing import NamedTuple
 
 import pytest
 from local_lambda import CACHE, LAYER, PROGRAMS, REPOSITORY, attributes_of, packages, run
@@ -108,16 +109,24 @@ def test_python(row, services, taken_port):
     assert_traces(ran, actions)
 
 
-# The forms of handlers: a promise, a callback, in an object, in an ES module. The packages, and the version of OpenTelemetry's
-# API.
+class NodeRow(NamedTuple):
+    handler: str
+    actions: list = SHORT
+    # The folder with the description of the function's packages.
+    packages_of: str = "node"
+    # The range of OpenTelemetry's API, if the function has spans of its own.
+    api: str | None = None
+
+
+# The forms of handlers: a promise, a callback, in an object, in an ES module. Then functions with packages of OpenTelemetry.
 NODE_ROWS = {
-    "promise": ("shop.handler", NODE, "node", None),
-    "callback": ("shop.calledBack", SHORT, "node", None),
-    "in an object": ("shop.inside.handler", SHORT, "node", None),
-    "ES module": ("shop_module.handler", SHORT, "node", None),
-    "OpenTelemetry's packages": ("shop.handler", SHORT, "own_sdk", None),
-    "own spans by the oldest API": ("own_spans.handler", SHORT, "node", "1.0.0"),
-    "own spans by the newest API": ("own_spans.handler", SHORT, "node", "1"),
+    "promise": NodeRow("shop.handler", actions=NODE),
+    "callback": NodeRow("shop.calledBack"),
+    "in an object": NodeRow("shop.inside.handler"),
+    "ES module": NodeRow("shop_module.handler"),
+    "OpenTelemetry's packages": NodeRow("shop.handler", packages_of="own_sdk"),
+    "own spans by the oldest API": NodeRow("own_spans.handler", api="1.0.0"),
+    "own spans by the newest API": NodeRow("own_spans.handler", api="1"),
 }
 
 
@@ -125,14 +134,16 @@ def newest(package):
     """Returns the newest version in this range."""
     found = subprocess.run(["npm", "view", "--json", package, "version"], check=True, capture_output=True, text=True)
     versions = json.loads(found.stdout)
-    return (
-        max(versions, key=lambda version: [int(part) for part in version.split(".")]) if isinstance(versions, list) else versions
-    )
+    if isinstance(versions, str):
+        # The range has one version.
+        return versions
+    return max(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 
 @pytest.mark.parametrize("row", NODE_ROWS)
 def test_node(row, services, taken_port, tmp_path):
     handler, actions, packages_of, api = NODE_ROWS[row]
+    # Packages besides those of the description.
     others = [f"@opentelemetry/api@{newest(f'@opentelemetry/api@{api}')}"] if api else []
     task = node_task(tmp_path / "task", packages_of, *others)
     without = invoke(task, actions, services, runtime="node", handler=handler, wrapper=False)

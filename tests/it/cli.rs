@@ -1,16 +1,18 @@
 //! The command line as a process: output and exit codes.
 
+use crate::program::{Ended, run_to_end};
 use lambda_otlp_tests::{binary, fixture, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::io::Read as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use test_support::openobserve::{FakeOpenObserve, StoredSpan};
 use wire::Request;
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));
     let folder = workspace().join("tests/fixtures");
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command.current_dir(folder).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Fixtures are older than the window that a dry run applies.
     if arguments.contains(&"--dry-run") {
         command.env("LAMBDA_OTLP_INGEST_WINDOW", "1000000h");
@@ -18,27 +20,25 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Returns the exit code, the standard output and the standard error.
-fn output_of(command: &mut Command) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
+fn run(arguments: &[&str]) -> Ended {
+    output_of(&mut command(arguments))
 }
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    output_of(&mut command(arguments))
+fn output_of(command: &mut Command) -> Ended {
+    run_to_end(command, "")
 }
 
 #[test]
 fn the_decode_summary_counts_requests_and_spans() {
     let check = |file: &str, counts: [usize; 3]| {
-        let (code, out, said) = run(&["decode", "--summary", &format!("lines/{file}.jsonl")]);
+        let Ended { code, stdout, stderr } =
+            run(&["decode", "--summary", &format!("lines/{file}.jsonl")]);
         let [lines, requests, spans] = counts;
         let expected = format!(
             "{{\"file\":\"lines/{file}.jsonl\",\"lines\":{lines},\"requests\":{requests},\"spans\":{spans},\
              \"data_points\":0,\"log_records\":0,\"undecodable\":0}}\n"
         );
-        assert_eq!((code, out, said.as_str()), (0, expected, ""));
+        assert_eq!((code, stdout, stderr.as_str()), (0, expected, ""));
     };
     for language in ["python", "node", "rust"] {
         check(&format!("{language}-1"), [1, 1, 1]);
@@ -59,42 +59,42 @@ fn a_line_split_in_two_is_joined() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pieces");
     std::fs::write(&path, format!("text\n{head}\n{tail}\n{head}\ntext\n")).unwrap();
-    let (_, out, said) = run(&["decode", "--summary", path.to_str().unwrap()]);
-    assert!(out.contains("\"lines\":5,\"requests\":1,\"spans\":10"), "{out}");
-    assert!(out.contains("\"undecodable\":1"), "{out}");
-    assert!(said.contains(":4: "), "{said}");
+    let Ended { stdout, stderr, .. } = run(&["decode", "--summary", path.to_str().unwrap()]);
+    assert!(stdout.contains("\"lines\":5,\"requests\":1,\"spans\":10"), "{stdout}");
+    assert!(stdout.contains("\"undecodable\":1"), "{stdout}");
+    assert!(stderr.contains(":4: "), "{stderr}");
 }
 
 #[test]
 fn decoded_requests_are_otlp_json_without_header_values() {
-    let (_, out, _) =
+    let Ended { stdout, .. } =
         run(&["decode", "lines/rust-headers-level.jsonl", "lines/node-headers-level.jsonl"]);
-    assert_eq!(out.lines().count(), 2);
-    for line in out.lines() {
+    assert_eq!(stdout.lines().count(), 2);
+    for line in stdout.lines() {
         let request: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(request["resourceSpans"].is_array());
     }
-    assert!(!out.contains("secret"), "{out}");
+    assert!(!stdout.contains("secret"), "{stdout}");
 }
 
 #[test]
 fn an_undecodable_line_is_reported_and_fails_decode() {
     // Each row of this file is an object with a `line` that is not at the top level.
-    assert_eq!(run(&["decode", "--summary", "lines/bombs.jsonl"]).0, 0);
+    assert_eq!(run(&["decode", "--summary", "lines/bombs.jsonl"]).code, 0);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines");
     std::fs::write(&path, "{\"__otel_otlp_stdout\":\"1\",\"headers\":{\"k\":\"s3cret\"},\"payload\":\"AAAA\"}\ntext\n").unwrap();
-    let (code, out, said) = run(&["decode", "--summary", path.to_str().unwrap()]);
+    let Ended { code, stdout, stderr } = run(&["decode", "--summary", path.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("\"lines\":2,\"requests\":0") && out.contains("\"undecodable\":1"),
-        "{out}"
+        stdout.contains("\"lines\":2,\"requests\":0") && stdout.contains("\"undecodable\":1"),
+        "{stdout}"
     );
     assert!(
-        said.contains(":1: payload is not an OTLP request") && said.contains("SHA-256"),
-        "{said}"
+        stderr.contains(":1: payload is not an OTLP request") && stderr.contains("SHA-256"),
+        "{stderr}"
     );
-    assert!(!said.contains("s3cret"), "{said}");
+    assert!(!stderr.contains("s3cret"), "{stderr}");
 }
 
 #[test]
@@ -125,22 +125,22 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
     for (text, flags) in [(line.clone(), &all_names[..]), (tailed, &names)] {
         std::fs::write(path, text).unwrap();
         for command in ["decode", "tail"] {
-            let (code, out, said) = run(&[&[command, path], flags].concat());
+            let Ended { code, stdout, stderr } = run(&[&[command, path], flags].concat());
             // The waterfall shortens names.
-            assert!(out.contains("orders of 123456789012 in 2026/11/22/["), "{out}{said}");
-            assert_eq!(code, 0, "{said}");
+            assert!(stdout.contains("orders of 123456789012 in 2026/11/22/["), "{stdout}{stderr}");
+            assert_eq!(code, 0, "{stderr}");
         }
     }
     std::fs::write(path, line).unwrap();
     for command in ["decode", "tail"] {
-        let (code, _, said) = run(&[command, path]);
+        let Ended { code, stderr, .. } = run(&[command, path]);
         assert_eq!(code, 1);
         let expected = "name its writer with --function, --account and --log-stream";
-        assert!(said.contains(expected), "{said}");
+        assert!(stderr.contains(expected), "{stderr}");
     }
-    let (code, _, said) =
+    let Ended { code, stderr, .. } =
         run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
-    assert_eq!(code, 64, "{said}");
+    assert_eq!(code, 64, "{stderr}");
 }
 
 #[test]
@@ -151,8 +151,9 @@ fn rules_test_applies_the_forwarders_variables() {
     let records = |platform_logs: &str| {
         let event = "events/awslogs-text-mixed.json";
         let mut test = command(&["rules", "test", rules.to_str().unwrap(), event]);
-        let (_, out, said) = output_of(test.env("LAMBDA_OTLP_PLATFORM_LOGS", platform_logs));
-        let before = out.lines().find(|line| line.starts_with("before")).expect(&said);
+        let Ended { stdout, stderr, .. } =
+            output_of(test.env("LAMBDA_OTLP_PLATFORM_LOGS", platform_logs));
+        let before = stdout.lines().find(|line| line.starts_with("before")).expect(&stderr);
         before.rsplit(' ').next().unwrap().to_owned()
     };
     assert_eq!((records("reports"), records("all")), ("8".to_owned(), "15".to_owned()));
@@ -175,13 +176,14 @@ fn forward_reads_log_files() {
         ([tailed("one"), trace, tailed(&otlp)].join("\n"), 2, 10),
     ] {
         std::fs::write(&path, &text).unwrap();
-        let (code, out, said) = run(&["forward", path.to_str().unwrap(), "--dry-run", "--json"]);
-        let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let Ended { code, stdout, stderr } =
+            run(&["forward", path.to_str().unwrap(), "--dry-run", "--json"]);
+        let ledger: serde_json::Value = serde_json::from_str(&stdout).unwrap();
         let items = |kind: &str| ledger["items"][kind].as_u64();
         assert_eq!(
             (code, items("log_records"), items("spans")),
             (0, Some(records), Some(spans)),
-            "{text}: {said}"
+            "{text}: {stderr}"
         );
     }
 }
@@ -199,8 +201,8 @@ fn log_lines_keep_their_group_stream_and_time() {
         [(&[][..], "shop"), (&["--log-group", "/aws/lambda/orders"][..], "orders")]
     {
         let arguments = [&["forward", path, "--endpoint", fake.base()], group].concat();
-        let (code, _, said) = run(&arguments);
-        assert_eq!(code, 0, "{said}");
+        let Ended { code, stderr, .. } = run(&arguments);
+        assert_eq!(code, 0, "{stderr}");
         let records = fake.log_records();
         let record = records.last().unwrap();
         assert_eq!(record.item.time_unix_nano, 1_795_356_800_123_000_000);
@@ -216,9 +218,10 @@ fn log_lines_keep_their_group_stream_and_time() {
 fn forward_reads_an_event_from_standard_input() {
     let event = workspace().join("tests/fixtures/events/awslogs-otlp-only.json");
     let mut forward = command(&["forward", "-", "--dry-run", "--json"]);
-    let (code, out, said) = output_of(forward.stdin(std::fs::File::open(event).unwrap()));
-    assert_eq!(code, 0, "{said}");
-    assert!(out.contains("\"spans\":530"), "{out}");
+    let Ended { code, stdout, stderr } =
+        output_of(forward.stdin(std::fs::File::open(event).unwrap()));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("\"spans\":530"), "{stdout}");
 }
 
 #[test]
@@ -257,13 +260,13 @@ fn forward_applies_the_rules_of_the_forwarder() {
         let arguments = ["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"];
         output_of(command(&arguments).env("LAMBDA_OTLP_RULES", &rules))
     };
-    let (_, out, _) = forward();
-    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let Ended { stdout, .. } = forward();
+    let ledger: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&ledger["dropped"], &ledger["lost"]), (&8.into(), &0.into()));
     std::fs::write(&rules, "[[rule]]\nname = \"x\"\nmatch.signal = \"smoke\"\ndrop = true\n")
         .unwrap();
-    let (code, _, said) = forward();
-    assert!(said.contains("rules.toml") && said.contains("smoke"), "{said}");
+    let Ended { code, stderr, .. } = forward();
+    assert!(stderr.contains("rules.toml") && stderr.contains("smoke"), "{stderr}");
     assert_ne!(code, 0, "what may have to be redacted is not sent without the rules");
 }
 
@@ -273,18 +276,23 @@ fn undelivered_telemetry_fails_the_forward_command() {
     let endpoint = format!("http://127.0.0.1:{port}");
     let event = "events/awslogs-otlp-only.json";
     let header = "--header=authorization=Basic s3cret";
-    let (code, out, said) = run(&["forward", event, "--endpoint", &endpoint, header, "--json"]);
+    let Ended { code, stdout, stderr } =
+        run(&["forward", event, "--endpoint", &endpoint, header, "--json"]);
     assert_eq!(code, 1);
-    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let ledger: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&ledger["returned"], &ledger["lost"]), (&530.into(), &0.into()));
-    assert!(said.contains("not delivered: 530 spans: ") && said.contains("refused"), "{said}");
-    assert!(!said.contains("s3cret"), "{said}");
+    assert!(
+        stderr.contains("not delivered: 530 spans: ") && stderr.contains("refused"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("s3cret"), "{stderr}");
 
     // All three signals fail for the same reason, which is printed once.
-    let (_, _, said) = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
-    assert_eq!(said.matches("connection refused").count(), 1, "{said}");
+    let Ended { stderr, .. } =
+        run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
+    assert_eq!(stderr.matches("connection refused").count(), 1, "{stderr}");
     for signal in ["spans", "data points", "log records"] {
-        assert!(said.contains(signal), "{said}");
+        assert!(stderr.contains(signal), "{stderr}");
     }
 }
 
@@ -309,22 +317,22 @@ fn shift_time_sends_old_telemetry_with_the_current_time() {
 fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let check = |code: i32, arguments: &[&str]| {
         // The pipes are closed before the program writes.
-        let closed = |out: bool| {
+        let with_closed_pipe = |is_stdout: bool| {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
             let mut command = command(arguments);
-            if out {
+            if is_stdout {
                 command.stdout(writer);
             } else {
                 command.stderr(writer);
             }
-            let (found, _, said) = output_of(&mut command);
-            assert_eq!(found, code, "{arguments:?}, stdout: {out}");
-            said
+            let Ended { code: found, stderr, .. } = output_of(&mut command);
+            assert_eq!(found, code, "{arguments:?}, stdout: {is_stdout}");
+            stderr
         };
-        let said = closed(true);
-        assert!(!said.contains("ipe"), "{arguments:?}: {said}");
-        closed(false);
+        let stderr = with_closed_pipe(true);
+        assert!(!stderr.contains("ipe"), "{arguments:?}: {stderr}");
+        with_closed_pipe(false);
     };
     let event = "events/awslogs-text-mixed.json";
     check(0, &["forward", "--dry-run", event]);
@@ -344,7 +352,7 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
 fn doctor_colours_its_verdicts_on_request() {
     let doctor = |variables: &[(&str, &str)]| {
         let mut command = command(&["doctor", "--endpoint", "http://127.0.0.1:1"]);
-        output_of(command.envs(variables.iter().copied())).1
+        output_of(command.envs(variables.iter().copied())).stdout
     };
     let coloured = doctor(&[("CLICOLOR_FORCE", "1")]);
     assert!(

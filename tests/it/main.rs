@@ -24,4 +24,5 @@ mod mistakes;
 mod modes;
 mod openobserve;
 mod page;
+mod program;
 mod tail;

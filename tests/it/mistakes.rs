@@ -275,10 +275,9 @@ async fn typical_mistakes_have_their_remedies() {
         let printed = [output.stdout, output.stderr].concat();
         let text =
             String::from_utf8(printed).unwrap().replace(&proxy, "PROXY").replace(&aws, "AWS");
-        let before: String = variables.iter().map(|variable| format!("{variable} ")).collect();
+        let command_line = [&variables[..], &["lambda-otlp", arguments]].concat().join(" ");
         let code = output.status.code().unwrap();
-        writeln!(said, "$ {before}lambda-otlp {arguments}\n{}\n[{code}]\n", text.trim_end())
-            .unwrap();
+        writeln!(said, "$ {command_line}\n{}\n[{code}]\n", text.trim_end()).unwrap();
         assert_ne!(code, 101, "{said}");
     }
     expect_file!["mistakes.txt"].assert_eq(&said);

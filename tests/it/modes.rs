@@ -23,8 +23,8 @@ struct Run {
     invocations: Vec<Invocation>,
     /// Number of environments after the last invocation.
     environments: usize,
-    /// The names of the spans, and number of log records, in the log before SIGTERM.
-    before_sigterm: (String, usize),
+    /// The content of the log before SIGTERM.
+    before_sigterm: Written,
     /// All spans in the log, in order, except the extension's own.
     spans: Vec<Span>,
     /// Number of all log records in the log.
@@ -56,7 +56,7 @@ impl Run {
         }
         let environments = lambda.environments(FUNCTION).len();
         let (spans_before, logs_before) = items(&lambda);
-        let before_sigterm = (names(&spans_before), logs_before);
+        let before_sigterm = Written::new(&names(&spans_before), logs_before);
         lambda.recycle(FUNCTION).await.unwrap();
         let (spans, logs) = items(&lambda);
         let lines = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
@@ -65,8 +65,23 @@ impl Run {
         Self { invocations, environments, before_sigterm, spans, logs, warnings }
     }
 
-    fn written(&self) -> (String, usize) {
-        (names(&self.spans), self.logs)
+    fn written(&self) -> Written {
+        Written::new(&names(&self.spans), self.logs)
+    }
+}
+
+/// The content of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Written {
+    /// The names of the spans, in order.
+    spans: String,
+    /// Number of log records.
+    logs: usize,
+}
+
+impl Written {
+    fn new(spans: &str, logs: usize) -> Self {
+        Self { spans: spans.to_owned(), logs }
     }
 }
 
@@ -88,8 +103,8 @@ fn names(spans: &[Span]) -> String {
 async fn each_mode_writes_an_invocation_once_at_its_time() {
     for mode in MODES {
         let run = Run::of(function(mode), "a:ok b:ok").await;
-        let all = ("a modes b modes".to_owned(), 2);
-        let at_once = if mode == "finalize" { (String::new(), 0) } else { all.clone() };
+        let all = Written::new("a modes b modes", 2);
+        let at_once = if mode == "finalize" { Written::default() } else { all.clone() };
         assert_eq!((&run.before_sigterm, run.written()), (&at_once, all), "{mode}");
         assert_eq!(run.warnings, [""; 0], "{mode}");
     }
@@ -138,7 +153,7 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
             let directory = tempfile::tempdir().unwrap();
             let function = function(mode).env("MAIN", main).layer(layer(directory.path()));
             let run = Run::of(function, "a:ok b:ok").await;
-            assert_eq!(run.written(), ("a modes b modes".to_owned(), 2), "{mode}: {main}");
+            assert_eq!(run.written(), Written::new("a modes b modes", 2), "{mode}: {main}");
             let warnings = &run.warnings;
             assert_eq!(warnings.len(), usize::from(main.starts_with("hook")), "{warnings:?}");
             let names_remedy = |line: &String| line.contains("with_sigterm_handler(false)");
@@ -202,7 +217,7 @@ async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
             let mut run = Run::of(function, &format!("open:{hangs}")).await;
             assert!(matches!(run.invocations[0].result, InvocationResult::Timeout), "{mode}");
             run.spans.sort_by(|one, other| one.name.cmp(&other.name));
-            assert_eq!(run.written(), ("before modes open".to_owned(), 1), "{mode}: {hangs}");
+            assert_eq!(run.written(), Written::new("before modes open", 1), "{mode}: {hangs}");
             let [before, root, open] = run.spans.as_slice() else { unreachable!("three") };
             assert_eq!([&before.parent_span_id, &open.parent_span_id], [&root.span_id; 2]);
             let is_error =
@@ -271,7 +286,7 @@ async fn an_event_of_the_wrong_type_is_a_failed_span_with_a_record_in_each_mode(
             assert!(!matches!(invocation.result, InvocationResult::Timeout), "{mode}");
         }
         assert_eq!(run.environments, 1, "{mode}: killed");
-        assert_eq!(run.written(), ("modes a modes".to_owned(), 2), "{mode}");
+        assert_eq!(run.written(), Written::new("modes a modes", 2), "{mode}");
         let failed = &run.spans[0];
         let status = failed.status.as_ref().unwrap();
         assert!(status.message.contains("expected struct Instructions"), "{status:?}");
@@ -286,6 +301,6 @@ async fn an_event_of_the_wrong_type_is_a_failed_span_with_a_record_in_each_mode(
 #[tokio::test]
 async fn the_batch_processor_is_flushed_at_shutdown() {
     let run = Run::of(function("finalize").env("SPANS", "batch"), "a:ok b:panic c:ok").await;
-    assert_eq!(run.written(), ("a modes b modes c modes".to_owned(), 3));
+    assert_eq!(run.written(), Written::new("a modes b modes c modes", 3));
     assert_eq!(run.warnings, [""; 0]);
 }

@@ -1,6 +1,7 @@
 //! The live page of `lambda-otlp dev --open` in Chromium. The gate's long form runs it.
 
-use crate::dev::{Served, dev};
+use crate::dev::dev;
+use crate::program::Served;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -110,6 +111,7 @@ while True:
 "#;
 
 const TRACES: &str = "document.querySelectorAll('#list button').length";
+const ROWS: &str = "document.querySelectorAll('#trace .row').length";
 
 #[test]
 #[ignore = "needs Chromium; the gate's long form runs it"]
@@ -128,14 +130,36 @@ fn the_live_page_shows_traces_and_repeats_events() {
         "python3",
         "function.py",
     ];
-    let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
-    let mut said = BufReader::new(served.0.stderr.take().unwrap());
+    let mut served = Served::start(&mut dev(folder.path(), &arguments));
+    let mut stderr = BufReader::new(served.process.stderr.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).unwrap();
+    stderr.read_line(&mut line).unwrap();
     let address = line.strip_prefix("live page: ").unwrap().split(';').next().unwrap();
     let mut browser = Browser::start(&folder.path().join("profile"));
     browser.open(address);
+    check_first_trace(&mut browser);
+    check_keyboard(&mut browser);
+    // The event runs again. The extension decides when it writes the trace.
+    browser.value("[...document.querySelectorAll('button')].find(it => it.textContent === 'Run again').click()");
+    browser.wait_for("invocations.size === 3");
+    check_large_trace(&mut browser);
+    check_failed_trace(&mut browser);
+    check_widths_and_colours(&mut browser);
 
+    // A saved page has the traces, and needs no server.
+    browser.value("URL.createObjectURL = blob => { window.saved = blob; return '#'; }; document.getElementById('save').click()");
+    let count = browser.value("traces.size");
+    let saved = browser.value("window.saved.text()");
+    let path = folder.path().join("traces.html");
+    std::fs::write(&path, saved.as_str().unwrap()).unwrap();
+    drop(served);
+    browser.open(&format!("file://{}", path.display()));
+    browser.wait_for(&format!("{TRACES} === {count}"));
+    browser.wait_for("document.querySelectorAll('#trace script, #trace img').length === 0");
+}
+
+/// The trace of the first invocation shows the event and the function's output as text.
+fn check_first_trace(browser: &mut Browser) {
     // The extension writes Lambda's span of an invocation with the next one.
     browser.wait_for(&format!("{TRACES} === 1"));
     browser.wait_for("document.body.innerText.includes('live, 1 trace')");
@@ -143,16 +167,18 @@ fn the_live_page_shows_traces_and_repeats_events() {
         let value = browser.value("document.getElementById('trace').innerText");
         value.as_str().unwrap().to_owned()
     };
-    let text = trace_text(&mut browser);
+    let text = trace_text(browser);
     assert!(text.contains("<img src=x onerror=alert(1)></script><script>"), "{text}");
     assert!(text.contains("Lambda: "), "{text}");
     assert_eq!(browser.value("document.querySelectorAll('#trace img, #trace script').length"), 0);
     browser.value("document.querySelector('#trace summary').click()");
-    let opened = trace_text(&mut browser);
+    let opened = trace_text(browser);
     assert!(opened.contains("\"eventSource\": \"aws:sqs\""), "{opened}");
     assert!(opened.contains("<b>fine</b>"), "{opened}");
+}
 
-    // By the keyboard: the first span opens, and shows its attributes.
+fn check_keyboard(browser: &mut Browser) {
+    // The first span opens, and shows its attributes.
     browser.press("j");
     browser.press("Enter");
     browser
@@ -168,11 +194,10 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.wait_for(&format!("{TRACES} === 0"));
     browser.press("f");
     browser.wait_for(&format!("{TRACES} === 1"));
+}
 
-    // The event runs again. The extension decides when it writes the trace.
-    browser.value("[...document.querySelectorAll('button')].find(it => it.textContent === 'Run again').click()");
-    browser.wait_for("invocations.size === 3");
-
+/// A trace of 5,000 spans, of which one failed.
+fn check_large_trace(browser: &mut Browser) {
     let many = "take({ spans: Array.from({ length: 5000 }, (_, at) => ({ traceId: 'f'.repeat(32), spanId: String(at + 1).padStart(16, '0'), \
                 parentSpanId: at ? String(Math.ceil(at / 4)).padStart(16, '0') : '', name: 'span ' + at, service: 'service ' + at % 5, \
                 startTimeUnixNano: String(BASE + BigInt(at + 1e12)), endTimeUnixNano: String(BASE + BigInt(at + 2e12)), \
@@ -180,10 +205,9 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.value(many);
     browser.wait_for("traces.has('f'.repeat(32))");
     browser.value("choose('f'.repeat(32))");
-    browser.wait_for("document.querySelectorAll('#trace .row').length === 5000");
+    browser.wait_for(&format!("{ROWS} === 5000"));
     browser.wait_for("document.querySelector('#trace .failed').textContent.includes('sold out')");
     // A button in the summary leads to the failed span, wherever it is.
-    const ROWS: &str = "document.querySelectorAll('#trace .row').length";
     browser.value("document.querySelector('#trace .bad .go').click()");
     browser.wait_for("document.activeElement.innerText.includes('span 4999')");
     browser.wait_for("document.activeElement.nextSibling.className === 'panel'");
@@ -205,7 +229,9 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.press("?");
     browser.wait_for("!document.getElementById('keys').hidden");
     browser.press("?");
+}
 
+fn check_failed_trace(browser: &mut Browser) {
     // A failure tells its causes, in the summary, and a span its target.
     let failed = "take({ spans: [{ traceId: 'e'.repeat(32), spanId: '1'.repeat(16), name: 'GET', target: 'stock/slow', service: 'shop', \
                   startTimeUnixNano: String(BASE), endTimeUnixNano: String(BASE + 10n ** 9n), status: { code: 2, message: 'refused' } }], \
@@ -228,6 +254,9 @@ fn the_live_page_shows_traces_and_repeats_events() {
     );
     browser.wait_for(&format!("{TRACES} === traces.size && traces.has('d'.repeat(32))"));
     browser.wait_for("chosen === 'e'.repeat(32)");
+}
+
+fn check_widths_and_colours(browser: &mut Browser) {
     for (width, scheme) in [(400, "light"), (400, "dark"), (1400, "light"), (2000, "dark")] {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
@@ -241,15 +270,4 @@ fn the_live_page_shows_traces_and_repeats_events() {
         let colours = "new Set([getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]).size";
         assert_eq!(browser.value(colours), 2, "{width} {scheme}");
     }
-
-    // A saved page has the traces, and needs no server.
-    browser.value("URL.createObjectURL = blob => { window.saved = blob; return '#'; }; document.getElementById('save').click()");
-    let count = browser.value("traces.size");
-    let saved = browser.value("window.saved.text()");
-    let path = folder.path().join("traces.html");
-    std::fs::write(&path, saved.as_str().unwrap()).unwrap();
-    drop(served);
-    browser.open(&format!("file://{}", path.display()));
-    browser.wait_for(&format!("{TRACES} === {count}"));
-    browser.wait_for("document.querySelectorAll('#trace script, #trace img').length === 0");
 }

@@ -14,6 +14,13 @@ pub struct Comparison<T> {
     pub unexpected: Vec<T>,
 }
 
+/// The copies of one item.
+#[derive(Default)]
+struct Times {
+    made: usize,
+    arrived: usize,
+}
+
 impl<T> Default for Comparison<T> {
     fn default() -> Self {
         let missing = Vec::new();
@@ -25,11 +32,11 @@ impl<T> Default for Comparison<T> {
 
 impl<T: Ord + Clone> Comparison<T> {
     pub fn of(made: impl IntoIterator<Item = T>, arrived: impl IntoIterator<Item = T>) -> Self {
-        let mut times: BTreeMap<T, (usize, usize)> = BTreeMap::new();
-        made.into_iter().for_each(|item| times.entry(item).or_default().0 += 1);
-        arrived.into_iter().for_each(|item| times.entry(item).or_default().1 += 1);
+        let mut times: BTreeMap<T, Times> = BTreeMap::new();
+        made.into_iter().for_each(|item| times.entry(item).or_default().made += 1);
+        arrived.into_iter().for_each(|item| times.entry(item).or_default().arrived += 1);
         let mut comparison = Self::default();
-        for (item, (made, arrived)) in times {
+        for (item, Times { made, arrived }) in times {
             comparison.made += made;
             comparison.found += made.min(arrived);
             let copies = |times: usize| std::iter::repeat_n(item.clone(), times);

@@ -141,8 +141,8 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
 fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Result<String> {
     let begin = format!("<!-- {mark} -->\n");
     let end = "<!-- end -->";
-    let parts =
-        text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    let (before, after) = parts.with_context(|| format!("{document}: no lines {begin}{end}"))?;
+    let missing = || format!("{document}: no lines {begin}{end}");
+    let (before, rest) = text.split_once(&begin).with_context(missing)?;
+    let (_, after) = rest.split_once(end).with_context(missing)?;
     Ok(format!("{before}{begin}{table}{end}{after}"))
 }

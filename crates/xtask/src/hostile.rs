@@ -2,7 +2,7 @@
 //! content. A reader of more than linear effort shows as instructions a byte that grow with the size.
 
 use crate::checks::output;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -67,17 +67,22 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 fn find(name: &str) -> anyhow::Result<&'static Family> {
-    families()
-        .find(|family| family.name == name)
-        .map_or_else(|| if name == PLAIN.name { Ok(&PLAIN) } else { bail!("no family {name}") }, Ok)
+    let mut all = families().chain([&PLAIN]);
+    all.find(|family| family.name == name).with_context(|| format!("no family {name}"))
 }
 
 fn sizes() -> String {
     [1, 2, 4].map(|times| format!("{} KiB", times * SMALLEST / 1024)).join(" | ")
 }
 
-/// Instructions and memory in MiB of a process that reads nearly nothing, by the place.
-type Idle = HashMap<String, (f64, f64)>;
+/// Processes that read nearly nothing, by the place.
+type Idle = HashMap<String, IdleProcess>;
+
+#[derive(Clone, Copy)]
+struct IdleProcess {
+    instructions: f64,
+    mib: f64,
+}
 
 struct Measured {
     /// Instructions a byte in three sizes, each twice the one before.
@@ -93,23 +98,24 @@ impl Measured {
             Place::XRay => [SMALLEST / 4, SMALLEST / 2, SMALLEST - 1024],
             _ => [SMALLEST, 2 * SMALLEST, 4 * SMALLEST],
         };
-        let by_place = match idle.entry(format!("{:?}", family.place)) {
+        let idle_process = match idle.entry(format!("{:?}", family.place)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let nothing = input(family.place, "x");
-                let instructions = counted(family, &nothing, file)?;
-                *new.insert((instructions, memory(family, &nothing, file)?))
+                *new.insert(IdleProcess {
+                    instructions: counted(family, &nothing, file)?,
+                    mib: memory(family, &nothing, file)?,
+                })
             }
         };
-        let (base, idle_mib) = by_place;
         let mut instructions = [0.0; 3];
-        for (place, bytes) in instructions.iter_mut().zip(sizes) {
+        for (of_size, bytes) in instructions.iter_mut().zip(sizes) {
             let input = input(family.place, &family.content(bytes));
-            *place = (counted(family, &input, file)? - base) / float(bytes);
+            *of_size = (counted(family, &input, file)? - idle_process.instructions) / float(bytes);
         }
         let [.., largest] = sizes;
         let input = input(family.place, &family.content(largest));
-        let mib = memory(family, &input, file)? - idle_mib;
+        let mib = memory(family, &input, file)? - idle_process.mib;
         Ok(Self { instructions, mib })
     }
 

@@ -87,12 +87,14 @@ pub(crate) enum Event {
 pub(crate) type Account = Comparison<String>;
 
 #[derive(Debug)]
-pub(crate) struct Accounts(pub(crate) BTreeMap<ItemKind, Account>);
+pub(crate) struct Accounts {
+    pub(crate) by_kind: BTreeMap<ItemKind, Account>,
+}
 
 impl Accounts {
     /// Returns `true` if every item was found exactly once, and there is at least one of each kind.
     pub(crate) fn balance(&self) -> bool {
-        self.0.values().all(|account| account.made > 0 && account.is_equal())
+        self.by_kind.values().all(|account| account.made > 0 && account.is_equal())
     }
 }
 
@@ -125,5 +127,5 @@ pub(crate) fn compare(
         let stored_of_kind = stored.iter().filter(|it| it.kind == kind).map(|it| it.name.clone());
         (kind, Comparison::of(made_of_kind, stored_of_kind))
     });
-    Accounts(accounts.collect())
+    Accounts { by_kind: accounts.collect() }
 }

@@ -25,7 +25,7 @@ pub(crate) fn page(run: &Run, accounts: &Accounts) -> Result<String, serde_json:
 fn accounting(run: &Run, accounts: &Accounts) -> Section {
     let paragraphs = once(OF_ACCOUNTING.join(" ")).chain(details(run, accounts));
     let columns = COLUMNS.iter().map(|column| format!("#{column}"));
-    let rows = accounts.0.iter().map(|(what, account)| {
+    let rows = accounts.by_kind.iter().map(|(what, account)| {
         let numbers = numbers(account).map(|number| number.to_string());
         once(what.plural().to_owned()).chain(numbers).collect()
     });

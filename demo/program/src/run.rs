@@ -30,11 +30,12 @@ pub(crate) struct Run {
     /// Items that are not in `ledger`: other lines of the log groups, and items that follow from Lambda's reports.
     pub(crate) others: Vec<CountedItem>,
     pub(crate) arrived: Arrived,
-    pub(crate) refused_elsewhere: BTreeSet<String>,
+    /// The user's own backend, and why the forwarder to it failed.
     pub(crate) elsewhere: Option<String>,
-    /// The number of records that the backend had to lose, and the number that it lost.
-    pub(crate) told_to_lose: u64,
-    pub(crate) lost_on_purpose: u64,
+    pub(crate) refused_elsewhere: BTreeSet<String>,
+    /// The number of records that the backend had to lose (`--lose`), and the number that it lost.
+    pub(crate) requested_losses: u64,
+    pub(crate) made_losses: u64,
 }
 
 pub(crate) struct Labelled {
@@ -150,23 +151,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     }
 
     let mut caller = Caller { lambda: &lambda, invocations: Vec::new() };
-    for ((label, action), index) in ORDERS_INVOCATIONS.into_iter().zip(0..) {
-        caller.invoke(ORDERS, label, &orders_event(index, action)).await?;
-    }
-    if names.contains(&SHOP) {
-        for ((label, action), index) in SHOP_INVOCATIONS.into_iter().zip(0..) {
-            caller.invoke(SHOP, label, &shop_event(index, action)).await?;
-        }
-    }
-    if names.contains(&STOCK) {
-        for (label, item) in STOCK_INVOCATIONS {
-            caller.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
-        }
-    }
-    caller.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
-    for label in PARCELS_DELIVERIES {
-        caller.deliver(queue.queue(), label).await?;
-    }
+    caller.invoke_all(&names, queue.queue()).await?;
     let Caller { invocations, .. } = caller;
     progress(
         "Lambda shuts the environments down, CloudWatch Logs delivers the log groups to the forwarder",
@@ -186,8 +171,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         arrived: Arrived::at(&fake),
         refused_elsewhere: refused_elsewhere(&lambda),
         elsewhere: arguments.endpoint.clone(),
-        told_to_lose: arguments.lose,
-        lost_on_purpose: fake.counts().lost,
+        requested_losses: arguments.lose,
+        made_losses: fake.counts().lost,
     };
     lambda.shut_down().await;
     Ok(run)
@@ -199,6 +184,28 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    /// Makes the demo's invocations of these functions. `parcels` is the queue of "parcels".
+    async fn invoke_all(&mut self, names: &[&str], parcels: &Queue) -> anyhow::Result<()> {
+        for ((label, action), index) in ORDERS_INVOCATIONS.into_iter().zip(0..) {
+            self.invoke(ORDERS, label, &orders_event(index, action)).await?;
+        }
+        if names.contains(&SHOP) {
+            for ((label, action), index) in SHOP_INVOCATIONS.into_iter().zip(0..) {
+                self.invoke(SHOP, label, &shop_event(index, action)).await?;
+            }
+        }
+        if names.contains(&STOCK) {
+            for (label, item) in STOCK_INVOCATIONS {
+                self.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
+            }
+        }
+        self.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
+        for label in PARCELS_DELIVERIES {
+            self.deliver(parcels, label).await?;
+        }
+        Ok(())
+    }
+
     async fn invoke(
         &mut self,
         function: &'static str,
@@ -211,8 +218,8 @@ impl Caller<'_> {
         // The function responds before its extensions are done.
         self.lambda.wait_for_invocations().await;
         let is_known = |invocation: &Invocation| {
-            let known = |known: &Labelled| known.invocation.request_id == invocation.request_id;
-            self.invocations.iter().any(known)
+            let request_id = &invocation.request_id;
+            self.invocations.iter().any(|known| known.invocation.request_id == *request_id)
         };
         let called: Vec<Invocation> = self
             .lambda

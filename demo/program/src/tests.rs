@@ -82,7 +82,7 @@ fn a_lost_changed_or_repeated_item_is_noticed() {
         let accounts = accounts_after(|arrived| drop(arrived.spans.remove(at)));
         if let Some(number) = number(&span.item.attributes) {
             let what = if is_partial(span) { ItemKind::PartialSpan } else { ItemKind::Span };
-            let [missing] = &accounts.0[&what].missing[..] else { panic!("{accounts:?}") };
+            let [missing] = &accounts.by_kind[&what].missing[..] else { panic!("{accounts:?}") };
             assert_eq!(missing.split(' ').next(), Some(&*number), "{what:?}");
         }
         accounts_after(|arrived| arrived.spans.push(span.clone()));

@@ -29,8 +29,8 @@ fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()
 
 /// The verdict and its colour.
 pub(crate) fn styled_verdict(run: &Run, accounts: &Accounts) -> (Style, String) {
-    let made: usize = accounts.0.values().map(|account| account.made).sum();
-    let found: usize = accounts.0.values().map(|account| account.found).sum();
+    let made: usize = accounts.by_kind.values().map(|account| account.made).sum();
+    let found: usize = accounts.by_kind.values().map(|account| account.found).sum();
     match (&run.elsewhere, run.refused_elsewhere.is_empty(), accounts.balance()) {
         (_, _, false) => (
             BAD,
@@ -84,7 +84,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
         "  {:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11}",
         ""
     )?;
-    for (what, account) in &accounts.0 {
+    for (what, account) in &accounts.by_kind {
         let [made, found, missing, repeated, unexpected] = numbers(account);
         let name = what.plural();
         writeln!(
@@ -108,7 +108,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
 /// Returns the missing, repeated and unexpected items, and other notes, one per line.
 pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     let mut details = Vec::new();
-    for (what, account) in &accounts.0 {
+    for (what, account) in &accounts.by_kind {
         for (name, numbers) in [
             ("missing", &account.missing),
             ("repeated", &account.repeated),
@@ -125,9 +125,9 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
             details.push(format!("{} {name}: {}", what.plural(), shown.join(", ")));
         }
     }
-    if run.told_to_lose > 0 {
-        let ordered = run.told_to_lose;
-        let lost = run.lost_on_purpose;
+    if run.requested_losses > 0 {
+        let ordered = run.requested_losses;
+        let lost = run.made_losses;
         details.push(format!("the backend was told to lose {ordered}, and lost {lost}"));
     }
     if let Some(endpoint) = &run.elsewhere {

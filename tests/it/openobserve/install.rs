@@ -1,6 +1,7 @@
 //! `lambda-otlp dashboards`, `alerts` and `slos` against a server: installed, edited by a user, installed again, removed.
 
 use super::shapes::{files, metric_streams, queries_of_items};
+use crate::program::Ended;
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -90,13 +91,13 @@ impl Server {
         self.state().items.iter().filter(|item| item.kind == kind).cloned().collect()
     }
 
-    /// Runs the command with these words; returns exit code, output and messages.
-    async fn lambda_otlp(&self, words: &str) -> (i32, String, String) {
+    /// Runs the command with these words.
+    async fn lambda_otlp(&self, words: &str) -> Ended {
         run(&self.base, words, PASSWORD).await
     }
 }
 
-async fn run(base: &str, words: &str, password: &str) -> (i32, String, String) {
+async fn run(base: &str, words: &str, password: &str) -> Ended {
     let output = Command::new(binary("lambda-otlp"))
         .args(words.split(' '))
         .args(["--endpoint", base, "--header"])
@@ -105,8 +106,7 @@ async fn run(base: &str, words: &str, password: &str) -> (i32, String, String) {
         .output()
         .await
         .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    Ended::new(output)
 }
 
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -239,9 +239,9 @@ impl InstalledObject {
 }
 
 /// The actions in the printed rows.
-fn actions(printed: &str) -> Vec<&str> {
+fn actions(stdout: &str) -> Vec<&str> {
     const ACTIONS: [&str; 5] = ["install", "replace", "remove", "wait", "failed"];
-    let words = printed.lines().filter_map(|line| line.split(' ').next());
+    let words = stdout.lines().filter_map(|line| line.split(' ').next());
     words.filter(|word| ACTIONS.contains(word)).collect()
 }
 
@@ -249,15 +249,15 @@ fn actions(printed: &str) -> Vec<&str> {
 async fn a_failed_folder_creation_is_reported_and_resumable() {
     let server = Server::start().await;
     server.state().refuses_folders = true;
-    let (code, printed, said) = server.lambda_otlp("dashboards install").await;
-    assert_eq!((code, printed.as_str()), (64, ""));
-    assert!(said.contains("cannot create the folder lambda-otlp: "), "{said}");
-    assert!(said.contains(" answered 503"), "{said}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp("dashboards install").await;
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(stderr.contains("cannot create the folder lambda-otlp: "), "{stderr}");
+    assert!(stderr.contains(" answered 503"), "{stderr}");
     // The next time the rest is done.
     server.state().refuses_folders = false;
-    let (code, printed, _) = server.lambda_otlp("dashboards install").await;
+    let Ended { code, stdout, .. } = server.lambda_otlp("dashboards install").await;
     let expected = files("dashboards").len();
-    assert_eq!((code, server.items("dashboards").len()), (0, expected), "{printed}");
+    assert_eq!((code, server.items("dashboards").len()), (0, expected), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,18 +265,18 @@ async fn dashboards_are_installed_replaced_and_removed() {
     let server = Server::start().await;
     let count = files("dashboards").len();
 
-    let (code, printed, said) = server.lambda_otlp("dashboards install --dry-run").await;
-    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert!(printed.ends_with("nothing was changed\n"), "{printed}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp("dashboards install --dry-run").await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.ends_with("nothing was changed\n"), "{stdout}");
     let untouched = |state: &State| {
         state.items.is_empty() && state.metrics_received == 0 && state.columns.is_empty()
     };
     assert!(untouched(&server.state()));
 
     // A function that never failed has no stream of errors, and without a forwarder there are none of the pipeline: they are made.
-    let (code, printed, said) = server.lambda_otlp("dashboards install").await;
-    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert_eq!(actions(&printed), vec!["install"; count + RARE + 2], "{printed}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp("dashboards install").await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert_eq!(actions(&stdout), vec!["install"; count + RARE + 2], "{stdout}");
     assert_eq!(server.state().metrics_received, RARE);
     // Columns need no record and no span.
     assert_eq!(server.state().rows_received, 0);
@@ -308,9 +308,9 @@ async fn dashboards_are_installed_replaced_and_removed() {
         state.items[at].updates += 1;
         state.items.extend(copies.clone());
     }
-    let (code, printed, said) = server.lambda_otlp("dashboards install").await;
-    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert_eq!(actions(&printed), vec!["replace"; count], "{printed}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp("dashboards install").await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert_eq!(actions(&stdout), vec!["replace"; count], "{stdout}");
     let again = server.items("dashboards");
     let ids_and_contents = |items: &[InstalledObject]| -> Vec<(String, Value)> {
         items.iter().map(|item| (item.id.clone(), item.content.clone())).collect()
@@ -331,12 +331,12 @@ async fn dashboards_are_installed_replaced_and_removed() {
     assert!(!text.unwrap().contains(r#""folder":"lambda-otlp""#));
     server.lambda_otlp("dashboards remove --folder ours").await;
 
-    let (code, printed, _) = server.lambda_otlp("dashboards remove").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp("dashboards remove").await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["remove"; count]), "{stdout}");
     assert_eq!(server.items("dashboards"), copies);
 
-    let (code, printed, _) = server.lambda_otlp("dashboards remove").await;
-    assert_eq!((code, printed.as_str()), (0, "nothing is installed\n"));
+    let Ended { code, stdout, .. } = server.lambda_otlp("dashboards remove").await;
+    assert_eq!((code, stdout.as_str()), (0, "nothing is installed\n"));
 }
 
 /// Fails if a query of a dashboard or alert asks for a column of logs or traces that only some rows have, and no one made.
@@ -375,14 +375,14 @@ fn columns(query: &str) -> BTreeSet<&str> {
         let mut rest = part;
         let mut is_name = false;
         while let Some(start) = rest.find(is_of_word) {
-            let from_word = &rest[start..];
+            let (before, from_word) = rest.split_at(start);
             let length = from_word.find(|it| !is_of_word(it)).unwrap_or(from_word.len());
             let (word, after) = from_word.split_at(length);
             let is_column =
                 word.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
             let is_result =
                 ["x_axis_", "y_axis_", "breakdown_"].iter().any(|it| word.starts_with(it));
-            let is_variable = rest[..start].ends_with('$');
+            let is_variable = before.ends_with('$');
             if is_column && !is_name && !is_result && !is_variable && !after.starts_with('(') {
                 columns.insert(word);
             }
@@ -397,21 +397,22 @@ fn columns(query: &str) -> BTreeSet<&str> {
 async fn a_server_that_cannot_create_columns_is_reported() {
     let server = Server::start().await;
     server.state().cannot_declare = true;
-    let (code, printed, _) = server.lambda_otlp("alerts install --notify pager").await;
-    assert_eq!(code, 0, "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp("alerts install --notify pager").await;
+    assert_eq!(code, 0, "{stdout}");
     let row = "this OpenObserve is too old to create columns of logs: panels fail until telemetry has them";
-    assert!(printed.contains(row), "{printed}");
+    assert!(stdout.contains(row), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_permissions_and_arguments_are_reported_first() {
     let server = Server::start().await;
-    let (code, printed, said) = run(&server.base, "dashboards install", "wr0ng-password").await;
-    assert_eq!((code, printed.as_str()), (64, ""));
-    assert!(said.contains("answered 401: these credentials may not manage"), "{said}");
-    assert!(!said.contains("wr0ng") && said.lines().count() == 1, "{said}");
-    let (code, _, said) = server.lambda_otlp("alerts install").await;
-    assert!(code == 64 && said.contains("--notify"), "{said}");
+    let Ended { code, stdout, stderr } =
+        run(&server.base, "dashboards install", "wr0ng-password").await;
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(stderr.contains("answered 401: these credentials may not manage"), "{stderr}");
+    assert!(!stderr.contains("wr0ng") && stderr.lines().count() == 1, "{stderr}");
+    let Ended { code, stderr, .. } = server.lambda_otlp("alerts install").await;
+    assert!(code == 64 && stderr.contains("--notify"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -424,10 +425,10 @@ async fn an_error_page_is_printed_in_one_line_without_credentials() {
     };
     let server = HttpServer::start(page).await.unwrap();
     let base = format!("http://{}/api/default", server.address());
-    let (_, _, said) = run(&base, "dashboards remove", PASSWORD).await;
+    let Ended { stderr, .. } = run(&base, "dashboards remove", PASSWORD).await;
     let text = ": <h1> [2JError</h1> <p>authorization: **** ****</p>\n";
-    assert!(said.contains("/api/v2/default/folders/dashboards answered 500"), "{said}");
-    assert!(said.ends_with(text) && said.lines().count() == 1, "{said}");
+    assert!(stderr.contains("/api/v2/default/folders/dashboards answered 500"), "{stderr}");
+    assert!(stderr.ends_with(text) && stderr.lines().count() == 1, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -437,18 +438,18 @@ async fn alerts_are_installed_once_their_streams_exist() {
     let install = "alerts install --notify pager";
 
     // Before anything has run there is nothing that some of them could watch.
-    let (code, printed, _) = server.lambda_otlp(install).await;
-    assert_eq!(code, 0, "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp(install).await;
+    assert_eq!(code, 0, "{stdout}");
     assert!(
-        printed.contains(
+        stdout.contains(
             "there is no stream aws_lambda_memory_utilization_max yet: install again after a function has run"
         ),
-        "{printed}"
+        "{stdout}"
     );
     let streams = alerts.iter().map(|(_, alert)| alert["stream_name"].as_str().unwrap().to_owned());
     server.state().metric_streams = streams.collect();
-    let (code, printed, _) = server.lambda_otlp(install).await;
-    assert_eq!((code, server.items("alerts").len()), (0, alerts.len()), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp(install).await;
+    assert_eq!((code, server.items("alerts").len()), (0, alerts.len()), "{stdout}");
     for (name, alert) in &alerts {
         assert_has_columns(&server.state(), name, alert);
     }
@@ -472,15 +473,15 @@ async fn alerts_are_installed_once_their_streams_exist() {
         }
         state.items.push(own.clone());
     }
-    let (code, printed, _) = server.lambda_otlp(install).await;
-    assert_eq!((code, actions(&printed)), (0, vec!["replace"; alerts.len()]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp(install).await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["replace"; alerts.len()]), "{stdout}");
     let again = server.items("alerts");
     assert_eq!(again[paused].content["enabled"], false, "a paused alert stays paused");
     assert_eq!(again[changed].content, installed[changed].content);
     assert_eq!(again[alerts.len()..], [own.clone()]);
 
-    let (code, printed, _) = server.lambda_otlp("alerts remove").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["remove"; alerts.len()]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp("alerts remove").await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["remove"; alerts.len()]), "{stdout}");
     assert_eq!(server.items("alerts"), [own]);
 }
 
@@ -492,12 +493,12 @@ async fn objectives_and_their_alerts_are_installed_replaced_and_removed() {
     let all = 3 * count;
     let install = "slos install --notify pager --success 99.9 --fast 0.5";
 
-    let (code, printed, _) = server.lambda_otlp(&format!("{install} --dry-run")).await;
-    assert_eq!((code, actions(&printed)), (0, vec!["install"; all]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp(&format!("{install} --dry-run")).await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["install"; all]), "{stdout}");
     assert_eq!(server.state().items, []);
 
-    let (code, printed, said) = server.lambda_otlp(install).await;
-    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp(install).await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     let slos = server.items("slos");
     let alerts = server.items("alerts");
     assert_eq!((slos.len(), alerts.len()), (count, 2 * count));
@@ -526,17 +527,20 @@ async fn objectives_and_their_alerts_are_installed_replaced_and_removed() {
         (own.id, own.content["name"]) = ("own".to_owned(), json!("lambda_success_of_ours"));
         state.items.push(own);
     }
-    let (code, printed, _) = server.lambda_otlp(install).await;
-    assert_eq!((code, actions(&printed)), (0, vec!["replace"; all]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp(install).await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["replace"; all]), "{stdout}");
     assert_eq!(server.items("slos")[0].content["enabled"], false);
     assert_eq!(server.items("alerts")[0].content["enabled"], false);
 
-    let (code, printed, _) = server.lambda_otlp("slos remove").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["remove"; all]), "{printed}");
+    let Ended { code, stdout, .. } = server.lambda_otlp("slos remove").await;
+    assert_eq!((code, actions(&stdout)), (0, vec!["remove"; all]), "{stdout}");
     assert_eq!((server.items("slos").len(), server.items("alerts").len()), (0, 1));
 
     server.state().has_no_slos = true;
-    let (code, printed, said) = server.lambda_otlp(install).await;
-    assert_eq!((code, printed.as_str()), (64, ""));
-    assert!(said.contains("this OpenObserve has no SLOs") && said.lines().count() == 1, "{said}");
+    let Ended { code, stdout, stderr } = server.lambda_otlp(install).await;
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(
+        stderr.contains("this OpenObserve has no SLOs") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }

@@ -10,7 +10,7 @@ pub(crate) fn files(folder: &str) -> Vec<(String, Value)> {
     let folder = workspace().join("deploy/openobserve").join(folder);
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|file| read(&file.unwrap().path())).collect();
-    files.sort_by(|a, b| a.0.cmp(&b.0));
+    files.sort_by(|(left, _), (right, _)| left.cmp(right));
     assert!(!files.is_empty());
     files
 }

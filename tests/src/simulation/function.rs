@@ -165,44 +165,7 @@ fn seen(event: &ApiResponse) -> Value {
 /// Posts spans with these ids, and notes the acknowledged ones. A missing listener is no error of the function.
 fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     let port = port();
-    let mut body = Vec::new();
-    // Bytes that deflate makes little of.
-    let mut state = ids.first().copied().unwrap_or(1) | 1;
-    Writer::new(&mut body).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(1, |scope| scope.string(1, crate::simulation::run::SCOPE));
-            for (position, id) in ids.iter().enumerate() {
-                let noise = (0..bytes).map(|_| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    char::from(b'!' + u8::try_from(state % 90).unwrap())
-                });
-                let noise: String = noise.collect();
-                scope.message(2, |span| {
-                    let root_of = root_of.filter(|_| position == 0);
-                    span.bytes(1, &crate::simulation::run::TRACE);
-                    span.bytes(2, &id.to_be_bytes());
-                    if root_of.is_none() {
-                        span.bytes(4, &[9; 8]);
-                    }
-                    span.string(5, "query");
-                    span.fixed64(7, 1);
-                    span.fixed64(8, 2);
-                    for (key, value) in
-                        [("faas.invocation_id", root_of.unwrap_or_default()), ("noise", &noise)]
-                    {
-                        if !value.is_empty() {
-                            span.message(9, |attribute| {
-                                attribute.string(1, key);
-                                attribute.message(2, |any| any.string(1, value));
-                            });
-                        }
-                    }
-                });
-            }
-        });
-    });
+    let body = request(ids, root_of, bytes);
     let content_type = [("Content-Type", "application/x-protobuf")];
     // A connection of its own, which no freeze outlives.
     let posted = ApiClient::connect(&format!("127.0.0.1:{port}"))
@@ -217,6 +180,53 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
         writeln!(lines, "{id}")?;
     }
     file.write_all(&lines)
+}
+
+/// A request of spans with these ids, each with this number of bytes of noise. The first is the root of `root_of`.
+fn request(ids: &[u64], root_of: Option<&str>, bytes: usize) -> Vec<u8> {
+    let mut noise_state = ids.first().copied().unwrap_or(1) | 1;
+    let mut body = Vec::new();
+    Writer::new(&mut body).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(1, |scope| scope.string(1, crate::simulation::run::SCOPE));
+            for (position, id) in ids.iter().enumerate() {
+                let noise = noise(&mut noise_state, bytes);
+                let root_of = root_of.filter(|_| position == 0);
+                scope.message(2, |span| write_span(span, *id, root_of, &noise));
+            }
+        });
+    });
+    body
+}
+
+/// Text that deflate cannot compress much.
+fn noise(state: &mut u64, bytes: usize) -> String {
+    let letter = |_| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        char::from(b'!' + u8::try_from(*state % 90).unwrap())
+    };
+    (0..bytes).map(letter).collect()
+}
+
+fn write_span(span: &mut Writer<'_>, id: u64, root_of: Option<&str>, noise: &str) {
+    span.bytes(1, &crate::simulation::run::TRACE);
+    span.bytes(2, &id.to_be_bytes());
+    if root_of.is_none() {
+        span.bytes(4, &[9; 8]);
+    }
+    span.string(5, "query");
+    span.fixed64(7, 1);
+    span.fixed64(8, 2);
+    for (key, value) in [("faas.invocation_id", root_of.unwrap_or_default()), ("noise", noise)] {
+        if !value.is_empty() {
+            span.message(9, |attribute| {
+                attribute.string(1, key);
+                attribute.message(2, |any| any.string(1, value));
+            });
+        }
+    }
 }
 
 /// The endpoint of OTLP: from the variable, otherwise as the layer's wrapper tells an SDK.

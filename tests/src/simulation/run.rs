@@ -24,13 +24,17 @@ pub struct Simulation {
     pub lambda: Lambda,
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
+    /// The listeners on busy ports, which end with the simulation.
     _busy: Vec<TcpListener>,
 }
 
 #[derive(Debug, Default)]
 pub struct Log {
+    /// How often each span of the function is in the log, by its id.
     pub own: BTreeMap<u64, usize>,
+    /// The extension's spans.
     pub made: Vec<Span>,
+    /// The number of points or measured values of each metric.
     pub points: BTreeMap<String, u64>,
     pub records: Vec<String>,
     pub sums: BTreeMap<String, f64>,
@@ -46,15 +50,16 @@ pub struct Log {
 
 impl Simulation {
     pub async fn of(program: &Program, state: &State, with_layer: bool) -> Self {
-        let (busy, port) = match state.around {
-            Around::BusyPort => {
-                let busy = TcpListener::bind("127.0.0.1:0").unwrap();
-                let port = port_of(&busy);
-                (vec![busy], Some(port))
-            }
-            // Without the layer, the function gets no port, and the owner of 4318 does not answer.
-            Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
-            _ => (Vec::new(), Some(free_port())),
+        let busy = match state.around {
+            Around::BusyPort => vec![TcpListener::bind("127.0.0.1:0").unwrap()],
+            Around::BusyDefaultPorts => busy_default_ports(),
+            _ => Vec::new(),
+        };
+        let port = match state.around {
+            Around::BusyPort => busy.first().map(port_of),
+            // With the layer, the function gets no port. Without it, the owner of 4318 would not answer.
+            Around::BusyDefaultPorts => (!with_layer).then(free_port),
+            _ => Some(free_port()),
         };
         Self::begin(program, with_layer, busy, port, |spec| {
             let plain = spec

@@ -13,7 +13,7 @@ use wire::SignalKind;
 pub struct Family {
     pub name: &'static str,
     pub place: Place,
-    /// Maximum instructions a byte of content of four times the size, as a multiple.
+    /// The limit of growth: instructions a byte for content of four times the size, divided by those for the content.
     pub most_growth: f64,
     content: Content,
 }
@@ -41,10 +41,20 @@ pub enum Place {
 
 #[derive(Debug)]
 enum Content {
-    /// Beginning, repeated part, and end. `{n}` stands for the number of the repetition.
-    Repeated(&'static str, &'static str, &'static str),
-    /// Beginning, part that opens a level, centre, part that closes a level, and end.
-    Nested([&'static str; 5]),
+    /// A part that is repeated. In it, `{n}` stands for the number of the repetition.
+    Repeated {
+        begin: &'static str,
+        unit: &'static str,
+        end: &'static str,
+    },
+    /// Levels around a centre.
+    Nested {
+        begin: &'static str,
+        open: &'static str,
+        centre: &'static str,
+        close: &'static str,
+        end: &'static str,
+    },
     Made(fn(usize) -> String),
 }
 
@@ -58,11 +68,11 @@ impl Family {
         Self { most_growth: 3.0, ..self }
     }
 
-    /// The content with about this number of bytes; of an OTLP line, before compression.
+    /// Makes content of about this number of bytes. An OTLP line has them before compression.
     pub fn content(&self, bytes: usize) -> String {
         match self.content {
-            Content::Repeated(begin, unit, end) => repeated(bytes, begin, unit, end),
-            Content::Nested([begin, open, centre, close, end]) => {
+            Content::Repeated { begin, unit, end } => repeated(bytes, begin, unit, end),
+            Content::Nested { begin, open, centre, close, end } => {
                 let around = begin.len() + centre.len() + end.len();
                 let levels = bytes.saturating_sub(around) / (open.len() + close.len());
                 let opened = open.repeat(levels);
@@ -97,9 +107,9 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 pub const PLAIN: Family = Family::new(
     "plain lines",
     Place::Heads,
-    Content::Repeated(
-        "",
-        "2026-11-28T03:15:54.377Z INFO order {n} of customer 815 is packed and waits for the courier at door 4\n",
-        "",
-    ),
+    Content::Repeated {
+        begin: "",
+        unit: "2026-11-28T03:15:54.377Z INFO order {n} of customer 815 is packed and waits for the courier at door 4\n",
+        end: "",
+    },
 );

@@ -7,7 +7,7 @@ use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, compact::OwnedContext, gzip};
 
 const fn text(name: &'static str, [begin, unit, end]: [&'static str; 3]) -> Family {
-    Family::new(name, LogEvent, Repeated(begin, unit, end))
+    Family::new(name, LogEvent, Repeated { begin, unit, end })
 }
 
 const fn made(name: &'static str, make: fn(usize) -> String) -> Family {
@@ -281,18 +281,24 @@ pub(super) const LINES: &[Family] = &[
     Family::new(
         "OTLP: records in records",
         LogEvent,
-        Nested(["", r#"{"message":"#, r#"{"__otel_otlp_stdout":"1"}"#, "}", ""]),
+        Nested {
+            begin: "",
+            open: r#"{"message":"#,
+            centre: r#"{"__otel_otlp_stdout":"1"}"#,
+            close: "}",
+            end: "",
+        },
     ),
     Family::new(
         "OTLP/JSON line: values in values",
         LogEvent,
-        Nested([
-            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
-            r#"{"arrayValue":{"values":["#,
-            "{}",
-            "]}}",
-            "}]}]}]}",
-        ]),
+        Nested {
+            begin: r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
+            open: r#"{"arrayValue":{"values":["#,
+            centre: "{}",
+            close: "]}}",
+            end: "}]}]}]}",
+        },
     ),
     text(
         "OTLP/JSON line: attributes",

@@ -10,11 +10,11 @@ const ID: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA== ";
 const RUNTIME: &str = "2026-11-28T03:15:54.000Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\t";
 
 const fn head(name: &'static str, begin: &'static str, unit: &'static str) -> Family {
-    Family::new(name, Head, Repeated(begin, unit, ""))
+    Family::new(name, Head, Repeated { begin, unit, end: "" })
 }
 
 const fn heads(name: &'static str, line: &'static str) -> Family {
-    Family::new(name, Heads, Repeated("", line, ""))
+    Family::new(name, Heads, Repeated { begin: "", unit: line, end: "" })
 }
 
 /// Text before a message.
@@ -114,15 +114,18 @@ pub(super) const HEADS: &[Family] = &[
 ];
 
 const fn text(name: &'static str, [begin, unit, end]: [&'static str; 3]) -> Family {
-    Family::new(name, LogEvent, Repeated(begin, unit, end))
+    Family::new(name, LogEvent, Repeated { begin, unit, end })
 }
 
-const fn nested(name: &'static str, content: [&'static str; 5]) -> Family {
-    Family::new(name, LogEvent, Nested(content))
+const fn nested(
+    name: &'static str,
+    [begin, open, centre, close, end]: [&'static str; 5],
+) -> Family {
+    Family::new(name, LogEvent, Nested { begin, open, centre, close, end })
 }
 
 const fn lines(name: &'static str, line: &'static str) -> Family {
-    Family::new(name, LogEvents, Repeated("", line, ""))
+    Family::new(name, LogEvents, Repeated { begin: "", unit: line, end: "" })
 }
 
 /// A quote in a JSON string in so many other strings. Its backslash is an escape too, so that each string adds five bytes to it
@@ -176,9 +179,9 @@ fn long_dimensions(bytes: usize) -> String {
 const TRACEBACK: &str = "Traceback (most recent call last):\n";
 const XRAY: &str = "{\"format\": \"json\", \"version\": 1}\n{\"trace_id\":\"1-5759e988-bd862e3fe1be46a994272793\",\"id\":\"70de5b6f19ff9a0a\",\"name\":\"x\",\"start_time\":1.5,\"end_time\":2.5";
 
-/// A datagram with this behind the mandatory fields.
-const fn xray(name: &'static str, content: [&'static str; 5]) -> Family {
-    Family::new(name, XRay, Nested(content))
+/// A datagram. `begin` has the mandatory fields.
+const fn xray(name: &'static str, [begin, open, centre, close, end]: [&'static str; 5]) -> Family {
+    Family::new(name, XRay, Nested { begin, open, centre, close, end })
 }
 
 /// Other text.
@@ -481,35 +484,35 @@ pub(super) const TEXTS: &[Family] = &[
     Family::new(
         "X-Ray's log group: arrays in arrays",
         SpanLine,
-        Nested([SPAN_ATTRIBUTE, "[", "1", "]", "}}"]),
+        Nested { begin: SPAN_ATTRIBUTE, open: "[", centre: "1", close: "]", end: "}}" },
     ),
     Family::new(
         "X-Ray's log group: many attributes",
         SpanLine,
-        Repeated(SPAN_ATTRIBUTE, r#"0,"k{n}":"#, "0}}"),
+        Repeated { begin: SPAN_ATTRIBUTE, unit: r#"0,"k{n}":"#, end: "0}}" },
     ),
     Family::new(
         "X-Ray's log group: small objects",
         SpanLine,
-        Repeated(SPAN_LIST, r#"{"":0},"#, "0]}}"),
+        Repeated { begin: SPAN_LIST, unit: r#"{"":0},"#, end: "0]}}" },
     ),
     Family::new(
         "X-Ray's log group: links",
         SpanLine,
-        Repeated(
-            SPAN_LINKS,
-            r#"{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001"},"#,
-            "{}]}",
-        ),
+        Repeated {
+            begin: SPAN_LINKS,
+            unit: r#"{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001"},"#,
+            end: "{}]}",
+        },
     ),
     Family::new(
         "X-Ray's log group: spans, a line",
         SpanLine,
-        Repeated(
-            "",
-            "{\"traceId\":\"69203c0b0d1a4f4e7c1b2a3948576a61\",\"spanId\":\"a1b2c3d4e5f60001\",\"name\":\"x\",\"startTimeUnixNano\":1789999990000000000,\"endTimeUnixNano\":1789999990480000000}\n",
-            "",
-        ),
+        Repeated {
+            begin: "",
+            unit: "{\"traceId\":\"69203c0b0d1a4f4e7c1b2a3948576a61\",\"spanId\":\"a1b2c3d4e5f60001\",\"name\":\"x\",\"startTimeUnixNano\":1789999990000000000,\"endTimeUnixNano\":1789999990480000000}\n",
+            end: "",
+        },
     ),
     xray(
         "X-Ray: subsegments in subsegments",
@@ -524,96 +527,114 @@ pub(super) const TEXTS: &[Family] = &[
     Family::new(
         "X-Ray: many subsegments",
         XRay,
-        Repeated(XRAY_BELOW, r#"{"id":"70de5b6f19ff9a0b","name":"x","start_time":1.5},"#, "{}]}"),
+        Repeated {
+            begin: XRAY_BELOW,
+            unit: r#"{"id":"70de5b6f19ff9a0b","name":"x","start_time":1.5},"#,
+            end: "{}]}",
+        },
     ),
     Family::new(
         "X-Ray: many annotations",
         XRay,
-        Repeated(XRAY_ANNOTATIONS, r#""k{n}":1,"#, r#""x":1}}"#),
+        Repeated { begin: XRAY_ANNOTATIONS, unit: r#""k{n}":1,"#, end: r#""x":1}}"# },
     ),
     Family::new(
         "X-Ray: many exceptions",
         XRay,
-        Repeated(XRAY_CAUSE, r#"{"message":"x","type":"y","stack":[{"label":"a"}]},"#, "{}]}}"),
+        Repeated {
+            begin: XRAY_CAUSE,
+            unit: r#"{"message":"x","type":"y","stack":[{"label":"a"}]},"#,
+            end: "{}]}}",
+        },
     ),
     xray("X-Ray: metadata in metadata", [XRAY, r#","metadata":{"a":{"b":"#, "1", "}}", "}"]),
     Family::new(
         "Telemetry API: many events",
         Telemetry,
-        Repeated(
-            "[",
-            r#"{"time":"2026-11-28T03:15:54.000Z","type":"function","record":"x{n}"},"#,
-            "{}]",
-        ),
+        Repeated {
+            begin: "[",
+            unit: r#"{"time":"2026-11-28T03:15:54.000Z","type":"function","record":"x{n}"},"#,
+            end: "{}]",
+        },
     ),
     Family::new(
         "Telemetry API: open events",
         Telemetry,
-        Repeated("[", r#"{"time":"2026-11-28T03:15:54.000Z","type":"function","record":{"#, ""),
+        Repeated {
+            begin: "[",
+            unit: r#"{"time":"2026-11-28T03:15:54.000Z","type":"function","record":{"#,
+            end: "",
+        },
     ),
     Family::new(
         "Telemetry API: events in events",
         Telemetry,
-        Nested(["[", r#"{"type":"function","record":"#, "1", "}", "]"]),
+        Nested {
+            begin: "[",
+            open: r#"{"type":"function","record":"#,
+            centre: "1",
+            close: "}",
+            end: "]",
+        },
     ),
     Family::new(
         "Telemetry API: many metrics",
         Telemetry,
-        Repeated(
-            r#"[{"time":"2026-11-28T03:15:54.000Z","type":"platform.report","record":{"requestId":"r","metrics":{"#,
-            r#""m{n}":1,"#,
-            r#""x":1}}}]"#,
-        ),
+        Repeated {
+            begin: r#"[{"time":"2026-11-28T03:15:54.000Z","type":"platform.report","record":{"requestId":"r","metrics":{"#,
+            unit: r#""m{n}":1,"#,
+            end: r#""x":1}}}]"#,
+        },
     ),
     Family::new(
         "OTLP/JSON: values in values",
         OtlpJson(Logs),
-        Nested([
-            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
-            r#"{"arrayValue":{"values":["#,
-            "{}",
-            "]}}",
-            "}]}]}]}",
-        ]),
+        Nested {
+            begin: r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
+            open: r#"{"arrayValue":{"values":["#,
+            centre: "{}",
+            close: "]}}",
+            end: "}]}]}]}",
+        },
     ),
     Family::new(
         "OTLP/JSON: maps in maps",
         OtlpJson(Logs),
-        Nested([
-            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
-            r#"{"kvlistValue":{"values":[{"key":"k","value":"#,
-            "{}",
-            "}]}}",
-            "}]}]}]}",
-        ]),
+        Nested {
+            begin: r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#,
+            open: r#"{"kvlistValue":{"values":[{"key":"k","value":"#,
+            centre: "{}",
+            close: "}]}}",
+            end: "}]}]}]}",
+        },
     ),
     Family::new(
         "OTLP/JSON: unknown objects",
         OtlpJson(Traces),
-        Nested([r#"{"x":"#, r#"{"y":"#, "1", "}", "}"]),
+        Nested { begin: r#"{"x":"#, open: r#"{"y":"#, centre: "1", close: "}", end: "}" },
     ),
     Family::new(
         "OTLP/JSON: unknown keys",
         OtlpJson(Metrics),
-        Repeated(r#"{"a":1"#, r#","k{n}":[{}]"#, "}"),
+        Repeated { begin: r#"{"a":1"#, unit: r#","k{n}":[{}]"#, end: "}" },
     ),
     Family::new(
         "OTLP/JSON: links",
         OtlpJson(Traces),
-        Repeated(
-            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","links":["#,
-            r#"{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001"},"#,
-            "{}]}]}]}]}",
-        ),
+        Repeated {
+            begin: r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","links":["#,
+            unit: r#"{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001"},"#,
+            end: "{}]}]}]}]}",
+        },
     ),
     Family::new(
         "OTLP/JSON: packed counts",
         OtlpJson(Metrics),
-        Repeated(
-            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","histogram":{"dataPoints":[{"bucketCounts":["#,
-            "1,",
-            "0]}]}}]}]}]}",
-        ),
+        Repeated {
+            begin: r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","histogram":{"dataPoints":[{"bucketCounts":["#,
+            unit: "1,",
+            end: "0]}]}}]}]}]}",
+        },
     ),
 ];
 

@@ -158,7 +158,7 @@ async fn forwarded(
 ) -> Option<(u16, Bytes)> {
     let services =
         [("TraceService", "traces"), ("MetricsService", "metrics"), ("LogsService", "logs")];
-    let signal = services.iter().find(|(service, _)| head.uri.path().contains(service))?.1;
+    let (_, signal) = services.iter().find(|(service, _)| head.uri.path().contains(service))?;
     let metadata = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let organization = metadata("organization").unwrap_or("default");
     let mut request = Request::post(format!("/api/{organization}/v1/{signal}"))

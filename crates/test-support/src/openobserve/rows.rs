@@ -131,18 +131,19 @@ fn of_span(stored: &StoredSpan) -> Row {
         let name = format!("service_{}", column(&attribute.key));
         put(&mut columns, name, text(attribute.value.as_ref()), usize::MAX);
     }
-    let times = (span.start_time_unix_nano, span.end_time_unix_nano);
+    let start = span.start_time_unix_nano;
+    let end = span.end_time_unix_nano;
     let own = [
-        ("_timestamp", json!(times.0 / 1000)),
+        ("_timestamp", json!(start / 1000)),
         ("trace_id", json!(hex(&span.trace_id))),
         ("span_id", json!(hex(&span.span_id))),
         ("flags", json!(1)),
         ("span_status", json!(span_status)),
         ("span_kind", json!(span.kind.to_string())),
         ("operation_name", json!(span.name)),
-        ("start_time", json!(times.0)),
-        ("end_time", json!(times.1)),
-        ("duration", json!(times.1.wrapping_sub(times.0) / 1000)),
+        ("start_time", json!(start)),
+        ("end_time", json!(end)),
+        ("duration", json!(end.wrapping_sub(start) / 1000)),
         ("service_name", json!(stored.service_name)),
         ("status_code", json!(status.code)),
         ("status_message", json!(status.message)),
@@ -286,14 +287,20 @@ fn temporality(temporality: i32) -> String {
     name.unwrap_or("AGGREGATION_TEMPORALITY_CUMULATIVE").to_owned()
 }
 
+/// What data points of all kinds have.
+struct Point<'a> {
+    attributes: &'a [KeyValue],
+    exemplars: &'a [Exemplar],
+    start_nano: u64,
+    time_nano: u64,
+}
+
 /// A row with the labels of a point; all of them are text.
 fn row(
     stored: &StoredMetric,
     suffix: &str,
-    attributes: &[KeyValue],
-    exemplars: &[Exemplar],
-    times: (u64, u64),
-    own: &[(&str, String)],
+    point: &Point<'_>,
+    own_labels: &[(&str, String)],
     value: Option<f64>,
 ) -> Row {
     let stream = format!("{}{suffix}", stored.stream);
@@ -303,20 +310,21 @@ fn row(
         columns.insert("instrumentation_library_version".to_owned(), json!(""));
     }
     add_scope(&mut columns, &stored.scope.name, &stored.scope.version);
-    for attribute in stored.resource.attributes.iter().chain(attributes) {
+    for attribute in stored.resource.attributes.iter().chain(point.attributes) {
         put(&mut columns, column(&attribute.key), text(attribute.value.as_ref()), usize::MAX);
     }
-    columns.extend(own.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+    let own = own_labels.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+    columns.extend(own);
     let labels = [
         ("__name__", json!(stream)),
-        ("_timestamp", json!(times.1 / 1000)),
-        ("start_time", json!(times.0.to_string())),
+        ("_timestamp", json!(point.time_nano / 1000)),
+        ("start_time", json!(point.start_nano.to_string())),
         ("flag", json!("DATA_POINT_FLAGS_DO_NOT_USE")),
     ];
     columns.extend(labels.map(|(name, value)| (name.to_owned(), value)));
     // The first rows of a stream without exemplars have null, later rows may have an empty list.
-    if !exemplars.is_empty() {
-        let exemplars: Value = exemplars.iter().map(exemplar).collect();
+    if !point.exemplars.is_empty() {
+        let exemplars: Value = point.exemplars.iter().map(exemplar).collect();
         columns.insert("exemplars".to_owned(), json!(exemplars.to_string()));
     }
     if let Some(value) = value.filter(|value| value.is_finite()) {
@@ -343,41 +351,55 @@ fn exemplar(exemplar: &Exemplar) -> Value {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
-fn of_number(stored: &StoredMetric, point: &NumberDataPoint, own: &[(&str, String)]) -> Row {
-    let value = point.value.map(|value| match value {
+fn of_number(stored: &StoredMetric, data: &NumberDataPoint, own_labels: &[(&str, String)]) -> Row {
+    let value = data.value.map(|value| match value {
         number_data_point::Value::AsInt(value) => value as f64,
         number_data_point::Value::AsDouble(value) => value,
     });
-    let times = (point.start_time_unix_nano, point.time_unix_nano);
-    row(stored, "", &point.attributes, &point.exemplars, times, own, value)
+    let point = Point {
+        attributes: &data.attributes,
+        exemplars: &data.exemplars,
+        start_nano: data.start_time_unix_nano,
+        time_nano: data.time_unix_nano,
+    };
+    row(stored, "", &point, own_labels, value)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
 fn of_histogram(
     stored: &StoredMetric,
-    point: &HistogramDataPoint,
+    data: &HistogramDataPoint,
     temporality: &str,
     rows: &mut Vec<Row>,
 ) {
-    let own = ("aggregation_temporality", temporality.to_owned());
-    let times = (point.start_time_unix_nano, point.time_unix_nano);
-    let mut add = |suffix, own: &[(&str, String)], value| {
-        rows.push(row(stored, suffix, &point.attributes, &point.exemplars, times, own, value));
+    let temporality = ("aggregation_temporality", temporality.to_owned());
+    let point = Point {
+        attributes: &data.attributes,
+        exemplars: &data.exemplars,
+        start_nano: data.start_time_unix_nano,
+        time_nano: data.time_unix_nano,
     };
     let values = [
-        ("_count", Some(point.count as f64)),
-        ("_sum", point.sum),
-        ("_min", point.min),
-        ("_max", point.max),
+        ("_count", Some(data.count as f64)),
+        ("_sum", data.sum),
+        ("_min", data.min),
+        ("_max", data.max),
     ];
     for (suffix, value) in values {
-        add(suffix, std::slice::from_ref(&own), value);
+        rows.push(row(stored, suffix, &point, std::slice::from_ref(&temporality), value));
     }
     let mut count = 0;
-    for (at, in_bucket) in point.bucket_counts.iter().enumerate() {
+    for (index, in_bucket) in data.bucket_counts.iter().enumerate() {
         count += in_bucket;
-        let le = point.explicit_bounds.get(at).map_or_else(|| "inf".to_owned(), f64::to_string);
-        add("_bucket", &[own.clone(), ("le", le)], Some(count as f64));
+        let bound = data.explicit_bounds.get(index);
+        let le = bound.map_or_else(|| "inf".to_owned(), f64::to_string);
+        rows.push(row(
+            stored,
+            "_bucket",
+            &point,
+            &[temporality.clone(), ("le", le)],
+            Some(count as f64),
+        ));
     }
 }
 

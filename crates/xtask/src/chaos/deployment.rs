@@ -24,12 +24,21 @@ pub(super) const DIRECT: &str = "direct";
 pub(super) const FUNCTIONS: [&str; 3] = ["standard", "compact", DIRECT];
 const ACTIONS: [&str; 9] =
     ["ok", "ok", "ok", "ok", "error", "bad_gateway", "panic", "timeout", "exit"];
-/// Numbers of an invocation's items.
-const NUMBERS: i64 = 1000;
-/// A queue receives at most as many messages at once.
-const MESSAGES: usize = 10;
+/// Each invocation gives its items numbers of its own, of which it has this many.
+const NUMBERS_OF_INVOCATION: i64 = 1000;
+/// The limit of messages that a queue returns at once.
+const MOST_MESSAGES: usize = 10;
 /// Rounds in which everything that waits must arrive, once nothing fails.
-const ROUNDS: usize = 50;
+const MOST_ROUNDS: usize = 50;
+
+/// How log events and messages are delivered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeliveryMode {
+    /// Some parts are late, out of order or repeated.
+    Faulty,
+    /// Everything, once.
+    Reliable,
+}
 
 pub(super) struct Deployment {
     pub(super) lambda: Lambda,
@@ -79,9 +88,9 @@ impl Deployment {
                 .env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string());
             match name {
                 DIRECT => {
-                    let endpoint = ("LAMBDA_OTLP_ENDPOINT", fake.base());
-                    function =
-                        function.env(endpoint.0, endpoint.1).env("LAMBDA_OTLP_OUTPUT", "otlp");
+                    function = function
+                        .env("LAMBDA_OTLP_ENDPOINT", fake.base())
+                        .env("LAMBDA_OTLP_OUTPUT", "otlp");
                 }
                 "compact" => function = function.env("LAMBDA_OTLP_LINE", "compact"),
                 _ => {}
@@ -89,15 +98,15 @@ impl Deployment {
             lambda.create_function(function)?;
         }
         let waiting: Arc<Mutex<Vec<LogEvent>>> = Arc::default();
-        let written = Arc::clone(&waiting);
+        let new_events = Arc::clone(&waiting);
         lambda.observe_logs(move |event| {
-            let is_delivered = match event.function() {
+            let is_subscribed = match event.function() {
                 FORWARDER => false,
                 DIRECT => event.message.contains("\"spill\":true"),
                 _ => true,
             };
-            if is_delivered {
-                lock(&written).push(event.clone());
+            if is_subscribed {
+                lock(&new_events).push(event.clone());
             }
         });
         Ok(Self {
@@ -120,7 +129,7 @@ impl Deployment {
     pub(super) async fn invoke(&self, index: usize, mut random: Rng) -> anyhow::Result<()> {
         let Some(name) = FUNCTIONS.get(index) else { return Ok(()) };
         for invocation in 0..random.usize(10..=25) {
-            let first = i64::try_from(100 * (index + 1) + invocation)? * NUMBERS;
+            let first = i64::try_from(100 * (index + 1) + invocation)? * NUMBERS_OF_INVOCATION;
             let action = random.choice(ACTIONS).unwrap_or("ok");
             let order = json!({
                 "action": action, "first_number": first, "children": random.usize(..40), "logs": random.usize(..6),
@@ -205,8 +214,8 @@ impl Deployment {
         Ok(())
     }
 
-    /// Delivers the new log events of each stream in parts. Some parts are late, out of order or repeated, unless `all`.
-    pub(super) fn deliver(&self, random: &mut Rng, all: bool) -> anyhow::Result<()> {
+    /// Delivers the new log events of each stream in parts.
+    pub(super) fn deliver(&self, random: &mut Rng, mode: DeliveryMode) -> anyhow::Result<()> {
         let mut streams: BTreeMap<Arc<str>, Vec<LogEvent>> = BTreeMap::new();
         for event in std::mem::take(&mut *lock(&self.waiting)) {
             streams.entry(Arc::clone(&event.log_stream)).or_default().push(event);
@@ -215,7 +224,7 @@ impl Deployment {
             while !events.is_empty() {
                 let part: Vec<_> = events.drain(..random.usize(1..=events.len())).collect();
                 let times = match random.usize(..10) {
-                    0 | 1 if !all => 0,
+                    0 | 1 if mode == DeliveryMode::Faulty => 0,
                     2 => 2,
                     _ => 1,
                 };
@@ -239,11 +248,15 @@ impl Deployment {
         Ok(())
     }
 
-    /// Delivers messages of the retry queue like Lambda's event source mapping, and returns their number. Some are not deleted
-    /// after their success, unless `all`.
-    pub(super) async fn redrive(&self, random: &mut Rng, all: bool) -> anyhow::Result<usize> {
+    /// Delivers messages of the retry queue like Lambda's event source mapping, and returns their number. In the faulty mode, some of them
+    /// stay in the queue after their success.
+    pub(super) async fn redrive(
+        &self,
+        random: &mut Rng,
+        mode: DeliveryMode,
+    ) -> anyhow::Result<usize> {
         let queue = self.queue.queue();
-        let messages = queue.receive(random.usize(1..=MESSAGES));
+        let messages = queue.receive(random.usize(1..=MOST_MESSAGES));
         if messages.is_empty() {
             return Ok(0);
         }
@@ -255,15 +268,16 @@ impl Deployment {
             answer.as_ref().and_then(|answer| answer.pointer("/batchItemFailures")?.as_array());
         for message in &messages {
             self.count("message of the retry queue");
-            let is_failed = |failures: &Vec<Value>| {
+            let is_among = |failures: &Vec<Value>| {
                 let mut ids =
                     failures.iter().filter_map(|failure| failure.get("itemIdentifier")?.as_str());
                 ids.any(|id| id == message.message_id)
             };
-            let is_failed = failures.map(is_failed);
+            // `None` if the invocation failed.
+            let is_failed = failures.map(is_among);
             // A message that became visible again meanwhile has another receipt.
             let is_deleted = is_failed == Some(false)
-                && (all || random.usize(..20) > 0)
+                && (mode == DeliveryMode::Reliable || random.usize(..20) > 0)
                 && queue.delete(&message.receipt_handle).is_ok();
             if !is_deleted {
                 self.count(match is_failed {
@@ -306,8 +320,8 @@ impl Deployment {
         }
         // New environments try the backend at once.
         self.lambda.recycle(FORWARDER).await?;
-        for _ in 0..ROUNDS {
-            self.deliver(random, true)?;
+        for _ in 0..MOST_ROUNDS {
+            self.deliver(random, DeliveryMode::Reliable)?;
             self.lambda.wait_for_async_invocations().await;
             let failed = self.lambda.on_failure_records();
             for record in failed.iter().skip(self.redriven.replace(failed.len())) {
@@ -319,14 +333,15 @@ impl Deployment {
             }
             self.lambda.wait_for_async_invocations().await;
             self.queue.queue().reveal();
-            while self.redrive(random, true).await? > 0 {}
+            while self.redrive(random, DeliveryMode::Reliable).await? > 0 {}
             let is_empty = lock(&self.waiting).is_empty();
             let is_redriven = self.lambda.on_failure_records().len() == self.redriven.get();
             if is_empty && is_redriven && self.queue.queue().is_empty() {
                 return Ok(());
             }
         }
-        bail!("after {ROUNDS} rounds without faults, {} messages wait", self.queue.queue().len())
+        let waiting = self.queue.queue().len();
+        bail!("after {MOST_ROUNDS} rounds without faults, {waiting} messages wait")
     }
 
     /// The ids of the log events whose items may arrive several times.

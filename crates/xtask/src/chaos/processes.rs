@@ -1,7 +1,7 @@
 //! Schedules of faults with real processes: functions with the layer, their log, the forwarder, its queue and a backend.
 //! A seed chooses the faults; the machine decides what they meet.
 
-use super::deployment::{DIRECT, Deployment, FUNCTIONS};
+use super::deployment::{DIRECT, DeliveryMode, Deployment, FUNCTIONS};
 use super::items::SentItem;
 use crate::checks;
 use anyhow::{Context as _, ensure};
@@ -92,7 +92,7 @@ async fn schedule(
         let mut random = of_log;
         while !is_over.get() {
             sleep(Duration::from_millis(random.u64(..200))).await;
-            deployment.deliver(&mut random, false)?;
+            deployment.deliver(&mut random, DeliveryMode::Faulty)?;
         }
         anyhow::Ok(())
     };
@@ -100,7 +100,7 @@ async fn schedule(
         let mut random = of_queue;
         while !is_over.get() {
             sleep(Duration::from_millis(random.u64(..200))).await;
-            deployment.redrive(&mut random, false).await?;
+            deployment.redrive(&mut random, DeliveryMode::Faulty).await?;
         }
         anyhow::Ok(())
     };

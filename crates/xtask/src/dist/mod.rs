@@ -96,8 +96,9 @@ pub(crate) enum What {
 const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
-/// The page that `gh release create` shows.
-const INSTALL: (&str, &str) = ("docs/release-files.md", "INSTALL.md");
+/// The page that `gh release create` shows, and its name among the files.
+const INSTALL_PAGE: &str = "docs/release-files.md";
+const INSTALL: &str = "INSTALL.md";
 
 /// Makes these parts in `target/dist`. All parts together replace the folder.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
@@ -142,7 +143,7 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         }
     }
     template::write(root, &folder)?;
-    std::fs::copy(root.join(INSTALL.0), folder.join(INSTALL.1))?;
+    std::fs::copy(root.join(INSTALL_PAGE), folder.join(INSTALL))?;
     sums(&folder)
 }
 

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use local_lambda::{HttpServer, lock};
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -59,12 +59,28 @@ impl Backend {
         format!("http://{}/api/load", self.http.address())
     }
 
-    /// Returns how many of these numbers, each sent `times` times, arrived less often and more often.
-    pub(super) fn differences(&self, numbers: Range<u32>, times: u32) -> [usize; 2] {
+    /// Compares the numbers that arrived with these, each of which was sent `times` times.
+    pub(super) fn differences(&self, numbers: Range<u32>, times: u32) -> Differences {
         let arrived = lock(&self.state.arrived);
-        let of = |number: u32| arrived.get(number as usize).copied().unwrap_or_default();
-        let missing = numbers.clone().filter(|number| of(*number) < times).count();
-        [missing, numbers.filter(|number| of(*number) > times).count()]
+        let times_of = |number: u32| arrived.get(number as usize).copied().unwrap_or_default();
+        Differences {
+            missing: numbers.clone().filter(|number| times_of(*number) < times).count(),
+            repeated: numbers.filter(|number| times_of(*number) > times).count(),
+        }
+    }
+}
+
+/// How many numbers arrived less often, and more often, than they were sent.
+#[derive(Default)]
+pub(super) struct Differences {
+    pub(super) missing: usize,
+    pub(super) repeated: usize,
+}
+
+impl AddAssign for Differences {
+    fn add_assign(&mut self, other: Self) {
+        self.missing += other.missing;
+        self.repeated += other.repeated;
     }
 }
 

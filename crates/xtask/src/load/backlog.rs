@@ -19,11 +19,11 @@ const EVENTS: u32 = 140;
 const LINES: u32 = 6000;
 /// What the backend takes once it is up.
 const BYTES_A_SECOND: u64 = 10_000_000;
-/// Batches of messages that Lambda's pollers deliver at the same time.
-const BATCHES: usize = 4;
-const BATCH: usize = 10;
+/// Lambda's pollers, which deliver batches of messages at the same time.
+const POLLERS: usize = 4;
+const MESSAGES_OF_BATCH: usize = 10;
 
-pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Result<()> {
+pub(super) async fn deliver_backlog(programs: &HashMap<String, PathBuf>) -> anyhow::Result<()> {
     let backend = Backend::start().await?;
     let queue =
         QueueServer::start(Queue::new("retry").visibility_timeout(Duration::from_mins(6))).await?;
@@ -43,32 +43,31 @@ pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Re
     println!("backlog: {items} items in {} messages", queue.queue().len());
     backend.set_down(false);
     backend.limit(BYTES_A_SECOND);
-    let delivered = backend.bytes();
-    let sampling = Sampling::begin(delivered, processes(&lambda));
-    let mut batches = JoinSet::new();
-    for _ in 0..BATCHES {
+    let sampling = Sampling::begin(backend.bytes(), processes(&lambda));
+    let mut pollers = JoinSet::new();
+    for _ in 0..POLLERS {
         let lambda = Arc::clone(&lambda);
         let queue = queue.queue().clone();
-        batches.spawn(async move {
+        pollers.spawn(async move {
             while !queue.is_empty() {
                 deliver(&lambda, &queue).await?;
             }
             anyhow::Ok(())
         });
     }
-    while let Some(ended) = batches.join_next().await {
+    while let Some(ended) = pollers.join_next().await {
         ended??;
     }
     let curve = sampling.end("backlog", "MB/s", 1e6)?;
     let last = u32::try_from(items)?;
-    report(&curve, items, backend.differences(0..last, 1))?;
+    report(&curve, items, &backend.differences(0..last, 1))?;
     lambda.recycle(FORWARDER).await?;
     Ok(())
 }
 
 /// Delivers a batch of messages like Lambda's event source mapping with `ReportBatchItemFailures`.
 async fn deliver(lambda: &Lambda, queue: &Queue) -> anyhow::Result<()> {
-    let messages = queue.receive(BATCH);
+    let messages = queue.receive(MESSAGES_OF_BATCH);
     if messages.is_empty() {
         sleep(Duration::from_millis(100)).await;
         return Ok(());

@@ -18,7 +18,16 @@ pub(super) struct Curve {
 }
 
 /// Measures throughput and memory every second.
-pub(super) struct Sampling(JoinHandle<()>, Arc<Mutex<Vec<(u64, f64)>>>);
+pub(super) struct Sampling {
+    task: JoinHandle<()>,
+    samples: Arc<Mutex<Vec<Sample>>>,
+}
+
+struct Sample {
+    /// Bytes or items that were sent until then.
+    sent: u64,
+    mib: f64,
+}
 
 impl Sampling {
     /// `sent` counts bytes or items.
@@ -26,18 +35,17 @@ impl Sampling {
         sent: Arc<AtomicU64>,
         processes: impl Fn() -> Vec<u32> + Send + 'static,
     ) -> Self {
-        let samples: Arc<Mutex<Vec<(u64, f64)>>> = Arc::default();
+        let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
         let taken = Arc::clone(&samples);
         let task = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1));
             loop {
                 ticks.tick().await;
                 let mib = processes().into_iter().filter_map(resident_mib).sum();
-                let sample = (sent.load(Ordering::Relaxed), mib);
-                lock(&taken).push(sample);
+                lock(&taken).push(Sample { sent: sent.load(Ordering::Relaxed), mib });
             }
         });
-        Self(task, samples)
+        Self { task, samples }
     }
 
     /// `unit` is the number of bytes or items in a unit of the throughput.
@@ -48,15 +56,15 @@ impl Sampling {
         throughput: &'static str,
         unit: f64,
     ) -> anyhow::Result<Curve> {
-        self.0.abort();
-        let samples = std::mem::take(&mut *lock(&self.1));
+        self.task.abort();
+        let samples = std::mem::take(&mut *lock(&self.samples));
         ensure!(samples.len() > 3, "{name}: the run was too short for a curve");
-        let rate = |pair: &[(u64, f64)]| match pair {
-            [(earlier, _), (later, _)] => (later - earlier) as f64 / unit,
+        let rate = |pair: &[Sample]| match pair {
+            [earlier, later] => (later.sent - earlier.sent) as f64 / unit,
             _ => 0.0,
         };
         let rates = samples.windows(2).map(rate).collect();
-        let memory = samples.iter().map(|(_, mib)| *mib).collect();
+        let memory = samples.iter().map(|sample| sample.mib).collect();
         Ok(Curve { name, unit: throughput, rates, memory })
     }
 }

@@ -1,6 +1,6 @@
 //! The forwarder, which gets the next event as soon as it answers.
 
-use super::backend::Backend;
+use super::backend::{Backend, Differences};
 use super::curve::Sampling;
 use super::report;
 use super::telemetry::{self, Event};
@@ -69,19 +69,17 @@ pub(super) async fn sustained(
         }
     }
     let curve = sampling.end(load.name, "MB/s", 1e6)?;
-    let worked = lambda.environments(FORWARDER).len();
-    ensure!(worked == load.environments, "{worked} environments worked");
+    let environments = lambda.environments(FORWARDER).len();
+    ensure!(environments == load.environments, "{environments} environments worked");
     check_log(&lambda)?;
-    let mut missing = 0;
-    let mut repeated = 0;
+    let mut differences = Differences::default();
     let mut items = 0;
     for (index, event) in events.iter().enumerate() {
         let times = invocations / events.len() + usize::from(index < invocations % events.len());
-        let [lost, again] = backend.differences(event.numbers.clone(), u32::try_from(times)?);
-        (missing, repeated) = (missing + lost, repeated + again);
+        differences += backend.differences(event.numbers.clone(), u32::try_from(times)?);
         items += times * event.numbers.len();
     }
-    report(&curve, items, [missing, repeated])?;
+    report(&curve, items, &differences)?;
     lambda.recycle(FORWARDER).await?;
     Ok(())
 }

@@ -65,12 +65,9 @@ pub(super) async fn sustained(
     ensure!(printed?.is_success(), "the function that prints failed");
     let (numbers, curve) = sent?;
     lambda.recycle("orders").await?;
-    let spans = backend.differences(0..numbers, 1);
-    let printed = backend.differences(FIRST_LINE..FIRST_LINE + lines, 1);
-    let [missing_spans, repeated_spans] = spans;
-    let [missing_lines, repeated_lines] = printed;
-    let differences = [missing_spans + missing_lines, repeated_spans + repeated_lines];
-    report(&curve, (numbers + lines) as usize, differences)
+    let mut differences = backend.differences(0..numbers, 1);
+    differences += backend.differences(FIRST_LINE..FIRST_LINE + lines, 1);
+    report(&curve, (numbers + lines) as usize, &differences)
 }
 
 /// Sends requests at a constant rate; returns the number of spans.

@@ -10,6 +10,7 @@ mod telemetry;
 
 use crate::checks;
 use anyhow::{Context as _, bail, ensure};
+use backend::Differences;
 use curve::Curve;
 use local_lambda::binaries::{self, EXTENSION};
 use std::collections::HashMap;
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     runtime.block_on(async {
         forwarder::sustained(&programs, &forwarder::ONE, duration).await?;
         forwarder::sustained(&programs, &forwarder::MANY, duration).await?;
-        backlog::delivered(&programs).await?;
+        backlog::deliver_backlog(&programs).await?;
         layer::sustained(&programs, duration).await
     })
 }
@@ -56,7 +57,8 @@ pub(crate) fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> 
 const LONG_SECONDS: usize = 50;
 
 /// Prints a row. Fails if a number is missing or repeated, or if the memory grew: its median, because it has peaks.
-fn report(curve: &Curve, items: usize, [missing, repeated]: [usize; 2]) -> anyhow::Result<()> {
+fn report(curve: &Curve, items: usize, differences: &Differences) -> anyhow::Result<()> {
+    let Differences { missing, repeated } = differences;
     let Curve { name, unit, rates, memory } = curve;
     #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;

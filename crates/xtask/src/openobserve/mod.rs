@@ -179,13 +179,15 @@ fn print(accounts: &[(&str, Account)]) -> anyhow::Result<()> {
         println!("{way:<22} {sent:>8} {stored:>8} {equal:>8} {raced:>8} {:>12}", differences.len());
     }
     for (way, account) in accounts {
-        let mut lines: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+        let mut by_kind: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for difference in &account.differences {
-            lines.entry(kind(difference)).or_insert((0, difference)).0 += 1;
+            by_kind.entry(kind(difference)).or_default().push(difference);
         }
-        for (times, difference) in lines.into_values() {
-            let difference: String = difference.chars().take(LONGEST_SHOWN).collect();
-            println!("{way}: {times} times: {difference}");
+        for differences in by_kind.into_values() {
+            let times = differences.len();
+            let first = differences.first().copied().unwrap_or_default();
+            let shown: String = first.chars().take(LONGEST_SHOWN).collect();
+            println!("{way}: {times} times: {shown}");
         }
     }
     let differences: usize = accounts.iter().map(|(_, account)| account.differences.len()).sum();

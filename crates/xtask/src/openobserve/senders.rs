@@ -162,11 +162,11 @@ impl<'a> Senders<'a> {
             command.args(["--endpoint", &self.endpoint(organization)]);
             let output = command.args(["--header", &self.authorization]).output().await?;
             // The verdict is on standard output, an error on the other.
-            let said = [output.stdout, output.stderr].map(|said| {
-                let said = String::from_utf8_lossy(&said);
-                said.lines().last().unwrap_or_default().to_owned()
+            let last_lines = [output.stdout, output.stderr].map(|printed| {
+                let text = String::from_utf8_lossy(&printed);
+                text.lines().last().unwrap_or_default().to_owned()
             });
-            ensure!(output.status.success(), "the demo: {}", said.join("; "));
+            ensure!(output.status.success(), "the demo: {}", last_lines.join("; "));
         }
         Ok(())
     }
@@ -175,14 +175,17 @@ impl<'a> Senders<'a> {
     /// events.
     pub(super) async fn failures(&self, organization: &str) -> anyhow::Result<()> {
         let text = ["a line of a function".to_owned()];
-        let dead = ("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", now() - DAY_NANOS);
-        for (variable, time) in [dead, ("LAMBDA_OTLP_RETRY_QUEUE_URL", now())] {
+        for (variable, is_dead_letter) in
+            [("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", true), ("LAMBDA_OTLP_RETRY_QUEUE_URL", false)]
+        {
+            // The server rejects an old record. It is down for another one.
+            let time = if is_dead_letter { now() - DAY_NANOS } else { now() };
             let lambda = Lambda::start().await?;
             let queue = QueueServer::start(Queue::new("queue")).await?;
             let forwarder = self.forwarder(organization)?.env(variable, queue.queue_url());
             lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
             // The forwarder's own metrics are sent after the first event.
-            self.tee.set_down(if time == dead.1 { &[] } else { &["/v1/logs"] });
+            self.tee.set_down(if is_dead_letter { &[] } else { &["/v1/logs"] });
             let sent = succeed(&lambda, &event(time, &text)).await;
             self.tee.set_down(&[]);
             sent?;

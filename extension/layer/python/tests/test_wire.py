@@ -58,55 +58,67 @@ class Extension(threading.Thread):
         return wire.Receiver(self.listener.getsockname(), said.append), said
 
 
-# The extension's answers, the results of the flushes, the bodies by their numbers, the connections, and the seconds of a flush.
-ANSWERS = {
-    "accepted": ([200, 200], [True, True], [0, 1], 1, 5),
-    "no room at first": ([503, 200, 200], [True, True], [0, 0, 1], 1, 5),
-    "no room": ([503, 200], [False], [0], 1, 0.04),
-    "refused": ([400, 200], [True, True], [0, 1], 1, 5),
-    "closed before the answer": (["closes", 200], [False], [0], 1, 5),
-    "closed twice": (["closes", "closes", 200, 200], [False, False], [0, 0], 2, 5),
+class Case:
+    """The extension's answers, and what they lead to: the results of the flushes, the bodies by their numbers, and the
+    connections. `seconds` is the time limit of a flush.
+    """
+
+    def __init__(self, *answers, results, bodies, connections=1, seconds=5):
+        self.answers = answers
+        self.results = results
+        self.bodies = bodies
+        self.connections = connections
+        self.seconds = seconds
+
+
+CASES = {
+    "accepted": Case(200, 200, results=[True, True], bodies=[0, 1]),
+    "no room at first": Case(503, 200, 200, results=[True, True], bodies=[0, 0, 1]),
+    "no room": Case(503, 200, results=[False], bodies=[0], seconds=0.04),
+    "refused": Case(400, 200, results=[True, True], bodies=[0, 1]),
+    "closed before the answer": Case("closes", 200, results=[False], bodies=[0]),
+    "closed twice": Case("closes", "closes", 200, 200, results=[False, False], bodies=[0, 0], connections=2),
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
-def test_requests_are_repeated_until_they_are_accepted_or_refused(wire, case):
-    answers, expected, bodies, connections, seconds = ANSWERS[case]
-    extension = Extension(*answers)
-    to, said = extension.receiver(wire)
+@pytest.mark.parametrize("name", CASES)
+def test_requests_are_repeated_until_they_are_accepted_or_refused(wire, name):
+    case = CASES[name]
+    extension = Extension(*case.answers)
+    receiver, said = extension.receiver(wire)
     results = []
-    for number in range(len(expected)):
-        to.add("/v1/traces", f"body {number}".encode())
-        results.append(to.deliver(time.monotonic() + seconds))
-    assert results == expected
-    assert extension.bodies == [f"body {number}" for number in bodies]
-    assert extension.connections == connections
-    assert said == (["dropped a request: the extension answered 400"] if case == "refused" else [])
+    for number in range(len(case.results)):
+        receiver.add("/v1/traces", f"body {number}".encode())
+        results.append(receiver.deliver(time.monotonic() + case.seconds))
+    assert results == case.results
+    assert extension.bodies == [f"body {number}" for number in case.bodies]
+    assert extension.connections == case.connections
+    assert said == (["dropped a request: the extension answered 400"] if name == "refused" else [])
 
 
 def test_a_late_answer_is_read_before_the_next_request(wire):
     extension = Extension("waits", 200)
-    to, _ = extension.receiver(wire)
-    to.add("/v1/traces", b"late")
-    assert not to.deliver(time.monotonic() + 0.2)
+    receiver, _ = extension.receiver(wire)
+    receiver.add("/v1/traces", b"late")
+    assert not receiver.deliver(time.monotonic() + 0.2)
     extension.goes_on.set()
-    to.add("/v1/traces", b"next")
-    assert to.deliver(time.monotonic() + 5)
-    assert (extension.bodies, len(to.backlog)) == (["late", "next"], 0)
+    receiver.add("/v1/traces", b"next")
+    assert receiver.deliver(time.monotonic() + 5)
+    assert (extension.bodies, len(receiver.backlog)) == (["late", "next"], 0)
 
 
 def test_without_an_extension_the_newest_requests_wait(wire, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = closed.getsockname()
     said = []
-    to = wire.Receiver(address, said.append)
+    receiver = wire.Receiver(address, said.append)
     monkeypatch.setattr(wire, "MOST_BYTES", 10)
     for body in (b"first 1", b"second", b"third"):
-        to.add("/v1/traces", body)
-    assert not to.deliver(time.monotonic() + 5)
-    assert [each.rpartition(b"\n")[2] for each in to.backlog] == [b"first 1", b"third"]
+        receiver.add("/v1/traces", body)
+    assert not receiver.deliver(time.monotonic() + 5)
+    assert [each.rpartition(b"\n")[2] for each in receiver.backlog] == [b"first 1", b"third"]
     assert said == ["dropped a request: the extension does not answer, and the queue of 16 MiB is full"]
-    assert not to.deliver(time.monotonic() - 1)
+    assert not receiver.deliver(time.monotonic() - 1)
 
 
 # Values of attributes, and their bytes.

@@ -118,6 +118,12 @@ impl Side {
     }
 }
 
+struct Start {
+    /// Milliseconds from the start of the process to the first `next`.
+    ready_ms: f64,
+    rss_kib: u64,
+}
+
 /// How soon each extension asks for its first event, and how much memory it keeps.
 pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
     let starts = in_turns(STARTS, sides, async |side: &Side| {
@@ -129,14 +135,16 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
             .and_then(|known| known.extensions.first())
             .context("the extension is gone")?;
         let after = state.ready_after.context("it has not asked for an event")?;
-        let started = (millis(after), memory_kib(&state.pid.to_string(), "VmRSS:")?);
+        let rss_kib = memory_kib(&state.pid.to_string(), "VmRSS:")?;
+        let started = Start { ready_ms: millis(after), rss_kib };
         // The end is not measured here.
         simulation.lambda.kill_idle("f").await?;
         Ok(started)
     });
     let starts = starts.await?;
-    let ready = starts.each_ref().map(|all| all.iter().map(|own| own.0).collect::<Vec<_>>());
-    let memory = starts.each_ref().map(|all| max(all.iter().map(|own| float(own.1))));
+    let ready =
+        starts.each_ref().map(|all| all.iter().map(|start| start.ready_ms).collect::<Vec<_>>());
+    let memory = starts.each_ref().map(|all| max(all.iter().map(|start| float(start.rss_kib))));
     println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");
     let row = |what: &str, [ours, peer]: [f64; 2], digits: usize| {
         println!("| {what} | {ours:.digits$} | {peer:.digits$} | **{:.2}** |", ours / peer);

@@ -63,7 +63,7 @@ impl Bench {
             let mut runs = in_turns(ROUNDS, &self.programs, run).await?;
             println!("| {} | {} |", event.name, cells(&runs));
             let [ours, peer] = runs.each_mut().map(|runs| runs.swap_remove(0).traces());
-            are_equal(event.spans, &ours?, &peer?)?;
+            ensure_equal(event.spans, &ours?, &peer?)?;
         }
         // Compact lines compared with OTLP lines of the same spans.
         let [ours, _] = &self.programs;
@@ -213,19 +213,26 @@ fn cells(runs: &[Vec<Run>; 2]) -> String {
     format!("{ours:.2} | {peer:.2} | {:.3}", ours / peer)
 }
 
-/// Both must have written the same telemetry, or their figures say nothing. Fails unless both have this number of spans, with the same resources and scopes.
-fn are_equal(spans: u64, ours: &Request, peer: &Request) -> anyhow::Result<()> {
-    let ours = decode(ours)?;
-    let peer = decode(peer)?;
-    let counts = [ours.len() as u64, peer.len() as u64];
+/// Fails unless both have this number of spans, with the same resources and scopes. Figures of different telemetry say nothing.
+fn ensure_equal(spans: u64, ours: &Request, peer: &Request) -> anyhow::Result<()> {
+    let our_spans = decode(ours)?;
+    let peer_spans = decode(peer)?;
+    let counts = [our_spans.len() as u64, peer_spans.len() as u64];
     ensure!(counts == [spans; 2], "{counts:?} of {spans} spans in ours and the peer's");
-    let different = ours.iter().zip(&peer).find(|(ours, peer)| ours != peer);
+    let different = our_spans.iter().zip(&peer_spans).find(|(ours, peer)| ours != peer);
     ensure!(different.is_none(), "a span differs: {different:#?}");
     Ok(())
 }
 
+#[derive(Debug, PartialEq)]
+struct Placed {
+    resource: Resource,
+    scope: InstrumentationScope,
+    span: Span,
+}
+
 /// The spans by their ids, each with its resource and scope.
-fn decode(request: &Request) -> anyhow::Result<Vec<(Resource, InstrumentationScope, Span)>> {
+fn decode(request: &Request) -> anyhow::Result<Vec<Placed>> {
     let mut spans = Vec::new();
     let request = request.decode::<Traces>().context("no traces")??;
     for ResourceSpans { resource, scope_spans, .. } in request.resource_spans {
@@ -234,10 +241,13 @@ fn decode(request: &Request) -> anyhow::Result<Vec<(Resource, InstrumentationSco
         resource.attributes.sort_by(|left, right| left.key.cmp(&right.key));
         for ScopeSpans { scope, spans: of_scope, .. } in scope_spans {
             let scope = scope.unwrap_or_default();
-            let of_scope = of_scope.into_iter();
-            spans.extend(of_scope.map(|span| (resource.clone(), scope.clone(), span)));
+            spans.extend(of_scope.into_iter().map(|span| Placed {
+                resource: resource.clone(),
+                scope: scope.clone(),
+                span,
+            }));
         }
     }
-    spans.sort_by(|left, right| left.2.span_id.cmp(&right.2.span_id));
+    spans.sort_by(|left, right| left.span.span_id.cmp(&right.span.span_id));
     Ok(spans)
 }
