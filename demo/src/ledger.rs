@@ -146,12 +146,15 @@ pub fn number_invocation(ledger: &Ledger) -> i64 {
 
 /// The configuration of a function that lists its items.
 pub fn telemetry(ledger: &Ledger) -> TelemetryConfig {
-    TelemetryConfig::builder().with_additional_span_processor(Lister(ledger.clone())).build()
+    let lister = Lister { ledger: ledger.clone() };
+    TelemetryConfig::builder().with_additional_span_processor(lister).build()
 }
 
 /// Writes number and content of each span when it ends, including the invocation's span, which ends after the handler.
 #[derive(Debug)]
-struct Lister(Ledger);
+struct Lister {
+    ledger: Ledger,
+}
 
 impl SpanProcessor for Lister {
     fn on_start(&self, _span: &mut Span, _parent: &Context) {}
@@ -166,7 +169,7 @@ impl SpanProcessor for Lister {
                 };
                 (attribute.key.to_string(), text)
             });
-            self.0.ended(*number, What::Span, Some(content(&span.name, attributes)));
+            self.ledger.ended(*number, What::Span, Some(content(&span.name, attributes)));
         }
     }
 
