@@ -1,8 +1,9 @@
 //! Keeps integers of `tracing` fields as integers: `tracing-opentelemetry` only supports `i64`, and converts `u64`, including all
 //! unsigned arguments of `#[tracing::instrument]`, and 128-bit values to text.
 //!
-//! One layer notes such values while a span is open and passes them on when it starts and closes, another removes them. In
-//! between, on the same thread, the layer of `tracing-opentelemetry` starts or ends the span and thereby calls our processor.
+//! The layer below `tracing-opentelemetry` notes such values while a span is open, and passes them on when the span starts and
+//! closes. The layer above removes them. In between, on the same thread, the layer of `tracing-opentelemetry` starts or ends the span
+//! and thereby calls our processor, which restores the integers.
 
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
@@ -23,8 +24,9 @@ thread_local! {
     static PASSED_ON: RefCell<Integers> = const { RefCell::new(Integers::new()) };
 }
 
-pub(crate) fn settle(span: &mut SpanData) {
-    let settle = |integers: &RefCell<Integers>| {
+/// Replaces the texts of integers that were passed on by these integers.
+pub(crate) fn restore(span: &mut SpanData) {
+    let restore = |integers: &RefCell<Integers>| {
         let integers = integers.borrow();
         for attribute in &mut span.attributes {
             // Another value may have been set under the same key.
@@ -36,7 +38,7 @@ pub(crate) fn settle(span: &mut SpanData) {
         }
     };
     // A terminating thread may have none.
-    PASSED_ON.try_with(settle).ok();
+    PASSED_ON.try_with(restore).ok();
 }
 
 fn pass_on(integers: Integers) {
@@ -65,12 +67,12 @@ where
         note(found, id, &context);
         // The layer of `tracing-opentelemetry` starts an explicit parent, and other spans as they are entered.
         if let Some(parent) = attributes.parent() {
-            start(parent, &context);
+            pass_on_at_start(parent, &context);
         }
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        start(id, &context);
+        pass_on_at_start(id, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
@@ -99,15 +101,16 @@ impl<S: Subscriber> Layer<S> for ForgetIntegers {
     }
 }
 
-/// Passes the fields on if the span has not started yet.
-fn start<S>(id: &Id, context: &Context<'_, S>)
+/// Passes the fields of a span on as it starts, which is once.
+fn pass_on_at_start<S>(id: &Id, context: &Context<'_, S>)
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let Some(span) = context.span(id) else { return };
     if let Some(noted) = span.extensions_mut().get_mut::<Noted>()
-        && !std::mem::replace(&mut noted.has_started, true)
+        && !noted.has_started
     {
+        noted.has_started = true;
         pass_on(noted.integers.clone());
     }
 }

@@ -1,7 +1,7 @@
 //! Converts `tracing` spans to OpenTelemetry spans and `tracing` events, including records of the `log` crate, to log records.
 //! Excludes those of the SDK itself.
 
-use crate::handler::invocation_span::refuse;
+use crate::handler::invocation_span::write_refused_invocation;
 use crate::integer_fields::{ForgetIntegers, NoteIntegers};
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -50,7 +50,7 @@ where
         .with_tracked_inactivity(false)
         .with_target(false);
     let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
-    let records = Records {
+    let records = RecordLayer {
         bridge: OpenTelemetryTracingBridge::new(&telemetry.logger_provider),
         bridges_logs,
         telemetry: Arc::downgrade(telemetry),
@@ -65,17 +65,17 @@ where
     spans.and_then(records.with_filter(filter.only(wanted)))
 }
 
-/// Passes events to the bridge: one with an explicit parent (`parent: &span`) in the context of that span, because the bridge
-/// itself uses the current context, and the runtime's report of an event that does not fit the handler in the failed span of its
-/// invocation.
-struct Records<B> {
+/// Passes events to the bridge, which makes log records of them in the current context. An event with an explicit parent (`parent:
+/// &span`) is passed on in the context of that span. The runtime's report of an event that does not fit the handler is passed on in
+/// the failed span of its invocation.
+struct RecordLayer<B> {
     bridge: B,
     bridges_logs: bool,
     telemetry: Weak<Telemetry>,
     dispatch: OnceLock<WeakDispatch>,
 }
 
-impl<S, B> Layer<S> for Records<B>
+impl<S, B> Layer<S> for RecordLayer<B>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     B: Layer<S>,
@@ -86,10 +86,10 @@ where
 
     /// Notes the fields of the runtime's span, the only one that this layer takes.
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {
-        let mut of_runtime = OfRuntime::default();
-        attributes.record(&mut of_runtime);
+        let mut fields = RuntimeFields::default();
+        attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(of_runtime);
+            span.extensions_mut().insert(fields);
         }
     }
 
@@ -98,22 +98,11 @@ where
         let is_error = *metadata.level() == Level::ERROR;
         let telemetry = is_error.then(|| self.telemetry.upgrade()).flatten();
         if let Some(telemetry) = telemetry.clone().filter(|_| is_refusal(metadata)) {
-            let of_span = context
-                .lookup_current()
-                .and_then(|span| span.extensions().get::<OfRuntime>().cloned());
-            let mut of_runtime = of_span.unwrap_or_default();
-            event.record(&mut of_runtime);
-            let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
-            let record = || {
-                if is_record {
-                    self.bridge.on_event(event, context);
-                }
-            };
-            return refuse(&telemetry, &of_runtime.invocation, &of_runtime.error, record);
+            return self.on_refusal(&telemetry, event, context);
         }
         let before_invocations = telemetry.filter(|telemetry| !telemetry.invocations.have_begun());
-        // The span of the invocation has the handler's error already.
-        if metadata.target() == OF_HANDLER && before_invocations.is_none() {
+        // The span of the invocation has the handler's error already. Before invocations there is none.
+        if metadata.target() == HANDLER_REPORTS && before_invocations.is_none() {
             return;
         }
         // Attaching the span's context would end a suppression.
@@ -123,21 +112,47 @@ where
         self.bridge.on_event(event, context);
         if let Some(telemetry) = before_invocations {
             // The start fails, and may end in `std::process::exit`. Exporters of the application may need this thread.
-            if !telemetry.has_processors_of_others {
+            if !telemetry.has_application_processors {
                 telemetry.finish(&[]);
             }
         }
     }
 }
 
+impl<B> RecordLayer<B> {
+    /// Writes the failed span of an invocation whose event the runtime refuses, with the runtime's report as its log record.
+    fn on_refusal<S>(
+        &self,
+        telemetry: &Arc<Telemetry>,
+        event: &Event<'_>,
+        context: layer::Context<'_, S>,
+    ) where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+        B: Layer<S>,
+    {
+        let of_span = context
+            .lookup_current()
+            .and_then(|span| span.extensions().get::<RuntimeFields>().cloned());
+        let mut fields = of_span.unwrap_or_default();
+        event.record(&mut fields);
+        let is_record = self.bridges_logs && telemetry.record_filter.takes_event(event.metadata());
+        let record = || {
+            if is_record {
+                self.bridge.on_event(event, context);
+            }
+        };
+        write_refused_invocation(telemetry, &fields.invocation, &fields.error, record);
+    }
+}
+
 /// The fields of `lambda_runtime`'s span around an invocation, and of its report of an error.
 #[derive(Default, Clone)]
-struct OfRuntime {
+struct RuntimeFields {
     invocation: lambda_runtime::Context,
     error: String,
 }
 
-impl Visit for OfRuntime {
+impl Visit for RuntimeFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         let value = value.to_owned();
         match field.name() {
@@ -155,8 +170,8 @@ impl Visit for OfRuntime {
     }
 }
 
-/// The target of the runtime's reports of the handler's errors and panics.
-const OF_HANDLER: &str = "lambda_runtime::layers::panic";
+/// The target of the runtime's events about the handler's errors and panics.
+const HANDLER_REPORTS: &str = "lambda_runtime::layers::panic";
 
 /// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
 /// The filter hides spans, because the fields of the invocation's span would precede each message.

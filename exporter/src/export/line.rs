@@ -63,11 +63,11 @@ impl LineExporter {
         items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        let bytes = self.contained(&[(kind, items)], || Ok(encode()))?;
+        let bytes = self.contained(&[ItemCount { kind, items }], || Ok(encode()))?;
         let request = Request::trusted(kind, bytes);
         let source = &resource.service_name;
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
-        self.contained(&[(kind, request.items())], || self.write(source, request))
+        self.contained(&[ItemCount::of(&request)], || self.write(source, request))
     }
 
     pub(crate) fn resource(&self, resource: &Resource) -> EncodedResource {
@@ -79,39 +79,39 @@ impl LineExporter {
         self.compact.is_some()
     }
 
-    /// Runs this flush, and holds its complete requests. Returns its result and that of writing them: as one line if they fit,
-    /// otherwise as lines of each signal, the last request first. Other threads write their requests at once, and so does the rest of
-    /// a flush within which the application flushes.
+    /// Runs this flush, gathers its requests, and writes them: as one line if they fit, otherwise as lines of each signal, the last
+    /// request first. Other threads write their requests at once, and so does the rest of a flush within which the application
+    /// flushes.
     ///
     /// # Errors
-    /// As of [`emit`](Self::emit).
-    pub(crate) fn together<T>(&self, flush: impl FnOnce() -> T) -> (T, OTelSdkResult) {
-        let this = self.address();
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.get_or_insert_with(|| (this, Vec::new()));
+    /// As of [`emit`](Self::emit), of the write.
+    pub(crate) fn together(&self, flush: impl FnOnce()) -> OTelSdkResult {
+        let exporter = self.address();
+        GATHERING.with_borrow_mut(|gathering| {
+            gathering.get_or_insert_with(|| Gathering { exporter, requests: Vec::new() });
         });
-        let flushed = flush();
-        let gathered = GATHERED
-            .with_borrow_mut(|gathered| gathered.take_if(|(exporter, _)| *exporter == this));
-        let requests = gathered.map(|(_, requests)| requests).unwrap_or_default();
-        (flushed, self.write_gathered(requests))
+        flush();
+        let own = GATHERING.with_borrow_mut(|gathering| {
+            gathering.take_if(|gathering| gathering.exporter == exporter)
+        });
+        self.write_gathered(own.map(|own| own.requests).unwrap_or_default())
     }
 
-    fn write_gathered(&self, mut gathered: Vec<Gathered>) -> OTelSdkResult {
+    fn write_gathered(&self, mut gathered: Vec<GatheredRequest>) -> OTelSdkResult {
         gathered.retain(|gathered| gathered.request.items() > 0);
         gathered.reverse();
         if gathered.len() > 1 {
-            let kind_and_items = |one: &Gathered| (one.request.kind(), one.request.items());
-            let batches: Vec<_> = gathered.iter().map(kind_and_items).collect();
-            let together = || Ok(self.write_together(&gathered, &batches));
-            if let Some(written) = self.contained(&batches, together)? {
+            let counts: Vec<_> =
+                gathered.iter().map(|gathered| ItemCount::of(&gathered.request)).collect();
+            let together = || Ok(self.write_together(&gathered, &counts));
+            if let Some(written) = self.contained(&counts, together)? {
                 return written;
             }
         }
         let mut all_written = Ok(());
-        for Gathered { source, request } in gathered {
-            let batch = [(request.kind(), request.items())];
-            let written = self.contained(&batch, || self.write(&source, request));
+        for GatheredRequest { source, request } in gathered {
+            let count = [ItemCount::of(&request)];
+            let written = self.contained(&count, || self.write(&source, request));
             all_written = all_written.and(written);
         }
         all_written
@@ -140,6 +140,7 @@ impl LineExporter {
         }
     }
 
+    /// Identifies this exporter among those that a thread may write with.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -154,11 +155,11 @@ impl LineExporter {
         self.write_timeout.get()
     }
 
-    /// Runs a part of the export and contains panics, which cost these batches instead of the function. Spans and events created by
+    /// Runs a part of the export and contains panics, which cost these items instead of the function. Spans and events created by
     /// the export itself are not recorded, because each would cause the next.
     pub(crate) fn contained<T>(
         &self,
-        batches: &[(SignalKind, usize)],
+        counts: &[ItemCount],
         part: impl FnOnce() -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
         let contained = catch_unwind(AssertUnwindSafe(|| {
@@ -166,8 +167,8 @@ impl LineExporter {
             part()
         }));
         contained.unwrap_or_else(|_| {
-            self.lose(batches, Loss::Panicked);
-            Err(OTelSdkError::InternalFailure(format!("panic while exporting {}", names(batches))))
+            self.lose(counts, Loss::Panicked);
+            Err(OTelSdkError::InternalFailure(format!("panic while exporting {}", names(counts))))
         })
     }
 
@@ -200,24 +201,23 @@ impl LineExporter {
 
     fn write(&self, source: &str, request: Request) -> OTelSdkResult {
         let kind = request.kind();
-        let items = request.items();
         if self.write_timeout.invocations().is_too_late_for(request.bytes().len()) {
-            self.lose(&[(kind, items)], Loss::DeadlineReached);
+            self.lose(&[ItemCount::of(&request)], Loss::DeadlineReached);
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
         let envelope = self.envelope(source);
         let mut lines = Vec::with_capacity(request.bytes().len());
         let written = self.encoder().encode(&envelope, request, &mut lines);
         self.losses.truncate(written.truncated_values);
-        self.lose(&[(kind, written.dropped_items)], Loss::TooLarge);
-        self.output(&lines, &[(kind, written.items)])
+        self.lose(&[ItemCount { kind, items: written.dropped_items }], Loss::TooLarge);
+        self.output(&lines, &[ItemCount { kind, items: written.items }])
     }
 
     /// Writes one line with all requests; `None` if they do not fit, or if there is not enough time for all of them.
     fn write_together(
         &self,
-        gathered: &[Gathered],
-        batches: &[(SignalKind, usize)],
+        gathered: &[GatheredRequest],
+        counts: &[ItemCount],
     ) -> Option<OTelSdkResult> {
         let requests: Vec<&Request> = gathered.iter().map(|gathered| &gathered.request).collect();
         let bytes = requests.iter().map(|request| request.bytes().len()).sum();
@@ -228,10 +228,11 @@ impl LineExporter {
         let envelope = self.envelope("");
         let mut lines = Vec::with_capacity(bytes);
         let written = self.encoder().encode_together(&envelope, &requests, &mut lines);
-        written.map(|_| self.output(&lines, batches))
+        written.map(|_| self.output(&lines, counts))
     }
 
-    fn output(&self, lines: &[u8], batches: &[(SignalKind, usize)]) -> OTelSdkResult {
+    /// Writes lines with these items.
+    fn output(&self, lines: &[u8], counts: &[ItemCount]) -> OTelSdkResult {
         let result = if lines.is_empty() {
             Ok(())
         } else {
@@ -240,21 +241,34 @@ impl LineExporter {
         let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
         self.write_timeout.note(result.as_ref().is_err_and(timed_out));
         result.map_err(|error| {
-            self.lose(batches, Loss::OutputFailed);
-            OTelSdkError::InternalFailure(format!("cannot write {}: {error}", names(batches)))
+            self.lose(counts, Loss::OutputFailed);
+            OTelSdkError::InternalFailure(format!("cannot write {}: {error}", names(counts)))
         })
     }
 
-    fn lose(&self, batches: &[(SignalKind, usize)], loss: Loss) {
-        for (kind, items) in batches {
+    fn lose(&self, counts: &[ItemCount], loss: Loss) {
+        for ItemCount { kind, items } in counts {
             self.losses.lose(*kind, loss, *items);
         }
     }
 }
 
-/// The signals of these batches, for messages.
-fn names(batches: &[(SignalKind, usize)]) -> String {
-    let names: Vec<String> = batches.iter().map(|(kind, _)| kind.to_string()).collect();
+/// A number of items of a signal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ItemCount {
+    pub(crate) kind: SignalKind,
+    pub(crate) items: usize,
+}
+
+impl ItemCount {
+    fn of(request: &Request) -> Self {
+        Self { kind: request.kind(), items: request.items() }
+    }
+}
+
+/// The names of the signals, for messages.
+fn names(counts: &[ItemCount]) -> String {
+    let names: Vec<String> = counts.iter().map(|count| count.kind.to_string()).collect();
     names.join(", ")
 }
 
@@ -317,21 +331,28 @@ fn omitted_names(lambda: &LambdaEnvironment) -> OwnedContext {
 }
 
 /// A request and the service name of its resource.
-struct Gathered {
+struct GatheredRequest {
     source: String,
     request: Request,
 }
 
+/// A flush whose requests are written together.
+struct Gathering {
+    /// The address of the exporter that writes them.
+    exporter: usize,
+    requests: Vec<GatheredRequest>,
+}
+
 thread_local! {
-    /// The requests of this thread's flush, and the address of the exporter that writes them.
-    static GATHERED: RefCell<Option<(usize, Vec<Gathered>)>> = const { RefCell::new(None) };
+    /// The flush of this thread.
+    static GATHERING: RefCell<Option<Gathering>> = const { RefCell::new(None) };
 }
 
 /// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.
 fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
-    GATHERED.with_borrow_mut(|gathered| match gathered {
-        Some((gathering, requests)) if *gathering == exporter => {
-            requests.push(Gathered { source: source.to_owned(), request });
+    GATHERING.with_borrow_mut(|gathering| match gathering {
+        Some(gathering) if gathering.exporter == exporter => {
+            gathering.requests.push(GatheredRequest { source: source.to_owned(), request });
             None
         }
         _ => Some(request),

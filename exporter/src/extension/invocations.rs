@@ -22,6 +22,7 @@ pub(crate) struct Completed {
 pub(super) struct KeptInvocations {
     /// `true` if the API does not answer.
     pub(super) is_silent: bool,
+    /// The request ids of the running handlers.
     begun: Vec<String>,
     completed: Vec<Completed>,
     /// `true` if the kept invocation waits for no handler that has not started.
@@ -31,12 +32,13 @@ pub(super) struct KeptInvocations {
 }
 
 impl KeptInvocations {
+    /// Notes that a handler has started.
     pub(super) fn begin(&mut self, request_id: &str) {
         self.begun.push(request_id.to_owned());
     }
 
-    /// A handler has ended. Its telemetry is left to the extension; `false` if the environment may freeze before the extension
-    /// writes it.
+    /// Notes that a handler has ended. Returns `true` if its telemetry is left to the extension, and `false` if the environment may
+    /// freeze before the extension writes it.
     pub(super) fn complete(&mut self, completed: Completed) -> bool {
         let id = completed.request_id.as_str();
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
@@ -49,18 +51,20 @@ impl KeptInvocations {
         is_left
     }
 
-    /// Everything is written of an invocation without one of our handlers.
+    /// Notes that the telemetry of an invocation without one of our handlers is written.
     pub(super) fn release(&mut self) {
         self.is_released = true;
     }
 
-    pub(super) fn invoked(&mut self) {
-        (self.is_released, self.given_up) = (false, None);
+    /// Notes that Lambda keeps another invocation awake.
+    pub(super) fn begin_keeping(&mut self) {
+        self.is_released = false;
+        self.given_up = None;
     }
 
-    /// The time to wait for the next report about the invocation that Lambda keeps awake: zero if it needs no further wait, `None`
-    /// until a report comes.
-    pub(super) fn wait(&mut self, request_id: &str, waited: Duration) -> Option<Duration> {
+    /// Returns the time to wait for the next report about the invocation that Lambda keeps awake; `None` if there is no limit. With
+    /// zero, the invocation is given up: it needs no further wait.
+    pub(super) fn time_to_wait(&mut self, request_id: &str, waited: Duration) -> Option<Duration> {
         if self.begun.iter().any(|begun| begun == request_id) {
             return None;
         }
@@ -93,41 +97,41 @@ mod tests {
         let mut invocations = KeptInvocations::default();
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
-        invocations.invoked();
-        assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
+        invocations.begin_keeping();
+        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), OVER);
         assert_eq!(invocations.take_completed(), [completed("r-1")]);
         // A second handler of the invocation writes itself.
         invocations.begin("r-1");
         assert!(!invocations.complete(completed("r-1")));
         // A repeated attempt of the request waits for its own handler.
-        invocations.invoked();
+        invocations.begin_keeping();
         invocations.begin("r-1");
-        assert_eq!(invocations.wait("r-1", PATIENCE), None);
+        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), None);
     }
 
     #[test]
     fn an_invocation_is_kept_until_the_outer_handler_ends() {
         let mut invocations = KeptInvocations::default();
-        invocations.invoked();
+        invocations.begin_keeping();
         invocations.begin("r-1");
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
-        assert_eq!(invocations.wait("r-1", PATIENCE), None);
+        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), None);
         assert!(invocations.complete(completed("r-1")));
-        assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
+        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), OVER);
         assert_eq!(invocations.take_completed().len(), 2);
     }
 
     #[test]
     fn an_invocation_without_a_handler_is_released_after_a_timeout() {
         let mut invocations = KeptInvocations::default();
-        invocations.invoked();
-        assert_eq!(invocations.wait("r-1", Duration::ZERO), Some(PATIENCE));
-        assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
+        invocations.begin_keeping();
+        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), Some(PATIENCE));
+        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), OVER);
         // Its handler started late: its telemetry is written before the response, because nothing waits any more.
         invocations.begin("r-1");
         assert!(!invocations.complete(completed("r-1")));
-        invocations.invoked();
+        invocations.begin_keeping();
         invocations.begin("r-2");
         assert!(invocations.complete(completed("r-2")));
         invocations.is_silent = true;
@@ -137,13 +141,13 @@ mod tests {
     #[test]
     fn an_unwrapped_handler_releases_its_invocation_immediately() {
         let mut invocations = KeptInvocations::default();
-        invocations.invoked();
+        invocations.begin_keeping();
         invocations.release();
-        assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
-        invocations.invoked();
-        assert_eq!(invocations.wait("r-2", Duration::ZERO), Some(PATIENCE));
+        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), OVER);
+        invocations.begin_keeping();
+        assert_eq!(invocations.time_to_wait("r-2", Duration::ZERO), Some(PATIENCE));
         invocations.begin("r-2");
         invocations.release();
-        assert_eq!(invocations.wait("r-2", Duration::ZERO), None, "it is another's");
+        assert_eq!(invocations.time_to_wait("r-2", Duration::ZERO), None, "it is another's");
     }
 }

@@ -31,8 +31,8 @@ pub(crate) enum Mode {
 
 /// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
 pub(crate) fn start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Mode {
-    started(mode, telemetry).unwrap_or_else(|why| {
-        stderr::warn(&format!("mode {mode} is unavailable, using sync: {why}"));
+    try_start(mode, telemetry).unwrap_or_else(|unavailable| {
+        stderr::warn(&format!("mode {mode} is unavailable, using sync: {unavailable}"));
         Mode::Sync
     })
 }
@@ -66,7 +66,7 @@ impl fmt::Display for RefusedRegistration {
     }
 }
 
-fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Unavailable> {
+fn try_start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Unavailable> {
     let lambda = &telemetry.environment.lambda;
     let Some(api) = lambda.runtime_api.as_deref() else {
         return match mode {
@@ -87,7 +87,7 @@ fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Unav
         | (ProcessorMode::Finalize, _) => NOTHING,
         (ProcessorMode::Async, _) => INVOKE,
     };
-    let (extension, registered) =
+    let StartedThread { extension, registered } =
         start_thread(api, events, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
     match registered.map_err(RefusedRegistration) {
         Ok(()) if mode == ProcessorMode::Finalize => Ok(Mode::Finalize),
@@ -103,21 +103,27 @@ fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Unav
     }
 }
 
+/// The extension's thread, and the result of its registration.
+struct StartedThread {
+    extension: Arc<InternalExtension>,
+    registered: io::Result<()>,
+}
+
 /// Starts the thread and waits for its registration, which must precede the runtime's first request for an event. The thread
 /// starts first: Lambda would wait forever for an extension that registers and never asks for events.
 fn start_thread(
     api: &str,
     events: Events,
     telemetry: Weak<Telemetry>,
-) -> io::Result<(Arc<InternalExtension>, io::Result<()>)> {
-    let shared = Arc::new(InternalExtension {
+) -> io::Result<StartedThread> {
+    let extension = Arc::new(InternalExtension {
         invocations: Mutex::default(),
         reported: Condvar::new(),
         telemetry,
     });
-    let (is_registered, registered) = sync_channel(1);
+    let (report, registered) = sync_channel(1);
     let api = api.to_owned();
-    let of_thread = Arc::clone(&shared);
+    let of_thread = Arc::clone(&extension);
     spawn("otlp-extension", move || {
         let (client, result) = match Client::register(&api, events) {
             Ok(client) => (Some(client), Ok(())),
@@ -126,10 +132,11 @@ fn start_thread(
         if client.is_some() && events == INVOKE {
             let_the_response_go_first();
         }
-        is_registered.send(result).ok();
+        report.send(result).ok();
         of_thread.run(client, events);
     })?;
-    Ok((shared, registered.recv().unwrap_or(Ok(()))))
+    let registered = registered.recv().unwrap_or(Ok(()));
+    Ok(StartedThread { extension, registered })
 }
 
 /// Lowers this thread's priority, because it writes while the runtime sends the response.
@@ -157,11 +164,11 @@ impl InternalExtension {
         self.invocations().begin(request_id);
     }
 
-    /// Leaves an ended invocation's telemetry to the extension; `false` if the caller must write it.
+    /// Leaves an ended invocation's telemetry to the extension. Returns `false` if the caller must write it.
     pub(crate) fn complete(&self, completed: Completed) -> bool {
-        let left = self.invocations().complete(completed);
+        let is_left = self.invocations().complete(completed);
         self.reported.notify_one();
-        left
+        is_left
     }
 
     /// The caller has written the telemetry of an invocation without a wrapped handler.
@@ -196,7 +203,7 @@ impl InternalExtension {
                     }
                 }
                 Err(error) => {
-                    self.be_silent(failures, &error);
+                    self.pause_after_failure(failures, &error);
                     failures += 1;
                 }
             }
@@ -207,9 +214,9 @@ impl InternalExtension {
     fn keep(&self, request_id: &str) {
         let since = Instant::now();
         let mut invocations = self.invocations();
-        invocations.invoked();
+        invocations.begin_keeping();
         loop {
-            invocations = match invocations.wait(request_id, since.elapsed()) {
+            invocations = match invocations.time_to_wait(request_id, since.elapsed()) {
                 Some(Duration::ZERO) => break,
                 wait => self.wait(invocations, wait),
             };
@@ -249,9 +256,9 @@ impl InternalExtension {
         }
     }
 
-    /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
-    /// themselves.
-    fn be_silent(&self, failures: u32, error: &io::Error) {
+    /// Pauses after the API did not answer. Lambda may be waiting for this extension, so the caller asks again and again; meanwhile the
+    /// handlers write themselves.
+    fn pause_after_failure(&self, failures: u32, error: &io::Error) {
         if failures == 0 {
             stderr::warn(&format!(
                 "the Extensions API does not answer, until it does telemetry is written before the response: {error}"

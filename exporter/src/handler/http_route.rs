@@ -32,7 +32,8 @@ impl HttpInvocation {
     }
 }
 
-pub(super) fn describe(context: &Context, span: &SpanRef<'_>) {
+/// Names the span of an HTTP invocation after the route that was set, if any.
+pub(super) fn apply(context: &Context, span: &SpanRef<'_>) {
     let Some(http) = context.get::<HttpInvocation>() else { return };
     let route = http.route.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(route) = route else { return };

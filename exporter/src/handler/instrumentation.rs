@@ -4,7 +4,7 @@ use super::handler_error::HandlerError;
 use super::invocation_future::{End, Ended, InvocationFuture};
 use super::invocation_span::InvocationSpan;
 use super::new_span::SpanOptions;
-use super::outcome::of_result;
+use super::outcome::outcome_of;
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -83,7 +83,7 @@ impl<X> Instrumentation<X> {
         E: HandlerError<Form>,
     {
         self.begin(event, handler, |invocation, result| {
-            let outcome = of_result(&result);
+            let outcome = outcome_of(&result);
             Ended::Writing(invocation.finish(&outcome), result)
         })
     }

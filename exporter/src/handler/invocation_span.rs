@@ -2,12 +2,12 @@
 
 use super::handler_error::name_of_type;
 use super::http_route;
-use super::new_span::{SpanOptions, StartedSpan, StartedSpans, spans};
+use super::new_span::{SpanOptions, SpanStarter, StartedSpan, StartedSpans};
 use super::outcome::{CANCELLED, HandlerFailure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
-use crate::invocations::CutOff;
+use crate::invocations::{CutOff, OpenInvocation};
 use crate::telemetry::Telemetry;
 use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
@@ -25,12 +25,13 @@ use tokio::task::JoinHandle;
 /// span and writes the telemetry.
 pub(super) struct InvocationSpan {
     telemetry: Arc<Telemetry>,
+    /// The context of the invocation's span.
     context: Context,
-    /// The handler's context and span: those of the messages, or else the invocation's.
-    of_handler: StartedSpan,
-    /// Its number among the running ones.
+    /// The span in which the handler runs: that of the messages, or else the invocation's.
+    handler_span: StartedSpan,
+    /// The number of the invocation among the running ones.
     number: u64,
-    /// The extension's key for it; unused in other modes.
+    /// The request id, for the extension; empty in other modes.
     request_id: String,
     state: SpanState,
 }
@@ -52,11 +53,11 @@ impl InvocationSpan {
     ) -> Self {
         let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
-            let started = spans(telemetry, lambda, options, extracted, number);
+            let started = SpanStarter { telemetry, lambda, options, number }.start(extracted);
             let context = &started.root.context;
             let root = context.span().span_context().clone();
             let record = telemetry.announce_root(&lambda.request_id, &root);
-            telemetry.invocations.start(number, context, &lambda.request_id, record);
+            telemetry.invocations.note_root(number, context, &lambda.request_id, record);
             started
         });
         let StartedSpans { root, consumer } = catch_unwind(started).unwrap_or_else(|_| {
@@ -70,7 +71,7 @@ impl InvocationSpan {
         Self {
             telemetry: Arc::clone(telemetry),
             context: root.context.clone(),
-            of_handler: consumer.unwrap_or(root),
+            handler_span: consumer.unwrap_or(root),
             number,
             request_id,
             state: SpanState::Running,
@@ -79,12 +80,12 @@ impl InvocationSpan {
 
     /// The context in which the handler runs.
     pub(super) fn context(&self) -> &Context {
-        &self.of_handler.context
+        &self.handler_span.context
     }
 
     /// The span in `tracing` in which the handler runs; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
-        &self.of_handler.in_tracing
+        &self.handler_span.in_tracing
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -94,22 +95,22 @@ impl InvocationSpan {
         if self.leave_write_for_later() {
             return Writing { invocation: self, thread: None };
         }
-        let others = self.telemetry.has_processors_of_others;
-        let mut thread = None;
-        if let Some(Ok(runtime)) = others.then(Handle::try_current) {
+        let needs_thread = self.telemetry.has_application_processors;
+        if let Some(Ok(runtime)) = needs_thread.then(Handle::try_current) {
             let telemetry = Arc::clone(&self.telemetry);
             let number = self.number;
-            thread = Some(runtime.spawn_blocking(move || telemetry.finish(&[number])));
-        } else {
-            self.telemetry.finish(&[self.number]);
-            self.state = SpanState::Flushed;
+            let thread = runtime.spawn_blocking(move || telemetry.finish(&[number]));
+            return Writing { invocation: self, thread: Some(thread) };
         }
-        Writing { invocation: self, thread }
+        self.telemetry.finish(&[self.number]);
+        self.state = SpanState::Flushed;
+        Writing { invocation: self, thread: None }
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
-    pub(super) fn cut_off(mut self, failure: HandlerFailure) {
+    pub(super) fn fail(mut self, failure: HandlerFailure) {
         self.end_span(&Err(failure));
+        // The telemetry is written when this is dropped.
     }
 
     /// Leaves the write to the extension after the response, or to the end of the environment. Returns `false` if the mode does
@@ -137,12 +138,12 @@ impl InvocationSpan {
             return;
         }
         self.state = SpanState::Ended;
-        let consumer = self.of_handler.context.span();
-        if consumer.span_context() != self.context.span().span_context() {
-            drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
+        let handler_span = self.handler_span.context.span();
+        if handler_span.span_context() != self.context.span().span_context() {
+            drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&handler_span, outcome))));
         }
         end_root(&self.telemetry, self.number, &self.context, outcome);
-        self.telemetry.invocations.release(self.number);
+        self.telemetry.invocations.drop_context(self.number);
     }
 }
 
@@ -167,23 +168,23 @@ impl Future for Writing {
     }
 }
 
-/// Ends the span of an invocation. Its telemetry is written even if describing the end panics.
+/// Ends the span of an invocation. Its telemetry is written even if recording the outcome panics.
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
-    let described = AssertUnwindSafe(|| describe(context, outcome));
-    let keys = catch_unwind(described).unwrap_or_default();
+    let recorded = AssertUnwindSafe(|| record_outcome(context, outcome));
+    let keys = catch_unwind(recorded).unwrap_or_default();
     let has_failed = outcome.as_ref().is_err_and(HandlerFailure::is_of_handler);
-    telemetry.invocations.end(number, keys, has_failed);
+    telemetry.invocations.note_end(number, keys, has_failed);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
 
 /// Records the outcome on the span of the context. Returns the keys of its attributes.
-fn describe(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static str> {
+fn record_outcome(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static str> {
     let span = context.span();
     let mut keys = Vec::new();
     if !span.is_recording() {
         return keys;
     }
-    http_route::describe(context, &span);
+    http_route::apply(context, &span);
     let mut set = |key: &'static str, value: Value| {
         keys.push(key);
         span.set_attribute(KeyValue::new(key, value));
@@ -205,35 +206,43 @@ fn describe(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static str> {
             }
         }
         Err(failure) => {
-            exception(&span, failure);
+            add_exception(&span, failure);
             if let Some(code) = failure.status_code {
                 set("http.response.status_code", i64::from(code).into());
             }
         }
     }
-    if let Some((error_type, message)) = error(outcome) {
+    if let Some(SpanError { error_type, message }) = SpanError::of(outcome) {
         set("error.type", error_type.into());
         span.set_status(Status::error(message));
     }
     keys
 }
 
-/// The error type and the message of a failed span, except for an HTTP status.
-fn error(outcome: &HandlerOutcome) -> Option<(String, String)> {
-    match outcome {
-        Ok(ResponseFacts { batch_item_failures: 0, .. }) => None,
-        Ok(ResponseFacts { batch_item_failures: failed, .. }) => {
-            let message =
-                format!("{failed} of the batch's messages failed; Lambda delivers them again");
-            Some(("batch_item_failures".to_owned(), message))
-        }
-        Err(HandlerFailure { error_type, message, .. }) => {
-            Some((error_type.clone(), message.clone()))
+/// The error of a failed span, except for an HTTP status.
+struct SpanError {
+    error_type: String,
+    message: String,
+}
+
+impl SpanError {
+    fn of(outcome: &HandlerOutcome) -> Option<Self> {
+        match outcome {
+            Ok(ResponseFacts { batch_item_failures: 0, .. }) => None,
+            Ok(ResponseFacts { batch_item_failures: failed, .. }) => Some(Self {
+                error_type: "batch_item_failures".to_owned(),
+                message: format!(
+                    "{failed} of the batch's messages failed; Lambda delivers them again"
+                ),
+            }),
+            Err(HandlerFailure { error_type, message, .. }) => {
+                Some(Self { error_type: error_type.clone(), message: message.clone() })
+            }
         }
     }
 }
 
-fn exception(span: &SpanRef<'_>, failure: &HandlerFailure) {
+fn add_exception(span: &SpanRef<'_>, failure: &HandlerFailure) {
     let mut attributes = vec![
         KeyValue::new("exception.type", failure.error_type.clone()),
         KeyValue::new("exception.message", failure.message.clone()),
@@ -246,7 +255,7 @@ fn exception(span: &SpanRef<'_>, failure: &HandlerFailure) {
 
 /// Ends the span of the messages, which failed if the handler did.
 fn end_consumer(span: &SpanRef<'_>, outcome: &HandlerOutcome) {
-    if let Some((error_type, message)) = error(outcome) {
+    if let Some(SpanError { error_type, message }) = SpanError::of(outcome) {
         span.set_attribute(KeyValue::new("error.type", error_type));
         span.set_status(Status::error(message));
     }
@@ -268,7 +277,7 @@ impl Drop for InvocationSpan {
 }
 
 /// Writes the failed span of an invocation whose event the runtime does not pass to the handler. `record` is called inside it.
-pub(crate) fn refuse(
+pub(crate) fn write_refused_invocation(
     telemetry: &Arc<Telemetry>,
     lambda: &lambda_runtime::Context,
     error: &str,
@@ -280,7 +289,7 @@ pub(crate) fn refuse(
     let active = invocation.context().clone().attach();
     record();
     drop(active);
-    invocation.cut_off(HandlerFailure::new(name_of_type(error), error));
+    invocation.fail(HandlerFailure::new(name_of_type(error), error));
 }
 
 /// Adds the write to the process's panic hook, after the existing one.
@@ -307,7 +316,7 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: HandlerFailure) {
     let timeout = telemetry.line.write_timeout();
     within(timeout, move || {
         let mut numbers = Vec::new();
-        for (number, context) in telemetry.invocations.end_all() {
+        for OpenInvocation { number, context } in telemetry.invocations.take_open() {
             numbers.push(number);
             end_root(&telemetry, number, &context, &outcome);
         }

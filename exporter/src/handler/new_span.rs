@@ -6,7 +6,7 @@ use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::id_generator::with_trace_id;
 use crate::trigger::method_in_name;
-use crate::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
+use crate::trigger::span_attributes::{SpanAttributes, TriggerType, add_to_span, kind_field};
 use opentelemetry::trace::{
     Link, Span as _, SpanContext, SpanKind, TraceContextExt as _, TraceId, Tracer as _,
 };
@@ -52,125 +52,125 @@ pub(super) struct StartedSpans {
     pub(super) consumer: Option<StartedSpan>,
 }
 
-/// Starts the spans of an invocation, and none if the SDK is disabled.
-pub(super) fn spans(
-    telemetry: &Telemetry,
-    lambda: &lambda_runtime::Context,
-    options: &SpanOptions,
-    mut extracted: SpanAttributes,
-    number: u64,
-) -> StartedSpans {
-    let kind = options.kind.clone().or(extracted.kind.take());
-    let messages = if kind.is_none() { Messages::of(&mut extracted) } else { None };
-    let sender = parent(telemetry, lambda, extracted.carrier.as_ref());
-    let caller = sender.span().span_context().clone();
-    let in_http = with_http_invocation(sender, options, &extracted);
-    if let Some(account) = account_id(&lambda.invoked_function_arn) {
-        telemetry.line.set_account(account);
-    }
-    // The caller's context is passed on.
-    if telemetry.environment.disabled {
-        return StartedSpans { root: StartedSpan::only(in_http), consumer: None };
-    }
-    let parent = Invocations::parent(number, &in_http);
-    let received_at = extracted.received_at.filter(|_| telemetry.environment.inferred_spans);
-    let root = start_root(telemetry, lambda, options, extracted, kind.as_ref(), &parent, &caller);
-    if let Some(received_at) = received_at {
-        let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
-        write_wait(telemetry, waited_for, received_at, &root.context);
-    }
-    let consumer = messages.map(|messages| messages.start(telemetry, &root));
-    StartedSpans { root, consumer }
+/// Starts the spans of an invocation.
+pub(super) struct SpanStarter<'a> {
+    pub(super) telemetry: &'a Telemetry,
+    pub(super) lambda: &'a lambda_runtime::Context,
+    pub(super) options: &'a SpanOptions,
+    /// The number of the invocation among the running ones.
+    pub(super) number: u64,
 }
 
-/// Adds the place for an HTTP request's method and route, if the event is one.
-fn with_http_invocation(
-    context: Context,
-    options: &SpanOptions,
-    extracted: &SpanAttributes,
-) -> Context {
-    match extracted.trigger {
-        TriggerType::Http => {
-            let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
-            context.with_value(HttpInvocation::new(method.flatten()))
+impl SpanStarter<'_> {
+    /// Starts the spans of an event with this data, and none if the SDK is disabled.
+    pub(super) fn start(&self, mut extracted: SpanAttributes) -> StartedSpans {
+        let kind = self.options.kind.clone().or(extracted.kind.take());
+        // With a kind set, the messages belong to the invocation's span.
+        let messages = if kind.is_none() { Messages::take_from(&mut extracted) } else { None };
+        let caller_context = self.caller_context(extracted.carrier.as_ref());
+        let caller = caller_context.span().span_context().clone();
+        let context = self.with_http_invocation(caller_context, &extracted);
+        if let Some(account) = account_id(&self.lambda.invoked_function_arn) {
+            self.telemetry.line.set_account(account);
         }
-        _ => context,
+        // The caller's context is passed on.
+        if self.telemetry.environment.disabled {
+            return StartedSpans { root: StartedSpan::only(context), consumer: None };
+        }
+        let parent = Invocations::with_number(self.number, &context);
+        let received_at =
+            extracted.received_at.filter(|_| self.telemetry.environment.inferred_spans);
+        let root = self.start_root(extracted, kind.as_ref(), &parent, &caller);
+        if let Some(received_at) = received_at {
+            let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
+            write_wait(self.telemetry, waited_for, received_at, &root.context);
+        }
+        let consumer = messages.map(|messages| messages.start(self.telemetry, &root));
+        StartedSpans { root, consumer }
     }
-}
 
-/// Starts the invocation's span. `caller` is the span that invoked the function.
-fn start_root(
-    telemetry: &Telemetry,
-    lambda: &lambda_runtime::Context,
-    options: &SpanOptions,
-    mut extracted: SpanAttributes,
-    kind: Option<&SpanKind>,
-    parent: &Context,
-    caller: &SpanContext,
-) -> StartedSpan {
-    let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
-    let new = NewSpan {
-        name: options
-            .name
-            .clone()
-            .or(extracted.span_name.take().map(Cow::Owned))
-            .or(options.default_name.clone())
-            .unwrap_or_else(|| function_name(lambda)),
-        kind: kind.cloned().unwrap_or(SpanKind::Server),
-        links: std::mem::take(&mut extracted.links),
-        fields: vec![KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone())],
-        attributes: attributes(telemetry, lambda, options, extracted, &xray, caller),
-    };
-    let root = with_trace_id(invocation_trace_id(&xray, &lambda.request_id), || {
-        let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind, faas.invocation_id = lambda.request_id);
-        let has_layer = telemetry.has_layer.load(Ordering::Relaxed);
-        new.start(telemetry, parent, has_layer.then_some(in_tracing))
-    });
-    let is_sampled = root.context.span().span_context().is_sampled();
-    if caller.is_valid() && !caller.is_sampled() && !is_sampled {
-        warn_of_unsampled(telemetry);
+    /// Returns the context with the span that invoked the function, and its baggage. Without one the invocation starts a trace.
+    fn caller_context(&self, of_event: Option<&HashMap<String, String>>) -> Context {
+        let propagation = &self.telemetry.propagation;
+        // Lambda's API gives a caller no other place for it than the client context.
+        let of_client = self.lambda.client_context.as_ref().map(|client| &client.custom);
+        let names_parent = |headers: &&HashMap<String, String>| {
+            propagation.parent(Some(headers), None).span().span_context().is_valid()
+        };
+        let carrier = match of_client.filter(names_parent) {
+            Some(of_client) => of_event.filter(names_parent).or(Some(of_client)),
+            None => of_event.filter(|headers| !headers.is_empty()).or(of_client),
+        };
+        propagation.parent(carrier, self.lambda.xray_trace_id.as_deref())
     }
-    root
-}
 
-fn parent(
-    telemetry: &Telemetry,
-    lambda: &lambda_runtime::Context,
-    of_event: Option<&HashMap<String, String>>,
-) -> Context {
-    // Lambda's API gives a caller no other place for it than the client context.
-    let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
-    let names_parent = |headers: &&HashMap<String, String>| {
-        telemetry.propagation.parent(Some(headers), None).span().span_context().is_valid()
-    };
-    let carrier = match custom.filter(names_parent) {
-        Some(custom) => of_event.filter(names_parent).or(Some(custom)),
-        None => of_event.filter(|headers| !headers.is_empty()).or(custom),
-    };
-    telemetry.propagation.parent(carrier, lambda.xray_trace_id.as_deref())
-}
+    /// Adds the place for an HTTP request's method and route, if the event is one.
+    fn with_http_invocation(&self, context: Context, extracted: &SpanAttributes) -> Context {
+        match extracted.trigger {
+            TriggerType::Http => {
+                let has_own_name = self.options.name.is_some();
+                let method = (!has_own_name).then(|| method_in_name(&extracted.attributes));
+                context.with_value(HttpInvocation::new(method.flatten()))
+            }
+            _ => context,
+        }
+    }
 
-fn attributes(
-    telemetry: &Telemetry,
-    lambda: &lambda_runtime::Context,
-    options: &SpanOptions,
-    extracted: SpanAttributes,
-    xray: &XRayHeader,
-    caller: &SpanContext,
-) -> Vec<KeyValue> {
-    let mut attributes =
-        function_attributes(lambda, telemetry.environment.lambda.function_version.as_deref());
-    attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
-    attributes.push(KeyValue::new("faas.coldstart", telemetry.take_cold_start()));
-    if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
-        attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
+    /// Starts the invocation's span. `caller` is the span that invoked the function.
+    fn start_root(
+        &self,
+        mut extracted: SpanAttributes,
+        kind: Option<&SpanKind>,
+        parent: &Context,
+        caller: &SpanContext,
+    ) -> StartedSpan {
+        let Self { telemetry, lambda, options, .. } = self;
+        let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
+        let new = NewSpan {
+            name: options
+                .name
+                .clone()
+                .or(extracted.span_name.take().map(Cow::Owned))
+                .or(options.default_name.clone())
+                .unwrap_or_else(|| function_name(lambda)),
+            kind: kind.cloned().unwrap_or(SpanKind::Server),
+            links: std::mem::take(&mut extracted.links),
+            fields: vec![KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone())],
+            attributes: self.root_attributes(extracted, &xray, caller),
+        };
+        let root = with_trace_id(invocation_trace_id(&xray, &lambda.request_id), || {
+            let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind, faas.invocation_id = lambda.request_id);
+            let has_layer = telemetry.has_layer.load(Ordering::Relaxed);
+            new.start(telemetry, parent, has_layer.then_some(in_tracing))
+        });
+        let is_sampled = root.context.span().span_context().is_sampled();
+        if caller.is_valid() && !caller.is_sampled() && !is_sampled {
+            warn_of_unsampled(telemetry);
+        }
+        root
     }
-    if let Some(id) = xray.parent_id.filter(|id| *id != caller.span_id().to_bytes()) {
-        attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
+
+    fn root_attributes(
+        &self,
+        extracted: SpanAttributes,
+        xray: &XRayHeader,
+        caller: &SpanContext,
+    ) -> Vec<KeyValue> {
+        let Self { telemetry, lambda, options, .. } = self;
+        let version = telemetry.environment.lambda.function_version.as_deref();
+        let mut attributes = function_attributes(lambda, version);
+        attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
+        attributes.push(KeyValue::new("faas.coldstart", telemetry.take_cold_start()));
+        if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
+            attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
+        }
+        if let Some(id) = xray.parent_id.filter(|id| *id != caller.span_id().to_bytes()) {
+            attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
+        }
+        attributes.extend(extracted.attributes);
+        attributes.extend_from_slice(&options.attributes);
+        attributes
     }
-    attributes.extend(extracted.attributes);
-    attributes.extend_from_slice(&options.attributes);
-    attributes
 }
 
 fn warn_of_unsampled(telemetry: &Telemetry) {
@@ -182,6 +182,7 @@ fn warn_of_unsampled(telemetry: &Telemetry) {
     }
 }
 
+/// The data of a span that has not started.
 struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,
@@ -205,7 +206,7 @@ impl NewSpan {
             let span = in_tracing(&name, kind_field(&kind));
             // This fails without our layer; then the span has no valid context.
             drop(span.set_parent(parent.clone()));
-            describe(&span, &attributes, &links);
+            add_to_span(&span, &attributes, &links);
             let context = span.context();
             if context.span().span_context().is_valid() && !span.is_disabled() {
                 return StartedSpan { context, in_tracing: span };
@@ -244,10 +245,10 @@ struct Messages {
 }
 
 impl Messages {
-    /// Takes them out of the event's. `None` without messages.
-    fn of(extracted: &mut SpanAttributes) -> Option<Self> {
-        let is = |attribute: &KeyValue, key: &str| attribute.key.as_str() == key;
-        if !extracted.attributes.iter().any(|attribute| is(attribute, "messaging.system")) {
+    /// Takes the attributes and links of messages out of an event's data. `None` without messages.
+    fn take_from(extracted: &mut SpanAttributes) -> Option<Self> {
+        let has_key = |attribute: &KeyValue, key: &str| attribute.key.as_str() == key;
+        if !extracted.attributes.iter().any(|attribute| has_key(attribute, "messaging.system")) {
             return None;
         }
         let is_of_messages = |attribute: &mut KeyValue| {
@@ -255,9 +256,9 @@ impl Messages {
         };
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
         let destination =
-            attributes.iter().find(|attribute| is(attribute, "messaging.destination.name"));
+            attributes.iter().find(|attribute| has_key(attribute, "messaging.destination.name"));
         let is_batch =
-            attributes.iter().any(|attribute| is(attribute, "messaging.batch.message_count"));
+            attributes.iter().any(|attribute| has_key(attribute, "messaging.batch.message_count"));
         let source = match destination {
             Some(destination) => destination.value.as_str().into_owned(),
             None if is_batch => "multiple_sources".to_owned(),
@@ -296,10 +297,11 @@ fn function_attributes(
     attributes
 }
 
-/// OpenObserve rejects spans older than five hours.
-const LONGEST: Duration = Duration::from_secs(4 * 60 * 60);
+/// The longest wait that is written: OpenObserve rejects spans older than five hours.
+const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// Writes the span below the invocation's, although it begins earlier: as its parent, it would hide the caller from service maps.
+/// Writes the span of the time that the request or the messages waited for the function. It is below the invocation's span, although
+/// it begins earlier: as the parent, it would hide the caller from service maps.
 fn write_wait(
     telemetry: &Telemetry,
     waited_for: &str,
@@ -308,7 +310,7 @@ fn write_wait(
 ) {
     let now = opentelemetry::time::now();
     // The clocks of AWS's services differ from the function's.
-    if !now.duration_since(received_at).is_ok_and(|waited| waited <= LONGEST) {
+    if !now.duration_since(received_at).is_ok_and(|waited| waited <= LONGEST_WAIT) {
         return;
     }
     let tracer = &telemetry.tracer;

@@ -36,7 +36,7 @@ impl HandlerFailure {
         Self { error_type, message, stack_trace: String::new(), status_code: None }
     }
 
-    /// An error that panics while it is formatted has no message.
+    /// Returns the failure of a handler that returned an error. An error that panics while it is formatted has no message.
     pub(super) fn of_error<Form>(error: &impl HandlerError<Form>) -> Self {
         let described = || Self {
             error_type: error.error_type(),
@@ -47,7 +47,7 @@ impl HandlerFailure {
         catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
     }
 
-    /// On the thread of the panic.
+    /// Returns the failure of a handler that panicked on this thread.
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let message = message_of_panic(panic);
         let stack_trace = panic_place::stack_trace(&message);
@@ -55,7 +55,8 @@ impl HandlerFailure {
     }
 }
 
-pub(super) fn of_result<R: Serialize, E: HandlerError<Form>, Form>(
+/// Returns the outcome of a handler that has ended.
+pub(super) fn outcome_of<R: Serialize, E: HandlerError<Form>, Form>(
     result: &Result<R, E>,
 ) -> HandlerOutcome {
     match result {
@@ -89,10 +90,10 @@ impl ResponseFacts {
     }
 }
 
-/// Visits a response, and refuses all values but maps and structs.
+/// Visits a response, and supports no values but maps and structs.
 struct TopLevel;
 
-type Refused = Impossible<ResponseFacts, fmt::Error>;
+type Unsupported = Impossible<ResponseFacts, fmt::Error>;
 
 macro_rules! refuse {
     ($($method:ident($($type:ty),*) -> $ok:ty;)*) => {
@@ -103,20 +104,20 @@ macro_rules! refuse {
 impl Serializer for TopLevel {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
-    type SerializeMap = ErrorSearch;
-    type SerializeStruct = ErrorSearch;
-    type SerializeSeq = Refused;
-    type SerializeTuple = Refused;
-    type SerializeTupleStruct = Refused;
-    type SerializeTupleVariant = Refused;
-    type SerializeStructVariant = Refused;
+    type SerializeMap = FactSearch;
+    type SerializeStruct = FactSearch;
+    type SerializeSeq = Unsupported;
+    type SerializeTuple = Unsupported;
+    type SerializeTupleStruct = Unsupported;
+    type SerializeTupleVariant = Unsupported;
+    type SerializeStructVariant = Unsupported;
 
-    fn serialize_map(self, _: Option<usize>) -> Result<ErrorSearch, fmt::Error> {
-        Ok(ErrorSearch::default())
+    fn serialize_map(self, _: Option<usize>) -> Result<FactSearch, fmt::Error> {
+        Ok(FactSearch::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<ErrorSearch, fmt::Error> {
-        Ok(ErrorSearch::default())
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<FactSearch, fmt::Error> {
+        Ok(FactSearch::default())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<ResponseFacts, fmt::Error> {
@@ -160,21 +161,23 @@ impl Serializer for TopLevel {
         serialize_unit() -> ResponseFacts;
         serialize_unit_struct(&'static str) -> ResponseFacts;
         serialize_unit_variant(&'static str, u32, &'static str) -> ResponseFacts;
-        serialize_seq(Option<usize>) -> Refused;
-        serialize_tuple(usize) -> Refused;
-        serialize_tuple_struct(&'static str, usize) -> Refused;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Refused;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Refused;
+        serialize_seq(Option<usize>) -> Unsupported;
+        serialize_tuple(usize) -> Unsupported;
+        serialize_tuple_struct(&'static str, usize) -> Unsupported;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Unsupported;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Unsupported;
     }
 }
 
+/// Looks for the facts among the fields of a response.
 #[derive(Default)]
-struct ErrorSearch {
+struct FactSearch {
     found: ResponseFacts,
+    /// The key of the next value in a map.
     key: Value,
 }
 
-impl ErrorSearch {
+impl FactSearch {
     fn read<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         let value = || serde_json::to_value(value).unwrap_or_default();
         match key {
@@ -195,7 +198,7 @@ fn status_code(value: &Value) -> Option<u16> {
     code.filter(|code| (100..=999).contains(code))
 }
 
-impl SerializeStruct for ErrorSearch {
+impl SerializeStruct for FactSearch {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
 
@@ -213,7 +216,7 @@ impl SerializeStruct for ErrorSearch {
     }
 }
 
-impl SerializeMap for ErrorSearch {
+impl SerializeMap for FactSearch {
     type Ok = ResponseFacts;
     type Error = fmt::Error;
 

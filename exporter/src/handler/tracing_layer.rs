@@ -231,7 +231,7 @@ impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
         if let BodyState::Running(invocation) = mem::replace(&mut self.state, BodyState::Over) {
             let why = "the response's body was dropped before its end";
-            invocation.cut_off(HandlerFailure::new(CANCELLED, why));
+            invocation.fail(HandlerFailure::new(CANCELLED, why));
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
-    let has_processors_of_others = config.has_processors_of_others();
+    let has_application_processors = config.has_application_processors();
     let propagators = match &environment.propagators {
         Some(names) => propagation::by_names(names),
         None if config.propagators.is_empty() => propagation::default(),
@@ -63,7 +63,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let output = config.output;
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
-    let exports_traces = environment.writes.traces || config.traces.is_of_others();
+    let exports_traces = environment.writes.traces || config.traces.is_of_application();
     // A root span that is not exported must not become the parent of the extension's span.
     let runtime_api = environment
         .lambda
@@ -93,7 +93,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         logger_provider: parts.logs(config.logs),
         meter_provider: parts.metrics(config.metrics),
         spans,
-        has_processors_of_others,
+        has_application_processors,
         writing_together: TimedLock::default(),
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),

@@ -76,7 +76,7 @@ pub(super) struct Traces {
 
 impl Traces {
     /// `true` if the application's own, possibly asynchronous, processors or exporters receive spans.
-    pub(super) fn is_of_others(&self) -> bool {
+    pub(super) fn is_of_application(&self) -> bool {
         let processors = self.additional_processors.len() + self.processors.len();
         self.provider.is_some() || processors > 0
     }
@@ -105,9 +105,9 @@ impl TelemetryConfig {
     }
 
     /// `true` if parts of the application, whose exporters may be asynchronous, receive a signal.
-    pub(super) fn has_processors_of_others(&self) -> bool {
+    pub(super) fn has_application_processors(&self) -> bool {
         let Self { traces, logs, metrics, .. } = self;
-        traces.is_of_others()
+        traces.is_of_application()
             || logs.provider.is_some()
             || logs.additional_processors.len() + logs.processors.len() > 0
             || metrics.provider.is_some()

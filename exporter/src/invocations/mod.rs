@@ -43,7 +43,14 @@ pub(crate) struct OnlyOpen {
 }
 
 /// The number of an invocation, in the context of its span and thereby of all spans below.
-struct Number(u64);
+struct InvocationNumber(u64);
+
+/// An invocation whose span is to be ended.
+pub(crate) struct OpenInvocation {
+    pub(crate) number: u64,
+    /// The context of its span.
+    pub(crate) context: Context,
+}
 
 /// A span as it started: the SDK passes it to a processor at its start and end.
 struct OpenSpan {
@@ -56,12 +63,13 @@ struct OpenSpan {
 
 /// A span that has ended.
 pub(crate) struct EndedSpan {
-    /// The keys of the attributes that the end of the invocation has set, if this is its root span.
-    pub(crate) of_end: Option<Vec<&'static str>>,
+    /// If this is the root span of an invocation, the keys of the attributes that the end of the invocation has set.
+    pub(crate) root_end_keys: Option<Vec<&'static str>>,
     /// `true` if an invocation has run before, and none runs now.
     pub(crate) is_outside: bool,
 }
 
+/// The reason why invocations are interrupted, as partial spans state it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CutOff {
     /// `error.type` of the invocations' spans.
@@ -191,34 +199,40 @@ impl Invocations {
             write_at,
         });
         // Some invocations never report their end.
-        state
-            .running
-            .iter_mut()
-            .for_each(|invocation| invocation.bounds_writes &= invocation.deadline > now);
-        if let Some(at) = write_at {
-            let wakes_too_late = state.wakes_at.is_none_or(|wakes_at| wakes_at > at);
-            if wakes_too_late {
-                state.wakes_at = Some(at);
-            }
-            if !std::mem::replace(&mut state.has_thread, true) {
-                let invocations = Arc::clone(self);
-                if let Err(error) = spawn("otlp-deadline", move || invocations.run()) {
-                    stderr::warn(&format!(
-                        "cannot start a thread, nothing is written before a timeout: {error}"
-                    ));
-                }
-            } else if wakes_too_late {
-                self.wake.notify_one();
-            }
+        for invocation in &mut state.running {
+            invocation.bounds_writes &= invocation.deadline > now;
+        }
+        if let Some(write_at) = write_at {
+            self.wake_thread_at(write_at, &mut state);
         }
         number
     }
 
-    pub(crate) fn parent(number: u64, parent: &Context) -> Context {
-        parent.with_value(Number(number))
+    /// Starts the thread, or wakes it if it would wake too late.
+    fn wake_thread_at(self: &Arc<Self>, write_at: SystemTime, state: &mut InvocationsState) {
+        let wakes_too_late = state.wakes_at.is_none_or(|wakes_at| wakes_at > write_at);
+        if wakes_too_late {
+            state.wakes_at = Some(write_at);
+        }
+        if !std::mem::replace(&mut state.has_thread, true) {
+            let invocations = Arc::clone(self);
+            if let Err(error) = spawn("otlp-deadline", move || invocations.run()) {
+                stderr::warn(&format!(
+                    "cannot start a thread, nothing is written before a timeout: {error}"
+                ));
+            }
+        } else if wakes_too_late {
+            self.wake.notify_one();
+        }
     }
 
-    pub(crate) fn start(
+    /// Returns the context with the number of the invocation that its spans will belong to.
+    pub(crate) fn with_number(number: u64, context: &Context) -> Context {
+        context.with_value(InvocationNumber(number))
+    }
+
+    /// Notes the root span of an invocation, and the number of the record that names it to an extension.
+    pub(crate) fn note_root(
         &self,
         number: u64,
         context: &Context,
@@ -255,44 +269,51 @@ impl Invocations {
         self.lock().begun > 0
     }
 
-    /// Ends the invocations whose spans are open, and returns their numbers and contexts.
-    pub(crate) fn end_all(&self) -> Vec<(u64, Context)> {
+    /// Takes the invocations whose spans are open. The caller ends the spans.
+    pub(crate) fn take_open(&self) -> Vec<OpenInvocation> {
         let mut state = self.lock();
-        let open = state.running.iter_mut();
-        open.filter_map(|invocation| Some((invocation.number, invocation.context.take()?)))
-            .collect()
+        let running = state.running.iter_mut();
+        let open = running.filter_map(|invocation| {
+            let context = invocation.context.take()?;
+            Some(OpenInvocation { number: invocation.number, context })
+        });
+        open.collect()
     }
 
-    /// The span of this invocation ends now, after its end has set attributes with these keys.
-    pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>, has_failed: bool) {
+    /// Notes that the span of this invocation ends now, after its end has set attributes with these keys.
+    pub(crate) fn note_end(&self, number: u64, keys: Vec<&'static str>, has_failed: bool) {
         if let Some(invocation) = self.lock().invocation(number) {
             invocation.end_keys = keys;
             invocation.has_failed = has_failed;
         }
     }
 
-    /// The span of this invocation has ended.
-    pub(crate) fn release(&self, number: u64) {
+    /// Drops the context of an invocation whose span has ended.
+    pub(crate) fn drop_context(&self, number: u64) {
         let context =
             self.lock().invocation(number).and_then(|invocation| invocation.context.take());
         // The last context ends its span, which takes the lock.
         drop(context);
     }
 
-    /// The records of the invocations with such a number or root.
-    pub(crate) fn records(&self, is_wanted: impl Fn(u64, SpanId) -> bool) -> Vec<WrittenRoot> {
+    /// Returns the root spans of the invocations with such a number or root, if an extension has a record of them.
+    pub(crate) fn written_roots(
+        &self,
+        is_written: impl Fn(u64, SpanId) -> bool,
+    ) -> Vec<WrittenRoot> {
         let state = self.lock();
-        let wanted =
-            state.running.iter().filter(|invocation| is_wanted(invocation.number, invocation.root));
-        let root = |invocation: &Invocation| {
-            invocation
-                .record
-                .map(|record| WrittenRoot { record, has_failed: invocation.has_failed })
+        let written = state
+            .running
+            .iter()
+            .filter(|invocation| is_written(invocation.number, invocation.root));
+        let with_record = |invocation: &Invocation| {
+            let record = invocation.record?;
+            Some(WrittenRoot { record, has_failed: invocation.has_failed })
         };
-        wanted.filter_map(root).collect()
+        written.filter_map(with_record).collect()
     }
 
-    /// The telemetry of this invocation is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
+    /// Forgets an invocation whose telemetry is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
     pub(crate) fn finish(&self, number: u64) {
         let finished: Vec<_> =
             self.lock().running.extract_if(.., |invocation| invocation.number == number).collect();
@@ -307,9 +328,9 @@ impl Invocations {
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            let (next, wait) = self.next(state);
-            state = next;
-            state = match wait {
+            let written = self.write_due(state);
+            state = written.state;
+            state = match written.wait {
                 None => {
                     state.wakes_at = None;
                     self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
@@ -326,24 +347,18 @@ impl Invocations {
 
     #[cfg(test)]
     pub(crate) fn step(&self) {
-        drop(self.next(self.lock()));
+        drop(self.write_due(self.lock()));
     }
 
-    /// Writes due telemetry, and returns the lock and the time until the next check.
-    fn next<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, InvocationsState>,
-    ) -> (MutexGuard<'a, InvocationsState>, Option<Duration>) {
+    /// Writes due telemetry, while the lock is free.
+    fn write_due<'a>(&'a self, mut state: MutexGuard<'a, InvocationsState>) -> WrittenDue<'a> {
         let now = self.now();
         let wait = state.wait(now);
         if wait == Some(Duration::ZERO) {
-            let due: Vec<u64> = state
-                .running
-                .iter_mut()
-                .filter_map(|invocation| {
-                    invocation.write_at.take_if(|at| *at <= now).map(|_| invocation.number)
-                })
-                .collect();
+            let take_due = |invocation: &mut Invocation| {
+                invocation.write_at.take_if(|at| *at <= now).map(|_| invocation.number)
+            };
+            let due: Vec<u64> = state.running.iter_mut().filter_map(take_due).collect();
             drop(state);
             if let Some(write) = self.write.get() {
                 // One write has all invocations that are due.
@@ -351,15 +366,24 @@ impl Invocations {
             }
             state = self.lock();
         }
-        (state, wait)
+        WrittenDue { state, wait }
     }
+}
+
+/// The state after due telemetry was written.
+struct WrittenDue<'a> {
+    state: MutexGuard<'a, InvocationsState>,
+    /// The time until the next check; zero if there was due telemetry, `None` until another invocation begins.
+    wait: Option<Duration>,
 }
 
 /// The time until the earliest timeout, which bounds writes.
 impl Invocations {
-    /// The environment ends: no further response is expected, so no deadline applies.
+    /// Notes that the environment ends: no further response is expected, so no deadline applies.
     pub(crate) fn forget_deadlines(&self) {
-        self.lock().running.iter_mut().for_each(|invocation| invocation.bounds_writes = false);
+        for invocation in &mut self.lock().running {
+            invocation.bounds_writes = false;
+        }
     }
 
     /// `None` if no invocation bounds writes.
@@ -390,7 +414,7 @@ impl Invocations {
         if state.open.len() < MOST
             && let Some(mut span) = span.exported_data()
         {
-            integer_fields::settle(&mut span);
+            integer_fields::restore(&mut span);
             // A context that was carried to another thread may have only the ids of the parent.
             let of_parent = || {
                 let is_parent = |open_span: &&OpenSpan| {
@@ -398,7 +422,8 @@ impl Invocations {
                 };
                 state.open.iter().rfind(is_parent)?.invocation
             };
-            let invocation = parent.get::<Number>().map(|number| number.0).or_else(of_parent);
+            let number = parent.get::<InvocationNumber>();
+            let invocation = number.map(|number| number.0).or_else(of_parent);
             state.open.push(OpenSpan { invocation, span, is_written: false });
         }
     }
@@ -411,9 +436,9 @@ impl Invocations {
         {
             state.open.swap_remove(at);
         }
-        let of_end = state.running.iter().find(|invocation| invocation.root == id);
+        let invocation = state.running.iter().find(|invocation| invocation.root == id);
         EndedSpan {
-            of_end: of_end.map(|invocation| invocation.end_keys.clone()),
+            root_end_keys: invocation.map(|invocation| invocation.end_keys.clone()),
             is_outside: state.is_outside(),
         }
     }
@@ -428,12 +453,12 @@ impl Invocations {
         let now = self.now();
         let state = self.lock();
         let running = || state.running.iter().filter(|invocation| invocation.context.is_some());
-        let are_all = running().all(|invocation| is_cut_off(invocation.number));
+        let all_are_cut_off = running().all(|invocation| is_cut_off(invocation.number));
         let is_interrupted = |number: Option<u64>| match number {
             Some(number) if running().any(|invocation| invocation.number == number) => {
                 is_cut_off(number)
             }
-            _ => are_all,
+            _ => all_are_cut_off,
         };
         let interrupted = state
             .open
@@ -453,7 +478,8 @@ impl Invocations {
         partial.collect()
     }
 
-    pub(crate) fn partial_spans_are_written(&self, ids: &[SpanId]) {
+    /// Notes that these spans are written as partial spans.
+    pub(crate) fn note_partial_spans_written(&self, ids: &[SpanId]) {
         for open_span in &mut self.lock().open {
             open_span.is_written |= ids.contains(&open_span.span.span_context.span_id());
         }
@@ -502,7 +528,7 @@ mod tests {
     #[test]
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
         let (invocations, time) = invocations();
-        let step = || invocations.next(invocations.lock()).1;
+        let step = || invocations.write_due(invocations.lock()).wait;
         let run = |deadline| invocations.finish(invocations.begin(deadline, true));
         // Ended before the thread has run.
         run(at(1000));

@@ -46,9 +46,9 @@ impl RootRecord {
         }
     }
 
-    /// Stores the root span of this invocation. Returns the record's number if it is stored and the span is sampled, as others are
-    /// never written.
-    pub(crate) fn leave(&self, request_id: &str, root: &SpanContext) -> Option<u64> {
+    /// Stores the root span of this invocation. Returns the record's number if it is stored and the span is sampled: other spans are
+    /// never in a line.
+    pub(crate) fn store(&self, request_id: &str, root: &SpanContext) -> Option<u64> {
         if !root.is_valid() {
             return None;
         }
@@ -59,15 +59,13 @@ impl RootRecord {
         let span_id = root.span_id().to_bytes();
         let record = record(request_id, &trace_id, &span_id, root.is_sampled())?;
         // A full `/tmp` costs the record, not the invocation.
-        file.write_all_at(&record, offset(number, self.slots))
-            .ok()
-            .map(|()| number)
-            .filter(|_| root.is_sampled())
+        file.write_all_at(&record, offset(number, self.slots)).ok()?;
+        root.is_sampled().then_some(number)
     }
 
     /// Notes that the record's root span is in a line. With very many concurrent invocations, another record may have replaced
     /// it.
-    pub(crate) fn is_written(&self, WrittenRoot { record: number, has_failed }: WrittenRoot) {
+    pub(crate) fn mark_written(&self, WrittenRoot { record: number, has_failed }: WrittenRoot) {
         let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > self.slots;
         let mark = if has_failed { WRITTEN_FAILED } else { WRITTEN };
         if let Some(Some(file)) = self.file.get().filter(|_| !is_overwritten) {
@@ -107,8 +105,8 @@ mod tests {
         assert!(made.success());
         std::fs::write(&precious, "precious").unwrap();
         std::os::unix::fs::symlink(&precious, &link).unwrap();
-        assert_eq!(records(&pipe).leave("r-1", &root(0)), None);
-        assert_eq!(records(&link).leave("r-1", &root(0)), None);
+        assert_eq!(records(&pipe).store("r-1", &root(0)), None);
+        assert_eq!(records(&link).store("r-1", &root(0)), None);
         assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
     }
 
@@ -122,7 +120,7 @@ mod tests {
             ..RootRecord::new(None, true)
         };
         for number in 0..1600 {
-            records.leave(&format!("r-{number}"), &root(number)).unwrap();
+            records.store(&format!("r-{number}"), &root(number)).unwrap();
         }
         let file = std::fs::read(path).unwrap();
         let found = (0..1600).filter(|number| {
@@ -138,10 +136,10 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let records = records(&path);
         let numbers: Vec<u64> = (0..=SLOTS)
-            .map(|number| records.leave(&format!("r-{number}"), &root(number)).unwrap())
+            .map(|number| records.store(&format!("r-{number}"), &root(number)).unwrap())
             .collect();
         for number in &numbers[..2] {
-            records.is_written(WrittenRoot { record: *number, has_failed: false });
+            records.mark_written(WrittenRoot { record: *number, has_failed: false });
         }
         let file = std::fs::read(path).unwrap();
         let is_open = |number: u64| {

@@ -11,7 +11,17 @@ const MOST_MESSAGE_ATTRIBUTES: usize = 10;
 
 /// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(pub(super) Vec<(String, String)>);
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl IntoIterator for Fields {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<(String, String)>;
+
+    /// Iterates over the names and values.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
 
 impl Injector for Fields {
     fn set(&mut self, key: &str, value: String) {

@@ -15,7 +15,7 @@ use std::hash::BuildHasher;
 /// Writes the current context into the headers of an HTTP request, with the `http` crate's types as in `reqwest` and `hyper`.
 /// Replaces headers of the same names.
 pub fn inject_headers(headers: &mut HeaderMap) {
-    for (name, value) in Fields::current().0 {
+    for (name, value) in Fields::current() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }
@@ -29,7 +29,7 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
     attribute: impl Fn(String) -> Result<V, E>,
 ) {
     let fields = Fields::current().for_message(attributes.keys().map(String::as_str));
-    for (name, text) in fields.0 {
+    for (name, text) in fields {
         if let Ok(value) = attribute(text) {
             attributes.insert(name, value);
         }

@@ -18,13 +18,13 @@ use wire::resource as names;
 #[derive(Debug)]
 pub(crate) struct LambdaLogProcessor {
     exporter: StdoutLogExporter,
-    buffer: Buffer<(SdkLogRecord, InstrumentationScope)>,
+    buffer: Buffer<ScopedRecord>,
     early_writes: EarlyWrites,
 }
 
 impl LambdaLogProcessor {
     pub(crate) fn new(exporter: StdoutLogExporter, max_queue_size: usize) -> Self {
-        let size = |(record, _): &_| buffer::size_of_record(record);
+        let size = |scoped: &ScopedRecord| buffer::size_of_record(&scoped.record);
         let losses = Arc::clone(&exporter.line.losses);
         let buffer = Buffer::new(SignalKind::Logs, max_queue_size, size, losses);
         Self { exporter, buffer, early_writes: EarlyWrites::default() }
@@ -48,10 +48,16 @@ impl LambdaLogProcessor {
         (is_error && invocations.have_begun()) || invocations.is_outside()
     }
 
-    fn write(&self, batch: &[(SdkLogRecord, InstrumentationScope)]) -> OTelSdkResult {
-        let batch: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
-        self.exporter.export_now(&LogBatch::new(&batch))
+    fn write(&self, batch: &[ScopedRecord]) -> OTelSdkResult {
+        let pairs: Vec<_> = batch.iter().map(|scoped| (&scoped.record, &scoped.scope)).collect();
+        self.exporter.export_now(&LogBatch::new(&pairs))
     }
+}
+
+/// A log record with its scope.
+struct ScopedRecord {
+    record: SdkLogRecord,
+    scope: InstrumentationScope,
 }
 
 /// Returns `true` for a default name: `tracing` names an event after its source location, and `tracing-log` any record. Such a
@@ -93,10 +99,11 @@ impl LogProcessor for LambdaLogProcessor {
         if record.trace_context().is_none() {
             self.add_invocation(record);
         }
-        let item = (record.clone(), scope.clone());
+        let scoped = ScopedRecord { record: record.clone(), scope: scope.clone() };
         let timeout = || self.exporter.line.write_timeout();
-        self.buffer.push(item, false, timeout, |batch| drop(self.write(&batch)));
-        if self.is_urgent(record) && self.early_writes.take(self.exporter.line.invocations().now())
+        self.buffer.push(scoped, false, timeout, |batch| drop(self.write(&batch)));
+        if self.is_urgent(record)
+            && self.early_writes.try_take(self.exporter.line.invocations().now())
         {
             // Losses are counted where they occur.
             drop(self.force_flush());

@@ -52,7 +52,7 @@ impl LambdaSpanProcessor {
         let spans = invocations.partial_spans(is_cut_off, cut_off);
         self.exporter.export_now(&spans)?;
         let written: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
-        invocations.partial_spans_are_written(&written);
+        invocations.note_partial_spans_written(&written);
         Ok(written)
     }
 
@@ -114,17 +114,18 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
         if span.span_context.is_sampled() {
             let id = span.span_context.span_id();
             let invocations = self.write_timeout.invocations();
-            let EndedSpan { of_end, is_outside } = invocations.span_ended(id);
-            keep_last(&mut span.attributes, of_end.as_deref().unwrap_or_default());
-            integer_fields::settle(&mut span);
+            let EndedSpan { root_end_keys, is_outside } = invocations.span_ended(id);
+            keep_last(&mut span.attributes, root_end_keys.as_deref().unwrap_or_default());
+            integer_fields::restore(&mut span);
             let timeout = || self.write_timeout.get();
-            self.buffer.push(span, of_end.is_some(), timeout, |batch| {
+            self.buffer.push(span, root_end_keys.is_some(), timeout, |batch| {
                 if self.export(batch).is_err() {
                     self.has_failed.store(true, Ordering::Relaxed);
                 }
             });
-            // The response or the error kept it open. The environment may be frozen for hours.
-            if self.writes_open && is_outside && self.early_writes.take(invocations.now()) {
+            // The span ended after its invocation, because the response or the error kept it open. The environment may be frozen for
+            // hours.
+            if self.writes_open && is_outside && self.early_writes.try_take(invocations.now()) {
                 // Losses are counted where they occur.
                 drop(self.force_flush());
             }
@@ -151,12 +152,13 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     }
 }
 
-/// Keeps each key once, as OTLP requires: the handler's value over the one of the end, which has set these keys, or else the last.
+/// Keeps each key once, as OTLP requires. Of a key that the end of the invocation has set, one of `end_keys`, it keeps the handler's
+/// value; of any other key the last one.
 ///
 /// The SDK's span does not reveal its attributes, and setting one again appends it. So the end sets its attributes, which every
 /// processor receives, and our processor removes those that the handler has also set.
-fn keep_last(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
-    for key in of_end {
+fn keep_last(attributes: &mut Vec<KeyValue>, end_keys: &[&'static str]) {
+    for key in end_keys {
         let mut same_key =
             attributes.iter().enumerate().filter(|(_, attribute)| attribute.key.as_str() == *key);
         if let (Some(_), Some((last, _))) = (same_key.next(), same_key.next_back()) {

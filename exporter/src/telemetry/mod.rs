@@ -9,7 +9,7 @@ pub(crate) mod resource;
 
 use crate::bounded::TimedLock;
 use crate::config::{Config, InitializationType};
-use crate::export::line::LineExporter;
+use crate::export::line::{ItemCount, LineExporter};
 use crate::extension::{self, Mode};
 use crate::invocations::root_record::RootRecord;
 use crate::invocations::{CutOff, Invocations};
@@ -41,7 +41,7 @@ pub(crate) struct Telemetry {
     /// Our own processor, unless the application replaced it.
     pub(crate) spans: Option<Arc<LambdaSpanProcessor>>,
     /// The application's span processors, whose exporters may be asynchronous.
-    pub(crate) has_processors_of_others: bool,
+    pub(crate) has_application_processors: bool,
     pub(crate) line: Arc<LineExporter>,
     /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
     /// before another one has written them.
@@ -54,7 +54,7 @@ pub(crate) struct Telemetry {
     /// `true` from the first invocation on.
     pub(crate) is_warm: AtomicBool,
     pub(crate) root_record: RootRecord,
-    /// `true` if a line names each root span as it begins, as printed lines of many invocations are mixed.
+    /// `true` if a line names each root span as it begins, because the printed lines of concurrent invocations are mixed.
     pub(crate) writes_root_lines: bool,
     /// `true` once a line reported that a caller's decision suppresses spans.
     pub(crate) warned_of_unsampled: AtomicBool,
@@ -117,7 +117,7 @@ impl Telemetry {
     ) -> OTelSdkResult {
         // Partial spans first: the following flush may take all the remaining time.
         let written = self.write_open(is_cut_off, cut_off);
-        self.say_written(|_, root| written.contains(&root));
+        self.mark_roots_written(|_, root| written.contains(&root));
         self.flush(|| ())
     }
 
@@ -126,7 +126,7 @@ impl Telemetry {
         if self.writes_root_lines && root.is_valid() && root.is_sampled() {
             self.line.write_root_line(request_id, root);
         }
-        self.root_record.leave(request_id, root)
+        self.root_record.store(request_id, root)
     }
 
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.
@@ -156,7 +156,7 @@ impl Telemetry {
     pub(crate) fn write_init(&self) {
         let initialization = self.environment.lambda.initialization_type;
         let is_waiting = initialization != InitializationType::OnDemand;
-        if is_waiting && !self.has_processors_of_others && !self.invocations.have_begun() {
+        if is_waiting && !self.has_application_processors && !self.invocations.have_begun() {
             self.finish(&[]);
         }
     }
@@ -168,16 +168,16 @@ impl Telemetry {
     }
 
     /// Notes that the roots of these invocations are in a line.
-    fn say_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
-        for root in self.invocations.records(is_written) {
-            self.root_record.is_written(root);
+    fn mark_roots_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
+        for root in self.invocations.written_roots(is_written) {
+            self.root_record.mark_written(root);
         }
     }
 
     /// Writes the telemetry of ended invocations, and notes their roots as written as soon as they are.
     pub(crate) fn finish(&self, numbers: &[u64]) {
         // Errors are counted where they occur.
-        let are_written = || self.say_written(|number, _| numbers.contains(&number));
+        let are_written = || self.mark_roots_written(|number, _| numbers.contains(&number));
         drop(self.flush_invocation(are_written));
         for number in numbers {
             self.invocations.finish(*number);
@@ -198,7 +198,7 @@ impl Telemetry {
         if flushed.is_ok() {
             spans_are_written();
         }
-        let flushed = flushed.and(self.flush_processors_of_others());
+        let flushed = flushed.and(self.flush_application_processors());
         flushed.and(self.flush_logs()).and(self.flush_metrics())
     }
 
@@ -208,19 +208,23 @@ impl Telemetry {
             return self.flush(spans_are_written);
         }
         let mut writing = None;
-        let ((flushed, spans), written) = self.line.together(|| {
+        let mut metrics = Ok(());
+        let mut logs = Ok(());
+        let mut spans = Ok(());
+        let written = self.line.together(|| {
             // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
             // their buffer then, from which the thread that watches the deadline writes them with `flush`.
-            let flushed = self.flush_metrics();
+            metrics = self.flush_metrics();
             writing = self.writing_together.lock(self.line.write_timeout());
-            (flushed.and(self.flush_logs()), self.flush_spans())
+            logs = self.flush_logs();
+            spans = self.flush_spans();
         });
         let spans = spans.and(written);
         if spans.is_ok() {
             spans_are_written();
         }
         drop(writing);
-        flushed.and(spans).and(self.flush_processors_of_others())
+        metrics.and(logs).and(spans).and(self.flush_application_processors())
     }
 
     fn flush_spans(&self) -> OTelSdkResult {
@@ -230,7 +234,7 @@ impl Telemetry {
         })
     }
 
-    fn flush_processors_of_others(&self) -> OTelSdkResult {
+    fn flush_application_processors(&self) -> OTelSdkResult {
         if self.spans.is_none() {
             return Ok(());
         }
@@ -273,13 +277,13 @@ impl Telemetry {
             .and(self.contained(SignalKind::Metrics, metrics))
     }
 
-    /// The result of this part of a flush; a panic in it is counted.
+    /// Returns the result of this part of a flush. A panic in it is counted as the loss of one item.
     fn contained<T>(
         &self,
         kind: SignalKind,
         part: impl FnOnce() -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
-        self.line.contained(&[(kind, 1)], part)
+        self.line.contained(&[ItemCount { kind, items: 1 }], part)
     }
 }
 
@@ -289,7 +293,7 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         self.invocations.forget_deadlines();
         let write = || drop(self.flush(|| ()));
-        if !self.has_processors_of_others {
+        if !self.has_application_processors {
             return write();
         }
         // Exporters of the application may need the runtime's thread.

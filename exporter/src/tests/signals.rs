@@ -459,7 +459,7 @@ fn a_record_of_a_bare_thread_belongs_to_the_only_running_invocation() {
     let start = |number: u64, name: &'static str, request_id: &str| {
         let span = function.completion.tracer().start(name);
         let context = opentelemetry::Context::new().with_span(span);
-        function.completion.telemetry.invocations.start(number, &context, request_id, None);
+        function.completion.telemetry.invocations.note_root(number, &context, request_id, None);
         context
     };
     log();

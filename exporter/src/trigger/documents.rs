@@ -1,12 +1,10 @@
-//! Changes of documents in buckets and tables of any source, and times in events (semantic conventions 1.44, `docs/faas/faas-spans.md`).
+//! Changes of documents in buckets and tables of any source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
-use super::description::{Excerpt, Table, TextList, at};
+use super::description::{Excerpt, Table};
 use super::messages::name_of_destination;
-use super::span_attributes::{SpanAttributes, TriggerType, received_at as time_of_ms};
+use super::span_attributes::{SpanAttributes, TriggerType};
 use opentelemetry::KeyValue;
-use serde_json::Value;
 use settings::percent_decoded;
-use std::time::SystemTime;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct DocumentChange<'a> {
@@ -16,13 +14,13 @@ pub(super) struct DocumentChange<'a> {
     pub(super) event_name: &'a str,
     /// The object's key.
     pub(super) name: Option<String>,
-    /// In the format of [`time`].
+    /// In the format of [`rfc3339`](super::times::rfc3339).
     pub(super) time: Option<String>,
 }
 
 /// The attributes for an event with these changes: values shared by all changes, and all values of a single one. `operations` are
 /// the names of the changes' kinds.
-pub(super) fn changes<'a>(
+pub(super) fn describe_changes<'a>(
     operations: Table<Excerpt>,
     changes: impl IntoIterator<Item = DocumentChange<'a>>,
 ) -> SpanAttributes {
@@ -63,25 +61,4 @@ fn operation(operations: Table<Excerpt>, event_name: &str) -> Option<&'static st
 /// structure").
 pub(super) fn object_name(key: &str) -> String {
     percent_decoded(&key.replace('+', " "))
-}
-
-/// Formats a time: RFC 3339 in UTC, with milliseconds.
-pub(super) fn time(text: &str) -> Option<String> {
-    wire::timestamp::parse(text).map(wire::timestamp::rfc3339_millis)
-}
-
-/// The time of the first of these pointers that has one: a number or the digits of milliseconds since the Unix epoch, or RFC 3339.
-pub(super) fn milliseconds(value: &Value, pointers: TextList) -> Option<u64> {
-    pointers.iter().find_map(|pointer| match at(value, pointer)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok()
-        }
-        Value::String(text) => Some(wire::timestamp::parse(text)? / 1_000_000),
-        _ => None,
-    })
-}
-
-pub(super) fn received_at(value: &Value, pointers: TextList) -> Option<SystemTime> {
-    milliseconds(value, pointers).and_then(time_of_ms)
 }

@@ -1,8 +1,9 @@
 //! An HTTP event, typed or as JSON.
 
 use super::description::DESCRIPTION;
-use super::span_attributes::{SpanAttributes, TriggerType, received_at};
+use super::span_attributes::{SpanAttributes, TriggerType};
 use super::template::span_name;
+use super::times::time_of_unix_ms;
 use opentelemetry::KeyValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
@@ -29,8 +30,8 @@ pub(super) struct HttpRequest {
 }
 
 impl HttpRequest {
-    /// The request without a span's name.
-    pub(super) fn into_span_attributes(self) -> SpanAttributes {
+    /// Describes the request without a span's name.
+    pub(super) fn describe(self) -> SpanAttributes {
         let header = |name: &str| {
             let header = self.headers.get(name).filter(|text| !text.is_empty());
             header.map(String::as_str)
@@ -75,19 +76,19 @@ impl HttpRequest {
             attributes,
             carrier: Some(self.headers),
             trigger: TriggerType::Http,
-            received_at: self.received_ms.and_then(received_at),
+            received_at: self.received_ms.and_then(time_of_unix_ms),
             ..SpanAttributes::default()
         }
     }
 
-    /// The request of a source with a type of its own, and the span's name.
-    pub(super) fn of_source(self, name: &str) -> SpanAttributes {
-        named(self.into_span_attributes(), name)
+    /// Describes the request of this source, which has a type of its own, with the span's name.
+    pub(super) fn describe_as(self, source: &str) -> SpanAttributes {
+        with_name_of_source(self.describe(), source)
     }
 }
 
 /// Names the span of a source with a type of its own.
-fn named(described: SpanAttributes, source: &str) -> SpanAttributes {
+fn with_name_of_source(described: SpanAttributes, source: &str) -> SpanAttributes {
     let source = DESCRIPTION.source(source);
     let name = source.and_then(|source| span_name(source, &Value::Null, &described.attributes));
     SpanAttributes { span_name: name, ..described }
@@ -173,18 +174,21 @@ pub(super) fn route_of_key(route_key: &str) -> Option<String> {
 }
 
 /// The attributes of a WebSocket event: its route is `$connect`, `$disconnect`, `$default` or the application's.
-pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) -> SpanAttributes {
+pub(super) fn describe_web_socket(
+    route_key: String,
+    headers: HashMap<String, String>,
+) -> SpanAttributes {
     let described = SpanAttributes {
         attributes: vec![KeyValue::new("http.route", route_key)],
         carrier: Some(headers),
         trigger: TriggerType::Http,
         ..SpanAttributes::default()
     };
-    named(described, "WebSocket API")
+    with_name_of_source(described, "WebSocket API")
 }
 
 /// Builds a query string from parameters that are still encoded, sorted by name.
-pub(super) fn joined(mut parameters: Vec<(String, String)>) -> String {
+pub(super) fn query_of_encoded(mut parameters: Vec<(String, String)>) -> String {
     sort_by_name(&mut parameters);
     let parts: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -193,7 +197,7 @@ pub(super) fn joined(mut parameters: Vec<(String, String)>) -> String {
 
 /// Builds a query string from decoded parameters, which REST APIs pass in a map: sorted by name; `&`, `=`, `%`, `#`, `+` and
 /// everything but printable ASCII encoded.
-pub(super) fn query_string(mut parameters: Vec<(String, String)>) -> String {
+pub(super) fn query_of_decoded(mut parameters: Vec<(String, String)>) -> String {
     sort_by_name(&mut parameters);
     let encoded: Vec<String> = parameters
         .iter()

@@ -4,7 +4,8 @@
 
 use super::description::DESCRIPTION;
 use super::sender::Sender;
-use super::span_attributes::{SpanAttributes, TriggerType, received_at};
+use super::span_attributes::{SpanAttributes, TriggerType};
+use super::times::time_of_unix_ms;
 use opentelemetry::KeyValue;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -61,7 +62,7 @@ impl<'a, H: Header<'a>> Message<'a, H> {
 }
 
 /// Describes the invocation for a batch of messages.
-pub(super) fn messages<'a, H: Header<'a>>(
+pub(super) fn describe_batch<'a, H: Header<'a>>(
     system: &'static str,
     messages: impl IntoIterator<Item = Message<'a, H>>,
 ) -> SpanAttributes {
@@ -83,7 +84,7 @@ pub(super) fn messages<'a, H: Header<'a>>(
         }
         first.get_or_insert(message);
     }
-    let mut attributes = process(system).to_vec();
+    let mut attributes = process_attributes(system).to_vec();
     let name = destination.and_then(name_of_destination);
     attributes
         .extend(name.map(|name| KeyValue::new("messaging.destination.name", name.to_owned())));
@@ -97,12 +98,12 @@ pub(super) fn messages<'a, H: Header<'a>>(
         attributes,
         links,
         trigger: TriggerType::PubSub,
-        received_at: received_ms.and_then(received_at),
+        received_at: received_ms.and_then(time_of_unix_ms),
         ..SpanAttributes::default()
     }
 }
 
-pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
+fn process_attributes(system: &'static str) -> [KeyValue; 3] {
     [
         KeyValue::new("messaging.system", system),
         KeyValue::new("messaging.operation.type", "process"),
@@ -112,16 +113,16 @@ pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
 
 /// Describes the invocation for a notification of Amazon SNS or an event of Amazon EventBridge. It arrives alone, and the
 /// invocation continues the sender's trace.
-pub(super) fn notifications<'a, H: Header<'a>>(
+pub(super) fn describe_notifications<'a, H: Header<'a>>(
     system: &'static str,
     records: Vec<Message<'a, H>>,
 ) -> SpanAttributes {
     let carrier = records.first().and_then(Sender::of).map(|sender| sender.carrier);
-    SpanAttributes { carrier, links: Vec::new(), ..messages(system, records) }
+    SpanAttributes { carrier, links: Vec::new(), ..describe_batch(system, records) }
 }
 
 /// Describes a span for the work on one message.
-pub(super) fn message<'a>(
+pub(super) fn describe_message<'a>(
     system: &'static str,
     message: Message<'a, impl Header<'a>>,
 ) -> SpanAttributes {
@@ -130,7 +131,7 @@ pub(super) fn message<'a>(
         // "Messaging spans", "Span name".
         span_name: destination.map(|name| format!("process {name}")),
         carrier: Sender::of(&message).map(|sender| sender.carrier),
-        ..messages(system, [message])
+        ..describe_batch(system, [message])
     }
 }
 

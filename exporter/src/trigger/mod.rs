@@ -8,6 +8,7 @@ mod messages;
 mod sender;
 pub(crate) mod span_attributes;
 mod template;
+mod times;
 mod typed;
 
 pub(crate) use http_request::method_in_name;

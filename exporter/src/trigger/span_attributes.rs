@@ -6,7 +6,7 @@ use opentelemetry::{Context, KeyValue, global};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The trigger of the function (semantic conventions, `faas.trigger`).
@@ -44,11 +44,6 @@ impl fmt::Display for TriggerType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// The time of milliseconds since the Unix epoch. `None` if the system cannot express it.
-pub(super) fn received_at(unix_ms: u64) -> Option<SystemTime> {
-    UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms))
 }
 
 /// An event's data for the invocation's span.
@@ -113,7 +108,7 @@ impl SpanAttributesBuilder {
 impl SpanAttributes {
     /// Adds the attributes and links to a `tracing` span in the trace of the invocation.
     pub fn add_to(&self, span: &tracing::Span) {
-        describe(span, &self.attributes, &self.links);
+        add_to_span(span, &self.attributes, &self.links);
     }
 
     /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it
@@ -133,7 +128,7 @@ impl SpanAttributes {
                 drop(span.set_parent(sender));
                 let back = Some(Link::with_context(invocation))
                     .filter(|link| link.span_context.is_valid());
-                describe(&span, &self.attributes, back.as_slice());
+                add_to_span(&span, &self.attributes, back.as_slice());
             }
             None => self.add_to(&span),
         }
@@ -175,7 +170,7 @@ impl SpanAttributes {
 }
 
 /// Adds attributes and links to a span of `tracing`.
-pub(crate) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
+pub(crate) fn add_to_span(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
     for attribute in attributes {
         span.set_attribute(attribute.key.clone(), attribute.value.clone());
     }

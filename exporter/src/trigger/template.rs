@@ -12,11 +12,11 @@ pub(super) fn span_name(
     attributes: &[KeyValue],
 ) -> Option<String> {
     let mut templates = source.span_name.iter();
-    templates.find_map(|template| filled(template, |place| in_name(place, subject, attributes)))
+    templates.find_map(|template| fill(template, |place| value_in_name(place, subject, attributes)))
 }
 
 /// The value of a place in the template of a span's name: a pointer, an attribute, or a form of one.
-fn in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Option<String> {
+fn value_in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Option<String> {
     match place {
         "method" => method_in_name(attributes),
         "path" => path_in_name(attributes),
@@ -28,8 +28,8 @@ fn in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Option<Stri
     }
 }
 
-/// A template with the values of its places, which are in braces. `None` if a place has none.
-pub(super) fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+/// Fills the places of a template, which are in braces. `None` if a place has no value.
+pub(super) fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut parts = template.split('{');
     let mut text = parts.next()?.to_owned();
     for part in parts {

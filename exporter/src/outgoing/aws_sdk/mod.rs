@@ -91,8 +91,12 @@ impl AwsSdkInterceptor {
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         let payload = Payload::of(&operation, request);
         let span = self.start(call, &operation, &payload);
-        let adds_context = || payload.with_context(&operation, &self.fields(&span));
-        if let Some(edit) = (!self.leaves_requests).then(adds_context).flatten() {
+        let edit = if self.leaves_requests {
+            None
+        } else {
+            payload.with_context(&operation, &self.fields(&span))
+        };
+        if let Some(edit) = edit {
             edit.apply(request);
         }
         call.span = Some(span);
@@ -102,17 +106,18 @@ impl AwsSdkInterceptor {
         let operation = cfg.load::<Metadata>().cloned();
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         if call.span.is_none() {
-            // The call failed before the request was built.
+            // The request was not built, because the call failed before.
             call.span =
                 operation.map(|operation| self.start(call, &operation, &Payload::default()));
         }
-        let Some(span) = call.span.take() else { return };
-        let span = span.span();
-        if let Some(again) = call.times_sent.checked_sub(1).filter(|again| *again > 0) {
-            span.set_attribute(KeyValue::new("http.request.resend_count", i64::from(again)));
+        let Some(context_of_span) = call.span.take() else { return };
+        let span = context_of_span.span();
+        let resend_count = call.times_sent.saturating_sub(1);
+        if resend_count > 0 {
+            span.set_attribute(KeyValue::new("http.request.resend_count", i64::from(resend_count)));
         }
         if let Some(response) = context.response() {
-            span.set_attributes(of_response(response));
+            span.set_attributes(response_attributes(response));
         }
         if let Some(Err(error)) = context.output_or_error() {
             let error_type = error_type(error, context.response());
@@ -127,7 +132,7 @@ impl AwsSdkInterceptor {
 /// The services' headers for the request id.
 const REQUEST_ID: [&str; 3] = ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id"];
 
-fn of_response(response: &HttpResponse) -> Vec<KeyValue> {
+fn response_attributes(response: &HttpResponse) -> Vec<KeyValue> {
     let status = i64::from(response.status().as_u16());
     let mut attributes = vec![KeyValue::new("http.response.status_code", status)];
     let header = |name: &str| response.headers().get(name).map(str::to_owned);
@@ -143,6 +148,7 @@ fn of_response(response: &HttpResponse) -> Vec<KeyValue> {
 struct Call {
     parent: Context,
     started_at: SystemTime,
+    /// The context with the call's span, while it is open.
     span: Option<Context>,
     times_sent: u32,
 }
@@ -154,9 +160,9 @@ impl Storable for Call {
 impl Drop for Call {
     /// The caller stopped waiting.
     fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
+        if let Some(context_of_span) = self.span.take() {
             contained(|| {
-                let span = span.span();
+                let span = context_of_span.span();
                 span.set_attribute(KeyValue::new("error.type", "cancelled"));
                 span.set_status(Status::error("the call was dropped before it was answered"));
                 span.end();
@@ -227,31 +233,39 @@ impl Intercept for AwsSdkInterceptor {
 }
 
 fn span_kind(operation: &Metadata) -> SpanKind {
-    match messaging(operation) {
-        Some((_, "send", _)) => SpanKind::Producer,
+    match MessagingOperation::of(operation) {
+        Some(MessagingOperation { operation_type: "send", .. }) => SpanKind::Producer,
         _ => SpanKind::Client,
     }
 }
 
-/// `messaging.system`, `messaging.operation.type` and `.name`, for sent, received and settled messages.
-fn messaging(operation: &Metadata) -> Option<(&'static str, &'static str, &'static str)> {
-    let (kind, name) = match operation.name() {
-        "SendMessage" | "SendMessageBatch" => ("send", "send"),
-        "Publish" | "PublishBatch" => ("send", "publish"),
-        "PutEvents" | "PutRecord" | "PutRecords" => ("send", "put"),
-        "ReceiveMessage" | "GetRecords" => ("receive", "receive"),
-        "DeleteMessage" | "DeleteMessageBatch" => ("settle", "delete"),
-        "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => ("settle", "postpone"),
-        _ => return None,
-    };
-    let system = match operation.service() {
-        "SQS" => "aws_sqs",
-        "SNS" => "aws.sns",
-        "EventBridge" => "aws_eventbridge",
-        "Kinesis" => "aws_kinesis",
-        _ => return None,
-    };
-    Some((system, kind, name))
+/// The attributes of sent, received and settled messages.
+struct MessagingOperation {
+    system: &'static str,
+    operation_type: &'static str,
+    operation_name: &'static str,
+}
+
+impl MessagingOperation {
+    fn of(operation: &Metadata) -> Option<Self> {
+        let (operation_type, operation_name) = match operation.name() {
+            "SendMessage" | "SendMessageBatch" => ("send", "send"),
+            "Publish" | "PublishBatch" => ("send", "publish"),
+            "PutEvents" | "PutRecord" | "PutRecords" => ("send", "put"),
+            "ReceiveMessage" | "GetRecords" => ("receive", "receive"),
+            "DeleteMessage" | "DeleteMessageBatch" => ("settle", "delete"),
+            "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => ("settle", "postpone"),
+            _ => return None,
+        };
+        let system = match operation.service() {
+            "SQS" => "aws_sqs",
+            "SNS" => "aws.sns",
+            "EventBridge" => "aws_eventbridge",
+            "Kinesis" => "aws_kinesis",
+            _ => return None,
+        };
+        Some(Self { system, operation_type, operation_name })
+    }
 }
 
 /// The attributes known without the request.
@@ -263,11 +277,11 @@ fn attributes(operation: &Metadata) -> Vec<KeyValue> {
         KeyValue::new("rpc.service", service.to_owned()),
         KeyValue::new("rpc.method", name.clone()),
     ];
-    if let Some((system, kind, name)) = messaging(operation) {
+    if let Some(messaging) = MessagingOperation::of(operation) {
         attributes.extend([
-            KeyValue::new("messaging.system", system),
-            KeyValue::new("messaging.operation.type", kind),
-            KeyValue::new("messaging.operation.name", name),
+            KeyValue::new("messaging.system", messaging.system),
+            KeyValue::new("messaging.operation.type", messaging.operation_type),
+            KeyValue::new("messaging.operation.name", messaging.operation_name),
         ]);
     }
     if service == "DynamoDB" {
@@ -303,14 +317,14 @@ fn code_of(response: &HttpResponse) -> Option<String> {
     let header = response.headers().get("x-amzn-errortype").map(str::to_owned);
     let code = header.or_else(|| {
         let body = std::str::from_utf8(response.body().bytes()?).ok()?;
-        of_json(body).or_else(|| of_xml(body))
+        code_of_json(body).or_else(|| code_of_xml(body))
     })?;
     // `com.amazonaws.sqs#QueueDoesNotExist`, `ResourceNotFoundException:http://…`
     let code = code.rsplit('#').next()?;
     Some(code.split(':').next()?.to_owned())
 }
 
-fn of_json(body: &str) -> Option<String> {
+fn code_of_json(body: &str) -> Option<String> {
     if !body.trim_start().starts_with('{') {
         return None;
     }
@@ -320,12 +334,12 @@ fn of_json(body: &str) -> Option<String> {
         .find_map(|key| body.get(key)?.as_str().map(str::to_owned))
 }
 
-fn of_xml(body: &str) -> Option<String> {
+fn code_of_xml(body: &str) -> Option<String> {
     let (_, rest) = body.split_once("<Code>")?;
     Some(rest.split_once("</Code>")?.0.to_owned())
 }
 
-/// A proxy's answer does not come from AWS.
+/// Returns `true` for an error code. A proxy's answer, which does not come from AWS, may have any text in its place.
 fn is_code(text: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !text.is_empty() && text.len() <= 128 && text.chars().all(is_allowed)

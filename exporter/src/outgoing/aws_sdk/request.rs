@@ -196,7 +196,7 @@ fn add_attributes(
         let of_system = json!({ "AWSTraceHeader": typed(header) });
         message.insert("MessageSystemAttributes".to_owned(), of_system);
     }
-    for (name, value) in added.0 {
+    for (name, value) in added {
         let attributes = message.entry("MessageAttributes").or_insert_with(|| json!({}));
         attributes.as_object_mut().and_then(|object| object.insert(name, typed(&value)));
     }
@@ -315,7 +315,7 @@ fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
             .map(|(_, value)| value)
             .collect();
         let own = fields.clone().for_message(names.iter().copied());
-        for (number, (name, value)) in (names.len() + 1..).zip(own.0) {
+        for (number, (name, value)) in (names.len() + 1..).zip(own) {
             let name = percent_encoded(&name);
             let text = percent_encoded(&value);
             let value =

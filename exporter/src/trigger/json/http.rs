@@ -1,13 +1,13 @@
 //! HTTP events as plain JSON.
 
 use crate::trigger::description::{HttpPlaces, TextList, at, first_text};
-use crate::trigger::http_request::{HttpRequest, joined, query_string, route_of_key};
+use crate::trigger::http_request::{HttpRequest, query_of_decoded, query_of_encoded, route_of_key};
 use crate::trigger::span_attributes::SpanAttributes;
 use serde_json::Value;
 use std::collections::HashMap;
 
 /// Describes an HTTP request, but for its name and attributes of its source.
-pub(super) fn http(
+pub(super) fn describe_request(
     places: &HttpPlaces,
     event: &Value,
     headers: HashMap<String, String>,
@@ -23,7 +23,7 @@ pub(super) fn http(
     }
     let of_parameters = || {
         let parameters = query_parameters(event, places.query_parameters);
-        if places.encoded { joined(parameters) } else { query_string(parameters) }
+        if places.encoded { query_of_encoded(parameters) } else { query_of_decoded(parameters) }
     };
     let request = HttpRequest {
         method: text(places.method).unwrap_or_default(),
@@ -37,7 +37,7 @@ pub(super) fn http(
         headers,
         ..HttpRequest::default()
     };
-    request.into_span_attributes()
+    request.describe()
 }
 
 /// The headers at these places with names in lower case; the place named first wins. Several values are joined as in HTTP (RFC

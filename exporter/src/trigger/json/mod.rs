@@ -2,10 +2,10 @@
 
 use super::SpanAttributesExtractor;
 use super::description::{AttributePlace, Conversion, DESCRIPTION, Source, first_text, text_at};
-use super::documents;
 use super::span_attributes::SpanAttributes;
-use super::template::{filled, span_name};
-use http::{headers_at, http};
+use super::template::{fill, span_name};
+use super::times;
+use http::{describe_request, headers_at};
 use opentelemetry::KeyValue;
 use records::Records;
 use serde_json::Value;
@@ -24,13 +24,13 @@ impl SpanAttributesExtractor for Value {
         };
         let headers = headers_at(subject, source.headers);
         let mut described = if let Some(places) = source.http {
-            http(places, subject, headers)
+            describe_request(places, subject, headers)
         } else {
             let carrier = (!headers.is_empty()).then_some(headers);
             SpanAttributes { carrier, ..SpanAttributes::default() }
         };
         described.trigger = source.trigger;
-        described.received_at = documents::received_at(subject, source.received);
+        described.received_at = times::time_at(subject, source.received);
         let attributes = source.attributes.iter();
         described.attributes.extend(attributes.filter_map(|(key, attribute)| {
             Some(KeyValue::new(key.as_str(), value_of(attribute, subject)?))
@@ -70,10 +70,10 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
 fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
     let at_place = first_text(subject, attribute.at).map(str::to_owned);
     let text = at_place.or_else(|| {
-        filled(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned))
+        fill(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned))
     })?;
     match attribute.conversion {
-        Some(Conversion::Time) => documents::time(&text),
+        Some(Conversion::Time) => times::rfc3339(&text),
         None if attribute.names.is_empty() => Some(text),
         None => attribute.names.get(&text).map(|name| name.as_str().to_owned()),
     }

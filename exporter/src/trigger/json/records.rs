@@ -3,10 +3,13 @@
 use crate::trigger::description::{
     self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at,
 };
-use crate::trigger::documents::{DocumentChange, changes, milliseconds, object_name, time};
-use crate::trigger::messages::{Body, Header, Message, message, messages, notifications};
+use crate::trigger::documents::{DocumentChange, describe_changes, object_name};
+use crate::trigger::messages::{
+    Body, Header, Message, describe_batch, describe_message, describe_notifications,
+};
 use crate::trigger::sender::header_in;
 use crate::trigger::span_attributes::SpanAttributes;
+use crate::trigger::times::{rfc3339, unix_ms_at};
 use serde_json::{Map, Value};
 
 /// The records of an event.
@@ -70,11 +73,11 @@ impl<'a> Records<'a> {
         let records = self.each().map(|record| self.message(record));
         let of_messages = if self.is_alone {
             let alone = Record { value: self.event, key: None };
-            message(system, self.message(alone))
+            describe_message(system, self.message(alone))
         } else if self.places.sender_is_parent {
-            notifications(system, records.collect())
+            describe_notifications(system, records.collect())
         } else {
-            messages(system, records)
+            describe_batch(system, records)
         };
         described.attributes.extend(of_messages.attributes);
         described.links = of_messages.links;
@@ -88,13 +91,13 @@ impl<'a> Records<'a> {
     fn changes(&self, document: &description::DocumentPlaces) -> Vec<opentelemetry::KeyValue> {
         let text =
             |record: Record<'a>, pointer: Option<Excerpt>| text_at(record.value, pointer?.as_str());
-        changes(
+        describe_changes(
             document.operations,
             self.each().map(|record| DocumentChange {
                 collection: text(record, Some(document.collection)),
                 event_name: text(record, Some(document.operation)).unwrap_or_default(),
                 name: text(record, document.name).map(object_name),
-                time: text(record, document.time).and_then(time),
+                time: text(record, document.time).and_then(rfc3339),
             }),
         )
         .attributes
@@ -123,7 +126,7 @@ impl<'a> Records<'a> {
             destination,
             partition: number(places.partition),
             offset: number(places.offset),
-            received_ms: milliseconds(value, self.source.received),
+            received_ms: unix_ms_at(value, self.source.received),
             body,
             ..Message::new(header)
         }
