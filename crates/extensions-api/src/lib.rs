@@ -1,17 +1,17 @@
-//! Requests and answers of Lambda's Extensions API, without I/O: the layer's extension waits for answers in a tokio runtime, the
+//! Requests and responses of Lambda's Extensions API, without I/O: the layer's extension waits for responses in a tokio runtime, the
 //! extension inside a Rust function in a thread of its own.
 //!
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
 //! (2022-07-01).
 
-mod answers;
+mod bodies;
 mod response;
 
-pub use answers::{Invoke, NextEvent, Registration, Shutdown};
+pub use bodies::{Invoke, NextEvent, Registration, Shutdown};
 pub use response::Response;
 
-/// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
-pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// The size limit of a response. Lambda's are small: the largest is an INVOKE event, of less than 1 KiB.
+pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 

@@ -1,13 +1,13 @@
-//! Answers as HTTP/1.1.
+//! Responses as HTTP/1.1.
 //!
-//! Only Lambda itself answers here, so a short parser suffices. `httparse` reads chunk sizes only: parsing a head makes it ask the
+//! Only Lambda itself responds here, so a short parser suffices. `httparse` reads chunk sizes only: parsing a head makes it ask the
 //! CPU for its features, which takes 0.1 ms in a virtual machine, a twelfth of the time from start to the first `next`.
 
-use crate::{IDENTIFIER, MAX_ANSWER_BYTES};
+use crate::{IDENTIFIER, MAX_RESPONSE_BYTES};
 use httparse::{Status, parse_chunk_size};
 use std::io;
 
-/// An answer of the API.
+/// A response of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
@@ -18,23 +18,23 @@ pub struct Response {
 }
 
 impl Response {
-    /// The identifier in the answer to register, which later calls repeat.
+    /// The identifier in the response to register, which later calls repeat.
     pub fn identifier(&self) -> Option<&str> {
         header(&self.headers, IDENTIFIER)
     }
 
-    /// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
+    /// Parses a response, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
     ///
     /// # Errors
     ///
-    /// The answer is not HTTP/1.1, is longer than [`MAX_ANSWER_BYTES`], or ends early.
+    /// The response is not HTTP/1.1, is longer than [`MAX_RESPONSE_BYTES`], or ends early.
     pub fn parse(received: &[u8], is_end: bool) -> io::Result<Option<Self>> {
-        match answer(received, is_end) {
+        match parse(received, is_end) {
             Ok(None) if is_end => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(None) if received.len() > MAX_ANSWER_BYTES => {
+            Ok(None) if received.len() > MAX_RESPONSE_BYTES => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"))
             }
-            parsed => parsed.map_err(|MalformedAnswer(problem)| {
+            parsed => parsed.map_err(|MalformedResponse(problem)| {
                 io::Error::new(io::ErrorKind::InvalidData, problem)
             }),
         }
@@ -42,11 +42,11 @@ impl Response {
 }
 
 #[derive(Debug)]
-struct MalformedAnswer(&'static str);
+struct MalformedResponse(&'static str);
 
-/// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
-fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, MalformedAnswer> {
-    const NOT_HTTP: MalformedAnswer = MalformedAnswer("the answer is not HTTP/1.1");
+/// Parses a response, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
+fn parse(received: &[u8], is_end: bool) -> Result<Option<Response>, MalformedResponse> {
+    const NOT_HTTP: MalformedResponse = MalformedResponse("the answer is not HTTP/1.1");
     let Some(head_end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -57,8 +57,8 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, MalformedAn
     let digits = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
     let status: u16 = digits.and_then(|digits| digits.parse().ok()).ok_or(NOT_HTTP)?;
     if status < 200 {
-        // The final answer follows an interim one.
-        return answer(rest, is_end);
+        // The final response follows an interim one.
+        return parse(rest, is_end);
     }
     let is_chunked = header(headers, "transfer-encoding")
         .is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked"));
@@ -74,21 +74,22 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, MalformedAn
 }
 
 /// Joins the chunks, or returns `None` if the last one is missing.
-fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, MalformedAnswer> {
-    const NOT_CHUNKS: MalformedAnswer = MalformedAnswer("the answer's chunks are malformed");
+fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, MalformedResponse> {
+    const NOT_CHUNKS: MalformedResponse = MalformedResponse("the answer's chunks are malformed");
     let mut body = Vec::new();
     loop {
-        let size = parse_chunk_size(rest).map_err(|_| NOT_CHUNKS)?;
-        let Status::Complete((start, size)) = size else { return Ok(None) };
+        let parsed = parse_chunk_size(rest).map_err(|_| NOT_CHUNKS)?;
+        let Status::Complete((start, size)) = parsed else { return Ok(None) };
         if size == 0 {
             return Ok(Some(body));
         }
-        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_ANSWER_BYTES);
-        let end = start + size.ok_or(NOT_CHUNKS)?;
+        let bytes = usize::try_from(size).ok().filter(|bytes| *bytes <= MAX_RESPONSE_BYTES);
+        let end = start + bytes.ok_or(NOT_CHUNKS)?;
         let Some(chunk) = rest.get(start..end) else { return Ok(None) };
         body.extend_from_slice(chunk);
-        let Some(after) = rest.get(end + 2..) else { return Ok(None) };
-        rest = after;
+        // A line break follows the chunk.
+        let Some(next) = rest.get(end + 2..) else { return Ok(None) };
+        rest = next;
     }
 }
 
@@ -105,10 +106,10 @@ mod tests {
     #[test]
     fn api_responses_are_parsed_in_every_framing() {
         let check = |received: &str, is_end, expected: Result<Option<(u16, &str)>, ()>| {
-            let answer = answer(received.as_bytes(), is_end);
-            let read = answer.as_ref().map(|answer| {
-                let answer = answer.as_ref()?;
-                Some((answer.status, std::str::from_utf8(&answer.body).unwrap()))
+            let response = parse(received.as_bytes(), is_end);
+            let read = response.as_ref().map(|response| {
+                let response = response.as_ref()?;
+                Some((response.status, std::str::from_utf8(&response.body).unwrap()))
             });
             assert_eq!(read.map_err(|_| ()), expected, "{received:?}");
         };
@@ -142,8 +143,8 @@ mod tests {
     fn the_identifier_header_is_case_insensitive() {
         let received =
             b"HTTP/1.1 200 OK\r\nlambda-extension-identifier:  an-id \r\nContent-Length: 0\r\n\r\n";
-        let answer = Response::parse(received, false).unwrap().unwrap();
-        assert_eq!(answer.identifier(), Some("an-id"));
+        let response = Response::parse(received, false).unwrap().unwrap();
+        assert_eq!(response.identifier(), Some("an-id"));
         let error = Response::parse(b"HTTP/1.1 200 OK\r\n", true).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -7,7 +7,7 @@ use super::variables::{
     TASK_ROOT,
 };
 use backend::direct_mode::{Endpoint, endpoint, names_openobserve};
-use settings::{Kind, Reader, Source, Variable};
+use settings::{Kind, Reader, Remark, Source, Variable};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -24,20 +24,28 @@ const MOST_BYTES: u64 = 64 * 1024;
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const MIB: u64 = 1 << 20;
 
-/// What one place says: djv3's variables, or a file.
+/// The settings in a file, or in djv3's variables.
 #[derive(Default)]
-struct GivenKeys {
+struct GivenSettings {
+    /// The name of the file; `None` for djv3's variables.
     file: Option<&'static str>,
-    values: Vec<(&'static ConfigKey, String)>,
+    values: Vec<GivenValue>,
+    /// The names of unknown settings.
     unused: Vec<String>,
 }
 
-impl GivenKeys {
+struct GivenValue {
+    key: &'static ConfigKey,
+    text: String,
+}
+
+impl GivenSettings {
     fn endpoint(&self) -> Option<&str> {
-        let endpoint = self.values.iter().find(|(key, _)| key.meaning == Meaning::Endpoint);
-        endpoint.map(|(_, url)| url.as_str())
+        let endpoint = self.values.iter().find(|value| value.key.meaning == Meaning::Endpoint);
+        endpoint.map(|value| value.text.as_str())
     }
 
+    /// Returns the name of a setting, for messages.
     fn called(&self, key: &ConfigKey) -> String {
         match self.file {
             Some(file) => format!("{} of {file}", key.name()),
@@ -46,78 +54,91 @@ impl GivenKeys {
     }
 }
 
-struct Filled {
+/// The value of a variable that is not set.
+struct Fallback {
     variable: &'static str,
     value: String,
+    /// The name of the value where it was given, for messages.
     called: String,
 }
 
 /// The variables. For those that are not set, djv3's variables and then the file.
-pub(super) struct WithKeys<'a> {
+pub(super) struct SettingsWithFile<'a> {
     variables: &'a dyn Source,
     /// The first of two values for a variable counts.
-    filled: Vec<Filled>,
-    warnings: Vec<(String, String)>,
+    fallbacks: Vec<Fallback>,
+    warnings: Vec<Remark>,
     mistake: Option<InvalidFile>,
 }
 
-impl<'a> WithKeys<'a> {
+/// The variables that an endpoint of a file, or of djv3's variables, and its headers correspond to.
+#[derive(Clone, Copy)]
+struct DestinationVariables {
+    endpoint: &'static str,
+    headers: &'static str,
+}
+
+impl<'a> SettingsWithFile<'a> {
     pub(super) fn of(variables: &'a dyn Source) -> Self {
-        let mut this = Self { variables, filled: Vec::new(), warnings: Vec::new(), mistake: None };
-        let mut places = vec![of_variables(variables)];
-        match of_file(variables) {
-            Ok(place) => places.extend(place),
+        let mut this =
+            Self { variables, fallbacks: Vec::new(), warnings: Vec::new(), mistake: None };
+        let mut given = vec![read_djv3_variables(variables)];
+        match read_file(variables) {
+            Ok(of_file) => given.extend(of_file),
             Err(mistake) => this.mistake = Some(mistake),
         }
         let endpoint = if this.has_destination() {
             None
         } else {
-            places.iter().find_map(GivenKeys::endpoint).map(str::to_owned)
+            given.iter().find_map(GivenSettings::endpoint).map(str::to_owned)
         };
-        for place in &mut places {
-            this.take(place, endpoint.as_deref());
-            let (of, what) = match place.file {
-                Some(file) => (file, "keys"),
-                None => ("LAMBDA_OTEL_*", "variables"),
-            };
-            this.warn_unused(of, what, &place.unused);
+        for settings in &mut given {
+            this.add(settings, endpoint.as_deref());
+            match settings.file {
+                Some(file) => this.warn_of_unused(file, "keys", &settings.unused),
+                None => this.warn_of_unused("LAMBDA_OTEL_*", "variables", &settings.unused),
+            }
         }
         let is_set = |name: &&str| this.is_set(name);
         let of_o2: Vec<String> = O2_UNUSED.into_iter().filter(is_set).map(str::to_owned).collect();
-        this.warn_unused("O2_*", "variables", &of_o2);
+        this.warn_of_unused("O2_*", "variables", &of_o2);
         this
     }
 
-    pub(super) fn say(&self, reader: &mut Reader<'_>) {
+    /// Reports the mistake and the warnings.
+    pub(super) fn report(&self, reader: &mut Reader<'_>) {
         if let Some(InvalidFile { name, problem }) = &self.mistake {
             reader.mistake(name, problem.to_string());
         }
-        for (name, text) in &self.warnings {
+        for Remark { name, text } in &self.warnings {
             reader.warn(name, text.as_str());
         }
     }
 
-    /// Adds the values of a place. `endpoint` is the one that is used; `None` if variables already name a destination.
-    fn take(&mut self, place: &mut GivenKeys, endpoint: Option<&str>) {
-        let [of_endpoint, of_headers] = self.names_of_destination(endpoint);
-        // Headers are credentials, so they go only to the endpoint of the same place.
-        let is_beside =
-            endpoint.is_some() && place.endpoint().is_none_or(|own| Some(own) == endpoint);
-        for (key, text) in std::mem::take(&mut place.values) {
-            let called = place.called(key);
+    /// Adds the values of a file, or of djv3's variables. `endpoint` is the one that is used; `None` if variables already name a
+    /// destination.
+    fn add(&mut self, given: &mut GivenSettings, endpoint: Option<&str>) {
+        let destination = self.destination_variables(endpoint);
+        // Headers are credentials, so they go only to the endpoint beside which they stand.
+        let has_own_headers =
+            endpoint.is_some() && given.endpoint().is_none_or(|own| Some(own) == endpoint);
+        for GivenValue { key, text } in std::mem::take(&mut given.values) {
+            let called = given.called(key);
             let (variable, value) = match key.meaning {
-                Meaning::Endpoint if endpoint.is_some() => (of_endpoint, text),
-                Meaning::Headers if is_beside => (of_headers, text),
+                Meaning::Endpoint if endpoint.is_some() => (destination.endpoint, text),
+                Meaning::Headers if has_own_headers => (destination.headers, text),
                 // A file may be shared by functions with different variables.
-                Meaning::Endpoint if place.file.is_some() => continue,
+                Meaning::Endpoint if given.file.is_some() => continue,
                 Meaning::Endpoint | Meaning::Headers => {
                     let in_file = key.name();
-                    let name = if place.file.is_some() { &in_file } else { key.variable.name };
-                    place.unused.push(format!("{name} (another endpoint is used)"));
+                    let name = if given.file.is_some() { &in_file } else { key.variable.name };
+                    given.unused.push(format!("{name} (another endpoint is used)"));
                     continue;
                 }
                 // Variables with another protocol are meant for the function's SDK or for this extension.
-                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL.name()) => {
+                Meaning::Protocol
+                    if self.names_remote_host() && self.is_set(OTEL_PROTOCOL.name()) =>
+                {
                     continue;
                 }
                 Meaning::Protocol if text.trim().eq_ignore_ascii_case("http") => {
@@ -126,42 +147,46 @@ impl<'a> WithKeys<'a> {
                 Meaning::Protocol => (PROTOCOL.name(), text),
                 Meaning::QueueBytes => {
                     let Ok(bytes) = text.trim().parse::<u64>() else {
-                        let text = "expected a number of bytes: the default is used";
-                        self.warnings.push((called, text.to_owned()));
+                        let text = "expected a number of bytes: the default is used".to_owned();
+                        self.warnings.push(Remark { name: called, text });
                         continue;
                     };
                     (MAX_BUFFER.name(), bytes.div_ceil(MIB).to_string())
                 }
                 Meaning::Of(variable) => (variable, text),
             };
-            self.filled.push(Filled { variable, value, called });
+            self.fallbacks.push(Fallback { variable, value, called });
         }
     }
 
-    fn warn_unused(&mut self, of: &'static str, what: &str, unused: &[String]) {
+    fn warn_of_unused(&mut self, place: &'static str, what: &str, unused: &[String]) {
         if !unused.is_empty() {
             let text = format!("these {what} are not used: {}", unused.join(", "));
-            self.warnings.push((of.to_owned(), text));
+            self.warnings.push(Remark { name: place.to_owned(), text });
         }
     }
 
     /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point
     /// the function's SDK to this extension.
-    fn names_of_destination(&self, url: Option<&str>) -> [&'static str; 2] {
+    fn destination_variables(&self, url: Option<&str>) -> DestinationVariables {
         // OpenTelemetry's headers would also go to the host of a signal's endpoint.
-        let is_of_sdk = self.is_set(OTEL_ENDPOINT)
+        let sdk_uses_them = self.is_set(OTEL_ENDPOINT)
             || OTEL_SIGNAL_ENDPOINTS.iter().any(|name| self.is_set(name))
             || url.is_some_and(|url| endpoint(url) != Endpoint::Elsewhere);
-        if is_of_sdk { [ENDPOINT, HEADERS] } else { [OTEL_ENDPOINT, OTEL_HEADERS] }
+        if sdk_uses_them {
+            DestinationVariables { endpoint: ENDPOINT, headers: HEADERS }
+        } else {
+            DestinationVariables { endpoint: OTEL_ENDPOINT, headers: OTEL_HEADERS }
+        }
     }
 
     fn has_destination(&self) -> bool {
         let has_o2 = names_openobserve(|name| self.variables.get(name));
-        self.is_set(ENDPOINT) || has_o2 || self.is_remote_told()
+        self.is_set(ENDPOINT) || has_o2 || self.names_remote_host()
     }
 
     /// Returns `true` if OpenTelemetry's variables name another host.
-    fn is_remote_told(&self) -> bool {
+    fn names_remote_host(&self) -> bool {
         let url = self.variables.get(OTEL_ENDPOINT);
         url.is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere)
     }
@@ -170,25 +195,25 @@ impl<'a> WithKeys<'a> {
         self.variables.get(name).is_some()
     }
 
-    fn fallback(&self, name: &str) -> Option<&Filled> {
-        let filled = self.filled.iter().find(|filled| filled.variable == name)?;
-        (!filled.value.is_empty() && !self.is_set(name)).then_some(filled)
+    fn fallback(&self, name: &str) -> Option<&Fallback> {
+        let fallback = self.fallbacks.iter().find(|fallback| fallback.variable == name)?;
+        (!fallback.value.is_empty() && !self.is_set(name)).then_some(fallback)
     }
 }
 
-fn of_variables(variables: &dyn Source) -> GivenKeys {
-    let mut place = GivenKeys::default();
+fn read_djv3_variables(variables: &dyn Source) -> GivenSettings {
+    let mut given = GivenSettings::default();
     for key in &KEYS {
         let Some(text) = variables.get(key.variable.name) else { continue };
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         let text = if key.meaning == Meaning::Headers { header_pairs(&text) } else { text };
-        place.values.push((key, key.with_unit(text, is_number)));
+        given.values.push(GivenValue { key, text: key.with_unit(text, is_number) });
     }
     let is_known = |name: &String| KEYS.iter().any(|key| key.variable.name == *name);
-    place.unused = variables.names();
-    place.unused.retain(|name| name.starts_with(PREFIX) && !is_known(name));
-    place.unused.sort_unstable();
-    place
+    given.unused = variables.names();
+    given.unused.retain(|name| name.starts_with(PREFIX) && !is_known(name));
+    given.unused.sort_unstable();
+    given
 }
 
 /// A settings file that is not used.
@@ -207,7 +232,7 @@ enum FileProblem {
 }
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
-fn of_file(variables: &dyn Source) -> Result<Option<GivenKeys>, InvalidFile> {
+fn read_file(variables: &dyn Source) -> Result<Option<GivenSettings>, InvalidFile> {
     let task_root = variables.get(TASK_ROOT.name()).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&task_root);
     let opened = match variables.get(CONFIG_FILE.name()) {
@@ -219,11 +244,11 @@ fn of_file(variables: &dyn Source) -> Result<Option<GivenKeys>, InvalidFile> {
     let Some((name, file)) = opened else { return Ok(None) };
     let mut text = String::new();
     let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
-    let place = read.map_err(FileProblem::from).and_then(|_| of_text(name, &text));
-    place.map(Some).map_err(|problem| InvalidFile { name, problem })
+    let given = read.map_err(FileProblem::from).and_then(|_| parse_file(name, &text));
+    given.map(Some).map_err(|problem| InvalidFile { name, problem })
 }
 
-fn of_text(name: &'static str, text: &str) -> Result<GivenKeys, FileProblem> {
+fn parse_file(name: &'static str, text: &str) -> Result<GivenSettings, FileProblem> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -232,7 +257,8 @@ fn of_text(name: &'static str, text: &str) -> Result<GivenKeys, FileProblem> {
     }
     let table = table.get_ref();
     // The order of the keys decides which of two with one meaning counts.
-    let values: Vec<_> = KEYS.iter().filter_map(|key| Some((key, key.value_in(table)?))).collect();
+    let value_of = |key: &'static ConfigKey| Some(GivenValue { key, text: key.value_in(table)? });
+    let values: Vec<GivenValue> = KEYS.iter().filter_map(value_of).collect();
     let mut unused = Vec::new();
     for (section, fields) in table {
         let section = section.get_ref().as_ref();
@@ -241,10 +267,10 @@ fn of_text(name: &'static str, text: &str) -> Result<GivenKeys, FileProblem> {
             continue;
         };
         let names = fields.keys().map(|field| [section, field.get_ref()].join("."));
-        let is_used = |name: &String| values.iter().any(|(key, _)| key.name() == *name);
+        let is_used = |name: &String| values.iter().any(|value| value.key.name() == *name);
         unused.extend(names.filter(|name| !is_used(name)));
     }
-    Ok(GivenKeys { file: Some(name), values, unused })
+    Ok(GivenSettings { file: Some(name), values, unused })
 }
 
 fn pairs(headers: &DeTable<'_>) -> String {
@@ -276,11 +302,11 @@ fn header_pairs(text: &str) -> String {
     }
 }
 
-impl Source for WithKeys<'_> {
+impl Source for SettingsWithFile<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let is_hidden = name == TASK_ROOT.name() && self.is_set(RUNTIME_API.name());
         let fallback = || match self.fallback(name) {
-            Some(filled) => Some(filled.value.clone()),
+            Some(fallback) => Some(fallback.value.clone()),
             None => is_hidden.then(|| CODE.to_owned()),
         };
         self.variables.get(name).or_else(fallback)
@@ -292,7 +318,7 @@ impl Source for WithKeys<'_> {
     }
 
     fn called(&self, name: &str) -> String {
-        self.fallback(name).map_or_else(|| name.to_owned(), |filled| filled.called.clone())
+        self.fallback(name).map_or_else(|| name.to_owned(), |fallback| fallback.called.clone())
     }
 }
 

@@ -93,10 +93,10 @@ pub struct Config {
 impl Config {
     /// Reads all settings. Wrong ones are noted, and get their defaults.
     pub fn from_source(source: &dyn Source) -> Self {
-        let with_keys = file::WithKeys::of(source);
-        let mut reader = Reader::new(&with_keys, TABLE);
-        with_keys.say(&mut reader);
-        Self::read(reader, &with_keys)
+        let with_file = file::SettingsWithFile::of(source);
+        let mut reader = Reader::new(&with_file, TABLE);
+        with_file.report(&mut reader);
+        Self::read(reader, &with_file)
     }
 
     /// Reads only the variables that Lambda sets.
@@ -116,55 +116,47 @@ impl Config {
             &function,
             receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
         );
-        let levels = [
-            ("error", Level::ERROR),
-            ("warn", Level::WARN),
-            ("info", Level::INFO),
-            ("debug", Level::DEBUG),
-        ];
-        let names = [("current", Names::Current), ("legacy", Names::Legacy)];
-        let shapes = [("openobserve", Shape::OpenObserve), ("otlp", Shape::Otlp)];
-        let spans = [
-            ("auto", InvocationSpanMode::Auto),
-            ("always", InvocationSpanMode::Always),
-            ("never", InvocationSpanMode::Never),
-        ];
-        let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.read(shared::OTEL_PROPAGATORS).unwrap_or_default();
         let sampler = reader.read(variables::TRACES_SAMPLER).unwrap_or_default();
-        let disabled = [("true", InvocationSpanMode::Never), ("false", InvocationSpanMode::Auto)];
-        let invocation_span =
-            reader.choice(variables::SDK_DISABLED, &disabled, InvocationSpanMode::Auto);
-        // These variables gave the function's SDK the port.
-        let is_here = |url: String| matches!(endpoint(&url), Endpoint::Loopback(_));
-        let is_told_by_signal =
-            OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
         Self {
             runtime_api: reader.read(variables::RUNTIME_API).unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
-            receiver_port_known_to: match receiver_port {
-                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT.name() => {
-                    PortKnownTo::Extension
-                }
-                None if !is_told_by_signal => PortKnownTo::Nobody,
-                _ => PortKnownTo::All,
-            },
-            invocation_span: reader
-                .choice_if_set(variables::INVOCATION_SPAN.if_set(), &spans)
-                .unwrap_or(invocation_span),
+            receiver_port_known_to: receiver_port_known_to(&reader, source, receiver_port),
+            invocation_span: invocation_span(&mut reader),
             drops_traces: !matches!(sampler.trim(), "" | "always_on" | "parentbased_always_on"),
             span_mapping: span_mapping(&mut reader),
-            span_end: reader.choice(shared::LAMBDA_OTLP_SPAN_END, &ends, SpanEnd::RuntimeDone),
+            span_end: reader.choice(
+                shared::LAMBDA_OTLP_SPAN_END,
+                &[("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)],
+                SpanEnd::RuntimeDone,
+            ),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
             telemetry_types: telemetry_types(&mut reader, choice.direct.is_some()),
             lines: lines(&mut reader),
-            names: reader.choice(shared::LAMBDA_OTLP_NAMES, &names, Names::Current),
-            shape: reader.choice(shared::LAMBDA_OTLP_BACKEND, &shapes, Shape::OpenObserve),
+            names: reader.choice(
+                shared::LAMBDA_OTLP_NAMES,
+                &[("current", Names::Current), ("legacy", Names::Legacy)],
+                Names::Current,
+            ),
+            shape: reader.choice(
+                shared::LAMBDA_OTLP_BACKEND,
+                &[("openobserve", Shape::OpenObserve), ("otlp", Shape::Otlp)],
+                Shape::OpenObserve,
+            ),
             service_name: reader
                 .read(shared::OTEL_SERVICE_NAME)
                 .unwrap_or_else(|| function.name.clone()),
             function,
-            log_level: reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL, &levels, Level::WARN),
+            log_level: reader.choice(
+                shared::LAMBDA_OTLP_LOG_LEVEL,
+                &[
+                    ("error", Level::ERROR),
+                    ("warn", Level::WARN),
+                    ("info", Level::INFO),
+                    ("debug", Level::DEBUG),
+                ],
+                Level::WARN,
+            ),
             choice,
             warnings: reader.warnings().to_vec(),
             mistakes: reader.finish(),
@@ -221,6 +213,34 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
             of_endpoint
         }
     }
+}
+
+fn receiver_port_known_to(
+    reader: &Reader<'_>,
+    source: &dyn Source,
+    receiver_port: Option<u16>,
+) -> PortKnownTo {
+    // These variables gave the function's SDK the default port.
+    let is_here = |url: String| matches!(endpoint(&url), Endpoint::Loopback(_));
+    let sdk_has_endpoint =
+        OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
+    match receiver_port {
+        Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT.name() => PortKnownTo::Extension,
+        None if !sdk_has_endpoint => PortKnownTo::Nobody,
+        _ => PortKnownTo::All,
+    }
+}
+
+fn invocation_span(reader: &mut Reader<'_>) -> InvocationSpanMode {
+    let is_disabled =
+        reader.choice(variables::SDK_DISABLED, &[("true", true), ("false", false)], false);
+    let default = if is_disabled { InvocationSpanMode::Never } else { InvocationSpanMode::Auto };
+    let modes = [
+        ("auto", InvocationSpanMode::Auto),
+        ("always", InvocationSpanMode::Always),
+        ("never", InvocationSpanMode::Never),
+    ];
+    reader.choice_if_set(variables::INVOCATION_SPAN.if_set(), &modes).unwrap_or(default)
 }
 
 fn span_mapping(reader: &mut Reader<'_>) -> SpanMapping {

@@ -40,7 +40,7 @@ fn advice(reader: &Reader<'_>, endpoint: &'static str) -> Advice {
     Advice { endpoint: reader.called(endpoint).into(), credentials: credentials.into() }
 }
 
-fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
+fn endpoint_variable(source: &WithoutSdkEndpoint<'_>) -> &'static str {
     let is_set = |name: &&str| source.get(name).is_some();
     [ENDPOINT, OTEL_ENDPOINT].into_iter().find(is_set).unwrap_or(O2_ENDPOINT)
 }
@@ -92,7 +92,7 @@ pub(super) fn read(
         }
         return Choice { direct: None, because };
     }
-    let source = OfExtension(source);
+    let source = WithoutSdkEndpoint(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         because.push_str(", but the destination is invalid");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
@@ -157,11 +157,12 @@ fn protocol(reader: &mut Reader<'_>, endpoint: &str) -> Protocol {
     if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
         return own;
     }
-    // Otherwise that variable is meant for the function's SDK.
+    // OpenTelemetry's variable applies to OpenTelemetry's endpoint. With another one it is meant for the function's SDK.
     if endpoint != OTEL_ENDPOINT {
         return Protocol::HttpProtobuf;
     }
-    let port = reader.raw(OTEL_ENDPOINT).and_then(|url| host_and_port(&url).1);
+    let url = reader.raw(OTEL_ENDPOINT).unwrap_or_default();
+    let (_, port) = host_and_port(&url);
     let is_grpc = port == Some(DEFAULT_GRPC_PORT);
     let of_port = if is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf };
     reader.choice_if_set(OTEL_PROTOCOL, &words).unwrap_or(of_port)
@@ -170,7 +171,7 @@ fn protocol(reader: &mut Reader<'_>, endpoint: &str) -> Protocol {
 /// Returns the destination, unless it has a mistake without a default.
 fn destination(
     reader: &mut Reader<'_>,
-    source: &OfExtension<'_>,
+    source: &WithoutSdkEndpoint<'_>,
     receiver_port: u16,
 ) -> Option<(DestinationConfig, AwsSecretsSettings)> {
     let mut own = Reader::new(source, TABLE);
@@ -247,10 +248,10 @@ fn flush(reader: &mut Reader<'_>, function: &Function) -> Flush {
     }
 }
 
-/// The variables without those that point the function's SDK to this extension.
-struct OfExtension<'a>(&'a dyn Source);
+/// The variables for the extension: without those that point the function's SDK to this extension.
+struct WithoutSdkEndpoint<'a>(&'a dyn Source);
 
-impl Source for OfExtension<'_> {
+impl Source for WithoutSdkEndpoint<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let value = self.0.get(name)?;
         let is_here = |url: &str| endpoint(url) != Endpoint::Elsewhere;

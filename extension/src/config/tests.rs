@@ -366,7 +366,7 @@ fn the_file_path_is_configurable_and_the_task_root_defaulted() {
     let missing = Config::from_source(&[("LAMBDA_OTLP_CONFIG_FILE", "no-such.toml")]);
     assert!(missing.complaint().starts_with("LAMBDA_OTLP_CONFIG_FILE: the file cannot be read: "));
     let of_lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
-    let source = file::WithKeys::of(&of_lambda);
+    let source = file::SettingsWithFile::of(&of_lambda);
     assert_eq!(source.get("LAMBDA_TASK_ROOT").as_deref(), Some("/var/task"));
     let in_lambda =
         [of_lambda[0], ("LAMBDA_OTLP_CA_FILE", "ca.pem"), ("LAMBDA_OTLP_ENDPOINT", "https://h")];

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use test_support::Logged;
 use tokio::net::TcpStream;
@@ -325,7 +325,14 @@ pub(crate) fn now_ms() -> u64 {
 
 /// Takes the lines; while it is full, a write waits.
 #[derive(Clone, Default)]
-pub(crate) struct Stdout(Arc<(Mutex<Written>, std::sync::Condvar)>);
+pub(crate) struct Stdout(Arc<SharedStdout>);
+
+#[derive(Default)]
+struct SharedStdout {
+    state: Mutex<Written>,
+    /// Notified when there is room.
+    room: Condvar,
+}
 
 #[derive(Default)]
 struct Written {
@@ -352,38 +359,38 @@ pub(crate) enum Trouble {
 
 impl Stdout {
     pub(crate) fn fill(&self, full: bool) {
-        self.0.0.lock().unwrap().full = full;
-        self.0.1.notify_all();
+        self.0.state.lock().unwrap().full = full;
+        self.0.room.notify_all();
     }
 
     /// Lets one write go on although it is full.
     pub(crate) fn take_one(&self) {
-        self.0.0.lock().unwrap().room += 1;
-        self.0.1.notify_all();
+        self.0.state.lock().unwrap().room += 1;
+        self.0.room.notify_all();
     }
 
     pub(crate) fn trouble(&self, troubles: &[Trouble]) {
-        self.0.0.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
+        self.0.state.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
     }
 
     pub(crate) fn writes(&self) -> usize {
-        self.0.0.lock().unwrap().writes
+        self.0.state.lock().unwrap().writes
     }
 
     /// Writes that wait for room.
     pub(crate) fn waiting(&self) -> usize {
-        self.0.0.lock().unwrap().waiting
+        self.0.state.lock().unwrap().waiting
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
+        String::from_utf8(self.0.state.lock().unwrap().bytes.clone()).unwrap()
     }
 
     /// Signal and items of each line.
     pub(crate) fn lines(&self) -> Vec<(SignalKind, usize)> {
         let text = self.text();
         let lines: Vec<_> = text.lines().map(read).collect();
-        assert_eq!(self.0.0.lock().unwrap().writes, lines.len(), "one write a line");
+        assert_eq!(self.0.state.lock().unwrap().writes, lines.len(), "one write a line");
         lines.iter().map(|request| (request.kind(), request.items())).collect()
     }
 
@@ -408,10 +415,10 @@ impl Stdout {
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = self.0.0.lock().unwrap();
+        let mut written = self.0.state.lock().unwrap();
         written.waiting += 1;
         while written.full && written.room == 0 {
-            written = self.0.1.wait(written).unwrap();
+            written = self.0.room.wait(written).unwrap();
         }
         written.waiting -= 1;
         written.room = written.room.saturating_sub(1);
@@ -432,7 +439,7 @@ impl Write for Stdout {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut written = self.0.0.lock().unwrap();
+        let mut written = self.0.state.lock().unwrap();
         match written.troubles.pop_if(|trouble| matches!(trouble, Trouble::Flush(_))) {
             Some(Trouble::Flush(kind)) => Err(kind.into()),
             _ => Ok(()),

@@ -1,10 +1,10 @@
-//! Lambda's answers to register and `next`.
+//! The bodies of Lambda's responses to register and `next`.
 //!
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01).
 
 use serde::Deserialize;
 
-/// Facts about the function in Lambda's answer to register.
+/// Facts about the function in Lambda's response to register.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Registration {
@@ -44,7 +44,7 @@ pub struct Shutdown {
 }
 
 impl NextEvent {
-    /// Parses the body of an answer to `next`. An unreadable one counts as unknown.
+    /// Parses the body of a response to `next`. An unreadable one counts as unknown.
     pub fn parse(body: &[u8]) -> Self {
         // A flat structure, because serde's code for tagged enums is large.
         #[derive(Default, Deserialize)]
