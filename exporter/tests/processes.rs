@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use serde::Serialize;
 use serde_json::{Value, json};
+use settings::Source as _;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::process::{Command, Output, Stdio};
@@ -102,7 +103,7 @@ async fn a_coloured_report_is_plain_text_in_the_span() {
     let lines = output.take_lines();
     let readings = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
     let requests: Vec<_> = readings.flat_map(|line| line.decoded).collect();
-    let json: String = requests.iter().map(|own| own.to_json()).collect();
+    let json: String = requests.iter().map(wire::Request::to_json).collect();
     for expected in ["cannot read /orders\"", "0: cannot read /orders\\n1: no such file\""] {
         assert!(json.contains(expected), "{expected}: {json}");
     }
@@ -174,10 +175,10 @@ async fn crashes() {
         tracing::info!("loading 2 GB file");
         tracing::error!("disk is full");
         tracing::info!("lost");
-        let ends: fn() -> ! = match std::env::var("CRASH").as_deref() {
-            Ok("exit") => || std::process::exit(1),
-            Ok("abort") => || std::process::abort(),
-            Ok("overflow") => || {
+        let ends: fn() -> ! = match settings::Env.get("CRASH").as_deref() {
+            Some("exit") => || std::process::exit(1),
+            Some("abort") => || std::process::abort(),
+            Some("overflow") => || {
                 overflow(0);
                 unreachable!()
             },

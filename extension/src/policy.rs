@@ -288,6 +288,7 @@ pub(crate) fn last_send_time(left: Duration, buffered_bytes: usize) -> Duration 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -497,7 +498,7 @@ mod tests {
             let mut answers: Vec<String> = facts.iter().map(|words| answer(words)).collect();
             answers.dedup();
             assert_eq!(answers.len(), 1, "{situation}: {answers:?}");
-            table.push_str(&format!("| {situation} | {} |\n", answers.concat()));
+            writeln!(table, "| {situation} | {} |", answers.concat()).unwrap();
         }
         let page = include_str!("../../docs/layer.md");
         assert!(page.contains(&table), "docs/layer.md should contain:\n{table}");

@@ -24,7 +24,7 @@ impl ReceivedSpan {
 }
 
 /// A segment of Lambda's that a subsegment of the function names as its parent.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceivedSegment {
     pub(crate) segment: XRaySegment,
     /// The start of the subsegment.

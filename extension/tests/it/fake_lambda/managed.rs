@@ -113,8 +113,8 @@ fn check(events: &[Value], printed: &str, of_layer: Option<&str>) {
         logged.add(&reading.decoded);
     }
     let own_records = logged.records.len();
-    let converted = converter.finish();
-    logged.add(&converted.logs.into_iter().collect::<Vec<_>>());
+    let telemetry = converter.finish();
+    logged.add(&telemetry.logs.into_iter().collect::<Vec<_>>());
 
     let spans: Vec<&Span> = logged.spans.iter().map(|(_, span)| span).collect();
     let servers: HashMap<&str, &Span> = spans
@@ -150,19 +150,22 @@ fn check(events: &[Value], printed: &str, of_layer: Option<&str>) {
     let wrong = ids.iter().find(|id| on_trace.get(id.as_str()) != Some(&2));
     assert_eq!((on_trace.len() as u64, wrong), (RUNS, None), "the printed line and the report");
 
-    let metrics = converted.metrics.unwrap().scope_metrics.into_iter();
+    let metrics = telemetry.metrics.unwrap().scope_metrics.into_iter();
     let sum = |name: &str| {
         let mut metrics = metrics.clone().flat_map(|scope| scope.metrics);
         let metric = metrics.find(|metric| metric.name == name);
         let Some(Data::Sum(sum)) = metric.and_then(|metric| metric.data) else { return 0.0 };
         let value = |value: Option<Number>| match value {
-            Some(Number::AsInt(value)) => value as f64,
+            Some(Number::AsInt(value)) => f64::from(i32::try_from(value).unwrap()),
             Some(Number::AsDouble(value)) => value,
             None => 0.0,
         };
         sum.data_points.into_iter().map(|point| value(point.value)).sum()
     };
-    assert_eq!((sum("faas.invocations"), sum("faas.errors")), (RUNS as f64, 0.0));
+    assert_eq!(
+        (sum("faas.invocations"), sum("faas.errors")),
+        (f64::from(u32::try_from(RUNS).unwrap()), 0.0)
+    );
 }
 
 #[tokio::test]

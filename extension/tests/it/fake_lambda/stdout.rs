@@ -171,10 +171,14 @@ async fn no_line_is_longer_than_the_variable_allows() {
 #[tokio::test]
 async fn a_spilled_line_arrives_as_one_log_event() {
     const MOST_BYTES: usize = 64 * 1024;
-    let text: String = (1..=20_000).map(|number| format!("{:x}", random(number))).collect();
+    let numbers: Vec<String> = (1..=20_000).map(|number| format!("{:x}", random(number))).collect();
+    let text = numbers.concat();
     let record = |text: &str| request_of(|record| record.message(5, |body| body.string(1, text)));
     let large = record(&text);
-    let many: Vec<u8> = (0..16).flat_map(|at| record(&text[at * 16_000..][..16_000])).collect();
+    let many: Vec<u8> = text.as_bytes()[..16 * 16_000]
+        .chunks(16_000)
+        .flat_map(|chunk| record(str::from_utf8(chunk).unwrap()))
+        .collect();
     let longest = |stdout: &Stdout| stdout.text().lines().map(str::len).max().unwrap_or_default();
     let variable = ("LAMBDA_OTLP_MAX_LINE_BYTES", "250KiB");
     let (lambda, _next) = Lambda::waiting(&[variable]).await;
