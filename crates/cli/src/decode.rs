@@ -29,7 +29,7 @@ pub(crate) struct DecodeArguments {
 }
 
 #[derive(Default, Serialize)]
-struct Summary {
+struct DecodeSummary {
     file: String,
     lines: usize,
     requests: usize,
@@ -72,8 +72,8 @@ fn decode_file(
     input: Input,
     writer: &WritingFunction,
     out: &mut dyn Write,
-) -> anyhow::Result<Summary> {
-    let mut summary = Summary { file, ..Summary::default() };
+) -> anyhow::Result<DecodeSummary> {
+    let mut summary = DecodeSummary { file, ..DecodeSummary::default() };
     let mut joiner = LineJoiner::new(writer.clone());
     for (number, line) in (1..).zip(lines::lines(input)) {
         match line.with_context(|| format!("cannot read {}", summary.file))? {
@@ -93,7 +93,7 @@ fn decode_file(
     Ok(summary)
 }
 
-impl Summary {
+impl DecodeSummary {
     /// Prints the requests of these lines, and counts them.
     fn print(&mut self, contents: Vec<NumberedContent>, out: &mut dyn Write) -> io::Result<()> {
         for NumberedContent { number, content } in contents {

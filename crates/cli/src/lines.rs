@@ -134,7 +134,7 @@ pub(crate) enum LineContent {
 }
 
 /// A possible piece of a line.
-struct Piece {
+struct LinePiece {
     number: usize,
     text: String,
 }
@@ -147,7 +147,7 @@ pub(crate) struct LineJoiner {
     /// The writing function of the last line.
     current: WritingFunction,
     rejoin: Rejoin,
-    pieces: Vec<Piece>,
+    pieces: Vec<LinePiece>,
 }
 
 impl LineJoiner {
@@ -168,7 +168,7 @@ impl LineJoiner {
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&line, &context, &limits) {
                 Joined::More => {
-                    self.pieces.push(Piece { number, text: line });
+                    self.pieces.push(LinePiece { number, text: line });
                     return complete;
                 }
                 Joined::Whole(reading) => {
@@ -186,7 +186,7 @@ impl LineJoiner {
         }
         let whole = match read_line_of(&line, &context, &limits) {
             Some(reading) if self.rejoin.begin(&line, &reading) => {
-                self.pieces.push(Piece { number, text: line });
+                self.pieces.push(LinePiece { number, text: line });
                 return complete;
             }
             Some(reading) => LineContent::Otlp(Box::new(reading)),
@@ -208,8 +208,8 @@ impl LineJoiner {
     }
 
     /// Reads pieces that did not become one line.
-    fn read_separately(&self, pieces: Vec<Piece>) -> Vec<NumberedContent> {
-        let read = |Piece { number, text }: Piece| {
+    fn read_separately(&self, pieces: Vec<LinePiece>) -> Vec<NumberedContent> {
+        let read = |LinePiece { number, text }: LinePiece| {
             let content = match read_line_of(&text, &self.current.context(), &Limits::default()) {
                 Some(reading) => LineContent::Otlp(Box::new(reading)),
                 None => LineContent::Other(text),

@@ -39,13 +39,13 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 
 /// The X-Ray context of one invocation (facts: AWS X-Ray "Tracing header").
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trace {
+pub(crate) struct TraceContext {
     pub(crate) segment: String,
-    /// The whole value of `Lambda-Runtime-Trace-Id`.
+    /// The whole value of `Lambda-Runtime-TraceContext-Id`.
     pub(crate) header: String,
 }
 
-impl Trace {
+impl TraceContext {
     /// A new trace. Without active tracing, Lambda samples none.
     pub(crate) fn new(now: Timestamp, is_sampled: bool) -> Self {
         let root =

@@ -174,7 +174,11 @@ impl Lambda {
         let Ok(function) = self.service.function(function) else {
             return Vec::new();
         };
-        lock(&function.views).to_vec().iter().map(|view| lock(view).clone()).collect()
+        lock(&function.environment_states)
+            .to_vec()
+            .iter()
+            .map(|shared| lock(shared).clone())
+            .collect()
     }
 
     /// Creates an environment and initializes it without an invocation, as Lambda does ahead of time; the next
@@ -200,12 +204,12 @@ impl Lambda {
             return 0;
         };
         let mut killed = 0;
-        for view in lock(&function.views).to_vec() {
-            let mut state = lock(&view);
+        for shared in lock(&function.environment_states).to_vec() {
+            let mut state = lock(&shared);
             let busy_pid = state.pid.filter(|_| state.is_busy);
             state.is_out_of_memory = busy_pid.is_some();
             drop(state);
-            if busy_pid.is_some_and(|pid| self.service.host.table.kill(pid)) {
+            if busy_pid.is_some_and(|pid| self.service.host.process_table.kill(pid)) {
                 killed += 1;
             }
         }
@@ -232,7 +236,7 @@ impl Lambda {
         let environments = self.environments(function);
         let extensions = environments.iter().flat_map(|environment| &environment.extensions);
         let named = extensions.filter(|known| known.name == extension);
-        named.filter(|known| self.service.host.table.signal(known.pid, signal)).count()
+        named.filter(|known| self.service.host.process_table.signal(known.pid, signal)).count()
     }
 
     /// The platform events that Lambda generated about a function, as JSON, oldest first, each once. The last 20,000
@@ -280,14 +284,14 @@ impl Lambda {
             }
         }
         ending.join_all().await;
-        self.service.host.table.close();
+        self.service.host.process_table.close();
         self.wait_for_invocations().await;
     }
 }
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        self.service.host.table.close();
+        self.service.host.process_table.close();
         for function in lock(&self.service.functions).values() {
             function.slots.close();
             lock(&function.idle).clear();

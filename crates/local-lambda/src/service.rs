@@ -4,7 +4,7 @@ use crate::Error;
 use crate::api::server::{self, Answer, BodyError};
 use crate::bounded_history::{BoundedHistory, MAX_HISTORY_BYTES};
 use crate::environment::{
-    Environment, EnvironmentView, Host, Instance, NotRun, UnstartedInvocation,
+    Environment, Host, Instance, NotRun, SharedEnvironmentState, UnstartedInvocation,
 };
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
@@ -67,7 +67,7 @@ pub(crate) struct Function {
     pub(crate) idle: Mutex<Vec<Environment>>,
     /// The managed instances, which are never idle environments.
     pub(crate) instances: Mutex<Vec<Arc<Instance>>>,
-    pub(crate) views: Mutex<BoundedHistory<Arc<EnvironmentView>>>,
+    pub(crate) environment_states: Mutex<BoundedHistory<Arc<SharedEnvironmentState>>>,
     pub(crate) finished: Mutex<BoundedHistory<Invocation>>,
     /// Lambda's events about it, as JSON.
     pub(crate) platform_events: Arc<Mutex<BoundedHistory<String>>>,
@@ -98,7 +98,7 @@ impl Function {
             spec: Arc::new(spec),
             idle: Mutex::default(),
             instances: Mutex::default(),
-            views: Mutex::default(),
+            environment_states: Mutex::default(),
             finished: Mutex::default(),
             platform_events: Arc::new(Mutex::new(BoundedHistory::new(
                 MAX_PLATFORM_EVENTS,
@@ -300,7 +300,7 @@ impl Service {
 
     fn new_environment(&self, function: &Function) -> Environment {
         let environment = Environment::new(&self.host, &function.spec, &function.platform_events);
-        lock(&function.views).push(Arc::clone(environment.view()), 0);
+        lock(&function.environment_states).push(Arc::clone(environment.state()), 0);
         environment
     }
 }

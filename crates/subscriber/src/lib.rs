@@ -24,7 +24,7 @@ mod sweep;
 pub use aws::FilteredLogEvent;
 pub use config::{Collect, Config, DESTINATION, TABLE};
 pub use decision::{Action, DecisionReason, KinesisStream, OurFilter, WantedFilter};
-pub use lambda::{AnswerUrls, Service, SubscriberError};
+pub use lambda::{AnswerUrls, Subscriber, SubscriberError};
 pub use program::run;
 pub use replay::delivery;
 pub use report::{LogGroupEntry, LogGroupFate, SweepReport};

@@ -1,7 +1,7 @@
 //! The function's program.
 
 use crate::config::Config;
-use crate::lambda::{AnswerUrls, Service};
+use crate::lambda::{AnswerUrls, Subscriber};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ pub async fn run(answer_urls: AnswerUrls) -> Result<(), Error> {
         // CloudFormation needs an answer even with invalid settings; the service sends it.
         tracing::error!(%mistakes, "invalid settings");
     }
-    let subscriber = Service::new(config, answer_urls, wall_clock_now);
+    let subscriber = Subscriber::new(config, answer_urls, wall_clock_now);
     let handle = async |event: LambdaEvent<Value>| {
         subscriber.handle(&event.payload, event.context.deadline()).await
     };

@@ -7,7 +7,7 @@ mod prices;
 use crate::aws::{self, AwsArguments};
 use crate::terminal;
 use account::AccountFigures;
-use month::{Month, Row};
+use month::{CostRow, Month};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -160,7 +160,7 @@ struct Estimate {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountFigures>,
     delivery: DeliveryWay,
-    rows: Vec<Row>,
+    rows: Vec<CostRow>,
     total_usd: f64,
     /// Without fixed costs.
     usd_per_million_invocations: f64,
@@ -264,7 +264,7 @@ impl BreakEven {
     fn of(assumptions: &Assumptions) -> Self {
         let subscription = Month::of(assumptions, DeliveryWay::Subscription).total();
         let direct = Month::of(assumptions, DeliveryWay::Direct);
-        let is_traffic = |row: &&Row| row.what.starts_with("traffic");
+        let is_traffic = |row: &&CostRow| row.what.starts_with("traffic");
         let traffic = direct.rows.iter().find(is_traffic).map_or(0.0, |row| row.usd);
         let usd_per_mb = (direct.total() - traffic) / f64::from(assumptions.memory);
         Self {

@@ -72,7 +72,7 @@ const BASE64: f64 = 4.0 / 3.0;
 
 /// A part of the cost.
 #[derive(Serialize)]
-pub(super) struct Row {
+pub(super) struct CostRow {
     pub(super) what: &'static str,
     pub(super) quantity: String,
     pub(super) usd: f64,
@@ -82,7 +82,7 @@ pub(super) struct Row {
 
 /// The cost of a month.
 pub(super) struct Month {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<CostRow>,
     /// Invocations of the forwarder.
     pub(super) events: f64,
     /// Milliseconds of the forwarder per event.
@@ -140,7 +140,7 @@ struct Forwarding {
     event_ms: f64,
     shards: f64,
     /// Cost of a stream.
-    rows: Vec<Row>,
+    rows: Vec<CostRow>,
 }
 
 impl Traffic {
@@ -215,7 +215,7 @@ impl Traffic {
         (records / SHARD_RECORDS).max(bytes / SHARD_BYTES).ceil().max(1.0)
     }
 
-    fn forwarded_by_stream(&self, shards: f64, rows: Vec<Row>) -> Forwarding {
+    fn forwarded_by_stream(&self, shards: f64, rows: Vec<CostRow>) -> Forwarding {
         let in_window = self.deliveries / SECONDS_OF_MONTH / shards * BATCH_WINDOW_SECONDS;
         let most = BATCH_RECORDS.min(PAYLOAD_BYTES / self.delivery_bytes());
         let records = in_window.min(most).max(1.0);
@@ -289,18 +289,18 @@ impl Traffic {
         Month { rows, events: 0.0, event_ms: 0.0, shards: 0.0 }
     }
 
-    fn traffic_to_the_backend(&self) -> Row {
+    fn traffic_to_the_backend(&self) -> CostRow {
         let charged = (self.sent_gb - prices::FREE_EGRESS_GB).max(0.0);
         row("traffic to the backend", gb(self.sent_gb), charged * prices::EGRESS_GB)
     }
 }
 
-fn row(what: &'static str, quantity: String, usd: f64) -> Row {
-    Row { what, quantity, usd, is_fixed: false }
+fn row(what: &'static str, quantity: String, usd: f64) -> CostRow {
+    CostRow { what, quantity, usd, is_fixed: false }
 }
 
-fn fixed(what: &'static str, quantity: String, usd: f64) -> Row {
-    Row { what, quantity, usd, is_fixed: true }
+fn fixed(what: &'static str, quantity: String, usd: f64) -> CostRow {
+    CostRow { what, quantity, usd, is_fixed: true }
 }
 
 fn gb(gb: f64) -> String {

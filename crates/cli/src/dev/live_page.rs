@@ -1,6 +1,6 @@
 //! The content of the live page: its messages so far, and the events that it can repeat.
 
-use crate::shown::Telemetry;
+use crate::shown::ReceivedTelemetry;
 use anyhow::Context as _;
 use bytes::Bytes;
 use console::page::{Page, telemetry};
@@ -68,7 +68,7 @@ impl LivePage {
 
     /// Adds the spans and log records of requests.
     pub(super) fn add_telemetry(&self, requests: &[wire::Request]) -> anyhow::Result<()> {
-        let mut added = Telemetry::default();
+        let mut added = ReceivedTelemetry::default();
         for request in requests {
             added.add(request);
         }

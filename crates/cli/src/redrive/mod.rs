@@ -160,7 +160,7 @@ fn unreadable_remedy(bucket: Option<&str>, dead_letters: &str, aws_flags: &str) 
     )
 }
 
-fn report(arguments: &RedriveArguments, summary: &Summary) -> io::Result<()> {
+fn report(arguments: &RedriveArguments, summary: &RedriveSummary) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
     terminal::ignore_broken_pipe(if arguments.json {
@@ -221,13 +221,13 @@ impl<'a> Redrive<'a> {
     }
 
     /// Redrives the letters of a store, then releases the others.
-    async fn run<S: LetterStore>(&self, store: &mut S) -> anyhow::Result<Summary> {
-        let mut summary = Summary::default();
+    async fn run<S: LetterStore>(&self, store: &mut S) -> anyhow::Result<RedriveSummary> {
+        let mut summary = RedriveSummary::default();
         let redriven = self.redrive_all(store, &mut summary).await;
         let released = store.release().await;
         // The summary is printed even after an error.
         match redriven.and(released) {
-            Err(error) if summary == Summary::default() => Err(error),
+            Err(error) if summary == RedriveSummary::default() => Err(error),
             Err(error) => {
                 summary.stopped = Some(format!("{error:#}"));
                 Ok(summary)
@@ -239,7 +239,7 @@ impl<'a> Redrive<'a> {
     async fn redrive_all<S: LetterStore>(
         &self,
         store: &mut S,
-        summary: &mut Summary,
+        summary: &mut RedriveSummary,
     ) -> anyhow::Result<()> {
         let mut seen = 0;
         let mut failed_rounds = 0;
@@ -395,13 +395,13 @@ const MOST_REASONS: usize = 100;
 
 /// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct RedriveSummary {
     counts: BTreeMap<FateReason, Count>,
     /// The reason why the run ended early.
     pub(crate) stopped: Option<String>,
 }
 
-impl Summary {
+impl RedriveSummary {
     pub(crate) fn add(&mut self, result: LetterResult) {
         let LetterResult { fate, reason, items } = result;
         let mut key = FateReason { fate, reason };

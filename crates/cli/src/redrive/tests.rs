@@ -128,7 +128,7 @@ impl Queues {
         Self { dead, retry }
     }
 
-    async fn redrive(&self, words: &[&str]) -> Summary {
+    async fn redrive(&self, words: &[&str]) -> RedriveSummary {
         let aws = at(&self.retry);
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
@@ -157,7 +157,7 @@ fn letters() -> Vec<String> {
     ]
 }
 
-fn fates(summary: &Summary) -> [usize; 5] {
+fn fates(summary: &RedriveSummary) -> [usize; 5] {
     LetterFate::ALL.map(|fate| summary.letters(fate))
 }
 
@@ -251,7 +251,7 @@ async fn a_letter_is_deleted_only_after_all_its_messages_are_accepted() {
 }
 
 #[track_caller]
-fn check_table(summary: &Summary, dry_run: bool, expected: &Expect) {
+fn check_table(summary: &RedriveSummary, dry_run: bool, expected: &Expect) {
     let mut out = Vec::new();
     summary.write(dry_run, &mut out).unwrap();
     expected.assert_eq(&String::from_utf8(out).unwrap());
@@ -272,7 +272,7 @@ fn a_message_that_was_stored_unchanged_is_read_again() {
 
 #[test]
 fn the_summary_lists_each_fate_with_its_reasons() {
-    let mut summary = Summary::default();
+    let mut summary = RedriveSummary::default();
     check_table(&summary, true, &expect!["no messages to send\n"]);
     let mut add = |fate: LetterFate, reason: &str, items: usize| {
         summary.add(LetterResult { fate, reason: reason.to_owned(), items });

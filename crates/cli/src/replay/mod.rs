@@ -14,7 +14,7 @@ use aws_config::SdkConfig;
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
-use run::{Replay, Replayed, read_page};
+use run::{Replay, ReplayResult, read_page};
 use settings::{Env, Source as _};
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -171,7 +171,7 @@ async fn forward_log(
     checkpoint: Checkpoint,
     observed_unix_nano: u64,
     progress: &Tally,
-) -> anyhow::Result<Replayed> {
+) -> anyhow::Result<ReplayResult> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let name = &arguments.log_group;
     let groups = aws::log_groups(aws, &client, name).await?;
@@ -199,8 +199,8 @@ async fn forward_log(
     replay.run(read_page, &forwarder, checkpoint).await
 }
 
-fn report(arguments: &ReplayArguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
-    let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
+fn report(arguments: &ReplayArguments, replayed: &ReplayResult) -> anyhow::Result<ExitCode> {
+    let ReplayResult { ledger, bytes, requests, checkpoint, is_complete } = replayed;
     let mut out = io::stdout().lock();
     terminal::ignore_broken_pipe(if arguments.json {
         let mut json: serde_json::Value = serde_json::from_str(&ledger.to_json())?;

@@ -31,7 +31,7 @@ pub(crate) struct Replay<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Replayed {
+pub(crate) struct ReplayResult {
     pub(crate) ledger: Ledger,
     /// Bytes of the log events.
     pub(crate) bytes: usize,
@@ -49,7 +49,7 @@ impl Replay<'_> {
         read_page: impl AsyncFn(Range<i64>, Option<String>) -> anyhow::Result<Page<FilteredLogEvent>>,
         forwarder: &Forwarder<E>,
         checkpoint: Checkpoint,
-    ) -> anyhow::Result<Replayed> {
+    ) -> anyhow::Result<ReplayResult> {
         let to_ms = checkpoint.to_ms;
         let from_ms = checkpoint.done_before_ms;
         self.progress.set_total(seconds(to_ms - from_ms));
@@ -59,7 +59,7 @@ impl Replay<'_> {
             forwarder,
             gathered: GatheredEvents::default(),
             next_at: Instant::now(),
-            replayed: Replayed {
+            replayed: ReplayResult {
                 ledger: Ledger::default(),
                 bytes: 0,
                 requests: 0,
@@ -88,7 +88,7 @@ impl Replay<'_> {
         Ok(run.replayed)
     }
 
-    fn save(&self, replayed: &Replayed) -> anyhow::Result<()> {
+    fn save(&self, replayed: &ReplayResult) -> anyhow::Result<()> {
         self.checkpoint_file.map_or(Ok(()), |path| replayed.checkpoint.save(path))
     }
 }
@@ -103,7 +103,7 @@ struct ReplayRun<'a, E: Export, P> {
     gathered: GatheredEvents,
     /// The time at which `--rate` permits the next events.
     next_at: Instant,
-    replayed: Replayed,
+    replayed: ReplayResult,
 }
 
 impl<E, P> ReplayRun<'_, E, P>
@@ -155,7 +155,7 @@ where
     }
 
     async fn forward(&mut self, events: StreamEvents) -> anyhow::Result<()> {
-        let Replayed { ledger, bytes, requests, checkpoint, is_complete } = &mut self.replayed;
+        let ReplayResult { ledger, bytes, requests, checkpoint, is_complete } = &mut self.replayed;
         *bytes += events.events.iter().map(|event| event.message.len()).sum::<usize>();
         let event = delivery_event(&self.replay.account, &checkpoint.log_group, &events)?;
         let invocation = invocation_at(self.replay.observed_unix_nano);
@@ -250,7 +250,7 @@ mod tests {
         backend: &Backend,
         checkpoint: Checkpoint,
         checkpoint_file: Option<&Path>,
-    ) -> anyhow::Result<Replayed> {
+    ) -> anyhow::Result<ReplayResult> {
         let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());
         let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
         config.old_records = IngestPolicy::any_time();

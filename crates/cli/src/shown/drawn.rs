@@ -1,6 +1,6 @@
 //! Remembers drawn traces, which are drawn again with telemetry that arrives later.
 
-use super::Telemetry;
+use super::ReceivedTelemetry;
 use console::waterfall::{PLATFORM_SCOPE, has_failed};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::ids::to_hex;
@@ -16,7 +16,7 @@ pub(super) struct DrawnTraces {
 
 struct DrawnTrace {
     trace_id: Vec<u8>,
-    telemetry: Telemetry,
+    telemetry: ReceivedTelemetry,
 }
 
 /// The traces that are drawn again.
@@ -36,13 +36,13 @@ impl RedrawnTraces {
 impl DrawnTraces {
     /// Adds the remembered items of these traces, so that they are drawn again whole. The extension writes Lambda's span of an
     /// invocation with the next one: alone, it is no reason to draw its trace again, and is taken out.
-    pub(super) fn add_to(&mut self, telemetry: &mut Telemetry) -> RedrawnTraces {
+    pub(super) fn add_to(&mut self, telemetry: &mut ReceivedTelemetry) -> RedrawnTraces {
         let mut redrawn = RedrawnTraces::default();
         let trace_ids: BTreeSet<Vec<u8>> =
             telemetry.spans.iter().map(|span| span.item.trace_id.clone()).collect();
         for trace_id in trace_ids {
             let Some(mut known) = self.take(&trace_id) else { continue };
-            let mut new: Telemetry = telemetry.take_trace(&trace_id);
+            let mut new: ReceivedTelemetry = telemetry.take_trace(&trace_id);
             let is_lambdas_alone = new.spans.iter().all(|span| span.scope == PLATFORM_SCOPE);
             let is_first_failure = has_failed_span(&new) && !has_failed_span(&known.telemetry);
             let new_spans = new.spans.len();
@@ -76,8 +76,8 @@ impl DrawnTraces {
     }
 
     /// Remembers the traces with spans in this telemetry, which is drawn next.
-    pub(super) fn remember(&mut self, telemetry: &Telemetry) {
-        let mut traces: BTreeMap<&[u8], Telemetry> = BTreeMap::new();
+    pub(super) fn remember(&mut self, telemetry: &ReceivedTelemetry) {
+        let mut traces: BTreeMap<&[u8], ReceivedTelemetry> = BTreeMap::new();
         for span in &telemetry.spans {
             traces.entry(&span.item.trace_id).or_default().spans.push(span.clone());
         }
@@ -92,6 +92,6 @@ impl DrawnTraces {
     }
 }
 
-fn has_failed_span(telemetry: &Telemetry) -> bool {
+fn has_failed_span(telemetry: &ReceivedTelemetry) -> bool {
     telemetry.spans.iter().any(|span| has_failed(&span.item))
 }

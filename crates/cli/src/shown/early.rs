@@ -1,6 +1,6 @@
 //! Remembers log records that were shown before the spans of their traces.
 
-use super::Telemetry;
+use super::ReceivedTelemetry;
 use console::waterfall::{INVOCATION_ID, PLATFORM_SCOPE, Scoped, attribute_text};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -43,7 +43,7 @@ impl EarlyRecords {
     }
 
     /// Moves the remembered records to their traces among these, and gives records that only name their invocation its trace.
-    pub(super) fn add_to(&mut self, telemetry: &mut Telemetry) {
+    pub(super) fn add_to(&mut self, telemetry: &mut ReceivedTelemetry) {
         let spans_by_invocation = invocation_spans(&telemetry.spans);
         let traces: BTreeSet<&[u8]> =
             telemetry.spans.iter().map(|span| span.item.trace_id.as_slice()).collect();

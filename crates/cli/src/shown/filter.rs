@@ -1,6 +1,6 @@
 //! Selects the telemetry to show.
 
-use super::Telemetry;
+use super::ReceivedTelemetry;
 use console::waterfall::{Scoped, Trace, attribute_text, has_failed, traces};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -50,7 +50,7 @@ impl Attribute {
 }
 
 impl TelemetryFilter {
-    pub(crate) fn select(&self, mut telemetry: Telemetry) -> Telemetry {
+    pub(crate) fn select(&self, mut telemetry: ReceivedTelemetry) -> ReceivedTelemetry {
         let wanted: BTreeSet<Vec<u8>> = traces(&telemetry.spans, &telemetry.records)
             .into_iter()
             .filter(|(_, trace)| self.selects_trace(trace))

@@ -116,7 +116,7 @@ struct Showing<'a> {
     /// The number of the last line.
     line_number: usize,
     joiner: LineJoiner,
-    held: Telemetry,
+    held: ReceivedTelemetry,
     /// The times at which traces without the span of their invocation came first, by trace id.
     waiting_since: BTreeMap<Vec<u8>, Instant>,
     /// The log records that were shown before their traces.
@@ -139,7 +139,7 @@ impl<'a> Showing<'a> {
             arguments,
             line_number: 0,
             joiner: LineJoiner::new(writer),
-            held: Telemetry::default(),
+            held: ReceivedTelemetry::default(),
             waiting_since: BTreeMap::new(),
             early: EarlyRecords::default(),
             drawn: DrawnTraces::default(),
@@ -241,7 +241,7 @@ impl<'a> Showing<'a> {
         self.show_text(held)
     }
 
-    fn show_text(&mut self, mut held: Telemetry) -> io::Result<()> {
+    fn show_text(&mut self, mut held: ReceivedTelemetry) -> io::Result<()> {
         keep_printed_order(&mut held.records);
         let redrawn = self.drawn.add_to(&mut held);
         self.early.add_to(&mut held);
@@ -268,7 +268,7 @@ impl<'a> Showing<'a> {
         view.write(&selected, &redrawn, self.out)
     }
 
-    fn note_services(&mut self, telemetry: &Telemetry) {
+    fn note_services(&mut self, telemetry: &ReceivedTelemetry) {
         let of_spans = telemetry.spans.iter().map(|span| &span.service);
         let of_records = telemetry.records.iter().map(|record| &record.service);
         for service in of_spans.chain(of_records) {
@@ -288,13 +288,13 @@ fn is_of_extension(record: &Scoped<LogRecord>) -> bool {
 
 /// Received spans, log records and metrics.
 #[derive(Default)]
-pub(crate) struct Telemetry {
+pub(crate) struct ReceivedTelemetry {
     pub(crate) spans: Vec<Scoped<Span>>,
     pub(crate) records: Vec<Scoped<LogRecord>>,
     pub(crate) metrics: Vec<Scoped<Metric>>,
 }
 
-impl Telemetry {
+impl ReceivedTelemetry {
     pub(crate) fn items(&self) -> usize {
         self.spans.len() + self.records.len() + self.metrics.len()
     }

@@ -1,6 +1,6 @@
 //! Telemetry as text (traces as waterfalls with their log records, then log records without a trace, and metrics), and as JSON.
 
-use super::Telemetry;
+use super::ReceivedTelemetry;
 use super::drawn::RedrawnTraces;
 use console::quantity::{plural, quantity};
 use console::screen;
@@ -27,7 +27,7 @@ impl TextView {
     /// Writes telemetry. The headings of redrawn traces say so.
     pub(super) fn write(
         &self,
-        telemetry: &Telemetry,
+        telemetry: &ReceivedTelemetry,
         redrawn: &RedrawnTraces,
         out: &mut dyn Write,
     ) -> io::Result<()> {
@@ -111,7 +111,7 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
 
 /// Writes telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}` and `{"metric": …}`, in the form of
 /// OTLP/JSON with an additional `service`.
-pub(super) fn json(telemetry: &Telemetry, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn json(telemetry: &ReceivedTelemetry, out: &mut dyn Write) -> io::Result<()> {
     for (trace_id, trace) in traces(&telemetry.spans, &telemetry.records) {
         let mut spans = Vec::new();
         for span in &trace.spans {

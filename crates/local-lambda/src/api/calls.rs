@@ -4,7 +4,7 @@ use super::server::{self, Answer};
 use crate::clock::Timestamp;
 use crate::failure::ReportedFailure;
 use crate::function::FunctionSpec;
-use crate::identifiers::Trace;
+use crate::identifiers::TraceContext;
 use crate::invocation::{ClientContext, InvocationRequest};
 use crate::platform_events::ResponseTimes;
 use crate::telemetry::{InvalidSubscription, SubscriptionSettings};
@@ -148,7 +148,7 @@ impl InvocationEvent {
         request: InvocationRequest,
         spec: &FunctionSpec,
         now: Timestamp,
-        trace: &Trace,
+        trace: &TraceContext,
     ) -> Self {
         Self {
             request_id: request.request_id,

@@ -1,6 +1,6 @@
 //! What the parts of an environment share: the function, its log and telemetry, and the API of its processes.
 
-use super::state::EnvironmentView;
+use super::state::SharedEnvironmentState;
 use crate::api::RuntimeApi;
 use crate::captured_output::LineDestination;
 use crate::cloudwatch::{CloudWatch, LogWriter};
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
-    pub(crate) table: Arc<ProcessTable>,
+    pub(crate) process_table: Arc<ProcessTable>,
 }
 
 /// The shared parts of an environment.
@@ -26,8 +26,8 @@ pub(crate) struct EnvironmentContext {
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) events: PlatformEvents,
-    pub(crate) table: Arc<ProcessTable>,
-    pub(crate) view: Arc<EnvironmentView>,
+    pub(crate) process_table: Arc<ProcessTable>,
+    pub(crate) state: Arc<SharedEnvironmentState>,
     /// Open from the first init.
     pub(crate) api: OnceCell<RuntimeApi>,
 }

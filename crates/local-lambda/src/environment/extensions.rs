@@ -79,7 +79,7 @@ impl Extensions {
         function: &Arc<FunctionSpec>,
         variables: &BTreeMap<String, String>,
         destination: &LineDestination,
-        table: &Arc<ProcessTable>,
+        process_table: &Arc<ProcessTable>,
     ) -> Result<Self, ExtensionFailure> {
         let mut extensions =
             Self { function: Arc::clone(function), known: Vec::new(), shutdown: None };
@@ -91,12 +91,13 @@ impl Extensions {
                 environment: variables.clone(),
                 directory: Some(Path::new("/")),
             };
-            let process =
-                Process::start(start, destination, table).map_err(|error| ExtensionFailure {
+            let process = Process::start(start, destination, process_table).map_err(|error| {
+                ExtensionFailure {
                     name: name.clone(),
                     error_type: LAUNCH_ERROR.to_owned(),
                     message: format!("the extension could not be started: {error}"),
-                })?;
+                }
+            })?;
             extensions.known.push(Extension::new(name, Some(process), begun));
         }
         Ok(extensions)

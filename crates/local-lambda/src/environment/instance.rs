@@ -7,7 +7,7 @@ use super::processes::{Processes, Responded, Stop};
 use super::{Environment, rounded_up_to_millis};
 use crate::api::{Call, CallKind, InvocationEvent, PostedResponse, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
-use crate::identifiers::Trace;
+use crate::identifiers::TraceContext;
 use crate::invocation::{Invocation, InvocationRequest, InvocationResult, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, Report, ResponseTimes, Status};
@@ -71,10 +71,10 @@ pub(crate) struct UnstartedInvocation {
 
 /// An invocation that a worker of the runtime has.
 #[derive(Debug)]
-struct Running {
+struct RunningOnWorker {
     caller: WaitingCaller,
     ended: oneshot::Sender<Result<Invocation, UnstartedInvocation>>,
-    trace: Trace,
+    trace: TraceContext,
     started: Timestamp,
     begin: Instant,
     deadline: Instant,
@@ -149,7 +149,7 @@ struct InstanceTask {
     environment: Environment,
     /// Invocations without a worker that asks for an event.
     waiting: VecDeque<Box<QueuedInvocation>>,
-    running: BTreeMap<String, Running>,
+    running: BTreeMap<String, RunningOnWorker>,
     /// The request ids whose time is over.
     timed_out: BTreeSet<String>,
     init_duration: Option<Duration>,
@@ -236,7 +236,7 @@ impl InstanceTask {
                 }
             }
             self.start_waiting(&mut processes);
-            lock(self.environment.view()).is_busy = !self.running.is_empty();
+            lock(self.environment.state()).is_busy = !self.running.is_empty();
             let deadline = self.running.values().map(|running| running.deadline).min();
             let until = deadline.unwrap_or_else(|| Instant::now() + NEVER);
             let call = tokio::select! {
@@ -251,7 +251,7 @@ impl InstanceTask {
                 },
             };
             let failure = match call {
-                Ok(call) => self.take(&mut processes, call).err(),
+                Ok(call) => self.answer_call(&mut processes, call).err(),
                 Err(ProcessFailure::Timeout) => {
                     self.end_late_invocations(&processes);
                     None
@@ -295,11 +295,11 @@ impl InstanceTask {
             let spec = &context.spec;
             let started = clock::now();
             let begin = Instant::now();
-            let trace = Trace::new(started, spec.active_tracing);
+            let trace = TraceContext::new(started, spec.active_tracing);
             context.events.start(&request.request_id, &trace);
             let request_id = request.request_id.clone();
             let event = InvocationEvent::new(request, spec, started, &trace);
-            let running = Running {
+            let running = RunningOnWorker {
                 caller,
                 ended,
                 trace,
@@ -313,7 +313,7 @@ impl InstanceTask {
         }
     }
 
-    fn take(&mut self, processes: &mut Processes, call: Call) -> Result<(), ProcessFailure> {
+    fn answer_call(&mut self, processes: &mut Processes, call: Call) -> Result<(), ProcessFailure> {
         let Call { kind: CallKind::Response(response), reply } = call else {
             return processes.take_call(call);
         };
@@ -340,7 +340,7 @@ impl InstanceTask {
     fn end_late_invocations(&mut self, processes: &Processes) {
         processes.drain();
         let now = Instant::now();
-        let is_late = |_: &String, running: &mut Running| running.deadline <= now;
+        let is_late = |_: &String, running: &mut RunningOnWorker| running.deadline <= now;
         let late: Vec<_> = self.running.extract_if(.., is_late).collect();
         for (request_id, running) in late {
             self.timed_out.insert(request_id.clone());
@@ -352,7 +352,7 @@ impl InstanceTask {
     fn finish(
         &self,
         request_id: String,
-        mut running: Running,
+        mut running: RunningOnWorker,
         result: InvocationResult,
         status: Status,
         response: Option<ResponseTimes>,
@@ -401,14 +401,14 @@ impl InstanceTask {
             self.finish(request_id, running, result, status.clone(), None);
         }
         processes.shut_down(ShutdownReason::Failure).await;
-        lock(self.environment.view()).note_end();
+        lock(self.environment.state()).note_end();
         self.waiting
     }
 
     /// Ends an instance without invocations.
     async fn end(self, processes: Processes, stop: Stop) -> VecDeque<Box<QueuedInvocation>> {
         processes.end(stop).await;
-        lock(self.environment.view()).note_end();
+        lock(self.environment.state()).note_end();
         self.waiting
     }
 }

@@ -12,7 +12,7 @@ use crate::bounded_history::BoundedHistory;
 use crate::clock;
 use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
-use crate::identifiers::{self, Trace};
+use crate::identifiers::{self, TraceContext};
 use crate::invocation::{Invocation, InvocationRequest, InvocationResult, WaitingCaller};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
@@ -30,7 +30,7 @@ pub use extensions::ExtensionState;
 pub(crate) use instance::{Instance, NotRun, UnstartedInvocation};
 pub(crate) use processes::Stop;
 pub use state::EnvironmentState;
-pub(crate) use state::EnvironmentView;
+pub(crate) use state::SharedEnvironmentState;
 
 /// One environment. It runs one invocation at a time, unless it belongs to a managed instance.
 #[derive(Debug)]
@@ -63,15 +63,15 @@ impl Environment {
             writer,
             telemetry,
             events,
-            table: Arc::clone(&host.table),
-            view: Arc::default(),
+            process_table: Arc::clone(&host.process_table),
+            state: Arc::default(),
             api: OnceCell::new(),
         };
         Self { context: Arc::new(context), processes: None, is_new: true, max_memory_mb: 0 }
     }
 
-    pub(crate) fn view(&self) -> &Arc<EnvironmentView> {
-        &self.context.view
+    pub(crate) fn state(&self) -> &Arc<SharedEnvironmentState> {
+        &self.context.state
     }
 
     /// Returns `true` if its processes wait for an event.
@@ -87,15 +87,15 @@ impl Environment {
     ) -> Invocation {
         let request_id = request.request_id.clone();
         let context = Arc::clone(&self.context);
-        let EnvironmentContext { spec, events, view, .. } = &*context;
-        lock(view).is_busy = true;
+        let EnvironmentContext { spec, events, state, .. } = &*context;
+        lock(state).is_busy = true;
         let is_new = std::mem::take(&mut self.is_new);
         let init_duration = if is_new { self.init_phase().await } else { None };
         let cold = self.processes.is_none() || init_duration.is_some();
 
         let started = clock::now();
         let begin = Instant::now();
-        let trace = Trace::new(started, spec.active_tracing);
+        let trace = TraceContext::new(started, spec.active_tracing);
         let event = InvocationEvent::new(request, spec, started, &trace);
         let deadline = begin + spec.timeout;
         let finished = self.run_event(event, &trace, deadline, &mut caller).await;
@@ -119,9 +119,9 @@ impl Environment {
         events.report(&report);
         if let Some(ProcessesToEnd { processes, reason }) = finished.to_end {
             processes.shut_down(reason).await;
-            lock(view).note_end();
+            lock(state).note_end();
         }
-        lock(view).is_busy = false;
+        lock(state).is_busy = false;
         Invocation {
             request_id: report.request_id,
             result: finished.result,
@@ -138,7 +138,7 @@ impl Environment {
     async fn run_event(
         &mut self,
         event: InvocationEvent,
-        trace: &Trace,
+        trace: &TraceContext,
         deadline: Instant,
         caller: &mut WaitingCaller,
     ) -> Finished {
@@ -160,7 +160,7 @@ impl Environment {
         if let Some(processes) = self.processes.take() {
             processes.end(stop).await;
         }
-        lock(&self.context.view).note_end();
+        lock(&self.context.state).note_end();
     }
 
     /// Runs the init phase before the first invocation. If it fails, Lambda tries once more within the invocation.
@@ -234,7 +234,7 @@ impl Environment {
         &mut self,
         init: FailedInit,
         request_id: &str,
-        trace: &Trace,
+        trace: &TraceContext,
     ) -> Finished {
         let status = init.status();
         self.context.events.runtime_done(&RuntimeDone {
@@ -271,7 +271,7 @@ impl Environment {
         mut processes: Processes,
         run: Run,
         request_id: &str,
-        trace: &Trace,
+        trace: &TraceContext,
     ) -> Finished {
         let pid = processes.pid();
         let reason = run.failure.as_ref().map(ProcessFailure::shutdown_reason);
@@ -338,7 +338,7 @@ impl FailedInit {
         let Some(mut processes) = processes else { return failure.result(None) };
         let exit = processes.end_runtime().await;
         processes.shut_down(failure.shutdown_reason()).await;
-        lock(&context.view).note_end();
+        lock(&context.state).note_end();
         failure.result(exit)
     }
 }

@@ -3,8 +3,8 @@
 use super::extensions::ExtensionState;
 use std::sync::Mutex;
 
-/// A running environment, seen from outside.
-pub(crate) type EnvironmentView = Mutex<EnvironmentState>;
+/// The state of an environment, which the handle of the local Lambda reads too.
+pub(crate) type SharedEnvironmentState = Mutex<EnvironmentState>;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]

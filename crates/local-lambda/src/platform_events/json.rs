@@ -2,7 +2,7 @@
 
 use super::status::Status;
 use crate::clock::Timestamp;
-use crate::identifiers::Trace;
+use crate::identifiers::TraceContext;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Object {
         self.with("status", status.name()).with_some("errorType", status.error_type())
     }
 
-    pub(super) fn with_tracing(self, trace: &Trace) -> Self {
+    pub(super) fn with_tracing(self, trace: &TraceContext) -> Self {
         let tracing = Self::default()
             .with("spanId", &trace.segment)
             .with("type", "X-Amzn-Trace-Id")
@@ -58,7 +58,7 @@ pub(super) fn end_record(
     status: &Status,
     spans: &[Object],
     metrics: &Object,
-    trace: &Trace,
+    trace: &TraceContext,
 ) -> Object {
     let mut record = Object::default().with("requestId", request_id).with_status(status);
     if !spans.is_empty() {

@@ -13,7 +13,7 @@ use json::{Object, duration_metrics, end_record, milliseconds, span};
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::function::{FunctionSpec, Initialization, LogFormat, VERSION};
-use crate::identifiers::Trace;
+use crate::identifiers::TraceContext;
 use crate::telemetry::{Category, Telemetry, TelemetryEvent};
 
 pub(crate) use status::Status;
@@ -51,7 +51,7 @@ pub(crate) struct ResponseTimes {
 pub(crate) struct RuntimeDone<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) status: &'a Status,
-    pub(crate) trace: &'a Trace,
+    pub(crate) trace: &'a TraceContext,
     pub(crate) started: Timestamp,
     pub(crate) duration: Duration,
     pub(crate) response: Option<ResponseTimes>,
@@ -67,7 +67,7 @@ pub(crate) struct Report {
     pub(crate) billed_ms: u64,
     pub(crate) init: Option<Duration>,
     pub(crate) max_memory_mb: u64,
-    pub(crate) trace: Trace,
+    pub(crate) trace: TraceContext,
     pub(crate) started: Timestamp,
     pub(crate) response: Option<ResponseTimes>,
     /// The time that extensions took after the runtime finished; `None` if it never did.
@@ -183,7 +183,7 @@ impl PlatformEvents {
         self.emit("platform.initReport", &record, is_info, text);
     }
 
-    pub(crate) fn start(&self, request_id: &str, trace: &Trace) {
+    pub(crate) fn start(&self, request_id: &str, trace: &TraceContext) {
         let record = Object::default()
             .with("requestId", request_id)
             .with("version", VERSION)

@@ -53,7 +53,7 @@ impl From<SubscriberError> for Diagnostic {
 
 /// The subscriber of one execution environment.
 #[derive(Debug)]
-pub struct Service {
+pub struct Subscriber {
     parts: Result<Parts, InvalidSettings>,
     /// Answers CloudFormation, even with invalid settings.
     answers: AwsClient,
@@ -68,7 +68,7 @@ struct Parts {
     retry_queue: Option<SqsQueue>,
 }
 
-impl Service {
+impl Subscriber {
     /// Creates a subscriber from these settings, or from their mistakes: it answers CloudFormation in either case.
     pub fn new(
         config: Result<Config, InvalidSettings>,

@@ -250,11 +250,11 @@ impl RequestSender for Fake {
     }
 }
 
-fn service(fake: &Fake) -> Service {
+fn service(fake: &Fake) -> Subscriber {
     service_of(fake, "/aws/lambda/*", clock)
 }
 
-fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service {
+fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Subscriber {
     let variables = [
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", "AKID"),
@@ -272,7 +272,7 @@ fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service 
         retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::with_client(queue, client())),
         config,
     });
-    Service { parts, answers: client(), answer_urls: AnswerUrls::S3, clock }
+    Subscriber { parts, answers: client(), answer_urls: AnswerUrls::S3, clock }
 }
 
 #[tokio::test(start_paused = true)]

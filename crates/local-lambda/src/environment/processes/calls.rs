@@ -52,7 +52,7 @@ impl Processes {
             CallKind::NextExtensionEvent { extension } => {
                 self.extensions.next(&extension, reply);
                 if !self.is_initialised {
-                    lock(&self.context.view).extensions = self.extensions.states();
+                    lock(&self.context.state).extensions = self.extensions.states();
                 }
                 return Ok(());
             }
@@ -62,7 +62,7 @@ impl Processes {
             }
             CallKind::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
-                lock(&self.context.view).extensions = self.extensions.states();
+                lock(&self.context.state).extensions = self.extensions.states();
                 registered
             }
             CallKind::ExtensionReport { extension, error_type, during_init } => {

@@ -24,13 +24,14 @@ impl Processes {
         let address = api.address().to_string();
         let destination = context.line_destination(Category::Extension);
         let variables = context.variables(Category::Extension, &address);
-        let launched = Extensions::launch(&context.spec, &variables, &destination, &context.table);
+        let launched =
+            Extensions::launch(&context.spec, &variables, &destination, &context.process_table);
         let extensions = launched.map_err(|failure| {
             let error_type = Some(failure.error_type.as_str());
             context.events.extension(&failure.name, "LaunchError", &[], error_type);
             ProcessFailure::Extension(failure)
         })?;
-        lock(&context.view).extensions = extensions.states();
+        lock(&context.state).extensions = extensions.states();
         context.telemetry.thaw();
         Ok(Self {
             context: Arc::clone(context),
@@ -89,16 +90,19 @@ impl Processes {
     }
 
     fn start_runtime(&mut self) -> io::Result<()> {
-        let EnvironmentContext { spec, table, view, .. } = &*self.context;
+        let EnvironmentContext { spec, process_table, state, .. } = &*self.context;
         let start = ProcessStart {
             program: &spec.bootstrap,
             arguments: &spec.arguments,
             environment: self.context.variables(Category::Function, &self.address),
             directory: spec.directory.as_deref(),
         };
-        let runtime =
-            Process::start(start, &self.context.line_destination(Category::Function), table)?;
-        lock(view).pid = Some(runtime.pid());
+        let runtime = Process::start(
+            start,
+            &self.context.line_destination(Category::Function),
+            process_table,
+        )?;
+        lock(state).pid = Some(runtime.pid());
         self.runtime = Some(runtime);
         Ok(())
     }

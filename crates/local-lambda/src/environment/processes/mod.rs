@@ -57,6 +57,6 @@ impl Processes {
 
     /// Returns `true` once if the runtime was killed because of its memory.
     pub(crate) fn take_out_of_memory(&self) -> bool {
-        std::mem::take(&mut lock(&self.context.view).is_out_of_memory)
+        std::mem::take(&mut lock(&self.context.state).is_out_of_memory)
     }
 }

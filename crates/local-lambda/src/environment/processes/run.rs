@@ -5,7 +5,7 @@ use crate::api::{Call, CallKind, InvocationEvent, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::environment::failure::ProcessFailure;
 use crate::failure::ReportedFailure;
-use crate::identifiers::Trace;
+use crate::identifiers::TraceContext;
 use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ impl Processes {
     pub(crate) async fn run(
         &mut self,
         event: InvocationEvent,
-        trace: &Trace,
+        trace: &TraceContext,
         deadline: Instant,
         mut on_response: impl FnMut(&Responded),
     ) -> Run {
@@ -104,7 +104,7 @@ impl Processes {
         request_id: &str,
         run: &Run,
         status: &Status,
-        trace: &Trace,
+        trace: &TraceContext,
     ) {
         let done_at = run.runtime_done.unwrap_or(run.ended_at);
         let produced = run.response.as_ref().map(|response| match &response.result {
