@@ -59,13 +59,17 @@ function moduleOf(folder) {
   const file = path.join(place, "package.json");
   if (!fs.existsSync(file)) return path.dirname(folder) === folder ? undefined : moduleOf(path.dirname(folder));
   const { exports: entries } = readJson(file);
-  const select = (found, conditions) => {
-    if (typeof found !== "object" || found === null) return found;
-    const name = Object.keys(found).find((name) => conditions.includes(name));
-    return name && select(found[name], conditions);
-  };
-  const [ofImport, ofRequire] = ["import", "require"].map((kind) => select(entries?.["."] ?? entries, [kind, "node", "default"]));
+  const entry = entries?.["."] ?? entries;
+  const ofImport = selectEntry(entry, ["import", "node", "default"]);
+  const ofRequire = selectEntry(entry, ["require", "node", "default"]);
   return typeof ofImport === "string" && ofImport !== ofRequire ? path.join(place, ofImport) : undefined;
+}
+
+/// Returns the file of the first entry with one of these conditions, as Node resolves the `exports` of a package.
+function selectEntry(entry, conditions) {
+  if (typeof entry !== "object" || entry === null) return entry;
+  const condition = Object.keys(entry).find((name) => conditions.includes(name));
+  return condition && selectEntry(entry[condition], conditions);
 }
 
 module.exports = { register };

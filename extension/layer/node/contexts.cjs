@@ -8,7 +8,9 @@ class Contexts {
   constructor(api, ids) {
     this.api = api;
     this.ids = ids;
-    this.key = api.createContextKey("lambda-otlp: the invocation");
+    /// Key of the invocation in the contexts of its work.
+    this.invocationKey = api.createContextKey("lambda-otlp: the invocation");
+    /// Key of the span of an ended invocation, in the contexts of work that outlives it.
     this.endedKey = api.createContextKey("lambda-otlp: an ended invocation");
     this.running = new Set();
   }
@@ -16,7 +18,7 @@ class Contexts {
   /// Returns the context of a new invocation, and a function that ends it.
   begin(context) {
     const invocation = { traceId: this.api.trace.getSpanContext(context)?.traceId, context: undefined };
-    invocation.context = context.setValue(this.key, invocation);
+    invocation.context = context.setValue(this.invocationKey, invocation);
     this.running.add(invocation);
     const end = () => {
       this.running.delete(invocation);
@@ -31,18 +33,20 @@ class Contexts {
     const active = manager.active.bind(manager);
     manager.active = () => {
       const context = active();
-      const invocation = context.getValue(this.key);
-      return invocation === undefined || this.running.has(invocation) ? context : this.after(invocation, context);
+      const invocation = context.getValue(this.invocationKey);
+      return invocation === undefined || this.running.has(invocation) ? context : this.contextAfter(invocation, context);
     };
     return manager;
   }
 
-  after(invocation, context) {
+  /// Returns the context of work that an ended invocation has left in this context.
+  contextAfter(invocation, context) {
     const { ROOT_CONTEXT, TraceFlags, trace } = this.api;
     const span = trace.getSpanContext(context);
     const ended = context.getValue(this.endedKey);
-    // The work may have started a trace of its own.
-    if (span !== undefined && span.traceId !== invocation.traceId && span.spanId !== ended?.placeholder.spanId) return context;
+    const isPlaceholder = ended !== undefined && span?.spanId === ended.placeholder.spanId;
+    // The work has started a trace of its own.
+    if (span !== undefined && span.traceId !== invocation.traceId && !isPlaceholder) return context;
     if (this.running.size === 1) return [...this.running][0].context;
     // Work that belongs to no sampled trace stays so.
     if (ended !== undefined || !(span?.traceFlags & TraceFlags.SAMPLED)) return context;
@@ -52,8 +56,8 @@ class Contexts {
       spanId: this.ids.generateSpanId(),
       traceFlags: TraceFlags.SAMPLED,
     };
-    const found = ROOT_CONTEXT.setValue(this.key, invocation).setValue(this.endedKey, { placeholder, span });
-    return trace.setSpanContext(found, placeholder);
+    const root = ROOT_CONTEXT.setValue(this.invocationKey, invocation).setValue(this.endedKey, { placeholder, span });
+    return trace.setSpanContext(root, placeholder);
   }
 
   /// Starts traces with links for the tracers of a provider.

@@ -23,31 +23,37 @@ function describe(api, event) {
   const { source, subject, records, isAlone } = found;
   const ownHeaders = headersAt(subject, source.headers);
   const attributes = { ...(source.http && http(subject, source.http, ownHeaders)), ...valuesOf(source.attributes, subject) };
+  // Where the records have their values.
   const places = source.records;
   if (places?.document !== undefined) Object.assign(attributes, changes(places.document, records));
   const described = places?.system === undefined ? undefined : messages(api, found, event);
-  let carrier = ownHeaders;
-  if (places?.sender_is_parent || (isAlone && described !== undefined)) carrier = sender(api, places, records[0].record) ?? {};
-  const values = { ...attributes, ...described?.attributes };
-  const destination = described?.attributes["messaging.destination.name"];
-  const ofMessage = isAlone && destination !== undefined ? `process ${destination}` : undefined;
-  const name = ofMessage ?? first(source.span_name, (template) => filled(template, subject, values));
-  const received = (records ?? [{ record: subject }]).map(({ record }) =>
-    first(source.received, (pointer) => milliseconds(at(record, pointer))),
-  );
-  const receivedMs = received.reduce((oldest, each) => (each < oldest ? each : oldest), Infinity);
+  const hasSender = places?.sender_is_parent || (isAlone && described !== undefined);
   return {
     trigger: source.trigger,
-    name,
+    name: nameOfSpan(found, attributes, described?.attributes ?? {}),
     attributes,
-    carrier,
-    receivedMs: receivedMs === Infinity ? undefined : receivedMs,
+    carrier: hasSender ? (sender(api, places, records[0].record) ?? {}) : ownHeaders,
+    receivedMs: receivedAt(found),
     messages: described,
   };
 }
 
-/// Returns the source of an event with its records, or `undefined` for an event of no source. The first record stands for the
-/// others.
+function nameOfSpan({ source, subject, isAlone }, attributes, attributesOfMessages) {
+  const destination = attributesOfMessages["messaging.destination.name"];
+  if (isAlone && destination !== undefined) return `process ${destination}`;
+  const values = { ...attributes, ...attributesOfMessages };
+  return first(source.span_name, (template) => filled(template, subject, values));
+}
+
+/// Returns the time at which AWS's service received the request or the oldest message, in milliseconds since the Unix epoch.
+function receivedAt({ source, subject, records = [{ record: subject }] }) {
+  const times = records.map(({ record }) => first(source.received, (pointer) => milliseconds(at(record, pointer))));
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : known.reduce((oldest, time) => Math.min(oldest, time));
+}
+
+/// Returns the source of an event with its records, or `undefined` for an event of no source. The first record, the subject, stands
+/// for the others. `isAlone` is `true` if the event is a record without a list.
 function recognize(event) {
   const list = [event?.Records, event].find(Array.isArray);
   const subject = list === undefined ? event : list[0];
@@ -56,13 +62,17 @@ function recognize(event) {
     when.some((tests) => Object.entries(tests).every(([pointer, test]) => holds(at(subject, pointer), test))),
   );
   if (source?.records === undefined) return source && { source, subject };
-  const found = source.records.at === undefined ? undefined : at(event, source.records.at);
-  const hasLists = typeof found === "object" && found !== null;
-  const lists = hasLists && !Array.isArray(found) ? Object.entries(found) : [["", hasLists ? found : (list ?? [event])]];
-  const records = lists
-    .filter(([, each]) => Array.isArray(each))
-    .flatMap(([key, each]) => each.map((record) => ({ key, record: isObject(record) ? record : {} })));
-  const isAlone = list === undefined && !hasLists && !source.records.is_event;
+  const listed = source.records.at === undefined ? undefined : at(event, source.records.at);
+  const isListed = typeof listed === "object" && listed !== null;
+  let lists;
+  // Kafka's records, by their topics and partitions.
+  if (isObject(listed)) lists = listed;
+  else if (isListed) lists = { "": listed };
+  else lists = { "": list ?? [event] };
+  const records = Object.entries(lists)
+    .filter(([, values]) => Array.isArray(values))
+    .flatMap(([key, values]) => values.map((record) => ({ key, record: isObject(record) ? record : {} })));
+  const isAlone = list === undefined && !isListed && !source.records.is_event;
   return records.length === 0 ? undefined : { source, subject, records, isAlone };
 }
 
@@ -229,13 +239,15 @@ function linksOf(api, places, records) {
 
 /// Returns the attributes that identify a message. Kafka's records have no id.
 function ownAttributes({ id, partition, offset }, record) {
-  const [inPartition, atOffset] = [partition, offset]
-    .map((pointer) => pointer && at(record, pointer))
-    .map((value) => (Number.isInteger(value) ? value : undefined));
+  const integerAt = (pointer) => {
+    const value = pointer && at(record, pointer);
+    return Number.isInteger(value) ? value : undefined;
+  };
+  const partitionId = integerAt(partition);
   return present({
     "messaging.message.id": text(record, [id]),
-    "messaging.destination.partition.id": inPartition === undefined ? undefined : String(inPartition),
-    "messaging.kafka.offset": atOffset,
+    "messaging.destination.partition.id": partitionId === undefined ? undefined : String(partitionId),
+    "messaging.kafka.offset": integerAt(offset),
   });
 }
 

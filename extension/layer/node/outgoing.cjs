@@ -42,14 +42,14 @@ function keptNames(own) {
   return names;
 }
 
-/// Attributes of messages to which no trace context is added.
-const full = new WeakSet();
+/// Attributes of messages to which no trace context is added, because AWS would refuse them as too large.
+const attributesOfFullMessages = new WeakSet();
 
 /// Returns the propagator that keeps what its carrier already has, and adds nothing to the attributes of a full message.
 function keepOwnContext(propagator) {
   const inject = propagator.inject.bind(propagator);
   propagator.inject = (context, carrier, setter) => {
-    if (full.has(carrier)) return;
+    if (attributesOfFullMessages.has(carrier)) return;
     const kept = keptNames(Object.keys(carrier ?? {}));
     const set = (carrier, name, value) => kept.has(name) || setter.set(carrier, name, value);
     inject(context, carrier, { set });
@@ -127,7 +127,7 @@ function noteFullMessages(api, input) {
     size += added;
     if (size <= most) continue;
     size -= added;
-    full.add(attributes);
+    attributesOfFullMessages.add(attributes);
   }
 }
 

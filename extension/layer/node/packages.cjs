@@ -63,9 +63,14 @@ function readJson(file) {
 }
 
 function isOlder(version, oldest) {
-  const [numbers, others] = [version, oldest].map((text) => text.split(".").map((part) => Number.parseInt(part, 10)));
-  const at = numbers.findIndex((number, index) => number !== others[index]);
-  return at >= 0 && numbers[at] < others[at];
+  const numbers = numbersOf(version);
+  const oldestNumbers = numbersOf(oldest);
+  const different = numbers.findIndex((number, index) => number !== oldestNumbers[index]);
+  return different >= 0 && numbers[different] < oldestNumbers[different];
+}
+
+function numbersOf(version) {
+  return version.split(".").map((part) => Number.parseInt(part, 10));
 }
 
 module.exports = { findPackages, isThere, readJson };
