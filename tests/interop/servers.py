@@ -102,7 +102,7 @@ class Servers:
             "listen_addresses=127.0.0.1",
         ]
         psql = ["psql", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-v", "ON_ERROR_STOP=1"]
-        self.run(user, postgres, [*psql, "-c", "SELECT 1"])
+        self.run(user, postgres, is_ready=[*psql, "-c", "SELECT 1"])
         subprocess.run(
             [*psql, "-c", "CREATE ROLE shop LOGIN", "-c", "CREATE DATABASE shop OWNER shop"], check=True, capture_output=True
         )
@@ -112,16 +112,14 @@ class Servers:
         user = user_for("mysql")
         port = str(free_port())
         folder = self.folder_of("mariadb", user)
-        own = [f"--datadir={folder}", "--no-defaults"]
-        install = [program("mariadb-install-db"), own[1], own[0], "--auth-root-authentication-method=normal"]
+        # The first option must come first.
+        options = ["--no-defaults", f"--datadir={folder}"]
+        install = [program("mariadb-install-db"), *options, "--auth-root-authentication-method=normal"]
         subprocess.run(install, user=user, check=True, capture_output=True, cwd=folder)
         place = f"--socket={folder}/socket"
         client = ["mariadb", "--no-defaults", place, "--user=root"]
-        self.run(
-            user,
-            [program("mariadbd"), own[1], own[0], place, f"--port={port}", "--bind-address=127.0.0.1"],
-            [*client, "-e", "SELECT 1"],
-        )
+        mariadbd = [program("mariadbd"), *options, place, f"--port={port}", "--bind-address=127.0.0.1"]
+        self.run(user, mariadbd, is_ready=[*client, "-e", "SELECT 1"])
         make = "CREATE DATABASE shop; CREATE USER shop@'%' IDENTIFIED BY 'geheim'; GRANT ALL ON shop.* TO shop@'%'; DROP USER IF EXISTS ''@localhost"
         subprocess.run([*client, "-e", make], check=True, capture_output=True)
         return port
@@ -129,8 +127,13 @@ class Servers:
     def redis(self):
         port = str(free_port())
         command = [program("redis-server"), "--port", port, "--dir", self.folder, "--save", "", "--requirepass", "geheim"]
-        self.run(None, command, ["redis-cli", "-p", port, "ping"])
+        self.run(None, command, is_ready=["redis-cli", "-p", port, "ping"])
         return port
+
+
+# Operations of MongoDB's wire protocol.
+OP_MSG = 2013
+OP_REPLY = 1
 
 
 def mongodb():
@@ -178,14 +181,16 @@ def mongodb():
     def serve(connection):
         try:
             while True:
-                length, number, _, kind = struct.unpack("<iiii", exactly(connection, 16))
+                length, number, _, operation = struct.unpack("<iiii", exactly(connection, 16))
                 body = exactly(connection, length - 16)
-                if kind == 2013:
-                    size = struct.unpack_from("<i", body, 5)[0]
+                if operation == OP_MSG:
+                    (size,) = struct.unpack_from("<i", body, 5)
+                    reply = OP_MSG
                     content = struct.pack("<iB", 0, 0) + bson.encode(answer(bson.decode(body[5 : 5 + size])))
                 else:
+                    reply = OP_REPLY
                     content = struct.pack("<iqii", 8, 0, 0, 1) + bson.encode(hello)
-                connection.sendall(struct.pack("<iiii", 16 + len(content), 1, number, 2013 if kind == 2013 else 1) + content)
+                connection.sendall(struct.pack("<iiii", 16 + len(content), 1, number, reply) + content)
         except OSError:
             connection.close()
 

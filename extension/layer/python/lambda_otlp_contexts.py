@@ -120,8 +120,10 @@ def context_after(invocation, context):
     return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context
 
 
-class Processor:
-    """Links the first span of a trace to the ended invocation, masks URLs and statements, and gives calls their stable names."""
+class Completion:
+    """A span processor that links the first span of a trace to the ended invocation, masks URLs and statements, and gives calls
+    their stable names.
+    """
 
     def on_start(self, span, parent_context=None):
         if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
@@ -155,4 +157,4 @@ class Processor:
 def follow(provider):
     contexts._RUNTIME_CONTEXT = RuntimeContext(contexts._RUNTIME_CONTEXT)
     if hasattr(provider, "add_span_processor"):
-        provider.add_span_processor(Processor())
+        provider.add_span_processor(Completion())

@@ -126,7 +126,9 @@ class Environment:
 
     def __init__(self, candidate, invocations, share=None):
         self.invocations = invocations
+        # The CPU time of the process at each request for an event.
         self.times = []
+        # The path and the size of each request with telemetry.
         self.telemetry = []
         self.failures = []
         self.memory = 0
@@ -178,8 +180,6 @@ class Environment:
             pass
 
     def next(self, request):
-        if threading.current_thread().name != "runtime":
-            threading.current_thread().name = "runtime"
         self.elapsed = self.elapsed or (time.monotonic() - self.begun) * 1000
         self.times.append(cpu(self.process.pid))
         number = len(self.times)
@@ -203,12 +203,12 @@ class Environment:
             self.failures.append(body[:2000].decode(errors="replace"))
 
     def run(self):
-        ended = False
+        has_ended = False
         for _ in range(LIMIT * 20):
             if self.done.wait(0.05):
                 break
             if self.process.poll() is not None:
-                ended = True
+                has_ended = True
                 break
         self.process.kill()
         self.process.wait()
@@ -220,7 +220,7 @@ class Environment:
         text = self.output.read().decode(errors="replace")
         self.output.close()
         if not self.done.is_set() or self.failures:
-            raise SystemExit(f"the function failed (ended: {ended}): {self.failures} {text[-3000:]}")
+            raise SystemExit(f"the function failed (ended: {has_ended}): {self.failures} {text[-3000:]}")
         self.text = text
         return self
 
@@ -356,22 +356,36 @@ def measure(options, shares):
                     times.append(Environment(each, 0, share).run().elapsed)
                 if options.output and ran.text and turn == 0:
                     print(f"{each.name}: {ran.text}", file=sys.stderr)
+        # The bare function is the first candidate.
         bare = None
         for name, ran in runs.items():
-            cold = min(each.times[0] for each in ran)
-            warm = min(statistics.median(b - a for a, b in zip(each.times[-WARM - 1 :], each.times[-WARM:])) for each in ran)
-            memory = statistics.median(each.memory for each in ran)
-            found = (cold, warm, memory, *map(min, elapsed[name]))
-            bare = bare or found
-            requests = {}
-            for path, size in ran[-1].telemetry:
-                count, total = requests.get(path, (0, 0))
-                requests[path] = count + 1, total + size
-            told = [f"{path}: {count} ({size // count} B)" for path, (count, size) in sorted(requests.items())]
-            if lines := ran[-1].text.count("\n"):
-                told.append(f"log: {lines} lines")
-            added = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip(found, bare)]
-            print(f"| {function.split('.')[0]} | {name} | {' | '.join(added)} | {', '.join(told)} |", flush=True)
+            figures = figures_of(ran, elapsed[name])
+            bare = bare or figures
+            cells = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip(figures, bare)]
+            print(f"| {function.split('.')[0]} | {name} | {' | '.join(cells)} | {telemetry_of(ran[-1])} |", flush=True)
+
+
+def figures_of(ran, elapsed):
+    """Returns the figures in the order of the columns."""
+    cold = min(each.times[0] for each in ran)
+    warm = min(statistics.median(last_invocations(each)) for each in ran)
+    memory = statistics.median(each.memory for each in ran)
+    return [cold, warm, memory, *map(min, elapsed)]
+
+
+def last_invocations(ran):
+    """Returns the CPU times of the last invocations."""
+    return [end - begin for begin, end in zip(ran.times[-WARM - 1 :], ran.times[-WARM:])]
+
+
+def telemetry_of(ran):
+    sizes = {}
+    for path, size in ran.telemetry:
+        sizes.setdefault(path, []).append(size)
+    described = [f"{path}: {len(all_sizes)} ({sum(all_sizes) // len(all_sizes)} B)" for path, all_sizes in sorted(sizes.items())]
+    if lines := ran.text.count("\n"):
+        described.append(f"log: {lines} lines")
+    return ", ".join(described)
 
 
 if __name__ == "__main__":
