@@ -38,6 +38,21 @@ struct Untraced {
     invocation: Option<usize>,
 }
 
+impl Untraced {
+    /// The ids of the record, from the spans of its X-Ray root's trace or of its invocation.
+    fn ids(&self, of_invocations: &[Option<SeenIds>], seen: &SeenSpans) -> Option<RecordIds> {
+        let of_invocation =
+            self.invocation.and_then(|at| of_invocations.get(at).copied().flatten());
+        let ids = match self.root.filter(|root| seen.has_trace(root)) {
+            Some(trace_id) => of_invocation
+                .filter(|ids| ids.trace_id == trace_id)
+                .unwrap_or(SeenIds { trace_id, root: None }),
+            None => of_invocation?,
+        };
+        Some(RecordIds { at: self.at, ids })
+    }
+}
+
 /// The ids that a record gets.
 struct RecordIds {
     /// The position of the record.
@@ -91,17 +106,16 @@ impl Records {
         self.count += 1;
     }
 
-    /// Appends fields of `LogRecord` to each record: those that `more` writes for it.
-    pub(crate) fn add_fields(&mut self, more: impl Fn(&[u8]) -> Vec<u8>) {
+    /// Appends the fields of `LogRecord` to each record that `more_of` returns for it, encoded.
+    pub(crate) fn add_fields(&mut self, more_of: impl Fn(&[u8]) -> Vec<u8>) {
         let mut all = Vec::with_capacity(self.fields.len());
         for field in fields(&self.fields) {
-            match field.as_len().map(|record| (record, more(record))) {
-                Some((record, more))
-                    if !more.is_empty() && take_room(&mut self.repeated_bytes, more.len()) =>
-                {
-                    Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &more);
-                }
-                _ => all.extend_from_slice(field.raw),
+            let record = field.as_len().unwrap_or_default();
+            let more = more_of(record);
+            if !more.is_empty() && take_room(&mut self.repeated_bytes, more.len()) {
+                Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &more);
+            } else {
+                all.extend_from_slice(field.raw);
             }
         }
         self.fields = all;
@@ -147,17 +161,8 @@ impl Records {
     fn set_ids(&mut self, seen: &SeenSpans) {
         let of_invocations: Vec<Option<SeenIds>> =
             self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
-        let ids_of = |Untraced { at, root, invocation }: Untraced| {
-            let known = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
-            let ids = match root.filter(|root| seen.has_trace(root)) {
-                Some(trace_id) => known
-                    .filter(|known| known.trace_id == trace_id)
-                    .unwrap_or(SeenIds { trace_id, root: None }),
-                None => known?,
-            };
-            Some(RecordIds { at, ids })
-        };
-        let traced: Vec<_> = self.untraced.drain(..).filter_map(ids_of).collect();
+        let ids_of = |record: Untraced| record.ids(&of_invocations, seen);
+        let traced: Vec<RecordIds> = self.untraced.drain(..).filter_map(ids_of).collect();
         if traced.is_empty() {
             return;
         }
