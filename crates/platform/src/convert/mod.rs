@@ -235,8 +235,8 @@ impl Converter {
     }
 
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
-    pub fn note_invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
-        self.state.window.observe(platform, is_only);
+    pub fn note_invocation_event(&mut self, platform: &PlatformEvent, one_at_a_time: bool) {
+        self.state.window.observe(platform, one_at_a_time);
     }
 }
 
@@ -270,14 +270,14 @@ impl Converter {
     /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
     /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
     ///
-    /// `is_only` means that the environment runs one invocation at a time.
+    /// `one_at_a_time` is `true` if the environment runs one invocation after the other.
     pub fn convert_platform_event(
         &mut self,
         event: &LogEventRef<'_>,
         mut platform: PlatformEvent,
-        is_only: bool,
+        one_at_a_time: bool,
     ) {
-        self.observe(&mut platform, is_only);
+        self.observe(&mut platform, one_at_a_time);
         let is_in_log = matches!(
             platform.kind,
             EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
@@ -386,9 +386,9 @@ impl Converter {
     }
 
     /// Notes the start or end of an event's invocation, and its tenant.
-    fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
+    fn observe(&mut self, platform: &mut PlatformEvent, one_at_a_time: bool) {
         let tenant_id = take_tenant_id(platform);
-        self.state.window.observe(platform, is_only);
+        self.state.window.observe(platform, one_at_a_time);
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
@@ -537,7 +537,7 @@ impl Converter {
         self.state.window.request_id()
     }
 
-    /// The running invocation to which a runtime's line belongs that may name one.
+    /// The running invocation of a runtime's line. `named` is the request id in the line, if it has one.
     pub fn owner(&self, named: Option<&str>) -> Option<&str> {
         match self.state.window.owner(named) {
             LineOwner::Invocation(request_id) => Some(request_id),

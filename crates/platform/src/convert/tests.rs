@@ -255,12 +255,12 @@ fn a_line_among_concurrent_invocations_belongs_to_none() {
         }
         owners(converter.finish())
     };
-    let of_environment = |is_only: bool| {
+    let of_environment = |one_at_a_time: bool| {
         let mut converter = converter().counted_elsewhere();
         for line in lines("json") {
             match platform_event(&line) {
                 Some(platform) => {
-                    converter.convert_platform_event(&event(&line), platform, is_only);
+                    converter.convert_platform_event(&event(&line), platform, one_at_a_time);
                 }
                 None => converter.convert_function_text(&event(&line)),
             }

@@ -49,7 +49,8 @@ impl RequestWindow {
         self.is_concurrent = true;
     }
 
-    /// The running invocation to which a line belongs that may name one. A function cannot name another one.
+    /// The running invocation of a runtime's line. `named` is the request id in the line, if it has one. An id counts only if its
+    /// invocation runs, because a function can print any id.
     pub(crate) fn owner(&self, named: Option<&str>) -> LineOwner<'_> {
         let Some(named) = named else {
             return match self.request_id() {
@@ -118,14 +119,14 @@ impl RequestWindow {
         self.has_late_facts = false;
     }
 
-    /// Notes the start or end of an invocation. `is_only` means that the environment runs one at a time, so that a start ends
+    /// Notes the start or end of an invocation. If the environment runs invocations `one_at_a_time`, a start ends
     /// the others. A log stream does not show that in either format.
-    pub(crate) fn observe(&mut self, event: &PlatformEvent, is_only: bool) {
+    pub(crate) fn observe(&mut self, event: &PlatformEvent, one_at_a_time: bool) {
         self.is_concurrent |= event.is_of_managed_instance();
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
             EventKind::Start => {
-                if is_only {
+                if one_at_a_time {
                     self.running = RunningInvocations::default();
                 }
                 self.running.start(request_id);
