@@ -3,7 +3,7 @@
 
 "use strict";
 
-const { clock, say } = require("./common.cjs");
+const { clock, say } = require("./originals.cjs");
 
 // Default timeout of an export, and of the wait for it.
 const TIMEOUT_MS = 1000;

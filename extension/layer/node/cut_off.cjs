@@ -7,7 +7,7 @@
 "use strict";
 
 const { timeLeft } = require("./bound.cjs");
-const { clock, say } = require("./common.cjs");
+const { clock, say } = require("./originals.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");

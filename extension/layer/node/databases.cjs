@@ -5,7 +5,7 @@
 
 "use strict";
 
-const { say } = require("./common.cjs");
+const { say } = require("./originals.cjs");
 
 /// Instrumentations by their names. Calls outside an invocation get no span, because they have no trace.
 const INSTRUMENTATIONS = {

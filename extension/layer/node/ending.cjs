@@ -6,7 +6,7 @@
 
 "use strict";
 
-const { clock } = require("./common.cjs");
+const { clock } = require("./originals.cjs");
 
 /// Invocations without an answer, each with its outcome if the event loop becomes idle. There is more than one on Lambda Managed
 /// Instances, or after an invocation that never answered.

@@ -4,7 +4,7 @@
 "use strict";
 
 const path = require("node:path");
-const { prepareStackTrace: originalFormat } = require("./common.cjs");
+const { prepareStackTrace: originalFormat } = require("./originals.cjs");
 
 /// Folders of the layer's files and of OpenTelemetry's packages.
 const FOLDERS = [__dirname, path.join(__dirname, "../node-packages")].map((folder) => folder + path.sep);

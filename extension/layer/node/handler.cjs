@@ -8,7 +8,7 @@
 
 const { types } = require("node:util");
 const { flushInTime } = require("./bound.cjs");
-const { say } = require("./common.cjs");
+const { say } = require("./originals.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
 const { describe: describeEvent } = require("./events.cjs");
 const { callerOf, recordFailure } = require("./failure.cjs");

@@ -6,7 +6,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
-const { say } = require("./common.cjs");
+const { say } = require("./originals.cjs");
 const { isPromise } = require("./ending.cjs");
 const { findPackages, readJson } = require("./packages.cjs");
 const { findTracer, tracingPackage } = require("./tracers.cjs");

@@ -9,7 +9,7 @@
 
 "use strict";
 
-const { clock, say } = require("./common.cjs");
+const { clock, say } = require("./originals.cjs");
 const { FAILURES, replaceEmit } = require("./ending.cjs");
 
 // Time limit for writing the lines.

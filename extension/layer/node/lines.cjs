@@ -6,7 +6,7 @@
 
 const fs = require("node:fs");
 const zlib = require("node:zlib");
-const { clock } = require("./common.cjs");
+const { clock } = require("./originals.cjs");
 
 const VERSION = "0.1.0";
 // Size limit of a line. A longer line may arrive as several log events.

@@ -9,7 +9,7 @@
 
 "use strict";
 
-const { say } = require("./common.cjs");
+const { say } = require("./originals.cjs");
 const { recordedPrompts } = require("./recorded_prompts.cjs");
 
 /// Number of characters of an error's message that are kept.

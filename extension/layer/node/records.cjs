@@ -9,7 +9,7 @@
 "use strict";
 
 const fs = require("node:fs");
-const { clock } = require("./common.cjs");
+const { clock } = require("./originals.cjs");
 
 const SLOTS = 64;
 // On a managed instance, which runs many invocations at a time, in several threads.

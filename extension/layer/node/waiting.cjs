@@ -3,7 +3,7 @@
 
 "use strict";
 
-const { clock } = require("./common.cjs");
+const { clock } = require("./originals.cjs");
 
 // Longest wait with a span. OpenObserve rejects spans older than five hours.
 const LONGEST_MS = 4 * 60 * 60 * 1000;

@@ -5,7 +5,7 @@
 
 "use strict";
 
-const { clock, say } = require("./common.cjs");
+const { clock, say } = require("./originals.cjs");
 
 // Retry delay while the extension has no room, as in the `RetryInfo` of its gRPC responses.
 const RETRY_MS = 50;

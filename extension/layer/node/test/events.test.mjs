@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import { clock } from "../common.cjs";
+import { clock } from "../originals.cjs";
 import { describe, xray } from "../events.cjs";
 import { recordWait } from "../waiting.cjs";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clock } from "../common.cjs";
+import { clock } from "../originals.cjs";
 import { Libraries, batchProcessor, boundExporter } from "../telemetry.cjs";
 
 let made;

@@ -1,5 +1,5 @@
-// What the layer's other files share: messages, and the clock, the timers and the format of stacks of before the function's code,
-// which may replace them. `clock.mjs` has the clock of OpenTelemetry's packages.
+// The clock, the timers and the format of stacks as they are before the function's code, which may replace them, and the layer's
+// messages. `clock.mjs` has the clock of OpenTelemetry's packages.
 
 "use strict";
 
