@@ -187,7 +187,9 @@ mod tests {
         };
         push(1, &|| ());
         push(2, &|| {
-            [3, 4, 5].into_iter().chain(100..=100 + ROOTS).for_each(|item| push(item, &|| ()))
+            for item in [3, 4, 5].into_iter().chain(100..=100 + ROOTS) {
+                push(item, &|| ());
+            }
         });
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 2);
         let kept: Vec<usize> = [3, 4].into_iter().chain(100..100 + ROOTS).collect();

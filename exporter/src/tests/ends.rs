@@ -144,13 +144,17 @@ fn the_root_span_has_a_place_in_a_full_buffer_beside_a_stuck_write() {
     let tracer = function.completion.tracer().clone();
     let of_thread = tracer.clone();
     let stuck = std::thread::spawn(move || {
-        ["a", "b"].into_iter().for_each(|name| drop(of_thread.start(name)));
+        for name in ["a", "b"] {
+            drop(of_thread.start(name));
+        }
     });
     began.recv().unwrap();
     let mut event = event(json!({}));
     event.context.deadline = NOW_MS + 20;
     let handler = move |event| {
-        ["c", "d", "lost"].into_iter().for_each(|name| drop(tracer.start(name)));
+        for name in ["c", "d", "lost"] {
+            drop(tracer.start(name));
+        }
         succeed(event)
     };
     function.handle(event, handler).unwrap();
@@ -179,6 +183,39 @@ fn two_invocations_are_two_traces_and_only_the_first_on_demand_is_cold() {
         assert_ne!(spans[0].trace_id, spans[1].trace_id);
         let cold = spans.each_ref().map(|span| attribute(span, "faas.coldstart").unwrap());
         assert_eq!(cold, expected, "{initialization}");
+    }
+}
+
+/// The cause of an [`Opaque`] error.
+#[derive(Debug)]
+struct Cause(std::num::ParseIntError);
+
+/// An error that hides its own type, as `anyhow`'s does.
+struct Opaque(Cause);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a cause")
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl std::fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "loading an order\n\nCaused by: {}", self.0.0)
+    }
+}
+
+impl std::fmt::Display for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("C string contained non-utf8 bytes")
+    }
+}
+
+impl std::error::Error for Opaque {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }
 
@@ -215,31 +252,6 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         exception.type="_OTHER"
     "#]],
     );
-    // As `anyhow` hides its own type.
-    #[derive(Debug)]
-    struct Cause(std::num::ParseIntError);
-    struct Opaque(Cause);
-    impl std::fmt::Display for Cause {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a cause")
-        }
-    }
-    impl std::error::Error for Cause {}
-    impl std::fmt::Debug for Opaque {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "loading an order\n\nCaused by: {}", self.0.0)
-        }
-    }
-    impl std::fmt::Display for Opaque {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("C string contained non-utf8 bytes")
-        }
-    }
-    impl std::error::Error for Opaque {
-        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            Some(&self.0)
-        }
-    }
     check(
         |_| Error::from(Opaque(Cause("x".parse::<u8>().unwrap_err()))),
         &expect![[r#"
@@ -293,7 +305,7 @@ fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {
 fn a_panic_of_the_handler_has_its_place() {
     let function = Function::new();
     let panics = |_: LambdaEvent<Value>| async {
-        let nothing: Option<Value> = None;
+        let nothing: Option<Value> = std::hint::black_box(None);
         Ok::<_, Error>(nothing.expect("a value"))
     };
     let line = line!() - 2;

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1::{self as proto, any_value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use settings::{Env, Source as _};
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 use wire::ids::to_hex;
@@ -240,7 +241,7 @@ fn ids(trace_id: &[u8], span_id: &[u8]) -> Value {
 
 #[test]
 fn events_give_the_spans_of_the_fixtures() {
-    let is_written = std::env::var_os("UPDATE_EXPECT").is_some();
+    let is_written = Env.get("UPDATE_EXPECT").is_some();
     let mut different = String::new();
     let fixtures = fixtures();
     for fixture in &fixtures {
@@ -270,8 +271,8 @@ fn the_page_on_signals_has_every_attribute_of_the_fixtures() {
 
 #[test]
 fn fixtures_are_made_of_a_folder_of_events() {
-    let Some(events) = std::env::var_os(EVENTS) else { return };
-    let fixtures = std::env::var_os(FIXTURES).expect("the folder of fixtures");
+    let Some(events) = Env.get(EVENTS) else { return };
+    let fixtures = Env.get(FIXTURES).expect("the folder of fixtures");
     std::fs::create_dir_all(&fixtures).unwrap();
     for file in std::fs::read_dir(events).unwrap() {
         let file = file.unwrap();

@@ -31,6 +31,7 @@ impl<T> Deref for List<T> {
 /// An excerpt of `TEXTS`, which contains all texts of the description. A `&str` would add 36 bytes more to the program of each
 /// function: its address, its length and a relocation.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(Default))]
 pub(super) struct Excerpt {
     start: u16,
     end: u16,
@@ -44,6 +45,7 @@ impl Excerpt {
 
 /// A list of texts, one a line.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(Default))]
 pub(super) struct TextList(Excerpt);
 
 impl TextList {
@@ -297,18 +299,6 @@ mod tests {
     impl<T> Default for List<T> {
         fn default() -> Self {
             Self(&[])
-        }
-    }
-
-    impl Default for TextList {
-        fn default() -> Self {
-            Self(Excerpt::default())
-        }
-    }
-
-    impl Default for Excerpt {
-        fn default() -> Self {
-            Self { start: 0, end: 0 }
         }
     }
 

@@ -352,8 +352,8 @@ fn the_function_name_replaces_an_unknown_service_name() {
         (Some("unknown_service:bootstrap"), None, "unknown_service:bootstrap"),
         (None, None, ""),
     ] {
-        let names = name.map(|name| KeyValue::new("service.name", name));
-        let resource = Resource::builder_empty().with_attributes(names).build();
+        let given = name.map(|name| KeyValue::new("service.name", name));
+        let resource = Resource::builder_empty().with_attributes(given).build();
         let encoded = EncodedResource::new(&resource, function);
         assert_eq!(encoded.service_name, expected);
         let name = (!expected.is_empty()).then(|| KeyValue::new("service.name", expected));
