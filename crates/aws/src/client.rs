@@ -86,13 +86,10 @@ impl AwsClient {
         request: AwsHttpRequest<'_>,
     ) -> Result<AwsResponse, NoResponse> {
         let url = request.url;
-        match timeout_at(deadline, self.transport.send(request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                let host = self.transport.describe_host(url);
-                Err(NoResponse::Unknown(unreachable(&host, TIMED_OUT)))
-            }
-        }
+        timeout_at(deadline, self.transport.send(request)).await.unwrap_or_else(|_| {
+            let host = self.transport.describe_host(url);
+            Err(NoResponse::Unknown(unreachable(&host, TIMED_OUT)))
+        })
     }
 }
 
@@ -224,8 +221,9 @@ pub struct AwsResponse {
     pub body: Vec<u8>,
 }
 
+/// The content of an error response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorResponse {
     /// `AccessDeniedException`; empty if the response does not come from the service.
     pub(crate) code: String,
     /// May be empty.
@@ -238,7 +236,7 @@ impl AwsResponse {
     /// Code and message of an error response: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`. The code may
     /// also be in `code`, the message in either case, and both may repeat (Smithy, "AWS JSON 1.0 protocol", "Operation error
     /// serialization").
-    pub(crate) fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self) -> ErrorResponse {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let first = |names: [&str; 2]| {
             let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
@@ -250,7 +248,7 @@ impl AwsResponse {
         let code = with_url.split(':').next().unwrap_or_default();
         let is_throttled = self.status == 429 || is_throttling(code);
         let message = first(["message", "Message"]).to_owned();
-        Refusal { code: code.to_owned(), message, is_throttled }
+        ErrorResponse { code: code.to_owned(), message, is_throttled }
     }
 }
 

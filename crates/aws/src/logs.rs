@@ -3,7 +3,9 @@
 //! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds. Throttled
 //! requests are retried until the deadline, other temporary errors a few times.
 
-use crate::client::{AwsClient, AwsResponse, JsonRequest, Refusal, excerpt, service_endpoint};
+use crate::client::{
+    AwsClient, AwsResponse, ErrorResponse, JsonRequest, excerpt, service_endpoint,
+};
 use crate::credentials::{CredentialsProvider, CredentialsSource};
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
@@ -409,13 +411,13 @@ impl Operation<'_> {
     fn too_late(self, cause: Option<&LogsError>) -> LogsError {
         let text = match cause {
             Some(cause) => format!("{cause}; the deadline has passed"),
-            None => format!("{} was not called: the deadline has passed", self),
+            None => format!("{self} was not called: the deadline has passed"),
         };
         LogsError { code: String::new(), is_late: true, text }
     }
 
     fn no_response(self, text: &str) -> LogsError {
-        let text = format!("{} got no answer: {}", self, excerpt(text));
+        let text = format!("{self} got no answer: {}", excerpt(text));
         LogsError { code: String::new(), is_late: false, text }
     }
 
@@ -423,7 +425,7 @@ impl Operation<'_> {
         let status = response.status;
         let refusal = response.refusal();
         let retry = Retry::after(status, &refusal);
-        let Refusal { code, message, .. } = refusal;
+        let ErrorResponse { code, message, .. } = refusal;
         let mut reason =
             if code.is_empty() { format!("status {status}: {NOT_OF_AWS}") } else { code.clone() };
         if !message.is_empty() {
@@ -432,7 +434,7 @@ impl Operation<'_> {
         if code == "AccessDeniedException" {
             reason = format!("{reason}; allow logs:{}", self.name);
         }
-        let text = format!("{} was refused with {reason}", self);
+        let text = format!("{self} was refused with {reason}");
         FailedAttempt { error: LogsError { code, is_late: false, text }, retry }
     }
 }
@@ -440,8 +442,8 @@ impl Operation<'_> {
 impl Retry {
     /// The retries after a refusal (CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a
     /// stream whose permission has not propagated, and `OperationAbortedException` for concurrent changes).
-    fn after(status: u16, refusal: &Refusal) -> Self {
-        let Refusal { code, message, is_throttled } = refusal;
+    fn after(status: u16, refusal: &ErrorResponse) -> Self {
+        let ErrorResponse { code, message, is_throttled } = refusal;
         if *is_throttled {
             return Self::UntilDeadline;
         }

@@ -1,6 +1,6 @@
 //! CloudWatch metrics by AWS JSON 1.0: sums over a time.
 
-use crate::client::{AwsClient, JsonRequest, NoResponse, Refusal, excerpt, service_endpoint};
+use crate::client::{AwsClient, ErrorResponse, JsonRequest, NoResponse, excerpt, service_endpoint};
 use crate::credentials::{CredentialsProvider, CredentialsSource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ impl CloudWatchMetrics {
             let unreadable = |_| MetricsError("got an answer of an unexpected form".to_owned());
             return serde_json::from_slice(&response.body).map_err(unreadable);
         }
-        let Refusal { code, message, .. } = response.refusal();
+        let ErrorResponse { code, message, .. } = response.refusal();
         let shown_code =
             if code.is_empty() { format!("status {}", response.status) } else { code.clone() };
         let separator = if message.is_empty() { "" } else { ": " };

@@ -392,10 +392,10 @@ impl<T: Transport> StreamsApi<'_, T> {
             })
             .collect();
         let json = json!({ "fields": fields }).to_string();
-        let response = self.call(Method::PUT, &url, Some(json)).await;
+        let answer = self.call(Method::PUT, &url, Some(json)).await;
         let what = format!("cannot declare columns of stream {stream}");
         // 400: another environment changed the schema in the same microsecond.
-        let response = check_response(&what, streams.consequence(), response)?;
+        let response = check_response(&what, streams.consequence(), answer)?;
         if response.status != 404 {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::fmt;
 
-/// HeaderField names with secret values, in the order given.
+/// Headers with secret values, in the order given.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     headers: Vec<HeaderField>,

@@ -60,25 +60,26 @@ impl SecretReference {
             Some((id, key)) => (id, Some(key)),
             None => (text.trim(), None),
         };
-        let (store, id) = Self::of_id(id).ok_or(Expected(SECRET_REFERENCE))?;
         if key.is_some_and(|key| key.is_empty() || key.contains(char::is_control)) {
             return Err(Expected(SECRET_REFERENCE));
         }
-        Ok(Self { store, id: id.to_owned(), key: key.map(str::to_owned) })
+        let without_key = Self::without_key(id).ok_or(Expected(SECRET_REFERENCE))?;
+        Ok(Self { key: key.map(str::to_owned), ..without_key })
     }
 
-    fn of_id(id: &str) -> Option<(SecretStore, &str)> {
+    fn without_key(id: &str) -> Option<Self> {
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte)) {
             return None;
         }
+        let of_store = |store, id: &str| Self { store, id: id.to_owned(), key: None };
         if let Some(name) = id.strip_prefix("ssm:") {
-            return (!name.is_empty()).then_some((SecretStore::ParameterStore, name));
+            return (!name.is_empty()).then(|| of_store(SecretStore::ParameterStore, name));
         }
         // arn:partition:service:region:account:resource
         match id.splitn(7, ':').collect::<Vec<_>>().as_slice() {
-            ["arn", _, "ssm", _, _, _, ..] => Some((SecretStore::ParameterStore, id)),
+            ["arn", _, "ssm", _, _, _, ..] => Some(of_store(SecretStore::ParameterStore, id)),
             ["arn", _, "secretsmanager", _, _, "secret", name] if !name.contains(':') => {
-                Some((SecretStore::SecretsManager, id))
+                Some(of_store(SecretStore::SecretsManager, id))
             }
             _ => None,
         }

@@ -7,12 +7,18 @@ use crate::secret::SecretReference;
 use std::fmt;
 use std::fmt::Write as _;
 
+/// The variables of a binary.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
+    /// Those that only this binary documents.
     pub own: Rows,
+    /// Those that the documentation lists once for several binaries.
     pub shared: Rows,
+    /// Names of other systems' settings.
     pub aliases: Rows,
+    /// Those that no user chooses.
     unlisted: Rows,
+    /// Names that another binary in the same environment reads.
     pub known_elsewhere: &'static [&'static str],
 }
 
@@ -68,8 +74,8 @@ impl Table {
             if !doc.ends_with('.') {
                 problems.push(format!("{name}: the meaning is not a sentence"));
             }
-            if let Some(problem) = default.and_then(|text| kind.problem(text)) {
-                problems.push(format!("{name}: the default is not {problem}"));
+            if let Some(expected) = default.and_then(|text| kind.unmet_expectation(text)) {
+                problems.push(format!("{name}: the default is not {expected}"));
             }
         }
         problems
@@ -161,7 +167,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) fn problem(self, value: &str) -> Option<String> {
+    /// The expectation that a value does not meet; `None` if it is valid.
+    pub(super) fn unmet_expectation(self, value: &str) -> Option<String> {
         let to_text = |expected: Expected| expected.to_string();
         match self {
             // URLs are validated when they are read: the parser is behind a feature.

@@ -31,6 +31,7 @@ const ARNS: [ArnAttribute; 3] = [
 
 const FUNCTION: &str = "function";
 
+/// The resource that the envelope of a delivery shows.
 #[derive(Debug)]
 pub(super) struct EnvelopeResource {
     /// Encoded attributes. Nothing is known without a log group.
@@ -94,19 +95,20 @@ impl EnvelopeResource {
     /// Returns the replacement of a resource; `None` if it stays unchanged.
     fn replacement(&self, resource: &[u8]) -> Option<Vec<u8>> {
         let mut replacement: Option<Vec<u8>> = None;
-        let mut passed = 0;
+        // Bytes that are unchanged so far, and attributes of the envelope that are in the replacement.
+        let mut unchanged_bytes = 0;
         let mut placed = Vec::new();
         for field in fields(resource) {
             let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
             let change =
                 attribute.map_or(AttributeChange::Keep, |attribute| self.change(attribute));
             if let (AttributeChange::Keep, None) = (&change, &replacement) {
-                passed += field.raw.len();
+                unchanged_bytes += field.raw.len();
                 continue;
             }
             let out = replacement.get_or_insert_with(|| {
                 let mut begin = Vec::with_capacity(resource.len());
-                begin.extend_from_slice(resource.get(..passed).unwrap_or_default());
+                begin.extend_from_slice(resource.get(..unchanged_bytes).unwrap_or_default());
                 begin
             });
             let mut writer = Writer::new(out);
@@ -143,24 +145,19 @@ impl EnvelopeResource {
         if self.known.is_empty() || self.known.iter().any(|own| own == attribute) {
             return AttributeChange::Keep;
         }
-        let known = || {
-            self.known.iter().map(|attribute| {
-                let (own, value) = wire::view::key_and_value(attribute);
-                (own, value, attribute.as_slice())
-            })
-        };
-        let is_stored_as = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
-        if let Some((_, known_value, attribute)) = known().find(|(own, ..)| is_stored_as(own)) {
-            return if known_value == value {
+        let mut known = self.known.iter().map(|encoded| KnownAttribute::of(encoded));
+        let has_same_column = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
+        if let Some(same) = known.clone().find(|own| has_same_column(own.key)) {
+            return if same.value == value {
                 AttributeChange::Keep
             } else {
-                AttributeChange::Replace(attribute)
+                AttributeChange::Replace(same.encoded)
             };
         }
         // Without a function, nothing is known about its ARN.
         let has_function = self.identity.function_name.is_some();
         let mut arns = ARNS.iter().filter(|arn| has_function || arn.kind != FUNCTION);
-        if let Some(arn) = arns.clone().find(|arn| is_stored_as(arn.key.as_bytes())) {
+        if let Some(arn) = arns.clone().find(|arn| has_same_column(arn.key.as_bytes())) {
             return if self.is_arn(value, arn) {
                 AttributeChange::Keep
             } else {
@@ -168,17 +165,29 @@ impl EnvelopeResource {
             };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
-        let is_begin = |own: &[u8]| {
+        let begins_column = |own: &[u8]| {
             let mut rest = own.iter().copied().map(stored_byte);
             stored_key(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
-        if holds_map(value)
-            && (known().any(|(own, ..)| is_begin(own))
-                || arns.any(|arn| is_begin(arn.key.as_bytes())))
-        {
-            return AttributeChange::Rename;
-        }
-        AttributeChange::Keep
+        let may_fill_column = holds_map(value)
+            && (known.any(|own| begins_column(own.key))
+                || arns.any(|arn| begins_column(arn.key.as_bytes())));
+        if may_fill_column { AttributeChange::Rename } else { AttributeChange::Keep }
+    }
+}
+
+/// An attribute of the envelope.
+struct KnownAttribute<'e> {
+    key: &'e [u8],
+    value: &'e [u8],
+    /// The encoded attribute, with its key.
+    encoded: &'e [u8],
+}
+
+impl<'e> KnownAttribute<'e> {
+    fn of(encoded: &'e [u8]) -> Self {
+        let (key, value) = wire::view::key_and_value(encoded);
+        Self { key, value, encoded }
     }
 }
 

@@ -159,7 +159,7 @@ pub fn convert(
         state.origin = origin.clone();
     }
     let held_before = state.held.len();
-    let mut stream = StreamConversion::begin(identity, state, options, observed_unix_nano);
+    let mut stream = StreamConversion::begin(identity, state, *options, observed_unix_nano);
     // Only the envelope decides, so that a function cannot forge spans of other services.
     let has_span_lines = origin.log_group == SPANS_LOG_GROUP;
     for event in events {
@@ -204,7 +204,7 @@ impl<'e> StreamConversion<'e> {
     fn begin(
         identity: Identity,
         mut state: StreamState,
-        options: &ConvertOptions,
+        options: ConvertOptions,
         observed_unix_nano: u64,
     ) -> Self {
         let service_name = identity.service_name.clone();

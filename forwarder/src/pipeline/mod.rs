@@ -116,7 +116,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 forwarding.report.oldest_event_ms = None;
             }
             Event::Unknown(what) => {
-                forwarding.report.read_error = Some(SourceError::unknown(&what))
+                forwarding.report.read_error = Some(SourceError::unknown(&what));
             }
         }
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -180,9 +180,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs more memory.
     async fn forward_batches<'b>(
         &mut self,
-        begin: impl FnOnce(&SourceLimits) -> Batches<'b>,
+        read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
-        let begun = catch_panic(|| begin(&self.forwarder.options.source));
+        let begun = catch_panic(|| read_batches(&self.forwarder.options.source));
         let Some(mut batches) = begun else { return Some(SourceError::panicked()) };
         let mut first_error = None;
         loop {
@@ -255,8 +255,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             return count;
         }
         self.stream = self.stream.next_stream();
-        let panicked = [&held, events].concat();
-        let panicked = LogBatch { events: panicked, ..batch.without_events() };
+        let all_events = [&held, events].concat();
+        let panicked = LogBatch { events: all_events, ..batch.without_events() };
         self.dead_letter_panicked(panicked, routing);
         events.len()
     }
@@ -282,8 +282,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let growth = self.forwarder.rules.growth();
         let mut pieces = RequestPieces::new(requests, growth, options.enough_to_deliver);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let ruled = self.apply_rules(rules, piece)?;
-            self.add_to_routes(ruled, routing, &converted.service_name).await?;
+            let requests = self.apply_rules(rules, piece)?;
+            self.add_to_routes(requests, routing, &converted.service_name).await?;
         }
         Some(converted)
     }

@@ -10,7 +10,10 @@ use crate::source::{Batches, LogBatch, SourceLimits};
 
 impl<E, Q> Forwarding<'_, E, Q> {
     /// Reads the traces if a rule asks about them.
-    pub(super) fn read_traces<'b>(&mut self, begin: impl FnOnce(&SourceLimits) -> Batches<'b>) {
+    pub(super) fn read_traces<'b>(
+        &mut self,
+        read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
+    ) {
         self.traces = None;
         let forwarder = self.forwarder;
         let Some(traces) = forwarder.rules.trace_reading() else { return };
@@ -21,7 +24,7 @@ impl<E, Q> Forwarding<'_, E, Q> {
             traces,
         };
         // Forwarding reports unreadable parts and panics.
-        let begun = catch_panic(|| begin(&forwarder.options.source));
+        let begun = catch_panic(|| read_batches(&forwarder.options.source));
         let mut batches = begun.into_iter().flatten();
         while let Some(Some(batch)) = catch_panic(|| batches.next()) {
             if let Ok(batch) = batch {

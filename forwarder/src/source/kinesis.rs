@@ -61,39 +61,48 @@ impl KinesisRecord {
             Ok(data) => data,
             Err(error) => return failed(error),
         };
-        let (aggregated, whole) = match aggregated(data) {
-            Some(aggregated) => (aggregated, None),
-            None => (&[][..], Some(data)),
-        };
-        let of_records = messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA));
-        let parts = of_records.chain(whole);
+        let aggregated = aggregated(data);
+        let whole = if aggregated.is_none() { Some(data) } else { None };
+        let user_records = messages(aggregated.unwrap_or_default(), RECORDS)
+            .flat_map(|record| messages(record, DATA))
+            .chain(whole);
         let limits = *limits;
-        let mut lines = 0;
-        Box::new(parts.flat_map(move |data| self.part(data, &mut lines, &limits)))
+        let mut lines_before = 0;
+        Box::new(
+            user_records.flat_map(move |data| {
+                self.batches_of_user_record(data, &mut lines_before, &limits)
+            }),
+        )
     }
 
-    /// The log events in the data of one producer. `lines` is the number of lines before it.
-    fn part<'d>(&'d self, data: &'d [u8], lines: &mut usize, limits: &SourceLimits) -> Batches<'d> {
+    /// The log events in the data of one producer. `lines_before` counts the lines of the user records before it, and gets those of
+    /// this one.
+    fn batches_of_user_record<'d>(
+        &'d self,
+        data: &'d [u8],
+        lines_before: &mut usize,
+        limits: &SourceLimits,
+    ) -> Batches<'d> {
         const WHAT: &str = "the Kinesis record";
         let origin = self.origin();
         // The log group may be in another account and region than the stream.
-        let unknown = Origin { region: origin.region.clone(), ..Origin::default() };
+        let only_region = Origin { region: origin.region.clone(), ..Origin::default() };
         if wire::gzip::is_gzip(data) {
-            return subscription_data::read_gzip(WHAT, data, unknown, limits);
+            return subscription_data::read_gzip(WHAT, data, only_region, limits);
         }
         let Ok(text) = std::str::from_utf8(data) else {
             return failed(SourceError(format!("{WHAT} is neither gzip nor UTF-8 text")));
         };
         if subscription_data::is_delivery(text) {
-            return subscription_data::read_json(WHAT, data.to_vec(), unknown, limits);
+            return subscription_data::read_json(WHAT, data.to_vec(), only_region, limits);
         }
         let KinesisData { sequence_number, approximate_arrival_timestamp, .. } = &self.kinesis;
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (approximate_arrival_timestamp * 1000.0).round() as i64;
-        let own_lines = text.lines().filter(|line| !line.trim().is_empty());
-        let first = *lines;
-        *lines += own_lines.clone().count();
-        let mut numbered = (first..).zip(own_lines);
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let first = *lines_before;
+        *lines_before += lines.clone().count();
+        let mut numbered = (first..).zip(lines);
         let limits = *limits;
         Box::new(std::iter::from_fn(move || {
             let mut batch = LogBatch { origin: origin.clone(), ..LogBatch::default() };

@@ -2,23 +2,23 @@
 
 use super::SourceLimits;
 
-/// The end of a cut message.
-const MARK: &str = " … (cut: the log event is longer than the forwarder reads)";
+/// The note at the end of a cut message.
+const CUT_NOTE: &str = " … (cut: the log event is longer than the forwarder reads)";
 
 /// Cuts a message to the limit, and returns `true` if it was longer.
 pub(super) fn cut_message(message: &mut String, limits: &SourceLimits) -> bool {
     let is_long = message.len() > limits.message_bytes;
     if is_long {
         message.truncate(message.floor_char_boundary(limits.message_bytes));
-        mark(message);
+        note_cut(message);
         message.shrink_to_fit();
     }
     is_long
 }
 
-/// Marks a message that [`ShortTexts`] cut.
-pub(super) fn mark(message: &mut String) {
-    message.push_str(MARK);
+/// Notes in a message that it was cut.
+pub(super) fn note_cut(message: &mut String) {
+    message.push_str(CUT_NOTE);
 }
 
 /// Copies one JSON value piece by piece, with texts of limited size.
@@ -34,8 +34,8 @@ pub(super) struct ShortTexts {
 #[derive(Default)]
 struct TextState {
     bytes: usize,
-    /// Further bytes of the escape sequence at its end.
-    escape: usize,
+    /// Number of bytes that the escape sequence at its end lacks.
+    escape_bytes_left: usize,
     is_cut: bool,
 }
 
@@ -56,14 +56,14 @@ impl ShortTexts {
                 out.extend_from_slice(piece.get(at..).unwrap_or_default());
                 return;
             }
-            if self.read_byte(*byte) {
+            if self.read_next(*byte) {
                 out.push(*byte);
             }
         }
     }
 
-    /// Reads a byte. Returns `true` if it stays.
-    fn read_byte(&mut self, byte: u8) -> bool {
+    /// Reads the next byte. Returns `true` if it is kept.
+    fn read_next(&mut self, byte: u8) -> bool {
         let Some(text) = &mut self.text else {
             match byte {
                 b'"' => self.text = Some(TextState::default()),
@@ -74,15 +74,15 @@ impl ShortTexts {
             self.has_ended = self.depth == 0 && matches!(byte, b'}' | b']');
             return true;
         };
-        if text.escape == 0 && byte == b'"' {
+        if text.escape_bytes_left == 0 && byte == b'"' {
             self.text = None;
             self.has_ended = self.depth == 0;
             return true;
         }
-        let is_whole = text.escape == 0 && !is_continuation(byte);
-        text.is_cut |= is_whole && text.bytes >= self.most_text_bytes;
+        let begins_character = text.escape_bytes_left == 0 && !is_continuation(byte);
+        text.is_cut |= begins_character && text.bytes >= self.most_text_bytes;
         text.bytes += 1;
-        text.escape = match (text.escape, byte) {
+        text.escape_bytes_left = match (text.escape_bytes_left, byte) {
             (0, b'\\') => 1,
             (1, b'u') => 4,
             (left, _) => left.saturating_sub(1),

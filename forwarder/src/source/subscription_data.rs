@@ -3,7 +3,7 @@
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
 use super::log_event_json::{ExtractedOrigin, LogEventJson, LossyText, MOST_NAME_BYTES};
-use super::long_texts::{ShortTexts, cut_message, mark};
+use super::long_texts::{ShortTexts, cut_message, note_cut};
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::borrow::Cow;
@@ -116,8 +116,9 @@ enum NotDelivery {
 /// JSON text, whose rest may be inflated while it is parsed.
 struct Window<'d> {
     bytes: Vec<u8>,
-    /// The beginning of what is not parsed yet.
+    /// Number of bytes that are parsed.
     at: usize,
+    /// The data that is not inflated yet; `None` at its end.
     more: Option<Box<dyn Read + Send + 'd>>,
     /// The reason why inflating ended early.
     problem: Option<NotDelivery>,
@@ -137,6 +138,7 @@ impl<'d> Window<'d> {
         self.most_text_bytes.saturating_mul(2)
     }
 
+    /// Removes the parsed bytes and inflates further ones. An error of inflating is returned after the bytes before it.
     fn fill(&mut self) -> Result<(), NotDelivery> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -208,7 +210,7 @@ impl<'d> Window<'d> {
 
     /// Parses a value that is in the window as a whole: one parser for all log events is faster than one for each. `None` if it
     /// may be cut, is invalid, or could have more bytes than these; then [`Self::value`] reads its parts.
-    fn at_once<T: DeserializeOwned>(&mut self, most_bytes: usize) -> Option<T> {
+    fn parse_at_once<T: DeserializeOwned>(&mut self, most_bytes: usize) -> Option<T> {
         let rest = self.bytes.get(self.at..)?;
         if self.more.is_some() || rest.len() > most_bytes {
             return None;
@@ -229,8 +231,8 @@ impl<'d> Window<'d> {
     }
 
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, NotDelivery> {
-        // serde_json calls some cut numbers invalid, so another error counts only in a fuller window.
-        let mut is_fuller = false;
+        // serde_json calls some cut numbers invalid, so an error other than the end counts only after the window was filled.
+        let mut was_filled = false;
         self.has_cut = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -244,9 +246,9 @@ impl<'d> Window<'d> {
                     self.at += end;
                     return Ok(value);
                 }
-                Some(Err(error)) if is_end || (is_fuller && !error.is_eof()) => {
+                Some(Err(error)) if is_end || (was_filled && !error.is_eof()) => {
                     let text = without_content(&error);
-                    // Its place would be one in the window.
+                    // Line and column would be those in the window.
                     let problem = text.split(" at line ").next().unwrap_or_default().to_owned();
                     return Err(self.problem.take().unwrap_or(NotDelivery::Json(problem)));
                 }
@@ -259,15 +261,15 @@ impl<'d> Window<'d> {
                     } else {
                         self.fill()?;
                     }
-                    is_fuller = true;
+                    was_filled = true;
                 }
             }
         }
     }
 }
 
-/// Usual memory of a run's own origin.
-const MOST_FIELDS_BYTES: usize = 256;
+/// Usual memory of the extracted fields of a run.
+const USUAL_FIELDS_BYTES: usize = 256;
 
 /// The position of the reader in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,11 +282,14 @@ enum Position {
 
 /// A delivery that is read batch by batch.
 struct Delivery<'d> {
+    /// The name of the data in errors.
     what: &'static str,
     json: Window<'d>,
     limits: SourceLimits,
+    /// The origin as far as the data does not state it.
     defaults: Origin,
     position: Position,
+    /// Number of objects so far.
     objects: usize,
     object: DeliveryObject,
     ready: VecDeque<Result<LogBatch, SourceError>>,
@@ -297,8 +302,11 @@ struct DeliveryObject {
     origin: Origin,
     has_group: bool,
     has_events: bool,
+    /// The log events of the next batches.
     runs: Vec<OriginRun>,
+    /// Size of the runs.
     bytes: usize,
+    /// Number of finished batches.
     batches: usize,
 }
 
@@ -325,7 +333,7 @@ impl Iterator for Delivery<'_> {
         while self.ready.is_empty() && self.position != Position::End {
             if let Err(problem) = self.step() {
                 self.position = Position::End;
-                self.finish_batch();
+                self.finish_batches();
                 let what = self.what;
                 let text = format!("{what} is not a delivery of CloudWatch Logs: {problem}");
                 self.ready.push_back(Err(SourceError(text)));
@@ -349,6 +357,7 @@ impl<'d> Delivery<'d> {
         }
     }
 
+    /// Reads the beginning or end of an object or list, a field, or a log event.
     fn step(&mut self) -> Result<(), NotDelivery> {
         match self.position {
             Position::BetweenObjects if self.json.skip_if_next(b'{')? => {
@@ -366,20 +375,20 @@ impl<'d> Delivery<'d> {
                 self.position = Position::BetweenObjects;
                 return self.end_object();
             }
-            Position::InObject => self.field()?,
+            Position::InObject => self.read_field()?,
             Position::InLogEvents if self.json.skip_if_next(b']')? => {
                 self.position = Position::InObject;
             }
             Position::InLogEvents => {
                 let event = self.json.value()?;
-                self.add(event, self.json.has_cut)?;
+                self.add_event(event, self.json.has_cut)?;
             }
             Position::End => {}
         }
         Ok(())
     }
 
-    fn field(&mut self) -> Result<(), NotDelivery> {
+    fn read_field(&mut self) -> Result<(), NotDelivery> {
         let json = &mut self.json;
         let object = &mut self.object;
         let key: String = json.value()?;
@@ -395,14 +404,14 @@ impl<'d> Delivery<'d> {
             }
             "logStream" => object.origin.log_stream = json.name()?,
             "logEvents" => {
-                let events = json.at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
+                let events = json.parse_at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
                 if events.is_none() && !json.skip_if_next(b'[')? {
                     return Err(NotDelivery::NoLogEvents);
                 }
                 object.has_events = true;
                 match events {
                     Some(events) => {
-                        events.into_iter().try_for_each(|event| self.add(event, false))?;
+                        events.into_iter().try_for_each(|event| self.add_event(event, false))?;
                     }
                     None => self.position = Position::InLogEvents,
                 }
@@ -414,14 +423,15 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), NotDelivery> {
+    /// Adds a log event to the next batch. `has_cut` is `true` if one of its texts was cut.
+    fn add_event(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), NotDelivery> {
         let timestamp_ms = event.timestamp_ms();
         let id = event.take_id();
         let extracted = event.take_extracted();
         let LossyText(mut message) = event.message;
         let is_long = cut_message(&mut message, &self.limits);
         if has_cut && !is_long {
-            mark(&mut message);
+            note_cut(&mut message);
         }
         let event = LogEvent { id, timestamp_ms, message };
         let object = &mut self.object;
@@ -429,7 +439,7 @@ impl<'d> Delivery<'d> {
         match object.runs.last_mut() {
             Some(run) if run.extracted == extracted => run.events.push(event),
             _ => {
-                object.bytes += size_of::<OriginRun>() + MOST_FIELDS_BYTES;
+                object.bytes += size_of::<OriginRun>() + USUAL_FIELDS_BYTES;
                 object.runs.push(OriginRun { extracted, events: vec![event], cut: 0 });
             }
         }
@@ -437,7 +447,7 @@ impl<'d> Delivery<'d> {
             run.cut += usize::from(is_long || has_cut);
         }
         if object.bytes >= self.limits.chunk_bytes && object.has_origin() {
-            self.finish_batch();
+            self.finish_batches();
         } else if object.bytes >= self.limits.unplaced_bytes {
             // They are in the raw data, which is dead-lettered.
             object.runs.clear();
@@ -455,11 +465,12 @@ impl<'d> Delivery<'d> {
         if self.object.batches == 0 && self.object.runs.is_empty() {
             self.object.runs.push(OriginRun::default());
         }
-        self.finish_batch();
+        self.finish_batches();
         Ok(())
     }
 
-    fn finish_batch(&mut self) {
+    /// Makes a batch of each run.
+    fn finish_batches(&mut self) {
         let object = &mut self.object;
         object.bytes = 0;
         for OriginRun { extracted, events, cut } in std::mem::take(&mut object.runs) {

@@ -22,6 +22,14 @@ struct Point<'a> {
     value: usize,
 }
 
+/// The points of the counters of destinations.
+#[derive(Default)]
+struct DestinationPoints<'a> {
+    ambiguous: Vec<Point<'a>>,
+    handled: Vec<Point<'a>>,
+    placed: Vec<Point<'a>>,
+}
+
 /// A counter with its points.
 struct Counter<'a> {
     /// The name after `lambda_otlp.forwarder.`.
@@ -96,8 +104,6 @@ impl Sums {
 
     /// Converts all values until now to metrics of this resource, ordered by name. Those without a value are left out.
     pub(super) fn metrics(&self, resource: Resource, now_unix_nano: u64) -> ResourceMetrics {
-        let report = &self.report;
-        let total = report.ledger();
         // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
         let point = |Point { attributes, value }: Point<'_>| NumberDataPoint {
@@ -107,44 +113,33 @@ impl Sums {
             value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
             ..NumberDataPoint::default()
         };
-        let one = |value| vec![Point { attributes: Vec::new(), value }];
-        // One zero point: panels and alerts fail if the metric does not exist.
-        let mut consumed: Vec<Point<'_>> = total
-            .consumed
-            .by_rule()
-            .into_iter()
-            .enumerate()
-            .filter(|(position, (_, events))| *position == 0 || *events > 0)
-            .map(|(_, (rule, events))| Point {
-                attributes: vec![("lambda_otlp.consumed_by", rule)],
-                value: events,
-            })
-            .collect();
-        consumed.sort();
-        let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
-        let dropped = dropping.map(|effect| Point {
-            attributes: vec![("lambda_otlp.rule", &*effect.rule)],
-            value: effect.dropped,
+        let counters = self.counters().into_iter().filter(|counter| !counter.points.is_empty());
+        let sums = counters.map(|Counter { name, unit, description, points }| {
+            let points = points.into_iter().map(point).collect();
+            delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
         });
-        let mut ambiguous = Vec::new();
-        let mut handled = Vec::new();
-        let mut placed = Vec::new();
-        for (destination, ledger) in &report.ledgers.destinations {
-            let of = ("lambda_otlp.destination", destination.as_str());
-            ambiguous.push(Point { attributes: vec![of], value: ledger.ambiguous });
-            let of_signal = |(signal, items)| Point {
-                attributes: vec![of, ("lambda_otlp.signal", signal)],
-                value: items,
-            };
-            handled.extend(by_signal(ledger).map(of_signal));
-            let of_fate = |(fate, items)| Point {
-                attributes: vec![of, ("lambda_otlp.fate", fate)],
-                value: items,
-            };
-            placed.extend(by_fate(ledger).map(of_fate));
+        let lag = self.lag.as_ref().map(|lag| lag.metric(start, now_unix_nano));
+        let scope = InstrumentationScope {
+            name: "lambda-otlp/forwarder".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        };
+        ResourceMetrics {
+            resource: Some(resource),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(scope),
+                metrics: sums.chain(lag).collect(),
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
         }
-        let above_zero = |count: usize| if count > 0 { one(count) } else { Vec::new() };
-        let counters = [
+    }
+
+    fn counters(&self) -> [Counter<'_>; 13] {
+        let report = &self.report;
+        let total = report.ledger();
+        let of_destinations = self.of_destinations();
+        [
             Counter {
                 name: "attributes.renamed",
                 unit: "{attribute}",
@@ -155,7 +150,7 @@ impl Sums {
                 name: "events.consumed",
                 unit: "{event}",
                 description: "Log events that became no item.",
-                points: consumed,
+                points: self.consumed(),
             },
             Counter {
                 name: "events.cut",
@@ -185,25 +180,25 @@ impl Sums {
                 name: "items.ambiguous",
                 unit: "{item}",
                 description: "Items that may be stored twice.",
-                points: ambiguous,
+                points: of_destinations.ambiguous,
             },
             Counter {
                 name: "items.dropped_by_rule",
                 unit: "{item}",
                 description: "Items that rules dropped.",
-                points: dropped.collect(),
+                points: self.dropped_by_rule(),
             },
             Counter {
                 name: "items.handled",
                 unit: "{item}",
                 description: "Items for a destination, and undecodable lines.",
-                points: handled,
+                points: of_destinations.handled,
             },
             Counter {
                 name: "items.placed",
                 unit: "{item}",
                 description: "The same items by fate.",
-                points: placed,
+                points: of_destinations.placed,
             },
             Counter {
                 name: "request.bytes",
@@ -223,29 +218,56 @@ impl Sums {
                 description: "Failed requests of vitals.",
                 points: one(self.failures),
             },
-        ];
-        let sums =
-            counters.into_iter().filter(|counter| !counter.points.is_empty()).map(|counter| {
-                let Counter { name, unit, description, points } = counter;
-                let points = points.into_iter().map(point).collect();
-                delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
-            });
-        let lag = self.lag.as_ref().map(|lag| lag.metric(start, now_unix_nano));
-        let scope = InstrumentationScope {
-            name: "lambda-otlp/forwarder".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        };
-        ResourceMetrics {
-            resource: Some(resource),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(scope),
-                metrics: sums.chain(lag).collect(),
-                ..ScopeMetrics::default()
-            }],
-            ..ResourceMetrics::default()
-        }
+        ]
     }
+
+    fn consumed(&self) -> Vec<Point<'_>> {
+        let by_rule = self.report.ledger().consumed.by_rule().into_iter().enumerate();
+        // One zero point: panels and alerts fail if the metric does not exist.
+        let shown = by_rule.filter(|(position, (_, events))| *position == 0 || *events > 0);
+        let point = |(_, (rule, events))| Point {
+            attributes: vec![("lambda_otlp.consumed_by", rule)],
+            value: events,
+        };
+        let mut points: Vec<Point<'_>> = shown.map(point).collect();
+        points.sort();
+        points
+    }
+
+    fn dropped_by_rule(&self) -> Vec<Point<'_>> {
+        let dropping = self.report.rules.iter().filter(|effect| effect.dropped > 0);
+        let points = dropping.map(|effect| Point {
+            attributes: vec![("lambda_otlp.rule", &*effect.rule)],
+            value: effect.dropped,
+        });
+        points.collect()
+    }
+
+    fn of_destinations(&self) -> DestinationPoints<'_> {
+        let mut points = DestinationPoints::default();
+        for (destination, ledger) in &self.report.ledgers.destinations {
+            let name = ("lambda_otlp.destination", destination.as_str());
+            points.ambiguous.push(Point { attributes: vec![name], value: ledger.ambiguous });
+            points.handled.extend(by_signal(ledger).map(|(signal, items)| Point {
+                attributes: vec![name, ("lambda_otlp.signal", signal)],
+                value: items,
+            }));
+            points.placed.extend(by_fate(ledger).map(|(fate, items)| Point {
+                attributes: vec![name, ("lambda_otlp.fate", fate)],
+                value: items,
+            }));
+        }
+        points
+    }
+}
+
+/// One point without attributes.
+fn one(value: usize) -> Vec<Point<'static>> {
+    vec![Point { attributes: Vec::new(), value }]
+}
+
+fn above_zero(value: usize) -> Vec<Point<'static>> {
+    if value > 0 { one(value) } else { Vec::new() }
 }
 
 fn by_signal(Ledger { items, .. }: &Ledger) -> [(&'static str, usize); 4] {

@@ -92,9 +92,8 @@ fn difference(record: &LogRecord, expected: &Expected) -> Option<String> {
     expected.iter().find_map(|(what, expected)| {
         let found: Value = match what.as_str() {
             "sev" => class(record).into(),
-            "body" => body(record).into(),
             "has" if body(record).contains(expected.as_str().unwrap()) => expected.clone(),
-            "has" => body(record).into(),
+            "body" | "has" => body(record).into(),
             "trace" => to_hex(&record.trace_id).into(),
             "span" => to_hex(&record.span_id).into(),
             "attrs" => {

@@ -5,6 +5,7 @@
 
 use crate::support::{attribute, deliver, line_of, sum};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::{
     Aggregator, Converter, EventKind, Failure, Identity, InvocationSpans, LogSource, Names, Owner,
@@ -70,7 +71,7 @@ fn line_of_layer(is_recorded: bool) -> String {
     let spans = invocations.take_finished();
     let code = spans[0].status.clone().unwrap_or_default().code;
     assert_eq!(code, if is_recorded { 2 } else { 0 }, "not OK: the layer cannot know");
-    let of_resource = resource_spans(Default::default(), platform::PLATFORM_SCOPE, spans);
+    let of_resource = resource_spans(Resource::default(), platform::PLATFORM_SCOPE, spans);
     let request = Request::encode::<Traces>(&Traces::request(vec![of_resource]));
     line_of(request.bytes(), "traces")
 }

@@ -111,7 +111,7 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
     let first = shown(first);
     assert!(first.contains(".invocations 1 {invocation}"), "{first}");
     // The three invocations that began at 1,003, 1,061 and 1,062 s.
-    expect![[r#"
+    expect![[r"
         resource service.name=forwarder cloud.provider=aws cloud.platform=aws_lambda cloud.region=eu-west-1 cloud.account.id=123456789012 faas.name=forwarder
         .events.consumed consumed_by=empty_lines 3 {event}
         .events.consumed consumed_by=platform_lines 0 {event}
@@ -132,7 +132,7 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
         .request.bytes 900 By
         .requests 6 {request}
         .vitals.failures 0 {request}
-        .lag 3 of 3 to 62, 126 s"#]]
+        .lag 3 of 3 to 62, 126 s"]]
     .assert_eq(&shown(second));
     // Sending continues after the clock was set back.
     vitals.record(&report(), &invocation(SECOND), &destination).await;

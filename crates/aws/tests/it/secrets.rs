@@ -118,8 +118,8 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
         FailedRead {
             reference: ARN,
             status: 400,
-            body: &*denied,
-            expected: &*allow("secretsmanager:GetSecretValue on THIS", user),
+            body: &denied,
+            expected: &allow("secretsmanager:GetSecretValue on THIS", user),
         },
         FailedRead {
             reference: "ssm:/o2/auth:3#key",

@@ -160,7 +160,7 @@ async fn queue_errors_state_the_code_and_the_remedy() {
             status: 403,
             code: "AccessDenied",
             text: "User is not authorized\nto perform",
-            expected: &*format!(
+            expected: &format!(
                 "AccessDenied: User is not authorized to perform: allow sqs:SendMessage on {arn} in the function's role and the queue's policy"
             ),
         },

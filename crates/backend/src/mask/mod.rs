@@ -255,7 +255,9 @@ mod tests {
             // The characters with bits of the secret.
             let first = before.len() * 8 / 6;
             let last = ((before.len() + secret.len()) * 8).div_ceil(6);
-            let expected = format!("{}****{}", &encoded[..first], &encoded[last..]);
+            let (plain_before, _) = encoded.split_at(first);
+            let (_, plain_after) = encoded.split_at(last);
+            let expected = format!("{plain_before}****{plain_after}");
             let is_padding_masked = |text: &str| text.trim_end_matches('=').to_owned();
             for text in [
                 encoded.clone(),

@@ -126,13 +126,16 @@ fn adapt_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec
     }
     let has_no_sum = |point: &mut SummaryDataPoint| !point.sum.is_finite();
     let counts = summary.data_points.extract_if(.., has_no_sum).map(count_of).collect::<Vec<_>>();
-    let name = format!("{}_count", metric.name);
     let has_counts = !counts.is_empty();
-    let data = Some(Data::Gauge(Gauge { data_points: counts }));
-    let mut metrics = unless_empty(Metric { name, data, ..metric.clone() }, has_counts);
+    let count_metric = Metric {
+        name: format!("{}_count", metric.name),
+        data: Some(Data::Gauge(Gauge { data_points: counts })),
+        ..metric.clone()
+    };
+    let mut metrics = unless_empty(count_metric, has_counts);
     let has_points = !summary.data_points.is_empty();
-    let data = Some(Data::Summary(summary));
-    metrics.extend(unless_empty(Metric { data, ..metric }, has_points));
+    let summary_metric = Metric { data: Some(Data::Summary(summary)), ..metric };
+    metrics.extend(unless_empty(summary_metric, has_points));
     metrics
 }
 

@@ -67,7 +67,6 @@ struct Located<T> {
 }
 
 /// A file whose tables are read one after another.
-
 struct File<'t> {
     text: &'t str,
     mistakes: Vec<Mistake>,

@@ -79,7 +79,7 @@ mod tests {
                     assert!(is_in(&format!("{around}{text}{around}")), "{needle} in {text}");
                 }
             }
-            assert!(!is_in(&needle[1..]), "{needle}");
+            assert!(!is_in(&needle.chars().skip(1).collect::<String>()), "{needle}");
             assert!(!is_in(&needle.chars().rev().skip(1).collect::<String>()), "{needle}");
             assert!(!is_in(""), "{needle}");
         }

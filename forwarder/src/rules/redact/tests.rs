@@ -313,9 +313,9 @@ fn texts_in_texts_are_redacted_without_a_deep_stack() {
             0 => "\"".to_owned(),
             _ => format!("\\{}u0022", "u005c".repeat(level - 1)),
         };
-        let open = (0..levels).map(|n| format!("{{{0}a{0}:{0}", quote(n))).collect::<String>();
-        let close = (0..levels).rev().map(|n| format!("{}}}", quote(n))).collect::<String>();
-        format!("{open}bob@example.com{close}")
+        let open: Vec<String> = (0..levels).map(|n| format!("{{{0}a{0}:{0}", quote(n))).collect();
+        let close: Vec<String> = (0..levels).rev().map(|n| format!("{}}}", quote(n))).collect();
+        format!("{}bob@example.com{}", open.concat(), close.concat())
     };
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     // Compiling its patterns needs a deeper stack.

@@ -191,7 +191,9 @@ impl Cloud {
     /// A message that holds these units.
     pub(crate) fn union(&self, units: &[UnitId]) -> Unit {
         let mut union = Unit { is_rest: true, ..Unit::delivered() };
-        units.iter().for_each(|unit| union.take(&self.units[*unit]));
+        for unit in units {
+            union.take(&self.units[*unit]);
+        }
         union
     }
 

@@ -133,7 +133,9 @@ impl Maker {
     /// Notes the expectation of one fate at each destination of an item.
     fn owe(&mut self, stream: &mut Stream, item: &Item) {
         let Stream { ways, is_ruled, unit, .. } = stream;
-        ways.iter().for_each(|way| self.owe_at(way, *is_ruled, unit, item));
+        for way in ways.iter() {
+            self.owe_at(way, *is_ruled, unit, item);
+        }
     }
 
     fn owe_at(&mut self, way: &Way, is_ruled: bool, unit: &mut Unit, item: &Item) {
@@ -174,7 +176,7 @@ impl Maker {
         let address = if self.schedule.setup.redacts { "****" } else { ADDRESS };
         let text = text.map(|text| text.replace(ADDRESS, address));
         let new = Item::new(marks::of_event(id), SignalKind::Logs, age);
-        self.owe(stream, &Item { text, is_noise, ..new });
+        self.owe(stream, &Item { is_noise, text, ..new });
     }
 
     pub(crate) fn broken_line(&mut self, stream: &mut Stream, event: (&str, Age)) -> String {

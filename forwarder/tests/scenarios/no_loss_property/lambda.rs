@@ -247,7 +247,9 @@ fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
     let has_bad_luck = environment.current.random().percent(cloud.schedule.duplicates_percent);
     let again = has_bad_luck && cloud.now() < cloud.schedule.healed;
     if again {
-        units.iter().for_each(|unit| cloud.units[*unit].deliveries += 1);
+        for unit in units {
+            cloud.units[*unit].deliveries += 1;
+        }
     }
     again
 }

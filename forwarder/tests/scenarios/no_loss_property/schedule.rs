@@ -252,10 +252,8 @@ impl Schedule {
         random: &mut Random,
         of: impl Fn(&Fault) -> Option<F>,
     ) -> Option<F> {
-        let current = self.phases.iter().filter(|phase| phase.from <= now && now < phase.to);
-        current
-            .filter_map(|phase| of(&phase.fault).filter(|_| random.percent(phase.percent)))
-            .next()
+        let mut current = self.phases.iter().filter(|phase| phase.from <= now && now < phase.to);
+        current.find_map(|phase| of(&phase.fault).filter(|_| random.percent(phase.percent)))
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) const FAILED_TRACE: u8 = 5;
 /// The other traces that the hash keeps with a share of 0.65: it is 0.30 for the first one and 0.64 for the second.
 const SAMPLED_TRACES: [u8; 7] = [1, 3, 6, 7, 9, 10, 12];
 
+#[expect(clippy::struct_excessive_bools, reason = "independent choices")]
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) drops: bool,

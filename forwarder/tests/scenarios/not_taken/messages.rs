@@ -58,7 +58,7 @@ async fn records_that_crash_the_backend_hold_up_no_other_message() {
         stack.park(parked("default", Content::Request(request), 1));
     }
     for _ in 0..11 {
-        let _ = stack.redrive().await;
+        let _report = stack.redrive().await;
     }
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (0, 4));
     let stored: Vec<String> = server.stored.lock().unwrap().keys().cloned().collect();

@@ -86,9 +86,12 @@ async fn accepted_logs_do_not_reset_the_failures_of_traces() {
 #[tokio::test(start_paused = true)]
 async fn an_accepted_request_resets_the_failure_budget() {
     let is_first = AtomicBool::new(true);
-    let export = Slow(|_: &Request| match is_first.swap(false, Ordering::Relaxed) {
-        true => (Duration::ZERO, false),
-        false => (Duration::from_secs(6), true),
+    let export = Slow(|_: &Request| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            (Duration::ZERO, false)
+        } else {
+            (Duration::from_secs(6), true)
+        }
     });
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination("default", export)], options);

@@ -20,7 +20,7 @@ fn each_mistake_in_a_rules_file_is_reported_with_its_position() {
         let text: String = lines.map(|line| format!("{line}\n")).collect();
         let mistakes = mistakes(&text);
         assert_ne!(mistakes, "", "{text}");
-        write!(found, "{text}{mistakes}\n").unwrap();
+        writeln!(found, "{text}{mistakes}").unwrap();
     }
     files.assert_eq(&format!("{}\n", found.trim_end()));
 }

@@ -72,9 +72,9 @@ fn invocations(traces: u64) -> Vec<Vec<PlannedInvocation>> {
         let trace_id =
             (u128::from(random(trace, 1)) << 64 | u128::from(random(trace, 2)) | 1).to_be_bytes();
         let calls = random(trace, 3) % 4;
-        let fails = random(trace, 4) % 100 == 0;
+        let fails = random(trace, 4).is_multiple_of(100);
         let failing = random(trace, 5) % (calls + 1);
-        let is_slow = random(trace, 6) % 50 == 0;
+        let is_slow = random(trace, 6).is_multiple_of(50);
         for call in 0..=calls {
             let seed = trace * 8 + call;
             let function = random(seed, 7) as usize % FUNCTIONS;
@@ -180,9 +180,12 @@ fn expected(event: &[Line], invocations: &[PlannedInvocation]) -> BTreeMap<usize
     let names_trace = |line: &&Line| matches!(line.kind, LineKind::Spans | LineKind::Record);
     let linked: BTreeSet<usize> =
         event.iter().filter(names_trace).map(|line| line.invocation).collect();
-    let key = |invocation: usize| match linked.contains(&invocation) {
-        true => invocations[invocation].trace_id.to_vec(),
-        false => invocations[invocation].request_id.clone().into_bytes(),
+    let key = |invocation: usize| {
+        if linked.contains(&invocation) {
+            invocations[invocation].trace_id.to_vec()
+        } else {
+            invocations[invocation].request_id.clone().into_bytes()
+        }
     };
     let mut known: HashMap<Vec<u8>, TraceModel> = HashMap::new();
     for line in event {

@@ -99,7 +99,9 @@ fn request(
         container.encoded(1, &resource);
         container.message(2, |out| {
             out.encoded(1, &scope);
-            items.iter().for_each(|item| out.encoded(2, item));
+            for item in items {
+                out.encoded(2, item);
+            }
         });
     });
     Request::trusted(kind, bytes)
@@ -125,7 +127,9 @@ pub(crate) fn apply(
 ) -> (Vec<Request>, Report) {
     let mut report = Report::default();
     let traces = rules.trace_reading().map(|mut reading| {
-        requests.iter().for_each(|request| reading.add(request));
+        for request in &requests {
+            reading.add(request);
+        }
         reading.finish()
     });
     (rules.apply(place, requests, traces.as_ref(), &mut report), report)

@@ -74,13 +74,13 @@ fn the_last_line_of_an_event_decides_about_its_first() {
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let event = || event_of(&payload("/aws/lambda/orders", &lines).to_string());
     let in_chunks = deliver_chunks(event());
-    expect![[r#"
+    expect![[r"
         span child 1
         span root 1
         log SDK 1
         log 2026-09-21T14:13:20.123Z	8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11	INFO	first of 1
         log REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11	Duration: 3.50 ms	Billed Duration: 4 ms	Memory Size: 128 MB	Max Memory Used: 64 MB
-    "#]].assert_eq(&kept(&in_chunks));
+    "]].assert_eq(&kept(&in_chunks));
     let points = |delivered: &Delivered| delivered.report.ledger().items.data_points;
     let whole = deliver(event(), default_options());
     let sorted = |text: String| {
@@ -106,10 +106,10 @@ fn a_failure_in_another_function_of_the_same_event_counts() {
     let other = record("/aws/lambda/users", &span_line(2, "another trace", 0, "b"));
     let failed = record("/aws/lambda/stock", &span_line(1, "callee", 2, "c"));
     let delivered = deliver(kinesis_event([first.clone(), other, failed]), default_options());
-    expect![[r#"
+    expect![[r"
         span caller
         span callee
-    "#]]
+    "]]
     .assert_eq(&kept(&delivered));
     let alone = deliver(kinesis_event([first]), default_options());
     assert_eq!(kept(&alone), "");

@@ -1,6 +1,7 @@
 use super::*;
 use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Sum};
 use std::fmt::Display;
+use wire::view::{Container, Item, ScopeContainer};
 
 /// A request with these metrics of a service, in OTLP/JSON.
 fn metrics(metrics: &str) -> Request {
@@ -117,7 +118,7 @@ fn a_histogram_gets_missing_sum_minimum_and_maximum() {
         let histogram = metric("histogram", &point);
         check(&histogram, &histogram, 0);
         let without_figures = point.replace(r#""sum":9,"#, "");
-        let not_finite = point.replace("9", r#""NaN","min":"Infinity""#);
+        let not_finite = point.replace('9', r#""NaN","min":"Infinity""#);
         check(&metric("histogram", &not_finite), &metric("histogram", &without_figures), 0);
     }
 }
@@ -242,9 +243,9 @@ proptest! {
         super::super::metrics::adapt(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Metrics>(&decoded) == request;
         let times = scan::scan(&request).map(|scanned| scanned.survey.times);
-        let scopes = request.containers().flat_map(|container| container.scopes());
+        let scopes = request.containers().flat_map(Container::scopes);
         let times_of_items: Vec<u64> =
-            scopes.flat_map(|scope| scope.items()).map(|item| item.time_unix_nano()).collect();
+            scopes.flat_map(ScopeContainer::items).map(Item::time_unix_nano).collect();
         let newest_unix_nano = times_of_items.iter().copied().max().unwrap_or_default();
         let oldest_unix_nano = times_of_items.iter().copied().min().unwrap_or(u64::MAX);
         let expected = TimeRange { oldest_unix_nano, newest_unix_nano };
