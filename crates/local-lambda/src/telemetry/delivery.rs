@@ -145,7 +145,7 @@ pub(super) async fn deliver_until_accepted(
 }
 
 /// Delivers to one subscriber of a managed instance as the runtime interface emulator does (`subscriber.go`): to the path `/`, each
-/// batch once. A batch that is due while the one before is on its way is dropped.
+/// batch once. A batch that is due while the one before is on its way is dropped; when the environment ends, it waits.
 pub(super) async fn deliver_once(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
@@ -161,6 +161,10 @@ pub(super) async fn deliver_once(
             bytes: batch.iter().map(String::len).sum(),
         };
         while sending.try_join_next().is_some() {}
+        // The report of a drop is an event, which would be due at once, and dropped, again and again.
+        if *flow.borrow() == Flow::Flushing {
+            while sending.join_next().await.is_some() {}
+        }
         if !sending.is_empty() {
             report_dropped(of_batch, SLOW_CONSUMER);
             continue;

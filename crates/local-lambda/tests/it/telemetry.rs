@@ -80,7 +80,7 @@ impl Subscriber {
 
 async fn managed(delivery: ManagedDelivery, subscriber: &Subscriber) -> (Puppets, PuppetApi) {
     let unpublished = Unpublished::default().managed_delivery(delivery);
-    let spec = function("while :; do echo a line; sleep 0.01; done")
+    let spec = function("until [ -e \"$ADDRESS.go\" ]; do echo a line; sleep 0.01; done")
         .initialization(Initialization::ManagedInstances)
         .unpublished(unpublished);
     let puppets = Puppets::of(spec).await;
@@ -113,6 +113,23 @@ async fn a_managed_instance_delivers_each_batch_once_to_the_root_path() {
     }
     let deliveries = subscriber.deliveries();
     assert!(deliveries.iter().all(|one| one.path == "/" && one.has_sequence_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_managed_instance_that_ends_drops_no_events_while_a_batch_is_on_its_way() {
+    let subscriber = Subscriber::with(&[]).await;
+    let (puppets, _api) = managed(ManagedDelivery::Emulator, &subscriber).await;
+    subscriber.wait_for(1).await;
+    puppets.go();
+    puppets.lambda.wait_for_invocations().await;
+    while puppets.lambda.environments(FUNCTION).iter().any(|environment| environment.pid.is_some())
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let events = puppets.lambda.platform_events(FUNCTION);
+    let drops = events.iter().filter(|event| event.contains("platform.logsDropped")).count();
+    // A batch is due every 25 ms before the end.
+    assert!(drops < 1000, "{drops}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
