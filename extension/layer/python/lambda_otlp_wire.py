@@ -214,8 +214,9 @@ class Receiver:
             f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/x-protobuf\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
-        self.backlog.append(head.encode() + body)
-        self.bytes += len(body)
+        request = head.encode() + body
+        self.backlog.append(request)
+        self.bytes += len(request)
         while self.bytes > MOST_BYTES and len(self.backlog) > 1:
             # The first request may be in progress.
             self.bytes -= len(self.backlog.pop(1))

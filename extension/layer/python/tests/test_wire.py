@@ -93,6 +93,8 @@ def test_requests_are_repeated_until_they_are_accepted_or_refused(wire, name):
     assert results == case.results
     assert extension.bodies == [f"body {number}" for number in case.bodies]
     assert extension.connections == case.connections
+    # Its limit holds for the life of the environment.
+    assert receiver.bytes == sum(map(len, receiver.backlog))
     assert said == (["dropped a request: the extension answered 400"] if name == "refused" else [])
 
 
@@ -112,8 +114,9 @@ def test_without_an_extension_the_newest_requests_wait(wire, monkeypatch):
         address = closed.getsockname()
     said = []
     receiver = wire.Receiver(address, said.append)
-    monkeypatch.setattr(wire, "MOST_BYTES", 10)
-    for body in (b"first 1", b"second", b"third"):
+    receiver.add("/v1/traces", b"first 1")
+    monkeypatch.setattr(wire, "MOST_BYTES", 2 * receiver.bytes)
+    for body in (b"second", b"third"):
         receiver.add("/v1/traces", body)
     assert not receiver.deliver(time.monotonic() + 5)
     assert [each.rpartition(b"\n")[2] for each in receiver.backlog] == [b"first 1", b"third"]
