@@ -130,14 +130,14 @@ impl<T: Transport> Client<T> {
         self.transport.drop_connections()
     }
 
-    /// Delivers the request with retries, splits and halves until each item is accepted or accounted for. Ends at `deadline`, or
-    /// after ten seconds.
+    /// Delivers the request with retries, splits and halves until each item is accepted or accounted for. Ends at `deadline`. Each
+    /// delivery takes at most ten seconds.
     ///
     /// `stream` replaces the destination's OpenObserve stream for traces and logs. A name that no header can hold is ignored with
     /// a warning.
     ///
     /// The secret is read before the first request. Without one, the request is returned unsent. After 401 or 403 it is read
-    /// again, and the refused parts are sent again if it has changed.
+    /// again. If it has changed, each refused part is delivered again.
     pub async fn export(
         &self,
         stream: Option<&str>,
@@ -156,32 +156,39 @@ impl<T: Transport> Client<T> {
             }
         };
         let mut outcome = self.deliver(&used.headers, stream, request, deadline).await;
-        let refused: Vec<UndeliveredPart> =
-            outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
-        let mut failure = used.secret.failure.map(|failure| failure.to_string());
-        if !refused.is_empty() {
+        let has_refused = outcome.parts.iter().any(|part| part.reason.refuses_credentials());
+        let failure = if has_refused {
             let reread = self.headers_of(secret.reread(), deadline).await;
-            match &reread {
-                // After the deadline nothing is sent, and the refusal is the more useful reason.
-                Ok(newer)
-                    if newer.secret.version > used.secret.version && Instant::now() < deadline =>
-                {
-                    for part in refused {
-                        outcome +=
-                            self.deliver(&newer.headers, stream, part.request, deadline).await;
-                    }
-                }
-                _ => outcome.parts.extend(refused),
+            // After the deadline nothing is sent, and the refusal is the more useful reason.
+            if let Ok(newer) = &reread
+                && newer.secret.version > used.secret.version
+                && Instant::now() < deadline
+            {
+                self.resend_refused(&newer.headers, stream, &mut outcome, deadline).await;
             }
-            failure = match reread {
-                Ok(newer) => newer.secret.failure.map(|failure| failure.to_string()),
-                Err(error) => Some(error.to_string()),
-            };
-        }
+            reread.map_or_else(|error| Some(error.to_string()), |newer| newer.failure())
+        } else {
+            used.failure()
+        };
         if let Some(failure) = failure {
-            outcome.warn(format!("the previous secret stays in use: {failure}"));
+            outcome.prepend_warning(format!("the previous secret stays in use: {failure}"));
         }
         outcome
+    }
+
+    /// Delivers the parts whose credentials the backend refused again, with these headers.
+    async fn resend_refused(
+        &self,
+        headers: &SentHeaders,
+        stream: Option<&str>,
+        outcome: &mut Outcome,
+        deadline: Instant,
+    ) {
+        let refused: Vec<UndeliveredPart> =
+            outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
+        for part in refused {
+            *outcome += self.deliver(headers, stream, part.request, deadline).await;
+        }
     }
 
     /// Returns the secret, read before the deadline, and headers for it.
@@ -257,8 +264,8 @@ impl<T: Transport> Client<T> {
             }
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
-        outcome.warn(warning);
-        outcome.warn(fitted.warning);
+        outcome.prepend_warning(warning);
+        outcome.prepend_warning(fitted.warning);
         outcome
     }
 
@@ -354,6 +361,13 @@ impl<T: Transport> Client<T> {
 struct AuthorizedHeaders {
     headers: Arc<SentHeaders>,
     secret: CurrentSecret,
+}
+
+impl AuthorizedHeaders {
+    /// The reason why a newer version of the secret could not be read.
+    fn failure(&self) -> Option<String> {
+        self.secret.failure.as_ref().map(ToString::to_string)
+    }
 }
 
 /// The stream of a request.

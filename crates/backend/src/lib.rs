@@ -4,9 +4,17 @@
 //! accounts for each of its items. Pure functions (`judge`, `Delivery`) decide what follows a response; the loop in `client`
 //! carries it out.
 //!
-//! Each folder uses only the folders before it: `destination` (endpoint and credentials), `http` (one attempt), `judge` (the
-//! meaning of a response), `sanitize`, `export` (retry, split, account), `client` (all of it, with a secret that may be stored
-//! elsewhere). `reach` checks a destination and explains the result to a person.
+//! Each module uses only modules before it in this list:
+//!
+//! - `destination`: endpoint and credentials; `direct_mode`: the variables with which the extension sends itself
+//! - `http`: one attempt
+//! - `mask`: hides credentials in texts
+//! - `judge`: the meaning of a response
+//! - `sanitize`: the request as OpenObserve stores it
+//! - `schemas`: the columns of OpenObserve's streams
+//! - `export`: retry, split, account
+//! - `client`: all of it, with a secret that may be stored elsewhere
+//! - `reach`: checks a destination, and explains the result to a person
 
 mod client;
 mod destination;

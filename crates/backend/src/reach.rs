@@ -2,10 +2,9 @@
 
 use crate::destination::{Compression, DestinationConfig, Profile};
 use crate::http::{
-    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport as _, TransportError,
-    header_map,
+    ClientError, GRPC_STATUS_TEXT, HttpRequest, HttpResponse, HttpTransport, Transport as _,
+    TransportError, header_map,
 };
-use crate::judge::reason::GRPC_STATUS_TEXT;
 use crate::judge::{Failure, GRPC_STATUS, Next, excerpt, judge};
 use crate::mask::Mask;
 use http::HeaderMap;
@@ -179,7 +178,7 @@ impl Reach {
             // The request was empty.
             Next::OnceMore => return None,
             Next::Retry { .. } => "try again, then ",
-            Next::Alarm | Next::Split | Next::Halve => "",
+            Next::Alarm | Next::HalveTooLarge | Next::HalveRefused => "",
         };
         Some(if reason.refuses_credentials() {
             Check::failed(CREDENTIALS, format!("{reason}; {credentials}"))

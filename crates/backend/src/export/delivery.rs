@@ -46,7 +46,7 @@ impl Terms<'_> {
     fn split(&self, request: Request) -> Vec<Request> {
         let pieces = request.split_by_size(self.max_bytes.min(self.learned.max_bytes()));
         let by_columns = |piece| match self.profile {
-            Profile::OpenObserve => split_by_columns(piece, self.learned.columns()),
+            Profile::OpenObserve => split_by_columns(piece, self.learned.column_limit()),
             Profile::Otlp => vec![piece],
         };
         pieces.into_iter().flat_map(by_columns).collect()
@@ -233,11 +233,11 @@ impl<'a> Delivery<'a> {
                 self.waiting.push_front(part);
                 self.give_up(&reason, Fate::ParkWithAlarm);
             }
-            Next::Split => {
+            Next::HalveTooLarge => {
                 self.too_large = Some(part.request.bytes().len());
                 self.halve(part, reason);
             }
-            Next::Halve => {
+            Next::HalveRefused => {
                 let has_learned_limit = self.learn_column_limit(&reason);
                 if has_learned_limit {
                     self.waiting.push_front(part);

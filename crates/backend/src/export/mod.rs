@@ -27,7 +27,7 @@ const MAX_COLUMNS: usize = 1000;
 pub(crate) struct Learned {
     max_columns: AtomicUsize,
     max_bytes: AtomicUsize,
-    columns: Mutex<KnownColumns>,
+    accepted_columns: Mutex<KnownColumns>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -36,7 +36,7 @@ impl Learned {
         Self {
             max_columns: AtomicUsize::new(MAX_COLUMNS),
             max_bytes: AtomicUsize::new(usize::MAX),
-            columns: Mutex::default(),
+            accepted_columns: Mutex::default(),
             warnings: Mutex::default(),
         }
     }
@@ -48,7 +48,7 @@ impl Learned {
 
     /// The maximum number of columns of a request: a tenth below the limit, which leaves room for columns that newer versions of
     /// OpenObserve add.
-    pub(super) fn columns(&self) -> usize {
+    pub(super) fn column_limit(&self) -> usize {
         let limit = self.max_columns.load(Ordering::Relaxed);
         limit - limit / 10
     }
@@ -71,7 +71,7 @@ impl Learned {
     /// Gives access to the columns that the backend has accepted.
     fn with_columns<T>(&self, with: impl FnOnce(&mut KnownColumns) -> T) -> T {
         // The set stays usable if another thread panics.
-        with(&mut self.columns.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.accepted_columns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes a warning. Returns `true` if it is new, because a backend may repeat it with each request.

@@ -42,12 +42,12 @@ impl Outcome {
     }
 
     /// Puts this warning before an existing one. An empty warning changes nothing.
-    pub fn warn(&mut self, warning: String) {
+    pub fn prepend_warning(&mut self, warning: String) {
         let later = std::mem::replace(&mut self.warning, warning);
-        self.warn_after(later);
+        self.append_warning(later);
     }
 
-    fn warn_after(&mut self, later: String) {
+    fn append_warning(&mut self, later: String) {
         if self.warning.is_empty() {
             self.warning = later;
         } else if !later.is_empty() {
@@ -75,7 +75,7 @@ impl AddAssign for Outcome {
         self.ambiguous_items += ambiguous_items;
         self.requests_sent += requests_sent;
         self.bytes_sent += bytes_sent;
-        self.warn_after(warning);
+        self.append_warning(warning);
         self.retry_after = self.retry_after.max(retry_after);
     }
 }
@@ -118,8 +118,8 @@ mod tests {
         for warning in ["", "first", "", "second"] {
             sum += Outcome { warning: warning.to_owned(), ..Outcome::default() };
         }
-        sum.warn(String::new());
-        sum.warn("earlier".to_owned());
+        sum.prepend_warning(String::new());
+        sum.prepend_warning("earlier".to_owned());
         assert_eq!(sum.warning, "earlier; first; second");
     }
 }

@@ -3,9 +3,8 @@
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
 use super::response::{MAX_RESPONSE_BYTES, append_up_to};
-use super::{HttpRequest, HttpResponse};
+use super::{GRPC_STATUS_TEXT, HttpRequest, HttpResponse};
 use crate::destination::STREAM_NAME;
-use crate::judge::reason::GRPC_STATUS_TEXT;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE,

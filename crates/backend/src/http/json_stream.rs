@@ -52,8 +52,12 @@ impl JsonStreamEvent<'_> {
                 JsonStreamRecord::Json(json) => (json, true),
             };
             record.message(log_record::BODY, |value| value.always_string(any_value::STRING, body));
-            let kind = [(TYPE, Some(self.kind)), (REQUEST_ID, self.request_id)];
-            for (key, value) in kind.into_iter().chain([(JSON, is_json.then_some("true"))]) {
+            let attributes = [
+                (TYPE, Some(self.kind)),
+                (REQUEST_ID, self.request_id),
+                (JSON, is_json.then_some("true")),
+            ];
+            for (key, value) in attributes {
                 let Some(value) = value else { continue };
                 record.text_attribute(log_record::ATTRIBUTES, key, value);
             }
@@ -132,7 +136,7 @@ fn push_string(text: &str, json: &mut String) {
 }
 
 /// Without the counts the number of stored records is unknown.
-const NO_ANSWER: &str = "no counts of stored records";
+const NO_COUNTS: &str = "no counts of stored records";
 
 #[derive(Deserialize)]
 struct Answer {
@@ -158,7 +162,7 @@ pub(super) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
         let mut headers = response.headers;
         headers.remove(CONTENT_ENCODING);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        return HttpResponse { headers, body: NO_ANSWER.into(), ..response };
+        return HttpResponse { headers, body: NO_COUNTS.into(), ..response };
     };
     let all = |of: fn(&Status) -> usize| answer.status.iter().map(of).sum::<usize>();
     let successful = all(|status| status.successful);

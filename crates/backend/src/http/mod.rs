@@ -20,6 +20,9 @@ use std::time::Duration;
 pub use transport::{HttpTransport, Protocol};
 use wire::{Request, SignalKind};
 
+/// The beginning of the text of a failed call by gRPC.
+pub(crate) const GRPC_STATUS_TEXT: &str = "gRPC's status";
+
 /// The reason why no client could be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

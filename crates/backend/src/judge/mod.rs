@@ -3,16 +3,16 @@
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
 mod export_response;
-pub(crate) mod reason;
+mod reason;
 
 use crate::destination::Profile;
-use crate::http::{HttpResponse, NotOtlp};
+use crate::http::{GRPC_STATUS_TEXT, HttpResponse, NotOtlp};
 use crate::mask::Mask;
 use bytes::Bytes;
 use export_response::ExportResponse;
 use http::header::{self, HeaderName};
 pub use reason::Reason;
-use reason::{GRPC_STATUS_TEXT, is_temporary};
+use reason::is_temporary;
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -50,7 +50,7 @@ pub(crate) fn judge(
         }
         401 | 403 => failure(Next::Alarm, "check the authorization header"),
         404 => failure(Next::Alarm, not_found_hint(profile)),
-        413 => failure(Next::Split, ""),
+        413 => failure(Next::HalveTooLarge, ""),
         // A gateway that timed out, or a server that failed midway, may have stored some items.
         status @ (500 | 502 | 504) => {
             let is_crash = status != 504 && !is_own_answer(response, &body);
@@ -62,7 +62,7 @@ pub(crate) fn judge(
             ambiguous: false,
             ..no_otlp_answer(response.status, NotOtlp("a page, as proxies answer"))
         },
-        400 | 422 => failure(Next::Halve, ""),
+        400 | 422 => failure(Next::HalveRefused, ""),
         // 405, 415 and other statuses never blame a record, so none is dead-lettered.
         _ => failure(Next::Alarm, ""),
     })
@@ -183,10 +183,10 @@ pub(crate) enum Next {
     OnceMore,
     /// Queue for retry and alert a person: every request fails until a setting changes.
     Alarm,
-    /// The request is too large: split it by size.
-    Split,
+    /// The request is too large: halve it, and learn the size limit from the halves that the backend accepts.
+    HalveTooLarge,
     /// The backend refuses something in the request: halve it until the refused record is alone.
-    Halve,
+    HalveRefused,
 }
 
 /// Returns the first 200 characters on one line. Masks first, so that a cut never leaves part of a credential.

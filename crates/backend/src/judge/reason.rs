@@ -1,6 +1,6 @@
 //! The reason of a failure, in words for a person.
 
-use crate::http::TransportError;
+use crate::http::{GRPC_STATUS_TEXT, TransportError};
 use std::fmt;
 
 /// The last failure of a request.
@@ -57,9 +57,6 @@ pub enum Reason {
         text: String,
     },
 }
-
-/// The beginning of the text of a failed call by gRPC.
-pub(crate) const GRPC_STATUS_TEXT: &str = "gRPC's status";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,8 +40,8 @@ pub(crate) fn one_word(judged: &Result<Acceptance, Failure>) -> String {
         Next::Retry { after: Some(after) } => format!("retry after {}", after.as_secs()),
         Next::OnceMore => "once more".to_owned(),
         Next::Alarm => "alarm".to_owned(),
-        Next::Split => "split".to_owned(),
-        Next::Halve => "halve".to_owned(),
+        Next::HalveTooLarge => "split".to_owned(),
+        Next::HalveRefused => "halve".to_owned(),
     };
     if *ambiguous { format!("{next}, ambiguous") } else { next }
 }

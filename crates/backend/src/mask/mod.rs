@@ -56,10 +56,10 @@ impl Mask {
             return text;
         }
         let secrets = self.of_urls.iter().chain(self.of_headers.iter());
-        let forms: Vec<Form> = secrets.flat_map(|secret| forms(secret.expose())).collect();
+        let needles: Vec<Needle> = secrets.flat_map(|secret| needles(secret.expose())).collect();
         let mut hidden = vec![false; text.len()];
         View::each(&text, &mut |view| {
-            for Form { text, before, after } in &forms {
+            for Needle { text, before, after } in &needles {
                 for place in view.find(text, *before, *after) {
                     hidden.get_mut(place).into_iter().flatten().for_each(|byte| *byte = true);
                 }
@@ -84,49 +84,53 @@ impl Mask {
 }
 
 /// A text by which a secret is found, in lower case.
-struct Form {
+struct Needle {
     text: String,
     /// Bytes before and after it that also depend on the secret.
     before: usize,
     after: usize,
 }
 
-/// The secret as it is, as a form's value and in base64, which may lack its padding; and what base64 of a longer text has of it.
-fn forms(secret: &str) -> Vec<Form> {
-    let base64 = base64(secret.as_bytes());
-    let form_value = secret.replace(' ', "+");
-    let whole = [secret, secret.trim_end_matches('='), &form_value, &base64];
-    let mut forms: Vec<Form> = whole
-        .into_iter()
-        .map(|text| Form { text: text.to_owned(), before: 0, after: 0 })
-        .chain((0..3).map(|bytes| within_base64(bytes, secret)))
-        .collect();
-    let is_url_safe = |form: &&Form| form.text.contains(['+', '/']);
-    // RFC 4648 §5.
-    let url_safe: Vec<Form> = forms
-        .iter()
-        .skip(3)
-        .filter(is_url_safe)
-        .map(|form| Form { text: form.text.replace('+', "-").replace('/', "_"), ..*form })
-        .collect();
-    forms.extend(url_safe);
-    forms.retain(|form| form.text.len() >= SHORTEST_BYTES);
-    for form in &mut forms {
-        form.text.make_ascii_lowercase();
+impl Needle {
+    /// Finds this text, all of whose bytes depend on the secret.
+    fn whole(text: &str) -> Self {
+        Self { text: text.to_owned(), before: 0, after: 0 }
     }
-    forms.sort_unstable_by(|one, other| one.text.cmp(&other.text));
-    forms.dedup_by(|one, other| one.text == other.text);
-    forms
+
+    /// Returns the same base64 in the URL-safe alphabet (RFC 4648 §5); `None` if it is equal.
+    fn to_url_safe(&self) -> Option<Self> {
+        let text = self.text.replace('+', "-").replace('/', "_");
+        (text != self.text).then_some(Self { text, ..*self })
+    }
+}
+
+/// Returns the texts that show the secret: itself, an HTML form's spelling, base64, and its part of a longer text's base64. Base64
+/// may lack its padding.
+fn needles(secret: &str) -> Vec<Needle> {
+    let form_value = secret.replace(' ', "+");
+    let plain = [secret, secret.trim_end_matches('='), &form_value].map(Needle::whole);
+    let mut in_base64 = vec![Needle::whole(&base64(secret.as_bytes()))];
+    in_base64.extend((0..3).map(|bytes| within_base64(bytes, secret)));
+    let mut needles: Vec<Needle> = plain.into();
+    needles.extend(in_base64.iter().filter_map(Needle::to_url_safe));
+    needles.extend(in_base64);
+    needles.retain(|needle| needle.text.len() >= SHORTEST_BYTES);
+    for needle in &mut needles {
+        needle.text.make_ascii_lowercase();
+    }
+    needles.sort_unstable_by(|one, other| one.text.cmp(&other.text));
+    needles.dedup_by(|one, other| one.text == other.text);
+    needles
 }
 
 /// The part of the base64 of a longer text that depends only on the secret, which begins this number of bytes (modulo 3) after the
 /// beginning of the text. The character before or after it may have bits of both.
-fn within_base64(bytes: usize, secret: &str) -> Form {
+fn within_base64(bytes: usize, secret: &str) -> Needle {
     let preceded = [vec![0; bytes], secret.as_bytes().to_vec()].concat();
     let bits = preceded.len() * 8;
     let encoded = base64(&preceded);
     let inner = (bytes * 8).div_ceil(6)..bits / 6;
-    Form {
+    Needle {
         text: encoded.get(inner).unwrap_or_default().to_owned(),
         before: usize::from(bytes > 0),
         after: usize::from(!bits.is_multiple_of(6)),

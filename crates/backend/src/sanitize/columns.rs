@@ -4,8 +4,9 @@
 //! (`ZO_COLS_PER_RECORD_LIMIT`; OpenObserve Cloud allows 200): logs with a 200 and nothing written, traces and metrics with a
 //! 400.
 
+use super::limits::{LOG_MAP_LEVELS, MAP_LEVELS};
 use super::names;
-use super::same_column::{MOST_LEVELS, add_places, start};
+use super::same_column::{add_places, start};
 use std::collections::{HashMap, HashSet};
 use wire::field::log_record;
 use wire::protobuf::messages;
@@ -14,9 +15,6 @@ use wire::{Request, SignalKind};
 
 /// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
 const FEW_KEYS_ARE_BELOW: usize = 700;
-
-/// Nested maps in logs become columns down to this depth, and a JSON string below it (`ZO_INGEST_FLATTEN_LEVEL`).
-const FLATTEN_LEVELS: usize = 3;
 
 /// An attribute with a column of its own takes more bytes than this, so a small request cannot have too many columns.
 const LEAST_ATTRIBUTE_BYTES: usize = 4;
@@ -97,9 +95,9 @@ impl Splitter {
         container: view::Container<'_>,
     ) -> ContainerColumns {
         let (prefix, levels) = match kind {
-            SignalKind::Traces => ("service_", MOST_LEVELS),
-            SignalKind::Logs => ("", FLATTEN_LEVELS),
-            SignalKind::Metrics => ("", MOST_LEVELS),
+            SignalKind::Traces => ("service_", MAP_LEVELS),
+            SignalKind::Logs => ("", LOG_MAP_LEVELS),
+            SignalKind::Metrics => ("", MAP_LEVELS),
         };
         let mut columns = columns_of(prefix, container.attributes(), levels);
         columns.sort_unstable();
@@ -165,12 +163,12 @@ impl Splitter {
 
 fn columns_of_item(item: Item<'_>) -> Vec<u64> {
     if item.kind != ItemKind::LogRecord {
-        return columns_of("", item.attributes(), MOST_LEVELS);
+        return columns_of("", item.attributes(), MAP_LEVELS);
     }
-    let mut columns = columns_of("", item.attributes(), FLATTEN_LEVELS);
+    let mut columns = columns_of("", item.attributes(), LOG_MAP_LEVELS);
     // The entries of a map body are columns: `body_level`, `body_msg`.
     for entries in messages(item.bytes, log_record::BODY).map(map_entries) {
-        columns.extend(columns_of("body_", entries, FLATTEN_LEVELS - 1));
+        columns.extend(columns_of("body_", entries, LOG_MAP_LEVELS - 1));
     }
     columns
 }

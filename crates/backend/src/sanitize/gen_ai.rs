@@ -51,19 +51,28 @@ struct Pair {
     outputs: &'static [&'static str],
     /// `true` if the names begin the keys of several attributes, or if OpenObserve keeps the keys.
     is_left_alone: bool,
+    /// `true` if OpenObserve takes the pair only in the scope of the Vercel AI SDK.
+    needs_scope: bool,
 }
 
 impl Pair {
     const fn new(input: &'static str, outputs: &'static [&'static str]) -> Self {
-        Self { input, outputs, is_left_alone: false }
+        Self { input, outputs, is_left_alone: false, needs_scope: false }
     }
 
     const fn left_alone(input: &'static str, outputs: &'static [&'static str]) -> Self {
-        Self { input, outputs, is_left_alone: true }
+        Self { input, outputs, is_left_alone: true, needs_scope: false }
     }
 
-    /// Returns `true` if OpenObserve takes this pair from a span with this key.
-    fn is_taken_for(&self, key: &[u8]) -> bool {
+    const fn only_in_scope(self) -> Self {
+        Self { needs_scope: true, ..self }
+    }
+
+    /// Returns `true` if OpenObserve takes this pair from a span with this key, in the Vercel AI SDK's scope or another.
+    fn is_taken_for(&self, key: &[u8], is_in_scope: bool) -> bool {
+        if self.needs_scope && !is_in_scope {
+            return false;
+        }
         if self.is_left_alone {
             let mut names = self.outputs.iter().chain([&self.input]);
             return names.any(|name| key.starts_with(name.as_bytes()));
@@ -76,15 +85,19 @@ impl Pair {
     }
 }
 
-/// OpenObserve keeps the first pair that it finds in a span, and removes all others.
-static PAIRS: [Pair; 14] = [
+/// OpenObserve keeps the first pair that it finds in a span, and removes all others. It searches these pairs after
+/// [`MESSAGE_EVENTS`] and before [`CONTENT_EVENTS`].
+static PAIRS_BEFORE_CONTENT_EVENTS: [Pair; 5] = [
     Pair::new("langfuse.observation.input", &["langfuse.observation.output"]),
     Pair::new("traceloop.entity.input", &["traceloop.entity.output"]),
     Pair::left_alone("gen_ai.prompt", &["gen_ai.completion"]),
     Pair::new("gen_ai.input.messages", &["gen_ai.output.messages"]),
     Pair::left_alone("gen_ai.tool.call.arguments", &["gen_ai.tool.call.result"]),
-    // Only in the scope of the Vercel AI SDK.
-    Pair::left_alone("ai.prompt", &["ai.response.", "ai.result.", "ai.toolCall."]),
+];
+
+/// The pairs that OpenObserve searches last.
+static PAIRS_AFTER_CONTENT_EVENTS: [Pair; 9] = [
+    Pair::left_alone("ai.prompt", &["ai.response.", "ai.result.", "ai.toolCall."]).only_in_scope(),
     Pair::new("gcp.vertex.agent.llm_request", &["gcp.vertex.agent.llm_response"]),
     Pair::new("prompt", &["all_messages_events"]),
     Pair::new("lk.input_text", &["lk.function_tool.output", "lk.response.text"]),
@@ -95,8 +108,13 @@ static PAIRS: [Pair; 14] = [
     Pair::left_alone("llm.input_messages", &["llm.output_messages"]),
 ];
 
-/// Events with an input or output.
-const MESSAGES: [&str; 5] = [
+/// All pairs, in the order in which OpenObserve searches them.
+fn pairs() -> impl Iterator<Item = &'static Pair> {
+    PAIRS_BEFORE_CONTENT_EVENTS.iter().chain(&PAIRS_AFTER_CONTENT_EVENTS)
+}
+
+/// Events with an input or output, which OpenObserve takes before any pair.
+const MESSAGE_EVENTS: [&str; 5] = [
     "gen_ai.assistant.message",
     "gen_ai.choice",
     "gen_ai.system.message",
@@ -104,8 +122,8 @@ const MESSAGES: [&str; 5] = [
     "gen_ai.user.message",
 ];
 
-/// The place of the Vercel AI SDK's pair.
-const IN_SCOPE: usize = 5;
+/// Semantic Kernel's events with an input or output.
+const CONTENT_EVENTS: [&str; 2] = ["gen_ai.content.completion", "gen_ai.content.prompt"];
 
 /// `session.id` replaces it.
 const CONVERSATION: &str = "gen_ai.conversation.id";
@@ -131,8 +149,14 @@ const NUMBERS: [&str; 14] = [
 
 /// All keys that may get another name.
 pub(super) const KEYS: KeyFilter = {
-    let mut keys = KeyFilter::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
-    let mut rest: &[Pair] = &PAIRS;
+    let keys = KeyFilter::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
+    let keys = with_pairs(keys, &PAIRS_BEFORE_CONTENT_EVENTS);
+    with_pairs(keys, &PAIRS_AFTER_CONTENT_EVENTS)
+};
+
+/// Adds the keys of pairs that are not left alone.
+const fn with_pairs(mut keys: KeyFilter, pairs: &[Pair]) -> KeyFilter {
+    let mut rest = pairs;
     while let [pair, after @ ..] = rest {
         if !pair.is_left_alone {
             keys = keys.and(&[pair.input]).and(pair.outputs);
@@ -140,14 +164,14 @@ pub(super) const KEYS: KeyFilter = {
         rest = after;
     }
     keys
-};
+}
 
 /// Returns `true` if [`GenAi::loses`] has to decide about a key.
 pub(super) fn may_lose(key: &[u8]) -> bool {
     let is_key = |name: &str| name.as_bytes() == key;
     ORDINARY.iter().copied().any(is_key)
         || is_key(CONVERSATION)
-        || PAIRS.iter().any(|pair| !pair.is_left_alone && pair.has(key))
+        || pairs().any(|pair| !pair.is_left_alone && pair.has(key))
         || number_column(key).is_some()
 }
 
@@ -194,29 +218,24 @@ impl GenAi {
     ) -> Self {
         let mut is_processed = is_in_scope;
         let mut has_session = false;
-        let mut first = PAIRS.len();
+        let mut first = usize::MAX;
         for key in keys {
             is_processed |= OF_FRAMEWORKS.iter().any(|name| name.as_bytes() == key);
             has_session |= key == SESSION;
-            let is_taken = |(place, pair): (usize, &Pair)| {
-                (is_in_scope || place != IN_SCOPE) && pair.is_taken_for(key)
-            };
-            if let Some(place) = PAIRS.iter().enumerate().position(is_taken) {
+            if let Some(place) = pairs().position(|pair| pair.is_taken_for(key, is_in_scope)) {
                 first = first.min(place);
             }
         }
-        // OpenObserve takes messages in events first, and those of Semantic Kernel after some pairs.
-        let mut end = PAIRS.len();
+        // An event ends the search for a pair at its own place in the order.
+        let mut end = usize::MAX;
         for name in event_names.filter(|_| is_processed) {
-            if MESSAGES.iter().any(|message| message.as_bytes() == name) {
+            if MESSAGE_EVENTS.iter().any(|message| message.as_bytes() == name) {
                 end = 0;
-            } else if [b"gen_ai.content.prompt".as_slice(), b"gen_ai.content.completion"]
-                .contains(&name)
-            {
-                end = end.min(IN_SCOPE);
+            } else if CONTENT_EVENTS.iter().any(|content| content.as_bytes() == name) {
+                end = end.min(PAIRS_BEFORE_CONTENT_EVENTS.len());
             }
         }
-        let kept = PAIRS.get(first).filter(|_| first < end);
+        let kept = pairs().nth(first).filter(|_| first < end);
         Self { is_processed, kept, has_session }
     }
 
@@ -241,7 +260,7 @@ impl GenAi {
             return true;
         }
         if self.is_processed {
-            let mut pairs = PAIRS.iter().filter(|pair| !pair.is_left_alone);
+            let mut pairs = pairs().filter(|pair| !pair.is_left_alone);
             let is_kept = self.kept.is_some_and(|pair| pair.has(key));
             let is_replaced = self.has_session && key == CONVERSATION.as_bytes();
             if is_replaced || (!is_kept && pairs.any(|pair| pair.has(key))) {

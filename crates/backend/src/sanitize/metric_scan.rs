@@ -3,7 +3,7 @@
 //! Exponential histograms always change. Summaries count as changed, because few SDKs write them.
 
 use super::metrics::{is_delta, is_recorded};
-use super::scan::{SeenKeys, add_attribute};
+use super::scan::Scan;
 use super::taken::Taken;
 use wire::field::{data_point, histogram_data_point, metric};
 use wire::protobuf::Value::{Fixed64, Len, Varint};
@@ -20,40 +20,58 @@ struct PointRules {
     same_keys: bool,
 }
 
-/// Returns `true` if no rule would change this metric.
-pub(super) fn metric_needs_nothing(
-    metric: &[u8],
-    taken: &Taken<'_>,
-    seen: &mut SeenKeys<'_>,
-) -> bool {
-    let mut all_data = fields(metric).filter(|field| metric::DATA.contains(&field.number));
-    let Some(data) = all_data.next() else { return false };
-    // Readers combine repeated data.
-    if all_data.next().is_some() {
-        return false;
+impl Scan<'_> {
+    /// Visits a metric. Returns `true` if no rule would change it.
+    pub(super) fn visit_metric(&mut self, metric: &[u8], taken: &Taken<'_>) -> bool {
+        let mut all_data = fields(metric).filter(|field| metric::DATA.contains(&field.number));
+        let Some(data) = all_data.next() else { return false };
+        // Readers combine repeated data.
+        if all_data.next().is_some() {
+            return false;
+        }
+        let Some(content) = data.as_len() else { return false };
+        let number = |without_start, same_keys| PointRules {
+            kind: ItemKind::NumberDataPoint,
+            without_start,
+            same_keys,
+        };
+        let rules = match data.number {
+            metric::GAUGE => number(true, true),
+            metric::SUM => number(has_deltas(content), false),
+            metric::HISTOGRAM => PointRules {
+                kind: ItemKind::HistogramDataPoint,
+                without_start: has_deltas(content),
+                same_keys: false,
+            },
+            _ => return false,
+        };
+        let points = || messages(content, metric::POINTS).map(|bytes| Item::new(rules.kind, bytes));
+        let Some(first) = points().next() else { return false };
+        points().all(|point| {
+            (!rules.same_keys || have_same_keys(first, point))
+                && self.visit_point(point, rules, taken)
+        })
     }
-    let Some(content) = data.as_len() else { return false };
-    let number = |without_start, same_keys| PointRules {
-        kind: ItemKind::NumberDataPoint,
-        without_start,
-        same_keys,
-    };
-    let rules = match data.number {
-        metric::GAUGE => number(true, true),
-        metric::SUM => number(has_deltas(content), false),
-        metric::HISTOGRAM => PointRules {
-            kind: ItemKind::HistogramDataPoint,
-            without_start: has_deltas(content),
-            same_keys: false,
-        },
-        _ => return false,
-    };
-    let points = || messages(content, metric::POINTS).map(|bytes| Item::new(rules.kind, bytes));
-    let Some(first) = points().next() else { return false };
-    points().all(|point| {
-        (!rules.same_keys || have_same_keys(first, point))
-            && point_needs_nothing(point, rules, taken, seen)
-    })
+
+    /// Visits a data point. Returns `true` if no rule would change it.
+    fn visit_point(&mut self, point: Item<'_>, rules: PointRules, taken: &Taken<'_>) -> bool {
+        if !point.attributes().all(|attribute| self.visit_attribute(attribute, taken)) {
+            return false;
+        }
+        self.survey.times.add(point.time_unix_nano());
+        let has_no_start = |number, value| match value {
+            Fixed64(start) => number != data_point::START_TIME || start == 0,
+            _ => true,
+        };
+        let may_have_start = !rules.without_start
+            || fields(point.bytes).all(|field| has_no_start(field.number, field.value));
+        may_have_start
+            && match rules.kind {
+                ItemKind::HistogramDataPoint => has_all_figures(point.bytes),
+                _ => has_a_finite_value(point.bytes),
+            }
+            && self.end_attributes(point.attributes().map(key_and_value))
+    }
 }
 
 fn has_deltas(data: &[u8]) -> bool {
@@ -78,30 +96,6 @@ fn sorted_keys(point: Item<'_>) -> Vec<&[u8]> {
     let mut sorted: Vec<&[u8]> = keys(point).collect();
     sorted.sort_unstable();
     sorted
-}
-
-fn point_needs_nothing(
-    point: Item<'_>,
-    rules: PointRules,
-    taken: &Taken<'_>,
-    seen: &mut SeenKeys<'_>,
-) -> bool {
-    if !point.attributes().all(|attribute| add_attribute(attribute, taken, seen)) {
-        return false;
-    }
-    seen.survey.times.add(point.time_unix_nano());
-    let has_no_start = |number, value| match value {
-        Fixed64(start) => number != data_point::START_TIME || start == 0,
-        _ => true,
-    };
-    let may_have_start = !rules.without_start
-        || fields(point.bytes).all(|field| has_no_start(field.number, field.value));
-    may_have_start
-        && match rules.kind {
-            ItemKind::HistogramDataPoint => has_all_figures(point.bytes),
-            _ => has_a_finite_value(point.bytes),
-        }
-        && !seen.share_a_column(point.attributes().map(key_and_value))
 }
 
 fn has_a_finite_value(point: &[u8]) -> bool {

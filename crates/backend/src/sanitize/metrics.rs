@@ -258,8 +258,8 @@ fn to_explicit_buckets(point: ExponentialHistogramDataPoint, unit: &str) -> Hist
     let negative = point.negative.iter().flat_map(|buckets| &buckets.bucket_counts);
     negative.for_each(|count| add(0, *count));
     let last_bucket = explicit_bounds.len();
-    for (exponent, count) in
-        point.positive.iter().flat_map(|buckets| upper_exponents(buckets, point.scale))
+    for PowerBucket { exponent, count } in
+        point.positive.iter().flat_map(|buckets| power_buckets(buckets, point.scale))
     {
         let above_first =
             exponent.clamp(i64::from(first), i64::from(*exponents.end()) + 1) - i64::from(first);
@@ -292,10 +292,17 @@ fn exponents(unit: &str) -> RangeInclusive<i32> {
     }
 }
 
-/// Returns each bucket's count with the smallest power of two that none of its values exceeds.
+/// A bucket with values.
+struct PowerBucket {
+    /// The exponent of the smallest power of two that none of the values exceeds.
+    exponent: i64,
+    count: u64,
+}
+
+/// Returns the buckets with values.
 ///
 /// Bucket `i` holds values up to `2^((i + 1) / 2^scale)` (OpenTelemetry metrics data model, "ExponentialHistogram").
-fn upper_exponents(buckets: &Buckets, scale: i32) -> impl Iterator<Item = (i64, u64)> {
+fn power_buckets(buckets: &Buckets, scale: i32) -> impl Iterator<Item = PowerBucket> {
     let offset = i64::from(buckets.offset);
     // SDKs use scales from -10 to 20; the bound keeps the shifts defined for all others.
     let shift = scale.unsigned_abs().min(31);
@@ -305,5 +312,5 @@ fn upper_exponents(buckets: &Buckets, scale: i32) -> impl Iterator<Item = (i64, 
     (offset..)
         .zip(&buckets.bucket_counts)
         .filter(|(_, count)| **count > 0)
-        .map(move |(index, count)| (upper_exponent(index), *count))
+        .map(move |(index, count)| PowerBucket { exponent: upper_exponent(index), count: *count })
 }

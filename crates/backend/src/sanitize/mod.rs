@@ -4,6 +4,8 @@
 
 mod columns;
 mod gen_ai;
+mod hash;
+mod limits;
 mod logs;
 mod metric_scan;
 mod metrics;
@@ -142,9 +144,6 @@ fn text_attribute(key: &str, text: String) -> KeyValue {
 fn text_value(text: String) -> AnyValue {
     AnyValue { value: Some(Value::StringValue(text)) }
 }
-
-/// Deeper values are not searched; prost's own limit is 100 messages.
-const MOST_LEVELS: usize = 64;
 
 /// Returns `true` if a value is or holds one that [`value_to_text`] changes.
 fn needs_text(value: &[u8], levels: usize) -> bool {

@@ -5,8 +5,8 @@
 //! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items
 //! first. Together they have all columns that the backend has not accepted from it yet. It sends the others after the answer.
 
-use super::same_column::MOST_LEVELS;
-use super::survey::KeyHash;
+use super::hash::{KeyHash, combined};
+use super::limits::MAP_LEVELS;
 use std::collections::HashSet;
 use wire::edit::{Edit, Editor};
 use wire::field::{metric, span};
@@ -200,7 +200,7 @@ fn attribute_columns<T: FnMut(u64)>(seed: u64, attribute: &[u8], take: &mut T) {
     let (key, value) = key_and_value(attribute);
     let column = KeyHash::new(key, seed).hash;
     if may_nest(value) {
-        value_columns(column, value, MOST_LEVELS, take);
+        value_columns(column, value, MAP_LEVELS, take);
     } else if !value.is_empty() {
         take(column);
     }
@@ -218,11 +218,6 @@ fn value_columns<T: FnMut(u64)>(column: u64, value: &[u8], levels: usize, take: 
     for (key, value) in map_entries(value).map(key_and_value) {
         value_columns(KeyHash::new(key, column).hash, value, levels - 1, take);
     }
-}
-
-#[inline]
-fn combined(hash: u64, other: u64) -> u64 {
-    (hash.rotate_left(5) ^ other).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Returns the positions of items that together have all new columns, in order: preferably those with many.

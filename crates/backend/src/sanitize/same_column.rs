@@ -1,16 +1,14 @@
 //! Keys that OpenObserve stores in the same column, such as `a b`, `a-b` and `A_B`: it keeps the value of one of them.
 
+use super::hash::KeyHash;
+use super::limits::MAP_LEVELS;
 use super::names::stored_key;
-use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use wire::fnv;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
-
-/// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
-pub(super) const MOST_LEVELS: usize = 16;
 
 /// More than the keys of most functions, so that few of them share a slot.
 const SLOTS: usize = 1 << 14;
@@ -83,7 +81,7 @@ pub(super) struct ColumnKey {
 #[cold]
 pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
     let mut places = Vec::new();
-    attributes.for_each(|(key, value)| add_places(START, key, value, MOST_LEVELS, &mut places));
+    attributes.for_each(|(key, value)| add_places(START, key, value, MAP_LEVELS, &mut places));
     places.sort_unstable();
     places.dedup();
     places.windows(2).any(|pair| matches!(pair, [one, other] if one.column == other.column))
@@ -122,8 +120,8 @@ fn may_share_a_column(attributes: &[KeyValue]) -> bool {
 pub(super) struct Columns {
     /// For each column, the key that has it.
     taken: HashMap<u64, u64>,
-    /// The number of renamed keys with a number, plus one.
-    number: usize,
+    /// Count of the numbers tried in names of renamed keys, the first of which is 2.
+    numbers_tried: usize,
     /// Number of keys that were renamed because another key had their column.
     renamed: usize,
 }
@@ -136,7 +134,7 @@ impl Columns {
 
     /// Renames entries of a log record's body, if it is a map.
     pub(super) fn add_body(&mut self, body: &mut [KeyValue]) {
-        self.separate_below(within(below(START, b"body")), body, MOST_LEVELS - 1);
+        self.separate_below(within(below(START, b"body")), body, MAP_LEVELS - 1);
     }
 
     /// Renames each key whose column another key has or that `collides` with a column of OpenObserve or the resource: `severity`
@@ -169,10 +167,10 @@ impl Columns {
                 self.renamed += 1;
             }
             // A renamed entry may meet a column of the resource, in which case the map gets another name.
-            for _ in 0..MOST_LEVELS {
+            for _ in 0..MAP_LEVELS {
                 let path = within(below(START, attribute.key.as_bytes()));
                 let has_renamed = entries(attribute)
-                    .is_some_and(|entries| self.separate_below(path, entries, MOST_LEVELS - 1));
+                    .is_some_and(|entries| self.separate_below(path, entries, MAP_LEVELS - 1));
                 if !has_renamed || !collides(attribute) {
                     break;
                 }
@@ -229,8 +227,8 @@ impl Columns {
                 }
                 collisions += 1;
             }
-            self.number += 1;
-            attribute.key = format!("attr_{}_{key}", self.number + 1);
+            self.numbers_tried += 1;
+            attribute.key = format!("attr_{}_{key}", self.numbers_tried + 1);
         }
     }
 

@@ -1,21 +1,22 @@
 //! Checks without decoding whether a rule would change a request. Most requests need no change.
 
 use super::gen_ai::{self, GenAi};
-use super::metric_scan::metric_needs_nothing;
+use super::hash::KeyHash;
+use super::limits::SEARCHED_LEVELS;
+use super::needs_text;
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::severity::{self, Severity};
-use super::survey::{KeyHash, Survey};
+use super::survey::Survey;
 use super::taken::{self, KeyVerdict, Taken};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use super::{MOST_LEVELS, needs_text};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, may_nest};
 use wire::{Request, SignalKind};
 
-/// Returns `true` if no rule would change this span, log record or metric.
-type Passes = fn(&[u8], &Taken<'_>, &mut SeenKeys<'_>) -> bool;
+/// Visits a span, log record or metric. Returns `true` if no rule would change it.
+type Visit<'k> = fn(&mut Scan<'k>, &[u8], &Taken<'_>) -> bool;
 
 /// A request that needs no decoding.
 pub(super) struct Scanned {
@@ -27,13 +28,13 @@ pub(super) struct Scanned {
 /// Scans a request. Returns `None` if a rule other than that of severities would change it: unless every resource has a service
 /// name and no reserved key, and every item passes.
 pub(super) fn scan(request: &Request) -> Option<Scanned> {
-    let (signal, passes): (_, Passes) = match request.kind() {
-        SignalKind::Traces => (&taken::SPANS, span_needs_nothing),
-        SignalKind::Logs => (&taken::LOG_RECORDS, log_record_needs_nothing),
-        SignalKind::Metrics => (&taken::DATA_POINTS, metric_needs_nothing),
-    };
     with_known_keys(|known| {
-        let mut seen = SeenKeys {
+        let (signal, visit): (_, Visit<'_>) = match request.kind() {
+            SignalKind::Traces => (&taken::SPANS, Scan::visit_span),
+            SignalKind::Logs => (&taken::LOG_RECORDS, Scan::visit_log_record),
+            SignalKind::Metrics => (&taken::DATA_POINTS, Scan::visit_metric),
+        };
+        let mut scan = Scan {
             survey: Survey::NOTHING,
             known,
             item: Flags::default(),
@@ -43,19 +44,20 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
         let is_traces = request.kind() == SignalKind::Traces;
         let is_passed = request.containers().all(|container| {
             let taken = Taken::among(signal, container.attributes());
-            resource_needs_nothing(&taken, signal, &mut seen)
+            scan.visit_resource(&taken, signal)
                 && container.scopes().all(|scope| {
-                    seen.is_in_framework = is_traces && gen_ai::is_of_framework(scope);
-                    scope.messages().all(|item| passes(item, &taken, &mut seen))
+                    scan.is_in_framework = is_traces && gen_ai::is_of_framework(scope);
+                    scope.messages().all(|item| visit(&mut scan, item, &taken))
                 })
         });
-        let SeenKeys { survey, needs_severity, .. } = seen;
+        let Scan { survey, needs_severity, .. } = scan;
         is_passed.then_some(Scanned { survey, needs_severity })
     })
 }
 
-/// The facts found, and the keys of earlier requests.
-pub(super) struct SeenKeys<'k> {
+/// The scan of one request. Each visit adds facts to it, and keys to those of earlier requests, until a rule would change
+/// something.
+pub(super) struct Scan<'k> {
     pub(super) survey: Survey,
     known: &'k mut KnownKeys,
     item: Flags,
@@ -65,7 +67,7 @@ pub(super) struct SeenKeys<'k> {
     needs_severity: bool,
 }
 
-/// The questions about the current item that are answered after its last attribute.
+/// Facts about the current item that decide after its last attribute.
 #[derive(Default)]
 struct Flags {
     /// `true` if attributes may have the same column.
@@ -74,56 +76,65 @@ struct Flags {
     is_watched: bool,
 }
 
-impl SeenKeys<'_> {
-    /// Adds an attribute. Returns `false` if a rule would change its value.
+impl Scan<'_> {
+    /// Adds a key and its value. Returns `false` if a rule would change the value.
     #[inline]
-    fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
+    fn visit_key(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
         self.item.may_share |= !self.known.note(key, hash);
-        !may_change(value) || self.add_nested(value)
+        !may_change(value) || self.visit_nested(value)
     }
 
-    /// Adds a value that may be a map. Returns `false` if a rule would change it.
+    /// Visits a value that may be a map. Returns `false` if a rule would change it.
     #[inline(never)]
-    fn add_nested(&mut self, value: &[u8]) -> bool {
+    fn visit_nested(&mut self, value: &[u8]) -> bool {
         if holds_map(value) {
             self.survey.add_map();
             self.item.may_share = true;
         }
-        !needs_text(value, MOST_LEVELS)
+        !needs_text(value, SEARCHED_LEVELS)
     }
 
-    /// Returns `true` if two of an item's attributes, all of which were added, have the same column.
-    pub(super) fn share_a_column<'a>(
+    /// Ends the visit of an item or resource with these attributes, all of which were visited. Returns `false` if two of them have
+    /// the same column.
+    pub(super) fn end_attributes<'a>(
         &mut self,
         attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> bool {
-        std::mem::take(&mut self.item.may_share) && share_a_column(attributes)
+        !(std::mem::take(&mut self.item.may_share) && share_a_column(attributes))
     }
-}
 
-fn resource_needs_nothing(
-    taken: &Taken<'_>,
-    signal: &taken::Signal,
-    seen: &mut SeenKeys<'_>,
-) -> bool {
-    let mut has_service_name = false;
-    for (key, value) in taken.of_resource() {
-        if signal.is_reserved_in_resources(key) {
-            return false;
-        }
-        if !seen.add(key, KeyHash::of_resource(key), value) {
-            return false;
-        }
-        // Only the first of several counts, as in `sanitize`.
-        if !has_service_name && *key == SERVICE_NAME.as_bytes() {
-            has_service_name = true;
-            if messages(value, any_value::STRING).next().is_none_or(<[u8]>::is_empty) {
+    /// Visits a resource. Returns `true` if no rule would change it.
+    fn visit_resource(&mut self, taken: &Taken<'_>, signal: &taken::Signal) -> bool {
+        let mut has_service_name = false;
+        for (key, value) in taken.of_resource() {
+            if signal.is_reserved_in_resources(key) {
                 return false;
             }
+            if !self.visit_key(key, KeyHash::of_resource(key), value) {
+                return false;
+            }
+            // Only the first of several counts, as in `sanitize`.
+            if !has_service_name && *key == SERVICE_NAME.as_bytes() {
+                has_service_name = true;
+                if messages(value, any_value::STRING).next().is_none_or(<[u8]>::is_empty) {
+                    return false;
+                }
+            }
         }
+        self.end_attributes(taken.of_resource().iter().copied()) && has_service_name
     }
-    !seen.share_a_column(taken.of_resource().iter().copied()) && has_service_name
+
+    /// Visits an item's attribute. Returns `false` if a rule would change it.
+    #[inline]
+    pub(super) fn visit_attribute(&mut self, attribute: &[u8], taken: &Taken<'_>) -> bool {
+        let (key, value) = key_and_value(attribute);
+        let verdict = taken.judge(key, value);
+        self.item.is_watched |= verdict == KeyVerdict::Watched;
+        verdict != KeyVerdict::Taken
+            && self.visit_key(key, KeyHash::of_item(key), value)
+            && !(may_nest(value) && holds_map(value) && taken.has_within(key, value))
+    }
 }
 
 /// Returns `false` for text, finite numbers and Booleans, as most values are.
@@ -135,100 +146,98 @@ fn may_change(value: &[u8]) -> bool {
     is_not_finite || may_nest(value)
 }
 
-/// Adds an item's attribute. Returns `false` if a rule would change it.
-#[inline]
-pub(super) fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
-    let (key, value) = key_and_value(attribute);
-    let verdict = taken.judge(key, value);
-    seen.item.is_watched |= verdict == KeyVerdict::Watched;
-    verdict != KeyVerdict::Taken
-        && seen.add(key, KeyHash::of_item(key), value)
-        && !(may_nest(value) && holds_map(value) && taken.has_within(key, value))
-}
-
 /// Returns `true` if attributes of an event or link hide a field or have a value that OpenObserve cannot store.
 fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
     messages(message, number).map(key_and_value).any(|(key, value)| {
-        fields.contains(&key) || (may_change(value) && needs_text(value, MOST_LEVELS))
+        fields.contains(&key) || (may_change(value) && needs_text(value, SEARCHED_LEVELS))
     })
 }
 
-fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
-    let mut trace_id: &[u8] = &[];
-    let mut span_id: &[u8] = &[];
-    let mut parent: &[u8] = &[];
-    let mut start = 0;
-    let mut end = 0;
-    seen.item.is_watched = seen.is_in_framework;
-    for field in fields(span) {
-        match (field.number, field.value) {
-            (span::TRACE_ID, Value::Len(id)) => trace_id = id,
-            (span::SPAN_ID, Value::Len(id)) => span_id = id,
-            (span::PARENT_SPAN_ID, Value::Len(id)) => parent = id,
-            (span::START_TIME, Value::Fixed64(time)) => start = time,
-            (span::END_TIME, Value::Fixed64(time)) => end = time,
-            (span::ATTRIBUTES, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => {
-                return false;
-            }
-            (span::EVENTS, Value::Len(event)) if hides(event, event::ATTRIBUTES, EVENT_FIELDS) => {
-                return false;
-            }
-            (span::LINKS, Value::Len(link)) if hides(link, link::ATTRIBUTES, LINK_FIELDS) => {
-                return false;
-            }
-            _ => {}
-        }
-    }
-    seen.survey.times.add(start);
-    !seen.share_a_column(messages(span, span::ATTRIBUTES).map(key_and_value))
-        && has_valid_ids(trace_id, span_id)
-        && is_valid_parent(parent)
-        && end >= start
-        && !(seen.item.is_watched && GenAi::of(span, seen.is_in_framework).loses_any(span))
-}
-
-fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
-    let mut severity = Severity::default();
-    seen.item.is_watched = false;
-    let mut time = 0;
-    let mut observed = 0;
-    let mut body = None;
-    for field in fields(log_record) {
-        match (field.number, field.value) {
-            (log_record::TIME, Value::Fixed64(value)) => time = value,
-            (log_record::OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
-            (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
-                severity.number = severity::to_number(number);
-            }
-            (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
-            (log_record::BODY, Value::Len(value)) if may_change(value) => {
-                if !seen.add_nested(value) {
+impl Scan<'_> {
+    /// Visits a span. Returns `true` if no rule would change it.
+    fn visit_span(&mut self, span: &[u8], taken: &Taken<'_>) -> bool {
+        let mut trace_id: &[u8] = &[];
+        let mut span_id: &[u8] = &[];
+        let mut parent: &[u8] = &[];
+        let mut start = 0;
+        let mut end = 0;
+        self.item.is_watched = self.is_in_framework;
+        for field in fields(span) {
+            match (field.number, field.value) {
+                (span::TRACE_ID, Value::Len(id)) => trace_id = id,
+                (span::SPAN_ID, Value::Len(id)) => span_id = id,
+                (span::PARENT_SPAN_ID, Value::Len(id)) => parent = id,
+                (span::START_TIME, Value::Fixed64(time)) => start = time,
+                (span::END_TIME, Value::Fixed64(time)) => end = time,
+                (span::ATTRIBUTES, Value::Len(attribute))
+                    if !self.visit_attribute(attribute, taken) =>
+                {
                     return false;
                 }
-                body = Some((b"body".as_slice(), value));
+                (span::EVENTS, Value::Len(event))
+                    if hides(event, event::ATTRIBUTES, EVENT_FIELDS) =>
+                {
+                    return false;
+                }
+                (span::LINKS, Value::Len(link)) if hides(link, link::ATTRIBUTES, LINK_FIELDS) => {
+                    return false;
+                }
+                _ => {}
             }
-            (log_record::ATTRIBUTES, Value::Len(attribute))
-                if !add_attribute(attribute, taken, seen) =>
-            {
-                return false;
-            }
-            _ => {}
         }
+        self.survey.times.add(start);
+        self.end_attributes(messages(span, span::ATTRIBUTES).map(key_and_value))
+            && has_valid_ids(trace_id, span_id)
+            && is_valid_parent(parent)
+            && end >= start
+            && !(self.item.is_watched && GenAi::of(span, self.is_in_framework).loses_any(span))
     }
-    seen.survey.times.add(if time == 0 { observed } else { time });
-    let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);
-    if seen.share_a_column(attributes.chain(body)) {
-        return false;
-    }
-    severity.new_text().is_none_or(|new_text| {
-        seen.needs_severity = true;
-        !severity.is_shortened_by(new_text) || may_add_original(taken, seen)
-    })
-}
 
-/// Returns `true` if the record's own severity text can be added in an attribute, whose column no other has.
-#[cold]
-fn may_add_original(taken: &Taken<'_>, seen: &mut SeenKeys<'_>) -> bool {
-    let key = severity::ORIGINAL.as_bytes();
-    !seen.item.is_watched && !taken.has(key, &[]) && seen.add(key, KeyHash::of_item(key), &[])
+    /// Visits a log record. Returns `true` if no rule but that of severities would change it.
+    fn visit_log_record(&mut self, log_record: &[u8], taken: &Taken<'_>) -> bool {
+        let mut severity = Severity::default();
+        self.item.is_watched = false;
+        let mut time = 0;
+        let mut observed = 0;
+        let mut body = None;
+        for field in fields(log_record) {
+            match (field.number, field.value) {
+                (log_record::TIME, Value::Fixed64(value)) => time = value,
+                (log_record::OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
+                (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
+                    severity.number = severity::to_number(number);
+                }
+                (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
+                (log_record::BODY, Value::Len(value)) if may_change(value) => {
+                    if !self.visit_nested(value) {
+                        return false;
+                    }
+                    body = Some((b"body".as_slice(), value));
+                }
+                (log_record::ATTRIBUTES, Value::Len(attribute))
+                    if !self.visit_attribute(attribute, taken) =>
+                {
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        self.survey.times.add(if time == 0 { observed } else { time });
+        let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);
+        if !self.end_attributes(attributes.chain(body)) {
+            return false;
+        }
+        let Some(new_text) = severity.new_text() else { return true };
+        self.needs_severity = true;
+        !severity.is_shortened_by(new_text) || self.add_original_severity(taken)
+    }
+
+    /// Adds the attribute with the record's own severity text. Returns `false` if another attribute has its column.
+    #[cold]
+    fn add_original_severity(&mut self, taken: &Taken<'_>) -> bool {
+        let key = severity::ORIGINAL.as_bytes();
+        !self.item.is_watched
+            && !taken.has(key, &[])
+            && self.visit_key(key, KeyHash::of_item(key), &[])
+    }
 }

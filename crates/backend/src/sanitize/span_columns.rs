@@ -1,7 +1,7 @@
 //! The columns that OpenObserve makes for spans.
 
 use super::gen_ai::GenAi;
-use super::same_column::MOST_LEVELS;
+use super::limits::MAP_LEVELS;
 use super::types::{ColumnLevel, ValueType, Wanted, each_value};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -67,7 +67,7 @@ impl SpanColumns {
     }
 
     fn add(&mut self, path: &str, attributes: &[KeyValue]) {
-        let level = ColumnLevel { path, levels: MOST_LEVELS, is_text: true };
+        let level = ColumnLevel { path, levels: MAP_LEVELS, is_text: true };
         each_value(level, attributes, &mut |column, _| {
             if column.starts_with(OF_GENERATIVE_AI) {
                 self.has_others = true;

@@ -5,6 +5,7 @@
 //! attributes have the prefix `service_`. Maps become columns too: `{"faas":{"name":…}}` becomes that of
 //! `faas.name`.
 
+use super::limits::COMPARED_LEVELS;
 use super::names::{self, KeyFilter, Reserved, is_reserved, stored_key};
 use super::same_column::{Columns, is_map};
 use super::{gen_ai, severity, to_text};
@@ -15,10 +16,6 @@ use wire::field::resource;
 use wire::protobuf::messages;
 use wire::resource::SERVICE_NAME;
 use wire::view::{key_and_value, map_entries};
-
-/// Nested maps are inspected down to this level. OpenObserve flattens maps of log records down to one level less, and others
-/// completely.
-const FLATTEN_LEVELS: usize = 4;
 
 /// Most resources have at most this many attributes.
 const USUAL_ATTRIBUTES: usize = 24;
@@ -172,7 +169,7 @@ impl<'c> Taken<'c> {
     fn holds(&self, path: &mut Vec<u8>, map: &[u8], level: usize) -> bool {
         path.push(b'_');
         let length = path.len();
-        let found = level <= FLATTEN_LEVELS
+        let found = level <= COMPARED_LEVELS
             && map_entries(map).any(|entry| {
                 let (key, value) = key_and_value(entry);
                 path.truncate(length);

@@ -9,8 +9,9 @@
 //! Columns of new keys with numbers are declared as fractions, which hold whole numbers too, because a field has both sooner or
 //! later: JavaScript writes 12.0 as 12. Only whole numbers that a fraction cannot hold, such as identifiers, get whole numbers.
 
+use super::hash::{KeyHash, combined};
+use super::limits::LOG_MAP_LEVELS;
 use super::names::stored_key;
-use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -20,9 +21,6 @@ use wire::field::log_record;
 use wire::protobuf::{Value as Field, fields};
 use wire::view::{self, holds_map, key_and_value, map_entries, may_nest};
 use wire::{Logs, Request};
-
-/// Nested maps become columns down to this depth, and text below it (`ZO_INGEST_FLATTEN_LEVEL`).
-const FLATTEN_LEVELS: usize = 3;
 
 /// The first byte of a whole number.
 const INTEGER_TAG: u8 = 3 << 3;
@@ -139,8 +137,8 @@ pub(super) struct ColumnLevel<'p> {
 }
 
 impl ColumnLevel<'_> {
-    const ATTRIBUTES: Self = Self { path: "", levels: FLATTEN_LEVELS, is_text: false };
-    const BODY: Self = Self { path: "body_", levels: FLATTEN_LEVELS - 1, is_text: true };
+    const ATTRIBUTES: Self = Self { path: "", levels: LOG_MAP_LEVELS, is_text: false };
+    const BODY: Self = Self { path: "body_", levels: LOG_MAP_LEVELS - 1, is_text: true };
 
     fn column(self, key: &str) -> String {
         let stored: Vec<u8> = stored_key(key.as_bytes()).collect();
@@ -410,7 +408,7 @@ fn each_shape<'r>(
                         add_type(&mut shape, attribute);
                     }
                     (log_record::BODY, Field::Len(body)) if may_nest(body) => {
-                        add_nested(&mut shape, body, FLATTEN_LEVELS);
+                        add_nested(&mut shape, body, LOG_MAP_LEVELS);
                     }
                     _ => {}
                 }
@@ -428,7 +426,7 @@ fn add_type(shape: &mut u64, attribute: &[u8]) {
     let (key, value) = key_and_value(attribute);
     *shape = combined(*shape ^ type_mark(value), KeyHash::of_item(key).hash);
     if may_nest(value) {
-        add_nested(shape, value, FLATTEN_LEVELS - 1);
+        add_nested(shape, value, LOG_MAP_LEVELS - 1);
     }
 }
 
@@ -464,9 +462,4 @@ fn add_nested(shape: &mut u64, value: &[u8], levels: usize) {
     }
     // The end of the map.
     *shape = combined(*shape, 1);
-}
-
-#[inline]
-fn combined(hash: u64, other: u64) -> u64 {
-    (hash.rotate_left(5) ^ other).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
