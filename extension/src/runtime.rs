@@ -1,6 +1,7 @@
 //! The life of the extension: listen, register, subscribe, then one loop until SHUTDOWN.
 
 use crate::api::{ApiError, ExtensionsApi, retrying};
+use crate::clock::unix_millis;
 use crate::config::{Config, PortKnownTo, TELEMETRY_MAX_BYTES};
 use crate::counts::Counts;
 use crate::descriptors::connection_limits;
@@ -101,7 +102,8 @@ async fn run_until_shutdown(
     let function = identity(config, &registration);
     xray.identify(&function);
     sink.connect(config, function.clone());
-    let table = InvocationTable::new(config, function, Arc::clone(counts), records_path);
+    let table =
+        InvocationTable::new(config, function, Arc::clone(counts), records_path, unix_millis());
     let mut state = InvocationState::new(config, table, Arc::clone(counts));
     let gets_platform_events = config.telemetry_types.contains(&"platform");
     // In stdout mode CloudWatch Logs has the lines anyway.

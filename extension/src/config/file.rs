@@ -44,13 +44,40 @@ impl GivenSettings {
         let endpoint = self.values.iter().find(|value| value.key.meaning == Meaning::Endpoint);
         endpoint.map(|value| value.text.as_str())
     }
+}
 
-    /// Returns the name of a setting, for messages.
-    fn called(&self, key: &ConfigKey) -> String {
-        match self.file {
-            Some(file) => format!("{} of {file}", key.name()),
-            None => key.variable.name.to_owned(),
-        }
+/// Returns the name of a setting, for messages.
+fn called(file: Option<&str>, key: &ConfigKey) -> String {
+    match file {
+        Some(file) => format!("{} of {file}", key.name()),
+        None => key.variable.name.to_owned(),
+    }
+}
+
+/// The use of a given value.
+enum Usage {
+    /// It is the value of this variable, unless the variable is set.
+    Fallback {
+        variable: &'static str,
+        value: String,
+    },
+    /// It belongs to an endpoint that is not used, which the user should know.
+    OfOtherEndpoint,
+    /// Variables replace it, for example in a file that several functions share.
+    MeantForOthers,
+    Invalid(&'static str),
+}
+
+impl Usage {
+    fn of(variable: &'static str, value: String) -> Self {
+        Self::Fallback { variable, value }
+    }
+}
+
+fn usage_of_queue_bytes(text: &str) -> Usage {
+    match text.trim().parse::<u64>() {
+        Ok(bytes) => Usage::of(MAX_BUFFER.name(), bytes.div_ceil(MIB).to_string()),
+        Err(_) => Usage::Invalid("expected a number of bytes: the default is used"),
     }
 }
 
@@ -92,11 +119,12 @@ impl<'a> SettingsWithFile<'a> {
         } else {
             given.iter().find_map(GivenSettings::endpoint).map(str::to_owned)
         };
-        for settings in &mut given {
-            this.add(settings, endpoint.as_deref());
-            match settings.file {
-                Some(file) => this.warn_of_unused(file, "keys", &settings.unused),
-                None => this.warn_of_unused("LAMBDA_OTEL_*", "variables", &settings.unused),
+        for settings in given {
+            let file = settings.file;
+            let unused = this.add(settings, endpoint.as_deref());
+            match file {
+                Some(file) => this.warn_of_unused(file, "keys", &unused),
+                None => this.warn_of_unused("LAMBDA_OTEL_*", "variables", &unused),
             }
         }
         let is_set = |name: &&str| this.is_set(name);
@@ -116,47 +144,51 @@ impl<'a> SettingsWithFile<'a> {
     }
 
     /// Adds the values of a file, or of djv3's variables. `endpoint` is the one that is used; `None` if variables already name a
-    /// destination.
-    fn add(&mut self, given: &mut GivenSettings, endpoint: Option<&str>) {
+    /// destination. Returns the names of settings that are not used.
+    fn add(&mut self, given: GivenSettings, endpoint: Option<&str>) -> Vec<String> {
         let destination = self.destination_variables(endpoint);
         // Headers are credentials, so they go only to the endpoint beside which they stand.
         let has_own_headers =
             endpoint.is_some() && given.endpoint().is_none_or(|own| Some(own) == endpoint);
-        for GivenValue { key, text } in std::mem::take(&mut given.values) {
-            let called = given.called(key);
-            let (variable, value) = match key.meaning {
-                Meaning::Endpoint if endpoint.is_some() => (destination.endpoint, text),
-                Meaning::Headers if has_own_headers => (destination.headers, text),
+        let mut unused = given.unused;
+        for GivenValue { key, text } in given.values {
+            let called = called(given.file, key);
+            let usage = match key.meaning {
+                Meaning::Endpoint if endpoint.is_some() => Usage::of(destination.endpoint, text),
                 // A file may be shared by functions with different variables.
-                Meaning::Endpoint if given.file.is_some() => continue,
-                Meaning::Endpoint | Meaning::Headers => {
+                Meaning::Endpoint if given.file.is_some() => Usage::MeantForOthers,
+                Meaning::Endpoint => Usage::OfOtherEndpoint,
+                Meaning::Headers if has_own_headers => Usage::of(destination.headers, text),
+                Meaning::Headers => Usage::OfOtherEndpoint,
+                Meaning::Protocol => self.usage_of_protocol(text),
+                Meaning::QueueBytes => usage_of_queue_bytes(&text),
+                Meaning::Of(variable) => Usage::of(variable, text),
+            };
+            match usage {
+                Usage::Fallback { variable, value } => {
+                    self.fallbacks.push(Fallback { variable, value, called });
+                }
+                Usage::OfOtherEndpoint => {
                     let in_file = key.name();
                     let name = if given.file.is_some() { &in_file } else { key.variable.name };
-                    given.unused.push(format!("{name} (another endpoint is used)"));
-                    continue;
+                    unused.push(format!("{name} (another endpoint is used)"));
                 }
-                // Variables with another protocol are meant for the function's SDK or for this extension.
-                Meaning::Protocol
-                    if self.names_remote_host() && self.is_set(OTEL_PROTOCOL.name()) =>
-                {
-                    continue;
+                Usage::MeantForOthers => {}
+                Usage::Invalid(problem) => {
+                    self.warnings.push(Remark { name: called, text: problem.to_owned() });
                 }
-                Meaning::Protocol if text.trim().eq_ignore_ascii_case("http") => {
-                    (PROTOCOL.name(), "http/protobuf".to_owned())
-                }
-                Meaning::Protocol => (PROTOCOL.name(), text),
-                Meaning::QueueBytes => {
-                    let Ok(bytes) = text.trim().parse::<u64>() else {
-                        let text = "expected a number of bytes: the default is used".to_owned();
-                        self.warnings.push(Remark { name: called, text });
-                        continue;
-                    };
-                    (MAX_BUFFER.name(), bytes.div_ceil(MIB).to_string())
-                }
-                Meaning::Of(variable) => (variable, text),
-            };
-            self.fallbacks.push(Fallback { variable, value, called });
+            }
         }
+        unused
+    }
+
+    fn usage_of_protocol(&self, text: String) -> Usage {
+        // Variables with another protocol are meant for the function's SDK or for this extension.
+        if self.names_remote_host() && self.is_set(OTEL_PROTOCOL.name()) {
+            return Usage::MeantForOthers;
+        }
+        let is_http = text.trim().eq_ignore_ascii_case("http");
+        Usage::of(PROTOCOL.name(), if is_http { "http/protobuf".to_owned() } else { text })
     }
 
     fn warn_of_unused(&mut self, place: &'static str, what: &str, unused: &[String]) {

@@ -136,7 +136,7 @@ pub(super) const FUNCTION_VERSION: Setting<String> =
     Setting::text("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`.");
 pub(super) const MEMORY_SIZE: Setting<String> = Setting::text(
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "Set by Lambda: an eighth of it limits the telemetry in memory.",
+    "Set by Lambda: 1/32 of it is the default size of the send buffer.",
 );
 pub(super) const INITIALIZATION_TYPE: Setting<String> = Setting::text(
     "AWS_LAMBDA_INITIALIZATION_TYPE",

@@ -45,6 +45,15 @@ impl ConnectionLimits {
     }
 }
 
+/// The reason for closing a connection.
+#[derive(Clone, Copy, Debug)]
+enum Shortage {
+    /// The clients have this number of connections, their limit.
+    Limit { most: usize },
+    /// The process has no free descriptor.
+    Descriptors,
+}
+
 /// The use of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Use {
@@ -108,8 +117,10 @@ impl Connections {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|connection| !connection.task.is_finished());
         let of_clients = open.iter().filter(|connection| connection.clients == clients).count();
-        if of_clients >= self.limits.of(clients) {
-            self.close_one(&mut open, |connection| connection.clients == clients);
+        let most = self.limits.of(clients);
+        if of_clients >= most {
+            let cause = Shortage::Limit { most };
+            self.close_one(&mut open, cause, |connection| connection.clients == clients);
         }
         let task = serve(Arc::clone(&used));
         open.push(Connection { clients, task, used });
@@ -133,14 +144,19 @@ impl Connections {
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|connection| !connection.task.is_finished());
-        self.close_one(&mut open, |_| true);
+        self.close_one(&mut open, Shortage::Descriptors, |_| true);
     }
 
     fn note_use(&self, used: &Use) {
         used.last.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    fn close_one(&self, open: &mut Vec<Connection>, may_close: impl Fn(&Connection) -> bool) {
+    fn close_one(
+        &self,
+        open: &mut Vec<Connection>,
+        cause: Shortage,
+        may_close: impl Fn(&Connection) -> bool,
+    ) {
         let candidates = open.iter().enumerate().filter(|(_, connection)| may_close(connection));
         let order = |(_, connection): &(usize, &Connection)| {
             (connection.used.is_busy(), connection.used.last.load(Ordering::Relaxed))
@@ -151,11 +167,15 @@ impl Connections {
         if used.is_busy() {
             self.counts.add(Count::ConnectionsClosed, 1);
             if !self.has_warned_of_closing.swap(true, Ordering::Relaxed) {
-                let most = self.limits.function;
-                tracing::warn!(
-                    most,
-                    "too many connections, one was closed during a request; further ones are only counted"
-                );
+                match cause {
+                    Shortage::Limit { most } => tracing::warn!(
+                        most,
+                        "too many connections, one was closed during a request; further ones are only counted"
+                    ),
+                    Shortage::Descriptors => tracing::warn!(
+                        "no file descriptor is free, a connection was closed during a request; further ones are only counted"
+                    ),
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The invocations of the environment: their telemetry, and decisions about `next`. No I/O.
+//! The invocations of the environment: their telemetry, and decisions about `next`. Only `invocation_records` does I/O.
 //!
 //! Three places have facts about invocations, because each is complete without the others:
 //!

@@ -303,6 +303,7 @@ mod tests {
                 identity(&config, &Registration::default()),
                 Arc::clone(&counts),
                 "/nowhere".to_owned(),
+                0,
             );
             let mut state = InvocationState::new(&config, table, Arc::clone(&counts));
             state.note_subscription();

@@ -4,7 +4,6 @@
 //! invocation's end while the function's own root span, or the invocation's beginning, may still come.
 
 use super::known::{Attempt, KnownInvocation, KnownInvocations, KnownRoot};
-use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::RuntimeReport;
@@ -78,6 +77,7 @@ impl InvocationTable {
         function: Identity,
         counts: Arc<Counts>,
         records_path: String,
+        now_ms: u64,
     ) -> Self {
         let options = SpanOptions {
             mapping: config.span_mapping,
@@ -107,7 +107,7 @@ impl InvocationTable {
             recent_events: Recent::new(MAX_RECENT),
             is_due: false,
             counted_evictions: 0,
-            own_metrics: OwnMetrics::new(Arc::clone(&counts), config.shape, unix_millis()),
+            own_metrics: OwnMetrics::new(Arc::clone(&counts), config.shape, now_ms),
             counts,
         }
     }
@@ -262,7 +262,17 @@ impl InvocationTable {
         if ends_invocation && attempt == Attempt::Newest {
             self.release_others(request_id, now_ms);
         }
-        let waits_for_root = attempt == Attempt::Newest && self.waits_for_root(&event, request_id);
+        let waits_for_root = if attempt != Attempt::Newest || !self.joins_root(&event) {
+            false
+        } else if self.is_report_after_end(&event, request_id) {
+            // The report waits if the end does.
+            self.delayed_ends.iter().any(|end| end.event.request_id == event.request_id)
+        } else {
+            // Managed instances send no `platform.runtimeDone`, so the report is the end.
+            let is_root_known =
+                self.look_up_root(request_id, event.time_unix_nano.unwrap_or_default());
+            !is_root_known && self.function_sends_roots
+        };
         if waits_for_root || self.is_foreign(&event) {
             let bytes = event.bytes();
             self.delay(DelayedEnd { event, time_unix_nano: time, received_ms: now_ms, bytes });
@@ -385,24 +395,19 @@ impl InvocationTable {
         is_end(event) && self.gets_invoke && !known.is_some_and(KnownInvocation::has_begun)
     }
 
-    /// Returns `true` if an event is an end that has to wait for the function's root span. Looks the root up, if it is not known.
-    fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
-        let joins_root = self.spans.is_some() && self.invocation_span == InvocationSpanMode::Auto;
-        if !is_end(event) || !joins_root {
-            return false;
-        }
-        let follows_end = event.kind == EventKind::Report && self.is_runtime_done(request_id);
-        if follows_end && self.options.end == SpanEnd::RuntimeDone {
-            // The report waits if the end does.
-            return self.delayed_ends.iter().any(|end| end.event.request_id == event.request_id);
-        }
-        // Managed instances send no `platform.runtimeDone`, so the report is the end.
-        let time = event.time_unix_nano.unwrap_or_default();
-        let is_root_known = self.look_up_root(request_id, time);
-        !is_root_known && self.function_sends_roots
+    /// Returns `true` for the end of an invocation whose span is joined with the function's root span, if there is one.
+    fn joins_root(&self, event: &PlatformEvent) -> bool {
+        is_end(event) && self.spans.is_some() && self.invocation_span == InvocationSpanMode::Auto
     }
 
-    /// Looks up the root span in the exporter's record, unless it came by OTLP. Returns `true` if it is known.
+    /// Returns `true` for the report of an invocation whose span ended before.
+    fn is_report_after_end(&self, event: &PlatformEvent, request_id: &str) -> bool {
+        event.kind == EventKind::Report
+            && self.options.end == SpanEnd::RuntimeDone
+            && self.is_runtime_done(request_id)
+    }
+
+    /// Looks up the root span in the exporter's record, unless it came by OTLP, and passes it on. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
         let known = self.known.find(request_id);
         if known.is_some_and(|known| known.root.is_some()) {

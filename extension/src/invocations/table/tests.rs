@@ -31,7 +31,7 @@ impl Script {
         let records = file.path().to_str().unwrap().to_owned();
         let (function, counts) =
             (identity(&config, &Registration::default()), Arc::new(Counts::default()));
-        let mut table = InvocationTable::new(&config, function, Arc::clone(&counts), records);
+        let mut table = InvocationTable::new(&config, function, Arc::clone(&counts), records, 0);
         table.note_subscription();
         Self { table, file, counts, now_ms: 0 }
     }

@@ -38,6 +38,24 @@ pub(crate) enum BatchOrigin {
 
 pub(crate) type SharedBuffer = Arc<Buffer>;
 
+/// The kinds of batches that are sent separately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchKind {
+    /// OTLP of this signal.
+    Otlp(SignalKind),
+    /// Unchanged events of the Telemetry API.
+    Events,
+}
+
+impl Batch {
+    fn kind(&self) -> BatchKind {
+        match self.origin {
+            BatchOrigin::Events => BatchKind::Events,
+            BatchOrigin::Otlp | BatchOrigin::Lines => BatchKind::Otlp(self.request.kind()),
+        }
+    }
+}
+
 /// Shared by the receivers, which fill it, and the backend, which empties it.
 #[derive(Debug)]
 pub(crate) struct Buffer {
@@ -101,13 +119,9 @@ impl Buffer {
         self.lock().bytes
     }
 
-    /// Takes all batches of a signal for sending, or without one the events of the Telemetry API. Unsettled ones return when the
-    /// result is dropped.
-    pub(super) fn take(self: &Arc<Self>, signal: Option<SignalKind>) -> TakenBatches {
-        let is_taken = |batch: &Batch| {
-            let is_otlp = batch.origin != BatchOrigin::Events;
-            is_otlp.then_some(batch.request.kind()) == signal && !batch.is_refused
-        };
+    /// Takes all batches of a kind for sending. Unsettled ones return when the result is dropped.
+    pub(super) fn take(self: &Arc<Self>, kind: BatchKind) -> TakenBatches {
+        let is_taken = |batch: &Batch| batch.kind() == kind && !batch.is_refused;
         let mut inner = self.lock();
         let (batches, others) = mem::take(&mut inner.batches).into_iter().partition(is_taken);
         inner.batches = others;
@@ -158,8 +172,8 @@ impl BufferState {
     }
 }
 
-/// Batches that are being sent. They return to the buffer if this is dropped without a result, because the flush panicked or was
-/// aborted.
+/// Batches that are being sent. They return to the buffer if this is dropped without a result, because the flush panicked, was
+/// aborted, or ended before their turn.
 pub(super) struct TakenBatches {
     buffer: Arc<Buffer>,
     batches: Vec<Batch>,
@@ -213,7 +227,7 @@ impl TakenBatches {
         let all: usize = self.batches.iter().map(|batch| batch.request.items()).sum();
         let parked = undelivered.iter().filter(|part| part.fate == Fate::Park);
         if parked.map(|part| part.items).sum::<usize>() == all {
-            return;
+            return self.return_to_buffer();
         }
         let batches = mem::take(&mut self.batches);
         let most_attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
@@ -235,15 +249,23 @@ impl TakenBatches {
         inner.bytes += remaining.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
         inner.put_back(remaining);
     }
-}
 
-impl Drop for TakenBatches {
-    fn drop(&mut self) {
+    /// Returns the batches to the buffer after one more attempt.
+    fn return_to_buffer(&mut self) {
         let mut batches = mem::take(&mut self.batches);
+        if batches.is_empty() {
+            return;
+        }
         for batch in &mut batches {
             batch.attempts = batch.attempts.saturating_add(1);
         }
         self.buffer.lock().put_back(batches);
+    }
+}
+
+impl Drop for TakenBatches {
+    fn drop(&mut self) {
+        self.return_to_buffer();
     }
 }
 
@@ -253,7 +275,7 @@ mod tests {
     use crate::test_spans::{span, spans, traces};
     use backend::{Outcome, Reason};
 
-    const TRACES: Option<SignalKind> = Some(SignalKind::Traces);
+    const TRACES: BatchKind = BatchKind::Otlp(SignalKind::Traces);
 
     fn one() -> Request {
         spans(1)

@@ -1,6 +1,6 @@
 //! The flush in progress. There is one at a time, in a task of its own.
 
-use super::buffer::SharedBuffer;
+use super::buffer::{BatchKind, SharedBuffer};
 use super::health::BackendHealth;
 use super::uploader::{FlushBatches, FlushResult, Uploader};
 use crate::clock::unix_millis;
@@ -28,6 +28,15 @@ struct RunningFlush {
     begun: Instant,
 }
 
+/// The end of a flush that was not aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushEnded {
+    /// The backend works, even if requests remain for the next flush.
+    Succeeded,
+    Failed,
+    Panicked,
+}
+
 impl Flushes {
     pub(super) fn new(buffer: &SharedBuffer, uploader: Uploader, counts: &Arc<Counts>) -> Self {
         Self {
@@ -47,10 +56,10 @@ impl Flushes {
     pub(super) fn begin(&mut self, at_most: Duration, is_last: bool) {
         tracing::debug!(bytes = self.buffer.bytes(), "flush begins");
         let batches = FlushBatches {
-            traces: self.buffer.take(Some(SignalKind::Traces)),
-            metrics: self.buffer.take(Some(SignalKind::Metrics)),
-            logs: self.buffer.take(Some(SignalKind::Logs)),
-            events: self.buffer.take(None),
+            traces: self.buffer.take(BatchKind::Otlp(SignalKind::Traces)),
+            metrics: self.buffer.take(BatchKind::Otlp(SignalKind::Metrics)),
+            logs: self.buffer.take(BatchKind::Otlp(SignalKind::Logs)),
+            events: self.buffer.take(BatchKind::Events),
         };
         let uploader = Arc::clone(&self.uploader);
         let begun = Instant::now();
@@ -62,17 +71,18 @@ impl Flushes {
         self.current = Some(RunningFlush { task, ended, begun });
     }
 
-    /// Waits for the end of the flush; forever if there is none. Returns `false` if the flush panicked.
-    pub(super) async fn ended(&mut self) -> bool {
+    /// Waits for the end of the flush; forever if there is none.
+    pub(super) async fn ended(&mut self) -> FlushEnded {
         let Some(running) = &mut self.current else { return std::future::pending().await };
         let result = (&mut running.ended).await;
         let took = running.begun.elapsed();
         self.current = None;
-        match &result {
-            Ok(result) => self.note(result, took),
-            Err(_) => self.counts.add(Count::FailedFlushes, 1),
-        }
-        result.is_ok()
+        let Ok(result) = result else {
+            self.counts.add(Count::FailedFlushes, 1);
+            return FlushEnded::Panicked;
+        };
+        self.note(&result, took);
+        if result.has_failed() { FlushEnded::Failed } else { FlushEnded::Succeeded }
     }
 
     /// Aborts the flush. When this returns, its unsettled batches are in the buffer and its connections are closed.

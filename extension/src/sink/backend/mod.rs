@@ -14,7 +14,7 @@ mod uploader;
 
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush};
-use crate::counts::{Count, Counts};
+use crate::counts::Counts;
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
@@ -24,7 +24,7 @@ use crate::policy::{
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
 pub(crate) use buffer::{BatchOrigin, Buffer, SharedBuffer};
-use flush::Flushes;
+use flush::{FlushEnded, Flushes};
 use freeze::FreezeDetector;
 pub(crate) use health_check::health_check;
 use printed_lines::{LineContent, PrintedLines};
@@ -53,7 +53,6 @@ pub(crate) struct Backend {
     pub(crate) lines: PrintedLines,
     /// Events are sent unchanged (the `json` output).
     is_json: bool,
-    counts: Arc<Counts>,
     flush: Flush,
     is_managed: bool,
     /// The number of invocations so far.
@@ -100,7 +99,6 @@ impl Backend {
             spilled: Backlog::new(output.clone(), Arc::clone(counts), true),
             lines: PrintedLines::new(config, function, direct.is_json, counts),
             is_json: direct.is_json,
-            counts: Arc::clone(counts),
             flush: direct.flush.clone(),
             is_managed: config.function.is_managed_instance,
             invocations: 0,
@@ -260,10 +258,12 @@ impl Backend {
 
     /// Waits for the end of the flush; forever if there is none. If the flush panicked, the buffer is spilled: the same requests
     /// would panic again.
-    pub(crate) async fn flush_ended(&mut self) {
-        if !self.flushes.ended().await {
+    pub(crate) async fn flush_ended(&mut self) -> FlushEnded {
+        let ended = self.flushes.ended().await;
+        if ended == FlushEnded::Panicked {
             self.spill_all();
         }
+        ended
     }
 
     /// Sends the buffer until `end`, less the time for spilling, and spills the rest.
@@ -284,9 +284,8 @@ impl Backend {
                 }
                 self.flushes.begin(left, self.buffer.bytes() > LAST_BYTES);
             }
-            let failures_before = self.counts.get(Count::FailedFlushes);
-            let is_late = timeout_at(send_end, self.flush_ended()).await.is_err();
-            if is_late || self.counts.get(Count::FailedFlushes) > failures_before {
+            let ended = timeout_at(send_end, self.flush_ended()).await;
+            if ended != Ok(FlushEnded::Succeeded) {
                 break;
             }
         }

@@ -53,9 +53,8 @@ impl PrintedLines {
         let options =
             PlatformOptions { shape: config.shape, names: config.names, platform_logs_all: false };
         let is_managed = config.function.is_managed_instance;
-        let converter = converter(&identity, options, ConverterState::default());
         Self {
-            converter: if is_managed { converter.of_managed_instance() } else { converter },
+            converter: new_converter(&identity, options, is_managed),
             events: is_json.then(RawEvents::default),
             service_name: config.service_name.clone(),
             identity,
@@ -214,9 +213,10 @@ impl PrintedLines {
         if let Some(events) = &mut self.events {
             return vec![events.take_request(&self.service_name)];
         }
-        let after_panic = converter(&self.identity, self.options, ConverterState::default());
+        let is_managed = !self.has_one_at_a_time;
+        let after_panic = new_converter(&self.identity, self.options, is_managed);
         let converted = mem::replace(&mut self.converter, after_panic).finish();
-        self.converter = converter(&self.identity, self.options, converted.state);
+        self.converter = converter_with(&self.identity, self.options, converted.state);
         let metrics = converted
             .metrics
             .map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
@@ -238,7 +238,17 @@ impl PrintedLines {
     }
 }
 
-fn converter(identity: &Identity, options: PlatformOptions, state: ConverterState) -> Converter {
+/// Returns a converter of an environment that has read no line yet.
+fn new_converter(identity: &Identity, options: PlatformOptions, is_managed: bool) -> Converter {
+    let converter = converter_with(identity, options, ConverterState::default());
+    if is_managed { converter.of_managed_instance() } else { converter }
+}
+
+fn converter_with(
+    identity: &Identity,
+    options: PlatformOptions,
+    state: ConverterState,
+) -> Converter {
     Converter::new(identity.clone(), options, 0).with_state(state).counted_elsewhere()
 }
 

@@ -247,9 +247,10 @@ impl Uploader {
     ) -> Vec<UndeliveredPart> {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
+        let has_accepted = outcome.accepted > 0;
         let has_refused_content = outcome.parts.iter().any(|part| part.reason.refuses_content());
-        result.has_accepted |= outcome.accepted > 0;
-        result.has_answered |= outcome.accepted > 0 || has_refused_content;
+        result.has_accepted |= has_accepted;
+        result.has_answered |= has_accepted || has_refused_content;
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::warn!(
@@ -257,42 +258,63 @@ impl Uploader {
                 "the backend accepted telemetry with a warning"
             );
         }
+        // The backend works, and this request had too little time for an answer.
+        let was_hurried = has_accepted || (result.has_answered && !had_time);
         for part in &mut outcome.parts {
-            let refuses_content = part.reason.refuses_content();
-            // The backend works, and the rest had too little time.
-            let is_late = match part.reason {
-                Reason::Deadline => true,
-                Reason::NoAnswer(_) => outcome.accepted > 0 || (result.has_answered && !had_time),
-                _ => refuses_content,
-            };
-            part.fate = match (part.fate, &part.reason) {
-                // The backend has not refused a request that lacked credentials.
-                (_, Reason::Credentials { .. }) => Fate::Park,
-                // If the backend accepted none of the records, the next flush would repeat the search.
-                (Fate::Park, _) if refuses_content && outcome.accepted == 0 => Fate::ParkRefused,
-                (fate, _) => fate,
-            };
-            match part.fate {
-                Fate::Park if is_late => result.end = result.end.max(FlushEnd::Late),
-                Fate::Park => {
-                    warn_once(&self.has_warned, &part.reason, "cannot deliver, will try again");
-                    result.end = FlushEnd::Failed;
-                }
-                Fate::ParkWithAlarm => {
-                    let what = "the backend refuses this signal, its telemetry is in the log";
-                    warn_once(&self.has_logged_refusal, &part.reason, what);
-                    result.end = result.end.max(FlushEnd::Refused);
-                }
-                Fate::ParkRefused | Fate::DeadLetter => {
-                    log_refusal(part, "refused for its content, the telemetry is in the log");
-                }
-                Fate::DeadLetterPartial => {
-                    log_refusal(part, "rejected by the backend");
-                    self.counts.add(Count::Rejected, part.items);
-                }
-            }
+            part.fate = fate_of(part.fate, &part.reason, has_accepted);
+            let end = end_of(part.fate, &part.reason, was_hurried);
+            result.end = result.end.max(end);
+            self.note_part(part, end);
         }
         outcome.parts
+    }
+
+    /// Counts and logs a part that was not delivered. `end` is the end of the flush by this part alone.
+    fn note_part(&self, part: &UndeliveredPart, end: FlushEnd) {
+        match part.fate {
+            // The next flush has the time for it.
+            Fate::Park if end == FlushEnd::Late => {}
+            Fate::Park => {
+                warn_once(&self.has_warned, &part.reason, "cannot deliver, will try again");
+            }
+            Fate::ParkWithAlarm => {
+                let what = "the backend refuses this signal, its telemetry is in the log";
+                warn_once(&self.has_logged_refusal, &part.reason, what);
+            }
+            Fate::ParkRefused | Fate::DeadLetter => {
+                log_refusal(part, "refused for its content, the telemetry is in the log");
+            }
+            Fate::DeadLetterPartial => {
+                log_refusal(part, "rejected by the backend");
+                self.counts.add(Count::Rejected, part.items);
+            }
+        }
+    }
+}
+
+/// Returns the fate of a part in the buffer. `has_accepted` is `true` if the backend accepted another part of its request.
+fn fate_of(fate: Fate, reason: &Reason, has_accepted: bool) -> Fate {
+    if matches!(reason, Reason::Credentials { .. }) {
+        // The backend has not refused a request that lacked credentials.
+        return Fate::Park;
+    }
+    // If the backend accepted none of the records, the next flush would repeat the search for the refused ones.
+    let finds_same_again = fate == Fate::Park && reason.refuses_content() && !has_accepted;
+    if finds_same_again { Fate::ParkRefused } else { fate }
+}
+
+/// Returns the end of a flush with a part of this fate. `was_hurried` is `true` if a missing answer says nothing about the backend.
+fn end_of(fate: Fate, reason: &Reason, was_hurried: bool) -> FlushEnd {
+    let is_late = match reason {
+        Reason::Deadline => true,
+        Reason::NoAnswer(_) => was_hurried,
+        _ => reason.refuses_content(),
+    };
+    match fate {
+        Fate::Park if is_late => FlushEnd::Late,
+        Fate::Park => FlushEnd::Failed,
+        Fate::ParkWithAlarm => FlushEnd::Refused,
+        Fate::ParkRefused | Fate::DeadLetter | Fate::DeadLetterPartial => FlushEnd::Complete,
     }
 }
 
@@ -324,4 +346,36 @@ pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
         Err(error) => Check::failed("secret", error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16) -> Reason {
+        Reason::Status { status, text: String::new(), hint: "" }
+    }
+
+    #[test]
+    fn refused_content_and_missing_credentials_change_the_fate() {
+        let credentials = Reason::Credentials { text: String::new() };
+        assert_eq!(fate_of(Fate::ParkWithAlarm, &credentials, false), Fate::Park);
+        assert_eq!(fate_of(Fate::Park, &status(400), false), Fate::ParkRefused);
+        // The refused records are known, and the others are sent again.
+        assert_eq!(fate_of(Fate::Park, &status(400), true), Fate::Park);
+        assert_eq!(fate_of(Fate::Park, &status(503), false), Fate::Park);
+        assert_eq!(fate_of(Fate::DeadLetter, &status(400), false), Fate::DeadLetter);
+    }
+
+    #[test]
+    fn a_part_that_is_sent_again_makes_the_flush_late_or_failed() {
+        let end = |fate, reason| end_of(fate, &reason, false);
+        assert_eq!(end(Fate::Park, status(503)), FlushEnd::Failed);
+        assert_eq!(end(Fate::Park, status(400)), FlushEnd::Late);
+        assert_eq!(end(Fate::Park, Reason::Deadline), FlushEnd::Late);
+        assert_eq!(end(Fate::ParkWithAlarm, status(401)), FlushEnd::Refused);
+        for fate in [Fate::ParkRefused, Fate::DeadLetter, Fate::DeadLetterPartial] {
+            assert_eq!(end(fate, status(400)), FlushEnd::Complete);
+        }
+    }
 }
