@@ -27,6 +27,7 @@ impl TelemetryCompletionHandler {
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
+        self.telemetry.has_layer.store(true, Ordering::Relaxed);
         layer(&self.telemetry, true)
     }
 }
@@ -39,7 +40,6 @@ pub(crate) fn layer<S>(
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    telemetry.has_layer.store(true, Ordering::Relaxed);
     let bridges_logs = with_logs && telemetry.bridges_logs;
     let filter = &telemetry.record_filter;
     // Source locations, threads and busy times would be half of a small span's bytes, and are rarely used.
@@ -113,7 +113,7 @@ where
         if let Some(telemetry) = before_invocations {
             // The start fails, and may end in `std::process::exit`. Exporters of the application may need this thread.
             if !telemetry.has_application_processors {
-                telemetry.finish(&[]);
+                telemetry.write_ended();
             }
         }
     }

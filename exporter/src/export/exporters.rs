@@ -83,7 +83,7 @@ impl StdoutSpanExporter {
 
     pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
         let encode = || traces(&self.resource, spans, self.value_length);
-        self.line.emit(SignalKind::Traces, &self.resource, spans.len(), encode)
+        self.line.write_or_gather(SignalKind::Traces, &self.resource, spans.len(), encode)
     }
 }
 
@@ -113,7 +113,7 @@ impl StdoutLogExporter {
     pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
         let records = batch.iter().count();
         let encode = || logs(&self.resource, batch.iter(), self.limits);
-        self.line.emit(SignalKind::Logs, &self.resource, records, encode)
+        self.line.write_or_gather(SignalKind::Logs, &self.resource, records, encode)
     }
 }
 
@@ -143,7 +143,8 @@ impl StdoutMetricExporter {
         // The SDK passes the resource of metrics with each batch.
         let resource = self.line.resource(measured.resource());
         // Encoding determines the number of data points; there is at least one.
-        self.line.emit(SignalKind::Metrics, &resource, 1, || metrics(&resource, measured))
+        self.line
+            .write_or_gather(SignalKind::Metrics, &resource, 1, || metrics(&resource, measured))
     }
 }
 

@@ -51,12 +51,12 @@ impl fmt::Debug for LineExporter {
 }
 
 impl LineExporter {
-    /// Encodes one `Export…ServiceRequest` and writes it as one or more lines. A request without items writes nothing. If the encoder
-    /// panics, `items` are counted as lost.
+    /// Encodes one `Export…ServiceRequest` and writes it as one or more lines, or within [`together`](Self::together) leaves it to
+    /// the end of the flush. A request without items writes nothing. If the encoder panics, `items` are counted as lost.
     ///
     /// # Errors
     /// If the output refused the lines or an item is too large for a line. Lost items are counted.
-    pub(crate) fn emit(
+    pub(crate) fn write_or_gather(
         &self,
         kind: SignalKind,
         resource: &EncodedResource,
@@ -66,8 +66,12 @@ impl LineExporter {
         let bytes = self.contained(&[ItemCount { kind, items }], || Ok(encode()))?;
         let request = Request::trusted(kind, bytes);
         let source = &resource.service_name;
-        let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
-        self.contained(&[ItemCount::of(&request)], || self.write(source, request))
+        match gather(self.address(), source, request) {
+            Gathered::Taken => Ok(()),
+            Gathered::NotGathering(request) => {
+                self.contained(&[ItemCount::of(&request)], || self.write(source, request))
+            }
+        }
     }
 
     pub(crate) fn resource(&self, resource: &Resource) -> EncodedResource {
@@ -84,7 +88,7 @@ impl LineExporter {
     /// flushes.
     ///
     /// # Errors
-    /// As of [`emit`](Self::emit), of the write.
+    /// As of [`write_or_gather`](Self::write_or_gather), of the write.
     pub(crate) fn together(&self, flush: impl FnOnce()) -> OTelSdkResult {
         let exporter = self.address();
         GATHERING.with_borrow_mut(|gathering| {
@@ -103,9 +107,9 @@ impl LineExporter {
         if gathered.len() > 1 {
             let counts: Vec<_> =
                 gathered.iter().map(|gathered| ItemCount::of(&gathered.request)).collect();
-            let together = || Ok(self.write_together(&gathered, &counts));
-            if let Some(written) = self.contained(&counts, together)? {
-                return written;
+            let together = || self.write_together(&gathered, &counts);
+            if self.contained(&counts, together)? == InOneLine::Written {
+                return Ok(());
             }
         }
         let mut all_written = Ok(());
@@ -213,22 +217,25 @@ impl LineExporter {
         self.output(&lines, &[ItemCount { kind, items: written.items }])
     }
 
-    /// Writes one line with all requests; `None` if they do not fit, or if there is not enough time for all of them.
+    /// Writes one line with all requests, if they fit and there is enough time for all of them.
     fn write_together(
         &self,
         gathered: &[GatheredRequest],
         counts: &[ItemCount],
-    ) -> Option<OTelSdkResult> {
+    ) -> Result<InOneLine, OTelSdkError> {
         let requests: Vec<&Request> = gathered.iter().map(|gathered| &gathered.request).collect();
         let bytes = requests.iter().map(|request| request.bytes().len()).sum();
         if self.write_timeout.invocations().is_too_late_for(bytes) {
-            return None;
+            return Ok(InOneLine::DoNotFit);
         }
         // Compact lines have no source.
         let envelope = self.envelope("");
         let mut lines = Vec::with_capacity(bytes);
-        let written = self.encoder().encode_together(&envelope, &requests, &mut lines);
-        written.map(|_| self.output(&lines, counts))
+        if self.encoder().encode_together(&envelope, &requests, &mut lines).is_none() {
+            return Ok(InOneLine::DoNotFit);
+        }
+        self.output(&lines, counts)?;
+        Ok(InOneLine::Written)
     }
 
     /// Writes lines with these items.
@@ -330,6 +337,13 @@ fn omitted_names(lambda: &LambdaEnvironment) -> OwnedContext {
     OwnedContext::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
 }
 
+/// The result of an attempt to write several requests as one line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InOneLine {
+    Written,
+    DoNotFit,
+}
+
 /// A request and the service name of its resource.
 struct GatheredRequest {
     source: String,
@@ -348,13 +362,21 @@ thread_local! {
     static GATHERING: RefCell<Option<Gathering>> = const { RefCell::new(None) };
 }
 
-/// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.
-fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
+/// The result of [`gather`].
+enum Gathered {
+    /// The request is written at the end of this thread's flush.
+    Taken,
+    /// This thread gathers no requests of the exporter, so the caller writes this one.
+    NotGathering(Request),
+}
+
+/// Adds a request to those that this thread gathers for the exporter.
+fn gather(exporter: usize, source: &str, request: Request) -> Gathered {
     GATHERING.with_borrow_mut(|gathering| match gathering {
         Some(gathering) if gathering.exporter == exporter => {
             gathering.requests.push(GatheredRequest { source: source.to_owned(), request });
-            None
+            Gathered::Taken
         }
-        _ => Some(request),
+        _ => Gathered::NotGathering(request),
     })
 }

@@ -13,11 +13,22 @@ const NAME: &str = "lambda-otlp-exporter";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The events for which an extension inside the function's process registers. SHUTDOWN is reserved for separate processes.
-pub(super) type Events = &'static [&'static str];
-/// An invocation ends only when the extension asks for the next event.
-pub(super) const INVOKE: Events = &["INVOKE"];
-/// Registration alone makes Lambda send SIGTERM before it kills the process.
-pub(super) const NOTHING: Events = &[];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Events {
+    /// An invocation ends only when the extension asks for the next event.
+    Invoke,
+    /// Registration alone makes Lambda send SIGTERM before it kills the process.
+    Nothing,
+}
+
+impl Events {
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Invoke => &["INVOKE"],
+            Self::Nothing => &[],
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -30,7 +41,7 @@ impl Client {
     /// Registers with the API at this host and port. Afterwards the extension must ask for events, because Lambda waits for it.
     pub(super) fn register(host: &str, events: Events) -> io::Result<Self> {
         let mut stream = connect(host)?;
-        stream.write_all(extensions_api::register(host, NAME, events).as_bytes())?;
+        stream.write_all(extensions_api::register(host, NAME, events.names()).as_bytes())?;
         let response = response(&mut stream)?;
         let identifier =
             response.identifier().ok_or_else(|| invalid("no identifier in the answer"))?;

@@ -4,6 +4,7 @@
 //! keeps the environment awake until the extension asks for the next event. So telemetry left to the extension is written while
 //! the environment is awake. An invocation without one of our handlers is kept only briefly.
 
+use crate::invocations::InvocationNumber;
 use std::time::Duration;
 
 /// Time to wait for a handler, which never starts if it cannot parse the event or is not wrapped. Telemetry of a handler that
@@ -15,7 +16,18 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) struct Completed {
     pub(crate) request_id: String,
     /// Its number among the running ones.
-    pub(crate) number: u64,
+    pub(crate) number: InvocationNumber,
+}
+
+/// The wait for a report about the kept invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// A handler runs.
+    Unlimited,
+    /// No handler has started yet.
+    AtMost(Duration),
+    /// The invocation needs no further wait.
+    Over,
 }
 
 #[derive(Debug, Default)]
@@ -62,19 +74,23 @@ impl KeptInvocations {
         self.given_up = None;
     }
 
-    /// Returns the time to wait for the next report about the invocation that Lambda keeps awake; `None` if there is no limit. With
-    /// zero, the invocation is given up: it needs no further wait.
-    pub(super) fn time_to_wait(&mut self, request_id: &str, waited: Duration) -> Option<Duration> {
+    /// Returns the wait for the next report about the invocation that Lambda keeps awake, after a wait of this duration.
+    pub(super) fn wait_for(&self, request_id: &str, waited: Duration) -> Wait {
         if self.begun.iter().any(|begun| begun == request_id) {
-            return None;
+            return Wait::Unlimited;
         }
         let has_ended = self.completed.iter().any(|completed| completed.request_id == request_id);
-        let is_over = has_ended || self.is_released;
-        let left = if is_over { Duration::ZERO } else { PATIENCE.saturating_sub(waited) };
-        if left.is_zero() {
-            self.given_up = Some(request_id.to_owned());
+        let left = PATIENCE.saturating_sub(waited);
+        if has_ended || self.is_released || left.is_zero() {
+            Wait::Over
+        } else {
+            Wait::AtMost(left)
         }
-        Some(left)
+    }
+
+    /// Notes that the invocation is no longer kept.
+    pub(super) fn give_up(&mut self, request_id: &str) {
+        self.given_up = Some(request_id.to_owned());
     }
 
     pub(super) fn take_completed(&mut self) -> Vec<Completed> {
@@ -86,10 +102,8 @@ impl KeptInvocations {
 mod tests {
     use super::*;
 
-    const OVER: Option<Duration> = Some(Duration::ZERO);
-
     fn completed(request_id: &str) -> Completed {
-        Completed { request_id: request_id.to_owned(), number: 1 }
+        Completed { request_id: request_id.to_owned(), number: InvocationNumber::FIRST }
     }
 
     #[test]
@@ -98,7 +112,8 @@ mod tests {
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
         invocations.begin_keeping();
-        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), OVER);
+        assert_eq!(invocations.wait_for("r-1", Duration::ZERO), Wait::Over);
+        invocations.give_up("r-1");
         assert_eq!(invocations.take_completed(), [completed("r-1")]);
         // A second handler of the invocation writes itself.
         invocations.begin("r-1");
@@ -106,7 +121,7 @@ mod tests {
         // A repeated attempt of the request waits for its own handler.
         invocations.begin_keeping();
         invocations.begin("r-1");
-        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), None);
+        assert_eq!(invocations.wait_for("r-1", PATIENCE), Wait::Unlimited);
     }
 
     #[test]
@@ -116,9 +131,9 @@ mod tests {
         invocations.begin("r-1");
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
-        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), None);
+        assert_eq!(invocations.wait_for("r-1", PATIENCE), Wait::Unlimited);
         assert!(invocations.complete(completed("r-1")));
-        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), OVER);
+        assert_eq!(invocations.wait_for("r-1", PATIENCE), Wait::Over);
         assert_eq!(invocations.take_completed().len(), 2);
     }
 
@@ -126,8 +141,9 @@ mod tests {
     fn an_invocation_without_a_handler_is_released_after_a_timeout() {
         let mut invocations = KeptInvocations::default();
         invocations.begin_keeping();
-        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), Some(PATIENCE));
-        assert_eq!(invocations.time_to_wait("r-1", PATIENCE), OVER);
+        assert_eq!(invocations.wait_for("r-1", Duration::ZERO), Wait::AtMost(PATIENCE));
+        assert_eq!(invocations.wait_for("r-1", PATIENCE), Wait::Over);
+        invocations.give_up("r-1");
         // Its handler started late: its telemetry is written before the response, because nothing waits any more.
         invocations.begin("r-1");
         assert!(!invocations.complete(completed("r-1")));
@@ -143,11 +159,11 @@ mod tests {
         let mut invocations = KeptInvocations::default();
         invocations.begin_keeping();
         invocations.release();
-        assert_eq!(invocations.time_to_wait("r-1", Duration::ZERO), OVER);
+        assert_eq!(invocations.wait_for("r-1", Duration::ZERO), Wait::Over);
         invocations.begin_keeping();
-        assert_eq!(invocations.time_to_wait("r-2", Duration::ZERO), Some(PATIENCE));
+        assert_eq!(invocations.wait_for("r-2", Duration::ZERO), Wait::AtMost(PATIENCE));
         invocations.begin("r-2");
         invocations.release();
-        assert_eq!(invocations.time_to_wait("r-2", Duration::ZERO), None, "it is another's");
+        assert_eq!(invocations.wait_for("r-2", Duration::ZERO), Wait::Unlimited, "it is another's");
     }
 }

@@ -8,9 +8,9 @@ use crate::bounded::{spawn, within};
 use crate::config::{InitializationType, ProcessorMode};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
-use client::{Client, Events, INVOKE, NOTHING};
+use client::{Client, Events};
 use extensions_api::NextEvent;
-use invocations::{Completed, KeptInvocations};
+use invocations::{Completed, KeptInvocations, Wait};
 use settings::{Backoff, Jitter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -84,14 +84,14 @@ fn try_start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Un
         }
         // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
         (ProcessorMode::Async, InitializationType::ManagedInstances)
-        | (ProcessorMode::Finalize, _) => NOTHING,
-        (ProcessorMode::Async, _) => INVOKE,
+        | (ProcessorMode::Finalize, _) => Events::Nothing,
+        (ProcessorMode::Async, _) => Events::Invoke,
     };
     let StartedThread { extension, registered } =
         start_thread(api, events, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
     match registered.map_err(RefusedRegistration) {
         Ok(()) if mode == ProcessorMode::Finalize => Ok(Mode::Finalize),
-        Err(refused) if mode == ProcessorMode::Finalize || events == INVOKE => {
+        Err(refused) if mode == ProcessorMode::Finalize || events == Events::Invoke => {
             Err(Unavailable::Refused(refused))
         }
         registered => {
@@ -129,7 +129,7 @@ fn start_thread(
             Ok(client) => (Some(client), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        if client.is_some() && events == INVOKE {
+        if client.is_some() && events == Events::Invoke {
             let_the_response_go_first();
         }
         report.send(result).ok();
@@ -181,19 +181,31 @@ impl InternalExtension {
         self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for events, and keeps each invocation awake until its telemetry is written.
     fn run(&self, client: Option<Client>, events: Events) -> ! {
-        let Some(mut client) = client else { self.write_as_reported() };
+        match (client, events) {
+            (None, _) => self.write_as_reported(),
+            (Some(client), Events::Nothing) => self.write_without_events(client),
+            (Some(client), Events::Invoke) => self.keep_invocations(client),
+        }
+    }
+
+    /// Asks for events until the API takes the request, because Lambda waits for it. There are none, so the rest is as without the
+    /// API.
+    fn write_without_events(&self, mut client: Client) -> ! {
+        let mut failures = 0;
+        while let Err(error) = self.ask(&mut client, failures) {
+            self.pause_after_failure(failures, &error);
+            failures += 1;
+        }
+        self.write_as_reported()
+    }
+
+    /// Asks for events, and keeps each invocation awake until its telemetry is written.
+    fn keep_invocations(&self, mut client: Client) -> ! {
         // Number of failures since the last event.
         let mut failures = 0;
         loop {
-            let event = client.ask(failures > 0).and_then(|()| {
-                self.invocations().is_silent = false;
-                if events == NOTHING {
-                    self.write_as_reported();
-                }
-                client.event()
-            });
+            let event = self.ask(&mut client, failures).and_then(|()| client.event());
             match event {
                 Ok(event) => {
                     failures = 0;
@@ -210,17 +222,26 @@ impl InternalExtension {
         }
     }
 
+    /// Asks for the next event, after this number of failures.
+    fn ask(&self, client: &mut Client, failures: u32) -> io::Result<()> {
+        client.ask(failures > 0)?;
+        self.invocations().is_silent = false;
+        Ok(())
+    }
+
     /// Waits until the telemetry of this invocation is left here, and writes it.
     fn keep(&self, request_id: &str) {
         let since = Instant::now();
         let mut invocations = self.invocations();
         invocations.begin_keeping();
         loop {
-            invocations = match invocations.time_to_wait(request_id, since.elapsed()) {
-                Some(Duration::ZERO) => break,
-                wait => self.wait(invocations, wait),
+            invocations = match invocations.wait_for(request_id, since.elapsed()) {
+                Wait::Unlimited => self.wait(invocations, Duration::MAX),
+                Wait::AtMost(left) => self.wait(invocations, left),
+                Wait::Over => break,
             };
         }
+        invocations.give_up(request_id);
         let completed = invocations.take_completed();
         drop(invocations);
         self.write(&completed);
@@ -232,7 +253,7 @@ impl InternalExtension {
             let mut invocations = self.invocations();
             let completed = invocations.take_completed();
             if completed.is_empty() {
-                drop(self.wait(invocations, None));
+                drop(self.wait(invocations, Duration::MAX));
             } else {
                 drop(invocations);
                 self.write(&completed);
@@ -243,16 +264,16 @@ impl InternalExtension {
     fn wait<'a>(
         &self,
         invocations: MutexGuard<'a, KeptInvocations>,
-        longest: Option<Duration>,
+        longest: Duration,
     ) -> MutexGuard<'a, KeptInvocations> {
-        let waited = self.reported.wait_timeout(invocations, longest.unwrap_or(Duration::MAX));
+        let waited = self.reported.wait_timeout(invocations, longest);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn write(&self, completed: &[Completed]) {
         if let Some(telemetry) = self.telemetry.upgrade().filter(|_| !completed.is_empty()) {
             let numbers = completed.iter().map(|invocation| invocation.number);
-            telemetry.finish(&numbers.collect::<Vec<u64>>());
+            telemetry.write_and_forget(&numbers.collect::<Vec<_>>());
         }
     }
 

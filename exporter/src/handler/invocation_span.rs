@@ -7,7 +7,7 @@ use super::outcome::{CANCELLED, HandlerFailure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
-use crate::invocations::{CutOff, OpenInvocation};
+use crate::invocations::{CutOff, InvocationNumber, OpenInvocation};
 use crate::telemetry::Telemetry;
 use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
@@ -30,7 +30,7 @@ pub(super) struct InvocationSpan {
     /// The span in which the handler runs: that of the messages, or else the invocation's.
     handler_span: StartedSpan,
     /// The number of the invocation among the running ones.
-    number: u64,
+    number: InvocationNumber,
     /// The request id, for the extension; empty in other modes.
     request_id: String,
     state: SpanState,
@@ -64,7 +64,7 @@ impl InvocationSpan {
             StartedSpans { root: StartedSpan::only(Context::new()), consumer: None }
         });
         let mut request_id = String::new();
-        if let Mode::Async(extension) = telemetry.mode() {
+        if let Mode::Async(extension) = telemetry.fix_mode() {
             extension.begin(&lambda.request_id);
             request_id.clone_from(&lambda.request_id);
         }
@@ -99,10 +99,10 @@ impl InvocationSpan {
         if let Some(Ok(runtime)) = needs_thread.then(Handle::try_current) {
             let telemetry = Arc::clone(&self.telemetry);
             let number = self.number;
-            let thread = runtime.spawn_blocking(move || telemetry.finish(&[number]));
+            let thread = runtime.spawn_blocking(move || telemetry.write_and_forget(&[number]));
             return Writing { invocation: self, thread: Some(thread) };
         }
-        self.telemetry.finish(&[self.number]);
+        self.telemetry.write_and_forget(&[self.number]);
         self.state = SpanState::Flushed;
         Writing { invocation: self, thread: None }
     }
@@ -123,7 +123,7 @@ impl InvocationSpan {
                 extension.complete(Completed { request_id, number: self.number })
             }
             Mode::Finalize => {
-                self.telemetry.invocations.finish(self.number);
+                self.telemetry.invocations.forget(self.number);
                 true
             }
         };
@@ -169,7 +169,12 @@ impl Future for Writing {
 }
 
 /// Ends the span of an invocation. Its telemetry is written even if recording the outcome panics.
-fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
+fn end_root(
+    telemetry: &Telemetry,
+    number: InvocationNumber,
+    context: &Context,
+    outcome: &HandlerOutcome,
+) {
     let recorded = AssertUnwindSafe(|| record_outcome(context, outcome));
     let keys = catch_unwind(recorded).unwrap_or_default();
     let has_failed = outcome.as_ref().is_err_and(HandlerFailure::is_of_handler);
@@ -271,7 +276,7 @@ impl Drop for InvocationSpan {
             HandlerFailure::new(CANCELLED, "the handler's future was dropped before it was ready")
         }));
         if self.state != SpanState::Flushed && !self.leave_write_for_later() {
-            self.telemetry.finish(&[self.number]);
+            self.telemetry.write_and_forget(&[self.number]);
         }
     }
 }
@@ -321,6 +326,6 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: HandlerFailure) {
             end_root(&telemetry, number, &context, &outcome);
         }
         telemetry.write_open(|_| true, CutOff::PANIC);
-        telemetry.finish(&numbers);
+        telemetry.write_and_forget(&numbers);
     });
 }

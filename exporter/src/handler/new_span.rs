@@ -1,7 +1,7 @@
 //! The initial data of an invocation's spans: name, kind, attributes, parent and trace id.
 
 use super::http_route::HttpInvocation;
-use crate::invocations::Invocations;
+use crate::invocations::{InvocationNumber, Invocations};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::id_generator::with_trace_id;
@@ -58,7 +58,7 @@ pub(super) struct SpanStarter<'a> {
     pub(super) lambda: &'a lambda_runtime::Context,
     pub(super) options: &'a SpanOptions,
     /// The number of the invocation among the running ones.
-    pub(super) number: u64,
+    pub(super) number: InvocationNumber,
 }
 
 impl SpanStarter<'_> {

@@ -159,10 +159,10 @@ fn install_subscriber(handler: &TelemetryCompletionHandler, prints: bool) {
     let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        handler.telemetry.has_layer.store(true, Ordering::Relaxed);
         #[cfg(feature = "log")]
         crate::telemetry::log_crate::install();
     } else {
-        handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(
             "there are no spans and log records from tracing, because another subscriber is installed: remove the call that \
              installed it, such as init_default_subscriber(), or add TelemetryCompletionHandler::tracing_layer to it",

@@ -18,7 +18,7 @@ use wire::resource::PARTIAL;
 
 /// An invocation, from before the start of its span until its telemetry is written.
 struct Invocation {
-    number: u64,
+    number: InvocationNumber,
     /// The context of its span, while the span is open.
     context: Option<Context>,
     root: SpanId,
@@ -43,11 +43,17 @@ pub(crate) struct OnlyOpen {
 }
 
 /// The number of an invocation, in the context of its span and thereby of all spans below.
-struct InvocationNumber(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InvocationNumber(u64);
+
+#[cfg(test)]
+impl InvocationNumber {
+    pub(crate) const FIRST: Self = Self(1);
+}
 
 /// An invocation whose span is to be ended.
 pub(crate) struct OpenInvocation {
-    pub(crate) number: u64,
+    pub(crate) number: InvocationNumber,
     /// The context of its span.
     pub(crate) context: Context,
 }
@@ -55,7 +61,7 @@ pub(crate) struct OpenInvocation {
 /// A span as it started: the SDK passes it to a processor at its start and end.
 struct OpenSpan {
     /// The number of its invocation, if it belongs to one.
-    invocation: Option<u64>,
+    invocation: Option<InvocationNumber>,
     span: SpanData,
     /// `true` if it is written as a partial span: a second one from another interruption would contradict it.
     is_written: bool,
@@ -94,7 +100,7 @@ fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
 }
 
 /// Writes the telemetry of the invocations with these numbers.
-type WriteDue = Box<dyn Fn(&[u64]) + Send + Sync>;
+type WriteDue = Box<dyn Fn(&[InvocationNumber]) + Send + Sync>;
 
 /// The running invocations; more than one only with concurrent invocations.
 ///
@@ -134,7 +140,7 @@ impl InvocationsState {
         self.begun > 0 && self.running.is_empty()
     }
 
-    fn invocation(&mut self, number: u64) -> Option<&mut Invocation> {
+    fn invocation(&mut self, number: InvocationNumber) -> Option<&mut Invocation> {
         self.running.iter_mut().find(|invocation| invocation.number == number)
     }
 }
@@ -163,7 +169,7 @@ impl Invocations {
     }
 
     /// Sets the write before a timeout; only the first call has an effect.
-    pub(crate) fn set_write(&self, write: impl Fn(&[u64]) + Send + Sync + 'static) {
+    pub(crate) fn set_write(&self, write: impl Fn(&[InvocationNumber]) + Send + Sync + 'static) {
         self.write.get_or_init(|| Box::new(write));
     }
 
@@ -179,13 +185,17 @@ impl Invocations {
         (self.clock)()
     }
 
-    /// Adds an invocation, and returns its number. Its deadline is watched until [`finish`](Self::finish).
-    pub(crate) fn begin(self: &Arc<Self>, deadline: SystemTime, bounds_writes: bool) -> u64 {
+    /// Adds an invocation, and returns its number. Its deadline is watched until [`forget`](Self::forget).
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        deadline: SystemTime,
+        bounds_writes: bool,
+    ) -> InvocationNumber {
         let now = self.now();
         let write_at = write_at(now, deadline);
         let mut state = self.lock();
         state.begun += 1;
-        let number = state.begun;
+        let number = InvocationNumber(state.begun);
         state.running.push(Invocation {
             number,
             context: None,
@@ -227,14 +237,14 @@ impl Invocations {
     }
 
     /// Returns the context with the number of the invocation that its spans will belong to.
-    pub(crate) fn with_number(number: u64, context: &Context) -> Context {
-        context.with_value(InvocationNumber(number))
+    pub(crate) fn with_number(number: InvocationNumber, context: &Context) -> Context {
+        context.with_value(number)
     }
 
     /// Notes the root span of an invocation, and the number of the record that names it to an extension.
     pub(crate) fn note_root(
         &self,
-        number: u64,
+        number: InvocationNumber,
         context: &Context,
         request_id: &str,
         record: Option<u64>,
@@ -281,7 +291,12 @@ impl Invocations {
     }
 
     /// Notes that the span of this invocation ends now, after its end has set attributes with these keys.
-    pub(crate) fn note_end(&self, number: u64, keys: Vec<&'static str>, has_failed: bool) {
+    pub(crate) fn note_end(
+        &self,
+        number: InvocationNumber,
+        keys: Vec<&'static str>,
+        has_failed: bool,
+    ) {
         if let Some(invocation) = self.lock().invocation(number) {
             invocation.end_keys = keys;
             invocation.has_failed = has_failed;
@@ -289,7 +304,7 @@ impl Invocations {
     }
 
     /// Drops the context of an invocation whose span has ended.
-    pub(crate) fn drop_context(&self, number: u64) {
+    pub(crate) fn drop_context(&self, number: InvocationNumber) {
         let context =
             self.lock().invocation(number).and_then(|invocation| invocation.context.take());
         // The last context ends its span, which takes the lock.
@@ -299,7 +314,7 @@ impl Invocations {
     /// Returns the root spans of the invocations with such a number or root, if an extension has a record of them.
     pub(crate) fn written_roots(
         &self,
-        is_written: impl Fn(u64, SpanId) -> bool,
+        is_written: impl Fn(InvocationNumber, SpanId) -> bool,
     ) -> Vec<WrittenRoot> {
         let state = self.lock();
         let written = state
@@ -314,11 +329,11 @@ impl Invocations {
     }
 
     /// Forgets an invocation whose telemetry is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
-    pub(crate) fn finish(&self, number: u64) {
-        let finished: Vec<_> =
+    pub(crate) fn forget(&self, number: InvocationNumber) {
+        let forgotten: Vec<_> =
             self.lock().running.extract_if(.., |invocation| invocation.number == number).collect();
         // The last context ends its span, which takes the lock.
-        drop(finished);
+        drop(forgotten);
     }
 
     fn lock(&self) -> MutexGuard<'_, InvocationsState> {
@@ -358,7 +373,8 @@ impl Invocations {
             let take_due = |invocation: &mut Invocation| {
                 invocation.write_at.take_if(|at| *at <= now).map(|_| invocation.number)
             };
-            let due: Vec<u64> = state.running.iter_mut().filter_map(take_due).collect();
+            let due: Vec<InvocationNumber> =
+                state.running.iter_mut().filter_map(take_due).collect();
             drop(state);
             if let Some(write) = self.write.get() {
                 // One write has all invocations that are due.
@@ -422,8 +438,8 @@ impl Invocations {
                 };
                 state.open.iter().rfind(is_parent)?.invocation
             };
-            let number = parent.get::<InvocationNumber>();
-            let invocation = number.map(|number| number.0).or_else(of_parent);
+            let number = parent.get::<InvocationNumber>().copied();
+            let invocation = number.or_else(of_parent);
             state.open.push(OpenSpan { invocation, span, is_written: false });
         }
     }
@@ -447,14 +463,14 @@ impl Invocations {
     /// if all are.
     pub(crate) fn partial_spans(
         &self,
-        is_cut_off: impl Fn(u64) -> bool,
+        is_cut_off: impl Fn(InvocationNumber) -> bool,
         cut_off: CutOff,
     ) -> Vec<SpanData> {
         let now = self.now();
         let state = self.lock();
         let running = || state.running.iter().filter(|invocation| invocation.context.is_some());
         let all_are_cut_off = running().all(|invocation| is_cut_off(invocation.number));
-        let is_interrupted = |number: Option<u64>| match number {
+        let is_interrupted = |number: Option<InvocationNumber>| match number {
             Some(number) if running().any(|invocation| invocation.number == number) => {
                 is_cut_off(number)
             }
@@ -529,7 +545,7 @@ mod tests {
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
         let (invocations, time) = invocations();
         let step = || invocations.write_due(invocations.lock()).wait;
-        let run = |deadline| invocations.finish(invocations.begin(deadline, true));
+        let run = |deadline| invocations.forget(invocations.begin(deadline, true));
         // Ended before the thread has run.
         run(at(1000));
         assert_eq!(step(), Some(Duration::from_millis(900)));
@@ -547,7 +563,7 @@ mod tests {
         let last = begin(899);
         let [first, second] = [begin(1), begin(1)];
         for (ended, left) in [(first, Some(1)), (second, Some(899)), (last, None)] {
-            invocations.finish(ended);
+            invocations.forget(ended);
             assert_eq!(invocations.time_left(), left.map(Duration::from_secs));
         }
     }

@@ -8,7 +8,7 @@ use crate::export::WriteTimeout;
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::losses::{Loss, LossCounts};
 use crate::integer_fields;
-use crate::invocations::{CutOff, EndedSpan, Invocations};
+use crate::invocations::{CutOff, EndedSpan, InvocationNumber, Invocations};
 use opentelemetry::trace::{Span as _, SpanId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -45,7 +45,7 @@ impl LambdaSpanProcessor {
     /// Writes the open spans of interrupted invocations as partial spans, and returns them.
     pub(crate) fn write_open(
         &self,
-        is_cut_off: impl Fn(u64) -> bool,
+        is_cut_off: impl Fn(InvocationNumber) -> bool,
         cut_off: CutOff,
     ) -> Result<Vec<SpanId>, OTelSdkError> {
         let invocations = self.write_timeout.invocations();

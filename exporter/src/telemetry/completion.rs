@@ -26,8 +26,8 @@ impl TelemetryCompletionHandler {
     /// Writes the invocation's telemetry before returning, in every mode. Call it before the response, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
-        self.telemetry.finish(&[]);
-        if let Mode::Async(extension) = self.telemetry.mode() {
+        self.telemetry.write_ended();
+        if let Mode::Async(extension) = self.telemetry.fix_mode() {
             extension.release();
         }
     }

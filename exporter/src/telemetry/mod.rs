@@ -12,7 +12,7 @@ use crate::config::{Config, InitializationType};
 use crate::export::line::{ItemCount, LineExporter};
 use crate::extension::{self, Mode};
 use crate::invocations::root_record::RootRecord;
-use crate::invocations::{CutOff, Invocations};
+use crate::invocations::{CutOff, InvocationNumber, Invocations};
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
 use crate::propagation::Propagation;
@@ -69,27 +69,31 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// The mode of an invocation. By then all shutdown hooks are installed.
+    /// Decides the mode of all invocations at the first one, when all shutdown hooks are installed, and returns it. A shutdown hook
+    /// ends the process without waiting for the last write.
+    pub(crate) fn fix_mode(&self) -> &Mode {
+        self.has_shutdown_hook.get_or_init(|| {
+            let exits = self.exits_at_sigterm;
+            let has_hook = exits.is_some_and(|exits| !exits || extension::is_hook_installed());
+            if has_hook {
+                stderr::warn(
+                    "a shutdown hook may end the process before telemetry is written, so mode finalize is unavailable: set \
+                     with_sigterm_handler(false), and call TelemetryCompletionHandler::shutdown in the hook",
+                );
+            }
+            has_hook
+        });
+        self.mode()
+    }
+
+    /// The mode of invocations, as [`fix_mode`](Self::fix_mode) decided.
     pub(crate) fn mode(&self) -> &Mode {
-        let has_hook = *self.has_shutdown_hook.get_or_init(|| self.find_shutdown_hook());
+        let has_hook = self.has_shutdown_hook.get().is_some_and(|has_hook| *has_hook);
         match self.mode.get() {
             Some(Mode::Finalize) if has_hook => &Mode::Sync,
             Some(mode) => mode,
             None => &Mode::Sync,
         }
-    }
-
-    /// Looks for a shutdown hook of the application: it ends the process without waiting for the last write.
-    fn find_shutdown_hook(&self) -> bool {
-        let exits = self.exits_at_sigterm;
-        let has_hook = exits.is_some_and(|exits| !exits || extension::is_hook_installed());
-        if has_hook {
-            stderr::warn(
-                "a shutdown hook may end the process before telemetry is written, so mode finalize is unavailable: set \
-                 with_sigterm_handler(false), and call TelemetryCompletionHandler::shutdown in the hook",
-            );
-        }
-        has_hook
     }
 
     /// From now on, the thread that watches the deadlines writes this telemetry.
@@ -112,7 +116,7 @@ impl Telemetry {
     /// Writes the open spans of the interrupted invocations with these numbers, then all other telemetry.
     pub(crate) fn write_cut_off(
         &self,
-        is_cut_off: impl Fn(u64) -> bool,
+        is_cut_off: impl Fn(InvocationNumber) -> bool,
         cut_off: CutOff,
     ) -> OTelSdkResult {
         // Partial spans first: the following flush may take all the remaining time.
@@ -138,17 +142,19 @@ impl Telemetry {
         !self.is_warm.swap(true, Ordering::Relaxed) && !is_ready_before
     }
 
-    /// Adds an invocation, and returns its number. Until [`finish`](Self::finish) it is watched: if the callback of an instrument
+    /// Adds an invocation, and returns its number. It is watched until
+    /// [`write_and_forget`](Self::write_and_forget): if the callback of an instrument
     /// hangs, the thread that watches the deadline writes the rest.
-    pub(crate) fn begin(&self, deadline: SystemTime) -> u64 {
-        // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
-        // "Managed Instances execution environment").
+    pub(crate) fn begin(&self, deadline: SystemTime) -> InvocationNumber {
         let initialization = self.environment.lambda.initialization_type;
         if initialization == InitializationType::SnapStart && !self.is_warm.load(Ordering::Relaxed)
         {
             self.restart_measurements();
         }
-        self.invocations.begin(deadline, initialization != InitializationType::ManagedInstances)
+        // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
+        // "Managed Instances execution environment").
+        let bounds_writes = initialization != InitializationType::ManagedInstances;
+        self.invocations.begin(deadline, bounds_writes)
     }
 
     /// Writes the telemetry of an init that may precede the first invocation by hours, or by a snapshot, which each restored
@@ -157,7 +163,7 @@ impl Telemetry {
         let initialization = self.environment.lambda.initialization_type;
         let is_waiting = initialization != InitializationType::OnDemand;
         if is_waiting && !self.has_application_processors && !self.invocations.have_begun() {
-            self.finish(&[]);
+            self.write_ended();
         }
     }
 
@@ -168,19 +174,25 @@ impl Telemetry {
     }
 
     /// Notes that the roots of these invocations are in a line.
-    fn mark_roots_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
+    fn mark_roots_written(&self, is_written: impl Fn(InvocationNumber, SpanId) -> bool) {
         for root in self.invocations.written_roots(is_written) {
             self.root_record.mark_written(root);
         }
     }
 
-    /// Writes the telemetry of ended invocations, and notes their roots as written as soon as they are.
-    pub(crate) fn finish(&self, numbers: &[u64]) {
+    /// Writes all ended telemetry, which belongs to no invocation of our handlers.
+    pub(crate) fn write_ended(&self) {
         // Errors are counted where they occur.
+        drop(self.flush_invocation(|| ()));
+    }
+
+    /// Writes the telemetry of ended invocations, notes their roots as written as soon as they are, and forgets the invocations.
+    pub(crate) fn write_and_forget(&self, numbers: &[InvocationNumber]) {
         let are_written = || self.mark_roots_written(|number, _| numbers.contains(&number));
+        // Errors are counted where they occur.
         drop(self.flush_invocation(are_written));
         for number in numbers {
-            self.invocations.finish(*number);
+            self.invocations.forget(*number);
         }
     }
 }
@@ -255,7 +267,7 @@ impl Telemetry {
     /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.
     pub(crate) fn write_open(
         &self,
-        is_cut_off: impl Fn(u64) -> bool,
+        is_cut_off: impl Fn(InvocationNumber) -> bool,
         cut_off: CutOff,
     ) -> Vec<SpanId> {
         let Some(spans) = &self.spans else { return Vec::new() };

@@ -2,6 +2,7 @@
 
 use super::driver::{COMPACT, Function, Written, attribute, shown, status};
 use crate::export::losses::Loss;
+use crate::invocations::InvocationNumber;
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
@@ -456,7 +457,7 @@ fn a_record_of_a_bare_thread_belongs_to_the_only_running_invocation() {
         });
     };
     let begin = || function.completion.telemetry.begin(std::time::UNIX_EPOCH);
-    let start = |number: u64, name: &'static str, request_id: &str| {
+    let start = |number: InvocationNumber, name: &'static str, request_id: &str| {
         let span = function.completion.tracer().start(name);
         let context = opentelemetry::Context::new().with_span(span);
         function.completion.telemetry.invocations.note_root(number, &context, request_id, None);
