@@ -23,7 +23,7 @@ class BoundedFlush:
     """Flushes one provider in a thread, and stops waiting for it at the deadline."""
 
     def __init__(self, current):
-        # The state of the invocation, for each thread (lambda_otlp_wrap.py).
+        # The `CurrentInvocation` (lambda_otlp_wrap.py).
         self.current = current
         timeout = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
         self.longest = min(seconds(timeout) or 1, MOST_TIMEOUT) * LONGEST_FLUSH
@@ -42,7 +42,7 @@ class BoundedFlush:
             self.refused += 1
 
     def flush(self, flush, *arguments, **named):
-        if self.current.__dict__.get("state") not in ("returned", "raised"):
+        if not self.current.is_ending():
             # The function itself flushes, with its own timeout.
             return flush(*arguments, **named)
         limits = self.limits(time.monotonic())
@@ -95,7 +95,9 @@ class BoundedFlush:
 
     def limits(self, now):
         """Returns the latest start of a flush, and the end of the wait for it."""
-        begun = self.current.__dict__.setdefault("flushes_begun", now)
+        if self.current.flushes_begun is None:
+            self.current.flushes_begun = now
+        begun = self.current.flushes_begun
         latest = begun + self.longest
         try:
             latest = min(latest, now + self.current.context.get_remaining_time_in_millis() / 1000 - RESPONSE)

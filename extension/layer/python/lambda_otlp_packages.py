@@ -131,22 +131,9 @@ BUILTINS = {**vars(builtins), "__import__": import_for_packages}
 class Loader(SourceFileLoader):
     def exec_module(self, module):
         vars(module)["__builtins__"] = BUILTINS
-        if module.__name__ == f"{NAME}.typing_extensions":
-            self.exec_with_same_typing(module)
-        else:
-            super().exec_module(module)
+        super().exec_module(module)
         if module.__name__.startswith(f"{NAME}.opentelemetry."):
             attempt(layer_module("lambda_otlp_mends").mend, module, public(module.__name__))
-
-    def exec_with_same_typing(self, module):
-        """Restores functions of the module `typing`, which `typing_extensions` replaces. The layer's packages do not need the
-        replacements.
-        """
-        import typing
-
-        before = dict(vars(typing))
-        super().exec_module(module)
-        vars(typing).update(before)
 
 
 class Children:

@@ -3,9 +3,9 @@ and flushes before the runtime gets the result.
 """
 
 import functools
-import importlib
 import os
 import sys
+import threading
 from types import SimpleNamespace
 
 from lambda_otlp_load import attempt, layer_module, library, say, time
@@ -45,7 +45,7 @@ def wrapped_by(wrapper, handler):
 
     @functools.wraps(handler, updated=())
     def wrapped(*arguments, **named):
-        if wrapper.is_running():
+        if wrapper.current.is_running():
             # The handler calls itself within an invocation.
             return handler(*arguments, **named)
         spans = None
@@ -67,6 +67,30 @@ def wrapped_by(wrapper, handler):
     return wrapped
 
 
+class CurrentInvocation(threading.local):
+    """The invocation that this thread serves. Its attributes have these values outside of invocations."""
+
+    # The state of the handler: "begun", "returned" or "raised".
+    state = None
+    # Lambda's context.
+    context = None
+    # The invocation as the watch of deadlines knows it.
+    watched = None
+    # The time at which the first flush at the invocation's end began (lambda_otlp_flush.py).
+    flushes_begun = None
+
+    def is_running(self):
+        return self.state is not None
+
+    def is_ending(self):
+        """Returns `True` between the end of the handler and the return to the runtime."""
+        return self.state in ("returned", "raised")
+
+    def forget(self):
+        """Removes the invocation. The frames of an error must not stay in memory until the next one."""
+        self.__dict__.clear()
+
+
 class Wrapper:
     """Begins and ends the invocations of one handler.
 
@@ -80,13 +104,8 @@ class Wrapper:
         self.contexts = layer_module("lambda_otlp_contexts")
         self.contexts.follow(trace.get_tracer_provider())
         self.starter = Starter(setup.reads_environment)
-        # The state of the current invocation, for each thread that serves invocations.
-        self.current = importlib.import_module("threading").local()
+        self.current = CurrentInvocation()
         setup.limit_flushes(self.current)
-
-    def is_running(self):
-        """Returns `True` within an invocation of this thread."""
-        return bool(self.current.__dict__)
 
     def begin(self, event=None, lambda_context=None, *_others):
         """Starts the spans of an invocation, and the watch of its deadline."""
@@ -94,7 +113,7 @@ class Wrapper:
         current.state = "begun"
         current.context = lambda_context
         try:
-            current.invocation = self.watch and self.watch.begin(lambda_context)
+            current.watched = self.watch and self.watch.begin(lambda_context)
         except Exception as error:
             say(f"cannot watch the deadline: if this invocation times out, its open spans are lost: {error!r}")
         try:
@@ -102,8 +121,8 @@ class Wrapper:
         except Exception as error:
             say(f"cannot create the invocation's span: {error!r}")
             return None
-        if current.__dict__.get("invocation"):
-            attempt(self.watch.note_root, current.invocation, spans.server.get_span_context())
+        if current.watched:
+            attempt(self.watch.note_root, current.watched, spans.server.get_span_context())
         return spans
 
     def surroundings(self, spans):
@@ -144,13 +163,14 @@ class Wrapper:
             attempt(flush)
 
     def end_watch(self):
-        if invocation := self.current.__dict__.pop("invocation", None):
-            self.watch.end(invocation)
+        watched = self.current.watched
+        self.current.watched = None
+        if watched:
+            self.watch.end(watched)
 
     def forget(self):
-        """Removes the state of the invocation. The frames of an error must not stay in memory until the next one."""
         self.end_watch()
-        self.current.__dict__.clear()
+        self.current.forget()
 
 
 class Starter:
@@ -277,12 +297,21 @@ def mark_failed(span, error_type, message=None):
     span.set_status(trace.Status(trace.StatusCode.ERROR, message))
 
 
+class LatestResult(threading.local):
+    """The latest result of this thread's handler, and its text for the runtime client."""
+
+    result = None
+    text = None
+
+    def forget(self):
+        self.__dict__.clear()
+
+
 class Marshalling:
     """Serializes results as AWS's runtime client does, before their spans end. The client then gets the same text."""
 
     def __init__(self):
-        # The latest result and its text, for each thread that serves invocations.
-        self.latest = importlib.import_module("threading").local()
+        self.latest = LatestResult()
         kind = getattr(sys.modules.get("awslambdaric.lambda_runtime_marshaller"), "LambdaMarshaller", None)
         self.marshal = getattr(kind, "marshal_response", None)
         if self.marshal is not None:
@@ -291,10 +320,11 @@ class Marshalling:
 
     def marshal_response(self, response):
         """Replaces the client's method."""
-        latest = dict(self.latest.__dict__)
-        self.latest.__dict__.clear()
-        if latest.get("text") is not None and latest["result"] is response:
-            return latest["text"]
+        result = self.latest.result
+        text = self.latest.text
+        self.latest.forget()
+        if text is not None and result is response:
+            return text
         return self.marshal(self.marshaller, response)
 
     def error_of(self, result):

@@ -99,6 +99,7 @@ def layer(isolated):
     wrap = layer_module("lambda_otlp_wrap")
     wrap.layer_module = lambda name: Contexts() if name == "lambda_otlp_contexts" else layer_module(name)
     found.wrap_handler = wrap.wrap_handler
+    found.CurrentInvocation = wrap.CurrentInvocation
     return found
 
 
@@ -416,7 +417,10 @@ def test_after_a_failed_flush_the_next_ones_wait_for_moments(layer, monkeypatch,
     flushes, timeout, expected = WAITS[case]
     if timeout is not None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", timeout)
-    bounded = layer.flush.BoundedFlush(types.SimpleNamespace(state="returned", context=Context()))
+    current = layer.CurrentInvocation()
+    current.state = "returned"
+    current.context = Context()
+    bounded = layer.flush.BoundedFlush(current)
     monkeypatch.setattr(Exporter, "export", layer.sdk.with_noted_result(Exporter.export, bounded))
     Provider.ended.clear()
     for each in flushes:
@@ -425,7 +429,7 @@ def test_after_a_failed_flush_the_next_ones_wait_for_moments(layer, monkeypatch,
             # On a busy machine, the flush may end after the wait for it.
             bounded.thread.join(20)
     Provider.ended.set()
-    bounded.current = types.SimpleNamespace()
+    current.forget()
     assert bounded.limits(0).wait_until == expected
 
 
