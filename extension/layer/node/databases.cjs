@@ -7,9 +7,10 @@
 
 const { say } = require("./originals.cjs");
 
-/// Instrumentations by their names. Calls outside an invocation get no span, because they have no trace.
+/// Instrumentations by their names. `adaptWith` changes the class `type`, with packages that it loads. Calls outside an invocation
+/// get no span, because they have no trace.
 const INSTRUMENTATIONS = {
-  ioredis: { type: "IORedisInstrumentation", config: { dbStatementSerializer: withoutArguments }, adapt: calledOnce },
+  ioredis: { type: "IORedisInstrumentation", config: { dbStatementSerializer: withoutArguments }, adaptWith: calledOnce },
   mongodb: { type: "MongoDBInstrumentation", config: { requireParentSpan: true } },
   // The default puts the values into the statement.
   mysql2: { type: "MySQL2Instrumentation", config: { maskStatement: true, maskStatementHook: (statement) => statement } },
@@ -35,8 +36,9 @@ function withoutArguments(name, values) {
 
 /// Creates the instrumentation of this name.
 function create(name, load) {
-  const { type, config, adapt = (type) => type } = INSTRUMENTATIONS[name];
-  const instrumentation = new (adapt(load(`@opentelemetry/instrumentation-${name}`)[type], load))(config);
+  const { type, config, adaptWith = (unchanged) => unchanged } = INSTRUMENTATIONS[name];
+  const Instrumentation = adaptWith(load(`@opentelemetry/instrumentation-${name}`)[type], load);
+  const instrumentation = new Instrumentation(config);
   instrumentation.setTracerProvider(onlyCalls(load));
   return instrumentation;
 }

@@ -19,6 +19,12 @@ let isWatching = false;
 const OF_CALLBACK = { failure: 0, result: 1, mayWait: true };
 const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: { failure: 0, result: 1 } };
 
+/// Returns `true` if these arguments, which answer in this way, report a failure.
+function isFailed(values, way) {
+  const failure = values[way.failure];
+  return way.isFailure || (failure !== undefined && failure !== null);
+}
+
 class Ending {
   /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `outcomeOf` returns
   /// the outcome of a handler with this result, and its answer for the runtime.
@@ -41,22 +47,31 @@ class Ending {
   wrapRespond(respond, way) {
     const ending = this;
     return function answer(...values) {
-      const failure = values[way.failure];
-      const hasFailed = way.isFailure || (failure !== undefined && failure !== null);
+      const hasFailed = isFailed(values, way);
       // The runtime makes an error of a failure that is none.
-      const send = () =>
-        hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, values)) : respond.apply(this, values);
+      const sender = (sent) => () =>
+        hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, sent)) : respond.apply(this, sent);
       // After a promise settles, the runtime itself calls the context's functions with the result.
-      if (ending.isLeftToTheRuntime) return send();
+      if (ending.isLeftToTheRuntime) return sender(values)();
       if (ending.ended !== undefined) return undefined;
-      open.delete(ending);
-      const { callbackForErrors } = ending;
-      const outcome = hasFailed ? { hasFailed, value: failure } : ending.outcomeOf(values[way.result]);
-      const isReadLater = way.mayWait && outcome.isCopy && ending.lambda?.callbackWaitsForEmptyEventLoop !== false;
-      if (way.result < values.length && !isReadLater) values[way.result] = outcome.answer;
-      ending.ended = holdingFailures(ending.end(outcome)).then(() => ending.sendInOwnTurn(send, callbackForErrors));
+      const outcome = hasFailed ? { hasFailed, value: values[way.failure] } : ending.outcomeOf(values[way.result]);
+      ending.accept(outcome, sender(ending.sentArguments(values, way, outcome)));
       return undefined;
     };
+  }
+
+  /// Returns the arguments with which the answer goes on to the runtime. They have the answer of the outcome in place of the result,
+  /// unless the runtime serializes the result later.
+  sentArguments(values, way, outcome) {
+    const isReadLater = way.mayWait && outcome.isCopy && this.lambda?.callbackWaitsForEmptyEventLoop !== false;
+    return isReadLater ? values : values.map((value, at) => (at === way.result ? outcome.answer : value));
+  }
+
+  /// Ends the invocation with the outcome of its first answer, and sends the answer afterwards.
+  accept(outcome, send) {
+    open.delete(this);
+    const { callbackForErrors } = this;
+    this.ended = holdingFailures(this.end(outcome)).then(() => this.sendInOwnTurn(send, callbackForErrors));
   }
 
   /// Sends an answer in a turn of the event loop of its own. The runtime throws if it cannot send it. As without the layer, this error

@@ -95,10 +95,10 @@ class Wrapper {
     if (invocation === undefined) return this.handler.call(self, event, ...others);
     const own = this.contexts.begin(invocation.context);
     const ending = this.endingOf(invocation, own, others[0]);
-    const callback = this.replaceCallback(ending, others);
+    const { callback, passed } = this.wrapAnswers(ending, others);
     let returned;
     try {
-      returned = this.api.context.with(own.context, () => this.handler.call(this.receiver.of(self), event, ...others));
+      returned = this.api.context.with(own.context, () => this.handler.call(this.receiver.of(self), event, ...passed));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (callback !== undefined) return void callback(error);
@@ -178,15 +178,15 @@ class Wrapper {
     return new Ending(end, outside, (result) => this.outcomeOf(result));
   }
 
-  /// Replaces the runtime's callback among the handler's further arguments, and returns the replacement. Returns `undefined` if
-  /// there is none.
-  replaceCallback(ending, others) {
-    const [lambda, callback] = others;
-    if (this.isStreaming || typeof callback !== "function") return undefined;
-    others[1] = ending.wrapRespond(callback, OF_CALLBACK);
+  /// Lets the runtime's callback and context end the invocation. Returns the new callback, or `undefined` if there is none, and the
+  /// handler's further arguments with it.
+  wrapAnswers(ending, others) {
+    const [lambda, callback, ...rest] = others;
+    if (this.isStreaming || typeof callback !== "function") return { callback: undefined, passed: others };
     ending.wrapContext(lambda);
     ending.callbackForErrors = callback;
-    return others[1];
+    const wrapped = ending.wrapRespond(callback, OF_CALLBACK);
+    return { callback: wrapped, passed: [lambda, wrapped, ...rest] };
   }
 
   /// Ends the invocation when the promise of its handler settles.
