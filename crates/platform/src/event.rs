@@ -88,7 +88,7 @@ static TYPES: [(EventKind, &str); 17] = [
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracing {
-    /// The X-Ray root as written, `1-<8 hex>-<24 hex>`.
+    /// X-Ray's trace id as written, `1-<8 hex>-<24 hex>`.
     pub trace_id: Option<String>,
     pub segment_id: Option<String>,
     /// The id of the invocation's span assigned by Lambda, 16 hex digits (Telemetry API only).

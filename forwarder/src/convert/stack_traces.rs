@@ -61,7 +61,7 @@ impl<'e> StackTrace<'e> {
         if !has_room {
             return false;
         }
-        let is_sure = self.on_trial.is_empty() || ReportState::ends_message(line);
+        let is_sure = self.on_trial.is_empty() || ReportState::begins_trace(line);
         let next = self.state.after_event(&self.text, line).filter(|_| is_sure);
         if let Some(state) = next {
             for event in std::mem::take(&mut self.on_trial) {

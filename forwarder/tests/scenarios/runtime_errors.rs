@@ -119,7 +119,7 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         .iter()
         .filter_map(|line| RuntimeError::read(line))
         .filter_map(|error| {
-            let owner = converter.owner(error.request_id.as_deref())?;
+            let owner = converter.invocation_of_line(error.request_id.as_deref())?;
             Some((owner.to_owned(), error))
         })
         .collect();

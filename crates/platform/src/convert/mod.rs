@@ -15,7 +15,7 @@ use crate::attributes::{scope, string, text};
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
-use crate::logs::request_window::{Facts, LineOwner, RequestWindow};
+use crate::logs::request_window::{Facts, LineInvocation, RequestWindow};
 use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
     LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
@@ -207,8 +207,8 @@ impl Converter {
 
 /// Knowledge of the caller beyond the lines that it converts.
 impl Converter {
-    /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; a line's root
-    /// becomes its record's trace id only if a span has that trace.
+    /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; X-Ray's
+    /// trace id of a line becomes its record's trace id only if a span has that trace.
     pub fn note_trace(&mut self, trace_id: [u8; 16]) {
         self.seen.add_trace(trace_id);
     }
@@ -224,7 +224,8 @@ impl Converter {
     pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
         let request_id = request_id_of(request_id);
         let is_known = self.aggregator.knows_invocation(&request_id)
-            || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
+            || self.state.window.invocation_of_line(Some(&request_id))
+                == LineInvocation::Running(&request_id);
         if is_known {
             self.aggregator.add_span_failure(&request_id, failure.clone(), self.observed_unix_nano);
             if let Some(invocations) = &mut self.state.spans {
@@ -335,7 +336,7 @@ impl Converter {
     fn convert_line(&mut self, event: &LogEventRef<'_>) {
         let plain = without_colours(event.message);
         let line = function_line(&plain, self.identity.is_lambda);
-        let emf = line.json.and_then(|json| emf_line::parse(json, line.root.as_ref()));
+        let emf = line.json.and_then(|json| emf_line::parse(json, line.emf_fields.as_ref()));
         let line_record = LineRecord {
             event,
             line: &line,
@@ -405,15 +406,15 @@ impl Converter {
 
     /// Notes the runtime's own line about a failed invocation.
     fn note_runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
-        match self.state.window.owner(error.request_id.as_deref()) {
-            LineOwner::Invocation(request_id) => {
+        match self.state.window.invocation_of_line(error.request_id.as_deref()) {
+            LineInvocation::Running(request_id) => {
                 let request_id = request_id.to_owned();
                 self.add_runtime_error(&request_id, error.failure, time_unix_nano);
             }
-            LineOwner::Unknown => {
+            LineInvocation::Unknown => {
                 self.state.unnamed_failure.get_or_insert(error.failure);
             }
-            LineOwner::Nobody => {}
+            LineInvocation::None => {}
         }
     }
 
@@ -522,7 +523,7 @@ impl Converter {
         &self.state.failures
     }
 
-    /// Returns `true` if [`Self::note_trace`] may still change a record: one has an X-Ray root and no trace id.
+    /// Returns `true` if [`Self::note_trace`] may still change a record: one has X-Ray's trace id and no other.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
@@ -538,10 +539,10 @@ impl Converter {
     }
 
     /// The running invocation of a runtime's line. `named` is the request id in the line, if it has one.
-    pub fn owner(&self, named: Option<&str>) -> Option<&str> {
-        match self.state.window.owner(named) {
-            LineOwner::Invocation(request_id) => Some(request_id),
-            LineOwner::Unknown | LineOwner::Nobody => None,
+    pub fn invocation_of_line(&self, named: Option<&str>) -> Option<&str> {
+        match self.state.window.invocation_of_line(named) {
+            LineInvocation::Running(request_id) => Some(request_id),
+            LineInvocation::Unknown | LineInvocation::None => None,
         }
     }
 

@@ -69,8 +69,9 @@ impl LineRecord<'_> {
         record.times(record_time(event, line.time), self.observed_unix_nano);
         write_common(event, severity, body, record);
         self.write_invocation(window, record);
-        if let Some(root) = &line.xray_trace_id {
-            record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
+        if let Some(trace_id) = &line.xray_trace_id {
+            record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(trace_id));
+            record.note_xray_trace(trace_id);
         }
         self.write_attributes(record);
         self.write_exception(record);
@@ -173,6 +174,9 @@ impl PlatformRecord<'_> {
         record.event_name(platform.kind.as_str());
         write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
         platform_attributes(platform, &mut |key, value| record.attribute(key, value));
+        if let Some(trace_id) = &platform.tracing.trace_id {
+            record.note_xray_trace(trace_id);
+        }
     }
 }
 

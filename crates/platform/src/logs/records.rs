@@ -32,21 +32,20 @@ pub(crate) struct Records {
 struct Untraced {
     /// The position of the record.
     at: usize,
-    /// The trace id of its X-Ray root.
-    root: Option<TraceId>,
+    xray_trace_id: Option<TraceId>,
     /// The position of its request id in [`Records::invocations`].
     invocation: Option<usize>,
 }
 
 impl Untraced {
-    /// The ids of the record, from the spans of its X-Ray root's trace or of its invocation.
+    /// The ids of the record, from the spans of its X-Ray trace or of its invocation.
     fn ids(&self, of_invocations: &[Option<SeenIds>], seen: &SeenSpans) -> Option<RecordIds> {
         let of_invocation =
             self.invocation.and_then(|at| of_invocations.get(at).copied().flatten());
-        let ids = match self.root.filter(|root| seen.has_trace(root)) {
+        let ids = match self.xray_trace_id.filter(|trace_id| seen.has_trace(trace_id)) {
             Some(trace_id) => of_invocation
                 .filter(|ids| ids.trace_id == trace_id)
-                .unwrap_or(SeenIds { trace_id, root: None }),
+                .unwrap_or(SeenIds { trace_id, root_span_id: None }),
             None => of_invocation?,
         };
         Some(RecordIds { at: self.at, ids })
@@ -73,9 +72,9 @@ impl Records {
             + self.invocations.len() * INVOCATION_BYTES
     }
 
-    /// Returns `true` if a record has an X-Ray root and no trace id, so that a trace may still provide it.
+    /// Returns `true` if a record has X-Ray's trace id and no other, so that a trace may still provide it.
     pub(crate) fn awaits_traces(&self) -> bool {
-        self.untraced.iter().any(|record| record.root.is_some())
+        self.untraced.iter().any(|record| record.xray_trace_id.is_some())
     }
 
     /// Returns `true` if a record has an invocation and no trace id, so that a span may still provide it.
@@ -87,7 +86,7 @@ impl Records {
         Writer::new(&mut self.fields).message(scope_container::ITEMS, |out| {
             let mut record = RecordWriter {
                 out,
-                root: None,
+                xray_trace_id: None,
                 has_trace_id: false,
                 invocation: None,
                 is_assumed: false,
@@ -95,12 +94,12 @@ impl Records {
                 repeated_bytes: &mut self.repeated_bytes,
             };
             write(&mut record);
-            let RecordWriter { root, has_trace_id, invocation, is_assumed, .. } = record;
+            let RecordWriter { xray_trace_id, has_trace_id, invocation, is_assumed, .. } = record;
             if is_assumed {
                 self.assumed.push(self.count);
             }
-            if !has_trace_id && (root.is_some() || invocation.is_some()) {
-                self.untraced.push(Untraced { at: self.count, root, invocation });
+            if !has_trace_id && (xray_trace_id.is_some() || invocation.is_some()) {
+                self.untraced.push(Untraced { at: self.count, xray_trace_id, invocation });
             }
         });
         self.count += 1;
@@ -131,7 +130,7 @@ impl Records {
         }
         self.untraced.retain_mut(|record| {
             record.invocation = record.invocation.filter(|_| !is_assumed(&record.at));
-            record.invocation.is_some() || record.root.is_some()
+            record.invocation.is_some() || record.xray_trace_id.is_some()
         });
         let mut all = Vec::with_capacity(self.fields.len());
         for (at, field) in fields(&self.fields).enumerate() {
@@ -156,8 +155,8 @@ impl Records {
         self.fields = all;
     }
 
-    /// Gives a record with an X-Ray root the root's trace id if a span has it, and a record with an invocation the ids of the
-    /// invocation's root span.
+    /// Gives a record with X-Ray's trace id that id if a span has it, and a record with an invocation the ids of the invocation's
+    /// root span.
     fn set_ids(&mut self, seen: &SeenSpans) {
         let of_invocations: Vec<Option<SeenIds>> =
             self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
@@ -191,7 +190,7 @@ fn write_ids(out: &mut Vec<u8>, ids: SeenIds) {
     out.clear();
     let mut out = Writer::new(out);
     out.bytes(log_record::TRACE_ID, &ids.trace_id);
-    out.bytes(log_record::SPAN_ID, ids.root.as_ref().map_or(&[], |id| id));
+    out.bytes(log_record::SPAN_ID, ids.root_span_id.as_ref().map_or(&[], |id| id));
 }
 
 /// Size of a record's ids: two tags and lengths, the ids, and a longer length of the record.
@@ -233,7 +232,7 @@ pub(crate) fn request<'r>(
 
 pub(crate) struct RecordWriter<'w, 'o> {
     out: &'w mut Writer<'o>,
-    root: Option<TraceId>,
+    xray_trace_id: Option<TraceId>,
     has_trace_id: bool,
     invocation: Option<usize>,
     is_assumed: bool,
@@ -285,13 +284,12 @@ impl RecordWriter<'_, '_> {
         self.is_assumed = true;
     }
 
+    /// Notes X-Ray's trace id: if a span has it, the record gets it.
+    pub(crate) fn note_xray_trace(&mut self, text: &str) {
+        self.xray_trace_id = wire::ids::xray_trace_id(text);
+    }
+
     pub(crate) fn attribute(&mut self, key: &str, value: PlainValue<'_>) {
-        if let PlainValue::Text(root) = value
-            && key == names::AWS_XRAY_TRACE_ID
-            && self.root.is_none()
-        {
-            self.root = wire::ids::xray_trace_id(root);
-        }
         self.out.message(log_record::ATTRIBUTES, |pair| {
             pair.always_string(key_value::KEY, key);
             pair.message(key_value::VALUE, |out| match value {

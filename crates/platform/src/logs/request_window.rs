@@ -51,18 +51,18 @@ impl RequestWindow {
 
     /// The running invocation of a runtime's line. `named` is the request id in the line, if it has one. An id counts only if its
     /// invocation runs, because a function can print any id.
-    pub(crate) fn owner(&self, named: Option<&str>) -> LineOwner<'_> {
+    pub(crate) fn invocation_of_line(&self, named: Option<&str>) -> LineInvocation<'_> {
         let Some(named) = named else {
             return match self.request_id() {
-                Some(only) => LineOwner::Invocation(only),
-                None if self.running.is_empty() && !self.is_concurrent => LineOwner::Unknown,
-                None => LineOwner::Nobody,
+                Some(only) => LineInvocation::Running(only),
+                None if self.running.is_empty() && !self.is_concurrent => LineInvocation::Unknown,
+                None => LineInvocation::None,
             };
         };
         match self.running.get(named) {
-            Some(id) => LineOwner::Invocation(id),
-            None if self.running.is_empty() => LineOwner::Unknown,
-            None => LineOwner::Nobody,
+            Some(id) => LineInvocation::Running(id),
+            None if self.running.is_empty() => LineInvocation::Unknown,
+            None => LineInvocation::None,
         }
     }
 
@@ -188,12 +188,12 @@ impl RunningInvocations {
 
 /// The invocation of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LineOwner<'a> {
-    Invocation(&'a str),
+pub(crate) enum LineInvocation<'a> {
+    Running(&'a str),
     /// The invocation's start is unknown, or there is none.
     Unknown,
     /// The line names no running invocation, or none of several.
-    Nobody,
+    None,
 }
 
 /// Returns `true` for the ARN of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.

@@ -21,7 +21,7 @@ pub(crate) type SpanId = [u8; 8];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeenIds {
     pub(crate) trace_id: TraceId,
-    pub(crate) root: Option<SpanId>,
+    pub(crate) root_span_id: Option<SpanId>,
 }
 
 /// Maximum number of remembered traces, and of invocations, of one chunk, so that invented ids cannot exhaust the memory.
@@ -132,11 +132,11 @@ impl SeenSpans {
     /// The ids of an invocation; `None` if none of its spans was seen, or those of several traces.
     pub(crate) fn of_invocation(&self, request_id: &str) -> Option<SeenIds> {
         let spans = self.invocations.get(request_id)?;
-        let root = match spans.root {
+        let root_span_id = match spans.root {
             Root::One { span_id, .. } => Some(span_id),
             Root::NotSeen | Root::Several => None,
         };
-        Some(SeenIds { trace_id: spans.trace_id?, root })
+        Some(SeenIds { trace_id: spans.trace_id?, root_span_id })
     }
 }
 

@@ -95,18 +95,19 @@ impl KnownWord {
     }
 }
 
-/// The sign by which a text shows that a word is a level.
+/// The words of a text that count as levels. The less the text around a word shows that it is one, the fewer words count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
-    /// Brackets, separators or a key surround the word.
-    Marked,
-    /// The word follows a time or a name in brackets.
-    AfterTime,
-    AtStart,
-    /// The word begins the line and a colon follows.
-    AtStartWithColon,
-    /// A separator follows the word, or surrounds it, in a line that has little else: the usual words, not capitalised.
-    Separated,
+pub(crate) enum LevelWordSet {
+    /// All words, [ordinary](ORDINARY) ones only in upper case: for a word in brackets, between separators, or as a key's value.
+    Any,
+    /// All words in upper case: for a word after a time or after a name in brackets.
+    Upper,
+    /// Usual words, [short forms](SHORT) and those with an exclamation mark, in upper case.
+    UpperUsual,
+    /// Usual words, not capitalised: for a word beside a separator, in a line that has little else.
+    Usual,
+    /// Like [`Any`](Self::Any), and capitalised only usual words: for a word that begins the line, before a colon.
+    UsualIfCapitalised,
 }
 
 impl Severity {
@@ -133,18 +134,18 @@ impl Severity {
     }
 
     /// Reads a word of a text line.
-    pub(crate) fn of_text(word: &str, evidence: Evidence) -> Option<Self> {
+    pub(crate) fn of_text(word: &str, words: LevelWordSet) -> Option<Self> {
         const MOST_BYTES: usize = 16;
         if !(2..=MOST_BYTES).contains(&word.len()) {
             return None;
         }
         let is_upper = !word.bytes().any(|byte| byte.is_ascii_lowercase());
-        if !is_upper && matches!(evidence, Evidence::AfterTime | Evidence::AtStart) {
+        if !is_upper && matches!(words, LevelWordSet::Upper | LevelWordSet::UpperUsual) {
             return None;
         }
         let Some(known) = KnownWord::find(word) else {
-            let has_evidence = matches!(evidence, Evidence::Marked | Evidence::AfterTime);
-            return with_offset(word).filter(|_| is_upper && has_evidence);
+            let may_have_offset = matches!(words, LevelWordSet::Any | LevelWordSet::Upper);
+            return with_offset(word).filter(|_| is_upper && may_have_offset);
         };
         let is_lower = !word.bytes().any(|byte| byte.is_ascii_uppercase());
         let is_ordinary =
@@ -154,14 +155,14 @@ impl Severity {
         let is_usual = known.is_usual
             && (!is_capitalised
                 || ["Trace", "Debug", "Info", "Warn", "Warning", "Error", "Fatal"].contains(&word));
-        let is_level = match evidence {
+        let is_level = match words {
             // MySQL has `[Note]`, and .NET in Lambda `fail` between tabs.
-            Evidence::Marked => !is_ordinary || ["Note", "fail"].contains(&word),
-            Evidence::AfterTime => true,
-            Evidence::AtStart => is_usual || SHORT.contains(&word) || word.ends_with('!'),
-            Evidence::Separated => is_usual && !is_capitalised,
-            Evidence::AtStartWithColon if is_ordinary => word == "fail",
-            Evidence::AtStartWithColon => is_usual || is_upper || is_lower,
+            LevelWordSet::Any => !is_ordinary || ["Note", "fail"].contains(&word),
+            LevelWordSet::Upper => true,
+            LevelWordSet::UpperUsual => is_usual || SHORT.contains(&word) || word.ends_with('!'),
+            LevelWordSet::Usual => is_usual && !is_capitalised,
+            LevelWordSet::UsualIfCapitalised if is_ordinary => word == "fail",
+            LevelWordSet::UsualIfCapitalised => is_usual || is_upper || is_lower,
         };
         is_level.then_some(known.severity)
     }

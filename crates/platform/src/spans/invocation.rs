@@ -61,13 +61,13 @@ pub struct XRaySegment {
 
 /// An event of an invocation, or of an init phase or restore before it, with its time.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Phase {
+pub(crate) struct TimedEvent {
     pub(crate) event: PlatformEvent,
     /// When the event was written, in nanoseconds since 1970.
     pub(crate) time: u64,
 }
 
-impl Phase {
+impl TimedEvent {
     /// Returns `true` for an init phase or a restore, which precede the invocation.
     pub(crate) fn is_early(&self) -> bool {
         self.is_init() || self.is_restore()
@@ -102,10 +102,10 @@ pub(crate) struct Invocation {
     pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
-    /// The failures that the runtime's lines and the function's spans state. Lambda's events are in `phases`.
+    /// The failures that the runtime's lines and the function's spans state. Lambda's events are in `events`.
     pub(crate) evidence: OutcomeEvidence,
-    pub(crate) phases: Vec<Phase>,
-    /// The size of the phases in memory.
+    pub(crate) events: Vec<TimedEvent>,
+    /// The size of the events in memory.
     pub(crate) bytes: usize,
     /// `true` once the span was returned; only its report's child span may follow.
     pub(crate) is_written: bool,
@@ -113,33 +113,33 @@ pub(crate) struct Invocation {
 
 impl Invocation {
     /// Maximum number of events of one invocation in its span.
-    pub(crate) const MAX_PHASES: usize = 32;
+    pub(crate) const MAX_EVENTS: usize = 32;
 
-    pub(crate) fn phase(&self, kind: &EventKind) -> Option<&Phase> {
-        self.phases.iter().find(|phase| phase.event.kind == *kind)
+    pub(crate) fn event(&self, kind: &EventKind) -> Option<&TimedEvent> {
+        self.events.iter().find(|timed| timed.event.kind == *kind)
     }
 
-    pub(crate) fn own_phases(&self) -> impl Iterator<Item = &Phase> {
-        self.phases.iter().filter(|phase| !phase.is_early())
+    pub(crate) fn own_events(&self) -> impl Iterator<Item = &TimedEvent> {
+        self.events.iter().filter(|timed| !timed.is_early())
     }
 
-    pub(crate) fn push(&mut self, phase: Phase) {
-        if self.phases.len() < Self::MAX_PHASES {
-            self.bytes += phase.event.bytes();
-            self.phases.push(phase);
+    pub(crate) fn push(&mut self, timed: TimedEvent) {
+        if self.events.len() < Self::MAX_EVENTS {
+            self.bytes += timed.event.bytes();
+            self.events.push(timed);
         }
     }
 
-    /// Adds the phases before the invocation.
-    pub(crate) fn push_early(&mut self, phases: impl IntoIterator<Item = Phase>) {
-        self.phases.splice(0..0, phases);
-        self.bytes = self.phases.iter().map(|phase| phase.event.bytes()).sum();
+    /// Adds the events before the invocation.
+    pub(crate) fn push_early(&mut self, events: impl IntoIterator<Item = TimedEvent>) {
+        self.events.splice(0..0, events);
+        self.bytes = self.events.iter().map(|timed| timed.event.bytes()).sum();
     }
 
-    /// Notes that the span was returned. The phases are of no more use.
+    /// Notes that the span was returned. The events are of no more use.
     pub(crate) fn set_written(&mut self) {
         self.is_written = true;
-        self.phases = Vec::new();
+        self.events = Vec::new();
         self.bytes = 0;
     }
 
@@ -149,7 +149,7 @@ impl Invocation {
         let was_closed = self.runtime_done.is_none()
             && self.closed.is_some_and(|closing| closing.reason.error_type().is_some());
         self.function_root.is_some_and(|root| root.is_open)
-            && (was_closed || self.own_phases().any(|phase| phase.event.is_cut_off()))
+            && (was_closed || self.own_events().any(|timed| timed.event.is_cut_off()))
     }
 
     pub(crate) fn is_ready(&self, end: SpanEnd, only_reported: bool) -> bool {
@@ -160,15 +160,15 @@ impl Invocation {
     /// Returns `true` for the first invocation of its environment. The report states it; before the report, an init phase for
     /// this invocation shows it. An init phase ahead of time, as for provisioned concurrency, does not count.
     pub(crate) fn is_cold_start(&self) -> bool {
-        let is_ahead_of_time = |phase: &Phase| {
+        let is_ahead_of_time = |timed: &TimedEvent| {
             matches!(
-                phase.event.initialization_type.as_deref(),
+                timed.event.initialization_type.as_deref(),
                 Some("provisioned-concurrency" | "lambda-managed-instances")
             )
         };
-        let report = self.phase(&EventKind::Report);
+        let report = self.event(&EventKind::Report);
         report.is_some_and(|report| report.event.is_cold_start())
-            || self.phases.iter().any(|phase| phase.is_early() && !is_ahead_of_time(phase))
+            || self.events.iter().any(|timed| timed.is_early() && !is_ahead_of_time(timed))
     }
 }
 
@@ -177,19 +177,21 @@ impl Invocation {
     /// nothing: Lambda repeats that phase, and the invocation may succeed.
     pub(crate) fn outcome(&self) -> Outcome {
         let mut evidence = self.evidence.clone();
-        self.own_phases().for_each(|phase| evidence.note(&phase.event));
+        self.own_events().for_each(|timed| evidence.note(&timed.event));
         let own = decide(&evidence);
         if own != Outcome::Unknown {
             return own;
         }
-        let early = || self.phases.iter().filter(|phase| phase.is_early());
+        let early_events = || self.events.iter().filter(|timed| timed.is_early());
         let closed = self.closed.and_then(|closing| closing.reason.error_type());
-        let phases: Vec<&Phase> = match closed {
+        let early: Vec<&TimedEvent> = match closed {
             // The last init phase may be the reason.
-            Some(_) => early().rfind(|phase| phase.event.status.is_some()).into_iter().collect(),
-            None => early().collect(),
+            Some(_) => {
+                early_events().rfind(|timed| timed.event.status.is_some()).into_iter().collect()
+            }
+            None => early_events().collect(),
         };
-        match Outcome::of_events(phases.into_iter().map(|phase| &phase.event)) {
+        match Outcome::of_events(early.into_iter().map(|timed| &timed.event)) {
             failed @ Outcome::Failed { .. } => failed,
             Outcome::Succeeded | Outcome::Unknown => {
                 evidence.note_closed(closed);

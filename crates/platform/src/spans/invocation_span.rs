@@ -83,16 +83,16 @@ pub(crate) struct Extent {
 impl Extent {
     fn of(invocation: &Invocation, options: &SpanOptions) -> Self {
         let began = |kind: &EventKind| {
-            let phase = invocation.phase(kind)?;
-            let ms = phase.event.figures.duration_ms?;
-            Some(phase.time.saturating_sub(nanoseconds(ms)))
+            let timed = invocation.event(kind)?;
+            let ms = timed.event.figures.duration_ms?;
+            Some(timed.time.saturating_sub(nanoseconds(ms)))
         };
         let closed = invocation.closed.map(|closing| closing.time);
         let start = invocation
             .started
             .or_else(|| began(&EventKind::RuntimeDone))
             .or_else(|| began(&EventKind::Report))
-            .or_else(|| invocation.own_phases().map(|phase| phase.time).min())
+            .or_else(|| invocation.own_events().map(|timed| timed.time).min())
             .or(closed)
             .unwrap_or(invocation.last_seen);
         let done = invocation.runtime_done.or(invocation.ended);
@@ -117,7 +117,7 @@ fn attributes(
         boolean(names::FAAS_COLDSTART, cold_start),
     ];
     let first = |word: fn(&PlatformEvent) -> &Option<String>| {
-        invocation.phases.iter().find_map(|phase| word(&phase.event).clone())
+        invocation.events.iter().find_map(|timed| word(&timed.event).clone())
     };
     let version = first(|event| &event.version).or_else(|| options.function_version.clone());
     let resource_id =
@@ -140,7 +140,7 @@ fn attributes(
     for (key, word) in words {
         attributes.extend(word.map(|word| string(key, word)));
     }
-    if let Some(report) = invocation.phase(&EventKind::Report) {
+    if let Some(report) = invocation.event(&EventKind::Report) {
         for (key, number) in report.event.figures.of_invocation() {
             attributes.extend(number.map(|number| double(key, number)));
         }

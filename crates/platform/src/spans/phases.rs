@@ -9,7 +9,7 @@ use crate::event::{EventKind, Figures, PlatformEvent, nanoseconds, platform_attr
 use crate::names::lambda;
 use crate::outcome::Outcome;
 use crate::spans::ids::InvocationIds;
-use crate::spans::invocation::{Invocation, Phase};
+use crate::spans::invocation::{Invocation, TimedEvent};
 use crate::spans::invocation_span::Extent;
 
 /// The attributes of a phase, without those of the invocation's span.
@@ -26,20 +26,20 @@ fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
 /// The phases and their parts as events, in the order of their times.
 pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
     let mut events = Vec::new();
-    for phase in &invocation.phases {
-        if phase.event.kind == EventKind::Start {
+    for timed in &invocation.events {
+        if timed.event.kind == EventKind::Start {
             continue;
         }
         events.push(Event {
-            time_unix_nano: phase.time,
-            name: phase.event.kind.as_str().to_owned(),
-            attributes: phase_attributes(&phase.event),
+            time_unix_nano: timed.time,
+            name: timed.event.kind.as_str().to_owned(),
+            attributes: phase_attributes(&timed.event),
             ..Event::default()
         });
-        for part in &phase.event.spans {
+        for part in &timed.event.spans {
             let ms = part.duration_ms.map(|ms| double(lambda::DURATION_MS, ms));
             events.push(Event {
-                time_unix_nano: part.start.unwrap_or_else(|| phase_start(invocation, phase, start)),
+                time_unix_nano: part.start.unwrap_or_else(|| phase_start(invocation, timed, start)),
                 name: part.name.clone(),
                 attributes: ms.into_iter().collect(),
                 ..Event::default()
@@ -50,15 +50,15 @@ pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
     events
 }
 
-fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
-    match phase.event.kind {
+fn phase_start(invocation: &Invocation, timed: &TimedEvent, start: u64) -> u64 {
+    match timed.event.kind {
         EventKind::Report => {
             // Managed instances have no `platform.runtimeDone`; their report's measurements begin with the invocation.
             invocation.runtime_done.unwrap_or(start)
         }
-        _ if phase.is_early() => {
-            let began = phase.event.figures.duration_ms.map(nanoseconds);
-            phase.time.saturating_sub(began.unwrap_or(0))
+        _ if timed.is_early() => {
+            let began = timed.event.figures.duration_ms.map(nanoseconds);
+            timed.time.saturating_sub(began.unwrap_or(0))
         }
         _ => start,
     }
@@ -79,10 +79,10 @@ impl EarlyPhase {
         }
     }
 
-    fn has(self, phase: &Phase) -> bool {
+    fn has(self, timed: &TimedEvent) -> bool {
         match self {
-            Self::Init => phase.is_init(),
-            Self::Restore => phase.is_restore(),
+            Self::Init => timed.is_init(),
+            Self::Restore => timed.is_restore(),
         }
     }
 
@@ -98,14 +98,14 @@ impl EarlyPhase {
 /// The phases up to the end of the runtime as spans.
 pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: u64) -> Vec<Span> {
     let mut spans = Vec::new();
-    let report = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
+    let report = invocation.event(&EventKind::Report).map(|report| &report.event.figures);
     for early in [EarlyPhase::Init, EarlyPhase::Restore] {
-        let phases: Vec<&Phase> =
-            invocation.phases.iter().filter(|phase| early.has(phase)).collect();
+        let events: Vec<&TimedEvent> =
+            invocation.events.iter().filter(|timed| early.has(timed)).collect();
         let reported_ms = report.and_then(|report| early.reported_ms(report));
-        spans.extend(early_spans(&phases, ids, early.name(), reported_ms));
+        spans.extend(early_spans(&events, ids, early.name(), reported_ms));
     }
-    if let Some(done) = invocation.phase(&EventKind::RuntimeDone) {
+    if let Some(done) = invocation.event(&EventKind::RuntimeDone) {
         let mut span = ids.child(ids.span_id, "runtime", start, done.time);
         span.status = Some(Outcome::of_events(std::iter::once(&done.event)).to_otlp(false));
         span.attributes = phase_attributes(&done.event);
@@ -118,27 +118,27 @@ pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: 
 /// The span of an init phase or a restore, made of its events, and the spans of its parts. If no event states the duration, the
 /// report does.
 fn early_spans(
-    phases: &[&Phase],
+    events: &[&TimedEvent],
     ids: &InvocationIds<'_>,
     name: &str,
     reported_ms: Option<f64>,
 ) -> Vec<Span> {
-    let Some(last) = phases.last() else { return Vec::new() };
-    let stated_ms = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
+    let Some(last) = events.last() else { return Vec::new() };
+    let stated_ms = events.iter().find_map(|timed| timed.event.figures.duration_ms);
     let duration = stated_ms.or(reported_ms).map_or(0, nanoseconds);
-    let begins = phases
+    let begins = events
         .iter()
-        .find(|phase| matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart));
+        .find(|timed| matches!(timed.event.kind, EventKind::InitStart | EventKind::RestoreStart));
     let start = match begins {
         Some(begins) => begins.time,
         None => last.time.saturating_sub(duration),
     };
-    let has_only_start = phases.len() == 1 && begins.is_some();
+    let has_only_start = events.len() == 1 && begins.is_some();
     let end = if has_only_start { start.saturating_add(duration) } else { last.time };
     let mut span = ids.child(ids.span_id, name, start, end);
-    span.status = Some(Outcome::of_events(phases.iter().map(|phase| &phase.event)).to_otlp(true));
-    for phase in phases {
-        for attribute in phase_attributes(&phase.event) {
+    span.status = Some(Outcome::of_events(events.iter().map(|timed| &timed.event)).to_otlp(true));
+    for timed in events {
+        for attribute in phase_attributes(&timed.event) {
             if span.attributes.iter().all(|known| known.key != attribute.key) {
                 span.attributes.push(attribute);
             }
@@ -146,8 +146,8 @@ fn early_spans(
     }
     let id = ids.child_id(name, start);
     let mut spans = vec![span];
-    for phase in phases {
-        spans.extend(parts(&phase.event, ids, id, start));
+    for timed in events {
+        spans.extend(parts(&timed.event, ids, id, start));
     }
     spans
 }
@@ -158,14 +158,14 @@ pub(crate) fn report(
     ids: &InvocationIds<'_>,
     extent: Extent,
 ) -> Vec<Span> {
-    let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
-    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(extent.end.min(phase.time));
-    let mut span = ids.child(ids.span_id, "report", done, phase.time);
-    span.status = Some(Outcome::of_events(std::iter::once(&phase.event)).to_otlp(false));
-    span.attributes = phase_attributes(&phase.event);
+    let Some(timed) = invocation.event(&EventKind::Report) else { return Vec::new() };
+    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(extent.end.min(timed.time));
+    let mut span = ids.child(ids.span_id, "report", done, timed.time);
+    span.status = Some(Outcome::of_events(std::iter::once(&timed.event)).to_otlp(false));
+    span.attributes = phase_attributes(&timed.event);
     let mut spans = vec![span];
-    let start = phase_start(invocation, phase, extent.start);
-    spans.extend(parts(&phase.event, ids, ids.span_id, start));
+    let start = phase_start(invocation, timed, extent.start);
+    spans.extend(parts(&timed.event, ids, ids.span_id, start));
     spans
 }
 

@@ -128,7 +128,7 @@ impl PrintedLines {
             return Some(RuntimeReport::OutOfMemory { request_id, time_unix_nano });
         }
         let error = RuntimeError::read(text)?;
-        let request_id = self.converter.owner(error.request_id.as_deref())?.to_owned();
+        let request_id = self.converter.invocation_of_line(error.request_id.as_deref())?.to_owned();
         Some(RuntimeReport::Failed { request_id, failure: error.failure, time_unix_nano })
     }
 

@@ -114,7 +114,7 @@ impl Aggregator {
     /// Adds a runtime's message about exhausted memory, and its invocation, if known. A later report of the platform about the same
     /// invocation is not counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
+        let key = request_id.unwrap_or(UNKNOWN_INVOCATION).to_ascii_lowercase();
         let invocation =
             self.invocations.entry(key).or_insert(OpenInvocation::seen_at(time_unix_nano));
         let is_counted = std::mem::replace(&mut invocation.is_out_of_memory, true);
@@ -196,7 +196,7 @@ impl Aggregator {
     /// Starts an invocation. A known request id is an earlier attempt, which has ended.
     fn start(&mut self, event: &PlatformEvent) {
         let Some(request_id) = &event.request_id else { return };
-        self.invocations.remove(UNNAMED);
+        self.invocations.remove(UNKNOWN_INVOCATION);
         if let Some(earlier) = self.invocations.remove(request_id) {
             self.close(&earlier);
         }
@@ -257,8 +257,8 @@ impl Aggregator {
     /// Takes the invocation of an event out of the table, or begins one. An invocation with an unknown `START` is the first that an
     /// event names.
     fn take_invocation(&mut self, event: &PlatformEvent, period: Period) -> OpenInvocation {
-        let named = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
-        let known = named.or_else(|| self.invocations.remove(UNNAMED));
+        let own = self.invocations.remove(event.request_id.as_deref().unwrap_or(NO_REQUEST_ID));
+        let known = own.or_else(|| self.invocations.remove(UNKNOWN_INVOCATION));
         known.unwrap_or_else(|| OpenInvocation::new(period))
     }
 
@@ -274,7 +274,8 @@ impl Aggregator {
             invocation.is_out_of_memory = true;
         }
         invocation.period = period;
-        self.invocations.insert(event.request_id.clone().unwrap_or_default(), invocation);
+        let key = event.request_id.clone().unwrap_or_else(|| NO_REQUEST_ID.to_owned());
+        self.invocations.insert(key, invocation);
     }
 
     /// Counts a finished invocation unless it was counted before.
@@ -456,10 +457,15 @@ const KNOWN: &[&str] = &[
     "Task.Timedout",
 ];
 
-/// Stands for the request id of an invocation whose `START` is unknown.
-const UNNAMED: &str = "?";
+/// The key of the events of Lambda that name no request. They are never joined with an invocation.
+const NO_REQUEST_ID: &str = "";
 
-/// The newest invocations of a stream by request id, carried from one chunk to the next.
+/// The key of a runtime's message about exhausted memory before a known `START`. The next event of Lambda takes it over, unless
+/// that is a `START`.
+const UNKNOWN_INVOCATION: &str = "?";
+
+/// The newest invocations of a stream, carried from one chunk to the next: by request id, or by [`NO_REQUEST_ID`] or
+/// [`UNKNOWN_INVOCATION`].
 pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 
 /// The state of an invocation, and the counts made for it.

@@ -92,17 +92,17 @@ static FIND_METRICS: LazyLock<Finder<'static>> =
 
 /// Reads the metrics of a line's JSON object. `None` if it is not in this format, which one search excludes for other lines.
 ///
-/// `root` has the fields of the object, if [`KEY`] is one of them.
-pub(crate) fn parse(json: &str, root: Option<&Fields<'_>>) -> Option<EmfLine> {
+/// `emf_fields` has the fields of the object, if [`KEY`] is one of them.
+pub(crate) fn parse(json: &str, emf_fields: Option<&Fields<'_>>) -> Option<EmfLine> {
     FIND_METRICS.find(json.as_bytes())?;
     let mut read = EmfLine::default();
-    let Some(root) = root else {
+    let Some(fields) = emf_fields else {
         // The number of its figures is unknown.
         read.refused = 1;
         return Fields::of(json).is_none().then_some(read);
     };
-    let metadata = root.get(KEY)?;
-    metadata::read(metadata, &LineValues::of(root), &mut read).then_some(read)
+    let metadata = fields.get(KEY)?;
+    metadata::read(metadata, &LineValues::of(fields), &mut read).then_some(read)
 }
 
 /// The values of a line by their keys; of a repeated key the first one.

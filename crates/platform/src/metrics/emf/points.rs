@@ -52,7 +52,7 @@ pub(crate) struct EmfPoints {
     pub(crate) series: Vec<Series>,
     /// The numbers of the sets of attributes, by their texts.
     sets: BTreeMap<String, usize>,
-    /// The set of the previous metric. Metrics of a directive share theirs.
+    /// The set of the last metric. Metrics of a directive share theirs.
     last_set: Option<LastSet>,
     /// The positions in `series`.
     index: BTreeMap<SeriesId, usize>,
@@ -107,7 +107,8 @@ impl EmfPoints {
         let EmfMetric { series: key, values: distribution, .. } = metric;
         let bytes = key.bytes();
         let period = Period::at(time);
-        let known_set = self.set_of(&key.attributes);
+        self.note_set(&key.attributes);
+        let known_set = self.last_set.as_ref().and_then(|last| self.sets.get(&last.text)).copied();
         // Only a new series that has room needs a new set.
         let set = known_set.unwrap_or(self.sets.len());
         let id = SeriesId { set, name: key.name.clone(), unit: key.unit, aggregation };
@@ -134,17 +135,17 @@ impl EmfPoints {
         }
     }
 
-    /// The number of these attributes, if a series has them.
-    fn set_of(&mut self, attributes: &Arc<[KeyValue]>) -> Option<usize> {
+    /// Makes these attributes the last set.
+    fn note_set(&mut self, attributes: &Arc<[KeyValue]>) {
         let is_last = |last: &LastSet| Arc::ptr_eq(&last.attributes, attributes);
-        if !self.last_set.as_ref().is_some_and(is_last) {
-            let mut text = String::new();
-            for pair in attributes.iter() {
-                text.extend([&pair.key, "\0", value_of(pair), "\0"]);
-            }
-            self.last_set = Some(LastSet { attributes: Arc::clone(attributes), text });
+        if self.last_set.as_ref().is_some_and(is_last) {
+            return;
         }
-        self.sets.get(&self.last_set.as_ref()?.text).copied()
+        let mut text = String::new();
+        for pair in attributes.iter() {
+            text.extend([&pair.key, "\0", value_of(pair), "\0"]);
+        }
+        self.last_set = Some(LastSet { attributes: Arc::clone(attributes), text });
     }
 
     /// Takes this many bytes of [`MAX_SERIES_BYTES`]. Returns `false` if fewer are left.

@@ -19,7 +19,7 @@ fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
 
 fn read(text: &str) -> Option<EmfLine> {
     let line = function_line(text, true);
-    parse(line.json?, line.root.as_ref())
+    parse(line.json?, line.emf_fields.as_ref())
 }
 
 #[test]

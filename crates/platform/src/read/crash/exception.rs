@@ -1,7 +1,7 @@
 //! Reads the exception that a text reports.
 
 use super::lines::{
-    DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, ends_message, first_line,
+    DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, first_line,
     is_certain, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception, ruby_exception,
 };
 use crate::read::begins;
@@ -94,7 +94,7 @@ fn report(text: &str) -> Option<Exception> {
 /// The lines of a message after its first one, each with a line end before it. A stack trace ends them.
 fn further_lines(after: &str) -> String {
     let mut lines = after.lines().take(MOST_MESSAGE_LINES + 1);
-    let is_end = |line: &str| line.trim().is_empty() || ends_message(line);
+    let is_end = |line: &str| line.trim().is_empty() || begins_trace(line);
     let count = lines.position(is_end).unwrap_or_default();
     // Deno shows the failed source line, and a mark below it.
     let is_source = |line: &str| line.trim_start().starts_with('^');

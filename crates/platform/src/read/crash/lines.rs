@@ -105,7 +105,7 @@ pub(super) fn is_logged_panic(line: &str) -> bool {
 }
 
 /// Returns `true` for the line after a message: a frame, or what Rust and Go print before theirs.
-pub(super) fn ends_message(line: &str) -> bool {
+pub(super) fn begins_trace(line: &str) -> bool {
     is_frame(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
 }
 

@@ -1,14 +1,14 @@
 //! Joins the log events of one report: runtimes that write plain text to stderr write one log event for each line.
 
 use super::lines::{
-    CAUSES, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, ends_message, file_of,
+    CAUSES, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
     first_line, is_certain, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception,
     names_java_type, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::head::{HeadOf, head};
 use crate::read::runtime_text::is_rust_panic;
-use crate::read::severity::{Evidence, Severity, without_colours};
+use crate::read::severity::{LevelWordSet, Severity, without_colours};
 use crate::read::text::is_platform;
 use crate::read::time::stated_time;
 
@@ -68,7 +68,7 @@ const EYRE_LINES: [&str; 5] = [
 ];
 
 impl ReportState {
-    /// The state after a first log event; `None` if it begins no report. This is called for every line, so the first byte decides
+    /// The state after a first log event; `None` if nothing can continue it. This is called for every line, so the first byte decides
     /// which beginnings are possible.
     pub fn begin(text: &str) -> Option<Self> {
         let (line, rest) = first_line(text);
@@ -119,7 +119,7 @@ impl ReportState {
         let (first, rest) = first_line(text);
         // A traceback continues only the message of an error. A logger of Lambda writes both at once, and then the traceback has
         // no other message.
-        let is_other = self == Self::Text
+        let is_another_traceback = self == Self::Text
             && is_traceback(first)
             && (!rest.is_empty() || !states_error(before));
         if self == Self::Text
@@ -130,12 +130,12 @@ impl ReportState {
             let is_ruby = is_ruby_place(first);
             return Some(if is_ruby { Self::RubyTrace } else { Self::Frames });
         }
-        let state = self.after(first).filter(|_| !is_other)?;
+        let state = self.after(first).filter(|_| !is_another_traceback)?;
         Some(state.after_lines(rest))
     }
 
     /// Returns `true` if the event may be a further line of the message that ends `before`. Only a stack trace after it shows that
-    /// it is one, see [`Self::ends_message`].
+    /// it is one, see [`Self::begins_trace`].
     pub fn may_go_on(self, before: &str, text: &str) -> bool {
         let before = before.trim_end();
         let last = before.rsplit('\n').next().unwrap_or_default();
@@ -156,8 +156,8 @@ impl ReportState {
     }
 
     /// Returns `true` if the event begins the stack trace below a message.
-    pub fn ends_message(text: &str) -> bool {
-        ends_message(text)
+    pub fn begins_trace(text: &str) -> bool {
+        begins_trace(text)
     }
 
     fn after_lines(self, lines: &str) -> Self {
@@ -180,10 +180,11 @@ impl ReportState {
             Self::PhpMessage => {
                 let is_last = file_of(line).and_then(|file| file.strip_suffix(".php")).is_some();
                 let state = if is_last { Self::Php } else { self };
-                return Some(state).filter(|_| !is_other(line) && !has_level(line));
+                return Some(state).filter(|_| !is_separate_record(line) && !has_level(line));
             }
             Self::Source => {
-                return Some(Self::SourceMark).filter(|_| !is_other(line) && !has_level(line));
+                return Some(Self::SourceMark)
+                    .filter(|_| !is_separate_record(line) && !has_level(line));
             }
             Self::SourceMark if !line.is_empty() && is_thrown(line) => return Some(Self::Uncaught),
             Self::SourceMark => line.trim().is_empty() || line.starts_with('^'),
@@ -196,14 +197,14 @@ impl ReportState {
             Self::RubyTrace => is_ruby_place(line),
             Self::FirstOfTwo => {
                 let level = line.split_once(": ").map_or("", |(level, _)| level);
-                let is_level = Severity::of_text(level, Evidence::AfterTime).is_some();
+                let is_level = Severity::of_text(level, LevelWordSet::Upper).is_some();
                 return is_level.then_some(Self::Text);
             }
             Self::Console => line.starts_with("      "),
             Self::Eyre => line.trim().is_empty() || begins(line, &EYRE_LINES),
             _ => return self.after_in_trace(line),
         };
-        (is_own || is_indented && !is_other(line)).then_some(self)
+        (is_own || is_indented && !is_separate_record(line)).then_some(self)
     }
 
     fn after_in_trace(self, line: &str) -> Option<Self> {
@@ -228,7 +229,7 @@ impl ReportState {
             {
                 Some(self)
             }
-            Self::Traceback if is_other(line) || !names_exception(line) => None,
+            Self::Traceback if is_separate_record(line) || !names_exception(line) => None,
             Self::Traceback => Some(Self::Named),
             Self::Named | Self::Chained if is_blank => Some(self),
             Self::Named if announces_another(line) => Some(Self::Chained),
@@ -244,7 +245,7 @@ impl ReportState {
     fn after_in_panic(self, line: &str) -> Option<Self> {
         let is_indented = line.starts_with([' ', '\t']);
         match self {
-            _ if is_other(line) || is_rust_panic(line) => None,
+            _ if is_separate_record(line) || is_rust_panic(line) => None,
             Self::Panic => Some(Self::PanicMessage),
             Self::PanicMessage if line.starts_with("note: run with `RUST_BACKTRACE=") => {
                 Some(Self::PanicEnd)
@@ -361,11 +362,11 @@ fn is_console(line: &str) -> bool {
     let Some((level, category)) = line.split_once(": ") else { return false };
     let is_category = category.strip_suffix(']').and_then(|category| category.rsplit_once('['));
     let is_level =
-        level.len() == 4 && Severity::of_text(level, Evidence::AtStartWithColon).is_some();
+        level.len() == 4 && Severity::of_text(level, LevelWordSet::UsualIfCapitalised).is_some();
     is_level && is_category.is_some_and(|(_, id)| id.parse::<i32>().is_ok())
 }
 
 /// Returns `true` if the line is certainly a separate record: a platform line, or JSON.
-fn is_other(line: &str) -> bool {
+fn is_separate_record(line: &str) -> bool {
     line.starts_with('{') || is_platform(line)
 }

@@ -5,7 +5,7 @@ use super::prose::Doubt::{self, Nothing, Operand, Sentence, Value, Width};
 use super::prose::is_displayed_by_php;
 use super::sets::{Forms, Marks, Places, form, is_letter, mark, place};
 use super::word::HeadWord;
-use crate::read::severity::{Evidence, Severity};
+use crate::read::severity::{LevelWordSet, Severity};
 
 /// A kind of place where loggers write a word, and what the word is there. A set that a row does not name is [`ANY`](Marks::ANY).
 #[derive(Clone, Copy)]
@@ -53,12 +53,12 @@ impl<T: Copy> EvidenceRow<T> {
 /// Which words are levels, and what would show that one is none in spite of its place.
 #[derive(Clone, Copy)]
 struct LevelWords {
-    words: Evidence,
+    words: LevelWordSet,
     unless: Doubt,
 }
 
-/// The words that are levels by this evidence.
-const fn level(words: Evidence) -> EvidenceRow<LevelWords> {
+/// A place where these words are levels.
+const fn level(words: LevelWordSet) -> EvidenceRow<LevelWords> {
     EvidenceRow::new(LevelWords { words, unless: Nothing })
 }
 
@@ -82,7 +82,7 @@ const fn name(is: Name) -> EvidenceRow<Name> {
     EvidenceRow::new(is)
 }
 
-use Evidence::{AfterTime, AtStart, AtStartWithColon, Marked, Separated};
+use LevelWordSet::{Any, Upper, UpperUsual, Usual, UsualIfCapitalised};
 use form::{FILE, LETTER, LOWER, SIGNED, UPPER, WORD};
 use mark::{
     BAR, BLANK, CAPITAL, COLON, COMMA, DASH, END, FIELD, GROUP, JOINED, LABEL, PADDED, PLAIN,
@@ -97,49 +97,49 @@ const ALL_BUT_LOWER: Forms = Forms::ANY.without(LOWER);
 #[rustfmt::skip]
 static LEVELS: [EvidenceRow<LevelWords>; 27] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
-    level(Marked).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
+    level(Any).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
     // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
-    level(Marked).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP]),
-    level(Marked).at(&[CLOCKED]).preceded_by(&[FIELD]).written(&[LETTER]).followed_by(&[FIELD]),
+    level(Any).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP]),
+    level(Any).at(&[CLOCKED]).preceded_by(&[FIELD]).written(&[LETTER]).followed_by(&[FIELD]),
     // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
-    level(Marked).at(&[FIRST, NAMED, GROUPED]).written(&[WORD]).followed_by(&[TIME]),
+    level(Any).at(&[FIRST, NAMED, GROUPED]).written(&[WORD]).followed_by(&[TIME]),
     // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `FATA declined`
-    level(AfterTime).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[GROUP]),
-    level(AtStart).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER])
+    level(Upper).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[GROUP]),
+    level(UpperUsual).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER])
         .followed_by(&[BLANK, PADDED, TAB, END]).unless(Operand),
     // `error: declined`, `ERROR:root:declined`
-    level(AtStartWithColon).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[WORD])
+    level(UsualIfCapitalised).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[WORD])
         .followed_by(&[COLON]).unless(Value),
-    level(AfterTime).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
+    level(Upper).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
     // `ERROR | declined`, `error - declined`, `WARN, low`
-    level(Separated).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]).unless(Operand),
+    level(Usual).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]).unless(Operand),
     // `✖  error     declined`
-    level(Separated).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]).unless(Sentence),
+    level(Usual).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]).unless(Sentence),
     // `           WARNING  low` of rich
-    level(AtStart).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]).unless(Width),
+    level(UpperUsual).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]).unless(Width),
     // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `app:ERROR:declined`
-    level(AfterTime).at(&[NAMED]).preceded_by(&[DASH, BAR]).written(&[UPPER]).followed_by(&[DASH, BAR]).unless(Operand),
-    level(AfterTime).at(&[NAMED]).preceded_by(&[SPACED_COLON]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Operand),
-    level(Separated).at(&[NAMED]).preceded_by(&[COLON]).written(&[UPPER, LOWER]).followed_by(&[COLON]).unless(Value),
-    level(AtStart).at(&[NAMED]).preceded_by(&[JOINED]).written(&[UPPER]).followed_by(&[COLON, JOINED]).unless(Value),
+    level(Upper).at(&[NAMED]).preceded_by(&[DASH, BAR]).written(&[UPPER]).followed_by(&[DASH, BAR]).unless(Operand),
+    level(Upper).at(&[NAMED]).preceded_by(&[SPACED_COLON]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Operand),
+    level(Usual).at(&[NAMED]).preceded_by(&[COLON]).written(&[UPPER, LOWER]).followed_by(&[COLON]).unless(Value),
+    level(UpperUsual).at(&[NAMED]).preceded_by(&[JOINED]).written(&[UPPER]).followed_by(&[COLON, JOINED]).unless(Value),
     // `167 INFO: declined`, `464 WARN shop.Orders - declined`, `20545  ERROR declined`
-    level(AtStart).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[COLON, PADDED]).unless(Value),
-    level(AtStart).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[LABEL]),
-    level(AtStart).at(&[NUMBERED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[BLANK]).unless(Operand),
+    level(UpperUsual).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[COLON, PADDED]).unless(Value),
+    level(UpperUsual).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[LABEL]),
+    level(UpperUsual).at(&[NUMBERED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[BLANK]).unless(Operand),
     // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
-    level(Marked).at(&[TIMED, GROUPED]).written(&[WORD]).followed_by(&[COLON, JOINED]).unless(Value),
+    level(Any).at(&[TIMED, GROUPED]).written(&[WORD]).followed_by(&[COLON, JOINED]).unless(Value),
     // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
-    level(Marked).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[ALL_BUT_LOWER]).followed_by(&[FIELD]),
-    level(Marked).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]).unless(Sentence),
-    level(Separated).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]).unless(Sentence),
+    level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[ALL_BUT_LOWER]).followed_by(&[FIELD]),
+    level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]).unless(Sentence),
+    level(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]).unless(Sentence),
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
-    level(AfterTime).at(&[TIMED, GROUPED]).written(&[UPPER]),
+    level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
     // `14:13:20 worker | error | declined`
-    level(AfterTime).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
-    level(Separated).at(&[BARE]).written(&[LOWER]).followed_by(&[COLON]),
-    level(AtStart).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Sentence),
-    level(Marked).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]).unless(Sentence),
+    level(Upper).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
+    level(Usual).at(&[BARE]).written(&[LOWER]).followed_by(&[COLON]),
+    level(UpperUsual).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Sentence),
+    level(Any).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]).unless(Sentence),
 ];
 
 /// The places of names before a level. If none follows, they belong to the message.
@@ -169,9 +169,9 @@ pub(super) fn level_of(word: &HeadWord<'_>, place: Places) -> Option<Severity> {
         return None;
     }
     let form = Forms::of(text);
-    let known = |evidence| match text.as_bytes().first() {
+    let known = |words| match text.as_bytes().first() {
         Some(letter) if form == LETTER => Severity::of_letter(*letter),
-        _ => Severity::of_text(text, evidence),
+        _ => Severity::of_text(text, words),
     };
     let in_context = HeadWord { after: word.after | word.marks_further_on(place, form), ..*word };
     let fitting = LEVELS.iter().filter(|row| row.fits(place, &in_context, form));

@@ -29,7 +29,7 @@ mod word;
 
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
-use crate::read::severity::{Evidence, Severity};
+use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
 use evidence::{Name, level_of, level_of_phrase, name_of};
@@ -105,7 +105,7 @@ fn level_in_second_line(line: &str) -> Option<Severity> {
     let (_, after_first) = line.split_once('\n')?;
     let second = beginning(after_first);
     let word = second.get(..second.find(": ")?)?;
-    Severity::of_text(word, Evidence::AfterTime)
+    Severity::of_text(word, LevelWordSet::Upper)
 }
 
 /// Reads the fields of a head, one after the other. A method `read_…` reads a field if it stands there, and returns `true` if it did.
@@ -232,14 +232,17 @@ impl<'a> Scan<'a> {
         let Some(first) = self.head.rest.as_bytes().first() else { return false };
         match first {
             b'[' | b'(' | b'<' | b'{' => self.read_priority() || self.read_group(),
-            b'0'..=b'9' | b'A'..=b'Z' if self.read_time() => true,
             b'0'..=b'9' => {
-                let word = self.word();
-                self.read_id(&word) || self.read_number(&word)
+                self.read_time() || {
+                    let word = self.word();
+                    self.read_id(&word) || self.read_number(&word)
+                }
             }
             b'A'..=b'Z' | b'a'..=b'z' => {
-                let word = self.word();
-                self.read_id(&word) || self.read_level(&word) || self.read_name(&word)
+                (first.is_ascii_uppercase() && self.read_time()) || {
+                    let word = self.word();
+                    self.read_id(&word) || self.read_level(&word) || self.read_name(&word)
+                }
             }
             128..=255 if self.fields == 0 && symbol(self.head.rest).is_some() => {
                 self.pass_separators();
@@ -336,9 +339,12 @@ impl<'a> Scan<'a> {
         self.head.time = self.head.time.or(time.time);
     }
 
-    /// Reads a request id, its placeholder during the init phase, the ids of a trace, or another program's prefix.
     fn read_id(&mut self, word: &HeadWord<'a>) -> bool {
-        const CLOUDFRONT_BYTES: usize = 40;
+        self.read_request_id(word) || self.read_trace_ids(word) || self.pass_prefix(word)
+    }
+
+    /// Reads a request id, or its placeholder during the init phase.
+    fn read_request_id(&mut self, word: &HeadWord<'a>) -> bool {
         let HeadWord { text, rest, .. } = *word;
         if is_uuid(text) && (self.fields > 0 || rest.starts_with('\t')) {
             self.head.is_of_runtime |= self.has_clock();
@@ -349,16 +355,28 @@ impl<'a> Scan<'a> {
             self.head.is_of_runtime = true;
             return self.take(text.len());
         }
-        // `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | declined`
-        if word.is_preceded_by(mark::BAR)
-            && let Some(trace_id) = wire::ids::id(text)
-        {
-            let span = HeadWord::first_of(rest.trim_start(), mark::BLANK);
-            let span_id = wire::ids::id(span.text).filter(|_| span.is_followed_by(mark::BAR));
-            self.head.trace =
-                span_id.map(|id| TraceIds { trace_id, span_id: Some(id) }).or(self.head.trace);
-            return span_id.is_some() && self.take(span.bytes(self.head.rest));
+        false
+    }
+
+    /// Reads a trace id and a span id: `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | declined`.
+    fn read_trace_ids(&mut self, word: &HeadWord<'a>) -> bool {
+        if !word.is_preceded_by(mark::BAR) {
+            return false;
         }
+        let Some(trace_id) = wire::ids::id(word.text) else { return false };
+        let span = HeadWord::first_of(word.rest.trim_start(), mark::BLANK);
+        let span_id = wire::ids::id(span.text).filter(|_| span.is_followed_by(mark::BAR));
+        if span_id.is_none() {
+            return false;
+        }
+        self.head.trace = Some(TraceIds { trace_id, span_id });
+        self.take(span.bytes(self.head.rest))
+    }
+
+    /// Passes another program's prefix, after which a whole line begins.
+    fn pass_prefix(&mut self, word: &HeadWord<'a>) -> bool {
+        const CLOUDFRONT_BYTES: usize = 40;
+        let HeadWord { text, rest, .. } = *word;
         // Kubernetes' log files: `TIME stderr F …`
         if self.has_clock() && matches!(text, "stdout" | "stderr") && rest.starts_with(" F ") {
             let is_begun = self.begin_again(rest.get(3..).unwrap_or_default());
@@ -412,15 +430,21 @@ impl<'a> Scan<'a> {
         let is_begin = self.after_clock == Some(place::GO_TIMED) && !self.has_group;
         let may_be_process = self.head.severity.is_none() && !is_begin;
         let is_process = may_be_process || beginning(word.rest).trim_start().starts_with("---");
-        self.head.has_others |= is_process;
-        is_process && self.take(word.bytes(self.head.rest))
+        if !is_process {
+            return false;
+        }
+        self.head.has_others = true;
+        self.take(word.bytes(self.head.rest))
     }
 
     fn read_level(&mut self, word: &HeadWord<'a>) -> bool {
         if let Some(known) = self.head.severity {
             // Ruby's logger names the level after its letter.
-            let is_again = Severity::of_text(word.text, Evidence::AfterTime) == Some(known);
-            return is_again && self.take(word.text.len());
+            let is_again = Severity::of_text(word.text, LevelWordSet::Upper) == Some(known);
+            if !is_again {
+                return false;
+            }
+            return self.take(word.text.len());
         }
         if let Some(phrase) = level_of_phrase(self.head.rest) {
             return self.take_level(phrase.severity, phrase.bytes);
@@ -431,16 +455,19 @@ impl<'a> Scan<'a> {
         if may_be_exception && Forms::of(word.text) == form::CAPITALISED {
             return false;
         }
-        let severity = level_of(word, place);
-        severity.is_some_and(|severity| self.take_level(severity, word.bytes(self.head.rest)))
+        let Some(severity) = level_of(word, place) else { return false };
+        self.take_level(severity, word.bytes(self.head.rest))
     }
 
     /// Reads a name before the level.
     fn read_name(&mut self, word: &HeadWord<'a>) -> bool {
         if self.head.severity.is_some() {
             let is_column = word.is_preceded_by(mark::BAR) && word.is_followed_by(mark::BAR);
-            self.head.has_others |= is_column;
-            return is_column && self.take(word.text.len());
+            if !is_column {
+                return false;
+            }
+            self.head.has_others = true;
+            return self.take(word.text.len());
         }
         let place = self.place();
         let Some(name) = name_of(word, place) else { return false };
@@ -474,18 +501,18 @@ impl<'a> Scan<'a> {
 
     /// Returns `true` if brackets of this kind with this content are a field here, and not the beginning of a message.
     fn allows_group(&self, group: &Bracketed<'_>) -> bool {
-        let is_level = |evidence| Severity::of_text(group.inner, evidence).is_some();
+        let is_level = |words| Severity::of_text(group.inner, words).is_some();
         match group.open {
             _ if self.place() == place::NAMED => false,
             b'[' => true,
             // A sentence may begin with parentheses.
             b'(' => {
                 let is_begin = self.fields == 0 || self.after_clock == Some(place::GO_TIMED);
-                !is_begin || is_level(Evidence::AtStart) || group.after.starts_with(" [")
+                !is_begin || is_level(LevelWordSet::UpperUsual) || group.after.starts_with(" [")
             }
             b'<' => {
                 let is_alone = self.fields == 0 || self.has_clock();
-                is_alone && (group.inner == "nil" || is_level(Evidence::Separated))
+                is_alone && (group.inner == "nil" || is_level(LevelWordSet::Usual))
             }
             _ => {
                 self.has_clock() && group.inner.contains(':') && !group.inner.contains(['"', '\''])
@@ -494,7 +521,7 @@ impl<'a> Scan<'a> {
     }
 
     fn read_in_group(&mut self, inner: &'a str) {
-        let of_text = |word| Severity::of_text(word, Evidence::Marked);
+        let of_text = |word| Severity::of_text(word, LevelWordSet::Any);
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
             let following =
@@ -582,7 +609,7 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     let is_name = |text: &str, is_letter: fn(&u8) -> bool| {
         text.bytes().all(|byte| is_letter(&byte) || matches!(byte, b'_' | b'-' | b'.'))
     };
-    let of_text = |word| Severity::of_text(word, Evidence::Marked);
+    let of_text = |word| Severity::of_text(word, LevelWordSet::Any);
     if let Some((first, second)) = inner.split_once([':', '/', '#'])
         && is_name(first, u8::is_ascii_alphanumeric)
         && is_name(second, u8::is_ascii_alphanumeric)
@@ -591,7 +618,7 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     }
     let (name, level) = inner.split_once(' ')?;
     let is_constant = name.contains(['_', '-', '.']) && is_name(name, u8::is_ascii_uppercase);
-    Severity::of_text(level, Evidence::AtStart).filter(|_| is_constant)
+    Severity::of_text(level, LevelWordSet::UpperUsual).filter(|_| is_constant)
 }
 
 /// Length of a symbol, if a blank follows: `✖`, `⚠️`, `›`.

@@ -4,7 +4,7 @@ use super::beginning;
 use super::sets::{Places, mark, place};
 use super::word::HeadWord;
 use crate::read::begins;
-use crate::read::severity::{Evidence, Severity};
+use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 
 /// A sign that a word is no level, although it stands in a level's place.
@@ -56,11 +56,11 @@ fn begins_message(word: &HeadWord<'_>, place: Places) -> bool {
     if is_separated {
         let is_sentence = place == place::FIRST && is_english(second);
         let is_number = second.parse::<f64>().is_ok();
-        return !(second.is_empty() || is_level(Evidence::Separated) || is_sentence || is_number);
+        return !(second.is_empty() || is_level(LevelWordSet::Usual) || is_sentence || is_number);
     }
     // `TRACE /path` and `TRACE http://…` are requests.
     let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
-    !(is_operator || is_level(Evidence::AtStart))
+    !(is_operator || is_level(LevelWordSet::UpperUsual))
 }
 
 fn after_separators(text: &str) -> &str {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::read::fields::{Fields, text_of};
 use crate::read::keys::{RankedRole, Role, ranked_role};
 use crate::read::logfmt;
-use crate::read::severity::{Evidence, Severity};
+use crate::read::severity::{LevelWordSet, Severity};
 
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
@@ -99,7 +99,7 @@ pub(super) fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
 }
 
 pub(super) fn status_of(value: &Value<'_>) -> Option<Severity> {
-    value.text().and_then(|text| Severity::of_text(text, Evidence::Marked))
+    value.text().and_then(|text| Severity::of_text(text, LevelWordSet::Any))
 }
 
 pub(crate) fn json_object(fields: &LineFields<'_>) -> String {

@@ -49,6 +49,20 @@ impl<T> Best<T> {
     }
 }
 
+/// The text of a message.
+pub(super) enum FoundMessage {
+    /// It stays in the field until the record takes it.
+    InField,
+    /// A copy of a text that stays an attribute, or that lies deeper in one.
+    Copied(String),
+}
+
+impl FoundMessage {
+    fn copied(text: &str) -> Self {
+        Self::Copied(text.to_owned())
+    }
+}
+
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
 pub(super) struct FoundValues {
@@ -56,10 +70,9 @@ pub(super) struct FoundValues {
     pub(super) is_gelf: bool,
     pub(super) is_mongo: bool,
     pub(super) level: Best<Severity>,
-    /// A copy of the message, or `None` for the text of the key's value.
-    pub(super) message: Best<Option<String>>,
+    pub(super) message: Best<FoundMessage>,
     /// The message under a key that counts only in a record with a level.
-    pub(super) message_of_logger: Best<Option<String>>,
+    pub(super) message_of_logger: Best<FoundMessage>,
     pub(super) time: Best<LineTime>,
     pub(super) request_id: Best<String>,
     /// `true` if a key of Lambda's runtimes has the request id.
@@ -127,12 +140,14 @@ impl FoundValues {
                 self.level.offer(rank, at, value.word().parse().ok().and_then(Severity::of_otel));
             }
             Role::Message if text.is_none() => {}
-            Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
-            Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorMessage if rank >= Rank::OfException => {}
-            Role::ErrorMessage => {
-                self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
+            Role::Message | Role::Log => {
+                self.message.offer(rank, at, text.map(|_| FoundMessage::InField));
             }
+            Role::MessageOfLogger => {
+                self.message_of_logger.offer(rank, at, text.map(|_| FoundMessage::InField));
+            }
+            Role::ErrorMessage if rank >= Rank::OfException => {}
+            Role::ErrorMessage => self.message.offer(rank, None, text.map(FoundMessage::copied)),
             Role::Time => self.time.offer(rank, at, time_of(value)),
             Role::RequestId | Role::RuntimeRequestId => {
                 let id =
@@ -191,11 +206,7 @@ impl FoundValues {
             match (outer, key.as_ref()) {
                 // Of tracing-subscriber and loguru.
                 ("fields" | "record", "message") => {
-                    self.message.offer(
-                        Rank::Last,
-                        None,
-                        value.text().map(|text| Some(text.to_owned())),
-                    );
+                    self.message.offer(Rank::Last, None, value.text().map(FoundMessage::copied));
                 }
                 // Of loguru; in data it may be any number or word.
                 ("record", "level") if value.json_object().is_some() => {

@@ -20,7 +20,7 @@ use crate::read::head::{Head, HeadOf, head};
 use crate::read::ids::{TraceIds, lower_case};
 use crate::read::keys::{Role, role};
 use crate::read::logfmt;
-use crate::read::severity::{Evidence, Severity};
+use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::time::LineTime;
 use wire::Depth;
 
@@ -49,7 +49,7 @@ pub(crate) struct FunctionLine<'a> {
     pub(crate) message: Option<Cow<'a, str>>,
     pub(crate) request_id: Option<Cow<'a, str>>,
     pub(crate) trace: Option<TraceIds>,
-    /// The X-Ray root, separate from the trace id because its trace may not be exported.
+    /// X-Ray's trace id, separate from the trace id because its trace may not be exported.
     pub(crate) xray_trace_id: Option<String>,
     /// The tenant, if a runtime's formatter wrote the line.
     pub(crate) tenant_id: Option<Cow<'a, str>>,
@@ -59,7 +59,7 @@ pub(crate) struct FunctionLine<'a> {
     /// The text of the JSON object, alone or after a prefix. It may be invalid JSON.
     pub(crate) json: Option<&'a str>,
     /// The fields of a JSON object that declares metrics.
-    pub(crate) root: Option<Fields<'a>>,
+    pub(crate) emf_fields: Option<Fields<'a>>,
 }
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
@@ -216,7 +216,7 @@ fn level_in_pairs(text: &str) -> Option<Severity> {
         if role(key)? != Role::Level {
             return None;
         }
-        Severity::of_text(value.trim_matches('"'), Evidence::Marked)
+        Severity::of_text(value.trim_matches('"'), LevelWordSet::Any)
     })
 }
 

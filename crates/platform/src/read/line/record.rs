@@ -13,7 +13,7 @@ use crate::read::keys::Role;
 use crate::read::line::field::{
     LineField, LineFields, Value, json_object, line_fields, object_fields,
 };
-use crate::read::line::found::{Best, FoundValues, RankedValue};
+use crate::read::line::found::{Best, FoundMessage, FoundValues, RankedValue};
 use crate::read::line::{FunctionLine, MAX_ATTRIBUTES, MAX_KEY_BYTES, text_line};
 use crate::read::severity::{Severity, without_colours};
 use wire::Depth;
@@ -24,9 +24,9 @@ pub(super) fn read_object(
     wrapped: Depth,
 ) -> Option<FunctionLine<'_>> {
     let fields = Fields::of(object)?;
-    let root = fields.get(emf::line::KEY).is_some().then(|| fields.clone());
+    let emf_fields = fields.get(emf::line::KEY).is_some().then(|| fields.clone());
     let read = read_record(line_fields(fields), is_lambda, wrapped)?;
-    Some(FunctionLine { root, ..read })
+    Some(FunctionLine { emf_fields, ..read })
 }
 
 /// Reads the fields of an object, which may wrap another logger's record.
@@ -196,8 +196,11 @@ pub(super) fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> Functi
         Value::Json(_) => None,
     };
     let message_at = message.position();
-    let copied = message.value().flatten().map(Cow::Owned);
-    let stated_message = copied.or_else(|| take_text(message_at));
+    let stated_message = match message.value() {
+        Some(FoundMessage::Copied(text)) => Some(Cow::Owned(text)),
+        Some(FoundMessage::InField) => take_text(message_at),
+        None => None,
+    };
     let tenant_id = take_text(tenant_at);
     let durable_execution_arn = take_text(durable_at);
     let is_log = has_level || stated_message.is_some() || found.time.is_found();

@@ -12,7 +12,7 @@ use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
 use crate::read::runtime_error::Failure;
 use crate::spans::invocation::{
-    Closing, FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment,
+    Closing, FunctionRoot, Invocation, ShutdownReason, TimedEvent, XRaySegment,
 };
 use crate::spans::invocation_span;
 
@@ -25,7 +25,7 @@ pub struct InvocationSpans {
     only_reported: bool,
     table: VecDeque<Invocation>,
     /// Events of an init phase or restore that belong to the next invocation.
-    pending: VecDeque<Phase>,
+    pending: VecDeque<TimedEvent>,
     /// X-Ray's segments whose invocation is still unknown: the function's datagrams may be faster than Lambda's events.
     segments: VecDeque<XRaySegment>,
     finished: Vec<Span>,
@@ -60,23 +60,23 @@ impl InvocationSpans {
     pub fn observe(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
         // No span uses the unknown fields.
         let own = PlatformEvent { other: Vec::new(), ..event.clone() };
-        let phase = Phase { event: own, time: time_unix_nano };
+        let timed = TimedEvent { event: own, time: time_unix_nano };
         match event.kind {
-            EventKind::Start => self.start(phase),
+            EventKind::Start => self.start(timed),
             // This init phase created the snapshot, perhaps days ago, and belongs to no invocation.
             _ if event.made_snapshot() => {}
             EventKind::RestoreStart => {
                 // The phases before the restore created the snapshot.
                 self.pending.clear();
-                self.add_early(phase);
+                self.add_early(timed);
             }
-            _ if phase.is_early() => self.add_early(phase),
+            _ if timed.is_early() => self.add_early(timed),
             EventKind::RuntimeDone
             | EventKind::Report
             | EventKind::End
             | EventKind::Timeout
             | EventKind::ExitError
-            | EventKind::OutOfMemory => self.add_own(phase),
+            | EventKind::OutOfMemory => self.add_own(timed),
             _ => {}
         }
         self.join_segment(event);
@@ -204,13 +204,13 @@ impl InvocationSpans {
         std::mem::take(&mut self.finished)
     }
 
-    fn start(&mut self, phase: Phase) {
-        let Some(request_id) = phase.event.request_id.clone() else { return };
+    fn start(&mut self, timed: TimedEvent) {
+        let Some(request_id) = timed.event.request_id.clone() else { return };
         let known_at = self.table.iter().position(|known| known.request_id == request_id);
         if let Some(at) = known_at
             && let Some(known) = self.table.get(at)
         {
-            let is_repeated = known.started == Some(phase.time);
+            let is_repeated = known.started == Some(timed.time);
             if is_repeated {
                 return;
             }
@@ -221,18 +221,18 @@ impl InvocationSpans {
             }
         }
         let pending = std::mem::take(&mut self.pending);
-        if let Some(invocation) = self.entry(&request_id, phase.time) {
+        if let Some(invocation) = self.entry(&request_id, timed.time) {
             invocation.has_begun = true;
-            invocation.started = Some(phase.time);
-            invocation.tracing = phase.event.tracing.clone();
+            invocation.started = Some(timed.time);
+            invocation.tracing = timed.event.tracing.clone();
             invocation.push_early(pending);
-            invocation.push(phase);
+            invocation.push(timed);
         }
     }
 
     /// Adds an event of an init phase or restore, which has no request id. It belongs to the running invocation, or else to the
     /// next one.
-    fn add_early(&mut self, phase: Phase) {
+    fn add_early(&mut self, timed: TimedEvent) {
         let running = self.table.back_mut().filter(|invocation| {
             invocation.started.is_some()
                 && invocation.runtime_done.is_none()
@@ -240,49 +240,49 @@ impl InvocationSpans {
                 && invocation.reported.is_none()
         });
         if let Some(invocation) = running {
-            invocation.push(phase);
+            invocation.push(timed);
             return;
         }
         // An init phase within an invocation comes before the invocation's start (runtime interface emulator, `doInvoke`). If only
         // its end is seen, events came in another order: the end may come after the invocation's end, and after the next INVOKE.
-        let is_end = !matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart);
+        let is_end = !matches!(timed.event.kind, EventKind::InitStart | EventKind::RestoreStart);
         let has_start = self.pending.iter().any(|known| known.event.kind == EventKind::InitStart);
-        if is_end && !has_start && phase.event.phase.as_deref() == Some("invoke") {
+        if is_end && !has_start && timed.event.phase.as_deref() == Some("invoke") {
             let had_started = |known: &&mut Invocation| {
-                known.started.is_some_and(|started| started <= phase.time)
+                known.started.is_some_and(|started| started <= timed.time)
             };
             let own = self.table.iter_mut().rev().find(had_started);
             if let Some(own) = own.filter(|own| !own.is_written) {
-                own.push(phase);
+                own.push(timed);
             }
             return;
         }
-        if self.pending.len() == Invocation::MAX_PHASES / 2 {
+        if self.pending.len() == Invocation::MAX_EVENTS / 2 {
             self.pending.pop_front();
         }
-        self.pending.push_back(phase);
+        self.pending.push_back(timed);
     }
 
     /// Adds an event with a request id.
-    fn add_own(&mut self, phase: Phase) {
-        let Some(request_id) = phase.event.request_id.clone() else { return };
-        let Some(invocation) = self.entry(&request_id, phase.time) else { return };
+    fn add_own(&mut self, timed: TimedEvent) {
+        let Some(request_id) = timed.event.request_id.clone() else { return };
+        let Some(invocation) = self.entry(&request_id, timed.time) else { return };
         invocation.has_begun = true;
-        let moment = match phase.event.kind {
+        let moment = match timed.event.kind {
             EventKind::RuntimeDone => &mut invocation.runtime_done,
             EventKind::Report => &mut invocation.reported,
             EventKind::End => &mut invocation.ended,
             _ => &mut None,
         };
-        let is_repeated = moment.is_some_and(|known| known == phase.time);
+        let is_repeated = moment.is_some_and(|known| known == timed.time);
         if is_repeated {
             return;
         }
-        moment.get_or_insert(phase.time);
+        moment.get_or_insert(timed.time);
         if invocation.tracing.trace_id.is_none() {
-            invocation.tracing = phase.event.tracing.clone();
+            invocation.tracing = timed.event.tracing.clone();
         }
-        invocation.push(phase);
+        invocation.push(timed);
     }
 
     /// The entry of an invocation, created on demand; `None` for an empty id.

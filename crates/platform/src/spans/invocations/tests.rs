@@ -140,7 +140,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
         assert_eq!(invocations.take_finished().len(), 1);
     }
     assert_eq!((invocations.table.len(), invocations.evicted()), (InvocationSpans::MAX_KNOWN, 0));
-    assert!(invocations.pending.len() <= Invocation::MAX_PHASES / 2);
+    assert!(invocations.pending.len() <= Invocation::MAX_EVENTS / 2);
 
     let mut invocations =
         InvocationSpans::of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
@@ -177,8 +177,8 @@ fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
     for n in 0..1600 {
         let record = format!(r#""requestId":"r{n}","version":"{word}","spans":[{parts}]"#);
         feed(&mut invocations, 1.0, "start", &record);
-        let events = invocations.table.iter().flat_map(|invocation| &invocation.phases);
-        largest = largest.max(events.map(|phase| phase.event.bytes()).sum());
+        let events = invocations.table.iter().flat_map(|invocation| &invocation.events);
+        largest = largest.max(events.map(|timed| timed.event.bytes()).sum());
     }
     let limit = InvocationSpans::MAX_BYTES;
     assert!((limit / 2..=limit).contains(&largest), "{largest}");
