@@ -11,10 +11,26 @@ const MOST_BITS_OF_LENGTHS: usize = 7;
 const LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const STORED_BYTES: usize = u16::MAX as usize;
-/// The header of a block: the final flag and the encoding.
-const BLOCK_TYPE_BITS: usize = 3;
+/// The beginning of a block: the final flag and the encoding.
+pub(crate) const BLOCK_TYPE_BITS: usize = 3;
 /// Number of bits of each distance in the fixed code (3.2.6).
 const FIXED_DISTANCE: u8 = 5;
+
+/// The length of a stored block's part and its complement (3.2.4), and the padding before them.
+const STORED_HEADER_BYTES: usize = 5;
+
+/// The encoding of a block (3.2.3).
+#[derive(Clone, Copy)]
+pub(crate) enum Encoding {
+    Stored = 0,
+    FixedCodes = 1,
+    OwnCodes = 2,
+}
+
+/// The first [`BLOCK_TYPE_BITS`] of a block.
+pub(crate) fn block_type(encoding: Encoding, is_last: bool) -> u64 {
+    u64::from(is_last) | (encoding as u64) << 1
+}
 
 /// Writes blocks, and reuses the memory of their codes.
 #[derive(Default)]
@@ -52,7 +68,8 @@ impl BlockWriter {
             own += (count * (self.distances.length(symbol) + extra)) as usize;
             fixed += (count * (u32::from(FIXED_DISTANCE) + extra)) as usize;
         }
-        let stored = (input.len() + (input.len() / STORED_BYTES + 1) * 5) * 8;
+        let stored_parts = input.len() / STORED_BYTES + 1;
+        let stored = (input.len() + stored_parts * STORED_HEADER_BYTES) * 8;
         if let Some(codes) = shared {
             let shared_bits = codes.bits(&literal_counts, distance_counts);
             if shared_bits <= own.min(fixed).min(stored) {
@@ -69,12 +86,12 @@ impl BlockWriter {
             self.literals.assign(&std::array::from_fn::<_, 288, _>(fixed_length));
             self.distances.assign(&[FIXED_DISTANCE; DISTANCES]);
             bits.with_room(BLOCK_TYPE_BITS + fixed, |mut room| {
-                room.put(u64::from(is_last) | 1 << 1, 3);
+                room.put(block_type(Encoding::FixedCodes, is_last), BLOCK_TYPE_BITS as u32);
                 self.write_tokens(room, tokens.list())
             });
         } else {
             bits.with_room(BLOCK_TYPE_BITS + own, |mut room| {
-                room.put(u64::from(is_last) | 2 << 1, 3);
+                room.put(block_type(Encoding::OwnCodes, is_last), BLOCK_TYPE_BITS as u32);
                 let room = header.write(room, &self.lengths);
                 self.write_tokens(room, tokens.list())
             });
@@ -135,7 +152,7 @@ pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool
         let part = parts.next().unwrap_or_default();
         let ends = parts.peek().is_none();
         bits.with_room(BLOCK_TYPE_BITS, |mut room| {
-            room.put(u64::from(is_last && ends), 3);
+            room.put(block_type(Encoding::Stored, is_last && ends), BLOCK_TYPE_BITS as u32);
             room
         });
         let length = part.len() as u16;
@@ -157,11 +174,13 @@ struct Run {
 
 /// The codes in a block's header: the code length of each symbol, with runs shortened (3.2.7).
 pub(crate) struct Header {
-    literals: usize,
-    distances: usize,
-    lengths: usize,
+    literal_count: usize,
+    distance_count: usize,
+    /// Number of code lengths' own lengths, in [`LENGTH_ORDER`].
+    length_count: usize,
     runs: [Run; LITERALS + DISTANCES],
     run_count: usize,
+    /// The header's size.
     bits: usize,
 }
 
@@ -170,29 +189,29 @@ impl Header {
         let literal_count = (257..=LITERALS).rev().find(|&count| literals.length(count - 1) > 0);
         let distance_count = (1..=DISTANCES).rev().find(|&count| distances.length(count - 1) > 0);
         let mut header = Self {
-            literals: literal_count.unwrap_or(257),
-            distances: distance_count.unwrap_or(1),
-            lengths: 4,
+            literal_count: literal_count.unwrap_or(257),
+            distance_count: distance_count.unwrap_or(1),
+            length_count: 4,
             runs: [Run::default(); LITERALS + DISTANCES],
             run_count: 0,
             bits: 0,
         };
         let mut all = [0; LITERALS + DISTANCES];
-        let (of_literals, of_distances) = all.split_at_mut(header.literals);
+        let (of_literals, of_distances) = all.split_at_mut(header.literal_count);
         for (symbol, length) in of_literals.iter_mut().enumerate() {
             *length = literals.length(symbol) as u8;
         }
-        for (symbol, length) in of_distances[..header.distances].iter_mut().enumerate() {
+        for (symbol, length) in of_distances[..header.distance_count].iter_mut().enumerate() {
             *length = distances.length(symbol) as u8;
         }
         let mut counts = [0; 32];
-        for run in all[..header.literals + header.distances].chunk_by(|a, b| a == b) {
+        for run in all[..header.literal_count + header.distance_count].chunk_by(|a, b| a == b) {
             header.push_run(run[0], run.len(), &mut counts);
         }
         lengths.build(&counts[..LENGTH_ORDER.len()], MOST_BITS_OF_LENGTHS);
         let count = LENGTH_ORDER.iter().rposition(|&symbol| lengths.length(symbol) > 0);
-        header.lengths = count.map_or(4, |last| (last + 1).max(4));
-        header.bits = 14 + 3 * header.lengths;
+        header.length_count = count.map_or(4, |last| (last + 1).max(4));
+        header.bits = 14 + 3 * header.length_count;
         for (symbol, &count) in counts.iter().enumerate() {
             header.bits += (count * (lengths.length(symbol) + run_extra(symbol))) as usize;
         }
@@ -233,19 +252,21 @@ impl Header {
         self.bits
     }
 
-    /// Makes it three bits longer, if it has not all numbers of bits yet.
-    pub(crate) fn add_length(&mut self) -> Option<()> {
-        (self.lengths < LENGTH_ORDER.len()).then(|| {
-            self.lengths += 1;
+    /// Makes the header three bits longer by a length that says nothing. Returns `false` if it has all lengths already.
+    pub(crate) fn add_unused_length(&mut self) -> bool {
+        let has_room = self.length_count < LENGTH_ORDER.len();
+        if has_room {
+            self.length_count += 1;
             self.bits += 3;
-        })
+        }
+        has_room
     }
 
     pub(crate) fn write<'r>(&self, mut room: Room<'r>, lengths: &Code<32>) -> Room<'r> {
-        room.put(self.literals as u64 - 257, 5);
-        room.put(self.distances as u64 - 1, 5);
-        room.put(self.lengths as u64 - 4, 4);
-        for &symbol in &LENGTH_ORDER[..self.lengths] {
+        room.put(self.literal_count as u64 - 257, 5);
+        room.put(self.distance_count as u64 - 1, 5);
+        room.put(self.length_count as u64 - 4, 4);
+        for &symbol in &LENGTH_ORDER[..self.length_count] {
             room.put(u64::from(lengths.length(symbol)), 3);
         }
         for run in &self.runs[..self.run_count] {

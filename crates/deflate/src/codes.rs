@@ -1,7 +1,7 @@
 //! Prefix codes that writer and reader share, so that a block needs no header for them.
 
 use crate::bits::BitWriter;
-use crate::block::Header;
+use crate::block::{BLOCK_TYPE_BITS, Encoding, Header, block_type};
 use crate::huffman::Code;
 use crate::symbols::{self, DISTANCES, LITERALS};
 
@@ -26,25 +26,29 @@ impl Codes {
     /// Returns what a reader of standard deflate has to read before a block in these codes: whole bytes that end with the block's
     /// header. `None` for codes whose header cannot end with a byte.
     pub fn header(&self) -> Option<Vec<u8>> {
-        const EMPTY_BLOCK_BITS: usize = 10;
+        // In the fixed codes, where the end of a block has seven bits.
+        const EMPTY_BLOCK_BITS: usize = BLOCK_TYPE_BITS + 7;
         let mut literals = Code::<512>::default();
         let mut distances = Code::<32>::default();
         literals.assign(&self.literals);
         distances.assign(&self.distances);
         let mut lengths = Code::<32>::default();
         let mut header = Header::new(&literals, &distances, &mut lengths);
-        if header.bits().is_multiple_of(2) {
-            header.add_length()?;
+        // Empty blocks have an even number of bits, so the rest must have one too before they can fill a byte.
+        let is_odd = !(BLOCK_TYPE_BITS + header.bits()).is_multiple_of(2);
+        if is_odd && !header.add_unused_length() {
+            return None;
         }
-        let empty_blocks = (0..4)
-            .find(|blocks| (3 + header.bits() + blocks * EMPTY_BLOCK_BITS).is_multiple_of(8))?;
+        let block_bits = BLOCK_TYPE_BITS + header.bits();
+        let empty_blocks =
+            (0..4).find(|blocks| (block_bits + blocks * EMPTY_BLOCK_BITS).is_multiple_of(8))?;
         let mut out = Vec::new();
         let mut bits = BitWriter::new(&mut out);
-        bits.with_room(empty_blocks * EMPTY_BLOCK_BITS + 3 + header.bits(), |mut room| {
+        bits.with_room(empty_blocks * EMPTY_BLOCK_BITS + block_bits, |mut room| {
             for _ in 0..empty_blocks {
-                room.put(1 << 1, EMPTY_BLOCK_BITS as u32);
+                room.put(block_type(Encoding::FixedCodes, false), EMPTY_BLOCK_BITS as u32);
             }
-            room.put(1 | 2 << 1, 3);
+            room.put(block_type(Encoding::OwnCodes, true), BLOCK_TYPE_BITS as u32);
             header.write(room, &lengths)
         });
         bits.finish();

@@ -41,7 +41,7 @@ pub(super) fn power_of_ten(places: u8) -> f64 {
     POWERS.get(usize::from(places)).copied().unwrap_or(f64::NAN)
 }
 
-/// The double nearest to a decimal number of less than 2^53 digits.
+/// The double nearest to a decimal number whose digits, read as an integer, are below 2^53.
 #[expect(
     clippy::cast_precision_loss,
     reason = "writers use fewer digits; the checksum covers all others"

@@ -242,7 +242,7 @@ impl<'b> LineParts<'b> {
         let decimal = (0..=MOST_PLACES).find_map(|places| {
             let scaled = (value * codes::power_of_ten(places)).round();
             #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
-            let digits = Some(scaled).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
+            let digits = Some(scaled).filter(|d| d.abs() < MAX_EXACT_INTEGER).map(|d| d as i64)?;
             (codes::decimal(digits, places).to_bits() == bits).then_some((places, digits))
         });
         // The number of a decimal is never a time.
@@ -353,8 +353,8 @@ impl<'b> LineParts<'b> {
     }
 }
 
-/// Largest number of digits that a double holds exactly: 2^53.
-const MOST_DIGITS: f64 = 9_007_199_254_740_992.0;
+/// 2^53: a double holds all integers below it exactly.
+const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 /// Returns `true` if tag and length of a field have no more bytes than they need.
 fn is_shortest(field: &Field<'_>) -> bool {

@@ -24,17 +24,17 @@ pub(super) struct Object<'a> {
     compact: Option<&'a str>,
     endpoint: Option<&'a str>,
     payload: Option<&'a str>,
-    /// `true` if the key of a signal has an array.
-    has_resources: bool,
-    /// `true` if it has a key of the telemetry of one resource.
-    has_key_of_resource: bool,
+    /// `true` if the key of a signal, such as `resourceSpans`, has an array.
+    has_signal_array: bool,
+    /// `true` if it has a key of the telemetry of one resource: `resource`, the scopes or `schemaUrl`.
+    has_one_resource_key: bool,
     /// `true` if `resource` is an object.
-    has_resource: bool,
+    resource_is_object: bool,
     /// The signal with scopes in an array.
     scopes: Option<SignalKind>,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
-    /// `true` if it has a key that only lines have, without a meaning for their content.
-    has_line_keys: bool,
+    /// `true` if it has one of [`LINE_KEYS`].
+    has_other_line_keys: bool,
     /// `true` if it has a key unknown in lines, in Lambda's output and in runtimes' formatters.
     has_other_keys: bool,
 }
@@ -89,8 +89,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Stores the value of a key.
-    fn set(&mut self, key: &Key, value: &'a str) -> Result<(), RepeatedKey> {
+    /// Stores the value of a key, or what the key says about the object. The keys come in their order.
+    fn note(&mut self, key: &Key, value: &'a str) -> Result<(), RepeatedKey> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
@@ -99,18 +99,18 @@ impl<'a> Object<'a> {
             Key::Endpoint => self.endpoint = Some(value),
             Key::Payload if self.payload.is_some() => return Err(RepeatedKey("payload")),
             Key::Payload => self.payload = Some(value),
-            Key::Resources => self.has_resources |= value.starts_with('['),
+            Key::Resources => self.has_signal_array |= value.starts_with('['),
             Key::Resource => {
-                self.has_resource = value.starts_with('{');
-                self.has_key_of_resource = true;
+                self.resource_is_object = value.starts_with('{');
+                self.has_one_resource_key = true;
             }
             Key::Scopes(kind) => {
                 // With two signals it stays an ordinary record, so that neither is lost.
                 self.has_other_keys |= self.scopes.is_some();
                 self.scopes = value.starts_with('[').then_some(kind);
-                self.has_key_of_resource = true;
+                self.has_one_resource_key = true;
             }
-            Key::SchemaUrl => self.has_key_of_resource = true,
+            Key::SchemaUrl => self.has_one_resource_key = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
                     // One of two messages would remain unread.
@@ -120,9 +120,9 @@ impl<'a> Object<'a> {
             }
             // A compact line begins with its content.
             Key::Spill => self.has_other_keys |= self.compact.is_none(),
-            Key::Time => {}
+            Key::TimeOrLevel => {}
             Key::Formatter => self.has_other_keys |= self.compact.is_some(),
-            Key::Line => self.has_line_keys = true,
+            Key::Line => self.has_other_line_keys = true,
             Key::Other => self.has_other_keys = true,
         }
         Ok(())
@@ -136,17 +136,17 @@ impl<'a> Object<'a> {
             return Class::Bare;
         }
         let has_other_keys = self.has_other_keys
-            || self.has_keys_of_line()
+            || self.has_any_line_key()
             || self.is_marked()
-            || self.has_resources
+            || self.has_signal_array
             || self.compact.is_some();
         match self.scopes {
-            Some(kind) if self.has_resource && !has_other_keys && !self.is_wrapper() => {
+            Some(kind) if self.resource_is_object && !has_other_keys && !self.is_wrapper() => {
                 Class::OneResource(kind)
             }
             _ => Class::Record {
                 values: self.wrapped,
-                has_other_keys: has_other_keys || self.has_key_of_resource,
+                has_other_keys: has_other_keys || self.has_one_resource_key,
             },
         }
     }
@@ -162,16 +162,16 @@ impl<'a> Object<'a> {
         self.compact.is_some_and(|content| content.starts_with('"'))
             && self.begins_as_otlp
             && !self.has_other_keys
-            && !self.has_resources
-            && !self.has_key_of_resource
+            && !self.has_signal_array
+            && !self.has_one_resource_key
             && self.marker.is_none()
-            && !self.has_keys_of_line()
+            && !self.has_any_line_key()
             && !self.is_wrapper()
     }
 
     fn is_bare(&self) -> bool {
         // A log record with OTLP among its fields is still a log record.
-        self.has_resources && !self.is_wrapper() && (!self.has_other_keys || self.begins_as_otlp)
+        self.has_signal_array && !self.is_wrapper() && (!self.has_other_keys || self.begins_as_otlp)
     }
 
     fn is_marked(&self) -> bool {
@@ -183,8 +183,8 @@ impl<'a> Object<'a> {
         self.wrapped.iter().any(Option::is_some)
     }
 
-    fn has_keys_of_line(&self) -> bool {
-        self.has_line_keys || self.endpoint.is_some() || self.payload.is_some()
+    fn has_any_line_key(&self) -> bool {
+        self.has_other_line_keys || self.endpoint.is_some() || self.payload.is_some()
     }
 
     /// The requests of an object of [`Class::Line`]. Adds the bytes that it inflated to `inflated`, also if it fails.
@@ -254,13 +254,13 @@ impl<'de> Visitor<'de> for Keys {
                 && matches!(key, Key::Marker | Key::Compact | Key::OldMarker | Key::Resources);
             is_first = false;
             let value = match key {
-                Key::Other | Key::Time | Key::Formatter | Key::Line | Key::Spill => {
+                Key::Other | Key::TimeOrLevel | Key::Formatter | Key::Line | Key::Spill => {
                     map.next_value::<IgnoredAny>()?;
                     ""
                 }
                 _ => map.next_value::<&RawValue>()?.get(),
             };
-            object.set(&key, value).map_err(|RepeatedKey(key)| A::Error::duplicate_field(key))?;
+            object.note(&key, value).map_err(|RepeatedKey(key)| A::Error::duplicate_field(key))?;
         }
         Ok(object)
     }
@@ -282,7 +282,7 @@ enum Key {
     Wrapper(usize),
     Spill,
     /// `timestamp` or `level`, which lines have in Lambda's JSON format.
-    Time,
+    TimeOrLevel,
     /// One of [`FORMATTER_KEYS`].
     Formatter,
     /// One of [`LINE_KEYS`].
@@ -304,7 +304,7 @@ impl Key {
             "scopeLogs" | "scope_logs" => Self::Scopes(SignalKind::Logs),
             "schemaUrl" | "schema_url" => Self::SchemaUrl,
             "spill" => Self::Spill,
-            "timestamp" | "level" => Self::Time,
+            "timestamp" | "level" => Self::TimeOrLevel,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
             _ if FORMATTER_KEYS.contains(&key) => Self::Formatter,
             _ if LINE_KEYS.contains(&key) => Self::Line,

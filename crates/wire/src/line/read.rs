@@ -196,7 +196,7 @@ impl<'c> LineReader<'c> {
             }
             let Ok(ParsedObject { object, len }) = self.parse(rest) else {
                 // After an object with invalid JSON, nothing can be distinguished.
-                walk.note_other_text_at(usize::MAX);
+                walk.note_unreadable_rest();
                 return false;
             };
             if matches!(object.class(), Class::Record { .. }) {

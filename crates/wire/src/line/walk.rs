@@ -113,6 +113,11 @@ impl<'t> Walk<'t> {
         self.other_text_at = at;
     }
 
+    /// Notes that nothing is known about all the text from here on, which counts as other text.
+    pub(super) fn note_unreadable_rest(&mut self) {
+        self.other_text_at = self.text.len();
+    }
+
     /// Passes a line; `inside` is other text within it.
     pub(super) fn pass_line(&mut self, place: &Range<usize>, inside: &str) {
         if self.at == 0 && place.start == self.first_object {

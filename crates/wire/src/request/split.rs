@@ -52,11 +52,11 @@ pub(crate) fn largest_heads(request: &Request) -> usize {
 }
 
 fn largest(message: &[u8], path: &[&[u32]]) -> usize {
-    let Some((level, deeper)) = path.split_first() else { return 0 };
+    let Some((children, deeper)) = path.split_first() else { return 0 };
     let mut own = 0;
     let mut below = 0;
     for field in fields(message) {
-        match field.as_len().filter(|_| level.contains(&field.number)) {
+        match field.as_len().filter(|_| children.contains(&field.number)) {
             Some(inner) => below = below.max(largest(inner, deeper)),
             None => own += field.raw.len(),
         }
@@ -118,8 +118,8 @@ impl<'r> Cutter<'r> {
 
     /// Adds the content of a message on the last level that does not fit as a whole.
     fn container(&mut self, message: &[u8], path: &[&[u32]]) {
-        let Some((level, deeper)) = path.split_first() else { return };
-        let is_child = |number: u32| level.contains(&number);
+        let Some((children, deeper)) = path.split_first() else { return };
+        let is_child = |number: u32| children.contains(&number);
         if let Some(level) = self.levels.last_mut() {
             for field in fields(message) {
                 if field.as_len().is_none() || !is_child(field.number) {
