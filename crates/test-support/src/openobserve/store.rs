@@ -300,10 +300,18 @@ impl Store {
 /// The columns that a request has in each of its streams.
 pub(super) type ColumnsByStream = BTreeMap<String, BTreeSet<String>>;
 
+/// The names that distinguish a stream.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamKey {
+    pub(super) organization: String,
+    pub(super) signal: Signal,
+    pub(super) name: String,
+}
+
 /// The columns of all streams, each with the version of the schemas that first had it.
 #[derive(Debug, Default)]
 pub(super) struct Schemas {
-    streams: BTreeMap<(String, Signal, String), BTreeMap<String, u64>>,
+    streams: BTreeMap<StreamKey, BTreeMap<String, u64>>,
     version: u64,
 }
 
@@ -324,7 +332,8 @@ impl Schemas {
         self.version += 1;
         let mut stale = BTreeMap::new();
         for (stream, columns) in columns {
-            let key = (organization.to_owned(), signal, stream.clone());
+            let organization = organization.to_owned();
+            let key = StreamKey { organization, signal, name: stream.clone() };
             let known = self.streams.entry(key).or_default();
             if columns.iter().any(|column| !known.contains_key(column)) {
                 for column in columns {
@@ -342,7 +351,7 @@ impl Schemas {
     }
 
     /// Adds declared columns to a stream.
-    pub(super) fn declare(&mut self, stream: (String, Signal, String), fields: &Value) {
+    pub(super) fn declare(&mut self, stream: StreamKey, fields: &Value) {
         self.version += 1;
         let known = self.streams.entry(stream).or_default();
         let fields = fields.get("fields").and_then(Value::as_array);
@@ -354,7 +363,7 @@ impl Schemas {
     }
 
     /// Returns the columns of a stream; `None` if there is no such stream.
-    pub(super) fn columns(&self, stream: &(String, Signal, String)) -> Option<Vec<&str>> {
+    pub(super) fn columns(&self, stream: &StreamKey) -> Option<Vec<&str>> {
         self.streams.get(stream).map(|known| known.keys().map(String::as_str).collect())
     }
 }

@@ -11,10 +11,41 @@ use super::rows::Row;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The names of types, from the narrowest to the most general.
-const TYPES: [&str; 4] = ["Boolean", "Int64", "Float64", "Utf8"];
+/// The type of a column, from the narrowest to the most general.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum ColumnType {
+    Boolean,
+    Int64,
+    Float64,
+    Utf8,
+}
 
-type Columns = BTreeMap<String, usize>;
+impl ColumnType {
+    fn of_value(value: &Value) -> Self {
+        match value {
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(number) if number.is_f64() => Self::Float64,
+            Value::Number(_) => Self::Int64,
+            _ => Self::Utf8,
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Boolean, Self::Int64, Self::Float64, Self::Utf8];
+        all.into_iter().find(|known| known.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "Boolean",
+            Self::Int64 => "Int64",
+            Self::Float64 => "Float64",
+            Self::Utf8 => "Utf8",
+        }
+    }
+}
+
+type Columns = BTreeMap<String, ColumnType>;
 
 /// The types of a stream's columns.
 #[derive(Debug, Default, Clone)]
@@ -39,7 +70,7 @@ impl Types {
         let mut oldest = i64::MAX;
         for row in rows {
             for (name, value) in &row.columns {
-                let of_value = type_of(value);
+                let of_value = ColumnType::of_value(value);
                 let known = columns.entry(name.clone()).or_insert(of_value);
                 *known = (*known).max(of_value);
             }
@@ -57,8 +88,7 @@ impl Types {
     pub(super) fn declare(&mut self, fields: &Value, now: i64) -> bool {
         let field = |field: &Value| {
             let name = field.get("name")?.as_str()?.to_owned();
-            let wanted = field.get("data_type")?.as_str()?;
-            Some((name, TYPES.iter().position(|name| *name == wanted)?))
+            Some((name, ColumnType::named(field.get("data_type")?.as_str()?)?))
         };
         let fields = fields.get("fields").and_then(Value::as_array);
         let columns = fields.into_iter().flatten().filter_map(field).collect();
@@ -101,11 +131,9 @@ impl Types {
                 let mut group = self.requests.iter().filter(is_of_group);
                 let written = has.schema.get(column);
                 if written != Some(now) && group.any(|other| !other.columns.contains(column)) {
-                    let name =
-                        |of_column: &usize| TYPES.get(*of_column).copied().unwrap_or_default();
                     return Err(HiddenRows::DifferentTypes {
-                        written: name(written.unwrap_or(now)),
-                        now: name(now),
+                        written: written.unwrap_or(now).name(),
+                        now: now.name(),
                     });
                 }
             }
@@ -120,9 +148,7 @@ impl Types {
     /// The latest version, as `GET …/schema` shows it.
     pub(super) fn columns(&self) -> Vec<Value> {
         let latest = self.latest().into_iter().flatten();
-        latest
-            .map(|(name, of_column)| json!({ "name": name, "type": TYPES.get(*of_column) }))
-            .collect()
+        latest.map(|(name, of_column)| json!({ "name": name, "type": of_column.name() })).collect()
     }
 
     /// Converts a row's values to the types of the columns. The error hides all rows of the stream.
@@ -133,15 +159,6 @@ impl Types {
             *value = converted(value, *of_column)?;
         }
         Ok(())
-    }
-}
-
-fn type_of(value: &Value) -> usize {
-    match value {
-        Value::Bool(_) => 0,
-        Value::Number(number) if number.is_f64() => 2,
-        Value::Number(_) => 1,
-        _ => 3,
     }
 }
 
@@ -159,23 +176,24 @@ pub enum HiddenRows {
     Cast { text: String, of_column: &'static str },
 }
 
-fn converted(value: &Value, of_column: usize) -> Result<Value, HiddenRows> {
-    let name = TYPES.get(of_column).copied().unwrap_or_default();
-    let cannot = |text: &str| HiddenRows::Cast { text: text.to_owned(), of_column: name };
+fn converted(value: &Value, of_column: ColumnType) -> Result<Value, HiddenRows> {
+    use ColumnType::{Boolean, Float64, Int64, Utf8};
+    let cannot =
+        |text: &str| HiddenRows::Cast { text: text.to_owned(), of_column: of_column.name() };
     Ok(match (value, of_column) {
-        (Value::String(_), 3) => value.clone(),
-        (value, 3) => Value::String(value.to_string()),
-        (Value::String(text), 2) => json!(text.parse::<f64>().map_err(|_| cannot(text))?),
-        (Value::String(text), 1) => json!(text.parse::<i64>().map_err(|_| cannot(text))?),
-        (Value::String(text), _) => json!(text.parse::<bool>().map_err(|_| cannot(text))?),
-        (Value::Bool(is_true), 1) => json!(i64::from(*is_true)),
-        (Value::Bool(is_true), 2) => json!(f64::from(u8::from(*is_true))),
-        (Value::Number(number), 2) => json!(number.as_f64()),
+        (Value::String(_), Utf8) => value.clone(),
+        (value, Utf8) => Value::String(value.to_string()),
+        (Value::String(text), Float64) => json!(text.parse::<f64>().map_err(|_| cannot(text))?),
+        (Value::String(text), Int64) => json!(text.parse::<i64>().map_err(|_| cannot(text))?),
+        (Value::String(text), Boolean) => json!(text.parse::<bool>().map_err(|_| cannot(text))?),
+        (Value::Bool(is_true), Int64) => json!(i64::from(*is_true)),
+        (Value::Bool(is_true), Float64) => json!(f64::from(u8::from(*is_true))),
+        (Value::Number(number), Float64) => json!(number.as_f64()),
         #[expect(clippy::cast_possible_truncation, reason = "as OpenObserve does")]
-        (Value::Number(number), 1) if number.is_f64() => {
+        (Value::Number(number), Int64) if number.is_f64() => {
             json!(number.as_f64().unwrap_or_default() as i64)
         }
-        (Value::Number(number), 0) => json!(number.as_f64() != Some(0.0)),
+        (Value::Number(number), Boolean) => json!(number.as_f64() != Some(0.0)),
         (value, _) => value.clone(),
     })
 }

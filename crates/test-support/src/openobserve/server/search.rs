@@ -1,7 +1,5 @@
 //! OpenObserve's API to read: the list of streams, their schemas, and searches of a few forms.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
@@ -12,7 +10,7 @@ use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
-use crate::openobserve::store::{Schemas, Store};
+use crate::openobserve::store::{Schemas, Store, StreamKey};
 use crate::openobserve::types::Types;
 use crate::openobserve::{Signal, signal_of};
 
@@ -61,7 +59,7 @@ impl Question {
         is_change && String::from_utf8_lossy(body).contains("Utf8")
     }
 
-    /// The answer to a call that reads or declares the columns of a stream of logs or traces; `None` if it is another question.
+    /// The answer to a call that reads or declares the columns of a stream of a known signal; `None` if it is another question.
     pub(crate) fn schema(
         &self,
         shared: &Shared,
@@ -83,7 +81,8 @@ impl Question {
             return Some(unknown_organization());
         }
         if *signal != Signal::Logs {
-            let key = (self.organization.clone(), *signal, stream.clone());
+            let organization = self.organization.clone();
+            let key = StreamKey { organization, signal: *signal, name: stream.clone() };
             return Some(untyped_schema(&mut state.store.schemas, key, parts, body));
         }
         let key = (self.organization.clone(), stream.clone());
@@ -131,7 +130,8 @@ impl Question {
                     .collect();
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
-            Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
+            // [`Question::schema`] answers those of a known signal.
+            Kind::Schema { .. } => HttpResponse::error(400, "no type of streams"),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
@@ -143,7 +143,7 @@ const NUMBERS_OF_SPANS: [&str; 6] =
 /// Reads or declares the columns of a stream of spans, whose attributes are texts.
 fn untyped_schema(
     schemas: &mut Schemas,
-    stream: (String, Signal, String),
+    stream: StreamKey,
     parts: &Parts,
     body: &Bytes,
 ) -> HttpResponse {
@@ -159,7 +159,7 @@ fn untyped_schema(
         json!({ "name": name, "type": of_column })
     };
     let columns: Vec<_> = columns.into_iter().map(column).collect();
-    HttpResponse::json(200, &json!({ "name": stream.2, "schema": columns }))
+    HttpResponse::json(200, &json!({ "name": stream.name, "schema": columns }))
 }
 
 fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
@@ -200,26 +200,6 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
         hits.push(row.columns);
     }
     HttpResponse::json(200, &json!({ "total": hits.len(), "hits": hits }))
-}
-
-/// The columns of a stream's rows, without their types.
-fn schema(
-    shared: &Shared,
-    organization: &str,
-    signal: Option<Signal>,
-    stream: &str,
-) -> HttpResponse {
-    let Some(signal) = signal else {
-        return HttpResponse::error(400, "no type of streams");
-    };
-    let store = &shared.state().store;
-    let rows = rows::stream(store, organization, signal, stream);
-    let columns: BTreeSet<String> = rows.flat_map(|row| row.columns.into_keys()).collect();
-    if columns.is_empty() {
-        return HttpResponse::error(404, "stream not found");
-    }
-    let schema: Vec<_> = columns.iter().map(|name| json!({ "name": name })).collect();
-    HttpResponse::json(200, &json!({ "name": stream, "schema": schema }))
 }
 
 /// The parts of a query.
