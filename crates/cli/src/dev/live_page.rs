@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use console::page::{Page, telemetry};
 use console::time_arguments::now_unix_nano;
-use console::waterfall::keep_printed_order;
+use console::waterfall::align_times_to_print_order;
 use futures_util::{Stream, stream};
 use local_lambda::{ClientContext, Invocation, InvocationResult};
 use serde_json::json;
@@ -75,7 +75,7 @@ impl LivePage {
         if added.spans.is_empty() && added.records.is_empty() {
             return Ok(());
         }
-        keep_printed_order(&mut added.records);
+        align_times_to_print_order(&mut added.records);
         let message = telemetry(&added.spans, &added.records);
         self.add(&message.context("cannot show telemetry on the page")?);
         Ok(())

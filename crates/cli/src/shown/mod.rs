@@ -12,7 +12,7 @@ use crate::lines::{
     self, Line, LineContent, LineJoiner, MAX_LINE_BYTES, NumberedContent, WritingFunction,
 };
 use console::waterfall::draw::Detail;
-use console::waterfall::{PLATFORM_SCOPE, Scoped, attribute_text, keep_printed_order};
+use console::waterfall::{PLATFORM_SCOPE, Scoped, align_times_to_print_order, attribute_text};
 use drawn::DrawnTraces;
 use early::EarlyRecords;
 use filter::TelemetryFilter;
@@ -242,7 +242,7 @@ impl<'a> Showing<'a> {
     }
 
     fn show_text(&mut self, mut held: ReceivedTelemetry) -> io::Result<()> {
-        keep_printed_order(&mut held.records);
+        align_times_to_print_order(&mut held.records);
         let redrawn = self.drawn.add_to(&mut held);
         self.early.add_to(&mut held);
         self.drawn.remember(&held);

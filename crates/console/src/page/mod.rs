@@ -3,7 +3,7 @@
 //! It has all it needs: no request leaves it, except those to the program that serves it live. Its content security policy
 //! allows only its own script and style, by their hashes.
 
-use crate::waterfall::{Scoped, causes_of_record, causes_of_span, target};
+use crate::waterfall::{Scoped, causes_of_record, causes_of_span, prefix_bytes, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -49,7 +49,8 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Makes the message of these spans and log records: OTLP/JSON with service, scope, target and causes.
+/// Makes the message of these spans and log records: OTLP/JSON with service, scope, target, causes, and the length of what
+/// stands before a record's message.
 pub fn telemetry(
     spans: &[Scoped<Span>],
     records: &[Scoped<LogRecord>],
@@ -59,7 +60,9 @@ pub fn telemetry(
         page_value(span, [("target", json!(target(item))), ("causes", json!(causes_of_span(item)))])
     };
     let record_value = |record: &Scoped<LogRecord>| {
-        page_value(record, [("causes", json!(causes_of_record(&record.item)))])
+        let prefix = prefix_bytes(&record.item);
+        let causes = causes_of_record(&record.item);
+        page_value(record, [("causes", json!(causes)), ("prefix", json!(prefix))])
     };
     let spans: Vec<Value> = spans.iter().map(span_value).collect::<Result<_, _>>()?;
     let records: Vec<Value> = records.iter().map(record_value).collect::<Result<_, _>>()?;
@@ -138,6 +141,8 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waterfall::DrawnRecord;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 
     #[test]
     fn the_page_is_one_small_file_without_other_addresses() {
@@ -146,6 +151,25 @@ mod tests {
         for outside in ["http://", "https://", "src=", "<link", "@import", "url("] {
             assert!(!html.contains(outside), "{outside}");
         }
+    }
+
+    #[test]
+    fn the_words_before_a_message_are_those_that_the_terminal_leaves_out() {
+        let shown = |body: &str| {
+            let value = Some(any_value::Value::StringValue(body.to_owned()));
+            let body_value = AnyValue { value };
+            let item = LogRecord { body: Some(body_value), ..LogRecord::default() };
+            let record = Scoped { service: String::new(), scope: String::new(), item };
+            let message = telemetry(&[], std::slice::from_ref(&record)).unwrap();
+            let prefix = message["records"][0]["prefix"].as_u64().unwrap();
+            let on_page = body[usize::try_from(prefix).unwrap()..].to_owned();
+            assert_eq!(DrawnRecord::of(&record).lines, [on_page.as_str()]);
+            on_page
+        };
+        assert_eq!(shown("[payment] refused"), "[payment] refused");
+        assert_eq!(shown("[ERROR] refused"), "refused");
+        let request_id = "8f507cfc-6a9b-4d0f-9c8c-5b6d8e0f0001";
+        assert_eq!(shown(&format!("2026-11-29T13:14:15.123Z\t{request_id}\tNOTICE\tlow")), "low");
     }
 
     #[test]

@@ -22,6 +22,7 @@ let chosen = null,
   pending = false,
   counts = { spans: 0, records: 0 },
   dropped = 0,
+  arrivals = 0,
   follows = true;
 
 // Elements
@@ -73,20 +74,20 @@ function colour(service) {
   return services.get(service);
 }
 
-function traceOf(id) {
+// The trace to which something is added, so that its drawing is out of date.
+function growing(id) {
   let trace = traces.get(id);
   if (!trace) {
-    trace = { id, spans: new Map(), records: [], invocations: new Set(), arrived: traces.size ? ++last : (last = 1) };
+    trace = { id, spans: new Map(), records: [], invocations: new Set(), arrival: ++arrivals };
     traces.set(id, trace);
   }
   trace.drawn = null;
   return trace;
 }
-let last = 0;
 
 function add(message) {
   for (const span of message.spans || []) {
-    const trace = traceOf(span.traceId || "");
+    const trace = growing(span.traceId || "");
     if (!trace.spans.has(span.spanId)) counts.spans++;
     trace.spans.set(span.spanId, spanOf(span));
     const invocation = fieldOf(span.attributes, ID);
@@ -100,10 +101,10 @@ function add(message) {
     counts.records++;
     const log = logOf(record);
     const invocation = fieldOf(record.attributes, ID);
-    if (log.traceId) traceOf(log.traceId).records.push(log);
+    if (log.traceId) growing(log.traceId).records.push(log);
     else {
       const trace = invocation && [...traces.values()].find((trace) => trace.invocations.has(invocation));
-      if (trace) traceOf(trace.id).records.push(log);
+      if (trace) growing(trace.id).records.push(log);
       else if (waiting.has(invocation)) waiting.get(invocation).push(log);
       else waiting.set(invocation, [log]);
     }
@@ -179,23 +180,15 @@ function logOf(record) {
     invocation: fieldOf(record.attributes, ID),
     severity: record.severityNumber >= 17 ? "bad" : record.severityNumber >= 13 ? "warned" : "",
     causes: record.causes || [],
-    text: messageOf(body) || fields.map((field) => field.join("=")).join(" "),
+    text: messageOf(body, record.prefix || 0) || fields.map((field) => field.join("=")).join(" "),
     body,
     fields,
     report,
   };
 }
 
-// The message after time, level and request id, which Lambda's runtimes write before it.
-function messageOf(body) {
-  const text = body.replace(/\r\n?/g, "\n");
-  const time = String.raw`\d[\dT:.,/+Z-]{7,}`;
-  const requestId = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
-  const level = "(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL)";
-  const part = String.raw`\[[A-Za-z]+\]|${time}|${requestId}|${level}(?=\t)`;
-  const prefix = new RegExp(String.raw`^(?:(?:${part})[\t ]+)+(?:${level} +)?`, "i");
-  return text.replace(prefix, "").trimEnd();
-}
+// The message after the characters of time, level and request id, which Lambda's runtimes write before it.
+const messageOf = (body, prefix) => body.slice(prefix).replace(/\r\n?/g, "\n").trimEnd();
 
 // The rows of a trace, depth first.
 function drawn(trace) {
@@ -251,15 +244,15 @@ function drawn(trace) {
         covered = Math.max(covered, child.end);
       }
       own += Math.max(0, span.end - covered);
-      rows.push({ span, depth, own, logs: logs.get(span.id) || [] });
+      rows.push({ span, depth, own, logs: logs.get(span.id) || [], text: null });
       for (const child of [...(children.get(span.id) || [])].reverse()) stack.push([child, depth + 1]);
     }
   }
   const start = spans.length ? spans[0].start : trace.records.reduce((first, log) => Math.min(first, log.time), Infinity);
   let end = start;
   for (const span of spans) end = Math.max(end, span.end);
-  const own = rows.filter((row) => row.span.scope !== PLATFORM);
-  const slowest = own.length > 1 ? own.reduce((most, row) => (row.own > most.own ? row : most)) : null;
+  const rowsOfFunction = rows.filter((row) => row.span.scope !== PLATFORM);
+  const slowest = rowsOfFunction.length > 1 ? rowsOfFunction.reduce((most, row) => (row.own > most.own ? row : most)) : null;
   // The function's own failures tell more than Lambda's.
   const failures = rows
     .filter((row) => row.span.failed)
@@ -279,8 +272,8 @@ function drawn(trace) {
     name: nameOf(trace, rows),
     text: null,
   };
-  for (const { span, logs: own } of rows)
-    if (span.failed && !span.causes.length) span.causes = own.findLast((log) => log.causes.length)?.causes || [];
+  for (const { span, logs } of rows)
+    if (span.failed && !span.causes.length) span.causes = logs.findLast((log) => log.causes.length)?.causes || [];
   return trace.drawn;
 }
 
@@ -290,49 +283,55 @@ function nameOf(trace, rows) {
   return root ? root.span.name : "log records only";
 }
 
-// All text of a trace, for the search: each row has its own.
+// All text of a trace, for the search.
 function textOf(trace) {
   const picture = drawn(trace);
-  const ofLogs = (logs) => logs.flatMap((log) => [log.body, log.level, ...log.fields.flat()]);
   if (picture.text === null) {
-    const parts = [trace.id, ...trace.invocations, ...ofLogs(picture.loose), ...ofLogs(picture.reports)];
-    for (const row of picture.rows) {
-      const { span } = row;
-      const own = [
-        span.id,
-        span.service,
-        span.name,
-        span.why,
-        ...span.fields.flat(),
-        ...span.events.flatMap((event) => [event.name, ...event.fields.flat()]),
-        ...ofLogs(row.logs),
-      ];
-      row.text = own.join("\n").toLowerCase();
-      parts.push(row.text);
-    }
+    const logs = [...picture.loose, ...picture.reports];
+    const parts = [trace.id, ...trace.invocations, ...textsOfLogs(logs), ...picture.rows.map(textOfRow)];
     picture.text = parts.join("\n").toLowerCase();
   }
   return picture.text;
+}
+
+const textsOfLogs = (logs) => logs.flatMap((log) => [log.body, log.level, ...log.fields.flat()]);
+
+// All text of a span and its logs, for the search.
+function textOfRow(row) {
+  if (row.text === null) {
+    const { span } = row;
+    const parts = [
+      span.id,
+      span.service,
+      span.name,
+      span.why,
+      ...span.fields.flat(),
+      ...span.events.flatMap((event) => [event.name, ...event.fields.flat()]),
+      ...textsOfLogs(row.logs),
+    ];
+    row.text = parts.join("\n").toLowerCase();
+  }
+  return row.text;
 }
 
 const searched = () => byId("search").value.trim().toLowerCase();
 
 // The rows to show: those that match the search with the spans around them, or all but those below a closed span.
 function visible(picture, rows, search) {
-  const matches = search ? rows.filter((row) => row.text.includes(search)) : [];
+  const matches = search ? rows.filter((row) => textOfRow(row).includes(search)) : [];
   if (matches.length) {
     const wanted = new Set();
     for (const { span } of matches) for (let id = span.id; id && !wanted.has(id); id = picture.parents.get(id)) wanted.add(id);
     return { rows: rows.filter((row) => wanted.has(row.span.id)), matches };
   }
-  const shown = [];
+  const unfolded = [];
   let below = Infinity;
   for (const row of rows) {
     if (row.depth > below) continue;
     below = closed.has(row.span.id) ? row.depth : Infinity;
-    shown.push(row);
+    unfolded.push(row);
   }
-  return { rows: shown, matches };
+  return { rows: unfolded, matches };
 }
 
 // Drawing
@@ -356,7 +355,7 @@ function selected() {
   all.sort(
     order === "slow"
       ? (a, b) => drawn(b).length - drawn(a).length
-      : (a, b) => drawn(b).start - drawn(a).start || b.arrived - a.arrived,
+      : (a, b) => drawn(b).start - drawn(a).start || b.arrival - a.arrival,
   );
   return all;
 }
@@ -414,7 +413,15 @@ function choose(id) {
   draw();
 }
 
+// What the detail shows: a trace's drawing, in an order, with a search. `null` if it must be made again.
 let shown = null;
+
+// Draws the page after a change of what is open or closed in the detail.
+function redraw() {
+  shown = null;
+  draw();
+}
+
 function detail(trace) {
   const into = byId("trace");
   if (!trace) {
@@ -424,14 +431,14 @@ function detail(trace) {
   }
   const picture = drawn(trace);
   // Nothing new: what the reader opened stays as it is.
-  const filter = byId("slow").checked,
+  const slowFirst = byId("slow").checked,
     search = searched();
-  if (shown && shown.picture === picture && shown.filter === filter && shown.search === search) return;
-  shown = { picture, filter, search };
+  if (shown && shown.picture === picture && shown.slowFirst === slowFirst && shown.search === search) return;
+  shown = { picture, slowFirst, search };
   const names = [...new Set(picture.rows.map((row) => row.span.service))];
-  const own = [...trace.invocations].map((id) => invocations.get(id)).filter(Boolean);
-  textOf(trace);
-  const all = filter ? [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 })) : picture.rows;
+  const ofTrace = [...trace.invocations].map((id) => invocations.get(id)).filter(Boolean);
+  const slowestFirst = () => [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 }));
+  const all = slowFirst ? slowestFirst() : picture.rows;
   const { rows, matches } = visible(picture, all, search);
   const facts = element(
     "div",
@@ -465,12 +472,12 @@ function detail(trace) {
     "div",
     { class: "tools" },
     copy("Copy trace id", trace.id),
-    own.map((invocation) => [
+    ofTrace.map((invocation) => [
       copy("Copy event", invocation.event),
       invocation.number === undefined || !written.live ? null : rerun(invocation),
     ]),
   );
-  const events = own.map((invocation) =>
+  const events = ofTrace.map((invocation) =>
     element(
       "details",
       {},
@@ -512,7 +519,7 @@ function detail(trace) {
     element(
       "div",
       { role: "list" },
-      rows.map((row) => spanRow(row, picture, !filter && !matches.length)),
+      rows.map((row) => spanRow(row, picture, !slowFirst && !matches.length)),
     ),
     picture.loose.length ? element("h3", {}, "Log records without a span in the trace") : null,
     picture.loose.map((log) => logRow(log, 0, picture.start)),
@@ -599,8 +606,7 @@ function goTo(span, text) {
     open.add("s" + span.id);
     follows = false;
     byId("search").value = "";
-    shown = null;
-    draw();
+    redraw();
     const row = document.querySelector(`[data-key="s${CSS.escape(span.id)}"]`);
     row?.focus({ preventScroll: true });
     row?.scrollIntoView({ block: "center" });
@@ -704,8 +710,7 @@ function spanRow(row, picture, canClose) {
 
 function fold(id, isClosed) {
   isClosed ? closed.add(id) : closed.delete(id);
-  shown = null;
-  draw();
+  redraw();
 }
 
 function table(fields) {

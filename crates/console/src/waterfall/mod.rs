@@ -10,7 +10,8 @@ mod target;
 
 pub use attributes::{AttributeText, INVOCATION_ID, NUMBER, attribute_text, value_text};
 pub use causes::{of_record as causes_of_record, of_span as causes_of_span};
-pub use record::{DrawnRecord, keep_printed_order, message_lines};
+pub(crate) use record::prefix_bytes;
+pub use record::{DrawnRecord, align_times_to_print_order, message_lines};
 pub use report::InvocationReport;
 pub use target::target;
 
@@ -38,13 +39,13 @@ pub struct Waterfall {
     pub began: u64,
     /// Milliseconds from its first span to the end of its last.
     pub millis: f64,
-    pub rows: Vec<Row>,
+    pub rows: Vec<SpanRow>,
     pub records_without_span: Vec<DrawnRecord>,
     /// Lambda's reports of its invocations.
     pub reports: Vec<InvocationReport>,
 }
 
-pub struct Row {
+pub struct SpanRow {
     pub depth: usize,
     pub service: String,
     pub name: String,
@@ -111,7 +112,7 @@ pub fn waterfalls(spans: &[Scoped<Span>], records: &[Scoped<LogRecord>]) -> Vec<
     let traces = traces(spans, records).into_iter();
     let mut waterfalls: Vec<_> =
         traces.map(|(trace_id, trace)| trace.waterfall(trace_id, &spans_by_id)).collect();
-    waterfalls.sort_by_key(|trace| trace.began);
+    waterfalls.sort_by_key(|waterfall| waterfall.began);
     waterfalls
 }
 
@@ -149,7 +150,7 @@ impl<'a> SpansById<'a> {
 }
 
 impl Trace<'_> {
-    fn waterfall(mut self, trace_id: &[u8], all: &SpansById<'_>) -> Waterfall {
+    fn waterfall(mut self, trace_id: &[u8], spans_by_id: &SpansById<'_>) -> Waterfall {
         self.records.sort_by_key(|record| record::time_of(&record.item));
         let reports =
             self.records.iter().filter_map(|record| InvocationReport::of(&record.item)).collect();
@@ -168,7 +169,7 @@ impl Trace<'_> {
             began: start,
             millis: millis_between(start, end),
             records_without_span: without_span.map(|record| DrawnRecord::of(record)).collect(),
-            rows: self.rows(&span_ids, all),
+            rows: self.rows(&span_ids, spans_by_id),
             reports,
         }
     }
@@ -177,7 +178,7 @@ impl Trace<'_> {
     ///
     /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
     /// occurs twice, the first span has the children and the log records.
-    fn rows(&self, span_ids: &BTreeSet<&[u8]>, all: &SpansById<'_>) -> Vec<Row> {
+    fn rows(&self, span_ids: &BTreeSet<&[u8]>, spans_by_id: &SpansById<'_>) -> Vec<SpanRow> {
         let mut spans = self.spans.clone();
         spans.sort_by_key(|span| span.item.start_time_unix_nano);
         let parents = drawn_parents(&spans);
@@ -213,7 +214,7 @@ impl Trace<'_> {
                 };
                 let span_id = span.item.span_id.as_slice();
                 let span_records = records.remove(span_id).unwrap_or_default();
-                rows.push(Row::new(span, &pending, span_records, &figures, all));
+                rows.push(SpanRow::new(span, &pending, span_records, &figures, spans_by_id));
                 let child = |position| Pending {
                     position,
                     parent: Some(span),
@@ -260,13 +261,13 @@ struct TraceFigures {
     own_times: Vec<u64>,
 }
 
-impl Row {
+impl SpanRow {
     fn new(
         scoped: &Scoped<Span>,
         pending: &Pending<'_>,
         records: Vec<DrawnRecord>,
         figures: &TraceFigures,
-        all: &SpansById<'_>,
+        spans_by_id: &SpansById<'_>,
     ) -> Self {
         let span = &scoped.item;
         let own_time = figures.own_times.get(pending.position).copied().unwrap_or(0);
@@ -290,7 +291,7 @@ impl Row {
                 Some(parent) => remark(scoped, parent),
                 None => pending.why_root,
             },
-            links: span.links.iter().map(|link| all.describe(link)).collect(),
+            links: span.links.iter().map(|link| spans_by_id.describe(link)).collect(),
             records,
         }
     }
@@ -336,11 +337,12 @@ fn drawn_parents<'a>(spans: &[&'a Scoped<Span>]) -> Vec<&'a [u8]> {
         if is_root_moved || is_within(&span.item, &root.item) {
             continue;
         }
-        if let Some(parent_of_root) = parents.get_mut(root_position) {
-            let outer = std::mem::replace(parent_of_root, span.item.span_id.as_slice());
-            if let Some(parent_of_invocation) = parents.get_mut(position) {
-                *parent_of_invocation = outer;
-            }
+        // The invocation's span takes the root's place, and the root goes below it.
+        if let Some(parent) = parents.get_mut(position) {
+            *parent = root.item.parent_span_id.as_slice();
+        }
+        if let Some(parent) = parents.get_mut(root_position) {
+            *parent = span.item.span_id.as_slice();
         }
     }
     parents

@@ -2,7 +2,7 @@
 
 use super::attributes::{INVOCATION_ID, attribute_text, item_number, value_text};
 use super::{Scoped, causes};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use std::collections::BTreeMap;
 
@@ -41,8 +41,13 @@ impl DrawnRecord {
             let mut parts: Vec<String> = lines.first().cloned().into_iter().collect();
             parts.extend(fields(record, &body));
             parts.retain(|part| !part.is_empty());
-            let headline = Some(parts.join(" ")).filter(|headline| !headline.is_empty());
-            lines.splice(..lines.len().min(1), headline);
+            let headline = parts.join(" ");
+            if !lines.is_empty() {
+                lines.remove(0);
+            }
+            if !headline.is_empty() {
+                lines.insert(0, headline);
+            }
         }
         Self {
             service: scoped.service.clone(),
@@ -64,7 +69,7 @@ const LATE: u64 = 20_000_000;
 ///
 /// A logger's line has the time at which it was logged. Any other line has the time of its arrival at Lambda, which is some
 /// milliseconds later, so a logger's next line may have an earlier time. In that case, the line gets the time of the next one.
-pub fn keep_printed_order(records: &mut [Scoped<LogRecord>]) {
+pub fn align_times_to_print_order(records: &mut [Scoped<LogRecord>]) {
     let mut next_times: BTreeMap<String, u64> = BTreeMap::new();
     for record in records.iter_mut().rev().filter(|record| record.scope == LINES_SCOPE) {
         let invocation = attribute_text(&record.item.attributes, INVOCATION_ID).unwrap_or_default();
@@ -111,9 +116,10 @@ fn fields(record: &LogRecord, body: &str) -> Vec<String> {
     let has_exception = record.attributes.iter().any(|attribute| attribute.key == STACK);
     let is_field = |attribute: &&KeyValue| {
         let key = attribute.key.as_str();
-        let is_known = OF_EACH_RECORD.iter().any(|begin| key.starts_with(begin))
-            || (has_exception && OF_A_FAILURE.contains(&key));
-        body.is_empty() && !has_exception || !is_known
+        let has_no_text = body.is_empty() && !has_exception;
+        let is_of_each_record = OF_EACH_RECORD.iter().any(|begin| key.starts_with(begin));
+        let is_in_exception = has_exception && OF_A_FAILURE.contains(&key);
+        has_no_text || !(is_of_each_record || is_in_exception)
     };
     let shown = |KeyValue { key, value, .. }: &KeyValue| {
         format!("{key}={}", value.as_ref().map(value_text).unwrap_or_default())
@@ -134,6 +140,14 @@ pub(super) fn error_text(error_type: &str, message: &str) -> String {
 pub fn message_lines(text: &str) -> Vec<String> {
     let lines = text.split(['\n', '\r']).map(str::trim_end);
     lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Number of bytes of a text body before its message, which are ASCII.
+pub(crate) fn prefix_bytes(record: &LogRecord) -> usize {
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => text.len() - after_prefix(text).len(),
+        _ => 0,
+    }
 }
 
 /// Returns the message after time, level and request id, which Lambda's runtimes write before it.

@@ -33,7 +33,7 @@ fn check(spans: &[Span], expected: &[&str]) {
     let records: Vec<_> = records.into_iter().map(item).collect();
     let traces = waterfalls(&spans, &records);
     let rows = traces.iter().flat_map(|trace| &trace.rows).map(|row| {
-        let Row { name, depth, records, remark, .. } = row;
+        let SpanRow { name, depth, records, remark, .. } = row;
         format!("{depth} {name} {} {remark}", records.len()).trim_end().to_owned()
     });
     assert_eq!(rows.collect::<Vec<_>>(), expected);
@@ -531,7 +531,7 @@ fn printed_lines_keep_their_order() {
             },
         });
         let mut records: Vec<Scoped<LogRecord>> = records.collect();
-        keep_printed_order(&mut records);
+        align_times_to_print_order(&mut records);
         let settled = records.iter().map(|record| record.item.time_unix_nano / 1_000_000);
         assert_eq!(settled.collect::<Vec<_>>(), expected, "{scope} {times:?}");
     };

@@ -4,7 +4,7 @@ mod text;
 
 pub use text::short;
 
-use super::{AttributeText, DrawnRecord, Row, Waterfall, message_lines, millis_between};
+use super::{AttributeText, DrawnRecord, SpanRow, Waterfall, message_lines, millis_between};
 use crate::quantity::plural;
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
@@ -201,7 +201,7 @@ impl<'t> TraceDrawing<'t> {
     }
 
     /// Adds a span, and the texts below it.
-    fn add_span(&mut self, row: &'t Row) {
+    fn add_span(&mut self, row: &'t SpanRow) {
         let colour = self.colour(&row.service);
         self.lines.push(self.layout.span(row, colour));
         let column = self.layout.column(row);
@@ -231,7 +231,7 @@ impl<'t> TraceDrawing<'t> {
     }
 
     /// Adds the reason and the causes of a span's failure.
-    fn add_failure(&mut self, row: &Row, column: usize) {
+    fn add_failure(&mut self, row: &SpanRow, column: usize) {
         let style = style(row, PLAIN);
         self.add_text(style, Text::of_lines(&why(row)), column);
         // The messages of Rust's errors contain their causes.
@@ -242,7 +242,7 @@ impl<'t> TraceDrawing<'t> {
         }
     }
 
-    fn add_records(&mut self, row: &Row, column: usize) {
+    fn add_records(&mut self, row: &SpanRow, column: usize) {
         for record in &row.records {
             // The span's exception may have the stacks of the causes too.
             let longer_stack = row.stacks.iter().find(|stack| continues(stack, record));
@@ -254,7 +254,7 @@ impl<'t> TraceDrawing<'t> {
     }
 
     /// Adds the stack traces of exceptions that no log record showed.
-    fn add_exceptions(&mut self, row: &Row, column: usize) {
+    fn add_exceptions(&mut self, row: &SpanRow, column: usize) {
         let is_known = |line: &str| self.stack_lines.contains(line) || row.why_failed == line;
         let is_new = |stack: &&Vec<String>| !stack.iter().all(|line| is_known(line.trim()));
         let new_stacks: Vec<&Vec<String>> = row.stacks.iter().filter(is_new).collect();
@@ -271,12 +271,12 @@ impl<'t> TraceDrawing<'t> {
 }
 
 /// Returns `true` for each row to draw. Of many rows, these are the failed and the slowest ones, and the spans around them.
-fn rows_to_draw(rows: &[Row], detail: Detail) -> Vec<bool> {
+fn rows_to_draw(rows: &[SpanRow], detail: Detail) -> Vec<bool> {
     if detail.is_full || rows.len() <= MOST_SPANS {
         return vec![true; rows.len()];
     }
     let parents = parents(rows);
-    let mut most_telling_first: Vec<(usize, &Row)> = rows.iter().enumerate().collect();
+    let mut most_telling_first: Vec<(usize, &SpanRow)> = rows.iter().enumerate().collect();
     most_telling_first.sort_by(|(_, one), (_, other)| {
         let failed_first = other.has_failed.cmp(&one.has_failed);
         failed_first.then(other.own_millis.total_cmp(&one.own_millis))
@@ -295,7 +295,7 @@ fn rows_to_draw(rows: &[Row], detail: Detail) -> Vec<bool> {
 }
 
 /// Returns the index of each row's parent. The rows are depth first.
-fn parents(rows: &[Row]) -> Vec<Option<usize>> {
+fn parents(rows: &[SpanRow]) -> Vec<Option<usize>> {
     let mut ancestors: Vec<usize> = Vec::new();
     let mut parents = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
@@ -331,7 +331,7 @@ fn summary(trace: &Waterfall) -> String {
 }
 
 /// The reason for a span's failure, and the reason why it exceeds its parent.
-fn why(row: &Row) -> Vec<String> {
+fn why(row: &SpanRow) -> Vec<String> {
     let mut lines = message_lines(&row.why_failed);
     if let Some(first) = lines.first_mut() {
         first.insert_str(0, "ERROR ");
@@ -346,7 +346,7 @@ fn why(row: &Row) -> Vec<String> {
     lines
 }
 
-fn style(row: &Row, unless_failed: Style) -> Style {
+fn style(row: &SpanRow, unless_failed: Style) -> Style {
     if row.has_failed { BAD } else { unless_failed }
 }
 
@@ -400,43 +400,41 @@ fn continues(stack: &[String], record: &DrawnRecord) -> bool {
 struct Layout {
     /// The width of all columns.
     width: usize,
-    service: usize,
-    label: usize,
-    duration: usize,
-    bar: usize,
+    service_width: usize,
+    label_width: usize,
+    duration_width: usize,
+    bar_width: usize,
 }
 
 impl Layout {
     fn of(trace: &Waterfall, terminal_width: usize) -> Self {
         let width = drawn_width(terminal_width);
         let longest =
-            |length: &dyn Fn(&Row) -> usize| trace.rows.iter().map(length).max().unwrap_or(1);
-        let service = longest(&|row| row.service.chars().count()).clamp(1, width / 6);
-        let duration = longest(&|row| duration(row).len());
+            |length: &dyn Fn(&SpanRow) -> usize| trace.rows.iter().map(length).max().unwrap_or(1);
+        let service_width = longest(&|row| row.service.chars().count()).clamp(1, width / 6);
+        let duration_width = longest(&|row| duration(row).len());
         // Three gaps, and both ends of the bar.
-        let rest = width.saturating_sub(SIGN + service + duration + 5);
-        let label = longest(&|row| label(row, DEEPEST).chars().count()).clamp(1, rest / 2);
-        Self { width, service, label, duration, bar: rest - label }
+        let rest = width.saturating_sub(SIGN + service_width + duration_width + 5);
+        let label_width = longest(&|row| label(row, DEEPEST).chars().count()).clamp(1, rest / 2);
+        Self { width, service_width, label_width, duration_width, bar_width: rest - label_width }
     }
 
     /// The deepest indentation. It leaves half of the column for names.
     fn deepest(&self) -> usize {
-        (self.label / 4).min(DEEPEST)
+        (self.label_width / 4).min(DEEPEST)
     }
 
     /// The line of a span, with its service's colour.
-    fn span(&self, row: &Row, colour: Style) -> Line {
-        let Self {
-            service: service_width, label: label_width, duration: duration_width, bar, ..
-        } = *self;
+    fn span(&self, row: &SpanRow, colour: Style) -> Line {
+        let Self { service_width, label_width, duration_width, bar_width, .. } = *self;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
             clippy::cast_sign_loss,
             reason = "between 0 and the bar's width"
         )]
-        let at = |fraction: f64| ((fraction * bar as f64) as usize).min(bar);
-        let from = at(row.from).min(bar.saturating_sub(1));
+        let at = |fraction: f64| ((fraction * bar_width as f64) as usize).min(bar_width);
+        let from = at(row.from).min(bar_width.saturating_sub(1));
         let to = at(row.to).max(from + 1);
         let sign = if row.has_failed { FAILED } else { " " };
         let service = short(&row.service, service_width);
@@ -444,7 +442,7 @@ impl Layout {
         let duration = duration(row);
         let slowest = if row.is_slowest { SLOWEST } else { ' ' };
         let before_bar = " ".repeat(from);
-        let after_bar = " ".repeat(bar.saturating_sub(to));
+        let after_bar = " ".repeat(bar_width.saturating_sub(to));
         let columns = format!(
             "{service:<service_width$} {label:<label_width$} {duration:>duration_width$}{slowest}|{before_bar}"
         );
@@ -459,22 +457,22 @@ impl Layout {
     }
 
     /// The column of the texts below a span.
-    fn column(&self, row: &Row) -> usize {
-        SIGN + self.service + 1 + 2 * row.depth.min(self.deepest())
+    fn column(&self, row: &SpanRow) -> usize {
+        SIGN + self.service_width + 1 + 2 * row.depth.min(self.deepest())
     }
 }
 
 /// A span's name and target, indented by its depth, with its item's number.
-fn label(row: &Row, deepest: usize) -> String {
+fn label(row: &SpanRow, deepest: usize) -> String {
     let indent = "  ".repeat(row.depth.min(deepest));
     format!("{indent}{} {}", name_and_target(row), row.item_number).trim_end().to_owned()
 }
 
-fn name_and_target(row: &Row) -> String {
+fn name_and_target(row: &SpanRow) -> String {
     format!("{} {}", row.name, row.target).trim_end().to_owned()
 }
 
-fn duration(row: &Row) -> String {
+fn duration(row: &SpanRow) -> String {
     format!("{:.2} ms", row.millis)
 }
 
