@@ -169,6 +169,9 @@ pub(crate) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, NoPytho
     })
 }
 
+// The numbers of the demo's items must not collide: "orders" has 1,000 to 7,999, "shop" and the invocations of "orders" by it
+// 12,000 to 17,999, "stock" 24,000 to 26,000, and "checkout" and "parcels" 30,000 and more.
+
 /// The event of an invocation of "orders". Each invocation has its own range of numbers.
 pub(crate) fn orders_event(index: u32, action: &str) -> Value {
     let first = (index + 1) * 1000;

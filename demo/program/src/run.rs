@@ -30,11 +30,13 @@ pub(crate) struct Run {
     /// Items that are not in `ledger`: other lines of the log groups, and items that follow from Lambda's reports.
     pub(crate) others: Vec<CountedItem>,
     pub(crate) arrived: Arrived,
-    /// The user's own backend, and why the forwarder to it failed.
+    /// The endpoint of the user's own backend.
     pub(crate) elsewhere: Option<String>,
+    /// The reasons why the forwarder to it failed.
     pub(crate) refused_elsewhere: BTreeSet<String>,
-    /// The number of records that the backend had to lose (`--lose`), and the number that it lost.
+    /// Number of records that the backend had to lose (`--lose`).
     pub(crate) requested_losses: u64,
+    /// Number of records that the backend lost.
     pub(crate) made_losses: u64,
 }
 
@@ -104,11 +106,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     )?;
     let program = |name| binaries::find(&built, name);
     let forwarder = program(FORWARDER)?;
-    let [shop, stock] = install(&workspace);
+    let pythons = install(&workspace);
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
     let layer = layer::assemble(directory.path(), &program(binaries::EXTENSION)?)?;
-    let warehouse = Warehouse::open().await.context("cannot open the warehouse")?;
 
     let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
@@ -116,41 +117,20 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     // The accounting would not notice their loss.
     fake.never_lose(&IGNORED);
     fake.lose(arguments.lose);
-    let lambda = Lambda::start().await?;
+    let servers = Servers::start().await?;
+    let Servers { lambda, queue, warehouse } = &servers;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
     let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
-    lambda.create_function(surroundings.orders(&program("demo-function")?))?;
-    // The queue delivers failed messages again at once.
-    let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
-    lambda
-        .create_function(surroundings.checkout(&program("demo-checkout")?, &queue.queue_url()))?;
-    lambda.create_function(surroundings.parcels(&program("demo-parcels")?))?;
-    let mut names = vec![ORDERS, CHECKOUT, PARCELS];
-    match &shop {
-        Ok(python) => {
-            let endpoint = format!("http://{}", lambda.endpoint());
-            let sources = workspace.join("demo/python");
-            lambda.create_function(surroundings.shop(python, &sources, &endpoint))?;
-            names.push(SHOP);
-        }
-        Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
-    }
-    match &stock {
-        Ok(python) => {
-            let sources = workspace.join("demo/unchanged");
-            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base()))?;
-            names.push(STOCK);
-        }
-        Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
-    }
+    let mut names = servers.create_rust_functions(&built, &surroundings)?;
+    names.extend(servers.create_python_functions(&pythons, &workspace, &surroundings)?);
     let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
-    subscribe(&lambda, &names, &forwarder, FORWARDER, fake.base(), &authorization)?;
+    subscribe(lambda, &names, &forwarder, FORWARDER, fake.base(), &authorization)?;
     if let Some(endpoint) = &arguments.endpoint {
         let headers = arguments.headers.join(",");
-        subscribe(&lambda, &names, &forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
+        subscribe(lambda, &names, &forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
     }
 
-    let mut caller = Caller { lambda: &lambda, invocations: Vec::new() };
+    let mut caller = Caller { lambda, invocations: Vec::new() };
     caller.invoke_all(&names, queue.queue()).await?;
     let Caller { invocations, .. } = caller;
     progress(
@@ -167,15 +147,77 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         forwarder_invocations: lambda.invocations(FORWARDER).len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
-        others: others(&lambda, &names, &warehouse),
+        others: others(lambda, &names, warehouse),
         arrived: Arrived::at(&fake),
-        refused_elsewhere: refused_elsewhere(&lambda),
+        refused_elsewhere: refused_elsewhere(lambda),
         elsewhere: arguments.endpoint.clone(),
         requested_losses: arguments.lose,
         made_losses: fake.counts().lost,
     };
-    lambda.shut_down().await;
+    servers.lambda.shut_down().await;
     Ok(run)
+}
+
+/// The servers that the functions use.
+struct Servers {
+    lambda: Lambda,
+    /// The queue of "parcels".
+    queue: QueueServer,
+    warehouse: Warehouse,
+}
+
+impl Servers {
+    async fn start() -> anyhow::Result<Self> {
+        let warehouse = Warehouse::open().await.context("cannot open the warehouse")?;
+        let lambda = Lambda::start().await?;
+        // The queue delivers failed messages again at once.
+        let queue = Queue::new(PARCELS).visibility_timeout(Duration::ZERO);
+        Ok(Self { lambda, queue: QueueServer::start(queue).await?, warehouse })
+    }
+
+    /// Creates the functions in Rust. Returns their names.
+    fn create_rust_functions(
+        &self,
+        built: &HashMap<String, PathBuf>,
+        surroundings: &Surroundings<'_>,
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let program = |name| binaries::find(built, name);
+        self.lambda.create_function(surroundings.orders(&program("demo-function")?))?;
+        let queue_url = self.queue.queue_url();
+        let checkout = surroundings.checkout(&program("demo-checkout")?, &queue_url);
+        self.lambda.create_function(checkout)?;
+        self.lambda.create_function(surroundings.parcels(&program("demo-parcels")?))?;
+        Ok(vec![ORDERS, CHECKOUT, PARCELS])
+    }
+
+    /// Creates the functions in Python. Returns the names of those that have an interpreter.
+    fn create_python_functions(
+        &self,
+        [shop, stock]: &[Result<PathBuf, NoPython>; 2],
+        workspace: &Path,
+        surroundings: &Surroundings<'_>,
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let mut names = Vec::new();
+        match shop {
+            Ok(python) => {
+                let endpoint = format!("http://{}", self.lambda.endpoint());
+                let sources = workspace.join("demo/python");
+                self.lambda.create_function(surroundings.shop(python, &sources, &endpoint))?;
+                names.push(SHOP);
+            }
+            Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
+        }
+        match stock {
+            Ok(python) => {
+                let sources = workspace.join("demo/unchanged");
+                let warehouse = self.warehouse.base();
+                self.lambda.create_function(surroundings.stock(python, &sources, &warehouse))?;
+                names.push(STOCK);
+            }
+            Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
+        }
+        Ok(names)
+    }
 }
 
 struct Caller<'a> {
