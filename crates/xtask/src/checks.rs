@@ -22,8 +22,8 @@ pub(crate) fn locked_packages(root: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(packages.cloned().unwrap_or_default())
 }
 
-/// Returns `true` if Rust's library for a target is there, after rustup tried to install it.
-pub(crate) fn has_target(root: &Path, target: &str) -> bool {
+/// Installs Rust's library for a target. Returns `false` if rustup cannot.
+pub(crate) fn install_target(root: &Path, target: &str) -> bool {
     let added = Command::new("rustup").args(["target", "add", target]).current_dir(root).output();
     added.is_ok_and(|added| added.status.success())
 }

@@ -29,11 +29,19 @@ const TABLES: &Tables = &[
 const TOGETHER: &[(&str, &str)] =
     &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 
+/// A document with tables of variables.
+struct Document {
+    path: &'static str,
+    text: String,
+    /// The text with the tables of the present code.
+    updated: String,
+}
+
 /// Writes the tables of variables.
 pub(crate) fn write() -> anyhow::Result<()> {
-    for (document, before, after) in texts()? {
-        if before != after {
-            std::fs::write(checks::root()?.join(document), after).context(document)?;
+    for Document { path, text, updated } in documents()? {
+        if text != updated {
+            std::fs::write(checks::root()?.join(path), updated).context(path)?;
         }
     }
     println!("docs: the tables of variables are up to date");
@@ -44,10 +52,10 @@ pub(crate) fn write() -> anyhow::Result<()> {
 pub(crate) fn check() -> anyhow::Result<()> {
     let root = checks::root()?;
     let mut mistakes = links::check(&root, &files(&root)?)?;
-    for (document, before, after) in texts()? {
-        if before != after {
+    for Document { path, text, updated } in documents()? {
+        if text != updated {
             let outdated = "the tables of variables are not up to date, run `cargo xtask docs`";
-            mistakes.push(format!("{document}: {outdated}"));
+            mistakes.push(format!("{path}: {outdated}"));
         }
     }
     if !mistakes.is_empty() {
@@ -68,7 +76,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(there.map(str::to_owned).collect())
 }
 
-fn texts() -> anyhow::Result<[(&'static str, String, String); 3]> {
+fn documents() -> anyhow::Result<[Document; 3]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {
         bail!("the tables of variables: {}", problems.join("; "));
@@ -99,7 +107,11 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 3]> {
     let own = markdown(exporter::TABLE.own.iter().copied().flatten());
     let own_with_addresses = own.replace("](", &format!("]({ADDRESS}"));
     let with_own = replace(&page, CRATE, "variables: exporter", &own_with_addresses)?;
-    Ok([(SETTINGS, before, after), (ALIASES, migration, migrated), (CRATE, page, with_own)])
+    Ok([
+        Document { path: SETTINGS, text: before, updated: after },
+        Document { path: ALIASES, text: migration, updated: migrated },
+        Document { path: CRATE, text: page, updated: with_own },
+    ])
 }
 
 fn once(rows: fn(&Table) -> Rows) -> impl Iterator<Item = &'static Variable> {

@@ -25,7 +25,7 @@ pub(super) const FUNCTIONS: [&str; 3] = ["standard", "compact", DIRECT];
 const ACTIONS: [&str; 9] =
     ["ok", "ok", "ok", "ok", "error", "bad_gateway", "panic", "timeout", "exit"];
 /// Each invocation gives its items numbers of its own, of which it has this many.
-const NUMBERS_OF_INVOCATION: i64 = 1000;
+pub(super) const NUMBERS_OF_INVOCATION: i64 = 1000;
 /// The limit of messages that a queue returns at once.
 const MOST_MESSAGES: usize = 10;
 /// Rounds in which everything that waits must arrive, once nothing fails.
@@ -344,8 +344,8 @@ impl Deployment {
         bail!("after {MOST_ROUNDS} rounds without faults, {waiting} messages wait")
     }
 
-    /// The ids of the log events whose items may arrive several times.
-    pub(super) fn repeated(&self) -> HashSet<String> {
+    /// The ids of the log events whose items may arrive several times: those of `repeated`, and those of failed invocations.
+    pub(super) fn possibly_repeated(&self) -> HashSet<String> {
         let mut repeated = self.repeated.borrow().clone();
         let deliveries = self.deliveries.borrow();
         // Lambda repeats a failed asynchronous invocation.

@@ -1,7 +1,7 @@
 //! Schedules of faults with real processes: functions with the layer, their log, the forwarder, its queue and a backend.
 //! A seed chooses the faults; the machine decides what they meet.
 
-use super::deployment::{DIRECT, DeliveryMode, Deployment, FUNCTIONS};
+use super::deployment::{DIRECT, DeliveryMode, Deployment, FUNCTIONS, NUMBERS_OF_INVOCATION};
 use super::items::SentItem;
 use crate::checks;
 use anyhow::{Context as _, ensure};
@@ -112,12 +112,28 @@ async fn schedule(
     Ok((faults, fates))
 }
 
+/// The ids of the log events that an item is in.
+type LogEventsByItem = HashMap<SentItem, Vec<String>>;
+/// The requests that brought an item to the backend.
+type RequestsByItem = HashMap<SentItem, Vec<usize>>;
+
 /// Compares what the functions made, what their log has, and what the backend stored.
 fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
     let stored = stored(deployment);
-    let mut in_log = HashSet::new();
-    let mut sources = HashMap::new();
     let mut missing = String::new();
+    let logged = logged(deployment, &mut missing)?;
+    for item in Comparison::of(logged.keys(), stored.keys()).missing {
+        writeln!(missing, "item of the log event {:?}: {item:?}", logged.get(item))?;
+    }
+    add_missing_numbers(deployment, &stored, &mut missing)?;
+    ensure!(missing.is_empty(), "missing:\n{}", first(&missing));
+    let duplicates = explained_duplicates(deployment, &logged, &stored)?;
+    Ok(Fates { in_log: logged.len(), stored: stored.len(), duplicates })
+}
+
+/// The items in the functions' log. Adds the lines of text that no record has to `missing`.
+fn logged(deployment: &Deployment, missing: &mut String) -> anyhow::Result<LogEventsByItem> {
+    let mut logged = LogEventsByItem::new();
     for name in FUNCTIONS {
         for event in deployment.lambda.log_events(name) {
             let Some(items) = SentItem::of_event(&event, ACCOUNT, REGION)? else {
@@ -127,14 +143,19 @@ fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
                 continue;
             };
             for item in items {
-                sources.entry(item.clone()).or_insert_with(Vec::new).push(event.id.clone());
-                in_log.insert(item);
+                logged.entry(item).or_default().push(event.id.clone());
             }
         }
     }
-    for item in Comparison::of(&in_log, stored.keys()).missing {
-        writeln!(missing, "item of the log event {:?}: {item:?}", sources.get(item))?;
-    }
+    Ok(logged)
+}
+
+/// Adds the numbers to `missing` of items that ended in the functions' own list and did not arrive.
+fn add_missing_numbers(
+    deployment: &Deployment,
+    stored: &RequestsByItem,
+    missing: &mut String,
+) -> anyhow::Result<()> {
     let arrived: HashSet<i64> =
         stored.keys().filter(|item| !item.is_partial).filter_map(|item| item.number).collect();
     let made =
@@ -144,35 +165,46 @@ fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
         let line: Value = serde_json::from_str(line).context("the functions' list")?;
         let number = line.get("number").and_then(Value::as_i64).unwrap_or_default();
         let has_ended = line.get("event").and_then(Value::as_str) == Some("ended");
-        let is_killed = killed.contains(&(number / 1000 * 1000));
+        let first_of_invocation = number / NUMBERS_OF_INVOCATION * NUMBERS_OF_INVOCATION;
+        let is_killed = killed.contains(&first_of_invocation);
         if has_ended && !is_killed && !arrived.contains(&number) {
             writeln!(missing, "number {line}")?;
         }
     }
-    ensure!(missing.is_empty(), "missing:\n{}", first(&missing));
-    let repeated = deployment.repeated();
+    Ok(())
+}
+
+/// The number of items stored more than once. Fails if nothing explains one of them.
+fn explained_duplicates(
+    deployment: &Deployment,
+    logged: &LogEventsByItem,
+    stored: &RequestsByItem,
+) -> anyhow::Result<usize> {
+    let repeated = deployment.possibly_repeated();
     let requests = deployment.fake.requests();
     let mut unexplained = String::new();
     let mut duplicates = 0;
     let is_repeated = |event: &String| repeated.contains(event);
-    for (item, of_requests) in &stored {
+    for (item, of_requests) in stored {
         let copies = of_requests.len();
         duplicates += copies - 1;
         let is_ambiguous =
             |request: &usize| requests.get(*request).is_some_and(|request| !request.answered_whole);
-        let events = sources.get(item).map(Vec::as_slice).unwrap_or_default();
+        let events = logged.get(item).map(Vec::as_slice).unwrap_or_default();
+        // The forwarder made it from a log event, but it does not say from which.
+        let is_of_unknown_event =
+            item.function != DIRECT && events.is_empty() && item.event.is_none();
         let is_explained = of_requests.iter().any(is_ambiguous)
             || events.iter().chain(&item.event).any(is_repeated)
             // An item in several log events was written several times.
             || copies <= events.len()
-            // The forwarder made it from a log event, but it does not say from which.
-            || (item.function != DIRECT && events.is_empty() && item.event.is_none() && !repeated.is_empty());
+            || is_of_unknown_event && !repeated.is_empty();
         if copies > 1 && !is_explained {
             writeln!(unexplained, "{copies} times, of the log events {events:?}: {item:?}")?;
         }
     }
     ensure!(unexplained.is_empty(), "duplicates:\n{}", first(&unexplained));
-    Ok(Fates { in_log: in_log.len(), stored: stored.len(), duplicates })
+    Ok(duplicates)
 }
 
 /// The first lines of a text, and how many it has.
@@ -186,7 +218,7 @@ fn first(text: &str) -> String {
 }
 
 /// The items in the backend, and the requests that brought each.
-fn stored(deployment: &Deployment) -> HashMap<SentItem, Vec<usize>> {
+fn stored(deployment: &Deployment) -> RequestsByItem {
     fn of<T>(
         stored: &Stored<T>,
         items: impl FnOnce(&T) -> Vec<SentItem>,
@@ -210,7 +242,7 @@ fn stored(deployment: &Deployment) -> HashMap<SentItem, Vec<usize>> {
                 .flat_map(|record| of(record, |item| vec![SentItem::of_log_record(item)])),
         )
         .chain(metrics.iter().flat_map(|metric| of(metric, SentItem::of_metric)));
-    let mut items: HashMap<SentItem, Vec<usize>> = HashMap::new();
+    let mut items = RequestsByItem::new();
     for (item, request) in all {
         items.entry(item).or_default().push(request);
     }

@@ -24,24 +24,28 @@ pub(super) fn extension(build: &Build<'_>) -> anyhow::Result<PathBuf> {
     let flags = ["-Crelocation-model=static"];
     let binary = layer.join("extensions").join(EXTENSION);
     let arguments = [&arguments[..], &program].concat();
-    let bytes = built_binary(build, &arguments, &flags, (&layer, &binary))?;
+    let bytes = built_binary(build, &arguments, &flags, &layer, &binary)?;
     inspect_extension(&bytes, architecture)
         .with_context(|| format!("{EXTENSION} for {}", architecture.musl))?;
     Ok(binary)
 }
 
-/// Builds a binary of a package with a profile, which are named in this order: package, binary, profile.
-pub(super) fn program(
-    build: &Build<'_>,
-    (package, binary, profile): (&str, &str, &str),
-) -> anyhow::Result<Vec<u8>> {
+/// A binary of a package, and the profile with which it is built.
+pub(super) struct Target<'a> {
+    pub(super) package: &'a str,
+    pub(super) binary: &'a str,
+    pub(super) profile: &'a str,
+}
+
+pub(super) fn program(build: &Build<'_>, target: &Target<'_>) -> anyhow::Result<Vec<u8>> {
+    let Target { package, binary, profile } = *target;
     let architecture = build.architecture;
     let folder = tempfile::tempdir()?;
     let option = format!("--{}", architecture.name.replace('_', "-"));
     let arguments =
         ["--profile", profile, &option, "--package", package, "--bin", binary, "--flatten", binary];
     let bootstrap = folder.path().join("bootstrap");
-    let bytes = built_binary(build, &arguments, &[], (folder.path(), &bootstrap))?;
+    let bytes = built_binary(build, &arguments, &[], folder.path(), &bootstrap)?;
     inspect_program(&bytes, architecture)?;
     Ok(bytes)
 }
@@ -51,7 +55,8 @@ fn built_binary(
     build: &Build<'_>,
     arguments: &[&str],
     flags: &[&str],
-    (folder, binary): (&Path, &Path),
+    folder: &Path,
+    binary: &Path,
 ) -> anyhow::Result<Vec<u8>> {
     let Build { root, packages, tools, .. } = *build;
     let folders = folders(root, packages);

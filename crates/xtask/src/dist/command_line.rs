@@ -11,13 +11,12 @@ use std::collections::BTreeSet;
 const PACKAGE: &str = "lambda-otlp-cli";
 const PROGRAM: &str = "lambda-otlp";
 const LAYER: &str = "lambda-otlp-layer";
-const PROFILE: &str = "cli";
 const MAX_ZIP_BYTES: usize = 20_000_000;
 
 pub(super) fn zip(build: &Build<'_>) -> anyhow::Result<Made> {
     let Architecture { name, gnu, musl, .. } = build.architecture;
-    let bytes = binary::program(build, (PACKAGE, PROGRAM, PROFILE))
-        .with_context(|| format!("{PROGRAM} for {name}"))?;
+    let target = binary::Target { package: PACKAGE, binary: PROGRAM, profile: "cli" };
+    let bytes = binary::program(build, &target).with_context(|| format!("{PROGRAM} for {name}"))?;
     println!("      {PROGRAM} for {name}: {} bytes", bytes.len());
     let mut files = vec![File { path: PROGRAM.to_owned(), bytes, is_program: true }];
     files.extend(licences(build, PACKAGE, gnu)?);

@@ -20,8 +20,8 @@ pub(crate) const SUBSCRIBER: Program =
 pub(super) fn zip(build: &Build<'_>, program: &Program) -> anyhow::Result<Made> {
     let Architecture { name, gnu, .. } = build.architecture;
     let Program { name: program, max_bytes, max_zip_bytes } = *program;
-    let bytes = binary::program(build, (program, program, "release"))
-        .with_context(|| format!("{program} for {name}"))?;
+    let target = binary::Target { package: program, binary: program, profile: "release" };
+    let bytes = binary::program(build, &target).with_context(|| format!("{program} for {name}"))?;
     ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());
     println!("      {program} for {name}: {} bytes", bytes.len());
     let mut files = vec![File { path: "bootstrap".to_owned(), bytes, is_program: true }];

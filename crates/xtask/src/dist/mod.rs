@@ -19,7 +19,7 @@ pub(crate) mod python;
 pub(crate) mod template;
 mod zip_file;
 
-use crate::checks::{has_target, locked_packages, root};
+use crate::checks::{install_target, locked_packages, root};
 use crate::pypi::{self, Environment};
 use anyhow::ensure;
 pub(crate) use binary::{inspect_extension, inspect_program};
@@ -123,8 +123,9 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         for architecture in &ARCHITECTURES {
             let Architecture { name, gnu, musl, .. } = architecture;
             let is_gnu = is(What::Functions) || is(What::CommandLine);
-            let needed = [(gnu, is_gnu), (musl, is(What::Layer))];
-            if needed.iter().any(|(target, is)| *is && !has_target(root, target)) {
+            let has_gnu = !is_gnu || install_target(root, gnu);
+            let has_musl = !is(What::Layer) || install_target(root, musl);
+            if !has_gnu || !has_musl {
                 skip(what, &format!("programs for {name}"), "rustup cannot add the target")?;
                 continue;
             }

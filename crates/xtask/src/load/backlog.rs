@@ -1,7 +1,7 @@
 //! A backlog in the retry queue, and its delivery once the backend answers again.
 
 use super::backend::Backend;
-use super::curve::Sampling;
+use super::curve::{RateUnit, Sampling};
 use super::forwarder::{FORWARDER, begin, function, processes, response};
 use super::{report, telemetry};
 use anyhow::ensure;
@@ -58,7 +58,7 @@ pub(super) async fn deliver_backlog(programs: &HashMap<String, PathBuf>) -> anyh
     while let Some(ended) = pollers.join_next().await {
         ended??;
     }
-    let curve = sampling.end("backlog", "MB/s", 1e6)?;
+    let curve = sampling.end("backlog", RateUnit::MEGABYTES)?;
     let last = u32::try_from(items)?;
     report(&curve, items, &backend.differences(0..last, 1))?;
     lambda.recycle(FORWARDER).await?;

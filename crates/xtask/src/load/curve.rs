@@ -11,10 +11,23 @@ use tokio::time::interval;
 /// The throughput and the memory of a process, second by second.
 pub(super) struct Curve {
     pub(super) name: &'static str,
-    pub(super) unit: &'static str,
+    pub(super) unit: RateUnit,
     pub(super) rates: Vec<f64>,
     /// Resident memory in MiB.
     pub(super) memory: Vec<f64>,
+}
+
+/// The unit of a throughput.
+#[derive(Clone, Copy)]
+pub(super) struct RateUnit {
+    pub(super) name: &'static str,
+    /// Bytes or items in one unit.
+    size: f64,
+}
+
+impl RateUnit {
+    pub(super) const MEGABYTES: Self = Self { name: "MB/s", size: 1e6 };
+    pub(super) const SPANS: Self = Self { name: "spans/s", size: 1.0 };
 }
 
 /// Measures throughput and memory every second.
@@ -48,24 +61,18 @@ impl Sampling {
         Self { task, samples }
     }
 
-    /// `unit` is the number of bytes or items in a unit of the throughput.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(super) fn end(
-        self,
-        name: &'static str,
-        throughput: &'static str,
-        unit: f64,
-    ) -> anyhow::Result<Curve> {
+    pub(super) fn end(self, name: &'static str, unit: RateUnit) -> anyhow::Result<Curve> {
         self.task.abort();
         let samples = std::mem::take(&mut *lock(&self.samples));
         ensure!(samples.len() > 3, "{name}: the run was too short for a curve");
         let rate = |pair: &[Sample]| match pair {
-            [earlier, later] => (later.sent - earlier.sent) as f64 / unit,
+            [earlier, later] => (later.sent - earlier.sent) as f64 / unit.size,
             _ => 0.0,
         };
         let rates = samples.windows(2).map(rate).collect();
         let memory = samples.iter().map(|sample| sample.mib).collect();
-        Ok(Curve { name, unit: throughput, rates, memory })
+        Ok(Curve { name, unit, rates, memory })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The forwarder, which gets the next event as soon as it answers.
 
 use super::backend::{Backend, Differences};
-use super::curve::Sampling;
+use super::curve::{RateUnit, Sampling};
 use super::report;
 use super::telemetry::{self, Event};
 use anyhow::{bail, ensure};
@@ -68,7 +68,7 @@ pub(super) async fn sustained(
             invocations += 1;
         }
     }
-    let curve = sampling.end(load.name, "MB/s", 1e6)?;
+    let curve = sampling.end(load.name, RateUnit::MEGABYTES)?;
     let environments = lambda.environments(FORWARDER).len();
     ensure!(environments == load.environments, "{environments} environments worked");
     check_log(&lambda)?;

@@ -1,7 +1,7 @@
 //! The layer in direct mode.
 
 use super::backend::Backend;
-use super::curve::Sampling;
+use super::curve::{RateUnit, Sampling};
 use super::{report, telemetry};
 use crate::checks;
 use crate::openobserve::Server;
@@ -59,7 +59,7 @@ pub(super) async fn sustained(
     let printing = lambda.invoke("orders", json!({ "numbers": print }).to_string());
     let sending = async {
         let numbers = send_spans(port, duration, &sent).await?;
-        anyhow::Ok((numbers, sampling.end("layer, with 5,000 lines/s", "spans/s", 1.0)?))
+        anyhow::Ok((numbers, sampling.end("layer, with 5,000 lines/s", RateUnit::SPANS)?))
     };
     let (printed, sent) = tokio::join!(printing, sending);
     ensure!(printed?.is_success(), "the function that prints failed");

@@ -72,9 +72,10 @@ fn report(curve: &Curve, items: usize, differences: &Differences) -> anyhow::Res
     let after = median(last_third);
     let most = memory.iter().copied().fold(0.0, f64::max);
     println!(
-        "{name}: {} s, {mean:.1} {unit}, {items} items, {missing} missing, {repeated} repeated, {before:.0} MiB in the second \
+        "{name}: {} s, {mean:.1} {}, {items} items, {missing} missing, {repeated} repeated, {before:.0} MiB in the second \
          third, {after:.0} MiB in the last, at most {most:.0} MiB",
-        rates.len()
+        rates.len(),
+        unit.name
     );
     ensure!(missing + repeated == 0, "{name}: items are missing or repeated");
     let grows = rates.len() >= LONG_SECONDS && after > before * 1.05 + 1.0;

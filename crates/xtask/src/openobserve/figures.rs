@@ -1,7 +1,7 @@
 //! Sends invocations of two functions, and compares the figures of panels with those of what was sent.
 
 use super::panels;
-use super::senders::{Senders, now};
+use super::senders::{Senders, two_minutes_ago};
 use super::server::{Columns, Server};
 use crate::checks::delivery;
 use anyhow::Context as _;
@@ -125,7 +125,7 @@ pub(super) async fn send(senders: &Senders<'_>, organization: &str) -> anyhow::R
     for function in &SENT {
         for hour in 0..HOURS {
             let group = format!("/aws/lambda/{}", function.name);
-            let time = now() - hour * HOUR_NANOS;
+            let time = two_minutes_ago() - hour * HOUR_NANOS;
             events.push(delivery(&group, "2026/11/22/[$LATEST]0", time, &function.lines(hour)));
         }
     }

@@ -15,9 +15,11 @@ use crate::checks;
 use anyhow::{Context as _, bail, ensure};
 use compare::Account;
 use senders::Senders;
-use server::Columns;
 pub(crate) use server::Server;
+use server::{Columns, Stream};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use tee::Tee;
 use test_support::openobserve::FakeOpenObserve;
 use test_support::openobserve::grpc::GrpcFront;
@@ -66,14 +68,7 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
         println!("sending: {way}");
         let organization = organization(way);
         server.create(&organization).await?;
-        let sent = match way {
-            "fixtures" => senders.fixtures(&organization).await,
-            "edge cases" => senders.edge_cases(&organization).await,
-            "redrive" => senders.redrive(&organization).await,
-            GRPC => senders.grpc(&organization, grpc).await,
-            DEMO => senders.demo(&organization).await,
-            direct => senders.direct(&organization, direct.trim_start_matches("direct ")).await,
-        };
+        let sent = send_by(way, &senders, &organization, grpc).await;
         let mut account = Account::default();
         account.differences.extend(sent.err().map(|error| format!("{error:#}")));
         account.differences.extend(tee.take_differences());
@@ -82,28 +77,9 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
         }
         accounts.push((way, account));
     }
-    let mut errors = Vec::new();
-    // The forwarder's own figures, for the dashboard of the pipeline.
-    let organization = organization(DEMO);
-    senders.edge_cases(&organization).await?;
-    // Failures of each kind, for panels and alerts.
-    senders.fixtures(&organization).await?;
-    senders.failures(&organization).await?;
-    senders.changes(&organization).await?;
-    figures::send(&senders, &organization).await?;
-    sampled::send(&senders, &organization, &root).await?;
-    senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
-    let panels = panels::run(&server, &organization, &root).await?;
-    println!("dashboards: {} queries", panels.queries);
-    errors.extend(panels.errors);
-    errors.extend(figures::check(&server, &organization, &root).await?);
-    errors.extend(sampled::check(&server, &organization, &root).await?);
-    match fire(&server, &senders, &organization).await {
-        Ok(number) => println!("alerts: {number} notified their receiver"),
-        Err(error) => errors.push(format!("{error:#}")),
-    }
+    let errors = check_console(&server, &senders, &organization(DEMO), &root).await?;
     for (way, account) in &mut accounts {
-        let removed = server.remove(&self::organization(way)).await;
+        let removed = server.remove(&organization(way)).await;
         account.differences.extend(removed.err().map(|error| format!("not removed: {error:#}")));
     }
     for error in &errors {
@@ -112,6 +88,50 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     print(&accounts)?;
     ensure!(errors.is_empty(), "{} queries or alerts failed", errors.len());
     Ok(())
+}
+
+async fn send_by(
+    way: &str,
+    senders: &Senders<'_>,
+    organization: &str,
+    grpc: SocketAddr,
+) -> anyhow::Result<()> {
+    match way {
+        "fixtures" => senders.fixtures(organization).await,
+        "edge cases" => senders.edge_cases(organization).await,
+        "redrive" => senders.redrive(organization).await,
+        GRPC => senders.grpc(organization, grpc).await,
+        DEMO => senders.demo(organization).await,
+        direct => senders.direct(organization, direct.trim_start_matches("direct ")).await,
+    }
+}
+
+/// Checks dashboards, figures and alerts with telemetry of each kind that they show. Returns what failed.
+async fn check_console(
+    server: &Server,
+    senders: &Senders<'_>,
+    organization: &str,
+    root: &Path,
+) -> anyhow::Result<Vec<String>> {
+    // The forwarder's own figures, for the dashboard of the pipeline.
+    senders.edge_cases(organization).await?;
+    // Failures of each kind, for panels and alerts.
+    senders.fixtures(organization).await?;
+    senders.failures(organization).await?;
+    senders.changes(organization).await?;
+    figures::send(senders, organization).await?;
+    sampled::send(senders, organization, root).await?;
+    senders.install(&server.endpoint(organization), &["dashboards", "install"]).await?;
+    let panels = panels::run(server, organization, root).await?;
+    println!("dashboards: {} queries", panels.queries);
+    let mut errors = panels.errors;
+    errors.extend(figures::check(server, organization, root).await?);
+    errors.extend(sampled::check(server, organization, root).await?);
+    match fire(server, senders, organization).await {
+        Ok(number) => println!("alerts: {number} notified their receiver"),
+        Err(error) => errors.push(format!("{error:#}")),
+    }
+    Ok(errors)
 }
 
 /// Installs the alerts, and waits for their notifications. The telemetry sent before meets their conditions.
@@ -138,10 +158,10 @@ async fn read_back(
     let streams = model.streams(organization).await?;
     for stream in server.streams(organization).await? {
         if !streams.contains(&stream) {
-            account.differences.push(format!("{} {}: not sent", stream.0, stream.1));
+            account.differences.push(format!("{} {}: not sent", stream.signal, stream.name));
         }
     }
-    for (signal, stream) in streams {
+    for Stream { signal, name: stream } in streams {
         let sql = format!("SELECT * FROM \"{stream}\"");
         let sent = model.search(organization, &signal, &sql).await;
         let stored = server.search(organization, &signal, &sql).await;

@@ -3,7 +3,7 @@
 
 use super::edge;
 use super::panels;
-use super::senders::{Senders, now};
+use super::senders::{Senders, two_minutes_ago};
 use super::server::{Columns, Server};
 use crate::checks::delivery;
 use anyhow::Context as _;
@@ -97,7 +97,7 @@ pub(super) async fn send(
     organization: &str,
     root: &Path,
 ) -> anyhow::Result<()> {
-    let time = now();
+    let time = two_minutes_ago();
     let mut events = Vec::new();
     let mut lines = Vec::new();
     for invocation in Invocation::all() {

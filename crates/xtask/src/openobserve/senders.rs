@@ -77,7 +77,7 @@ impl<'a> Senders<'a> {
     pub(super) async fn edge_cases(&self, organization: &str) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
         lambda.create_function(self.forwarder(organization)?)?;
-        succeed(&lambda, &event(now(), &edge::lines(now())?)).await?;
+        succeed(&lambda, &event(two_minutes_ago(), &edge::lines(two_minutes_ago())?)).await?;
         lambda.shut_down().await;
         Ok(())
     }
@@ -93,7 +93,8 @@ impl<'a> Senders<'a> {
             .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
         lambda.create_function(forwarder)?;
         self.tee.set_down(&["/v1/traces", "/v1/metrics", "/v1/logs"]);
-        let queued = succeed(&lambda, &event(now(), &edge::lines(now())?)).await;
+        let queued =
+            succeed(&lambda, &event(two_minutes_ago(), &edge::lines(two_minutes_ago())?)).await;
         self.tee.set_down(&[]);
         queued?;
         ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
@@ -179,7 +180,8 @@ impl<'a> Senders<'a> {
             [("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", true), ("LAMBDA_OTLP_RETRY_QUEUE_URL", false)]
         {
             // The server rejects an old record. It is down for another one.
-            let time = if is_dead_letter { now() - DAY_NANOS } else { now() };
+            let time =
+                if is_dead_letter { two_minutes_ago() - DAY_NANOS } else { two_minutes_ago() };
             let lambda = Lambda::start().await?;
             let queue = QueueServer::start(Queue::new("queue")).await?;
             let forwarder = self.forwarder(organization)?.env(variable, queue.queue_url());
@@ -190,7 +192,7 @@ impl<'a> Senders<'a> {
             self.tee.set_down(&[]);
             sent?;
             ensure!(!queue.queue().is_empty(), "{variable}: nothing is in the queue");
-            succeed(&lambda, &event(now(), &reports())).await?;
+            succeed(&lambda, &event(two_minutes_ago(), &reports())).await?;
             lambda.shut_down().await;
         }
         Ok(())
@@ -231,12 +233,12 @@ impl<'a> Senders<'a> {
         let expensive = report(33, 800_000, 10_240, "success");
         let lines = [many(2900, 128), vec![error.to_owned(), expensive]].concat();
         let events = [
-            event_of("gone", now() - 48 * HOUR - HOUR / 2, &many(100, 128)),
-            event_of("gone", now() - 24 * HOUR - HOUR / 2, &many(100, 128)),
-            event_of("slow", now() - 60 * HOUR, &many(100, 128)),
-            event_of("slow", now() - 2 * HOUR, &many(100, 128)),
-            event_of("slow", now(), &lines),
-            event_of("near", now(), &[timeout, near]),
+            event_of("gone", two_minutes_ago() - 48 * HOUR - HOUR / 2, &many(100, 128)),
+            event_of("gone", two_minutes_ago() - 24 * HOUR - HOUR / 2, &many(100, 128)),
+            event_of("slow", two_minutes_ago() - 60 * HOUR, &many(100, 128)),
+            event_of("slow", two_minutes_ago() - 2 * HOUR, &many(100, 128)),
+            event_of("slow", two_minutes_ago(), &lines),
+            event_of("near", two_minutes_ago(), &[timeout, near]),
         ];
         self.deliver(organization, &events).await
     }
@@ -280,8 +282,8 @@ fn report(id: u32, duration_ms: u32, memory_mb: u32, status: &str) -> String {
 
 const DAY_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
-/// Two minutes ago: no item of a run is in the future.
-pub(super) fn now() -> u64 {
+/// The time of a run's newest items, which are never in the future.
+pub(super) fn two_minutes_ago() -> u64 {
     unix_nanos() - 120_000_000_000
 }
 
@@ -300,7 +302,7 @@ async fn succeed(lambda: &Lambda, event: &Value) -> anyhow::Result<String> {
 /// Sends the edge cases to the extension's receiver.
 async fn send(port: u16) -> anyhow::Result<()> {
     let receiver = super::server::Server::new(&format!("http://127.0.0.1:{port}"), "", "")?;
-    for (path, body) in edge::requests(now())? {
+    for (path, body) in edge::requests(two_minutes_ago())? {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, "application/x-protobuf".parse()?);
         let answer = receiver.send(Method::POST, path, headers, Bytes::from(body)).await?;

@@ -18,6 +18,13 @@ pub(super) type Columns = BTreeMap<String, Value>;
 const MOST_ROWS: u32 = 50_000;
 const DAY_MICROSECONDS: u64 = 24 * 60 * 60 * 1_000_000;
 
+/// A stream with telemetry.
+#[derive(PartialEq, Eq)]
+pub(super) struct Stream {
+    pub(super) signal: String,
+    pub(super) name: String,
+}
+
 #[derive(Clone)]
 pub(crate) struct Server {
     /// `host:port`.
@@ -70,20 +77,20 @@ impl Server {
         serde_json::from_str(&text).with_context(|| format!("{method} {path}: {text}"))
     }
 
-    /// Signal and name of the streams with telemetry.
-    pub(super) async fn streams(
-        &self,
-        organization: &str,
-    ) -> anyhow::Result<Vec<(String, String)>> {
+    /// The streams with telemetry.
+    pub(super) async fn streams(&self, organization: &str) -> anyhow::Result<Vec<Stream>> {
         let answer = self.json(Method::GET, &format!("/api/{organization}/streams"), None).await?;
         let field = |stream: &Value, key: &str| {
             stream.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let listed = answer.get("list").and_then(Value::as_array).into_iter().flatten();
-        let streams = listed.map(|stream| (field(stream, "stream_type"), field(stream, "name")));
+        let streams = listed.map(|stream| Stream {
+            signal: field(stream, "stream_type"),
+            name: field(stream, "name"),
+        });
         // OpenObserve lists streams of its own too, for instance of the type `metadata`.
         let ours = |signal: &str| ["traces", "metrics", "logs"].contains(&signal);
-        Ok(streams.filter(|(signal, _)| ours(signal)).collect())
+        Ok(streams.filter(|stream| ours(&stream.signal)).collect())
     }
 
     pub(super) fn endpoint(&self, organization: &str) -> String {
@@ -103,7 +110,7 @@ impl Server {
 
     /// Removes the streams of an organization. OpenObserve's API cannot remove the organization itself.
     pub(super) async fn remove(&self, organization: &str) -> anyhow::Result<()> {
-        for (signal, name) in self.streams(organization).await? {
+        for Stream { signal, name } in self.streams(organization).await? {
             let path = format!("/api/{organization}/streams/{name}?type={signal}");
             self.json(Method::DELETE, &path, None).await?;
         }

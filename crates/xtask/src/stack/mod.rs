@@ -1,6 +1,6 @@
 //! Checks `template.yaml` and the templates of a release with cfn-lint and SAM. The long form also builds the first.
 
-use crate::checks::{self, Length, has_target, output};
+use crate::checks::{self, Length, install_target, output};
 use crate::dist::functions::{FORWARDER, Program, SUBSCRIBER};
 use crate::dist::{self, ARCHITECTURES, Architecture};
 use crate::pypi::{self, Environment};
@@ -25,8 +25,11 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         "cfn-lint, sam validate --lint: no finding in {TEMPLATE}, {EXAMPLE} and the templates of a release"
     );
     if length == Length::Long {
-        for architecture in ARCHITECTURES.iter().filter(|known| has_target(&root, known.gnu)) {
-            println!("sam build, {}: {}", architecture.name, build(&root, &tools, architecture)?);
+        for architecture in &ARCHITECTURES {
+            if install_target(&root, architecture.gnu) {
+                let sizes = build(&root, &tools, architecture)?;
+                println!("sam build, {}: {sizes}", architecture.name);
+            }
         }
     }
     Ok(())
