@@ -162,7 +162,7 @@ mod tests {
             let record = Scoped { service: String::new(), scope: String::new(), item };
             let message = telemetry(&[], std::slice::from_ref(&record)).unwrap();
             let prefix = message["records"][0]["prefix"].as_u64().unwrap();
-            let on_page = body[usize::try_from(prefix).unwrap()..].to_owned();
+            let on_page = body.get(usize::try_from(prefix).unwrap()..).unwrap().to_owned();
             assert_eq!(DrawnRecord::of(&record).lines, [on_page.as_str()]);
             on_page
         };

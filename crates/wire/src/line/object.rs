@@ -29,7 +29,7 @@ pub(super) struct Object<'a> {
     /// `true` if it has a key of the telemetry of one resource: `resource`, the scopes or `schemaUrl`.
     has_one_resource_key: bool,
     /// `true` if `resource` is an object.
-    resource_is_object: bool,
+    has_resource_fields: bool,
     /// The signal with scopes in an array.
     scopes: Option<SignalKind>,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
@@ -101,7 +101,7 @@ impl<'a> Object<'a> {
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_signal_array |= value.starts_with('['),
             Key::Resource => {
-                self.resource_is_object = value.starts_with('{');
+                self.has_resource_fields = value.starts_with('{');
                 self.has_one_resource_key = true;
             }
             Key::Scopes(kind) => {
@@ -141,7 +141,7 @@ impl<'a> Object<'a> {
             || self.has_signal_array
             || self.compact.is_some();
         match self.scopes {
-            Some(kind) if self.resource_is_object && !has_other_keys && !self.is_wrapper() => {
+            Some(kind) if self.has_resource_fields && !has_other_keys && !self.is_wrapper() => {
                 Class::OneResource(kind)
             }
             _ => Class::Record {

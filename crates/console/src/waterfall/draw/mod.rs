@@ -184,19 +184,19 @@ impl<'t> TraceDrawing<'t> {
     }
 
     fn add_indented(&mut self, text: &str) {
-        self.lines.push(Line::styled(PLAIN, indented(text, self.layout.width)));
+        self.lines.push(Line::styled(PLAIN, indented(text, self.layout.total)));
     }
 
     /// Adds the line in place of this number of spans.
     fn add_hidden(&mut self, spans: usize) {
         if spans > 0 {
             let text = format!("… {}: --full", plural(spans, "more span"));
-            self.lines.push(Line::styled(DIM, indented(&text, self.layout.width)));
+            self.lines.push(Line::styled(DIM, indented(&text, self.layout.total)));
         }
     }
 
     fn add_text(&mut self, style: Style, text: Text<'_>, column: usize) {
-        let position = Position { column, width: self.layout.width };
+        let position = Position { column, width: self.layout.total };
         self.lines.extend(text.drawn(style, self.detail, position));
     }
 
@@ -399,7 +399,7 @@ fn continues(stack: &[String], record: &DrawnRecord) -> bool {
 /// The widths of a trace's columns: sign, service, label, duration, bar.
 struct Layout {
     /// The width of all columns.
-    width: usize,
+    total: usize,
     service_width: usize,
     label_width: usize,
     duration_width: usize,
@@ -408,15 +408,15 @@ struct Layout {
 
 impl Layout {
     fn of(trace: &Waterfall, terminal_width: usize) -> Self {
-        let width = drawn_width(terminal_width);
+        let total = drawn_width(terminal_width);
         let longest =
             |length: &dyn Fn(&SpanRow) -> usize| trace.rows.iter().map(length).max().unwrap_or(1);
-        let service_width = longest(&|row| row.service.chars().count()).clamp(1, width / 6);
+        let service_width = longest(&|row| row.service.chars().count()).clamp(1, total / 6);
         let duration_width = longest(&|row| duration(row).len());
         // Three gaps, and both ends of the bar.
-        let rest = width.saturating_sub(SIGN + service_width + duration_width + 5);
+        let rest = total.saturating_sub(SIGN + service_width + duration_width + 5);
         let label_width = longest(&|row| label(row, DEEPEST).chars().count()).clamp(1, rest / 2);
-        Self { width, service_width, label_width, duration_width, bar_width: rest - label_width }
+        Self { total, service_width, label_width, duration_width, bar_width: rest - label_width }
     }
 
     /// The deepest indentation. It leaves half of the column for names.
