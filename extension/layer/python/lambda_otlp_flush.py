@@ -1,7 +1,6 @@
 """Bounds the flush at the end of an invocation."""
 
 import os
-from types import SimpleNamespace
 
 from lambda_otlp_load import Background, say, time
 from lambda_otlp_variables import seconds
@@ -17,6 +16,14 @@ SHORTEST_FLUSH = 0.01
 
 # Time reserved for the response before an invocation's deadline, in seconds.
 RESPONSE = 0.05
+
+
+class Limits:
+    """The latest start of a flush, and the end of the wait for it."""
+
+    def __init__(self, latest_start, wait_until):
+        self.latest_start = latest_start
+        self.wait_until = wait_until
 
 
 class BoundedFlush:
@@ -94,7 +101,7 @@ class BoundedFlush:
             self.is_in_time = time.monotonic() - begun < self.longest
 
     def limits(self, now):
-        """Returns the latest start of a flush, and the end of the wait for it."""
+        """Returns the limits of a flush that begins now."""
         if self.current.flushes_begun is None:
             self.current.flushes_begun = now
         begun = self.current.flushes_begun
@@ -105,4 +112,4 @@ class BoundedFlush:
             # A context without a remaining time has no deadline.
             pass
         wait_until = latest if self.is_in_time else min(latest, begun + SHORTEST_FLUSH)
-        return SimpleNamespace(latest_start=latest, wait_until=wait_until)
+        return Limits(latest_start=latest, wait_until=wait_until)

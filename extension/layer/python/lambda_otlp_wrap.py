@@ -6,7 +6,6 @@ import functools
 import os
 import sys
 import threading
-from types import SimpleNamespace
 
 from lambda_otlp_load import attempt, layer_module, library, say, time
 from opentelemetry import context as contexts
@@ -253,7 +252,7 @@ class Spans:
     def describe_marshalling(self, marshalling, result):
         """Marks the spans as failed if the runtime cannot serialize the result."""
         if (error := marshalling.error_of(result)) is not None:
-            self.mark_failed(getattr(error, "exception_type", type(error).__name__), str(getattr(error, "msg", error)))
+            self.mark_failed(error.error_type, error.message)
 
     def describe_result(self, result):
         """Marks the spans as failed if the result reports a failure."""
@@ -307,6 +306,17 @@ class LatestResult(threading.local):
         self.__dict__.clear()
 
 
+class MarshallingError:
+    """Type and message of an error of the runtime client.
+
+    It does not keep the error itself: its frames refer to the result, which must not stay in memory.
+    """
+
+    def __init__(self, error):
+        self.error_type = getattr(error, "exception_type", type(error).__name__)
+        self.message = str(getattr(error, "msg", error))
+
+
 class Marshalling:
     """Serializes results as AWS's runtime client does, before their spans end. The client then gets the same text."""
 
@@ -336,9 +346,7 @@ class Marshalling:
             self.latest.result = result
             self.latest.text = text
         except Exception as error:
-            # Not the error itself: its frames refer to the result, which must not stay in memory.
-            kind = getattr(error, "exception_type", type(error).__name__)
-            return SimpleNamespace(exception_type=kind, msg=str(getattr(error, "msg", error)))
+            return MarshallingError(error)
         return None
 
 
