@@ -24,7 +24,7 @@ function requestPreSpanHook(described, request, ...others) {
     modelId,
     ...(input.body instanceof Uint8Array && { body: Buffer.from(input.body).toString() }),
   };
-  const found = attempt(() => described({ ...request, commandInput }, ...others)) ?? {};
+  const found = ifReadable(() => described({ ...request, commandInput }, ...others)) ?? {};
   const operation = /embed/i.test(modelId) ? "embeddings" : "chat";
   return {
     isIncoming: false,
@@ -38,7 +38,7 @@ function requestPreSpanHook(described, request, ...others) {
       "gen_ai.system": "aws.bedrock",
       ...(modelId !== "" && { "gen_ai.request.model": modelId }),
       ...found.spanAttributes,
-      ...attempt(() => promptsOf(commandInput)),
+      ...ifReadable(() => promptsOf(commandInput)),
     },
   };
 }
@@ -58,13 +58,13 @@ function responseHook(read, response, span, ...others) {
   const prompts = recordedPrompts();
   if (commandName === "InvokeModelWithResponseStream") data.body = counted(data.body, span);
   if (prompts !== undefined) recordAnswer(new prompts.Answer(), commandName, data, span);
-  return attempt(() => read(response, span, ...others));
+  return ifReadable(() => read(response, span, ...others));
 }
 
 /// Sets the tokens of a stream, which models give in their last events. The instrumentation reads only the first event of some.
 async function* counted(stream, span) {
   for await (const event of stream) {
-    attempt(() => setTokens(span, contentOf(event)));
+    ifReadable(() => setTokens(span, contentOf(event)));
     yield event;
   }
 }
@@ -75,19 +75,19 @@ function recordAnswer(answer, commandName, data, span) {
     data.stream = answered(answer, data.stream, span, (event) => event);
   else if (commandName === "InvokeModelWithResponseStream") data.body = answered(answer, data.body, span, contentOf);
   else {
-    attempt(() => answer.add(commandName === "InvokeModel" ? JSON.parse(Buffer.from(data.body).toString()) : data));
-    attempt(() => span.setAttributes(answer.attributes()));
+    ifReadable(() => answer.add(commandName === "InvokeModel" ? JSON.parse(Buffer.from(data.body).toString()) : data));
+    ifReadable(() => span.setAttributes(answer.attributes()));
   }
 }
 
 async function* answered(answer, stream, span, read) {
   try {
     for await (const event of stream) {
-      attempt(() => answer.add(read(event)));
+      ifReadable(() => answer.add(read(event)));
       yield event;
     }
   } finally {
-    attempt(() => span.setAttributes(answer.attributes()));
+    ifReadable(() => span.setAttributes(answer.attributes()));
   }
 }
 
@@ -110,11 +110,12 @@ function exceptionHook(span, { request }, error) {
   if (request.serviceName === "BedrockRuntime" && STREAMS.includes(request.commandName)) span.end();
 }
 
-function attempt(action) {
+/// Returns the result of an action that reads a body, or `undefined` if the body has another form than expected. The span then keeps
+/// the facts of the call itself.
+function ifReadable(action) {
   try {
     return action();
   } catch {
-    // A body in another form than the instrumentation expects. The span keeps what the call itself says.
     return undefined;
   }
 }

@@ -45,7 +45,7 @@ function instrument(name, exports, api, isActive) {
   if (client === undefined) return;
   const { post } = client.prototype;
   const traced = function (path, options, ...others) {
-    const call = isActive() ? attempt(() => beginCall(api, name, this, path, options)) : undefined;
+    const call = isActive() ? attemptToDescribe(() => beginCall(api, name, this, path, options)) : undefined;
     if (call === undefined) return post.call(this, path, options, ...others);
     let promise;
     try {
@@ -54,7 +54,7 @@ function instrument(name, exports, api, isActive) {
       call.fail(error);
       throw error;
     }
-    attempt(() => follow(promise, call));
+    attemptToDescribe(() => follow(promise, call));
     return promise;
   };
   for (const key of ["name", "length"]) Object.defineProperty(traced, key, Object.getOwnPropertyDescriptor(post, key));
@@ -75,7 +75,8 @@ function beginCall(api, provider, client, path, options) {
   };
   const span = api.trace.getTracer("lambda-otlp/models").startSpan(operation.name, { kind: api.SpanKind.CLIENT, attributes });
   const prompts = operation.name === CHAT ? recordedPrompts() : undefined;
-  const describe = (given) => attempt(() => describeRequest(span, operation.name, objectOf(objectOf(given).body), prompts));
+  const describe = (given) =>
+    attemptToDescribe(() => describeRequest(span, operation.name, objectOf(objectOf(given).body), prompts));
   // Newer versions of OpenAI's client pass a promise.
   if (typeof options?.then === "function") options.then(describe, () => {});
   else describe(options);
@@ -114,7 +115,7 @@ class Call {
 
   /// Notes what a response, or an event of a stream, says.
   note(content) {
-    attempt(() => {
+    attemptToDescribe(() => {
       if (!this.span.isRecording()) return;
       const { finishReasons, ...attributes } = this.describe(objectOf(content));
       for (const [name, value] of Object.entries(attributes)) {
@@ -128,7 +129,7 @@ class Call {
   }
 
   fail(error) {
-    attempt(() => {
+    attemptToDescribe(() => {
       if (!this.span.isRecording()) return;
       const message = String(error?.message ?? "").slice(0, MOST_MESSAGE);
       if (typeof error?.status === "number") this.span.setAttribute("http.response.status_code", error.status);
@@ -140,13 +141,13 @@ class Call {
 
   end() {
     if (!this.span.isRecording()) return;
-    attempt(() => this.answer !== undefined && this.span.setAttributes(this.answer.attributes()));
-    attempt(() => this.span.end());
+    attemptToDescribe(() => this.answer !== undefined && this.span.setAttributes(this.answer.attributes()));
+    attemptToDescribe(() => this.span.end());
   }
 
   /// Follows a response to its end. Returns the response itself.
   follow(content) {
-    if (isStream(content)) attempt(() => followStream(content, this));
+    if (isStream(content)) attemptToDescribe(() => followStream(content, this));
     else {
       this.note(content);
       this.end();
@@ -188,7 +189,7 @@ function follow(promise, call) {
   };
   responsePromise.then(
     // The layer ends spans with a status at the end of the invocation, if the function reads no response.
-    (answer) => attempt(() => call.span.setAttribute("http.response.status_code", answer.response.status)),
+    (answer) => attemptToDescribe(() => call.span.setAttribute("http.response.status_code", answer.response.status)),
     (error) => {
       call.fail(error);
       if (!isUsed) throw error;
@@ -287,7 +288,7 @@ function listOf(value) {
 }
 
 /// A failure must not reach the function's call.
-function attempt(action) {
+function attemptToDescribe(action) {
   try {
     return action();
   } catch (error) {
