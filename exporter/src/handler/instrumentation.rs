@@ -47,8 +47,9 @@ impl<X> Debug for Instrumentation<X> {
 }
 
 impl Instrumentation<EventExtractor> {
-    /// Uses the events' own descriptions; the function's name is the fallback for spans. The handler is made at the end of the init.
-    pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
+    /// Writes the telemetry of the init, at whose end the handler is made. Invocations use the events' own descriptions; the
+    /// function's name is the fallback for spans.
+    pub(super) fn at_end_of_init(completion: TelemetryCompletionHandler) -> Self {
         completion.telemetry.write_init();
         let options = Arc::default();
         Self { extractor: EventExtractor, options, telemetry: completion.telemetry }
@@ -56,7 +57,8 @@ impl Instrumentation<EventExtractor> {
 }
 
 impl<X> Instrumentation<X> {
-    pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
+    /// Sets the name of spans whose event has no better one, and of invocations that the runtime refuses.
+    pub(super) fn with_default_name(mut self, name: Cow<'static, str>) -> Self {
         self.telemetry.default_name.set(name.clone()).ok();
         self.options_mut().default_name = Some(name);
         self

@@ -60,7 +60,8 @@ impl<F, Form> TracedHandler<F, EventExtractor, Form> {
         completion_handler: TelemetryCompletionHandler,
         handler: F,
     ) -> Self {
-        let instrumentation = Instrumentation::new(completion_handler).default_name(name.into());
+        let instrumentation =
+            Instrumentation::at_end_of_init(completion_handler).with_default_name(name.into());
         Self { handler, instrumentation, form: PhantomData }
     }
 }
@@ -113,6 +114,7 @@ where
     E: HandlerError<Form>,
 {
     let handler = Arc::new(handler);
-    let instrumentation = Instrumentation::new(completion_handler).default_name(name.into());
+    let instrumentation =
+        Instrumentation::at_end_of_init(completion_handler).with_default_name(name.into());
     move |event| instrumentation.invoke(event, |event| handler(event))
 }

@@ -36,7 +36,10 @@ impl<Form> OtelTracingLayer<EventExtractor, Form> {
     /// Creates a layer. The function's name is the fallback for spans.
     #[must_use]
     pub fn new(completion_handler: TelemetryCompletionHandler) -> Self {
-        Self { instrumentation: Instrumentation::new(completion_handler), form: PhantomData }
+        Self {
+            instrumentation: Instrumentation::at_end_of_init(completion_handler),
+            form: PhantomData,
+        }
     }
 }
 
@@ -44,7 +47,7 @@ impl<X, Form> OtelTracingLayer<X, Form> {
     /// Sets the fallback name of spans whose event has no better one, such as its route.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
-        let instrumentation = self.instrumentation.default_name(name.into());
+        let instrumentation = self.instrumentation.with_default_name(name.into());
         Self { instrumentation, form: PhantomData }
     }
 

@@ -107,8 +107,7 @@ impl AwsSdkInterceptor {
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         if call.span.is_none() {
             // The request was not built, because the call failed before.
-            call.span =
-                operation.map(|operation| self.start(call, &operation, &Payload::default()));
+            call.span = operation.map(|operation| self.start(call, &operation, &Payload::Other));
         }
         let Some(context_of_span) = call.span.take() else { return };
         let span = context_of_span.span();

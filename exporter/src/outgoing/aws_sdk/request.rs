@@ -22,10 +22,18 @@ const MAX_BYTES: usize = 256 * 1024;
 const CLIENT_CONTEXT: &str = "x-amz-client-context";
 
 /// The content of a supported service's request.
-#[derive(Debug, Default)]
-pub(super) struct Payload<'a> {
-    json: Option<&'a str>,
-    form: Option<&'a str>,
+#[derive(Debug)]
+pub(super) enum Payload<'a> {
+    Json(&'a str),
+    Form(&'a str),
+    Lambda(LambdaCall<'a>),
+    /// Of another service, or unreadable.
+    Other,
+}
+
+/// A call of Lambda's API, whose body belongs to the invoked function.
+#[derive(Debug)]
+pub(super) struct LambdaCall<'a> {
     path: &'a str,
     client_context: Option<&'a str>,
     is_asynchronous: bool,
@@ -63,28 +71,28 @@ impl<'a> Payload<'a> {
             "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
                 if is_of("application/x-amz-json") =>
             {
-                Self { json: body(), ..Self::default() }
+                body().map_or(Self::Other, Self::Json)
             }
             "SNS" if is_of("application/x-www-form-urlencoded") => {
-                Self { form: body(), ..Self::default() }
+                body().map_or(Self::Other, Self::Form)
             }
-            "Lambda" => Self {
+            "Lambda" => Self::Lambda(LambdaCall {
                 path: path_of(request.uri()),
                 client_context: header(CLIENT_CONTEXT),
                 is_asynchronous: header("x-amz-invocation-type")
                     .is_some_and(|kind| kind != "RequestResponse"),
-                ..Self::default()
-            },
-            _ => Self::default(),
+            }),
+            _ => Self::Other,
         }
     }
 
     /// The addressee of the request.
     pub(super) fn attributes(&self, operation: &Metadata) -> Vec<KeyValue> {
-        let json = self
-            .json
-            .and_then(|json| serde_json::from_str::<Addressee>(json).ok())
-            .unwrap_or_default();
+        let json: Addressee = match self {
+            Self::Json(json) => serde_json::from_str(json).unwrap_or_default(),
+            Self::Form(_) | Self::Lambda(_) | Self::Other => Addressee::default(),
+        };
+        let form = if let Self::Form(form) = self { Some(*form) } else { None };
         let mut attributes = Vec::new();
         let mut say = |key: &'static str, value: Option<String>| {
             attributes.extend(value.map(|value| KeyValue::new(key, value)));
@@ -99,11 +107,11 @@ impl<'a> Payload<'a> {
                 count = json.entries.len();
             }
             "SNS" => {
-                let encoded = self.form.and_then(|form| form_value(form, "TopicArn"));
+                let encoded = form.and_then(|form| form_value(form, "TopicArn"));
                 let topic = encoded.map(|topic| topic.replace("%3A", ":"));
                 say("messaging.destination.name", last_part(topic.as_deref(), ':'));
                 say("aws.sns.topic.arn", topic);
-                count = self.form.map_or(0, |form| form_entries(form).len());
+                count = form.map_or(0, |form| form_entries(form).len());
             }
             "Kinesis" => {
                 let of_arn = || last_part(json.stream_arn.as_deref(), '/');
@@ -132,7 +140,8 @@ impl<'a> Payload<'a> {
                 );
             }
             "Lambda" => {
-                let name = invoked_function(self.path);
+                let path = if let Self::Lambda(call) = self { call.path } else { "" };
+                let name = invoked_function(path);
                 say("faas.invoked_provider", name.as_ref().map(|_| "aws".to_owned()));
                 say("faas.invoked_name", name);
             }
@@ -146,18 +155,21 @@ impl<'a> Payload<'a> {
 
     /// Returns the change that adds these fields.
     pub(super) fn with_context(&self, operation: &Metadata, fields: &Fields) -> Option<Edit> {
-        let body = match (operation.service(), operation.name()) {
+        let body = match (operation.service(), operation.name(), self) {
             _ if fields.is_empty() => None,
-            ("SQS", "SendMessage" | "SendMessageBatch") => {
-                self.json.and_then(|json| with_message_attributes(json, fields))
+            ("SQS", "SendMessage" | "SendMessageBatch", Self::Json(json)) => {
+                with_message_attributes(json, fields)
             }
-            ("SNS", name @ ("Publish" | "PublishBatch")) => {
-                // Other targets are phone numbers, which do not propagate context.
-                let form = self.form.filter(|form| form_value(form, "TopicArn").is_some());
-                form.map(|form| with_form_attributes(form, name == "PublishBatch", fields))
+            // Other targets are phone numbers, which do not propagate context.
+            ("SNS", name @ ("Publish" | "PublishBatch"), Self::Form(form))
+                if form_value(form, "TopicArn").is_some() =>
+            {
+                Some(with_form_attributes(form, name == "PublishBatch", fields))
             }
-            ("Lambda", "Invoke" | "InvokeWithResponseStream") if !self.is_asynchronous => {
-                return with_custom(self.client_context, fields).map(Edit::ClientContext);
+            ("Lambda", "Invoke" | "InvokeWithResponseStream", Self::Lambda(call))
+                if !call.is_asynchronous =>
+            {
+                return with_custom(call.client_context, fields).map(Edit::ClientContext);
             }
             _ => None,
         };
