@@ -8,7 +8,7 @@ use crate::counts::Counts;
 use crate::event::{Event, LogLine, TelemetryItem};
 use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
-use crate::policy::RunningInvocation;
+use crate::policy::NewestInvocation;
 use crate::receiver::xray::XRayDaemon;
 use crate::runtime::Fatal;
 use crate::sink::{Backend, Sink};
@@ -134,13 +134,13 @@ impl EventLoop<'_> {
 
     /// Runs the sink's due tasks. Returns `true` if `next` may be called as far as the sink is concerned.
     fn run_sink_tasks(&mut self, next_is_called: bool) -> bool {
-        let running = self.running();
+        let newest = self.newest_invocation();
         let backend = self.sink.backend.as_mut();
-        backend.is_none_or(|backend| backend.run_due_tasks(running.as_ref(), next_is_called))
+        backend.is_none_or(|backend| backend.run_due_tasks(newest.as_ref(), next_is_called))
     }
 
-    fn running(&self) -> Option<RunningInvocation> {
-        self.state.running(unix_millis())
+    fn newest_invocation(&self) -> Option<NewestInvocation> {
+        self.state.newest(unix_millis())
     }
 
     fn state_allows_next(&self, now_ms: u64) -> bool {
@@ -152,10 +152,10 @@ impl EventLoop<'_> {
     fn time_to_wake(&self, next_is_called: bool, decided_ms: u64) -> Option<Duration> {
         let now_ms = unix_millis();
         let state = self.state.wake_at_ms(decided_ms);
-        let running = self.running();
+        let newest = self.newest_invocation();
         let backend = self.sink.backend.as_ref();
-        let flush = backend
-            .and_then(|backend| backend.wake_at_ms(running.as_ref(), next_is_called, now_ms));
+        let flush =
+            backend.and_then(|backend| backend.wake_at_ms(newest.as_ref(), next_is_called, now_ms));
         let at_ms = state.into_iter().chain(flush).min()?;
         Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }

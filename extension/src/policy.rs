@@ -64,7 +64,7 @@ impl Traffic {
 /// The facts about the newest invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(crate) struct RunningInvocation {
+pub(crate) struct NewestInvocation {
     pub(crate) invoked_ms: u64,
     pub(crate) deadline_ms: u64,
     /// Lambda reported the handler's end, so its deadline is void.
@@ -80,10 +80,10 @@ pub(crate) struct RunningInvocation {
 }
 
 /// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
-pub(crate) fn is_held(running: &RunningInvocation, now_ms: u64) -> bool {
+pub(crate) fn is_held(newest: &NewestInvocation, now_ms: u64) -> bool {
     let may_wait_for_end =
-        running.end_is_expected && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
-    let is_worth_it = running.last_failed || (running.is_rare && !running.otlp_received);
+        newest.end_is_expected && !newest.is_done && now_ms < last_moment_ms(newest.deadline_ms);
+    let is_worth_it = newest.last_failed || (newest.is_rare && !newest.otlp_received);
     may_wait_for_end && is_worth_it
 }
 
@@ -119,7 +119,7 @@ pub(crate) enum InvocationPhase {
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
     /// The default if no invocation is known.
-    pub(crate) running: RunningInvocation,
+    pub(crate) newest: NewestInvocation,
     /// `None` if the buffer is empty.
     pub(crate) buffered: Option<BufferedTelemetry>,
     /// Several flushes failed, so the next one is a probe.
@@ -239,7 +239,7 @@ pub(crate) fn next_decision_ms(facts: &WakeFacts) -> Option<u64> {
 
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
 pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
-    !facts.running.is_done && facts.time_left <= BEFORE_DEADLINE
+    !facts.newest.is_done && facts.time_left <= BEFORE_DEADLINE
 }
 
 /// Returns `true` if the invocation is held for a flush, but would time out before it.
@@ -252,16 +252,16 @@ fn should_flush_before_timeout(facts: &FlushFacts) -> bool {
 
 /// Returns `true` if the invocation is held until its telemetry is sent.
 fn should_hold_for_flush(facts: &FlushFacts) -> bool {
-    let running = &facts.running;
-    let may_hold = running.end_is_expected && !facts.is_failing && !facts.flush_timeout.is_zero();
+    let newest = &facts.newest;
+    let may_hold = newest.end_is_expected && !facts.is_failing && !facts.flush_timeout.is_zero();
     let telemetry_should_not_wait = facts
         .buffered
         .is_some_and(|buffered| buffered.is_half_full || buffered.oldest >= LONGEST_WAIT);
     // Lambda reports the end 25 ms late, which is little compared with such a handler.
-    let handlers_are_long = running.usual_handler.is_some_and(|usual| usual >= facts.interval);
+    let handlers_are_long = newest.usual_handler.is_some_and(|usual| usual >= facts.interval);
     let is_worth_it = facts.invocations <= FIRST_INVOCATIONS
-        || running.is_rare
-        || running.last_failed
+        || newest.is_rare
+        || newest.last_failed
         || telemetry_should_not_wait
         || handlers_are_long;
     may_hold && is_worth_it
@@ -273,7 +273,7 @@ fn should_flush_during_handler(facts: &FlushFacts) -> bool {
     let is_from_earlier_invocation =
         facts.buffered.is_some_and(|buffered| buffered.is_from_earlier_invocation);
     let flush_ends_first =
-        facts.running.usual_handler.is_some_and(|usual| usual >= facts.usual_flush);
+        facts.newest.usual_handler.is_some_and(|usual| usual >= facts.usual_flush);
     is_due(facts)
         || (is_from_earlier_invocation && (flush_ends_first || should_hold_for_flush(facts)))
 }
@@ -310,13 +310,13 @@ mod tests {
                 () if has("managed") => InvocationPhase::Unbounded,
                 () => InvocationPhase::Running,
             },
-            running: RunningInvocation {
+            newest: NewestInvocation {
                 is_done: has("done") || has("after-done"),
                 end_is_expected: !has("unexpected"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
                 usual_handler: number("handler").map(ms),
-                ..RunningInvocation::default()
+                ..NewestInvocation::default()
             },
             buffered: oldest.map(|oldest| BufferedTelemetry {
                 oldest,

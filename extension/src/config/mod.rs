@@ -5,7 +5,7 @@ mod output;
 mod variables;
 
 use backend::direct_mode::{Endpoint, endpoint};
-pub(crate) use output::{Choice, Direct, Flush};
+pub(crate) use output::{Direct, Flush, OutputChoice};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{Reader, Remark, Source, Variable, shared};
 use std::collections::HashMap;
@@ -85,7 +85,7 @@ pub struct Config {
     pub(crate) service_name: String,
     pub(crate) function: Function,
     pub(crate) log_level: Level,
-    pub(crate) choice: Choice,
+    pub(crate) output: OutputChoice,
     pub(crate) warnings: Vec<Remark>,
     pub(crate) mistakes: Vec<Remark>,
 }
@@ -110,7 +110,7 @@ impl Config {
         let otel_endpoint = reader.raw(OTEL_ENDPOINT);
         let function = function(&mut reader);
         let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
-        let choice = output::read(
+        let output = output::read(
             &mut reader,
             source,
             &function,
@@ -131,7 +131,7 @@ impl Config {
                 SpanEnd::RuntimeDone,
             ),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
-            telemetry_types: telemetry_types(&mut reader, choice.direct.is_some()),
+            telemetry_types: telemetry_types(&mut reader, output.direct.is_some()),
             lines: lines(&mut reader),
             names: reader.choice(
                 shared::LAMBDA_OTLP_NAMES,
@@ -157,7 +157,7 @@ impl Config {
                 ],
                 Level::WARN,
             ),
-            choice,
+            output,
             warnings: reader.warnings().to_vec(),
             mistakes: reader.finish(),
         }
@@ -180,7 +180,7 @@ impl Config {
     }
 
     pub(crate) fn is_direct(&self) -> bool {
-        self.choice.direct.is_some()
+        self.output.direct.is_some()
     }
 }
 

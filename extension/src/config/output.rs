@@ -55,13 +55,13 @@ pub(crate) struct Flush {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Choice {
+pub(crate) struct OutputChoice {
     /// `None` for stdout.
     pub(crate) direct: Option<Box<Direct>>,
     pub(crate) because: String,
 }
 
-impl Choice {
+impl OutputChoice {
     pub(crate) fn word(&self) -> &'static str {
         match &self.direct {
             None => "stdout",
@@ -76,7 +76,7 @@ pub(super) fn read(
     source: &dyn Source,
     function: &Function,
     receiver_port: u16,
-) -> Choice {
+) -> OutputChoice {
     let asked = reader.choice_if_set(OUTPUT, &Output::WORDS);
     let flush = flush(reader, function);
     let ChosenOutput { output: chosen, variable } =
@@ -90,13 +90,13 @@ pub(super) fn read(
             warn_of_missing_half(reader);
             warn_of_own_environment(reader);
         }
-        return Choice { direct: None, because };
+        return OutputChoice { direct: None, because };
     }
     let source = WithoutSdkEndpoint(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         because.push_str(", but the destination is invalid");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
-        return Choice { direct: None, because };
+        return OutputChoice { direct: None, because };
     };
     let endpoint = endpoint_variable(&source);
     let mut protocol = protocol(reader, endpoint);
@@ -121,7 +121,7 @@ pub(super) fn read(
     }
     let advice = advice(reader, endpoint);
     let direct = Direct { is_json, destination, secrets, protocol, flush, advice };
-    Choice { direct: Some(Box::new(direct)), because }
+    OutputChoice { direct: Some(Box::new(direct)), because }
 }
 
 /// Warns if only one of the two variables of OpenObserve's extension is set.

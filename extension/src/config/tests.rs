@@ -11,7 +11,7 @@ fn config(variables: &[(&str, &str)]) -> Config {
 }
 
 fn direct(config: &Config) -> &Direct {
-    config.choice.direct.as_ref().unwrap_or_else(|| panic!("{}", config.choice.because))
+    config.output.direct.as_ref().unwrap_or_else(|| panic!("{}", config.output.because))
 }
 
 fn url(direct: &Direct) -> &str {
@@ -101,9 +101,9 @@ const OWN: (&str, &str) = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com/api/
 /// The destination of traces and its reason: a URL, with `json ` before it if events are sent as they come, or `stdout`.
 fn chosen(config: &Config) -> (String, &str) {
     assert!(!format!("{config:?}").contains("aHVudGVyMjI"), "{config:?}");
-    let url = config.choice.direct.as_ref().map_or("stdout", |direct| url(direct));
-    let json = if config.choice.word() == "json" { "json " } else { "" };
-    (format!("{json}{url}"), &config.choice.because)
+    let url = config.output.direct.as_ref().map_or("stdout", |direct| url(direct));
+    let json = if config.output.word() == "json" { "json " } else { "" };
+    (format!("{json}{url}"), &config.output.because)
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_protocol_comes_from_the_source_of_the_endpoint() {
 fn an_invalid_destination_selects_stdout_and_is_reported() {
     let check = |variables: &[(&str, &str)], complaint: &str| {
         let config = config(variables);
-        assert_eq!(config.choice.direct, None, "{variables:?}");
+        assert_eq!(config.output.direct, None, "{variables:?}");
         assert!(config.complaint().contains("telemetry goes to stdout"), "{}", config.complaint());
         assert!(config.complaint().contains(complaint), "{}", config.complaint());
         assert!(!config.complaint().contains("hunter2"), "{}", config.complaint());
@@ -325,7 +325,7 @@ fn the_file_and_djv3s_variables_set_the_same_options_and_variables_win() {
         ("LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES", "3000000"),
     ];
     let of_variables = with_file(OTHER, &variables);
-    assert_eq!(of_variables.choice.because, "LAMBDA_OTEL_EXPORTER_ENDPOINT is set");
+    assert_eq!(of_variables.output.because, "LAMBDA_OTEL_EXPORTER_ENDPOINT is set");
     assert_eq!(header(&of_variables, "x-tenant"), "shop");
     let of_file = with_file(FILE, &[]);
     // djv3's file, where ours is not there.
@@ -447,7 +447,7 @@ fn unused_keys_and_variables_are_reported_in_one_line() {
         [(text, &[][..], of_file), ("", &of_djv3, said_of_djv3), ("", &of_o2, said_of_o2)]
     {
         let config = with_file(text, variables);
-        assert_eq!((config.complaint().as_str(), &config.choice.direct), (said, &None));
+        assert_eq!((config.complaint().as_str(), &config.output.direct), (said, &None));
     }
 }
 
@@ -455,7 +455,7 @@ fn unused_keys_and_variables_are_reported_in_one_line() {
 fn invalid_toml_is_reported_with_its_line_and_ignored() {
     let text = "[exporter]\nendpoint = \"https://o2.example.com\"\nheaders = hunter2\n";
     let config = with_file(text, &[]);
-    assert_eq!(config.choice.direct, None);
+    assert_eq!(config.output.direct, None);
     let complaint = config.complaint();
     assert!(complaint.starts_with("lambda-otlp.toml: line 3: "), "{complaint}");
     assert!(!complaint.contains("hunter2") && config.mistakes.len() == 1, "{complaint}");
@@ -485,7 +485,7 @@ fn openobserve_gets_all_signals_with_its_own_credentials_or_ours() {
         assert_eq!(chosen(&config(&variables)).0, openobserve);
     }
     let without = [organization, ("LAMBDA_OTLP_HEADERS", "x-a=b")];
-    assert_eq!(config(&without).choice.direct, None);
+    assert_eq!(config(&without).output.direct, None);
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn a_loopback_endpoint_in_the_file_sets_no_receiver_port() {
     assert_eq!(destination(&asked), (url, "Basic aHVudGVyMg=="));
     assert_eq!((asked.receiver_port, asked.complaint().as_str()), (4318, ""));
     let unasked = with_file(file, &[]);
-    assert_eq!((unasked.receiver_port, &unasked.choice.direct), (4318, &None));
+    assert_eq!((unasked.receiver_port, &unasked.output.direct), (4318, &None));
     let said = "exporter.endpoint of lambda-otlp.toml: leads to this environment";
     assert!(unasked.complaint().starts_with(said), "{}", unasked.complaint());
 }

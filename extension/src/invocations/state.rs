@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::invocations::roots::{ReceivedSegment, ReceivedSpan};
 use crate::invocations::table::InvocationTable;
-use crate::policy::{RunningInvocation, Traffic, is_held, last_moment_ms};
+use crate::policy::{NewestInvocation, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ pub(crate) struct InvocationState {
 
 impl InvocationState {
     pub(crate) fn new(config: &Config, table: InvocationTable, counts: Arc<Counts>) -> Self {
-        let direct = config.choice.direct.as_ref();
+        let direct = config.output.direct.as_ref();
         Self {
             is_managed: config.function.is_managed_instance,
             may_hold: direct.is_none_or(|direct| !direct.flush.timeout.is_zero()),
@@ -196,11 +196,11 @@ impl InvocationState {
         }
     }
 
-    pub(crate) fn running(&self, now_ms: u64) -> Option<RunningInvocation> {
+    pub(crate) fn newest(&self, now_ms: u64) -> Option<NewestInvocation> {
         let current = self.current.as_ref()?;
         let usual_ms = self.usual_handler_ms.filter(|usual| usual.is_finite());
         let trust_end_ms = self.trust_end_ms(current);
-        Some(RunningInvocation {
+        Some(NewestInvocation {
             invoked_ms: current.invoked_ms,
             deadline_ms: current.deadline_ms,
             is_done: current.is_done,
@@ -224,7 +224,7 @@ impl InvocationState {
 
     /// Returns `true` if `next` is held. The environment may freeze as soon as it is called.
     pub(crate) fn is_held(&self, now_ms: u64) -> bool {
-        self.may_hold && self.running(now_ms).is_some_and(|running| is_held(&running, now_ms))
+        self.may_hold && self.newest(now_ms).is_some_and(|newest| is_held(&newest, now_ms))
     }
 
     /// Notes the call of `next`, which ends the hold.

@@ -17,9 +17,9 @@ const BODY: &str = "lambda-otlp-extension --health-check was here";
 
 /// Checks the chosen output. Skipped checks are listed too.
 pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
-    let because = &config.choice.because;
-    let output = format!("{}, since {because}", config.choice.word());
-    let Some(mut direct) = config.choice.direct.clone() else {
+    let because = &config.output.because;
+    let output = format!("{}, since {because}", config.output.word());
+    let Some(mut direct) = config.output.direct.clone() else {
         let text = "telemetry goes to the function's log, from where a forwarder sends it";
         return vec![Check::ok("output", format!("{output}: {text}"))];
     };

@@ -18,7 +18,7 @@ use crate::counts::Counts;
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    BufferedTelemetry, Decision, FlushFacts, InvocationPhase, RunningInvocation, WakeFacts, decide,
+    BufferedTelemetry, Decision, FlushFacts, InvocationPhase, NewestInvocation, WakeFacts, decide,
     is_near_deadline, last_send_time, next_decision_ms,
 };
 use crate::sink::lines::LineOutput;
@@ -41,7 +41,7 @@ const LOOK_AGAIN_MS: u64 = 10;
 
 /// Makes the buffer, or returns `None` in stdout mode.
 pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
-    let direct = config.choice.direct.as_ref()?;
+    let direct = config.output.direct.as_ref()?;
     Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
 }
 
@@ -80,10 +80,10 @@ impl Backend {
         output: &LineOutput,
         counts: &Arc<Counts>,
     ) -> Option<Self> {
-        let word = config.choice.word();
-        let because = &config.choice.because;
+        let word = config.output.word();
+        let because = &config.output.because;
         tracing::info!(output = word, because, "selected the output");
-        let direct = config.choice.direct.as_ref()?;
+        let direct = config.output.direct.as_ref()?;
         let buffer = buffer?;
         let uploader = match Uploader::new(direct, &function.service_name, counts) {
             Ok(uploader) => uploader,
@@ -187,20 +187,20 @@ impl Backend {
     /// Runs due tasks. Returns `true` if `next` may be called. `next_is_called` is `true` if it is called already.
     pub(crate) fn run_due_tasks(
         &mut self,
-        running: Option<&RunningInvocation>,
+        newest: Option<&NewestInvocation>,
         next_is_called: bool,
     ) -> bool {
         let now_ms = unix_millis();
         self.drop_frozen_connections(now_ms, next_is_called);
         self.decided_ms = now_ms;
-        if running.is_some_and(|running| running.is_done) {
+        if newest.is_some_and(|newest| newest.is_done) {
             self.handler_end.get_or_insert_with(Instant::now);
         }
         self.spill_tried();
-        if self.lines.is_due(running, self.flush.interval, now_ms) {
+        if self.lines.is_due(newest, self.flush.interval, now_ms) {
             self.move_lines_to_buffer();
         }
-        let Some(facts) = self.flush_facts(running, next_is_called, now_ms) else {
+        let Some(facts) = self.flush_facts(newest, next_is_called, now_ms) else {
             return !self.flushes.is_running();
         };
         if self.flushes.is_running() {
@@ -227,7 +227,7 @@ impl Backend {
 
     pub(crate) fn wake_at_ms(
         &self,
-        running: Option<&RunningInvocation>,
+        newest: Option<&NewestInvocation>,
         next_is_called: bool,
         now_ms: u64,
     ) -> Option<u64> {
@@ -243,9 +243,7 @@ impl Backend {
         let pause_end_ms = self.flushes.health.pause_end_ms();
         let may_flush = (!next_is_called || self.is_managed) && !self.flushes.is_running();
         let facts = WakeFacts {
-            deadline_ms: running
-                .filter(|running| !running.is_done)
-                .map(|running| running.deadline_ms),
+            deadline_ms: newest.filter(|newest| !newest.is_done).map(|newest| newest.deadline_ms),
             next_is_called,
             flush_due_ms: buffered_since_ms
                 .filter(|_| may_flush)
@@ -309,26 +307,25 @@ impl Backend {
     /// Returns the facts for the decision about a flush; `None` before the first invocation, except on a managed instance.
     fn flush_facts(
         &self,
-        running: Option<&RunningInvocation>,
+        newest: Option<&NewestInvocation>,
         next_is_called: bool,
         now_ms: u64,
     ) -> Option<FlushFacts> {
-        let phase = match running {
+        let phase = match newest {
             _ if self.is_managed => InvocationPhase::Unbounded,
             // Before the first invocation nothing is known, and the environment may be frozen.
             None => return None,
             Some(_) if next_is_called => InvocationPhase::NextCalled,
-            Some(running) if running.is_done => InvocationPhase::Done,
+            Some(newest) if newest.is_done => InvocationPhase::Done,
             Some(_) => InvocationPhase::Running,
         };
         let buffered = self.buffer.waiting().map(|waiting| BufferedTelemetry {
             oldest: Duration::from_millis(now_ms.saturating_sub(waiting.since_ms)),
-            is_from_earlier_invocation: running
-                .is_some_and(|running| waiting.since_ms < running.invoked_ms),
+            is_from_earlier_invocation: newest
+                .is_some_and(|newest| waiting.since_ms < newest.invoked_ms),
             is_half_full: waiting.is_half_full,
         });
-        let left_ms =
-            running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
+        let left_ms = newest.map_or(u64::MAX, |newest| newest.deadline_ms.saturating_sub(now_ms));
         let flush_timeout = match (phase, self.handler_end) {
             (InvocationPhase::Done, Some(handler_end)) => self.hold_time_left(handler_end),
             _ => self.flush.timeout,
@@ -336,7 +333,7 @@ impl Backend {
         let health = &self.flushes.health;
         Some(FlushFacts {
             phase,
-            running: running.copied().unwrap_or_default(),
+            newest: newest.copied().unwrap_or_default(),
             buffered,
             is_failing: health.is_failing(),
             is_paused: health.is_paused(now_ms),

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::ReceivedSpan;
-use crate::policy::{RunningInvocation, last_moment_ms};
+use crate::policy::{NewestInvocation, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
@@ -186,14 +186,14 @@ impl PrintedLines {
     /// are many.
     pub(super) fn is_due(
         &self,
-        running: Option<&RunningInvocation>,
+        newest: Option<&NewestInvocation>,
         interval: Duration,
         now_ms: u64,
     ) -> bool {
         let Some(since_ms) = self.waiting_since_ms else { return false };
         let is_old = u128::from(now_ms.saturating_sub(since_ms)) >= interval.as_millis();
-        let may_see_spans = match running {
-            Some(running) => !running.is_done && now_ms < last_moment_ms(running.deadline_ms),
+        let may_see_spans = match newest {
+            Some(newest) => !newest.is_done && now_ms < last_moment_ms(newest.deadline_ms),
             None => !self.has_one_at_a_time,
         };
         self.events.is_some() || is_old || !may_see_spans || self.is_full()

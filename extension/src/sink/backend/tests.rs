@@ -15,7 +15,7 @@ async fn pause_after(
     let variables = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", backend.base())];
     let mut config = Config::from_source(&variables);
     // Small requests cost a busy machine little time.
-    config.choice.direct.as_mut().unwrap().destination.max_request_bytes = 8 << 10;
+    config.output.direct.as_mut().unwrap().destination.max_request_bytes = 8 << 10;
     let counts = Arc::<Counts>::default();
     let output = LineOutput::start(&config, std::io::sink(), Arc::clone(&counts)).unwrap();
     let function = identity(&config, &Registration::default());

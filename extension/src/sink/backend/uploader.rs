@@ -39,7 +39,7 @@ pub(super) struct Uploader {
 
 /// A client, and the kind of backend to which requests are adapted.
 #[derive(Clone, Copy)]
-struct Endpoint<'u> {
+struct Recipient<'u> {
     client: &'u Client,
     profile: Profile,
 }
@@ -155,9 +155,9 @@ impl Uploader {
         is_last: bool,
     ) -> FlushResult {
         let FlushBatches { traces, metrics, logs, events } = batches;
-        let otlp = Some(Endpoint { client: &self.client, profile: self.profile });
+        let otlp = Some(Recipient { client: &self.client, profile: self.profile });
         // Unchanged events are no OTLP, so they are not adapted to OpenObserve.
-        let json = self.events.as_ref().map(|client| Endpoint { client, profile: Profile::Otlp });
+        let json = self.events.as_ref().map(|client| Recipient { client, profile: Profile::Otlp });
         let max_bytes = if is_last { LAST_BYTES } else { usize::MAX }.min(self.max_request_bytes);
         let first = async {
             let (traces, metrics) = tokio::join!(
@@ -195,12 +195,12 @@ impl Uploader {
     /// aborted.
     async fn send_in_turn(
         &self,
-        endpoint: Option<Endpoint<'_>>,
+        recipient: Option<Recipient<'_>>,
         taken: TakenBatches,
         max_bytes: usize,
         end: Instant,
     ) -> FlushResult {
-        let Some(endpoint) = endpoint else { return FlushResult::default() };
+        let Some(recipient) = recipient else { return FlushResult::default() };
         let began = Instant::now();
         let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
@@ -210,13 +210,13 @@ impl Uploader {
             }
             let mut undelivered = Vec::new();
             for request in wire::merge(part.requests(), max_bytes) {
-                let Sanitized { request, refused, .. } = self.sanitize(endpoint.profile, request);
+                let Sanitized { request, refused, .. } = self.sanitize(recipient.profile, request);
                 let mut outcome = refused
                     .map(|refused| Outcome::unsent(refused, Reason::InvalidIds, Fate::DeadLetter))
                     .unwrap_or_default();
                 let sent = Instant::now();
                 if let Some(request) = request {
-                    outcome += endpoint.client.export(None, request, end).await;
+                    outcome += recipient.client.export(None, request, end).await;
                 }
                 let had_time = sent.elapsed() > (end - began) / 2;
                 undelivered.extend(self.note_outcome(outcome, had_time, &mut result));
