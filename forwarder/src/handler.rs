@@ -26,7 +26,7 @@ const PARAMETER_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Handler {
     config: Config,
     aws: Arc<AwsSecrets>,
-    default: Arc<Destination<Client>>,
+    default_destination: Arc<Destination<Client>>,
     forwarder: Mutex<Forwarder<Client, SqsQueue>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
@@ -38,8 +38,8 @@ impl Handler {
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
         let client = Client::authorized(&config.destination, &aws, aws::SECRET_LIFETIME)?;
-        let default = default_destination(&config, client);
-        let destinations = vec![Arc::clone(&default)];
+        let default_destination = default_destination(&config, client);
+        let destinations = vec![Arc::clone(&default_destination)];
         let queue = |settings: &SqsSettings| SqsQueue::new(settings.clone(), clock);
         let queues = Queues {
             retry: config.queues.retry.as_ref().map(queue),
@@ -48,7 +48,7 @@ impl Handler {
         let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
         Ok(Self {
             aws,
-            default,
+            default_destination,
             forwarder: Mutex::new(forwarder),
             rules: config.rules.clone().map(|source| Mutex::new(LiveRules::new(source))),
             vitals: config.vitals.clone().map(Vitals::new),
@@ -65,7 +65,7 @@ impl Handler {
         let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
         log(&report);
         if let Some(vitals) = &self.vitals {
-            vitals.record(&report, &invocation, &self.default).await;
+            vitals.record(&report, &invocation, &self.default_destination).await;
         }
         answer(&report)
     }
@@ -94,7 +94,7 @@ impl Handler {
         let now = FreezeAwareInstant::now(self.aws.wall_clock());
         let read_parameter = |name| parameter(&self.aws, name);
         let Some(new) = live_rules.read_new(now, read_parameter).await? else { return Ok(()) };
-        let mut destinations = vec![Arc::clone(&self.default)];
+        let mut destinations = vec![Arc::clone(&self.default_destination)];
         for rule in new.rules.destinations() {
             let problem = |error| RulesError(format!("destination {}: {error}", rule.name));
             destinations.push(Arc::new(self.create_destination(rule).map_err(problem)?));
@@ -122,7 +122,7 @@ impl Handler {
             ..DestinationConfig::new(&rule.endpoint)
         };
         let client = Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?;
-        let policy = self.config.old_records.of(rule.profile);
+        let policy = self.config.old_records.for_profile(rule.profile);
         let destination = Destination::new(&rule.name, client, &config, policy);
         Ok(destination.with_stream(rule.stream.clone()))
     }
@@ -131,7 +131,7 @@ impl Handler {
 /// The destination of the variables, reached by `export`.
 pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>> {
     let name = DEFAULT_DESTINATION;
-    let policy = config.old_records.of(config.destination.profile);
+    let policy = config.old_records.for_profile(config.destination.profile);
     let destination = Destination::new(name, export, &config.destination, policy);
     Arc::new(destination.with_stream(config.stream.clone()))
 }

@@ -74,12 +74,12 @@ impl InvocationContext {
         let now = wall_clock_now();
         let begin = Instant::now();
         let left = context.deadline().duration_since(now).unwrap_or_default();
-        let for_queues_too = left.saturating_sub(RESERVE_FOR_ANSWER);
-        let for_queues = RESERVE_FOR_QUEUES.min(for_queues_too / 4);
+        let until_answer = left.saturating_sub(RESERVE_FOR_ANSWER);
+        let queue_reserve = RESERVE_FOR_QUEUES.min(until_answer / 4);
         Self {
             observed_unix_nano: unix_nano(now),
-            deadline: begin + for_queues_too.saturating_sub(for_queues),
-            queue_deadline: begin + for_queues_too,
+            deadline: begin + until_answer.saturating_sub(queue_reserve),
+            queue_deadline: begin + until_answer,
             account: account_id(&context.invoked_function_arn).map(str::to_owned),
         }
     }
@@ -102,6 +102,7 @@ pub fn answer(report: &Report) -> Result<Value, InvocationError> {
             return Ok(Value::Null);
         }
     }
+    // Items with two fates make it negative. Then the log has the number, and the event is returned too.
     let lost = usize::try_from(ledger.lost()).unwrap_or(0);
     let reasons: Vec<String> = report
         .undelivered
@@ -119,7 +120,7 @@ pub fn answer(report: &Report) -> Result<Value, InvocationError> {
 }
 
 fn signal_name(part: &Undelivered) -> &'static str {
-    part.kind.map_or("log events", |kind| kind.as_str())
+    part.signal.map_or("log events", |signal| signal.as_str())
 }
 
 /// The reason, and the error of the queue, if there is one.
@@ -210,11 +211,13 @@ fn log_undelivered(part: &Undelivered) {
     let reason = full_reason(part);
     let message = match &part.kept_in {
         // The undecodable line was logged above.
-        KeptIn::LogGroup if part.kind.is_none() => return,
+        KeptIn::LogGroup if part.signal.is_none() => return,
         KeptIn::LogGroup => "not delivered, only in its log group: there is no dead-letter queue",
         KeptIn::DeadLetterQueue => "put into the dead-letter queue",
         KeptIn::Returned(_) => "not delivered, returned to Lambda",
-        _ if *needs_operator => "stays in the retry queue until a setting is changed",
+        KeptIn::Message | KeptIn::RetryQueue if *needs_operator => {
+            "stays in the retry queue until a setting is changed"
+        }
         KeptIn::Message => "stays in the retry queue",
         KeptIn::RetryQueue => "queued for retry",
     };

@@ -52,7 +52,7 @@ impl Items {
 }
 
 sums! {
-    /// Log events without an item, by the rule that consumed them.
+    /// Log events without an item, by the cause. Rules of a rules file consume none: they drop items.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct Consumed {
         /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
@@ -75,8 +75,8 @@ sums! {
 }
 
 impl Consumed {
-    /// The name of each rule and the number of log events it consumed.
-    pub fn by_rule(&self) -> [(&'static str, usize); 9] {
+    /// The name of each cause, and the number of its log events.
+    pub fn by_cause(&self) -> [(&'static str, usize); 9] {
         [
             ("platform_lines", self.platform_lines),
             ("root_lines", self.root_lines),
@@ -91,7 +91,7 @@ impl Consumed {
     }
 
     pub fn total(&self) -> usize {
-        self.by_rule().iter().map(|(_, events)| events).sum()
+        self.by_cause().iter().map(|(_, events)| events).sum()
     }
 }
 
@@ -114,7 +114,7 @@ sums! {
         pub dead_lettered: usize,
         /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
         pub dropped: usize,
-        /// Returned to Lambda, which delivers the event again.
+        /// Coming again: returned to Lambda, which delivers the event again, or left in their message of the retry queue.
         pub returned: usize,
         /// Accepted or returned items that the backend may store twice.
         pub ambiguous: usize,

@@ -25,7 +25,9 @@ pub use ledger::{Consumed, Items, Ledger};
 pub use pipeline::{Forwarder, Options};
 pub use process::{init_log, keep_freed_memory};
 pub use queues::put::Queues;
-pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError, SqsQueue};
+pub use queues::{
+    Content, MAX_MESSAGE_BYTES, Message, Queue, QueueError, QueuedTelemetry, SqsQueue,
+};
 pub use report::{KeptIn, Report, ReportedLine, Undelivered};
 pub use rules::{Effect, MOST_BYTES, RuleSet, SeenTraces, Template, TraceReading};
 pub use source::{Event, LogBatch, LogEvent, LogEventRange, Origin, QueueMessage, SourceLimits};

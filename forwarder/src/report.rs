@@ -26,7 +26,7 @@ pub enum KeptIn {
 pub struct Undelivered {
     pub destination: String,
     /// Its signal; `None` for lines and log events.
-    pub kind: Option<SignalKind>,
+    pub signal: Option<SignalKind>,
     pub items: usize,
     pub reason: String,
     pub kept_in: KeptIn,
@@ -39,10 +39,17 @@ pub struct Undelivered {
 impl Undelivered {
     /// Returns `true` if the two differ at most in their number of items.
     fn is_like(&self, other: &Self) -> bool {
-        let Self { destination, kind, items: _, reason, kept_in, rest_was_stored, needs_operator } =
-            self;
+        let Self {
+            destination,
+            signal,
+            items: _,
+            reason,
+            kept_in,
+            rest_was_stored,
+            needs_operator,
+        } = self;
         *destination == other.destination
-            && *kind == other.kind
+            && *signal == other.signal
             && *reason == other.reason
             && *kept_in == other.kept_in
             && *rest_was_stored == other.rest_was_stored
@@ -165,7 +172,7 @@ mod tests {
         for number in 0..150 {
             report.note(Undelivered {
                 destination: "default".to_owned(),
-                kind: None,
+                signal: None,
                 items: 1,
                 reason: number.to_string(),
                 kept_in: KeptIn::Returned(None),

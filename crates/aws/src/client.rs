@@ -50,12 +50,12 @@ impl AwsClient {
         (self.clock)()
     }
 
-    /// Signs a request with the current credentials and sends it once.
+    /// Signs a request with the current credentials and sends it once. The request's deadline covers both.
     pub(crate) async fn send(&self, request: JsonRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let deadline = request.deadline;
         let credentials = request
             .credentials
-            .current(self)
+            .current(self, deadline)
             .await
             .map_err(|error| NoResponse::NotSent(error.to_string()))?;
         let signed = sign(request, &credentials, self.wall_clock())?;
@@ -88,7 +88,7 @@ impl AwsClient {
         let url = request.url;
         timeout_at(deadline, self.transport.send(request)).await.unwrap_or_else(|_| {
             let host = self.transport.describe_host(url);
-            Err(NoResponse::Unknown(unreachable(&host, TIMED_OUT)))
+            Err(NoResponse::Ambiguous(unreachable(&host, TIMED_OUT)))
         })
     }
 }
@@ -152,8 +152,8 @@ pub enum NoResponse {
     NotSent(String),
     /// The service may have carried out the request.
     #[error("{0}")]
-    Unknown(String),
-    /// Like `Unknown`: the response exceeds the request's limit, and would again.
+    Ambiguous(String),
+    /// Like `Ambiguous`: the response exceeds the request's limit, and would again.
     #[error("{0}")]
     TooLong(String),
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use settings::{Reader, Secret, is_local};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 use wire::timestamp;
 
@@ -55,14 +55,29 @@ impl CredentialsProvider {
         Self { source, cached: Mutex::default() }
     }
 
-    /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
-    /// are used until they expire.
-    pub(crate) async fn current(&self, client: &AwsClient) -> Result<Credentials, NoCredentials> {
+    /// Returns currently valid credentials by `deadline`. An endpoint's are renewed early with this client; while renewal fails,
+    /// the old ones are used until they expire.
+    pub(crate) async fn current(
+        &self,
+        client: &AwsClient,
+        deadline: Instant,
+    ) -> Result<Credentials, NoCredentials> {
+        match &self.source {
+            CredentialsSource::Variables(credentials) => Ok(credentials.clone()),
+            CredentialsSource::Endpoint(endpoint) => {
+                timeout_at(deadline, self.cached_or_new(endpoint, client))
+                    .await
+                    .unwrap_or(Err(NoCredentials(EndpointProblem::TimedOut)))
+            }
+        }
+    }
+
+    async fn cached_or_new(
+        &self,
+        endpoint: &CredentialsEndpoint,
+        client: &AwsClient,
+    ) -> Result<Credentials, NoCredentials> {
         let now = client.wall_clock();
-        let endpoint = match &self.source {
-            CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
-            CredentialsSource::Endpoint(endpoint) => endpoint,
-        };
         // Concurrent callers wait for one answer.
         let mut cached = self.cached.lock().await;
         if let Some(recent) = cached.as_ref().filter(|cached| !cached.should_be_renewed(now)) {

@@ -37,5 +37,7 @@ pub use secret::{
     SecretReading, SecretService,
 };
 pub use signature::Credentials;
-pub use sqs::{QueueError, SqsQueue, SqsSettings, region_of_host};
+pub use sqs::{
+    LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT, QueueError, SqsQueue, SqsSettings, region_of_host,
+};
 pub use variables::{AWS, LOGS, REGION, SECRETS, SQS};

@@ -9,6 +9,7 @@ use crate::client::{
 use crate::credentials::{CredentialsProvider, CredentialsSource};
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use settings::{Backoff, Jitter, Proxy, Reader};
 use std::collections::BTreeMap;
@@ -92,13 +93,30 @@ pub struct FilteredLogEvent {
     pub message: String,
 }
 
-/// The answer to any operation that reads.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Answer {
+// The answers to the operations that read. One without its list is not of CloudWatch Logs, and does not count as an empty list.
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogGroupsAnswer {
     log_groups: Vec<LogGroup>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TagsAnswer {
+    #[serde(default)]
     tags: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionFiltersAnswer {
     subscription_filters: Vec<SubscriptionFilter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEventsAnswer {
     events: Vec<FilteredLogEvent>,
     next_token: Option<String>,
 }
@@ -141,7 +159,7 @@ impl CloudWatchLogs {
             ("nextToken", next.map(Value::from)),
         ]);
         let operation = Operation { name: "DescribeLogGroups", subject: prefix };
-        let answer = self.ask(operation, &body, deadline).await?;
+        let answer: LogGroupsAnswer = self.ask(operation, &body, deadline).await?;
         Ok(Page { items: answer.log_groups, next: answer.next_token })
     }
 
@@ -163,7 +181,9 @@ impl CloudWatchLogs {
         // The operations on tags require the ARN without its suffix.
         let arn = group.arn.strip_suffix(":*").unwrap_or(&group.arn);
         let operation = Operation { name: "ListTagsForResource", subject: &group.name };
-        Ok(self.ask(operation, &json!({ "resourceArn": arn }), deadline).await?.tags)
+        let body = json!({ "resourceArn": arn });
+        let answer: TagsAnswer = self.ask(operation, &body, deadline).await?;
+        Ok(answer.tags)
     }
 
     /// The subscription filters of a log group, at most two.
@@ -174,7 +194,8 @@ impl CloudWatchLogs {
     ) -> Result<Vec<SubscriptionFilter>, LogsError> {
         let operation = Operation { name: "DescribeSubscriptionFilters", subject: group };
         let body = json!({ "logGroupName": group });
-        Ok(self.ask(operation, &body, deadline).await?.subscription_filters)
+        let answer: SubscriptionFiltersAnswer = self.ask(operation, &body, deadline).await?;
+        Ok(answer.subscription_filters)
     }
 
     /// Creates or changes a subscription filter. A filter with a role needs `iam:PassRole`.
@@ -225,19 +246,18 @@ impl CloudWatchLogs {
             ("nextToken", next.map(Value::from)),
         ]);
         let operation = Operation { name: "FilterLogEvents", subject: group };
-        let answer = self.ask(operation, &body, deadline).await?;
+        let answer: LogEventsAnswer = self.ask(operation, &body, deadline).await?;
         Ok(Page { items: answer.events, next: answer.next_token })
     }
 
-    async fn ask(
+    async fn ask<A: DeserializeOwned>(
         &self,
         operation: Operation<'_>,
         body: &Value,
         deadline: Instant,
-    ) -> Result<Answer, LogsError> {
+    ) -> Result<A, LogsError> {
         let response = self.send(operation, body, deadline).await?;
-        let unreadable = |_| operation.no_response(NOT_OF_AWS);
-        serde_json::from_slice(&response.body).map_err(unreadable)
+        serde_json::from_slice(&response.body).map_err(|_| operation.unreadable())
     }
 
     /// Sends a request until it succeeds, fails permanently, or the deadline passes.
@@ -247,8 +267,9 @@ impl CloudWatchLogs {
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, LogsError> {
+        let mut attempt = 0_u32;
         let mut retries = 0;
-        for attempt in 0.. {
+        loop {
             if Instant::now() >= deadline {
                 return Err(operation.too_late(None));
             }
@@ -257,22 +278,20 @@ impl CloudWatchLogs {
                     Ok(response) => return Ok(response),
                     Err(failed) => failed,
                 };
-            let is_last = match retry {
-                Retry::Never => true,
-                Retry::UntilDeadline => false,
-                Retry::AFewTimes => retries == MAX_RETRIES,
-            };
-            let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
-            if is_last {
-                return Err(error);
+            match retry {
+                Retry::Never => return Err(error),
+                Retry::AFewTimes if retries == MAX_RETRIES => return Err(error),
+                Retry::AFewTimes => retries += 1,
+                // The number of retries after throttling has no limit.
+                Retry::UntilDeadline => {}
             }
+            let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
             if next >= deadline {
                 return Err(operation.too_late(Some(&error)));
             }
             sleep_until(next).await;
-            retries += u32::from(retry == Retry::AFewTimes);
+            attempt = attempt.saturating_add(1);
         }
-        Err(operation.too_late(None))
     }
 
     async fn send_once(
@@ -421,6 +440,12 @@ impl Operation<'_> {
         LogsError { code: String::new(), is_late: false, text }
     }
 
+    /// The error of a successful answer that has not the operation's form.
+    fn unreadable(self) -> LogsError {
+        let text = format!("{self} got an unreadable answer: {NOT_OF_AWS}");
+        LogsError { code: String::new(), is_late: false, text }
+    }
+
     fn refused(self, response: &AwsResponse) -> FailedAttempt {
         let status = response.status;
         let refusal = response.refusal();
@@ -459,6 +484,54 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{AwsHttpRequest, RequestSender, ResponseFuture};
+    use crate::signature::Credentials;
+    use settings::Secret;
+
+    /// Answers every request with this body.
+    #[derive(Debug)]
+    struct Answers(&'static str);
+
+    impl RequestSender for Answers {
+        fn send<'a>(&'a self, _: AwsHttpRequest<'a>) -> ResponseFuture<'a> {
+            let response = AwsResponse { status: 200, body: self.0.into() };
+            Box::pin(std::future::ready(Ok(response)))
+        }
+    }
+
+    fn logs_with(answer: &'static str) -> CloudWatchLogs {
+        let credentials = Credentials {
+            access_key_id: "AKID".to_owned(),
+            secret_access_key: Secret::new("hunter2"),
+            session_token: None,
+        };
+        let settings = LogsSettings {
+            credentials: CredentialsSource::Variables(credentials),
+            region: "eu-west-1".to_owned(),
+            endpoint: Url::parse("http://127.0.0.1:1/").unwrap(),
+            proxy: None,
+        };
+        let client = AwsClient::with_transport(Answers(answer), || UNIX_EPOCH);
+        CloudWatchLogs::with_client(settings, client)
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_its_list_is_unreadable() {
+        let soon = Instant::now() + Duration::from_mins(1);
+        let empty = logs_with(r#"{"logGroups":[],"subscriptionFilters":[],"events":[]}"#);
+        assert_eq!(empty.log_groups("", None, soon).await.unwrap().items, []);
+        assert_eq!(empty.subscription_filters("/g", soon).await.unwrap(), []);
+        assert_eq!(empty.log_events("/g", 0, None, soon).await.unwrap().items, []);
+        let unreadable =
+            |operation: &str| format!("{operation} got an unreadable answer: {NOT_OF_AWS}");
+        let foreign = logs_with("{}");
+        let error = foreign.log_groups("", None, soon).await.unwrap_err();
+        assert_eq!(error.to_string(), unreadable("DescribeLogGroups"));
+        let error = foreign.subscription_filters("/g", soon).await.unwrap_err();
+        assert_eq!(error.to_string(), unreadable("DescribeSubscriptionFilters of /g"));
+        let error = foreign.log_events("/g", 0, None, soon).await.unwrap_err();
+        assert_eq!(error.to_string(), unreadable("FilterLogEvents of /g"));
+    }
 
     #[test]
     fn errors_of_cloudwatch_logs_are_classified_for_retry() {

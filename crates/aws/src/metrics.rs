@@ -44,13 +44,13 @@ pub struct CloudWatchMetrics {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct MetricDataAnswer {
-    metric_data_results: Vec<Sums>,
+    metric_data_results: Vec<MetricDataResult>,
     next_token: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Sums {
+struct MetricDataResult {
     id: String,
     status_code: String,
     values: Vec<f64>,
@@ -99,7 +99,7 @@ impl CloudWatchMetrics {
         let mut sums = [0.0; N];
         for _ in 0..MOST_PAGES {
             let answer = self.ask(&body, deadline).await?;
-            for Sums { id, status_code, values } in answer.metric_data_results {
+            for MetricDataResult { id, status_code, values } in answer.metric_data_results {
                 if status_code == "InternalError" {
                     return Err(MetricsError("failed in AWS: run the command again".to_owned()));
                 }

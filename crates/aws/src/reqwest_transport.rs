@@ -65,7 +65,8 @@ impl ReqwestTransport {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(self.idle_connections);
         if let Some(proxy) = self.proxy.clone() {
-            builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
+            builder =
+                builder.proxy(reqwest::Proxy::custom(move |url| proxy.proxy_for(url).cloned()));
         }
         if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()
     }
@@ -77,7 +78,7 @@ impl RequestSender for ReqwestTransport {
     }
 
     fn describe_host(&self, url: &Url) -> String {
-        match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+        match self.proxy.as_ref().and_then(|proxy| proxy.proxy_for(url)) {
             Some(proxy) => format!("{} through the proxy {}", host(url), host(proxy)),
             None => host(url),
         }
@@ -91,7 +92,7 @@ fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
     }
     let cause = if error.is_timeout() { TIMED_OUT.to_owned() } else { deepest(error).to_string() };
     let text = unreachable(host, &cause);
-    if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Unknown(text) }
+    if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Ambiguous(text) }
 }
 
 /// Returns the innermost error; the outer ones only report that a request failed.

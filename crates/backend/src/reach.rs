@@ -80,7 +80,8 @@ impl Reach {
         let url = self.logs();
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default();
-        if let Some(proxy) = self.destination.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+        if let Some(proxy) = self.destination.proxy.as_ref().and_then(|proxy| proxy.proxy_for(url))
+        {
             let proxy = &proxy[Position::BeforeHost..Position::AfterPort];
             return Check::ok("endpoint", format!("{host} is reached through the proxy {proxy}"));
         }

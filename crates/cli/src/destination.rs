@@ -131,7 +131,7 @@ impl Overlay {
 }
 
 impl Source for Overlay {
-    fn called(&self, name: &str) -> String {
+    fn name_as_given(&self, name: &str) -> String {
         let is_given = || self.arguments.contains_key(name);
         let argument = match name {
             ENDPOINT if self.endpoint_given => "--endpoint",

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<ExitCode> {
         IngestPolicy { old_records: OldRecords::Restamp, ..config.old_records }
     } else if arguments.dry_run {
         // Shows which records the backend may reject.
-        IngestPolicy { old_records: OldRecords::Keep, ..config.old_records }
+        IngestPolicy { old_records: OldRecords::DeadLetter, ..config.old_records }
     } else {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()
@@ -228,7 +228,7 @@ fn undelivered_items(report: &Report) -> Vec<String> {
     let mut items_by_cause: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for part in &report.undelivered {
         let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "not delivered" };
-        let item = part.kind.map_or("log event", |kind| kind.item());
+        let item = part.signal.map_or("log event", |signal| signal.item());
         let cause = part.reason.strip_prefix("not sent: ").unwrap_or(&part.reason);
         items_by_cause.entry((fate, cause)).or_default().push(plural(part.items, item));
     }
@@ -245,7 +245,7 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
     let mut row = |name: &str, count: usize| writeln!(out, "{name:<22}{count:>10}");
     row("log events", ledger.events)?;
     row("  consumed", ledger.consumed.total())?;
-    for (rule, events) in ledger.consumed.by_rule() {
+    for (rule, events) in ledger.consumed.by_cause() {
         if events > 0 {
             row(&format!("    {}", rule.replace('_', " ")), events)?;
         }

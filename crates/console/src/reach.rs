@@ -18,7 +18,7 @@ pub fn of_settings(
     variables: &dyn Source,
 ) -> Result<Reach, backend::ClientError> {
     let transport = HttpTransport::new(&destination)?;
-    let endpoint = variables.called(ENDPOINT);
+    let endpoint = variables.name_as_given(ENDPOINT);
     let credentials = if endpoint == ENDPOINT {
         "for OpenObserve, set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
          set LAMBDA_OTLP_SECRET"

@@ -26,24 +26,25 @@ impl Pattern {
 
     pub fn matches(&self, text: &str) -> bool {
         // Excludes most texts at once.
-        let last = self.0.as_bytes().last().filter(|last| **last != b'*');
-        if last.is_some() && last != text.as_bytes().last() {
+        let last_byte = self.0.as_bytes().last().filter(|last| **last != b'*');
+        if last_byte.is_some() && last_byte != text.as_bytes().last() {
             return false;
         }
         let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
-        let (middle, last) = match rest_of_pattern.rsplit_once('*') {
-            Some((middle, last)) => (Some(middle), last),
+        let (middle, tail) = match rest_of_pattern.rsplit_once('*') {
+            Some((middle, tail)) => (Some(middle), tail),
             None => (None, rest_of_pattern),
         };
         for piece in middle.into_iter().flat_map(|middle| middle.split('*')) {
             let Some((_, after)) = rest.split_once(piece) else { return false };
             rest = after;
         }
-        rest.ends_with(last)
+        rest.ends_with(tail)
     }
 
-    pub fn any(patterns: &[Self], text: &str) -> bool {
+    /// Returns `true` if one of the patterns matches.
+    pub fn any_matches(patterns: &[Self], text: &str) -> bool {
         patterns.iter().any(|pattern| pattern.matches(text))
     }
 }

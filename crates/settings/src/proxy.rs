@@ -47,7 +47,8 @@ impl Proxy {
         (!is_none).then_some(Self { http, https, exempt })
     }
 
-    pub fn of(&self, url: &Url) -> Option<&Url> {
+    /// The proxy for requests to this URL; `None` to reach it directly.
+    pub fn proxy_for(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "https" => self.https.as_ref(),
             _ => self.http.as_ref(),
@@ -102,7 +103,7 @@ mod tests {
 
     fn proxied(exempt: &str, url: &str) -> bool {
         let proxy = Proxy { exempt: exempt.to_owned(), ..Proxy::new(&Url::parse(PROXY).unwrap()) };
-        proxy.of(&Url::parse(url).unwrap()).is_some()
+        proxy.proxy_for(&Url::parse(url).unwrap()).is_some()
     }
 
     #[test]

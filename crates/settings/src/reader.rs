@@ -31,8 +31,9 @@ impl<'a> Reader<'a> {
         self.source.get(name.as_ref())
     }
 
-    pub fn called(&self, name: impl AsRef<str>) -> String {
-        self.source.called(name.as_ref())
+    /// The name under which the value of this variable was given: a source may accept older names.
+    pub fn name_as_given(&self, name: impl AsRef<str>) -> String {
+        self.source.name_as_given(name.as_ref())
     }
 
     /// The value of a variable; its default, or `None`, if it is not set or invalid.
@@ -80,7 +81,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake found by the caller, such as two variables that exclude each other.
     pub fn mistake(&mut self, name: impl AsRef<str>, problem: impl Into<String>) {
-        let mistake = Remark { name: self.called(name), text: problem.into() };
+        let mistake = Remark { name: self.name_as_given(name), text: problem.into() };
         // Several parts of a program may read one variable.
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn warn(&mut self, name: impl AsRef<str>, text: impl Into<String>) {
-        self.warnings.push(Remark { name: self.called(name), text: text.into() });
+        self.warnings.push(Remark { name: self.name_as_given(name), text: text.into() });
     }
 
     /// The warnings, misspelt names first.

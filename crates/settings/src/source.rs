@@ -11,7 +11,7 @@ pub trait Source {
     fn names(&self) -> Vec<String>;
 
     /// The name under which the value was given: a source may accept older names.
-    fn called(&self, name: &str) -> String {
+    fn name_as_given(&self, name: &str) -> String {
         name.to_owned()
     }
 }

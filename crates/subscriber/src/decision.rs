@@ -111,8 +111,9 @@ pub enum Action {
     Add,
     Update,
     Keep,
-    /// Delete our filter.
+    /// Delete our filters.
     Remove,
+    /// Change nothing.
     Skip,
 }
 
@@ -187,6 +188,44 @@ pub(crate) struct Decision {
     pub(crate) former_pattern: Option<String>,
 }
 
+impl Decision {
+    /// Deletes these filters of ours, and adds none. Without filters to delete, the log group is skipped.
+    fn remove(reason: DecisionReason, delete: Vec<String>) -> Self {
+        let action = if delete.is_empty() { Action::Skip } else { Action::Remove };
+        Self { action, reason: Some(reason), delete, former_pattern: None }
+    }
+}
+
+/// The filters of a log group by their owner.
+struct PresentFilters<'f> {
+    /// Our filter.
+    current: Option<&'f SubscriptionFilter>,
+    /// Filters of our former forwarder or route.
+    former: Vec<&'f SubscriptionFilter>,
+    /// Filters of other owners.
+    others: Vec<&'f SubscriptionFilter>,
+}
+
+impl<'f> PresentFilters<'f> {
+    fn of(
+        ours: &OurFilter,
+        former_filter: Option<&OurFilter>,
+        filters: &'f [SubscriptionFilter],
+    ) -> Self {
+        let mut present = Self { current: None, former: Vec::new(), others: Vec::new() };
+        for filter in filters {
+            if ours.matches(filter) {
+                present.current = present.current.or(Some(filter));
+            } else if former_filter.is_some_and(|former| former.matches(filter)) {
+                present.former.push(filter);
+            } else {
+                present.others.push(filter);
+            }
+        }
+        present
+    }
+}
+
 /// Returns the class of a log group if it takes no subscription filters. A log group never changes its class, and `None`, an
 /// unstated one, is `STANDARD` (CloudWatch Logs User Guide, "Log classes").
 pub(crate) fn class_without_filters(class: Option<&str>) -> Option<&str> {
@@ -200,36 +239,23 @@ pub(crate) fn decide(
     class: Option<&str>,
     filters: &[SubscriptionFilter],
 ) -> Decision {
-    let WantedFilter { former, beside_others, .. } = wanted;
     let ours = &wanted.filter_for(filters);
-    let is_former = |filter: &SubscriptionFilter| {
-        !ours.matches(filter) && former.as_ref().is_some_and(|former| former.matches(filter))
-    };
-    let current = filters.iter().find(|filter| ours.matches(filter));
-    let current_or_former = current.or_else(|| filters.iter().find(|filter| is_former(filter)));
-    let former_pattern = current_or_former
+    let PresentFilters { current, former, others } =
+        PresentFilters::of(ours, wanted.former.as_ref(), filters);
+    let former_names: Vec<String> = former.iter().map(|filter| filter.name.clone()).collect();
+    let former_pattern = current
+        .or(former.first().copied())
         .map(|filter| filter.pattern.clone())
         .filter(|pattern| *pattern != ours.pattern);
-    let former_filters = filters.iter().filter(|filter| is_former(filter));
-    let former_names: Vec<String> = former_filters.map(|filter| filter.name.clone()).collect();
     if let Err(why) = selected {
         let current_name = current.map(|filter| filter.name.clone());
-        let delete: Vec<String> = current_name.into_iter().chain(former_names).collect();
-        let action = if delete.is_empty() { Action::Skip } else { Action::Remove };
-        let reason = Some(DecisionReason::Unselected(why));
-        return Decision { action, reason, delete, former_pattern: None };
+        let delete = current_name.into_iter().chain(former_names).collect();
+        return Decision::remove(DecisionReason::Unselected(why), delete);
     }
-    let skip = |reason| Decision {
-        action: Action::Skip,
-        reason: Some(reason),
-        delete: Vec::new(),
-        former_pattern: None,
-    };
+    let skip = |reason| Decision::remove(reason, Vec::new());
     if let Some(class) = class_without_filters(class) {
         return skip(DecisionReason::Class(class.to_owned()));
     }
-    let others: Vec<&SubscriptionFilter> =
-        filters.iter().filter(|filter| !ours.matches(filter) && !is_former(filter)).collect();
     let leads_here = others.iter().find(|filter| ours.receives_from(filter));
     if let Some(current) = current {
         let is_as_wanted = *current == ours.as_filter() && former_names.is_empty();
@@ -238,10 +264,7 @@ pub(crate) fn decide(
         return Decision { action, reason, delete: former_names, former_pattern };
     }
     if let Some(other) = leads_here {
-        return Decision {
-            delete: former_names,
-            ..skip(DecisionReason::LeadsHere(other.name.clone()))
-        };
+        return Decision::remove(DecisionReason::LeadsHere(other.name.clone()), former_names);
     }
     if let Some(other) = others.iter().find(|filter| filter.name == ours.name) {
         return skip(DecisionReason::NameTaken(other.destination.clone()));
@@ -251,7 +274,7 @@ pub(crate) fn decide(
         return skip(DecisionReason::Full(other_names()));
     }
     // A former filter of ours next to another owner's shows that the log group was subscribed in addition.
-    if !others.is_empty() && !beside_others && former_names.is_empty() {
+    if !others.is_empty() && !wanted.beside_others && former_names.is_empty() {
         return skip(DecisionReason::Foreign(other_names()));
     }
     let action = if former_names.is_empty() { Action::Add } else { Action::Update };
@@ -344,7 +367,7 @@ mod tests {
             ("lambda-otlp/old>old lambda-otlp/fwd>here", "update, deletes lambda-otlp/old"),
             (
                 "lambda-otlp/old>old by-hand>here",
-                "skip: subscribed by another filter, deletes lambda-otlp/old",
+                "remove: subscribed by another filter, deletes lambda-otlp/old",
             ),
             // One with the former forwarder's name, and another owner's.
             ("lambda-otlp/old>else", "skip: a filter of others"),

@@ -59,17 +59,17 @@ impl SweepReport {
         self.entries.iter().filter(is_done).count()
     }
 
-    pub fn failed(&self) -> usize {
+    pub fn failed_count(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry.fate, LogGroupFate::Failed(_))).count()
     }
 
     /// Number of log groups after the deadline.
-    pub fn not_reached(&self) -> usize {
+    pub fn not_reached_count(&self) -> usize {
         self.entries.iter().filter(|entry| entry.fate == LogGroupFate::NotReached).count()
     }
 
     /// The first error about subscriptions.
-    pub fn failure(&self) -> Option<&str> {
+    pub fn first_error(&self) -> Option<&str> {
         let failed = self.entries.iter().find_map(|entry| match &entry.fate {
             LogGroupFate::Failed(text) => Some(text.as_str()),
             _ => None,
@@ -78,15 +78,15 @@ impl SweepReport {
     }
 
     /// Returns `true` if nothing was done although something should have been.
-    pub fn is_failure(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         let is_any_done = [Action::Add, Action::Update, Action::Keep, Action::Remove]
             .into_iter()
             .any(|action| self.count(action) > 0);
-        self.not_listed.is_some() || (self.failed() > 0 && !is_any_done)
+        self.not_listed.is_some() || (self.failed_count() > 0 && !is_any_done)
     }
 
     /// `two filters of others: 2 (/a, /b); …`: requested log groups without exactly one subscription; empty if there are none.
-    pub fn notable(&self) -> String {
+    pub fn notable_text(&self) -> String {
         let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in &self.entries {
             if let Some(reason) = entry.reason.as_ref().filter(|reason| reason.is_notable()) {
@@ -110,10 +110,10 @@ impl SweepReport {
             "kept": self.count(Action::Keep),
             "removed": self.count(Action::Remove),
             "skipped": self.count(Action::Skip),
-            "failed": self.failed(),
-            "not_reached": self.not_reached(),
+            "failed": self.failed_count(),
+            "not_reached": self.not_reached_count(),
             "replayed_lines": self.replayed_lines,
-            "notable": self.notable(),
+            "notable": self.notable_text(),
         })
     }
 
@@ -153,11 +153,11 @@ impl SweepReport {
         }
         // A field of its own for metric filters.
         let sums = self.sums();
-        let not_reached = self.not_reached();
-        if let Some(failure) = self.failure() {
+        let not_reached = self.not_reached_count();
+        if let Some(failure) = self.first_error() {
             let problem = "some log groups could not be subscribed, the next run tries again";
             tracing::error!(run, not_reached, %sums, failure, "{problem}");
-        } else if not_reached > 0 || !self.notable().is_empty() {
+        } else if not_reached > 0 || !self.notable_text().is_empty() {
             tracing::warn!(run, not_reached, %sums, "some log groups stay unsubscribed");
         } else {
             tracing::info!(run, %sums, "all selected log groups are subscribed");
@@ -205,15 +205,18 @@ mod tests {
         entries.push(entry("/c", Action::Skip, Some(excluded), LogGroupFate::Done));
         entries.push(entry("/d", Action::Skip, None, LogGroupFate::NotReached));
         let report = SweepReport { entries, ..SweepReport::default() };
-        assert_eq!(report.notable(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
+        assert_eq!(report.notable_text(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
         assert_eq!((report.count(Action::Add), report.count(Action::Skip)), (1, 7));
-        assert_eq!((report.failed(), report.not_reached(), report.failure()), (1, 1, Some("no")));
-        assert!(!report.is_failure());
+        assert_eq!(
+            (report.failed_count(), report.not_reached_count(), report.first_error()),
+            (1, 1, Some("no"))
+        );
+        assert!(!report.has_failed());
         let json = report.to_json();
         assert_eq!(json.pointer("/entries/7/error").and_then(Value::as_str), Some("no"));
         let failed =
             SweepReport { entries: report.entries[7..8].to_vec(), ..SweepReport::default() };
-        assert!(failed.is_failure());
-        assert!(!SweepReport::default().is_failure());
+        assert!(failed.has_failed());
+        assert!(!SweepReport::default().has_failed());
     }
 }

@@ -62,11 +62,11 @@ impl Selection {
 
     /// Checks the name of a log group, which may be selected depending on its tags. The error is the reason why it is not.
     pub fn check_name(&self, name: &str) -> Result<(), Unselected> {
-        if Pattern::any(&self.own, name) {
+        if Pattern::any_matches(&self.own, name) {
             Err(Unselected::Own)
-        } else if Pattern::any(&self.exclude, name) {
+        } else if Pattern::any_matches(&self.exclude, name) {
             Err(Unselected::Excluded)
-        } else if Pattern::any(&self.include, name) {
+        } else if Pattern::any_matches(&self.include, name) {
             Ok(())
         } else {
             Err(Unselected::NotIncluded)

@@ -84,8 +84,8 @@ impl Sweep<'_> {
     pub fn covers(&self, name: &str) -> bool {
         match self.task {
             Task::Add | Task::Follow => {
-                Pattern::any(self.selection.include(), name)
-                    || Pattern::any(self.also_included, name)
+                Pattern::any_matches(self.selection.include(), name)
+                    || Pattern::any_matches(self.also_included, name)
             }
             Task::Remove => self.selection.check_name(name).is_ok(),
         }
@@ -127,21 +127,21 @@ impl Sweep<'_> {
             stays_spilled: false,
             subscribed: None,
         };
-        if let Err(error) = self.carry_out(&mut entry, deadline).await {
-            entry.fate = match error {
-                error if error.is_gone() => LogGroupFate::Gone,
-                error if error.is_late() => LogGroupFate::NotReached,
-                error => LogGroupFate::Failed(error.to_string()),
-            };
-        }
+        entry.fate = match self.carry_out(&mut entry, deadline).await {
+            Ok(fate) => fate,
+            Err(error) if error.is_gone() => LogGroupFate::Gone,
+            Err(error) if error.is_late() => LogGroupFate::NotReached,
+            Err(error) => LogGroupFate::Failed(error.to_string()),
+        };
         entry
     }
 
+    /// Decides about the log group of an entry, performs the action, and returns its fate. The entry gets the decision.
     async fn carry_out(
         &self,
         entry: &mut LogGroupEntry,
         deadline: Instant,
-    ) -> Result<(), LogsError> {
+    ) -> Result<LogGroupFate, LogsError> {
         let group = &entry.group;
         let Facts { selected, filters } = self.facts(group, deadline).await?;
         let decision = decide(self.wanted, selected, group.class.as_deref(), &filters);
@@ -152,8 +152,7 @@ impl Sweep<'_> {
         let has_ours_then = puts_filter || decision.action == Action::Keep;
         entry.stays_spilled = has_ours_then && self.wanted.stays_spilled(&filters);
         if self.dry_run && (puts_filter || !decision.delete.is_empty()) {
-            entry.fate = LogGroupFate::Planned;
-            return Ok(());
+            return Ok(LogGroupFate::Planned);
         }
         for name in &decision.delete {
             self.logs.delete_subscription_filter(&group.name, name, deadline).await?;
@@ -164,7 +163,7 @@ impl Sweep<'_> {
             let is_first = decision.action == Action::Add;
             entry.subscribed = is_first.then(|| self.logs.wall_clock());
         }
-        Ok(())
+        Ok(LogGroupFate::Done)
     }
 
     /// Collects the facts about a log group. Tags and filters are only requested if they matter.
@@ -175,6 +174,7 @@ impl Sweep<'_> {
             selected = self.selection.check_tags(&self.logs.tags(group, deadline).await?);
         }
         let is_ignored = self.task != Task::Follow && selected.is_err();
+        // A filter is deleted from log groups that are not selected.
         if self.task == Task::Remove && selected.is_ok() {
             selected = Err(Unselected::Removed);
         }
@@ -204,7 +204,8 @@ struct Facts {
 /// Returns the position of the first log group of a run, in case time is too short for all.
 ///
 /// Runs start every hour. Each twelve runs begin in all twelfths of the list. The next twelve begin an eighth of a twelfth later, so
-/// that after 96 runs each log group was near a beginning.
+/// that after 96 runs each log group was near a beginning. Of 96 log groups, the first twelve runs begin at 0, 40, 80, 24, 64, 8,
+/// 48, 88, 32, 72, 16 and 56, and the next ones at 1, 41 and so on.
 fn first_of_run(groups: usize, now: SystemTime) -> usize {
     const TWELFTHS: u64 = 12;
     const EIGHTHS: u64 = 8;

@@ -349,7 +349,7 @@ impl Source for SettingsWithFile<'_> {
         self.variables.names()
     }
 
-    fn called(&self, name: &str) -> String {
+    fn name_as_given(&self, name: &str) -> String {
         self.fallback(name).map_or_else(|| name.to_owned(), |fallback| fallback.called.clone())
     }
 }

@@ -225,7 +225,9 @@ fn receiver_port_known_to(
     let sdk_has_endpoint =
         OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
     match receiver_port {
-        Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT.name() => PortKnownTo::Extension,
+        Some(_) if reader.name_as_given(RECEIVER_PORT) != RECEIVER_PORT.name() => {
+            PortKnownTo::Extension
+        }
         None if !sdk_has_endpoint => PortKnownTo::Nobody,
         _ => PortKnownTo::All,
     }

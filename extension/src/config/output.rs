@@ -37,7 +37,7 @@ fn advice(reader: &Reader<'_>, endpoint: &'static str) -> Advice {
         }
         _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
     };
-    Advice { endpoint: reader.called(endpoint).into(), credentials: credentials.into() }
+    Advice { endpoint: reader.name_as_given(endpoint).into(), credentials: credentials.into() }
 }
 
 fn endpoint_variable(source: &WithoutSdkEndpoint<'_>) -> &'static str {
@@ -83,7 +83,7 @@ pub(super) fn read(
         direct_mode::choose(asked, |name| reader.raw(name));
     let mut because = match variable {
         None => "no endpoint of another host is set".to_owned(),
-        Some(name) => format!("{} is set", reader.called(name)),
+        Some(name) => format!("{} is set", reader.name_as_given(name)),
     };
     if chosen == Output::Stdout {
         if asked.is_none() {

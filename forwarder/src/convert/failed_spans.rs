@@ -38,9 +38,9 @@ pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, F
             let id = platform::text_of_attribute(&span.attributes, FAAS_INVOCATION_ID);
             let failure = id.and_then(|id| failures.get(&id.to_ascii_lowercase()));
             let stated = platform::text_of_attribute(&span.attributes, ERROR_TYPE);
-            let has_status = span.status.as_ref().is_some_and(|status| status.code != 0)
+            let states_own_error = span.status.as_ref().is_some_and(|status| status.code != 0)
                 && stated != Some(UNKNOWN);
-            let Some(failure) = failure.filter(|_| !has_status) else { continue };
+            let Some(failure) = failure.filter(|_| !states_own_error) else { continue };
             let error_type = failure.error_type.as_deref().unwrap_or(UNKNOWN);
             let message = failure.message.as_deref().unwrap_or(error_type).to_owned();
             span.status = Some(Status { code: StatusCode::Error as i32, message });

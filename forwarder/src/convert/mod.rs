@@ -173,7 +173,7 @@ pub fn convert(
             break;
         }
     }
-    stream.end_trace();
+    stream.end_stack_trace();
     stream.name_subsegments();
     stream.note_spans();
     let mut converted = stream.finish();
@@ -193,7 +193,8 @@ struct StreamConversion<'e> {
     converter: Converter,
     state: StreamState,
     converted: Converted,
-    trace: Option<StackTrace<'e>>,
+    /// The stack trace whose further lines may follow.
+    stack_trace: Option<StackTrace<'e>>,
     /// X-Ray segments of the chunk.
     segments: Segments,
     /// Positions of requests with subsegments that name no service.
@@ -221,7 +222,7 @@ impl<'e> StreamConversion<'e> {
             converter,
             state,
             converted: Converted { service_name, ..Converted::default() },
-            trace: None,
+            stack_trace: None,
             segments: Segments::default(),
             subsegments: Vec::new(),
         }
@@ -230,9 +231,9 @@ impl<'e> StreamConversion<'e> {
     /// Returns `true` if the chunk ends. A stack trace, which is short, stays whole. Embedded metrics do not count: they have a
     /// limit of their own on each chunk, which more chunks would weaken.
     fn is_chunk_full(&self) -> bool {
-        let is_in_trace = self.trace.as_ref().is_some_and(StackTrace::has_begun);
+        let is_in_stack_trace = self.stack_trace.as_ref().is_some_and(StackTrace::has_begun);
         let bytes = self.converted.decoded_bytes + self.converter.record_bytes();
-        !is_in_trace && bytes >= MOST_DECODED_BYTES
+        !is_in_stack_trace && bytes >= MOST_DECODED_BYTES
     }
 
     /// Gives the converter the spans of the OTLP lines, and sets the status of those whose failure it has read.
@@ -317,7 +318,7 @@ impl<'e> StreamConversion<'e> {
                 }
                 Joined::Broken { refused_bytes } => {
                     self.state.totals.refused_bytes += refused_bytes;
-                    self.end_trace();
+                    self.end_stack_trace();
                     for held in std::mem::take(&mut self.state.held) {
                         let line = self.read(&held);
                         self.convert_piece(&held, line);
@@ -330,14 +331,15 @@ impl<'e> StreamConversion<'e> {
             self.convert_piece(event, line);
             return;
         }
-        let begins_split_line = |line| self.state.rejoin.begin(&event.message, line);
-        if line.as_ref().is_some_and(begins_split_line) {
-            self.state.held.push(event.clone());
+        let Some(line) = line else {
+            self.convert_text(event);
             return;
-        }
-        match line {
-            Some(line) => self.convert_otlp_line(event, line),
-            None => self.convert_text(event),
+        };
+        let waits_for_pieces = self.state.rejoin.begin(&event.message, &line);
+        if waits_for_pieces {
+            self.state.held.push(event.clone());
+        } else {
+            self.convert_otlp_line(event, line);
         }
     }
 
@@ -358,28 +360,28 @@ impl<'e> StreamConversion<'e> {
             self.converter.convert_function_text(&log_event(event, &event.message));
             return;
         }
-        if self.trace.as_mut().is_some_and(|trace| trace.try_add(event)) {
+        if self.stack_trace.as_mut().is_some_and(|trace| trace.try_add(event)) {
             return;
         }
         let is_empty_line = event.message.trim_ascii().is_empty();
         // An empty line ends no trace: Go prints one between a panic and its frames.
         if !is_empty_line {
-            self.end_trace();
-            self.trace = StackTrace::begin(event);
+            self.end_stack_trace();
+            self.stack_trace = StackTrace::begin(event);
         }
-        if is_empty_line || self.trace.is_none() {
+        if is_empty_line || self.stack_trace.is_none() {
             self.converter.convert_log_event(&log_event(event, &event.message));
         }
     }
 
-    fn end_trace(&mut self) {
+    fn end_stack_trace(&mut self) {
         // Lines that were on trial may begin another trace.
-        while let Some(trace) = self.trace.take() {
+        while let Some(trace) = self.stack_trace.take() {
             let joined = trace.joined();
             // The first log event stands for the text; the others have no item.
-            self.converted.ledger.consumed.trace_lines += joined.others;
+            self.converted.ledger.consumed.trace_lines += joined.further_lines;
             self.converter.convert_log_event(&log_event(joined.first, joined.text));
-            for event in trace.into_others() {
+            for event in trace.into_rejected() {
                 self.convert_text(event);
             }
         }
@@ -387,8 +389,9 @@ impl<'e> StreamConversion<'e> {
 
     /// Converts an OTLP line. It does not end a stack trace: Lambda interleaves stdout and stderr.
     fn convert_otlp_line(&mut self, event: &LogEvent, line: LineReading) {
-        if line.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
-            self.end_trace();
+        if line.text.is_some() || self.stack_trace.as_ref().is_some_and(|trace| !trace.has_begun())
+        {
+            self.end_stack_trace();
         }
         let has_items = line.decoded.iter().any(|request| request.items() > 0);
         if !has_items && line.undecodable.is_empty() && line.text.is_none() {

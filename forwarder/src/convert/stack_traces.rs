@@ -22,8 +22,8 @@ pub(crate) struct JoinedLines<'e, 't> {
     /// The log event of the first line.
     pub(crate) first: &'e LogEvent,
     pub(crate) text: &'t str,
-    /// Number of further lines.
-    pub(crate) others: usize,
+    /// Number of lines after the first.
+    pub(crate) further_lines: usize,
 }
 
 /// Text that may be the beginning of a stack trace, with its further lines.
@@ -94,11 +94,11 @@ impl<'e> StackTrace<'e> {
 
     /// The lines of the trace so far as one text.
     pub(crate) fn joined(&self) -> JoinedLines<'e, '_> {
-        JoinedLines { first: self.event, text: &self.text, others: self.lines - 1 }
+        JoinedLines { first: self.event, text: &self.text, further_lines: self.lines - 1 }
     }
 
     /// The log events after the trace that looked like a part of it.
-    pub(crate) fn into_others(self) -> Vec<&'e LogEvent> {
+    pub(crate) fn into_rejected(self) -> Vec<&'e LogEvent> {
         self.on_trial
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn bisect_refused<E: Export>(
     refinement: u32,
     deadline: Instant,
 ) -> Outcome {
-    let is_refused_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
+    let is_refused_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused_request);
     if !is_refused_whole {
         return outcome;
     }
@@ -57,7 +57,8 @@ pub(crate) async fn bisect_refused<E: Export>(
     result
 }
 
-fn is_refused(part: &UndeliveredPart) -> bool {
+/// Returns `true` for a request whose content was refused, and that may be divided: not for a single refused record.
+fn is_refused_request(part: &UndeliveredPart) -> bool {
     part.fate == Fate::Park && part.reason.refuses_content()
 }
 
@@ -94,10 +95,9 @@ impl PieceAttempts {
     fn note(&mut self, outcome: &Outcome) {
         self.pieces += 1;
         self.requests += outcome.requests_sent;
-        self.has_failed |= outcome
-            .parts
-            .iter()
-            .any(|part| matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) && !is_refused(part));
+        self.has_failed |= outcome.parts.iter().any(|part| {
+            matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) && !is_refused_request(part)
+        });
     }
 }
 

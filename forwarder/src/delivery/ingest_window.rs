@@ -36,9 +36,9 @@ pub(crate) const OLD_RECORDS: &[Variable] = &[INGEST_WINDOW.row(), FATE_OF_OLD_R
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OldRecords {
-    /// Dead-letter them.
+    /// The word of the variable is `keep`.
     #[default]
-    Keep,
+    DeadLetter,
     /// Give them the present time.
     Restamp,
     Drop,
@@ -53,14 +53,14 @@ pub struct IngestPolicy {
 }
 
 impl IngestPolicy {
-    /// Reads the variables, for a destination with a window; see [`of`](Self::of).
+    /// Reads the variables, for a destination with a window; see [`for_profile`](Self::for_profile).
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let choices = [
-            ("keep", OldRecords::Keep),
+            ("keep", OldRecords::DeadLetter),
             ("restamp", OldRecords::Restamp),
             ("drop", OldRecords::Drop),
         ];
-        let old_records = reader.choice(FATE_OF_OLD_RECORDS, &choices, OldRecords::Keep);
+        let old_records = reader.choice(FATE_OF_OLD_RECORDS, &choices, OldRecords::DeadLetter);
         let past = reader.read(INGEST_WINDOW);
         if past <= MARGIN {
             reader.mistake(INGEST_WINDOW, "must be longer than 15s: every record would be too old");
@@ -70,13 +70,13 @@ impl IngestPolicy {
 
     /// Adapts the policy to a profile: only OpenObserve has a window.
     #[must_use]
-    pub fn of(self, profile: Profile) -> Self {
+    pub fn for_profile(self, profile: Profile) -> Self {
         let window = self.window.filter(|_| profile == Profile::OpenObserve);
         Self { window, ..self }
     }
 
     pub fn any_time() -> Self {
-        Self { window: None, old_records: OldRecords::Keep }
+        Self { window: None, old_records: OldRecords::DeadLetter }
     }
 
     /// Separates the items of a request that the backend would discard. `known_range` contains their times, and may be wider.
@@ -94,7 +94,8 @@ impl IngestPolicy {
         if known_range.is_some_and(accepts_all) || !window.excludes_any(&request, now_unix_nano) {
             return SortedRequest::timely(request);
         }
-        let side = |is_outside| KeepSide { window, now_unix_nano, is_outside };
+        let mut keep_inside = KeepSide { window, now_unix_nano, is_outside: false };
+        let mut keep_outside = KeepSide { window, now_unix_nano, is_outside: true };
         match self.old_records {
             OldRecords::Restamp => {
                 let mut restamp = Restamp { window, now_unix_nano, restamped: 0 };
@@ -104,13 +105,13 @@ impl IngestPolicy {
             }
             OldRecords::Drop => {
                 let items = request.items();
-                let timely = request.edit(&mut side(false));
+                let timely = request.edit(&mut keep_inside);
                 let dropped = items - timely.as_ref().map_or(0, Request::items);
                 SortedRequest { timely, dropped, ..SortedRequest::default() }
             }
-            OldRecords::Keep => {
-                let outside = request.clone().edit(&mut side(true));
-                let timely = request.edit(&mut side(false));
+            OldRecords::DeadLetter => {
+                let outside = request.clone().edit(&mut keep_outside);
+                let timely = request.edit(&mut keep_inside);
                 SortedRequest { timely, outside, ..SortedRequest::default() }
             }
         }
@@ -327,12 +328,12 @@ mod tests {
             let source: std::collections::HashMap<String, String> =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
             let IngestPolicy { window, old_records } =
-                IngestPolicy::read(&mut Reader::new(&source, TABLE)).of(profile);
+                IngestPolicy::read(&mut Reader::new(&source, TABLE)).for_profile(profile);
             let hours = window.map(|window| window.past.as_secs() / 3600);
             assert_eq!((hours, old_records), expected);
         };
-        check(&[], Profile::OpenObserve, (Some(5), OldRecords::Keep));
-        check(&[], Profile::Otlp, (None, OldRecords::Keep));
+        check(&[], Profile::OpenObserve, (Some(5), OldRecords::DeadLetter));
+        check(&[], Profile::Otlp, (None, OldRecords::DeadLetter));
         let set = [("LAMBDA_OTLP_INGEST_WINDOW", "48h"), ("LAMBDA_OTLP_OLD_RECORDS", "restamp")];
         check(&set, Profile::OpenObserve, (Some(48), OldRecords::Restamp));
     }

@@ -40,10 +40,11 @@ struct LaneState<'a, E> {
     /// How the next parcel is sent.
     admission: Admission,
     running: usize,
-    /// The destination's last sign of life: when it last accepted an item, or else when the first request was sent.
-    alive_at: Option<Instant>,
+    /// The time since which the destination has accepted no item: that of the last accepted one, or else of the beginning of the
+    /// lane's failure in an earlier delivery, or of the first request. `None` before the first request.
+    silent_since: Option<Instant>,
     health: DestinationHealth,
-    /// Time from the last sign of life in this delivery to the last result; `None` before a result.
+    /// The part of this silence within this delivery, until the last result; `None` before a result.
     silent_for: Option<Duration>,
 }
 
@@ -52,8 +53,8 @@ pub(super) struct NextParcel<'a, E> {
     pub(super) destination: &'a Destination<E>,
     pub(super) admission: Admission,
     pub(super) parcel: Parcel,
-    /// The last sign of life of its lane.
-    pub(super) alive_at: Instant,
+    /// The time since which its destination has accepted no item of the lane.
+    pub(super) silent_since: Instant,
 }
 
 impl<'a, E> Lanes<'a, E> {
@@ -72,8 +73,8 @@ impl<'a, E> Lanes<'a, E> {
             // Always found: the parcel was made from the same list.
             let Some(destination) = destinations.get(lane.destination) else { continue };
             let state = states.entry(lane).or_insert_with(|| {
-                let alive_at = failing_since.and_then(|since| since.get(&lane).copied());
-                LaneState::new(destination, lane.signal, context, alive_at)
+                let silent_since = failing_since.and_then(|since| since.get(&lane).copied());
+                LaneState::new(destination, lane.signal, context, silent_since)
             });
             state.waiting.push_back(parcel);
         }
@@ -94,12 +95,12 @@ impl<'a, E> Lanes<'a, E> {
         let parcel = state.waiting.remove(next.position)?;
         state.running += 1;
         self.busy_streams.extend(parcel.stored_streams);
-        let alive_at = *state.alive_at.get_or_insert_with(Instant::now);
+        let silent_since = *state.silent_since.get_or_insert_with(Instant::now);
         Some(NextParcel {
             destination: state.destination,
             admission: state.admission,
             parcel,
-            alive_at,
+            silent_since,
         })
     }
 
@@ -112,10 +113,10 @@ impl<'a, E> Lanes<'a, E> {
         let Some(state) = self.states.get_mut(&sent.parcel.lane) else { return };
         state.running -= 1;
         // Earlier deliveries of the event do not count, so that their failures do not lengthen the pause after this one.
-        let silent_since = state.alive_at.map(|alive_at| alive_at.max(self.began));
+        let silent_since = state.silent_since.map(|since| since.max(self.began));
         state.silent_for = silent_since.map(|since| since.elapsed());
         if sent.health == DestinationHealth::Accepting {
-            state.alive_at = Some(Instant::now());
+            state.silent_since = Some(Instant::now());
         }
         state.health = state.health.max(sent.health);
         if state.admission == Admission::Probe {
@@ -164,7 +165,7 @@ impl<'a, E> LaneState<'a, E> {
         destination: &'a Destination<E>,
         signal: SignalKind,
         context: DeliveryContext,
-        alive_at: Option<Instant>,
+        silent_since: Option<Instant>,
     ) -> Self {
         let admission = if context.has_retry_queue {
             destination.with_breaker(signal, |breaker| breaker.admit(context.observed_unix_nano))
@@ -176,7 +177,7 @@ impl<'a, E> LaneState<'a, E> {
             waiting: VecDeque::new(),
             admission,
             running: 0,
-            alive_at,
+            silent_since,
             health: DestinationHealth::Unknown,
             silent_for: None,
         }
@@ -195,7 +196,7 @@ impl<'a, E> LaneState<'a, E> {
     }
 }
 
-/// The time at which a lane ends whose destination gave its last sign of life at `alive_at`.
-pub(super) fn end_of_silence(alive_at: Instant) -> Instant {
-    alive_at + LONGEST_SILENCE
+/// The time at which a lane ends whose destination has accepted no item since `silent_since`.
+pub(super) fn end_of_silence(silent_since: Instant) -> Instant {
+    silent_since + LONGEST_SILENCE
 }

@@ -52,7 +52,7 @@ pub(crate) async fn deliver<E: Export>(
             && let Some(next) = lanes.take_next()
         {
             let deadline = match failing_since {
-                Some(_) => end_of_silence(next.alive_at).min(context.deadline),
+                Some(_) => end_of_silence(next.silent_since).min(context.deadline),
                 None => context.deadline,
             };
             running.push(send(next.destination, next.admission, next.parcel, context, deadline));
@@ -122,7 +122,10 @@ async fn send<E: Export>(
     sent
 }
 
-/// Exports a request. From the second attempt on, one with rejected content is sent again in pieces.
+/// The first attempt that sends a request with rejected content again in pieces.
+const FIRST_BISECTED_ATTEMPT: u32 = 2;
+
+/// Exports a request. From [`FIRST_BISECTED_ATTEMPT`] on, one with rejected content is sent again in pieces.
 async fn export<E: Export>(
     export: &E,
     stream: Option<&str>,
@@ -131,7 +134,7 @@ async fn export<E: Export>(
     deadline: Instant,
 ) -> Outcome {
     let outcome = export.export(stream, request, deadline).await;
-    match attempt.checked_sub(2) {
+    match attempt.checked_sub(FIRST_BISECTED_ATTEMPT) {
         Some(refinement) => bisect_refused(export, stream, outcome, refinement, deadline).await,
         None => outcome,
     }

@@ -1,18 +1,38 @@
 //! The last stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::Forwarding;
 use super::router::{DestinationRoute, Routing};
+use super::{Arrival, Forwarding};
 use crate::convert::{Converted, UndecodableEvent};
 use crate::delivery::destination::{DEFAULT_DESTINATION, Export};
 use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
 use crate::queues::put::enqueue;
-use crate::queues::{Content, Parked, Queue};
+use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::report::{MOST_DETAILS, ReportedLine};
 use crate::source::{LogBatch, LogEventRange};
-use backend::{Fate, Reason, Sanitized, UndeliveredPart};
+use backend::{Fate, Reason, Sanitized};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Requests and dead letters that wait for the next delivery.
+#[derive(Default)]
+pub(super) struct Outbox {
+    parcels: Vec<Parcel>,
+    letters: Vec<QueuedTelemetry>,
+    /// Size of both.
+    bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.parcels.is_empty() && self.letters.is_empty()
+    }
+
+    fn add_letter(&mut self, letter: QueuedTelemetry) {
+        self.bytes += letter.content.bytes();
+        self.letters.push(letter);
+    }
+}
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Number of items that were returned to Lambda so far.
@@ -20,13 +40,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         self.report.ledgers.total.returned
     }
 
-    /// Returns `true` if nothing waits for the next delivery.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parcels.is_empty() && self.letters.is_empty()
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting_bytes >= self.forwarder.options.enough_to_deliver
+    /// Returns `true` if enough waits in the outbox for a delivery.
+    pub(crate) fn has_full_outbox(&self) -> bool {
+        self.outbox.bytes >= self.forwarder.options.enough_to_deliver
     }
 
     /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
@@ -43,12 +59,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             self.report.dropped_points += dropped;
             self.report.renamed += renamed;
             if let Some(request) = request {
-                self.waiting_bytes += request.bytes().len();
+                self.outbox.bytes += request.bytes().len();
                 let lane = Lane { destination: route.destination, signal: request.kind() };
                 let stream = route.stream.as_ref();
-                match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
+                match self.outbox.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
                     Some(parcel) => parcel.add(request, survey, &routing.log_events),
-                    None => self.parcels.push(Parcel::new(
+                    None => self.outbox.parcels.push(Parcel::new(
                         route.destination,
                         destination,
                         route.stream.clone(),
@@ -60,13 +76,15 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             }
             if let Some(request) = refused {
                 let items = request.items();
-                let fate = Fate::DeadLetter;
-                let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
-                let name = destination.name.as_str();
-                let stream = route.stream.as_deref();
-                let first_seen = self.invocation.observed_unix_nano;
-                let letter = Parked::of_part(part, name, stream, &routing.log_events, first_seen);
-                self.add_letter(Parked { is_in_log_group: !routing.is_redriven, ..letter });
+                let content = Content::Request(request);
+                let reason = Reason::InvalidIds.to_string();
+                let letter =
+                    self.new_letter(&destination.name, content, items, reason, &routing.log_events);
+                self.outbox.add_letter(QueuedTelemetry {
+                    stream: route.stream.as_deref().map(str::to_owned),
+                    is_in_log_group: routing.arrival == Arrival::First,
+                    ..letter
+                });
             }
         }
         self.report.ledgers.add(&destination.name, ledger);
@@ -102,8 +120,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             events.push(event);
         }
         let content = Content::Events(LogBatch { events, ..batch.without_events() });
-        let letter = self.letter(content, count, reason, &routing.log_events);
-        self.dead_letter(Parked { is_in_log_group: !routing.is_redriven, ..letter });
+        let letter =
+            self.new_letter(DEFAULT_DESTINATION, content, count, reason, &routing.log_events);
+        self.dead_letter(QueuedTelemetry {
+            is_in_log_group: routing.arrival == Arrival::First,
+            ..letter
+        });
     }
 
     /// Dead-letters log events whose conversion panicked. Each counts as one item, because the number of items is unknown.
@@ -113,7 +135,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         self.report.ledgers.total.events += count;
         let reason = "converting these log events panicked, please report this";
         let content = Content::Events(batch);
-        let letter = self.letter(content, count, reason.to_owned(), &routing.log_events);
+        let letter = self.new_letter(
+            DEFAULT_DESTINATION,
+            content,
+            count,
+            reason.to_owned(),
+            &routing.log_events,
+        );
         self.dead_letter(letter);
     }
 
@@ -124,36 +152,31 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         reason: String,
         log_events: &LogEventRange,
     ) {
-        let letter = self.letter(Content::Raw(bytes), 1, reason, log_events);
+        let letter =
+            self.new_letter(DEFAULT_DESTINATION, Content::Raw(bytes), 1, reason, log_events);
         self.dead_letter(letter);
     }
 
     /// Counts the items of a dead letter, and puts it into its queue with the next delivery.
-    pub(crate) fn dead_letter(&mut self, letter: Parked) {
+    pub(crate) fn dead_letter(&mut self, letter: QueuedTelemetry) {
         let counted = match &letter.content {
             Content::Request(request) => Ledger::of_items(request.kind(), letter.items),
             _ => Ledger::of_undecodable(letter.items),
         };
         self.report.ledgers.add(&letter.destination, counted);
-        self.add_letter(letter);
-    }
-
-    fn add_letter(&mut self, letter: Parked) {
-        self.waiting_bytes += letter.content.bytes();
-        self.letters.push(letter);
+        self.outbox.add_letter(letter);
     }
 
     pub(crate) async fn flush_if_full(&mut self) {
-        if self.is_full() {
+        if self.has_full_outbox() {
             self.flush().await;
         }
     }
 
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
     pub(crate) async fn flush(&mut self) {
-        self.waiting_bytes = 0;
-        let parcels = std::mem::take(&mut self.parcels);
-        let mut undelivered = std::mem::take(&mut self.letters);
+        let Outbox { parcels, letters, .. } = std::mem::take(&mut self.outbox);
+        let mut undelivered = letters;
         let destinations = &self.forwarder.destinations;
         let context = self.delivery_context(1);
         let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
@@ -165,7 +188,11 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which the report does not count yet.
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
-    pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<Parked> {
+    pub(crate) fn note_sent(
+        &mut self,
+        sent: Sent,
+        first_seen_unix_nano: u64,
+    ) -> Vec<QueuedTelemetry> {
         let Sent { parcel, outcome, dropped, restamped, .. } = sent;
         let Some(destination) = self.forwarder.destinations.get(parcel.lane.destination) else {
             return Vec::new();
@@ -185,13 +212,13 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let parked = |part| {
             let name = &destination.name;
             let stream = parcel.stream.as_deref();
-            Parked::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
+            QueuedTelemetry::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
         };
         outcome.parts.into_iter().map(parked).collect()
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
-    pub(crate) async fn enqueue(&mut self, undelivered: Vec<Parked>, delay: Duration) {
+    pub(crate) async fn enqueue(&mut self, undelivered: Vec<QueuedTelemetry>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
         enqueue(&self.forwarder.queues, undelivered, delay, deadline, &mut self.report).await;
     }
@@ -207,17 +234,18 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
     }
 
-    /// A dead letter of the default destination.
-    fn letter(
+    /// A dead letter that nothing counts or holds yet.
+    fn new_letter(
         &self,
+        destination: &str,
         content: Content,
         items: usize,
         reason: String,
         log_events: &LogEventRange,
-    ) -> Parked {
+    ) -> QueuedTelemetry {
         let first_seen = self.invocation.observed_unix_nano;
-        let parked =
-            Parked::new(DEFAULT_DESTINATION, content, items, reason, log_events, first_seen);
-        Parked { fate: Fate::DeadLetter, ..parked }
+        let letter =
+            QueuedTelemetry::new(destination, content, items, reason, log_events, first_seen);
+        QueuedTelemetry { fate: Fate::DeadLetter, ..letter }
     }
 }

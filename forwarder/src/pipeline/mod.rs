@@ -11,18 +11,19 @@ mod traces;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
+use crate::delivery::FailingSince;
 use crate::delivery::destination::{Destination, Export};
-use crate::delivery::{FailingSince, Parcel};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::Queues;
-use crate::queues::{Parked, Queue, SqsQueue};
+use crate::queues::{Queue, SqsQueue};
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::{Growth, OriginRules, RuleSet, SeenTraces};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
 use backend::{Sanitized, sanitize};
+use flusher::Outbox;
 use router::Routing;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,9 +94,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             stream: StreamState::default(),
             traces: None,
             failing_since: FailingSince::default(),
-            parcels: Vec::new(),
-            letters: Vec::new(),
-            waiting_bytes: 0,
+            outbox: Outbox::default(),
             report: Report::default(),
         };
         if !matches!(event, Event::Queue(_)) {
@@ -147,12 +146,7 @@ pub(crate) struct Forwarding<'f, E, Q> {
     /// The traces of the whole event, or of the current message of a queue; `None` if no rule asks about traces.
     traces: Option<SeenTraces>,
     failing_since: FailingSince,
-    /// Requests for the next delivery.
-    parcels: Vec<Parcel>,
-    /// Dead letters for the next delivery.
-    letters: Vec<Parked>,
-    /// Size of the parcels and the letters.
-    waiting_bytes: usize,
+    outbox: Outbox,
     pub(crate) report: Report,
 }
 
@@ -183,51 +177,51 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
         let begun = catch_panic(|| read_batches(&self.forwarder.options.source));
-        let Some(mut batches) = begun else { return Some(SourceError::panicked()) };
+        let Ok(mut batches) = begun else { return Some(SourceError::panicked()) };
         let mut first_error = None;
         loop {
-            let Some(next) = catch_panic(|| batches.next()) else {
+            let Ok(next) = catch_panic(|| batches.next()) else {
                 first_error.get_or_insert_with(SourceError::panicked);
                 break;
             };
             match next {
-                Some(Ok(batch)) => self.forward_batch(batch, false).await,
+                Some(Ok(batch)) => self.forward_batch(batch, Arrival::First).await,
                 Some(Err(error)) => {
                     first_error.get_or_insert(error);
                 }
                 None => break,
             }
         }
-        self.end_stream(false).await;
+        self.end_stream(Arrival::First).await;
         first_error
     }
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
-    async fn forward_batch(&mut self, mut batch: LogBatch, is_redriven: bool) {
+    async fn forward_batch(&mut self, mut batch: LogBatch, arrival: Arrival) {
         let Self { forwarder, invocation, .. } = *self;
         batch.origin = batch.origin.or_region(forwarder.options.region.as_deref());
         if !self.stream.continues_with(&batch.origin) {
-            self.end_stream(is_redriven).await;
+            self.end_stream(arrival).await;
         }
         let is_consumed = forwarder.try_consume(&batch, invocation, &mut self.report);
         if !is_consumed {
             self.report.ledgers.total.cut += batch.cut;
-            self.forward_log_events(&batch, is_redriven).await;
+            self.forward_log_events(&batch, arrival).await;
         }
     }
 
     /// Forwards the log events that wait for the end of their line.
-    async fn end_stream(&mut self, is_redriven: bool) {
+    async fn end_stream(&mut self, arrival: Arrival) {
         if let Some(batch) = self.stream.end() {
-            self.forward_log_events(&batch, is_redriven).await;
+            self.forward_log_events(&batch, arrival).await;
         }
         // The limits on the event still count the lines of this stream.
         self.stream = self.stream.next_stream();
     }
 
-    async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
+    async fn forward_log_events(&mut self, batch: &LogBatch, arrival: Arrival) {
         self.report.note_oldest(batch);
-        let routing = self.forwarder.select_routes(batch, is_redriven);
+        let routing = self.forwarder.select_routes(batch, arrival);
         let rules = self.forwarder.rules.of_origin(&batch.origin);
         let mut events = batch.events.as_slice();
         loop {
@@ -249,7 +243,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         rules: &OriginRules<'_>,
     ) -> usize {
         let held = self.stream.held().to_vec();
-        if let Some(converted) = self.convert_and_route(batch, events, routing, rules).await {
+        if let Ok(converted) = self.convert_and_route(batch, events, routing, rules).await {
             let count = converted.event_count;
             self.note_converted(converted, batch, routing);
             return count;
@@ -261,14 +255,14 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         events.len()
     }
 
-    /// Returns `None` if converting, a rule or the adaptation to a destination panicked: all three read untrusted content.
+    /// Converts log events, applies the rules, and adds the requests to their destinations. All three read untrusted content.
     async fn convert_and_route(
         &mut self,
         batch: &LogBatch,
         events: &[LogEvent],
         routing: &Routing,
         rules: &OriginRules<'_>,
-    ) -> Option<Converted> {
+    ) -> Result<Converted, Panicked> {
         let options = &self.forwarder.options;
         let next = self.stream.next_stream();
         let state = std::mem::replace(&mut self.stream, next);
@@ -285,21 +279,21 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let requests = self.apply_rules(rules, piece)?;
             self.add_to_routes(requests, routing, &converted.service_name).await?;
         }
-        Some(converted)
+        Ok(converted)
     }
 
-    /// Applies the rules to requests. Returns `None` if a rule panicked.
+    /// Applies the rules to requests.
     fn apply_rules(
         &mut self,
         rules: &OriginRules<'_>,
         requests: Vec<Request>,
-    ) -> Option<RuledRequests> {
+    ) -> Result<RuledRequests, Panicked> {
         let mut ledger = Ledger::default();
         for request in &requests {
             ledger.items.add(request.kind(), request.items());
         }
         if rules.is_empty() {
-            return Some(RuledRequests { requests, ledger });
+            return Ok(RuledRequests { requests, ledger });
         }
         let report = &mut self.report;
         let dropped_before = report.dropped_by_rules();
@@ -310,16 +304,16 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             rules.apply(merged, traces, report)
         })?;
         ledger.dropped = report.dropped_by_rules() - dropped_before;
-        Some(RuledRequests { requests: left, ledger })
+        Ok(RuledRequests { requests: left, ledger })
     }
 
-    /// Adapts requests to the destination of each route, and adds them to the next delivery. Returns `None` if that panicked.
+    /// Adapts requests to the destination of each route, and adds them to the next delivery.
     async fn add_to_routes(
         &mut self,
         ruled: RuledRequests,
         routing: &Routing,
         service_name: &str,
-    ) -> Option<()> {
+    ) -> Result<(), Panicked> {
         let RuledRequests { mut requests, ledger } = ruled;
         let mut routes = routing.routes.iter().peekable();
         while let Some(route) = routes.next() {
@@ -334,8 +328,17 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             })?;
             self.add(route, routing, adapted, ledger).await;
         }
-        Some(())
+        Ok(())
     }
+}
+
+/// The way by which log events arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    /// From their source. Their log group also has them.
+    First,
+    /// From the retry queue. Their log group may have expired them.
+    Redriven,
 }
 
 /// Requests after the rules.
@@ -345,9 +348,12 @@ struct RuledRequests {
     ledger: Ledger,
 }
 
-/// Calls a function that reads untrusted content. Returns `None` if it panics.
-fn catch_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(read)).ok()
+/// The reading of untrusted content panicked.
+struct Panicked;
+
+/// Calls a function that reads untrusted content.
+fn catch_panic<T>(read: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| Panicked)
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Selects the destinations and streams of a batch, before its log events are converted.
 
-use super::Forwarder;
+use super::{Arrival, Forwarder};
 use crate::delivery::destination::Destination;
 use crate::invocation::InvocationContext;
 use crate::ledger::{Consumed, Ledger};
@@ -14,8 +14,7 @@ pub(crate) struct Routing {
     pub(super) log_events: Arc<LogEventRange>,
     /// Service name from a rule. It replaces the name derived from log group and log stream.
     pub(super) service_name: Option<String>,
-    /// `true` if the log events come from the retry queue. Their log group may have expired them.
-    pub(super) is_redriven: bool,
+    pub(super) arrival: Arrival,
     pub(super) routes: Vec<DestinationRoute>,
 }
 
@@ -64,13 +63,14 @@ impl<E, Q> Forwarder<E, Q> {
                 && self.options.region.as_ref().is_none_or(|own| *own == origin.region)
         };
         self.options.own_log_groups.iter().any(|own| match own.strip_suffix('*') {
+            // The log groups of all stacks of the template, in any account.
             Some(prefix) => origin.log_group.starts_with(prefix),
             None => *own == origin.log_group && is_in_own_account(),
         })
     }
 
     /// Selects the destinations of a batch by its origin. The default is the first destination.
-    pub(super) fn select_routes(&self, batch: &LogBatch, is_redriven: bool) -> Routing {
+    pub(super) fn select_routes(&self, batch: &LogBatch, arrival: Arrival) -> Routing {
         let LogBatch { origin, events, .. } = batch;
         let to = |destination: usize, stream: Option<String>| {
             let own_stream = || self.destinations.get(destination)?.stream(origin);
@@ -88,7 +88,7 @@ impl<E, Q> Forwarder<E, Q> {
         Routing {
             log_events: Arc::new(LogEventRange::of(origin, events)),
             service_name: self.rules.service_name(origin),
-            is_redriven,
+            arrival,
             routes,
         }
     }

@@ -1,45 +1,47 @@
-//! Forwards events that are answered in parts: the records of a Kinesis stream, and the messages of a queue: parked requests, lines
+//! Forwards events that are answered in parts: the records of a Kinesis stream, and the messages of a queue: queued requests, lines
 //! and log events, and events of failed invocations.
 //!
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
 //! Kinesis"). Records after it are therefore not sent.
 
-use super::Forwarding;
+use super::{Arrival, Forwarding};
 use crate::delivery::destination::Export;
-use crate::queues::{Content, Parked, Queue};
+use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::source::{Event, KinesisRecord, LogEventRange, QueueMessage, SourceError};
 use backend::Fate;
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
     pub(super) async fn forward_records(&mut self, records: Vec<KinesisRecord>) -> Vec<String> {
-        // If the next delivery fails, it fails for all its records.
+        // The first record with items in the next delivery: if that fails, it fails for all its records.
         let mut first_of_delivery: Option<String> = None;
         let count = records.len();
         for (position, record) in records.into_iter().enumerate() {
-            let own_number = || record.sequence_number().to_owned();
+            let number = record.sequence_number();
+            first_of_delivery.get_or_insert_with(|| number.to_owned());
             let returned_before = self.returned();
-            first_of_delivery.get_or_insert_with(own_number);
-            let read_error = self.forward_batches(|limits| record.batches(limits)).await;
-            if let Some(error) = &read_error {
-                // The records before the unreadable one have their own fate.
-                self.flush().await;
-                // If those are returned, this record comes again with them.
-                if self.returned() == returned_before {
-                    first_of_delivery = Some(own_number());
-                    self.dead_letter_record(&record, error);
+            match self.forward_batches(|limits| record.batches(limits)).await {
+                None => {
+                    let is_last = position + 1 == count;
+                    // If the beginning of a record was returned, its end has to be accounted for too.
+                    if is_last || self.has_full_outbox() || self.returned() > returned_before {
+                        self.flush().await;
+                    }
                 }
-            }
-            let is_last = position + 1 == count;
-            // If the beginning of a record was returned, its end has to be accounted for too.
-            let is_returned = self.returned() > returned_before;
-            if read_error.is_some() || is_last || self.is_full() || is_returned {
-                self.flush().await;
+                Some(error) => {
+                    // The records before the unreadable one have their own fate. If those are returned, it comes again with them.
+                    self.flush().await;
+                    if self.returned() == returned_before {
+                        first_of_delivery = Some(number.to_owned());
+                        self.dead_letter_record(&record, &error);
+                        self.flush().await;
+                    }
+                }
             }
             if self.returned() > returned_before {
                 return first_of_delivery.into_iter().collect();
             }
-            if self.is_empty() {
+            if self.outbox.is_empty() {
                 first_of_delivery = None;
             }
         }
@@ -66,8 +68,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let returned_before = self.returned();
             match message.event() {
                 Some(event) => self.forward_event(&message, event).await,
-                None => match Parked::from_body(message.text()) {
-                    Ok(parked) => self.forward_parked(&message, parked).await,
+                None => match QueuedTelemetry::from_body(message.text()) {
+                    Ok(queued) => self.forward_queued(&message, queued).await,
                     Err(error) => self.dead_letter_message(&message, error.to_string()),
                 },
             }
@@ -96,23 +98,23 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
     }
 
-    async fn forward_parked(&mut self, message: &QueueMessage, mut parked: Parked) {
-        if parked.fate == Fate::DeadLetterPartial {
+    async fn forward_queued(&mut self, message: &QueueMessage, mut queued: QueuedTelemetry) {
+        if queued.fate == Fate::DeadLetterPartial {
             // The backend has the other items. An operator who accepts duplicates clears the mark.
-            self.dead_letter(parked);
+            self.dead_letter(queued);
             return;
         }
-        match parked.content.take() {
-            Content::Request(request) => self.redrive(message, &parked, request).await,
+        match queued.content.take() {
+            Content::Request(request) => self.redrive(message, &queued, request).await,
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => {
                 self.read_traces(|_| Box::new(std::iter::once(Ok(batch.clone()))));
-                self.forward_batch(batch, true).await;
-                self.end_stream(true).await;
+                self.forward_batch(batch, Arrival::Redriven).await;
+                self.end_stream(Arrival::Redriven).await;
             }
             raw @ Content::Raw(_) => {
                 let fate = Fate::DeadLetter;
-                self.dead_letter(Parked { content: raw, items: 1, fate, ..parked });
+                self.dead_letter(QueuedTelemetry { content: raw, items: 1, fate, ..queued });
             }
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Config;
 use crate::convert::PANICS;
 use crate::delivery::destination::DryRun;
-use crate::queues::{Content, Message, Parked, QueueError};
+use crate::queues::{Content, Message, QueueError, QueuedTelemetry};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ async fn a_panic_dead_letters_only_its_own_chunk() {
     config.old_records = crate::delivery::ingest_window::IngestPolicy::any_time();
     let mut options = Options::of(&config);
     // Each log event is a chunk.
-    options.source.chunk_bytes = 1;
+    options.source.batch_bytes = 1;
     let dead_letters = Kept::default();
     let queues = Queues { retry: None, dead_letters: Some(dead_letters.clone()) };
     let destination = crate::default_destination(&config, DryRun);
@@ -62,8 +62,10 @@ async fn a_panic_dead_letters_only_its_own_chunk() {
     assert_eq!((report.panics, ledger.events, ledger.lost()), (1, 3, 0));
     assert_eq!((ledger.accepted, ledger.dead_lettered, ledger.returned), (2, 1, 0));
     let bodies = dead_letters.0.lock().unwrap();
-    let parked: Vec<_> = bodies.iter().map(|body| Parked::from_body(body).unwrap()).collect();
-    let [Parked { content: Content::Events(batch), reason, .. }] = parked.as_slice() else {
+    let parked: Vec<_> =
+        bodies.iter().map(|body| QueuedTelemetry::from_body(body).unwrap()).collect();
+    let [QueuedTelemetry { content: Content::Events(batch), reason, .. }] = parked.as_slice()
+    else {
         panic!("{parked:?}");
     };
     assert!(reason.contains("panicked"), "{reason}");

@@ -26,7 +26,7 @@ impl<E, Q> Forwarding<'_, E, Q> {
         // Forwarding reports unreadable parts and panics.
         let begun = catch_panic(|| read_batches(&forwarder.options.source));
         let mut batches = begun.into_iter().flatten();
-        while let Some(Some(batch)) = catch_panic(|| batches.next()) {
+        while let Ok(Some(batch)) = catch_panic(|| batches.next()) {
             if let Ok(batch) = batch {
                 event.read_batch(batch);
             }
@@ -82,7 +82,7 @@ impl<E, Q> EventReading<'_, E, Q> {
                 converted.requests = Vec::new();
                 converted
             });
-            let Some(converted) = converted else { return };
+            let Ok(converted) = converted else { return };
             self.stream = converted.state;
             events = events.get(converted.event_count.max(1)..).unwrap_or_default();
         }

@@ -1,6 +1,6 @@
-//! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
+//! Encodes queued content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
-use super::{Content, Parked};
+use super::{Content, QueuedTelemetry};
 use crate::rules::{MOST_STREAM_BYTES, is_stream};
 use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
 use backend::Fate;
@@ -32,12 +32,12 @@ const MOST_DESTINATION_BYTES: usize = 64 * 1024;
 /// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
 const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// The reason why a text is no readable parked message. It quotes no content.
+/// The reason why a text is no readable queued message. It quotes no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotParked(String);
+pub struct NotQueueMessage(String);
 
-impl NotParked {
+impl NotQueueMessage {
     /// Another JSON object, or no JSON.
     fn foreign(problem: &str) -> Self {
         Self(format!("not a queue message: {problem}"))
@@ -86,23 +86,23 @@ pub(super) struct TooLargeToRead {
 }
 
 /// Encodes a message.
-pub(super) fn encode(parked: &Parked) -> Result<String, TooLargeToRead> {
-    let bytes = content_bytes(&parked.content);
-    if !is_readable(&parked.content, &bytes) {
+pub(super) fn encode(queued: &QueuedTelemetry) -> Result<String, TooLargeToRead> {
+    let bytes = content_bytes(&queued.content);
+    if !is_readable(&queued.content, &bytes) {
         return Err(TooLargeToRead { inflated_bytes: bytes.len() });
     }
     let body = STANDARD.encode(wire::gzip::compress(GZIP_LEVEL, &bytes));
-    Ok(frame(parked, &body))
+    Ok(frame(queued, &body))
 }
 
 /// Size of a message without its body.
-pub(super) fn frame_bytes(parked: &Parked) -> usize {
-    frame(parked, "").len()
+pub(super) fn frame_bytes(queued: &QueuedTelemetry) -> usize {
+    frame(queued, "").len()
 }
 
-fn frame(parked: &Parked, body: &str) -> String {
+fn frame(queued: &QueuedTelemetry, body: &str) -> String {
     // Named one by one, so that the compiler reports a missing field.
-    let Parked {
+    let QueuedTelemetry {
         destination,
         stream,
         content,
@@ -114,7 +114,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         fate,
         log_events,
         is_in_log_group: _,
-    } = parked;
+    } = queued;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
     let signal = match content {
         Content::Request(request) => Some(request.kind().as_str().into()),
@@ -165,27 +165,27 @@ fn is_readable(content: &Content, bytes: &[u8]) -> bool {
 }
 
 /// Decodes a message of this major version. Ignores unknown fields.
-pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
+pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
     if body.len() > MOST_BODY_BYTES {
-        return Err(NotParked::foreign(&format!("{} bytes", body.len())));
+        return Err(NotQueueMessage::foreign(&format!("{} bytes", body.len())));
     }
     let version = version(body)?;
     if version.split('.').next() != Some(MAJOR) {
-        return Err(NotParked(format!(
+        return Err(NotQueueMessage(format!(
             "queue message of version {version}, but this forwarder reads version 1: update the forwarder"
         )));
     }
     let text: MessageText<'_> = serde_json::from_str(body).map_err(|error| {
-        NotParked(format!("queue message cannot be read: {}", without_content(&error)))
+        NotQueueMessage(format!("queue message cannot be read: {}", without_content(&error)))
     })?;
     if text.encoding != "gzip" {
-        return Err(NotParked::invalid_field(
+        return Err(NotQueueMessage::invalid_field(
             "encoding",
             &format!("{}, expected gzip", excerpt(&text.encoding)),
         ));
     }
     if text.destination.len() > MOST_DESTINATION_BYTES {
-        return Err(NotParked::invalid_field(
+        return Err(NotQueueMessage::invalid_field(
             "destination",
             &format!("{} bytes", text.destination.len()),
         ));
@@ -193,18 +193,18 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     // The client would send it to the default stream.
     if text.stream.as_deref().is_some_and(|stream| !is_stream(stream)) {
         let expected = format!("expected 1 to {MOST_STREAM_BYTES} visible ASCII characters");
-        return Err(NotParked::invalid_field("stream", &expected));
+        return Err(NotQueueMessage::invalid_field("stream", &expected));
     }
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
-        Some(text) => unix_nano(field, text),
+        Some(text) => read_time(field, text),
         None => Ok(0),
     };
     let oldest_unix_nano = time_if_set("oldest", &text.oldest)?;
     let newest_unix_nano = time_if_set("newest", &text.newest)?;
-    let first_seen_unix_nano = unix_nano("first_seen", &text.first_seen)?;
-    let content = content(&text)?;
+    let first_seen_unix_nano = read_time("first_seen", &text.first_seen)?;
+    let content = read_content(&text)?;
     check_items(&content, text.items, text.partial)?;
-    Ok(Parked {
+    Ok(QueuedTelemetry {
         destination: text.destination.into_owned(),
         stream: text.stream.map(Cow::into_owned),
         content,
@@ -220,14 +220,14 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
 }
 
 /// Reads the time of a field. This crate writes UTC, to the nanosecond. Another notation was edited by hand.
-fn unix_nano(field: &str, time: &str) -> Result<u64, NotParked> {
+fn read_time(field: &str, time: &str) -> Result<u64, NotQueueMessage> {
     let is_ours = time.ends_with('Z') && time.len() <= "2026-09-21T14:13:20.123456789Z".len();
     let utc = timestamp::parse(time).filter(|_| is_ours);
-    utc.ok_or_else(|| NotParked::invalid_field(field, "expected 2026-09-21T14:13:20Z"))
+    utc.ok_or_else(|| NotQueueMessage::invalid_field(field, "expected 2026-09-21T14:13:20Z"))
 }
 
 /// Reads the version, which all versions write in the same place.
-fn version(body: &str) -> Result<String, NotParked> {
+fn version(body: &str) -> Result<String, NotQueueMessage> {
     #[derive(Deserialize)]
     struct VersionedHead<'a> {
         #[serde(borrow)]
@@ -236,43 +236,48 @@ fn version(body: &str) -> Result<String, NotParked> {
         #[expect(dead_code, reason = "says that the message is one of ours")]
         destination: Cow<'a, str>,
     }
-    let head: VersionedHead<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::foreign(&without_content(&error)))?;
+    let head: VersionedHead<'_> = serde_json::from_str(body)
+        .map_err(|error| NotQueueMessage::foreign(&without_content(&error)))?;
     Ok(excerpt(&head.v))
 }
 
-fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
+fn read_content(text: &MessageText<'_>) -> Result<Content, NotQueueMessage> {
     let name = excerpt(&text.content);
     let limits = Limits::default();
     let gzip = STANDARD
         .decode(text.body.as_bytes())
-        .map_err(|error| NotParked::unreadable(&name, &error))?;
+        .map_err(|error| NotQueueMessage::unreadable(&name, &error))?;
     let bytes = wire::gzip::inflate(&gzip, limits.inflated_bytes)
-        .map_err(|error| NotParked::unreadable(&name, &error))?;
+        .map_err(|error| NotQueueMessage::unreadable(&name, &error))?;
     match name.as_str() {
         "request" => {
             let named = text.signal.as_deref().unwrap_or_default();
             let kind = SignalKind::ALL.into_iter().find(|kind| kind.as_str() == named).ok_or_else(
-                || NotParked::invalid_field("signal", &format!("{} is not known", excerpt(named))),
+                || {
+                    NotQueueMessage::invalid_field(
+                        "signal",
+                        &format!("{} is not known", excerpt(named)),
+                    )
+                },
             )?;
             Request::check(kind, bytes, &limits)
                 .map(Content::Request)
-                .map_err(|error| NotParked::unreadable(&name, &error))
+                .map_err(|error| NotQueueMessage::unreadable(&name, &error))
         }
         "events" => log_batch(&name, bytes).map(Content::Events),
         "raw" => Ok(Content::Raw(bytes)),
-        other => Err(NotParked::invalid_field("content", &format!("{other} is not known"))),
+        other => Err(NotQueueMessage::invalid_field("content", &format!("{other} is not known"))),
     }
 }
 
 /// A message that claims other items than it contains would unbalance the accounting.
-fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), NotParked> {
+fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), NotQueueMessage> {
     let Content::Request(request) = content else { return Ok(()) };
     let actual = request.items();
     if items == actual || (partial && items <= actual) {
         return Ok(());
     }
-    Err(NotParked::invalid_field("items", &format!("{items}, the request has {actual}")))
+    Err(NotQueueMessage::invalid_field("items", &format!("{items}, the request has {actual}")))
 }
 
 /// A word of the message that is safe to show.
@@ -358,19 +363,20 @@ fn beginning(text: &str) -> &str {
 }
 
 /// Reads log events of one origin, as from a subscription. `kind` is the kind of content that the message names.
-fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotParked> {
+fn log_batch(kind: &str, json: Vec<u8>) -> Result<LogBatch, NotQueueMessage> {
     // Without limits, everything is one batch.
     let limits = SourceLimits {
-        chunk_bytes: usize::MAX,
+        batch_bytes: usize::MAX,
         unplaced_bytes: usize::MAX,
         ..SourceLimits::default()
     };
     let read = read_json("the content", json, Origin::default(), &limits);
-    let mut batches =
-        read.collect::<Result<Vec<_>, _>>().map_err(|error| NotParked::unreadable(kind, &error))?;
+    let mut batches = read
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| NotQueueMessage::unreadable(kind, &error))?;
     match batches.pop() {
         Some(batch) if batches.is_empty() => Ok(batch),
-        _ => Err(NotParked::unreadable(kind, &"log events of several origins")),
+        _ => Err(NotQueueMessage::unreadable(kind, &"log events of several origins")),
     }
 }
 
@@ -391,13 +397,13 @@ mod tests {
     #[test]
     fn the_documented_example_round_trips() {
         let example = example();
-        let parked = decode(&example.to_string()).unwrap();
-        assert_eq!(parked.destination, "default");
-        assert_eq!(parked.oldest_unix_nano, 1_790_000_000_000_000_000);
-        assert_eq!(parked.log_events.last_event_id, "2");
-        let Content::Request(request) = &parked.content else { panic!("{parked:?}") };
+        let queued = decode(&example.to_string()).unwrap();
+        assert_eq!(queued.destination, "default");
+        assert_eq!(queued.oldest_unix_nano, 1_790_000_000_000_000_000);
+        assert_eq!(queued.log_events.last_event_id, "2");
+        let Content::Request(request) = &queued.content else { panic!("{queued:?}") };
         assert_eq!((request.kind(), request.items()), (SignalKind::Logs, 2));
-        let mut written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        let mut written: Value = serde_json::from_str(&encode(&queued).unwrap()).unwrap();
         // Other compression levels give other bytes.
         written["body"] = example["body"].clone();
         assert_eq!(written, example);
@@ -407,8 +413,8 @@ mod tests {
     fn every_message_key_is_documented() {
         let page = include_str!("../../../docs/guarantees.md");
         let whole = decode(&example().to_string()).unwrap();
-        let parked = Parked { fate: Fate::DeadLetterPartial, ..whole };
-        let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        let queued = QueuedTelemetry { fate: Fate::DeadLetterPartial, ..whole };
+        let written: Value = serde_json::from_str(&encode(&queued).unwrap()).unwrap();
         for key in written.as_object().unwrap().keys() {
             assert!(page.contains(&format!("`{key}`")), "{key}");
         }
@@ -427,8 +433,9 @@ mod tests {
             cut: 0,
         };
         let request = decode(&example().to_string()).unwrap();
-        let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };
-        let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        let queued =
+            QueuedTelemetry { content: Content::Events(batch.clone()), items: 1, ..request };
+        let written: Value = serde_json::from_str(&encode(&queued).unwrap()).unwrap();
         let json = json!({ "awslogs": { "data": written["body"] } });
         let event: crate::source::Event = serde_json::from_value(json).unwrap();
         let limits = crate::source::SourceLimits::default();

@@ -1,7 +1,7 @@
-//! Divides parked content into messages that fit into a queue, and shortens content that does not fit.
+//! Divides queued content into messages that fit into a queue, and shortens content that does not fit.
 
 use super::encoding;
-use super::{Content, Parked};
+use super::{Content, QueuedTelemetry};
 use crate::source::{LogBatch, LogEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -43,16 +43,16 @@ impl fmt::Debug for Message {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} of {} items has {encoded_bytes} bytes as a message, more than the limit of {max_bytes}",
-    parked.content.name(), parked.items
+    queued.content.name(), queued.items
 )]
 pub struct TooLargeForQueue {
-    parked: Box<Parked>,
+    queued: Box<QueuedTelemetry>,
     /// Its size as one message, or its inflated size if that exceeds the limit for reading.
     encoded_bytes: usize,
     max_bytes: usize,
 }
 
-impl Parked {
+impl QueuedTelemetry {
     /// Encodes the content into messages of at most `max_bytes`, divided between items or log events. What is larger than a message
     /// is shortened: returned to Lambda, it would come again and again, with all its neighbours. The items of all messages add up
     /// to `items`. Each message is readable by [`from_body`](Self::from_body).
@@ -60,8 +60,8 @@ impl Parked {
     /// A message exceeds `max_bytes` only if the keys around its content do.
     pub fn into_messages(self, max_bytes: usize) -> Vec<Message> {
         let MessageParts { mut messages, too_large } = self.divide(max_bytes);
-        for TooLargeForQueue { parked, .. } in too_large {
-            messages.extend(parked.shorten_to_fit(max_bytes));
+        for TooLargeForQueue { queued, .. } in too_large {
+            messages.extend(queued.shorten_to_fit(max_bytes));
         }
         messages
     }
@@ -73,7 +73,7 @@ impl Parked {
     }
 
     /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
-    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
+    pub fn from_body(body: &str) -> Result<Self, encoding::NotQueueMessage> {
         encoding::decode(body)
     }
 
@@ -82,30 +82,30 @@ impl Parked {
         // Bytes that further divisions may repeat.
         let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
-        while let Some(parked) = waiting.pop() {
-            let encoded_bytes = match encoding::encode(&parked) {
+        while let Some(queued) = waiting.pop() {
+            let encoded_bytes = match encoding::encode(&queued) {
                 Ok(body) if body.len() <= max_bytes => {
-                    divided.messages.push(Message { body, items: parked.items });
+                    divided.messages.push(Message { body, items: queued.items });
                     continue;
                 }
                 Ok(body) => body.len(),
                 Err(too_large) => too_large.inflated_bytes,
             };
             // Dividing the content does not help if the fields around it are too large.
-            let can_be_divided = parked.units() > 1
+            let can_be_divided = queued.units() > 1
                 && spare_bytes > 0
-                && encoding::frame_bytes(&parked) <= max_bytes / 2;
+                && encoding::frame_bytes(&queued) <= max_bytes / 2;
             if can_be_divided {
-                let whole_bytes = parked.content.bytes();
-                let half = parked.units().div_ceil(2);
-                let (first, second) = parked.split_at(half);
+                let whole_bytes = queued.content.bytes();
+                let half = queued.units().div_ceil(2);
+                let (first, second) = queued.split_at(half);
                 let bytes_of_both = first.content.bytes() + second.content.bytes();
                 let repeated_bytes = bytes_of_both.saturating_sub(whole_bytes);
                 spare_bytes = spare_bytes.saturating_sub(repeated_bytes);
                 waiting.extend([second, first]);
             } else {
-                let parked = Box::new(parked);
-                divided.too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
+                let queued = Box::new(queued);
+                divided.too_large.push(TooLargeForQueue { queued, encoded_bytes, max_bytes });
             }
         }
         divided

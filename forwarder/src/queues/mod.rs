@@ -73,7 +73,7 @@ impl fmt::Debug for Content {
 ///
 /// It contains no credentials: the destination is a name from the settings.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Parked {
+pub struct QueuedTelemetry {
     pub destination: String,
     /// OpenObserve's stream for logs and traces, if one was selected.
     pub stream: Option<String>,
@@ -97,13 +97,13 @@ pub struct Parked {
     pub is_in_log_group: bool,
 }
 
-impl fmt::Debug for Parked {
+impl fmt::Debug for QueuedTelemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parked({} items, {:?})", self.items, self.content)
+        write!(f, "QueuedTelemetry({} items, {:?})", self.items, self.content)
     }
 }
 
-impl Parked {
+impl QueuedTelemetry {
     pub(crate) fn new(
         destination: &str,
         content: Content,
@@ -112,7 +112,7 @@ impl Parked {
         log_events: &LogEventRange,
         first_seen_unix_nano: u64,
     ) -> Self {
-        let parked = Self {
+        let queued = Self {
             destination: destination.to_owned(),
             stream: None,
             content,
@@ -125,7 +125,7 @@ impl Parked {
             log_events: log_events.clone(),
             is_in_log_group: false,
         };
-        parked.with_times()
+        queued.with_times()
     }
 
     /// A part of a request that its destination did not accept.
@@ -153,13 +153,13 @@ impl Parked {
 
     /// Describes it for the report, with its place if no queue accepts it.
     pub(crate) fn described(&self) -> Undelivered {
-        let kind = match &self.content {
+        let signal = match &self.content {
             Content::Request(request) => Some(request.kind()),
             _ => None,
         };
         Undelivered {
             destination: self.destination.clone(),
-            kind,
+            signal,
             items: self.items,
             reason: self.reason.clone(),
             kept_in: if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) },

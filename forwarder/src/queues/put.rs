@@ -1,6 +1,6 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::queues::{MAX_MESSAGE_BYTES, Parked, Queue};
+use crate::queues::{MAX_MESSAGE_BYTES, Queue, QueuedTelemetry};
 use crate::report::{KeptIn, Report, Undelivered};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,13 +23,13 @@ impl<Q> Default for Queues<Q> {
 /// Puts telemetry into its queues, and notes its place. Messages of the retry queue are delayed by `delay`.
 pub(crate) async fn enqueue<Q: Queue>(
     queues: &Queues<Q>,
-    undelivered: Vec<Parked>,
+    undelivered: Vec<QueuedTelemetry>,
     delay: Duration,
     deadline: Instant,
     report: &mut Report,
 ) {
     let (letters, others): (Vec<_>, Vec<_>) =
-        undelivered.into_iter().partition(Parked::is_dead_letter);
+        undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
     let dead_letters = queues.dead_letters.as_ref();
     let (retried, dead_lettered) = tokio::join!(
         put(queues.retry.as_ref(), others, KeptIn::RetryQueue, delay, deadline),
@@ -43,19 +43,19 @@ pub(crate) async fn enqueue<Q: Queue>(
 /// Puts telemetry into one queue, and returns it with its place. A message without an answer counts as refused.
 async fn put<Q: Queue>(
     queue: Option<&Q>,
-    undelivered: Vec<Parked>,
-    there: KeptIn,
+    undelivered: Vec<QueuedTelemetry>,
+    if_accepted: KeptIn,
     delay: Duration,
     deadline: Instant,
 ) -> Vec<Undelivered> {
     let Some(queue) = queue else {
-        return undelivered.iter().map(Parked::described).collect();
+        return undelivered.iter().map(QueuedTelemetry::described).collect();
     };
     let mut messages = Vec::new();
     let mut parts = Vec::new();
-    for parked in undelivered {
-        let described = parked.described();
-        for message in parked.into_messages(MAX_MESSAGE_BYTES) {
+    for queued in undelivered {
+        let described = queued.described();
+        for message in queued.into_messages(MAX_MESSAGE_BYTES) {
             parts.push(Undelivered { items: message.items, ..described.clone() });
             messages.push(message);
         }
@@ -66,7 +66,7 @@ async fn put<Q: Queue>(
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
     let placed = parts.into_iter().map(|part| {
         let kept_in = match sent.next() {
-            Some(Ok(())) => there.clone(),
+            Some(Ok(())) => if_accepted.clone(),
             Some(Err(error)) => KeptIn::Returned(Some(error)),
             None => KeptIn::Returned(None),
         };

@@ -1,13 +1,14 @@
-//! Sends a parked request again, and executes the decision about its message.
+//! Sends a queued request again, and executes the decision about its message.
 
 use crate::delivery::destination::Export;
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
 use crate::pipeline::Forwarding;
-use crate::queues::{Parked, Queue};
+use crate::queues::{Queue, QueuedTelemetry};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
+use aws::{LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT};
 use backend::{Fate, Reason, UndeliveredPart};
 use settings::{Backoff, Jitter};
 use std::sync::Arc;
@@ -15,36 +16,45 @@ use std::time::Duration;
 use wire::{Request, SignalKind};
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
-    /// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
+    /// Sends a queued request again. If nothing was accepted, the request stays in its message, which comes again. If a part
     /// was accepted, the rest becomes a new message.
     pub(crate) async fn redrive(
         &mut self,
         message: &QueueMessage,
-        parked: &Parked,
+        queued: &QueuedTelemetry,
         request: Request,
     ) {
-        let destination = parked.destination.as_str();
+        let destination = queued.destination.as_str();
         self.report.ledgers.add(destination, Ledger::of_items(request.kind(), request.items()));
-        let mut result = self.send_again(message, parked, request).await;
-        let time_left = result.stop_hopeless_retries(self.invocation.observed_unix_nano);
+        let mut result = self.send_again(message, queued, request).await;
+        let now = self.invocation.observed_unix_nano;
+        result.stop_hopeless_retries(now);
+        let time_left = result.time_left(now);
         let RedriveResult { accepted, retry_after, undelivered, .. } = result;
         let pause = pause(&message.message_id, message.receive_count(), retry_after, time_left);
         let returned_before = self.returned();
         let (letters, rest): (Vec<_>, Vec<_>) =
-            undelivered.into_iter().partition(Parked::is_dead_letter);
+            undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
         let is_whole = accepted == 0 && letters.is_empty();
         self.enqueue(letters, Duration::ZERO).await;
-        // The message has to stay if the dead-letter queue did not accept its dead letters.
-        let has_to_stay = is_whole || self.returned() > returned_before;
-        if has_to_stay && !rest.is_empty() {
+        let fate = if rest.is_empty() {
+            MessageFate::Replaced
+        } else if is_whole {
+            MessageFate::StaysWhole
+        } else if self.returned() > returned_before {
+            MessageFate::StaysForItsLetters
+        } else {
+            MessageFate::Replaced
+        };
+        if fate == MessageFate::Replaced {
+            self.enqueue(rest, pause.min(LONGEST_DELAY)).await;
+        } else {
             for part in rest {
                 self.report.note(Undelivered { kept_in: KeptIn::Message, ..part.described() });
             }
-            if is_whole {
-                self.postpone(message, pause.min(LONGEST_HIDDEN)).await;
-            }
-        } else {
-            self.enqueue(rest, pause.min(LONGEST_DELAY)).await;
+        }
+        if fate == MessageFate::StaysWhole {
+            self.postpone(message, pause.min(LONGEST_VISIBILITY_TIMEOUT)).await;
         }
         if self.returned() > returned_before {
             // The whole message comes again, with the accepted items.
@@ -56,18 +66,18 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     async fn send_again(
         &mut self,
         message: &QueueMessage,
-        parked: &Parked,
+        queued: &QueuedTelemetry,
         request: Request,
     ) -> RedriveResult {
-        let Parked { log_events, first_seen_unix_nano, .. } = parked;
+        let QueuedTelemetry { log_events, first_seen_unix_nano, .. } = queued;
         let kind = request.kind();
         let destinations = &self.forwarder.destinations;
-        let named = destinations.iter().position(|it| it.name == parked.destination);
+        let named = destinations.iter().position(|it| it.name == queued.destination);
         let Some((position, destination)) = named.and_then(|at| Some((at, destinations.get(at)?)))
         else {
-            return RedriveResult::of_unknown_destination(parked, request);
+            return RedriveResult::of_unknown_destination(queued, request);
         };
-        let stream = parked.stream.as_deref().map(Arc::from);
+        let stream = queued.stream.as_deref().map(Arc::from);
         let log_events = Arc::new(log_events.clone());
         let parcel = Parcel::new(position, destination, stream, request, None, log_events);
         let context = self.delivery_context(message.receive_count());
@@ -115,17 +125,25 @@ const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_RETRY_AFTER);
 const LATE_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_hours(1));
 /// After this many attempts, about four hours, the outage counts as long.
 const MANY_ATTEMPTS: u32 = 20;
-/// Longest time to hide a message: SQS allows 12 hours after the receipt, which was at most an invocation ago.
-const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
-const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// The result of sending a parked request again.
+/// The fate of a message whose request was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MessageFate {
+    /// It comes again after the pause, with all its items.
+    StaysWhole,
+    /// It comes again with all its items, because the dead-letter queue did not accept some.
+    StaysForItsLetters,
+    /// It is deleted. New messages have the items that are sent again, if there are any.
+    Replaced,
+}
+
+/// The result of sending a queued request again.
 struct RedriveResult {
     kind: SignalKind,
     /// Number of accepted items.
     accepted: usize,
     retry_after: Option<Duration>,
-    undelivered: Vec<Parked>,
+    undelivered: Vec<QueuedTelemetry>,
     /// The policy of the destination.
     policy: IngestPolicy,
     /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
@@ -133,8 +151,8 @@ struct RedriveResult {
 }
 
 impl RedriveResult {
-    fn of_unknown_destination(parked: &Parked, request: Request) -> Self {
-        let Parked { destination, log_events, first_seen_unix_nano, .. } = parked;
+    fn of_unknown_destination(queued: &QueuedTelemetry, request: Request) -> Self {
+        let QueuedTelemetry { destination, log_events, first_seen_unix_nano, .. } = queued;
         let kind = request.kind();
         let text = format!(
             "no setting names the destination {destination}; add it again, or the message waits until it expires"
@@ -142,39 +160,41 @@ impl RedriveResult {
         let items = request.items();
         let reason = Reason::UnknownDestination { text };
         let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-        let stream = parked.stream.as_deref();
-        let parked = Parked::of_part(part, destination, stream, log_events, *first_seen_unix_nano);
+        let stream = queued.stream.as_deref();
+        let queued =
+            QueuedTelemetry::of_part(part, destination, stream, log_events, *first_seen_unix_nano);
         Self {
             kind,
             accepted: 0,
             retry_after: None,
-            undelivered: vec![parked],
+            undelivered: vec![queued],
             policy: IngestPolicy::any_time(),
             others_were_accepted: false,
         }
     }
 
-    /// Dead-letters the parts for which another attempt makes no sense, and returns the time that is left for the others.
+    /// Dead-letters the parts for which another attempt makes no sense.
     ///
     /// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the
     /// ingest window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue
     /// would delete them.
-    fn stop_hopeless_retries(&mut self, now_unix_nano: u64) -> Duration {
-        let mut shortest = Duration::MAX;
+    fn stop_hopeless_retries(&mut self, now_unix_nano: u64) {
         for part in self.undelivered.iter_mut().filter(|part| !part.is_dead_letter()) {
             if part.fate == Fate::ParkRefused && self.others_were_accepted {
                 part.fate = Fate::DeadLetter;
-                continue;
-            }
-            match time_left(self.kind, part, self.policy, now_unix_nano) {
-                Ok(left) => shortest = shortest.min(left),
-                Err(too_late) => {
-                    part.reason = format!("{too_late}; last answer: {}", part.reason);
-                    part.fate = Fate::DeadLetter;
-                }
+            } else if let Err(too_late) = time_left(self.kind, part, self.policy, now_unix_nano) {
+                part.reason = format!("{too_late}; last answer: {}", part.reason);
+                part.fate = Fate::DeadLetter;
             }
         }
-        shortest
+    }
+
+    /// The time that is left for attempts with all parts that are sent again.
+    fn time_left(&self, now_unix_nano: u64) -> Duration {
+        let retried = self.undelivered.iter().filter(|part| !part.is_dead_letter());
+        let times =
+            retried.filter_map(|part| time_left(self.kind, part, self.policy, now_unix_nano).ok());
+        times.min().unwrap_or(Duration::MAX)
     }
 }
 
@@ -190,19 +210,19 @@ enum TooLate {
 /// The time that is left for attempts.
 fn time_left(
     kind: SignalKind,
-    parked: &Parked,
+    queued: &QueuedTelemetry,
     policy: IngestPolicy,
     now_unix_nano: u64,
 ) -> Result<Duration, TooLate> {
-    let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
+    let age = Duration::from_nanos(now_unix_nano.saturating_sub(queued.first_seen_unix_nano));
     let longest_age = RETENTION.saturating_sub(RETENTION_MARGIN);
     let in_queue = longest_age.checked_sub(age).ok_or(TooLate::Queue)?;
-    let can_expire = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
+    let can_expire = policy.old_records == OldRecords::DeadLetter && kind != SignalKind::Metrics;
     let Some(window) = policy.window.filter(|_| can_expire) else { return Ok(in_queue) };
-    let of_newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
+    let of_newest = window.time_left(queued.newest_unix_nano, now_unix_nano);
     of_newest.ok_or(TooLate::IngestWindow)?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
-    let of_oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
+    let of_oldest = window.time_left(queued.oldest_unix_nano, now_unix_nano);
     Ok(in_queue.min(of_oldest.unwrap_or_default()))
 }
 
@@ -243,13 +263,20 @@ mod tests {
         (oldest, newest): (u64, u64),
         first_seen: u64,
         policy: IngestPolicy,
-    ) -> Parked {
+    ) -> QueuedTelemetry {
         let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
-        let part = Parked {
+        let part = QueuedTelemetry {
             oldest_unix_nano: NOW - oldest,
             newest_unix_nano: NOW - newest,
-            ..Parked::new("default", Content::EMPTY, 1, reason, &log_events, NOW - first_seen)
+            ..QueuedTelemetry::new(
+                "default",
+                Content::EMPTY,
+                1,
+                reason,
+                &log_events,
+                NOW - first_seen,
+            )
         };
         let mut result = RedriveResult {
             kind,
@@ -259,13 +286,13 @@ mod tests {
             policy,
             others_were_accepted: false,
         };
-        let _time_left = result.stop_hopeless_retries(NOW);
+        result.stop_hopeless_retries(NOW);
         result.undelivered.remove(0)
     }
 
     #[test]
     fn items_are_dead_lettered_once_window_or_retention_ends() {
-        use OldRecords::{Drop, Keep, Restamp};
+        use OldRecords::{DeadLetter, Drop, Restamp};
         use SignalKind::{Logs, Metrics, Traces};
         const DAY: u64 = 24 * HOUR;
         #[track_caller]
@@ -285,10 +312,10 @@ mod tests {
         let window = Some(TooLate::IngestWindow);
         let retention = Some(TooLate::Queue);
         for kind in [Logs, Traces] {
-            check(kind, (5 * HOUR - MINUTE, 5 * HOUR - MINUTE), HOUR, policy(Keep), None);
-            check(kind, (5 * HOUR, 5 * HOUR), HOUR, policy(Keep), window);
+            check(kind, (5 * HOUR - MINUTE, 5 * HOUR - MINUTE), HOUR, policy(DeadLetter), None);
+            check(kind, (5 * HOUR, 5 * HOUR), HOUR, policy(DeadLetter), window);
             // One is still inside. The others are sorted out before it is sent.
-            check(kind, (6 * HOUR, 0), HOUR, policy(Keep), None);
+            check(kind, (6 * HOUR, 0), HOUR, policy(DeadLetter), None);
             // Other policies restamp or drop the records before they are sent.
             let old = (6 * HOUR, 6 * HOUR);
             check(kind, old, HOUR, policy(Drop), None);
@@ -296,15 +323,15 @@ mod tests {
             check(kind, old, 14 * DAY - HOUR + 1, policy(Restamp), retention);
         }
         let old = (13 * DAY, 13 * DAY);
-        check(Metrics, old, 14 * DAY - HOUR, policy(Keep), None);
-        check(Metrics, old, 14 * DAY - HOUR + 1, policy(Keep), retention);
-        let no_window = IngestPolicy { window: None, old_records: Keep };
+        check(Metrics, old, 14 * DAY - HOUR, policy(DeadLetter), None);
+        check(Metrics, old, 14 * DAY - HOUR + 1, policy(DeadLetter), retention);
+        let no_window = IngestPolicy { window: None, old_records: DeadLetter };
         check(Logs, old, 13 * DAY, no_window, None);
         check(Traces, old, 14 * DAY, no_window, retention);
         // A clock that is slower than the clock of the first invocation.
-        let mut ahead = decided(Logs, (0, 0), 0, policy(Keep));
+        let mut ahead = decided(Logs, (0, 0), 0, policy(DeadLetter));
         ahead.first_seen_unix_nano = u64::MAX;
-        assert!(time_left(Logs, &ahead, policy(Keep), NOW).is_ok());
+        assert!(time_left(Logs, &ahead, policy(DeadLetter), NOW).is_ok());
     }
 
     #[test]

@@ -83,9 +83,9 @@ pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) ->
         }
     } else {
         // The hash is scaled like the number of kept values, so that it stays below that number.
-        let hash = scaled(sampled.hash_bits(), kept_earlier, |product, all| product / all);
+        let hash = scaled_down(sampled.hash_bits(), kept_earlier);
         BothSamplers {
-            kept: scaled(kept_earlier, kept_here, u128::div_ceil),
+            kept: scaled_up(kept_earlier, kept_here),
             randomness: ALL - 1 - hash,
             adjusted_count: count_earlier * count_here,
         }
@@ -117,10 +117,16 @@ struct BothSamplers {
     adjusted_count: f64,
 }
 
-/// `number * of / 2^56`, rounded by `divide`.
-fn scaled(number: u64, of: u64, divide: fn(u128, u128) -> u128) -> u64 {
+/// `number * of / 2^56`, rounded down.
+fn scaled_down(number: u64, of: u64) -> u64 {
     let product = u128::from(number) * u128::from(of);
-    u64::try_from(divide(product, u128::from(ALL))).unwrap_or(ALL)
+    u64::try_from(product / u128::from(ALL)).unwrap_or(ALL)
+}
+
+/// `number * of / 2^56`, rounded up.
+fn scaled_up(number: u64, of: u64) -> u64 {
+    let product = u128::from(number) * u128::from(of);
+    u64::try_from(product.div_ceil(u128::from(ALL))).unwrap_or(ALL)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count needs no 56 bits")]

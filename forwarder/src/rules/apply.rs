@@ -92,7 +92,7 @@ fn apply(
         unreadable: 0,
         rules_for_request: active_rules,
         rules_for_resource: Vec::new(),
-        reads_items: false,
+        needs_view: false,
         scope: InstrumentationScope::default(),
         traces,
     };
@@ -163,13 +163,13 @@ impl<'r> ActiveRule<'r> {
     }
 
     /// Returns `true` if the items decide about the rule.
-    fn asks_items(&self) -> bool {
+    fn decides_by_items(&self) -> bool {
         !self.rule.conditions.item.is_empty() || self.has_exceptions
     }
 
-    /// Returns `true` if the items decide about the rule or its effect.
-    fn reads_items(&self) -> bool {
-        self.asks_items() || matches!(self.rule.action, Action::Sample(_))
+    /// Returns `true` if the items decide about the rule or its effect, so that it reads a view of them.
+    fn needs_view(&self) -> bool {
+        self.decides_by_items() || matches!(self.rule.action, Action::Sample(_))
     }
 }
 
@@ -183,8 +183,8 @@ struct RulePass<'r> {
     rules_for_request: Vec<ActiveRule<'r>>,
     /// The rules that may match an item of the current resource.
     rules_for_resource: Vec<ActiveRule<'r>>,
-    /// `true` if one of those reads items to decide.
-    reads_items: bool,
+    /// `true` if one of those needs a view of the items.
+    needs_view: bool,
     /// The current scope.
     scope: InstrumentationScope,
     /// The traces of the event; `None` if no rule asks for them.
@@ -202,7 +202,7 @@ impl Editor for RulePass<'_> {
         for position in 0..self.rules_for_request.len() {
             let active = self.rules_for_request.get(position);
             let Some(rule) = active.and_then(|rule| rule.for_resource(&resource)) else { continue };
-            if !rule.asks_items() {
+            if !rule.decides_by_items() {
                 changed |= self.change_resource(&rule, &mut resource);
             }
             self.rules_for_resource.push(rule);
@@ -210,7 +210,7 @@ impl Editor for RulePass<'_> {
         if self.rules_for_resource.is_empty() {
             return Head::Keep;
         }
-        self.reads_items = self.rules_for_resource.iter().any(ActiveRule::reads_items);
+        self.needs_view = self.rules_for_resource.iter().any(ActiveRule::needs_view);
         if let Some(effect) = effect_that_drops_all(&self.rules_for_resource) {
             let items = container.count();
             if let Some(effect) = self.effects.get_mut(effect) {
@@ -228,7 +228,7 @@ impl Editor for RulePass<'_> {
             return Head::Keep;
         };
         let mut changed = false;
-        for active in self.rules_for_resource.iter().filter(|active| !active.asks_items()) {
+        for active in self.rules_for_resource.iter().filter(|active| !active.decides_by_items()) {
             if let Action::Redact(redaction) = &active.rule.action
                 && let Some(effect) = self.effects.get_mut(active.effect)
             {
@@ -272,8 +272,8 @@ enum RuledItem<'i, I> {
 
 impl<'i, I: Item> RuledItem<'i, I> {
     /// Returns `None` if the item is undecodable.
-    fn of(item: view::Item<'i>, is_read: bool) -> Option<Self> {
-        let view = if is_read { EncodedItem::of(item) } else { Some(EncodedItem::default()) };
+    fn of(item: view::Item<'i>, needs_view: bool) -> Option<Self> {
+        let view = if needs_view { EncodedItem::of(item) } else { Some(EncodedItem::default()) };
         match view {
             Some(view) => Some(Self::Encoded { item, view }),
             None => I::decode(item.bytes).ok().map(Self::Decoded),
@@ -296,21 +296,15 @@ impl<'i, I: Item> RuledItem<'i, I> {
         }
     }
 
-    /// Returns `true` if the item, which is not rewritten, meets the conditions.
-    fn meets(&self, conditions: &Conditions, surroundings: &Surroundings<'_>) -> bool {
-        match self {
-            Self::Encoded { view, .. } => conditions.meets_item(view, surroundings),
-            Self::Decoded(item) => conditions.meets_item(item, surroundings),
-            Self::Rewritten(_) => false,
+    /// The item in a form that conditions can read, which is decoded if it is rewritten. `None` if it is undecodable.
+    fn readable(&mut self) -> Option<ReadableItem<'_, 'i, I>> {
+        if matches!(self, Self::Rewritten(_)) {
+            self.decode()?;
         }
-    }
-
-    /// Samples the item, which is not rewritten.
-    fn sample(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
         match self {
-            Self::Encoded { view, .. } => share.decide_item(view, traces),
-            Self::Decoded(item) => share.decide_item(item, traces),
-            Self::Rewritten(_) => Sampling::Keep,
+            Self::Encoded { view, .. } => Some(ReadableItem::Encoded(view)),
+            Self::Decoded(item) => Some(ReadableItem::Decoded(item)),
+            Self::Rewritten(_) => None,
         }
     }
 
@@ -337,9 +331,31 @@ impl<'i, I: Item> RuledItem<'i, I> {
     }
 }
 
+/// An item that conditions and samples read.
+enum ReadableItem<'a, 'i, I> {
+    Encoded(&'a EncodedItem<'i>),
+    Decoded(&'a I),
+}
+
+impl<I: Item> ReadableItem<'_, '_, I> {
+    fn meets(&self, conditions: &Conditions, surroundings: &Surroundings<'_>) -> bool {
+        match *self {
+            Self::Encoded(view) => conditions.meets_item(view, surroundings),
+            Self::Decoded(item) => conditions.meets_item(item, surroundings),
+        }
+    }
+
+    fn sample(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
+        match *self {
+            Self::Encoded(view) => share.decide_item(view, traces),
+            Self::Decoded(item) => share.decide_item(item, traces),
+        }
+    }
+}
+
 impl RulePass<'_> {
     fn apply_to_encoded<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
-        let item = RuledItem::<I>::of(encoded, self.reads_items);
+        let item = RuledItem::<I>::of(encoded, self.needs_view);
         let edit = item.and_then(|item| self.apply_to_item(item, encoded.metric_name()));
         edit.unwrap_or_else(|| {
             self.unreadable += 1;
@@ -360,12 +376,10 @@ impl RulePass<'_> {
         let mut sampled: Option<Sampled> = None;
         for active in &self.rules_for_resource {
             let rule = active.rule;
-            if matches!(item, RuledItem::Rewritten(_)) {
-                item.decode()?;
-            }
+            let readable = item.readable()?;
             let is_excepted =
-                || active.exceptions().is_some_and(|unless| item.meets(unless, &surroundings));
-            if !item.meets(&rule.conditions, &surroundings) || is_excepted() {
+                || active.exceptions().is_some_and(|unless| readable.meets(unless, &surroundings));
+            if !readable.meets(&rule.conditions, &surroundings) || is_excepted() {
                 continue;
             }
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
@@ -377,7 +391,7 @@ impl RulePass<'_> {
                     effect.dropped += 1;
                     return Some(Edit::Drop);
                 }
-                Action::Sample(share) => match item.sample(*share, self.traces) {
+                Action::Sample(share) => match readable.sample(*share, self.traces) {
                     Sampling::Drop => {
                         effect.matched += 1;
                         effect.dropped += 1;
@@ -400,7 +414,7 @@ impl RulePass<'_> {
             }
             effect.matched += 1;
         }
-        if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_a_part()) {
+        if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_less_than_all()) {
             item.decode()?.note_sampled(sampled);
             changed = true;
         }
@@ -431,6 +445,6 @@ impl RulePass<'_> {
 /// The effect of the first rule, if it drops all items without looking at them. A rule before it needs the items for its counts.
 fn effect_that_drops_all(rules: &[ActiveRule<'_>]) -> Option<usize> {
     let first = rules.first()?;
-    let drops_all = matches!(first.rule.action, Action::Drop) && !first.asks_items();
+    let drops_all = matches!(first.rule.action, Action::Drop) && !first.decides_by_items();
     drops_all.then_some(first.effect)
 }

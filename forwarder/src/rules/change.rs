@@ -103,7 +103,7 @@ impl Change {
             }
             Self::Remove(keys) => {
                 let before = attributes.len();
-                attributes.retain(|attribute| !Pattern::any(keys, &attribute.key));
+                attributes.retain(|attribute| !Pattern::any_matches(keys, &attribute.key));
                 attributes.len() < before
             }
         }

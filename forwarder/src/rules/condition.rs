@@ -197,7 +197,7 @@ impl ValueCondition {
             _ => None,
         });
         // Numbers and booleans are compared as text, but encoded as numbers.
-        text.filter(|text| text.contains(|c| !"0123456789.+-eEinfNatruls".contains(c)))
+        text.filter(|text| !may_be_of_scalar(text))
     }
 
     pub(super) fn needs_a_value(&self) -> bool {
@@ -225,6 +225,13 @@ impl ValueCondition {
             other => other.is_met_by_leaf(&Leaf::Text(text)),
         })
     }
+}
+
+/// Returns `true` if a text has only characters of numbers, `inf`, `NaN`, `true` and `false`.
+fn may_be_of_scalar(text: &str) -> bool {
+    const OF_NUMBERS: &str = "0123456789.+-eE";
+    const WORDS: [&str; 4] = ["inf", "NaN", "true", "false"];
+    text.chars().all(|c| OF_NUMBERS.contains(c) || WORDS.iter().any(|word| word.contains(c)))
 }
 
 impl Test {

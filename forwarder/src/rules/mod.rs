@@ -196,7 +196,7 @@ impl RuleSet {
         let service = self
             .services
             .iter()
-            .find(|service| Pattern::any(&service.log_groups, &origin.log_group))?;
+            .find(|service| Pattern::any_matches(&service.log_groups, &origin.log_group))?;
         Some(service.name.fill(origin))
     }
 

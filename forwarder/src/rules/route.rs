@@ -56,6 +56,6 @@ pub(super) struct OriginCondition {
 
 impl OriginCondition {
     pub(super) fn is_met(&self, origin: &Origin) -> bool {
-        Pattern::any(&self.patterns, self.field.of(origin))
+        Pattern::any_matches(&self.patterns, self.field.of(origin))
     }
 }

@@ -18,7 +18,7 @@ impl TryFrom<f64> for Share {
 
 impl Share {
     /// Returns `false` for the share of all traces.
-    pub(super) fn is_a_part(self) -> bool {
+    pub(super) fn is_less_than_all(self) -> bool {
         self.0 < 1.0
     }
 

@@ -71,7 +71,7 @@ impl EventData {
 }
 
 impl Event {
-    /// All log events, in batches of about [`SourceLimits::chunk_bytes`].
+    /// All log events, in batches of about [`SourceLimits::batch_bytes`].
     pub fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
         match self {
             Self::CloudWatchLogs(data) => {

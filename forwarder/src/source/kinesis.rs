@@ -107,7 +107,7 @@ impl KinesisRecord {
         Box::new(std::iter::from_fn(move || {
             let mut batch = LogBatch { origin: origin.clone(), ..LogBatch::default() };
             let mut bytes = 0;
-            while bytes < limits.chunk_bytes
+            while bytes < limits.batch_bytes
                 && let Some((number, line)) = numbered.next()
             {
                 let id = match number {

@@ -19,7 +19,7 @@ pub(crate) use subscription_data::{read_json, without_content};
 #[derive(Clone, Copy, Debug)]
 pub struct SourceLimits {
     /// Size of a batch, in bytes of messages.
-    pub chunk_bytes: usize,
+    pub batch_bytes: usize,
     /// Limit on the inflated size. A larger delivery is rejected.
     pub inflated_bytes: usize,
     /// Limit on a message. A longer one is cut. CloudWatch accepts 1 MB; the producers of a Kinesis stream may write more.
@@ -32,7 +32,7 @@ impl Default for SourceLimits {
     fn default() -> Self {
         // The OTLP of a batch of text is somewhat larger, and should still fit into one request.
         Self {
-            chunk_bytes: 3 * 1024 * 1024,
+            batch_bytes: 3 * 1024 * 1024,
             inflated_bytes: 64 * 1024 * 1024,
             message_bytes: 4 * 1024 * 1024,
             unplaced_bytes: 16 * 1024 * 1024,
@@ -51,7 +51,7 @@ pub struct LogEvent {
 }
 
 impl LogEvent {
-    /// Size for [`SourceLimits::chunk_bytes`]. Log events without text need memory, too.
+    /// Size for [`SourceLimits::batch_bytes`]. Log events without text need memory, too.
     pub(crate) fn bytes(&self) -> usize {
         const LEAST_BYTES: usize = size_of::<LogEvent>() + 64;
         (self.message.len() + self.id.len()).max(LEAST_BYTES)

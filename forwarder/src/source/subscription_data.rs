@@ -47,7 +47,7 @@ pub(super) fn read_gzip<'d>(
     Box::new(Delivery::new(what, json, defaults, limits))
 }
 
-/// Reads an inflated delivery: its log events in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log
+/// Reads an inflated delivery: its log events in batches of about [`SourceLimits::batch_bytes`], in order. A delivery without log
 /// events gives one empty batch. `defaults` fills missing parts of the origin. Log events before an error are part of a batch.
 pub(crate) fn read_json(
     what: &'static str,
@@ -123,14 +123,19 @@ struct Window<'d> {
     /// The reason why inflating ended early.
     problem: Option<NotDelivery>,
     most_text_bytes: usize,
-    /// `true` if a text of the last value was cut.
-    has_cut: bool,
+}
+
+/// A value of the data.
+struct Parsed<T> {
+    value: T,
+    /// `true` if one of its texts was cut.
+    was_cut: bool,
 }
 
 impl<'d> Window<'d> {
     fn new(bytes: Vec<u8>, more: Option<Box<dyn Read + Send + 'd>>, limits: &SourceLimits) -> Self {
         let most_text_bytes = limits.message_bytes;
-        Self { bytes, at: 0, more, problem: None, most_text_bytes, has_cut: false }
+        Self { bytes, at: 0, more, problem: None, most_text_bytes }
     }
 
     /// Limit on one value. Texts of a longer one are cut.
@@ -154,10 +159,12 @@ impl<'d> Window<'d> {
                 self.problem = read.err().map(|error| NotDelivery::Gzip(error.to_string()));
             }
         }
-        match self.problem.take_if(|_| self.bytes.is_empty()) {
-            Some(problem) => Err(problem),
-            None => Ok(()),
+        if self.bytes.is_empty()
+            && let Some(problem) = self.problem.take()
+        {
+            return Err(problem);
         }
+        Ok(())
     }
 
     /// Reads the rest of a value that is larger than the window may become, with cut texts.
@@ -167,7 +174,6 @@ impl<'d> Window<'d> {
         let mut piece = self.bytes.split_off(self.at);
         self.bytes = Vec::new();
         self.at = 0;
-        self.has_cut = true;
         loop {
             texts.push(&piece, &mut self.bytes);
             piece.truncate(0);
@@ -231,9 +237,13 @@ impl<'d> Window<'d> {
     }
 
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, NotDelivery> {
+        Ok(self.parse()?.value)
+    }
+
+    fn parse<T: DeserializeOwned>(&mut self) -> Result<Parsed<T>, NotDelivery> {
         // serde_json calls some cut numbers invalid, so an error other than the end counts only after the window was filled.
         let mut was_filled = false;
-        self.has_cut = false;
+        let mut was_cut = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
@@ -244,7 +254,7 @@ impl<'d> Window<'d> {
             match value {
                 Some(Ok(value)) if is_end || end < rest.len() => {
                     self.at += end;
-                    return Ok(value);
+                    return Ok(Parsed { value, was_cut });
                 }
                 Some(Err(error)) if is_end || (was_filled && !error.is_eof()) => {
                     let text = without_content(&error);
@@ -256,8 +266,9 @@ impl<'d> Window<'d> {
                     return Err(self.problem.take().unwrap_or(NotDelivery::EndsEarly));
                 }
                 _ => {
-                    if rest.len() >= self.most_value_bytes() && !self.has_cut {
+                    if rest.len() >= self.most_value_bytes() && !was_cut {
                         self.fill_with_short_texts()?;
+                        was_cut = true;
                     } else {
                         self.fill()?;
                     }
@@ -380,8 +391,8 @@ impl<'d> Delivery<'d> {
                 self.position = Position::InObject;
             }
             Position::InLogEvents => {
-                let event = self.json.value()?;
-                self.add_event(event, self.json.has_cut)?;
+                let Parsed { value: event, was_cut } = self.json.parse()?;
+                self.add_event(event, was_cut)?;
             }
             Position::End => {}
         }
@@ -404,7 +415,7 @@ impl<'d> Delivery<'d> {
             }
             "logStream" => object.origin.log_stream = json.name()?,
             "logEvents" => {
-                let events = json.parse_at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
+                let events = json.parse_at_once::<Vec<LogEventJson>>(self.limits.batch_bytes);
                 if events.is_none() && !json.skip_if_next(b'[')? {
                     return Err(NotDelivery::NoLogEvents);
                 }
@@ -423,14 +434,14 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    /// Adds a log event to the next batch. `has_cut` is `true` if one of its texts was cut.
-    fn add_event(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), NotDelivery> {
+    /// Adds a log event to the next batch. `was_cut` is `true` if one of its texts was cut.
+    fn add_event(&mut self, mut event: LogEventJson, was_cut: bool) -> Result<(), NotDelivery> {
         let timestamp_ms = event.timestamp_ms();
         let id = event.take_id();
         let extracted = event.take_extracted();
         let LossyText(mut message) = event.message;
         let is_long = cut_message(&mut message, &self.limits);
-        if has_cut && !is_long {
+        if was_cut && !is_long {
             note_cut(&mut message);
         }
         let event = LogEvent { id, timestamp_ms, message };
@@ -444,9 +455,9 @@ impl<'d> Delivery<'d> {
             }
         }
         if let Some(run) = object.runs.last_mut() {
-            run.cut += usize::from(is_long || has_cut);
+            run.cut += usize::from(is_long || was_cut);
         }
-        if object.bytes >= self.limits.chunk_bytes && object.has_origin() {
+        if object.bytes >= self.limits.batch_bytes && object.has_origin() {
             self.finish_batches();
         } else if object.bytes >= self.limits.unplaced_bytes {
             // They are in the raw data, which is dead-lettered.

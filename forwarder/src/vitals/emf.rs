@@ -59,7 +59,7 @@ fn went_well(report: &Report) -> bool {
 
 /// The line of these invocations.
 fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
-    let Sums { report, taken_of_returned, lag, .. } = sums;
+    let Sums { reports, taken_of_returned, lag, .. } = sums;
     // CloudWatch rejects a line with a metric that has no value.
     let has_value = |name: &str| name != "Lag" || lag.is_some();
     let metrics: Vec<_> = METRICS
@@ -67,7 +67,7 @@ fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
         .filter(|(name, _)| has_value(name))
         .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
         .collect();
-    let ledger = report.ledger();
+    let ledger = &reports.ledgers.total;
     let mut line = json!({
         "_aws": {
             "Timestamp": now_ms,
@@ -90,14 +90,14 @@ fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
         "takenOfReturned": taken_of_returned,
         "ambiguous": ledger.ambiguous,
         "lost": ledger.lost(),
-        "panics": report.panics,
-        "requests": report.requests_sent,
-        "bytes": report.bytes_sent,
+        "panics": reports.panics,
+        "requests": reports.requests_sent,
+        "bytes": reports.bytes_sent,
     });
     let above_zero = |count: usize| (count > 0).then(|| json!(count));
-    let consumed = ledger.consumed.by_rule().into_iter();
-    let dropped_by_rule = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
-    let destinations = &report.ledgers.destinations;
+    let consumed = ledger.consumed.by_cause().into_iter();
+    let dropped_by_rule = reports.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
+    let destinations = &reports.ledgers.destinations;
     let fates_of = |(name, ledger): (&String, &Ledger)| {
         let fates = json!({
             "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
@@ -110,7 +110,7 @@ fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
         (destinations.len() > 1).then(|| destinations.iter().map(fates_of).collect::<Value>());
     let optional = [
         ("Lag", lag.as_ref().map(lag_value)),
-        ("renamedKeys", above_zero(report.renamed)),
+        ("renamedKeys", above_zero(reports.renamed)),
         ("undivided", above_zero(ledger.undivided)),
         ("cut", above_zero(ledger.cut)),
         ("consumedBy", nonzero(consumed)),

@@ -37,7 +37,11 @@ impl Vitals {
         destination: &Destination<E>,
     ) {
         let now = invocation.observed_unix_nano;
-        if !self.with_unsent(|unsent| unsent.add(report, now)) {
+        let is_due = self.with_unsent(|unsent| {
+            unsent.sums.add(report, now);
+            unsent.is_due(report, now)
+        });
+        if !is_due {
             return;
         }
         // If the destination accepts no metrics and no delivery probed it recently, this request is the probe.
@@ -101,18 +105,17 @@ impl Vitals {
 }
 
 impl Unsent {
-    /// Adds an invocation. Returns `true` if it is time to send: first after an invocation with items, because the first one of a
-    /// subscription has a test message only.
-    fn add(&mut self, report: &Report, now_unix_nano: u64) -> bool {
-        self.sums.add(report, now_unix_nano);
+    /// Returns `true` if it is time to send after an invocation with this report: a minute after the last request, and first after
+    /// an invocation with items, because the first one of a subscription has a test message only.
+    fn is_due(&self, report: &Report, now_unix_nano: u64) -> bool {
+        let begin = self.last_request_unix_nano.or(self.sums.since_unix_nano);
         // Sending continues after the clock was set back.
+        let is_within_interval = begin.is_some_and(|begin| {
+            now_unix_nano.checked_sub(begin).is_some_and(|age| age < AT_MOST_EVERY_NANOS)
+        });
         let has_items = !report.ledgers.destinations.is_empty();
-        match self.last_request_unix_nano.or(self.sums.since_unix_nano) {
-            Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
-                has_items && self.last_request_unix_nano.is_none()
-            }
-            _ => true,
-        }
+        let is_first_with_items = has_items && self.last_request_unix_nano.is_none();
+        !is_within_interval || is_first_with_items
     }
 }
 

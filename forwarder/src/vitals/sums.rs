@@ -1,6 +1,6 @@
 //! Adds up the reports of several invocations, and converts them to OTLP with delta temporality.
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Ledgers};
 use crate::report::Report;
 use crate::rules::Effect;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -47,11 +47,32 @@ pub(super) struct Sums {
     pub(super) invocations: usize,
     /// Requests with these metrics that were not accepted.
     pub(super) failures: usize,
-    /// The numbers of all reports.
-    pub(super) report: Report,
+    pub(super) reports: ReportSums,
     /// The sum of [`Report::taken_of_returned`].
     pub(super) taken_of_returned: usize,
     pub(super) lag: Option<Lag>,
+}
+
+/// The sums of those numbers of reports that are metrics.
+#[derive(Debug, Default)]
+pub(super) struct ReportSums {
+    pub(super) ledgers: Ledgers,
+    pub(super) rules: Vec<Effect>,
+    pub(super) renamed: usize,
+    pub(super) panics: usize,
+    pub(super) requests_sent: usize,
+    pub(super) bytes_sent: usize,
+}
+
+impl ReportSums {
+    fn add(&mut self, report: &Report) {
+        self.ledgers += report.ledgers.clone();
+        Effect::add_all(&mut self.rules, report.rules.clone());
+        self.renamed += report.renamed;
+        self.panics += report.panics;
+        self.requests_sent += report.requests_sent;
+        self.bytes_sent += report.bytes_sent;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -73,12 +94,7 @@ impl Sums {
         if let Some(oldest_ms) = report.oldest_event_ms {
             self.add_lag(oldest_ms, now_unix_nano);
         }
-        self.report.ledgers += report.ledgers.clone();
-        Effect::add_all(&mut self.report.rules, report.rules.clone());
-        self.report.renamed += report.renamed;
-        self.report.panics += report.panics;
-        self.report.requests_sent += report.requests_sent;
-        self.report.bytes_sent += report.bytes_sent;
+        self.reports.add(report);
     }
 
     /// Adds 0 for a time in the future: the clocks of function and forwarder differ.
@@ -136,15 +152,15 @@ impl Sums {
     }
 
     fn counters(&self) -> [Counter<'_>; 13] {
-        let report = &self.report;
-        let total = report.ledger();
+        let reports = &self.reports;
+        let total = &reports.ledgers.total;
         let of_destinations = self.of_destinations();
         [
             Counter {
                 name: "attributes.renamed",
                 unit: "{attribute}",
                 description: "Attributes with a changed key.",
-                points: above_zero(report.renamed),
+                points: above_zero(reports.renamed),
             },
             Counter {
                 name: "events.consumed",
@@ -204,13 +220,13 @@ impl Sums {
                 name: "request.bytes",
                 unit: "By",
                 description: "Compressed size of the requests.",
-                points: one(report.bytes_sent),
+                points: one(reports.bytes_sent),
             },
             Counter {
                 name: "requests",
                 unit: "{request}",
                 description: "Requests, including retries.",
-                points: one(report.requests_sent),
+                points: one(reports.requests_sent),
             },
             Counter {
                 name: "vitals.failures",
@@ -222,11 +238,11 @@ impl Sums {
     }
 
     fn consumed(&self) -> Vec<Point<'_>> {
-        let by_rule = self.report.ledger().consumed.by_rule().into_iter().enumerate();
+        let by_cause = self.reports.ledgers.total.consumed.by_cause().into_iter().enumerate();
         // One zero point: panels and alerts fail if the metric does not exist.
-        let shown = by_rule.filter(|(position, (_, events))| *position == 0 || *events > 0);
-        let point = |(_, (rule, events))| Point {
-            attributes: vec![("lambda_otlp.consumed_by", rule)],
+        let shown = by_cause.filter(|(position, (_, events))| *position == 0 || *events > 0);
+        let point = |(_, (cause, events))| Point {
+            attributes: vec![("lambda_otlp.consumed_by", cause)],
             value: events,
         };
         let mut points: Vec<Point<'_>> = shown.map(point).collect();
@@ -235,7 +251,7 @@ impl Sums {
     }
 
     fn dropped_by_rule(&self) -> Vec<Point<'_>> {
-        let dropping = self.report.rules.iter().filter(|effect| effect.dropped > 0);
+        let dropping = self.reports.rules.iter().filter(|effect| effect.dropped > 0);
         let points = dropping.map(|effect| Point {
             attributes: vec![("lambda_otlp.rule", &*effect.rule)],
             value: effect.dropped,
@@ -245,7 +261,7 @@ impl Sums {
 
     fn of_destinations(&self) -> DestinationPoints<'_> {
         let mut points = DestinationPoints::default();
-        for (destination, ledger) in &self.report.ledgers.destinations {
+        for (destination, ledger) in &self.reports.ledgers.destinations {
             let name = ("lambda_otlp.destination", destination.as_str());
             points.ambiguous.push(Point { attributes: vec![name], value: ledger.ambiguous });
             points.handled.extend(by_signal(ledger).map(|(signal, items)| Point {

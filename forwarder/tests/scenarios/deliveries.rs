@@ -137,7 +137,7 @@ impl Topic {
         let old_records = case.old_records.as_ref().map(|name| match name.as_str() {
             "restamp" => OldRecords::Restamp,
             "drop" => OldRecords::Drop,
-            _ => OldRecords::Keep,
+            _ => OldRecords::DeadLetter,
         });
         let policy = old_records.map_or(IngestPolicy::any_time(), |old_records| IngestPolicy {
             window: Some(IngestWindow { past: Duration::from_hours(5) }),
@@ -187,7 +187,7 @@ impl Topic {
         }
         let report = delivered.report;
         let ledger = *report.ledger();
-        let by_rule = ledger.consumed.by_rule().into_iter().filter(|(_, count)| *count > 0);
+        let by_rule = ledger.consumed.by_cause().into_iter().filter(|(_, count)| *count > 0);
         let consumed: String = by_rule.map(|(rule, count)| format!(", {count} {rule}")).collect();
         write!(out, "{} events{consumed}, {} items", ledger.events, ledger.items.total()).unwrap();
         for (count, what) in [

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use forwarder::{
     Config, Event, Export, Forwarder, InvocationContext, MAX_MESSAGE_BYTES, Message, Options,
-    Origin, Parked, Queue, QueueError, Queues, Report, RuleSet, default_destination,
+    Origin, Queue, QueueError, QueuedTelemetry, Queues, Report, RuleSet, default_destination,
 };
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Queue for Readable {
         _: Instant,
     ) -> Vec<Result<(), QueueError>> {
         for message in &messages {
-            let parked = Parked::from_body(&message.body).expect("a message of ours");
+            let parked = QueuedTelemetry::from_body(&message.body).expect("a message of ours");
             assert_eq!(parked.items, message.items);
             assert!(message.body.len() <= MAX_MESSAGE_BYTES);
         }

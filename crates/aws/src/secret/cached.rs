@@ -84,12 +84,12 @@ impl CachedSecret {
     ) -> Result<CurrentSecret, SecretError> {
         let now = || FreezeAwareInstant::now(self.service.wall_clock());
         let mut last = self.last.lock().await;
-        let previous = match last.as_ref() {
-            Some(last) if is_good(last, now()) || !last.at.is_over(AT_MOST_EVERY, now()) => {
-                return last.current.clone();
-            }
-            last => last.and_then(|last| last.current.clone().ok()),
-        };
+        if let Some(reading) = last.as_ref()
+            && (is_good(reading, now()) || !reading.at.is_over(AT_MOST_EVERY, now()))
+        {
+            return reading.current.clone();
+        }
+        let previous = last.as_ref().and_then(|reading| reading.current.clone().ok());
         let reading = self.service.read(&self.reference);
         let read = if previous.is_some() {
             timeout(LONGEST_REFRESH, reading).await.unwrap_or_else(|_| Err(self.too_slow()))

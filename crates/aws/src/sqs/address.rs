@@ -27,7 +27,7 @@ impl SqsSettings {
             reader.mistake(name, problem);
             None
         };
-        let segments: Vec<&str> = url.path_segments()?.collect();
+        let segments: Vec<&str> = url.path_segments().into_iter().flatten().collect();
         let (account, name) = match segments.as_slice() {
             [.., account, name] if !name.is_empty() && is_account(account) => (*account, *name),
             _ => {

@@ -18,9 +18,10 @@ use tokio::time::{Instant, sleep_until};
 /// Maximum size of a message, and of all messages of one request (Amazon SQS Developer Guide, "Message quotas").
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 const MAX_BATCH_ENTRIES: usize = 10;
-const LONGEST_DELAY: Duration = Duration::from_mins(15);
+/// Maximum delay of a new message (Amazon SQS Developer Guide, "Message quotas").
+pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// Maximum visibility timeout: SQS hides a message for at most 12 hours after it was received, possibly a whole invocation ago.
-const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
+pub const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
 /// Maximum number of retries after temporary refusals.
 const MAX_RETRIES: u32 = 2;
 /// Time limit of one attempt, so that an unresponsive queue does not block the invocation.
@@ -85,26 +86,31 @@ impl SqsQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
-        let mut results: Vec<_> = bodies.iter().map(|body| Err(self.unsent(body))).collect();
-        for retry in 0..=MAX_RETRIES {
-            let is_waiting = |position: &usize| results.get(*position).is_some_and(is_temporary);
-            let waiting: Vec<usize> = (0..bodies.len()).filter(is_waiting).collect();
-            for batch in batches(&waiting, bodies) {
+        // The result of each message so far; `None` until it was sent.
+        let mut results: Vec<Option<Result<(), QueueError>>> =
+            bodies.iter().map(|body| self.too_large(body).map(Err)).collect();
+        'attempts: for retry in 0..=MAX_RETRIES {
+            let numbered = results.iter().enumerate();
+            let to_send: Vec<usize> = numbered
+                .filter_map(|(position, result)| is_to_send(result.as_ref()).then_some(position))
+                .collect();
+            for batch in batches(&to_send, bodies) {
                 if Instant::now() >= deadline {
-                    return results;
+                    break 'attempts;
                 }
                 let sent = self.send_batch(&batch, delay, deadline).await;
                 for (message, result) in batch.into_iter().zip(sent) {
                     if let Some(slot) = results.get_mut(message.position) {
-                        *slot = result;
+                        *slot = Some(result);
                     }
                 }
             }
-            if !results.iter().any(is_temporary) || !wait_for_retry(retry, deadline).await {
+            let is_done = !results.iter().any(|result| is_to_send(result.as_ref()));
+            if is_done || !wait_for_retry(retry, deadline).await {
                 break;
             }
         }
-        results
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(self.not_called()))).collect()
     }
 
     /// Hides a received message for `timeout` from now (at most until 12 hours after it was received), regardless of its current
@@ -191,17 +197,17 @@ impl SqsQueue {
         }
     }
 
-    /// The error of a message that was not sent yet, or cannot be.
-    fn unsent(&self, body: &str) -> QueueError {
+    /// The error of a message that is larger than a request may be.
+    fn too_large(&self, body: &str) -> Option<QueueError> {
         let name = &self.settings.name;
         let bytes = body.len();
         if bytes <= MAX_BATCH_BYTES {
-            return self.not_called();
+            return None;
         }
         let text = format!(
             "message of {bytes} bytes is larger than the {MAX_BATCH_BYTES} bytes that queue {name} accepts"
         );
-        QueueError::refused(text)
+        Some(QueueError::refused(text))
     }
 }
 
@@ -215,8 +221,13 @@ async fn wait_for_retry(retry: u32, deadline: Instant) -> bool {
     !is_last
 }
 
-fn is_temporary(result: &Result<(), QueueError>) -> bool {
-    result.as_ref().is_err_and(|error| error.is_temporary)
+/// Returns `true` if a message was not sent yet, or was refused temporarily.
+fn is_to_send(result: Option<&Result<(), QueueError>>) -> bool {
+    match result {
+        None => true,
+        Some(Ok(())) => false,
+        Some(Err(error)) => error.is_temporary,
+    }
 }
 
 /// The messages at these positions in requests of at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.

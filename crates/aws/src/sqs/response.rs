@@ -31,7 +31,8 @@ struct RefusedEntry {
 
 impl SendBatchResponse {
     pub(super) fn read(queue: &SqsSettings, response: &AwsResponse) -> Result<Self, QueueError> {
-        serde_json::from_slice(&response.body).map_err(|_| without_result(queue, response.status))
+        serde_json::from_slice(&response.body)
+            .map_err(|_| without_fate(queue, &format!("status {}", response.status)))
     }
 
     /// Returns the result of the message with this id.
@@ -41,7 +42,7 @@ impl SendBatchResponse {
         }
         let failed = self.failed.iter().flatten().find(|entry| entry.id == id);
         let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
-            return Err(ambiguous(queue, "the answer does not name the message"));
+            return Err(without_fate(queue, "it does not name the message"));
         };
         let text = refusal_text(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
         let is_temporary = !sender_fault || is_throttling(code);
@@ -62,7 +63,9 @@ pub(super) fn check_response(
     let refusal = response.refusal();
     let code = match refusal.code.as_str() {
         // Not SQS's own text: a proxy that timed out.
-        "" if !(400..500).contains(&status) => return Err(without_result(queue, status)),
+        "" if !(400..500).contains(&status) => {
+            return Err(without_fate(queue, &format!("status {status}")));
+        }
         "" => format!("status {status}"),
         code => code.to_owned(),
     };
@@ -74,27 +77,27 @@ pub(super) fn check_response(
 }
 
 pub(super) fn without_response(queue: &SqsSettings, error: &NoResponse) -> QueueError {
+    let name = &queue.name;
     match error {
-        NoResponse::NotMade(problem) => QueueError::refused(format!(
-            "queue {} refused with InvalidRequest: {problem}",
-            queue.name
-        )),
-        NoResponse::NotSent(text) => QueueError::temporary(no_answer_text(queue, &excerpt(text))),
-        NoResponse::Unknown(text) | NoResponse::TooLong(text) => ambiguous(queue, &excerpt(text)),
+        NoResponse::NotMade(problem) => {
+            QueueError::refused(format!("queue {name} was not called: {problem}"))
+        }
+        NoResponse::NotSent(text) => {
+            QueueError::temporary(format!("queue {name} did not answer: {}", excerpt(text)))
+        }
+        NoResponse::Ambiguous(text) => {
+            QueueError::ambiguous(format!("queue {name} did not answer: {}", excerpt(text)))
+        }
+        NoResponse::TooLong(text) => without_fate(queue, &excerpt(text)),
     }
 }
 
-/// The meaning of a response that does not come from SQS or leaves the message's fate unknown.
-fn without_result(queue: &SqsSettings, status: u16) -> QueueError {
-    ambiguous(queue, &format!("answered {status} without the fate of the message"))
-}
-
-fn ambiguous(queue: &SqsSettings, text: &str) -> QueueError {
-    QueueError::ambiguous(no_answer_text(queue, text))
-}
-
-fn no_answer_text(queue: &SqsSettings, text: &str) -> String {
-    format!("queue {} did not answer: {text}", queue.name)
+/// The meaning of an answer that does not come from SQS or leaves the message's fate unknown.
+fn without_fate(queue: &SqsSettings, answer: &str) -> QueueError {
+    let name = &queue.name;
+    QueueError::ambiguous(format!(
+        "queue {name} answered without the fate of the message: {answer}"
+    ))
 }
 
 fn refusal_text(queue: &SqsSettings, permission: &str, code: &str, text: &str) -> String {

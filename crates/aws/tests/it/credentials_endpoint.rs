@@ -1,10 +1,13 @@
 //! Credentials from an endpoint in the execution environment, over real sockets.
 
 use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
-use lambda_otlp_aws::{AWS, AwsSecrets, AwsSecretsSettings, SECRETS, SecretService};
+use lambda_otlp_aws::{
+    AWS, AwsSecrets, AwsSecretsSettings, CloudWatchMetrics, MetricsSettings, SECRETS, SecretService,
+};
 use settings::{Reader, SecretReference, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// 2026-07-31T12:13:20Z.
 const BEGAN: u64 = 1_785_500_000;
@@ -100,6 +103,34 @@ async fn credential_errors_state_the_cause_without_the_token() {
     check(is(200, "hunter2"), "its answer contains no credentials").await;
     check(is(200, &"x".repeat(70_000)), "the answer of 127.0.0.1").await;
     check(credentials("soon"), "its answer has no readable expiration").await;
+}
+
+#[tokio::test]
+async fn a_request_waits_for_credentials_no_longer_than_its_deadline() {
+    let (_endpoint, url) = Fake::start([ScriptedResponse::Never]).await;
+    let (settings, mistakes) = read(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hunter2"),
+    ]);
+    assert_eq!(mistakes, "");
+    let (cloud_watch, endpoint) = Fake::start([]).await;
+    let settings = MetricsSettings {
+        credentials: settings.credentials.unwrap(),
+        region: "eu-west-1".to_owned(),
+        endpoint: Some(endpoint),
+        proxy: None,
+    };
+    let metrics = CloudWatchMetrics::new(settings, clock).unwrap();
+    let began = Instant::now();
+    let deadline = began + Duration::from_millis(200);
+    let error = metrics.sums([], clock()..clock(), deadline).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GetMetricData of CloudWatch got no answer: no credentials from AWS_CONTAINER_CREDENTIALS_FULL_URI: timed out"
+    );
+    // The time limit of the endpoint alone is two seconds.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(cloud_watch.requests.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use lambda_otlp_aws::{AWS, SQS, SqsQueue, SqsSettings};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use settings::{Reader, Setting, Table, Variable};
+use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 use url::Url;
@@ -12,13 +13,20 @@ const LATE: &str = "queue retry was not called: the deadline has passed";
 const QUEUE: &[Variable] = &[QUEUE_URL.row()];
 
 fn sqs(url: &str) -> SqsQueue {
-    let variables = [
+    sqs_with(url, &[])
+}
+
+fn sqs_with(url: &str, others: &[(&str, &str)]) -> SqsQueue {
+    let own = [
         (QUEUE_URL.name(), url),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDFORWARDER"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
         ("AWS_SESSION_TOKEN", "token"),
     ];
+    let all = own.iter().chain(others);
+    let variables: HashMap<String, String> =
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut reader = Reader::new(&variables, Table::new(&[SQS, AWS, settings::PROXY, QUEUE]));
     let settings = SqsSettings::read(&mut reader, QUEUE_URL);
     assert_eq!(reader.finish(), []);
@@ -202,6 +210,25 @@ async fn queue_errors_state_the_code_and_the_remedy() {
     let text = error.to_string();
     assert!(text.starts_with("queue other did not answer: cannot reach 127.0.0.1"), "{text}");
     assert!(!error.is_ambiguous(), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_states_whether_the_queue_was_called_and_answered() {
+    let server = server().await;
+    server.queue().script([QueueResponse::refuse(502, "")]);
+    let queue = sqs(&server.queue_url());
+    let results = queue.send_messages(&["one"], Duration::ZERO, soon()).await;
+    let error = results[0].as_ref().unwrap_err();
+    let text = "queue retry answered without the fate of the message: status 502";
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_ambiguous());
+    let endpoint = format!("{}/?a=1", server.endpoint());
+    let queue = sqs_with(&server.queue_url(), &[("AWS_ENDPOINT_URL_SQS", endpoint.as_str())]);
+    let results = queue.send_messages(&["one"], Duration::ZERO, soon()).await;
+    let error = results[0].as_ref().unwrap_err();
+    let text = "queue retry was not called: an AWS endpoint must not have a query";
+    assert_eq!(error.to_string(), text);
+    assert!(!error.is_ambiguous());
 }
 
 #[tokio::test]

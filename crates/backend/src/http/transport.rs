@@ -128,7 +128,7 @@ impl HttpTransport {
 
     fn no_answer(&self, url: &Url, sent: bool, cause: &str) -> TransportError {
         let trouble = if sent { "no answer from" } else { "cannot reach" };
-        let proxy = proxy(&self.destination, self.protocol).and_then(|proxy| proxy.of(url));
+        let proxy = proxy(&self.destination, self.protocol).and_then(|proxy| proxy.proxy_for(url));
         let host = host_and_port(url) + &through(proxy);
         let text = format!("{trouble} {host}: {cause}");
         TransportError { sent, is_closed: false, text }
@@ -208,7 +208,8 @@ impl Transport for HttpTransport {
         })?;
         // Only a proxy that forwards plain requests answers in place of the backend.
         let is_forwarded = url.scheme() == "http"
-            && proxy(&self.destination, self.protocol).is_some_and(|proxy| proxy.of(url).is_some());
+            && proxy(&self.destination, self.protocol)
+                .is_some_and(|proxy| proxy.proxy_for(url).is_some());
         if is_forwarded && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
@@ -326,7 +327,7 @@ fn reqwest_client(
         builder = builder.http2_prior_knowledge();
     }
     if let Some(proxy) = proxy(destination, protocol).cloned() {
-        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
+        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.proxy_for(url).cloned()));
     }
     builder.build().map_err(build)
 }

@@ -202,7 +202,7 @@ impl SessionOutput {
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<SessionBackend> {
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;
-    let endpoint_name = variables.called(ENDPOINT);
+    let endpoint_name = variables.name_as_given(ENDPOINT);
     let reach = reach::of_settings(config.destination.clone(), &variables)
         .with_context(|| endpoint_name.clone())?;
     if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)

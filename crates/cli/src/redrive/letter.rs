@@ -4,7 +4,8 @@ use anyhow::{Context as _, bail};
 use backend::Fate;
 use console::waterfall::draw::short;
 use forwarder::{
-    Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueMessage, SourceLimits,
+    Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, QueueMessage, QueuedTelemetry,
+    SourceLimits,
 };
 use regex::Regex;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub(crate) struct Letter {
 }
 
 enum LetterContent {
-    Parked(Box<Parked>),
+    Queued(Box<QueuedTelemetry>),
     /// The event of an invocation.
     Event {
         text: Box<str>,
@@ -32,19 +33,19 @@ enum LetterContent {
 
 impl Letter {
     pub(crate) fn from_message(body: &str) -> anyhow::Result<Self> {
-        let not_parked = match Parked::from_body(body) {
-            Ok(Parked { content: Content::Raw(bytes), reason, .. }) => {
+        let not_queued = match QueuedTelemetry::from_body(body) {
+            Ok(QueuedTelemetry { content: Content::Raw(bytes), reason, .. }) => {
                 return Self::from_stored_message(bytes, &reason);
             }
-            Ok(parked) => return Ok(Self::from_parked(parked)),
-            Err(not_parked) => not_parked,
+            Ok(queued) => return Ok(Self::from_queued(queued)),
+            Err(not_queued) => not_queued,
         };
         if let Ok(letter) = Self::from_record(body.as_bytes()) {
             return Ok(letter);
         }
         let json = serde_json::json!({ "messageId": "", "receiptHandle": "", "body": body });
         let message: QueueMessage = serde_json::from_value(json)?;
-        let Some(event) = message.event() else { bail!(not_parked) };
+        let Some(event) = message.event() else { bail!(not_queued) };
         Ok(Self::from_event(body, event, "an event without a reason"))
     }
 
@@ -58,14 +59,15 @@ impl Letter {
     }
 
     /// A partly accepted request is sent as a whole, and no longer counts as partial.
-    fn from_parked(parked: Parked) -> Self {
-        let items = match &parked.content {
+    fn from_queued(queued: QueuedTelemetry) -> Self {
+        let items = match &queued.content {
             Content::Request(request) => request.items(),
-            _ => parked.items,
+            _ => queued.items,
         };
-        let is_partial = parked.fate == Fate::DeadLetterPartial;
-        let reason = short(&parked.reason, MOST_REASON_CHARS);
-        let content = LetterContent::Parked(Box::new(Parked { fate: Fate::Park, items, ..parked }));
+        let is_partial = queued.fate == Fate::DeadLetterPartial;
+        let reason = short(&queued.reason, MOST_REASON_CHARS);
+        let content =
+            LetterContent::Queued(Box::new(QueuedTelemetry { fate: Fate::Park, items, ..queued }));
         Self { content, reason, items, is_partial }
     }
 
@@ -117,12 +119,12 @@ impl Letter {
 
     /// Converts the letter to messages for the retry queue.
     ///
-    /// A parked request starts over. `first_seen` becomes the present time, because the redrive function derives from
+    /// A queued request starts over. `first_seen` becomes the present time, because the redrive function derives from
     /// it when the queue will delete the message. The times of the records, the origin and the reason stay.
     pub(crate) fn into_messages(self, now_unix_nano: u64) -> anyhow::Result<Vec<Message>> {
         match self.content {
-            LetterContent::Parked(parked) => {
-                divide(Parked { first_seen_unix_nano: now_unix_nano, ..*parked })
+            LetterContent::Queued(queued) => {
+                divide(QueuedTelemetry { first_seen_unix_nano: now_unix_nano, ..*queued })
             }
             LetterContent::Event { text, .. } if text.len() <= MAX_MESSAGE_BYTES => {
                 Ok(vec![Message { body: text.into(), items: 1 }])
@@ -137,7 +139,7 @@ fn split_event(event: &Event, reason: &str, now_unix_nano: u64) -> anyhow::Resul
     let mut messages = Vec::new();
     for batch in event.batches(&SourceLimits::default()) {
         let batch = batch.context("cannot read its log events")?;
-        messages.extend(divide(Parked {
+        messages.extend(divide(QueuedTelemetry {
             // The forwarder's rules route the log events again.
             destination: forwarder::DEFAULT_DESTINATION.to_owned(),
             stream: None,
@@ -156,8 +158,8 @@ fn split_event(event: &Event, reason: &str, now_unix_nano: u64) -> anyhow::Resul
 }
 
 /// Divides a request or log events into messages, without shortening any content: a shortened OTLP line could not be decoded.
-fn divide(parked: Parked) -> anyhow::Result<Vec<Message>> {
-    parked.into_whole_messages(MAX_MESSAGE_BYTES).context("a part is too large for a message")
+fn divide(queued: QueuedTelemetry) -> anyhow::Result<Vec<Message>> {
+    queued.into_whole_messages(MAX_MESSAGE_BYTES).context("a part is too large for a message")
 }
 
 /// Selection of messages and records.
@@ -186,7 +188,7 @@ impl LetterFilters {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{NOW, SECOND, awslogs, log_request, noise, parked};
+    use super::super::tests::{NOW, SECOND, awslogs, log_request, noise, queued};
     use super::*;
     use forwarder::{LogBatch, LogEvent};
     use serde_json::json;
@@ -197,9 +199,9 @@ mod tests {
         let mut ids = Vec::new();
         for message in messages {
             assert!(message.body.len() <= MAX, "{} bytes", message.body.len());
-            let parked = Parked::from_body(&message.body).unwrap();
-            let Content::Events(batch) = parked.content else { panic!("{:?}", parked.content) };
-            assert_eq!(parked.items, batch.events.len());
+            let queued = QueuedTelemetry::from_body(&message.body).unwrap();
+            let Content::Events(batch) = queued.content else { panic!("{:?}", queued.content) };
+            assert_eq!(queued.items, batch.events.len());
             assert_eq!(batch.origin.log_group, "/aws/lambda/orders");
             ids.extend(batch.events.into_iter().map(|event| event.id));
         }
@@ -238,24 +240,25 @@ mod tests {
         let events =
             vec![LogEvent { id: "1".into(), timestamp_ms: 1, message: noise(1_100_000, 1) }];
         let batch = LogBatch { events, ..LogBatch::default() };
-        let body = Parked { content: Content::Events(batch), ..parked("x", NOW) };
+        let body = QueuedTelemetry { content: Content::Events(batch), ..queued("x", NOW) };
         assert!(divide(body).is_err());
     }
 
     #[test]
     fn a_redriven_request_restarts_its_retry_period() {
-        let before = Parked {
+        let before = QueuedTelemetry {
             fate: Fate::DeadLetterPartial,
             items: 1,
-            ..parked("answered 503", NOW - SECOND)
+            ..queued("answered 503", NOW - SECOND)
         };
         let message = before.clone().into_messages(MAX);
         let letter = Letter::from_message(&message[0].body).unwrap();
         assert!(letter.is_partial);
         let messages = letter.into_messages(NOW).unwrap();
-        let after = Parked::from_body(&messages[0].body).unwrap();
+        let after = QueuedTelemetry::from_body(&messages[0].body).unwrap();
         let all = log_request().items();
-        let expected = Parked { first_seen_unix_nano: NOW, fate: Fate::Park, items: all, ..before };
+        let expected =
+            QueuedTelemetry { first_seen_unix_nano: NOW, fate: Fate::Park, items: all, ..before };
         assert!(after == expected, "{after:?}");
     }
 }

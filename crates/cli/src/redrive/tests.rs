@@ -3,7 +3,7 @@ use super::*;
 use backend::Fate;
 use clap::Parser;
 use expect_test::{Expect, expect};
-use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
+use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, QueuedTelemetry};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
@@ -20,8 +20,8 @@ pub(super) fn log_request() -> Request {
     Request::of_log_records(None, vec![record; 2])
 }
 
-pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
-    Parked {
+pub(super) fn queued(reason: &str, first_seen_unix_nano: u64) -> QueuedTelemetry {
+    QueuedTelemetry {
         destination: "default".to_owned(),
         stream: None,
         content: Content::Request(log_request()),
@@ -39,8 +39,8 @@ pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
     }
 }
 
-fn body(parked: Parked) -> String {
-    parked.into_messages(MAX_MESSAGE_BYTES).remove(0).body
+fn body(queued: QueuedTelemetry) -> String {
+    queued.into_messages(MAX_MESSAGE_BYTES).remove(0).body
 }
 
 /// Text that does not compress.
@@ -92,8 +92,8 @@ fn filters_select_letters_by_reason_and_partial_acceptance() {
     let is_skipped = |words: &[&str], partial: bool| {
         let arguments = arguments("http://127.0.0.1:1/1/q", words);
         let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
-        let parked = Parked { fate, ..parked("answered 503 Service Unavailable", NOW) };
-        let letter = Letter::from_message(&body(parked)).unwrap();
+        let queued = QueuedTelemetry { fate, ..queued("answered 503 Service Unavailable", NOW) };
+        let letter = Letter::from_message(&body(queued)).unwrap();
         arguments.filters.reason_to_skip(&letter).is_some()
     };
     for (words, skipped) in [
@@ -146,12 +146,12 @@ impl Queues {
 
 fn letters() -> Vec<String> {
     vec![
-        body(parked("answered 503", NOW - HOUR)),
-        body(parked("answered 400", NOW - HOUR)),
-        body(Parked {
+        body(queued("answered 503", NOW - HOUR)),
+        body(queued("answered 400", NOW - HOUR)),
+        body(QueuedTelemetry {
             fate: Fate::DeadLetterPartial,
             items: 1,
-            ..parked("rejected 1", NOW - HOUR)
+            ..queued("rejected 1", NOW - HOUR)
         }),
         "nobody reads this".to_owned(),
     ]
@@ -169,7 +169,7 @@ async fn redriven_messages_are_deleted_and_the_others_become_visible() {
     assert!(!summary.is_complete(), "one message cannot be read");
     let sent = queues.retry.queue().bodies();
     let reasons: Vec<String> =
-        sent.iter().map(|body| Parked::from_body(body).unwrap().reason).collect();
+        sent.iter().map(|body| QueuedTelemetry::from_body(body).unwrap().reason).collect();
     assert_eq!(reasons, ["answered 503", "answered 400"]);
     assert_eq!(queues.visible(), 2);
     assert_eq!(queues.dead.queue().len(), 2);
@@ -192,7 +192,7 @@ async fn a_message_that_the_retry_queue_did_not_confirm_is_kept() {
 
 #[tokio::test]
 async fn redriving_stops_after_three_rounds_without_success() {
-    let bodies: Vec<String> = (0..40).map(|_| body(parked("x", NOW))).collect();
+    let bodies: Vec<String> = (0..40).map(|_| body(queued("x", NOW))).collect();
     for (rounds, expected) in [
         ([false; 4], [0, 0, 0, 0, 30]),
         ([false, false, true, true], [20, 0, 0, 0, 20]),
@@ -261,9 +261,9 @@ fn check_table(summary: &RedriveSummary, dry_run: bool, expected: &Expect) {
 fn a_message_that_was_stored_unchanged_is_read_again() {
     let raw = |bytes: &[u8]| {
         let content = Content::Raw(bytes.to_vec());
-        Letter::from_message(&body(Parked { content, items: 1, ..parked("too new", NOW) }))
+        Letter::from_message(&body(QueuedTelemetry { content, items: 1, ..queued("too new", NOW) }))
     };
-    let letter = raw(body(parked("x", NOW)).as_bytes()).unwrap();
+    let letter = raw(body(queued("x", NOW)).as_bytes()).unwrap();
     assert_eq!((letter.reason.as_str(), letter.items), ("too new", 2));
     for bytes in [&b"hello"[..], &[0xff, 0xfe]] {
         assert_eq!(raw(bytes).err().unwrap().to_string(), "invalid bytes (too new)");

@@ -87,9 +87,9 @@ async fn replay(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
             "rules: none; use --stack NAME for those of a stack, or set LAMBDA_OTLP_RULES to a file"
         ),
     }
-    let policy = config.old_records.of(config.destination.profile);
+    let policy = config.old_records.for_profile(config.destination.profile);
     check_age(arguments, &checkpoint, policy, now)?;
-    if policy.old_records == OldRecords::Keep {
+    if policy.old_records == OldRecords::DeadLetter {
         // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
     }
@@ -150,7 +150,7 @@ fn check_age(
     let age = time_arguments::duration_text(oldest);
     let window = time_arguments::duration_text(exceeded.past);
     let consequence = match policy.old_records {
-        OldRecords::Keep => {
+        OldRecords::DeadLetter => {
             "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
         }
         OldRecords::Restamp => "would discard them, so they are sent with the present time",

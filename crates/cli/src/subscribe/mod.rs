@@ -168,7 +168,7 @@ fn run(
         if !which.yes {
             eprintln!("nothing was changed; use --yes to make the changes");
         }
-        let is_done = report.failure().is_none() && report.not_reached() == 0;
+        let is_done = report.first_error().is_none() && report.not_reached_count() == 0;
         Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -368,7 +368,7 @@ fn write(
         count(Action::Keep),
         count(Action::Remove),
         count(Action::Skip),
-        report.failed(),
+        report.failed_count(),
     )?;
     if let Some(problem) = &report.not_listed {
         writeln!(out, "not all log groups could be listed: {}", on_one_line(problem))?;

@@ -70,7 +70,8 @@ impl StackSubscriber {
             return warnings;
         }
         let is_ruled_out = |entry: &LogGroupEntry| {
-            settings::Pattern::any(selection.include(), &entry.group.name) && !is_selected(entry)
+            settings::Pattern::any_matches(selection.include(), &entry.group.name)
+                && !is_selected(entry)
         };
         let removed = count(&|entry| is_subscribed(entry) && is_ruled_out(entry));
         if removed > 0 {

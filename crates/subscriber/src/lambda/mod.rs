@@ -54,15 +54,16 @@ impl From<SubscriberError> for Diagnostic {
 /// The subscriber of one execution environment.
 #[derive(Debug)]
 pub struct Subscriber {
-    parts: Result<Parts, InvalidSettings>,
+    services: Result<Services, InvalidSettings>,
     /// Answers CloudFormation, even with invalid settings.
     answers: AwsClient,
     answer_urls: AnswerUrls,
     clock: fn() -> SystemTime,
 }
 
+/// The settings, and the clients of AWS made from them.
 #[derive(Debug)]
-struct Parts {
+struct Services {
     config: Config,
     logs: CloudWatchLogs,
     retry_queue: Option<SqsQueue>,
@@ -76,12 +77,12 @@ impl Subscriber {
         clock: fn() -> SystemTime,
     ) -> Self {
         let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
-        let parts = config.map(|config| Parts {
+        let services = config.map(|config| Services {
             logs: CloudWatchLogs::new(config.logs.clone(), clock),
             retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::new(queue, clock)),
             config,
         });
-        Self { parts, answers: AwsClient::new(clock, proxy), answer_urls, clock }
+        Self { services, answers: AwsClient::new(clock, proxy), answer_urls, clock }
     }
 
     /// Handles one invocation, which Lambda ends at `timeout`.
@@ -95,21 +96,22 @@ impl Subscriber {
         let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
         // The runtime logs the error.
         let read = SubscriberEvent::read(event, self.answer_urls)?;
-        if let SubscriberEvent::Resource(request) = &read {
-            return self.answer_cloud_formation(request, deadline, end).await;
-        }
-        let parts = self.parts()?;
         let report = match read {
-            SubscriberEvent::NewLogGroup(name) => {
-                parts.handle_new_log_group(&name, deadline).await?
+            SubscriberEvent::Resource(request) => {
+                return self.answer_cloud_formation(&request, deadline, end).await;
             }
+            SubscriberEvent::NewLogGroup(name) => {
+                self.services()?.handle_new_log_group(&name, deadline).await?
+            }
+            SubscriberEvent::Run => self.services()?.sweep_all("schedule", deadline).await,
             SubscriberEvent::Other(what) => {
+                // An invocation with invalid settings always fails.
+                self.services()?;
                 tracing::warn!(what, "event ignored");
                 return Ok(Value::Null);
             }
-            _ => parts.run("schedule", deadline).await,
         };
-        let failure = report.failure().or(report.not_replayed.first().map(String::as_str));
+        let failure = report.first_error().or(report.not_replayed.first().map(String::as_str));
         match failure {
             // Lambda counts an error, and repeats the invocation.
             Some(failure) => Err(SubscriberError::LogGroups(failure.to_owned())),
@@ -117,8 +119,8 @@ impl Subscriber {
         }
     }
 
-    fn parts(&self) -> Result<&Parts, SubscriberError> {
-        self.parts.as_ref().map_err(|mistakes| SubscriberError::Settings(mistakes.clone()))
+    fn services(&self) -> Result<&Services, SubscriberError> {
+        self.services.as_ref().map_err(|mistakes| SubscriberError::Settings(mistakes.clone()))
     }
 
     /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
@@ -128,7 +130,7 @@ impl Subscriber {
         deadline: Instant,
         end: Instant,
     ) -> Result<Value, SubscriberError> {
-        let done = AssertUnwindSafe(self.carry_out(request, deadline)).catch_unwind();
+        let done = AssertUnwindSafe(self.perform(request, deadline)).catch_unwind();
         // A run ends at its deadline; an overdue one is abandoned while there is time to answer.
         let given_up = deadline + end.saturating_duration_since(deadline) / 2;
         let outcome = match timeout_at(given_up, done).await {
@@ -145,38 +147,38 @@ impl Subscriber {
         Ok(response)
     }
 
-    async fn carry_out(
+    async fn perform(
         &self,
         request: &ResourceRequest,
         deadline: Instant,
     ) -> Result<SweepReport, SubscriberError> {
-        let parts = self.parts()?;
+        let services = self.services()?;
         let report = match request.kind {
-            RequestKind::Delete => parts.remove(request, deadline).await,
-            kind => parts.subscribe(kind, request, deadline).await,
+            RequestKind::Delete => services.remove(request, deadline).await,
+            kind => services.subscribe(kind, request, deadline).await,
         };
-        match report.failure().filter(|_| report.is_failure()) {
+        match report.first_error().filter(|_| report.has_failed()) {
             Some(failure) => Err(SubscriberError::LogGroups(failure.to_owned())),
             None => Ok(report),
         }
     }
 }
 
-impl Parts {
+impl Services {
     fn sweep<'a>(&'a self, wanted: &'a WantedFilter, also_included: &'a [Pattern]) -> Sweep<'a> {
         let selection = &self.config.selection;
         let task = Task::Follow;
         Sweep { logs: &self.logs, selection, wanted, task, also_included, dry_run: false }
     }
 
-    /// Handles all included log groups.
-    async fn run(&self, run: &str, deadline: Instant) -> SweepReport {
+    /// Handles all included log groups. `trigger` names the reason of the run in the log.
+    async fn sweep_all(&self, trigger: &str, deadline: Instant) -> SweepReport {
         let time = deadline.saturating_duration_since(Instant::now());
         let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
         let sweep = self.sweep(&self.config.wanted, &[]);
         let mut report = sweep.run(deadline - reserve).await;
         self.replay_new(&mut report, deadline).await;
-        report.log(run);
+        report.log(trigger);
         report
     }
 
@@ -209,10 +211,10 @@ impl Parts {
         };
         let report = sweep.run(deadline).await;
         report.log(request.kind.as_str());
-        if report.not_reached() > 0 || report.failed() > 0 {
+        if report.not_reached_count() > 0 || report.failed_count() > 0 {
             tracing::error!(
-                not_reached = report.not_reached(),
-                failed = report.failed(),
+                not_reached = report.not_reached_count(),
+                failed = report.failed_count(),
                 "subscription filters stay: `lambda-otlp unsubscribe --yes` removes them"
             );
         }
@@ -267,13 +269,13 @@ fn response(request: &ResourceRequest, outcome: Result<SweepReport, SubscriberEr
     let is_delete = request.kind == RequestKind::Delete;
     let is_success = match &outcome {
         // Their filters would outlive the stack, and a later stack takes them for filters of others.
-        Ok(report) => !is_delete || report.not_reached() == 0,
+        Ok(report) => !is_delete || report.not_reached_count() == 0,
         // A failed removal must not block the deletion of a stack.
         Err(_) => is_delete,
     };
     let reason = match &outcome {
         Ok(_) if is_success => "see the subscriber's log".to_owned(),
-        Ok(report) => incomplete_removal(request, report.not_reached()),
+        Ok(report) => incomplete_removal(request, report.not_reached_count()),
         Err(problem) => cut(&problem.to_string()),
     };
     let sums = outcome.map_or_else(
@@ -282,7 +284,7 @@ fn response(request: &ResourceRequest, outcome: Result<SweepReport, SubscriberEr
             let mut sums = report.sums();
             if let Some(notable) = sums.get_mut("notable") {
                 // The log has the whole text.
-                *notable = cut(&report.notable()).into();
+                *notable = cut(&report.notable_text()).into();
             }
             sums
         },

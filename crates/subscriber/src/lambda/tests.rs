@@ -238,7 +238,7 @@ impl Fake {
         sleep(LATENCY / 2).await;
         self.0.lock().unwrap().in_flight.remove(&group);
         if is_lost {
-            return Err(NoResponse::Unknown("cannot reach logs: reset".to_owned()));
+            return Err(NoResponse::Ambiguous("cannot reach logs: reset".to_owned()));
         }
         Ok(AwsResponse { status, body: answer.to_string().into_bytes() })
     }
@@ -267,12 +267,12 @@ fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Subscrib
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let client = || AwsClient::with_transport(fake.clone(), clock);
     let (config, _) = Config::from_source(&variables);
-    let parts = config.map(|config| Parts {
+    let services = config.map(|config| Services {
         logs: CloudWatchLogs::with_client(config.logs.clone(), client()),
         retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::with_client(queue, client())),
         config,
     });
-    Subscriber { parts, answers: client(), answer_urls: AnswerUrls::S3, clock }
+    Subscriber { services, answers: client(), answer_urls: AnswerUrls::S3, clock }
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,7 +319,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     let delete = async || {
         let event = SubscriberEvent::read(&of_kind("Delete"), AnswerUrls::S3);
         let Ok(SubscriberEvent::Resource(request)) = event else { panic!("{event:?}") };
-        let outcome = service(&fake).carry_out(&request, Instant::now() + TIMEOUT).await;
+        let outcome = service(&fake).perform(&request, Instant::now() + TIMEOUT).await;
         response(&request, outcome)
     };
     let answer = delete().await;

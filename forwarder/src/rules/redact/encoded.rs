@@ -99,7 +99,7 @@ impl Redaction {
         if !may_find_text && least_number.is_none() {
             return Ok(None);
         }
-        if item.kind == ItemKind::LogRecord && self.may_hide_body(item) {
+        if item.kind == ItemKind::LogRecord && self.body_may_repeat_hidden_value(item) {
             return Err(NeedsDecoder);
         }
         let redacted_before = *redacted;
@@ -123,7 +123,7 @@ impl Redaction {
     }
 
     /// Returns `false` if the body of a record repeats no value of a hidden key.
-    fn may_hide_body(&self, record: view::Item<'_>) -> bool {
+    fn body_may_repeat_hidden_value(&self, record: view::Item<'_>) -> bool {
         let may_have_hidden = |attribute: &[u8]| {
             let (key, value) = key_and_value(attribute);
             may_nest(value) || std::str::from_utf8(key).is_ok_and(|key| self.hides(key))

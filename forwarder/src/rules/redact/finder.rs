@@ -197,4 +197,11 @@ impl Finder {
             }
         }
     }
+
+    /// Returns `true` if one match is the whole text.
+    pub(super) fn matches_whole(&self, text: &str) -> Result<bool, TooMuchWork> {
+        let mut is_whole = false;
+        self.find(text, &mut |range| is_whole |= range == (0..text.len()))?;
+        Ok(is_whole)
+    }
 }

@@ -188,8 +188,9 @@ impl Redaction {
 
     /// Returns `true` if attributes with this key are redacted.
     fn includes_key(&self, key: &str) -> bool {
-        let is_included = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
-        is_included && !Pattern::any(&self.except, key)
+        let is_included =
+            self.only.is_empty() || key == REST || Pattern::any_matches(&self.only, key);
+        is_included && !Pattern::any_matches(&self.except, key)
     }
 
     /// Redacts the body of a log record. The body of a JSON line may repeat the value of a key such as `errorMessage`, which is
@@ -425,12 +426,8 @@ impl Redaction {
         let bytes = digits.as_bytes();
         let letters = Letters::of(bytes);
         let is_found_by = |finder: &Finder| {
-            if !finder.may_find_in(bytes, letters) {
-                return false;
-            }
-            let mut is_found = false;
-            let all = finder.find(digits, &mut |range| is_found |= range == (0..digits.len()));
-            is_found || all.is_err()
+            // A number that needs too much searching is hidden too.
+            finder.may_find_in(bytes, letters) && finder.matches_whole(digits).unwrap_or(true)
         };
         digits != "0" && (is_hidden || self.finders.iter().any(is_found_by))
     }
@@ -445,6 +442,6 @@ impl Redaction {
         } else {
             Cow::Borrowed(key)
         };
-        Pattern::any(&self.keys, &lower)
+        Pattern::any_matches(&self.keys, &lower)
     }
 }

@@ -6,7 +6,7 @@ use super::marks::{self, Found, Mark};
 use super::schedule::{Random, Schedule};
 use super::setup::{DestinationId, NAMES, is_outside};
 use backend::Fate;
-use lambda_otlp_forwarder::{Consumed, Parked, Report};
+use lambda_otlp_forwarder::{Consumed, QueuedTelemetry, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -253,7 +253,7 @@ impl Cloud {
         &mut self,
         by: InvocationId,
         queue: QueueName,
-        parked: &Parked,
+        parked: &QueuedTelemetry,
         answered: bool,
     ) -> UnitId {
         let held = marks::of_parked(parked);
@@ -274,7 +274,7 @@ impl Cloud {
                 self.census.met("old: out of the window while it waited");
             }
         }
-        let Parked { items, fate, .. } = *parked;
+        let QueuedTelemetry { items, fate, .. } = *parked;
         let partial = fate == Fate::DeadLetterPartial;
         let marks = held.marks;
         let unit = Unit { marks: marks.clone(), is_rest: true, ..Unit::delivered() };

@@ -117,13 +117,13 @@ impl Environment {
                 ..config.destination.clone()
             };
             let export = self.export(marks::destination(&rule.name), &rule_config);
-            let policy = config.old_records.of(rule.profile);
+            let policy = config.old_records.for_profile(rule.profile);
             let destination = Destination::new(&rule.name, export, &rule_config, policy);
             destinations.push(Arc::new(destination.with_stream(rule.stream.clone())));
         }
         let mut options = Options::of(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
-        options.source.chunk_bytes = schedule.chunk_bytes;
+        options.source.batch_bytes = schedule.batch_bytes;
         let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);
         forwarder.set_rules(rules, destinations);
         forwarder

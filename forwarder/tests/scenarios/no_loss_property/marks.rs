@@ -6,7 +6,7 @@
 
 use super::setup::{DEFAULT, DestinationId, NAMES};
 use crate::support::{Telemetry, attribute, body, pairs};
-use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
+use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, QueuedTelemetry};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use test_support::openobserve::point_attributes;
@@ -125,7 +125,7 @@ pub(crate) struct Held<'p> {
     pub(crate) request: Option<(&'p Request, Vec<Found>)>,
 }
 
-pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
+pub(crate) fn of_parked(parked: &QueuedTelemetry) -> Held<'_> {
     let destination = destination(&parked.destination);
     let default = |mark: &str| vec![at(DEFAULT, mark)];
     let (marks, request) = match &parked.content {

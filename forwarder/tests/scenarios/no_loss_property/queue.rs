@@ -5,7 +5,7 @@ use super::cloud::{QueueName, UnitId};
 use super::current::Current;
 use super::schedule::{Fault, QUEUE_FAULTS, QueueFault};
 use crate::memory_queue::MemoryQueue;
-use lambda_otlp_forwarder::Parked;
+use lambda_otlp_forwarder::QueuedTelemetry;
 use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -105,7 +105,7 @@ impl Network {
         };
         for (body, id) in batch.iter().zip(ids) {
             let Some(id) = id else { continue };
-            let parked = Parked::from_body(body).expect("a message of ours");
+            let parked = QueuedTelemetry::from_body(body).expect("a message of ours");
             let is_answered = sent != BatchResult::NoAnswer;
             let by = self.current.get();
             let unit = self.current.cloud().sent(by, self.store.name, &parked, is_answered);

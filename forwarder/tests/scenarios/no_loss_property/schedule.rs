@@ -125,7 +125,7 @@ pub(crate) struct Schedule {
     pub(crate) request_timeout: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) enough_to_deliver: usize,
-    pub(crate) chunk_bytes: usize,
+    pub(crate) batch_bytes: usize,
     /// `true` if events have many small objects, which give more than two batches.
     pub(crate) has_many_batches: bool,
     pub(crate) timeout: Duration,
@@ -168,7 +168,7 @@ impl Schedule {
             request_timeout: Duration::from_secs(*random.pick(&[2, 10, 30])),
             max_request_bytes,
             enough_to_deliver: *random.pick(&[1, 800, 3000, 2 << 20]),
-            chunk_bytes: SourceLimits::default().chunk_bytes,
+            batch_bytes: SourceLimits::default().batch_bytes,
             has_many_batches: random.percent(8),
             timeout: Duration::from_secs(*random.pick(&timeouts)),
             queue_batch: *random.pick(&[1, 1, 1, 3]),
@@ -214,7 +214,7 @@ impl Schedule {
         if schedule.has_many_batches {
             schedule.enough_to_deliver = *random.pick(&[1, 1, 300]);
             if random.percent(40) {
-                schedule.chunk_bytes = *random.pick(&[1, 200]);
+                schedule.batch_bytes = *random.pick(&[1, 200]);
             }
         }
         // The forwarder delivers 2 MiB at once. Within three seconds a function that delivers item by item would never reach the

@@ -68,8 +68,8 @@ impl Setup {
             redacts: random.percent(18),
             routes: random.percent(40),
             old_records: *random.pick(&[
-                OldRecords::Keep,
-                OldRecords::Keep,
+                OldRecords::DeadLetter,
+                OldRecords::DeadLetter,
                 OldRecords::Restamp,
                 OldRecords::Drop,
             ]),

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 use lambda_otlp_forwarder::{
-    Consumed, Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked,
+    Consumed, Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, QueuedTelemetry,
 };
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -305,7 +305,7 @@ impl Maker {
             Content::Request(request) => request.items(),
             _ => 1,
         };
-        let parked = Parked {
+        let parked = QueuedTelemetry {
             stream: way.stream,
             oldest_unix_nano: BEGAN_MS * 1_000_000,
             newest_unix_nano: BEGAN_MS * 1_000_000,

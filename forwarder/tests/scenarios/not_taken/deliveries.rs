@@ -67,7 +67,7 @@ async fn only_a_failed_probe_stops_the_other_requests() {
         let event = || kinesis(&["orders", "stock", "billing"], &["one", "two"]);
         let report = stack.forward(event()).await;
         assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
-        let parked = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
+        let parked = QueuedTelemetry::from_body(&stack.retry.bodies()[0]).unwrap();
         let LogEventRange { origin, first_event_id, last_event_id } = parked.log_events;
         let first = if is_by_function { 2 } else { 0 };
         assert_eq!(
@@ -88,7 +88,7 @@ async fn only_a_failed_probe_stops_the_other_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_not_readable_to_its_end_is_delivered_partly_and_dead_lettered() {
-    let source = SourceLimits { inflated_bytes: 10_000, chunk_bytes: 1, ..SourceLimits::default() };
+    let source = SourceLimits { inflated_bytes: 10_000, batch_bytes: 1, ..SourceLimits::default() };
     let large = "x".repeat(20_000);
     for (lines, end, accepted) in [(["one", "two"], "garbage", 2), (["one", &large], "", 0)] {
         let options = Options { source, ..default_options() };

@@ -1,4 +1,4 @@
-//! Parked content that is divided into messages.
+//! Queued content that is divided into messages.
 
 use super::*;
 use crate::support::{Telemetry, body};
@@ -53,28 +53,33 @@ fn found(content: &Content) -> (Vec<String>, Vec<u64>) {
     }
 }
 
-fn of_default(content: Content, items: usize) -> Parked {
+fn of_default(content: Content, items: usize) -> QueuedTelemetry {
     let newest_unix_nano = NOW + (items as u64 - 1) * 1_000_000;
     let parked = parked("default", content, items);
-    Parked { oldest_unix_nano: NOW, newest_unix_nano, stream: Some("orders".to_owned()), ..parked }
+    QueuedTelemetry {
+        oldest_unix_nano: NOW,
+        newest_unix_nano,
+        stream: Some("orders".to_owned()),
+        ..parked
+    }
 }
 
 /// Decodes the messages, and checks their sizes and the sum of their items.
 #[track_caller]
-fn divided(original: &Parked, max_bytes: usize) -> Vec<Parked> {
+fn divided(original: &QueuedTelemetry, max_bytes: usize) -> Vec<QueuedTelemetry> {
     let messages = original.clone().into_messages(max_bytes);
     let read = messages.iter().map(|message| {
         assert!(message.body.len() <= max_bytes, "{} bytes", message.body.len());
-        let parked = Parked::from_body(&message.body).unwrap();
+        let parked = QueuedTelemetry::from_body(&message.body).unwrap();
         assert_eq!((parked.items, parked.fate), (message.items, original.fate));
         parked
     });
-    let read: Vec<Parked> = read.collect();
+    let read: Vec<QueuedTelemetry> = read.collect();
     assert_eq!(read.iter().map(|parked| parked.items).sum::<usize>(), original.items);
     read
 }
 
-fn request_bytes(parked: &Parked) -> usize {
+fn request_bytes(parked: &QueuedTelemetry) -> usize {
     match &parked.content {
         Content::Request(request) => request.bytes().len(),
         other => panic!("{other:?}"),
@@ -108,11 +113,11 @@ fn a_request_above_the_item_limit_is_split() {
 #[test]
 fn a_long_reason_is_truncated_and_encoded_in_allowed_characters() {
     let reason = "\u{fffe}\u{ffff}\u{0}\u{7f}\r\n".repeat(1000);
-    let original = Parked { reason, ..of_default(Content::Raw(vec![1]), 1) };
+    let original = QueuedTelemetry { reason, ..of_default(Content::Raw(vec![1]), 1) };
     let messages = original.clone().into_messages(MAX_MESSAGE_BYTES);
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     assert!(messages[0].body.chars().all(allowed));
-    let read = Parked::from_body(&messages[0].body).unwrap();
+    let read = QueuedTelemetry::from_body(&messages[0].body).unwrap();
     assert_eq!(read.reason.chars().count(), 1000);
     assert!(original.reason.starts_with(&read.reason));
 }
@@ -121,7 +126,7 @@ fn a_long_reason_is_truncated_and_encoded_in_allowed_characters() {
 fn debug_output_shows_only_sizes() {
     let original = of_default(events(&["secret".to_owned()]), 1);
     let shown = format!("{original:?} {:?}", original.clone().into_messages(1000));
-    let expected = "Parked(1 items, Events(1, 6 bytes)) [Message(1 items, ";
+    let expected = "QueuedTelemetry(1 items, Events(1, 6 bytes)) [Message(1 items, ";
     assert!(shown.starts_with(expected), "{shown}");
     assert!(!shown.contains("orders") && !shown.contains("secret"), "{shown}");
 }
@@ -144,9 +149,9 @@ proptest! {
             // The backend rejected one item of a partial request.
             let items = if partial { 1 } else { lines.len() };
             let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
-            let original = Parked { fate, items, ..of_default(content, lines.len()) };
+            let original = QueuedTelemetry { fate, items, ..of_default(content, lines.len()) };
             let read = divided(&original, max_bytes);
-            for Parked { content, oldest_unix_nano, newest_unix_nano, .. } in &read {
+            for QueuedTelemetry { content, oldest_unix_nano, newest_unix_nano, .. } in &read {
                 let times = found(content).1;
                 prop_assert_eq!(times.iter().min(), Some(oldest_unix_nano));
                 prop_assert_eq!(times.iter().max(), Some(newest_unix_nano));

@@ -1,4 +1,4 @@
-//! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
+//! Queued messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
 use wire::compact::{Context, Encoder};
@@ -174,7 +174,7 @@ async fn a_line_with_a_later_dictionary_is_dead_lettered_until_a_redrive_reads_i
     stack.park(letter.clone());
     assert_eq!(stack.redrive().await.ledger().dead_lettered, 1, "it is too early");
     // A later forwarder knows dictionary 100, like this one dictionary 0.
-    stack.park(Parked { content: content_of(line_of(0)), ..letter });
+    stack.park(QueuedTelemetry { content: content_of(line_of(0)), ..letter });
     let ledger = *stack.redrive().await.ledger();
     assert_eq!((ledger.accepted, ledger.dead_lettered, stack.retry.len()), (1, 0, 0));
 }
@@ -192,10 +192,10 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
     let report = stack.redrive().await;
     assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(15)), "SQS allows no more");
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
-    assert_eq!(rest.kind, Some(SignalKind::Logs));
+    assert_eq!(rest.signal, Some(SignalKind::Logs));
     assert_eq!((&rest.kept_in, rest.items, rest.needs_operator), (&KeptIn::RetryQueue, 1, true));
     assert_eq!((report.ledger().accepted, report.ledger().ambiguous), (1, 0));
-    let message = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
+    let message = QueuedTelemetry::from_body(&stack.retry.bodies()[0]).unwrap();
     assert!(message.reason.contains("403"), "{}", message.reason);
 }
 

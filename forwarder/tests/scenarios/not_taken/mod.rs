@@ -20,8 +20,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
     Content, Destination, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
-    LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report,
-    RuleSet, SourceLimits, Template,
+    LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, QueuedTelemetry, Queues,
+    Report, RuleSet, SourceLimits, Template,
 };
 use local_lambda::queue::{Queue, QueueResponse};
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ use wire::{Request, SignalKind};
 const NOW: u64 = 1_790_000_000_000_000_000;
 
 /// A message after an outage.
-pub(crate) fn parked(destination: &str, content: Content, items: usize) -> Parked {
-    Parked {
+pub(crate) fn parked(destination: &str, content: Content, items: usize) -> QueuedTelemetry {
+    QueuedTelemetry {
         destination: destination.to_owned(),
         stream: None,
         content,
@@ -91,7 +91,7 @@ impl<E: Export> Stack<E> {
         report
     }
 
-    fn park(&self, parked: Parked) {
+    fn park(&self, parked: QueuedTelemetry) {
         let messages = parked.into_messages(MAX_MESSAGE_BYTES);
         let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
         self.retry.send_batch(&bodies, Duration::ZERO);
@@ -116,8 +116,12 @@ impl<E: Export> Stack<E> {
         report
     }
 
-    pub(crate) fn dead_letters(&self) -> Vec<Parked> {
-        self.dead_letters.bodies().iter().map(|body| Parked::from_body(body).unwrap()).collect()
+    pub(crate) fn dead_letters(&self) -> Vec<QueuedTelemetry> {
+        self.dead_letters
+            .bodies()
+            .iter()
+            .map(|body| QueuedTelemetry::from_body(body).unwrap())
+            .collect()
     }
 }
 

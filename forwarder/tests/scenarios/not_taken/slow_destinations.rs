@@ -103,7 +103,7 @@ async fn an_accepted_request_resets_the_failure_budget() {
 async fn records_that_leave_the_window_during_an_invocation_are_not_sent() {
     let slow = Slow(|_: &Request| (Duration::from_secs(9), true));
     let window = Some(IngestWindow { past: Duration::from_hours(5) });
-    let policy = IngestPolicy { window, old_records: OldRecords::Keep };
+    let policy = IngestPolicy { window, old_records: OldRecords::DeadLetter };
     let destination = Destination::new("default", slow, &config().destination, policy);
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination], options);

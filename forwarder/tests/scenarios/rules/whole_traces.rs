@@ -24,7 +24,7 @@ sample = 0
 fn deliver_chunks(event: lambda_otlp_forwarder::Event) -> Delivered {
     let mut options = default_options();
     // Each log event is a chunk.
-    options.source.chunk_bytes = 1;
+    options.source.batch_bytes = 1;
     deliver(event, options)
 }
 
