@@ -157,9 +157,8 @@ impl<'a> SettingsWithFile<'a> {
                 Meaning::Endpoint if endpoint.is_some() => Usage::of(destination.endpoint, text),
                 // A file may be shared by functions with different variables.
                 Meaning::Endpoint if given.file.is_some() => Usage::MeantForOthers,
-                Meaning::Endpoint => Usage::OfOtherEndpoint,
                 Meaning::Headers if has_own_headers => Usage::of(destination.headers, text),
-                Meaning::Headers => Usage::OfOtherEndpoint,
+                Meaning::Endpoint | Meaning::Headers => Usage::OfOtherEndpoint,
                 Meaning::Protocol => self.usage_of_protocol(text),
                 Meaning::QueueBytes => usage_of_queue_bytes(&text),
                 Meaning::Of(variable) => Usage::of(variable, text),
