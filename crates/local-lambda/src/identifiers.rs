@@ -41,7 +41,7 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TraceContext {
     pub(crate) segment: String,
-    /// The whole value of `Lambda-Runtime-TraceContext-Id`.
+    /// The whole value of `Lambda-Runtime-Trace-Id`.
     pub(crate) header: String,
 }
 

@@ -93,8 +93,8 @@ impl Lambda {
         self.service.invoke(function, payload, client_context)
     }
 
-    /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
-    /// function's retry delays say; then an on-failure record is kept.
+    /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated twice, after
+    /// short delays; then an on-failure record is kept.
     pub fn invoke_async(&self, function: &str, payload: impl AsRef<[u8]>) -> Result<String, Error> {
         self.service.invoke_async(function, Bytes::copy_from_slice(payload.as_ref()))
     }

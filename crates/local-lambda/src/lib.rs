@@ -69,6 +69,10 @@ pub enum Error {
     ReservedVariable(String),
     #[error("payload has {bytes} bytes, the most is {limit_bytes}")]
     PayloadTooLarge { bytes: usize, limit_bytes: usize },
+    #[error("payload has more than {limit_bytes} bytes")]
+    BodyTooLarge { limit_bytes: usize },
+    #[error("the body of the request broke off")]
+    BodyBrokenOff,
     #[error("payload is not JSON")]
     PayloadNotJson(#[source] serde_json::Error),
     #[error("client context is not base64")]

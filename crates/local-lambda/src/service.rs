@@ -349,16 +349,11 @@ async fn invoke(
         Some(header) => Some(ClientContext::decode(header.as_bytes())?),
         None => None,
     };
-    let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
-        Ok(body) => body,
-        Err(BodyError::TooLarge) => {
-            return Err(Error::PayloadTooLarge {
-                bytes: MAX_PAYLOAD_BYTES + 1,
-                limit_bytes: MAX_PAYLOAD_BYTES,
-            });
-        }
-        Err(BodyError::BrokenOff) => Bytes::new(),
-    };
+    let body = server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await;
+    let payload = body.map_err(|error| match error {
+        BodyError::TooLarge => Error::BodyTooLarge { limit_bytes: MAX_PAYLOAD_BYTES },
+        BodyError::BrokenOff => Error::BodyBrokenOff,
+    })?;
     // An invocation without a payload gets an empty object.
     let event = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     let mut running = service.invoke(function, event, client_context)?;
@@ -374,10 +369,11 @@ async fn invoke(
 fn refuse(error: &Error) -> Answer {
     let (status, error_type) = match error {
         Error::UnknownFunction(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
-        Error::PayloadTooLarge { .. } => {
+        Error::PayloadTooLarge { .. } | Error::BodyTooLarge { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException")
         }
         Error::PayloadNotJson(_)
+        | Error::BodyBrokenOff
         | Error::ClientContextNotBase64
         | Error::ClientContextNotJson(_) => {
             (StatusCode::BAD_REQUEST, "InvalidRequestContentException")

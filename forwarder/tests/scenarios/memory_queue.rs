@@ -2,7 +2,7 @@
 
 use crate::no_loss_property::Network;
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
-use local_lambda::queue::{BatchResult, MAX_BATCH, MAX_MESSAGE_BYTES, Refusal};
+use local_lambda::queue::{BatchResult, MAX_BATCH, MAX_MESSAGE_BYTES, PostponeResult, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -93,12 +93,12 @@ impl Queue for MemoryQueue {
             None => self.queue.postpone(receipt_handle, delay),
         };
         match postponed {
-            // It stands for a missing answer.
-            Err(Refusal { status: 0, .. }) => {
+            PostponeResult::Postponed => Ok(()),
+            PostponeResult::Refused(refusal) => Err(refused(&refusal)),
+            PostponeResult::NoAnswer | PostponeResult::Hangs => {
                 sleep_until(deadline).await;
                 Err(no_answer())
             }
-            result => result.map_err(|refusal| refused(&refusal)),
         }
     }
 }

@@ -109,8 +109,8 @@ async fn queue_responses_decide_retry_and_result_of_each_message() {
     let some = ["sent", "NonExistentQueue", "sent"];
     check(&[second(500, "InternalError"), gone], some, &["one", "three"], 2).await;
     // Unknown results: no retry, because it could duplicate.
-    check(&[QueueResponse::Lose], ["ambiguous"; 3], &[], 1).await;
-    check(&[QueueResponse::Swallow], ["ambiguous"; 3], &all, 1).await;
+    check(&[QueueResponse::DropRequest], ["ambiguous"; 3], &[], 1).await;
+    check(&[QueueResponse::DropAnswer], ["ambiguous"; 3], &all, 1).await;
     // A proxy that timed out, and one that refused.
     check(&[QueueResponse::refuse(504, "")], ["ambiguous"; 3], &[], 1).await;
     check(&[QueueResponse::refuse(403, "")], ["status 403"; 3], &[], 1).await;

@@ -9,7 +9,7 @@ mod store;
 use crate::aws::{self, AwsArguments, explain, forwarder_of};
 use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -177,6 +177,16 @@ fn report(arguments: &RedriveArguments, summary: &RedriveSummary) -> io::Result<
     Ok(())
 }
 
+/// The reason why the retry queue did not confirm a message.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error("{0}")]
+    Refused(anyhow::Error),
+    /// SQS did not say whether it has the message.
+    #[error("{0}; the retry queue may have it")]
+    Unknown(anyhow::Error),
+}
+
 /// A run over letters.
 struct Redrive<'a> {
     filters: &'a LetterFilters,
@@ -192,8 +202,6 @@ struct Redrive<'a> {
 
 /// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
 const MOST_FAILED_ROUNDS: usize = 3;
-/// The end of the reason if SQS did not say whether it has the message.
-const MAY_HAVE_IT: &str = "; the retry queue may have it";
 /// Received messages are hidden for minutes. One that is sent after that could be received and sent twice.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -263,7 +271,7 @@ impl<'a> Redrive<'a> {
             } else if let Some(failure) = failure {
                 failed_rounds += 1;
                 // Each further round might store messages twice.
-                let may_be_twice = results.iter().any(|it| it.reason.ends_with(MAY_HAVE_IT));
+                let may_be_twice = results.iter().any(|result| result.may_be_sent);
                 if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
                     let why = format!("the retry queue accepts no messages: {}", failure.reason);
                     summary.stopped = Some(why);
@@ -289,33 +297,35 @@ impl<'a> Redrive<'a> {
         let reason = letter.reason.clone();
         let items = letter.items;
         if let Some(why) = self.filters.reason_to_skip(&letter) {
-            return LetterResult { fate: LetterFate::Skipped, reason: why.to_owned(), items };
+            return LetterResult::new(LetterFate::Skipped, why, items);
         }
         let messages = match letter.into_messages(self.now_unix_nano) {
             Ok(messages) => messages,
             Err(error) => return LetterResult::unreadable(&error),
         };
         if self.dry_run {
-            return LetterResult { fate: LetterFate::Redriven, reason, items };
+            return LetterResult::new(LetterFate::Redriven, reason, items);
         }
         if let Err(error) = self.send(&messages).await {
-            return LetterResult { fate: LetterFate::Failed, reason: error.to_string(), items };
+            let may_be_sent = matches!(error, SendError::Unknown(_));
+            let result = LetterResult::new(LetterFate::Failed, error.to_string(), items);
+            return LetterResult { may_be_sent, ..result };
         }
         match store.remove(&stored.name).await {
-            Ok(()) => LetterResult { fate: LetterFate::Redriven, reason, items },
-            Err(error) => {
-                LetterResult { fate: LetterFate::Twice, reason: format!("{error:#}"), items }
-            }
+            Ok(()) => LetterResult::new(LetterFate::Redriven, reason, items),
+            Err(error) => LetterResult::new(LetterFate::Twice, format!("{error:#}"), items),
         }
     }
 
-    async fn send(&self, messages: &[Message]) -> anyhow::Result<()> {
+    async fn send(&self, messages: &[Message]) -> Result<(), SendError> {
         for message in messages {
             let request = self.client.send_message().queue_url(self.retry_queue);
             let sent = request.message_body(&message.body).send().await;
             sent.map_err(|error| match error.raw_response() {
-                Some(answer) if answer.status().is_client_error() => explain(&error),
-                _ => anyhow!("{}{MAY_HAVE_IT}", explain(&error)),
+                Some(answer) if answer.status().is_client_error() => {
+                    SendError::Refused(explain(&error))
+                }
+                _ => SendError::Unknown(explain(&error)),
             })?;
         }
         Ok(())
@@ -327,11 +337,17 @@ pub(crate) struct LetterResult {
     pub(crate) fate: LetterFate,
     pub(crate) reason: String,
     pub(crate) items: usize,
+    /// `true` if the letter failed, and the retry queue may have its messages nevertheless.
+    may_be_sent: bool,
 }
 
 impl LetterResult {
+    fn new(fate: LetterFate, reason: impl Into<String>, items: usize) -> Self {
+        Self { fate, reason: reason.into(), items, may_be_sent: false }
+    }
+
     fn unreadable(error: &anyhow::Error) -> Self {
-        Self { fate: LetterFate::Unreadable, reason: format!("{error:#}"), items: 1 }
+        Self::new(LetterFate::Unreadable, format!("{error:#}"), 1)
     }
 
     fn is_sent(&self) -> bool {
@@ -341,7 +357,7 @@ impl LetterResult {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LetterFate {
-    /// Sent and removed.
+    /// Sent and removed; in a dry run, to be sent.
     Redriven,
     /// Sent, but not removed: it will be delivered twice.
     Twice,
@@ -403,7 +419,7 @@ pub(crate) struct RedriveSummary {
 
 impl RedriveSummary {
     pub(crate) fn add(&mut self, result: LetterResult) {
-        let LetterResult { fate, reason, items } = result;
+        let LetterResult { fate, reason, items, .. } = result;
         let mut key = FateReason { fate, reason };
         if !self.counts.contains_key(&key) && self.counts.len() >= MOST_REASONS {
             "other reasons".clone_into(&mut key.reason);

@@ -179,7 +179,7 @@ async fn redriven_messages_are_deleted_and_the_others_become_visible() {
 async fn a_message_that_the_retry_queue_did_not_confirm_is_kept() {
     for (answer, reason, sent) in [
         (QueueResponse::refuse(400, "InvalidMessageContents"), "InvalidMessageContents", 1),
-        (QueueResponse::Swallow, "the retry queue may have it", 2),
+        (QueueResponse::DropAnswer, "the retry queue may have it", 2),
     ] {
         let queues = Queues::with(&letters()).await;
         queues.retry.queue().script([answer]);
@@ -275,7 +275,7 @@ fn the_summary_lists_each_fate_with_its_reasons() {
     let mut summary = RedriveSummary::default();
     check_table(&summary, true, &expect!["no messages to send\n"]);
     let mut add = |fate: LetterFate, reason: &str, items: usize| {
-        summary.add(LetterResult { fate, reason: reason.to_owned(), items });
+        summary.add(LetterResult::new(fate, reason, items));
     };
     add(LetterFate::Redriven, "answered 404", 40);
     add(LetterFate::Redriven, "answered 404", 41);

@@ -45,8 +45,9 @@ impl RuntimeApi {
         self.server.address()
     }
 
-    /// The calls of new processes. Dropping them ends all calls that still wait.
-    pub(crate) fn calls(&self) -> mpsc::Receiver<Call> {
+    /// Returns the calls of new processes. The former receiver gets none from now on. Dropping the new one ends all calls that
+    /// still wait.
+    pub(crate) fn reopen_calls(&self) -> mpsc::Receiver<Call> {
         let (sender, calls) = mpsc::channel(64);
         *lock(&self.current) = sender;
         calls

@@ -43,6 +43,17 @@ pub enum BatchResult {
     Hangs,
 }
 
+/// The result of hiding a message for longer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PostponeResult {
+    Postponed,
+    Refused(Refusal),
+    /// No answer; the caller cannot know whether the message is hidden.
+    NoAnswer,
+    /// There is no answer, and the connection stays open.
+    Hangs,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
     pub message_id: String,
@@ -147,9 +158,9 @@ impl Queue {
         let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
         match &answer {
             QueueResponse::Refuse(refusal) => return BatchResult::Refused(refusal.clone()),
-            QueueResponse::Lose => return BatchResult::NoAnswer,
+            QueueResponse::DropRequest => return BatchResult::NoAnswer,
             QueueResponse::Hang => return BatchResult::Hangs,
-            QueueResponse::Take | QueueResponse::RefuseEntries(..) | QueueResponse::Swallow => {}
+            QueueResponse::Take | QueueResponse::RefuseEntries(..) | QueueResponse::DropAnswer => {}
         }
         if let Err(refusal) = check_batch(messages, delay) {
             return BatchResult::Refused(refusal);
@@ -164,7 +175,7 @@ impl Queue {
                 _ => check_body(&message.body).map(|()| state.store(message, delay)),
             })
             .collect();
-        if answer == QueueResponse::Swallow {
+        if answer == QueueResponse::DropAnswer {
             BatchResult::NoAnswer
         } else {
             BatchResult::Answered(results)
@@ -196,31 +207,22 @@ impl Queue {
     }
 
     /// Hides a received message for `delay` from now (`ChangeMessageVisibility`).
-    pub fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Refusal> {
+    pub fn postpone(&self, receipt_handle: &str, delay: Duration) -> PostponeResult {
         let mut state = lock(&self.state);
         let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
-        if let QueueResponse::Refuse(refusal) = answer {
-            return Err(refusal);
+        let drops_answer = answer == QueueResponse::DropAnswer;
+        match answer {
+            QueueResponse::Refuse(refusal) => return PostponeResult::Refused(refusal),
+            QueueResponse::DropRequest => return PostponeResult::NoAnswer,
+            QueueResponse::Hang => return PostponeResult::Hangs,
+            QueueResponse::Take | QueueResponse::RefuseEntries(..) | QueueResponse::DropAnswer => {}
         }
-        if matches!(answer, QueueResponse::Lose | QueueResponse::Hang) {
-            return Err(Refusal::new(0, "NoAnswer", "scripted"));
+        let result = state.postpone(receipt_handle, delay);
+        match result {
+            _ if drops_answer => PostponeResult::NoAnswer,
+            Ok(()) => PostponeResult::Postponed,
+            Err(refusal) => PostponeResult::Refused(refusal),
         }
-        let now = Instant::now();
-        let message = state.message_of(receipt_handle)?;
-        let Some(received_at) = message.received_at.filter(|_| message.visible_at > now) else {
-            return Err(Refusal::sender(
-                "AWS.SimpleQueueService.MessageNotInflight",
-                "the message is visible",
-            ));
-        };
-        if now + delay > received_at + MAX_VISIBILITY_TIMEOUT {
-            return Err(Refusal::sender(
-                "InvalidParameterValue",
-                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
-            ));
-        }
-        message.visible_at = now + delay;
-        Ok(())
     }
 
     /// Makes hidden messages visible, as if their visibility timeouts had passed.
@@ -330,6 +332,25 @@ impl State {
         format!("message-{id}")
     }
 
+    fn postpone(&mut self, receipt_handle: &str, delay: Duration) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let message = self.message_of(receipt_handle)?;
+        let Some(received_at) = message.received_at.filter(|_| message.visible_at > now) else {
+            return Err(Refusal::sender(
+                "AWS.SimpleQueueService.MessageNotInflight",
+                "the message is visible",
+            ));
+        };
+        if now + delay > received_at + MAX_VISIBILITY_TIMEOUT {
+            return Err(Refusal::sender(
+                "InvalidParameterValue",
+                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
+            ));
+        }
+        message.visible_at = now + delay;
+        Ok(())
+    }
+
     fn remove_expired(&mut self, now: Instant) {
         self.messages.retain(|message| now.saturating_duration_since(message.sent_at) < RETENTION);
     }
@@ -393,11 +414,11 @@ pub enum QueueResponse {
     Refuse(Refusal),
     /// The queue accepts the request, but not the entries at these positions.
     RefuseEntries(Vec<usize>, Refusal),
-    /// The queue accepts nothing, and the connection is closed without an answer.
-    Lose,
-    /// The queue accepts the messages, and the connection is closed without an answer.
-    Swallow,
-    /// The queue accepts nothing, and the connection stays open without an answer.
+    /// The queue carries out nothing, and the connection is closed without an answer.
+    DropRequest,
+    /// The queue carries out the request, and the connection is closed without an answer.
+    DropAnswer,
+    /// The queue carries out nothing, and the connection stays open without an answer.
     Hang,
 }
 

@@ -1,6 +1,6 @@
 //! Serves a queue as SQS does: AWS JSON 1.0 over HTTP (Amazon SQS Developer Guide, "Making requests with AWS JSON").
 
-use super::{BatchResult, Queue, Refusal, SentMessage};
+use super::{BatchResult, PostponeResult, Queue, Refusal, SentMessage};
 use crate::Error;
 use crate::api::server::{self, Answer};
 use crate::http_server::HttpServer;
@@ -104,9 +104,12 @@ async fn answer(
         "ReceiveMessage" => receive(&queue, &arguments),
         "ChangeMessageVisibility" => {
             let delay = seconds(arguments.get("VisibilityTimeout"));
-            done(queue.postpone(receipt(&arguments), delay)).await
+            postponed(queue.postpone(receipt(&arguments), delay)).await
         }
-        "DeleteMessage" => done(queue.delete(receipt(&arguments))).await,
+        "DeleteMessage" => match queue.delete(receipt(&arguments)) {
+            Ok(()) => ok(&json!({})),
+            Err(refused) => refusal(&refused),
+        },
         _ => refusal(&Refusal::new(400, "UnsupportedOperation", "not simulated")),
     }
 }
@@ -128,12 +131,7 @@ async fn send(
     let delay = seconds(entries.first().and_then(|entry| entry.get("DelaySeconds")));
     match queue.send_messages(&messages, delay) {
         BatchResult::Refused(refused) => refusal(&refused),
-        // An answer that ends before its announced length: the connection is closed under the client.
-        BatchResult::NoAnswer => server::with(
-            response(StatusCode::OK, "{\"Successful\":[".to_owned()),
-            "connection",
-            "close",
-        ),
+        BatchResult::NoAnswer => cut_off("{\"Successful\":["),
         BatchResult::Hangs => std::future::pending().await,
         BatchResult::Answered(results) => describe(results),
     }
@@ -183,12 +181,18 @@ fn receive(queue: &Queue, arguments: &Value) -> Answer {
     ok(&json!({ "Messages": received.iter().map(message).collect::<Vec<_>>() }))
 }
 
-async fn done(result: Result<(), Refusal>) -> Answer {
+async fn postponed(result: PostponeResult) -> Answer {
     match result {
-        Ok(()) => ok(&json!({})),
-        Err(refused) if refused.status == 0 => std::future::pending().await,
-        Err(refused) => refusal(&refused),
+        PostponeResult::Postponed => ok(&json!({})),
+        PostponeResult::Refused(refused) => refusal(&refused),
+        PostponeResult::NoAnswer => cut_off("{"),
+        PostponeResult::Hangs => std::future::pending().await,
     }
+}
+
+/// Returns an answer whose JSON breaks off, after which the connection is closed.
+fn cut_off(json: &str) -> Answer {
+    server::with(response(StatusCode::OK, json.to_owned()), "connection", "close")
 }
 
 fn receipt(arguments: &Value) -> &str {

@@ -33,12 +33,32 @@ async fn only_an_in_flight_message_is_postponed_up_to_twelve_hours() {
     let handle = queue.receive(1)[0].receipt_handle.clone();
     tokio::time::advance(Duration::from_secs(10)).await;
     let most = MAX_VISIBILITY_TIMEOUT.checked_sub(Duration::from_secs(10)).unwrap();
-    queue.postpone(&handle, most).unwrap();
-    let beyond = queue.postpone(&handle, most + Duration::from_secs(1)).unwrap_err();
-    assert_eq!(beyond.code, "InvalidParameterValue");
-    queue.postpone(&handle, Duration::ZERO).unwrap();
-    let visible = queue.postpone(&handle, Duration::from_secs(1)).unwrap_err();
-    assert_eq!(visible.code, "AWS.SimpleQueueService.MessageNotInflight");
+    let refused = |delay| match queue.postpone(&handle, delay) {
+        PostponeResult::Refused(refusal) => refusal.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(queue.postpone(&handle, most), PostponeResult::Postponed);
+    assert_eq!(refused(most + Duration::from_secs(1)), "InvalidParameterValue");
+    assert_eq!(queue.postpone(&handle, Duration::ZERO), PostponeResult::Postponed);
+    assert_eq!(refused(Duration::from_secs(1)), "AWS.SimpleQueueService.MessageNotInflight");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scripted_request_to_postpone_is_carried_out_or_not() {
+    let queue = Queue::new("q");
+    send(&queue, "a", Duration::ZERO).unwrap();
+    let handle = queue.receive(1)[0].receipt_handle.clone();
+    let hidden = Duration::from_mins(5);
+    let scripted = |response: QueueResponse| {
+        queue.script([response]);
+        queue.postpone(&handle, hidden)
+    };
+    let first = queue.next_visible_in();
+    assert_eq!(scripted(QueueResponse::DropRequest), PostponeResult::NoAnswer);
+    assert_eq!(scripted(QueueResponse::Hang), PostponeResult::Hangs);
+    assert_eq!(queue.next_visible_in(), first);
+    assert_eq!(scripted(QueueResponse::DropAnswer), PostponeResult::NoAnswer);
+    assert_eq!(queue.next_visible_in(), Some(hidden));
 }
 
 #[tokio::test]

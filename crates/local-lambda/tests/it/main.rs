@@ -11,6 +11,7 @@
 
 mod client_context;
 mod extensions_api;
+mod invoke_api;
 mod managed;
 mod puppets;
 mod shutdown;

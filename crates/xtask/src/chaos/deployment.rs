@@ -182,7 +182,7 @@ impl Deployment {
                     QueueResponse::refuse(403, "AccessDeniedException"),
                     QueueResponse::refuse(500, "InternalFailure"),
                     QueueResponse::refuse(400, "RequestThrottled"),
-                    QueueResponse::Lose,
+                    QueueResponse::DropRequest,
                 ];
                 self.queue.queue().script(random.choice(failing));
                 ("queue refuses or is silent", true)

@@ -6,7 +6,7 @@ use super::current::Current;
 use super::schedule::{Fault, QUEUE_FAULTS, QueueFault};
 use crate::memory_queue::MemoryQueue;
 use lambda_otlp_forwarder::QueuedTelemetry;
-use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
+use local_lambda::queue::{BatchResult, PostponeResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,8 +75,8 @@ impl Network {
                 let refused = (0..messages).filter(|_| random.percent(50)).collect();
                 QueueResponse::RefuseEntries(refused, refusal())
             }
-            Some(QueueFault::Loses) => QueueResponse::Lose,
-            Some(QueueFault::Swallows) => QueueResponse::Swallow,
+            Some(QueueFault::Loses) => QueueResponse::DropRequest,
+            Some(QueueFault::Swallows) => QueueResponse::DropAnswer,
             Some(QueueFault::Hangs) => QueueResponse::Hang,
         };
         self.store.queue.script([answer.clone()]);
@@ -114,17 +114,11 @@ impl Network {
         sent
     }
 
-    pub(crate) async fn postpone(
-        &self,
-        receipt_handle: &str,
-        delay: Duration,
-    ) -> Result<(), Refusal> {
+    pub(crate) async fn postpone(&self, receipt_handle: &str, delay: Duration) -> PostponeResult {
         let answer = self.script(self.fault().await, 1);
         let result = self.store.queue.postpone(receipt_handle, delay);
         match answer {
-            // Done, but without an answer.
-            QueueResponse::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
-            QueueResponse::RefuseEntries(_, refusal) => Err(refusal),
+            QueueResponse::RefuseEntries(_, refusal) => PostponeResult::Refused(refusal),
             _ => result,
         }
     }

@@ -14,7 +14,7 @@ impl Processes {
     /// Returns a call for an event whose caller still waits.
     pub(in crate::environment) fn waiting_worker(&mut self) -> Option<Reply> {
         std::iter::from_fn(|| self.waiting_calls.pop_front())
-            .find(|waiting_calls| !waiting_calls.is_closed())
+            .find(|waiting_call| !waiting_call.is_closed())
     }
 
     /// Waits for the next call; cancel safe.

@@ -20,7 +20,7 @@ impl Processes {
     pub(crate) async fn start(context: &Arc<EnvironmentContext>) -> Result<Self, ProcessFailure> {
         let opened = context.api.get_or_try_init(RuntimeApi::start).await;
         let api = opened.map_err(ProcessFailure::Start)?;
-        let calls = api.calls();
+        let calls = api.reopen_calls();
         let address = api.address().to_string();
         let destination = context.line_destination(Category::Extension);
         let variables = context.variables(Category::Extension, &address);

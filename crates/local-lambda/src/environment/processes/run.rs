@@ -55,8 +55,8 @@ impl Processes {
             begin: Begin { instant: Instant::now(), time: clock::now() },
         };
         self.extensions.invoke(&event);
-        if let Some(waiting_calls) = self.waiting_calls.pop_front() {
-            answer(waiting_calls, event.into_answer());
+        if let Some(waiting_call) = self.waiting_calls.pop_front() {
+            answer(waiting_call, event.into_answer());
         }
         run.failure = loop {
             let call = match self.next_call(deadline).await {
@@ -157,7 +157,7 @@ impl Processes {
 }
 
 impl Run {
-    /// The status in the events. `out_of_memory` is an argument, because the processes cannot report it.
+    /// The status in the events. `out_of_memory` is that of [`Processes::take_out_of_memory`], which says it only once.
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
         match (&self.failure, &self.response) {
             (Some(failure), _) => failure.status(out_of_memory),
