@@ -1,4 +1,5 @@
-//! Remembers drawn traces, which are drawn again with telemetry that arrives later.
+//! Remembers traces, which are drawn again with telemetry that arrives later. Traces that the filter left out are remembered too,
+//! because later telemetry may make it select them.
 
 use super::ReceivedTelemetry;
 use console::waterfall::{PLATFORM_SCOPE, has_failed};
@@ -9,14 +10,16 @@ use wire::ids::to_hex;
 const MOST_ITEMS: usize = 20_000;
 
 #[derive(Default)]
-pub(super) struct DrawnTraces {
-    traces: VecDeque<DrawnTrace>,
+pub(super) struct RememberedTraces {
+    traces: VecDeque<RememberedTrace>,
     items: usize,
 }
 
-struct DrawnTrace {
+struct RememberedTrace {
     trace_id: Vec<u8>,
     telemetry: ReceivedTelemetry,
+    /// `false` if the filter has left the trace out so far.
+    is_drawn: bool,
 }
 
 /// The traces that are drawn again.
@@ -33,7 +36,7 @@ impl RedrawnTraces {
     }
 }
 
-impl DrawnTraces {
+impl RememberedTraces {
     /// Adds the remembered items of these traces, so that they are drawn again whole. The extension writes Lambda's span of an
     /// invocation with the next one: alone, it is no reason to draw its trace again, and is taken out.
     pub(super) fn add_to(&mut self, telemetry: &mut ReceivedTelemetry) -> RedrawnTraces {
@@ -51,7 +54,9 @@ impl DrawnTraces {
             if is_lambdas_alone && !is_first_failure {
                 self.put(known);
             } else {
-                redrawn.new_spans.insert(to_hex(&trace_id), new_spans);
+                if known.is_drawn {
+                    redrawn.new_spans.insert(to_hex(&trace_id), new_spans);
+                }
                 telemetry.spans.append(&mut known.telemetry.spans);
                 telemetry.records.append(&mut known.telemetry.records);
             }
@@ -59,14 +64,14 @@ impl DrawnTraces {
         redrawn
     }
 
-    fn take(&mut self, trace_id: &[u8]) -> Option<DrawnTrace> {
+    fn take(&mut self, trace_id: &[u8]) -> Option<RememberedTrace> {
         let index = self.traces.iter().position(|known| known.trace_id == trace_id)?;
         let known = self.traces.remove(index)?;
         self.items -= known.telemetry.items();
         Some(known)
     }
 
-    fn put(&mut self, known: DrawnTrace) {
+    fn put(&mut self, known: RememberedTrace) {
         self.items += known.telemetry.items();
         self.traces.push_back(known);
         while self.items > MOST_ITEMS {
@@ -75,7 +80,7 @@ impl DrawnTraces {
         }
     }
 
-    /// Remembers the traces with spans in this telemetry, which is drawn next.
+    /// Remembers the traces with spans in this telemetry, before the filter.
     pub(super) fn remember(&mut self, telemetry: &ReceivedTelemetry) {
         let mut traces: BTreeMap<&[u8], ReceivedTelemetry> = BTreeMap::new();
         for span in &telemetry.spans {
@@ -87,7 +92,17 @@ impl DrawnTraces {
             }
         }
         for (trace_id, telemetry) in traces {
-            self.put(DrawnTrace { trace_id: trace_id.to_vec(), telemetry });
+            let trace_id = trace_id.to_vec();
+            self.put(RememberedTrace { trace_id, telemetry, is_drawn: false });
+        }
+    }
+
+    /// Notes that the remembered traces with spans in this telemetry are drawn.
+    pub(super) fn note_drawn(&mut self, selected: &ReceivedTelemetry) {
+        let drawn: BTreeSet<&[u8]> =
+            selected.spans.iter().map(|span| span.item.trace_id.as_slice()).collect();
+        for trace in &mut self.traces {
+            trace.is_drawn |= drawn.contains(trace.trace_id.as_slice());
         }
     }
 }

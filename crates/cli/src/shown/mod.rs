@@ -13,7 +13,7 @@ use crate::lines::{
 };
 use console::waterfall::draw::Detail;
 use console::waterfall::{PLATFORM_SCOPE, Scoped, align_times_to_print_order, attribute_text};
-use drawn::DrawnTraces;
+use drawn::RememberedTraces;
 use early::EarlyRecords;
 use filter::TelemetryFilter;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -121,7 +121,7 @@ struct Showing<'a> {
     waiting_since: BTreeMap<Vec<u8>, Instant>,
     /// The log records that were shown before their traces.
     early: EarlyRecords,
-    drawn: DrawnTraces,
+    remembered: RememberedTraces,
     /// The services of the telemetry so far. Two are enough to know that there are several.
     services: BTreeSet<String>,
     /// `false` if some telemetry could not be read or decoded.
@@ -142,7 +142,7 @@ impl<'a> Showing<'a> {
             held: ReceivedTelemetry::default(),
             waiting_since: BTreeMap::new(),
             early: EarlyRecords::default(),
-            drawn: DrawnTraces::default(),
+            remembered: RememberedTraces::default(),
             services: BTreeSet::new(),
             could_read_all: true,
         }
@@ -243,14 +243,18 @@ impl<'a> Showing<'a> {
 
     fn show_text(&mut self, mut held: ReceivedTelemetry) -> io::Result<()> {
         align_times_to_print_order(&mut held.records);
-        let redrawn = self.drawn.add_to(&mut held);
+        // Makes the traces whole: with spans and records that came before.
+        let redrawn = self.remembered.add_to(&mut held);
         self.early.add_to(&mut held);
-        self.drawn.remember(&held);
+        self.remembered.remember(&held);
+        // Records without spans may belong to a later trace.
         let mut records = held.take_records_without_spans();
         records.retain(|record| !is_of_extension(record));
         self.early.add(&records);
         held.records.extend(records);
+        // The filter judges whole traces.
         let mut selected = self.arguments.filter.select(held);
+        self.remembered.note_drawn(&selected);
         if !self.arguments.metrics {
             selected.metrics.clear();
         }
@@ -369,19 +373,32 @@ fn items<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
     use console::waterfall::INVOCATION_ID;
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+    use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Status};
 
     /// A span of the invocation with the number of its trace.
     fn span(trace: u8, span: u8, scope: &str) -> Incoming {
+        span_with(trace, span, scope, None)
+    }
+
+    /// Lambda's span of an invocation that failed.
+    fn failed_span(trace: u8, span: u8) -> Incoming {
+        let failed = Status { code: StatusCode::Error.into(), ..Status::default() };
+        span_with(trace, span, PLATFORM_SCOPE, Some(failed))
+    }
+
+    fn span_with(trace: u8, span: u8, scope: &str, status: Option<Status>) -> Incoming {
         let invocation = platform::string_attribute(INVOCATION_ID, trace.to_string());
         let span = Span {
             trace_id: vec![trace; 16],
             span_id: vec![span; 8],
             attributes: vec![invocation],
+            status,
             ..Span::default()
         };
         let scope = InstrumentationScope { name: scope.to_owned(), ..Default::default() };
@@ -412,9 +429,13 @@ mod tests {
     /// Checks the headings, texts and log records that are shown. Each input is shown before the next.
     #[track_caller]
     fn check(inputs: Vec<Incoming>, expected: &[&str]) {
-        let arguments = OutputArguments::default();
+        check_with(&OutputArguments::default(), inputs, expected);
+    }
+
+    #[track_caller]
+    fn check_with(arguments: &OutputArguments, inputs: Vec<Incoming>, expected: &[&str]) {
         let mut out = Vec::new();
-        let mut showing = Showing::new(&arguments, WritingFunction::default(), &mut out);
+        let mut showing = Showing::new(arguments, WritingFunction::default(), &mut out);
         for incoming in inputs {
             let is_text = matches!(incoming, Incoming::Text(_));
             showing.take(incoming).unwrap();
@@ -488,5 +509,21 @@ mod tests {
         functions.push(span(1, 3, "app"));
         let again = "Trace 1 again with 1 later span";
         check(functions, &["Trace 1", "INFO  late", again, "- INFO late"]);
+    }
+
+    #[test]
+    fn a_trace_that_the_filter_left_out_is_not_drawn_again_but_first() {
+        #[derive(clap::Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            output: OutputArguments,
+        }
+        let only_failed = Arguments::parse_from(["shown", "--failed"]).output;
+        let hidden = || vec![span(1, 1, "app"), span(1, 2, PLATFORM_SCOPE)];
+        check_with(&only_failed, hidden(), &[]);
+        let mut failing = hidden();
+        failing.extend([failed_span(1, 3), span(1, 4, "app")]);
+        let again = "Trace 1 again with 1 later span";
+        check_with(&only_failed, failing, &["Trace 1", again]);
     }
 }
