@@ -35,15 +35,20 @@ impl DestinationArguments {
         self.user.is_some() || self.stream.is_some() || !self.headers.is_empty()
     }
 
+    /// Prints a warning for each variable of credentials that `--endpoint` leaves unused.
+    pub(crate) fn print_warnings(&self) {
+        if self.endpoint.is_none() || !self.headers.is_empty() || self.user.is_some() {
+            return;
+        }
+        for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
+            eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
+        }
+    }
+
     /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
         let mut arguments = HashMap::new();
         if let Some(endpoint) = &self.endpoint {
-            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
-                if self.headers.is_empty() && self.user.is_none() {
-                    eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
-                }
-            }
             arguments.insert(ENDPOINT.to_owned(), endpoint.clone());
         } else if dry_run {
             arguments.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());

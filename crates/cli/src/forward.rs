@@ -54,6 +54,7 @@ const INGEST_WINDOW: &str = "LAMBDA_OTLP_INGEST_WINDOW";
 const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<ExitCode> {
+    arguments.destination.print_warnings();
     let source = arguments.destination.variables(arguments.dry_run)?;
     let mut config = read_config(&source)?;
     config.old_records = if arguments.shift_time {

@@ -221,6 +221,16 @@ pub(crate) async fn matching_log_groups(
     Ok(groups)
 }
 
+/// Returns `true` if an account's policy for subscriptions, with these selection criteria, leaves out this log group.
+///
+/// Source: CloudWatch Logs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
+pub(crate) fn policy_excludes(criteria: &str, group: &str) -> bool {
+    let list = criteria.find('[').and_then(|start| criteria.get(start..));
+    let excluded: Vec<String> =
+        list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+    excluded.iter().any(|name| name == group)
+}
+
 /// Describes an error of an AWS client on one line, with a remedy.
 pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> anyhow::Error {
     let explained = explain_causes(error);
@@ -240,11 +250,11 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> 
 
 /// Words of the SDK's errors about answers that are neither JSON nor XML of AWS.
 const NOT_OF_AWS: [&str; 2] = ["Error at offset", "error parsing XML"];
-/// The end of an error text about a missing permission.
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
 const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
 
 /// The remedy of an error of AWS.
+#[derive(Debug)]
 struct Remedy {
     /// Words of the error, in lower case.
     words: &'static [&'static str],
@@ -323,9 +333,18 @@ const REMEDIES: &[Remedy] = &[
     },
 ];
 
+/// An error of AWS with its remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}: {}", .remedy.text)]
+struct RemediableError {
+    text: String,
+    remedy: &'static Remedy,
+}
+
 /// Returns `true` if [`explain`] attributed the error to a missing permission.
 pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
-    explained.chain().any(|error| error.to_string().ends_with(LACKS_PERMISSION))
+    let remedied = explained.downcast_ref::<RemediableError>();
+    remedied.is_some_and(|error| error.remedy.text == LACKS_PERMISSION)
 }
 
 /// Like [`explain`], for any error. An answer that is not of AWS is not recognized.
@@ -352,7 +371,7 @@ fn explain_causes(error: &(dyn Error + 'static)) -> anyhow::Error {
     let lower = text.to_ascii_lowercase();
     let applies = |remedy: &&Remedy| remedy.words.iter().any(|words| lower.contains(words));
     match REMEDIES.iter().find(applies) {
-        Some(remedy) => anyhow!("{text}: {}", remedy.text),
+        Some(remedy) => RemediableError { text, remedy }.into(),
         None => anyhow!(text),
     }
 }

@@ -7,7 +7,7 @@ mod prices;
 use crate::aws::{self, AwsArguments};
 use crate::terminal;
 use account::AccountFigures;
-use month::{CostRow, Month};
+use month::{CostRow, Month, TRAFFIC_TO_THE_BACKEND};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -264,7 +264,7 @@ impl BreakEven {
     fn of(assumptions: &Assumptions) -> Self {
         let subscription = Month::of(assumptions, DeliveryWay::Subscription).total();
         let direct = Month::of(assumptions, DeliveryWay::Direct);
-        let is_traffic = |row: &&CostRow| row.what.starts_with("traffic");
+        let is_traffic = |row: &&CostRow| row.what == TRAFFIC_TO_THE_BACKEND;
         let traffic = direct.rows.iter().find(is_traffic).map_or(0.0, |row| row.usd);
         let usd_per_mb = (direct.total() - traffic) / f64::from(assumptions.memory);
         Self {

@@ -70,6 +70,9 @@ const SHARD_BYTES: f64 = 1024.0 * 1024.0;
 /// Base64 has four bytes for three.
 const BASE64: f64 = 4.0 / 3.0;
 
+/// The row that does not depend on the memory of the function.
+pub(super) const TRAFFIC_TO_THE_BACKEND: &str = "traffic to the backend";
+
 /// A part of the cost.
 #[derive(Serialize)]
 pub(super) struct CostRow {
@@ -291,7 +294,7 @@ impl Traffic {
 
     fn traffic_to_the_backend(&self) -> CostRow {
         let charged = (self.sent_gb - prices::FREE_EGRESS_GB).max(0.0);
-        row("traffic to the backend", gb(self.sent_gb), charged * prices::EGRESS_GB)
+        row(TRAFFIC_TO_THE_BACKEND, gb(self.sent_gb), charged * prices::EGRESS_GB)
     }
 }
 

@@ -79,7 +79,7 @@ impl SessionFunction {
         };
         // The spans of the others come later, and log records get their trace from a span of the same event.
         if is_last || !self.is_managed {
-            self.output.show_all().await;
+            self.output.flush().await;
         }
         let has_started = has_started(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {

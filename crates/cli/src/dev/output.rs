@@ -123,13 +123,13 @@ impl SessionOutput {
             tokio::time::sleep(QUIET / 2).await;
             let arrivals = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner).arrivals;
             if arrivals.is_some_and(Arrivals::are_due) {
-                self.show_all().await;
+                self.flush().await;
             }
         }
     }
 
     /// Shows all log events so far, and sends them to the backend.
-    pub(super) async fn show_all(&self) {
+    pub(super) async fn flush(&self) {
         let mut running = self.running_invocations.lock().await;
         let taken = {
             let mut unconverted = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,6 +200,7 @@ impl SessionOutput {
 }
 
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<SessionBackend> {
+    destination.print_warnings();
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;
     let endpoint_name = variables.name_as_given(ENDPOINT);

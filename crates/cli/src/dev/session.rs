@@ -241,7 +241,7 @@ impl SessionRun {
         }
         let is_fine = !function.has_failed();
         function.shut_down().await;
-        output.show_all().await;
+        output.flush().await;
         output.print_sent();
         drop(folder);
         is_fine && output.is_delivered()

@@ -1,6 +1,6 @@
 //! A function as Lambda describes it.
 
-use crate::instrument::{OUR_WRAPPER, WRAPPER};
+use crate::instrument::{OUR_WRAPPER, WRAPPER, is_our_layer};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
 use backend::direct_mode;
@@ -86,9 +86,4 @@ pub(crate) fn direct_mode_variable<'a>(
     let has_wrapper = variables.get(WRAPPER).is_some_and(|wrapper| wrapper == OUR_WRAPPER);
     let has_layer = has_wrapper || layers.any(is_our_layer);
     direct_mode::variable_of(variables).filter(|_| has_layer)
-}
-
-/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
-fn is_our_layer(arn: &str) -> bool {
-    arn.contains("lambda-otlp")
 }

@@ -58,6 +58,7 @@ pub(crate) struct DoctorArguments {
 }
 
 pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
+    arguments.destination.print_warnings();
     let variables = arguments.destination.variables(false)?;
     let progress = ProgressLine::start("checking");
     let Diagnosis { checks, has_begun } =

@@ -1,6 +1,7 @@
 //! Checks the permission to invoke the forwarder, the filters of log groups, and telemetry that is sent twice.
 
 use super::function::{DeployedFunction, direct_mode_variable};
+use crate::aws::policy_excludes;
 use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
 use serde_json::Value;
 use settings::Check;
@@ -39,8 +40,7 @@ impl FoundFilter {
     /// Reads a policy of the account as a filter of this log group. Returns `None` if it excludes the log group, or is
     /// not about subscriptions.
     ///
-    /// Source: CloudWatch Logs API Reference, "PutAccountPolicy": the document's `DestinationArn` and `FilterPattern`,
-    /// and `LogGroupName NOT IN ["…"]` as the only criterion.
+    /// Source: CloudWatch Logs API Reference, "PutAccountPolicy": the document's `DestinationArn` and `FilterPattern`.
     pub(crate) fn of_policy(
         name: &str,
         document: &str,
@@ -48,10 +48,7 @@ impl FoundFilter {
         group: &str,
         aws_flags: &str,
     ) -> Option<Self> {
-        let list = criteria.find('[').and_then(|start| criteria.get(start..));
-        let excluded: Vec<String> =
-            list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
-        if excluded.iter().any(|name| name == group) {
+        if policy_excludes(criteria, group) {
             return None;
         }
         let fields: Value = serde_json::from_str(document).ok()?;

@@ -266,11 +266,8 @@ fn unread<E: Error + Send + Sync + 'static>(
 }
 
 /// Returns the destination of the account's policy, unless the policy leaves out this log group.
-///
-/// Source: CloudWatch Logs API Reference, "PutAccountPolicy": `LogGroupName NOT IN ["…"]` is the only criterion.
 fn destination(policy: &AccountPolicy, group: &str) -> Option<String> {
-    let criteria = policy.selection_criteria().unwrap_or_default();
-    if criteria.contains(&format!("\"{group}\"")) {
+    if aws::policy_excludes(policy.selection_criteria().unwrap_or_default(), group) {
         return None;
     }
     let document: Value = serde_json::from_str(policy.policy_document()?).ok()?;

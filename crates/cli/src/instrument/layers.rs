@@ -84,14 +84,18 @@ pub(super) struct LayerPosition<'a> {
     pub(super) arn: &'a str,
 }
 
-/// Recognizes layers of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
+/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
+pub(crate) fn is_our_layer(arn: &str) -> bool {
+    layer_name(arn).contains("lambda-otlp")
+}
+
+/// Recognizes the kind of a layer of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
 /// `lambda-otlp-python313`.
 pub(super) fn kind_by_name(arn: &str) -> Option<LayerKind> {
-    let name = layer_name(arn);
-    if !name.contains("lambda-otlp") {
+    if !is_our_layer(arn) {
         return None;
     }
-    let last = name.rsplit('-').next().unwrap_or_default();
+    let last = layer_name(arn).rsplit('-').next().unwrap_or_default();
     if last.starts_with("python3") || last == "node" {
         Some(LayerKind::Packages)
     } else if ["arm64", "x86_64"].contains(&last) {

@@ -20,6 +20,7 @@ use aws_config::SdkConfig;
 pub(crate) use configuration::Support;
 pub(crate) use fleet::{FleetArguments, run as fleet};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+pub(crate) use layers::is_our_layer;
 use layers::{LayerKind, LayerVersion, Layers};
 use plan::InstrumentOptions;
 pub(crate) use plan::{OUR_WRAPPER, WRAPPER};

@@ -25,11 +25,13 @@ pub(super) struct InstrumentOptions {
     pub(super) versions: bool,
 }
 
+/// The decision about a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum FunctionStep {
     Change(Change),
-    Unchanged,
-    FunctionRefusal(FunctionRefusal),
+    /// The function is as it should be.
+    Keep,
+    Refuse(FunctionRefusal),
 }
 
 /// The configuration that a function gets.
@@ -111,15 +113,16 @@ impl Change {
 }
 
 /// Decides how to instrument a function.
-pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -> Plan {
-    match change(configuration, options) {
-        Ok(Some(change)) => Plan::Change(change),
-        Ok(None) => Plan::Unchanged,
-        Err(refusal) => Plan::FunctionRefusal(refusal),
+pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -> FunctionStep {
+    match needed_change(configuration, options) {
+        Ok(Some(change)) => FunctionStep::Change(change),
+        Ok(None) => FunctionStep::Keep,
+        Err(refusal) => FunctionStep::Refuse(refusal),
     }
 }
 
-fn change(
+/// Returns the change that instruments a function; `None` if it needs none.
+fn needed_change(
     configuration: &Configuration,
     options: &InstrumentOptions,
 ) -> Result<Option<Change>, FunctionRefusal> {
@@ -435,7 +438,7 @@ pub(super) mod tests {
 
     /// Checks the layers, variables and notes after a plan for version 7.
     fn check(configuration: &Configuration, layers: &str, variables: &str, notes: &str) {
-        let Plan::Change(change) = plan(configuration, &options(7)) else {
+        let FunctionStep::Change(change) = plan(configuration, &options(7)) else {
             panic!("{configuration:?}: {:?}", plan(configuration, &options(7)));
         };
         let short: Vec<String> = change.layers.iter().map(|arn| short(arn).to_owned()).collect();
@@ -445,7 +448,7 @@ pub(super) mod tests {
         let changed = changed(configuration, &change);
         assert_eq!(
             plan(&changed, &options(7)),
-            Plan::Unchanged,
+            FunctionStep::Keep,
             "the second run has nothing to do"
         );
     }
@@ -494,7 +497,7 @@ pub(super) mod tests {
     fn a_function_that_cannot_be_instrumented_is_refused_with_a_remedy() {
         let python = |layers: &str, variables: &str| function("python3.13", layers, variables, "");
         let check = |configuration: Configuration, expected: &str| {
-            let Plan::FunctionRefusal(refusal) = plan(&configuration, &options(7)) else {
+            let FunctionStep::Refuse(refusal) = plan(&configuration, &options(7)) else {
                 panic!("{expected}: {:?}", plan(&configuration, &options(7)));
             };
             let text = refusal.to_string();
@@ -548,7 +551,7 @@ pub(super) mod tests {
         let fits = |variables: String| {
             matches!(
                 plan(&function("python3.13", "", &variables, ""), &options(7)),
-                Plan::Change(_)
+                FunctionStep::Change(_)
             )
         };
         // {"A":"…","AWS_LAMBDA_EXEC_WRAPPER":"/opt/lambda-otlp-handler"}
@@ -557,14 +560,19 @@ pub(super) mod tests {
         assert!(fits(value(4096 - rest)));
         assert!(!fits(value(4096 - rest + 1)));
         let datadog = function("python3.13", "Datadog-Extension-ARM:65", "", "");
-        assert!(matches!(plan(&datadog, &options(7)), Plan::Change(_)), "its receiver is off");
+        assert!(
+            matches!(plan(&datadog, &options(7)), FunctionStep::Change(_)),
+            "its receiver is off"
+        );
     }
 
     #[test]
     fn flags_permit_managed_functions_and_published_versions() {
         let options = InstrumentOptions { managed: true, versions: true, ..options(7) };
         let check = |configuration: Configuration, expected: &str| {
-            let Plan::Change(change) = plan(&configuration, &options) else { panic!("{expected}") };
+            let FunctionStep::Change(change) = plan(&configuration, &options) else {
+                panic!("{expected}")
+            };
             assert_eq!(change.notes, [expected]);
         };
         let tags = "aws:cloudformation:stack-name=shop";

@@ -2,20 +2,13 @@
 
 use super::configuration::Configuration;
 use super::layers::short;
-use super::plan::{Change, FunctionRefusal};
+use super::plan::{Change, FunctionStep};
 use super::run::InstrumentTask;
 use super::snippets;
 use console::screen::on_one_line;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-
-/// The decision about a function.
-#[derive(Clone, Debug)]
-pub(super) enum FunctionStep {
-    Change(Change),
-    Keep,
-    Refuse(FunctionRefusal),
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FunctionFate {
@@ -42,8 +35,42 @@ pub(super) struct FunctionReport {
     pub(super) entries: Vec<FunctionEntry>,
 }
 
-/// The words of the first column, which the sums repeat in this order.
-const WORDS: [&str; 7] = ["change", "changed", "keep", "refuse", "gone", "waits", "failed"];
+/// The state of a function: its decision and fate in one word, as in the first column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FunctionState {
+    Change,
+    Changed,
+    Keep,
+    Refuse,
+    Gone,
+    Waits,
+    Failed,
+}
+
+impl FunctionState {
+    /// All states, in the order of the sums.
+    const ALL: [Self; 7] = [
+        Self::Change,
+        Self::Changed,
+        Self::Keep,
+        Self::Refuse,
+        Self::Gone,
+        Self::Waits,
+        Self::Failed,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Changed => "changed",
+            Self::Keep => "keep",
+            Self::Refuse => "refuse",
+            Self::Gone => "gone",
+            Self::Waits => "waits",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 impl FunctionEntry {
     pub(super) fn without_configuration(name: String, fate: FunctionFate) -> Self {
@@ -54,15 +81,17 @@ impl FunctionEntry {
         matches!(self.step, FunctionStep::Change(_)) && self.fate == FunctionFate::Planned
     }
 
-    fn word(&self) -> &'static str {
+    fn state(&self) -> FunctionState {
         match (&self.fate, &self.step) {
-            (FunctionFate::Gone, _) => "gone",
-            (FunctionFate::Failed(_), _) => "failed",
-            (FunctionFate::NotReached, _) => "waits",
-            (FunctionFate::Planned, FunctionStep::Change(_)) => "change",
-            (FunctionFate::Done, FunctionStep::Change(_)) => "changed",
-            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Keep) => "keep",
-            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Refuse(_)) => "refuse",
+            (FunctionFate::Gone, _) => FunctionState::Gone,
+            (FunctionFate::Failed(_), _) => FunctionState::Failed,
+            (FunctionFate::NotReached, _) => FunctionState::Waits,
+            (FunctionFate::Planned, FunctionStep::Change(_)) => FunctionState::Change,
+            (FunctionFate::Done, FunctionStep::Change(_)) => FunctionState::Changed,
+            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Keep) => FunctionState::Keep,
+            (FunctionFate::Planned | FunctionFate::Done, FunctionStep::Refuse(_)) => {
+                FunctionState::Refuse
+            }
         }
     }
 
@@ -119,7 +148,7 @@ impl FunctionEntry {
         let Configuration { runtime, architecture, .. } = &self.before;
         let mut entry = json!({
             "function": self.name,
-            "step": self.word(),
+            "step": self.state().word(),
             "runtime": runtime,
             "architecture": architecture,
             "layers_before": self.before.layer_arns(),
@@ -154,19 +183,19 @@ impl FunctionReport {
         self.entries.iter().filter(|entry| entry.is_planned_change()).count()
     }
 
-    fn count(&self, word: &str) -> usize {
-        self.entries.iter().filter(|entry| entry.word() == word).count()
+    fn count(&self, state: FunctionState) -> usize {
+        self.entries.iter().filter(|entry| entry.state() == state).count()
     }
 
     /// Returns `true` unless a function failed or was not reached, or all were refused.
     pub(super) fn is_successful(&self) -> bool {
-        let is_complete = self.count("failed") + self.count("waits") == 0;
-        is_complete && self.count("refuse") < self.entries.len()
+        let is_complete = self.count(FunctionState::Failed) + self.count(FunctionState::Waits) == 0;
+        is_complete && self.count(FunctionState::Refuse) < self.entries.len()
     }
 
     /// Writes a row for each function that changes or that cannot change, the sums, and texts for templates.
     pub(super) fn write_plan(&self, task: &InstrumentTask, out: &mut dyn Write) -> io::Result<()> {
-        self.write_rows(&|entry| entry.word() != "keep", out)?;
+        self.write_rows(&|entry| entry.state() != FunctionState::Keep, out)?;
         if let InstrumentTask::Instrument(options) = task {
             write!(out, "{}", snippets::of(&self.entries, &options.layers))?;
         }
@@ -175,7 +204,11 @@ impl FunctionReport {
 
     /// Writes a row for each function that the plan did not show so, and the sums.
     pub(super) fn write_result(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.write_rows(&|entry| ["gone", "waits", "failed"].contains(&entry.word()), out)
+        let is_new = |entry: &FunctionEntry| {
+            use FunctionState::{Failed, Gone, Waits};
+            matches!(entry.state(), Gone | Waits | Failed)
+        };
+        self.write_rows(&is_new, out)
     }
 
     fn write_rows(
@@ -195,7 +228,7 @@ impl FunctionReport {
         for entry in &shown {
             let FunctionEntry { name, before: Configuration { architecture, .. }, .. } = entry;
             let runtime = runtime(entry);
-            let word = entry.word();
+            let word = entry.state().word();
             let text = entry.text();
             let row = format!(
                 "{word:<7} {name:<name_width$}  {runtime:<runtime_width$}  {architecture:<6}  {text}"
@@ -203,10 +236,10 @@ impl FunctionReport {
             writeln!(out, "{}", on_one_line(&row).trim_end())?;
         }
         let mut counts = Vec::new();
-        for word in WORDS {
-            let count = self.count(word);
+        for state in FunctionState::ALL {
+            let count = self.count(state);
             if count > 0 {
-                counts.push(format!("{count} {word}"));
+                counts.push(format!("{count} {}", state.word()));
             }
         }
         let functions = if self.entries.len() == 1 { "function" } else { "functions" };
@@ -214,10 +247,10 @@ impl FunctionReport {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let counts = WORDS.iter().map(|word| ((*word).to_owned(), json!(self.count(word))));
+        let counts = FunctionState::ALL.map(|state| (state.word(), self.count(state)));
         json!({
             "functions": self.entries.iter().map(FunctionEntry::to_json).collect::<Vec<_>>(),
-            "counts": counts.collect::<serde_json::Map<_, _>>(),
+            "counts": BTreeMap::from(counts),
         })
     }
 }

@@ -3,9 +3,9 @@
 
 use super::account::{Account, POLL_AFTER, UpdateAnswer};
 use super::configuration::{Configuration, Update};
-use super::plan::{Change, InstrumentOptions, Plan, plan};
-use super::report::{FunctionEntry, FunctionFate, FunctionReport, FunctionStep};
-use super::undo::{Undo, undo};
+use super::plan::{Change, FunctionStep, InstrumentOptions, plan};
+use super::report::{FunctionEntry, FunctionFate, FunctionReport};
+use super::undo::undo;
 use crate::progress::ProgressLine;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
@@ -28,24 +28,8 @@ pub(super) enum InstrumentTask {
 impl InstrumentTask {
     fn decide(&self, configuration: &Configuration) -> FunctionStep {
         match self {
-            Self::Instrument(options) => match plan(configuration, options) {
-                Plan::Change(change) => FunctionStep::Change(change),
-                Plan::Unchanged => FunctionStep::Keep,
-                Plan::FunctionRefusal(refusal) => FunctionStep::Refuse(refusal),
-            },
-            Self::Uninstrument => match undo(configuration) {
-                Undo::Change(mut change) => {
-                    if !configuration.aliases.is_empty() {
-                        let aliases = configuration.aliases.join(", ");
-                        change.notes.push(format!(
-                            "published versions ({aliases}) keep the layers: publish a version and move the alias"
-                        ));
-                    }
-                    FunctionStep::Change(change)
-                }
-                Undo::Unchanged => FunctionStep::Keep,
-                Undo::FunctionRefusal(refusal) => FunctionStep::Refuse(refusal),
-            },
+            Self::Instrument(options) => plan(configuration, options),
+            Self::Uninstrument => undo(configuration),
         }
     }
 }
@@ -141,8 +125,8 @@ impl InstrumentRun {
             entry.fate = FunctionFate::NotReached;
             return entry;
         }
-        match self.change(&entry).await {
-            Ok(Changed { step, fate }) => {
+        match self.update(&entry).await {
+            Ok(UpdateResult { step, fate }) => {
                 entry.step = step.unwrap_or(entry.step);
                 entry.fate = fate;
             }
@@ -151,18 +135,18 @@ impl InstrumentRun {
         entry
     }
 
-    /// Changes a function. Its configuration is read again, because others may have changed it since the plan.
-    async fn change(&self, entry: &FunctionEntry) -> anyhow::Result<Changed> {
+    /// Updates a function. Its configuration is read again, because others may have changed it since the plan.
+    async fn update(&self, entry: &FunctionEntry) -> anyhow::Result<UpdateResult> {
         for _ in 0..MAX_CONFLICTS {
             let Some(mut present) = self.account.settled(&entry.name).await? else {
-                return Ok(Changed { step: None, fate: FunctionFate::Gone });
+                return Ok(UpdateResult { step: None, fate: FunctionFate::Gone });
             };
             present.aliases.clone_from(&entry.before.aliases);
             let step = self.task.decide(&present);
             let FunctionStep::Change(change) = &step else {
-                return Ok(Changed { step: Some(step), fate: FunctionFate::Planned });
+                return Ok(UpdateResult { step: Some(step), fate: FunctionFate::Planned });
             };
-            if self.change_once(&present, change).await? == UpdateAnswer::Conflict {
+            if self.update_once(&present, change).await? == UpdateAnswer::Conflict {
                 tokio::time::sleep(POLL_AFTER).await;
                 continue;
             }
@@ -173,13 +157,13 @@ impl InstrumentRun {
                     "AWS accepted the change and then failed: {reason}: run uninstrument, or repair the function"
                 );
             }
-            return Ok(Changed { step: Some(step), fate: FunctionFate::Done });
+            return Ok(UpdateResult { step: Some(step), fate: FunctionFate::Done });
         }
         bail!("others change it at the same time: run the command again")
     }
 
     /// The record is written before the change and removed after its undoing, so that a change is never without a record.
-    async fn change_once(
+    async fn update_once(
         &self,
         present: &Configuration,
         change: &Change,
@@ -200,7 +184,7 @@ impl InstrumentRun {
     }
 }
 
-struct Changed {
+struct UpdateResult {
     /// The step that was taken, if the function was read.
     step: Option<FunctionStep>,
     fate: FunctionFate,

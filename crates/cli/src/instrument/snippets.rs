@@ -3,7 +3,8 @@
 use super::configuration::{Configuration, Support};
 use super::layers::{LayerKind, Layers};
 use super::plan::FunctionRefusal;
-use super::report::{FunctionEntry, FunctionStep};
+use super::plan::FunctionStep;
+use super::report::FunctionEntry;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

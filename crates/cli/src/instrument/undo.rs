@@ -3,19 +3,11 @@
 
 use super::configuration::Configuration;
 use super::layers::{LayerKind, kind_by_name, short};
-use super::plan::{Change, FunctionRefusal, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
+use super::plan::{Change, FunctionRefusal, FunctionStep, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
 use super::record::{FormerWrapper, Record};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Undo {
-    Change(Change),
-    /// The function has neither changes of the command nor layers of lambda-otlp.
-    Unchanged,
-    FunctionRefusal(FunctionRefusal),
-}
-
-/// Decides how to restore a function.
-pub(super) fn undo(configuration: &Configuration) -> Undo {
+/// Decides how to restore a function. It stays if it has neither changes of the command nor layers of lambda-otlp.
+pub(super) fn undo(configuration: &Configuration) -> FunctionStep {
     let record = Record::of_tags(&configuration.tags);
     if record == Record::default() {
         let ours: Vec<&str> = configuration
@@ -25,12 +17,12 @@ pub(super) fn undo(configuration: &Configuration) -> Undo {
             .map(|layer| short(&layer.arn))
             .collect();
         if ours.is_empty() {
-            return Undo::Unchanged;
+            return FunctionStep::Keep;
         }
-        return Undo::FunctionRefusal(FunctionRefusal::NotRecorded(ours.join(", ")));
+        return FunctionStep::Refuse(FunctionRefusal::NotRecorded(ours.join(", ")));
     }
     if let Some(reason) = &configuration.hidden_variables {
-        return Undo::FunctionRefusal(FunctionRefusal::HiddenVariables(reason.clone()));
+        return FunctionStep::Refuse(FunctionRefusal::HiddenVariables(reason.clone()));
     }
     let mut change = Change {
         layers: configuration.layer_arns(),
@@ -41,7 +33,13 @@ pub(super) fn undo(configuration: &Configuration) -> Undo {
         restore_layer(&mut change, kind, &record);
     }
     restore_wrapper(&mut change, &record);
-    Undo::Change(change)
+    if !configuration.aliases.is_empty() {
+        let aliases = configuration.aliases.join(", ");
+        change.notes.push(format!(
+            "published versions ({aliases}) keep the layers: publish a version and move the alias"
+        ));
+    }
+    FunctionStep::Change(change)
 }
 
 fn restore_layer(change: &mut Change, kind: LayerKind, record: &Record) {
@@ -102,19 +100,21 @@ fn restore_wrapper(change: &mut Change, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instrument::plan::plan;
     use crate::instrument::plan::tests::{arn, changed, function, options};
-    use crate::instrument::plan::{Plan, plan};
 
     fn instrumented(configuration: &Configuration, version: u32) -> Configuration {
         match plan(configuration, &options(version)) {
-            Plan::Change(change) => changed(configuration, &change),
+            FunctionStep::Change(change) => changed(configuration, &change),
             other => panic!("{configuration:?}: {other:?}"),
         }
     }
 
     fn undone(configuration: &Configuration) -> (Configuration, String) {
         match undo(configuration) {
-            Undo::Change(change) => (changed(configuration, &change), change.notes.join("; ")),
+            FunctionStep::Change(change) => {
+                (changed(configuration, &change), change.notes.join("; "))
+            }
             other => panic!("{configuration:?}: {other:?}"),
         }
     }
@@ -141,7 +141,7 @@ mod tests {
                     assert_eq!(restored, Configuration { ..before.clone() }, "{layers}");
                     assert_eq!(notes, "");
                     let again = undo(&restored);
-                    assert!(!matches!(again, Undo::Change(_)), "{again:?}");
+                    assert!(!matches!(again, FunctionStep::Change(_)), "{again:?}");
                 }
             }
         }
@@ -215,18 +215,15 @@ mod tests {
         let mut hidden = instrumented(&function("java21", "", "A=1", ""), 7);
         hidden.variables.clear();
         hidden.hidden_variables = Some("AccessDenied".to_owned());
-        assert!(matches!(
-            undo(&hidden),
-            Undo::FunctionRefusal(FunctionRefusal::HiddenVariables(_))
-        ));
+        assert!(matches!(undo(&hidden), FunctionStep::Refuse(FunctionRefusal::HiddenVariables(_))));
     }
 
     #[test]
     fn layers_without_a_record_are_named() {
         let by_hand = function("java21", "a:1 lambda-otlp-arm64:3", "", "");
         let named = FunctionRefusal::NotRecorded("lambda-otlp-arm64:3".to_owned());
-        assert_eq!(undo(&by_hand), Undo::FunctionRefusal(named));
-        assert_eq!(undo(&function("java21", "a:1", "", "")), Undo::Unchanged);
+        assert_eq!(undo(&by_hand), FunctionStep::Refuse(named));
+        assert_eq!(undo(&function("java21", "a:1", "", "")), FunctionStep::Keep);
     }
 
     #[test]

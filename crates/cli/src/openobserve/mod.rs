@@ -32,7 +32,7 @@ use wire::Request;
 
 /// Arguments of all commands: the OpenObserve organization and folder.
 #[derive(clap::Args)]
-struct InstallTarget {
+struct InstallOptions {
     #[command(flatten)]
     destination: DestinationArguments,
     /// The folder in OpenObserve; created if it is missing.
@@ -61,7 +61,7 @@ Examples:
 pub(crate) struct DashboardsArguments {
     task: InstallTask,
     #[command(flatten)]
-    target: InstallTarget,
+    options: InstallOptions,
 }
 
 #[derive(clap::Args)]
@@ -75,7 +75,7 @@ pub(crate) struct AlertsArguments {
     #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
     notify: Vec<String>,
     #[command(flatten)]
-    target: InstallTarget,
+    options: InstallOptions,
 }
 
 #[derive(clap::Args)]
@@ -90,14 +90,14 @@ pub(crate) struct SlosArguments {
     #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
     notify: Vec<String>,
     #[command(flatten)]
-    targets: Targets,
+    objectives: Objectives,
     #[command(flatten)]
-    target: InstallTarget,
+    options: InstallOptions,
 }
 
 /// The objectives that a user may set.
 #[derive(clap::Args)]
-struct Targets {
+struct Objectives {
     /// The share of invocations that succeed.
     #[arg(long, value_name = "PERCENT", default_value_t = 99.5, value_parser = parse_percent)]
     success: f64,
@@ -123,7 +123,7 @@ fn parse_percent(text: &str) -> Result<f64, InvalidPercent> {
     number.ok_or(InvalidPercent)
 }
 
-impl Targets {
+impl Objectives {
     fn set(&self, slo: &mut Shipped) {
         let target = if slo.name == "lambda_latency" { self.latency } else { self.success };
         if let Some(content) = slo.content.as_object_mut() {
@@ -141,23 +141,23 @@ impl Targets {
 }
 
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.target, &Work::Dashboards, arguments.task)
+    run(&arguments.options, &Work::Dashboards, arguments.task)
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    run(&arguments.target, &Work::Alerts { notify: &arguments.notify }, arguments.task)
+    run(&arguments.options, &Work::Alerts { notify: &arguments.notify }, arguments.task)
 }
 
 pub(crate) fn slos(arguments: &SlosArguments) -> anyhow::Result<ExitCode> {
-    let SlosArguments { task, notify, targets, target } = arguments;
-    run(target, &Work::Slos { notify, targets }, *task)
+    let SlosArguments { task, notify, objectives, options } = arguments;
+    run(options, &Work::Slos { notify, objectives }, *task)
 }
 
 /// The command that runs, with its own arguments.
 enum Work<'a> {
     Dashboards,
     Alerts { notify: &'a [String] },
-    Slos { notify: &'a [String], targets: &'a Targets },
+    Slos { notify: &'a [String], objectives: &'a Objectives },
 }
 
 impl Work<'_> {
@@ -177,36 +177,37 @@ impl Work<'_> {
     }
 }
 
-fn run(target: &InstallTarget, work: &Work<'_>, task: InstallTask) -> anyhow::Result<ExitCode> {
-    let variables = target.destination.variables(false)?;
+fn run(options: &InstallOptions, work: &Work<'_>, task: InstallTask) -> anyhow::Result<ExitCode> {
+    options.destination.print_warnings();
+    let variables = options.destination.variables(false)?;
     let _progress = ProgressLine::start("waiting for OpenObserve");
     let is_fine = terminal::block_on(async {
-        let reach = doctor::reach_of(&target.aws, &variables).await?;
+        let reach = doctor::reach_of(&options.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
             bail!("{} need OpenObserve: change LAMBDA_OTLP_BACKEND", work.kind().name());
         }
         let stream =
             backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
-        let places = Places { stream: &stream, folder: &target.folder, notify: work.notify() };
+        let places = Places { stream: &stream, folder: &options.folder, notify: work.notify() };
         let mut shipped = shipped::all(work.kind(), &places)?;
         let api = Api::new(reach)?;
-        if let Work::Slos { targets, .. } = work {
+        if let Work::Slos { objectives, .. } = work {
             if !api.has_slos().await? {
                 bail!(
                     "this OpenObserve has no SLOs: its API has no path /slos, which versions of late 2026 have"
                 );
             }
             for slo in &mut shipped {
-                targets.set(slo);
+                objectives.set(slo);
             }
         }
-        let report = InstallReport { dry_run: target.dry_run, rows: 0, has_failed: false };
+        let report = InstallReport { dry_run: options.dry_run, rows: 0, has_failed: false };
         let mut installer = Installer { api: &api, places: &places, report };
         installer.carry_out(work.kind(), &shipped, task).await?;
         if installer.report.rows == 0 {
             print("nothing is installed")?;
         }
-        if target.dry_run {
+        if options.dry_run {
             print("nothing was changed")?;
         }
         Ok(!installer.report.has_failed)

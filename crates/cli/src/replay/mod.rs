@@ -102,6 +102,7 @@ async fn replay(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
 
 /// Returns the variables of the arguments, the shell, and the stack's forwarder.
 async fn variables(arguments: &ReplayArguments, aws: &SdkConfig) -> anyhow::Result<Overlay> {
+    arguments.destination.print_warnings();
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
     if let Some(stack) = &arguments.stack {
         variables = variables.over(forwarder_variables(aws, stack).await?);
