@@ -345,7 +345,7 @@ mod tests {
             assert_eq!(found.verdict, verdict, "{found}");
         };
         check("Enabled", "No records processed", Ok);
-        check("Enabled", "PROBLEM: DeployedFunction call failed", Failed);
+        check("Enabled", "PROBLEM: Function call failed", Failed);
         check("Disabled", "OK", Failed);
     }
 
