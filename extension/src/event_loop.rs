@@ -33,7 +33,7 @@ const AFTER_PANIC: Duration = Duration::from_millis(100);
 /// Time between checks of the lines that wait for stdout.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How often datagrams are read at SHUTDOWN: twice as many bytes as their socket's buffer may have.
-const MOST_XRAY_READS: usize = 8;
+const MAX_XRAY_READS: usize = 8;
 
 /// A call of `next`; `None` if it panicked.
 type NextCall = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
@@ -260,7 +260,7 @@ impl EventLoop<'_> {
         // The datagrams that came before a freeze.
         tokio::task::yield_now().await;
         let mut reads = 0;
-        while reads < MOST_XRAY_READS && self.step(Self::take_xray).unwrap_or_default() {
+        while reads < MAX_XRAY_READS && self.step(Self::take_xray).unwrap_or_default() {
             reads += 1;
         }
         self.step(|this| this.xray.count_overflow());

@@ -29,6 +29,6 @@ pub use queues::{
     Content, MAX_MESSAGE_BYTES, Message, Queue, QueueError, QueuedTelemetry, SqsQueue,
 };
 pub use report::{KeptIn, Report, ReportedLine, Undelivered};
-pub use rules::{Effect, MOST_BYTES, RuleSet, SeenTraces, Template, TraceReading};
+pub use rules::{Effect, MAX_BYTES, RuleSet, SeenTraces, Template, TraceReading};
 pub use source::{Event, LogBatch, LogEvent, LogEventRange, Origin, QueueMessage, SourceLimits};
 pub use vitals::{Vitals, VitalsSettings};

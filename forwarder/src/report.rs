@@ -7,7 +7,7 @@ use crate::source::{LogBatch, SourceError};
 use wire::{SignalKind, UndecodableLine};
 
 /// Limit on each list of a report, if not set otherwise. The ledger counts everything.
-pub(crate) const MOST_DETAILS: usize = 100;
+pub(crate) const MAX_DETAILS: usize = 100;
 
 /// The place of undelivered telemetry after the invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Report {
     fn add_detail(&mut self, undelivered: Undelivered) {
         if let Some(same) = self.undelivered.iter_mut().find(|other| other.is_like(&undelivered)) {
             same.items += undelivered.items;
-        } else if self.undelivered.len() < MOST_DETAILS {
+        } else if self.undelivered.len() < MAX_DETAILS {
             self.undelivered.push(undelivered);
         }
     }

@@ -41,9 +41,9 @@ impl AwsClient {
     pub fn keeping_connections(
         clock: fn() -> SystemTime,
         proxy: Option<Proxy>,
-        most_connections: usize,
+        max_connections: usize,
     ) -> Self {
-        Self::with_transport(ReqwestTransport::new(proxy, most_connections), clock)
+        Self::with_transport(ReqwestTransport::new(proxy, max_connections), clock)
     }
 
     pub fn wall_clock(&self) -> SystemTime {
@@ -264,13 +264,13 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 /// A text of a server on one line, cut to this number of characters.
-pub fn one_line(text: &str, most_chars: usize) -> String {
+pub fn one_line(text: &str, max_chars: usize) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect();
     let line = words.join(" ");
-    let head: String = line.chars().take(most_chars).collect();
+    let head: String = line.chars().take(max_chars).collect();
     if head.len() < line.len() { format!("{head}…") } else { head }
 }
 

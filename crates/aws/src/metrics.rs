@@ -12,7 +12,7 @@ use url::Url;
 
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// Maximum number of pages of one answer. A page has up to 100,800 values.
-const MOST_PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 const OPERATION: &str = "GetMetricData";
 /// The period of a value in seconds, which CloudWatch keeps for 15 months.
 const DAY: u64 = 86_400;
@@ -97,7 +97,7 @@ impl CloudWatchMetrics {
             "MetricDataQueries": queries,
         });
         let mut sums = [0.0; N];
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let answer = self.ask(&body, deadline).await?;
             for MetricDataResult { id, status_code, values } in answer.metric_data_results {
                 if status_code == "InternalError" {
@@ -113,7 +113,7 @@ impl CloudWatchMetrics {
                 members.insert("NextToken".to_owned(), token.into());
             }
         }
-        Err(MetricsError(format!("has an answer of more than {MOST_PAGES} pages")))
+        Err(MetricsError(format!("has an answer of more than {MAX_PAGES} pages")))
     }
 
     async fn ask(&self, body: &Value, deadline: Instant) -> Result<MetricDataAnswer, MetricsError> {

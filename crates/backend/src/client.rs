@@ -228,7 +228,7 @@ impl<T: Transport> Client<T> {
             stream: stream.as_ref().map_or(&[], |stream| stream.as_bytes()),
             mask: &headers.mask,
             learned: &self.learned,
-            most_retries: self.retries,
+            max_retries: self.retries,
             seed: self.seed.fetch_add(1, Ordering::Relaxed),
             deadline: deadline.saturating_duration_since(start),
         };

@@ -36,19 +36,19 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause before the schema is read again after a declaration of numbers, at least and at most.
 const LEAST_SETTLING: Duration = Duration::from_millis(250);
-const MOST_SETTLING: Duration = Duration::from_secs(1);
+const MAX_SETTLING: Duration = Duration::from_secs(1);
 
 /// The column of a record's time. A stream without it cannot be searched.
 const TIMESTAMP: &str = "_timestamp";
 
 /// Size limit of a schema: 10,000 columns, and the stream's settings.
-const MOST_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 4 << 20;
 
 /// A stream with more columns is not adapted to.
-const MOST_COLUMNS: usize = 10_000;
+const MAX_COLUMNS: usize = 10_000;
 
 /// Above this number of streams, all schemas are forgotten.
-const MOST_STREAMS: usize = 32;
+const MAX_STREAMS: usize = 32;
 
 /// The pause after a refused call.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(10);
@@ -273,7 +273,7 @@ impl SignalSchemas {
                 self.declaring_paused_until = Some(Instant::now() + failed.pause);
             })?;
             if !is_final {
-                let pause = (start.elapsed() * 3).clamp(LEAST_SETTLING, MOST_SETTLING);
+                let pause = (start.elapsed() * 3).clamp(LEAST_SETTLING, MAX_SETTLING);
                 sleep(pause.min(api.time_left() / 4)).await;
             }
         }
@@ -289,7 +289,7 @@ impl SignalSchemas {
         stream: &str,
     ) -> Result<Option<&Schema>, FailedCall> {
         let found = api.read(streams, stream).await;
-        if self.schemas.len() >= MOST_STREAMS {
+        if self.schemas.len() >= MAX_STREAMS {
             self.schemas.clear();
         }
         match found {
@@ -368,7 +368,7 @@ impl<T: Transport> StreamsApi<'_, T> {
         let Ok(StreamSchema { schema: columns }) = serde_json::from_slice(&response.body) else {
             return Err(unusable("the answer is no schema"));
         };
-        if columns.len() > MOST_COLUMNS {
+        if columns.len() > MAX_COLUMNS {
             return Err(unusable("it has more than 10,000 columns"));
         }
         let column = |column: Column<'_>| {
@@ -416,7 +416,7 @@ impl<T: Transport> StreamsApi<'_, T> {
         json: Option<String>,
     ) -> Result<HttpResponse, TransportError> {
         let timeout = CALL_TIMEOUT.min(self.time_left() / 2);
-        self.transport.ask_api(method, url, json, self.headers.clone(), timeout, MOST_BYTES).await
+        self.transport.ask_api(method, url, json, self.headers.clone(), timeout, MAX_BYTES).await
     }
 }
 

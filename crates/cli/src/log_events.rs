@@ -83,7 +83,7 @@ pub(crate) fn delivery_event(
 pub(crate) fn options(config: &Config) -> Options {
     let mut options = Options::of(config);
     options.own_log_groups.clear();
-    options.most_details = usize::MAX;
+    options.max_details = usize::MAX;
     options
 }
 
@@ -188,7 +188,7 @@ struct Start {
 }
 
 /// Maximum number of invocations that a log stream has at a time.
-const MOST_RUNNING: usize = 64;
+const MAX_RUNNING: usize = 64;
 
 impl RunningInvocations {
     /// Returns the events of a stream after the starts of its running invocations.
@@ -216,7 +216,7 @@ fn update_running(running: &mut Vec<Start>, event: &FilteredLogEvent) {
         return;
     };
     match kind {
-        EventKind::Start if running.len() < MOST_RUNNING => {
+        EventKind::Start if running.len() < MAX_RUNNING => {
             running.push(Start { request_id, event: event.clone() });
         }
         EventKind::End | EventKind::Report => {

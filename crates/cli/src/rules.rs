@@ -7,7 +7,7 @@ use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use forwarder::{Effect, Event, Items, MOST_BYTES, Origin, RuleSet, SourceLimits, Template};
+use forwarder::{Effect, Event, Items, MAX_BYTES, Origin, RuleSet, SourceLimits, Template};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &RulesArguments) -> anyhow::Result<ExitCode> {
 fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
     let cannot_read = || format!("cannot read {}", file.display());
     let mut text = String::new();
-    let limit = u64::try_from(MOST_BYTES)?.saturating_add(1);
+    let limit = u64::try_from(MAX_BYTES)?.saturating_add(1);
     let opened = std::fs::File::open(file).with_context(cannot_read)?;
     opened.take(limit).read_to_string(&mut text).with_context(cannot_read)?;
     let parsed = RuleSet::parse(&text).map_err(|mistakes| {

@@ -2,11 +2,11 @@
 
 use crate::bits::{BitWriter, Room};
 use crate::codes::Codes;
-use crate::huffman::{Code, Codeword, MOST_BITS};
+use crate::huffman::{Code, Codeword, MAX_BITS};
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
 /// Maximum length of a code for code lengths.
-const MOST_BITS_OF_LENGTHS: usize = 7;
+const MAX_BITS_OF_LENGTHS: usize = 7;
 /// The order of the code lengths' own code (3.2.7).
 const LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
@@ -53,8 +53,8 @@ impl BlockWriter {
     ) -> bool {
         let literal_counts = tokens.literals();
         let distance_counts = tokens.distances();
-        self.literals.build(&literal_counts, MOST_BITS);
-        self.distances.build(distance_counts, MOST_BITS);
+        self.literals.build(&literal_counts, MAX_BITS);
+        self.distances.build(distance_counts, MAX_BITS);
         let header = Header::new(&self.literals, &self.distances, &mut self.lengths);
         let mut own = header.bits;
         let mut fixed = 0;
@@ -211,7 +211,7 @@ impl Header {
         for run in all[..header.literal_count + header.distance_count].chunk_by(|a, b| a == b) {
             header.push_run(run[0], run.len(), &mut counts);
         }
-        lengths.build(&counts[..LENGTH_ORDER.len()], MOST_BITS_OF_LENGTHS);
+        lengths.build(&counts[..LENGTH_ORDER.len()], MAX_BITS_OF_LENGTHS);
         let count = LENGTH_ORDER.iter().rposition(|&symbol| lengths.length(symbol) > 0);
         header.length_count = count.map_or(4, |last| (last + 1).max(4));
         header.bits = 14 + 3 * header.length_count;

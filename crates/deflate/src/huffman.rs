@@ -1,7 +1,7 @@
 //! Prefix codes (RFC 1951, 3.2.2).
 
 /// Maximum code length of a byte, a length or a distance.
-pub(crate) const MOST_BITS: usize = 15;
+pub(crate) const MAX_BITS: usize = 15;
 /// While sorting, the symbol's number is stored below its count.
 const SYMBOL_BITS: u32 = 9;
 
@@ -76,9 +76,9 @@ impl<const N: usize> Code<N> {
 
     /// Becomes the code with these lengths.
     pub(crate) fn assign(&mut self, lengths: &[u8]) {
-        let mut next = [0_u16; MOST_BITS + 1];
+        let mut next = [0_u16; MAX_BITS + 1];
         for &length in lengths {
-            next[usize::from(length) & MOST_BITS] += 1;
+            next[usize::from(length) & MAX_BITS] += 1;
         }
         next[0] = 0;
         let mut code = 0;
@@ -91,7 +91,7 @@ impl<const N: usize> Code<N> {
         for (entry, &length) in self.entries.iter_mut().zip(lengths) {
             *entry = 0;
             if length > 0 {
-                let next = &mut next[usize::from(length) & MOST_BITS];
+                let next = &mut next[usize::from(length) & MAX_BITS];
                 let bits = next.reverse_bits() >> (16 - u32::from(length));
                 *entry = u32::from(length) << 16 | u32::from(bits);
                 *next += 1;
@@ -102,7 +102,7 @@ impl<const N: usize> Code<N> {
 
 /// Computes the code lengths of at least two symbols, sorted by their counts: the depths of the leaves of Huffman's tree, built
 /// in place (Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes", 1995), and at most `limit`.
-fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_BITS + 1] {
+fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MAX_BITS + 1] {
     let used = by_count.len();
     let count = |leaf: usize| by_count[leaf] >> SYMBOL_BITS;
     // An inner node is first its count, then its parent's number, then its depth.
@@ -128,7 +128,7 @@ fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_B
     for node in (0..used - 2).rev() {
         nodes[node] = nodes[nodes[node] as usize] + 1;
     }
-    let mut of_length = [0; MOST_BITS + 1];
+    let mut of_length = [0; MAX_BITS + 1];
     let mut inner = nodes.iter().rev().peekable();
     let mut open = 1;
     let mut depth = 0;

@@ -30,7 +30,7 @@ const BLOCK_TOKENS: usize = 16 * 1024;
 /// A larger input is compressed as several, so that position numbers stay far below the limit of `u32`.
 const PART_BYTES: usize = 1 << 24;
 /// A longer part is searched with the rest of its input, to keep this cache small.
-const MOST_REPEATED_BYTES: usize = 4 * 1024;
+const MAX_REPEATED_BYTES: usize = 4 * 1024;
 
 /// Compresses one buffer after the other.
 #[derive(Default)]
@@ -161,7 +161,7 @@ impl Repeated {
 
     /// Searches this part, unless it is the last one searched.
     fn find(&mut self, matches: &mut MatchFinder, effort: Effort, part: &[u8]) {
-        let part = if part.len() > MOST_REPEATED_BYTES { &[] } else { part };
+        let part = if part.len() > MAX_REPEATED_BYTES { &[] } else { part };
         if self.effort == Some(effort) && self.bytes == part {
             return;
         }

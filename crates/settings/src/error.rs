@@ -28,8 +28,8 @@ impl InvalidValue {
 
 /// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
 pub fn quoted(text: &str) -> String {
-    const MOST_CHARS: usize = 40;
-    let head: String = text.chars().take(MOST_CHARS).collect();
+    const MAX_CHARS: usize = 40;
+    let head: String = text.chars().take(MAX_CHARS).collect();
     let ellipsis = if head.len() < text.len() { "…" } else { "" };
     format!("{head:?}{ellipsis}")
 }

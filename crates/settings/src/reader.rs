@@ -132,7 +132,7 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {
     /// The prefix of OpenObserve's extension. Other names share it, and are reported only if they resemble a known one.
     const O2: &str = "O2_";
     /// With more slips, the name is probably not misspelt.
-    const MOST_SLIPS: usize = 2;
+    const MAX_SLIPS: usize = 2;
     let mut names = source.names();
     names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));
     names.retain(|name| !table.knows(name));
@@ -141,7 +141,7 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {
         let is_ours = name.starts_with(OURS);
         let nearest = table.nearest(&name)?;
         let nearest_name = nearest.name;
-        let is_misspelt = nearest.slips <= MOST_SLIPS && (is_ours || nearest_name.starts_with(O2));
+        let is_misspelt = nearest.slips <= MAX_SLIPS && (is_ours || nearest_name.starts_with(O2));
         let text = if is_misspelt {
             format!("unknown; did you mean {nearest_name}?")
         } else if is_ours {

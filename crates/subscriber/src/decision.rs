@@ -6,7 +6,7 @@ use aws::SubscriptionFilter;
 use wire::arn::Arn;
 
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
-const MOST_FILTERS: usize = 2;
+const MAX_FILTERS: usize = 2;
 
 /// The filter that sends a log group to the forwarder, directly or through a Kinesis stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,7 +270,7 @@ pub(crate) fn decide(
         return skip(DecisionReason::NameTaken(other.destination.clone()));
     }
     let other_names = || others.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
-    if others.len() >= MOST_FILTERS {
+    if others.len() >= MAX_FILTERS {
         return skip(DecisionReason::Full(other_names()));
     }
     // A former filter of ours next to another owner's shows that the log group was subscribed in addition.
@@ -506,7 +506,7 @@ mod tests {
             let former = wanted.former.as_ref().unwrap();
             let is_ours = |f: &SubscriptionFilter| wanted.ours.matches(f) || former.matches(f);
             prop_assert!(filters.iter().filter(|f| !is_ours(f)).all(|f| after.contains(f)));
-            prop_assert!(after.len() <= MOST_FILTERS);
+            prop_assert!(after.len() <= MAX_FILTERS);
             prop_assert!(after.iter().all(|f| !former.matches(f)) || decision.reason.is_some());
             if !is_selected {
                 prop_assert!(!after.iter().any(is_ours));

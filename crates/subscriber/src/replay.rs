@@ -15,7 +15,7 @@ const NEW: Duration = Duration::from_hours(3);
 /// Lines become readable some seconds after they are received.
 const READABLE_AFTER: Duration = Duration::from_secs(10);
 /// Maximum number of bytes of lines of one log group.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// Maximum number of bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
 const MESSAGE_BYTES: usize = 512 << 10;
 /// Size of a line in the event without its text.
@@ -106,8 +106,8 @@ async fn read(
         };
         for event in page.items.into_iter().filter(|event| event.ingested_ms <= until_ms) {
             bytes += event.message.len() + LINE_OVERHEAD;
-            if bytes > MOST_BYTES {
-                lines.problem = Some(format!("there are more than {MOST_BYTES} bytes of lines"));
+            if bytes > MAX_BYTES {
+                lines.problem = Some(format!("there are more than {MAX_BYTES} bytes of lines"));
                 return lines;
             }
             lines.streams.entry(event.log_stream.clone()).or_default().push(event);

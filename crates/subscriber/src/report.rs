@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Maximum number of log group names in one line of the log, for each reason.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// The result for one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl SweepReport {
             }
         }
         let texts = kinds.into_iter().map(|(kind, groups)| {
-            let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
-            let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
+            let shown = groups.get(..MAX_NAMES.min(groups.len())).unwrap_or_default().join(", ");
+            let more = if groups.len() > MAX_NAMES { ", …" } else { "" };
             format!("{kind}: {} ({shown}{more})", groups.len())
         });
         texts.collect::<Vec<_>>().join("; ")

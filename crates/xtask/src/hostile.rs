@@ -26,10 +26,10 @@ use tokio::time::Instant;
 const SMALLEST: usize = 64 * 1024;
 
 /// Maximum cost of a line with a hostile head, as a multiple of a plain line of its length.
-const MOST_OF_PLAIN: f64 = 3.0;
+const MAX_OF_PLAIN: f64 = 3.0;
 
 /// Maximum memory of an event.
-const MOST_MIB: f64 = 100.0;
+const MAX_MIB: f64 = 100.0;
 
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if let ["--read", name, file] = arguments {
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             "| {} | {first:.0} | {second:.0} | {third:.0} | {growth:.2} | {shown} | {:.0} |",
             family.name, measured.mib
         );
-        if growth > family.most_growth || of_plain > MOST_OF_PLAIN || measured.mib > MOST_MIB {
+        if growth > family.max_growth || of_plain > MAX_OF_PLAIN || measured.mib > MAX_MIB {
             failed.push(family.name);
         }
     }

@@ -73,7 +73,7 @@ fn without_colours(text: &str) -> String {
 pub(super) const OTHER: &str = "_OTHER";
 
 /// The most causes that are looked at.
-const MOST_CAUSES: usize = 16;
+const MAX_CAUSES: usize = 16;
 
 /// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it, or that of a cause:
 /// `anyhow` and `eyre` hide the type of their own error.
@@ -87,7 +87,7 @@ fn error_type<E: Debug + 'static>(error: &E) -> String {
         return name_of_type(&format!("{error:?}"));
     };
     let first: &(dyn Error + 'static) = boxed.as_ref();
-    let chain = successors(Some(first), |error| (*error).source()).take(MOST_CAUSES);
+    let chain = successors(Some(first), |error| (*error).source()).take(MAX_CAUSES);
     let names = chain.map(|error| match error.downcast_ref::<std::io::Error>() {
         // Its `Debug` output names a private type.
         Some(_) => "std::io::Error".to_owned(),
@@ -112,7 +112,7 @@ fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
     const LONGEST: usize = 4096;
     let any: &dyn Any = error;
     let text = if let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() {
-        let causes = successors(boxed.source(), |error| (*error).source()).take(MOST_CAUSES);
+        let causes = successors(boxed.source(), |error| (*error).source()).take(MAX_CAUSES);
         causes.fold(message.to_owned(), |text, cause| format!("{text}\nCaused by: {cause}"))
     } else {
         format!("{error:?}")

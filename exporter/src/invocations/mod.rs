@@ -425,9 +425,9 @@ impl Invocations {
 impl Invocations {
     pub(crate) fn span_started(&self, span: &Span, parent: &Context) {
         /// Beyond it the first ones are kept.
-        const MOST: usize = 1024;
+        const MAX_OPEN: usize = 1024;
         let mut state = self.lock();
-        if state.open.len() < MOST
+        if state.open.len() < MAX_OPEN
             && let Some(mut span) = span.exported_data()
         {
             integer_fields::restore(&mut span);

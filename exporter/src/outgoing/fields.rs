@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Maximum number of attributes of an Amazon SQS message (Amazon SQS Developer Guide, "Message quotas"), and thereby of a topic's
 /// message with raw delivery.
-const MOST_MESSAGE_ATTRIBUTES: usize = 10;
+const MAX_MESSAGE_ATTRIBUTES: usize = 10;
 
 /// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,7 @@ impl Fields {
 
     /// The fields that fit into a message with attributes of these names.
     pub(super) fn for_message<'a>(self, existing: impl Iterator<Item = &'a str>) -> Self {
-        let mut room = MOST_MESSAGE_ATTRIBUTES;
+        let mut room = MAX_MESSAGE_ATTRIBUTES;
         let mut has_own = false;
         for name in existing {
             room = room.saturating_sub(1);

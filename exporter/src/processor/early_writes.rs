@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// The most early writes in a row. A second adds as many.
-const MOST: u32 = 10;
+const MAX_WRITES: u32 = 10;
 /// The time that adds a write.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -21,7 +21,7 @@ struct WritesLeft {
 
 impl Default for EarlyWrites {
     fn default() -> Self {
-        Self(Mutex::new(WritesLeft { number: MOST, counted_at: SystemTime::UNIX_EPOCH }))
+        Self(Mutex::new(WritesLeft { number: MAX_WRITES, counted_at: SystemTime::UNIX_EPOCH }))
     }
 }
 
@@ -33,8 +33,8 @@ impl EarlyWrites {
         let since = now.duration_since(left.counted_at).unwrap_or(INTERVAL);
         let intervals = since.as_millis() / INTERVAL.as_millis();
         if intervals > 0 {
-            let added = u32::try_from(intervals).unwrap_or(MOST);
-            left.number = left.number.saturating_add(added).min(MOST);
+            let added = u32::try_from(intervals).unwrap_or(MAX_WRITES);
+            left.number = left.number.saturating_add(added).min(MAX_WRITES);
             left.counted_at = now;
         }
         let is_any_left = left.number > 0;

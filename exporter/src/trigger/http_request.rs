@@ -133,8 +133,8 @@ impl<'a> Server<'a> {
 }
 
 fn port(text: &str) -> Option<u16> {
-    const MOST_DIGITS: usize = 5;
-    let is_number = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    const MAX_DIGITS: usize = 5;
+    let is_number = text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
 

@@ -15,7 +15,7 @@ const TIMEOUT_AFTER_FAILURE_MS = 100;
 const RESPONSE_MS = 50;
 
 // The longest time of a timer in milliseconds. Node fires a longer one at once (Node.js documentation, "Timers").
-const MOST_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /// `false` after an export that failed or timed out, until the receiver accepts one.
 let isAccepting = true;
@@ -28,7 +28,7 @@ function statedTimeout() {
 /// Returns the timeout of an export in milliseconds.
 function timeoutMs() {
   const stated = Number(statedTimeout());
-  return stated > 0 ? Math.min(stated, MOST_TIMER_MS) : TIMEOUT_MS;
+  return stated > 0 ? Math.min(stated, MAX_TIMER_MS) : TIMEOUT_MS;
 }
 
 /// Returns the time that an invocation waits for an export.
@@ -152,7 +152,7 @@ function timeLeft(lambda) {
   try {
     const left = lambda.getRemainingTimeInMillis();
     // A deadline that no timer can reach is none.
-    return Number.isFinite(left) && left <= MOST_TIMER_MS ? left : Infinity;
+    return Number.isFinite(left) && left <= MAX_TIMER_MS ? left : Infinity;
   } catch {
     return Infinity;
   }

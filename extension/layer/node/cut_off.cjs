@@ -17,10 +17,10 @@ const { maskUrls } = require("./urls.cjs");
 const RESERVE_MS = 100;
 const ENOUGH_MEMORY = 256;
 // Maximum share of an invocation's time to reserve.
-const MOST_OF_BUDGET = 0.1;
+const MAX_OF_BUDGET = 0.1;
 // Limit on tracked open spans. At the limit, the spans of finished invocations are dropped. If that frees no room, new spans are
 // not tracked.
-const MOST_OPEN = 1024;
+const MAX_OPEN = 1024;
 
 const ERROR_TYPE = "timeout";
 const ABOUT_TO_TIME_OUT = "the invocation was about to time out";
@@ -54,7 +54,7 @@ class CutOffs {
     const remaining = timeLeft(lambda);
     // Without a remaining time, there is no known deadline.
     if (remaining > 0 && remaining !== Infinity) {
-      const reserved = Math.min(reserveMs(), remaining * MOST_OF_BUDGET);
+      const reserved = Math.min(reserveMs(), remaining * MAX_OF_BUDGET);
       invocation.timer = clock.setTimeout(() => this.export(invocation), remaining - reserved);
       // The timer must not keep the process alive.
       invocation.timer.unref();
@@ -96,8 +96,8 @@ class CutOffs {
   async shutdown() {}
 
   track(span, invocation) {
-    if (this.open.size >= MOST_OPEN) this.forgetFinished();
-    if (this.open.size < MOST_OPEN) this.open.set(span.spanContext().spanId, { span, invocation });
+    if (this.open.size >= MAX_OPEN) this.forgetFinished();
+    if (this.open.size < MAX_OPEN) this.open.set(span.spanContext().spanId, { span, invocation });
   }
 
   /// Stops tracking the spans that finished invocations left open.

@@ -24,7 +24,7 @@ const SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED";
 /// Systems without a language of statements. Their commands have no values in the text.
 const COMMANDS = ["mongodb", "redis"];
 /// Number of characters of a message that are kept.
-const MOST_MESSAGE = 1024;
+const MAX_MESSAGE = 1024;
 const QUOTED = /["'`“].*["'`”]/;
 const IN_PARENTHESES = /=\(.*\)|\{.*\}|\[.*\]/g;
 /// The conventions' error type if there is no better one.
@@ -157,7 +157,7 @@ function keepsValues() {
 /// Returns the first line of an error's message without what it quotes. Servers repeat parts of a statement and of rows there.
 function maskedMessage(message) {
   if (keepsValues()) return message;
-  const first = String(message).split("\n", 1)[0].slice(0, MOST_MESSAGE);
+  const first = String(message).split("\n", 1)[0].slice(0, MAX_MESSAGE);
   return first.replace(QUOTED, "'?'").replace(IN_PARENTHESES, "?");
 }
 

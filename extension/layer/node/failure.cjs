@@ -12,7 +12,7 @@ function recordFailure(api, span, value) {
 }
 
 /// Number of frames to keep of a caller.
-const MOST_FRAMES = 50;
+const MAX_FRAMES = 50;
 
 /// Returns the frames above this function of the layer, which is running. The function's code is in `file`. If it calls others in
 /// a context, `hasContext` is `true`.
@@ -20,7 +20,7 @@ function callerOf(called, file, hasContext = false) {
   const caller = { file, hasContext };
   const { stackTraceLimit } = Error;
   try {
-    Error.stackTraceLimit = MOST_FRAMES;
+    Error.stackTraceLimit = MAX_FRAMES;
     // V8 makes the text when it is read.
     Error.captureStackTrace(caller, called);
     Error.stackTraceLimit = stackTraceLimit;

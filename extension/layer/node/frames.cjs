@@ -12,7 +12,7 @@ const FRAME = /^ {4}at /;
 /// Frames of Node's own code that calls the handler for the layer.
 const CALLED = /^ {4}at AsyncLocalStorage\.run \(node:/;
 /// Limit on the errors below one error: its cause, and the errors of an `AggregateError`.
-const MOST_ERRORS = 64;
+const MAX_ERRORS = 64;
 
 /// Upper limit on the layer's frames between the runtime's code.
 const OWN_FRAMES = 16;
@@ -21,7 +21,7 @@ const OWN_FRAMES = 16;
 /// cannot be changed. `caller` has the frames above the layer's (failure.cjs).
 function cutFrames(failure, caller) {
   const waiting = [failure];
-  for (let index = 0; index < waiting.length && index < MOST_ERRORS; index += 1) {
+  for (let index = 0; index < waiting.length && index < MAX_ERRORS; index += 1) {
     const error = waiting[index];
     try {
       if (!(error instanceof Error)) continue;

@@ -302,8 +302,8 @@ class Receiver {
 }
 
 // Limits of the copy of a result.
-const MOST_VALUES = 10000;
-const MOST_LEVELS = 500;
+const MAX_VALUES = 10000;
+const MAX_LEVELS = 500;
 
 // Methods of Node's own objects, which do not fail.
 const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
@@ -320,13 +320,13 @@ function copied(value, above = new Set(), seen = { values: 0 }) {
   if (types.isProxy(value)) return RUNS_CODE;
   if (typeof value.toJSON === "function") return OF_NODE.includes(value.toJSON) ? value.toJSON() : RUNS_CODE;
   if (types.isBoxedPrimitive(value)) return value;
-  if (above.has(value) || above.size >= MOST_LEVELS) return RUNS_CODE;
+  if (above.has(value) || above.size >= MAX_LEVELS) return RUNS_CODE;
   const names = Array.isArray(value) ? value.keys() : Object.keys(value);
   const copy = Array.isArray(value) ? [] : {};
   above.add(value);
   for (const name of names) {
     seen.values += 1;
-    if (seen.values > MOST_VALUES) return TOO_LARGE;
+    if (seen.values > MAX_VALUES) return TOO_LARGE;
     const { get, value: own } = Object.getOwnPropertyDescriptor(value, name) ?? {};
     // An assignment to the name `__proto__` would add no property.
     if (get !== undefined || name === "__proto__") return RUNS_CODE;

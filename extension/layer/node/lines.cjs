@@ -14,7 +14,7 @@ const MAX_BYTES = 60 * 1024;
 // Size limit of a line with a single span. One log event of Lambda holds such a line.
 const MAX_SPAN_BYTES = 250 * 1024;
 // Maximum number of spans in a line.
-const MOST_SPANS = 512;
+const MAX_SPANS = 512;
 // A larger request of several spans is divided before compression, the slowest step. Few requests shrink to a tenth.
 const MAX_REQUEST_BYTES = 10 * MAX_BYTES;
 
@@ -25,7 +25,7 @@ function writeLines(spans, encode, until) {
   void process.stdout;
   const written = [];
   const waiting = [];
-  for (let at = 0; at < spans.length; at += MOST_SPANS) waiting.push(spans.slice(at, at + MOST_SPANS));
+  for (let at = 0; at < spans.length; at += MAX_SPANS) waiting.push(spans.slice(at, at + MAX_SPANS));
   waiting.reverse();
   while (waiting.length > 0 && clock.now() < until) {
     const batch = waiting.pop();

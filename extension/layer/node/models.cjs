@@ -13,7 +13,7 @@ const { say } = require("./originals.cjs");
 const { recordedPrompts } = require("./recorded_prompts.cjs");
 
 /// Number of characters of an error's message that are kept.
-const MOST_MESSAGE = 1024;
+const MAX_MESSAGE = 1024;
 /// The conventions' error type if there is no better one.
 const OTHER = "_OTHER";
 const CHAT = "chat";
@@ -131,7 +131,7 @@ class Call {
   fail(error) {
     attemptToDescribe(() => {
       if (!this.span.isRecording()) return;
-      const message = String(error?.message ?? "").slice(0, MOST_MESSAGE);
+      const message = String(error?.message ?? "").slice(0, MAX_MESSAGE);
       if (typeof error?.status === "number") this.span.setAttribute("http.response.status_code", error.status);
       this.span.setAttribute("error.type", error?.constructor?.name || OTHER);
       this.span.setStatus({ code: this.errorCode, message });

@@ -10,7 +10,7 @@ const TRACEPARENT_BYTES = 72;
 /// Limits on a request with messages, attributes included.
 ///
 /// Source: Amazon SQS Developer Guide, "Message quotas"; Amazon SNS, "Message filtering and size quotas".
-const MOST_BYTES = { sqs: 1024 * 1024, sns: 256 * 1024 };
+const MAX_BYTES = { sqs: 1024 * 1024, sns: 256 * 1024 };
 
 /// Returns the class with requests that keep the function's own headers. Undici would send a second header of the same name.
 function keepOwnHeaders(Instrumentation) {
@@ -115,7 +115,7 @@ function isMessage({ MessageBody: ofSqs, Message: ofSns }) {
 function noteFullMessages(api, input) {
   const messages = isMessage(input) ? [input] : LISTS.flatMap((list) => input[list] ?? []).filter(isMessage);
   if (messages.length === 0) return;
-  const most = typeof messages[0].MessageBody === "string" ? MOST_BYTES.sqs : MOST_BYTES.sns;
+  const most = typeof messages[0].MessageBody === "string" ? MAX_BYTES.sqs : MAX_BYTES.sns;
   const context = {};
   api.propagation.inject(api.context.active(), context);
   delete context.traceparent;

@@ -11,13 +11,13 @@
 "use strict";
 
 /// Number of characters of an attribute that are kept.
-const MOST = 16384;
+const MAX_CHARS = 16384;
 /// Number of characters that each part of a message counts in addition to its text.
 const PART_OVERHEAD = 64;
 /// Number of characters of a name or an id that are kept.
-const MOST_NAME = 256;
+const MAX_NAME = 256;
 /// Number of blocks of a stream that are kept.
-const MOST_BLOCKS = MOST / PART_OVERHEAD;
+const MAX_BLOCKS = MAX_CHARS / PART_OVERHEAD;
 /// The values of a part that can be long.
 const LONG = ["arguments", "content", "response"];
 /// Keys of requests and of answers. A model of Amazon Bedrock can have a prompt in place of messages.
@@ -122,12 +122,12 @@ class Answer {
   /// Adds text to the value `key` of a block of a choice. The block is `started` if no event has begun it.
   extend(number, index, started, { key, text }) {
     const place = `${number} ${index}`;
-    if (typeof text !== "string" || (!this.blocks.has(place) && this.blocks.size >= MOST_BLOCKS)) return;
+    if (typeof text !== "string" || (!this.blocks.has(place) && this.blocks.size >= MAX_BLOCKS)) return;
     if (!this.blocks.has(place)) this.blocks.set(place, { number, part: { ...started } });
     const { part } = this.blocks.get(place);
     const before = part[key] ?? "";
     // The limit of the attribute holds for each block, so that a long stream needs no memory.
-    part[key] = before + text.slice(0, Math.max(0, MOST + 1 - before.length));
+    part[key] = before + text.slice(0, Math.max(0, MAX_CHARS + 1 - before.length));
   }
 
   attributes() {
@@ -250,7 +250,7 @@ function fitted(messages) {
 /// The characters that are left for an attribute.
 class Space {
   constructor() {
-    this.left = MOST;
+    this.left = MAX_CHARS;
   }
 
   parts(parts) {
@@ -265,7 +265,7 @@ class Space {
   }
 
   value(name, value) {
-    if (!LONG.includes(name)) return String(value).slice(0, MOST_NAME);
+    if (!LONG.includes(name)) return String(value).slice(0, MAX_NAME);
     if (typeof value === "string") return this.text(value);
     const encoded = JSON.stringify(value, (_, each) => (isBytes(each) || typeof each === "bigint" ? "?" : each)) ?? '"?"';
     if (encoded.length > this.left) return this.text(encoded);
@@ -285,4 +285,4 @@ function isBytes(value) {
   return ArrayBuffer.isView(value) || (value?.type === "Buffer" && Array.isArray(value.data));
 }
 
-module.exports = { Answer, MOST, ofRequest };
+module.exports = { Answer, MAX_CHARS, ofRequest };

@@ -7,9 +7,9 @@
 "use strict";
 
 /// Limits in characters: of a statement that is read, of its text, and of its summary. The conventions set the last one.
-const MOST_READ = 65536;
-const MOST_TEXT = 4096;
-const MOST_SUMMARY = 255;
+const MAX_READ = 65536;
+const MAX_TEXT = 4096;
+const MAX_SUMMARY = 255;
 /// Systems in which double quotes enclose names. In others they may enclose a value.
 const DOUBLE_QUOTED_NAMES = [
   "cockroachdb",
@@ -55,7 +55,7 @@ const AFTER_TABLES = ["GROUP", "HAVING", "LIMIT", "ON", "ORDER", "RETURNING", "S
 /// Words that follow `FROM` or `INTO` and are no table.
 const NO_TABLES = ["SELECT", "STDIN", "VALUES"];
 /// Words between `CREATE` and the kind of an object, such as `OR REPLACE` and `GLOBAL TEMPORARY`.
-const MOST_MODIFIERS = 5;
+const MAX_MODIFIERS = 5;
 /// In statements that begin with the former, a name after the latter is a password.
 const WITH_SECRETS = ["ALTER", "CREATE", "GRANT", "SET"];
 const BEFORE_SECRETS = ["IDENTIFIED", "PASSWORD"];
@@ -91,11 +91,11 @@ function sourceOf(system) {
 
 /// Returns the statement without values and comments, its summary, its operation, and its only table or an empty text.
 function describe(system, statement) {
-  const tokens = tokensOf(system, statement.slice(0, MOST_READ));
+  const tokens = tokensOf(system, statement.slice(0, MAX_READ));
   const text = tokens.map((token) => token.before + token.text).join("");
   const { parts, operation, tables } = new Parts(tokens);
   return {
-    text: shortened(statement.length > MOST_READ ? `${text}...` : text),
+    text: shortened(statement.length > MAX_READ ? `${text}...` : text),
     summary: summaryOf(parts),
     operation,
     table: tables.length === 1 ? tables[0] : "",
@@ -103,7 +103,7 @@ function describe(system, statement) {
 }
 
 function shortened(text) {
-  return text.length <= MOST_TEXT ? text : `${text.slice(0, MOST_TEXT - 3)}...`;
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 3)}...`;
 }
 
 /// Reads tokens up to the limit of the text. `before` is the space before a token.
@@ -127,7 +127,7 @@ function tokensOf(system, statement) {
     tokens.push({ kind, text, word, before });
     length += before.length + text.length;
     before = "";
-    if (length > MOST_TEXT) break;
+    if (length > MAX_TEXT) break;
   }
   return tokens;
 }
@@ -209,7 +209,7 @@ class Parts {
   /// Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `true` if there is
   /// one.
   readObject() {
-    const following = this.tokens.slice(this.at, this.at + MOST_MODIFIERS);
+    const following = this.tokens.slice(this.at, this.at + MAX_MODIFIERS);
     const number = following.findIndex(({ word }) => OBJECTS.includes(word));
     if (number < 0) return false;
     const { text, word } = following[number];
@@ -253,10 +253,10 @@ function summaryOf(parts) {
   let summary = "";
   for (const part of parts) {
     const longer = summary === "" ? part : `${summary} ${part}`;
-    if (longer.length > MOST_SUMMARY) break;
+    if (longer.length > MAX_SUMMARY) break;
     summary = longer;
   }
   return summary;
 }
 
-module.exports = { MOST_SUMMARY, MOST_TEXT, describe, shortened };
+module.exports = { MAX_SUMMARY, MAX_TEXT, describe, shortened };

@@ -171,7 +171,7 @@ class Libraries {
 }
 
 /// Number of folders `node_modules` below each other that are searched. Packages of a workspace can refer to each other.
-const MOST_NESTED = 3;
+const MAX_NESTED = 3;
 
 /// Returns the packages of these names that are in this folder, above it, or in a folder of a package on which it depends.
 function findInstalled(folder, names) {
@@ -183,7 +183,7 @@ function findInstalled(folder, names) {
       const places = [path.join(modules, name), path.join(modules, ".pnpm", "node_modules", name)];
       if (places.some((place) => fs.existsSync(place))) found.add(name);
     }
-    if (level === MOST_NESTED || found.size === names.length) return;
+    if (level === MAX_NESTED || found.size === names.length) return;
     for (const name of packages(modules)) search(path.join(modules, name, "node_modules"), level + 1, packagesIn);
   };
   for (let above = folder; ; above = path.dirname(above)) {

@@ -19,7 +19,7 @@ from lambda_otlp_load import Background, changes_at_end, database_call, library,
 from opentelemetry import trace
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
-MOST_SECONDS = 366 * 86400
+MAX_SECONDS = 366 * 86400
 
 # Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the
 # function computes at the same time. A function with 256 MB has a seventh of a processor. Smaller functions reserve up to twice
@@ -27,9 +27,9 @@ MOST_SECONDS = 366 * 86400
 RESERVE = 0.1
 ENOUGH_MEMORY = 256
 # Upper limit of the reserved time, as a share of the invocation's remaining time.
-MOST_OF_BUDGET = 0.1
+MAX_OF_BUDGET = 0.1
 # Maximum number of tracked open spans. Spans that start beyond it are not tracked.
-MOST_OPEN = 1024
+MAX_OPEN = 1024
 # Python's switch interval during an export, in seconds. At each step, the export may wait this long until a thread of the
 # function releases the interpreter. With Python's default, ten times as long, an export takes 31 ms in place of 10 while
 # another thread computes.
@@ -48,7 +48,7 @@ class Invocation:
     def __init__(self, request_id, deadline, now):
         self.request_id = request_id
         self.root = None
-        self.export_at = deadline - min(reserve(), (deadline - now) * MOST_OF_BUDGET)
+        self.export_at = deadline - min(reserve(), (deadline - now) * MAX_OF_BUDGET)
 
 
 def reserve():
@@ -164,7 +164,7 @@ class OpenSpans:
         context = span.get_span_context()
         if not context.trace_flags.sampled:
             return
-        if len(self.open) < MOST_OPEN:
+        if len(self.open) < MAX_OPEN:
             self.open[context.span_id] = span
         invocation = getattr(self.thread, "invocation", None)
         if invocation is not None and invocation.root is None:
@@ -273,7 +273,7 @@ class Watch:
         remaining = context.get_remaining_time_in_millis() / 1000
         invocation = Invocation(context.aws_request_id, now + remaining, now)
         self.open_spans.begin(invocation)
-        if not 0 < remaining < MOST_SECONDS:
+        if not 0 < remaining < MAX_SECONDS:
             # A runtime client that reports no remaining time reports no deadline, and no invocation lasts this long.
             return invocation
         with self.changed:

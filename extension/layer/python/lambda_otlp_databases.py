@@ -15,7 +15,7 @@ TEXTS = ("db.query.text", "db.statement")
 # Systems without a language of statements. OpenTelemetry's instrumentations give their commands without values.
 COMMANDS = ("mongodb", "redis")
 # Number of characters of a message that are kept.
-MOST_MESSAGE = 1024
+MAX_MESSAGE = 1024
 QUOTED = re.compile(r"""["'`“].*["'`”]""")
 IN_PARENTHESES = re.compile(r"=\(.*\)|\{.*\}|\[.*\]")
 # A message of a driver with its error number: `(1062, "Duplicate entry")`.
@@ -131,7 +131,7 @@ def masked_message(message):
     if numbered := NUMBERED.fullmatch(message):
         start, _, text = numbered.groups()
         return f"{start}{masked_message(text)})"
-    first = message.partition("\n")[0][:MOST_MESSAGE]
+    first = message.partition("\n")[0][:MAX_MESSAGE]
     return IN_PARENTHESES.sub("?", QUOTED.sub("'?'", first))
 
 

@@ -28,7 +28,7 @@ HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 OTHER_METHOD = "_OTHER"
 XRAY_HEADER = "x-amzn-trace-id"
 # Python refuses the conversion of very long numbers.
-MOST_DIGITS = 20
+MAX_DIGITS = 20
 
 
 def describe(event):
@@ -561,7 +561,7 @@ def integer(value):
 def milliseconds(value):
     """Returns the milliseconds since the Unix epoch of a number, of digits, or of an RFC 3339 text."""
     if isinstance(value, str):
-        is_number = len(value) < MOST_DIGITS and value.isascii() and value.isdigit()
+        is_number = len(value) < MAX_DIGITS and value.isascii() and value.isdigit()
         return int(value) if is_number else unix_ms(value)
     return value if type(value) is int and value >= 0 else None
 

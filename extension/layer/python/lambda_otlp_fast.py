@@ -100,7 +100,7 @@ QUEUE_SIZE = 16384
 # The SDK's default interval of flushes.
 FLUSH_INTERVAL_MS = 5000
 # Upper limit of that interval. `Event.wait` raises an error for a much longer one.
-MOST_FLUSH_INTERVAL_MS = 86_400_000
+MAX_FLUSH_INTERVAL_MS = 86_400_000
 
 
 class NotFast(Exception):
@@ -124,7 +124,7 @@ def read_settings(environ):
     return types.SimpleNamespace(
         address=(host, int(port)),
         # In seconds.
-        flush_interval=min(interval_ms, MOST_FLUSH_INTERVAL_MS) / 1000,
+        flush_interval=min(interval_ms, MAX_FLUSH_INTERVAL_MS) / 1000,
         queue_size=positive_integer(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
         has_metrics=environ.get("OTEL_METRICS_EXPORTER", "").strip() != "none",
         temporality_preference=temporality_preference or "cumulative",

@@ -9,7 +9,7 @@ from lambda_otlp_variables import seconds
 LONGEST_FLUSH = 0.9
 
 # Upper limit of that timeout, in seconds. The specification's unit is milliseconds, so `10000` may mean 10 seconds.
-MOST_TIMEOUT = 10
+MAX_TIMEOUT = 10
 
 # Wait after a failed flush, in seconds. It is long enough to notice that the extension accepts exports again.
 SHORTEST_FLUSH = 0.01
@@ -33,7 +33,7 @@ class BoundedFlush:
         # The `CurrentInvocation` (lambda_otlp_wrap.py).
         self.current = current
         timeout = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
-        self.longest = min(seconds(timeout) or 1, MOST_TIMEOUT) * LONGEST_FLUSH
+        self.longest = min(seconds(timeout) or 1, MAX_TIMEOUT) * LONGEST_FLUSH
         # `False` after a flush that failed or ended too late, until one is accepted in time.
         self.is_in_time = True
         # The thread of the latest flush.

@@ -9,7 +9,7 @@ import traceback
 from lambda_otlp_load import layer_module
 
 # Limit on the errors below one error: its cause, its context, and the errors of a group.
-MOST_ERRORS = 64
+MAX_ERRORS = 64
 
 
 def cut(error):
@@ -20,7 +20,7 @@ def cut(error):
         BaseException.with_traceback(each, without_layer(BaseException.__traceback__.__get__(each)))
         inner = [BaseException.__cause__.__get__(each), BaseException.__context__.__get__(each), *errors_of(each)]
         waiting += [error for error in inner if error is not None and not any(error is known for known in waiting)]
-        if len(waiting) > MOST_ERRORS:
+        if len(waiting) > MAX_ERRORS:
             break
 
 

@@ -14,10 +14,10 @@ OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 OF_DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
 # Amazon SNS, "Message filtering and size quotas").
-MOST_SQS = 1024 * 1024
-MOST_SNS = 256 * 1024
+MAX_SQS = 1024 * 1024
+MAX_SNS = 256 * 1024
 # Limit of a client context in base64 (Lambda API Reference, "Invoke").
-MOST_CLIENT_CONTEXT = 3583
+MAX_CLIENT_CONTEXT = 3583
 
 
 def mend(module, name):
@@ -204,9 +204,9 @@ def mend_sqs(module):
     def before_service_call(self, span, _):
         call = self._call_context
         if call.operation == "SendMessage":
-            call.params.update(with_context([call.params], MOST_SQS)[0])
+            call.params.update(with_context([call.params], MAX_SQS)[0])
         elif call.operation == "SendMessageBatch":
-            add_to_batch(call.params, "Entries", MOST_SQS)
+            add_to_batch(call.params, "Entries", MAX_SQS)
 
     module._SqsExtension.before_service_call = before_service_call
 
@@ -215,21 +215,21 @@ def mend_sns(module):
     """Adds the trace context to copies of messages."""
 
     def publish(call, span):
-        call.params.update(with_context([call.params], MOST_SNS)[0])
+        call.params.update(with_context([call.params], MAX_SNS)[0])
 
     def publish_batch(call, span):
-        add_to_batch(call.params, "PublishBatchRequestEntries", MOST_SNS)
+        add_to_batch(call.params, "PublishBatchRequestEntries", MAX_SNS)
 
     module._OpPublish.before_service_call = staticmethod(publish)
     module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
 
 
-def add_to_batch(params, name, most_bytes):
+def add_to_batch(params, name, max_bytes):
     if isinstance(params.get(name), (list, tuple)):
-        params[name] = with_context(params[name], most_bytes)
+        params[name] = with_context(params[name], max_bytes)
 
 
-def with_context(entries, most_bytes):
+def with_context(entries, max_bytes):
     """Returns copies of messages with the trace context.
 
     A message for which the function has set one stays as it is, as does one that AWS would then refuse as too large.
@@ -246,7 +246,7 @@ def with_context(entries, most_bytes):
             continue
         copy = {**entry, "MessageAttributes": inject(dict(attributes or {}))}
         added = size_of(copy) - size_of(entry)
-        if added > 0 and size + added <= most_bytes:
+        if added > 0 and size + added <= max_bytes:
             copies[number] = copy
             size += added
     return copies
@@ -289,7 +289,7 @@ def client_context_with(given, inject):
     for added in (headers, {name: value for name, value in headers.items() if name != "baggage"}):
         content["custom"] = {**added, **custom}
         encoded = base64.b64encode(json.dumps(content, separators=(",", ":")).encode()).decode()
-        if added and len(encoded) <= MOST_CLIENT_CONTEXT:
+        if added and len(encoded) <= MAX_CLIENT_CONTEXT:
             return encoded
     return None
 

@@ -19,7 +19,7 @@ from opentelemetry.attributes import BoundedAttributes
 
 DEFAULT_BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
 # The specification's limit of attribute sets for each metric, and the attribute of the point for further ones.
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 OVERFLOW = {"otel.metric.overflow": True}
 # The numbers of `AggregationTemporality` in OTLP.
 DELTA = 1
@@ -133,7 +133,7 @@ class Instrument:
         """Returns the point of this attribute set, or the one of overflowing sets."""
         attributes = clean(attributes)
         key = key_of(attributes)
-        if key not in self.points and len(self.points) >= MOST_POINTS:
+        if key not in self.points and len(self.points) >= MAX_POINTS:
             attributes = OVERFLOW
             key = key_of(OVERFLOW)
         if key not in self.points:

@@ -20,7 +20,7 @@ from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
 
 # Number of characters of an error's message that are kept.
-MOST_MESSAGE = 1024
+MAX_MESSAGE = 1024
 CHAT = "chat"
 USAGE = "gen_ai.usage."
 
@@ -160,7 +160,7 @@ class Call:
         self.span.set_attribute(
             "error.type", kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         )
-        self.span.set_status(Status(StatusCode.ERROR, str(error)[:MOST_MESSAGE]))
+        self.span.set_status(Status(StatusCode.ERROR, str(error)[:MAX_MESSAGE]))
         self.end()
 
     def end(self):

@@ -13,13 +13,13 @@ import json
 from collections.abc import Mapping
 
 # Number of characters of an attribute that are kept.
-MOST = 16384
+MAX_CHARS = 16384
 # Number of characters that each part of a message counts in addition to its text.
 PART_OVERHEAD = 64
 # Number of characters of a name or an id that are kept.
-MOST_NAME = 256
+MAX_NAME = 256
 # Number of blocks of a stream that are kept.
-MOST_BLOCKS = MOST // PART_OVERHEAD
+MAX_BLOCKS = MAX_CHARS // PART_OVERHEAD
 # The values of a part that can be long.
 LONG = ("arguments", "content", "response")
 # Keys of requests and of answers. A model of Amazon Bedrock can have a prompt in place of messages.
@@ -115,12 +115,12 @@ class Answer:
     def extend(self, number, index, started, *, key, text):
         """Adds text to the value `key` of a block of a choice. The block is `started` if no event has begun it."""
         place = (number, index if isinstance(index, (int, str, tuple)) else None)
-        if not isinstance(text, str) or place not in self.blocks and len(self.blocks) >= MOST_BLOCKS:
+        if not isinstance(text, str) or place not in self.blocks and len(self.blocks) >= MAX_BLOCKS:
             return
         block = self.blocks.setdefault(place, started)
         before = block.get(key) or ""
         # The limit of the attribute holds for each block, so that a long stream needs no memory.
-        block[key] = before + text[: max(0, MOST + 1 - len(before))]
+        block[key] = before + text[: max(0, MAX_CHARS + 1 - len(before))]
 
     def attributes(self):
         messages = list(self.complete)
@@ -239,7 +239,7 @@ class Space:
     """The characters that are left for an attribute."""
 
     def __init__(self):
-        self.left = MOST
+        self.left = MAX_CHARS
 
     def parts(self, parts):
         kept = []
@@ -252,7 +252,7 @@ class Space:
 
     def value(self, name, value):
         if name not in LONG:
-            return str(value)[:MOST_NAME]
+            return str(value)[:MAX_NAME]
         if isinstance(value, str):
             return self.text(value)
         # Bytes, such as those of an image, and other values than JSON's.

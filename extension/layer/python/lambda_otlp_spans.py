@@ -26,7 +26,7 @@ LIMIT = 128
 # The SDK's default number of spans in a request.
 BATCH = 512
 # Upper limit of a flush, in milliseconds. Locks and sockets accept no infinite timeout.
-MOST_FLUSH_MS = 86_400_000
+MAX_FLUSH_MS = 86_400_000
 public = layer_module("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
 # W3C's flag of random trace ids, which older versions of the API do not have.
@@ -466,7 +466,7 @@ class TracerProvider(trace.TracerProvider):
                 self.flush(time.monotonic() + 1, only_spans=True)
 
     def force_flush(self, timeout_millis=30000):
-        return self.flush(time.monotonic() + min(timeout_millis, MOST_FLUSH_MS) / 1000)
+        return self.flush(time.monotonic() + min(timeout_millis, MAX_FLUSH_MS) / 1000)
 
     def flush(self, until, only_spans=False):
         """Sends spans and, unless `only_spans`, metrics. Then the function's own processors flush, too.

@@ -11,9 +11,9 @@ import re
 from types import SimpleNamespace
 
 # Limits in characters: of a statement that is read, of its text, and of its summary. The conventions set the last one.
-MOST_READ = 65536
-MOST_TEXT = 4096
-MOST_SUMMARY = 255
+MAX_READ = 65536
+MAX_TEXT = 4096
+MAX_SUMMARY = 255
 # Systems in which double quotes enclose names. In others they may enclose a value.
 DOUBLE_QUOTED_NAMES = (
     "cockroachdb",
@@ -59,7 +59,7 @@ AFTER_TABLES = ("GROUP", "HAVING", "LIMIT", "ON", "ORDER", "RETURNING", "SET", "
 # Words that follow `FROM` or `INTO` and are no table.
 NO_TABLES = ("SELECT", "STDIN", "VALUES")
 # Words between `CREATE` and the kind of an object, such as `OR REPLACE` and `GLOBAL TEMPORARY`.
-MOST_MODIFIERS = 5
+MAX_MODIFIERS = 5
 # In statements that begin with the former, a name after the latter is a password.
 WITH_SECRETS = ("ALTER", "CREATE", "GRANT", "SET")
 BEFORE_SECRETS = ("IDENTIFIED", "PASSWORD")
@@ -88,11 +88,11 @@ def pattern_of(system):
 
 def describe(system, statement):
     """Returns the statement without values and comments, its summary, its operation, and its only table or an empty text."""
-    tokens = tokens_of(system, statement[:MOST_READ])
+    tokens = tokens_of(system, statement[:MAX_READ])
     text = "".join(token.before + token.text for token in tokens)
     found = Parts(tokens)
     return SimpleNamespace(
-        text=shortened(text) if len(statement) <= MOST_READ else shortened(f"{text}..."),
+        text=shortened(text) if len(statement) <= MAX_READ else shortened(f"{text}..."),
         summary=summary_of(found.parts),
         operation=found.operation,
         table=found.tables[0] if len(found.tables) == 1 else "",
@@ -100,7 +100,7 @@ def describe(system, statement):
 
 
 def shortened(text):
-    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
 def tokens_of(system, statement):
@@ -124,7 +124,7 @@ def tokens_of(system, statement):
         tokens.append(SimpleNamespace(kind=kind, text=text, word=word, before=before))
         length += len(before) + len(text)
         before = ""
-        if length > MOST_TEXT:
+        if length > MAX_TEXT:
             break
     return tokens
 
@@ -206,7 +206,7 @@ class Parts:
         """Reads the kind and the name of an object, such as `UNIQUE INDEX CONCURRENTLY orders_by_time`. Returns `True` if there
         is one.
         """
-        for number, token in enumerate(self.tokens[self.at : self.at + MOST_MODIFIERS]):
+        for number, token in enumerate(self.tokens[self.at : self.at + MAX_MODIFIERS]):
             if token.word in OBJECTS:
                 self.at += number + 1
                 self.parts.append(token.text)
@@ -253,7 +253,7 @@ def summary_of(parts):
     summary = ""
     for part in parts:
         longer = f"{summary} {part}" if summary else part
-        if len(longer) > MOST_SUMMARY:
+        if len(longer) > MAX_SUMMARY:
             break
         summary = longer
     return summary

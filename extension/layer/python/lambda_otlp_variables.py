@@ -9,7 +9,7 @@ from lambda_otlp_load import entry_points, say
 EXPORT_TIMEOUT = "1"
 
 # Upper limit of a timeout, in seconds. No invocation lasts this long, and Python's sockets accept no infinite timeout.
-MOST_SECONDS = 86400
+MAX_SECONDS = 86400
 
 # Other export protocols of Python's SDK, with the entry points of their exporters.
 PROTOCOLS = {"grpc": "otlp_proto_grpc"}
@@ -49,7 +49,7 @@ def seconds(text):
         number = float(text)
     except (TypeError, ValueError):
         return None
-    return number if 0 < number < MOST_SECONDS else None
+    return number if 0 < number < MAX_SECONDS else None
 
 
 class variables:

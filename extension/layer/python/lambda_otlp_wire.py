@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from lambda_otlp_load import time
 
 # Size limit of the backlog, in bytes. Beyond it, the oldest requests are dropped, except the first, which may be in progress.
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 # Retry interval while the extension has no room, in seconds. The extension's gRPC answers ask for the same.
 RETRY = 0.05
 # Size limit of an answer, in bytes.
-MOST_ANSWER = 1 << 16
+MAX_ANSWER = 1 << 16
 # Upper limit of one wait for the extension, in seconds. No invocation lasts this long.
-MOST_SECONDS = 86400
+MAX_SECONDS = 86400
 # Bits of `Span.flags`: the second is set if the parent is remote, the first if the second is valid.
 HAS_IS_REMOTE = 0x100
 IS_REMOTE = 0x200
@@ -217,7 +217,7 @@ class Receiver:
         request = head.encode() + body
         self.backlog.append(request)
         self.bytes += len(request)
-        while self.bytes > MOST_BYTES and len(self.backlog) > 1:
+        while self.bytes > MAX_BYTES and len(self.backlog) > 1:
             # The first request may be in progress.
             self.bytes -= len(self.backlog.pop(1))
             self.say("dropped a request: the extension does not answer, and the queue of 16 MiB is full")
@@ -293,7 +293,7 @@ class Receiver:
                     break
             self.connection.settimeout(seconds_until(until))
             piece = self.connection.recv(4096)
-            if not piece or len(self.answer) > MOST_ANSWER:
+            if not piece or len(self.answer) > MAX_ANSWER:
                 raise ConnectionError("the response is incomplete")
             self.answer += piece
         self.has_request = False
@@ -318,7 +318,7 @@ def content_length(head):
 
 def seconds_until(until):
     """Returns the time that is left, which a socket takes as its timeout. Raises an error if there is none."""
-    seconds = min(until - time.monotonic(), MOST_SECONDS)
+    seconds = min(until - time.monotonic(), MAX_SECONDS)
     if seconds <= 0:
         raise TimeoutError("the export timed out")
     return seconds

@@ -19,7 +19,7 @@ const NAMES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
 /// "Environment variables").
 const CODE: &str = "/var/task";
 /// The size limit of the file, which usually has some hundred bytes.
-const MOST_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const MIB: u64 = 1 << 20;
@@ -274,7 +274,7 @@ fn read_file(variables: &dyn Source) -> Result<Option<GivenSettings>, InvalidFil
     };
     let Some((name, file)) = opened else { return Ok(None) };
     let mut text = String::new();
-    let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
+    let read = file.and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
     let given = read.map_err(FileProblem::from).and_then(|_| parse_file(name, &text));
     given.map(Some).map_err(|problem| InvalidFile { name, problem })
 }

@@ -189,14 +189,14 @@ const MIB: usize = 1024 * 1024;
 /// below 64 MB.
 pub(crate) const RECEIVED_BYTES: usize = 8 * MIB;
 /// The largest send buffer. Requests in flight are in memory twice, besides received ones.
-const MOST_BUFFER_BYTES: usize = 8 * MIB;
+const MAX_BUFFER_BYTES: usize = 8 * MIB;
 /// Lambda's smallest function.
 const DEFAULT_MEMORY_MIB: usize = 128;
 
 impl Function {
     /// Returns the default size of the send buffer in bytes: a thirty-second of the function's memory, from 1 to 8 MiB.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        (self.memory_mib.unwrap_or(DEFAULT_MEMORY_MIB) / 32 * MIB).clamp(MIB, MOST_BUFFER_BYTES)
+        (self.memory_mib.unwrap_or(DEFAULT_MEMORY_MIB) / 32 * MIB).clamp(MIB, MAX_BUFFER_BYTES)
     }
 }
 

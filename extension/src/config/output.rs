@@ -5,7 +5,7 @@ use super::variables::{
     O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
     SECRET,
 };
-use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Function, MOST_BUFFER_BYTES, TABLE};
+use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Function, MAX_BUFFER_BYTES, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
 use backend::direct_mode::{self, ChosenOutput, Endpoint, Output, endpoint, host_and_port};
@@ -231,7 +231,7 @@ fn has_default(name: &str) -> bool {
 }
 
 fn flush(reader: &mut Reader<'_>, function: &Function) -> Flush {
-    const MOST_RETRIES: usize = 100;
+    const RETRY_LIMIT: usize = 100;
     let megabytes = reader.read(MAX_BUFFER);
     if megabytes == Some(0) {
         reader.mistake(MAX_BUFFER, "must be at least 1");
@@ -242,9 +242,9 @@ fn flush(reader: &mut Reader<'_>, function: &Function) -> Flush {
     Flush {
         timeout: reader.read(FLUSH_TIMEOUT),
         interval: reader.read(FLUSH_INTERVAL),
-        retries: u32::try_from(reader.read(MAX_RETRIES).min(MOST_RETRIES)).unwrap_or_default(),
+        retries: u32::try_from(reader.read(MAX_RETRIES).min(RETRY_LIMIT)).unwrap_or_default(),
         // A shutdown of 2 s must have time to write all of it, at the share of a processor that Lambda gives to this memory.
-        buffer_bytes: asked.unwrap_or(function.buffer_bytes()).min(MOST_BUFFER_BYTES),
+        buffer_bytes: asked.unwrap_or(function.buffer_bytes()).min(MAX_BUFFER_BYTES),
     }
 }
 

@@ -28,12 +28,12 @@ pub(crate) struct ConnectionLimits {
 impl ConnectionLimits {
     /// The numbers with plenty of descriptors. An SDK uses one or two connections, but some functions never close any, and managed
     /// instances run several processes. Each connection may fill a quarter of a MiB.
-    const MOST: Self = Self { function: 64, lambda: 32 };
+    const MAX: Self = Self { function: 64, lambda: 32 };
 
     /// Divides free descriptors among the clients.
     pub(crate) fn of_descriptors(free: usize) -> Self {
-        let lambda = (free / 3).clamp(1, Self::MOST.lambda);
-        let function = free.saturating_sub(lambda).clamp(1, Self::MOST.function);
+        let lambda = (free / 3).clamp(1, Self::MAX.lambda);
+        let function = free.saturating_sub(lambda).clamp(1, Self::MAX.function);
         Self { function, lambda }
     }
 

@@ -32,7 +32,7 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The size up to which gRPC's libraries accept any metadata (gRPC over HTTP2, "soft limit"). SDKs send a few hundred bytes.
 const MAX_METADATA_BYTES: u32 = 8 * 1024;
 /// The maximum number of concurrent calls of a connection. Clients queue further ones.
-const MOST_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 32;
 /// The unread bytes of a call. They are in memory before room is reserved.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// The unread bytes of all calls of a connection. One call that waits for room leaves enough for two others.
@@ -129,7 +129,7 @@ async fn serve_connection(
     server
         .http2()
         .auto_date_header(false)
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_METADATA_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

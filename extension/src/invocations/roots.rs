@@ -32,7 +32,7 @@ pub(crate) struct ReceivedSegment {
 }
 
 /// The maximum number of roots in a request, and of other spans. Only managed instances run several invocations at a time.
-const MOST: usize = 64;
+const MAX_SPANS: usize = 64;
 
 /// Returns the possible roots, and with `with_named` also other spans that name their invocation.
 pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<ReceivedSpan> {
@@ -55,9 +55,9 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
             error: None,
         };
         let span = ReceivedSpan { request_id, ids, failure };
-        if span.is_root() && roots.len() < MOST {
+        if span.is_root() && roots.len() < MAX_SPANS {
             roots.push(span);
-        } else if with_named && span.request_id.is_some() && others.len() < MOST {
+        } else if with_named && span.request_id.is_some() && others.len() < MAX_SPANS {
             others.push(span);
         }
     }

@@ -105,9 +105,9 @@ struct KeptPlace {
 impl KeptPlace {
     /// Reads the file, which the function may have changed.
     fn read(file: &Path) -> Option<Self> {
-        const MOST_BYTES: u64 = 64;
+        const MAX_BYTES: u64 = 64;
         let mut text = String::new();
-        own_file::open(file).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+        own_file::open(file).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
         let (port, path_number) = text.trim_end().split_once(' ')?;
         let port = port.parse().ok().filter(|port| *port >= FIRST_PORT)?;
         Some(Self { port, path_number: u64::from_str_radix(path_number, 16).ok()? })
@@ -194,9 +194,9 @@ impl TelemetryResponder {
         counts: Arc<Counts>,
     ) -> Self {
         let ResponderSettings { path, accepts_root, takes_lines } = settings;
-        let most_bytes =
+        let max_bytes =
             MAX_BODY_BYTES + ParsedBatch::MAX_EVENTS * EVENT_BYTES + TELEMETRY_MAX_BYTES;
-        let room = Arc::new(Semaphore::new(most_bytes));
+        let room = Arc::new(Semaphore::new(max_bytes));
         Self {
             path,
             accepts_root: AtomicBool::new(accepts_root),

@@ -31,20 +31,20 @@ pub struct PlatformSpans {
 
 /// Size of decoded requests and of log records that ends a chunk: a line of a few kilobytes may inflate to
 /// [`Limits::inflated_bytes`].
-const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
+const MAX_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Limit on the records made of log events with several JSON lines, in one event.
-const MOST_EVENT_DIVIDED_BYTES: usize = 64 * 1024 * 1024;
+const MAX_EVENT_DIVIDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Memory of an undecodable line in addition to its text: a log record, and the id of its log event.
 const UNDECODABLE_BYTES: usize = 1024;
 
 /// Limit on the items of all lines of one event.
-const MOST_EVENT_ITEMS: usize = 250_000;
+const MAX_EVENT_ITEMS: usize = 250_000;
 
 /// Limit on the requests of all lines of one event, dozens of times the usual size. An event may contain thousands of lines of 20
 /// kB that inflate to 16 MB each.
-const MOST_EVENT_BYTES: usize = 256 * 1024 * 1024;
+const MAX_EVENT_BYTES: usize = 256 * 1024 * 1024;
 
 /// The result of converting the first log events of a batch.
 #[derive(Debug, Default)]
@@ -209,11 +209,10 @@ impl<'e> StreamConversion<'e> {
         observed_unix_nano: u64,
     ) -> Self {
         let service_name = identity.service_name.clone();
-        let most_divided_bytes =
-            MOST_EVENT_DIVIDED_BYTES.saturating_sub(state.totals.divided_bytes);
+        let max_divided_bytes = MAX_EVENT_DIVIDED_BYTES.saturating_sub(state.totals.divided_bytes);
         let mut converter = Converter::new(identity, options.platform, observed_unix_nano)
             .with_state(std::mem::take(&mut state.converter))
-            .with_most_divided_bytes(most_divided_bytes);
+            .with_most_divided_bytes(max_divided_bytes);
         if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
             converter = converter.with_spans(xray_lambda);
         }
@@ -233,7 +232,7 @@ impl<'e> StreamConversion<'e> {
     fn is_chunk_full(&self) -> bool {
         let is_in_stack_trace = self.stack_trace.as_ref().is_some_and(StackTrace::has_begun);
         let bytes = self.converted.decoded_bytes + self.converter.record_bytes();
-        !is_in_stack_trace && bytes >= MOST_DECODED_BYTES
+        !is_in_stack_trace && bytes >= MAX_DECODED_BYTES
     }
 
     /// Gives the converter the spans of the OTLP lines, and sets the status of those whose failure it has read.
@@ -285,8 +284,8 @@ impl<'e> StreamConversion<'e> {
         let limits = Limits::default();
         let EventTotals { items, bytes, refused_bytes, .. } = self.state.totals;
         Limits {
-            items: limits.items.min(MOST_EVENT_ITEMS.saturating_sub(items)),
-            inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),
+            items: limits.items.min(MAX_EVENT_ITEMS.saturating_sub(items)),
+            inflated_bytes: limits.inflated_bytes.min(MAX_EVENT_BYTES.saturating_sub(bytes)),
             refused_bytes: limits.refused_bytes.saturating_sub(refused_bytes),
             ..limits
         }

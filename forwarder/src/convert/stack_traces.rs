@@ -8,14 +8,14 @@ use platform::ReportState;
 use std::borrow::Cow;
 
 /// Limits on the joined text.
-const MOST_BYTES: usize = 256 * 1024;
-const MOST_LINES: usize = 1000;
+const MAX_BYTES: usize = 256 * 1024;
+const MAX_LINES: usize = 1000;
 /// Limits on the lines that may belong to a trace.
-const MOST_ON_TRIAL: usize = 16;
-const MOST_BYTES_ON_TRIAL: usize = 4096;
+const MAX_ON_TRIAL: usize = 16;
+const MAX_BYTES_ON_TRIAL: usize = 4096;
 
 /// Largest time between two lines of a stack trace.
-const MOST_GAP_MS: i64 = 1000;
+const MAX_GAP_MS: i64 = 1000;
 
 /// The joined lines of a stack trace.
 pub(crate) struct JoinedLines<'e, 't> {
@@ -55,9 +55,9 @@ impl<'e> StackTrace<'e> {
     /// Adds the log event if it continues the trace, or may do so. Returns `false` if it does not.
     pub(crate) fn try_add(&mut self, event: &'e LogEvent) -> bool {
         let line = event.message.trim_end_matches(['\r', '\n']);
-        let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
+        let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MAX_GAP_MS.unsigned_abs();
         let has_room =
-            self.lines < MOST_LINES && self.text.len() + line.len() < MOST_BYTES && is_near;
+            self.lines < MAX_LINES && self.text.len() + line.len() < MAX_BYTES && is_near;
         if !has_room {
             return false;
         }
@@ -71,8 +71,8 @@ impl<'e> StackTrace<'e> {
             self.state = state;
             return true;
         }
-        let is_on_trial = self.on_trial.len() < MOST_ON_TRIAL
-            && line.len() < MOST_BYTES_ON_TRIAL
+        let is_on_trial = self.on_trial.len() < MAX_ON_TRIAL
+            && line.len() < MAX_BYTES_ON_TRIAL
             && self.state.may_go_on(&self.text, line);
         self.on_trial.extend(is_on_trial.then_some(event));
         is_on_trial

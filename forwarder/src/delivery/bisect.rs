@@ -9,7 +9,7 @@ use backend::{Fate, Outcome, UndeliveredPart};
 use tokio::time::Instant;
 use wire::Request;
 
-const MOST_PIECES: usize = 8;
+const MAX_PIECES: usize = 8;
 
 /// If none of this many pieces is accepted, the others are not tried. A backend that rejects everything gets at most 73
 /// requests for each attempt, and no record is blamed.
@@ -17,7 +17,7 @@ const FIRST_PIECES: usize = 4;
 
 /// After this many requests without an accepted item, the other pieces are not tried either. If a backend accepts requests and
 /// writes nothing, its client halves each piece as far as possible, because a piece with fewer columns might be written.
-const MOST_REFUSED_REQUESTS: usize = 24;
+const MAX_REFUSED_REQUESTS: usize = 24;
 
 /// Number of refinements, each to a quarter. After 4,096 pieces they start again.
 const REFINEMENTS: u32 = 6;
@@ -88,8 +88,8 @@ struct PieceAttempts {
 impl PieceAttempts {
     /// Returns `true` if no further piece is sent.
     fn are_over(&self, has_accepted_any: bool) -> bool {
-        let is_in_vain = self.pieces >= FIRST_PIECES || self.requests >= MOST_REFUSED_REQUESTS;
-        self.has_failed || self.pieces >= MOST_PIECES || (is_in_vain && !has_accepted_any)
+        let is_in_vain = self.pieces >= FIRST_PIECES || self.requests >= MAX_REFUSED_REQUESTS;
+        self.has_failed || self.pieces >= MAX_PIECES || (is_in_vain && !has_accepted_any)
     }
 
     fn note(&mut self, outcome: &Outcome) {
@@ -115,7 +115,7 @@ impl Bisection {
         let items = request.items();
         let all_pieces = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
         let piece_items = items.div_ceil(all_pieces);
-        let blocks = all_pieces.min(MOST_PIECES);
+        let blocks = all_pieces.min(MAX_PIECES);
         let block_items = items.div_ceil(blocks);
         let offsets = block_items - piece_items + 1;
         let offset = usize::try_from(refinement).unwrap_or(0) * piece_items % offsets;

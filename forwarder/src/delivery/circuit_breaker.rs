@@ -5,7 +5,7 @@ use backend::{Fate, Outcome, Reason, UndeliveredPart};
 use std::time::Duration;
 
 /// After this many consecutive failures, deliveries are parked at once.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 /// While a destination hangs, each environment spends at most a twelfth of its time on probes.
@@ -83,7 +83,7 @@ pub(crate) struct Breaker {
 impl Breaker {
     /// Decides how the next delivery is sent.
     pub(crate) fn admit(&self, now_unix_nano: u64) -> Admission {
-        if self.failures < MOST_FAILURES {
+        if self.failures < MAX_FAILURES {
             return Admission::Send;
         }
         // Probing continues after the clock was set back.

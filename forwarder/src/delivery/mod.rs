@@ -34,7 +34,7 @@ pub(crate) struct Sent {
 
 /// Limit on concurrent parcels. One destination has three lanes. Stream templates and routes make more parcels, and all share the
 /// forwarder's memory and connections.
-const MOST_AT_ONCE: usize = 6;
+const MAX_AT_ONCE: usize = 6;
 
 /// Sends all requests before the deadline. With `failing_since`, each lane also ends some time after it began to fail, in this
 /// delivery or an earlier one, see [`lane::end_of_silence`].
@@ -48,7 +48,7 @@ pub(crate) async fn deliver<E: Export>(
     let mut lanes = Lanes::new(destinations, parcels, context, failing_since.as_deref());
     let mut running = FuturesUnordered::new();
     loop {
-        while running.len() < MOST_AT_ONCE
+        while running.len() < MAX_AT_ONCE
             && let Some(next) = lanes.take_next()
         {
             let deadline = match failing_since {

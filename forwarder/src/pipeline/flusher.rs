@@ -8,7 +8,7 @@ use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
 use crate::queues::put::enqueue;
 use crate::queues::{Content, Queue, QueuedTelemetry};
-use crate::report::{MOST_DETAILS, ReportedLine};
+use crate::report::{MAX_DETAILS, ReportedLine};
 use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, Reason, Sanitized};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         };
         let mut events = Vec::with_capacity(undecodable.len());
         for UndecodableEvent { event, line } in undecodable {
-            if self.report.undecodable.len() < self.forwarder.options.most_details {
+            if self.report.undecodable.len() < self.forwarder.options.max_details {
                 self.report.undecodable.push(ReportedLine { event_id: event.id.clone(), line });
             }
             events.push(event);
@@ -202,7 +202,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         report.restamped += restamped;
         report.requests_sent += outcome.requests_sent;
         report.bytes_sent += outcome.bytes_sent;
-        if !outcome.warning.is_empty() && report.warnings.len() < MOST_DETAILS {
+        if !outcome.warning.is_empty() && report.warnings.len() < MAX_DETAILS {
             report.warnings.push(outcome.warning);
         }
         let accepted = outcome.accepted;

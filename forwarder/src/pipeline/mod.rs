@@ -17,7 +17,7 @@ use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::Queues;
 use crate::queues::{Queue, SqsQueue};
-use crate::report::{MOST_DETAILS, Report};
+use crate::report::{MAX_DETAILS, Report};
 use crate::rules::{Growth, OriginRules, RuleSet, SeenTraces};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
@@ -368,7 +368,7 @@ pub struct Options {
     /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
     /// Limit on the undecodable lines that a report lists. The ledger counts all.
-    pub most_details: usize,
+    pub max_details: usize,
 }
 
 impl Options {
@@ -382,7 +382,7 @@ impl Options {
             region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),
             enough_to_deliver: 2 * 1024 * 1024,
-            most_details: MOST_DETAILS,
+            max_details: MAX_DETAILS,
         }
     }
 }
@@ -392,20 +392,20 @@ const POINT_GROWTH: usize = 1100;
 
 /// Limit on the bytes of resources and scopes repeated by cutting. Only crafted requests reach it; the rest then stays in one
 /// piece.
-const MOST_REPEATED_BYTES: usize = 8 << 20;
+const MAX_REPEATED_BYTES: usize = 8 << 20;
 
 /// The requests of a chunk in pieces, so that rules and adaptation need little memory.
 struct RequestPieces {
     rest: VecDeque<Request>,
     growth: Growth,
-    most_bytes: usize,
+    max_bytes: usize,
     repeated_bytes: usize,
 }
 
 impl RequestPieces {
-    /// Creates pieces of about `most_bytes` after each item has grown.
-    fn new(requests: Vec<Request>, growth: Growth, most_bytes: usize) -> Self {
-        Self { rest: requests.into(), growth, most_bytes, repeated_bytes: 0 }
+    /// Creates pieces of about `max_bytes` after each item has grown.
+    fn new(requests: Vec<Request>, growth: Growth, max_bytes: usize) -> Self {
+        Self { rest: requests.into(), growth, max_bytes, repeated_bytes: 0 }
     }
 
     /// The estimated size of a request after rules and adaptation.
@@ -420,8 +420,8 @@ impl RequestPieces {
     /// Halves a request until it fits into a piece.
     fn cut_to_fit(&mut self, mut request: Request) -> Request {
         while request.items() > 1
-            && self.estimate(&request) > self.most_bytes
-            && self.repeated_bytes < MOST_REPEATED_BYTES
+            && self.estimate(&request) > self.max_bytes
+            && self.repeated_bytes < MAX_REPEATED_BYTES
         {
             let bytes = request.bytes().len();
             let half = request.items() / 2;
@@ -444,7 +444,7 @@ impl Iterator for RequestPieces {
         while let Some(request) = self.rest.pop_front() {
             let request = self.cut_to_fit(request);
             let estimate = self.estimate(&request);
-            if !piece.is_empty() && bytes.saturating_add(estimate) > self.most_bytes {
+            if !piece.is_empty() && bytes.saturating_add(estimate) > self.max_bytes {
                 self.rest.push_front(request);
                 break;
             }

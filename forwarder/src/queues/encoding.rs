@@ -1,7 +1,7 @@
 //! Encodes queued content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
 use super::{Content, QueuedTelemetry};
-use crate::rules::{MOST_STREAM_BYTES, is_stream};
+use crate::rules::{MAX_STREAM_BYTES, is_stream};
 use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
 use backend::Fate;
 use base64::Engine as _;
@@ -20,17 +20,17 @@ const MAJOR: &str = "1";
 /// Fast, because the invocation's time is short. Higher levels save a few percent; SQS charges per 64 KiB.
 const GZIP_LEVEL: u32 = 4;
 
-const MOST_REASON_CHARS: usize = 1000;
+const MAX_REASON_CHARS: usize = 1000;
 
 /// Longest part of an origin. CloudWatch Logs allows 512 characters for a log group or log stream, but records of a Kinesis stream
 /// may come from any producer.
-const MOST_ORIGIN_BYTES: usize = 1024;
+const MAX_ORIGIN_BYTES: usize = 1024;
 
 /// Longest name of a destination: that of a rules file.
-const MOST_DESTINATION_BYTES: usize = 64 * 1024;
+const MAX_DESTINATION_BYTES: usize = 64 * 1024;
 
 /// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
-const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The reason why a text is no readable queued message. It quotes no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +131,7 @@ fn frame(queued: &QueuedTelemetry, body: &str) -> String {
         oldest: time(*oldest_unix_nano),
         newest: time(*newest_unix_nano),
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
-        reason: reason.chars().take(MOST_REASON_CHARS).collect(),
+        reason: reason.chars().take(MAX_REASON_CHARS).collect(),
         origin: shortened_range(log_events),
         encoding: "gzip".into(),
         body: body.into(),
@@ -166,7 +166,7 @@ fn is_readable(content: &Content, bytes: &[u8]) -> bool {
 
 /// Decodes a message of this major version. Ignores unknown fields.
 pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
-    if body.len() > MOST_BODY_BYTES {
+    if body.len() > MAX_BODY_BYTES {
         return Err(NotQueueMessage::foreign(&format!("{} bytes", body.len())));
     }
     let version = version(body)?;
@@ -184,7 +184,7 @@ pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
             &format!("{}, expected gzip", excerpt(&text.encoding)),
         ));
     }
-    if text.destination.len() > MOST_DESTINATION_BYTES {
+    if text.destination.len() > MAX_DESTINATION_BYTES {
         return Err(NotQueueMessage::invalid_field(
             "destination",
             &format!("{} bytes", text.destination.len()),
@@ -192,7 +192,7 @@ pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
     }
     // The client would send it to the default stream.
     if text.stream.as_deref().is_some_and(|stream| !is_stream(stream)) {
-        let expected = format!("expected 1 to {MOST_STREAM_BYTES} visible ASCII characters");
+        let expected = format!("expected 1 to {MAX_STREAM_BYTES} visible ASCII characters");
         return Err(NotQueueMessage::invalid_field("stream", &expected));
     }
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
@@ -329,10 +329,10 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
-/// The origin with parts of at most [`MOST_ORIGIN_BYTES`].
+/// The origin with parts of at most [`MAX_ORIGIN_BYTES`].
 fn shortened_origin(origin: &Origin) -> Cow<'_, Origin> {
     let Origin { account, region, log_group, log_stream } = origin;
-    let is_short = |part: &String| part.len() <= MOST_ORIGIN_BYTES;
+    let is_short = |part: &String| part.len() <= MAX_ORIGIN_BYTES;
     if [account, region, log_group, log_stream].into_iter().all(is_short) {
         return Cow::Borrowed(origin);
     }
@@ -347,7 +347,7 @@ fn shortened_origin(origin: &Origin) -> Cow<'_, Origin> {
 fn shortened_range(range: &LogEventRange) -> Cow<'_, LogEventRange> {
     let LogEventRange { first_event_id, last_event_id, .. } = range;
     let origin = shortened_origin(&range.origin);
-    let is_short = |id: &String| id.len() <= MOST_ORIGIN_BYTES;
+    let is_short = |id: &String| id.len() <= MAX_ORIGIN_BYTES;
     if matches!(origin, Cow::Borrowed(_)) && is_short(first_event_id) && is_short(last_event_id) {
         return Cow::Borrowed(range);
     }
@@ -359,7 +359,7 @@ fn shortened_range(range: &LogEventRange) -> Cow<'_, LogEventRange> {
 }
 
 fn beginning(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MOST_ORIGIN_BYTES)).unwrap_or_default()
+    text.get(..text.floor_char_boundary(MAX_ORIGIN_BYTES)).unwrap_or_default()
 }
 
 /// Reads log events of one origin, as from a subscription. `kind` is the kind of content that the message names.

@@ -14,7 +14,7 @@ pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 
 /// Each division repeats the resource, scope and metric of the items around it. All divisions of a request may repeat this many
 /// times its size.
-const MOST_GROWTH: usize = 4;
+const MAX_GROWTH: usize = 4;
 
 /// A log event's texts and unreadable bytes are shortened to the first of these lengths that makes them fit. The fourth one fits
 /// unless JSON escapes lengthen it.
@@ -24,7 +24,7 @@ const SHORTENED_BYTES: [usize; 9] = {
 };
 
 /// A longer reason would displace the note that the content was shortened.
-const MOST_REASON_CHARS_BEFORE_NOTE: usize = 800;
+const MAX_REASON_CHARS_BEFORE_NOTE: usize = 800;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
@@ -80,7 +80,7 @@ impl QueuedTelemetry {
     fn divide(self, max_bytes: usize) -> MessageParts {
         let mut divided = MessageParts::default();
         // Bytes that further divisions may repeat.
-        let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
+        let mut spare_bytes = MAX_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
         while let Some(queued) = waiting.pop() {
             let encoded_bytes = match encoding::encode(&queued) {
@@ -125,7 +125,7 @@ impl QueuedTelemetry {
             sha256,
             "larger than a queue message, shortened to fit"
         );
-        let before: String = self.reason.chars().take(MOST_REASON_CHARS_BEFORE_NOTE).collect();
+        let before: String = self.reason.chars().take(MAX_REASON_CHARS_BEFORE_NOTE).collect();
         let reason =
             format!("{before}; shortened from {bytes} bytes (SHA-256 {sha256}) to fit a message");
         let shortened =

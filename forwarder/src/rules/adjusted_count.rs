@@ -12,15 +12,15 @@ use std::fmt::Write as _;
 pub(super) const ADJUSTED_COUNT: &str = "lambda_otlp.adjusted_count";
 
 /// Limit on the growth of a sampled item: the attribute and the member of `tracestate`.
-pub(super) const MOST_GROWTH: usize = 128;
+pub(super) const MAX_GROWTH: usize = 128;
 
 /// `2^56`: thresholds and randomness have 56 bits.
 const ALL: u64 = 1 << 56;
 const DIGITS: usize = 14;
 /// Limit of `tracestate` on the characters of one value.
-const MOST_VALUE_BYTES: usize = 256;
+const MAX_VALUE_BYTES: usize = 256;
 /// Limit of `tracestate` on its members.
-const MOST_MEMBERS: usize = 32;
+const MAX_MEMBERS: usize = 32;
 
 /// The fields of the member `ot`.
 #[derive(Default)]
@@ -99,9 +99,9 @@ pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) ->
     for field in earlier.others {
         let _infallible = write!(own, ";{field}");
     }
-    if own.len() <= MOST_VALUE_BYTES {
+    if own.len() <= MAX_VALUE_BYTES {
         let others = members.filter(|member| !member.starts_with("ot="));
-        for member in others.take(MOST_MEMBERS - 1) {
+        for member in others.take(MAX_MEMBERS - 1) {
             let _infallible = write!(own, ",{member}");
         }
         *trace_state = own;

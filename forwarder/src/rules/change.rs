@@ -41,12 +41,12 @@ pub(super) enum NewValue {
 }
 
 impl NewValue {
-    fn most_bytes(&self) -> usize {
+    fn max_bytes(&self) -> usize {
         const FRAME: usize = 12;
         match self {
-            Self::Text(template) => template.most_bytes() + FRAME,
+            Self::Text(template) => template.max_bytes() + FRAME,
             Self::Int(_) | Self::Double(_) | Self::Bool(_) => FRAME,
-            Self::Array(values) => values.iter().map(Self::most_bytes).sum::<usize>() + FRAME,
+            Self::Array(values) => values.iter().map(Self::max_bytes).sum::<usize>() + FRAME,
         }
     }
 
@@ -73,7 +73,7 @@ impl Change {
         match self {
             Self::Put { new, .. } => {
                 let of_attribute =
-                    |new: &NewAttribute| new.key.len() + new.value.most_bytes() + FRAME;
+                    |new: &NewAttribute| new.key.len() + new.value.max_bytes() + FRAME;
                 new.iter().map(of_attribute).sum()
             }
             Self::Rename(renamings) => {

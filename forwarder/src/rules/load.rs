@@ -1,7 +1,7 @@
 //! Reloads the rules regularly, and keeps the last valid version in force.
 
 use super::mistake::Mistakes;
-use super::{MOST_BYTES, RuleSet};
+use super::{MAX_BYTES, RuleSet};
 use aws::FreezeAwareInstant;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -124,7 +124,7 @@ fn version(text: &str) -> u64 {
 /// Reads one byte more than allowed, so that the parser reports the size.
 fn read_file(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) + 1;
     std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
     Ok(text)
 }

@@ -51,12 +51,12 @@ impl Mistakes {
 /// In one line, the first of them: this becomes the error of an invocation.
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 10;
-        for (at, mistake) in self.0.iter().take(MOST).enumerate() {
+        const MAX_SHOWN: usize = 10;
+        for (at, mistake) in self.0.iter().take(MAX_SHOWN).enumerate() {
             let separator = if at == 0 { "" } else { "; " };
             write!(f, "{separator}{mistake}")?;
         }
-        match self.0.len().saturating_sub(MOST) {
+        match self.0.len().saturating_sub(MAX_SHOWN) {
             0 => Ok(()),
             others => write!(f, "; and {others} more"),
         }

@@ -23,7 +23,7 @@ pub(crate) use apply::OriginRules;
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::DestinationRule;
 pub use template::Template;
-pub(crate) use template::{MOST_STREAM_BYTES, is_stream};
+pub(crate) use template::{MAX_STREAM_BYTES, is_stream};
 pub use trace::{SeenTraces, TraceReading};
 
 use crate::report::Report;
@@ -39,13 +39,13 @@ use trace::TraceAttributes;
 use wire::{Request, SignalKind};
 
 /// Size limit of a rules file. An SSM parameter has at most 8 KiB; a file in the package may be larger.
-pub const MOST_BYTES: usize = 64 * 1024;
+pub const MAX_BYTES: usize = 64 * 1024;
 /// Limit on the rules, the services and the routes of one file.
-pub(crate) const MOST_RULES: usize = 256;
+pub(crate) const MAX_RULES: usize = 256;
 /// Limit on destinations: each has its own client and ledger.
-pub(crate) const MOST_DESTINATIONS: usize = 16;
+pub(crate) const MAX_DESTINATIONS: usize = 16;
 /// Limit on regular expressions, including presets. Each takes up to 512 KiB in use.
-pub(crate) const MOST_REGEXES: usize = 64;
+pub(crate) const MAX_REGEXES: usize = 64;
 
 /// The content of a rules file. The default changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -218,11 +218,11 @@ impl RuleSet {
                 }
                 Action::Redact(_) => {
                     growth.may_double = true;
-                    growth.item_bytes = growth.item_bytes.saturating_add(redact::MOST_GROWTH);
+                    growth.item_bytes = growth.item_bytes.saturating_add(redact::MAX_GROWTH);
                 }
                 Action::Sample(_) => {
                     growth.item_bytes =
-                        growth.item_bytes.saturating_add(adjusted_count::MOST_GROWTH);
+                        growth.item_bytes.saturating_add(adjusted_count::MAX_GROWTH);
                 }
                 Action::Keep | Action::Drop => {}
             }

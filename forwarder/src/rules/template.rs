@@ -72,20 +72,20 @@ impl TryFrom<String> for Template {
 }
 
 /// Length limit of stream names. A log group's name may have 512 characters.
-pub(crate) const MOST_STREAM_BYTES: usize = 256;
+pub(crate) const MAX_STREAM_BYTES: usize = 256;
 
 /// Returns `true` for a name that [`Template::fill_stream`] can return, or a person who edits a message: it may contain spaces.
 pub(crate) fn is_stream(name: &str) -> bool {
-    (1..=MOST_STREAM_BYTES).contains(&name.len()) && name.chars().all(|c| matches!(c, ' '..='~'))
+    (1..=MAX_STREAM_BYTES).contains(&name.len()) && name.chars().all(|c| matches!(c, ' '..='~'))
 }
 
 impl Template {
     /// Upper limit on the filled text.
-    pub(super) fn most_bytes(&self) -> usize {
-        const MOST_FIELD_BYTES: usize = 512;
+    pub(super) fn max_bytes(&self) -> usize {
+        const MAX_FIELD_BYTES: usize = 512;
         let of_part = |part: &TemplatePart| match part {
             TemplatePart::Text(text) => text.len(),
-            TemplatePart::Field(_) => MOST_FIELD_BYTES,
+            TemplatePart::Field(_) => MAX_FIELD_BYTES,
         };
         self.0.iter().map(of_part).sum()
     }
@@ -124,7 +124,7 @@ impl Template {
     /// OpenObserve itself lowers the case and replaces everything but letters, digits, `_` and `:`.
     pub fn fill_stream(&self, origin: &Origin) -> String {
         let visible = |c: char| if c.is_ascii_graphic() { c } else { '_' };
-        self.fill(origin).chars().map(visible).take(MOST_STREAM_BYTES).collect()
+        self.fill(origin).chars().map(visible).take(MAX_STREAM_BYTES).collect()
     }
 }
 

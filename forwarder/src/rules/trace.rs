@@ -20,11 +20,11 @@ use wire::view::{self, ItemKind, ScopeContainer};
 use wire::{Request, SignalKind};
 
 /// Limit on the traces of one event, and on its invocations. Both together take about 20 MB.
-const MOST_TRACES: usize = 50_000;
+const MAX_TRACES: usize = 50_000;
 /// Limit on a request id. Lambda's have 36 bytes.
-const MOST_ID_BYTES: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 /// Limit on the conditions on attributes of traces in one file. Each has a bit in a [`ConditionSet`].
-pub(super) const MOST_ATTRIBUTES: usize = 64;
+pub(super) const MAX_ATTRIBUTES: usize = 64;
 
 /// The lowest severity number of `ERROR` (OpenTelemetry, "Logs Data Model", field `SeverityNumber`).
 const ERROR: i32 = 17;
@@ -84,15 +84,15 @@ pub(super) struct TraceAttributes {
 }
 
 impl TraceAttributes {
-    /// Adds the conditions of a rule. Returns `false` if the file has more than [`MOST_ATTRIBUTES`].
+    /// Adds the conditions of a rule. Returns `false` if the file has more than [`MAX_ATTRIBUTES`].
     pub(super) fn add(&mut self, conditions: &mut TraceConditions) -> bool {
         conditions.first_attribute = self.conditions.len();
         self.conditions.extend(conditions.attributes.iter().cloned());
-        self.conditions.len() <= MOST_ATTRIBUTES
+        self.conditions.len() <= MAX_ATTRIBUTES
     }
 }
 
-/// A set of numbers of conditions, all below [`MOST_ATTRIBUTES`].
+/// A set of numbers of conditions, all below [`MAX_ATTRIBUTES`].
 #[derive(Clone, Copy, Debug, Default)]
 struct ConditionSet(u64);
 
@@ -277,7 +277,7 @@ impl TraceReading {
     fn add_item(&mut self, item: &impl ItemView) {
         let own_trace_id = trace_id(item);
         let xray_trace_id = xray_trace_id(item);
-        let request_id = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MOST_ID_BYTES);
+        let request_id = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MAX_ID_BYTES);
         let trace_id = own_trace_id.or(xray_trace_id);
         if trace_id.is_none() && request_id.is_none() {
             return;
@@ -316,7 +316,7 @@ impl TraceReading {
 
 /// The entry of this key; `None` if it is new and the map is full.
 fn entry<K: std::hash::Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
-    let is_full = map.len() >= MOST_TRACES;
+    let is_full = map.len() >= MAX_TRACES;
     match map.entry(key) {
         Entry::Occupied(entry) => Some(entry.into_mut()),
         Entry::Vacant(_) if is_full => None,
@@ -339,7 +339,7 @@ impl SeenTraces {
     pub(crate) fn warning(&self) -> Option<String> {
         (self.items_beyond_limit > 0).then(|| {
             format!(
-                "rules about traces did not match {} items: an event may have {MOST_TRACES} traces and as many invocations",
+                "rules about traces did not match {} items: an event may have {MAX_TRACES} traces and as many invocations",
                 self.items_beyond_limit
             )
         })

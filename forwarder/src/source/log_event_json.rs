@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Limit on ids and names. CloudWatch's have at most 512 characters.
-pub(super) const MOST_NAME_BYTES: usize = 2048;
+pub(super) const MAX_NAME_BYTES: usize = 2048;
 
 #[derive(Deserialize)]
 pub(super) struct LogEventJson {
@@ -55,7 +55,7 @@ impl LogEventJson {
     }
 }
 
-/// A text of at most [`MOST_NAME_BYTES`], a number, or an object's fields of an origin.
+/// A text of at most [`MAX_NAME_BYTES`], a number, or an object's fields of an origin.
 #[derive(Default)]
 enum Kept {
     Text(String),
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for KeptVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Kept, E> {
-        let is_short = text.len() <= MOST_NAME_BYTES;
+        let is_short = text.len() <= MAX_NAME_BYTES;
         Ok(if is_short { Kept::Text(text.to_owned()) } else { Kept::Other })
     }
 

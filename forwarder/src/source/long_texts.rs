@@ -23,7 +23,7 @@ pub(super) fn note_cut(message: &mut String) {
 
 /// Copies one JSON value piece by piece, with texts of limited size.
 pub(super) struct ShortTexts {
-    most_text_bytes: usize,
+    max_text_bytes: usize,
     /// Open arrays and objects.
     depth: usize,
     text: Option<TextState>,
@@ -40,8 +40,8 @@ struct TextState {
 }
 
 impl ShortTexts {
-    pub(super) fn new(most_text_bytes: usize) -> Self {
-        Self { most_text_bytes, depth: 0, text: None, has_ended: false }
+    pub(super) fn new(max_text_bytes: usize) -> Self {
+        Self { max_text_bytes, depth: 0, text: None, has_ended: false }
     }
 
     /// Returns `true` after the last byte of the value.
@@ -80,7 +80,7 @@ impl ShortTexts {
             return true;
         }
         let begins_character = text.escape_bytes_left == 0 && !is_continuation(byte);
-        text.is_cut |= begins_character && text.bytes >= self.most_text_bytes;
+        text.is_cut |= begins_character && text.bytes >= self.max_text_bytes;
         text.bytes += 1;
         text.escape_bytes_left = match (text.escape_bytes_left, byte) {
             (0, b'\\') => 1,

@@ -2,7 +2,7 @@
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
-use super::log_event_json::{ExtractedOrigin, LogEventJson, LossyText, MOST_NAME_BYTES};
+use super::log_event_json::{ExtractedOrigin, LogEventJson, LossyText, MAX_NAME_BYTES};
 use super::long_texts::{ShortTexts, cut_message, note_cut};
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -19,7 +19,7 @@ pub(super) fn is_delivery(text: &str) -> bool {
 }
 
 /// Deliveries up to this inflated size are inflated at once, which is faster than in pieces.
-const MOST_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+const MAX_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// Larger ones are inflated and parsed in pieces of this size.
 const WINDOW_BYTES: usize = 1024 * 1024;
@@ -38,7 +38,7 @@ pub(super) fn read_gzip<'d>(
     {
         return failed(SourceError::too_large(what, bytes, limits.inflated_bytes));
     }
-    let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
+    let at_once = limits.inflated_bytes.min(MAX_BYTES_AT_ONCE);
     if let Some(json) = wire::gzip::inflate_plain(&gzip, at_once) {
         return read_json(what, json, defaults, limits);
     }
@@ -97,9 +97,9 @@ enum NotDelivery {
     Json(String),
     #[error("EOF while parsing an object")]
     EndsEarly,
-    #[error("a value has more than {most_bytes} bytes")]
-    LongValue { most_bytes: usize },
-    #[error("a name has {bytes} bytes, more than {MOST_NAME_BYTES}")]
+    #[error("a value has more than {max_bytes} bytes")]
+    LongValue { max_bytes: usize },
+    #[error("a name has {bytes} bytes, more than {MAX_NAME_BYTES}")]
     LongName { bytes: usize },
     #[error("expected the JSON object that CloudWatch Logs sends to a subscription")]
     NoObject,
@@ -107,8 +107,8 @@ enum NotDelivery {
     NoColon,
     #[error("`logEvents` is no array of log events")]
     NoLogEvents,
-    #[error("it has more than {most_bytes} bytes of log events before the name of their log group")]
-    Unplaced { most_bytes: usize },
+    #[error("it has more than {max_bytes} bytes of log events before the name of their log group")]
+    Unplaced { max_bytes: usize },
     #[error("missing field `{0}`")]
     MissingField(&'static str),
 }
@@ -122,7 +122,7 @@ struct Window<'d> {
     more: Option<Box<dyn Read + Send + 'd>>,
     /// The reason why inflating ended early.
     problem: Option<NotDelivery>,
-    most_text_bytes: usize,
+    max_text_bytes: usize,
 }
 
 /// A value of the data.
@@ -134,13 +134,13 @@ struct Parsed<T> {
 
 impl<'d> Window<'d> {
     fn new(bytes: Vec<u8>, more: Option<Box<dyn Read + Send + 'd>>, limits: &SourceLimits) -> Self {
-        let most_text_bytes = limits.message_bytes;
-        Self { bytes, at: 0, more, problem: None, most_text_bytes }
+        let max_text_bytes = limits.message_bytes;
+        Self { bytes, at: 0, more, problem: None, max_text_bytes }
     }
 
     /// Limit on one value. Texts of a longer one are cut.
-    fn most_value_bytes(&self) -> usize {
-        self.most_text_bytes.saturating_mul(2)
+    fn max_value_bytes(&self) -> usize {
+        self.max_text_bytes.saturating_mul(2)
     }
 
     /// Removes the parsed bytes and inflates further ones. An error of inflating is returned after the bytes before it.
@@ -169,8 +169,8 @@ impl<'d> Window<'d> {
 
     /// Reads the rest of a value that is larger than the window may become, with cut texts.
     fn fill_with_short_texts(&mut self) -> Result<(), NotDelivery> {
-        let most_bytes = self.most_value_bytes();
-        let mut texts = ShortTexts::new(self.most_text_bytes);
+        let max_bytes = self.max_value_bytes();
+        let mut texts = ShortTexts::new(self.max_text_bytes);
         let mut piece = self.bytes.split_off(self.at);
         self.bytes = Vec::new();
         self.at = 0;
@@ -181,8 +181,8 @@ impl<'d> Window<'d> {
             if texts.has_ended() {
                 return Ok(());
             }
-            if self.bytes.len() > most_bytes {
-                return Err(NotDelivery::LongValue { most_bytes });
+            if self.bytes.len() > max_bytes {
+                return Err(NotDelivery::LongValue { max_bytes });
             }
             let Some(more) = &mut self.more else { return Ok(()) };
             let read = more.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut piece);
@@ -216,9 +216,9 @@ impl<'d> Window<'d> {
 
     /// Parses a value that is in the window as a whole: one parser for all log events is faster than one for each. `None` if it
     /// may be cut, is invalid, or could have more bytes than these; then [`Self::value`] reads its parts.
-    fn parse_at_once<T: DeserializeOwned>(&mut self, most_bytes: usize) -> Option<T> {
+    fn parse_at_once<T: DeserializeOwned>(&mut self, max_bytes: usize) -> Option<T> {
         let rest = self.bytes.get(self.at..)?;
-        if self.more.is_some() || rest.len() > most_bytes {
+        if self.more.is_some() || rest.len() > max_bytes {
             return None;
         }
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
@@ -230,7 +230,7 @@ impl<'d> Window<'d> {
     /// A name of AWS's. A longer one would be repeated for each request.
     fn name(&mut self) -> Result<String, NotDelivery> {
         let name: String = self.value()?;
-        if name.len() > MOST_NAME_BYTES {
+        if name.len() > MAX_NAME_BYTES {
             return Err(NotDelivery::LongName { bytes: name.len() });
         }
         Ok(name)
@@ -266,7 +266,7 @@ impl<'d> Window<'d> {
                     return Err(self.problem.take().unwrap_or(NotDelivery::EndsEarly));
                 }
                 _ => {
-                    if rest.len() >= self.most_value_bytes() && !was_cut {
+                    if rest.len() >= self.max_value_bytes() && !was_cut {
                         self.fill_with_short_texts()?;
                         was_cut = true;
                     } else {
@@ -462,7 +462,7 @@ impl<'d> Delivery<'d> {
         } else if object.bytes >= self.limits.unplaced_bytes {
             // They are in the raw data, which is dead-lettered.
             object.runs.clear();
-            return Err(NotDelivery::Unplaced { most_bytes: self.limits.unplaced_bytes });
+            return Err(NotDelivery::Unplaced { max_bytes: self.limits.unplaced_bytes });
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ const METRICS: [(&str, &str); 4] = [
 ];
 
 /// A line for each invocation of a busy environment would cost more than the compact OTLP lines that it forwards.
-const MOST_LINES_A_MINUTE: u32 = 10;
+const MAX_LINES_A_MINUTE: u32 = 10;
 
 /// What the next line of an execution environment reports.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Unwritten {
             self.minute = minute;
             self.lines_of_minute = 0;
         }
-        if self.lines_of_minute >= MOST_LINES_A_MINUTE && went_well(report) {
+        if self.lines_of_minute >= MAX_LINES_A_MINUTE && went_well(report) {
             return None;
         }
         self.lines_of_minute += 1;

@@ -231,7 +231,7 @@ fn without_colours(line: &str) -> String {
 }
 
 fn table_of_loggers() -> String {
-    const MOST_LETTERS: usize = 90;
+    const MAX_LETTERS: usize = 90;
     let mut table = String::from(
         "\n| language | logger | example | level | read besides |\n|---|---|---|---|---|\n",
     );
@@ -246,7 +246,7 @@ fn table_of_loggers() -> String {
         let plain: String = without_colours(first_line)
             .chars()
             .map(|c| if c == '\t' { ' ' } else { c })
-            .take(MOST_LETTERS)
+            .take(MAX_LETTERS)
             .collect();
         let example = plain.replace('|', "\\|");
         let has_fields = body(record) != row.messages[0].trim_end();

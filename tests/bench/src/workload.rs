@@ -35,7 +35,7 @@ const ROLES: [&str; 5] = ["-service", "-api-prod", "-worker", "", "-handler-v2"]
 const REGIONS: [&str; 6] =
     ["eu-west-1", "us-east-1", "eu-central-1", "us-west-2", "ap-northeast-1", "eu-north-1"];
 /// A function makes few kinds of calls.
-const MOST_CALLS: usize = 4;
+const MAX_CALLS: usize = 4;
 
 /// The name and the version of an instrumentation.
 type Scope = (&'static str, &'static str);
@@ -92,7 +92,7 @@ impl Service {
         };
         service.read(template);
         random.shuffle(&mut service.calls);
-        service.calls.truncate(MOST_CALLS);
+        service.calls.truncate(MAX_CALLS);
         service
     }
 

@@ -193,7 +193,7 @@ impl Write for Stdout {
 /// Posts requests that inflate to 105 MB together. The extension has room for 8 MiB.
 async fn post_much_at_once(receiver: SocketAddr) {
     const REQUESTS: usize = 30;
-    const MOST_BYTES: usize = 64 << 20;
+    const MAX_BYTES: usize = 64 << 20;
     let mut body = Vec::new();
     Writer::new(&mut body).message(1, |container| {
         container.message(2, |scope| {
@@ -203,7 +203,7 @@ async fn post_much_at_once(receiver: SocketAddr) {
         });
     });
     let body = wire::gzip::compress(1, &body);
-    super::ALLOCATOR.set_limit(super::ALLOCATOR.allocated() + MOST_BYTES).unwrap();
+    super::ALLOCATOR.set_limit(super::ALLOCATOR.allocated() + MAX_BYTES).unwrap();
     let mut posts = JoinSet::new();
     for _ in 0..REQUESTS {
         let body = body.clone();

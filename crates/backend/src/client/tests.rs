@@ -145,20 +145,20 @@ fn bad_records(count: usize) -> BTreeSet<usize> {
 
 #[tokio::test(start_paused = true)]
 async fn good_records_are_accepted_beside_scattered_bad_ones() {
-    for (bad, most_requests) in [(0, 1), (1, 21), (2, 41), (5, 91), (10, 161), (18, 260)] {
+    for (bad, max_requests) in [(0, 1), (1, 21), (2, 41), (5, 91), (10, 161), (18, 260)] {
         let numbers = bad_records(bad);
         let records = log_records(1000, |number| numbers.contains(&number));
         let outcome = deliver(&Fake::new(refuses_bad()), records).await;
         assert_eq!(outcome.accepted, 1000 - bad, "{bad}: {}", summary(&outcome));
         assert_eq!(fates(&outcome), vec![(1, Fate::DeadLetter); bad]);
-        assert!(outcome.requests_sent <= most_requests, "{bad}: {}", outcome.requests_sent);
+        assert!(outcome.requests_sent <= max_requests, "{bad}: {}", outcome.requests_sent);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_crashes_the_backend_is_isolated() {
     // Two retries and an empty request come before the search.
-    for (records, bad, most_requests) in [(201, 1, 25), (1000, 1, 25), (1000, 5, 120), (2, 1, 12)] {
+    for (records, bad, max_requests) in [(201, 1, 25), (1000, 1, 25), (1000, 5, 120), (2, 1, 12)] {
         let numbers: BTreeSet<usize> = match records {
             1000 => bad_records(bad),
             _ => [records - 1].into(),
@@ -167,7 +167,7 @@ async fn a_record_that_crashes_the_backend_is_isolated() {
         let outcome = deliver(&Fake::new(crashes_on_bad()), request).await;
         assert_eq!(outcome.accepted, records - bad, "{}", summary(&outcome));
         assert_eq!(fates(&outcome), vec![(1, Fate::DeadLetter); bad]);
-        assert!(outcome.requests_sent <= most_requests, "{records}: {}", outcome.requests_sent);
+        assert!(outcome.requests_sent <= max_requests, "{records}: {}", outcome.requests_sent);
         // Each item of an unanswered request may have been stored.
         assert_eq!(outcome.ambiguous_items, records);
     }

@@ -131,10 +131,10 @@ impl TimeLimit {
 /// OpenObserve's extension read seconds. So a number of at most 60 without a unit is seconds if variables of that extension are
 /// set too.
 fn seconds_of_o2(reader: &Reader<'_>) -> Option<u64> {
-    const MOST_SECONDS: u64 = 60;
+    const MAX_SECONDS: u64 = 60;
     let has_o2_variables = reader.is_set(O2_ORGANIZATION)
         || reader.is_set(O2_AUTHORIZATION)
         || reader.is_set(O2_ENDPOINT);
     let number = reader.raw(OTEL_TIMEOUT)?.trim().parse().ok()?;
-    (has_o2_variables && (1..=MOST_SECONDS).contains(&number)).then_some(number)
+    (has_o2_variables && (1..=MAX_SECONDS).contains(&number)).then_some(number)
 }

@@ -34,7 +34,7 @@ pub(crate) struct Terms<'a> {
     /// Hides credentials in reasons and warnings.
     pub(crate) mask: &'a Mask,
     pub(crate) learned: &'a Learned,
-    pub(crate) most_retries: u32,
+    pub(crate) max_retries: u32,
     /// Equal seeds give equal delays.
     pub(crate) seed: u64,
     /// The delivery's end, from its start.
@@ -213,7 +213,7 @@ impl<'a> Delivery<'a> {
             Next::Retry { after } => {
                 self.outcome.retry_after = after;
                 let delay = self.delay(self.retries, after);
-                if self.retries < self.terms.most_retries {
+                if self.retries < self.terms.max_retries {
                     self.retries += 1;
                     self.send_again_at(now.saturating_add(delay), part, reason);
                 } else {
@@ -253,14 +253,14 @@ impl<'a> Delivery<'a> {
     /// Returns `true` if the content of a request may be the cause of a crash: all retries failed, or the backend answered an empty
     /// request after earlier crashes.
     fn may_content_crash_backend(&self) -> bool {
-        let is_only_record = self.terms.most_retries == 0 && self.items == 1;
-        self.is_crashing || (self.retries >= self.terms.most_retries && !is_only_record)
+        let is_only_record = self.terms.max_retries == 0 && self.items == 1;
+        self.is_crashing || (self.retries >= self.terms.max_retries && !is_only_record)
     }
 
     /// Returns `true` if the backend crashed often enough on this single record to blame it.
     fn is_to_blame(&self, part: &QueuedPart) -> bool {
         part.crashes
-            >= match self.terms.most_retries {
+            >= match self.terms.max_retries {
                 0 => LEAST_CRASHES_WITHOUT_RETRIES,
                 _ => LEAST_CRASHES,
             }
@@ -415,13 +415,13 @@ impl Delivery<'_> {
 
 /// The maximum number of refused requests while the backend accepts none: enough to reach single records in two places, and few
 /// enough to spare a backend that refuses everything.
-const MOST_REFUSED: usize = 24;
+const MAX_REFUSED: usize = 24;
 
 /// Once the backend has accepted records, one more piece for this number of items: enough to isolate bad records that are 1 % of
 /// a thousand.
 const ITEMS_PER_PIECE: usize = 4;
 
-const MOST_PIECES_FOR_ITEMS: usize = 512;
+const MAX_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery<'_> {
     /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to
@@ -435,7 +435,7 @@ impl Delivery<'_> {
 
     /// Returns `true` if the backend refused so many requests and accepted none that the fault may be its own.
     fn seems_to_refuse_all(&self) -> bool {
-        !self.has_accepted_any && self.refused > MOST_REFUSED
+        !self.has_accepted_any && self.refused > MAX_REFUSED
     }
 
     /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records
@@ -455,8 +455,8 @@ impl Delivery<'_> {
             return self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
-        let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
-        if self.has_accepted_any && self.pieces + 2 > 2 * MOST_REFUSED + for_items {
+        let for_items = (self.items / ITEMS_PER_PIECE).min(MAX_PIECES_FOR_ITEMS);
+        if self.has_accepted_any && self.pieces + 2 > 2 * MAX_REFUSED + for_items {
             return self.note_undelivered(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;

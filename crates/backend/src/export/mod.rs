@@ -17,7 +17,7 @@ const LEAST_COLUMNS: usize = 50;
 const LEAST_BYTES: usize = 16 * 1024;
 
 /// The maximum number of warnings to log. A backend may put a different number into each.
-const MOST_WARNINGS: usize = 16;
+const MAX_WARNINGS: usize = 16;
 
 /// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`. A lower limit stated by the backend wins.
 const MAX_COLUMNS: usize = 1000;
@@ -78,7 +78,7 @@ impl Learned {
     pub(super) fn note_warning(&self, warning: &str) -> bool {
         // The list stays complete if another thread panics.
         let mut known = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = known.len() < MOST_WARNINGS && known.iter().all(|other| other != warning);
+        let is_new = known.len() < MAX_WARNINGS && known.iter().all(|other| other != warning);
         if is_new {
             known.push(warning.to_owned());
         }

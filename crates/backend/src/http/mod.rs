@@ -105,7 +105,7 @@ pub trait Transport: Sync {
         false
     }
 
-    /// Calls the API of one of the destination's hosts, with JSON if there is any, and reads up to `most_bytes` of the answer.
+    /// Calls the API of one of the destination's hosts, with JSON if there is any, and reads up to `max_bytes` of the answer.
     fn ask_api(
         &self,
         _method: http::Method,
@@ -113,7 +113,7 @@ pub trait Transport: Sync {
         _json: Option<String>,
         _headers: HeaderMap,
         _timeout: Duration,
-        _most_bytes: usize,
+        _max_bytes: usize,
     ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send {
         let text = "this transport has no API".to_owned();
         std::future::ready(Err(TransportError { sent: false, is_closed: false, text }))

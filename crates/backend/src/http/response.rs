@@ -67,8 +67,8 @@ impl HttpResponse {
 
 /// Appends as much of this piece as fits into so many bytes. Returns `false` if a byte was left out, so that the caller can stop
 /// reading.
-pub(super) fn append_up_to(most_bytes: usize, body: &mut BytesMut, piece: &[u8]) -> bool {
-    let room = most_bytes.saturating_sub(body.len());
+pub(super) fn append_up_to(max_bytes: usize, body: &mut BytesMut, piece: &[u8]) -> bool {
+    let room = max_bytes.saturating_sub(body.len());
     body.extend_from_slice(piece.get(..room).unwrap_or(piece));
     piece.len() <= room
 }

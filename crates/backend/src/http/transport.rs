@@ -94,7 +94,7 @@ impl HttpTransport {
         &self,
         url: &Url,
         mut response: reqwest::Response,
-        most_bytes: usize,
+        max_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -104,7 +104,7 @@ impl HttpTransport {
             && let Some(piece) =
                 response.chunk().await.map_err(|error| self.transport_error(url, error))?
         {
-            cut = !append_up_to(most_bytes, &mut body, &piece);
+            cut = !append_up_to(max_bytes, &mut body, &piece);
         }
         Ok(HttpResponse { status, headers, body: body.freeze(), cut })
     }
@@ -227,7 +227,7 @@ impl Transport for HttpTransport {
         json: Option<String>,
         headers: HeaderMap,
         timeout: Duration,
-        most_bytes: usize,
+        max_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
             let text = format!("{} is no host of the destination", host_and_port(url));
@@ -243,7 +243,7 @@ impl Transport for HttpTransport {
             .send()
             .await
             .map_err(|error| self.transport_error(url, error))?;
-        self.read(url, response, most_bytes).await
+        self.read(url, response, max_bytes).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

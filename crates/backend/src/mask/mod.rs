@@ -15,7 +15,7 @@ const SHORTEST_BYTES: usize = 6;
 
 /// Maximum number of header values that stay masked after a change. A header has at most four (itself, its credentials, and
 /// their decoded forms), so this covers a day of hourly secret rotation.
-const MOST_HEADER_VALUES: usize = 96;
+const MAX_HEADER_VALUES: usize = 96;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
@@ -45,7 +45,7 @@ impl Mask {
         }
         let newest = of_headers.len();
         of_headers.extend(self.of_headers.iter().cloned());
-        of_headers.truncate(newest.max(MOST_HEADER_VALUES));
+        of_headers.truncate(newest.max(MAX_HEADER_VALUES));
         Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Maximum number of encodings on top of each other: a URL within JSON has two.
-const MOST_ENCODINGS: usize = 2;
+const MAX_ENCODINGS: usize = 2;
 
 /// Reads the escape at the beginning of a text.
 type Decoder = fn(&str) -> Option<DecodedChar>;
@@ -27,7 +27,7 @@ impl View {
     /// Calls a function with each view of a text. No view is longer than the text, and three exist at a time.
     pub(super) fn each(text: &str, see: &mut impl FnMut(&Self)) {
         let plain = Self { lower: text.to_ascii_lowercase(), places: (0..=text.len()).collect() };
-        plain.each_within(MOST_ENCODINGS, see);
+        plain.each_within(MAX_ENCODINGS, see);
     }
 
     fn each_within(&self, encodings: usize, see: &mut impl FnMut(&Self)) {

@@ -21,7 +21,7 @@ const LEAST_ATTRIBUTE_BYTES: usize = 4;
 
 /// Maximum number of bytes of resources, scopes and metric names that splitting may repeat; the rest then stays one request. Only
 /// adversarial requests with large resources and hundreds of attributes an item reach it.
-pub(super) const MOST_REPEATED_BYTES: usize = 16 << 20;
+pub(super) const MAX_REPEATED_BYTES: usize = 16 << 20;
 
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///
@@ -137,7 +137,7 @@ impl Splitter {
         if !self.add(stream, container, own)
             && self.items > 0
             && !is_lost_anyway
-            && repeated_bytes <= MOST_REPEATED_BYTES
+            && repeated_bytes <= MAX_REPEATED_BYTES
         {
             self.repeated_bytes = repeated_bytes;
             self.sizes.push(std::mem::take(&mut self.items));

@@ -35,7 +35,7 @@ pub(super) fn adapt(metrics: &mut ExportMetricsServiceRequest, fallback_service:
 
 /// Maximum number of bytes for the repeated names and descriptions of a gauge's groups. A larger gauge is not split, because the
 /// request could become hundreds of times as long as the line.
-const MOST_HEAD_BYTES: usize = 1024 * 1024;
+const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
 /// Returns the adapted metric: none without data points, because it would create an empty stream, and several for a gauge with
 /// different sets of attribute keys.
@@ -45,7 +45,7 @@ fn adapt_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
         Data::Gauge(mut gauge) => {
             adapt_numbers(&mut gauge.data_points, true, taken);
             let mut groups = by_key_set(gauge.data_points);
-            if groups.len() * prost::Message::encoded_len(&metric) > MOST_HEAD_BYTES {
+            if groups.len() * prost::Message::encoded_len(&metric) > MAX_HEAD_BYTES {
                 groups = vec![groups.into_iter().flatten().collect()];
             }
             let of_group = |data_points| Metric {

@@ -21,7 +21,7 @@ use wire::{Request, SignalKind};
 pub(crate) struct KnownColumns(HashSet<u64>);
 
 /// Above this number of hashes, all are forgotten, and the next requests send items ahead again.
-const MOST_HASHES: usize = 1 << 16;
+const MAX_HASHES: usize = 1 << 16;
 
 /// The new columns of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl NewColumns {
 impl KnownColumns {
     /// Adds the columns of items that the backend has accepted.
     pub(crate) fn add(&mut self, hashes: &[u64]) {
-        if self.0.len() + hashes.len() > MOST_HASHES {
+        if self.0.len() + hashes.len() > MAX_HASHES {
             self.0.clear();
         }
         self.0.extend(hashes);

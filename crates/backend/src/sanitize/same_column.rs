@@ -14,7 +14,7 @@ use wire::view::{holds_map, key_and_value, map_entries};
 const SLOTS: usize = 1 << 14;
 
 /// Above this number of keys, all are forgotten.
-const MOST_KEYS: usize = 4096;
+const MAX_KEYS: usize = 4096;
 
 thread_local! {
     static KNOWN: RefCell<KnownKeys> = RefCell::new(KnownKeys::new());
@@ -47,7 +47,7 @@ impl KnownKeys {
 
     #[cold]
     fn learn(&mut self, key: &[u8], hash: KeyHash) -> bool {
-        if self.columns.len() >= MOST_KEYS {
+        if self.columns.len() >= MAX_KEYS {
             self.columns.clear();
             self.first.fill(0);
         }
@@ -212,7 +212,7 @@ impl Columns {
     ) {
         /// So many keys of a resource have the names of renamed keys only in an attack with this resource. The next name then
         /// replaces the value of such a key.
-        const MOST_COLLISIONS: usize = 8;
+        const MAX_COLLISIONS: usize = 8;
         let key = std::mem::take(&mut attribute.key);
         attribute.key = format!("attr_{key}");
         let mut collisions = 0;
@@ -221,7 +221,7 @@ impl Columns {
             let place = below(path, attribute.key.as_bytes());
             // A collision is searched last, because it reads the attribute's value.
             if !self.taken.contains_key(&place.column) {
-                if collisions == MOST_COLLISIONS || !collides(attribute) {
+                if collisions == MAX_COLLISIONS || !collides(attribute) {
                     self.claim_for_renamed(place);
                     return;
                 }

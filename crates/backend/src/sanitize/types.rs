@@ -26,7 +26,7 @@ use wire::{Logs, Request};
 const INTEGER_TAG: u8 = 3 << 3;
 
 /// The most columns that are tried for a value before it shares one.
-const MOST_NAMES: usize = 9;
+const MAX_NAMES: usize = 9;
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) enum ValueType {
 }
 
 /// The largest whole number up to which fractions hold each.
-const MOST_EXACT: u64 = 1 << 53;
+const MAX_EXACT: u64 = 1 << 53;
 
 impl ColumnType {
     /// Reads OpenObserve's name of a type. `None` for types that log records do not have.
@@ -107,7 +107,7 @@ impl ValueType {
     fn of(value: &Value) -> Option<Self> {
         match value {
             Value::BoolValue(_) => Some(Self::Boolean),
-            Value::IntValue(number) if number.unsigned_abs() > MOST_EXACT => Some(Self::Large),
+            Value::IntValue(number) if number.unsigned_abs() > MAX_EXACT => Some(Self::Large),
             Value::IntValue(_) => Some(Self::Whole),
             Value::DoubleValue(_) => Some(Self::Fraction),
             Value::ArrayValue(array) if array.values.is_empty() => None,
@@ -270,7 +270,7 @@ fn add_columns(columns: &mut HashSet<String>, attributes: &[KeyValue]) {
 /// Returns the first end of a name that makes it a free one.
 fn free_suffix(column: &str, value: ValueType, is_free: impl Fn(&str) -> bool) -> Option<String> {
     let suffix = value.suffix();
-    let numbered = (2..=MOST_NAMES).map(|number| format!("{suffix}_{number}"));
+    let numbered = (2..=MAX_NAMES).map(|number| format!("{suffix}_{number}"));
     let mut suffixes = std::iter::once(suffix.to_owned()).chain(numbered);
     suffixes.find(|suffix| is_free(&format!("{column}{suffix}")))
 }
@@ -356,11 +356,11 @@ pub(crate) struct NewShapes {
 }
 
 /// Above this number of hashes, all are forgotten, and the next requests are compared with the schema again.
-const MOST_SHAPES: usize = 1 << 16;
+const MAX_SHAPES: usize = 1 << 16;
 
 impl KnownShapes {
     pub(crate) fn add(&mut self, shapes: impl IntoIterator<Item = u64>) {
-        if self.shapes.len() > MOST_SHAPES {
+        if self.shapes.len() > MAX_SHAPES {
             self.shapes.clear();
         }
         self.shapes.extend(shapes);
@@ -445,7 +445,7 @@ fn type_mark(value: &[u8]) -> u64 {
 #[cold]
 fn integer_mark(value: &[u8]) -> u64 {
     let is_large = fields(value).any(|field| match field.value {
-        Field::Varint(number) => number.cast_signed().unsigned_abs() > MOST_EXACT,
+        Field::Varint(number) => number.cast_signed().unsigned_abs() > MAX_EXACT,
         _ => false,
     });
     u64::from(INTEGER_TAG) | u64::from(is_large) << 8

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
 /// Attempts in a row without an answer of AWS, after which a host counts as unreachable.
-const MOST_ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// A client whose requests without an answer of AWS end early, with errors that name the host.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Attempts {
         let mut counts = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(host.to_owned()).or_default();
         *count = count.saturating_add(1);
-        let is_last = *count >= MOST_ATTEMPTS;
+        let is_last = *count >= MAX_ATTEMPTS;
         let is_first = *count == 1;
         drop(counts);
         let error: BoxError = NoAnswer { host: host.to_owned(), cause }.into();

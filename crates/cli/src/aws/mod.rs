@@ -408,10 +408,10 @@ fn causes(error: &(dyn Error + 'static)) -> String {
         }
     }
     let joined = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
-    short(&joined, MOST_CHARS)
+    short(&joined, MAX_CHARS)
 }
 
-const MOST_CHARS: usize = 300;
+const MAX_CHARS: usize = 300;
 
 /// A configuration independent of this machine.
 #[cfg(test)]

@@ -42,7 +42,7 @@ const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
 /// lines, and a function name of 42 characters.
 const VITALS_BYTES: f64 = 607.0;
 /// An environment writes at most this many in a month of 30 days: ten a minute.
-const MOST_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
+const MAX_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
 /// Custom metrics of the forwarder and the redrive function: `METRICS` of `forwarder/src/vitals/emf.rs`.
 const OWN_METRICS: f64 = 8.0;
 /// Alarms of the stack without a Kinesis stream.
@@ -237,7 +237,7 @@ impl Traffic {
         let forwarding_gb_seconds = gb_seconds(events, event_ms, FORWARDER_MB);
 
         let forwarders_at_once = events * event_ms / 1000.0 / SECONDS_OF_MONTH;
-        let own_lines = events.min(MOST_VITALS * forwarders_at_once.ceil());
+        let own_lines = events.min(MAX_VITALS * forwarders_at_once.ceil());
         let own_log_gb = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
         let own_log_usd = prices::ingestion(ingested_gb + own_log_gb) - ingestion_usd;
         let stored_gb = (ingested_gb + own_log_gb) * (f64::from(assumptions.retention) / 30.0);

@@ -14,17 +14,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Bounds on the kept messages. The oldest are forgotten first.
-const MOST_MESSAGES: usize = 5_000;
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+const MAX_MESSAGES: usize = 5_000;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Bounds on the kept events.
-const MOST_EVENTS: usize = 200;
-const MOST_EVENT_BYTES: usize = 32 * 1024 * 1024;
+const MAX_EVENTS: usize = 200;
+const MAX_EVENT_BYTES: usize = 32 * 1024 * 1024;
 /// The longest text of an event or a result on the page.
 const LONGEST_TEXT: usize = 64 * 1024;
 /// Maximum number of pages that are open at a time.
-const MOST_PAGES: usize = 16;
+const MAX_PAGES: usize = 16;
 /// Maximum number of events that are repeated at a time.
-const MOST_REPEATED: usize = 4;
+const MAX_REPEATED: usize = 4;
 
 /// The telemetry and the events that the page shows.
 pub(super) struct LivePage {
@@ -61,8 +61,8 @@ impl LivePage {
             base: now_unix_nano(),
             history: Mutex::default(),
             message_count: watch::Sender::new(0),
-            open_pages: Arc::new(Semaphore::new(MOST_PAGES)),
-            repetitions: Arc::new(Semaphore::new(MOST_REPEATED)),
+            open_pages: Arc::new(Semaphore::new(MAX_PAGES)),
+            repetitions: Arc::new(Semaphore::new(MAX_REPEATED)),
         }
     }
 
@@ -161,7 +161,7 @@ impl History {
     fn keep_message(&mut self, message: Bytes) {
         self.message_bytes += message.len();
         self.messages.push_back(message);
-        while self.messages.len() > MOST_MESSAGES || self.message_bytes > MOST_BYTES {
+        while self.messages.len() > MAX_MESSAGES || self.message_bytes > MAX_BYTES {
             let Some(oldest) = self.messages.pop_front() else { return };
             self.message_bytes -= oldest.len();
             self.forgotten += 1;
@@ -174,7 +174,7 @@ impl History {
         self.event_count += 1;
         self.event_bytes += event.len();
         self.events.push_back(KeptEvent { number, event, client_context });
-        while self.events.len() > MOST_EVENTS || self.event_bytes > MOST_EVENT_BYTES {
+        while self.events.len() > MAX_EVENTS || self.event_bytes > MAX_EVENT_BYTES {
             let Some(oldest) = self.events.pop_front() else { break };
             self.event_bytes -= oldest.event.len();
         }
@@ -235,10 +235,10 @@ mod tests {
         let begin = Bytes::from_static(b"event: begin\ndata:\n\n");
         assert_eq!(messages.next().await, Some(begin.clone()));
         assert_eq!(messages.next().await, Some(Bytes::from_static(b"data: 0\n\n")));
-        for number in 1..=MOST_MESSAGES + 10 {
+        for number in 1..=MAX_MESSAGES + 10 {
             page.add(&json!(number));
         }
-        assert_eq!(page.history().messages.len(), MOST_MESSAGES);
+        assert_eq!(page.history().messages.len(), MAX_MESSAGES);
         assert_eq!(messages.next().await, Some(begin));
         assert_eq!(messages.next().await, Some(Bytes::from_static(b"data: 11\n\n")));
     }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn kept_events_and_messages_are_bounded() {
         let mut history = History::default();
-        let large = Bytes::from(vec![0; MOST_BYTES / 2]);
+        let large = Bytes::from(vec![0; MAX_BYTES / 2]);
         for _ in 0..3 {
             history.keep_message(large.clone());
             history.keep_event(large.clone(), None);
@@ -254,9 +254,9 @@ mod tests {
         assert_eq!(history.messages.len(), 2);
         assert_eq!(history.forgotten, 1);
         assert_eq!(history.events.len(), 2);
-        for _ in 0..2 * MOST_EVENTS {
+        for _ in 0..2 * MAX_EVENTS {
             history.keep_event(Bytes::new(), None);
         }
-        assert_eq!(history.events.len(), MOST_EVENTS);
+        assert_eq!(history.events.len(), MAX_EVENTS);
     }
 }

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// The longest wait for such a pause.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Maximum size of unconverted log events.
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// The output of a session: its telemetry and messages, for the terminal, the live page and a backend.
 pub(super) struct SessionOutput {
@@ -101,7 +101,7 @@ impl SessionOutput {
     /// Adds a log event.
     pub(super) fn add(&self, event: &local_lambda::LogEvent) {
         let mut unconverted = self.unconverted.lock().unwrap_or_else(PoisonError::into_inner);
-        if unconverted.gathered.bytes() + event.message.len() > MOST_BYTES {
+        if unconverted.gathered.bytes() + event.message.len() > MAX_BYTES {
             unconverted.dropped += 1;
             return;
         }

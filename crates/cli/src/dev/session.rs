@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Number of outputs that wait for the terminal; further ones make the function wait.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// A function that is running, and the source of its output.
 pub(super) struct Session {
@@ -42,7 +42,7 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (sender, incoming) = sync_channel(MOST_WAITING);
+        let (sender, incoming) = sync_channel(MAX_WAITING);
         let (stop, stopped) = watch::channel(false);
         let PreparedFunction { spec, folder, rebuild } = prepared;
         let created = runtime.block_on(create_function(arguments, spec, sender))?;

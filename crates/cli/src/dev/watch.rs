@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 const INTERVAL: Duration = Duration::from_millis(300);
 /// The most watched files. A larger folder is seen in part.
-const MOST_FILES: usize = 20_000;
+const MAX_FILES: usize = 20_000;
 /// Folders of packages, and of build results.
 const SKIPPED_FOLDERS: [&str; 4] = ["node_modules", "target", "__pycache__", "venv"];
 /// Files of code. A function may write other files into the same folder.
@@ -77,7 +77,7 @@ impl Watched {
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && !is_skipped {
                     folders.push(path);
-                } else if kind.is_file() && is_code(&path) && seen.len() < MOST_FILES {
+                } else if kind.is_file() && is_code(&path) && seen.len() < MAX_FILES {
                     add_state(&path, &mut seen);
                 }
             }

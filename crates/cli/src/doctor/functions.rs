@@ -7,7 +7,7 @@ use console::quantity::plural;
 use settings::Check;
 
 /// Names that one check prints.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;
 
 pub(super) fn check(functions: &[DeployedFunction], deployment: &Deployment) -> Vec<Check> {
     let checks = [
@@ -75,7 +75,7 @@ fn has_layer(function: &DeployedFunction, deployment: &Deployment) -> bool {
 /// The command that adds the layer to the first of these functions.
 fn instrument(functions: &[&DeployedFunction], deployment: &Deployment) -> String {
     let shown: Vec<&str> =
-        functions.iter().take(MOST_NAMES).map(|function| function.name.as_str()).collect();
+        functions.iter().take(MAX_NAMES).map(|function| function.name.as_str()).collect();
     let stack = deployment.stack_flags();
     format!("lambda-otlp instrument --function {}{stack}", shown.join(","))
 }
@@ -101,9 +101,9 @@ fn log_format(functions: &[DeployedFunction], deployment: &Deployment) -> Option
 }
 
 fn names(functions: &[&DeployedFunction]) -> String {
-    let shown = functions.iter().take(MOST_NAMES).map(|function| function.name.as_str());
+    let shown = functions.iter().take(MAX_NAMES).map(|function| function.name.as_str());
     let names = shown.collect::<Vec<_>>().join(", ");
-    if functions.len() > MOST_NAMES { format!("{names}, …") } else { names }
+    if functions.len() > MAX_NAMES { format!("{names}, …") } else { names }
 }
 
 #[cfg(test)]

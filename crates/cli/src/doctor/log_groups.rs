@@ -20,7 +20,7 @@ const NAME: &str = "subscription";
 /// AWS allows ten requests a second.
 const AT_A_TIME: usize = 4;
 /// Problems of one pattern that are printed.
-const MOST_PROBLEMS: usize = 10;
+const MAX_PROBLEMS: usize = 10;
 /// The log groups of our own stacks, which are never forwarded.
 const OWN: &str = "/lambda-otlp/";
 
@@ -174,8 +174,8 @@ fn summary(pattern: &str, groups: usize, checks: Vec<Check>) -> Vec<Check> {
     let mut problems: Vec<Check> = checks.into_iter().filter(is_problem).collect();
     // Failures come before warnings.
     problems.sort_by_key(|check| !check.is_failed());
-    let further_count = problems.len().saturating_sub(MOST_PROBLEMS);
-    problems.truncate(MOST_PROBLEMS);
+    let further_count = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
     let mut summary = vec![Check::ok(NAME, text)];
     summary.extend(problems);
     if further_count > 0 {

@@ -22,8 +22,8 @@ const PLATFORM_TYPES: [&str; 5] = [
 ];
 const LOGS_DROPPED: &str = "platform.logsDropped";
 /// Maximum number of answers. Each covers a part of the log group.
-const MOST_PAGES: usize = 20;
-const MOST_CHARS: usize = 300;
+const MAX_PAGES: usize = 20;
+const MAX_CHARS: usize = 300;
 
 /// The search for errors since a time.
 pub(super) struct ErrorSearch {
@@ -73,7 +73,7 @@ impl ErrorSearch {
             Ok(RecentErrors { count, newest, .. }) => {
                 let text = format!(
                     "{group}: {count} errors in the last {age}, the newest: {}; {} shows all, and docs/troubleshooting.md has the remedies",
-                    short(&newest, MOST_CHARS),
+                    short(&newest, MAX_CHARS),
                     show_command(group, &self.aws_flags)
                 );
                 Check::failed(NAME, text)
@@ -99,7 +99,7 @@ impl ErrorSearch {
             .start_time(self.from_ms)
             .filter_pattern(error_pattern());
         let mut pages = request.into_paginator().send();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let Some(page) = pages.next().await else { break };
             for event in page?.events.unwrap_or_default() {
                 let message = event.message.unwrap_or_default();

@@ -79,7 +79,7 @@ pub(crate) struct CheckedForwarder<'a> {
 }
 
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
-const MOST_FILTERS: usize = 2;
+const MAX_FILTERS: usize = 2;
 
 impl CheckedForwarder<'_> {
     /// Returns the command that subscribes a log group with these lines.
@@ -109,7 +109,7 @@ impl CheckedForwarder<'_> {
             [] => self.subscribe_command(group, collect),
             [_] => self.subscribe_command_with(group, collect, " --beside-others"),
             several => {
-                let most = MOST_FILTERS.min(several.len());
+                let most = MAX_FILTERS.min(several.len());
                 format!(
                     "it has {most} filters of others, and can have no third: remove one, as with `{}`, then {}",
                     removal_of_one(several),

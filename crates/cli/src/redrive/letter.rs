@@ -11,7 +11,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-const MOST_REASON_CHARS: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 
 /// Telemetry that can be sent again.
 pub(crate) struct Letter {
@@ -51,7 +51,7 @@ impl Letter {
 
     /// Reads a message that an older forwarder could not read, and stored unchanged.
     fn from_stored_message(bytes: Vec<u8>, why_stored: &str) -> anyhow::Result<Self> {
-        let reason = short(why_stored, MOST_REASON_CHARS);
+        let reason = short(why_stored, MAX_REASON_CHARS);
         let unreadable = || format!("invalid bytes ({reason})");
         let body = String::from_utf8(bytes).with_context(unreadable)?;
         let letter = Self::from_message(&body).with_context(unreadable)?;
@@ -65,7 +65,7 @@ impl Letter {
             _ => queued.items,
         };
         let is_partial = queued.fate == Fate::DeadLetterPartial;
-        let reason = short(&queued.reason, MOST_REASON_CHARS);
+        let reason = short(&queued.reason, MAX_REASON_CHARS);
         let content =
             LetterContent::Queued(Box::new(QueuedTelemetry { fate: Fate::Park, items, ..queued }));
         Self { content, reason, items, is_partial }
@@ -73,7 +73,7 @@ impl Letter {
 
     fn from_event(text: &str, event: Event, reason: &str) -> Self {
         let content = LetterContent::Event { text: text.into(), event };
-        Self { content, reason: short(reason, MOST_REASON_CHARS), items: 1, is_partial: false }
+        Self { content, reason: short(reason, MAX_REASON_CHARS), items: 1, is_partial: false }
     }
 
     /// Reads Lambda's record of a failed invocation from its on-failure destination.

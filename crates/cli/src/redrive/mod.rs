@@ -201,7 +201,7 @@ struct Redrive<'a> {
 }
 
 /// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
-const MOST_FAILED_ROUNDS: usize = 3;
+const MAX_FAILED_ROUNDS: usize = 3;
 /// Received messages are hidden for minutes. One that is sent after that could be received and sent twice.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -272,7 +272,7 @@ impl<'a> Redrive<'a> {
                 failed_rounds += 1;
                 // Each further round might store messages twice.
                 let may_be_twice = results.iter().any(|result| result.may_be_sent);
-                if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
+                if failed_rounds == MAX_FAILED_ROUNDS || may_be_twice {
                     let why = format!("the retry queue accepts no messages: {}", failure.reason);
                     summary.stopped = Some(why);
                 }
@@ -407,7 +407,7 @@ struct Count {
     items: usize,
 }
 
-const MOST_REASONS: usize = 100;
+const MAX_REASONS: usize = 100;
 
 /// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -421,7 +421,7 @@ impl RedriveSummary {
     pub(crate) fn add(&mut self, result: LetterResult) {
         let LetterResult { fate, reason, items, .. } = result;
         let mut key = FateReason { fate, reason };
-        if !self.counts.contains_key(&key) && self.counts.len() >= MOST_REASONS {
+        if !self.counts.contains_key(&key) && self.counts.len() >= MAX_REASONS {
             "other reasons".clone_into(&mut key.reason);
         }
         let count = self.counts.entry(key).or_default();

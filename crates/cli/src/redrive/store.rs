@@ -35,7 +35,7 @@ const HIDDEN_FOR: Duration = Duration::from_mins(10);
 /// Long polling queries all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
 const WAIT: Duration = Duration::from_secs(1);
 /// SQS returns no messages while 120,000 are in flight (Amazon SQS Developer Guide, "Message quotas").
-const MOST_HIDDEN: usize = 119_000;
+const MAX_HIDDEN: usize = 119_000;
 /// A queue with messages may return an empty answer once.
 const EMPTY_ANSWERS: u32 = 2;
 
@@ -96,7 +96,7 @@ impl LetterStore for DeadLetterQueue {
         }
         let hidden = self.receipts.get_mut().values().flatten().count();
         ensure!(
-            hidden < MOST_HIDDEN,
+            hidden < MAX_HIDDEN,
             "{}: {hidden} messages are hidden, and SQS hides no more at a time: run the command again in 10 minutes",
             self.url
         );
@@ -133,9 +133,9 @@ impl LetterStore for DeadLetterQueue {
 }
 
 /// Objects that are in memory at the same time.
-const MOST_OBJECTS: i32 = 4;
+const MAX_OBJECTS: i32 = 4;
 /// An event has at most 6 MB (Lambda quotas), and more as escaped text or base64.
-const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
+const MAX_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 
 /// Lambda's on-failure records in an S3 bucket.
 pub(crate) struct OnFailureBucket {
@@ -152,7 +152,7 @@ impl OnFailureBucket {
 
     /// Reads an object. The outer error ends the run; the inner one is the reason why this object is no letter.
     async fn read(&self, key: &str, size: i64) -> anyhow::Result<anyhow::Result<Letter>> {
-        if size > MOST_OBJECT_BYTES {
+        if size > MAX_OBJECT_BYTES {
             return Ok(Err(anyhow!("an object of {size} bytes is no event")));
         }
         let request = self.client.get_object().bucket(&self.name).key(key);
@@ -172,7 +172,7 @@ impl LetterStore for OnFailureBucket {
             .client
             .list_objects_v2()
             .bucket(&self.name)
-            .max_keys(MOST_OBJECTS)
+            .max_keys(MAX_OBJECTS)
             .set_start_after(self.last.clone());
         let output = request
             .send()

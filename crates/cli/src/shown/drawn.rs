@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::ids::to_hex;
 
 /// Maximum number of remembered items. The oldest traces are forgotten first.
-const MOST_ITEMS: usize = 20_000;
+const MAX_ITEMS: usize = 20_000;
 
 #[derive(Default)]
 pub(super) struct RememberedTraces {
@@ -74,7 +74,7 @@ impl RememberedTraces {
     fn put(&mut self, known: RememberedTrace) {
         self.items += known.telemetry.items();
         self.traces.push_back(known);
-        while self.items > MOST_ITEMS {
+        while self.items > MAX_ITEMS {
             let Some(oldest) = self.traces.pop_front() else { return };
             self.items -= oldest.telemetry.items();
         }

@@ -9,9 +9,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most remembered records. The oldest are forgotten first.
-const MOST_RECORDS: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 /// The most bytes of their texts, as an estimate.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct EarlyRecords {
@@ -36,7 +36,7 @@ impl EarlyRecords {
             self.bytes += bytes_of(record);
             self.records.push_back(record.clone());
         }
-        while self.records.len() > MOST_RECORDS || self.bytes > MOST_BYTES {
+        while self.records.len() > MAX_RECORDS || self.bytes > MAX_BYTES {
             let Some(oldest) = self.records.pop_front() else { return };
             self.bytes -= bytes_of(&oldest);
         }

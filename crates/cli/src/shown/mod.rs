@@ -92,7 +92,7 @@ impl OutputArguments {
 const QUIET: Duration = Duration::from_millis(300);
 /// The longest wait of a trace for the span of its invocation, which the extension writes with the next invocation.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_ITEMS: usize = 10_000;
+const MAX_ITEMS: usize = 10_000;
 
 pub(crate) enum Incoming {
     Line(Line),
@@ -177,7 +177,7 @@ impl<'a> Showing<'a> {
             }
             Incoming::Failed(error) => self.report_unread(&format!("lambda-otlp: {error:#}")),
         }
-        if self.held.items() > MOST_ITEMS { self.show_after(Duration::ZERO) } else { Ok(()) }
+        if self.held.items() > MAX_ITEMS { self.show_after(Duration::ZERO) } else { Ok(()) }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {

@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 /// The beginning of the names of Lambda's log groups.
 const LAMBDA: &str = "/aws/lambda/";
 /// Functions that are read one by one. More need fewer requests in a list, which has 50 functions a page.
-const MOST_READ: usize = 20;
+const MAX_READ: usize = 20;
 const AT_A_TIME: usize = 4;
 /// Log groups that the warning names.
-const MOST_NAMES: usize = 10;
+const MAX_NAMES: usize = 10;
 
 /// The functions in direct mode, by their log groups.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl DirectSenders {
         let lambda = Client::new(aws);
         let names: Vec<&str> =
             groups.iter().filter_map(|group| group.strip_prefix(LAMBDA)).collect();
-        let are_few = names.len() == groups.len() && names.len() <= MOST_READ;
+        let are_few = names.len() == groups.len() && names.len() <= MAX_READ;
         let found = if are_few { read(&lambda, &names).await } else { list(&lambda).await };
         let functions = match found {
             Ok(functions) => functions,
@@ -77,8 +77,8 @@ impl DirectSenders {
         if groups.is_empty() {
             return None;
         }
-        let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(",");
-        let others = if groups.len() > MOST_NAMES { ", and so on" } else { "" };
+        let shown = groups.get(..MAX_NAMES.min(groups.len())).unwrap_or_default().join(",");
+        let others = if groups.len() > MAX_NAMES { ", and so on" } else { "" };
         let functions = plural(groups.len(), "function");
         Some(format!(
             "warning: {functions} in direct mode, whose layer sends to the backend itself, so their telemetry arrives twice: `lambda-otlp subscribe {forwarder_flags} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"

@@ -259,7 +259,7 @@ fn is_done_or_planned(entry: &LogGroupEntry) -> bool {
 }
 
 /// Log groups that a warning names.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// Warns of filters that forward other lines than before, by the lines that they forwarded.
 fn pattern_warnings(report: &SweepReport, collect: Collect) -> Vec<String> {
@@ -271,8 +271,8 @@ fn pattern_warnings(report: &SweepReport, collect: Collect) -> Vec<String> {
     }
     let warning = |(former_pattern, groups): (&str, Vec<&str>)| {
         let filters = plural(groups.len(), "filter");
-        let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
-        let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
+        let shown = groups.get(..MAX_NAMES.min(groups.len())).unwrap_or_default().join(", ");
+        let more = if groups.len() > MAX_NAMES { ", …" } else { "" };
         let before = lines_of(former_pattern);
         let now = lines_of(collect.pattern());
         let remedy = match Collect::word_of(former_pattern) {

@@ -1,7 +1,7 @@
 //! Follows log groups of CloudWatch Logs by polling. Polls overlap, because events arrive late and out of order; known events are
 //! recognized by their ids.
 
-use super::{MOST_WAITING, TailArguments};
+use super::{MAX_WAITING, TailArguments};
 use crate::aws::{self, OwnedLogGroup, explain};
 use crate::log_events::{Converter, GatheredEvents, RunningInvocations, delivery_event, log_event};
 use crate::shown::Incoming;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The maximum number of polled log groups. Each costs a request every two seconds, and CloudWatch Logs allows a few
 /// per second.
-const MOST_GROUPS: usize = 50;
+const MAX_GROUPS: usize = 50;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// The latest arrival of an event that is still shown.
 const OVERLAP_MS: i64 = 30_000;
@@ -35,13 +35,13 @@ pub(super) fn follow(arguments: &TailArguments) -> anyhow::Result<Receiver<Incom
     let accounts = runtime.block_on(accounts_of_groups(&aws, &Client::new(&aws), arguments))?;
     let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
     let client = Client::new(&aws.to_builder().retry_config(retries).build());
-    if accounts.len() > MOST_GROUPS {
-        bail!("{} log groups match, more than {MOST_GROUPS}: narrow the pattern", accounts.len());
+    if accounts.len() > MAX_GROUPS {
+        bail!("{} log groups match, more than {MAX_GROUPS}: narrow the pattern", accounts.len());
     }
     let names: Vec<&str> = accounts.keys().map(String::as_str).collect();
     let following_text = format!("following {}", names.join(", "));
     let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
-    let (sender, incoming) = sync_channel(MOST_WAITING);
+    let (sender, incoming) = sync_channel(MAX_WAITING);
     sender.send(Incoming::Message(following_text))?;
     let groups = accounts.into_iter().map(|(name, account)| FollowedGroup {
         name,

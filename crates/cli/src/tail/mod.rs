@@ -40,7 +40,7 @@ pub(crate) struct TailArguments {
 }
 
 /// The maximum number of lines, or other inputs, that wait to be shown.
-pub(crate) const MOST_WAITING: usize = 64;
+pub(crate) const MAX_WAITING: usize = 64;
 
 pub(crate) fn run(arguments: &TailArguments) -> anyhow::Result<ExitCode> {
     let incoming = if arguments.log_groups.is_empty() && arguments.stack.is_none() {
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &TailArguments) -> anyhow::Result<ExitCode> {
 /// Reads the files one after the other, on a thread, because standard input may block.
 fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
     let inputs = open_all(files, &Tally::new())?;
-    let (sender, incoming) = sync_channel(MOST_WAITING);
+    let (sender, incoming) = sync_channel(MAX_WAITING);
     std::thread::spawn(move || {
         for (file, input) in inputs {
             for line in lines(input) {

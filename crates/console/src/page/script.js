@@ -2,10 +2,10 @@
 // Shows traces that are written into the page, or that arrive as server-sent events. All content is text of others: it only
 // becomes text nodes, never markup.
 
-const MOST_SPANS = 60000,
-  MOST_RECORDS = 60000,
-  MOST_TRACES = 1000,
-  MOST_INVOCATIONS = 300,
+const MAX_SPANS = 60000,
+  MAX_RECORDS = 60000,
+  MAX_TRACES = 1000,
+  MAX_INVOCATIONS = 300,
   INLINE_LOGS = 5;
 const PLATFORM = "lambda-otlp/platform",
   INVOCATION_SPAN = "aws.lambda.invocation",
@@ -111,7 +111,7 @@ function add(message) {
   }
   if (message.invocation) {
     invocations.set(message.invocation.id, message.invocation);
-    while (invocations.size > MOST_INVOCATIONS) invocations.delete(invocations.keys().next().value);
+    while (invocations.size > MAX_INVOCATIONS) invocations.delete(invocations.keys().next().value);
   }
   bound();
   later();
@@ -119,7 +119,7 @@ function add(message) {
 
 // Forgets the oldest traces, then records without a trace.
 function bound() {
-  while (traces.size > 1 && (counts.spans > MOST_SPANS || counts.records > MOST_RECORDS || traces.size > MOST_TRACES)) {
+  while (traces.size > 1 && (counts.spans > MAX_SPANS || counts.records > MAX_RECORDS || traces.size > MAX_TRACES)) {
     const [id, trace] = traces.entries().next().value;
     counts.spans -= trace.spans.size;
     counts.records -= trace.records.length;
@@ -127,7 +127,7 @@ function bound() {
     dropped++;
     if (chosen === id) chosen = null;
   }
-  while (counts.records > MOST_RECORDS && waiting.size) {
+  while (counts.records > MAX_RECORDS && waiting.size) {
     const [id, logs] = waiting.entries().next().value;
     counts.records -= logs.length;
     waiting.delete(id);

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 /// The most causes of an error.
-const MOST: usize = 8;
+const MAX_CAUSES: usize = 8;
 
 /// The sentence between two tracebacks of Python.
 struct Joint {
@@ -85,7 +85,7 @@ fn causes(text: &str) -> Vec<String> {
         }
         is_in_list = trimmed == LIST_HEADING || listed.is_some();
     }
-    causes.truncate(MOST);
+    causes.truncate(MAX_CAUSES);
     causes
 }
 

@@ -153,10 +153,10 @@ pub(crate) fn prefix_bytes(record: &LogRecord) -> usize {
 /// Returns the message after time, level and request id, which Lambda's runtimes write before it.
 fn after_prefix(text: &str) -> &str {
     /// More words are no prefix.
-    const MOST_WORDS: usize = 5;
+    const MAX_WORDS: usize = 5;
     let mut rest = text;
     let mut is_prefix = false;
-    for _ in 0..MOST_WORDS {
+    for _ in 0..MAX_WORDS {
         let Some(end) = rest.find([' ', '\t']) else { break };
         let Some((word, after)) = rest.split_at_checked(end) else { break };
         let is_column = after.starts_with('\t') || is_prefix;

@@ -59,8 +59,8 @@ async fn a_runtime_gets_sigterm_and_its_time_before_extensions_get_shutdown() {
             assert_eq!(event["shutdownReason"], reason, "{event}");
             // The runtime's time is a part of the two seconds.
             let left_ms = event["deadlineMs"].as_u64().unwrap().saturating_sub(now_ms());
-            let most_ms = if script == STAYS { 1400 } else { 2000 };
-            assert!(left_ms <= most_ms, "{reason}: {left_ms} ms are left");
+            let max_ms = if script == STAYS { 1400 } else { 2000 };
+            assert!(left_ms <= max_ms, "{reason}: {left_ms} ms are left");
         };
         tokio::join!(ends, asks);
     }

@@ -81,7 +81,7 @@ pub struct ConverterState {
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
     traced: Vec<TracedInvocation>,
-    /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MOST_FAILURES`].
+    /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MAX_FAILURES`].
     failures: BTreeMap<String, Failure>,
     /// The runtime's line before the first start: the next report names its invocation.
     unnamed_failure: Option<Failure>,
@@ -90,7 +90,7 @@ pub struct ConverterState {
 }
 
 /// Limit on the failed invocations of one event, more than its log events usually have.
-const MOST_FAILURES: usize = 4096;
+const MAX_FAILURES: usize = 4096;
 
 /// Converts the log events of one log stream in their order.
 #[derive(Debug)]
@@ -109,11 +109,11 @@ pub struct Converter {
     line_records: Records,
     consumed: ConsumedLines,
     divided: Divided,
-    most_divided_bytes: usize,
+    max_divided_bytes: usize,
 }
 
 /// Limit on the records made of the JSON lines of one log event. Without one, 250 kB would make 83,000 records.
-const MOST_DIVIDED_BYTES: usize = 4 * 1024 * 1024;
+const MAX_DIVIDED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Approximate size of a record without the text and the id of its log event.
 const RECORD_BYTES: usize = 256;
@@ -135,14 +135,14 @@ impl Converter {
             line_records: Records::default(),
             consumed: ConsumedLines::default(),
             divided: Divided::default(),
-            most_divided_bytes: usize::MAX,
+            max_divided_bytes: usize::MAX,
         }
     }
 
     /// Limits the records made of the JSON lines of all log events, in addition to the limit on one log event.
     #[must_use]
-    pub fn with_most_divided_bytes(self, most_divided_bytes: usize) -> Self {
-        Self { most_divided_bytes, ..self }
+    pub fn with_most_divided_bytes(self, max_divided_bytes: usize) -> Self {
+        Self { max_divided_bytes, ..self }
     }
 
     #[must_use]
@@ -308,8 +308,8 @@ impl Converter {
         let Some(lines) = json_lines(event.message) else { return self.convert_line(event) };
         let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
         let bytes = lines.clone().count().saturating_mul(record_bytes) + event.message.len();
-        let left = self.most_divided_bytes.saturating_sub(self.divided.bytes);
-        if bytes > left.min(MOST_DIVIDED_BYTES) {
+        let left = self.max_divided_bytes.saturating_sub(self.divided.bytes);
+        if bytes > left.min(MAX_DIVIDED_BYTES) {
             self.divided.undivided += 1;
             return self.convert_line(event);
         }
@@ -446,7 +446,7 @@ impl Converter {
 
     fn remember_failure(&mut self, request_id: &str, failure: Failure) {
         let failures = &mut self.state.failures;
-        if failures.len() < MOST_FAILURES || failures.contains_key(request_id) {
+        if failures.len() < MAX_FAILURES || failures.contains_key(request_id) {
             let known = failures.entry(request_id.to_owned()).or_default();
             if known.error_type.is_none() && known.message.is_none() {
                 *known = failure;

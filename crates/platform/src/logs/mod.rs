@@ -134,13 +134,13 @@ impl LineRecord<'_> {
 
 /// The maximum difference between the time in a line and the time of its log event, in nanoseconds: one minute. A time further
 /// away belongs to something else, such as an order, or comes from a wrong clock.
-const MOST_TIME_APART: u64 = 60 * SECOND;
+const MAX_TIME_APART: u64 = 60 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
 /// The time of a record: the stated one if it is near the log event's.
 pub(crate) fn record_time(event: &LogEventRef<'_>, stated: Option<LineTime>) -> u64 {
     let logged = event.time_unix_nano();
-    match stated.filter(|time| time.unix_nano.abs_diff(logged) <= MOST_TIME_APART) {
+    match stated.filter(|time| time.unix_nano.abs_diff(logged) <= MAX_TIME_APART) {
         Some(LineTime { unix_nano, is_exact: true }) => unix_nano,
         // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's
         // time is more precise within the second.

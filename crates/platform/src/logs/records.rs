@@ -61,7 +61,7 @@ struct RecordIds {
 
 /// Maximum number of bytes that records of a scope may repeat from other lines: without a limit the records of short lines could
 /// become many times as long.
-const MOST_REPEATED_BYTES: usize = 8 * 1024 * 1024;
+const MAX_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 impl Records {
     /// Size of the records, and of the ids that they may still get.
@@ -312,7 +312,7 @@ impl RecordWriter<'_, '_> {
 
 /// Takes room for bytes that a record repeats from another line. Returns `false` if there is none.
 pub(crate) fn take_room(taken: &mut usize, bytes: usize) -> bool {
-    let fits = *taken + bytes <= MOST_REPEATED_BYTES;
+    let fits = *taken + bytes <= MAX_REPEATED_BYTES;
     *taken += if fits { bytes } else { 0 };
     fits
 }

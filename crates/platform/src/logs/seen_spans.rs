@@ -25,7 +25,7 @@ pub(crate) struct SeenIds {
 }
 
 /// Maximum number of remembered traces, and of invocations, of one chunk, so that invented ids cannot exhaust the memory.
-const MOST_SEEN: usize = 50_000;
+const MAX_SEEN: usize = 50_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct SeenSpans {
@@ -63,7 +63,7 @@ enum Root {
 impl SeenSpans {
     pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
         // Most spans belong to the previous span's trace.
-        if self.last_trace != Some(trace_id) && self.traces.len() < MOST_SEEN {
+        if self.last_trace != Some(trace_id) && self.traces.len() < MAX_SEEN {
             self.traces.insert(trace_id);
             self.last_trace = Some(trace_id);
         }
@@ -94,7 +94,7 @@ impl SeenSpans {
     /// Adds a span that names its invocation.
     pub(crate) fn add_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
         let request_id = request_id_of(request_id);
-        if self.invocations.len() >= MOST_SEEN && !self.invocations.contains_key(&request_id) {
+        if self.invocations.len() >= MAX_SEEN && !self.invocations.contains_key(&request_id) {
             return;
         }
         self.last_invocation.get_or_insert_default().clone_from(&request_id);

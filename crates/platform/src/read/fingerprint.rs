@@ -11,7 +11,7 @@ use crate::read::stack::{Frame, top_frames};
 use wire::fnv;
 
 /// The characters of a message that count.
-const MOST_OF_MESSAGE: usize = 256;
+const MAX_OF_MESSAGE: usize = 256;
 
 /// Returns the fingerprint as 16 hexadecimal digits.
 pub(crate) fn fingerprint(exception: ExceptionRef<'_>) -> String {
@@ -20,7 +20,7 @@ pub(crate) fn fingerprint(exception: ExceptionRef<'_>) -> String {
 
 /// The text that is hashed.
 fn identity(exception: ExceptionRef<'_>) -> String {
-    let mut text = String::with_capacity(MOST_OF_MESSAGE);
+    let mut text = String::with_capacity(MAX_OF_MESSAGE);
     text.push_str(type_name(exception.kind));
     let frames = exception.stacktrace.map(top_frames).unwrap_or_default();
     for frame in &frames {
@@ -99,7 +99,7 @@ fn push_without_versions(text: &mut String, part: &str) {
 fn push_message(text: &mut String, message: &str) {
     const QUOTES: [char; 3] = ['"', '\'', '`'];
     let line = message.lines().next().unwrap_or_default();
-    let end = line.char_indices().nth(MOST_OF_MESSAGE).map_or(line.len(), |(at, _)| at);
+    let end = line.char_indices().nth(MAX_OF_MESSAGE).map_or(line.len(), |(at, _)| at);
     let mut quote = None;
     let mut is_behind_mark = false;
     for word in line.get(..end).unwrap_or_default().split_whitespace() {

@@ -100,7 +100,7 @@ struct KnownKey {
 }
 
 /// No key is longer.
-const MOST_BYTES: usize = 32;
+const MAX_BYTES: usize = 32;
 
 pub(crate) fn role(key: &str) -> Option<Role> {
     ranked_role(key).map(|ranked| ranked.role)
@@ -131,8 +131,8 @@ pub(crate) fn role_in(outer: &str, key: &str) -> Option<Role> {
 
 fn find(bytes: usize, is: impl Fn(&str, Role) -> bool) -> Option<RankedRole> {
     /// The keys by their length, which excludes most of them at once.
-    static ROLES: LazyLock<[Vec<KnownKey>; MOST_BYTES]> = LazyLock::new(|| {
-        let mut roles = [const { Vec::new() }; MOST_BYTES];
+    static ROLES: LazyLock<[Vec<KnownKey>; MAX_BYTES]> = LazyLock::new(|| {
+        let mut roles = [const { Vec::new() }; MAX_BYTES];
         for &(role, rank, keys) in &KEYS {
             for &key in keys {
                 if let Some(same_length) = roles.get_mut(key.len()) {

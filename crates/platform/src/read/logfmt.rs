@@ -8,7 +8,7 @@ use crate::read::keys::{Role, role};
 const MAX_PAIRS: usize = 128;
 
 /// A text with more words that are no pair is prose.
-const MOST_BARE_KEYS: usize = 2;
+const MAX_BARE_KEYS: usize = 2;
 
 /// The pairs of a line, or none if it is no such line. A word without `=` continues the value before it, if this is a message,
 /// a list, or the word cannot be a key; otherwise it is a key alone.
@@ -44,7 +44,7 @@ pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
                 let bytes = begin.len() - after.len();
                 *value = Cow::Borrowed(begin.get(..bytes)?);
             }
-            None if is_key(word) && bare_keys < MOST_BARE_KEYS.min(pairs.len() - bare_keys) => {
+            None if is_key(word) && bare_keys < MAX_BARE_KEYS.min(pairs.len() - bare_keys) => {
                 bare_keys += 1;
                 open = None;
                 pairs.push((word, Cow::Borrowed("true")));

@@ -209,10 +209,10 @@ fn of_java(text: &str) -> Option<Failure> {
 
 /// The summary and the stack trace. A message may have several lines, which the trace repeats.
 fn java_parts<'t>(first: &'t str, text: &'t str, rest: &'t str) -> Option<(&'t str, &'t str)> {
-    const MOST_LINES: usize = 16;
+    const MAX_LINES: usize = 16;
     let mut summary_end = first.len();
     let mut rest = rest;
-    for _ in 0..MOST_LINES {
+    for _ in 0..MAX_LINES {
         let summary = text.get(..summary_end)?.trim_end();
         let kind = summary.rsplit(": ").next()?;
         if is_type(kind) && kind.contains('.') && rest.starts_with(kind) {

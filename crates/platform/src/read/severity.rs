@@ -135,8 +135,8 @@ impl Severity {
 
     /// Reads a word of a text line.
     pub(crate) fn of_text(word: &str, words: LevelWordSet) -> Option<Self> {
-        const MOST_BYTES: usize = 16;
-        if !(2..=MOST_BYTES).contains(&word.len()) {
+        const MAX_BYTES: usize = 16;
+        if !(2..=MAX_BYTES).contains(&word.len()) {
             return None;
         }
         let is_upper = !word.bytes().any(|byte| byte.is_ascii_lowercase());

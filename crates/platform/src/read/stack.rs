@@ -24,10 +24,10 @@ impl<'t> Frame<'t> {
 }
 
 /// The number of frames that [`top_frames`] returns. The callers of these say more about the event than about the failure.
-const MOST_FRAMES: usize = 5;
+const MAX_FRAMES: usize = 5;
 
 /// A longer line is no frame.
-const MOST_LINE_BYTES: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 
 /// Returns the innermost frames of the function's own code, or those of libraries if there are no others.
 pub(crate) fn top_frames(stacktrace: &str) -> Vec<Frame<'_>> {
@@ -65,13 +65,13 @@ impl<'t> Chosen<'t> {
         let Some(frame) = frame else { return };
         let frames = if frame.is_library { &mut self.libraries } else { &mut self.own };
         // The depth of a recursion may differ.
-        if frames.len() < MOST_FRAMES && frames.last() != Some(&frame) {
+        if frames.len() < MAX_FRAMES && frames.last() != Some(&frame) {
             frames.push(frame);
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.own.len() == MOST_FRAMES
+        self.own.len() == MAX_FRAMES
     }
 
     fn frames(self) -> Vec<Frame<'t>> {
@@ -92,7 +92,7 @@ fn begins_backtrace(line: &str) -> bool {
 
 /// The frame of a line. Go's needs the line before.
 fn frame<'t>(line: &'t str, before: &'t str) -> Option<Frame<'t>> {
-    if line.len() > MOST_LINE_BYTES {
+    if line.len() > MAX_LINE_BYTES {
         return None;
     }
     // Python's groups, loguru and rich draw these next to frames.

@@ -235,10 +235,10 @@ fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
 }
 
 /// Limit on the elements of an event's list of phases; AWS writes a few.
-const MOST_ELEMENTS: usize = 1000;
+const MAX_ELEMENTS: usize = 1000;
 
 fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
-    for span in Elements::first_of(spans.get(), MOST_ELEMENTS).values {
+    for span in Elements::first_of(spans.get(), MAX_ELEMENTS).values {
         let Some(fields) = Fields::of(span.get()) else { continue };
         let Some(name) = fields.get("name").and_then(non_empty_text) else { continue };
         if into.len() == PlatformEvent::MAX_SPANS {

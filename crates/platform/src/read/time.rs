@@ -12,14 +12,14 @@ pub(crate) struct LineTime {
 impl LineTime {
     /// Reads `2026-09-21 14:13:20,123` and its variants.
     pub(crate) fn of_text(text: &str) -> Option<Self> {
-        const MOST_BYTES: usize = 40;
+        const MAX_BYTES: usize = 40;
         let is_exact =
             matches!(text.as_bytes().get("2026-09-21T14:13:20".len()), Some(b'.' | b','));
         let of = |text: &str| Some(Self { unix_nano: wire::timestamp::parse(text)?, is_exact });
         if text.as_bytes().get(4) != Some(&b'/') {
             return of(text);
         }
-        let mut buffer = [0; MOST_BYTES];
+        let mut buffer = [0; MAX_BYTES];
         let dashed = buffer.get_mut(..text.len())?;
         dashed.copy_from_slice(text.as_bytes());
         for at in [4, 7] {

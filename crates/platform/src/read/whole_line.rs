@@ -8,12 +8,12 @@ use serde::de::IgnoredAny;
 
 /// Returns `true` if a `START`, `END`, `INIT_START` or `RESTORE_START` ends as Lambda ends it, or a JSON line has no other keys.
 pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
-    const MOST_WORDS: usize = 9;
+    const MAX_WORDS: usize = 9;
     let message = message.trim_ascii();
     if message.starts_with('{') {
         return serde_json::from_str::<SystemLine>(message).is_ok();
     }
-    let mut words = [""; MOST_WORDS];
+    let mut words = [""; MAX_WORDS];
     let places = words.iter_mut().zip(message.split_ascii_whitespace());
     let count = places.map(|(place, word)| *place = word).count();
     let is_whole = matches!(

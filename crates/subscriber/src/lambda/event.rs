@@ -75,7 +75,7 @@ impl AnswerUrls {
         if self == Self::Any || aws::is_s3(&url) {
             return Ok(url);
         }
-        let host = url.host_str().unwrap_or_default().chars().take(MOST_HOST_CHARS);
+        let host = url.host_str().unwrap_or_default().chars().take(MAX_HOST_CHARS);
         Err(UnanswerableRequest(format!(
             "was refused: its ResponseURL is {}://{}, expected https and a host of S3, as CloudFormation sends it",
             url.scheme(),
@@ -85,7 +85,7 @@ impl AnswerUrls {
 }
 
 /// Maximum number of characters of a host in an error.
-const MOST_HOST_CHARS: usize = 100;
+const MAX_HOST_CHARS: usize = 100;
 
 impl SubscriberEvent {
     /// Fails for a CloudFormation event without a URL for the answer.

@@ -260,7 +260,7 @@ impl Services {
 // Source: CloudFormation User Guide, "Custom resource response objects".
 
 /// A response has at most 4,096 bytes, in which JSON may double a text.
-const MOST_TEXT_BYTES: usize = 1_400;
+const MAX_TEXT_BYTES: usize = 1_400;
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -311,7 +311,7 @@ fn incomplete_removal(request: &ResourceRequest, count: usize) -> String {
 }
 
 fn cut(text: &str) -> String {
-    let head = text.get(..text.floor_char_boundary(MOST_TEXT_BYTES)).unwrap_or_default();
+    let head = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default();
     if head.len() < text.len() { format!("{head}…") } else { head.to_owned() }
 }
 

@@ -14,7 +14,7 @@ pub struct Family {
     pub name: &'static str,
     pub place: Place,
     /// The limit of growth: instructions a byte for content of four times the size, divided by those for the content.
-    pub most_growth: f64,
+    pub max_growth: f64,
     content: Content,
 }
 
@@ -60,12 +60,12 @@ enum Content {
 
 impl Family {
     const fn new(name: &'static str, place: Place, content: Content) -> Self {
-        Self { name, place, most_growth: 1.1, content }
+        Self { name, place, max_growth: 1.1, content }
     }
 
     /// A family whose larger content is cut into more requests that repeat its resource, up to a limit in bytes.
     const fn cut(self) -> Self {
-        Self { most_growth: 3.0, ..self }
+        Self { max_growth: 3.0, ..self }
     }
 
     /// Makes content of about this number of bytes. An OTLP line has them before compression.

@@ -32,7 +32,7 @@ pub(super) mod number {
 
 /// Codes of doubles. Smaller codes are the decimal places of a number that follows.
 pub(super) mod double {
-    pub(in super::super) const MOST_PLACES: u8 = 9;
+    pub(in super::super) const MAX_PLACES: u8 = 9;
     pub(in super::super) const BITS: u8 = 10;
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Rebuilder<'p> {
 }
 
 /// Bytes of skeletons that may be read again without any bytes of a request.
-const MOST_REPEATED_FOR_NOTHING: usize = 4096;
+const MAX_REPEATED_FOR_NOTHING: usize = 4096;
 
 impl<'p> Rebuilder<'p> {
     pub(super) fn new(
@@ -61,7 +61,7 @@ impl<'p> Rebuilder<'p> {
     fn repeat(&mut self, skeleton: &[u8]) -> Result<()> {
         self.repeated_bytes += skeleton.len();
         let written = self.written + self.out.len();
-        let most = written.saturating_mul(4).saturating_add(MOST_REPEATED_FOR_NOTHING);
+        let most = written.saturating_mul(4).saturating_add(MAX_REPEATED_FOR_NOTHING);
         if self.repeated_bytes > most { Err(CompactError::Corrupt) } else { Ok(()) }
     }
 
@@ -250,9 +250,9 @@ impl<'p> Rebuilder<'p> {
     }
 
     fn double(&mut self) -> Result<u64> {
-        use codes::double::{BITS, MOST_PLACES};
+        use codes::double::{BITS, MAX_PLACES};
         match self.skeleton.byte()? {
-            places @ 0..=MOST_PLACES => {
+            places @ 0..=MAX_PLACES => {
                 Ok(codes::decimal(self.number()?.cast_signed(), places).to_bits())
             }
             BITS => Ok(u64::from_le_bytes(self.holes.array()?)),

@@ -14,7 +14,7 @@ const DEEPEST: usize = 64;
 const LEAST_TIME: u64 = 1 << 60;
 /// Smaller numbers take two bytes of a hole, as many as most differences to the expected number.
 const LEAST_REST: u64 = 1 << 14;
-const MOST_PAST_REST: u64 = 1 << 13;
+const MAX_PAST_REST: u64 = 1 << 13;
 /// Ports of servers, which are the same in each invocation.
 const PORTS: [u64; 10] = [80, 443, 1433, 3306, 5432, 5672, 6379, 8080, 9092, 27017];
 
@@ -205,7 +205,7 @@ impl<'b> LineParts<'b> {
             _ if value == self.history.number => self.skeleton.push(SAME),
             _ => {
                 let past_rest = value.wrapping_sub(self.history.rest()).cast_signed();
-                if value >= LEAST_REST && past_rest.unsigned_abs() < MOST_PAST_REST {
+                if value >= LEAST_REST && past_rest.unsigned_abs() < MAX_PAST_REST {
                     self.skeleton.push(REST);
                     self.difference(past_rest);
                 } else {
@@ -237,9 +237,9 @@ impl<'b> LineParts<'b> {
     }
 
     fn double(&mut self, bits: u64, is_constant: bool) {
-        use codes::double::{BITS, MOST_PLACES};
+        use codes::double::{BITS, MAX_PLACES};
         let value = f64::from_bits(bits);
-        let decimal = (0..=MOST_PLACES).find_map(|places| {
+        let decimal = (0..=MAX_PLACES).find_map(|places| {
             let scaled = (value * codes::power_of_ten(places)).round();
             #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
             let digits = Some(scaled).filter(|d| d.abs() < MAX_EXACT_INTEGER).map(|d| d as i64)?;

@@ -17,13 +17,13 @@ thread_local! {
 static FIND_MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0x1f, 0x8b, 8]));
 
 /// Maximum expansion of one byte by deflate (zlib, "Maximum Expansion Factor").
-const MOST_BYTES_OF_ONE: usize = 1032;
+const MAX_BYTES_OF_ONE: usize = 1032;
 
 /// Inflates `input` if it is exactly one gzip member whose stated size is at most `max_bytes`: faster, because the size is known.
 /// Returns `None` otherwise; [`reader`](super::reader) then reads it or reports the error.
 pub fn inflate(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
-    if size > max_bytes || size / MOST_BYTES_OF_ONE > input.len() || has_other_member(input) {
+    if size > max_bytes || size / MAX_BYTES_OF_ONE > input.len() || has_other_member(input) {
         return None;
     }
     let mut out = vec![0; size];

@@ -16,15 +16,15 @@ fn output_of_exactly_the_limit_is_accepted() {
 
 #[test]
 fn the_buffer_of_a_bomb_stays_within_the_limit() {
-    let most_bytes = 3 * 1024 * 1024;
-    let gzip = compress(6, &vec![0; 2 * most_bytes]);
+    let max_bytes = 3 * 1024 * 1024;
+    let gzip = compress(6, &vec![0; 2 * max_bytes]);
     // RFC 1952: a header of 10 bytes, and a trailer of 8.
     let deflated = &gzip[10..gzip.len() - 8];
     let mut out = Vec::new();
-    let read = inflate_with_dictionary(&[], deflated, most_bytes, &mut out);
-    assert_eq!(read, Err(InflateError::TooLarge { max_bytes: most_bytes }));
+    let read = inflate_with_dictionary(&[], deflated, max_bytes, &mut out);
+    assert_eq!(read, Err(InflateError::TooLarge { max_bytes: max_bytes }));
     // The last byte shows that there are more.
-    assert!(out.capacity() <= most_bytes + 1, "{} bytes", out.capacity());
+    assert!(out.capacity() <= max_bytes + 1, "{} bytes", out.capacity());
 }
 
 #[cfg(feature = "bulk")]

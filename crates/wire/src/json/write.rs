@@ -16,13 +16,13 @@ use base64::engine::general_purpose::STANDARD;
 use std::fmt::{Display, Write as _};
 
 /// Deeper than any checked request.
-const MOST_NESTING: usize = 100;
+const MAX_NESTING: usize = 100;
 
 impl Request {
     /// Returns the request as OTLP/JSON on one line. Fields unknown to OTLP are omitted, and so are zeros that mean absent.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(self.bytes().len() * 3);
-        message(schema::request(self.kind()), self.bytes(), MOST_NESTING, &mut out);
+        message(schema::request(self.kind()), self.bytes(), MAX_NESTING, &mut out);
         out
     }
 }

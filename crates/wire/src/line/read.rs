@@ -50,10 +50,10 @@ pub fn read_line_of(text: &str, context: &Context<'_>, limits: &Limits) -> Optio
 
 /// The maximum number of undecodable lines of one text to refuse individually; the rest share one record. A record takes hundreds
 /// of bytes, and a text may have an undecodable line in every 40 bytes.
-const MOST_REFUSED: usize = 100;
+const MAX_REFUSED: usize = 100;
 
 /// Maximum number of log records wrapped around a line: Telemetry API record, tracing-subscriber's record and its `fields`.
-const MOST_WRAPPERS: usize = 3;
+const MAX_WRAPPERS: usize = 3;
 
 /// Collects the content of an event's texts.
 ///
@@ -252,7 +252,7 @@ impl<'c> LineReader<'c> {
         record: &str,
         wrappers: usize,
     ) -> Option<String> {
-        if wrappers == MOST_WRAPPERS {
+        if wrappers == MAX_WRAPPERS {
             return None;
         }
         let mut is_kept = has_other_keys;
@@ -316,10 +316,10 @@ impl<'c> LineReader<'c> {
 
     /// The limits of a line of this text.
     fn limits_of(&self, line: &str) -> Limits {
-        const MOST_TIMES: usize = 64;
+        const MAX_TIMES: usize = 64;
         let mut limits = self.limits;
         if limits.refused_bytes == 0 {
-            limits.inflated_bytes = limits.inflated_bytes.min(MOST_TIMES * line.len());
+            limits.inflated_bytes = limits.inflated_bytes.min(MAX_TIMES * line.len());
         }
         limits
     }
@@ -343,7 +343,7 @@ impl<'c> LineReader<'c> {
 
     fn refuse(&mut self, line: UndecodableLine) {
         let refused = &mut self.reading.undecodable;
-        match refused.get_mut(MOST_REFUSED) {
+        match refused.get_mut(MAX_REFUSED) {
             Some(rest) => rest.add(&line),
             None => refused.push(line),
         }

@@ -15,14 +15,14 @@ use crate::compact::Context;
 use crate::request::Limits;
 
 /// Maximum size of a joined line: foreign exporters write lines of any length.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
-const MOST_PIECES: usize = 512;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_PIECES: usize = 512;
 
 /// Lambda cuts a line at multiples of 65,536 bytes, the buffer of a pipe, or at the end of a CloudWatch Logs event, 26 bytes
 /// below. A character at the cut may move to the next piece.
 const PIPE_BYTES: usize = 65_536;
 const EVENT_OVERHEAD_BYTES: usize = 26;
-const MOST_LEFT_BYTES: usize = 3;
+const MAX_LEFT_BYTES: usize = 3;
 
 /// Local stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line
 /// does not qualify.
@@ -67,7 +67,7 @@ impl Rejoin {
     pub fn begin(&mut self, text: &str, reading: &LineReading) -> bool {
         *self = Self::default();
         let begin = find::first_object(text);
-        if reading.unfinished_at != Some(begin) || text.len() > MOST_BYTES {
+        if reading.unfinished_at != Some(begin) || text.len() > MAX_BYTES {
             return false;
         }
         let piece = without_newline(text);
@@ -83,7 +83,7 @@ impl Rejoin {
 
     /// Handles the next event of the stream.
     pub fn go_on(&mut self, text: &str, context: &Context<'_>, limits: &Limits) -> Joined {
-        let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
+        let too_much = self.pieces >= MAX_PIECES || self.text.len() + text.len() > MAX_BYTES;
         let piece = without_newline(text);
         if too_much || find::begins_line(text) || !self.read_piece(piece) {
             *self = Self::default();
@@ -135,7 +135,7 @@ impl Rejoin {
 
 /// Returns `true` if the piece has a length at which Lambda cuts.
 fn is_cut_by_lambda(piece: &str) -> bool {
-    let left = |bytes: usize| (bytes.next_multiple_of(PIPE_BYTES) - bytes) <= MOST_LEFT_BYTES;
+    let left = |bytes: usize| (bytes.next_multiple_of(PIPE_BYTES) - bytes) <= MAX_LEFT_BYTES;
     !piece.is_empty() && (left(piece.len()) || left(piece.len() + EVENT_OVERHEAD_BYTES))
 }
 

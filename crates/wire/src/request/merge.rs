@@ -73,14 +73,14 @@ impl<T> MergeGroup<MergeGroup<T>> {
 
 /// Maximum number of bytes of a container's tag and length. A request with at most this many bytes outside of one container has no
 /// other container with an item, which takes at least six bytes.
-const MOST_FRAME_BYTES: usize = 6;
+const MAX_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut root: RequestGroup<'_> = MergeGroup::new(Vec::new());
     for request in requests {
         for container in request.containers() {
             // Each request has items; if all its bytes are one container, they are in it.
-            let is_all = request.bytes().len() - container.bytes.len() <= MOST_FRAME_BYTES;
+            let is_all = request.bytes().len() - container.bytes.len() <= MAX_FRAME_BYTES;
             if !is_all && !container.has_items() {
                 continue;
             }

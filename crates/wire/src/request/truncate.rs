@@ -234,16 +234,16 @@ struct UsedBytes {
 impl ListBytes {
     /// Adds an element, or returns `false` if there is no room. A message that should occur once contains several lists.
     fn try_add(&mut self, number: u32, bytes: usize, is_single_message: bool) -> bool {
-        const MOST_LISTS: usize = 4;
-        let lists = if is_single_message { MOST_LISTS } else { 1 };
-        let most_bytes = self.place.list_bytes.saturating_mul(lists);
+        const MAX_LISTS: usize = 4;
+        let lists = if is_single_message { MAX_LISTS } else { 1 };
+        let max_bytes = self.place.list_bytes.saturating_mul(lists);
         let found = self.used.iter().position(|known| known.number == number);
         let at = found.unwrap_or_else(|| {
             self.used.push(UsedBytes { number, bytes: 0 });
             self.used.len() - 1
         });
         let Some(used) = self.used.get_mut(at) else { return false };
-        let has_room = used.bytes.saturating_add(bytes) <= most_bytes;
+        let has_room = used.bytes.saturating_add(bytes) <= max_bytes;
         if has_room {
             used.bytes += bytes;
         }

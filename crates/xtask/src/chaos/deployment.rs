@@ -27,9 +27,9 @@ const ACTIONS: [&str; 9] =
 /// Each invocation gives its items numbers of its own, of which it has this many.
 pub(super) const NUMBERS_OF_INVOCATION: i64 = 1000;
 /// The limit of messages that a queue returns at once.
-const MOST_MESSAGES: usize = 10;
+const MAX_MESSAGES: usize = 10;
 /// Rounds in which everything that waits must arrive, once nothing fails.
-const MOST_ROUNDS: usize = 50;
+const MAX_ROUNDS: usize = 50;
 
 /// How log events and messages are delivered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,7 +256,7 @@ impl Deployment {
         mode: DeliveryMode,
     ) -> anyhow::Result<usize> {
         let queue = self.queue.queue();
-        let messages = queue.receive(random.usize(1..=MOST_MESSAGES));
+        let messages = queue.receive(random.usize(1..=MAX_MESSAGES));
         if messages.is_empty() {
             return Ok(0);
         }
@@ -320,7 +320,7 @@ impl Deployment {
         }
         // New environments try the backend at once.
         self.lambda.recycle(FORWARDER).await?;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             self.deliver(random, DeliveryMode::Reliable)?;
             self.lambda.wait_for_async_invocations().await;
             let failed = self.lambda.on_failure_records();
@@ -341,7 +341,7 @@ impl Deployment {
             }
         }
         let waiting = self.queue.queue().len();
-        bail!("after {MOST_ROUNDS} rounds without faults, {waiting} messages wait")
+        bail!("after {MAX_ROUNDS} rounds without faults, {waiting} messages wait")
     }
 
     /// The ids of the log events whose items may arrive several times: those of `repeated`, and those of failed invocations.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 pub(super) struct Backend {
     http: HttpServer,
@@ -95,7 +95,7 @@ async fn answer(
     }
     let encoded = body.collect().await?.to_bytes();
     let body = match head.headers.get(CONTENT_ENCODING) {
-        Some(_) => wire::gzip::inflate(&encoded, MOST_BYTES).context("a body is not gzip")?,
+        Some(_) => wire::gzip::inflate(&encoded, MAX_BYTES).context("a body is not gzip")?,
         None => encoded.to_vec(),
     };
     let bytes = body.len() as u64;

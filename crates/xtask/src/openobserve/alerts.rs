@@ -17,7 +17,7 @@ use std::time::Duration;
 const NAME: &str = "lambda_otlp_check";
 
 /// OpenObserve checks a new alert within its next scheduler interval, by default 10 s.
-const MOST_TRIES: usize = 90;
+const MAX_TRIES: usize = 90;
 
 pub(super) struct Receiver {
     /// The names of alerts that have notified.
@@ -65,7 +65,7 @@ impl Receiver {
         let alerts: BTreeSet<String> = listed.filter_map(name).collect();
         ensure!(!alerts.is_empty(), "no alert is installed: {answer}");
         let mut silent = Vec::new();
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             {
                 let fired = lock(&self.fired);
                 silent = alerts.difference(&fired).cloned().collect();

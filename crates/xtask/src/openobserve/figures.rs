@@ -139,7 +139,7 @@ pub(super) async fn check(
     root: &Path,
 ) -> anyhow::Result<Vec<String>> {
     /// The widest bucket of durations is 2.5 times as wide as its lower bound.
-    const MOST_OFF: f64 = 0.25;
+    const MAX_OFF: f64 = 0.25;
     let ask = async |file: &str, panel: &str| -> anyhow::Result<Vec<Columns>> {
         let query = panels::query(root, file, panel).context("no such panel")?;
         server.search(organization, &query.signal, &query.asked).await
@@ -152,11 +152,11 @@ pub(super) async fn check(
         let row = functions.iter().find(is_its).cloned().unwrap_or_default();
         let figure = |column: &str| row.get(column).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let exact = function.exact().map(|(column, sent)| (column, sent, 1e-9));
-        let rough = function.percentiles().map(|(column, sent)| (column, sent, MOST_OFF));
-        for (column, sent, most_off) in exact.into_iter().chain(rough) {
+        let rough = function.percentiles().map(|(column, sent)| (column, sent, MAX_OFF));
+        for (column, sent, max_off) in exact.into_iter().chain(rough) {
             let shown = figure(column);
             // Not a number is never near.
-            let is_near = (shown - sent).abs() <= most_off * sent.abs();
+            let is_near = (shown - sent).abs() <= max_off * sent.abs();
             if !is_near {
                 differences
                     .push(format!("{}: {column}: sent {sent}, shown {shown}", function.name));

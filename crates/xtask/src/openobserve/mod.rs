@@ -31,7 +31,7 @@ const GRPC: &str = "direct grpc";
 const DEMO: &str = "demo";
 
 /// One row in this many may lack columns or be stored twice, where several environments add columns at once (guarantees.md).
-const MOST_RACED: usize = 100;
+const MAX_RACED: usize = 100;
 
 /// The characters that are shown of a difference.
 const LONGEST_SHOWN: usize = 300;
@@ -214,7 +214,7 @@ fn print(accounts: &[(&str, Account)]) -> anyhow::Result<()> {
     ensure!(differences == 0, "{differences} differences");
     // Only the demo has concurrent environments.
     for (way, Account { sent, raced, .. }) in accounts {
-        let most = if *way == DEMO { sent / MOST_RACED } else { 0 };
+        let most = if *way == DEMO { sent / MAX_RACED } else { 0 };
         ensure!(
             *raced <= most,
             "{way}: {raced} rows lack columns or are stored twice, more than {most}"

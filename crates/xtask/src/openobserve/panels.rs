@@ -104,7 +104,7 @@ impl Ask<'_> {
 type Variables = Vec<(String, String)>;
 
 /// Most stored values of a variable that are tried.
-const MOST_CHOICES: usize = 50;
+const MAX_CHOICES: usize = 50;
 
 /// Returns choices of the dashboard's variables: the values that are set, and one after another of the values stored. A dashboard
 /// has at most one variable without a value of its own for each panel.
@@ -136,7 +136,7 @@ async fn variables(
                 .iter()
                 .filter_map(|row| row.get(field)?.as_str())
                 .filter(|value| !value.is_empty())
-                .take(MOST_CHOICES)
+                .take(MAX_CHOICES)
                 .map(str::to_owned)
                 .collect();
         }

@@ -15,7 +15,7 @@ const FUNCTION: &str = "figures_sampled";
 const INVOCATIONS: u32 = 100_000;
 const OF_EVENT: u32 = 500;
 /// The standard deviation of a count of sampled items is 0.014. The ids never change, so each run keeps the same traces.
-const MOST_OFF: f64 = 0.02;
+const MAX_OFF: f64 = 0.02;
 
 struct Invocation {
     number: u32,
@@ -117,7 +117,7 @@ struct Figure<'a> {
     row: &'a Columns,
     column: &'static str,
     sent: f64,
-    most_off: f64,
+    max_off: f64,
 }
 
 /// Returns the differences between the panels' figures and those of what was sent.
@@ -137,21 +137,21 @@ pub(super) async fn check(
     let services = ask("traces", "services").await?;
     let number = f64::from(INVOCATIONS);
     let failed = f64::from(u32::try_from(Invocation::all().filter(Invocation::fails).count())?);
-    let figure = |what, row, column, sent, most_off| Figure { what, row, column, sent, most_off };
+    let figure = |what, row, column, sent, max_off| Figure { what, row, column, sent, max_off };
     let figures = [
         // Metrics and failed traces are never sampled.
         figure("invocations", &functions, "x_axis_2", number, 0.0),
         figure("errors", &groups, "x_axis_4", failed, 0.0),
         figure("failed spans", &services, "x_axis_3", failed, 0.0),
-        figure("spans", &services, "x_axis_2", 2.0 * number, MOST_OFF),
-        figure("p95", &services, "x_axis_4", percentile(95), 2.0 * MOST_OFF),
+        figure("spans", &services, "x_axis_2", 2.0 * number, MAX_OFF),
+        figure("p95", &services, "x_axis_4", percentile(95), 2.0 * MAX_OFF),
     ];
     let mut differences = Vec::new();
-    for Figure { what, row, column, sent, most_off } in figures {
+    for Figure { what, row, column, sent, max_off } in figures {
         let shown = row.get(column).and_then(Value::as_f64).unwrap_or(f64::NAN);
         println!("sampled: {what}: sent {sent}, shown {shown}");
         // Not a number is never near.
-        let is_near = (shown / sent - 1.0).abs() <= most_off;
+        let is_near = (shown / sent - 1.0).abs() <= max_off;
         if !is_near {
             differences.push(format!("{FUNCTION}: {what}: sent {sent}, shown {shown}"));
         }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub(super) type Columns = BTreeMap<String, Value>;
 
 /// More rows than one stream of a run has.
-const MOST_ROWS: u32 = 50_000;
+const MAX_ROWS: u32 = 50_000;
 const DAY_MICROSECONDS: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// A stream with telemetry.
@@ -126,7 +126,7 @@ impl Server {
     ) -> anyhow::Result<Vec<Columns>> {
         let (from, to) = range();
         let query = json!({"query": {
-            "sql": sql, "start_time": from, "end_time": to, "from": 0, "size": MOST_ROWS,
+            "sql": sql, "start_time": from, "end_time": to, "from": 0, "size": MAX_ROWS,
         }});
         let path = format!("/api/{organization}/_search?type={signal}");
         let answer = self.json(Method::POST, &path, Some(&query)).await?;

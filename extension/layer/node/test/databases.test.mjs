@@ -9,7 +9,7 @@ import { packages, run, task } from "./local_lambda.mjs";
 
 const require = createRequire(import.meta.url);
 const { describeCall, maskedMessage } = require("../databases.cjs");
-const { MOST_SUMMARY, MOST_TEXT, describe } = require("../statements.cjs");
+const { MAX_SUMMARY, MAX_TEXT, describe } = require("../statements.cjs");
 const ROWS = new URL("../../../../tests/fixtures/statements.jsonl", import.meta.url);
 
 test("a statement is described without its values, as in Python", () => {
@@ -30,8 +30,8 @@ test("a long statement is cut", () => {
   };
   for (const [name, statement] of Object.entries(long)) {
     const found = describe("postgresql", statement);
-    assert.ok(found.text.length <= MOST_TEXT, name);
-    assert.ok(found.summary.length <= MOST_SUMMARY, name);
+    assert.ok(found.text.length <= MAX_TEXT, name);
+    assert.ok(found.summary.length <= MAX_SUMMARY, name);
   }
 });
 

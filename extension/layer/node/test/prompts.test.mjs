@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 
 const require = createRequire(import.meta.url);
-const { Answer, MOST, ofRequest } = require("../prompts.cjs");
+const { Answer, MAX_CHARS, ofRequest } = require("../prompts.cjs");
 const ROWS = fs
   .readFileSync(new URL("../../../../tests/fixtures/prompts.jsonl", import.meta.url), "utf8")
   .trim()
@@ -49,7 +49,7 @@ for (const [name, part] of Object.entries(PARTS)) {
     assert.ok(values.length > 0);
     for (const value of values) {
       assert.ok(JSON.parse(value));
-      assert.ok(MOST / 3 < value.length && value.length < 2 * MOST, value.length);
+      assert.ok(MAX_CHARS / 3 < value.length && value.length < 2 * MAX_CHARS, value.length);
     }
   });
 }

@@ -46,13 +46,13 @@ PARTS = {
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 def test_an_attribute_has_a_limit(part):
-    from lambda_otlp_prompts import MOST
+    from lambda_otlp_prompts import MAX_CHARS
 
     found = described(*part)
     assert found
     for value in found.values():
         assert json.loads(value)
-        assert MOST / 3 < len(value) < 2 * MOST
+        assert MAX_CHARS / 3 < len(value) < 2 * MAX_CHARS
 
 
 def test_the_newest_messages_are_kept():

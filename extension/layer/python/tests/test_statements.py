@@ -32,11 +32,11 @@ LONG = {
 
 @pytest.mark.parametrize("statement", LONG.values(), ids=LONG)
 def test_a_long_statement_is_cut(statement):
-    from lambda_otlp_statements import MOST_SUMMARY, MOST_TEXT, describe
+    from lambda_otlp_statements import MAX_SUMMARY, MAX_TEXT, describe
 
     found = describe("postgresql", statement)
-    assert len(found.text) <= MOST_TEXT
-    assert len(found.summary) <= MOST_SUMMARY
+    assert len(found.text) <= MAX_TEXT
+    assert len(found.summary) <= MAX_SUMMARY
 
 
 # Messages of servers, and what is left of them on a span.

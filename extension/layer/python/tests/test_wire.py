@@ -115,7 +115,7 @@ def test_without_an_extension_the_newest_requests_wait(wire, monkeypatch):
     said = []
     receiver = wire.Receiver(address, said.append)
     receiver.add("/v1/traces", b"first 1")
-    monkeypatch.setattr(wire, "MOST_BYTES", 2 * receiver.bytes)
+    monkeypatch.setattr(wire, "MAX_BYTES", 2 * receiver.bytes)
     for body in (b"second", b"third"):
         receiver.add("/v1/traces", body)
     assert not receiver.deliver(time.monotonic() + 5)

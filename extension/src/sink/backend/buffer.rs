@@ -12,7 +12,7 @@ const OTLP_PERCENT: usize = 80;
 /// nowhere else.
 const LINES_PERCENT: usize = 65;
 /// The maximum number of requests, because each takes memory besides its bytes.
-const MOST_BATCHES: usize = 8192;
+const MAX_BATCHES: usize = 8192;
 
 #[derive(Clone, Debug)]
 struct Batch {
@@ -91,7 +91,7 @@ impl Buffer {
         let percent = if origin == BatchOrigin::Otlp { OTLP_PERCENT } else { LINES_PERCENT };
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
-        let is_many = inner.batches.len() >= MOST_BATCHES;
+        let is_many = inner.batches.len() >= MAX_BATCHES;
         if inner.is_closed || is_many || bytes > self.max_bytes / 100 * percent {
             return Err(request);
         }
@@ -128,9 +128,9 @@ impl Buffer {
         TakenBatches { buffer: Arc::clone(self), batches }
     }
 
-    /// Removes the requests that are not sent again: refused ones, and those with more than `most_attempts`.
-    pub(super) fn remove_tried(&self, most_attempts: u32) -> Vec<Request> {
-        self.remove(|batch| batch.is_refused || batch.attempts > most_attempts)
+    /// Removes the requests that are not sent again: refused ones, and those with more than `max_attempts`.
+    pub(super) fn remove_tried(&self, max_attempts: u32) -> Vec<Request> {
+        self.remove(|batch| batch.is_refused || batch.attempts > max_attempts)
     }
 
     /// Removes all requests. Those whose content is in no log come first, because the others may be megabytes.
@@ -230,7 +230,7 @@ impl TakenBatches {
             return self.return_to_buffer();
         }
         let batches = mem::take(&mut self.batches);
-        let most_attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
+        let max_attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
         let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(BatchOrigin::Otlp);
         let remaining = |UndeliveredPart { request, fate, .. }| {
@@ -240,7 +240,7 @@ impl TakenBatches {
                 // The backend stored the other items, so a repetition would store them twice.
                 Fate::DeadLetterPartial => return None,
             };
-            let attempts = most_attempts.saturating_add(1);
+            let attempts = max_attempts.saturating_add(1);
             Some(Batch { request, origin, attempts, is_refused, since_ms })
         };
         let remaining: Vec<Batch> = undelivered.into_iter().filter_map(remaining).collect();

@@ -13,7 +13,7 @@ const PROBE_PAUSE_FACTOR: u32 = 40;
 /// Time limit of the first probe, unless flushes usually take long.
 const SHORTEST_PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Maximum number of doublings of a probe's time limit.
-const MOST_DOUBLINGS: u32 = 8;
+const MAX_DOUBLINGS: u32 = 8;
 /// Time between attempts within one invocation.
 const PAUSE_WITHIN_INVOCATION: Duration = Duration::from_secs(5);
 /// Limit of `Retry-After`, and of the time between probes.
@@ -56,7 +56,7 @@ impl BackendHealth {
     pub(super) fn probe_timeout(&self) -> Duration {
         // A new connection takes three round trips more than a usual flush.
         let first = SHORTEST_PROBE_TIMEOUT.max(self.usual_flush() * 4);
-        let doublings = self.failures.saturating_sub(FAILURES_UNTIL_PROBES).min(MOST_DOUBLINGS);
+        let doublings = self.failures.saturating_sub(FAILURES_UNTIL_PROBES).min(MAX_DOUBLINGS);
         first * (1 << doublings)
     }
 

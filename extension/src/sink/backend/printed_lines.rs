@@ -27,7 +27,7 @@ use wire::{
 };
 
 /// The bytes of records that may wait for the end of their invocation.
-const MOST_WAITING_BYTES: usize = 256 * 1024;
+const MAX_WAITING_BYTES: usize = 256 * 1024;
 
 pub(crate) struct PrintedLines {
     converter: Converter,
@@ -202,7 +202,7 @@ impl PrintedLines {
     /// Returns `true` if too many bytes of records or events wait.
     pub(crate) fn is_full(&self) -> bool {
         let events = self.events.as_ref().map_or(0, RawEvents::bytes);
-        self.converter.waiting_bytes().max(events) > MOST_WAITING_BYTES
+        self.converter.waiting_bytes().max(events) > MAX_WAITING_BYTES
     }
 
     /// Takes the waiting records, and the metrics embedded in lines. If the conversion panics, later lines find a new converter.

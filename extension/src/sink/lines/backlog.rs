@@ -14,12 +14,12 @@ const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
 /// The size of a group of spilled requests, which share lines.
 const SPILLED_BYTES: usize = 256 * 1024;
 /// While more bytes are not written, the extension leaves further events to Lambda.
-const MOST_UNWRITTEN_BYTES: usize = 1 << 20;
+const MAX_UNWRITTEN_BYTES: usize = 1 << 20;
 
 /// While this many groups wait for the queue, the extension drops its own telemetry.
-const MOST_OWN_GROUPS: usize = 64;
+const MAX_OWN_GROUPS: usize = 64;
 /// While more bytes are not written, the extension drops its own telemetry.
-const MOST_OWN_BYTES: usize = 4 * MOST_UNWRITTEN_BYTES;
+const MAX_OWN_BYTES: usize = 4 * MAX_UNWRITTEN_BYTES;
 
 /// Requests that are not known to be written: in the queue of the thread that writes lines, or waiting for room in it.
 pub(crate) struct Backlog {
@@ -64,7 +64,7 @@ impl Backlog {
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
         // Lines written since the last time left room.
         self.fill_queue();
-        if self.unqueued.len() >= MOST_OWN_GROUPS || self.unwritten_bytes() > MOST_OWN_BYTES {
+        if self.unqueued.len() >= MAX_OWN_GROUPS || self.unwritten_bytes() > MAX_OWN_BYTES {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
             self.write(requests);
@@ -132,7 +132,7 @@ impl Backlog {
 
     /// Returns `true` if too many bytes are not known to be written.
     pub(crate) fn is_full(&self) -> bool {
-        self.unwritten_bytes() > MOST_UNWRITTEN_BYTES
+        self.unwritten_bytes() > MAX_UNWRITTEN_BYTES
     }
 
     fn unwritten_bytes(&self) -> usize {

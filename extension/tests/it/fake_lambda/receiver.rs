@@ -198,7 +198,7 @@ async fn stalled_clients_do_not_block_other_requests() {
 
 #[tokio::test]
 async fn a_refused_body_is_drained_before_the_next_request() {
-    const MOST_DRAINED: usize = 64 << 20;
+    const MAX_DRAINED: usize = 64 << 20;
     let (lambda, _next) = Lambda::waiting(&[]).await;
     let next = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let of_bytes = |bytes| format!("Content-Length: {bytes}\r\n\r\n{}", " ".repeat(bytes));
@@ -206,7 +206,7 @@ async fn a_refused_body_is_drained_before_the_next_request() {
     for (body, next, expected) in [
         (of_bytes(1 << 20), next, &["415", "404"][..]),
         (format!("Transfer-Encoding: chunked\r\n\r\n{chunk}"), next, &["415", "404"]),
-        (of_bytes(MOST_DRAINED + 1), "", &["415"]),
+        (of_bytes(MAX_DRAINED + 1), "", &["415"]),
     ] {
         let mut connection = TcpStream::connect(lambda.receiver).await.unwrap();
         let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n";

@@ -170,7 +170,7 @@ async fn no_line_is_longer_than_the_variable_allows() {
 /// A subscription selects spilled lines by a filter for JSON, which matches no piece of a line that Lambda splits.
 #[tokio::test]
 async fn a_spilled_line_arrives_as_one_log_event() {
-    const MOST_BYTES: usize = 64 * 1024;
+    const MAX_BYTES: usize = 64 * 1024;
     let numbers: Vec<String> = (1..=20_000).map(|number| format!("{:x}", random(number))).collect();
     let text = numbers.concat();
     let record = |text: &str| request_of(|record| record.message(5, |body| body.string(1, text)));
@@ -183,14 +183,14 @@ async fn a_spilled_line_arrives_as_one_log_event() {
     let variable = ("LAMBDA_OTLP_MAX_LINE_BYTES", "250KiB");
     let (lambda, _next) = Lambda::waiting(&[variable]).await;
     assert_eq!(lambda.protobuf(SignalKind::Logs, &large).await.status, 200);
-    assert!(longest(&lambda.stdout) > MOST_BYTES);
+    assert!(longest(&lambda.stdout) > MAX_BYTES);
     let backend = silent().await;
     let (lambda, next) = left_behind(&backend, &[variable], &[]).await;
     for request in [large, many] {
         assert_eq!(lambda.protobuf(SignalKind::Logs, &request).await.status, 200);
     }
     let (stdout, counts) = lambda.end(next).await;
-    assert!((1..MOST_BYTES).contains(&longest(&stdout)));
+    assert!((1..MAX_BYTES).contains(&longest(&stdout)));
     assert_eq!(counts.get(Count::Truncated), 1);
 }
 

@@ -3,11 +3,11 @@
 use super::super::change::{Change, NewAttribute, NewValue, Renaming};
 use super::super::condition::Conditions;
 use super::super::redact::{
-    Finder, InvalidPattern, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
+    Finder, InvalidPattern, ItemPart, MAX_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
 };
 use super::super::share::Share;
 use super::super::template::{Template, TemplateError};
-use super::super::{Action, MOST_REGEXES, Rule, Target};
+use super::super::{Action, MAX_REGEXES, Rule, Target};
 use super::values::{Known, List, Shape, Text, Word};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for Redaction {
 enum InvalidRedaction {
     #[error("nothing to look for: expected presets, patterns or keys")]
     NothingToFind,
-    #[error("more than {} patterns", MOST_REGEXES)]
+    #[error("more than {} patterns", MAX_REGEXES)]
     ManyPatterns,
     #[error("`{name}` is unknown, expected one of {known}")]
     UnknownPreset { name: String, known: String },
@@ -196,7 +196,7 @@ enum InvalidRedaction {
     Preset(#[from] InvalidPattern),
     #[error("patterns.{name}: {problem}")]
     Pattern { name: String, problem: InvalidPattern },
-    #[error("with: expected at most {} bytes", MOST_REPLACEMENT)]
+    #[error("with: expected at most {} bytes", MAX_REPLACEMENT)]
     LongReplacement,
     #[error("with: the only placeholders are {{name}} and {{hash}}")]
     UnknownPlaceholder,
@@ -213,7 +213,7 @@ fn redaction(table: RedactionTable) -> Result<Redaction, InvalidRedaction> {
         return Err(InvalidRedaction::NothingToFind);
     }
     let replacement = replacement(table.with, table.salt)?;
-    if table.patterns.len() > MOST_REGEXES {
+    if table.patterns.len() > MAX_REGEXES {
         return Err(InvalidRedaction::ManyPatterns);
     }
     let mut finders = Vec::new();
@@ -249,7 +249,7 @@ fn replacement(
     salt: Option<String>,
 ) -> Result<Replacement, InvalidRedaction> {
     let with = with.unwrap_or_else(|| Replacement::DEFAULT.to_owned());
-    if with.len() > MOST_REPLACEMENT {
+    if with.len() > MAX_REPLACEMENT {
         return Err(InvalidRedaction::LongReplacement);
     }
     if with.replace("{name}", "").replace("{hash}", "").contains(['{', '}']) {

@@ -7,8 +7,8 @@ mod values;
 
 use super::condition::Conditions;
 use super::mistake::{Mistake, Mistakes, Position};
-use super::trace::{MOST_ATTRIBUTES, TraceAttributes};
-use super::{MOST_BYTES, MOST_REGEXES, MOST_RULES, Rule, RuleSet, ServiceRule, Template};
+use super::trace::{MAX_ATTRIBUTES, TraceAttributes};
+use super::{MAX_BYTES, MAX_REGEXES, MAX_RULES, Rule, RuleSet, ServiceRule, Template};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -22,8 +22,8 @@ type Node<'t> = Spanned<DeValue<'t>>;
 impl RuleSet {
     /// Parses a rules file. The error has the first mistake of each table.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        if text.len() > MOST_BYTES {
-            return Err(Mistakes::of_file(format!("the file has more than {MOST_BYTES} bytes")));
+        if text.len() > MAX_BYTES {
+            return Err(Mistakes::of_file(format!("the file has more than {MAX_BYTES} bytes")));
         }
         let mut file = File { text, mistakes: Vec::new() };
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -107,8 +107,8 @@ impl<'t> File<'t> {
             self.mistake(Some(at), key, format!("expected a list, [[{key}]]"));
             return Vec::new();
         };
-        if tables.len() > MOST_RULES {
-            let problem = format!("there are {}, at most {MOST_RULES} are read", tables.len());
+        if tables.len() > MAX_RULES {
+            let problem = format!("there are {}, at most {MAX_RULES} are read", tables.len());
             self.mistake(Some(at), key, problem);
             return Vec::new();
         }
@@ -123,9 +123,9 @@ impl<'t> File<'t> {
             let at = table.span();
             let Some(rule) = self.read::<Rule>("rule", table) else { continue };
             regexes += rule.regexes();
-            if regexes > MOST_REGEXES {
+            if regexes > MAX_REGEXES {
                 let problem =
-                    format!("more than {MOST_REGEXES} patterns in one file, with those of presets");
+                    format!("more than {MAX_REGEXES} patterns in one file, with those of presets");
                 self.mistake(None, "rule", problem);
                 // Each compiled one uses memory.
                 break;
@@ -152,7 +152,7 @@ impl<'t> File<'t> {
             .all(|conditions| attributes.add(conditions));
         if !are_few {
             let problem = format!(
-                "more than {MOST_ATTRIBUTES} conditions on attributes of traces in one file"
+                "more than {MAX_ATTRIBUTES} conditions on attributes of traces in one file"
             );
             self.mistake(None, "rule", problem);
         }

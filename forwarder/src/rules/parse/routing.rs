@@ -1,7 +1,7 @@
 //! Reads destinations and routes.
 
 use super::super::route::{DestinationRule, RouteRule};
-use super::super::{MOST_DESTINATIONS, Template};
+use super::super::{MAX_DESTINATIONS, Template};
 use super::conditions::OriginText;
 use super::values::{Known, List, Text, Word};
 use super::{File, Located, Node};
@@ -60,9 +60,9 @@ impl<'t> File<'t> {
             self.mistake(Some(at), "destination", "expected a table".to_owned());
             return destinations;
         };
-        if tables.len() > MOST_DESTINATIONS {
+        if tables.len() > MAX_DESTINATIONS {
             let count = tables.len();
-            let problem = format!("there are {count}, at most {MOST_DESTINATIONS} are read");
+            let problem = format!("there are {count}, at most {MAX_DESTINATIONS} are read");
             self.mistake(Some(at), "destination", problem);
             return destinations;
         }

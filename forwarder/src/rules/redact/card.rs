@@ -17,9 +17,9 @@ impl DigitGroup<'_> {
 }
 
 const FEWEST_DIGITS: usize = 13;
-const MOST_DIGITS: usize = 19;
+const MAX_DIGITS: usize = 19;
 /// A separator may follow each digit.
-const MOST_BYTES: usize = 2 * MOST_DIGITS;
+const MAX_BYTES: usize = 2 * MAX_DIGITS;
 
 /// Returns `false` if these bytes have no run of digits and separators that is long enough for a card number.
 pub(super) fn may_be_in(bytes: &[u8], letters: Letters) -> bool {
@@ -35,8 +35,8 @@ pub(super) fn may_be_in(bytes: &[u8], letters: Letters) -> bool {
         if !matches!(after, [first, second, ..] if is_part(first) && is_part(second)) {
             return false;
         }
-        let before = before.iter().rev().take(MOST_BYTES).take_while(|byte| is_part(byte));
-        let after = after.iter().take(MOST_BYTES).take_while(|byte| is_part(byte));
+        let before = before.iter().rev().take(MAX_BYTES).take_while(|byte| is_part(byte));
+        let after = after.iter().take(MAX_BYTES).take_while(|byte| is_part(byte));
         let digits = before.chain(after).filter(|byte| byte.is_ascii_digit());
         digits.take(FEWEST_DIGITS).count() == FEWEST_DIGITS
     })
@@ -76,7 +76,7 @@ fn card_end(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
     if before.is_some_and(is_letter) {
         return None;
     }
-    let mut digits = [0u8; MOST_DIGITS];
+    let mut digits = [0u8; MAX_DIGITS];
     let mut len = 0;
     let mut longest = None;
     let mut end_before = None;

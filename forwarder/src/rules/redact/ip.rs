@@ -5,24 +5,24 @@ use super::TextRange;
 use super::needle::Letters;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-const MOST_IPV4_BYTES: usize = "255.255.255.255".len();
-const MOST_IPV6_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
-const MOST_IPV6_COLONS: usize = 8;
+const MAX_IPV4_BYTES: usize = "255.255.255.255".len();
+const MAX_IPV6_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+const MAX_IPV6_COLONS: usize = 8;
 
 /// Returns `false` if no address can be in these bytes: IPv4 has three points between digits, IPv6 `::` or six colons.
 pub(super) fn may_be_in(bytes: &[u8], letters: Letters) -> bool {
     const POINT: Letters = Letters::of(b".");
     const COLON: Letters = Letters::of(b":");
-    const MOST_BETWEEN_POINTS: usize = "255".len();
-    const MOST_BETWEEN_COLONS: usize = "ffff".len();
+    const MAX_BETWEEN_POINTS: usize = "255".len();
+    const MAX_BETWEEN_COLONS: usize = "ffff".len();
     let byte = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().unwrap_or_default();
     let is_between_digits =
         |at: usize| byte(at.checked_sub(1)).is_ascii_digit() && byte(Some(at + 1)).is_ascii_digit();
     let points = || memchr::memchr_iter(b'.', bytes).filter(|at| is_between_digits(*at));
     let colons = || memchr::memchr_iter(b':', bytes);
-    letters.has_any(POINT) && has_neighbours(points(), 3, MOST_BETWEEN_POINTS)
+    letters.has_any(POINT) && has_neighbours(points(), 3, MAX_BETWEEN_POINTS)
         || letters.has_any(COLON)
-            && (has_neighbours(colons(), 6, MOST_BETWEEN_COLONS)
+            && (has_neighbours(colons(), 6, MAX_BETWEEN_COLONS)
                 || colons().any(|at| bytes.get(at + 1) == Some(&b':')))
 }
 
@@ -80,9 +80,9 @@ fn ipv6_end(text: &str, start: usize) -> Option<usize> {
     let mut colons = 0;
     let is_part = |byte: &&u8| {
         colons += usize::from(**byte == b':');
-        colons <= MOST_IPV6_COLONS && (byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        colons <= MAX_IPV6_COLONS && (byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
     };
-    let longest = bytes.iter().take(MOST_IPV6_BYTES).take_while(is_part).count();
+    let longest = bytes.iter().take(MAX_IPV6_BYTES).take_while(is_part).count();
     let has_groups = colons >= 6 || bytes.get(..longest)?.windows(2).any(|pair| pair == b"::");
     if !has_groups {
         return None;
@@ -111,7 +111,7 @@ fn ipv4_end(text: &str, start: usize) -> Option<usize> {
         return None;
     }
     let is_part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
-    let longest = bytes.get(start..)?.iter().take(MOST_IPV4_BYTES).take_while(is_part).count();
+    let longest = bytes.get(start..)?.iter().take(MAX_IPV4_BYTES).take_while(is_part).count();
     (start..=start + longest).rev().filter(|end| !is_digit(*end)).find(|end| {
         text.get(start..*end).is_some_and(|address| address.parse::<Ipv4Addr>().is_ok())
     })

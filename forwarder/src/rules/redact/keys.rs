@@ -4,7 +4,7 @@
 use super::TextRange;
 use memchr::memmem;
 
-const MOST_KEY_BYTES: usize = 256;
+const MAX_KEY_BYTES: usize = 256;
 
 enum FoundKey<'t> {
     Quoted(&'t str),
@@ -68,7 +68,7 @@ fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
     let before = text.get(..separator)?.trim_end_matches(is_blank);
     let Some(quote) = before.bytes().last().filter(|byte| is_quote(*byte)) else {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$' | '@');
-        let earliest = before.ceil_char_boundary(before.len().saturating_sub(MOST_KEY_BYTES));
+        let earliest = before.ceil_char_boundary(before.len().saturating_sub(MAX_KEY_BYTES));
         let end = before.get(earliest..)?;
         let name = end.get(end.trim_end_matches(is_part).len()..)?;
         let rest = before.get(..before.len() - name.len())?.trim_end_matches(is_blank);
@@ -78,7 +78,7 @@ fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
     let end = before.len() - 1;
     let escapes = backslashes_before(before.as_bytes(), end);
     let key = before.get(..end - escapes)?;
-    let earliest = key.ceil_char_boundary(key.len().saturating_sub(MOST_KEY_BYTES));
+    let earliest = key.ceil_char_boundary(key.len().saturating_sub(MAX_KEY_BYTES));
     let offsets = memchr::memrchr_iter(quote, key.as_bytes().get(earliest..)?);
     let mut quotes = offsets.map(|offset| earliest + offset);
     let begin = quotes.find(|at| backslashes_before(key.as_bytes(), *at) == escapes)?;

@@ -115,16 +115,16 @@ pub(super) struct Redaction {
 }
 
 /// Length limit of a replacement, because an item may have very many texts.
-pub(super) const MOST_REPLACEMENT: usize = 200;
+pub(super) const MAX_REPLACEMENT: usize = 200;
 
 /// A text may double and grow by this many bytes. If many short matches would grow it more, the text is replaced whole.
-pub(super) const MOST_GROWTH: usize = 256;
+pub(super) const MAX_GROWTH: usize = 256;
 
 /// With more matches than this, a text is replaced whole.
-const MOST_FOUND: usize = 10_000;
+const MAX_FOUND: usize = 10_000;
 
 /// Number of decoding passes, for example two for a percent-encoded JSON string.
-const MOST_LAYERS: usize = 2;
+const MAX_LAYERS: usize = 2;
 
 /// Levels of JSON texts in strings of JSON. The text below is searched as plain text, because each level reads all texts in it
 /// again.
@@ -334,7 +334,7 @@ impl Redaction {
 
     /// Returns `true` if a text of `before` bytes may become `after` bytes.
     fn may_become(before: usize, after: usize) -> bool {
-        after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
+        after <= before.saturating_mul(2).saturating_add(MAX_GROWTH)
     }
 
     fn replaced_as_plain_text(&self, text: &str) -> Option<ReplacedText> {
@@ -352,7 +352,7 @@ impl Redaction {
         let mut found = self.find(text)?;
         // The text, and what its escapes stand for.
         let mut layers = vec![Cow::Borrowed(text)];
-        while layers.len() <= MOST_LAYERS
+        while layers.len() <= MAX_LAYERS
             && let Some(decoded) = layers.last().and_then(|layer| escapes::decode(layer))
         {
             let mut in_escapes = self.find(&decoded)?;
@@ -375,7 +375,7 @@ impl Redaction {
         text: &str,
         mut found: Vec<Match<'_>>,
     ) -> Result<Option<String>, TooMuchWork> {
-        if found.len() > MOST_FOUND {
+        if found.len() > MAX_FOUND {
             return Err(TooMuchWork);
         }
         // The first of two overlapping matches gives the name, and both are replaced.
@@ -406,7 +406,7 @@ impl Redaction {
     fn find(&self, text: &str) -> Result<Vec<Match<'_>>, TooMuchWork> {
         let mut found = Vec::new();
         let mut add = |range, name| {
-            if found.len() <= MOST_FOUND {
+            if found.len() <= MAX_FOUND {
                 found.push(Match { range, name });
             }
         };

@@ -27,7 +27,7 @@ pub(super) struct Search {
 pub(super) struct TooMuchWork;
 
 /// Limit on reading a text again.
-const MOST_READ_AGAIN: usize = 16;
+const MAX_READ_AGAIN: usize = 16;
 /// Bytes of every text that may be read again.
 const FREE_BYTES: usize = 4096;
 
@@ -82,7 +82,7 @@ impl Search {
 
     fn reader(&self) -> Option<&DFA> {
         let build = |unicode| {
-            let config = DFA::config().cache_capacity(MOST_REGEX_BYTES);
+            let config = DFA::config().cache_capacity(MAX_REGEX_BYTES);
             DFA::builder()
                 .configure(config.skip_cache_capacity_check(true))
                 .syntax(syntax::Config::new().unicode(unicode).utf8(unicode))
@@ -117,11 +117,11 @@ struct MeasuredReader<'s> {
 
 impl<'s> ReadBudget<'s> {
     fn new(search: &'s Search, text: &'s str) -> Self {
-        Self { search, text, bytes_left: Self::most_bytes(text), reader: None }
+        Self { search, text, bytes_left: Self::max_bytes(text), reader: None }
     }
 
-    fn most_bytes(text: &str) -> usize {
-        text.len().saturating_mul(MOST_READ_AGAIN).saturating_add(FREE_BYTES)
+    fn max_bytes(text: &str) -> usize {
+        text.len().saturating_mul(MAX_READ_AGAIN).saturating_add(FREE_BYTES)
     }
 
     /// Spends the bytes that a search from `from` read after `next`, from where the next search reads them again.
@@ -140,7 +140,7 @@ impl<'s> ReadBudget<'s> {
         } else {
             let dfa = self.search.reader().ok_or(TooMuchWork)?;
             self.reader = Some(MeasuredReader { dfa, cache: dfa.create_cache() });
-            self.bytes_left = Self::most_bytes(self.text);
+            self.bytes_left = Self::max_bytes(self.text);
         }
         Ok(())
     }
@@ -168,12 +168,12 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
 }
 
 /// Limit on a compiled pattern, and on its cache.
-const MOST_REGEX_BYTES: usize = 256 * 1024;
+const MAX_REGEX_BYTES: usize = 256 * 1024;
 
 /// The reason why a regular expression cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in super::super) enum InvalidPattern {
-    #[error("the pattern is too large: compiled it has more than {} bytes", MOST_REGEX_BYTES)]
+    #[error("the pattern is too large: compiled it has more than {} bytes", MAX_REGEX_BYTES)]
     TooLarge,
     #[error("the pattern does not compile: {0}")]
     Syntax(String),
@@ -182,8 +182,8 @@ pub(in super::super) enum InvalidPattern {
 /// Compiles a pattern of limited size. A search is linear for any pattern.
 pub(in super::super) fn compile(pattern: &str) -> Result<Regex, InvalidPattern> {
     let built = RegexBuilder::new(pattern)
-        .size_limit(MOST_REGEX_BYTES)
-        .dfa_size_limit(MOST_REGEX_BYTES)
+        .size_limit(MAX_REGEX_BYTES)
+        .dfa_size_limit(MAX_REGEX_BYTES)
         .nest_limit(50)
         .build();
     built.map_err(|error| match error {

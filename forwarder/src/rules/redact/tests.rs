@@ -193,7 +193,7 @@ fn a_text_with_more_than_10_000_matches_is_replaced_whole() {
 /// A replacement may be 200 bytes long. Without a limit, a megabyte of short matches would become 25 MB.
 #[test]
 fn a_text_grows_to_twice_its_size_and_256_bytes_at_most() {
-    let with = "x".repeat(MOST_REPLACEMENT);
+    let with = "x".repeat(MAX_REPLACEMENT);
     let redaction = redaction("email", &with);
     for (matches, whole) in [(1, 0), (100, 1)] {
         let mut redacted = "a@b.de ".repeat(matches);
@@ -203,7 +203,7 @@ fn a_text_grows_to_twice_its_size_and_256_bytes_at_most() {
     }
     let list = vec!["a@b.de"; 100];
     let mut redacted = serde_json::to_string(&list).unwrap();
-    let most = 2 * redacted.len() + MOST_GROWTH;
+    let most = 2 * redacted.len() + MAX_GROWTH;
     let _changed = redact(&redaction, &mut redacted);
     assert!(redacted.len() <= most);
     let texts: Vec<String> = serde_json::from_str(&redacted).unwrap();
@@ -364,7 +364,7 @@ fn a_text_that_is_not_searched_has_no_match() {
     }) {
         let text = [first, second, third].concat();
         let mut layers = vec![text.clone()];
-        while layers.len() <= MOST_LAYERS
+        while layers.len() <= MAX_LAYERS
             && let Some(decoded) = escapes::decode(layers.last().unwrap())
         {
             layers.push(decoded);

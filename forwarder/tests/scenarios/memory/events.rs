@@ -8,7 +8,7 @@ use lambda_otlp_forwarder::{Content, MAX_MESSAGE_BYTES};
 use serde_json::json;
 
 /// Lambda's limit on the payload of an invocation.
-pub(super) const MOST_BYTES: usize = 6 << 20;
+pub(super) const MAX_BYTES: usize = 6 << 20;
 
 /// A subscription's event with these messages of a function.
 pub(super) fn lines(messages: &[String]) -> String {

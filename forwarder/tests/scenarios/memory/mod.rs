@@ -11,7 +11,7 @@ use crate::support::{config, default_options};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use events::{
-    HEAD, MOST_BYTES, delivery, first_message, kinesis_bytes, kinesis_gzip, lines, redriven, spans,
+    HEAD, MAX_BYTES, delivery, first_message, kinesis_bytes, kinesis_gzip, lines, redriven, spans,
 };
 use http::HeaderMap;
 use lambda_otlp_forwarder::{
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use wire::Request;
 
 /// The rest of 128 MB is left to the kernel and Lambda's own processes.
-const MOST_MIB: usize = 100;
+const MAX_MIB: usize = 100;
 
 struct MemoryCase {
     name: &'static str,
@@ -433,7 +433,7 @@ fn peak_memory_of_any_event_fits_the_smallest_function() {
             let (mib, records) = peak(case);
             let measured = format!("{}: {mib} MiB, {records} log records", case.name);
             println!("{measured}");
-            if mib >= MOST_MIB || records < case.least_records {
+            if mib >= MAX_MIB || records < case.least_records {
                 too_large.lock().unwrap().push(measured);
             }
         }
@@ -451,7 +451,7 @@ fn peak(case: &MemoryCase) -> (usize, usize) {
     let name = case.name;
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{name}.json"));
     let event = (case.event)();
-    assert!(event.len() <= MOST_BYTES, "{name}: Lambda delivers no event of {} bytes", event.len());
+    assert!(event.len() <= MAX_BYTES, "{name}: Lambda delivers no event of {} bytes", event.len());
     std::fs::write(&path, event).unwrap();
     let answer = match case.backend {
         BackendAnswer::Status(status) => status.to_string(),

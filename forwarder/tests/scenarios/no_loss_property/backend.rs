@@ -146,7 +146,7 @@ impl Backend {
                 SignalKind::Metrics => Reply::vague(false, Some((500, "disk full"))),
             },
             Some(BackendFault::Refuses(status, text)) => Reply::refuses(status, text),
-            Some(BackendFault::TooLarge { most_bytes }) if request.bytes().len() > most_bytes => {
+            Some(BackendFault::TooLarge { max_bytes }) if request.bytes().len() > max_bytes => {
                 Reply::refuses(413, "length limit exceeded")
             }
             _ if is_poisoned && self.current.cloud().schedule.poison_crashes() => {

@@ -171,7 +171,7 @@ const SCHEDULES: u64 = 200;
 /// This many schedules meet every fault and feature.
 const VARIED: usize = 2_000;
 
-const MOST_FAILURES: usize = 3;
+const MAX_FAILURES: usize = 3;
 
 const THREADS: usize = 4;
 
@@ -224,7 +224,7 @@ fn no_item_is_lost() {
             *schedules += 1;
             census.add(&met);
             failures.extend(failure);
-            if failures.len() >= MOST_FAILURES {
+            if failures.len() >= MAX_FAILURES {
                 return;
             }
         }

@@ -40,7 +40,7 @@ pub(crate) enum BackendFault {
     NothingWritten,
     Rejections,
     TooLarge {
-        most_bytes: usize,
+        max_bytes: usize,
     },
     ResetBeforeBody,
     ResetAfterBody,
@@ -81,8 +81,8 @@ const LASTING: &[BackendFault] = &[
     BackendFault::Refuses(403, "Forbidden"),
     BackendFault::Refuses(404, "Organization not found"),
     BAD_REQUEST,
-    BackendFault::TooLarge { most_bytes: 300 },
-    BackendFault::TooLarge { most_bytes: 1000 },
+    BackendFault::TooLarge { max_bytes: 300 },
+    BackendFault::TooLarge { max_bytes: 1000 },
     BackendFault::Slow { seconds: 8 },
 ];
 

@@ -138,14 +138,14 @@ async fn only_spans_with_invalid_ids_are_dead_lettered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
-    const MOST_BYTES: usize = 1_000;
+    const MAX_BYTES: usize = 1_000;
     let sent = Mutex::new(Vec::new());
     let backend = Backend(|request: &Request| {
         let mut sent = sent.lock().unwrap();
         sent.push(request.clone());
         Outcome { warning: format!("warning {}", sent.len()), ..takes(request) }
     });
-    let stack = Stack::with(vec![limited(backend, MOST_BYTES)], default_options());
+    let stack = Stack::with(vec![limited(backend, MAX_BYTES)], default_options());
     // One line, so one request.
     let request = logs((0..100).map(|n| format!("record {n}")));
     let line = line_of(request.bytes(), "logs");
@@ -154,7 +154,7 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
     let warnings = report.warnings.concat();
     assert!(warnings.starts_with("warning 1; warning 2; "), "{warnings}");
     let sent = sent.lock().unwrap();
-    assert!(sent.iter().all(|request| request.bytes().len() <= MOST_BYTES));
+    assert!(sent.iter().all(|request| request.bytes().len() <= MAX_BYTES));
     let found: Vec<String> = sent.iter().flat_map(texts).collect();
     assert_eq!(found, texts(&request));
 }

@@ -34,8 +34,8 @@ async fn scattered_bad_records_do_not_block_the_good_ones() {
             let report = stack.redrive().await;
             assert!(report.ledger().ambiguous == 0 || status == CLOSES);
             // The client's search, or eight pieces, each with a search of its own and a request for four items.
-            let most_requests = 25 + 8 * 49 + records / 4;
-            assert!(report.requests_sent <= most_requests, "{}", report.requests_sent);
+            let max_requests = 25 + 8 * 49 + records / 4;
+            assert!(report.requests_sent <= max_requests, "{}", report.requests_sent);
             receives += 1;
             assert!(receives < 10_000, "{records} records, every {every}th bad: for ever");
         }
@@ -70,7 +70,7 @@ async fn records_that_crash_the_backend_hold_up_no_other_message() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed() {
-    for (status, body, most_requests) in [
+    for (status, body, max_requests) in [
         (400, &b"Invalid record"[..], REQUESTS_IN_VAIN),
         // OpenObserve with a full disk. Two requests and 24 halves of the client; then pieces, the last one after at most 23 requests.
         (200, b"\x0a\x00", 26 + 23 + 26),
@@ -83,7 +83,7 @@ async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed(
             for _ in 0..12 {
                 let report = stack.redrive().await;
                 assert_eq!(report.ledger().returned, records);
-                assert!(report.requests_sent <= most_requests, "{}", report.requests_sent);
+                assert!(report.requests_sent <= max_requests, "{}", report.requests_sent);
                 assert!(report.undelivered.iter().all(|part| !part.needs_operator));
             }
             assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));

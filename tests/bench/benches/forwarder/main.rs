@@ -80,7 +80,7 @@ impl Bench {
 
     /// Fails if four times the rules cost more than four times the time, but for the noise of a busy machine.
     async fn rules(&self) -> anyhow::Result<()> {
-        const MOST_GROWTH: f64 = 6.0;
+        const MAX_GROWTH: f64 = 6.0;
         const NOISE_MS: f64 = 1.0;
         println!("CPU time with rules, ms an event.\n");
         println!("| event | rules | with | without | ratio |\n|---|---|---|---|---|");
@@ -101,7 +101,7 @@ impl Bench {
                 println!("| {} | {} | {cells} |", event.name, rules.name);
                 if let Some(quarter) = &rules.quarter {
                     let (of_quarter, _) = added(quarter).await?;
-                    let most = MOST_GROWTH * of_quarter.max(0.0) + NOISE_MS;
+                    let most = MAX_GROWTH * of_quarter.max(0.0) + NOISE_MS;
                     ensure!(of_all <= most, "{}: {of_quarter} ms become {of_all}", rules.name);
                 }
             }
@@ -165,9 +165,9 @@ struct Run {
 impl Run {
     /// One request: neither gzip nor protobuf separates what was several.
     fn traces(self) -> anyhow::Result<Request> {
-        const MOST_BYTES: usize = 1 << 30;
+        const MAX_BYTES: usize = 1 << 30;
         let limits = Limits { items: usize::MAX, messages: usize::MAX, ..Limits::default() };
-        let body = wire::gzip::inflate(&self.bodies, MOST_BYTES)?;
+        let body = wire::gzip::inflate(&self.bodies, MAX_BYTES)?;
         Ok(Request::check(SignalKind::Traces, body, &limits)?)
     }
 }

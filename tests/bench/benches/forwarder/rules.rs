@@ -8,7 +8,7 @@ pub(crate) struct Rules {
 }
 
 /// The most rules or routes that a file may have.
-const MOST: usize = 256;
+const MAX_RULES: usize = 256;
 
 pub(crate) fn all() -> [Rules; 6] {
     let presets = "[[rule]]\nname = \"presets\"\n\
@@ -31,8 +31,8 @@ pub(crate) fn all() -> [Rules; 6] {
         }),
         Rules {
             name: "256 routes of other functions",
-            text: routes(MOST),
-            quarter: Some(routes(MOST / 4)),
+            text: routes(MAX_RULES),
+            quarter: Some(routes(MAX_RULES / 4)),
         },
     ]
 }
@@ -40,7 +40,7 @@ pub(crate) fn all() -> [Rules; 6] {
 fn many(name: &'static str, rule: impl Fn(usize) -> String) -> Rules {
     let of_number = |number: usize| format!("[[rule]]\nname = \"r{number}\"\n{}", rule(number));
     let file = |count: usize| (0..count).map(of_number).collect::<Vec<_>>().concat();
-    Rules { name, text: file(MOST), quarter: Some(file(MOST / 4)) }
+    Rules { name, text: file(MAX_RULES), quarter: Some(file(MOST / 4)) }
 }
 
 fn routes(count: usize) -> String {

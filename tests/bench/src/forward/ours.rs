@@ -39,7 +39,7 @@ impl Transport for InMemory {
         json: Option<String>,
         _headers: HeaderMap,
         _timeout: Duration,
-        _most_bytes: usize,
+        _max_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, declared)) = json.as_deref().and_then(|json| json.split_once('[')) {

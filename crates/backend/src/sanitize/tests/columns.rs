@@ -1,5 +1,5 @@
 use super::*;
-use crate::sanitize::columns::MOST_REPEATED_BYTES;
+use crate::sanitize::columns::MAX_REPEATED_BYTES;
 use SignalKind::{Logs as Records, Metrics as Points, Traces as Spans};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use std::ops::Range;
@@ -57,7 +57,7 @@ fn resource_columns_count_in_every_piece() {
 
 #[test]
 fn resource_bytes_repeated_by_splitting_are_bounded() {
-    let large = vec![attribute("large", &"x".repeat(MOST_REPEATED_BYTES / 3 - 99))];
+    let large = vec![attribute("large", &"x".repeat(MAX_REPEATED_BYTES / 3 - 99))];
     let items = (0..10).map(|n| keys(n * 10..n * 10 + 10)).collect();
     check(request(Spans, large, items), 15, &[1, 1, 1, 7]);
 }

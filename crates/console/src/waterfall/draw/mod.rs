@@ -27,7 +27,7 @@ const FAILED: &str = "✗";
 const SLOWEST: char = '◂';
 
 /// The most spans of a trace, unless all are wanted. The spans around the last one are drawn too.
-const MOST_SPANS: usize = 100;
+const MAX_SPANS: usize = 100;
 
 /// The parts of a trace that are not always drawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -272,7 +272,7 @@ impl<'t> TraceDrawing<'t> {
 
 /// Returns `true` for each row to draw. Of many rows, these are the failed and the slowest ones, and the spans around them.
 fn rows_to_draw(rows: &[SpanRow], detail: Detail) -> Vec<bool> {
-    if detail.is_full || rows.len() <= MOST_SPANS {
+    if detail.is_full || rows.len() <= MAX_SPANS {
         return vec![true; rows.len()];
     }
     let parents = parents(rows);
@@ -283,7 +283,7 @@ fn rows_to_draw(rows: &[SpanRow], detail: Detail) -> Vec<bool> {
     });
     let mut drawn = BTreeSet::new();
     for (index, _) in most_telling_first {
-        if drawn.len() >= MOST_SPANS {
+        if drawn.len() >= MAX_SPANS {
             break;
         }
         let mut ancestor = Some(index);

@@ -5,7 +5,7 @@ use crate::screen::on_one_line;
 use anstyle::Style;
 
 /// Maximum number of rows of a text, unless all are wanted.
-const MOST_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 /// The indentation of further lines.
 const BELOW: &str = "    ";
 /// The least width of a text.
@@ -65,10 +65,10 @@ impl<'t> Text<'t> {
         for line in self.lines.iter().skip(1) {
             rows.extend(wrapped(&format!("{BELOW}{line}"), text_width, BELOW.len()));
         }
-        let hidden = rows.len().saturating_sub(MOST_ROWS);
+        let hidden = rows.len().saturating_sub(MAX_ROWS);
         // A row for the number of hidden rows would hide one more.
         if hidden > 1 && !detail.is_full {
-            rows.truncate(MOST_ROWS);
+            rows.truncate(MAX_ROWS);
             rows.push(short(&format!("{BELOW}… {hidden} more: --full"), text_width));
         }
         let indent = " ".repeat(position.column);

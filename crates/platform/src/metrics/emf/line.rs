@@ -229,7 +229,7 @@ fn is_short(text: &str) -> bool {
 }
 
 /// Maximum number of dimension names looked up for a directive. The format allows 30 in a set.
-pub(super) const MOST_NAMES: usize = 1_000;
+pub(super) const MAX_NAMES: usize = 1_000;
 
 /// The dimensions of all sets, each once, with their values in the line.
 fn dimensions(directive: &Directive<'_>, line_values: &LineValues<'_>) -> Vec<KeyValue> {

@@ -2,7 +2,7 @@
 //!
 //! A value of another type than in the specification counts as absent.
 
-use super::line::{EmfLine, LineValues, MAX_ELEMENTS, MOST_NAMES, timestamp};
+use super::line::{EmfLine, LineValues, MAX_ELEMENTS, MAX_NAMES, timestamp};
 use crate::read::fields::{JsonKey, MAX_KEYS};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -229,7 +229,7 @@ impl<'de> Part<'de> for NamesPart<'_, 'de> {
         while let Some(name) = elements.next_element::<&'de RawValue>()? {
             names += 1;
             let is_text = name.get().starts_with('"');
-            if is_text && names <= MAX_ELEMENTS && self.0.len() < MOST_NAMES {
+            if is_text && names <= MAX_ELEMENTS && self.0.len() < MAX_NAMES {
                 self.0.push(name);
             }
         }

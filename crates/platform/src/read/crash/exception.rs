@@ -31,10 +31,10 @@ impl Exception {
 }
 
 /// Maximum number of lines of which one begins a report: the source line that failed, or text of a logger, may precede it.
-const MOST_LINES_BEFORE: usize = 8;
+const MAX_LINES_BEFORE: usize = 8;
 
 /// Maximum number of lines of a message after its first one.
-const MOST_MESSAGE_LINES: usize = 16;
+const MAX_MESSAGE_LINES: usize = 16;
 
 /// Reads the exception of a text, if its first lines are a report of one.
 pub(crate) fn exception(text: &str) -> Option<Exception> {
@@ -64,7 +64,7 @@ fn begins_as_report(text: &str) -> bool {
 
 fn report(text: &str) -> Option<Exception> {
     let mut rest = text;
-    for _ in 0..MOST_LINES_BEFORE {
+    for _ in 0..MAX_LINES_BEFORE {
         let (first, after) = first_line(rest);
         let line = first.trim();
         if let Some(NamedException { kind, message }) = reported(line, after) {
@@ -93,7 +93,7 @@ fn report(text: &str) -> Option<Exception> {
 
 /// The lines of a message after its first one, each with a line end before it. A stack trace ends them.
 fn further_lines(after: &str) -> String {
-    let mut lines = after.lines().take(MOST_MESSAGE_LINES + 1);
+    let mut lines = after.lines().take(MAX_MESSAGE_LINES + 1);
     let is_end = |line: &str| line.trim().is_empty() || begins_trace(line);
     let count = lines.position(is_end).unwrap_or_default();
     // Deno shows the failed source line, and a mark below it.
@@ -190,8 +190,8 @@ fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedExcep
 /// The exception of a line with stack frames below. A message may have several lines, and a logger's text may precede the name, if
 /// the name is certainly a type's.
 fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
-    const MOST_LINES: usize = 16;
-    let mut lines = after.lines().take(MOST_LINES);
+    const MAX_LINES: usize = 16;
+    let mut lines = after.lines().take(MAX_LINES);
     let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
     let named = NamedException::split(line);
     let is_sure = at == 0 || is_certain(named.kind) && !named.message.is_empty();
@@ -203,9 +203,9 @@ fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedExce
 
 /// The exception after another text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
 fn exception_within(line: &str) -> Option<NamedException<'_>> {
-    const MOST_COLONS: usize = 8;
+    const MAX_COLONS: usize = 8;
     let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
-    let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MOST_COLONS);
+    let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MAX_COLONS);
     let found = ends.find_map(|end| {
         let with_code = line.get(..end)?;
         // Node puts a code after the type.

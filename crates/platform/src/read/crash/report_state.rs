@@ -56,7 +56,7 @@ pub enum ReportState {
 }
 
 /// Maximum size of a logger's line above a stack trace. It is read again for each line that may name an exception.
-const MOST_LOGGED: usize = 4096;
+const MAX_LOGGED: usize = 4096;
 
 /// The beginnings of color-eyre's lines below the causes of an error, and in its reports of panics.
 const EYRE_LINES: [&str; 5] = [
@@ -145,7 +145,7 @@ impl ReportState {
             Self::Uncaught | Self::Frames => !is_frame(last) || begins(last.trim_start(), &CAUSES),
             Self::Text => {
                 before.len() == last.len() && names_java_type(last)
-                    || before.len() <= MOST_LOGGED && may_name_type(text) && states_error(before)
+                    || before.len() <= MAX_LOGGED && may_name_type(text) && states_error(before)
             }
             _ => false,
         };

@@ -143,7 +143,7 @@ const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
 /// More words after a time are prose.
-const MOST_BARE_NAMES: usize = 3;
+const MAX_BARE_NAMES: usize = 3;
 
 impl<'a> Scan<'a> {
     fn new(line: &'a str, of: HeadOf) -> Self {
@@ -397,7 +397,7 @@ impl<'a> Scan<'a> {
 
     /// Reads a process or line number after other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
     fn read_number(&mut self, word: &HeadWord<'a>) -> bool {
-        const MOST_DIGITS: usize = 20;
+        const MAX_DIGITS: usize = 20;
         let text = word.text;
         // tracing-subscriber's time since the start: `0.000537818s`.
         let uptime = text.strip_suffix('s').filter(|number| number.contains('.'));
@@ -407,7 +407,7 @@ impl<'a> Scan<'a> {
             .all(|byte| byte.is_ascii_digit() || b"#:*.".contains(&byte));
         // A list of values is no head.
         let is_value = word.is_followed_by(mark::COMMA | mark::SEMICOLON);
-        if !is_number || is_value || text.len() > MOST_DIGITS || self.after_first.is_some() {
+        if !is_number || is_value || text.len() > MAX_DIGITS || self.after_first.is_some() {
             return false;
         }
         if self.fields == 0 {
@@ -472,7 +472,7 @@ impl<'a> Scan<'a> {
         let place = self.place();
         let Some(name) = name_of(word, place) else { return false };
         if name == Name::Bare {
-            if self.bare_names == MOST_BARE_NAMES || is_english(word.text) {
+            if self.bare_names == MAX_BARE_NAMES || is_english(word.text) {
                 return false;
             }
             self.bare_names += 1;
@@ -545,11 +545,11 @@ impl<'a> Scan<'a> {
 
     /// Reads the priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
     fn read_priority(&mut self) -> bool {
-        const MOST_DIGITS: usize = 3;
+        const MAX_DIGITS: usize = 3;
         let Some(rest) = self.head.rest.strip_prefix('<').filter(|_| self.fields == 0) else {
             return false;
         };
-        let digits = rest.bytes().take(MOST_DIGITS).take_while(u8::is_ascii_digit).count();
+        let digits = rest.bytes().take(MAX_DIGITS).take_while(u8::is_ascii_digit).count();
         steps::count(digits);
         let (priority, following) = rest.split_at_checked(digits).unwrap_or_default();
         let Some(after) = following.strip_prefix('>').filter(|after| !after.starts_with(' '))
@@ -623,8 +623,8 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
 
 /// Length of a symbol, if a blank follows: `✖`, `⚠️`, `›`.
 fn symbol(text: &str) -> Option<usize> {
-    const MOST_BYTES: usize = 16;
-    let end = text.bytes().take(MOST_BYTES).position(|byte| byte == b' ')?;
+    const MAX_SYMBOL_BYTES: usize = 16;
+    let end = text.bytes().take(MAX_SYMBOL_BYTES).position(|byte| byte == b' ')?;
     let symbol = text.get(..end)?;
     symbol.chars().all(|c| !c.is_ascii() && !c.is_alphanumeric()).then_some(end)
 }

@@ -186,7 +186,7 @@ impl FoundValues {
 
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
     fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
-        const MOST_OBJECTS: usize = 1000;
+        const MAX_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
             // `trace` may also be the id itself.
             if outer == "trace" {
@@ -196,7 +196,7 @@ impl FoundValues {
         }
         let json = value.word();
         let objects = if json.starts_with('[') {
-            Elements::first_of(json, MOST_OBJECTS).values.into_iter().map(RawValue::get).collect()
+            Elements::first_of(json, MAX_OBJECTS).values.into_iter().map(RawValue::get).collect()
         } else {
             vec![json]
         };
@@ -256,8 +256,8 @@ pub(crate) fn is_tenant_id(text: &str) -> bool {
 /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
 fn is_durable_execution(text: &str) -> bool {
     // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
-    const MOST_BYTES: usize = 512;
-    text.len() <= MOST_BYTES
+    const MAX_BYTES: usize = 512;
+    text.len() <= MAX_BYTES
         && text.starts_with("arn:")
         && text.contains(":function:")
         && text.contains("/durable-execution/")

@@ -181,8 +181,8 @@ fn trailing_object(message: &str) -> Option<TrailingObject<'_>> {
 
 /// The text after a place in the code, such as `main.go:7: `.
 fn after_name(text: &str) -> &str {
-    const MOST_BYTES: usize = 128;
-    let before = text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text);
+    const MAX_BYTES: usize = 128;
+    let before = text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(text);
     let end = before.find([' ', '=']).unwrap_or_default();
     match text.split_at_checked(end) {
         Some((name, rest)) if name.ends_with(':') && rest.starts_with(' ') => rest.trim_start(),
@@ -192,10 +192,10 @@ fn after_name(text: &str) -> &str {
 
 /// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`. Cabin writes its text before it.
 fn level_of_inspected(text: &str) -> Option<Severity> {
-    const MOST_LINES: usize = 32;
+    const MAX_LINES: usize = 32;
     const LEVEL: &str = "  level: '";
     let (before, rest) = text.split_once("{\n")?;
-    let lines = || rest.lines().take(MOST_LINES);
+    let lines = || rest.lines().take(MAX_LINES);
     let is_record = if before.is_empty() {
         lines().any(|line| begins(line, &["  message: ", "  msg: "]))
     } else {
