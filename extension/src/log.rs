@@ -56,7 +56,7 @@ impl Subscriber for Stderr {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
+        let mut fields = LogFields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
         write(&if self.json {
@@ -77,12 +77,12 @@ impl Subscriber for Stderr {
 }
 
 #[derive(Default)]
-struct Fields {
+struct LogFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl Fields {
+impl LogFields {
     /// Writes the level as the runtimes' loggers do, because the forwarder takes the severity of log records from it.
     fn text(&self, level: Level) -> String {
         let mut line = ["[", level.as_str(), "] lambda-otlp-extension: ", &self.message].concat();
@@ -111,7 +111,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LogFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
     }
@@ -141,8 +141,8 @@ impl Visit for Fields {
 mod tests {
     use super::*;
 
-    fn fields() -> Fields {
-        Fields {
+    fn fields() -> LogFields {
+        LogFields {
             message: "cannot\nbind".to_owned(),
             others: vec![("port", 4318.into()), ("error", "in \"use\"".into())],
         }

@@ -55,7 +55,7 @@ impl BlockWriter {
         let distance_counts = tokens.distances();
         self.literals.build(&literal_counts, MAX_BITS);
         self.distances.build(distance_counts, MAX_BITS);
-        let header = Header::new(&self.literals, &self.distances, &mut self.lengths);
+        let header = BlockHeader::new(&self.literals, &self.distances, &mut self.lengths);
         let mut own = header.bits;
         let mut fixed = 0;
         for (symbol, &count) in literal_counts.iter().enumerate() {
@@ -176,7 +176,7 @@ struct Run {
 }
 
 /// The codes in a block's header: the code length of each symbol, with runs shortened (3.2.7).
-pub(crate) struct Header {
+pub(crate) struct BlockHeader {
     literal_count: usize,
     distance_count: usize,
     /// Number of code lengths' own lengths, in [`LENGTH_ORDER`].
@@ -187,7 +187,7 @@ pub(crate) struct Header {
     bits: usize,
 }
 
-impl Header {
+impl BlockHeader {
     pub(crate) fn new(literals: &Code<512>, distances: &Code<32>, lengths: &mut Code<32>) -> Self {
         let literal_count = (257..=LITERALS).rev().find(|&count| literals.length(count - 1) > 0);
         let distance_count = (1..=DISTANCES).rev().find(|&count| distances.length(count - 1) > 0);

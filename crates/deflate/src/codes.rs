@@ -1,7 +1,7 @@
 //! Prefix codes that writer and reader share, so that a block needs no header for them.
 
 use crate::bits::BitWriter;
-use crate::block::{BLOCK_TYPE_BITS, Encoding, Header, block_type};
+use crate::block::{BLOCK_TYPE_BITS, BlockHeader, Encoding, block_type};
 use crate::huffman::Code;
 use crate::symbols::{self, DISTANCES, LITERALS};
 
@@ -33,7 +33,7 @@ impl Codes {
         literals.assign(&self.literals);
         distances.assign(&self.distances);
         let mut lengths = Code::<32>::default();
-        let mut header = Header::new(&literals, &distances, &mut lengths);
+        let mut header = BlockHeader::new(&literals, &distances, &mut lengths);
         // Empty blocks have an even number of bits, so the rest must have one too before they can fill a byte.
         let is_odd = !(BLOCK_TYPE_BITS + header.bits()).is_multiple_of(2);
         if is_odd && !header.add_unused_length() {

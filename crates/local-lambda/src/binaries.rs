@@ -49,7 +49,7 @@ pub fn build_with(
     arguments: &[&str],
 ) -> Result<HashMap<String, PathBuf>, BuildError> {
     #[derive(Deserialize)]
-    struct Message {
+    struct CargoMessage {
         executable: Option<PathBuf>,
         target: Option<Target>,
     }
@@ -74,7 +74,7 @@ pub fn build_with(
         return Err(BuildError::Failed(arguments.join(" ")));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok());
     let binaries = messages.filter_map(|message| {
         let target = message
             .target

@@ -11,9 +11,9 @@ const MAX_MESSAGE_ATTRIBUTES: usize = 10;
 
 /// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct ContextFields(Vec<(String, String)>);
 
-impl IntoIterator for Fields {
+impl IntoIterator for ContextFields {
     type Item = (String, String);
     type IntoIter = std::vec::IntoIter<(String, String)>;
 
@@ -23,7 +23,7 @@ impl IntoIterator for Fields {
     }
 }
 
-impl Injector for Fields {
+impl Injector for ContextFields {
     fn set(&mut self, key: &str, value: String) {
         // Most traces have an empty state, and message attributes must not be empty. The SDK decodes baggage properties chosen by
         // the caller: a service refuses messages with control characters, and the formats only allow printable ASCII (W3C Trace
@@ -34,7 +34,7 @@ impl Injector for Fields {
     }
 }
 
-impl Fields {
+impl ContextFields {
     /// The fields of the current context, from the global propagator.
     pub(super) fn current() -> Self {
         Self::of(&Context::current(), None)
@@ -103,7 +103,7 @@ mod tests {
             ("tenant=a;p=\u{fffe}", false),
             ("", false),
         ] {
-            let mut fields = Fields::default();
+            let mut fields = ContextFields::default();
             fields.set("Baggage", value.to_owned());
             assert_eq!(fields.get("baggage"), is_kept.then_some(value));
         }

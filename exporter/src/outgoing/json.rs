@@ -1,6 +1,6 @@
 //! Adds members to JSON objects. Each value that is there keeps its text, because a parsed number may be another one.
 
-use super::fields::Fields;
+use super::fields::ContextFields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::{RawValue, to_raw_value};
@@ -15,7 +15,7 @@ fn members(object: &str) -> Option<Members<'_>> {
 }
 
 /// The object with the fields added in an object under this key; `None` if it already has one of them, or is not an object.
-pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<String> {
+pub(super) fn with_fields(json: &str, key: &str, fields: &ContextFields) -> Option<String> {
     let mut object = members(json)?;
     let mut own = object.get(key).map_or(Some(Members::new()), |own| members(own.get()))?;
     let has = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
@@ -35,12 +35,12 @@ pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<Stri
 const MAX_BYTES: usize = 3583;
 
 /// The client context with the fields among its custom values; `None` if it stays unchanged.
-pub(super) fn with_custom(existing: Option<&str>, fields: &Fields) -> Option<String> {
+pub(super) fn with_custom(existing: Option<&str>, fields: &ContextFields) -> Option<String> {
     let existing = match existing {
         Some(base64) => String::from_utf8(STANDARD.decode(base64).ok()?).ok()?,
         None => "{}".to_owned(),
     };
-    let written = |fields: &Fields| {
+    let written = |fields: &ContextFields| {
         let written = STANDARD.encode(with_fields(&existing, "custom", fields)?);
         (written.len() <= MAX_BYTES).then_some(written)
     };
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn fields_are_added_to_an_object_without_them_and_other_values_keep_their_text() {
-        let mut fields = Fields::default();
+        let mut fields = ContextFields::default();
         fields.set("traceparent", "00-1".to_owned());
         let check = |json: &str, expected: Option<&str>| {
             assert_eq!(with_fields(json, "headers", &fields).as_deref(), expected, "{json}");
@@ -84,7 +84,7 @@ mod tests {
         let check = |existing: Option<usize>, baggage: usize, expected: Option<&[&str]>| {
             let existing = existing
                 .map(|bytes| STANDARD.encode(format!("{{\"client\":\"{}\"}}", "x".repeat(bytes))));
-            let mut fields = Fields::default();
+            let mut fields = ContextFields::default();
             fields.set("traceparent", "00-1".to_owned());
             fields.set("baggage", "b".repeat(baggage));
             let written = with_custom(existing.as_deref(), &fields);

@@ -8,14 +8,14 @@ mod fields;
 mod json;
 
 use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
-use fields::Fields;
+use fields::ContextFields;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 /// Writes the current context into the headers of an HTTP request, with the `http` crate's types as in `reqwest` and `hyper`.
 /// Replaces headers of the same names.
 pub fn inject_headers(headers: &mut HeaderMap) {
-    for (name, value) in Fields::current() {
+    for (name, value) in ContextFields::current() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }
@@ -28,7 +28,7 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
     attributes: &mut HashMap<String, V, S>,
     attribute: impl Fn(String) -> Result<V, E>,
 ) {
-    let fields = Fields::current().for_message(attributes.keys().map(String::as_str));
+    let fields = ContextFields::current().for_message(attributes.keys().map(String::as_str));
     for (name, text) in fields {
         if let Ok(value) = attribute(text) {
             attributes.insert(name, value);
@@ -42,7 +42,7 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
 #[must_use]
 pub fn inject_json(json: impl Into<String>) -> String {
     let json = json.into();
-    json::with_fields(&json, "headers", &Fields::current()).unwrap_or(json)
+    json::with_fields(&json, "headers", &ContextFields::current()).unwrap_or(json)
 }
 
 /// Returns the client context for an invocation by Lambda's API, in base64: `existing`, if any, with the current context among
@@ -50,5 +50,5 @@ pub fn inject_json(json: impl Into<String>) -> String {
 /// `existing` is returned.
 #[must_use]
 pub fn inject_client_context(existing: Option<&str>) -> Option<String> {
-    json::with_custom(existing, &Fields::current()).or_else(|| existing.map(str::to_owned))
+    json::with_custom(existing, &ContextFields::current()).or_else(|| existing.map(str::to_owned))
 }

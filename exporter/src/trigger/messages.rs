@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use wire::arn::Arn;
 
 /// A message of any source, which may lack some of these values.
-pub(super) struct Message<'a, H> {
+pub(super) struct IncomingMessage<'a, H> {
     pub(super) id: Option<&'a str>,
     /// The name or the ARN of the queue, topic or stream.
     pub(super) destination: Option<&'a str>,
@@ -28,9 +28,9 @@ pub(super) struct Message<'a, H> {
     pub(super) header: H,
 }
 
-pub(super) trait Header<'a>: Fn(&str) -> Option<Cow<'a, str>> {}
+pub(super) trait HeaderLookup<'a>: Fn(&str) -> Option<Cow<'a, str>> {}
 
-impl<'a, F: Fn(&str) -> Option<Cow<'a, str>>> Header<'a> for F {}
+impl<'a, F: Fn(&str) -> Option<Cow<'a, str>>> HeaderLookup<'a> for F {}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body<'a> {
@@ -41,7 +41,7 @@ pub(super) enum Body<'a> {
     Bytes(&'a [u8]),
 }
 
-impl<'a, H: Header<'a>> Message<'a, H> {
+impl<'a, H: HeaderLookup<'a>> IncomingMessage<'a, H> {
     pub(super) fn new(header: H) -> Self {
         let id = None;
         let destination = None;
@@ -62,9 +62,9 @@ impl<'a, H: Header<'a>> Message<'a, H> {
 }
 
 /// Describes the invocation for a batch of messages.
-pub(super) fn describe_batch<'a, H: Header<'a>>(
+pub(super) fn describe_batch<'a, H: HeaderLookup<'a>>(
     system: &'static str,
-    messages: impl IntoIterator<Item = Message<'a, H>>,
+    messages: impl IntoIterator<Item = IncomingMessage<'a, H>>,
 ) -> SpanAttributes {
     let mut links = Vec::new();
     let mut received_ms: Option<u64> = None;
@@ -113,9 +113,9 @@ fn process_attributes(system: &'static str) -> [KeyValue; 3] {
 
 /// Describes the invocation for a notification of Amazon SNS or an event of Amazon EventBridge. It arrives alone, and the
 /// invocation continues the sender's trace.
-pub(super) fn describe_notifications<'a, H: Header<'a>>(
+pub(super) fn describe_notifications<'a, H: HeaderLookup<'a>>(
     system: &'static str,
-    records: Vec<Message<'a, H>>,
+    records: Vec<IncomingMessage<'a, H>>,
 ) -> SpanAttributes {
     let carrier = records.first().and_then(Sender::of).map(|sender| sender.carrier);
     SpanAttributes { carrier, links: Vec::new(), ..describe_batch(system, records) }
@@ -124,7 +124,7 @@ pub(super) fn describe_notifications<'a, H: Header<'a>>(
 /// Describes a span for the work on one message.
 pub(super) fn describe_message<'a>(
     system: &'static str,
-    message: Message<'a, impl Header<'a>>,
+    message: IncomingMessage<'a, impl HeaderLookup<'a>>,
 ) -> SpanAttributes {
     let destination = message.destination.and_then(name_of_destination);
     SpanAttributes {

@@ -1,7 +1,7 @@
 //! The sender's span of a message: the headers that name it, and the link to it.
 
 use super::description::DESCRIPTION;
-use super::messages::{Body, Header, Message};
+use super::messages::{Body, HeaderLookup, IncomingMessage};
 use crate::propagation::{XrayPropagator, is_traceparent};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,7 @@ pub(super) struct Sender {
 
 impl Sender {
     /// The sender in the message's headers, or else in its body, or else in X-Ray's header.
-    pub(super) fn of<'a>(message: &Message<'a, impl Header<'a>>) -> Option<Self> {
+    pub(super) fn of<'a>(message: &IncomingMessage<'a, impl HeaderLookup<'a>>) -> Option<Self> {
         let xray = || (message.header)("AWSTraceHeader").and_then(bounded);
         let of_body = || match message.body? {
             Body::Text(text) => headers_of(text.as_bytes()),

@@ -13,9 +13,9 @@ pub(crate) fn make_file(path: &str) {
 
 /// The content of the file at one time.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Vec<u8>);
+pub(crate) struct InvocationRecords(Vec<u8>);
 
-impl Records {
+impl InvocationRecords {
     /// Reads this file. A function without our exporter leaves it empty.
     pub(crate) fn read(path: &str) -> Self {
         let mut records = Vec::new();
@@ -40,7 +40,7 @@ mod tests {
     fn the_file_is_created_once_and_links_and_pipes_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let found = |name: &str| Records::read(&path(name)).find("r-1").len();
+        let found = |name: &str| InvocationRecords::read(&path(name)).find("r-1").len();
         assert_eq!(found("file"), 0, "missing");
         make_file(&path("file"));
         assert_eq!(std::fs::read(path("file")).unwrap(), b"");

@@ -8,7 +8,7 @@ use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::RuntimeReport;
 use crate::invocations::identity;
-use crate::invocations::invocation_records::Records;
+use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::roots::{ReceivedSegment, ReceivedSpan};
 use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
@@ -53,7 +53,7 @@ pub(crate) struct InvocationTable {
     /// The path of the exporter's records.
     records_path: String,
     /// The records as they were read during this delivery of telemetry, which may report many ends.
-    records: Option<Records>,
+    records: Option<InvocationRecords>,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
     spans: Option<InvocationSpans>,
@@ -417,7 +417,8 @@ impl InvocationTable {
             return false;
         }
         // The exporter wrote the record before Lambda reported the end.
-        let records = self.records.get_or_insert_with(|| Records::read(&self.records_path));
+        let records =
+            self.records.get_or_insert_with(|| InvocationRecords::read(&self.records_path));
         let is_new = |root: &RootSpan| {
             !known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
         };

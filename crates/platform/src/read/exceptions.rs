@@ -95,7 +95,7 @@ impl ExceptionParts {
 }
 
 /// A field from which an exception was read.
-struct Source {
+struct SourceField {
     /// The field's position.
     at: usize,
     /// The JSON of what else its value has.
@@ -110,14 +110,14 @@ pub(crate) fn take(
     is_log: bool,
 ) -> Option<Exception> {
     let mut parts = ExceptionParts::default();
-    let mut sources: Vec<Source> = Vec::new();
+    let mut sources: Vec<SourceField> = Vec::new();
     for role in [Role::ErrorType, Role::ErrorMessage] {
         let is_of_role = |at: &&usize| fields.get(**at).is_some_and(|field| field.is(role));
         let Some(at) = candidates.iter().find(is_of_role) else { continue };
         let Some(text) = fields.get(*at).and_then(|field| field.value.text()) else { continue };
         let part = if role == Role::ErrorType { &mut parts.kind } else { &mut parts.message };
         *part = Some(text.to_owned());
-        sources.push(Source { at: *at, rest: None });
+        sources.push(SourceField { at: *at, rest: None });
     }
     let has_name = parts.kind.is_some();
     let has_name_and_message = has_name && parts.message.is_some();
@@ -135,14 +135,14 @@ pub(crate) fn take(
         // Another exception stays an attribute.
         if let Some(found) = found.filter(|found| parts.agrees_with(&found.parts)) {
             parts.add(found.parts);
-            sources.push(Source { at: *at, rest: found.rest });
+            sources.push(SourceField { at: *at, rest: found.rest });
             has_value = true;
         }
     }
     parts.read_stack();
     let is_exception = has_name_and_message || parts.stack.is_some() || has_value;
     let kind = parts.kind.filter(|_| is_exception)?;
-    for Source { at, rest } in sources {
+    for SourceField { at, rest } in sources {
         if let Some(rest) = rest {
             set_json(fields, at, rest);
         } else if let Some(field) = fields.get_mut(at) {

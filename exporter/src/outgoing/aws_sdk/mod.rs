@@ -4,7 +4,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use super::fields::Fields;
+use super::fields::ContextFields;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::scope;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -80,10 +80,10 @@ impl AwsSdkInterceptor {
         }
     }
 
-    fn fields(&self, context: &Context) -> Fields {
+    fn fields(&self, context: &Context) -> ContextFields {
         let propagation =
             self.completion_handler.as_ref().map(|handler| &handler.telemetry.propagation);
-        Fields::of(context, propagation.map(|propagation| propagation as _))
+        ContextFields::of(context, propagation.map(|propagation| propagation as _))
     }
 
     fn begin(&self, request: &mut HttpRequest, cfg: &mut ConfigBag) {

@@ -3,7 +3,7 @@
 //! This reads the request instead of the operation's input: inputs are types of one crate for each service, in a particular
 //! version, and would have to be compiled even if unused.
 
-use super::super::fields::Fields;
+use super::super::fields::ContextFields;
 use super::super::json::with_custom;
 use crate::propagation::XRAY_HEADER;
 use crate::trigger::percent_encoded;
@@ -154,7 +154,11 @@ impl<'a> Payload<'a> {
     }
 
     /// Returns the change that adds these fields.
-    pub(super) fn with_context(&self, operation: &Metadata, fields: &Fields) -> Option<Edit> {
+    pub(super) fn with_context(
+        &self,
+        operation: &Metadata,
+        fields: &ContextFields,
+    ) -> Option<Edit> {
         let body = match (operation.service(), operation.name(), self) {
             _ if fields.is_empty() => None,
             ("SQS", "SendMessage" | "SendMessageBatch", Self::Json(json)) => {
@@ -178,7 +182,7 @@ impl<'a> Payload<'a> {
 }
 
 /// The request of SQS with the fields in the attributes of each message; `None` if it stays unchanged.
-fn with_message_attributes(json: &str, fields: &Fields) -> Option<String> {
+fn with_message_attributes(json: &str, fields: &ContextFields) -> Option<String> {
     let mut request: serde_json::Value = serde_json::from_str(json).ok()?;
     let messages = match request.get_mut("Entries") {
         Some(entries) => entries.as_array_mut()?,
@@ -195,7 +199,7 @@ fn with_message_attributes(json: &str, fields: &Fields) -> Option<String> {
 /// Adds the fields that fit into a message, and returns `true` if there are any.
 fn add_attributes(
     message: &mut serde_json::Map<String, serde_json::Value>,
-    fields: &Fields,
+    fields: &ContextFields,
 ) -> bool {
     let typed = |value: &str| json!({ "DataType": "String", "StringValue": value });
     let existing = message.get("MessageAttributes").and_then(serde_json::Value::as_object);
@@ -315,7 +319,7 @@ fn form_entries(form: &str) -> BTreeSet<String> {
 }
 
 /// Adds the fields to each message of the form as attributes.
-fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
+fn with_form_attributes(form: &str, is_batch: bool, fields: &ContextFields) -> String {
     let entries = if is_batch { form_entries(form) } else { BTreeSet::from([String::new()]) };
     let mut written = form.to_owned();
     for entry in entries {

@@ -1,7 +1,7 @@
 //! Requests as written by the SDK's clients, according to their sources: SNS 1.121, EventBridge 1.127, SFN 1.125, DynamoDB 1.136,
 //! Lambda 1.115. `src/tests/aws_sdk.rs` sends real ones for SQS.
 
-use super::super::fields::Fields;
+use super::super::fields::ContextFields;
 use super::request::{Payload, peer, server};
 use super::{error_type, span_kind};
 use aws_smithy_runtime_api::client::interceptors::context::Error;
@@ -16,8 +16,8 @@ use std::fmt::Write as _;
 const JSON: &str = "application/x-amz-json-1.1";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn fields() -> Fields {
-    let mut fields = Fields::default();
+fn fields() -> ContextFields {
+    let mut fields = ContextFields::default();
     fields.set("traceparent", "00-1".to_owned());
     fields
 }
@@ -35,7 +35,11 @@ fn operation(service: &'static str, name: &'static str) -> Metadata {
 }
 
 /// The request with the context in it.
-fn with_context(operation: &Metadata, mut request: HttpRequest, fields: &Fields) -> HttpRequest {
+fn with_context(
+    operation: &Metadata,
+    mut request: HttpRequest,
+    fields: &ContextFields,
+) -> HttpRequest {
     if let Some(edit) = Payload::of(operation, &request).with_context(operation, fields) {
         edit.apply(&mut request);
     }
@@ -88,7 +92,7 @@ fn each_topic_message_gets_the_context_after_its_attributes_and_sms_messages_do_
 
 #[test]
 fn xrays_header_has_its_own_place_in_messages_of_sqs_and_malformed_batches_stay_unchanged() {
-    let mut fields = Fields::default();
+    let mut fields = ContextFields::default();
     fields.set("X-Amzn-Trace-Id", "Root=1".to_owned());
     let check = |name, body: &'static str, expected: &str| {
         let request = with_context(&operation("SQS", name), request(JSON, "/", body), &fields);

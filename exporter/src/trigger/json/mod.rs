@@ -1,13 +1,15 @@
 //! Events as plain JSON, recognized by their description. Any field may be missing or have another type.
 
 use super::SpanAttributesExtractor;
-use super::description::{AttributePlace, Conversion, DESCRIPTION, Source, first_text, text_at};
+use super::description::{
+    AttributePlace, Conversion, DESCRIPTION, EventSource, first_text, text_at,
+};
 use super::span_attributes::SpanAttributes;
 use super::template::{fill, span_name};
 use super::times;
 use http::{describe_request, headers_at};
 use opentelemetry::KeyValue;
-use records::Records;
+use records::EventRecords;
 use serde_json::Value;
 
 mod http;
@@ -46,10 +48,10 @@ impl SpanAttributesExtractor for Value {
 
 /// An event with its source.
 struct Recognized<'a> {
-    source: &'static Source,
+    source: &'static EventSource,
     /// What the source is recognized by: the event, or its first record.
     subject: &'a Value,
-    records: Option<Records<'a>>,
+    records: Option<EventRecords<'a>>,
 }
 
 fn recognize(event: &Value) -> Option<Recognized<'_>> {
@@ -61,7 +63,7 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
     };
     let source = DESCRIPTION.source_of(subject)?;
     let records = match &source.records {
-        Some(_) => Some(Records::of(source, event, list)?),
+        Some(_) => Some(EventRecords::of(source, event, list)?),
         None => None,
     };
     Some(Recognized { source, subject, records })

@@ -1,11 +1,11 @@
 //! Messages and changed documents as plain JSON.
 
 use crate::trigger::description::{
-    self, BodyPlace, DestinationPlace, Excerpt, Source, at, text_at,
+    self, BodyPlace, DestinationPlace, EventSource, Excerpt, at, text_at,
 };
 use crate::trigger::documents::{DocumentChange, describe_changes, object_name};
 use crate::trigger::messages::{
-    Body, Header, Message, describe_batch, describe_message, describe_notifications,
+    Body, HeaderLookup, IncomingMessage, describe_batch, describe_message, describe_notifications,
 };
 use crate::trigger::sender::header_in;
 use crate::trigger::span_attributes::SpanAttributes;
@@ -13,8 +13,8 @@ use crate::trigger::times::{rfc3339, unix_ms_at};
 use serde_json::{Map, Value};
 
 /// The records of an event.
-pub(super) struct Records<'a> {
-    source: &'static Source,
+pub(super) struct EventRecords<'a> {
+    source: &'static EventSource,
     places: &'static description::RecordPlaces,
     event: &'a Value,
     lists: Lists<'a>,
@@ -34,10 +34,10 @@ struct Record<'a> {
     key: Option<&'a str>,
 }
 
-impl<'a> Records<'a> {
+impl<'a> EventRecords<'a> {
     /// The records of an event of this source, whose list is known. `None` without any.
     pub(super) fn of(
-        source: &'static Source,
+        source: &'static EventSource,
         event: &'a Value,
         list: Option<&'a Vec<Value>>,
     ) -> Option<Self> {
@@ -103,7 +103,10 @@ impl<'a> Records<'a> {
         .attributes
     }
 
-    fn message(&self, Record { value, key }: Record<'a>) -> Message<'a, impl Header<'a> + use<'a>> {
+    fn message(
+        &self,
+        Record { value, key }: Record<'a>,
+    ) -> IncomingMessage<'a, impl HeaderLookup<'a> + use<'a>> {
         let places = self.places;
         let text = |pointer: Option<Excerpt>| text_at(value, pointer?.as_str());
         let number = |pointer: Option<Excerpt>| at(value, pointer?.as_str())?.as_i64();
@@ -121,14 +124,14 @@ impl<'a> Records<'a> {
             BodyPlace::Base64(pointer) => text_at(value, pointer.as_str()).map(Body::Base64),
             BodyPlace::Object(pointer) => at(value, pointer.as_str()).map(Body::Object),
         });
-        Message {
+        IncomingMessage {
             id: text(places.id),
             destination,
             partition: number(places.partition),
             offset: number(places.offset),
             received_ms: unix_ms_at(value, self.source.received),
             body,
-            ..Message::new(header)
+            ..IncomingMessage::new(header)
         }
     }
 }

@@ -20,7 +20,7 @@ impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        use crate::trigger::messages::{self, Message};
+        use crate::trigger::messages::{self, IncomingMessage};
         let records = self.records.iter().map(|record| DocumentChange {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
@@ -28,9 +28,9 @@ impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
             time: crate::trigger::times::rfc3339(&record.event_time.to_rfc3339()),
         });
         let mut described = documents::describe_changes(operations("S3"), records);
-        let objects = self.records.iter().map(|record| Message {
+        let objects = self.records.iter().map(|record| IncomingMessage {
             destination: record.s3.bucket.name.as_deref(),
-            ..Message::new(|_: &str| None)
+            ..IncomingMessage::new(|_: &str| None)
         });
         described.attributes.extend(messages::describe_batch("aws_s3", objects).attributes);
         described

@@ -1,7 +1,7 @@
 //! Messages of Amazon SQS, Amazon SNS, Amazon Kinesis and Apache Kafka.
 
 use crate::trigger::SpanAttributesExtractor;
-use crate::trigger::messages::{self, Body, Header, Message};
+use crate::trigger::messages::{self, Body, HeaderLookup, IncomingMessage};
 use crate::trigger::span_attributes::SpanAttributes;
 
 #[cfg(feature = "sqs")]
@@ -19,7 +19,9 @@ impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsMessage {
 }
 
 #[cfg(feature = "sqs")]
-fn of_sqs(message: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'_>> {
+fn of_sqs(
+    message: &aws_lambda_events::sqs::SqsMessage,
+) -> IncomingMessage<'_, impl HeaderLookup<'_>> {
     let header = |name: &str| {
         let text = message
             .message_attributes
@@ -27,12 +29,12 @@ fn of_sqs(message: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Head
             .and_then(|attribute| attribute.string_value.as_ref());
         text.or_else(|| message.attributes.get(name)).map(Into::into)
     };
-    Message {
+    IncomingMessage {
         id: message.message_id.as_deref(),
         destination: message.event_source_arn.as_deref(),
         received_ms: message.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
         body: message.body.as_deref().map(Body::Text),
-        ..Message::new(header)
+        ..IncomingMessage::new(header)
     }
 }
 
@@ -51,13 +53,17 @@ impl SpanAttributesExtractor for aws_lambda_events::sns::SnsRecord {
 }
 
 #[cfg(feature = "sns")]
-fn of_sns(record: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_>> {
+fn of_sns(
+    record: &aws_lambda_events::sns::SnsRecord,
+) -> IncomingMessage<'_, impl HeaderLookup<'_>> {
     let message = &record.sns;
-    Message {
+    IncomingMessage {
         id: Some(&message.message_id),
         destination: Some(&message.topic_arn),
         body: Some(Body::Text(&message.message)),
-        ..Message::new(|name: &str| Some((&message.message_attributes.get(name)?.value).into()))
+        ..IncomingMessage::new(|name: &str| {
+            Some((&message.message_attributes.get(name)?.value).into())
+        })
     }
 }
 
@@ -78,12 +84,12 @@ impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEventRecord 
 #[cfg(feature = "kinesis")]
 fn of_kinesis(
     record: &aws_lambda_events::kinesis::KinesisEventRecord,
-) -> Message<'_, impl Header<'_>> {
-    Message {
+) -> IncomingMessage<'_, impl HeaderLookup<'_>> {
+    IncomingMessage {
         id: record.event_id.as_deref(),
         destination: record.event_source_arn.as_deref(),
         body: Some(Body::Bytes(&record.kinesis.data)),
-        ..Message::new(|_: &str| None)
+        ..IncomingMessage::new(|_: &str| None)
     }
 }
 
@@ -102,16 +108,18 @@ impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaRecord {
 }
 
 #[cfg(feature = "kafka")]
-fn of_kafka(record: &aws_lambda_events::kafka::KafkaRecord) -> Message<'_, impl Header<'_>> {
+fn of_kafka(
+    record: &aws_lambda_events::kafka::KafkaRecord,
+) -> IncomingMessage<'_, impl HeaderLookup<'_>> {
     let header = |name: &str| {
         let bytes = record.headers.iter().rev().find_map(|headers| headers.get(name))?;
         crate::trigger::sender::text_of_bytes(bytes.iter().map(|byte| Some(i64::from(*byte))))
     };
-    Message {
+    IncomingMessage {
         destination: record.topic.as_deref(),
         partition: Some(record.partition),
         offset: Some(record.offset),
         body: record.value.as_deref().map(Body::Base64),
-        ..Message::new(header)
+        ..IncomingMessage::new(header)
     }
 }

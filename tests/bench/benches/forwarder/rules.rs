@@ -40,7 +40,7 @@ pub(crate) fn all() -> [Rules; 6] {
 fn many(name: &'static str, rule: impl Fn(usize) -> String) -> Rules {
     let of_number = |number: usize| format!("[[rule]]\nname = \"r{number}\"\n{}", rule(number));
     let file = |count: usize| (0..count).map(of_number).collect::<Vec<_>>().concat();
-    Rules { name, text: file(MAX_RULES), quarter: Some(file(MOST / 4)) }
+    Rules { name, text: file(MAX_RULES), quarter: Some(file(MAX_RULES / 4)) }
 }
 
 fn routes(count: usize) -> String {

@@ -10,7 +10,7 @@ use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use text::{Line, Piece, Position, Text};
+use text::{Line, Piece, Text, TextColumns};
 
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -108,7 +108,7 @@ pub fn log_record(
     let level = short(&record.level, LONGEST_LEVEL);
     let prefix = format!("{time:<12}{service} {level:<5} ");
     let text = Text { prefix: &prefix, lines: &record.lines, suffix: "" };
-    let position = Position { column: SIGN, width: drawn_width(width) };
+    let position = TextColumns { column: SIGN, width: drawn_width(width) };
     write_lines(text.drawn(PLAIN, detail, position), out)
 }
 
@@ -196,7 +196,7 @@ impl<'t> TraceDrawing<'t> {
     }
 
     fn add_text(&mut self, style: Style, text: Text<'_>, column: usize) {
-        let position = Position { column, width: self.layout.total };
+        let position = TextColumns { column, width: self.layout.total };
         self.lines.extend(text.drawn(style, self.detail, position));
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Text<'t> {
 
 /// The place of a text on the terminal.
 #[derive(Clone, Copy)]
-pub(super) struct Position {
+pub(super) struct TextColumns {
     /// The column in which the text begins.
     pub(super) column: usize,
     /// The columns of the terminal that may be used.
@@ -54,7 +54,7 @@ impl<'t> Text<'t> {
     }
 
     /// Returns the rows of the text, wrapped and indented.
-    pub(super) fn drawn(self, style: Style, detail: Detail, position: Position) -> Vec<Line> {
+    pub(super) fn drawn(self, style: Style, detail: Detail, position: TextColumns) -> Vec<Line> {
         if self.lines.is_empty() && self.prefix.is_empty() {
             return Vec::new();
         }
