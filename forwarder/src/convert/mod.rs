@@ -177,6 +177,7 @@ pub fn convert(
     stream.name_subsegments();
     stream.note_spans();
     let mut converted = stream.finish();
+    // A log event that waits for the end of its line counts once the line is converted.
     converted.ledger.events = held_before + converted.event_count - converted.state.held.len();
     converted
 }

@@ -13,7 +13,7 @@ use circuit_breaker::{Admission, DestinationHealth};
 use destination::{Destination, Export};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lane::{Lanes, end_of_silence};
+use lane::{Lanes, NextParcel, end_of_silence};
 use std::sync::Arc;
 use tokio::time::Instant;
 use wire::Request;
@@ -55,7 +55,7 @@ pub(crate) async fn deliver<E: Export>(
                 Some(_) => end_of_silence(next.silent_since).min(context.deadline),
                 None => context.deadline,
             };
-            running.push(send(next.destination, next.admission, next.parcel, context, deadline));
+            running.push(send(next, context, deadline));
         }
         let Some(sent) = running.next().await else { break };
         lanes.note(&sent);
@@ -76,12 +76,11 @@ const PAUSED: &str =
 
 /// Sends the merged requests of a parcel one after another.
 async fn send<E: Export>(
-    destination: &Destination<E>,
-    mut admission: Admission,
-    mut parcel: Parcel,
+    next: NextParcel<'_, E>,
     context: DeliveryContext,
     deadline: Instant,
 ) -> Sent {
+    let NextParcel { destination, mut admission, mut parcel, .. } = next;
     let requests = std::mem::take(&mut parcel.requests);
     let known_range = parcel.survey.map(|survey| survey.times);
     let has_few_keys = parcel.survey.is_some_and(|survey| survey.has_few_keys());
