@@ -2,7 +2,7 @@
 
 use crate::ledger::{Ledger, Ledgers};
 use crate::queues::QueueError;
-use crate::rules::Effect;
+use crate::rules::{Effect, RuleEffects};
 use crate::source::{LogBatch, SourceError};
 use wire::{SignalKind, UndecodableLine};
 
@@ -37,6 +37,11 @@ pub struct Undelivered {
 }
 
 impl Undelivered {
+    /// Returns `true` if its items come again: with the event, or with their message of the retry queue.
+    pub(crate) fn comes_again(&self) -> bool {
+        matches!(self.kept_in, KeptIn::Message | KeptIn::Returned(_))
+    }
+
     /// Returns `true` if the two differ at most in their number of items.
     fn is_like(&self, other: &Self) -> bool {
         let Self {
@@ -124,6 +129,13 @@ impl Report {
     /// Items that rules dropped, before they are multiplied by destinations.
     pub fn dropped_by_rules(&self) -> usize {
         self.rules.iter().map(|effect| effect.dropped).sum()
+    }
+
+    /// Adds the effects of rules on requests.
+    pub(crate) fn note_effects(&mut self, effects: RuleEffects) {
+        let RuleEffects { by_rule, unreadable } = effects;
+        Effect::add_all(&mut self.rules, by_rule);
+        self.unreadable += unreadable;
     }
 
     pub(super) fn note_oldest(&mut self, batch: &LogBatch) {

@@ -1,29 +1,38 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! Batches of log events are pulled from the event, and each goes through the stages of [`Forwarding`]: `router`, `convert`, rules,
-//! `flusher`.
-//! `sources` has the events that Lambda wants answered in parts. `traces` reads an event before all stages, for rules about traces.
+//! The path of an event, with the function of each step:
+//!
+//! 1. [`Forwarder::forward`] begins a [`Forwarding`]. The events that Lambda wants answered in parts go through `sources`, which does
+//!    the next steps for each Kinesis record or message of a queue.
+//! 2. [`Forwarding::read_traces`] reads the event once before all other steps, if a rule asks about whole traces (`traces`).
+//! 3. [`Forwarding::forward_batches`] pulls batches of log events from the event.
+//! 4. [`Forwarding::forward_batch`] drops the batches that are not forwarded (`router`), and ends the previous log stream.
+//! 5. [`Forwarding::forward_log_events`] selects the routes and the rules of the batch, and divides it into chunks.
+//! 6. [`Forwarding::convert_and_route`] converts a chunk and divides the requests into pieces, which go through
+//!    [`Forwarding::apply_rules`] and [`Forwarding::add_to_routes`].
+//! 7. [`Outbox::add`] collects the requests of a destination. [`Outbox::flush_if_full`] delivers them if enough wait, and
+//!    [`Outbox::flush`] at the end of the event or its part. Both put undelivered telemetry into the queues.
+//!
+//! A queued request, which needs no conversion, goes from `sources` to [`redrive`](crate::queues::redrive::redrive).
 
-mod flusher;
+mod outbox;
 mod router;
 mod sources;
 mod traces;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
-use crate::delivery::FailingSince;
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::Queues;
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MAX_DETAILS, Report};
-use crate::rules::{Growth, OriginRules, RuleSet, SeenTraces};
+use crate::rules::{Growth, OriginRules, RuleSet, RuledRequests, SeenTraces};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
 use backend::{Sanitized, sanitize};
-use flusher::Outbox;
 use router::Routing;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +41,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
+
+pub(crate) use outbox::Outbox;
 
 #[derive(Debug)]
 pub struct Forwarder<E, Q = SqsQueue> {
@@ -90,39 +101,38 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let mut forwarding = Forwarding {
             forwarder: self,
             invocation,
-            began,
-            stream: StreamState::default(),
             traces: None,
-            failing_since: FailingSince::default(),
-            outbox: Outbox::default(),
-            report: Report::default(),
+            stream: StreamState::default(),
+            outbox: Outbox::new(self, invocation, began),
         };
         if !matches!(event, Event::Queue(_)) {
             forwarding.read_traces(|limits| event.batches(limits));
         }
+        let mut read_error = None;
+        let mut batch_item_failures = None;
         match event {
             Event::CloudWatchLogs(ref data) => {
-                forwarding.report.read_error = forwarding.forward_subscription(&event, data).await;
+                read_error = forwarding.forward_subscription(&event, data).await;
             }
             Event::Kinesis(records) => {
-                let failures = forwarding.forward_records(records).await;
-                forwarding.report.batch_item_failures = Some(failures);
+                batch_item_failures = Some(forwarding.forward_records(records).await);
             }
             Event::Queue(messages) => {
-                let failures = forwarding.forward_messages(messages).await;
-                forwarding.report.batch_item_failures = Some(failures);
+                batch_item_failures = Some(forwarding.forward_messages(messages).await);
                 // Their age is the backend's outage, not the lag of log events.
-                forwarding.report.oldest_event_ms = None;
+                forwarding.outbox.report.oldest_event_ms = None;
             }
-            Event::Unknown(what) => {
-                forwarding.report.read_error = Some(SourceError::unknown(&what));
-            }
+            Event::Unknown(what) => read_error = Some(SourceError::unknown(&what)),
         }
+        self.note_end(invocation, began);
+        Report { read_error, batch_item_failures, ..forwarding.outbox.report }
+    }
+
+    fn note_end(&self, invocation: &InvocationContext, began: Instant) {
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let wall_unix_nano = invocation.observed_unix_nano.saturating_add(took);
         let end = EventEnd { wall_unix_nano, monotonic: Instant::now() };
         *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
-        forwarding.report
     }
 
     /// Drops connections that were idle for long, such as during a freeze.
@@ -136,21 +146,25 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     }
 }
 
-/// The forwarding of one event. Batches of log events go through its stages, and the report accounts for them.
-pub(crate) struct Forwarding<'f, E, Q> {
-    pub(crate) forwarder: &'f Forwarder<E, Q>,
-    pub(crate) invocation: &'f InvocationContext,
-    began: Instant,
-    /// The state of the current log stream.
-    stream: StreamState,
+/// The forwarding of one event: the reading side, from batches of log events to adapted requests. The [`Outbox`] is the sending side.
+struct Forwarding<'f, E, Q> {
+    forwarder: &'f Forwarder<E, Q>,
+    invocation: &'f InvocationContext,
     /// The traces of the whole event, or of the current message of a queue; `None` if no rule asks about traces.
     traces: Option<SeenTraces>,
-    failing_since: FailingSince,
-    outbox: Outbox,
-    pub(crate) report: Report,
+    /// The state of the current log stream.
+    stream: StreamState,
+    outbox: Outbox<'f, E, Q>,
 }
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
+    /// Reads the traces of an event or a message before its first batch is forwarded, if a rule asks about them.
+    fn read_traces<'b>(&mut self, read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>) {
+        self.traces = self.forwarder.read_traces(self.invocation, read_batches);
+        let warning = self.traces.as_ref().and_then(SeenTraces::warning);
+        self.outbox.report.warnings.extend(warning);
+    }
+
     /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
     /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
     async fn forward_subscription(
@@ -161,11 +175,11 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let mut read_error = self.forward_batches(|limits| event.batches(limits)).await;
         let has_queue = self.forwarder.queues.dead_letters.is_some();
         if let Some(error) = read_error.take_if(|_| has_queue) {
-            self.report.ledgers.total.events += 1;
+            self.outbox.report.ledgers.total.events += 1;
             let bytes = data.bytes().to_vec();
-            self.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
+            self.outbox.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
         }
-        self.flush().await;
+        self.outbox.flush().await;
         read_error
     }
 
@@ -203,9 +217,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         if !self.stream.continues_with(&batch.origin) {
             self.end_stream(arrival).await;
         }
-        let is_consumed = forwarder.try_consume(&batch, invocation, &mut self.report);
+        let is_consumed = forwarder.try_consume(&batch, invocation, &mut self.outbox.report);
         if !is_consumed {
-            self.report.ledgers.total.cut += batch.cut;
+            self.outbox.report.ledgers.total.cut += batch.cut;
             self.forward_log_events(&batch, arrival).await;
         }
     }
@@ -220,14 +234,14 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     async fn forward_log_events(&mut self, batch: &LogBatch, arrival: Arrival) {
-        self.report.note_oldest(batch);
+        self.outbox.report.note_oldest(batch);
         let routing = self.forwarder.select_routes(batch, arrival);
         let rules = self.forwarder.rules.of_origin(&batch.origin);
         let mut events = batch.events.as_slice();
         loop {
             let count = self.forward_chunk(batch, events, &routing, &rules).await;
             events = events.get(count.max(1)..).unwrap_or_default();
-            self.flush_if_full().await;
+            self.outbox.flush_if_full().await;
             if events.is_empty() {
                 return;
             }
@@ -245,17 +259,18 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let held = self.stream.held().to_vec();
         if let Ok(converted) = self.convert_and_route(batch, events, routing, rules).await {
             let count = converted.event_count;
-            self.note_converted(converted, batch, routing);
+            self.outbox.note_converted(converted, batch, routing);
             return count;
         }
         self.stream = self.stream.next_stream();
         let all_events = [&held, events].concat();
         let panicked = LogBatch { events: all_events, ..batch.without_events() };
-        self.dead_letter_panicked(panicked, routing);
+        self.outbox.dead_letter_panicked(panicked, routing);
         events.len()
     }
 
     /// Converts log events, applies the rules, and adds the requests to their destinations. All three read untrusted content.
+    /// Returns the rest of the conversion's result, which counts only if none of them panics.
     async fn convert_and_route(
         &mut self,
         batch: &LogBatch,
@@ -264,6 +279,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         rules: &OriginRules<'_>,
     ) -> Result<Converted, Panicked> {
         let options = &self.forwarder.options;
+        // A panic of the conversion loses the state of the log stream.
         let next = self.stream.next_stream();
         let state = std::mem::replace(&mut self.stream, next);
         let service_name = routing.service_name.as_deref();
@@ -276,8 +292,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let growth = self.forwarder.rules.growth();
         let mut pieces = RequestPieces::new(requests, growth, options.enough_to_deliver);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let requests = self.apply_rules(rules, piece)?;
-            self.add_to_routes(requests, routing, &converted.service_name).await?;
+            let counted = self.apply_rules(rules, piece)?;
+            self.add_to_routes(counted, routing, &converted.service_name).await?;
         }
         Ok(converted)
     }
@@ -287,34 +303,32 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         &mut self,
         rules: &OriginRules<'_>,
         requests: Vec<Request>,
-    ) -> Result<RuledRequests, Panicked> {
+    ) -> Result<CountedRequests, Panicked> {
         let mut ledger = Ledger::default();
         for request in &requests {
             ledger.items.add(request.kind(), request.items());
         }
         if rules.is_empty() {
-            return Ok(RuledRequests { requests, ledger });
+            return Ok(CountedRequests { requests, ledger });
         }
-        let report = &mut self.report;
-        let dropped_before = report.dropped_by_rules();
-        let traces = self.traces.as_ref();
-        let left = catch_panic(|| {
+        let RuledRequests { requests, effects } = catch_panic(|| {
             // Resources and scopes are decoded once. Without rules, the delivery merges.
             let merged = wire::merge(requests, usize::MAX);
-            rules.apply(merged, traces, report)
+            rules.apply(merged, self.traces.as_ref())
         })?;
-        ledger.dropped = report.dropped_by_rules() - dropped_before;
-        Ok(RuledRequests { requests: left, ledger })
+        ledger.dropped = effects.dropped();
+        self.outbox.report.note_effects(effects);
+        Ok(CountedRequests { requests, ledger })
     }
 
     /// Adapts requests to the destination of each route, and adds them to the next delivery.
     async fn add_to_routes(
         &mut self,
-        ruled: RuledRequests,
+        counted: CountedRequests,
         routing: &Routing,
         service_name: &str,
     ) -> Result<(), Panicked> {
-        let RuledRequests { mut requests, ledger } = ruled;
+        let CountedRequests { mut requests, ledger } = counted;
         let mut routes = routing.routes.iter().peekable();
         while let Some(route) = routes.next() {
             let is_last = routes.peek().is_none();
@@ -326,7 +340,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let adapted = catch_panic(|| -> Vec<Sanitized> {
                 own.into_iter().map(|request| sanitize(profile, request, service_name)).collect()
             })?;
-            self.add(route, routing, adapted, ledger).await;
+            self.outbox.add(route, routing, adapted, ledger).await;
         }
         Ok(())
     }
@@ -341,8 +355,8 @@ enum Arrival {
     Redriven,
 }
 
-/// Requests after the rules.
-struct RuledRequests {
+/// Requests after the rules, with their counts.
+struct CountedRequests {
     requests: Vec<Request>,
     /// The items before the rules, and those that the rules dropped.
     ledger: Ledger,

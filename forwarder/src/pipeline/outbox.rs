@@ -1,48 +1,73 @@
 //! The last stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
 use super::router::{DestinationRoute, Routing};
-use super::{Arrival, Forwarding};
+use super::{Arrival, Forwarder};
 use crate::convert::{Converted, UndecodableEvent};
 use crate::delivery::destination::{DEFAULT_DESTINATION, Export};
-use crate::delivery::{DeliveryContext, Lane, Parcel, Sent, deliver};
+use crate::delivery::{DeliveryContext, FailingSince, Lane, Parcel, Sent, deliver};
+use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::enqueue;
 use crate::queues::{Content, Queue, QueuedTelemetry};
-use crate::report::{MAX_DETAILS, ReportedLine};
+use crate::report::{MAX_DETAILS, Report, ReportedLine, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, Reason, Sanitized};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Requests and dead letters that wait for the next delivery.
-#[derive(Default)]
-pub(super) struct Outbox {
+/// The sending side of an event: the telemetry that waits for the next delivery, its delivery, and the report.
+pub(crate) struct Outbox<'f, E, Q> {
+    pub(crate) forwarder: &'f Forwarder<E, Q>,
+    pub(crate) invocation: &'f InvocationContext,
+    /// The beginning of the event.
+    began: Instant,
+    /// Requests to deliver.
     parcels: Vec<Parcel>,
+    /// Telemetry for the dead-letter queue.
     letters: Vec<QueuedTelemetry>,
     /// Size of both.
     bytes: usize,
+    /// The lanes that failed in earlier deliveries of the event.
+    failing_since: FailingSince,
+    /// Items that deliveries returned to Lambda since the last [`flush`](Self::flush).
+    returned: usize,
+    /// The report of the event. The earlier stages also add to it.
+    pub(crate) report: Report,
 }
 
-impl Outbox {
+impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
+    /// The empty outbox of an event that began at `began`.
+    pub(super) fn new(
+        forwarder: &'f Forwarder<E, Q>,
+        invocation: &'f InvocationContext,
+        began: Instant,
+    ) -> Self {
+        Self {
+            forwarder,
+            invocation,
+            began,
+            parcels: Vec::new(),
+            letters: Vec::new(),
+            bytes: 0,
+            failing_since: FailingSince::default(),
+            returned: 0,
+            report: Report::default(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.parcels.is_empty() && self.letters.is_empty()
     }
 
-    fn add_letter(&mut self, letter: QueuedTelemetry) {
-        self.bytes += letter.content.bytes();
-        self.letters.push(letter);
-    }
-}
-
-impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
-    /// Number of items that were returned to Lambda so far.
-    pub(crate) fn returned(&self) -> usize {
-        self.report.ledgers.total.returned
+    /// Returns `true` if enough waits for a delivery.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.forwarder.options.enough_to_deliver
     }
 
-    /// Returns `true` if enough waits in the outbox for a delivery.
-    pub(crate) fn has_full_outbox(&self) -> bool {
-        self.outbox.bytes >= self.forwarder.options.enough_to_deliver
+    /// Returns `true` if a delivery since the last [`flush`](Self::flush) returned items to Lambda.
+    pub(super) fn has_returned_items(&self) -> bool {
+        self.returned > 0
     }
 
     /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
@@ -59,12 +84,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             self.report.dropped_points += dropped;
             self.report.renamed += renamed;
             if let Some(request) = request {
-                self.outbox.bytes += request.bytes().len();
+                self.bytes += request.bytes().len();
                 let lane = Lane { destination: route.destination, signal: request.kind() };
                 let stream = route.stream.as_ref();
-                match self.outbox.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
+                match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
                     Some(parcel) => parcel.add(request, survey, &routing.log_events),
-                    None => self.outbox.parcels.push(Parcel::new(
+                    None => self.parcels.push(Parcel::new(
                         route.destination,
                         destination,
                         route.stream.clone(),
@@ -80,7 +105,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
                 let reason = Reason::InvalidIds.to_string();
                 let letter =
                     self.new_letter(&destination.name, content, items, reason, &routing.log_events);
-                self.outbox.add_letter(QueuedTelemetry {
+                self.add_letter(QueuedTelemetry {
                     stream: route.stream.as_deref().map(str::to_owned),
                     is_in_log_group: routing.arrival == Arrival::First,
                     ..letter
@@ -93,7 +118,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     /// Accounts for converted log events, and dead-letters undecodable lines as the log events of one message, with the reason of
     /// the first one.
-    pub(crate) fn note_converted(
+    pub(super) fn note_converted(
         &mut self,
         converted: Converted,
         batch: &LogBatch,
@@ -129,7 +154,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     /// Dead-letters log events whose conversion panicked. Each counts as one item, because the number of items is unknown.
-    pub(crate) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
+    pub(super) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
         self.report.panics += 1;
         let count = batch.events.len();
         self.report.ledgers.total.events += count;
@@ -146,7 +171,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     /// Dead-letters unreadable bytes, as one item.
-    pub(crate) fn dead_letter_raw(
+    pub(super) fn dead_letter_raw(
         &mut self,
         bytes: Vec<u8>,
         reason: String,
@@ -158,32 +183,45 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     /// Counts the items of a dead letter, and puts it into its queue with the next delivery.
-    pub(crate) fn dead_letter(&mut self, letter: QueuedTelemetry) {
+    pub(super) fn dead_letter(&mut self, letter: QueuedTelemetry) {
         let counted = match &letter.content {
             Content::Request(request) => Ledger::of_items(request.kind(), letter.items),
             _ => Ledger::of_undecodable(letter.items),
         };
         self.report.ledgers.add(&letter.destination, counted);
-        self.outbox.add_letter(letter);
+        self.add_letter(letter);
     }
 
-    pub(crate) async fn flush_if_full(&mut self) {
-        if self.has_full_outbox() {
-            self.flush().await;
+    fn add_letter(&mut self, letter: QueuedTelemetry) {
+        self.bytes += letter.content.bytes();
+        self.letters.push(letter);
+    }
+
+    pub(super) async fn flush_if_full(&mut self) {
+        if self.is_full() {
+            self.deliver_waiting().await;
         }
     }
 
+    /// Delivers all that waits. Returns the number of items that deliveries returned to Lambda since the last flush, also those
+    /// of a full outbox.
+    pub(super) async fn flush(&mut self) -> usize {
+        self.deliver_waiting().await;
+        std::mem::take(&mut self.returned)
+    }
+
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
-    pub(crate) async fn flush(&mut self) {
-        let Outbox { parcels, letters, .. } = std::mem::take(&mut self.outbox);
-        let mut undelivered = letters;
+    async fn deliver_waiting(&mut self) {
+        let parcels = std::mem::take(&mut self.parcels);
+        let mut undelivered = std::mem::take(&mut self.letters);
+        self.bytes = 0;
         let destinations = &self.forwarder.destinations;
         let context = self.delivery_context(1);
         let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
         for sent in all_sent {
             undelivered.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
         }
-        self.enqueue(undelivered, Duration::ZERO).await;
+        self.returned += self.enqueue(undelivered, Duration::ZERO).await;
     }
 
     /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which the report does not count yet.
@@ -218,9 +256,27 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
-    pub(crate) async fn enqueue(&mut self, undelivered: Vec<QueuedTelemetry>, delay: Duration) {
+    /// Returns the number of these items.
+    pub(crate) async fn enqueue(
+        &mut self,
+        undelivered: Vec<QueuedTelemetry>,
+        delay: Duration,
+    ) -> usize {
         let deadline = self.invocation.queue_deadline;
-        enqueue(&self.forwarder.queues, undelivered, delay, deadline, &mut self.report).await;
+        let placed = enqueue(&self.forwarder.queues, undelivered, delay, deadline).await;
+        self.note_placed(placed)
+    }
+
+    /// Notes undelivered telemetry with its place. Returns the number of items that come again.
+    pub(crate) fn note_placed(&mut self, placed: impl Iterator<Item = Undelivered>) -> usize {
+        let mut returned = 0;
+        for part in placed {
+            if part.comes_again() {
+                returned += part.items;
+            }
+            self.report.note(part);
+        }
+        returned
     }
 
     /// `attempt` counts from 1.

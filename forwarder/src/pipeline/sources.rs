@@ -6,6 +6,7 @@
 
 use super::{Arrival, Forwarding};
 use crate::delivery::destination::Export;
+use crate::queues::redrive::redrive;
 use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::source::{Event, KinesisRecord, LogEventRange, QueueMessage, SourceError};
 use backend::Fate;
@@ -19,27 +20,20 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         for (position, record) in records.into_iter().enumerate() {
             let number = record.sequence_number();
             first_of_delivery.get_or_insert_with(|| number.to_owned());
-            let returned_before = self.returned();
-            match self.forward_batches(|limits| record.batches(limits)).await {
-                None => {
-                    let is_last = position + 1 == count;
-                    // If the beginning of a record was returned, its end has to be accounted for too.
-                    if is_last || self.has_full_outbox() || self.returned() > returned_before {
-                        self.flush().await;
-                    }
-                }
-                Some(error) => {
-                    // The records before the unreadable one have their own fate. If those are returned, it comes again with them.
-                    self.flush().await;
-                    if self.returned() == returned_before {
-                        first_of_delivery = Some(number.to_owned());
-                        self.dead_letter_record(&record, &error);
-                        self.flush().await;
-                    }
-                }
-            }
-            if self.returned() > returned_before {
+            let read_error = self.forward_batches(|limits| record.batches(limits)).await;
+            let is_last = position + 1 == count;
+            // If the beginning of a record was returned, its end has to be accounted for too.
+            let has_failed = read_error.is_some() || self.outbox.has_returned_items();
+            let must_flush = has_failed || is_last || self.outbox.is_full();
+            if must_flush && self.outbox.flush().await > 0 {
+                // An unreadable record after the first failed one comes again with it.
                 return first_of_delivery.into_iter().collect();
+            }
+            if let Some(error) = read_error {
+                self.dead_letter_record(&record, &error);
+                if self.outbox.flush().await > 0 {
+                    return vec![number.to_owned()];
+                }
             }
             if self.outbox.is_empty() {
                 first_of_delivery = None;
@@ -57,28 +51,33 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             last_event_id: number.to_owned(),
         };
         let bytes = record.bytes().to_vec();
-        self.report.ledgers.total.events += 1;
-        self.dead_letter_raw(bytes, error.to_string(), &log_events);
+        self.outbox.report.ledgers.total.events += 1;
+        self.outbox.dead_letter_raw(bytes, error.to_string(), &log_events);
     }
 
     /// Forwards each message. Returns the ids of the messages that have to come again.
     pub(super) async fn forward_messages(&mut self, messages: Vec<QueueMessage>) -> Vec<String> {
         let mut failures = Vec::new();
         for message in messages {
-            let returned_before = self.returned();
-            match message.event() {
-                Some(event) => self.forward_event(&message, event).await,
-                None => match QueuedTelemetry::from_body(message.text()) {
-                    Ok(queued) => self.forward_queued(&message, queued).await,
-                    Err(error) => self.dead_letter_message(&message, error.to_string()),
-                },
-            }
-            self.flush().await;
-            if self.returned() > returned_before {
+            let returned = self.forward_message(&message).await;
+            if returned > 0 {
                 failures.push(message.message_id);
             }
         }
         failures
+    }
+
+    /// Forwards a message. Returns the number of its items that have to come again.
+    async fn forward_message(&mut self, message: &QueueMessage) -> usize {
+        if let Some(event) = message.event() {
+            self.forward_event(message, event).await;
+        } else {
+            match QueuedTelemetry::from_body(message.text()) {
+                Ok(queued) => return self.forward_queued(message, queued).await,
+                Err(error) => self.dead_letter_message(message, error.to_string()),
+            }
+        }
+        self.outbox.flush().await
     }
 
     /// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
@@ -98,14 +97,21 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
     }
 
-    async fn forward_queued(&mut self, message: &QueueMessage, mut queued: QueuedTelemetry) {
+    /// Forwards what a message of our queues carries. Returns the number of its items that have to come again.
+    async fn forward_queued(
+        &mut self,
+        message: &QueueMessage,
+        mut queued: QueuedTelemetry,
+    ) -> usize {
         if queued.fate == Fate::DeadLetterPartial {
             // The backend has the other items. An operator who accepts duplicates clears the mark.
-            self.dead_letter(queued);
-            return;
+            self.outbox.dead_letter(queued);
+            return self.outbox.flush().await;
         }
         match queued.content.take() {
-            Content::Request(request) => self.redrive(message, &queued, request).await,
+            Content::Request(request) => {
+                return redrive(&mut self.outbox, message, &queued, request).await;
+            }
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => {
                 self.read_traces(|_| Box::new(std::iter::once(Ok(batch.clone()))));
@@ -114,12 +120,15 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             }
             raw @ Content::Raw(_) => {
                 let fate = Fate::DeadLetter;
-                self.dead_letter(QueuedTelemetry { content: raw, items: 1, fate, ..queued });
+                let letter = QueuedTelemetry { content: raw, items: 1, fate, ..queued };
+                self.outbox.dead_letter(letter);
             }
         }
+        self.outbox.flush().await
     }
 
     fn dead_letter_message(&mut self, message: &QueueMessage, reason: String) {
-        self.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
+        let bytes = message.text().into();
+        self.outbox.dead_letter_raw(bytes, reason, &LogEventRange::default());
     }
 }

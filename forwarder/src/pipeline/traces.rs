@@ -2,29 +2,24 @@
 //!
 //! The event is converted twice. Keeping its requests until the last one is converted would need up to 256 MiB.
 
-use super::{Forwarder, Forwarding, catch_panic};
+use super::{Forwarder, catch_panic};
 use crate::convert::{StreamState, convert};
 use crate::invocation::InvocationContext;
-use crate::rules::TraceReading;
+use crate::rules::{SeenTraces, TraceReading};
 use crate::source::{Batches, LogBatch, SourceLimits};
 
-impl<E, Q> Forwarding<'_, E, Q> {
-    /// Reads the traces if a rule asks about them.
+impl<E, Q> Forwarder<E, Q> {
+    /// Reads the traces of an event. `None` if no rule asks about them.
     pub(super) fn read_traces<'b>(
-        &mut self,
+        &self,
+        invocation: &InvocationContext,
         read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
-    ) {
-        self.traces = None;
-        let forwarder = self.forwarder;
-        let Some(traces) = forwarder.rules.trace_reading() else { return };
-        let mut event = EventReading {
-            forwarder,
-            invocation: self.invocation,
-            stream: StreamState::default(),
-            traces,
-        };
+    ) -> Option<SeenTraces> {
+        let traces = self.rules.trace_reading()?;
+        let stream = StreamState::default();
+        let mut event = EventReading { forwarder: self, invocation, stream, traces };
         // Forwarding reports unreadable parts and panics.
-        let begun = catch_panic(|| read_batches(&forwarder.options.source));
+        let begun = catch_panic(|| read_batches(&self.options.source));
         let mut batches = begun.into_iter().flatten();
         while let Ok(Some(batch)) = catch_panic(|| batches.next()) {
             if let Ok(batch) = batch {
@@ -32,9 +27,7 @@ impl<E, Q> Forwarding<'_, E, Q> {
             }
         }
         event.end_stream();
-        let seen = event.traces.finish();
-        self.report.warnings.extend(seen.warning());
-        self.traces = Some(seen);
+        Some(event.traces.finish())
     }
 }
 

@@ -5,7 +5,7 @@
 mod encoding;
 mod message;
 pub(crate) mod put;
-mod redrive;
+pub(crate) mod redrive;
 
 use crate::delivery::ingest_window::known_times;
 use crate::report::{KeptIn, Undelivered};

@@ -1,7 +1,7 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
 use crate::queues::{MAX_MESSAGE_BYTES, Queue, QueuedTelemetry};
-use crate::report::{KeptIn, Report, Undelivered};
+use crate::report::{KeptIn, Undelivered};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,14 +20,13 @@ impl<Q> Default for Queues<Q> {
     }
 }
 
-/// Puts telemetry into its queues, and notes its place. Messages of the retry queue are delayed by `delay`.
+/// Puts telemetry into its queues, and returns it with its place. Messages of the retry queue are delayed by `delay`.
 pub(crate) async fn enqueue<Q: Queue>(
     queues: &Queues<Q>,
     undelivered: Vec<QueuedTelemetry>,
     delay: Duration,
     deadline: Instant,
-    report: &mut Report,
-) {
+) -> impl Iterator<Item = Undelivered> {
     let (letters, others): (Vec<_>, Vec<_>) =
         undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
     let dead_letters = queues.dead_letters.as_ref();
@@ -35,9 +34,7 @@ pub(crate) async fn enqueue<Q: Queue>(
         put(queues.retry.as_ref(), others, KeptIn::RetryQueue, delay, deadline),
         put(dead_letters, letters, KeptIn::DeadLetterQueue, Duration::ZERO, deadline),
     );
-    for part in retried.into_iter().chain(dead_lettered) {
-        report.note(part);
-    }
+    retried.into_iter().chain(dead_lettered)
 }
 
 /// Puts telemetry into one queue, and returns it with its place. A message without an answer counts as refused.

@@ -4,7 +4,7 @@ use crate::delivery::destination::Export;
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
-use crate::pipeline::Forwarding;
+use crate::pipeline::Outbox;
 use crate::queues::{Queue, QueuedTelemetry};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
@@ -15,100 +15,96 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
-    /// Sends a queued request again. If nothing was accepted, the request stays in its message, which comes again. If a part
-    /// was accepted, the rest becomes a new message.
-    pub(crate) async fn redrive(
-        &mut self,
-        message: &QueueMessage,
-        queued: &QueuedTelemetry,
-        request: Request,
-    ) {
-        let destination = queued.destination.as_str();
-        self.report.ledgers.add(destination, Ledger::of_items(request.kind(), request.items()));
-        let mut result = self.send_again(message, queued, request).await;
-        let now = self.invocation.observed_unix_nano;
-        result.stop_hopeless_retries(now);
-        let time_left = result.time_left(now);
-        let RedriveResult { accepted, retry_after, undelivered, .. } = result;
-        let pause = pause(&message.message_id, message.receive_count(), retry_after, time_left);
-        let returned_before = self.returned();
-        let (letters, rest): (Vec<_>, Vec<_>) =
-            undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
-        let is_whole = accepted == 0 && letters.is_empty();
-        self.enqueue(letters, Duration::ZERO).await;
-        let fate = if rest.is_empty() {
-            MessageFate::Replaced
-        } else if is_whole {
-            MessageFate::StaysWhole
-        } else if self.returned() > returned_before {
-            MessageFate::StaysForItsLetters
-        } else {
-            MessageFate::Replaced
-        };
-        if fate == MessageFate::Replaced {
-            self.enqueue(rest, pause.min(LONGEST_DELAY)).await;
-        } else {
-            for part in rest {
-                self.report.note(Undelivered { kept_in: KeptIn::Message, ..part.described() });
-            }
-        }
-        if fate == MessageFate::StaysWhole {
-            self.postpone(message, pause.min(LONGEST_VISIBILITY_TIMEOUT)).await;
-        }
-        if self.returned() > returned_before {
-            // The whole message comes again, with the accepted items.
-            let sent_twice = Ledger { ambiguous: accepted, ..Ledger::default() };
-            self.report.ledgers.add(destination, sent_twice);
-        }
+/// Sends a queued request again. If nothing was accepted, the request stays in its message, which comes again. If a part was
+/// accepted, the rest becomes a new message. Returns the number of items that come again with the message.
+pub(crate) async fn redrive<E: Export, Q: Queue>(
+    outbox: &mut Outbox<'_, E, Q>,
+    message: &QueueMessage,
+    queued: &QueuedTelemetry,
+    request: Request,
+) -> usize {
+    let destination = queued.destination.as_str();
+    outbox.report.ledgers.add(destination, Ledger::of_items(request.kind(), request.items()));
+    let mut result = send_again(outbox, message, queued, request).await;
+    let now = outbox.invocation.observed_unix_nano;
+    result.stop_hopeless_retries(now);
+    let time_left = result.time_left(now);
+    let RedriveResult { accepted, retry_after, undelivered, .. } = result;
+    let pause = pause(&message.message_id, message.receive_count(), retry_after, time_left);
+    let (letters, rest): (Vec<_>, Vec<_>) =
+        undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
+    let has_all_items = accepted == 0 && letters.is_empty() && !rest.is_empty();
+    let returned_letters = outbox.enqueue(letters, Duration::ZERO).await;
+    // A message that comes again has the rest too.
+    let stays = has_all_items || returned_letters > 0;
+    let returned_rest = if stays {
+        let in_message =
+            |part: QueuedTelemetry| Undelivered { kept_in: KeptIn::Message, ..part.described() };
+        outbox.note_placed(rest.into_iter().map(in_message))
+    } else {
+        outbox.enqueue(rest, pause.min(LONGEST_DELAY)).await
+    };
+    if has_all_items {
+        postpone(outbox, message, pause.min(LONGEST_VISIBILITY_TIMEOUT)).await;
     }
-
-    async fn send_again(
-        &mut self,
-        message: &QueueMessage,
-        queued: &QueuedTelemetry,
-        request: Request,
-    ) -> RedriveResult {
-        let QueuedTelemetry { log_events, first_seen_unix_nano, .. } = queued;
-        let kind = request.kind();
-        let destinations = &self.forwarder.destinations;
-        let named = destinations.iter().position(|it| it.name == queued.destination);
-        let Some((position, destination)) = named.and_then(|at| Some((at, destinations.get(at)?)))
-        else {
-            return RedriveResult::of_unknown_destination(queued, request);
-        };
-        let stream = queued.stream.as_deref().map(Arc::from);
-        let log_events = Arc::new(log_events.clone());
-        let parcel = Parcel::new(position, destination, stream, request, None, log_events);
-        let context = self.delivery_context(message.receive_count());
-        let mut accepted = 0;
-        let mut retry_after = None;
-        let mut undelivered = Vec::new();
-        for sent in deliver(destinations, vec![parcel], context, None).await {
-            accepted += sent.outcome.accepted;
-            retry_after = retry_after.max(sent.outcome.retry_after);
-            undelivered.extend(self.note_sent(sent, *first_seen_unix_nano));
-        }
-        let first_received = message.first_received_unix_nano();
-        let others_were_accepted =
-            destination.with_breaker(kind, |breaker| breaker.has_accepted_since(first_received));
-        RedriveResult {
-            kind,
-            accepted,
-            retry_after,
-            undelivered,
-            policy: destination.policy,
-            others_were_accepted,
-        }
+    let returned = returned_letters + returned_rest;
+    if returned > 0 {
+        // The whole message comes again, with the accepted items.
+        let sent_twice = Ledger { ambiguous: accepted, ..Ledger::default() };
+        outbox.report.ledgers.add(destination, sent_twice);
     }
+    returned
+}
 
-    /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
-    async fn postpone(&self, message: &QueueMessage, after: Duration) {
-        let Some(queue) = &self.forwarder.queues.retry else { return };
-        let deadline = self.invocation.queue_deadline;
-        if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
-            tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
-        }
+async fn send_again<E: Export, Q: Queue>(
+    outbox: &mut Outbox<'_, E, Q>,
+    message: &QueueMessage,
+    queued: &QueuedTelemetry,
+    request: Request,
+) -> RedriveResult {
+    let QueuedTelemetry { log_events, first_seen_unix_nano, .. } = queued;
+    let kind = request.kind();
+    let destinations = &outbox.forwarder.destinations;
+    let named = destinations.iter().position(|it| it.name == queued.destination);
+    let Some((position, destination)) = named.and_then(|at| Some((at, destinations.get(at)?)))
+    else {
+        return RedriveResult::of_unknown_destination(queued, request);
+    };
+    let stream = queued.stream.as_deref().map(Arc::from);
+    let log_events = Arc::new(log_events.clone());
+    let parcel = Parcel::new(position, destination, stream, request, None, log_events);
+    let context = outbox.delivery_context(message.receive_count());
+    let mut accepted = 0;
+    let mut retry_after = None;
+    let mut undelivered = Vec::new();
+    for sent in deliver(destinations, vec![parcel], context, None).await {
+        accepted += sent.outcome.accepted;
+        retry_after = retry_after.max(sent.outcome.retry_after);
+        undelivered.extend(outbox.note_sent(sent, *first_seen_unix_nano));
+    }
+    let first_received = message.first_received_unix_nano();
+    let others_were_accepted =
+        destination.with_breaker(kind, |breaker| breaker.has_accepted_since(first_received));
+    RedriveResult {
+        kind,
+        accepted,
+        retry_after,
+        undelivered,
+        policy: destination.policy,
+        others_were_accepted,
+    }
+}
+
+/// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
+async fn postpone<E: Export, Q: Queue>(
+    outbox: &Outbox<'_, E, Q>,
+    message: &QueueMessage,
+    after: Duration,
+) {
+    let Some(queue) = &outbox.forwarder.queues.retry else { return };
+    let deadline = outbox.invocation.queue_deadline;
+    if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
+        tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
     }
 }
 
@@ -125,17 +121,6 @@ const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_RETRY_AFTER);
 const LATE_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_hours(1));
 /// After this many attempts, about four hours, the outage counts as long.
 const MANY_ATTEMPTS: u32 = 20;
-
-/// The fate of a message whose request was sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MessageFate {
-    /// It comes again after the pause, with all its items.
-    StaysWhole,
-    /// It comes again with all its items, because the dead-letter queue did not accept some.
-    StaysForItsLetters,
-    /// It is deleted. New messages have the items that are sent again, if there are any.
-    Replaced,
-}
 
 /// The result of sending a queued request again.
 struct RedriveResult {

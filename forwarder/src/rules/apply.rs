@@ -10,7 +10,6 @@ use super::sample::Sampling;
 use super::share::{Sampled, Share};
 use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
-use crate::report::Report;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -57,26 +56,50 @@ impl<'r> OriginRules<'r> {
         self.rules.is_empty()
     }
 
-    /// Applies the rules to requests, and adds their effects to the report. `traces` are those of the whole event.
-    #[must_use = "dropped items must be counted"]
+    /// Applies the rules to requests. `traces` are those of the whole event.
     pub(crate) fn apply(
         &self,
         requests: Vec<Request>,
         traces: Option<&SeenTraces>,
-        report: &mut Report,
-    ) -> Vec<Request> {
-        let apply = |request| apply(&self.rules, self.origin, request, traces, report);
-        requests.into_iter().filter_map(apply).collect()
+    ) -> RuledRequests {
+        let mut effects = RuleEffects::default();
+        let apply = |request| apply(&self.rules, self.origin, request, traces, &mut effects);
+        let requests = requests.into_iter().filter_map(apply).collect();
+        RuledRequests { requests, effects }
     }
 }
 
-/// Returns `None` if no item is left. The report gets the effects of all rules that matched an item.
+/// Requests after the rules.
+#[must_use = "dropped items must be counted"]
+pub(crate) struct RuledRequests {
+    /// The requests with items that are left.
+    pub(crate) requests: Vec<Request>,
+    pub(crate) effects: RuleEffects,
+}
+
+/// The effects of rules on requests.
+#[derive(Default)]
+pub(crate) struct RuleEffects {
+    /// One for each rule that matched an item.
+    pub(crate) by_rule: Vec<Effect>,
+    /// Undecodable items, which stay unchanged.
+    pub(crate) unreadable: usize,
+}
+
+impl RuleEffects {
+    /// Number of items that the rules dropped.
+    pub(crate) fn dropped(&self) -> usize {
+        self.by_rule.iter().map(|effect| effect.dropped).sum()
+    }
+}
+
+/// Applies the rules to a request, and adds their effects to `effects`. Returns `None` if no item is left.
 fn apply(
     rules: &[OriginRule<'_>],
     origin: &Origin,
     request: Request,
     traces: Option<&SeenTraces>,
-    report: &mut Report,
+    effects: &mut RuleEffects,
 ) -> Option<Request> {
     let active_rules = rules_for_request(rules, &request);
     if active_rules.is_empty() || request.items() == 0 {
@@ -97,9 +120,9 @@ fn apply(
         traces,
     };
     let edited = request.edit(&mut pass);
-    report.unreadable += pass.unreadable;
-    let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
-    Effect::add_all(&mut report.rules, effects);
+    effects.unreadable += pass.unreadable;
+    let of_request = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
+    Effect::add_all(&mut effects.by_rule, of_request);
     edited.filter(|request| request.items() > 0)
 }
 

@@ -19,7 +19,7 @@ mod share;
 mod template;
 mod trace;
 
-pub(crate) use apply::OriginRules;
+pub(crate) use apply::{OriginRules, RuleEffects, RuledRequests};
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::DestinationRule;
 pub use template::Template;
@@ -188,7 +188,9 @@ impl RuleSet {
         traces: Option<&SeenTraces>,
         report: &mut Report,
     ) -> Vec<Request> {
-        self.of_origin(origin).apply(requests, traces, report)
+        let ruled = self.of_origin(origin).apply(requests, traces);
+        report.note_effects(ruled.effects);
+        ruled.requests
     }
 
     /// The service name of this origin, for telemetry made from log lines.
