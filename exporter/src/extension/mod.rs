@@ -87,8 +87,10 @@ fn try_start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, Un
         | (ProcessorMode::Finalize, _) => Events::Nothing,
         (ProcessorMode::Async, _) => Events::Invoke,
     };
+    let api = api.to_owned();
+    let register = move || Client::register(&api, events);
     let StartedThread { extension, registered } =
-        start_thread(api, events, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
+        start_thread(register, events, Arc::downgrade(telemetry)).map_err(Unavailable::NoThread)?;
     match registered.map_err(RefusedRegistration) {
         Ok(()) if mode == ProcessorMode::Finalize => Ok(Mode::Finalize),
         Err(refused) if mode == ProcessorMode::Finalize || events == Events::Invoke => {
@@ -110,9 +112,10 @@ struct StartedThread {
 }
 
 /// Starts the thread and waits for its registration, which must precede the runtime's first request for an event. The thread
-/// starts first: Lambda would wait forever for an extension that registers and never asks for events.
+/// starts first: Lambda would wait forever for an extension that registers and never asks for events. If the thread panics while it
+/// registers, that is an error too, because nothing would write telemetry that is left to it.
 fn start_thread(
-    api: &str,
+    register: impl FnOnce() -> io::Result<Client> + Send + 'static,
     events: Events,
     telemetry: Weak<Telemetry>,
 ) -> io::Result<StartedThread> {
@@ -122,10 +125,9 @@ fn start_thread(
         telemetry,
     });
     let (report, registered) = sync_channel(1);
-    let api = api.to_owned();
     let of_thread = Arc::clone(&extension);
     spawn("otlp-extension", move || {
-        let (client, result) = match Client::register(&api, events) {
+        let (client, result) = match register() {
             Ok(client) => (Some(client), Ok(())),
             Err(error) => (None, Err(error)),
         };
@@ -135,7 +137,8 @@ fn start_thread(
         report.send(result).ok();
         of_thread.run(client, events);
     })?;
-    let registered = registered.recv().unwrap_or(Ok(()));
+    let registered =
+        registered.recv().map_err(|_| io::Error::other("it panicked while it registered"))?;
     Ok(StartedThread { extension, registered })
 }
 
@@ -325,4 +328,19 @@ pub(crate) fn is_handled(signal: i32) -> bool {
     let digits = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_while_it_registers_is_not_started() {
+        for events in [Events::Invoke, Events::Nothing] {
+            let started = start_thread(|| panic!("a bug"), events, Weak::new());
+            let error = started.err().map(|error| Unavailable::NoThread(error).to_string());
+            let expected = "cannot start a thread: it panicked while it registered";
+            assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
 }
