@@ -187,7 +187,7 @@ fn inflate_with(
     let mut consumed = 0;
     loop {
         // One byte more than allowed distinguishes a stream of exactly `max_bytes` from a longer one.
-        let room = max_bytes + 1 - out.len();
+        let room = max_bytes.saturating_add(1) - out.len();
         let step = out.len().max((input.len() * 4).clamp(1024, 1024 * 1024));
         // `Vec::reserve` would double the allocation beyond the limit, and the inflater writes to all of it.
         out.reserve_exact(room.min(step));

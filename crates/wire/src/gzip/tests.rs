@@ -15,6 +15,14 @@ fn output_of_exactly_the_limit_is_accepted() {
 }
 
 #[test]
+fn the_largest_number_is_a_limit_too() {
+    // RFC 1951: an empty final block with fixed codes.
+    let mut out = Vec::new();
+    assert_eq!(inflate_with_dictionary(&[], &[3, 0], usize::MAX, &mut out), Ok(2));
+    assert_eq!(out, b"");
+}
+
+#[test]
 fn the_buffer_of_a_bomb_stays_within_the_limit() {
     let max_bytes = 3 * 1024 * 1024;
     let gzip = compress(6, &vec![0; 2 * max_bytes]);
