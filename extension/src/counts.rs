@@ -45,7 +45,7 @@ counts! {
     XRayLost "xray_lost",
     /// Invocations dropped because the table was full.
     TableFull "table_full",
-    /// Items made from platform events that could not be written.
+    /// Items of the extension's own telemetry that stdout did not take; in stdout mode, spans of X-Ray documents too.
     PlatformLost "platform_lost",
     /// Items accepted by the backend.
     Delivered "delivered",

@@ -103,7 +103,7 @@ impl Sink {
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.put_own(requests),
-            None => self.backlog.write_own(requests),
+            None => self.backlog.write_or_drop(requests),
         }
     }
 
@@ -111,7 +111,7 @@ impl Sink {
     pub(crate) fn write_xray(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.put(requests),
-            None => self.backlog.write_own(requests),
+            None => self.backlog.write_or_drop(requests),
         }
     }
 

@@ -143,7 +143,7 @@ impl Backend {
         for request in requests {
             self.lines.note_spans_of(&request);
             if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
-                self.spilled.write_own(vec![request]);
+                self.spilled.write_or_drop(vec![request]);
             }
         }
     }

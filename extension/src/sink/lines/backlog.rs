@@ -1,5 +1,5 @@
-//! Requests to write to stdout whose senders do not wait: the extension's own telemetry, and requests that the backend did not
-//! accept.
+//! Requests to write to stdout whose senders do not wait: the extension's own telemetry, spans of X-Ray's documents, and requests
+//! that the backend did not accept.
 
 use super::LineOutput;
 use crate::counts::{Count, Counts};
@@ -16,10 +16,10 @@ const SPILLED_BYTES: usize = 256 * 1024;
 /// While more bytes are not written, the extension leaves further events to Lambda.
 const MAX_UNWRITTEN_BYTES: usize = 1 << 20;
 
-/// While this many groups wait for the queue, the extension drops its own telemetry.
-const MAX_OWN_GROUPS: usize = 64;
-/// While more bytes are not written, the extension drops its own telemetry.
-const MAX_OWN_BYTES: usize = 4 * MAX_UNWRITTEN_BYTES;
+/// While this many groups wait for the queue, [`Backlog::write_or_drop`] drops requests.
+const MAX_WAITING_GROUPS: usize = 64;
+/// While more bytes are not written, [`Backlog::write_or_drop`] drops requests.
+const MAX_WAITING_BYTES: usize = 4 * MAX_UNWRITTEN_BYTES;
 
 /// Requests that are not known to be written: in the queue of the thread that writes lines, or waiting for room in it.
 pub(crate) struct Backlog {
@@ -60,11 +60,11 @@ impl Backlog {
         Self { output, spill, counts, unqueued: Vec::new(), queued: Vec::new() }
     }
 
-    /// Adds the extension's own telemetry, or drops it if too much waits.
-    pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
+    /// Adds the extension's own telemetry or X-Ray's spans, or drops them if too much waits.
+    pub(crate) fn write_or_drop(&mut self, requests: Vec<Request>) {
         // Lines written since the last time left room.
         self.fill_queue();
-        if self.unqueued.len() >= MAX_OWN_GROUPS || self.unwritten_bytes() > MAX_OWN_BYTES {
+        if self.unqueued.len() >= MAX_WAITING_GROUPS || self.unwritten_bytes() > MAX_WAITING_BYTES {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
             self.write(requests);
