@@ -144,6 +144,15 @@ test("an error that leaves the handler has no frames of the layer", async (conte
   }
 });
 
+test("the stack trace of a span has no causes, as with OpenTelemetry's SDK", async () => {
+  const ran = await run(task({ "index.js": `exports.handler = ${FAILURES["a cause"]};` }), [{}]);
+  const [span] = ran.kind("SERVER");
+  const exception = span.events.find(({ name }) => name === "exception");
+  const stack = exception.attributes.find(({ key }) => key === "exception.stacktrace").value.stringValue;
+  assert.match(stack, /^Error: outer\n {4}at .*index\.js/);
+  assert.doesNotMatch(stack, /TypeError/);
+});
+
 // Functions that fail. The stacks in the runtime's log are those of its answers.
 const STACKS = {
   "a throw below functions":
