@@ -15,7 +15,8 @@ const ERROR_TYPE: &str = "error.type";
 /// The type of a failure that the library recorded without one.
 const UNKNOWN: &str = "_OTHER";
 
-/// Sets the status of the spans of these invocations to ERROR, unless they have one with an error type.
+/// Sets the status of the layer's spans of these invocations to ERROR, with the type and message of the failure. A span keeps a
+/// status of its own, also OK, unless its error type is [`UNKNOWN`].
 pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, Failure>) {
     if failures.is_empty() {
         return;
@@ -38,9 +39,9 @@ pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, F
             let id = platform::text_of_attribute(&span.attributes, FAAS_INVOCATION_ID);
             let failure = id.and_then(|id| failures.get(&id.to_ascii_lowercase()));
             let stated = platform::text_of_attribute(&span.attributes, ERROR_TYPE);
-            let states_own_error = span.status.as_ref().is_some_and(|status| status.code != 0)
+            let keeps_own_status = span.status.as_ref().is_some_and(|status| status.code != 0)
                 && stated != Some(UNKNOWN);
-            let Some(failure) = failure.filter(|_| !states_own_error) else { continue };
+            let Some(failure) = failure.filter(|_| !keeps_own_status) else { continue };
             let error_type = failure.error_type.as_deref().unwrap_or(UNKNOWN);
             let message = failure.message.as_deref().unwrap_or(error_type).to_owned();
             span.status = Some(Status { code: StatusCode::Error as i32, message });
