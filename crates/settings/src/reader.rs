@@ -1,9 +1,9 @@
 //! Reads typed values from a source by the rows of a table, and collects mistakes.
 
-use crate::error::{InvalidValue, Remark, quoted};
+use crate::error::Remark;
 use crate::setting::{Readable, Setting, SettingWithDefault, Word};
 use crate::source::Source;
-use crate::table::{Kind, Table, Variable};
+use crate::table::{Table, Variable};
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
@@ -38,9 +38,8 @@ impl<'a> Reader<'a> {
 
     /// The value of a variable; its default, or `None`, if it is not set or invalid.
     pub fn read<S: Readable>(&mut self, setting: S) -> S::Value {
-        let own = setting.setting();
-        let parsed = self.parsed(own.row(), |text| own.parse(text));
-        setting.value(parsed)
+        let valid = self.valid_value(setting.setting());
+        setting.value_or_default(valid)
     }
 
     /// The URL, or the default.
@@ -49,34 +48,27 @@ impl<'a> Reader<'a> {
         self.read(setting.if_set()).or_else(|| setting.default())
     }
 
-    /// The choice named by the word, or by the default word; `choices` has the words of the row in its order.
+    /// The meaning of the word, or of the default word. `meanings` has each word of the row in its order.
     ///
-    /// The result is `otherwise` only if the default is none of them.
+    /// The result is `otherwise` only if the default is none of them, which a test of each table excludes.
     pub fn choice<T: Clone>(
         &mut self,
         setting: SettingWithDefault<Word>,
-        choices: &[(&str, T)],
+        meanings: &[(&str, T)],
         otherwise: T,
     ) -> T {
-        let row = setting.row();
-        let read = |text: &str| chosen(text, row.kind, choices);
-        let default = row.default.unwrap_or_default();
-        self.choice_if_set(setting.if_set(), choices)
-            .or_else(|| read(default).ok())
-            .unwrap_or(otherwise)
+        check_words(setting.row(), meanings);
+        self.read(setting).meaning(meanings).unwrap_or(otherwise)
     }
 
     /// Like [`choice`](Self::choice), but `None` without a valid word.
     pub fn choice_if_set<T: Clone>(
         &mut self,
         setting: Setting<Word>,
-        choices: &[(&str, T)],
+        meanings: &[(&str, T)],
     ) -> Option<T> {
-        let row = setting.row();
-        if let Kind::Choice(words) = row.kind {
-            debug_assert!(words.iter().eq(choices.iter().map(|(word, _)| word)), "{}", row.name);
-        }
-        self.parsed(row, |text| chosen(text, row.kind, choices))
+        check_words(setting.row(), meanings);
+        self.read(setting)?.meaning(meanings)
     }
 
     /// Notes a mistake found by the caller, such as two variables that exclude each other.
@@ -102,29 +94,21 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
-    fn parsed<T>(
-        &mut self,
-        row: Variable,
-        parse: impl Fn(&str) -> Result<T, InvalidValue>,
-    ) -> Option<T> {
+    /// The valid value of a variable; `None` if it is not set or invalid.
+    fn valid_value<T>(&mut self, setting: Setting<T>) -> Option<T> {
+        let row = setting.row();
         let in_table = self.table.find(row.name).map(|own| (own.kind, own.default));
         debug_assert_eq!(in_table, Some((row.kind, row.default)), "{}", row.name);
-        match parse(&self.source.get(row.name)?) {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.mistake(row.name, problem);
-                None
-            }
-        }
+        let text = self.source.get(row.name)?;
+        let parsed = setting.parse(&text);
+        parsed.map_err(|problem| self.mistake(row.name, problem)).ok()
     }
 }
 
-fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
-    choices
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(text.trim()))
-        .map(|(_, value)| value.clone())
-        .ok_or_else(|| InvalidValue::new(format!("{} is not {kind}", quoted(text))))
+/// Panics in debug builds if the meanings are not those of the row's words.
+fn check_words<T>(row: Variable, meanings: &[(&str, T)]) {
+    let words = meanings.iter().map(|(word, _)| word);
+    debug_assert!(row.kind.words().iter().eq(words), "{}", row.name);
 }
 
 fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {

@@ -1,6 +1,6 @@
 //! Variables with the type of their values.
 
-use crate::error::InvalidValue;
+use crate::error::{InvalidValue, quoted};
 use crate::headers::Headers;
 use crate::parse;
 use crate::secret::{Secret, SecretReference};
@@ -13,8 +13,11 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Setting<T> {
     variable: Variable,
-    parse: fn(&str) -> Result<T, InvalidValue>,
+    parse: Parse<T>,
 }
+
+/// Reads a value. Only a choice needs to know the kind, which lists its words.
+type Parse<T> = fn(&str, Kind) -> Result<T, InvalidValue>;
 
 /// A variable with values of type `T`, and a default.
 #[derive(Debug)]
@@ -22,9 +25,29 @@ pub struct SettingWithDefault<T> {
     setting: Setting<T>,
 }
 
-/// The value of a variable with a list of words, which [`Reader::choice`](crate::Reader::choice) reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word(());
+/// The value of a choice: one of the words of its row, as the row spells it.
+///
+/// The row has words alone, because each program has types of its own for their meanings:
+/// [`Reader::choice`](crate::Reader::choice) takes the meanings beside the words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Word(&'static str);
+
+impl Word {
+    /// Finds the word in the row's list, in any case.
+    fn parse(text: &str, kind: Kind) -> Result<Self, InvalidValue> {
+        let words = kind.words();
+        let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
+        found
+            .map(|word| Self(word))
+            .ok_or_else(|| InvalidValue::new(format!("{} is not {kind}", quoted(text))))
+    }
+
+    /// Returns the meaning that stands beside this word.
+    pub(crate) fn meaning<T: Clone>(self, meanings: &[(&str, T)]) -> Option<T> {
+        let (_, meaning) = meanings.iter().find(|(word, _)| *word == self.0)?;
+        Some(meaning.clone())
+    }
+}
 
 impl<T> Clone for Setting<T> {
     fn clone(&self) -> Self {
@@ -70,7 +93,7 @@ impl<T> Setting<T> {
     const fn new(
         name: &'static str,
         kind: Kind,
-        parse: fn(&str) -> Result<T, InvalidValue>,
+        parse: Parse<T>,
         doc: &'static str,
     ) -> Self {
         Self { variable: Variable { name, default: None, kind, doc }, parse }
@@ -98,7 +121,7 @@ impl<T> Setting<T> {
     }
 
     pub(crate) fn parse(self, text: &str) -> Result<T, InvalidValue> {
-        (self.parse)(text)
+        (self.parse)(text, self.variable.kind)
     }
 }
 
@@ -136,14 +159,14 @@ impl<T> SettingWithDefault<T> {
 
 impl Setting<String> {
     pub const fn text(name: &'static str, doc: &'static str) -> Self {
-        Self::new(name, Kind::Text, |text| Ok(text.to_owned()), doc)
+        Self::new(name, Kind::Text, |text, _| Ok(text.to_owned()), doc)
     }
 }
 
 impl Setting<Secret> {
     /// Text that is never printed.
     pub const fn secret(name: &'static str, doc: &'static str) -> Self {
-        Self::new(name, Kind::Secret, |text| Ok(Secret::new(text)), doc)
+        Self::new(name, Kind::Secret, |text, _| Ok(Secret::new(text)), doc)
     }
 }
 
@@ -151,7 +174,7 @@ impl Setting<SecretReference> {
     /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` if the secret is a JSON object.
     pub const fn secret_reference(name: &'static str, doc: &'static str) -> Self {
         // Not quoted: a secret pasted instead of its ARN must not be printed.
-        let parse = |text: &str| {
+        let parse = |text: &str, _| {
             let parsed = SecretReference::parse(text);
             parsed.map_err(|expected| InvalidValue::new(format!("not {expected}")))
         };
@@ -163,26 +186,26 @@ impl Setting<SecretReference> {
 impl Setting<url::Url> {
     /// An absolute `http` or `https` URL.
     pub const fn url(name: &'static str, doc: &'static str) -> Self {
-        Self::new(name, Kind::Url, parse::url, doc)
+        Self::new(name, Kind::Url, |text, _| parse::url(text), doc)
     }
 
     /// The URL of a proxy, with optional credentials that are never printed.
     pub const fn proxy(name: &'static str, doc: &'static str) -> Self {
-        Self::new(name, Kind::Proxy, parse::proxy, doc)
+        Self::new(name, Kind::Proxy, |text, _| parse::proxy(text), doc)
     }
 }
 
 impl Setting<Headers> {
     /// `name=value,name=value`; the values are never printed.
     pub const fn headers(name: &'static str, doc: &'static str) -> Self {
-        Self::new(name, Kind::Headers, Headers::parse, doc)
+        Self::new(name, Kind::Headers, |text, _| Headers::parse(text), doc)
     }
 }
 
 impl Setting<Duration> {
     /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
     pub const fn duration(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::duration(text).map_err(|expected| expected.but_got(text));
+        let parse = |text: &str, _| parse::duration(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Duration, parse, doc)
     }
 }
@@ -190,12 +213,12 @@ impl Setting<Duration> {
 impl Setting<usize> {
     /// `900KiB`, `10MB`, or bytes.
     pub const fn bytes(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::bytes(text).map_err(|expected| expected.but_got(text));
+        let parse = |text: &str, _| parse::bytes(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Bytes, parse, doc)
     }
 
     pub const fn count(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::count(text).map_err(|expected| expected.but_got(text));
+        let parse = |text: &str, _| parse::count(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Count, parse, doc)
     }
 }
@@ -203,14 +226,14 @@ impl Setting<usize> {
 impl Setting<f64> {
     /// A number from 0 to 1.
     pub const fn ratio(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::ratio(text).map_err(|expected| expected.but_got(text));
+        let parse = |text: &str, _| parse::ratio(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Ratio, parse, doc)
     }
 }
 
 impl Setting<bool> {
     pub const fn switch(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str| parse::switch(text).map_err(|expected| expected.but_got(text));
+        let parse = |text: &str, _| parse::switch(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Switch, parse, doc)
     }
 }
@@ -222,44 +245,47 @@ impl Setting<Word> {
         words: &'static [&'static str],
         doc: &'static str,
     ) -> Self {
-        Self::new(name, Kind::Choice(words), |_| Ok(Word(())), doc)
+        Self::new(name, Kind::Choice(words), Word::parse, doc)
     }
 }
 
 /// A [`Setting`], whose value is an `Option<T>`, or a [`SettingWithDefault`], whose value is a `T`.
 pub trait Readable: Copy {
-    type Parsed;
+    /// The type of a valid value.
+    type Valid;
+    /// The type of the result.
     type Value;
 
-    fn setting(self) -> Setting<Self::Parsed>;
+    /// The row, and how its values are read.
+    fn setting(self) -> Setting<Self::Valid>;
 
-    /// The value of the variable; `parsed` is `None` if it is not set or invalid.
-    fn value(self, parsed: Option<Self::Parsed>) -> Self::Value;
+    /// The result for a valid value, or for none, if the variable is not set or invalid.
+    fn value_or_default(self, valid: Option<Self::Valid>) -> Self::Value;
 }
 
 impl<T> Readable for Setting<T> {
-    type Parsed = T;
+    type Valid = T;
     type Value = Option<T>;
 
     fn setting(self) -> Self {
         self
     }
 
-    fn value(self, parsed: Option<T>) -> Option<T> {
-        parsed
+    fn value_or_default(self, valid: Option<T>) -> Option<T> {
+        valid
     }
 }
 
 impl<T: Default> Readable for SettingWithDefault<T> {
-    type Parsed = T;
+    type Valid = T;
     type Value = T;
 
     fn setting(self) -> Setting<T> {
         self.setting
     }
 
-    fn value(self, parsed: Option<T>) -> T {
+    fn value_or_default(self, valid: Option<T>) -> T {
         // A test of each table asserts that its defaults are valid.
-        parsed.or_else(|| self.default()).unwrap_or_default()
+        valid.or_else(|| self.default()).unwrap_or_default()
     }
 }

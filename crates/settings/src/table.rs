@@ -161,12 +161,21 @@ pub enum Kind {
     /// A number from 0 to 1.
     Ratio,
     Switch,
+    /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// `name=value,name=value`; the values are never printed.
     Headers,
 }
 
 impl Kind {
+    /// The words of a choice. Other kinds have none.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Choice(words) => words,
+            _ => &[],
+        }
+    }
+
     /// The expectation that a value does not meet; `None` if it is valid.
     pub(super) fn unmet_expectation(self, value: &str) -> Option<String> {
         let to_text = |expected: Expected| expected.to_string();
