@@ -2,7 +2,7 @@
 
 use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
 use crate::export::{
-    BUDGET, Delivery, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
+    Attempts, BUDGET, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
 use crate::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
@@ -211,7 +211,7 @@ impl<T: Transport> Client<T> {
         Ok(AuthorizedHeaders { headers: Arc::clone(&sent), secret })
     }
 
-    /// Delivers the request with these headers: carries out the decisions of [`Delivery`].
+    /// Delivers the request with these headers: carries out the decisions of [`Attempts`].
     async fn deliver(
         &self,
         headers: &SentHeaders,
@@ -234,22 +234,22 @@ impl<T: Transport> Client<T> {
         };
         let kind = request.kind();
         let fitted = self.fit_columns(headers, terms.stream, request, deadline).await;
-        let mut delivery = Delivery::new(terms, fitted.request);
+        let mut attempts = Attempts::new(terms, fitted.request);
         if let Some(columns) = fitted.declared {
-            delivery = delivery.with_declared(columns);
+            attempts = attempts.with_declared(columns);
         }
         let mut requests_sent = 0;
         let mut bytes_sent = 0;
         let compression = self.destination.compression;
         loop {
-            match delivery.next(start.elapsed()) {
+            match attempts.next(start.elapsed()) {
                 Step::Send(request) => {
                     let body = self.transport.encode(request, compression);
                     requests_sent += 1;
                     bytes_sent += body.len();
                     let response =
                         self.send(headers, stream.as_ref(), request, body, deadline).await;
-                    delivery.answered(start.elapsed(), response);
+                    attempts.answered(start.elapsed(), response);
                 }
                 Step::Probe => {
                     let probe = Request::trusted(kind, Vec::new());
@@ -257,13 +257,13 @@ impl<T: Transport> Client<T> {
                     let response =
                         self.send(headers, stream.as_ref(), &probe, body, deadline).await;
                     requests_sent += 1;
-                    delivery.probed(start.elapsed(), response);
+                    attempts.probed(start.elapsed(), response);
                 }
                 Step::WaitUntil(time) => sleep_until(start + time).await,
                 Step::Done => break,
             }
         }
-        let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
+        let mut outcome = Outcome { requests_sent, bytes_sent, ..attempts.finish() };
         outcome.prepend_warning(warning);
         outcome.prepend_warning(fitted.warning);
         outcome

@@ -1,7 +1,7 @@
 //! An OTLP client that knows OpenObserve. All telemetry leaves our binaries through this crate.
 //!
 //! [`sanitize`] adapts a [`Request`](wire::Request) to OpenObserve, [`Client::export`] sends it, and the returned [`Outcome`]
-//! accounts for each of its items. Pure functions (`judge`, `Delivery`) decide what follows a response; the loop in `client`
+//! accounts for each of its items. Pure functions (`judge`, `Attempts`) decide what follows a response; the loop in `client`
 //! carries it out.
 //!
 //! Each module uses only modules before it in this list:

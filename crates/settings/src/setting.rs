@@ -90,12 +90,7 @@ impl<T> fmt::Display for SettingWithDefault<T> {
 }
 
 impl<T> Setting<T> {
-    const fn new(
-        name: &'static str,
-        kind: Kind,
-        parse: Parse<T>,
-        doc: &'static str,
-    ) -> Self {
+    const fn new(name: &'static str, kind: Kind, parse: Parse<T>, doc: &'static str) -> Self {
         Self { variable: Variable { name, default: None, kind, doc }, parse }
     }
 
@@ -205,7 +200,8 @@ impl Setting<Headers> {
 impl Setting<Duration> {
     /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
     pub const fn duration(name: &'static str, doc: &'static str) -> Self {
-        let parse = |text: &str, _| parse::duration(text).map_err(|expected| expected.but_got(text));
+        let parse =
+            |text: &str, _| parse::duration(text).map_err(|expected| expected.but_got(text));
         Self::new(name, Kind::Duration, parse, doc)
     }
 }

@@ -1,10 +1,12 @@
 //! The delivery of a request: its decisions, its account, and the facts learned from earlier ones.
 
-mod delivery;
+mod attempts;
+mod column_limit;
+mod new_columns;
 mod outcome;
 
-use crate::sanitize::{KnownColumns, NewColumns};
-pub(crate) use delivery::{BUDGET, Delivery, RETRIES, Step, Terms};
+pub(crate) use attempts::{Attempts, BUDGET, RETRIES, Step, Terms};
+use new_columns::{KnownColumns, NewColumns};
 pub use outcome::{Fate, Outcome, UndeliveredPart};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -7,7 +7,8 @@
 //!
 //! Source: OpenObserve 0.93-dev, `core/src/traces/otel`.
 
-use super::names::{KeyFilter, stored_key};
+use super::names::stored_key;
+use super::reserved_columns::KeyFilter;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
@@ -189,7 +190,7 @@ pub(super) fn is_of_framework(scope: ScopeContainer<'_>) -> bool {
 }
 
 /// OpenObserve's processing of one span.
-pub(super) struct GenAi {
+pub(crate) struct GenAi {
     is_processed: bool,
     kept: Option<&'static Pair>,
     has_session: bool,
@@ -205,7 +206,7 @@ impl GenAi {
     }
 
     /// Of a decoded span.
-    pub(super) fn of_decoded(span: &Span, scope: &str) -> Self {
+    pub(crate) fn of_decoded(span: &Span, scope: &str) -> Self {
         let keys = span.attributes.iter().map(|attribute| attribute.key.as_bytes());
         let names = span.events.iter().map(|event| event.name.as_bytes());
         Self::new(keys, names, scope.as_bytes() == SCOPE_OF_A_FRAMEWORK)
@@ -240,7 +241,7 @@ impl GenAi {
     }
 
     /// Returns `true` if OpenObserve adds columns to the span.
-    pub(super) fn is_processed(&self) -> bool {
+    pub(crate) fn is_processed(&self) -> bool {
         self.is_processed
     }
 

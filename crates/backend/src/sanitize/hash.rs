@@ -9,25 +9,25 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 
 /// The hash of an attribute's key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeyHash {
-    pub(super) hash: u64,
-    pub(super) seed: u64,
+pub(crate) struct KeyHash {
+    pub(crate) hash: u64,
+    pub(crate) seed: u64,
 }
 
 impl KeyHash {
     #[inline]
-    pub(super) fn of_item(key: &[u8]) -> Self {
+    pub(crate) fn of_item(key: &[u8]) -> Self {
         Self::new(key, ITEM)
     }
 
     /// A resource key has a different column than the same key of an item.
     #[inline]
-    pub(super) fn of_resource(key: &[u8]) -> Self {
+    pub(crate) fn of_resource(key: &[u8]) -> Self {
         Self::new(key, RESOURCE)
     }
 
     #[inline]
-    pub(super) fn new(key: &[u8], seed: u64) -> Self {
+    pub(crate) fn new(key: &[u8], seed: u64) -> Self {
         let mut hash = seed ^ key.len() as u64;
         let last = if let Some(last) = key.last_chunk::<8>() {
             // The last eight bytes overlap the previous words if the length is not a multiple of eight.
@@ -47,6 +47,6 @@ impl KeyHash {
 
 /// Adds a hash to that of the ones before it.
 #[inline]
-pub(super) fn combined(hash: u64, other: u64) -> u64 {
+pub(crate) fn combined(hash: u64, other: u64) -> u64 {
     (hash.rotate_left(5) ^ other).wrapping_mul(ODD)
 }

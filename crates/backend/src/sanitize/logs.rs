@@ -1,8 +1,10 @@
-//! Log records: severity and attribute names.
+//! Log records: severity, body and attributes.
 
-use super::same_column::Columns;
-use super::taken::{self, Taken};
-use super::{adapt_resource, severity, value_to_text};
+use super::attributes::{AdaptedResource, ItemAdapter};
+use super::same_column::ColumnClaims;
+use super::severity;
+use super::taken_columns::LOG_RECORDS;
+use super::text_values::value_to_text;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -12,26 +14,27 @@ use wire::Depth;
 pub(super) fn adapt(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_logs in &mut logs.resource_logs {
-        let signal = &taken::LOG_RECORDS;
-        let resource = adapt_resource(&mut resource_logs.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource.encoded);
-        let scopes = resource_logs.scope_logs.iter_mut();
-        scopes
-            .flat_map(|scope_logs| &mut scope_logs.log_records)
-            .for_each(|log_record| adapt_log_record(log_record, &taken));
-        renamed += resource.renamed + taken.renamed();
+        let resource =
+            AdaptedResource::of(&mut resource_logs.resource, fallback_service, &LOG_RECORDS);
+        let mut adapter = resource.item_adapter();
+        for scope_logs in &mut resource_logs.scope_logs {
+            for log_record in &mut scope_logs.log_records {
+                adapt_log_record(log_record, &mut adapter);
+            }
+        }
+        renamed += adapter.renamed();
     }
     renamed
 }
 
-fn adapt_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
+fn adapt_log_record(log_record: &mut LogRecord, adapter: &mut ItemAdapter<'_>) {
     severity::adapt(log_record);
-    let mut columns = Columns::default();
+    let mut claims = ColumnClaims::default();
     if let Some(body) = &mut log_record.body {
         value_to_text(body, Depth::OF_VALUES);
         if let Some(Value::KvlistValue(map)) = &mut body.value {
-            columns.add_body(&mut map.values);
+            claims.separate_body(&mut map.values);
         }
     }
-    taken.adapt(&mut log_record.attributes, columns);
+    adapter.adapt_beside_body(&mut log_record.attributes, claims);
 }

@@ -1,8 +1,7 @@
 //! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
-use super::adapt_resource;
-use super::same_column::Columns;
-use super::taken::{self, Taken};
+use super::attributes::{AdaptedResource, ItemAdapter};
+use super::taken_columns::DATA_POINTS;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -20,15 +19,15 @@ use std::ops::RangeInclusive;
 pub(super) fn adapt(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_metrics in &mut metrics.resource_metrics {
-        let signal = &taken::DATA_POINTS;
-        let resource = adapt_resource(&mut resource_metrics.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource.encoded);
+        let resource =
+            AdaptedResource::of(&mut resource_metrics.resource, fallback_service, &DATA_POINTS);
+        let mut adapter = resource.item_adapter();
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
-            let adapted = metrics.into_iter().flat_map(|metric| adapt_metric(metric, &taken));
-            scope_metrics.metrics = adapted.collect();
+            scope_metrics.metrics =
+                metrics.into_iter().flat_map(|metric| adapt_metric(metric, &mut adapter)).collect();
         }
-        renamed += resource.renamed + taken.renamed();
+        renamed += adapter.renamed();
     }
     renamed
 }
@@ -39,11 +38,11 @@ const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
 /// Returns the adapted metric: none without data points, because it would create an empty stream, and several for a gauge with
 /// different sets of attribute keys.
-fn adapt_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_metric(mut metric: Metric, adapter: &mut ItemAdapter<'_>) -> Vec<Metric> {
     let Some(data) = metric.data.take() else { return Vec::new() };
     match data {
         Data::Gauge(mut gauge) => {
-            adapt_numbers(&mut gauge.data_points, true, taken);
+            adapt_numbers(&mut gauge.data_points, true, adapter);
             let mut groups = by_key_set(gauge.data_points);
             if groups.len() * prost::Message::encoded_len(&metric) > MAX_HEAD_BYTES {
                 groups = vec![groups.into_iter().flatten().collect()];
@@ -55,11 +54,11 @@ fn adapt_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
             groups.into_iter().map(of_group).collect()
         }
         Data::Sum(mut sum) => {
-            adapt_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), taken);
+            adapt_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), adapter);
             let has_points = !sum.data_points.is_empty();
             unless_empty(Metric { data: Some(Data::Sum(sum)), ..metric }, has_points)
         }
-        Data::Histogram(histogram) => adapt_histogram(metric, histogram, taken),
+        Data::Histogram(histogram) => adapt_histogram(metric, histogram, adapter),
         Data::ExponentialHistogram(exponential) => {
             let histogram = Histogram {
                 aggregation_temporality: exponential.aggregation_temporality,
@@ -69,9 +68,9 @@ fn adapt_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
                     .map(|point| to_explicit_buckets(point, &metric.unit))
                     .collect(),
             };
-            adapt_histogram(metric, histogram, taken)
+            adapt_histogram(metric, histogram, adapter)
         }
-        Data::Summary(summary) => adapt_summary(metric, summary, taken),
+        Data::Summary(summary) => adapt_summary(metric, summary, adapter),
     }
 }
 
@@ -86,7 +85,11 @@ pub(super) fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
 
-fn adapt_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, taken: &Taken<'_>) {
+fn adapt_numbers(
+    data_points: &mut Vec<NumberDataPoint>,
+    without_start: bool,
+    adapter: &mut ItemAdapter<'_>,
+) {
     data_points.retain(|point| {
         is_recorded(point.flags)
             && match point.value {
@@ -96,18 +99,22 @@ fn adapt_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, ta
             }
     });
     for point in data_points {
-        taken.adapt(&mut point.attributes, Columns::default());
+        adapter.adapt(&mut point.attributes);
         if without_start {
             point.start_time_unix_nano = 0;
         }
     }
 }
 
-fn adapt_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_histogram(
+    metric: Metric,
+    mut histogram: Histogram,
+    adapter: &mut ItemAdapter<'_>,
+) -> Vec<Metric> {
     let is_delta = is_delta(histogram.aggregation_temporality);
     histogram.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut histogram.data_points {
-        taken.adapt(&mut point.attributes, Columns::default());
+        adapter.adapt(&mut point.attributes);
         complete(point);
         if is_delta {
             point.start_time_unix_nano = 0;
@@ -117,10 +124,14 @@ fn adapt_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
     unless_empty(Metric { data: Some(Data::Histogram(histogram)), ..metric }, has_points)
 }
 
-fn adapt_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec<Metric> {
+fn adapt_summary(
+    metric: Metric,
+    mut summary: Summary,
+    adapter: &mut ItemAdapter<'_>,
+) -> Vec<Metric> {
     summary.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut summary.data_points {
-        taken.adapt(&mut point.attributes, Columns::default());
+        adapter.adapt(&mut point.attributes);
         // A summary without values has NaN quantiles, but its count and sum are valid.
         point.quantile_values.retain(|quantile| quantile.value.is_finite());
     }

@@ -1,43 +1,54 @@
 //! Adapts telemetry so that OpenObserve stores it as intended.
 //!
-//! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule states the consequence of its absence.
+//! [`sanitize`] takes a request as it was received. It returns a request whose items OpenObserve stores whole, and the items that
+//! it cannot store. It takes these steps:
+//!
+//! 1. `encoded_check` reads the encoded request. If no rule would change it, it is returned as it is, with a [`Survey`] of its
+//!    items. Most requests end here. If only severities change, `severity` rewrites the encoded records.
+//! 2. `traces` takes out the spans with invalid ids. They are `refused`.
+//! 3. The rest is decoded. `traces`, `logs` or `metrics` applies these rules to each resource and its items:
+//!
+//! | module | rule | consequence of its absence in OpenObserve |
+//! |---|---|---|
+//! | `attributes` | each resource has a `service.name` | items get the name of the previous resource |
+//! | `traces` | a span ends after its start, and an invalid parent is none | durations of nearly 2^64 µs; a root span seems to lack its parent |
+//! | `severity` | the text of a severity is the name of its class | `INFO`, `info` and `0` in one column |
+//! | `metrics` | deltas have no start time, histograms have explicit buckets, and points have finite values | series that cannot be added up; PromQL answers 400 |
+//! | `text_values` | values that JSON lacks are text | empty texts, lists of numbers, or nothing |
+//! | `taken_columns`, `reserved_columns` | an item's attribute has no column of OpenObserve or of the resource | a record in 1970, or one of another function |
+//! | `gen_ai` | no attribute of a span looks like one of an AI framework, unless it is one | the value is moved or lost |
+//! | `same_column` | no two keys of an item have one column | one of two values is lost |
+//!
+//! The last three rename an attribute: `severity` becomes `attr_severity`. A new rule needs its condition in `encoded_check` too.
+//! Properties in the tests compare both.
+//!
+//! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read, or the version that a module names.
 
-mod columns;
-mod gen_ai;
-mod hash;
-mod limits;
+mod attributes;
+mod encoded_check;
+pub(crate) mod gen_ai;
+pub(crate) mod hash;
+mod known_keys;
+pub(crate) mod limits;
 mod logs;
-mod metric_scan;
 mod metrics;
 mod names;
-mod new_columns;
-mod same_column;
-mod scan;
+mod reserved_columns;
+pub(crate) mod same_column;
 mod severity;
-pub(crate) mod span_columns;
 mod survey;
-mod taken;
+mod taken_columns;
+mod text_values;
 mod traces;
-pub(crate) mod types;
 
 use crate::destination::Profile;
-pub(crate) use columns::split_by_columns;
+use encoded_check::{UndecodedRequest, check_encoded};
 pub use names::{stored_byte, stored_key, stored_stream};
-pub(crate) use new_columns::{KnownColumns, NewColumns};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use same_column::Columns;
-use scan::Scanned;
+pub(crate) use reserved_columns::number_of_reserved_columns;
 use severity::WithNewTexts;
 pub use survey::{Survey, TimeRange};
 use traces::SpansByIds;
-use wire::field::any_value;
-use wire::protobuf::Value::{Fixed64, Len};
-use wire::protobuf::{fields, messages};
-use wire::resource::SERVICE_NAME;
-use wire::view::{key_and_value, map_entries};
-use wire::{Depth, Logs, Metrics, Request, Signal, SignalKind, Traces};
+use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
 /// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
@@ -60,15 +71,14 @@ pub struct Sanitized {
 
 /// Adapts a request to the backend.
 ///
-/// [`Profile::Otlp`] changes nothing. [`Profile::OpenObserve`] gives every resource a `service.name` (`fallback_service` if it
-/// has none, because OpenObserve would use the previous resource's), and applies the rules of the signal's module. Requests
-/// that need no change are not decoded.
+/// [`Profile::Otlp`] changes nothing. [`Profile::OpenObserve`] applies the rules of this module. A resource without a
+/// `service.name` gets that of `fallback_service`. Requests that need no change are not decoded.
 pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> Sanitized {
     if profile == Profile::Otlp {
         return whole(request);
     }
     // Most requests need no change: this costs no decoding, and less than a walk that could change them.
-    if let Some(Scanned { survey, needs_severity }) = scan::scan(&request) {
+    if let Some(UndecodedRequest { survey, needs_severity }) = check_encoded(&request) {
         let request = if needs_severity { request.edit(&mut WithNewTexts) } else { Some(request) };
         return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
     }
@@ -103,106 +113,6 @@ fn adapt_decoded<S: Signal>(
     let adapted = Request::encode::<S>(&decoded);
     let dropped = request.items().saturating_sub(adapted.items());
     Sanitized { dropped, renamed, ..whole(adapted) }
-}
-
-/// A resource after [`adapt_resource`].
-struct AdaptedResource {
-    encoded: Vec<u8>,
-    /// Number of keys that were renamed because another key had their column.
-    renamed: usize,
-}
-
-/// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns.
-fn adapt_resource(
-    resource: &mut Option<Resource>,
-    fallback_service: &str,
-    signal: &taken::Signal,
-) -> AdaptedResource {
-    let resource = resource.get_or_insert_default();
-    to_text(&mut resource.attributes);
-    let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
-    match resource.attributes.iter_mut().find(is_service_name) {
-        Some(KeyValue {
-            value: Some(AnyValue { value: Some(Value::StringValue(name)) }), ..
-        }) if !name.is_empty() => {}
-        Some(nameless) => nameless.value = Some(text_value(fallback_service.to_owned())),
-        None => {
-            let service_name = text_attribute(SERVICE_NAME, fallback_service.to_owned());
-            resource.attributes.push(service_name);
-        }
-    }
-    let collides = |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
-    let mut columns = Columns::default();
-    columns.separate(&mut resource.attributes, collides);
-    AdaptedResource { encoded: prost::Message::encode_to_vec(resource), renamed: columns.renamed() }
-}
-
-fn text_attribute(key: &str, text: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
-}
-
-fn text_value(text: String) -> AnyValue {
-    AnyValue { value: Some(Value::StringValue(text)) }
-}
-
-/// Returns `true` if a value is or holds one that [`value_to_text`] changes.
-fn needs_text(value: &[u8], levels: usize) -> bool {
-    let below = |value: &[u8]| levels > 0 && needs_text(value, levels - 1);
-    fields(value).any(|field| match (field.number, field.value) {
-        (any_value::DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
-        (any_value::BYTES, Len(_)) => true,
-        (any_value::ARRAY, Len(array)) => messages(array, any_value::VALUES).any(below),
-        _ => false,
-    }) || map_entries(value).any(|entry| {
-        let (key, value) = key_and_value(entry);
-        key == NUMBER_TOKEN.as_bytes() || below(value)
-    })
-}
-
-/// Writes values as text that JSON lacks, as OpenTelemetry represents them in other formats: bytes that are not UTF-8 in base64,
-/// and `NaN`, `Infinity` and `-Infinity`. OpenObserve would store an empty text, a list of numbers, or nothing.
-///
-/// Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
-fn to_text(attributes: &mut [KeyValue]) {
-    values_to_text(attributes, Depth::OF_VALUES);
-}
-
-fn values_to_text(attributes: &mut [KeyValue], depth: Depth) {
-    let values = attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut());
-    values.for_each(|value| value_to_text(value, depth));
-}
-
-/// The key by which serde_json marks numbers. As the key of a map's entry, OpenObserve takes the entry for a number, and loses
-/// other texts.
-const NUMBER_TOKEN: &str = "$serde_json::private::Number";
-
-fn map_to_text(entries: &mut [KeyValue], depth: Depth) {
-    for entry in entries.iter_mut().filter(|entry| entry.key == NUMBER_TOKEN) {
-        entry.key = format!("attr_{NUMBER_TOKEN}");
-    }
-    values_to_text(entries, depth);
-}
-
-fn value_to_text(value: &mut AnyValue, depth: Depth) {
-    let Some(depth) = depth.below() else { return };
-    let text = match &mut value.value {
-        Some(Value::ArrayValue(array)) => {
-            return array.values.iter_mut().for_each(|value| value_to_text(value, depth));
-        }
-        Some(Value::KvlistValue(map)) => return map_to_text(&mut map.values, depth),
-        Some(Value::BytesValue(bytes)) => {
-            String::from_utf8(std::mem::take(bytes)).unwrap_or_else(|error| {
-                let mut text = Vec::new();
-                wire::push_base64(&mut text, error.as_bytes());
-                String::from_utf8(text).unwrap_or_default()
-            })
-        }
-        Some(Value::DoubleValue(number)) if number.is_nan() => "NaN".to_owned(),
-        Some(Value::DoubleValue(f64::INFINITY)) => "Infinity".to_owned(),
-        Some(Value::DoubleValue(f64::NEG_INFINITY)) => "-Infinity".to_owned(),
-        _ => return,
-    };
-    value.value = Some(Value::StringValue(text));
 }
 
 #[cfg(test)]

@@ -1,80 +1,20 @@
 //! Keys that OpenObserve stores in the same column, such as `a b`, `a-b` and `A_B`: it keeps the value of one of them.
 
 use super::hash::KeyHash;
+use super::known_keys::with_known_keys;
 use super::limits::MAP_LEVELS;
 use super::names::stored_key;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use wire::fnv;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
 
-/// More than the keys of most functions, so that few of them share a slot.
-const SLOTS: usize = 1 << 14;
-
-/// Above this number of keys, all are forgotten.
-const MAX_KEYS: usize = 4096;
-
-thread_local! {
-    static KNOWN: RefCell<KnownKeys> = RefCell::new(KnownKeys::new());
-}
-
-/// Calls `with` with the keys that this thread has seen.
-pub(super) fn with_known_keys<R>(with: impl FnOnce(&mut KnownKeys) -> R) -> R {
-    KNOWN.with_borrow_mut(with)
-}
-
-/// Keys of earlier requests. Functions send the same keys in each request, so that most keys cost one comparison.
-pub(super) struct KnownKeys {
-    /// Parts of the hashes of keys that were the first in their columns.
-    first: Vec<u32>,
-    /// For each column, the hash of the key that was the first in it.
-    columns: HashMap<u64, u64>,
-}
-
-impl KnownKeys {
-    fn new() -> Self {
-        Self { first: vec![0; SLOTS], columns: HashMap::new() }
-    }
-
-    /// Notes a key. Returns `false` if another key was noted for its column before.
-    #[inline]
-    pub(super) fn note(&mut self, key: &[u8], hash: KeyHash) -> bool {
-        let (slot, tag) = slot_and_tag(hash);
-        self.first.get(slot).is_some_and(|first| *first == tag) || self.learn(key, hash)
-    }
-
-    #[cold]
-    fn learn(&mut self, key: &[u8], hash: KeyHash) -> bool {
-        if self.columns.len() >= MAX_KEYS {
-            self.columns.clear();
-            self.first.fill(0);
-        }
-        // Keys of resources have other columns than keys of items.
-        let seeded = ColumnKey { column: START.column ^ hash.seed, ..START };
-        let ColumnKey { column, .. } = below(seeded, key);
-        let is_first = *self.columns.entry(column).or_insert(hash.hash) == hash.hash;
-        let (slot, tag) = slot_and_tag(hash);
-        if let Some(first) = self.first.get_mut(slot).filter(|_| is_first) {
-            *first = tag;
-        }
-        is_first
-    }
-}
-
-#[inline]
-fn slot_and_tag(KeyHash { hash, .. }: KeyHash) -> (usize, u32) {
-    // The truncation is the slot: the highest bits. The tag is never 0, which marks an empty slot.
-    #[expect(clippy::cast_possible_truncation, reason = "parts of a hash")]
-    ((hash >> (u64::BITS - SLOTS.ilog2())) as usize, hash as u32 | 1)
-}
-
 /// A column and the key whose value is stored there, as hashes; or the beginning of both.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ColumnKey {
-    pub(super) column: u64,
-    pub(super) key: u64,
+pub(crate) struct ColumnKey {
+    pub(crate) column: u64,
+    pub(crate) key: u64,
 }
 
 /// Returns `true` if two of these attributes with different keys have the same column.
@@ -88,7 +28,7 @@ pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a
 }
 
 /// Adds the places of this key's value below a path: of each entry, if it is a map and `levels` remain.
-pub(super) fn add_places(
+pub(crate) fn add_places(
     path: ColumnKey,
     key: &[u8],
     value: &[u8],
@@ -115,25 +55,25 @@ fn may_share_a_column(attributes: &[KeyValue]) -> bool {
     })
 }
 
-/// Gives each key of an item a column of its own.
+/// The columns that keys of an item have claimed. Each key gets a column of its own, under another name if necessary.
 #[derive(Default)]
-pub(super) struct Columns {
+pub(super) struct ColumnClaims {
     /// For each column, the key that has it.
-    taken: HashMap<u64, u64>,
+    owners: HashMap<u64, u64>,
     /// Count of the numbers tried in names of renamed keys, the first of which is 2.
     numbers_tried: usize,
     /// Number of keys that were renamed because another key had their column.
     renamed: usize,
 }
 
-impl Columns {
+impl ColumnClaims {
     /// Number of keys that were renamed because another key had their column.
     pub(super) fn renamed(&self) -> usize {
         self.renamed
     }
 
-    /// Renames entries of a log record's body, if it is a map.
-    pub(super) fn add_body(&mut self, body: &mut [KeyValue]) {
+    /// Claims columns for the entries of a log record's body, and renames entries whose columns are taken.
+    pub(super) fn separate_body(&mut self, body: &mut [KeyValue]) {
         self.separate_below(within(below(START, b"body")), body, MAP_LEVELS - 1);
     }
 
@@ -146,7 +86,7 @@ impl Columns {
         collides: impl Fn(&KeyValue) -> bool,
     ) {
         let colliding: Vec<bool> = attributes.iter().map(&collides).collect();
-        if self.taken.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
+        if self.owners.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
             return;
         }
         // Keys that may stay have their columns before renamed ones, and a resource's service name before all.
@@ -220,7 +160,7 @@ impl Columns {
         loop {
             let place = below(path, attribute.key.as_bytes());
             // A collision is searched last, because it reads the attribute's value.
-            if !self.taken.contains_key(&place.column) {
+            if !self.owners.contains_key(&place.column) {
                 if collisions == MAX_COLLISIONS || !collides(attribute) {
                     self.claim_for_renamed(place);
                     return;
@@ -234,12 +174,12 @@ impl Columns {
 
     /// Gives a key its column, unless another key has it already. Returns `true` if the key has it.
     fn claim(&mut self, ColumnKey { column, key }: ColumnKey) -> bool {
-        *self.taken.entry(column).or_insert(key) == key
+        *self.owners.entry(column).or_insert(key) == key
     }
 
     /// Gives a renamed key its column, which no other key gets from then on, not even one with the same text.
     fn claim_for_renamed(&mut self, ColumnKey { column, key }: ColumnKey) {
-        self.taken.insert(column, !key);
+        self.owners.insert(column, !key);
     }
 }
 
@@ -259,7 +199,7 @@ fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
 const START: ColumnKey = ColumnKey { column: fnv::START, key: fnv::START };
 
 /// The path of attributes whose columns have this prefix.
-pub(super) fn start(prefix: &str) -> ColumnKey {
+pub(crate) fn start(prefix: &str) -> ColumnKey {
     ColumnKey { column: prefix.bytes().fold(START.column, fnv::with_byte), ..START }
 }
 
@@ -293,14 +233,15 @@ mod tests {
         };
         // The resource has all names that the key could get.
         let mut alone = attributes("severity");
-        Columns::default().separate(&mut alone, |_: &KeyValue| search(true));
+        ColumnClaims::default().separate(&mut alone, |_: &KeyValue| search(true));
         assert!(searches.take() < 20);
         // The item has them.
         let others = (2..NAMES).map(|number| format!("attr_{number}_severity"));
         let names: Vec<String> =
             ["severity".into(), "attr_severity".into()].into_iter().chain(others).collect();
         let mut beside = attributes(&names.join(", "));
-        Columns::default().separate(&mut beside, |attribute| search(attribute.key == "severity"));
+        ColumnClaims::default()
+            .separate(&mut beside, |attribute| search(attribute.key == "severity"));
         assert!(searches.take() < NAMES + 20);
         assert_eq!(beside[0].key, format!("attr_{NAMES}_severity"));
     }

@@ -1,4 +1,4 @@
-//! Facts that [`scan`](super::scan) collects about unchanged requests: the times of the items, and whether there are few
+//! Facts that [`encoded_check`](super::encoded_check) collects about unchanged requests: the times of the items, and whether there are few
 //! attribute keys.
 //!
 //! They replace separate passes for the ingest window and the column limit. For a mixed event this saves 3.7 % of the forwarder's

@@ -1,9 +1,8 @@
 //! Spans: ids, times and attribute names.
 
+use super::attributes::{AdaptedResource, ItemAdapter};
 use super::gen_ai::GenAi;
-use super::same_column::Columns;
-use super::taken::{self, Taken};
-use super::{adapt_resource, to_text};
+use super::taken_columns::SPANS;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -20,14 +19,15 @@ const SPAN_ID_BYTES: usize = 8;
 pub(super) fn adapt(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> usize {
     let mut renamed = 0;
     for resource_spans in &mut traces.resource_spans {
-        let signal = &taken::SPANS;
-        let resource = adapt_resource(&mut resource_spans.resource, fallback_service, signal);
-        let taken = Taken::in_resource(signal, &resource.encoded);
+        let resource = AdaptedResource::of(&mut resource_spans.resource, fallback_service, &SPANS);
+        let mut adapter = resource.item_adapter();
         for scope_spans in &mut resource_spans.scope_spans {
             let scope = scope_spans.scope.as_ref().map_or("", |scope| &scope.name);
-            scope_spans.spans.iter_mut().for_each(|span| adapt_span(span, scope, &taken));
+            for span in &mut scope_spans.spans {
+                adapt_span(span, scope, &mut adapter);
+            }
         }
-        renamed += resource.renamed + taken.renamed();
+        renamed += adapter.renamed();
     }
     renamed
 }
@@ -65,7 +65,7 @@ fn is_valid(span: &[u8]) -> bool {
     has_valid_ids(id(span::TRACE_ID), id(span::SPAN_ID))
 }
 
-fn adapt_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
+fn adapt_span(span: &mut Span, scope: &str, adapter: &mut ItemAdapter<'_>) {
     // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and distort every percentile
     // of durations.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);
@@ -74,12 +74,12 @@ fn adapt_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
     }
     let gen_ai = GenAi::of_decoded(span, scope);
     let is_lost = |attribute: &KeyValue| gen_ai.loses(attribute);
-    taken.adapt_but(&mut span.attributes, Columns::default(), is_lost);
+    adapter.adapt_excluding(&mut span.attributes, is_lost);
     for event in &mut span.events {
-        rename_fields(&mut event.attributes, EVENT_FIELDS, taken);
+        adapter.adapt_beside_fields(&mut event.attributes, EVENT_FIELDS);
     }
     for link in &mut span.links {
-        rename_fields(&mut link.attributes, LINK_FIELDS, taken);
+        adapter.adapt_beside_fields(&mut link.attributes, LINK_FIELDS);
     }
 }
 
@@ -89,15 +89,6 @@ pub(super) const EVENT_FIELDS: &[&[u8]] = &[b"_timestamp", b"name"];
 /// Fields other than the attributes in the JSON that OpenObserve stores for a link.
 pub(super) const LINK_FIELDS: &[&[u8]] =
     &[b"context", b"droppedAttributesCount", b"dropped_attributes_count"];
-
-/// Renames attributes of an event or link that a reader of the JSON would take for a field.
-fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]], taken: &Taken<'_>) {
-    to_text(attributes);
-    let is_field = |attribute: &KeyValue| fields.contains(&attribute.key.as_bytes());
-    if attributes.iter().any(is_field) {
-        taken.separate(attributes, Columns::default(), is_field);
-    }
-}
 
 pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {
     is_id(trace_id, TRACE_ID_BYTES) && is_id(span_id, SPAN_ID_BYTES)

@@ -11,7 +11,8 @@ use super::rows::Row;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The type of a column, from the narrowest to the most general.
+/// The type of a column, from the narrowest to the most general. The client under test has a list of its own, so that this one
+/// can judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ColumnType {
     Boolean,

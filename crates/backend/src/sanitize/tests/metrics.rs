@@ -231,9 +231,9 @@ fn any_metric() -> impl Strategy<Value = Metric> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// The scan without decoding agrees with the rules: a request passes the scan only if no rule changes it.
+    /// The check without decoding agrees with the rules: a request passes it only if no rule changes it.
     #[test]
-    fn the_scan_agrees_with_the_rules_of_metrics(
+    fn the_check_agrees_with_the_rules_of_metrics(
         resource_attributes in mostly(&["service.name=shop"]),
         metrics in prop::collection::vec(any_metric(), 1..3),
     ) {
@@ -242,7 +242,7 @@ proptest! {
         let mut decoded = request.decode::<Metrics>().unwrap().unwrap();
         super::super::metrics::adapt(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Metrics>(&decoded) == request;
-        let times = scan::scan(&request).map(|scanned| scanned.survey.times);
+        let times = check_encoded(&request).map(|undecoded| undecoded.survey.times);
         let scopes = request.containers().flat_map(Container::scopes);
         let times_of_items: Vec<u64> =
             scopes.flat_map(ScopeContainer::items).map(Item::time_unix_nano).collect();

@@ -1,4 +1,3 @@
-mod columns;
 mod metrics;
 
 use super::*;
@@ -20,11 +19,11 @@ fn value(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..Default::default() }
 }
 
-fn attribute(key: &str, text: &str) -> KeyValue {
+pub(crate) fn attribute(key: &str, text: &str) -> KeyValue {
     value(key, Value::StringValue(text.to_owned()))
 }
 
-fn map(key: &str, values: Vec<KeyValue>) -> KeyValue {
+pub(crate) fn map(key: &str, values: Vec<KeyValue>) -> KeyValue {
     value(key, Value::KvlistValue(KeyValueList { values }))
 }
 
@@ -55,7 +54,7 @@ fn span() -> Span {
 }
 
 /// A record that needs no severity.
-fn record() -> LogRecord {
+pub(crate) fn record() -> LogRecord {
     LogRecord { severity_text: "INFO".to_owned(), ..Default::default() }
 }
 
@@ -70,7 +69,7 @@ fn traces(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Request {
     Request::of_spans(resource, spans)
 }
 
-fn logs(resource: impl Into<Option<Resource>>, log_records: Vec<LogRecord>) -> Request {
+pub(crate) fn logs(resource: impl Into<Option<Resource>>, log_records: Vec<LogRecord>) -> Request {
     Request::of_log_records(resource, log_records)
 }
 
@@ -341,9 +340,9 @@ fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
 }
 
 proptest! {
-    /// The scan without decoding agrees with the rules: a request passes the scan only if no rule changes it.
+    /// The check without decoding agrees with the rules: a request passes it only if no rule changes it.
     #[test]
-    fn the_scan_agrees_with_the_sanitizing_rules(
+    fn the_check_agrees_with_the_sanitizing_rules(
         resource_attributes in any_attributes(),
         span_attributes in any_attributes(),
         (start, end) in (0u64..3, 0u64..3),
@@ -377,7 +376,7 @@ proptest! {
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = TimeRange { oldest_unix_nano: start, newest_unix_nano: start };
-        let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
+        let survey = check_encoded(&request).filter(|undecoded| !undecoded.needs_severity).map(|undecoded| undecoded.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
@@ -386,7 +385,7 @@ proptest! {
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = TimeRange { oldest_unix_nano: time, newest_unix_nano: time };
-        let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
+        let survey = check_encoded(&request).filter(|undecoded| !undecoded.needs_severity).map(|undecoded| undecoded.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         // A second adaptation changes nothing, and each attribute has a column of its own.

@@ -4,9 +4,9 @@
 //! (`ZO_COLS_PER_RECORD_LIMIT`; OpenObserve Cloud allows 200): logs with a 200 and nothing written, traces and metrics with a
 //! 400.
 
-use super::limits::{LOG_MAP_LEVELS, MAP_LEVELS};
-use super::names;
-use super::same_column::{add_places, start};
+use crate::sanitize::limits::{LOG_MAP_LEVELS, MAP_LEVELS};
+use crate::sanitize::number_of_reserved_columns;
+use crate::sanitize::same_column::{add_places, start};
 use std::collections::{HashMap, HashSet};
 use wire::field::log_record;
 use wire::protobuf::messages;
@@ -21,26 +21,21 @@ const LEAST_ATTRIBUTE_BYTES: usize = 4;
 
 /// Maximum number of bytes of resources, scopes and metric names that splitting may repeat; the rest then stays one request. Only
 /// adversarial requests with large resources and hundreds of attributes an item reach it.
-pub(super) const MAX_REPEATED_BYTES: usize = 16 << 20;
+const MAX_REPEATED_BYTES: usize = 16 << 20;
 
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///
 /// A single item with more columns stays alone, so that its neighbours are accepted. A request with few keys costs one pass; one
 /// known to have few keys, or of a few KiB, costs nothing.
 pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
-    let fixed = match request.kind() {
-        SignalKind::Traces => &names::SPAN,
-        SignalKind::Logs => &names::LOG_RECORD,
-        SignalKind::Metrics => &names::DATA_POINT,
-    };
-    let max_columns = max_columns.saturating_sub(fixed.len());
+    let max_columns = max_columns.saturating_sub(number_of_reserved_columns(request.kind()));
     if (request.has_few_keys() && max_columns >= FEW_KEYS_ARE_BELOW)
         || request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
     {
         return vec![request];
     }
     let mut splitter = Splitter { max_columns, ..Splitter::default() };
-    splitter.scan(&request);
+    splitter.visit_request(&request);
     request.parts(&splitter.sizes)
 }
 
@@ -70,7 +65,7 @@ struct Splitter {
 
 impl Splitter {
     /// Visits the items in the order in which [`Request::parts`] counts them.
-    fn scan(&mut self, request: &Request) {
+    fn visit_request(&mut self, request: &Request) {
         for (index, container) in request.containers().enumerate() {
             let head_bytes = container.head_bytes();
             let shared = self.shared(request.kind(), index, container);
@@ -81,7 +76,7 @@ impl Splitter {
                         Some(kind) => {
                             self.place(0, &shared, Item::new(kind, message), head_bytes);
                         }
-                        None => self.scan_metric(message, &shared, head_bytes),
+                        None => self.visit_metric(message, &shared, head_bytes),
                     }
                 }
             }
@@ -108,7 +103,7 @@ impl Splitter {
     }
 
     /// Visits a metric, a stream of its own with the columns of all its data points.
-    fn scan_metric(&mut self, metric: &[u8], container: &ContainerColumns, head_bytes: usize) {
+    fn visit_metric(&mut self, metric: &[u8], container: &ContainerColumns, head_bytes: usize) {
         // OpenObserve turns each run of other characters into one `_`; here they are skipped. Two streams confused thereby have
         // their columns added up, so the request is split earlier than necessary, never later.
         let letters = metric_name(metric).iter().filter(|byte| byte.is_ascii_alphanumeric());
@@ -187,36 +182,4 @@ fn columns_of<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::protobuf::Writer;
-
-    /// A set for each metric would need gigabytes for a line of a few kilobytes.
-    #[test]
-    fn the_columns_of_a_resource_are_kept_once_for_all_metrics() {
-        const KEYS: usize = 500;
-        const METRICS: usize = 300;
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(1, |resource| {
-                (0..KEYS).for_each(|n| resource.text_attribute(1, &format!("r{n}"), "x"));
-            });
-            container.message(2, |scope| {
-                for number in 0..METRICS {
-                    scope.message(2, |metric| {
-                        metric.string(1, &format!("m{number}"));
-                        metric.message(5, |gauge| {
-                            gauge.message(1, |point| point.text_attribute(7, "k", "x"));
-                        });
-                    });
-                }
-            });
-        });
-        let request = Request::counted(SignalKind::Metrics, bytes, METRICS);
-        let mut splitter = Splitter { max_columns: 900, ..Splitter::default() };
-        splitter.scan(&request);
-        assert_eq!((splitter.items, splitter.sizes.len()), (METRICS, 0));
-        let own: usize = splitter.own.values().map(HashSet::len).sum();
-        assert_eq!((splitter.shared.len(), own), (KEYS, METRICS));
-    }
-}
+mod tests;

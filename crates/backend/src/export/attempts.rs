@@ -1,12 +1,13 @@
-//! Decides the next step of a delivery: send, wait, split, halve, or give up. Pure; the loop in `client` carries it out.
+//! Decides the next step to deliver a request: send, wait, split, halve, or give up. Pure; the loop in `client` carries it out.
 
+use super::column_limit::split_by_columns;
+use super::new_columns::{DividedRequest, NewColumns};
 use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::{LEAST_BYTES, Learned};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
-use crate::sanitize::{NewColumns, split_by_columns};
 use settings::{Backoff, Jitter};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -53,9 +54,9 @@ impl Terms<'_> {
     }
 }
 
-/// The delivery of one request, from the first attempt to the account of all its items. Times count from its start.
+/// The attempts to deliver one request, from the first one to the account of all its items. Times count from the start.
 #[derive(Debug)]
-pub(crate) struct Delivery<'a> {
+pub(crate) struct Attempts<'a> {
     terms: Terms<'a>,
     kind: SignalKind,
     waiting: VecDeque<QueuedPart>,
@@ -82,13 +83,13 @@ pub(crate) struct Delivery<'a> {
 
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
-    /// Send this request, then call [`Delivery::answered`].
+    /// Send this request, then call [`Attempts::answered`].
     Send(&'a Request),
-    /// Send an empty request, then call [`Delivery::probed`].
+    /// Send an empty request, then call [`Attempts::probed`].
     Probe,
     /// Wait until this time.
     WaitUntil(Duration),
-    /// Call [`Delivery::finish`].
+    /// Call [`Attempts::finish`].
     Done,
 }
 
@@ -131,7 +132,7 @@ impl QueuedPart {
     }
 }
 
-impl<'a> Delivery<'a> {
+impl<'a> Attempts<'a> {
     /// Starts a delivery. The request is split first if it exceeds a size limit or OpenObserve's column limit.
     pub(crate) fn new(terms: Terms<'a>, request: Request) -> Self {
         let kind = request.kind();
@@ -361,7 +362,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl Delivery<'_> {
+impl Attempts<'_> {
     /// Records this number of items of a request, which has left the queue, as undelivered.
     fn note_undelivered(&mut self, request: Request, items: usize, reason: Reason, fate: Fate) {
         self.outcome.parts.push(UndeliveredPart { request, items, reason, fate });
@@ -423,7 +424,7 @@ const ITEMS_PER_PIECE: usize = 4;
 
 const MAX_PIECES_FOR_ITEMS: usize = 512;
 
-impl Delivery<'_> {
+impl Attempts<'_> {
     /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to
     /// half of the refused one. Before that, the fault may be the backend's.
     fn learn_size(&mut self, accepted: usize) {
@@ -484,7 +485,7 @@ impl Delivery<'_> {
         let is_divided = new.are_ahead_in(&part.request);
         part.new_columns = Some(std::mem::take(&mut new.hashes));
         if let Some(mut part) = self.waiting.pop_front_if(|_| is_divided) {
-            let (ahead, rest) = new.divide(part.request);
+            let DividedRequest { ahead, rest } = new.divide(part.request);
             part.request = ahead;
             part.is_ahead = true;
             if let Some(rest) = part.piece(rest) {

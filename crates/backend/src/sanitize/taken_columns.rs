@@ -6,12 +6,14 @@
 //! `faas.name`.
 
 use super::limits::COMPARED_LEVELS;
-use super::names::{self, KeyFilter, Reserved, is_reserved, stored_key};
-use super::same_column::{Columns, is_map};
-use super::{gen_ai, severity, to_text};
+use super::names::stored_key;
+use super::reserved_columns::{self, KeyFilter, ReservedColumns, is_reserved};
+use super::same_column::is_map;
+use super::{gen_ai, severity};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use wire::SignalKind;
 use wire::field::resource;
 use wire::protobuf::messages;
 use wire::resource::SERVICE_NAME;
@@ -24,11 +26,12 @@ const USUAL_ATTRIBUTES: usize = 24;
 const FEW_ATTRIBUTES: usize = 64;
 const FEW_KEY_BYTES: usize = 4096;
 
-pub(super) struct Signal {
+/// What decides about the columns of a signal's attributes.
+pub(super) struct SignalColumns {
     /// OpenObserve's own columns.
-    reserved: &'static Reserved,
+    reserved: &'static ReservedColumns,
     /// Names that attributes of a resource must not have, except for `service.name`.
-    reserved_in_resources: &'static Reserved,
+    reserved_in_resources: &'static ReservedColumns,
     resource_prefix: &'static [u8],
     /// Returns `true` for a key about which a rule decides that needs the whole item.
     is_watched: fn(&[u8]) -> bool,
@@ -44,36 +47,44 @@ pub(super) enum KeyVerdict {
     Taken,
 }
 
-impl Signal {
+impl SignalColumns {
+    pub(super) fn of(kind: SignalKind) -> &'static Self {
+        match kind {
+            SignalKind::Traces => &SPANS,
+            SignalKind::Logs => &LOG_RECORDS,
+            SignalKind::Metrics => &DATA_POINTS,
+        }
+    }
+
     pub(super) fn is_reserved_in_resources(&self, key: &[u8]) -> bool {
         key != SERVICE_NAME.as_bytes() && is_reserved(key, self.reserved_in_resources)
     }
 }
 
-pub(super) static SPANS: Signal = Signal {
-    reserved: &names::SPAN,
-    reserved_in_resources: &names::SPAN_RESOURCE,
+pub(super) static SPANS: SignalColumns = SignalColumns {
+    reserved: &reserved_columns::SPAN,
+    reserved_in_resources: &reserved_columns::SPAN_RESOURCE,
     resource_prefix: b"service_",
     is_watched: gen_ai::may_lose,
 };
 
-pub(super) static LOG_RECORDS: Signal = Signal {
-    reserved: &names::LOG_RECORD,
-    reserved_in_resources: &names::LOG_RECORD,
+pub(super) static LOG_RECORDS: SignalColumns = SignalColumns {
+    reserved: &reserved_columns::LOG_RECORD,
+    reserved_in_resources: &reserved_columns::LOG_RECORD,
     resource_prefix: b"",
     is_watched: severity::has_column,
 };
 
-pub(super) static DATA_POINTS: Signal = Signal {
-    reserved: &names::DATA_POINT,
-    reserved_in_resources: &names::DATA_POINT,
+pub(super) static DATA_POINTS: SignalColumns = SignalColumns {
+    reserved: &reserved_columns::DATA_POINT,
+    reserved_in_resources: &reserved_columns::DATA_POINT,
     resource_prefix: b"",
     is_watched: |_| false,
 };
 
-/// The reserved attribute names for the items of a container.
-pub(super) struct Taken<'c> {
-    signal: &'static Signal,
+/// The columns that are taken before the attributes of an item, for the items of one resource.
+pub(super) struct TakenColumns<'c> {
+    signal: &'static SignalColumns,
     filter: KeyFilter,
     /// Keys and encoded values of the resource's attributes.
     of_resource: Vec<(&'c [u8], &'c [u8])>,
@@ -81,18 +92,16 @@ pub(super) struct Taken<'c> {
     is_small: bool,
     /// The same by stored key, for resources with many attributes.
     by_stored_key: OnceCell<HashMap<Vec<u8>, &'c [u8]>>,
-    /// Number of keys of items that were renamed because another key had their column.
-    renamed: Cell<usize>,
 }
 
-impl<'c> Taken<'c> {
-    pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
+impl<'c> TakenColumns<'c> {
+    pub(super) fn in_resource(signal: &'static SignalColumns, resource: &'c [u8]) -> Self {
         Self::among(signal, messages(resource, resource::ATTRIBUTES))
     }
 
-    /// Returns the reserved names for items of a resource with these encoded attributes.
+    /// The columns that are taken for items of a resource with these encoded attributes.
     pub(super) fn among(
-        signal: &'static Signal,
+        signal: &'static SignalColumns,
         attributes: impl Iterator<Item = &'c [u8]>,
     ) -> Self {
         let mut filter = signal.reserved.filter();
@@ -103,14 +112,7 @@ impl<'c> Taken<'c> {
         }
         let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
         let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
-        Self {
-            signal,
-            filter,
-            of_resource,
-            is_small,
-            by_stored_key: OnceCell::new(),
-            renamed: Cell::new(0),
-        }
+        Self { signal, filter, of_resource, is_small, by_stored_key: OnceCell::new() }
     }
 
     /// Keys and encoded values of the resource's attributes.
@@ -180,41 +182,8 @@ impl<'c> Taken<'c> {
         found
     }
 
-    /// Makes the attributes of an item such that OpenObserve stores the value of each. `columns` has those of the item's body.
-    pub(super) fn adapt(&self, attributes: &mut [KeyValue], columns: Columns) {
-        self.adapt_but(attributes, columns, |_| false);
-    }
-
-    /// Like [`adapt`](Self::adapt), and renames attributes that another rule `excludes`.
-    pub(super) fn adapt_but(
-        &self,
-        attributes: &mut [KeyValue],
-        columns: Columns,
-        excludes: impl Fn(&KeyValue) -> bool,
-    ) {
-        to_text(attributes);
-        let collides = |attribute: &KeyValue| self.collides(attribute) || excludes(attribute);
-        self.separate(attributes, columns, collides);
-    }
-
-    /// Gives each key a column of its own, see [`Columns::separate`].
-    pub(super) fn separate(
-        &self,
-        attributes: &mut [KeyValue],
-        mut columns: Columns,
-        collides: impl Fn(&KeyValue) -> bool,
-    ) {
-        columns.separate(attributes, collides);
-        self.renamed.set(self.renamed.get() + columns.renamed());
-    }
-
-    /// Number of keys that were renamed because another key had their column.
-    pub(super) fn renamed(&self) -> usize {
-        self.renamed.get()
-    }
-
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
-    fn collides(&self, attribute: &KeyValue) -> bool {
+    pub(super) fn collides(&self, attribute: &KeyValue) -> bool {
         let key = attribute.key.as_bytes();
         let is_map = is_map(attribute);
         if !is_map && !self.filter.may_have(key) {

@@ -9,21 +9,14 @@
 //! Columns of new keys with numbers are declared as fractions, which hold whole numbers too, because a field has both sooner or
 //! later: JavaScript writes 12.0 as 12. Only whole numbers that a fraction cannot hold, such as identifiers, get whole numbers.
 
-use super::hash::{KeyHash, combined};
-use super::limits::LOG_MAP_LEVELS;
-use super::names::stored_key;
+use crate::sanitize::limits::LOG_MAP_LEVELS;
+use crate::sanitize::stored_key;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use wire::field::log_record;
-use wire::protobuf::{Value as Field, fields};
-use wire::view::{self, holds_map, key_and_value, map_entries, may_nest};
 use wire::{Logs, Request};
-
-/// The first byte of a whole number.
-const INTEGER_TAG: u8 = 3 << 3;
 
 /// The most columns that are tried for a value before it shares one.
 const MAX_NAMES: usize = 9;
@@ -50,7 +43,7 @@ pub(crate) enum ValueType {
 }
 
 /// The largest whole number up to which fractions hold each.
-const MAX_EXACT: u64 = 1 << 53;
+pub(super) const MAX_EXACT: u64 = 1 << 53;
 
 impl ColumnType {
     /// Reads OpenObserve's name of a type. `None` for types that log records do not have.
@@ -319,7 +312,7 @@ impl Wanted {
         }
     }
 
-    fn add_attributes(&mut self, attributes: &[KeyValue]) {
+    pub(super) fn add_attributes(&mut self, attributes: &[KeyValue]) {
         let mut add = |column: &str, value| self.add(column, value);
         each_value(ColumnLevel::ATTRIBUTES, attributes, &mut add);
     }
@@ -331,7 +324,7 @@ impl Wanted {
         }
     }
 
-    fn add_record(&mut self, record: &[u8]) {
+    pub(super) fn add_record(&mut self, record: &[u8]) {
         let Ok(record) = LogRecord::decode(record) else { return };
         self.add_attributes(&record.attributes);
         if let Some(Value::KvlistValue(map)) = record.body.and_then(|body| body.value) {
@@ -339,127 +332,4 @@ impl Wanted {
             each_value(ColumnLevel::BODY, &map.values, &mut add);
         }
     }
-}
-
-/// Keys and types of log records whose columns are known to hold them, as hashes.
-#[derive(Debug, Default)]
-pub(crate) struct KnownShapes {
-    shapes: HashSet<u64>,
-}
-
-/// The records of a request whose shapes are new.
-#[derive(Debug, Default)]
-pub(crate) struct NewShapes {
-    /// Their columns and types.
-    pub(crate) wanted: Wanted,
-    pub(crate) shapes: HashSet<u64>,
-}
-
-/// Above this number of hashes, all are forgotten, and the next requests are compared with the schema again.
-const MAX_SHAPES: usize = 1 << 16;
-
-impl KnownShapes {
-    pub(crate) fn add(&mut self, shapes: impl IntoIterator<Item = u64>) {
-        if self.shapes.len() > MAX_SHAPES {
-            self.shapes.clear();
-        }
-        self.shapes.extend(shapes);
-    }
-
-    /// Returns `true` if a record for this stream has another shape than earlier ones.
-    pub(crate) fn has_new(&self, stream: &[u8], request: &Request) -> bool {
-        let mut has_new = false;
-        each_shape(stream, request, |shape, _, _| has_new |= !self.shapes.contains(&shape));
-        has_new
-    }
-
-    pub(crate) fn new_in(&self, stream: &[u8], request: &Request) -> NewShapes {
-        let mut new = NewShapes::default();
-        each_shape(stream, request, |shape, resource, record| {
-            if !self.shapes.contains(&shape) && new.shapes.insert(shape) {
-                for attribute in resource.attributes() {
-                    new.wanted.add_attributes(&Vec::from_iter(KeyValue::decode(attribute)));
-                }
-                new.wanted.add_record(record);
-            }
-        });
-        new
-    }
-}
-
-/// Calls `take` with the shape of each record, its resource and itself, except for repetitions.
-fn each_shape<'r>(
-    stream: &[u8],
-    request: &'r Request,
-    mut take: impl FnMut(u64, &view::Container<'r>, &'r [u8]),
-) {
-    let stream = KeyHash::of_item(stream).hash;
-    let mut last = None;
-    for container in request.containers() {
-        let mut resource = stream;
-        for attribute in container.attributes() {
-            add_type(&mut resource, attribute);
-        }
-        for record in container.scopes().flat_map(view::ScopeContainer::messages) {
-            let mut shape = resource;
-            for field in fields(record) {
-                match (field.number, field.value) {
-                    (log_record::ATTRIBUTES, Field::Len(attribute)) => {
-                        add_type(&mut shape, attribute);
-                    }
-                    (log_record::BODY, Field::Len(body)) if may_nest(body) => {
-                        add_nested(&mut shape, body, LOG_MAP_LEVELS);
-                    }
-                    _ => {}
-                }
-            }
-            if last != Some(shape) {
-                take(shape, &container, record);
-                last = Some(shape);
-            }
-        }
-    }
-}
-
-#[inline]
-fn add_type(shape: &mut u64, attribute: &[u8]) {
-    let (key, value) = key_and_value(attribute);
-    *shape = combined(*shape ^ type_mark(value), KeyHash::of_item(key).hash);
-    if may_nest(value) {
-        add_nested(shape, value, LOG_MAP_LEVELS - 1);
-    }
-}
-
-/// Returns a number for the type of a value.
-#[inline]
-fn type_mark(value: &[u8]) -> u64 {
-    match value {
-        // Nine bytes are the least of a number beyond 2^53, and of each negative one.
-        [INTEGER_TAG, _, _, _, _, _, _, _, _, ..] => integer_mark(value),
-        // The first byte of a value names its type.
-        [tag, ..] => u64::from(*tag),
-        [] => 0,
-    }
-}
-
-#[cold]
-fn integer_mark(value: &[u8]) -> u64 {
-    let is_large = fields(value).any(|field| match field.value {
-        Field::Varint(number) => number.cast_signed().unsigned_abs() > MAX_EXACT,
-        _ => false,
-    });
-    u64::from(INTEGER_TAG) | u64::from(is_large) << 8
-}
-
-#[cold]
-fn add_nested(shape: &mut u64, value: &[u8], levels: usize) {
-    if levels == 0 || !holds_map(value) {
-        return;
-    }
-    for (key, value) in map_entries(value).map(key_and_value) {
-        *shape = combined(*shape ^ type_mark(value), KeyHash::of_item(key).hash);
-        add_nested(shape, value, levels - 1);
-    }
-    // The end of the map.
-    *shape = combined(*shape, 1);
 }

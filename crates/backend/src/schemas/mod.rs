@@ -1,7 +1,7 @@
 //! The columns of OpenObserve's streams of logs and traces, read and declared by its API.
 //!
 //! The values of a log record have types. None meets a column that cannot hold it, and no column changes its type:
-//! [`types`](crate::sanitize::types). The values of a span are texts. If concurrent requests add columns, OpenObserve stores the
+//! `column_types`. The values of a span are texts. If concurrent requests add columns, OpenObserve stores the
 //! spans of all but one request without them. It loses nothing if the columns were declared.
 //!
 //! A request whose keys and types were sent before costs no call. Otherwise the stream's schema is read. Columns that are missing
@@ -12,14 +12,19 @@
 //! type, of which texts are the most general. So an environment that declares another type waits before it reads the schema again
 //! and sends rows: then each environment that saw the schema without the column has declared its own type.
 
+mod column_types;
+mod shapes;
+mod span_columns;
+
 use crate::destination::DestinationConfig;
 use crate::http::{HttpResponse, Transport, TransportError};
-use crate::sanitize::span_columns::SpanColumns;
 use crate::sanitize::stored_stream;
-use crate::sanitize::types::{ColumnType, KnownShapes, Schema, Wanted};
+use column_types::{ColumnType, Schema, Wanted};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use shapes::KnownShapes;
+use span_columns::SpanColumns;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};

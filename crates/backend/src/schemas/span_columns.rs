@@ -1,8 +1,8 @@
 //! The columns that OpenObserve makes for spans.
 
-use super::gen_ai::GenAi;
-use super::limits::MAP_LEVELS;
-use super::types::{ColumnLevel, ValueType, Wanted, each_value};
+use super::column_types::{ColumnLevel, ValueType, Wanted, each_value};
+use crate::sanitize::gen_ai::GenAi;
+use crate::sanitize::limits::MAP_LEVELS;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;

@@ -1,8 +1,14 @@
 use super::*;
-use crate::sanitize::columns::MAX_REPEATED_BYTES;
+use crate::sanitize::tests::{attribute, gauge, logs, map, record};
 use SignalKind::{Logs as Records, Metrics as Points, Traces as Spans};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use proptest::prelude::*;
 use std::ops::Range;
+use wire::Traces;
+use wire::protobuf::Writer;
 
 /// Attributes `key7`, `key8`, … with long values, so that no request is exempt because of its size.
 fn keys(numbers: Range<usize>) -> Vec<KeyValue> {
@@ -10,7 +16,7 @@ fn keys(numbers: Range<usize>) -> Vec<KeyValue> {
 }
 
 fn request(kind: SignalKind, attributes: Vec<KeyValue>, items: Vec<Vec<KeyValue>>) -> Request {
-    super::request(kind, Resource { attributes, ..Default::default() }, items)
+    crate::sanitize::tests::request(kind, Resource { attributes, ..Default::default() }, items)
 }
 
 /// Requests of several resources are one request.
@@ -94,6 +100,35 @@ fn columns_are_counted_in_openobserve_spelling() {
     // A map as a body.
     let body = |numbers| LogRecord { body: map("", keys(numbers)).value, ..record() };
     check(logs(None, vec![body(0..10), body(10..20)]), 19, &[1, 1]);
+}
+
+/// A set for each metric would need gigabytes for a line of a few kilobytes.
+#[test]
+fn the_columns_of_a_resource_are_kept_once_for_all_metrics() {
+    const KEYS: usize = 500;
+    const METRICS: usize = 300;
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| {
+            (0..KEYS).for_each(|n| resource.text_attribute(1, &format!("r{n}"), "x"));
+        });
+        container.message(2, |scope| {
+            for number in 0..METRICS {
+                scope.message(2, |metric| {
+                    metric.string(1, &format!("m{number}"));
+                    metric.message(5, |gauge| {
+                        gauge.message(1, |point| point.text_attribute(7, "k", "x"));
+                    });
+                });
+            }
+        });
+    });
+    let request = Request::counted(SignalKind::Metrics, bytes, METRICS);
+    let mut splitter = Splitter { max_columns: 900, ..Splitter::default() };
+    splitter.visit_request(&request);
+    assert_eq!((splitter.items, splitter.sizes.len()), (METRICS, 0));
+    let own: usize = splitter.own.values().map(HashSet::len).sum();
+    assert_eq!((splitter.shared.len(), own), (KEYS, METRICS));
 }
 
 proptest! {

@@ -5,8 +5,8 @@
 //! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items
 //! first. Together they have all columns that the backend has not accepted from it yet. It sends the others after the answer.
 
-use super::hash::{KeyHash, combined};
-use super::limits::MAP_LEVELS;
+use crate::sanitize::hash::{KeyHash, combined};
+use crate::sanitize::limits::MAP_LEVELS;
 use std::collections::HashSet;
 use wire::edit::{Edit, Editor};
 use wire::field::{metric, span};
@@ -35,7 +35,7 @@ pub(crate) struct NewColumns {
 impl NewColumns {
     /// Returns a few items of the request that together have all new columns.
     pub(crate) fn items_of(&self, request: &Request) -> Request {
-        AtPositions::kept(request.clone(), &self.items, true)
+        Kept::AtPositions.of(request.clone(), &self.items)
     }
 
     /// Returns `true` if the items with new columns are to be sent before the others, because they are less than half of all.
@@ -44,10 +44,11 @@ impl NewColumns {
     }
 
     /// Divides a request into the items with new columns and the others.
-    pub(crate) fn divide(&self, request: Request) -> (Request, Request) {
+    pub(super) fn divide(&self, request: Request) -> DividedRequest {
         // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
         let ahead = self.items_of(&request);
-        (ahead, AtPositions::kept(request, &self.items, false))
+        let rest = Kept::Others.of(request, &self.items);
+        DividedRequest { ahead, rest }
     }
 }
 
@@ -73,29 +74,49 @@ impl KnownColumns {
     }
 }
 
-/// Keeps the items at these positions, or the others.
-struct AtPositions<'p> {
-    positions: &'p [usize],
-    keeps: bool,
-    position: usize,
+/// A request in two parts.
+pub(super) struct DividedRequest {
+    /// The few items that are sent first.
+    pub(super) ahead: Request,
+    pub(super) rest: Request,
 }
 
-impl<'p> AtPositions<'p> {
-    fn kept(request: Request, positions: &'p [usize], keeps: bool) -> Request {
+/// The items that an edit keeps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    AtPositions,
+    Others,
+}
+
+impl Kept {
+    /// Returns these items of a request.
+    fn of(self, request: Request, positions: &[usize]) -> Request {
         let kind = request.kind();
-        let kept = request.edit(&mut Self { positions, keeps, position: 0 });
+        let kept = request.edit(&mut KeepItems { kept: self, positions, position: 0 });
         kept.unwrap_or_else(|| Request::trusted(kind, Vec::new()))
     }
 }
 
-impl Editor for AtPositions<'_> {
+struct KeepItems<'p> {
+    kept: Kept,
+    /// The positions that are still to come.
+    positions: &'p [usize],
+    /// The position of the next item.
+    position: usize,
+}
+
+impl Editor for KeepItems<'_> {
     fn item(&mut self, _: Item<'_>) -> Edit {
         let is_next = self.positions.first() == Some(&self.position);
         if let Some((_, later)) = self.positions.split_first().filter(|_| is_next) {
             self.positions = later;
         }
         self.position += 1;
-        if is_next == self.keeps { Edit::Keep } else { Edit::Drop }
+        let is_kept = match self.kept {
+            Kept::AtPositions => is_next,
+            Kept::Others => !is_next,
+        };
+        if is_kept { Edit::Keep } else { Edit::Drop }
     }
 }
 
@@ -255,7 +276,7 @@ mod tests {
         let bytes = request.bytes().len();
         let positions: Vec<usize> = (0..ITEMS).filter(|number| number % 3 == 1).collect();
         let new = NewColumns { hashes: Vec::new(), items: positions.clone() };
-        let (ahead, rest) = new.divide(request);
+        let DividedRequest { ahead, rest } = new.divide(request);
         assert!(ahead.bytes().len() + rest.bytes().len() < 2 * bytes);
         let names = |request: &Request| -> Vec<usize> {
             let names = request.messages().map(|span| {

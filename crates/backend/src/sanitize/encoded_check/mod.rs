@@ -1,13 +1,16 @@
 //! Checks without decoding whether a rule would change a request. Most requests need no change.
 
+mod metric;
+
 use super::gen_ai::{self, GenAi};
 use super::hash::KeyHash;
+use super::known_keys::{KnownKeys, with_known_keys};
 use super::limits::SEARCHED_LEVELS;
-use super::needs_text;
-use super::same_column::{KnownKeys, share_a_column, with_known_keys};
+use super::same_column::share_a_column;
 use super::severity::{self, Severity};
 use super::survey::Survey;
-use super::taken::{self, KeyVerdict, Taken};
+use super::taken_columns::{KeyVerdict, SignalColumns, TakenColumns};
+use super::text_values::needs_text;
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
@@ -16,51 +19,52 @@ use wire::view::{holds_map, key_and_value, may_nest};
 use wire::{Request, SignalKind};
 
 /// Visits a span, log record or metric. Returns `true` if no rule would change it.
-type Visit<'k> = fn(&mut Scan<'k>, &[u8], &Taken<'_>) -> bool;
+type Visit<'k> = fn(&mut EncodedCheck<'k>, &[u8], &TakenColumns<'_>) -> bool;
 
 /// A request that needs no decoding.
-pub(super) struct Scanned {
+pub(super) struct UndecodedRequest {
     pub(super) survey: Survey,
     /// `true` if a log record needs another severity text, the only change.
     pub(super) needs_severity: bool,
 }
 
-/// Scans a request. Returns `None` if a rule other than that of severities would change it: unless every resource has a service
+/// Checks a request. Returns `None` if a rule other than that of severities would change it: unless every resource has a service
 /// name and no reserved key, and every item passes.
-pub(super) fn scan(request: &Request) -> Option<Scanned> {
+pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
     with_known_keys(|known| {
-        let (signal, visit): (_, Visit<'_>) = match request.kind() {
-            SignalKind::Traces => (&taken::SPANS, Scan::visit_span),
-            SignalKind::Logs => (&taken::LOG_RECORDS, Scan::visit_log_record),
-            SignalKind::Metrics => (&taken::DATA_POINTS, Scan::visit_metric),
+        let signal = SignalColumns::of(request.kind());
+        let visit: Visit<'_> = match request.kind() {
+            SignalKind::Traces => EncodedCheck::visit_span,
+            SignalKind::Logs => EncodedCheck::visit_log_record,
+            SignalKind::Metrics => EncodedCheck::visit_metric,
         };
-        let mut scan = Scan {
+        let mut check = EncodedCheck {
             survey: Survey::NOTHING,
             known,
-            item: Flags::default(),
+            item: ItemFlags::default(),
             is_in_framework: false,
             needs_severity: false,
         };
         let is_traces = request.kind() == SignalKind::Traces;
         let is_passed = request.containers().all(|container| {
-            let taken = Taken::among(signal, container.attributes());
-            scan.visit_resource(&taken, signal)
+            let taken = TakenColumns::among(signal, container.attributes());
+            check.visit_resource(&taken, signal)
                 && container.scopes().all(|scope| {
-                    scan.is_in_framework = is_traces && gen_ai::is_of_framework(scope);
-                    scope.messages().all(|item| visit(&mut scan, item, &taken))
+                    check.is_in_framework = is_traces && gen_ai::is_of_framework(scope);
+                    scope.messages().all(|item| visit(&mut check, item, &taken))
                 })
         });
-        let Scan { survey, needs_severity, .. } = scan;
-        is_passed.then_some(Scanned { survey, needs_severity })
+        let EncodedCheck { survey, needs_severity, .. } = check;
+        is_passed.then_some(UndecodedRequest { survey, needs_severity })
     })
 }
 
-/// The scan of one request. Each visit adds facts to it, and keys to those of earlier requests, until a rule would change
+/// The check of one request. Each visit adds facts to it, and keys to those of earlier requests, until a rule would change
 /// something.
-pub(super) struct Scan<'k> {
+pub(super) struct EncodedCheck<'k> {
     pub(super) survey: Survey,
     known: &'k mut KnownKeys,
-    item: Flags,
+    item: ItemFlags,
     /// `true` if the current scope is that of an AI framework.
     is_in_framework: bool,
     /// `true` if a log record needs another severity text.
@@ -69,14 +73,14 @@ pub(super) struct Scan<'k> {
 
 /// Facts about the current item that decide after its last attribute.
 #[derive(Default)]
-struct Flags {
+struct ItemFlags {
     /// `true` if attributes may have the same column.
     may_share: bool,
     /// `true` if a rule that needs the whole item decides about an attribute.
     is_watched: bool,
 }
 
-impl Scan<'_> {
+impl EncodedCheck<'_> {
     /// Adds a key and its value. Returns `false` if a rule would change the value.
     #[inline]
     fn visit_key(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
@@ -105,7 +109,7 @@ impl Scan<'_> {
     }
 
     /// Visits a resource. Returns `true` if no rule would change it.
-    fn visit_resource(&mut self, taken: &Taken<'_>, signal: &taken::Signal) -> bool {
+    fn visit_resource(&mut self, taken: &TakenColumns<'_>, signal: &SignalColumns) -> bool {
         let mut has_service_name = false;
         for (key, value) in taken.of_resource() {
             if signal.is_reserved_in_resources(key) {
@@ -114,7 +118,7 @@ impl Scan<'_> {
             if !self.visit_key(key, KeyHash::of_resource(key), value) {
                 return false;
             }
-            // Only the first of several counts, as in `sanitize`.
+            // Only the first of several counts, as in `attributes`.
             if !has_service_name && *key == SERVICE_NAME.as_bytes() {
                 has_service_name = true;
                 if messages(value, any_value::STRING).next().is_none_or(<[u8]>::is_empty) {
@@ -127,7 +131,7 @@ impl Scan<'_> {
 
     /// Visits an item's attribute. Returns `false` if a rule would change it.
     #[inline]
-    pub(super) fn visit_attribute(&mut self, attribute: &[u8], taken: &Taken<'_>) -> bool {
+    pub(super) fn visit_attribute(&mut self, attribute: &[u8], taken: &TakenColumns<'_>) -> bool {
         let (key, value) = key_and_value(attribute);
         let verdict = taken.judge(key, value);
         self.item.is_watched |= verdict == KeyVerdict::Watched;
@@ -153,9 +157,9 @@ fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
     })
 }
 
-impl Scan<'_> {
+impl EncodedCheck<'_> {
     /// Visits a span. Returns `true` if no rule would change it.
-    fn visit_span(&mut self, span: &[u8], taken: &Taken<'_>) -> bool {
+    fn visit_span(&mut self, span: &[u8], taken: &TakenColumns<'_>) -> bool {
         let mut trace_id: &[u8] = &[];
         let mut span_id: &[u8] = &[];
         let mut parent: &[u8] = &[];
@@ -194,7 +198,7 @@ impl Scan<'_> {
     }
 
     /// Visits a log record. Returns `true` if no rule but that of severities would change it.
-    fn visit_log_record(&mut self, log_record: &[u8], taken: &Taken<'_>) -> bool {
+    fn visit_log_record(&mut self, log_record: &[u8], taken: &TakenColumns<'_>) -> bool {
         let mut severity = Severity::default();
         self.item.is_watched = false;
         let mut time = 0;
@@ -234,7 +238,7 @@ impl Scan<'_> {
 
     /// Adds the attribute with the record's own severity text. Returns `false` if another attribute has its column.
     #[cold]
-    fn add_original_severity(&mut self, taken: &Taken<'_>) -> bool {
+    fn add_original_severity(&mut self, taken: &TakenColumns<'_>) -> bool {
         let key = severity::ORIGINAL.as_bytes();
         !self.item.is_watched
             && !taken.has(key, &[])

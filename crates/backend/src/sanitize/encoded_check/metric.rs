@@ -1,10 +1,10 @@
-//! Checks without decoding whether a rule of [`metrics`](super::metrics) would change a metric.
+//! Checks without decoding whether a rule of [`metrics`](crate::sanitize::metrics) would change a metric.
 //!
 //! Exponential histograms always change. Summaries count as changed, because few SDKs write them.
 
-use super::metrics::{is_delta, is_recorded};
-use super::scan::Scan;
-use super::taken::Taken;
+use super::EncodedCheck;
+use crate::sanitize::metrics::{is_delta, is_recorded};
+use crate::sanitize::taken_columns::TakenColumns;
 use wire::field::{data_point, histogram_data_point, metric};
 use wire::protobuf::Value::{Fixed64, Len, Varint};
 use wire::protobuf::{fields, messages};
@@ -20,9 +20,9 @@ struct PointRules {
     same_keys: bool,
 }
 
-impl Scan<'_> {
+impl EncodedCheck<'_> {
     /// Visits a metric. Returns `true` if no rule would change it.
-    pub(super) fn visit_metric(&mut self, metric: &[u8], taken: &Taken<'_>) -> bool {
+    pub(super) fn visit_metric(&mut self, metric: &[u8], taken: &TakenColumns<'_>) -> bool {
         let mut all_data = fields(metric).filter(|field| metric::DATA.contains(&field.number));
         let Some(data) = all_data.next() else { return false };
         // Readers combine repeated data.
@@ -54,7 +54,12 @@ impl Scan<'_> {
     }
 
     /// Visits a data point. Returns `true` if no rule would change it.
-    fn visit_point(&mut self, point: Item<'_>, rules: PointRules, taken: &Taken<'_>) -> bool {
+    fn visit_point(
+        &mut self,
+        point: Item<'_>,
+        rules: PointRules,
+        taken: &TakenColumns<'_>,
+    ) -> bool {
         if !point.attributes().all(|attribute| self.visit_attribute(attribute, taken)) {
             return false;
         }
