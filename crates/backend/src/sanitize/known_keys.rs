@@ -13,7 +13,7 @@ use wire::fnv;
 const SLOTS: usize = 1 << 14;
 
 /// Above this number of keys, all are forgotten.
-const MAX_KNOWN_KEYS: usize = 4096;
+pub(super) const MAX_KNOWN_KEYS: usize = 4096;
 
 thread_local! {
     static KNOWN: RefCell<KnownKeys> = RefCell::new(KnownKeys::new());
@@ -37,7 +37,7 @@ impl KnownKeys {
         Self { first: vec![0; SLOTS], columns: HashMap::new() }
     }
 
-    /// Notes a key. Returns `false` if another key was noted for its column before.
+    /// Notes a key. Returns `false` if another key may have been noted for its column before.
     #[inline]
     pub(super) fn note(&mut self, key: &[u8], hash: KeyHash) -> bool {
         let (slot, tag) = slot_and_tag(hash);
@@ -46,7 +46,8 @@ impl KnownKeys {
 
     #[cold]
     fn learn(&mut self, key: &[u8], hash: KeyHash) -> bool {
-        if self.columns.len() >= MAX_KNOWN_KEYS {
+        let forgets_all = self.columns.len() >= MAX_KNOWN_KEYS;
+        if forgets_all {
             self.columns.clear();
             self.first.fill(0);
         }
@@ -57,7 +58,8 @@ impl KnownKeys {
         if let Some(first) = self.first.get_mut(slot).filter(|_| is_first) {
             *first = tag;
         }
-        is_first
+        // A forgotten key of the same item may have this column.
+        is_first && !forgets_all
     }
 }
 

@@ -1,5 +1,6 @@
 mod metrics;
 
+use super::known_keys::MAX_KNOWN_KEYS;
 use super::*;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
@@ -468,6 +469,22 @@ fn keys_sharing_a_column_get_distinct_names() {
     let inner = attributes("attr_x=2, attr_y z=3, attr_2_y-z=4");
     let expected = [attribute("m.x", "1"), map("m", inner), attribute("M_Y_Z", "5")];
     check_attributes(&given, &expected);
+}
+
+/// Known keys are per thread. One of these numbers makes the second of the two keys the one at which all others are forgotten.
+#[test]
+fn keys_sharing_a_column_are_found_while_known_keys_are_forgotten() {
+    for others in MAX_KNOWN_KEYS - 3..=MAX_KNOWN_KEYS {
+        let in_new_thread = || {
+            let others = (0..others).map(|n| attribute(&format!("k{n}"), "x")).collect();
+            let first = request(SignalKind::Logs, shop(), vec![others]);
+            check(&first, &first);
+            let of = |keys| request(SignalKind::Logs, shop(), vec![attributes(keys)]);
+            check(&of("a b, a-b"), &of("a b, attr_a-b"));
+        };
+        let checked = std::thread::scope(|scope| scope.spawn(in_new_thread).join());
+        assert!(checked.is_ok(), "after {others} keys");
+    }
 }
 
 #[test]
