@@ -18,6 +18,29 @@
 //! assert_eq!(reader.read(INGEST_WINDOW), Duration::from_secs(90 * 60));
 //! assert!(reader.finish().is_empty());
 //! ```
+//!
+//! The row of a choice has its words. The program that reads it gives them meanings:
+//!
+//! ```
+//! # use lambda_otlp_settings as settings;
+//! use settings::{Reader, Setting, SettingWithDefault, Table, Word};
+//!
+//! const LINE: SettingWithDefault<Word> =
+//!     Setting::choice("LAMBDA_OTLP_LINE", &["standard", "compact"], "Format of OTLP lines.")
+//!         .with_default("standard");
+//! const TABLE: Table = Table::new(&[&[LINE.row()]]);
+//!
+//! #[derive(Clone, Debug, PartialEq)]
+//! enum Line {
+//!     Standard,
+//!     Compact,
+//! }
+//! let meanings = [("standard", Line::Standard), ("compact", Line::Compact)];
+//!
+//! let source = [("LAMBDA_OTLP_LINE", "Compact")];
+//! let mut reader = Reader::new(&source, TABLE);
+//! assert_eq!(reader.choice(LINE, &meanings, Line::Standard), Line::Compact);
+//! ```
 
 mod backoff;
 mod check;

@@ -152,7 +152,7 @@ pub(crate) struct Schema {
 
 impl Schema {
     /// Returns the columns to add before these values are sent.
-    pub(crate) fn missing(&self, wanted: &Wanted) -> BTreeMap<String, ColumnType> {
+    pub(crate) fn missing(&self, wanted: &WantedColumns) -> BTreeMap<String, ColumnType> {
         let mut missing = BTreeMap::new();
         for (column, values) in &wanted.columns {
             let column_type = self.columns.get(column).copied().unwrap_or_else(|| {
@@ -186,7 +186,7 @@ impl Schema {
     }
 
     /// Returns `true` if each value may be sent into its column.
-    pub(crate) fn fits(&self, wanted: &Wanted) -> bool {
+    pub(crate) fn fits(&self, wanted: &WantedColumns) -> bool {
         let holds = |column: &str, value: &ValueType| {
             self.columns.get(column).is_none_or(|present| present.holds(*value))
         };
@@ -294,11 +294,11 @@ pub(super) fn each_value(
 
 /// The columns of a request, with the types of their values in order. The values of a span have no types, since all are texts.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedColumns {
     columns: BTreeMap<String, Vec<ValueType>>,
 }
 
-impl Wanted {
+impl WantedColumns {
     pub(super) fn add(&mut self, column: &str, value: ValueType) {
         match self.columns.get_mut(column) {
             Some(types) => {

@@ -19,7 +19,7 @@ mod span_columns;
 use crate::destination::DestinationConfig;
 use crate::http::{HttpResponse, Transport, TransportError};
 use crate::sanitize::stored_stream;
-use column_types::{ColumnType, Schema, Wanted};
+use column_types::{ColumnType, Schema, WantedColumns};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -231,12 +231,12 @@ impl SignalSchemas {
     }
 
     /// Returns `true` if the known schema of the stream has all columns of these values.
-    fn has_columns(&self, stream: &str, wanted: &Wanted) -> bool {
+    fn has_columns(&self, stream: &str, wanted: &WantedColumns) -> bool {
         self.schemas.get(stream).is_some_and(|schema| schema.missing(wanted).is_empty())
     }
 
     /// Returns the request with each value in a column that holds it; `None` if all do, or if the schema is unknown.
-    fn fit(&self, stream: &str, wanted: &Wanted, request: &Request) -> Option<Request> {
+    fn fit(&self, stream: &str, wanted: &WantedColumns, request: &Request) -> Option<Request> {
         let schema = self.schemas.get(stream).filter(|schema| !schema.fits(wanted))?;
         schema.fit(request)
     }
@@ -247,7 +247,7 @@ impl SignalSchemas {
         api: &StreamsApi<'_, T>,
         streams: &StreamsOfSignal,
         stream: &str,
-        wanted: &Wanted,
+        wanted: &WantedColumns,
     ) -> Result<bool, FailedCall> {
         if self.has_columns(stream, wanted) {
             return Ok(true);

@@ -1,6 +1,6 @@
 //! The shapes of log records, by which records that need no look at the schema are recognized: keys, and types of values.
 
-use super::column_types::{MAX_EXACT, Wanted};
+use super::column_types::{MAX_EXACT, WantedColumns};
 use crate::sanitize::hash::{KeyHash, combined};
 use crate::sanitize::limits::LOG_MAP_LEVELS;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -24,7 +24,7 @@ pub(crate) struct KnownShapes {
 #[derive(Debug, Default)]
 pub(crate) struct NewShapes {
     /// Their columns and types.
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: WantedColumns,
     pub(crate) shapes: HashSet<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! The columns that OpenObserve makes for spans.
 
-use super::column_types::{ColumnLevel, ValueType, Wanted, each_value};
+use super::column_types::{ColumnLevel, ValueType, WantedColumns, each_value};
 use crate::sanitize::gen_ai::GenAi;
 use crate::sanitize::limits::MAP_LEVELS;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -11,7 +11,7 @@ use wire::{Request, Traces};
 /// The columns of spans.
 #[derive(Debug, Default)]
 pub(crate) struct SpanColumns {
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: WantedColumns,
     /// `true` if OpenObserve makes further columns, as it does for generative AI.
     pub(crate) has_others: bool,
 }

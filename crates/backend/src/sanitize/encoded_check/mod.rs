@@ -1,4 +1,6 @@
 //! Checks without decoding whether a rule would change a request. Most requests need no change.
+//!
+//! Each `visit_…` returns `true` if no rule would change what it visits. `false` ends the check, because the request is decoded.
 
 mod metric;
 
