@@ -8,7 +8,7 @@ use backend::{DestinationConfig, Outcome, Profile, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
 
@@ -67,6 +67,15 @@ pub struct Destination<E> {
     stream: Option<Template>,
     /// By signal, because a destination may accept one signal and fail for another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
+}
+
+/// A destination of requests, and the stream that they name.
+pub(crate) struct DestinationRoute<'f, E> {
+    /// Position of the destination in the forwarder's list.
+    pub(crate) position: usize,
+    pub(crate) destination: &'f Destination<E>,
+    /// OpenObserve's stream; `None` for the destination's default.
+    pub(crate) stream: Option<Arc<str>>,
 }
 
 impl<E> Destination<E> {

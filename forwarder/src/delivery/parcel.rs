@@ -1,6 +1,6 @@
 //! Requests that may be merged, on their way to one destination.
 
-use super::destination::{Destination, StoredStreams};
+use super::destination::{DestinationRoute, StoredStreams};
 use super::lane::Lane;
 use crate::source::LogEventRange;
 use backend::Survey;
@@ -22,20 +22,18 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
-    /// Creates a parcel for the destination at this position. Metrics have no stream.
+    /// Creates a parcel with one request. Metrics have no stream.
     pub(crate) fn new<E>(
-        position: usize,
-        destination: &Destination<E>,
-        stream: Option<Arc<str>>,
+        route: &DestinationRoute<'_, E>,
         request: Request,
         survey: Option<Survey>,
         log_events: Arc<LogEventRange>,
     ) -> Self {
         let signal = request.kind();
-        let stream = stream.filter(|_| signal != SignalKind::Metrics);
+        let stream = route.stream.clone().filter(|_| signal != SignalKind::Metrics);
         Self {
-            lane: Lane { destination: position, signal },
-            stored_streams: destination.stored_streams(signal, stream.as_deref()),
+            lane: Lane { destination: route.position, signal },
+            stored_streams: route.destination.stored_streams(signal, stream.as_deref()),
             stream,
             requests: vec![request],
             survey,

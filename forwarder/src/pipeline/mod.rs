@@ -253,7 +253,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         &mut self,
         batch: &LogBatch,
         events: &[LogEvent],
-        routing: &Routing,
+        routing: &Routing<'_, E>,
         rules: &OriginRules<'_>,
     ) -> usize {
         let held = self.stream.held().to_vec();
@@ -275,7 +275,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         &mut self,
         batch: &LogBatch,
         events: &[LogEvent],
-        routing: &Routing,
+        routing: &Routing<'_, E>,
         rules: &OriginRules<'_>,
     ) -> Result<Converted, Panicked> {
         let options = &self.forwarder.options;
@@ -325,7 +325,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     async fn add_to_routes(
         &mut self,
         counted: CountedRequests,
-        routing: &Routing,
+        routing: &Routing<'_, E>,
         service_name: &str,
     ) -> Result<(), Panicked> {
         let CountedRequests { mut requests, ledger } = counted;
@@ -333,10 +333,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         while let Some(route) = routes.next() {
             let is_last = routes.peek().is_none();
             let own = if is_last { std::mem::take(&mut requests) } else { requests.clone() };
-            let Some(destination) = self.forwarder.destinations.get(route.destination) else {
-                continue;
-            };
-            let profile = destination.config.profile;
+            let profile = route.destination.config.profile;
             let adapted = catch_panic(|| -> Vec<Sanitized> {
                 own.into_iter().map(|request| sanitize(profile, request, service_name)).collect()
             })?;

@@ -1,9 +1,9 @@
 //! The last stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::router::{DestinationRoute, Routing};
+use super::router::Routing;
 use super::{Arrival, Forwarder};
 use crate::convert::{Converted, UndecodableEvent};
-use crate::delivery::destination::{DEFAULT_DESTINATION, Export};
+use crate::delivery::destination::{DEFAULT_DESTINATION, DestinationRoute, Export};
 use crate::delivery::{DeliveryContext, FailingSince, Lane, Parcel, Sent, deliver};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
@@ -11,10 +11,11 @@ use crate::queues::put::enqueue;
 use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::report::{MAX_DETAILS, Report, ReportedLine, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
-use backend::{Fate, Reason, Sanitized};
+use backend::{Fate, Reason, Sanitized, Survey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::Request;
 
 /// The sending side of an event: the telemetry that waits for the next delivery, its delivery, and the report.
 pub(crate) struct Outbox<'f, E, Q> {
@@ -73,38 +74,25 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
     pub(super) async fn add(
         &mut self,
-        route: &DestinationRoute,
-        routing: &Routing,
+        route: &DestinationRoute<'_, E>,
+        routing: &Routing<'_, E>,
         adapted: Vec<Sanitized>,
         mut ledger: Ledger,
     ) {
-        let Some(destination) = self.forwarder.destinations.get(route.destination) else { return };
+        let name = &route.destination.name;
         for Sanitized { request, dropped, renamed, refused, survey } in adapted {
             ledger.dropped += dropped;
             self.report.dropped_points += dropped;
             self.report.renamed += renamed;
             if let Some(request) = request {
-                self.bytes += request.bytes().len();
-                let lane = Lane { destination: route.destination, signal: request.kind() };
-                let stream = route.stream.as_ref();
-                match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
-                    Some(parcel) => parcel.add(request, survey, &routing.log_events),
-                    None => self.parcels.push(Parcel::new(
-                        route.destination,
-                        destination,
-                        route.stream.clone(),
-                        request,
-                        survey,
-                        Arc::clone(&routing.log_events),
-                    )),
-                }
+                self.add_request(route, request, survey, &routing.log_events);
             }
             if let Some(request) = refused {
                 let items = request.items();
                 let content = Content::Request(request);
                 let reason = Reason::InvalidIds.to_string();
-                let letter =
-                    self.new_letter(&destination.name, content, items, reason, &routing.log_events);
+                let letter = self.new_letter(name, content, items, reason, &routing.log_events);
+                // The ledger has its items already.
                 self.add_letter(QueuedTelemetry {
                     stream: route.stream.as_deref().map(str::to_owned),
                     is_in_log_group: routing.arrival == Arrival::First,
@@ -112,8 +100,25 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
                 });
             }
         }
-        self.report.ledgers.add(&destination.name, ledger);
+        self.report.ledgers.add(name, ledger);
         self.flush_if_full().await;
+    }
+
+    /// Adds a request to the parcel of its lane and stream.
+    fn add_request(
+        &mut self,
+        route: &DestinationRoute<'_, E>,
+        request: Request,
+        survey: Option<Survey>,
+        log_events: &Arc<LogEventRange>,
+    ) {
+        self.bytes += request.bytes().len();
+        let lane = Lane { destination: route.position, signal: request.kind() };
+        let stream = route.stream.as_ref();
+        match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
+            Some(parcel) => parcel.add(request, survey, log_events),
+            None => self.parcels.push(Parcel::new(route, request, survey, Arc::clone(log_events))),
+        }
     }
 
     /// Accounts for converted log events, and dead-letters undecodable lines as the log events of one message, with the reason of
@@ -122,7 +127,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         &mut self,
         converted: Converted,
         batch: &LogBatch,
-        routing: &Routing,
+        routing: &Routing<'_, E>,
     ) {
         self.report.ledgers.total += converted.ledger;
         self.report.dropped_figures += converted.dropped_figures;
@@ -154,7 +159,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     }
 
     /// Dead-letters log events whose conversion panicked. Each counts as one item, because the number of items is unknown.
-    pub(super) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
+    pub(super) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing<'_, E>) {
         self.report.panics += 1;
         let count = batch.events.len();
         self.report.ledgers.total.events += count;

@@ -1,7 +1,7 @@
 //! Selects the destinations and streams of a batch, before its log events are converted.
 
 use super::{Arrival, Forwarder};
-use crate::delivery::destination::Destination;
+use crate::delivery::destination::DestinationRoute;
 use crate::invocation::InvocationContext;
 use crate::ledger::{Consumed, Ledger};
 use crate::report::Report;
@@ -10,20 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The destinations of one batch, and the properties that all its requests share.
-pub(crate) struct Routing {
+pub(super) struct Routing<'f, E> {
     pub(super) log_events: Arc<LogEventRange>,
     /// Service name from a rule. It replaces the name derived from log group and log stream.
     pub(super) service_name: Option<String>,
     pub(super) arrival: Arrival,
-    pub(super) routes: Vec<DestinationRoute>,
-}
-
-/// A destination of a batch.
-pub(super) struct DestinationRoute {
-    /// Position in the list of destinations.
-    pub(super) destination: usize,
-    /// OpenObserve's stream; `None` for the default stream.
-    pub(super) stream: Option<Arc<str>>,
+    pub(super) routes: Vec<DestinationRoute<'f, E>>,
 }
 
 impl<E, Q> Forwarder<E, Q> {
@@ -70,20 +62,19 @@ impl<E, Q> Forwarder<E, Q> {
     }
 
     /// Selects the destinations of a batch by its origin. The default is the first destination.
-    pub(super) fn select_routes(&self, batch: &LogBatch, arrival: Arrival) -> Routing {
+    pub(super) fn select_routes(&self, batch: &LogBatch, arrival: Arrival) -> Routing<'_, E> {
         let LogBatch { origin, events, .. } = batch;
-        let to = |destination: usize, stream: Option<String>| {
-            let own_stream = || self.destinations.get(destination)?.stream(origin);
-            DestinationRoute { destination, stream: stream.or_else(own_stream).map(Arc::from) }
-        };
-        let of_rules = self.rules.routes(origin).into_iter().filter_map(|route| {
-            let is_named = |it: &Arc<Destination<E>>| it.name == route.destination;
-            let destination = self.destinations.iter().position(is_named)?;
-            Some(to(destination, route.stream))
+        let of_rules = self.rules.routes(origin).into_iter().filter_map(|selected| {
+            let route = self.route_to(selected.destination)?;
+            let stream = selected.stream.or_else(|| route.destination.stream(origin));
+            Some(DestinationRoute { stream: stream.map(Arc::from), ..route })
         });
-        let mut routes: Vec<DestinationRoute> = of_rules.collect();
+        let mut routes: Vec<_> = of_rules.collect();
         if routes.is_empty() {
-            routes.push(to(0, None));
+            routes.extend(self.destinations.first().map(|destination| {
+                let stream = destination.stream(origin).map(Arc::from);
+                DestinationRoute { position: 0, destination, stream }
+            }));
         }
         Routing {
             log_events: Arc::new(LogEventRange::of(origin, events)),
@@ -91,5 +82,12 @@ impl<E, Q> Forwarder<E, Q> {
             arrival,
             routes,
         }
+    }
+
+    /// The route to the destination of this name, without a stream; `None` if there is no such destination.
+    pub(crate) fn route_to(&self, name: &str) -> Option<DestinationRoute<'_, E>> {
+        let position = self.destinations.iter().position(|it| it.name == name)?;
+        let destination = self.destinations.get(position)?;
+        Some(DestinationRoute { position, destination, stream: None })
     }
 }

@@ -1,6 +1,6 @@
 //! Sends a queued request again, and executes the decision about its message.
 
-use crate::delivery::destination::Export;
+use crate::delivery::destination::{DestinationRoute, Export};
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
@@ -64,15 +64,13 @@ async fn send_again<E: Export, Q: Queue>(
 ) -> RedriveResult {
     let QueuedTelemetry { log_events, first_seen_unix_nano, .. } = queued;
     let kind = request.kind();
-    let destinations = &outbox.forwarder.destinations;
-    let named = destinations.iter().position(|it| it.name == queued.destination);
-    let Some((position, destination)) = named.and_then(|at| Some((at, destinations.get(at)?)))
-    else {
+    let Some(default_route) = outbox.forwarder.route_to(&queued.destination) else {
         return RedriveResult::of_unknown_destination(queued, request);
     };
     let stream = queued.stream.as_deref().map(Arc::from);
-    let log_events = Arc::new(log_events.clone());
-    let parcel = Parcel::new(position, destination, stream, request, None, log_events);
+    let route = DestinationRoute { stream, ..default_route };
+    let parcel = Parcel::new(&route, request, None, Arc::new(log_events.clone()));
+    let destinations = &outbox.forwarder.destinations;
     let context = outbox.delivery_context(message.receive_count());
     let mut accepted = 0;
     let mut retry_after = None;
@@ -83,6 +81,7 @@ async fn send_again<E: Export, Q: Queue>(
         undelivered.extend(outbox.note_sent(sent, *first_seen_unix_nano));
     }
     let first_received = message.first_received_unix_nano();
+    let destination = route.destination;
     let others_were_accepted =
         destination.with_breaker(kind, |breaker| breaker.has_accepted_since(first_received));
     RedriveResult {
