@@ -49,25 +49,114 @@ async fn put<Q: Queue>(
         return undelivered.iter().map(QueuedTelemetry::described).collect();
     };
     let mut messages = Vec::new();
-    let mut parts = Vec::new();
+    let mut divided = Vec::new();
     for queued in undelivered {
-        let described = queued.described();
-        for message in queued.into_messages(MAX_MESSAGE_BYTES) {
-            parts.push(Undelivered { items: message.items, ..described.clone() });
-            messages.push(message);
-        }
+        let whole = queued.described();
+        let own = queued.into_messages(MAX_MESSAGE_BYTES);
+        let items = own.iter().map(|message| message.items).collect();
+        divided.push(Divided { whole, items });
+        messages.extend(own);
     }
     if messages.is_empty() {
         return Vec::new();
     }
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
-    let placed = parts.into_iter().map(|part| {
-        let kept_in = match sent.next() {
-            Some(Ok(())) => if_accepted.clone(),
-            Some(Err(error)) => KeptIn::Returned(Some(error)),
-            None => KeptIn::Returned(None),
+    let mut next_place = || match sent.next() {
+        Some(Ok(())) => if_accepted.clone(),
+        Some(Err(error)) => KeptIn::Returned(Some(error)),
+        None => KeptIn::Returned(None),
+    };
+    let place = |Divided { whole, items }: Divided| {
+        let places = items.iter().map(|_| next_place()).collect();
+        if whole.rest_was_stored {
+            vec![placed_together(whole, places)]
+        } else {
+            let one = |(items, kept_in)| Undelivered { items, kept_in, ..whole.clone() };
+            items.into_iter().zip(places).map(one).collect()
+        }
+    };
+    divided.into_iter().flat_map(place).collect()
+}
+
+/// Telemetry that was divided into messages.
+struct Divided {
+    whole: Undelivered,
+    /// The number of items of each message.
+    items: Vec<usize>,
+}
+
+/// The place of telemetry of which the destination stored a part. Nobody knows which message has the rest, so that all come again
+/// if one is refused.
+fn placed_together(whole: Undelivered, places: Vec<KeptIn>) -> Undelivered {
+    let is_refused = |place: &KeptIn| matches!(place, KeptIn::Returned(_));
+    let accepted = places.first().cloned();
+    let refused = places.into_iter().find(is_refused);
+    match refused.or(accepted) {
+        Some(kept_in) => Undelivered { kept_in, ..whole },
+        None => whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queues::{Content, Message, QueueError};
+    use crate::source::LogEventRange;
+    use backend::Fate;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use wire::Request;
+
+    /// A queue that refuses the message with this number.
+    struct Refuses(usize);
+
+    impl Queue for Refuses {
+        async fn send(
+            &self,
+            messages: Vec<Message>,
+            _: Duration,
+            _: Instant,
+        ) -> Vec<Result<(), QueueError>> {
+            let refused = || Err(QueueError::refused("refused"));
+            let answer = |(number, _)| if number == self.0 { refused() } else { Ok(()) };
+            messages.into_iter().enumerate().map(answer).collect()
+        }
+
+        async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
+            Ok(())
+        }
+    }
+
+    /// The rejected item may be in a message that is counted without items.
+    #[tokio::test]
+    async fn a_partial_request_comes_again_whichever_message_is_refused() {
+        // Random bytes, which gzip does not shorten.
+        let mut state = 1_u64;
+        let mut random_byte = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
         };
-        Undelivered { kept_in, ..part }
-    });
-    placed.collect()
+        let record = |_| {
+            let bytes = (0..400_000).map(&mut random_byte).collect();
+            let body = Some(AnyValue { value: Some(Value::BytesValue(bytes)) });
+            LogRecord { body, ..LogRecord::default() }
+        };
+        let records = (0..3).map(record).collect();
+        let request = Request::of_log_records(Resource::default(), records);
+        let range = LogEventRange::default();
+        let reason = "rejected".to_owned();
+        let content = Content::Request(request);
+        let whole = QueuedTelemetry::new("default", content, 1, reason, &range, 0);
+        let partial = QueuedTelemetry { fate: Fate::DeadLetterPartial, ..whole };
+        let message_count = partial.clone().into_messages(MAX_MESSAGE_BYTES).len();
+        assert!(message_count > 1, "{message_count} messages");
+        for refused in 0..=message_count {
+            let queues = Queues { retry: None, dead_letters: Some(Refuses(refused)) };
+            let undelivered = vec![partial.clone()];
+            let placed = enqueue(&queues, undelivered, Duration::ZERO, Instant::now()).await;
+            let placed: Vec<_> = placed.map(|part| (part.items, part.comes_again())).collect();
+            assert_eq!(placed, [(1, refused < message_count)], "message {refused} is refused");
+        }
+    }
 }
