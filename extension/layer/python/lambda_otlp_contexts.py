@@ -9,9 +9,11 @@ import functools
 import os
 import weakref
 
-from lambda_otlp_load import attempt, changes_at_end, database_call
+from lambda_otlp_load import attempt, layer_module
 from opentelemetry import context as contexts
 from opentelemetry import trace
+
+corrections = layer_module("lambda_otlp_corrections")
 
 INVOCATION = contexts.create_key("lambda-otlp-invocation")
 # The span of an ended invocation, for the link of a new trace.
@@ -120,29 +122,16 @@ def context_after(invocation, context):
     return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context
 
 
-class Completion:
-    """A span processor that links the first span of a trace to the ended invocation, masks URLs and statements, and gives calls
-    their stable names.
-    """
+class SpanProcessor:
+    """Links the first span of a trace to the ended invocation, and corrects spans of OpenTelemetry's SDK."""
 
     def on_start(self, span, parent_context=None):
         if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
             span.add_link(ended)
 
     def _on_ending(self, span):
-        # The SDK calls this method when attributes cannot be set any more. The fast start's spans change theirs themselves.
-        changes = changes_at_end(span.attributes, span.instrumentation_scope.name)
-        call = database_call(span)
-        if call is not None:
-            changes = {**changes, **call.changes}
-            span._name = call.name
-            for event, (_, attributes, _) in zip(span.events, call.events):
-                event._attributes = attributes
-            if span.status.description:
-                span._status = trace.Status(span.status.status_code, call.message)
-        if changes:
-            changed = {**span.attributes, **changes}
-            span._attributes = {name: value for name, value in changed.items() if value is not None}
+        # Only the SDK calls this method. The fast start's spans correct themselves.
+        corrections.correct(span)
 
     def on_end(self, span):
         pass
@@ -157,4 +146,4 @@ class Completion:
 def follow(provider):
     contexts._RUNTIME_CONTEXT = RuntimeContext(contexts._RUNTIME_CONTEXT)
     if hasattr(provider, "add_span_processor"):
-        provider.add_span_processor(Completion())
+        provider.add_span_processor(SpanProcessor())

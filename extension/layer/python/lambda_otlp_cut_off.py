@@ -15,8 +15,11 @@ import stat
 import sys
 import threading
 
-from lambda_otlp_load import Background, changes_at_end, database_call, library, may_restart_after_fork, time
+from lambda_otlp_load import layer_module, time
 from opentelemetry import trace
+
+corrections = layer_module("lambda_otlp_corrections")
+threads = layer_module("lambda_otlp_threads")
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
 MAX_SECONDS = 366 * 86400
@@ -59,38 +62,21 @@ def reserve():
     return RESERVE * min(2, max(1, ENOUGH_MEMORY / memory))
 
 
-class PartialSpansOfSdk:
-    """Makes and encodes partial spans with OpenTelemetry's SDK. The `Setup` of lambda_otlp_fast.py does the same without it."""
-
-    # The host and the port of the extension, if they are not those of OpenTelemetry's variables.
-
-    receiver_address = None
-
-    @staticmethod
-    def snapshot(**fields):
-        return library("opentelemetry.sdk.trace").ReadableSpan(**fields)
-
-    @staticmethod
-    def encode(spans):
-        return library("opentelemetry.exporter.otlp.proto.common.trace_encoder").encode_spans(spans).SerializeToString()
-
-
-def watch(provider, flush, say, partial_spans=None):
+def watch(provider, flush, say, setup):
     """Watches invocations with spans of this provider. Returns `None` if spans are not exported to the extension.
 
-    `flush` exports ended spans, `say` logs errors.
+    `flush` exports ended spans, `say` logs errors, and `setup` makes and encodes partial spans.
     """
-    partial_spans = partial_spans or PartialSpansOfSdk
-    receiver_address = partial_spans.receiver_address or local_receiver(os.environ)
+    receiver_address = setup.receiver_address
     if receiver_address is None or not hasattr(provider, "add_span_processor"):
         return None
-    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), partial_spans)
+    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), setup.partial_span)
     provider.add_span_processor(open_spans)
 
     def export_open(invocations, message):
         try:
             if spans := open_spans.partial_of(invocations, time.time_ns(), message):
-                post(receiver_address, partial_spans.encode(spans))
+                post(receiver_address, setup.encode(spans))
         except Exception as error:
             say(f"cannot export the open spans: {error!r}")
 
@@ -99,24 +85,6 @@ def watch(provider, flush, say, partial_spans=None):
         flush()
 
     return Watch(open_spans, export_before_timeout, lambda: export_open([], EXITED))
-
-
-def local_receiver(environ):
-    """Returns the extension's host and port if spans are exported there. Other receivers cannot identify partial spans."""
-    exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
-    if not any(name.strip().startswith("otlp") for name in exporters):
-        return None
-    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(endpoint)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        return None
-    return parts.hostname, port or 80
 
 
 def post(receiver, body):
@@ -139,9 +107,10 @@ class OpenSpans:
     Concurrent changes do not corrupt a dictionary, so no thread waits for a lock here.
     """
 
-    def __init__(self, records, partial_spans):
+    def __init__(self, records, partial_span):
         self.records = records
-        self.partial_spans = partial_spans
+        # Makes a partial span.
+        self.partial_span = partial_span
         # The open spans by their ids.
         self.open = {}
         # The running invocations, and the one of each thread.
@@ -195,8 +164,8 @@ class OpenSpans:
         return are_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
 
     def partial(self, span, now, message, *, is_root):
-        call = database_call(span)
-        return self.partial_spans.snapshot(
+        call = corrections.database_call(span)
+        return self.partial_span(
             name=call.name if call else span.name,
             context=span.get_span_context(),
             parent=span.parent,
@@ -213,7 +182,7 @@ class OpenSpans:
 
 
 def attributes_of_partial(span, call, is_root):
-    attributes = {**span.attributes, **changes_at_end(span.attributes, span.instrumentation_scope.name)}
+    attributes = {**span.attributes, **corrections.changes_at_end(span.attributes, span.instrumentation_scope.name)}
     if call:
         attributes.update(call.changes)
     attributes = {key: value for key, value in attributes.items() if value is not None}
@@ -264,8 +233,8 @@ class Watch:
     def restart_thread(self):
         with self.changed:
             self.is_forking = False
-            if self.thread is None and self.watched and may_restart_after_fork():
-                self.thread = Background(self.run)
+            if self.thread is None and self.watched and threads.may_restart_after_fork():
+                self.thread = threads.Background(self.run)
 
     def begin(self, context):
         """Starts watching an invocation."""
@@ -279,7 +248,7 @@ class Watch:
         with self.changed:
             self.watched.append(invocation)
             if self.thread is None:
-                self.thread = Background(self.run)
+                self.thread = threads.Background(self.run)
             elif self.wakes_at is None or self.wakes_at > invocation.export_at:
                 self.changed.notify()
         return invocation

@@ -5,9 +5,9 @@ Source: OpenTelemetry's semantic conventions, "Database client spans".
 
 import os
 import re
-from types import SimpleNamespace
 
-from lambda_otlp_load import chosen_conventions, layer_module, say
+from lambda_otlp_load import layer_module, say
+from lambda_otlp_variables import chosen_conventions
 
 # OpenTelemetry's variable, which its Java agent reads too.
 SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
@@ -35,26 +35,57 @@ def uses_stable_names():
     return not chosen_conventions().isdisjoint(("database", "database/dup"))
 
 
+class DatabaseCall:
+    """The description of a call of a database, whose span ends."""
+
+    __slots__ = ("name", "changes", "message", "attributes_of_events")
+
+    def __init__(self, *, name, changes, message, attributes_of_events):
+        # The name of the span.
+        self.name = name
+        # New values for attributes. `None` removes an attribute.
+        self.changes = changes
+        # The message of a status that has one.
+        self.message = message
+        # The attributes of each event.
+        self.attributes_of_events = attributes_of_events
+
+
+class CallText:
+    """A statement or a command without its values, and what the conventions' attributes say about it."""
+
+    __slots__ = ("text", "summary", "operation", "table", "batch_size")
+
+    def __init__(self, *, text, summary, operation, table=None, batch_size=None):
+        self.text = text
+        self.summary = summary
+        self.operation = operation
+        # The name of the only table.
+        self.table = table
+        # The number of the commands of a pipeline.
+        self.batch_size = batch_size
+
+
 def describe_call(span):
-    """Returns the name, the new values of attributes, the status's message and the events of a span that ends.
+    """Describes the call of a span that ends.
 
     A failure must not reach the function's call, and the span must then have no value.
     """
     try:
         changed = changes(span.attributes, span.events)
-        return SimpleNamespace(
+        return DatabaseCall(
             name=name_of({**span.attributes, **changed}, span.name),
             changes=changed,
             message=masked_message(span.status.description),
-            events=[masked_event(event) for event in span.events],
+            attributes_of_events=[masked_attributes(event.attributes) for event in span.events],
         )
     except Exception as error:
         say(f"cannot describe a call of a database, so its span has no statement: {error!r}")
-        return SimpleNamespace(
+        return DatabaseCall(
             name=span.name,
             changes=dict.fromkeys(TEXTS),
             message=None,
-            events=[(event.name, {}, event.timestamp) for event in span.events],
+            attributes_of_events=[{} for _ in span.events],
         )
 
 
@@ -80,17 +111,16 @@ def changes(attributes, events):
 
 
 def describe_statement(system, statement, attributes):
-    """Returns the parts of a statement or of a command."""
+    """Describes a statement or a command."""
     if system in COMMANDS:
         return describe_command(system, statement, attributes)
     statements = layer_module("lambda_otlp_statements")
     found = statements.describe(system, statement)
-    return SimpleNamespace(
+    return CallText(
         text=statements.shortened(statement) if keeps_values() else found.text,
         summary=found.summary or None,
         operation=found.operation,
         table=found.table,
-        batch_size=None,
     )
 
 
@@ -104,12 +134,11 @@ def describe_command(system, command, attributes):
     summary = f"{operation} {table}" if table else operation
     # Some commands of MongoDB have only their name as their text.
     is_only_name = system == "mongodb" and command == operation
-    return SimpleNamespace(
+    # The instrumentation has set the attribute of the table.
+    return CallText(
         text=None if is_only_name else layer_module("lambda_otlp_statements").shortened(command),
         summary=summary or None,
         operation=operation,
-        # The instrumentation has set it.
-        table=None,
         batch_size=batch_size,
     )
 
@@ -135,9 +164,9 @@ def masked_message(message):
     return IN_PARENTHESES.sub("?", QUOTED.sub("'?'", first))
 
 
-def masked_event(event):
-    """Returns the name, the attributes and the time of an event, without the values in an exception."""
-    attributes = dict(event.attributes or {})
+def masked_attributes(attributes):
+    """Returns the attributes of an event without the values in an exception."""
+    attributes = dict(attributes or {})
     message = attributes.get("exception.message", "")
     stack = attributes.get("exception.stacktrace", "")
     if message:
@@ -148,4 +177,4 @@ def masked_event(event):
             if chained in stack:
                 stack = stack.rpartition(chained)[2].partition("\n\n")[2]
         attributes["exception.stacktrace"] = stack.replace(message, attributes["exception.message"]) if message else stack
-    return event.name, attributes, event.timestamp
+    return attributes

@@ -3,9 +3,9 @@ statement.
 """
 
 import functools
-import os
 
 from lambda_otlp_load import layer_module
+from lambda_otlp_variables import disabled_instrumentations
 
 # Drivers with an instrumentation of the layer, by their names in SQLAlchemy.
 DRIVERS = {"asyncpg": "asyncpg", "psycopg": "psycopg", "psycopg2": "psycopg2", "psycopg_async": "psycopg", "pymysql": "pymysql"}
@@ -78,7 +78,7 @@ def mend_psycopg2(module):
 def mend_sqlalchemy(module):
     """Leaves a statement to its driver's instrumentation if there is one. A connection taken from the pool is no call."""
     new_tracer = module.EngineTracer
-    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    disabled = disabled_instrumentations()
     instrumented = {driver for driver, name in DRIVERS.items() if name not in disabled}
 
     def tracer_unless_instrumented(tracer, engine, *arguments, **named):

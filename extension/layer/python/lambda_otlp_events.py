@@ -11,7 +11,6 @@ import json
 import os
 import re
 import socket
-from types import SimpleNamespace
 
 from lambda_otlp_load import time as clock
 from opentelemetry import trace
@@ -31,12 +30,81 @@ XRAY_HEADER = "x-amzn-trace-id"
 MAX_DIGITS = 20
 
 
+class SpanAttributes:
+    """The data of an event for the spans of its invocation."""
+
+    __slots__ = ("trigger", "name", "attributes", "carrier", "received_ms", "messages")
+
+    def __init__(self, *, trigger, carrier, name=None, attributes=None, received_ms=None, messages=None):
+        # The value of `faas.trigger`.
+        self.trigger = trigger
+        # The headers with the parent.
+        self.carrier = carrier
+        # The name of the SERVER span, or `None` if the function's name is the name.
+        self.name = name
+        self.attributes = attributes or {}
+        # The time at which AWS's service received the request or the oldest message, in milliseconds since the Unix epoch.
+        self.received_ms = received_ms
+        # The `Messages`, or `None` for an event without messages.
+        self.messages = messages
+
+
+class Messages:
+    """The description of an event's messages: the CONSUMER span."""
+
+    __slots__ = ("source", "attributes", "links")
+
+    def __init__(self, source, attributes, links):
+        # The conventions' name of the source of one message or several ones.
+        self.source = source
+        self.attributes = attributes
+        self.links = links
+
+
+class Recognized:
+    """An event of a known source."""
+
+    __slots__ = ("source", "subject", "records", "is_alone")
+
+    def __init__(self, source, subject, records=None, *, is_alone=False):
+        # The description of the source in exporter/events.json.
+        self.source = source
+        # The event itself, or its first record, which stands for the others.
+        self.subject = subject
+        # The `Record`s, or `None` if events of this source have none.
+        self.records = records
+        # `True` if the event is a record without a list.
+        self.is_alone = is_alone
+
+
+class Record:
+    """A record of an event. `key` is that of its list, for example a topic and a partition of Kafka, or an empty text."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key, value):
+        self.key = key
+        self.value = value
+
+
+class XRayHeader:
+    """The content of X-Ray's header. Values that it does not have are `None`."""
+
+    __slots__ = ("trace_id", "parent_id", "is_sampled")
+
+    def __init__(self, trace_id, parent_id, is_sampled):
+        self.trace_id = trace_id
+        # The id of the parent segment.
+        self.parent_id = parent_id
+        # `None` if X-Ray has not decided.
+        self.is_sampled = is_sampled
+
+
 def describe(event):
-    """Returns the description of an invocation. `messages` is `None` for an event without messages."""
+    """Describes an invocation by its event."""
     found = recognize(event)
     if found is None:
-        carrier = headers_at(event, DESCRIPTION["headers"])
-        return SimpleNamespace(trigger="other", name=None, attributes={}, carrier=carrier, received_ms=None, messages=None)
+        return SpanAttributes(trigger="other", carrier=headers_at(event, DESCRIPTION["headers"]))
     source = found.source
     subject = found.subject
     # Where the records have their values.
@@ -48,7 +116,7 @@ def describe(event):
         attributes.update(changes(places["document"], found.records))
     described = messages(found, event) if "system" in places else None
     has_sender = places.get("sender_is_parent") or found.is_alone and described
-    return SimpleNamespace(
+    return SpanAttributes(
         trigger=source["trigger"],
         name=name_of_span(found, attributes, described.attributes if described else {}),
         attributes=attributes,
@@ -76,10 +144,7 @@ def received(found):
 
 
 def recognize(event):
-    """Returns the source of an event with its records, or `None` for an event of no source.
-
-    The first record, the subject, stands for the others. `is_alone` is `True` if the event is a record without a list.
-    """
+    """Returns the `Recognized` event, or `None` for an event of an unknown source."""
     records = event.get("Records") if isinstance(event, dict) else event
     has_records = isinstance(records, list)
     subject = records and records[0] if has_records else event
@@ -89,7 +154,7 @@ def recognize(event):
     if source is None:
         return None
     if "records" not in source:
-        return SimpleNamespace(source=source, subject=subject, records=None, is_alone=False)
+        return Recognized(source, subject)
     places = source["records"]
     listed = at(event, places["at"]) if "at" in places else None
     is_listed = isinstance(listed, (dict, list))
@@ -100,16 +165,11 @@ def recognize(event):
         lists = {"": listed}
     else:
         lists = {"": records if has_records else [event]}
-    found = [
-        SimpleNamespace(key=key, value=mapping(each))
-        for key, values in lists.items()
-        if isinstance(values, list)
-        for each in values
-    ]
+    found = [Record(key, mapping(each)) for key, values in lists.items() if isinstance(values, list) for each in values]
     if not found:
         return None
     is_alone = not has_records and not is_listed and not places.get("is_event")
-    return SimpleNamespace(source=source, subject=subject, records=found, is_alone=is_alone)
+    return Recognized(source, subject, found, is_alone=is_alone)
 
 
 def is_of(source, subject):
@@ -282,7 +342,7 @@ def is_id(segment):
 
 
 def messages(found, event):
-    """Returns the attributes and links of the CONSUMER span."""
+    """Describes the CONSUMER span."""
     places = found.source["records"]
     records = found.records
     destination = shared([destination_of(places.get("destination", {}), record, event) for record in records])
@@ -298,9 +358,8 @@ def messages(found, event):
     else:
         attributes["messaging.batch.message_count"] = len(records)
     links = [] if places.get("sender_is_parent") and not found.is_alone else links_of(places, records)
-    # The conventions' name of several sources.
     source = name or ("" if len(records) == 1 else "multiple_sources")
-    return SimpleNamespace(source=source, attributes=present(attributes), links=links)
+    return Messages(source, present(attributes), links)
 
 
 def links_of(places, records):
@@ -413,14 +472,14 @@ def context_of(carrier):
 
 
 def xray(header):
-    """Reads X-Ray's header: the ids of the trace and of the parent segment, and whether X-Ray samples them, if it has decided.
+    """Reads X-Ray's header.
 
     Source: X-Ray Developer Guide, "Tracing header".
     """
     fields = dict(map(str.strip, field.partition("=")[::2]) for field in header.split(";"))
     version, *parts = fields.get("Root", "").split("-")
     has_root = version == "1" and [len(part) for part in parts] == [8, 24]
-    return SimpleNamespace(
+    return XRayHeader(
         trace_id=id_of("".join(parts), 32) if has_root else None,
         parent_id=id_of(fields.get("Parent", ""), 16),
         is_sampled={"0": False, "1": True}.get(fields.get("Sampled")),

@@ -15,9 +15,9 @@ import importlib.util
 import os
 import sys
 import threading
-import types
 
 from lambda_otlp_load import attempt, layer_module, library, say, when_loaded
+from lambda_otlp_variables import disabled_instrumentations
 
 layer = layer_module("lambda_otlp_packages")
 
@@ -103,6 +103,48 @@ FLUSH_INTERVAL_MS = 5000
 MAX_FLUSH_INTERVAL_MS = 86_400_000
 
 
+class Settings:
+    """The function's settings of the fast start, from its variables."""
+
+    def __init__(
+        self,
+        *,
+        address,
+        flush_interval,
+        queue_size,
+        has_metrics,
+        temporality_preference,
+        sampler,
+        sampler_argument,
+        disabled,
+        has_propagators,
+    ):
+        # Host and port of the extension.
+        self.address = address
+        # In seconds.
+        self.flush_interval = flush_interval
+        # Maximum number of spans that wait for a flush.
+        self.queue_size = queue_size
+        self.has_metrics = has_metrics
+        self.temporality_preference = temporality_preference
+        self.sampler = sampler
+        self.sampler_argument = sampler_argument
+        # The names of disabled instrumentations.
+        self.disabled = disabled
+        # `True` if the function chooses its propagators.
+        self.has_propagators = has_propagators
+
+
+class Resource:
+    """The resource of the function's telemetry. `encoded` is the message in protobuf, without its tag."""
+
+    schema_url = ""
+
+    def __init__(self, attributes, encoded):
+        self.attributes = attributes
+        self.encoded = encoded
+
+
 class NotFast(Exception):
     """The reason why a function gets OpenTelemetry's SDK."""
 
@@ -121,16 +163,15 @@ def read_settings(environ):
         raise NotFast("OTEL_EXPORTER_OTLP_ENDPOINT is not the extension")
     interval_ms = positive_integer(environ, "OTEL_BSP_SCHEDULE_DELAY", FLUSH_INTERVAL_MS)
     temporality_preference = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
-    return types.SimpleNamespace(
+    return Settings(
         address=(host, int(port)),
-        # In seconds.
         flush_interval=min(interval_ms, MAX_FLUSH_INTERVAL_MS) / 1000,
         queue_size=positive_integer(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
         has_metrics=environ.get("OTEL_METRICS_EXPORTER", "").strip() != "none",
         temporality_preference=temporality_preference or "cumulative",
         sampler=environ.get("OTEL_TRACES_SAMPLER", "").strip(),
         sampler_argument=environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip(),
-        disabled={name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")},
+        disabled=disabled_instrumentations(environ),
         has_propagators=bool(environ.get("OTEL_PROPAGATORS", "").strip()),
     )
 
@@ -334,7 +375,7 @@ def missing_methods(spans):
 
 
 class Setup:
-    """The providers of a function with the fast start. lambda_otlp_sdk.py has the same functions for OpenTelemetry's SDK.
+    """The providers of a function with the fast start. The `Setup` of lambda_otlp_sdk.py has the same methods.
 
     lambda_otlp_cut_off.py makes and encodes partial spans with it.
     """
@@ -342,15 +383,14 @@ class Setup:
     def __init__(self, settings, environ, spans, sampler):
         self.settings = settings
         self.spans = spans
-        self.snapshot = spans.snapshot
+        self.partial_span = spans.PartialSpan
         self.wire = layer_module("lambda_otlp_wire")
         self.receiver_address = settings.address
         # `True` if a propagator may find the parent of an invocation in the environment.
         self.reads_environment = settings.has_propagators
         self.instance_id = new_instance_id()
         attributes = resource_attributes(environ, self.instance_id, say)
-        # `encoded` is the resource in protobuf.
-        self.resource = types.SimpleNamespace(attributes=attributes, schema_url="", encoded=self.wire.resource_of(attributes))
+        self.resource = Resource(attributes, self.wire.resource_of(attributes))
         self.tracers = spans.TracerProvider(
             receiver=self.wire.Receiver(settings.address, say),
             encode=self.encode,
@@ -393,7 +433,7 @@ class Setup:
         from opentelemetry import metrics
 
         self.meters = layer_module("lambda_otlp_metrics").MeterProvider(
-            self.tracers, self.wire, self.spans.ScopeKey, self.settings.temporality_preference
+            self.tracers, self.wire, self.spans.Scope, self.settings.temporality_preference
         )
         metrics.set_meter_provider(self.meters)
         self.tracers.collect_metrics = self.meters.collect

@@ -2,8 +2,10 @@
 
 import os
 
-from lambda_otlp_load import Background, say, time
+from lambda_otlp_load import layer_module, say, time
 from lambda_otlp_variables import seconds
+
+Background = layer_module("lambda_otlp_threads").Background
 
 # Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
 LONGEST_FLUSH = 0.9

@@ -12,8 +12,8 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, layer_module, say, stability_opt_in, when_loaded
-from lambda_otlp_variables import replacements, variables
+from lambda_otlp_load import attempt, layer_module, say, when_loaded
+from lambda_otlp_variables import disabled_instrumentations, replacements, stability_opt_in, variables
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
@@ -114,7 +114,7 @@ def import_the_sdk(packages):
         return False
     elif not packages.fits_the_sdk():
         say(
-            f"not instrumented: the function's opentelemetry-api {packages.own_api()} does not fit OpenTelemetry's SDK "
+            f"not instrumented: the function's opentelemetry-api {packages.api_version()} does not fit OpenTelemetry's SDK "
             f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, "
             "remove what needs the SDK, or set LAMBDA_OTLP_INSTRUMENT=off"
         )
@@ -175,7 +175,7 @@ def join_invocation(framework):
     vars(framework.propagate).update({**vars(propagate), "extract": extract})
 
 
-# The setup of the function, once it has started: lambda_otlp_sdk.py, or the `Setup` of lambda_otlp_fast.py.
+# The `Setup` of the function, once it has started: that of lambda_otlp_fast.py, or of lambda_otlp_sdk.py.
 started = []
 
 
@@ -298,25 +298,23 @@ def start(module, function, fast=None):
             return
         fast = None
     if fast is None:
-        setup = layer_module("lambda_otlp_sdk")
-        setup.configure()
-        when_imported = setup.when_imported
-        partial_spans = None
+        sdk = layer_module("lambda_otlp_sdk")
+        sdk.configure()
+        setup = sdk.Setup()
+        when_imported = sdk.when_imported
     else:
         # Logs variables with unusable values.
         replacements()
         setup = fast.start()
         when_imported = fast.imports.when_imported
-        partial_spans = setup
     started.append(setup)
     let_the_function_register()
     when_imported("multiprocessing.util", lambda: flush_children(setup))
     when_imported("gevent.greenlet", carry_context_into_greenlets)
     join_xray()
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-    if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
+    if {"aws-lambda", "*"} & disabled_instrumentations():
         return
-    layer_module("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, partial_spans), setup)
+    layer_module("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup), setup)
 
 
 # Where the API notes that a provider is registered.
@@ -405,11 +403,8 @@ def own_provider():
     return f"its tracer provider is {type(provider).__module__}.{type(provider).__qualname__}"
 
 
-def watch_deadlines(setup, partial_spans):
-    """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up.
-
-    `partial_spans` makes and encodes partial spans. `None` stands for OpenTelemetry's SDK.
-    """
+def watch_deadlines(setup):
+    """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up."""
     from opentelemetry import trace
 
     flushes = setup.flushes()
@@ -419,7 +414,7 @@ def watch_deadlines(setup, partial_spans):
             each()
 
     try:
-        return layer_module("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, partial_spans)
+        return layer_module("lambda_otlp_cut_off").watch(trace.get_tracer_provider(), flush, say, setup)
     except Exception as error:
         say(f"cannot watch deadlines, so a timeout loses the invocation's spans: {error!r}")
         return None

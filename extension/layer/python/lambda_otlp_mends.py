@@ -7,7 +7,8 @@ import socket
 import sys
 from collections.abc import Mapping
 
-from lambda_otlp_load import attempt, layer_module, library, prompts, time
+from lambda_otlp_load import attempt, layer_module, library, time
+from lambda_otlp_variables import recorded_prompts
 
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
@@ -316,7 +317,7 @@ def mend_bedrock_names(module):
             attributes["gen_ai.provider.name"] = attributes["gen_ai.system"]
 
     extension.extract_attributes = extract_with_provider
-    if recorded := prompts():
+    if recorded := recorded_prompts():
         record_prompts(extension, recorded)
 
 

@@ -12,9 +12,9 @@ import functools
 import inspect
 import weakref
 from collections.abc import Mapping
-from types import SimpleNamespace
 
-from lambda_otlp_load import attempt, layer_module, prompts, say
+from lambda_otlp_load import attempt, layer_module, say
+from lambda_otlp_variables import recorded_prompts
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
@@ -31,6 +31,16 @@ PARAMETERS = {
     "gen_ai.request.top_k": ("top_k",),
     "gen_ai.request.top_p": ("top_p",),
 }
+
+
+class Content:
+    """The description of a response, or of an event of a stream, for its span. Values that it does not have are `None`."""
+
+    __slots__ = ("attributes", "finish_reasons")
+
+    def __init__(self, attributes, finish_reasons):
+        self.attributes = attributes
+        self.finish_reasons = finish_reasons
 
 
 def value_of(item, name):
@@ -53,7 +63,7 @@ def of_completion(content):
         "gen_ai.usage.cache_read.input_tokens": value_of(value_of(usage, "prompt_tokens_details"), "cached_tokens"),
     }
     reasons = [value_of(choice, "finish_reason") for choice in values_of(value_of(content, "choices"))]
-    return SimpleNamespace(attributes=attributes, finish_reasons=reasons)
+    return Content(attributes, reasons)
 
 
 def of_response(content):
@@ -67,7 +77,7 @@ def of_response(content):
         "gen_ai.usage.output_tokens": value_of(usage, "output_tokens"),
         "gen_ai.usage.cache_read.input_tokens": value_of(value_of(usage, "input_tokens_details"), "cached_tokens"),
     }
-    return SimpleNamespace(attributes=attributes, finish_reasons=[finish_reason(response)])
+    return Content(attributes, [finish_reason(response)])
 
 
 def finish_reason(response):
@@ -100,7 +110,7 @@ def of_message(content):
         "gen_ai.usage.cache_read.input_tokens": read_tokens,
     }
     reasons = [value_of(message, "stop_reason"), value_of(value_of(content, "delta"), "stop_reason")]
-    return SimpleNamespace(attributes=attributes, finish_reasons=reasons)
+    return Content(attributes, reasons)
 
 
 class Operation:
@@ -232,7 +242,7 @@ def begin_call(name, tracer, client, path, body):
     if not trace.get_current_span().get_span_context().is_valid or contexts.get_value("suppress_instrumentation"):
         return None
     try:
-        recorded = prompts() if operation.name == CHAT else None
+        recorded = recorded_prompts() if operation.name == CHAT else None
         span = start_span(name, tracer, client, operation.name, body)
         call = Call(span, operation.describe, recorded and recorded.Answer())
         if recorded:

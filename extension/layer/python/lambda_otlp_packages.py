@@ -8,6 +8,7 @@ Source: Python's documentation, "The import system" and `builtins.__import__`.
 """
 
 import builtins
+import functools
 import importlib
 import os
 import sys
@@ -65,8 +66,8 @@ def install(packages):
     libraries = frozenset(name.partition(".")[0] for name in (*os.listdir(packages), *IN_PLACE)) - {"opentelemetry"}
     root = sys.modules[NAME] = ModuleType(NAME)
     root.__path__ = [folder]
-    sys.meta_path.insert(0, Children)
-    sys.meta_path.append(Api)
+    sys.meta_path.insert(0, PackageFinder)
+    sys.meta_path.append(SharedFinder)
     # The function's packages have another copy of this file.
     pem = os.path.join(folder, "certifi", "cacert.pem")
     certifi = sys.modules[f"{NAME}.certifi"] = ModuleType(f"{NAME}.certifi")
@@ -77,7 +78,7 @@ def uninstall():
     """Leaves all imports to the function's packages."""
     global folder
     folder = ""
-    for finder in (Children, Api):
+    for finder in (PackageFinder, SharedFinder):
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
 
@@ -128,7 +129,9 @@ def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
 BUILTINS = {**vars(builtins), "__import__": import_for_packages}
 
 
-class Loader(SourceFileLoader):
+class PackageLoader(SourceFileLoader):
+    """Loads a module of the layer's packages, whose imports find these packages, and mends it."""
+
     def exec_module(self, module):
         vars(module)["__builtins__"] = BUILTINS
         super().exec_module(module)
@@ -136,14 +139,16 @@ class Loader(SourceFileLoader):
             attempt(layer_module("lambda_otlp_mends").mend, module, public(module.__name__))
 
 
-class Children:
-    """Finds modules below the private name, and the rest of the layer's API once a part of it is loaded."""
+class PackageFinder:
+    """Finds modules below the private name, and the rest of the layer's API once a part of it is loaded. It precedes all other
+    finders.
+    """
 
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name.startswith(f"{NAME}."):
             if public(name) in IN_PLACE:
-                return ModuleSpec(name, LoaderInPlace, is_package=True)
+                return ModuleSpec(name, ReplacementLoader, is_package=True)
             return spec_in(path, name)
         if not name.startswith("opentelemetry."):
             return None
@@ -153,7 +158,7 @@ class Children:
         return spec_of_shared(name) if is_private_module(parent) else None
 
 
-class LoaderInPlace:
+class ReplacementLoader:
     """Gives a module the names of its file in `IN_PLACE`."""
 
     @staticmethod
@@ -179,8 +184,8 @@ def shares_the_sdk():
     return is_private_module(sys.modules.get(f"{SDK}.trace"))
 
 
-class Api:
-    """Finds OpenTelemetry's API, and the packages in `SHARED`, after all other finders."""
+class SharedFinder:
+    """Finds OpenTelemetry's API and the packages in `SHARED` for the function, after all other finders."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -188,7 +193,7 @@ class Api:
             return None
         if not is_api(name) and name != SDK and not (name in SHARED and is_private_module(sys.modules.get(SDK))):
             return None
-        for finder in sys.meta_path[sys.meta_path.index(Api) + 1 :]:
+        for finder in sys.meta_path[sys.meta_path.index(SharedFinder) + 1 :]:
             # The function has added a finder.
             if spec := finder.find_spec(name, path, target):
                 return spec
@@ -210,7 +215,7 @@ def version_of(package, folder_of_package=None):
     return ""
 
 
-def own_api():
+def api_version():
     """Returns the version of the function's API, or an empty text if it has none."""
     return next(filter(None, (version_of("opentelemetry", entry or ".") for entry in sys.path)), "")
 
@@ -219,16 +224,17 @@ def fits_the_sdk():
     """Returns `True` if the layer's SDK works with the function's API. An SDK needs the API of its own version, except for its
     patches.
     """
-    return not own_api() or own_api().split(".")[:2] == version_of("opentelemetry/sdk").split(".")[:2]
+    version = api_version()
+    return not version or version.split(".")[:2] == version_of("opentelemetry/sdk").split(".")[:2]
 
 
 def spec_of_shared(name):
     """Returns the spec of a module of the layer under its public name."""
     spec = spec_in([folder_above(name)], name)
-    return spec and ModuleSpec(name, LoaderOfShared(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
+    return spec and ModuleSpec(name, SharedLoader(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
 
 
-class LoaderOfShared:
+class SharedLoader:
     """Gives the module under the private name also the public one, so that the classes under both names are the same."""
 
     def create_module(self, spec):
@@ -260,10 +266,10 @@ def spec_in(path, name):
         place = os.path.join(entry, name.rpartition(".")[2])
         package = os.path.join(place, "__init__.py")
         if os.path.isfile(package):
-            return spec_from_file_location(name, package, loader=Loader(name, package), submodule_search_locations=[place])
+            return spec_from_file_location(name, package, loader=PackageLoader(name, package), submodule_search_locations=[place])
         file = f"{place}.py"
         if os.path.isfile(file):
-            return spec_from_file_location(name, file, loader=Loader(name, file))
+            return spec_from_file_location(name, file, loader=PackageLoader(name, file))
         if os.path.isdir(place):
             spec = ModuleSpec(name, None, is_package=True)
             spec.submodule_search_locations.append(place)
@@ -289,10 +295,17 @@ class FoldersOfFunction:
         return iter(self.folders)
 
 
-def entry_points():
+def entry_points(group):
+    """Returns the entry points of a group."""
+    return all_entry_points().select(group=group)
+
+
+@functools.cache
+def all_entry_points():
     """Returns the entry points of the layer's packages, and of the function's others. Only the layer's classes fit its SDK.
 
-    The function's instrumentations take precedence, because the function may start one itself.
+    The function's instrumentations take precedence, because the function may start one itself. Reading the packages' files takes
+    milliseconds.
     """
     from importlib.metadata import EntryPoint, EntryPoints, distributions
 
@@ -326,7 +339,6 @@ def distribution(name):
 
 def serve_entry_points():
     """Lets OpenTelemetry's API and SDK find the layer's entry points."""
-    from lambda_otlp_load import all_entry_points
     from opentelemetry.util import _importlib_metadata as metadata
 
     metadata.entry_points = lambda **wanted: all_entry_points().select(**wanted)

@@ -8,8 +8,11 @@ import os
 import sys
 import warnings
 
-from lambda_otlp_load import Unlisted, attempt, entry_points, layer_module, library, say, unlist
-from lambda_otlp_variables import EXPORT_TIMEOUT, UnchangedVariables, replacements, variables
+from lambda_otlp_load import attempt, layer_module, library, say
+from lambda_otlp_variables import EXPORT_TIMEOUT, UnchangedVariables, disabled_instrumentations, replacements, variables
+
+packages = layer_module("lambda_otlp_packages")
+threads = layer_module("lambda_otlp_threads")
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
 # each request.
@@ -63,7 +66,6 @@ def has_instrumentation():
 def import_needed():
     """Imports the modules in `NEEDED`. If an import fails, says so, unloads the imported ones and returns `False`."""
     before = set(sys.modules)
-    packages = layer_module("lambda_otlp_packages")
     try:
         if packages.folder:
             packages.serve_entry_points()
@@ -121,7 +123,7 @@ def unload(names):
 def version_conflict():
     """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
-        distribution = layer_module("lambda_otlp_packages").distribution
+        distribution = packages.distribution
         # The layer's packages fit each other.
         Requirement = importlib.import_module("packaging.requirements").Requirement
         for package in map(distribution, PACKAGES):
@@ -147,14 +149,14 @@ def instrument_libraries(load):
 
     Returns the names of all instrumentations, and of disabled ones.
     """
-    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    disabled = disabled_instrumentations()
     fast = layer_module("lambda_otlp_fast")
     import_of = {each.name: each.on_import for each in fast.INSTRUMENTATIONS}
-    found = list(entry_points("opentelemetry_instrumentor"))
+    found = list(packages.entry_points(packages.INSTRUMENTOR))
     for entry in found:
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
-        if entry.name == "threading" and entry.value.startswith(f"{layer_module('lambda_otlp_packages').NAME}."):
+        if entry.name == "threading" and entry.value.startswith(f"{packages.NAME}."):
             attempt(fast.carry_context_into_threads, when_imported)
         elif entry.name in import_of:
             when_imported(import_of[entry.name], functools.partial(load, entry))
@@ -199,6 +201,26 @@ THREADS = (
 )
 
 
+class Unlisted:
+    """A `Background` thread with the interface of `threading.Thread`, for OpenTelemetry's SDK."""
+
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs=None, *, daemon=None):
+        self.name = name
+        self.daemon = daemon
+        self.target = functools.partial(target, *args, **kwargs or {})
+        self.background = None
+
+    def start(self):
+        self.background = threads.Background(self.target)
+
+    def is_alive(self):
+        return self.background is not None and self.background.is_alive()
+
+    def join(self, timeout=None):
+        if self.background is not None:
+            self.background.join(timeout)
+
+
 class UnlistedThreads:
     """Lets the SDK start threads that `threading` does not list. A function may join all listed threads."""
 
@@ -211,7 +233,7 @@ class UnlistedThreads:
                 setattr(module, attribute, Unlisted if attribute == "Thread" else unlisted_threads(original))
 
     def __exit__(self, *_):
-        if layer_module("lambda_otlp_packages").folder:
+        if packages.folder:
             # A forked process starts the threads again.
             return
         for restore in self.restore:
@@ -227,7 +249,7 @@ def unlisted_threads(threading):
 
 def loaded(name):
     """Returns a loaded module of OpenTelemetry's packages, or `None`."""
-    return sys.modules.get(layer_module("lambda_otlp_packages").private(name))
+    return sys.modules.get(packages.private(name))
 
 
 def with_public_name(get):
@@ -235,7 +257,7 @@ def with_public_name(get):
 
     @functools.wraps(get)
     def get_named(name, *arguments, **named):
-        return get(layer_module("lambda_otlp_packages").public(name), *arguments, **named)
+        return get(packages.public(name), *arguments, **named)
 
     return get_named
 
@@ -257,7 +279,7 @@ def chosen_entry_point(group, variable, usual):
 
     Other packages of the function may have entry points in the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
     """
-    found = {entry.name: entry for entry in entry_points(group)}
+    found = {entry.name: entry for entry in packages.entry_points(group)}
     asked = os.environ.get(variable, usual)
     if asked not in found:
         say(f"{variable} names {asked}, which is not installed; using {usual}")
@@ -271,7 +293,7 @@ def with_noted_result(export, bounded):
     def export_and_note(*arguments, **named):
         result = export(*arguments, **named)
         bounded.note(getattr(result, "name", None) == "SUCCESS")
-        unlist()
+        threads.unlist()
         return result
 
     return export_and_note
@@ -285,29 +307,63 @@ def providers():
     return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
 
 
-# A propagator of the SDK may find the parent of an invocation in the environment.
-reads_environment = True
+class Setup:
+    """The providers of a function with OpenTelemetry's SDK. The `Setup` of lambda_otlp_fast.py has the same methods.
+
+    lambda_otlp_cut_off.py makes and encodes partial spans with it.
+    """
+
+    # A propagator of the SDK may find the parent of an invocation in the environment.
+    reads_environment = True
+
+    @property
+    def receiver_address(self):
+        return local_receiver(os.environ)
+
+    @staticmethod
+    def flushes():
+        return [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
+
+    @staticmethod
+    def limit_flushes(current):
+        """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
+        for provider, exporters in zip(providers(), (SPAN_EXPORTERS, METRIC_EXPORTERS)):
+            if flush := getattr(provider, "force_flush", None):
+                bounded = layer_module("lambda_otlp_flush").BoundedFlush(current)
+                provider.force_flush = functools.partial(bounded.flush, flush)
+                for module, name in exporters.items():
+                    if exporter := getattr(loaded(module), name, None):
+                        exporter.export = with_noted_result(exporter.export, bounded)
+
+    def before_snapshot(self):
+        for flush in self.flushes():
+            flush()
+
+    def after_restore(self):
+        """Does nothing: the SDK's resource, with the id of the instance, cannot change."""
+
+    @staticmethod
+    def partial_span(**fields):
+        return library("opentelemetry.sdk.trace").ReadableSpan(**fields)
+
+    @staticmethod
+    def encode(spans):
+        return library("opentelemetry.exporter.otlp.proto.common.trace_encoder").encode_spans(spans).SerializeToString()
 
 
-def flushes():
-    return [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
+def local_receiver(environ):
+    """Returns the extension's host and port if spans are exported there. Other receivers cannot identify partial spans."""
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
+    if not any(name.strip().startswith("otlp") for name in exporters):
+        return None
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    from urllib.parse import urlsplit
 
-
-def before_snapshot():
-    for flush in flushes():
-        flush()
-
-
-def after_restore():
-    """Does nothing: the SDK's resource, with the id of the instance, cannot change."""
-
-
-def limit_flushes(current):
-    """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
-    for provider, exporters in zip(providers(), (SPAN_EXPORTERS, METRIC_EXPORTERS)):
-        if flush := getattr(provider, "force_flush", None):
-            bounded = layer_module("lambda_otlp_flush").BoundedFlush(current)
-            provider.force_flush = functools.partial(bounded.flush, flush)
-            for module, name in exporters.items():
-                if exporter := getattr(loaded(module), name, None):
-                    exporter.export = with_noted_result(exporter.export, bounded)
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return None
+    return parts.hostname, port or 80

@@ -12,14 +12,16 @@ import functools
 import os
 import sys
 import threading
-from collections import namedtuple
-from types import SimpleNamespace
 
-from lambda_otlp_load import Background, changes_at_end, database_call, layer_module, may_restart_after_fork, time
+from lambda_otlp_load import layer_module, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util._decorator import _agnosticcontextmanager
+
+corrections = layer_module("lambda_otlp_corrections")
+public = layer_module("lambda_otlp_packages").public
+threads = layer_module("lambda_otlp_threads")
 
 # The SDK's default limits of attributes, events and links.
 LIMIT = 128
@@ -27,13 +29,58 @@ LIMIT = 128
 BATCH = 512
 # Upper limit of a flush, in milliseconds. Locks and sockets accept no infinite timeout.
 MAX_FLUSH_MS = 86_400_000
-public = layer_module("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
 # W3C's flag of random trace ids, which older versions of the API do not have.
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 
-Scope = namedtuple("Scope", "name version schema_url attributes", defaults=(None, None, None))
-Event = namedtuple("Event", "name attributes timestamp")
+
+class Scope:
+    """The instrumentation scope of a tracer or a meter. Spans and metrics are grouped by the object, not by its values."""
+
+    __slots__ = ("name", "version", "schema_url", "attributes")
+
+    def __init__(self, name, version=None, schema_url=None, attributes=None):
+        self.name = name
+        self.version = version
+        self.schema_url = schema_url
+        self.attributes = attributes
+
+
+class Event:
+    """An event of a span. `timestamp` is its time in nanoseconds since the Unix epoch."""
+
+    __slots__ = ("name", "attributes", "timestamp")
+
+    def __init__(self, name, attributes, timestamp):
+        self.name = name
+        self.attributes = attributes
+        self.timestamp = timestamp
+
+
+class PartialSpan:
+    """A copy of a span that has not ended. lambda_otlp_wire.py encodes it like a `Span`."""
+
+    __slots__ = (
+        "name",
+        "context",
+        "parent",
+        "resource",
+        "attributes",
+        "events",
+        "links",
+        "kind",
+        "status",
+        "start_time",
+        "end_time",
+        "instrumentation_scope",
+    )
+    dropped_attributes = 0
+    dropped_events = 0
+    dropped_links = 0
+
+    def __init__(self, **fields):
+        for name, value in fields.items():
+            setattr(self, name, value)
 
 
 def message_of(exception):
@@ -42,19 +89,6 @@ def message_of(exception):
     except Exception:
         # As Python's tracebacks say it.
         return "<exception str() failed>"
-
-
-def snapshot(**fields):
-    """Returns a snapshot of a span with these fields."""
-    return SimpleNamespace(**fields, dropped_attributes=0, dropped_events=0, dropped_links=0)
-
-
-class ScopeKey(Scope):
-    """A scope that is compared by identity, because attributes may have unhashable values."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
 
 class Bounded(list):
@@ -231,11 +265,12 @@ class Span(trace.Span):
     def end(self, end_time=None):
         if self.end_time is not None:
             return warn("end of a span that has ended")
-        self.change(changes_at_end(self.attributes, self.instrumentation_scope.name))
-        if call := database_call(self):
+        self.change(corrections.changes_at_end(self.attributes, self.instrumentation_scope.name))
+        if call := corrections.database_call(self):
             self.name = call.name
             self.change(call.changes)
-            self.events[:] = [Event(*event) for event in call.events]
+            for event, attributes in zip(self.events, call.attributes_of_events):
+                event.attributes = attributes
             if self.status.description:
                 self.status = Status(self.status.status_code, call.message)
         self.end_time = time.time_ns() if end_time is None else end_time
@@ -267,12 +302,13 @@ def readable(span):
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+    scope = span.instrumentation_scope
     same = ("name", "context", "parent", "attributes", "links", "kind", "status", "start_time", "end_time")
     return sdk.ReadableSpan(
         **{name: getattr(span, name) for name in same},
         resource=Resource(span.resource.attributes),
-        events=[sdk.Event(*event) for event in span.events],
-        instrumentation_scope=InstrumentationScope(*span.instrumentation_scope),
+        events=[sdk.Event(event.name, event.attributes, event.timestamp) for event in span.events],
+        instrumentation_scope=InstrumentationScope(scope.name, scope.version, scope.schema_url, scope.attributes),
     )
 
 
@@ -356,6 +392,13 @@ def random_id(length):
     return int.from_bytes(os.urandom(length), "big") or 1
 
 
+class IdGenerator:
+    """Generates the ids of traces. lambda_otlp_handler.py replaces the method, as it does in the SDK's generator."""
+
+    def generate_trace_id(self):
+        return random_id(16)
+
+
 class TracerProvider(trace.TracerProvider):
     """Keeps ended spans until a flush, by `force_flush` or by the thread that flushes every `flush_interval` seconds."""
 
@@ -365,7 +408,7 @@ class TracerProvider(trace.TracerProvider):
         self.encode = encode
         self.resource = resource
         self.sampler = sampler
-        self.id_generator = SimpleNamespace(generate_trace_id=lambda: random_id(16))
+        self.id_generator = IdGenerator()
         self.flush_interval = flush_interval
         self.queue_size = queue_size
         self.processors = []
@@ -396,8 +439,8 @@ class TracerProvider(trace.TracerProvider):
 
     def restart_thread(self):
         self.is_forking = False
-        if self.thread is None and self.waiting and may_restart_after_fork():
-            self.thread = Background(self.run)
+        if self.thread is None and self.waiting and threads.may_restart_after_fork():
+            self.thread = threads.Background(self.run)
 
     def reset(self):
         """Sets the state of a new process. A forked one has no thread or connection, and its parent exports the spans."""
@@ -417,10 +460,9 @@ class TracerProvider(trace.TracerProvider):
     def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         key = (public(instrumenting_module_name or ""), instrumenting_library_version, schema_url)
         if attributes:
-            return Tracer(self, ScopeKey(*key, attributes))
-        # One tracer for each scope, because spans are grouped by the scope's identity.
+            return Tracer(self, Scope(*key, attributes))
         if key not in self.tracers:
-            self.tracers[key] = Tracer(self, ScopeKey(*key))
+            self.tracers[key] = Tracer(self, Scope(*key))
         return self.tracers[key]
 
     def add_span_processor(self, span_processor):
@@ -451,7 +493,7 @@ class TracerProvider(trace.TracerProvider):
             if self.waiting or self.unsent:
                 self.wake.set()
         if self.thread is None:
-            self.thread = Background(self.run)
+            self.thread = threads.Background(self.run)
         elif len(self.waiting) == BATCH:
             self.wake.set()
 

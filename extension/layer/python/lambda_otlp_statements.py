@@ -8,7 +8,6 @@ of the query".
 
 import functools
 import re
-from types import SimpleNamespace
 
 # Limits in characters: of a statement that is read, of its text, and of its summary. The conventions set the last one.
 MAX_READ = 65536
@@ -65,6 +64,33 @@ WITH_SECRETS = ("ALTER", "CREATE", "GRANT", "SET")
 BEFORE_SECRETS = ("IDENTIFIED", "PASSWORD")
 
 
+class Statement:
+    """The description of a statement."""
+
+    def __init__(self, *, text, summary, operation, table):
+        # The statement without values and comments.
+        self.text = text
+        self.summary = summary
+        self.operation = operation
+        # The name of the only table, or an empty text.
+        self.table = table
+
+
+class Token:
+    """A token of a statement."""
+
+    __slots__ = ("kind", "text", "word", "before")
+
+    def __init__(self, kind, *, text, word, before):
+        # "value", "name", "word" or "other".
+        self.kind = kind
+        self.text = text
+        # The text of a word in upper case, or an empty text.
+        self.word = word
+        # The space before the token.
+        self.before = before
+
+
 @functools.cache
 def pattern_of(system):
     """Returns the pattern of a token in this system's statements."""
@@ -87,11 +113,11 @@ def pattern_of(system):
 
 
 def describe(system, statement):
-    """Returns the statement without values and comments, its summary, its operation, and its only table or an empty text."""
+    """Describes a statement."""
     tokens = tokens_of(system, statement[:MAX_READ])
     text = "".join(token.before + token.text for token in tokens)
     found = Parts(tokens)
-    return SimpleNamespace(
+    return Statement(
         text=shortened(text) if len(statement) <= MAX_READ else shortened(f"{text}..."),
         summary=summary_of(found.parts),
         operation=found.operation,
@@ -104,7 +130,7 @@ def shortened(text):
 
 
 def tokens_of(system, statement):
-    """Reads tokens up to the limit of the text. `before` is the space before a token."""
+    """Reads tokens up to the limit of the text."""
     tokens = []
     before = ""
     length = 0
@@ -121,7 +147,7 @@ def tokens_of(system, statement):
             text = "?"
         has_secrets = bool(tokens) and tokens[0].word in WITH_SECRETS
         is_secret = has_secrets and (word in BEFORE_SECRETS or is_secret and (word == "BY" or text == "="))
-        tokens.append(SimpleNamespace(kind=kind, text=text, word=word, before=before))
+        tokens.append(Token(kind, text=text, word=word, before=before))
         length += len(before) + len(text)
         before = ""
         if length > MAX_TEXT:

@@ -1,15 +1,19 @@
-"""Checks OpenTelemetry's variables, and replaces values that the SDK cannot use."""
+"""Reads and checks OpenTelemetry's variables, and replaces values that the SDK cannot use."""
 
 import importlib.util
 import os
 
-from lambda_otlp_load import entry_points, say
+from lambda_otlp_load import layer_module, say
 
 # Export timeout of the SDK, in seconds, the unit of Python's SDK. An export takes milliseconds if the extension is running.
 EXPORT_TIMEOUT = "1"
 
 # Upper limit of a timeout, in seconds. No invocation lasts this long, and Python's sockets accept no infinite timeout.
 MAX_SECONDS = 86400
+
+# The variable that asks for prompts, and its values that ask for attributes of spans. The layer makes no events.
+PROMPTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+ON_SPANS = ("true", "span_only", "span_and_event")
 
 # Other export protocols of Python's SDK, with the entry points of their exporters.
 PROTOCOLS = {"grpc": "otlp_proto_grpc"}
@@ -28,7 +32,7 @@ def replacements():
         asked = os.environ.get(name, "").strip()
         if asked in ("", "http/protobuf"):
             continue
-        if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
+        if PROTOCOLS.get(asked) not in exporters():
             say(
                 f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: "
                 "install the exporter, or remove the variable"
@@ -43,6 +47,11 @@ def replacements():
     return found
 
 
+def exporters():
+    """Returns the names of the exporters of spans that the function can use."""
+    return {entry.name for entry in layer_module("lambda_otlp_packages").entry_points("opentelemetry_traces_exporter")}
+
+
 def seconds(text):
     """Parses a timeout in seconds. Returns `None` if no export can succeed within it."""
     try:
@@ -50,6 +59,27 @@ def seconds(text):
     except (TypeError, ValueError):
         return None
     return number if 0 < number < MAX_SECONDS else None
+
+
+def stability_opt_in():
+    """Returns the value of OpenTelemetry's variable. Stable names are the default, as in Node and Rust."""
+    return os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").strip() or "http,database"
+
+
+def chosen_conventions():
+    """Returns the values in OpenTelemetry's variable. `http` asks for stable names, and `http/dup` for stable and old ones."""
+    return {value.strip() for value in stability_opt_in().split(",")}
+
+
+def disabled_instrumentations(environ=os.environ):
+    """Returns the names of instrumentations that the function disables. `*` stands for all."""
+    return {name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+
+
+def recorded_prompts():
+    """Returns the module that describes prompts and answers of models, or `None` unless the function asks for them."""
+    asked = os.environ.get(PROMPTS, "").strip().lower()
+    return layer_module("lambda_otlp_prompts") if asked in ON_SPANS else None
 
 
 class variables:

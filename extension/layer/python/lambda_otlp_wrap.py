@@ -20,8 +20,8 @@ LONGEST_WAIT_NS = 4 * 60 * 60 * 1_000_000_000
 def wrap_handler(module, name, watch, setup):
     """Wraps the handler in spans. If they cannot be created, the handler still runs.
 
-    `watch` is notified when an invocation begins and when its handler has ended. `setup` is the SDK's (lambda_otlp_sdk.py) or the
-    fast start's.
+    `watch` is notified when an invocation begins and when its handler has ended. `setup` is the `Setup` of lambda_otlp_fast.py or
+    of lambda_otlp_sdk.py.
     """
     handler = getattr(module, name)
     try:

@@ -57,6 +57,10 @@ def layer(isolated):
     return importlib.import_module("lambda_otlp_cut_off")
 
 
+def sdk():
+    return importlib.import_module("lambda_otlp_sdk")
+
+
 class Extension:
     """Records its requests in the order of their arrival."""
 
@@ -102,7 +106,12 @@ class Environment:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", extension.endpoint())
         self.noted = extension.noted
         self.flushed = threading.Event()
-        self.watch = layer.watch(self, self.flush, lambda text: self.noted.append(text.split(":")[0]))
+        self.watch = layer.watch(
+            self,
+            self.flush,
+            lambda text: self.noted.append(text.split(":")[0]),
+            sdk().Setup(),
+        )
 
     def add_span_processor(self, processor):
         self.spans = processor
@@ -264,7 +273,7 @@ RECEIVERS = [
 
 @pytest.mark.parametrize(("variables", "expected"), RECEIVERS)
 def test_open_spans_are_exported_only_to_the_extension(layer, variables, expected):
-    assert layer.local_receiver(variables) == expected
+    assert sdk().local_receiver(variables) == expected
 
 
 # The function's memory, the seconds left, and the milliseconds between the export and the deadline.

@@ -118,7 +118,7 @@ def function(layer, monkeypatch):
         shop = types.ModuleType("shop")
         shop.handler = handler
         monkeypatch.setitem(sys.modules, "shop", shop)
-        layer.wrap_handler(shop, "handler", watch, setup or layer.sdk)
+        layer.wrap_handler(shop, "handler", watch, setup or layer.sdk.Setup())
         # The runtime gets the handler once.
         return shop.handler
 
@@ -337,7 +337,7 @@ def test_an_application_that_is_the_handler_stays_in_its_module(layer, monkeypat
     api = types.ModuleType("api")
     exec(ROUTES, vars(api))
     monkeypatch.setitem(sys.modules, "api", api)
-    layer.wrap_handler(api, "application", None, layer.sdk)
+    layer.wrap_handler(api, "application", None, layer.sdk.Setup())
     given = api.application
     assert [given({"is": each}, Context()) for each in ("first", "second")] == [("first", True), ("second", True)]
     assert given is not api.original

@@ -21,7 +21,12 @@ def layer(isolated):
     handler, variables = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables"))
     opentelemetry = module("opentelemetry", __path__=[])
     return types.SimpleNamespace(
-        said=said, handler=handler, variables=variables, sdk=load.layer_module("lambda_otlp_sdk"), opentelemetry=opentelemetry
+        said=said,
+        handler=handler,
+        variables=variables,
+        packages=load.layer_module("lambda_otlp_packages"),
+        sdk=load.layer_module("lambda_otlp_sdk"),
+        opentelemetry=opentelemetry,
     )
 
 
@@ -63,8 +68,7 @@ def test_libraries_are_instrumented_one_after_another(layer, said, name, expecte
 
 def install(layer, monkeypatch, *names):
     entries = [types.SimpleNamespace(name=name) for name in names]
-    for each in (layer.variables, layer.sdk):
-        monkeypatch.setattr(each, "entry_points", lambda group: entries)
+    monkeypatch.setattr(layer.packages, "entry_points", lambda group: entries)
 
 
 MISSING = "OTEL_PYTHON_DISTRO names other_distro, which is not installed; using distro"

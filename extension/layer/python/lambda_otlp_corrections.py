@@ -1,0 +1,96 @@
+"""Corrects spans that end: masks values that grant access, and gives calls the stable names of OpenTelemetry's conventions.
+
+The function, its libraries and OpenTelemetry's instrumentations have set the attributes.
+"""
+
+from lambda_otlp_load import layer_module
+from lambda_otlp_variables import chosen_conventions
+from opentelemetry import trace
+
+# Attributes with URLs.
+URLS = ("url.full", "url.query", "http.url", "http.target")
+# Scopes of OpenTelemetry's instrumentations begin with this.
+OF_OPENTELEMETRY = "opentelemetry.instrumentation."
+# Anthropic's client gives the reason another name than the conventions.
+STOP_REASON = "anthropic.message.stop_reason"
+OLD_STATUS = "http.status_code"
+STABLE_STATUS = "http.response.status_code"
+PORTS = {"http": 80, "https": 443}
+
+
+def changes_at_end(attributes, scope):
+    """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
+    changes = masked_urls(attributes)
+    if STOP_REASON in attributes:
+        changes["gen_ai.response.finish_reasons"] = (attributes[STOP_REASON],)
+    if not (scope or "").startswith(OF_OPENTELEMETRY):
+        return changes
+    if "rpc.system" in attributes and OLD_STATUS in attributes:
+        changes.update(stable_status(attributes[OLD_STATUS]))
+    if "url.full" in attributes and "server.address" not in attributes:
+        # The instrumentations of some HTTP clients give no server.
+        changes.update(server_of(attributes["url.full"]))
+    return changes
+
+
+def database_call(span):
+    """Returns the `DatabaseCall` of a span that ends, or `None` for another span.
+
+    Calls of AWS's SDK, some of which are also those of a database, keep their names.
+    """
+    attributes = span.attributes
+    has_system = "db.system.name" in attributes or "db.system" in attributes
+    if not has_system or "rpc.system" in attributes:
+        return None
+    if not (span.instrumentation_scope.name or "").startswith(OF_OPENTELEMETRY):
+        return None
+    return layer_module("lambda_otlp_databases").describe_call(span)
+
+
+def correct(span):
+    """Corrects a span of OpenTelemetry's SDK that ends. The span's own methods change nothing then."""
+    changes = changes_at_end(span.attributes, span.instrumentation_scope.name)
+    call = database_call(span)
+    if call is not None:
+        changes = {**changes, **call.changes}
+        span._name = call.name
+        for event, attributes in zip(span.events, call.attributes_of_events):
+            event._attributes = attributes
+        if span.status.description:
+            span._status = trace.Status(span.status.status_code, call.message)
+    if changes:
+        changed = {**span.attributes, **changes}
+        span._attributes = {name: value for name, value in changed.items() if value is not None}
+
+
+def masked_urls(attributes):
+    """Returns new values for attributes with URLs that grant access, such as presigned ones.
+
+    Source: OpenTelemetry's semantic conventions, `url.query`.
+    """
+    found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
+    if not found:
+        return found
+    import re
+
+    secrets = "|".join(layer_module("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
+    return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+
+
+def stable_status(status):
+    """Returns the attributes of a status for which the instrumentation of AWS's SDK has an older name."""
+    chosen = chosen_conventions()
+    if "http/dup" in chosen:
+        return {STABLE_STATUS: status}
+    return {STABLE_STATUS: status, OLD_STATUS: None} if "http" in chosen else {}
+
+
+def server_of(url):
+    """Returns the attributes of the server that a URL names."""
+    import re
+
+    found = re.match(r"(https?)://(?:[^/?#]*@)?(?:\[([^]]+)]|([^:/?#]+))(?::([0-9]{1,5}))?(?:[/?#]|$)", str(url), re.IGNORECASE)
+    if found is None:
+        return {}
+    scheme, v6, name, port = found.groups()
+    return {"server.address": v6 or name, "server.port": int(port) if port else PORTS[scheme.lower()]}
