@@ -7,10 +7,10 @@
 "use strict";
 
 const { timeLeft } = require("./bound.cjs");
+const { correctAttributes, databaseCall } = require("./corrections.cjs");
 const { clock, say } = require("./originals.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
-const { maskUrls } = require("./urls.cjs");
 
 // Time reserved for the export before the deadline. It needs at most 15 ms of a full CPU, and a function with 256 MB has a
 // seventh of one. Functions with less memory reserve up to twice the time.
@@ -180,11 +180,10 @@ function partial(api, span, now, { isRoot }) {
   const begun = span.startTime;
   // The end must not precede the start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
-  const call = span.attributes["db.system.name"] !== undefined && require("./databases.cjs").describeCall(span);
-  const { attributes, name } = call || span;
+  const { attributes, name } = databaseCall(span) ?? span;
   const values = {
     name,
-    attributes: maskUrls({ ...attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
+    attributes: correctAttributes({ ...attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
     ended: true,
     endTime: isLater ? end : begun,
     status: { code: api.SpanStatusCode.ERROR, message: ABOUT_TO_TIME_OUT },

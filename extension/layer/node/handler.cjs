@@ -93,12 +93,12 @@ class Wrapper {
     const isInner = this.api.context.active().getValue(this.withinKey) === true;
     const invocation = isInner ? undefined : this.begin(event, this.isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return this.handler.call(self, event, ...others);
-    const own = this.contexts.begin(invocation.context);
-    const ending = this.endingOf(invocation, own, others[0]);
+    const { context, end: endContext } = this.contexts.begin(invocation.context);
+    const ending = this.endingOf(invocation, endContext, others[0]);
     const { callback, passed } = this.wrapAnswers(ending, others);
     let returned;
     try {
-      returned = this.api.context.with(own.context, () => this.handler.call(this.receiver.of(self), event, ...passed));
+      returned = this.api.context.with(context, () => this.handler.call(this.receiver.of(self), event, ...passed));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (callback !== undefined) return void callback(error);
@@ -106,7 +106,7 @@ class Wrapper {
     } finally {
       ending.callbackForErrors = undefined;
     }
-    if (isPromise(returned)) return this.settle(returned, ending, own.context);
+    if (isPromise(returned)) return this.settle(returned, ending, context);
     // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
     if (callback !== undefined) {
       ending.endWhenIdle({ hasFailed: false, value: undefined });
@@ -115,7 +115,8 @@ class Wrapper {
     return ending.succeed(returned);
   }
 
-  /// Starts the spans of an invocation. Returns `undefined` if they cannot be created.
+  /// Starts the spans of an invocation. Returns them with the context in which the handler runs and, if its deadline is watched,
+  /// the tracking of `CutOffs`. Returns `undefined` if they cannot be created.
   begin(event, lambda) {
     // The sender of an event chooses its content, which may make any of these steps fail.
     try {
@@ -124,11 +125,11 @@ class Wrapper {
       const { server, context } = this.startServer(tracer, described, lambda);
       const watched = this.watch(server, lambda, context);
       const isDurable = typeof event?.DurableExecutionArn === "string";
-      const ofServer = watched?.context ?? context;
-      const consumer = described.messages && this.startConsumer(tracer, described.messages, ofServer);
+      const serverContext = watched?.context ?? context;
+      const consumer = described.messages && this.startConsumer(tracer, described.messages, serverContext);
       const spans = new Spans(this.api, server, consumer, isDurable);
-      const ofHandler = consumer === undefined ? ofServer : this.api.trace.setSpan(ofServer, consumer);
-      return { spans, lambda, watched, context: ofHandler };
+      const handlerContext = consumer === undefined ? serverContext : this.api.trace.setSpan(serverContext, consumer);
+      return { spans, lambda, watched, context: handlerContext };
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
       return undefined;
@@ -167,11 +168,11 @@ class Wrapper {
     }
   }
 
-  /// Returns the ending of an invocation with the context `own`. `stream` is the handler's second argument, which may be the stream
-  /// of its response.
-  endingOf(invocation, own, stream) {
+  /// Returns the ending of an invocation, which calls `endContext`. `stream` is the handler's second argument, which may be the
+  /// stream of its response.
+  endingOf(invocation, endContext, stream) {
     const end = (outcome) => {
-      own.end();
+      endContext();
       return this.end(invocation, { ...outcome, streamed: statusCodes.get(stream) });
     };
     const outside = (action) => this.api.context.with(this.api.ROOT_CONTEXT, action);

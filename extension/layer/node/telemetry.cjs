@@ -10,12 +10,12 @@ const { register } = require("./api.cjs");
 const { BoundExporter, TIMEOUT_MS, agent, timeoutMs } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Contexts } = require("./contexts.cjs");
+const { correctAttributes, databaseCall } = require("./corrections.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
 const { isThere, readJson } = require("./packages.cjs");
-const { maskUrls } = require("./urls.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
 // Default limit of spans that wait for their export. The SDK's own limit suits programs that do not wait for the export at the
@@ -41,8 +41,8 @@ const LIBRARIES = {
     config: {
       requireParentforOutgoingSpans: true,
       disableIncomingRequestInstrumentation: true,
-      // The runtime reports an uncaught error in the context of the invocation.
-      // The instrumentation would send a list of headers as headers with numbers for names.
+      // The instrumentation would send a list of headers as headers with numbers for names. The runtime reports an uncaught error
+      // in the context of the invocation.
       ignoreOutgoingRequestHook: ({ hostname, host, port, headers }) =>
         Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
       requestHook: nameAwsCall,
@@ -344,7 +344,7 @@ function boundExporter(load) {
   return new BoundExporter(makeExporter, ExportResultCode, load("@opentelemetry/api"));
 }
 
-/// Returns the span processor that exports batches of spans. It completes each span at its end.
+/// Returns the span processor that exports batches of spans. It corrects each span at its end.
 function batchProcessor(load, exporter) {
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
   const maxQueueSize = numberOfSpans("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE);
@@ -353,11 +353,9 @@ function batchProcessor(load, exporter) {
   /// Reports dropped spans. The SDK reports them only to its diagnostic logger, which few functions set.
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
-      maskUrls(span.attributes);
-      // Anthropic's client gives the reason another name than the conventions.
-      const reason = span.attributes?.["anthropic.message.stop_reason"];
-      if (reason !== undefined) span.attributes["gen_ai.response.finish_reasons"] ??= [reason];
-      if (span.attributes?.["db.system.name"] !== undefined) Object.assign(span, require("./databases.cjs").describeCall(span));
+      correctAttributes(span.attributes);
+      const call = databaseCall(span);
+      if (call !== undefined) Object.assign(span, call);
       const before = this._droppedSpansCount;
       super.onEnd(span);
       if (this._droppedSpansCount > before) dropped += 1;
