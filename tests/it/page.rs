@@ -156,6 +156,19 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.open(&format!("file://{}", path.display()));
     browser.wait_for(&format!("{TRACES} === {count}"));
     browser.wait_for("document.querySelectorAll('#trace script, #trace img').length === 0");
+    check_new_beginning(&mut browser);
+}
+
+/// When the server begins again, so does the count of forgotten traces.
+fn check_new_beginning(browser: &mut Browser) {
+    const FORGOTTEN: &str =
+        "document.getElementById('state').textContent.includes('older ones forgotten')";
+    browser.value(
+        "take({ spans: Array.from({ length: MAX_TRACES + 1 }, (_, at) => ({ traceId: String(at), spanId: '1' })) })",
+    );
+    browser.wait_for(FORGOTTEN);
+    browser.value("clear(); take({ spans: [{ traceId: '1', spanId: '1' }] })");
+    browser.wait_for(&format!("{TRACES} === 1 && !{FORGOTTEN}"));
 }
 
 /// The trace of the first invocation shows the event and the function's output as text.

@@ -117,6 +117,16 @@ function add(message) {
   later();
 }
 
+// Forgets everything that arrived.
+function clear() {
+  traces.clear();
+  invocations.clear();
+  waiting.clear();
+  arrived = [];
+  counts = { spans: 0, records: 0 };
+  dropped = 0;
+}
+
 // Forgets the oldest traces, then records without a trace.
 function bound() {
   while (traces.size > 1 && (counts.spans > MAX_SPANS || counts.records > MAX_RECORDS || traces.size > MAX_TRACES)) {
@@ -934,12 +944,6 @@ if (written.live) {
   };
   source.onmessage = (event) => take(JSON.parse(event.data));
   // The server begins again with all that it keeps.
-  source.addEventListener("begin", () => {
-    traces.clear();
-    invocations.clear();
-    waiting.clear();
-    arrived = [];
-    counts = { spans: 0, records: 0 };
-  });
+  source.addEventListener("begin", clear);
 }
 draw();
