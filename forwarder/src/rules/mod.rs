@@ -146,10 +146,11 @@ pub struct Effect {
 impl Effect {
     /// Adds the counts of a redaction, and returns `true` if something was redacted.
     fn add_redacted(&mut self, redacted: Redacted) -> bool {
-        self.redacted += redacted.values;
-        self.replaced_whole += redacted.whole;
-        self.changed += usize::from(redacted.values > 0);
-        redacted.values > 0
+        let has_changed = redacted.values() > 0;
+        self.redacted += redacted.values();
+        self.replaced_whole += redacted.whole();
+        self.changed += usize::from(has_changed);
+        has_changed
     }
 
     pub fn add_all(effects: &mut Vec<Self>, others: Vec<Self>) {

@@ -133,13 +133,29 @@ const JSON_LEVELS: Depth = Depth::new(4);
 /// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
 
-/// Counts of a redaction.
+/// Counts of a redaction. Without a counted value, nothing has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
     /// Several matches in one value count once.
-    pub(super) values: usize,
-    /// Texts that were replaced whole because they needed too much searching or replacing.
-    pub(super) whole: usize,
+    values: usize,
+    /// Texts in these values that were replaced whole because they needed too much searching or replacing.
+    whole: usize,
+}
+
+impl Redacted {
+    pub(super) fn values(self) -> usize {
+        self.values
+    }
+
+    pub(super) fn whole(self) -> usize {
+        self.whole
+    }
+
+    /// Counts a redacted value, and the texts in it that were replaced whole.
+    fn count_value(&mut self, whole: usize) {
+        self.values += 1;
+        self.whole += whole;
+    }
 }
 
 impl Redaction {
@@ -275,18 +291,18 @@ impl Redaction {
     ) {
         let Some(depth) = depth.below() else {
             value.value = None;
-            redacted.whole += 1;
+            redacted.count_value(1);
             return;
         };
         match &mut value.value {
             Some(Value::StringValue(text)) => self.string(text, is_hidden, redacted),
             Some(Value::IntValue(number)) if self.hides_number(&number.to_string(), is_hidden) => {
                 *number = 0;
-                redacted.values += 1;
+                redacted.count_value(0);
             }
             Some(Value::DoubleValue(number)) if is_hidden => {
                 *number = 0.0;
-                redacted.values += 1;
+                redacted.count_value(0);
             }
             // Bytes with a match become empty, because their format is unknown.
             Some(Value::BytesValue(bytes))
@@ -295,7 +311,7 @@ impl Redaction {
                     .is_some() =>
             {
                 bytes.clear();
-                redacted.values += 1;
+                redacted.count_value(0);
             }
             Some(Value::ArrayValue(array)) => {
                 for value in &mut array.values {
@@ -315,8 +331,7 @@ impl Redaction {
         let replaced = self.replaced(text, is_hidden, JSON_LEVELS);
         if let Some(replaced) = replaced.filter(|replaced| replaced.text != *text) {
             *text = replaced.text;
-            redacted.values += 1;
-            redacted.whole += replaced.whole;
+            redacted.count_value(replaced.whole);
         }
     }
 

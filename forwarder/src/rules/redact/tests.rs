@@ -303,6 +303,24 @@ fn texts_in_a_body_of_several_values_are_redacted() {
     assert_eq!(redacted, Redacted { values: 2, whole: 0 });
 }
 
+/// The decoder refuses such a value, so only a request that this program makes could have one.
+#[test]
+fn a_value_below_too_many_levels_is_removed_and_counted() {
+    let nested = |levels| {
+        let array = |inner| value(Value::ArrayValue(ArrayValue { values: vec![inner] }));
+        (0..levels).fold(text("bob@example.com"), |inner, _| array(inner))
+    };
+    let mut body = nested(100);
+    let mut redacted = Redacted::default();
+    redaction("email", "****").body(&mut body, &[], &mut redacted);
+    assert_eq!(redacted, Redacted { values: 1, whole: 1 });
+    let mut innermost = &body;
+    while let Some(Value::ArrayValue(array)) = &innermost.value {
+        innermost = &array.values[0];
+    }
+    assert_eq!(innermost, &AnyValue { value: None });
+}
+
 /// JSON in a string of JSON, and so on. Each backslash and quote is an escape, so that a level adds few bytes.
 #[test]
 fn texts_in_texts_are_redacted_without_a_deep_stack() {
