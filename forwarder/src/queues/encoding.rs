@@ -115,7 +115,7 @@ fn frame(queued: &QueuedTelemetry, body: &str) -> String {
         log_events,
         is_in_log_group: _,
     } = queued;
-    let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
+    let time = |nanos: Option<u64>| nanos.map(|nanos| rfc3339_nanos(nanos).into());
     let signal = match content {
         Content::Request(request) => Some(request.kind().as_str().into()),
         _ => None,
@@ -195,9 +195,8 @@ pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
         let expected = format!("expected 1 to {MAX_STREAM_BYTES} visible ASCII characters");
         return Err(NotQueueMessage::invalid_field("stream", &expected));
     }
-    let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
-        Some(text) => read_time(field, text),
-        None => Ok(0),
+    let time_if_set = |field, text: &Option<Cow<'_, str>>| {
+        text.as_deref().map(|text| read_time(field, text)).transpose()
     };
     let oldest_unix_nano = time_if_set("oldest", &text.oldest)?;
     let newest_unix_nano = time_if_set("newest", &text.newest)?;
@@ -399,7 +398,7 @@ mod tests {
         let example = example();
         let queued = decode(&example.to_string()).unwrap();
         assert_eq!(queued.destination, "default");
-        assert_eq!(queued.oldest_unix_nano, 1_790_000_000_000_000_000);
+        assert_eq!(queued.oldest_unix_nano, Some(1_790_000_000_000_000_000));
         assert_eq!(queued.log_events.last_event_id, "2");
         let Content::Request(request) = &queued.content else { panic!("{queued:?}") };
         assert_eq!((request.kind(), request.items()), (SignalKind::Logs, 2));
@@ -407,6 +406,21 @@ mod tests {
         // Other compression levels give other bytes.
         written["body"] = example["body"].clone();
         assert_eq!(written, example);
+    }
+
+    #[test]
+    fn a_time_of_1970_differs_from_an_unknown_time() {
+        let log_events = LogEventRange::default();
+        let round_trip = |content: Content| {
+            let queued =
+                QueuedTelemetry::new("default", content, 1, "full".to_owned(), &log_events, 1);
+            let read = decode(&encode(&queued).unwrap()).unwrap();
+            (read.oldest_unix_nano, read.newest_unix_nano)
+        };
+        let event = |timestamp_ms| LogEvent { timestamp_ms, ..LogEvent::default() };
+        let batch = LogBatch { events: vec![event(0), event(7)], ..LogBatch::default() };
+        assert_eq!(round_trip(Content::Events(batch)), (Some(0), Some(7_000_000)));
+        assert_eq!(round_trip(Content::Raw(b"?".to_vec())), (None, None));
     }
 
     #[test]

@@ -80,10 +80,10 @@ pub struct QueuedTelemetry {
     pub content: Content,
     /// Items counted for it: all items of the content, or the rejected ones for [`Fate::DeadLetterPartial`].
     pub items: usize,
-    /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 if unknown.
-    pub oldest_unix_nano: u64,
-    /// Time of the newest record; 0 if unknown.
-    pub newest_unix_nano: u64,
+    /// Time of the oldest record, in nanoseconds since the Unix epoch; `None` if no record has a time.
+    pub oldest_unix_nano: Option<u64>,
+    /// Time of the newest record; `None` if no record has a time.
+    pub newest_unix_nano: Option<u64>,
     /// Time at which the forwarder first had it.
     pub first_seen_unix_nano: u64,
     /// The reason, for an operator. `backend` has masked the values of headers in it, and the encoder truncates it to 1,000
@@ -117,8 +117,8 @@ impl QueuedTelemetry {
             stream: None,
             content,
             items,
-            oldest_unix_nano: 0,
-            newest_unix_nano: 0,
+            oldest_unix_nano: None,
+            newest_unix_nano: None,
             first_seen_unix_nano,
             reason,
             fate: Fate::Park,
@@ -178,9 +178,11 @@ impl QueuedTelemetry {
             Content::Raw(_) => None,
         };
         match times {
-            Some(TimeRange { oldest_unix_nano, newest_unix_nano }) => {
-                Self { oldest_unix_nano, newest_unix_nano, ..self }
-            }
+            Some(TimeRange { oldest_unix_nano, newest_unix_nano }) => Self {
+                oldest_unix_nano: Some(oldest_unix_nano),
+                newest_unix_nano: Some(newest_unix_nano),
+                ..self
+            },
             None => self,
         }
     }

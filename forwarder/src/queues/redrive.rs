@@ -203,11 +203,11 @@ fn time_left(
     let in_queue = longest_age.checked_sub(age).ok_or(TooLate::Queue)?;
     let can_expire = policy.old_records == OldRecords::DeadLetter && kind != SignalKind::Metrics;
     let Some(window) = policy.window.filter(|_| can_expire) else { return Ok(in_queue) };
-    let of_newest = window.time_left(queued.newest_unix_nano, now_unix_nano);
-    of_newest.ok_or(TooLate::IngestWindow)?;
+    // To the backend, items without a time are of 1970.
+    let in_window = |time: Option<u64>| window.time_left(time.unwrap_or(0), now_unix_nano);
+    in_window(queued.newest_unix_nano).ok_or(TooLate::IngestWindow)?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
-    let of_oldest = window.time_left(queued.oldest_unix_nano, now_unix_nano);
-    Ok(in_queue.min(of_oldest.unwrap_or_default()))
+    Ok(in_queue.min(in_window(queued.oldest_unix_nano).unwrap_or_default()))
 }
 
 /// The pause before the next attempt: grows with the number of attempts, respects the backend's `Retry-After`, and leaves time
@@ -251,8 +251,8 @@ mod tests {
         let log_events = LogEventRange::default();
         let reason = "rejected: full".to_owned();
         let part = QueuedTelemetry {
-            oldest_unix_nano: NOW - oldest,
-            newest_unix_nano: NOW - newest,
+            oldest_unix_nano: Some(NOW - oldest),
+            newest_unix_nano: Some(NOW - newest),
             ..QueuedTelemetry::new(
                 "default",
                 Content::EMPTY,

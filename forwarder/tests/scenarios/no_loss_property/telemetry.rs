@@ -307,8 +307,8 @@ impl Maker {
         };
         let parked = QueuedTelemetry {
             stream: way.stream,
-            oldest_unix_nano: BEGAN_MS * 1_000_000,
-            newest_unix_nano: BEGAN_MS * 1_000_000,
+            oldest_unix_nano: Some(BEGAN_MS * 1_000_000),
+            newest_unix_nano: Some(BEGAN_MS * 1_000_000),
             ..parked(NAMES[way.destination], content, items)
         };
         let messages = parked.into_messages(MAX_MESSAGE_BYTES);

@@ -133,7 +133,7 @@ async fn only_spans_with_invalid_ids_are_dead_lettered() {
     let Content::Request(request) = &letter.content else { panic!("{letter:?}") };
     assert_eq!((request.items(), letter.destination.as_str()), (3, "default"));
     assert_eq!(letter.reason, Reason::InvalidIds.to_string());
-    assert_eq!(letter.oldest_unix_nano, NOW);
+    assert_eq!(letter.oldest_unix_nano, Some(NOW));
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,8 +57,8 @@ fn of_default(content: Content, items: usize) -> QueuedTelemetry {
     let newest_unix_nano = NOW + (items as u64 - 1) * 1_000_000;
     let parked = parked("default", content, items);
     QueuedTelemetry {
-        oldest_unix_nano: NOW,
-        newest_unix_nano,
+        oldest_unix_nano: Some(NOW),
+        newest_unix_nano: Some(newest_unix_nano),
         stream: Some("orders".to_owned()),
         ..parked
     }
@@ -153,8 +153,8 @@ proptest! {
             let read = divided(&original, max_bytes);
             for QueuedTelemetry { content, oldest_unix_nano, newest_unix_nano, .. } in &read {
                 let times = found(content).1;
-                prop_assert_eq!(times.iter().min(), Some(oldest_unix_nano));
-                prop_assert_eq!(times.iter().max(), Some(newest_unix_nano));
+                prop_assert_eq!(times.iter().min(), oldest_unix_nano.as_ref());
+                prop_assert_eq!(times.iter().max(), newest_unix_nano.as_ref());
             }
             // The beginning of an oversized record is kept, with the size of the missing part.
             let mut missing = lines.clone();
