@@ -2,6 +2,7 @@
 
 use super::answers::Question;
 use crate::aws::{self, AwsArguments, StackValues};
+use crate::instrument::is_same_layer;
 use aws_config::SdkConfig;
 use console::time_arguments::TimeArgument;
 use settings::Check;
@@ -128,9 +129,7 @@ impl Deployment {
 
     /// Returns `true` if the stack's outputs name this layer, in any version.
     pub(super) fn publishes(&self, layer_version: &str) -> bool {
-        let layer_of = |arn: &str| arn.rsplit_once(':').map(|(layer, _)| layer.to_owned());
-        let layer = layer_of(layer_version);
-        layer.is_some() && self.values.outputs.values().any(|value| layer_of(value) == layer)
+        self.values.outputs.values().any(|value| is_same_layer(value, layer_version))
     }
 
     /// Returns the value of a parameter; `None` if it is empty.

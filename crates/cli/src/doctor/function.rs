@@ -1,6 +1,6 @@
 //! A function as Lambda describes it.
 
-use crate::instrument::{OUR_WRAPPER, WRAPPER, is_our_layer};
+use crate::instrument::{OUR_WRAPPER, WRAPPER, may_be_our_layer};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
 use backend::direct_mode;
@@ -46,10 +46,6 @@ impl DeployedFunction {
         }
     }
 
-    pub(super) fn has_layer(&self) -> bool {
-        self.layers.iter().any(|layer| is_our_layer(layer))
-    }
-
     /// The variables that the function reads, including those that Lambda sets. An empty one counts as absent, as in the
     /// function: the template sets those of omitted parameters to empty texts. A file in the function's package is left out,
     /// because this machine does not have it.
@@ -78,12 +74,13 @@ impl DeployedFunction {
 }
 
 /// Returns the variable that puts the layer of a function with these layers and variables into direct mode. A stack with a name of
-/// its own gives it to the layer, so the wrapper is evidence of the layer too.
+/// its own gives it to the layer, so the wrapper is evidence of the layer too. A doubtful layer counts, because a subscription of
+/// the function's log would store its telemetry twice.
 pub(crate) fn direct_mode_variable<'a>(
     mut layers: impl Iterator<Item = &'a str>,
     variables: &BTreeMap<String, String>,
 ) -> Option<&'static str> {
     let has_wrapper = variables.get(WRAPPER).is_some_and(|wrapper| wrapper == OUR_WRAPPER);
-    let has_layer = has_wrapper || layers.any(is_our_layer);
+    let has_layer = has_wrapper || layers.any(may_be_our_layer);
     direct_mode::variable_of(variables).filter(|_| has_layer)
 }

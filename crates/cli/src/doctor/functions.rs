@@ -2,7 +2,7 @@
 
 use super::deployment::Deployment;
 use super::function::DeployedFunction;
-use crate::instrument::{OUR_WRAPPER, Support, WRAPPER};
+use crate::instrument::{OUR_WRAPPER, Support, WRAPPER, is_our_layer};
 use console::quantity::plural;
 use settings::Check;
 
@@ -69,7 +69,7 @@ fn without_layer(functions: &[DeployedFunction], deployment: &Deployment) -> Opt
 
 /// Returns `true` if the function has a layer with the name of ours, or one that the stack publishes under its own name.
 fn has_layer(function: &DeployedFunction, deployment: &Deployment) -> bool {
-    function.has_layer() || function.layers.iter().any(|layer| deployment.publishes(layer))
+    function.layers.iter().any(|layer| is_our_layer(layer) || deployment.publishes(layer))
 }
 
 /// The command that adds the layer to the first of these functions.
@@ -147,6 +147,10 @@ mod tests {
             found[0].contains("`lambda-otlp fleet --stack o2 --region eu-west-1`"),
             "{found:?}"
         );
+        // `fleet` and `instrument` do not recognize this layer either.
+        let tools = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-tools:1";
+        let found: Vec<String> = names(&[with(), function("tools", "python3.13", true, tools)]);
+        assert!(found[0].starts_with("layer: 1 function without the layer beside 1 with it"));
         let of_another_name = "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-arm64:3";
         let published =
             [("LayerArn", "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-arm64:4")];

@@ -71,8 +71,7 @@ impl Layers {
 
     /// Returns the kind of a layer, or `None` if it is not of lambda-otlp.
     fn kind_of(&self, arn: &str, record: &Record) -> Option<LayerKind> {
-        let layer = without_version(arn);
-        let offered = self.versions.iter().find(|offered| without_version(&offered.arn) == layer);
+        let offered = self.versions.iter().find(|offered| is_same_layer(&offered.arn, arn));
         let recorded = || LayerKind::ALL.into_iter().find(|kind| record.has_put(*kind, arn));
         offered.map(LayerVersion::kind).or_else(recorded).or_else(|| kind_by_name(arn))
     }
@@ -84,15 +83,20 @@ pub(super) struct LayerPosition<'a> {
     pub(super) arn: &'a str,
 }
 
-/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml`.
+/// Returns `true` if this is the ARN of a layer of lambda-otlp, by the names in `template.yaml` and in the documents.
 pub(crate) fn is_our_layer(arn: &str) -> bool {
+    kind_by_name(arn).is_some()
+}
+
+/// Returns `true` if a layer's name contains ours: it may be a layer of lambda-otlp under a name of the user's.
+pub(crate) fn may_be_our_layer(arn: &str) -> bool {
     layer_name(arn).contains("lambda-otlp")
 }
 
 /// Recognizes the kind of a layer of lambda-otlp by the names in `template.yaml` and in the documents: `lambda-otlp-arm64`,
 /// `lambda-otlp-python313`.
 pub(super) fn kind_by_name(arn: &str) -> Option<LayerKind> {
-    if !is_our_layer(arn) {
+    if !may_be_our_layer(arn) {
         return None;
     }
     let last = layer_name(arn).rsplit('-').next().unwrap_or_default();
@@ -103,6 +107,11 @@ pub(super) fn kind_by_name(arn: &str) -> Option<LayerKind> {
     } else {
         None
     }
+}
+
+/// Returns `true` if both ARNs are of versions of the same layer.
+pub(crate) fn is_same_layer(one: &str, other: &str) -> bool {
+    without_version(one) == without_version(other)
 }
 
 /// Returns the layer's ARN of a layer version's ARN.
@@ -205,6 +214,11 @@ mod tests {
         let check = |name: &str, expected: Option<LayerKind>| {
             let arn = format!("arn:aws:lambda:eu-west-1:123456789012:layer:{name}:7");
             assert_eq!(kind_by_name(&arn), expected, "{name}");
+            assert_eq!(
+                is_our_layer(&arn),
+                expected.is_some(),
+                "{name}: as `fleet` and `instrument` say"
+            );
             assert_eq!(short(&arn), format!("{name}:7"));
         };
         check("lambda-otlp-arm64", Some(LayerKind::Extension));
