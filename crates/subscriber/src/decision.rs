@@ -6,7 +6,7 @@ use aws::SubscriptionFilter;
 use wire::arn::Arn;
 
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
-const MAX_FILTERS: usize = 2;
+pub(crate) const MAX_FILTERS: usize = 2;
 
 /// The filter that sends a log group to the forwarder, directly or through a Kinesis stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub(crate) struct Decision {
     pub(crate) action: Action,
     /// The reason, if it is not obvious.
     pub(crate) reason: Option<DecisionReason>,
-    /// The filters to delete first; all of them are ours.
+    /// The filters to delete; all of them are ours.
     pub(crate) delete: Vec<String>,
     /// The pattern of our present filter, if it changes.
     pub(crate) former_pattern: Option<String>,

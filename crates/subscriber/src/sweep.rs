@@ -1,6 +1,6 @@
 //! Lists log groups, collects the data of each decision, and performs it.
 
-use crate::decision::{Action, WantedFilter, class_without_filters, decide};
+use crate::decision::{Action, MAX_FILTERS, WantedFilter, class_without_filters, decide};
 use crate::replay::is_new;
 use crate::report::{LogGroupEntry, LogGroupFate, SweepReport};
 use crate::selection::{Selection, Unselected};
@@ -154,16 +154,58 @@ impl Sweep<'_> {
         if self.dry_run && (puts_filter || !decision.delete.is_empty()) {
             return Ok(LogGroupFate::Planned);
         }
-        for name in &decision.delete {
-            self.logs.delete_subscription_filter(&group.name, name, deadline).await?;
-        }
+        let deleted: Vec<&SubscriptionFilter> =
+            filters.iter().filter(|filter| decision.delete.contains(&filter.name)).collect();
         if puts_filter {
-            let ours = self.wanted.filter_for(&filters).as_filter();
-            self.logs.put_subscription_filter(&group.name, &ours, deadline).await?;
+            self.put(&group.name, &filters, &deleted, deadline).await?;
             let is_first = decision.action == Action::Add;
             entry.subscribed = is_first.then(|| self.logs.wall_clock());
+        } else {
+            self.delete(&group.name, &deleted, deadline).await?;
         }
         Ok(LogGroupFate::Done)
+    }
+
+    /// Puts our filter and deletes these former ones, afterwards if there is room for both: a log line between the two calls then
+    /// arrives twice, and is not missed. Without room, and if our filter is refused, the former ones are put again: another owner's
+    /// filter alone would keep ours away from then on.
+    async fn put(
+        &self,
+        group: &str,
+        filters: &[SubscriptionFilter],
+        former: &[&SubscriptionFilter],
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
+        let ours = self.wanted.filter_for(filters).as_filter();
+        let replaces_own = filters.iter().any(|filter| filter.name == ours.name);
+        if replaces_own || filters.len() < MAX_FILTERS {
+            self.logs.put_subscription_filter(group, &ours, deadline).await?;
+            return self.delete(group, former, deadline).await;
+        }
+        self.delete(group, former, deadline).await?;
+        let put = self.logs.put_subscription_filter(group, &ours, deadline).await;
+        if put.is_err() {
+            for filter in former {
+                let again = self.logs.put_subscription_filter(group, filter, deadline).await;
+                if let Err(error) = again {
+                    let name = filter.name.as_str();
+                    tracing::error!(group, name, %error, "cannot put a deleted filter again");
+                }
+            }
+        }
+        put
+    }
+
+    async fn delete(
+        &self,
+        group: &str,
+        filters: &[&SubscriptionFilter],
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
+        for filter in filters {
+            self.logs.delete_subscription_filter(group, &filter.name, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Collects the facts about a log group. Tags and filters are only requested if they matter.

@@ -2,7 +2,7 @@
 //! CloudFormation, which waits an hour for a missing one.
 
 use super::*;
-use crate::decision::{Action, DecisionReason};
+use crate::decision::{Action, DecisionReason, OurFilter};
 use crate::report::LogGroupFate;
 use aws::{AwsHttpRequest, AwsResponse, LogGroup, NoResponse, RequestSender, ResponseFuture};
 use serde_json::json;
@@ -14,6 +14,9 @@ use tokio::time::{sleep, sleep_until};
 
 const OURS: &str = "lambda-otlp/fwd";
 const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:fwd";
+/// The filter of the forwarder before an update.
+const FORMER: &str = "lambda-otlp/old";
+const FORMER_FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:old";
 const FOREIGN: &str = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/x";
 const LOG_GROUPS: usize = 20_000;
 /// 200 have filters of others, 40 a class without filters.
@@ -82,6 +85,8 @@ struct Account {
     in_flight: BTreeSet<String>,
     /// Messages in the retry queue.
     messages: usize,
+    /// Refuses our filter.
+    refuses_ours: bool,
 }
 
 #[derive(Debug)]
@@ -159,7 +164,10 @@ impl Account {
             }
             "PutSubscriptionFilter" => {
                 let name = text("filterName");
-                assert_eq!(name, OURS);
+                assert!([OURS, FORMER].contains(&name.as_str()), "{name}");
+                if self.refuses_ours && name == OURS {
+                    return (400, json!({ "__type": "InvalidParameterException" }));
+                }
                 if group.filters.len() == 2 && !group.filters.contains_key(&name) {
                     return (400, json!({ "__type": "LimitExceededException" }));
                 }
@@ -350,6 +358,38 @@ async fn a_short_run_subscribes_and_replays_new_log_groups() {
     let account = fake.0.lock().unwrap();
     assert_eq!(account.messages, new.len());
     assert!(new.iter().all(|number| account.groups[&name(*number)].added == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_group_keeps_its_former_filter_until_it_has_ours() {
+    for (refuses_ours, has_foreign, expected) in [
+        (false, false, vec![OURS]),
+        (false, true, vec!["audit", OURS]),
+        (true, false, vec![FORMER]),
+        (true, true, vec!["audit", FORMER]),
+    ] {
+        let mut filters =
+            BTreeMap::from([(FORMER.to_owned(), json!({ "destinationArn": FORMER_FORWARDER }))]);
+        if has_foreign {
+            filters.insert("audit".to_owned(), json!({ "destinationArn": FOREIGN }));
+        }
+        let group = Group { class: "STANDARD", created_ms: 0, filters, added: 0 };
+        let groups = BTreeMap::from([(name(1), group)]);
+        let account = Account { logs: Logs::Works, groups, refuses_ours, ..Account::default() };
+        let fake = Fake(Arc::new(Mutex::new(account)));
+        let subscriber = service(&fake);
+        let services = subscriber.services.as_ref().unwrap();
+        let former = OurFilter::new(FORMER_FORWARDER, None, "");
+        let wanted = WantedFilter { former, ..services.config.wanted.clone() };
+        // The next run finds the same.
+        for _ in 0..2 {
+            let report = services.sweep(&wanted, &[]).run(Instant::now() + TIMEOUT).await;
+            assert_eq!(report.failed_count(), usize::from(refuses_ours));
+            let account = fake.0.lock().unwrap();
+            let found: Vec<&String> = account.groups[&name(1)].filters.keys().collect();
+            assert_eq!(found, expected);
+        }
+    }
 }
 
 #[test]
