@@ -90,7 +90,7 @@ impl InvocationTable {
             function_version: function.function_version.clone(),
         };
         // In direct mode no forwarder reads the reports.
-        let owner = if config.is_direct() { Owner::Sole } else { Owner::Extension };
+        let owner = if config.is_direct() { Owner::ExtensionAlone } else { Owner::Extension };
         Self {
             function,
             memory_mib: config.function.memory_mib,

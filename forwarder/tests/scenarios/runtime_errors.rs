@@ -105,7 +105,8 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
     });
     let mut converter =
         Converter::new(identity, PlatformOptions::default(), T0).counted_elsewhere();
-    let mut metrics = Aggregator::new(Shape::default(), Names::default()).with_owner(Owner::Sole);
+    let mut metrics =
+        Aggregator::new(Shape::default(), Names::default()).with_owner(Owner::ExtensionAlone);
     let mut spans = InvocationSpans::new(SpanOptions::default());
     let mut observe = |converter: &mut Converter, event: PlatformEvent| {
         let time = event.time_unix_nano.unwrap();

@@ -164,7 +164,7 @@ impl Converter {
     /// managed instance.
     #[must_use]
     pub fn with_spans(mut self, xray_lambda: bool) -> Self {
-        self.aggregator = self.aggregator.with_owner(Owner::Sole);
+        self.aggregator = self.aggregator.with_owner(Owner::ForwarderAlone);
         self.state.spans.get_or_insert_with(|| {
             Box::new(InvocationSpans::of_stream(SpanOptions {
                 names: self.options.names,

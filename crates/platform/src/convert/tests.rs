@@ -301,6 +301,36 @@ fn each_invocation_yields_one_span_for_any_cut() {
 }
 
 #[test]
+fn each_failure_is_counted_once_for_any_cut() {
+    let lines = ["platform.start", "platform.runtimeDone", "platform.report"].map(|kind| {
+        let record =
+            format!(r#"{{"requestId":"{ID}","status":"failure","metrics":{{"durationMs":5}}}}"#);
+        format!(r#"{{"time":"2026-09-21T14:13:20.000Z","type":"{kind}","record":{record}}}"#)
+    });
+    let errors = |lines: &[String], has_spans: bool| {
+        let converter = converter();
+        let mut converter = if has_spans { converter.with_spans(false) } else { converter };
+        for line in lines {
+            converter.convert_log_event(&event(line));
+        }
+        let metrics = converter.finish().metrics.into_iter();
+        let metrics: Vec<_> = metrics.flat_map(|metrics| metrics.scope_metrics).collect();
+        metrics
+            .iter()
+            .flat_map(|scope| &scope.metrics)
+            .filter(|it| it.name == "faas.errors")
+            .count()
+    };
+    for cut in 0..=lines.len() {
+        let (first, second) = lines.split_at(cut);
+        for has_spans in [false, true] {
+            let found = errors(first, has_spans) + errors(second, has_spans);
+            assert_eq!(found, 1, "{cut}, {has_spans}");
+        }
+    }
+}
+
+#[test]
 fn facts_repeated_from_another_line_are_bounded() {
     const LINES: usize = 40_000;
     let tenant = "t".repeat(256);

@@ -38,7 +38,9 @@ pub enum Owner {
     /// overheads, dropped logs.
     Extension,
     /// An extension without a forwarder makes both.
-    Sole,
+    ExtensionAlone,
+    /// A forwarder of functions without the extension makes both.
+    ForwarderAlone,
 }
 
 /// Adds up the events of one log stream or execution environment, given in their order.
@@ -174,7 +176,7 @@ impl Aggregator {
             EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory => {
                 self.add_failure_event(event, period);
             }
-            EventKind::RuntimeDone if self.owner == Owner::Sole && event.is_failure() => {
+            EventKind::RuntimeDone if self.owner == Owner::ExtensionAlone && event.is_failure() => {
                 self.add_failure_event(event, period);
             }
             // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.

@@ -99,7 +99,7 @@ fn lines_and_events_of_lambda_become_metrics() {
                         "otlp" => shape = Shape::Otlp,
                         "legacy" => names = Names::Legacy,
                         "extension" => owner = Owner::Extension,
-                        "sole" => owner = Owner::Sole,
+                        "sole" => owner = Owner::ExtensionAlone,
                         "take" => is_taken = true,
                         _ => owner = Owner::Forwarder,
                     }
