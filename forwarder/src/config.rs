@@ -93,12 +93,13 @@ impl Config {
             .chain([STACKS_LOG_GROUPS.to_owned()])
             .filter(|group| !group.is_empty())
             .collect();
+        let old_records = IngestPolicy::read(reader);
+        // Last, so that all mistakes are listed.
         let destination = destination?;
         let shape = match destination.profile {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
-        let old_records = IngestPolicy::read(reader);
         let platform = platform::PlatformOptions { shape, names, platform_logs_all };
         Some(Self {
             destination,
