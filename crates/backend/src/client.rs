@@ -254,9 +254,10 @@ impl<T: Transport> Client<T> {
                 Step::Probe => {
                     let probe = Request::trusted(kind, Vec::new());
                     let body = self.transport.encode(&probe, compression);
+                    requests_sent += 1;
+                    bytes_sent += body.len();
                     let response =
                         self.send(headers, stream.as_ref(), &probe, body, deadline).await;
-                    requests_sent += 1;
                     attempts.probed(start.elapsed(), response);
                 }
                 Step::WaitUntil(time) => sleep_until(start + time).await,
