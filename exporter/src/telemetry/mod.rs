@@ -206,12 +206,14 @@ impl Telemetry {
     /// The first error of a signal.
     pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
         // Each signal is flushed separately, whatever the results of the others: a panic in the application's code costs one signal.
-        let flushed = self.flush_spans();
-        if flushed.is_ok() {
+        let spans = self.flush_spans();
+        if spans.is_ok() {
             spans_are_written();
         }
-        let flushed = flushed.and(self.flush_application_processors());
-        flushed.and(self.flush_logs()).and(self.flush_metrics())
+        let spans_of_application = self.flush_application_processors();
+        let logs = self.flush_logs();
+        let metrics = self.flush_metrics();
+        spans.and(spans_of_application).and(logs).and(metrics)
     }
 
     /// Like [`flush`](Self::flush) at the end of an invocation: all signals share one compact line if they fit.
@@ -236,7 +238,8 @@ impl Telemetry {
             spans_are_written();
         }
         drop(writing);
-        metrics.and(logs).and(spans).and(self.flush_application_processors())
+        let spans_of_application = self.flush_application_processors();
+        metrics.and(logs).and(spans).and(spans_of_application)
     }
 
     fn flush_spans(&self) -> OTelSdkResult {
@@ -280,13 +283,14 @@ impl Telemetry {
     pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
         let end = Instant::now() + timeout;
         let left = || end.saturating_duration_since(Instant::now());
-        let traces = || self.tracer_provider.shutdown_with_timeout(left());
-        let logs = || self.logger_provider.shutdown_with_timeout(left());
-        let metrics = || self.meter_provider.shutdown_with_timeout(left());
-        self.flush(|| ())
-            .and(self.contained(SignalKind::Traces, traces))
-            .and(self.contained(SignalKind::Logs, logs))
-            .and(self.contained(SignalKind::Metrics, metrics))
+        let flushed = self.flush(|| ());
+        let traces = self
+            .contained(SignalKind::Traces, || self.tracer_provider.shutdown_with_timeout(left()));
+        let logs =
+            self.contained(SignalKind::Logs, || self.logger_provider.shutdown_with_timeout(left()));
+        let metrics = self
+            .contained(SignalKind::Metrics, || self.meter_provider.shutdown_with_timeout(left()));
+        flushed.and(traces).and(logs).and(metrics)
     }
 
     /// Returns the result of this part of a flush. A panic in it is counted as the loss of one item.
