@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use settings::Pattern;
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Number of concurrently handled log groups. The quotas are five requests a second for each operation.
@@ -167,8 +167,10 @@ impl Sweep<'_> {
     }
 
     /// Puts our filter and deletes these former ones, afterwards if there is room for both: a log line between the two calls then
-    /// arrives twice, and is not missed. Without room, and if our filter is refused, the former ones are put again: another owner's
-    /// filter alone would keep ours away from then on.
+    /// arrives twice, and is not missed. If our filter is not accepted, the former ones go all the same, and the next run adds ours.
+    ///
+    /// Without room, another owner's filter is there. Alone it would keep ours away, so the former ones are put again if ours is
+    /// not accepted.
     async fn put(
         &self,
         group: &str,
@@ -176,15 +178,18 @@ impl Sweep<'_> {
         former: &[&SubscriptionFilter],
         deadline: Instant,
     ) -> Result<(), LogsError> {
+        /// The time for putting the former filters again.
+        const RESERVE: Duration = Duration::from_secs(5);
         let ours = self.wanted.filter_for(filters).as_filter();
-        let replaces_own = filters.iter().any(|filter| filter.name == ours.name);
-        if replaces_own || filters.len() < MAX_FILTERS {
-            self.logs.put_subscription_filter(group, &ours, deadline).await?;
-            return self.delete(group, former, deadline).await;
+        let has_own_name = filters.iter().any(|filter| filter.name == ours.name);
+        if has_own_name || filters.len() < MAX_FILTERS {
+            let put = self.logs.put_subscription_filter(group, &ours, deadline).await;
+            return put.and(self.delete(group, former, deadline).await);
         }
         self.delete(group, former, deadline).await?;
-        let put = self.logs.put_subscription_filter(group, &ours, deadline).await;
-        if put.is_err() {
+        let earlier = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+        let put = self.logs.put_subscription_filter(group, &ours, earlier).await;
+        if put.as_ref().is_err_and(|error| !error.is_gone()) {
             for filter in former {
                 let again = self.logs.put_subscription_filter(group, filter, deadline).await;
                 if let Err(error) = again {

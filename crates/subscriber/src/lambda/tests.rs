@@ -87,6 +87,8 @@ struct Account {
     messages: usize,
     /// Refuses our filter.
     refuses_ours: bool,
+    /// A log group had no filter after a deletion.
+    left_without_filter: bool,
 }
 
 #[derive(Debug)]
@@ -176,7 +178,10 @@ impl Account {
                 (200, json!({}))
             }
             "DeleteSubscriptionFilter" => match group.filters.remove(&text("filterName")) {
-                Some(_) => (200, json!({})),
+                Some(_) => {
+                    self.left_without_filter |= group.filters.is_empty();
+                    (200, json!({}))
+                }
                 None => (400, json!({ "__type": "ResourceNotFoundException" })),
             },
             "FilterLogEvents" => {
@@ -360,35 +365,75 @@ async fn a_short_run_subscribes_and_replays_new_log_groups() {
     assert!(new.iter().all(|number| account.groups[&name(*number)].added == 1));
 }
 
+/// A change of the forwarder, during which CloudWatch Logs accepts or refuses ours, and the next hourly run, which knows no former
+/// filter.
 #[tokio::test(start_paused = true)]
-async fn a_log_group_keeps_its_former_filter_until_it_has_ours() {
-    for (refuses_ours, has_foreign, expected) in [
-        (false, false, vec![OURS]),
-        (false, true, vec!["audit", OURS]),
-        (true, false, vec![FORMER]),
-        (true, true, vec!["audit", FORMER]),
-    ] {
-        let mut filters =
-            BTreeMap::from([(FORMER.to_owned(), json!({ "destinationArn": FORMER_FORWARDER }))]);
-        if has_foreign {
+async fn a_former_filter_goes_when_ours_is_there() {
+    struct Case {
+        has_foreign: bool,
+        refuses_ours: bool,
+        after_change: &'static [&'static str],
+        after_run: &'static [&'static str],
+        is_without_filter: bool,
+    }
+    let cases = [
+        Case {
+            has_foreign: false,
+            refuses_ours: false,
+            after_change: &[OURS],
+            after_run: &[OURS],
+            is_without_filter: false,
+        },
+        Case {
+            has_foreign: true,
+            refuses_ours: false,
+            after_change: &["audit", OURS],
+            after_run: &["audit", OURS],
+            is_without_filter: false,
+        },
+        Case {
+            has_foreign: false,
+            refuses_ours: true,
+            after_change: &[],
+            after_run: &[OURS],
+            is_without_filter: true,
+        },
+        Case {
+            has_foreign: true,
+            refuses_ours: true,
+            after_change: &["audit", FORMER],
+            after_run: &["audit", FORMER],
+            is_without_filter: false,
+        },
+    ];
+    for case in cases {
+        let of_former = (FORMER.to_owned(), json!({ "destinationArn": FORMER_FORWARDER }));
+        let mut filters = BTreeMap::from([of_former]);
+        if case.has_foreign {
             filters.insert("audit".to_owned(), json!({ "destinationArn": FOREIGN }));
         }
         let group = Group { class: "STANDARD", created_ms: 0, filters, added: 0 };
-        let groups = BTreeMap::from([(name(1), group)]);
-        let account = Account { logs: Logs::Works, groups, refuses_ours, ..Account::default() };
-        let fake = Fake(Arc::new(Mutex::new(account)));
+        let fake = Fake(Arc::new(Mutex::new(Account {
+            logs: Logs::Works,
+            groups: BTreeMap::from([(name(1), group)]),
+            refuses_ours: case.refuses_ours,
+            ..Account::default()
+        })));
+        let filters = || {
+            let account = fake.0.lock().unwrap();
+            account.groups[&name(1)].filters.keys().cloned().collect::<Vec<String>>()
+        };
         let subscriber = service(&fake);
         let services = subscriber.services.as_ref().unwrap();
         let former = OurFilter::new(FORMER_FORWARDER, None, "");
         let wanted = WantedFilter { former, ..services.config.wanted.clone() };
-        // The next run finds the same.
-        for _ in 0..2 {
-            let report = services.sweep(&wanted, &[]).run(Instant::now() + TIMEOUT).await;
-            assert_eq!(report.failed_count(), usize::from(refuses_ours));
-            let account = fake.0.lock().unwrap();
-            let found: Vec<&String> = account.groups[&name(1)].filters.keys().collect();
-            assert_eq!(found, expected);
-        }
+        let report = services.sweep(&wanted, &[]).run(Instant::now() + TIMEOUT).await;
+        assert_eq!(report.failed_count(), usize::from(case.refuses_ours));
+        assert_eq!(filters(), case.after_change);
+        assert_eq!(fake.0.lock().unwrap().left_without_filter, case.is_without_filter);
+        fake.0.lock().unwrap().refuses_ours = false;
+        services.sweep_all("schedule", Instant::now() + TIMEOUT).await;
+        assert_eq!(filters(), case.after_run);
     }
 }
 
