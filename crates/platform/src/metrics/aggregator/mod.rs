@@ -13,7 +13,7 @@
 //! - A runtime's message about exhausted memory counts as `aws.lambda.out_of_memory` at once; a later event of Lambda about the
 //!   same invocation does not count it again.
 //! - In the Telemetry API a failed `platform.runtimeDone` counts like a failure line, because its report may never come. In
-//!   CloudWatch it is ignored: the report follows with the same status.
+//!   CloudWatch it counts nothing, because the report follows with the same status. It may state the type of the failure.
 //! - `INIT_REPORT`: the init duration, only if no `REPORT` will repeat it because the init phase failed or made a snapshot.
 //!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
@@ -179,6 +179,9 @@ impl Aggregator {
             EventKind::RuntimeDone if self.owner == Owner::ExtensionAlone && event.is_failure() => {
                 self.add_failure_event(event, period);
             }
+            EventKind::RuntimeDone if self.owner == Owner::ForwarderAlone && event.is_failure() => {
+                self.note_failure_event(event, period);
+            }
             // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.
             EventKind::InitReport
                 if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
@@ -241,6 +244,13 @@ impl Aggregator {
         self.keep_invocation(event, invocation, period);
     }
 
+    /// Notes an event of Lambda about a failure that the report will count, perhaps in the next delivery. Here it only has the type.
+    fn note_failure_event(&mut self, event: &PlatformEvent, period: Period) {
+        let mut invocation = self.take_invocation(event, period);
+        invocation.evidence.note(event);
+        self.insert(event, invocation, period);
+    }
+
     /// Changes the state of an invocation whose evidence has a new failure, and counts the failure if the report came before.
     fn fail(&mut self, invocation: &mut OpenInvocation, period: Period) {
         match invocation.state {
@@ -275,6 +285,10 @@ impl Aggregator {
             self.points.count(&metric::OUT_OF_MEMORY, None, period);
             invocation.is_out_of_memory = true;
         }
+        self.insert(event, invocation, period);
+    }
+
+    fn insert(&mut self, event: &PlatformEvent, mut invocation: OpenInvocation, period: Period) {
         invocation.period = period;
         let key = event.request_id.clone().unwrap_or_else(|| NO_REQUEST_ID.to_owned());
         self.invocations.insert(key, invocation);
