@@ -94,7 +94,7 @@ impl Config {
             .filter(|group| !group.is_empty())
             .collect();
         let old_records = IngestPolicy::read(reader);
-        // Last, so that all mistakes are listed.
+        // Last, so that mistakes in other variables are listed too.
         let destination = destination?;
         let shape = match destination.profile {
             Profile::OpenObserve => platform::Shape::OpenObserve,
@@ -193,6 +193,18 @@ mod tests {
     #[test]
     fn the_table_is_sound() {
         assert_eq!(TABLE.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_mistake_in_the_endpoint_hides_no_other() {
+        let mistaken =
+            ["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_INGEST_WINDOW", "LAMBDA_OTLP_LOG_LEVEL"];
+        let variables = mistaken.map(|name| (name.to_owned(), "no value".to_owned()));
+        let config = Config::from_source(&HashMap::from(variables)).0;
+        let error = config.unwrap_err().to_string();
+        for name in mistaken {
+            assert!(error.contains(&format!("{name}: ")), "{name}: {error}");
+        }
     }
 
     #[test]

@@ -88,13 +88,13 @@ struct Divided {
 /// The place of telemetry of which the destination stored a part. Nobody knows which message has the rest, so that all come again
 /// if one is refused.
 fn placed_together(whole: Undelivered, places: Vec<KeptIn>) -> Undelivered {
-    let is_refused = |place: &KeptIn| matches!(place, KeptIn::Returned(_));
-    let accepted = places.first().cloned();
-    let refused = places.into_iter().find(is_refused);
-    match refused.or(accepted) {
-        Some(kept_in) => Undelivered { kept_in, ..whole },
-        None => whole,
-    }
+    let is_refused = |place: &&KeptIn| matches!(place, KeptIn::Returned(_));
+    let may_be_in_queue =
+        |place: &&KeptIn| matches!(place, KeptIn::Returned(Some(error)) if error.is_ambiguous());
+    let ambiguous = places.iter().find(may_be_in_queue);
+    let refused = places.iter().find(is_refused);
+    let kept_in = ambiguous.or(refused).or(places.first()).cloned();
+    Undelivered { kept_in: kept_in.unwrap_or_else(|| whole.kept_in.clone()), ..whole }
 }
 
 #[cfg(test)]
