@@ -71,8 +71,9 @@ def chosen_conventions():
     return {value.strip() for value in stability_opt_in().split(",")}
 
 
-def disabled_instrumentations(environ=os.environ):
+def disabled_instrumentations(environ=None):
     """Returns the names of instrumentations that the function disables. `*` stands for all."""
+    environ = os.environ if environ is None else environ
     return {name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
 
 

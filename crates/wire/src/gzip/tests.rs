@@ -30,7 +30,7 @@ fn the_buffer_of_a_bomb_stays_within_the_limit() {
     let deflated = &gzip[10..gzip.len() - 8];
     let mut out = Vec::new();
     let read = inflate_with_dictionary(&[], deflated, max_bytes, &mut out);
-    assert_eq!(read, Err(InflateError::TooLarge { max_bytes: max_bytes }));
+    assert_eq!(read, Err(InflateError::TooLarge { max_bytes }));
     // The last byte shows that there are more.
     assert!(out.capacity() <= max_bytes + 1, "{} bytes", out.capacity());
 }
