@@ -3,7 +3,7 @@
 
 use super::same_column::ColumnClaims;
 use super::taken_columns::{SignalColumns, TakenColumns};
-use super::text_values::to_text;
+use super::text_values::{text_attribute, text_value, to_text};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -109,12 +109,4 @@ impl ItemAdapter<'_> {
     pub(super) fn renamed(&self) -> usize {
         self.renamed
     }
-}
-
-pub(super) fn text_attribute(key: &str, text: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
-}
-
-fn text_value(text: String) -> AnyValue {
-    AnyValue { value: Some(Value::StringValue(text)) }
 }

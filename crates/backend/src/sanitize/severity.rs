@@ -1,8 +1,8 @@
 //! Severities: OpenObserve stores a record's text alone, and loggers write the same severity in many spellings. Each record gets
 //! the name of its severity's class, so that one condition finds all errors.
 
-use super::attributes::text_attribute;
 use super::names::stored_key;
+use super::text_values::text_attribute;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::edit::{Edit, Editor};

@@ -1,6 +1,7 @@
 //! Values that JSON lacks, as text: OpenObserve would store an empty text, a list of numbers, or nothing.
 //!
-//! [`to_text`] changes decoded values. [`needs_text`] says of an encoded value whether there is something to change.
+//! [`to_text`] changes decoded values. [`needs_text`] says of an encoded value whether there is something to change. [`text_value`] and
+//! [`text_attribute`] make values of text.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -68,4 +69,12 @@ pub(super) fn value_to_text(value: &mut AnyValue, depth: Depth) {
         _ => return,
     };
     value.value = Some(Value::StringValue(text));
+}
+
+pub(super) fn text_attribute(key: &str, text: String) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
+}
+
+pub(super) fn text_value(text: String) -> AnyValue {
+    AnyValue { value: Some(Value::StringValue(text)) }
 }
