@@ -53,7 +53,7 @@ pub use log_event::LogEvent;
 pub use process::process_state;
 pub use service::OnFailureRecord;
 
-/// The reason for which the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
+/// The reason for which the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -67,9 +67,9 @@ async fn put<Q: Queue>(
         None => KeptIn::Returned(None),
     };
     let place = |Divided { whole, items }: Divided| {
-        let places = items.iter().map(|_| next_place()).collect();
+        let places: Vec<KeptIn> = items.iter().map(|_| next_place()).collect();
         if whole.rest_was_stored {
-            vec![placed_together(whole, places)]
+            vec![placed_together(whole, &places)]
         } else {
             let one = |(items, kept_in)| Undelivered { items, kept_in, ..whole.clone() };
             items.into_iter().zip(places).map(one).collect()
@@ -87,7 +87,7 @@ struct Divided {
 
 /// The place of telemetry of which the destination stored a part. Nobody knows which message has the rest, so that all come again
 /// if one is refused.
-fn placed_together(whole: Undelivered, places: Vec<KeptIn>) -> Undelivered {
+fn placed_together(whole: Undelivered, places: &[KeptIn]) -> Undelivered {
     let is_refused = |place: &&KeptIn| matches!(place, KeptIn::Returned(_));
     let may_be_in_queue =
         |place: &&KeptIn| matches!(place, KeptIn::Returned(Some(error)) if error.is_ambiguous());
