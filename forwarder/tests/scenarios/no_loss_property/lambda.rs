@@ -310,11 +310,15 @@ pub(crate) async fn consume(
     };
     loop {
         environment.current.wait(Duration::ZERO).await;
+        let is_done = done.load(Ordering::Relaxed);
+        // Without a dead-letter queue a message may come again for ever, and park further ones each time.
+        if is_done && begin.elapsed() > healed + LONGEST_DRAIN {
+            return;
+        }
         let received = store.queue.receive(most);
         if received.is_empty() {
             let next = store.queue.next_visible_in();
-            let is_over = begin.elapsed() > healed + LONGEST_DRAIN;
-            if done.load(Ordering::Relaxed) && (next.is_none() || is_over) {
+            if is_done && next.is_none() {
                 return;
             }
             sleep(next.map_or(POLL_PAUSE, |next| next.min(POLL_PAUSE))).await;
