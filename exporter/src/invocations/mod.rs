@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use wire::resource::PARTIAL;
 
 /// An invocation, from before the start of its span until its telemetry is written.
-struct RunningInvocation {
+struct WatchedInvocation {
     number: InvocationNumber,
     /// The context of its span, while the span is open.
     context: Option<Context>,
@@ -118,7 +118,7 @@ pub(crate) struct Invocations {
 #[derive(Default)]
 struct InvocationsState {
     begun: u64,
-    running: Vec<RunningInvocation>,
+    running: Vec<WatchedInvocation>,
     open: Vec<OpenSpan>,
     /// `true` if the thread runs, or cannot be started, or is not needed.
     has_thread: bool,
@@ -140,7 +140,7 @@ impl InvocationsState {
         self.begun > 0 && self.running.is_empty()
     }
 
-    fn invocation(&mut self, number: InvocationNumber) -> Option<&mut RunningInvocation> {
+    fn invocation(&mut self, number: InvocationNumber) -> Option<&mut WatchedInvocation> {
         self.running.iter_mut().find(|invocation| invocation.number == number)
     }
 }
@@ -196,7 +196,7 @@ impl Invocations {
         let mut state = self.lock();
         state.begun += 1;
         let number = InvocationNumber(state.begun);
-        state.running.push(RunningInvocation {
+        state.running.push(WatchedInvocation {
             number,
             context: None,
             root: SpanId::INVALID,
@@ -321,7 +321,7 @@ impl Invocations {
             .running
             .iter()
             .filter(|invocation| is_written(invocation.number, invocation.root));
-        let with_record = |invocation: &RunningInvocation| {
+        let with_record = |invocation: &WatchedInvocation| {
             let record = invocation.record?;
             Some(WrittenRoot { record, has_failed: invocation.has_failed })
         };
@@ -370,7 +370,7 @@ impl Invocations {
         let now = self.now();
         let wait = state.wait(now);
         if wait == Some(Duration::ZERO) {
-            let take_due = |invocation: &mut RunningInvocation| {
+            let take_due = |invocation: &mut WatchedInvocation| {
                 invocation.write_at.take_if(|at| *at <= now).map(|_| invocation.number)
             };
             let due: Vec<InvocationNumber> =

@@ -88,7 +88,7 @@ pub(super) struct Description {
     /// The places of headers in an event of no source.
     pub(super) headers: TextList,
     /// The first whose conditions hold is the event's.
-    pub(super) sources: List<EventSource>,
+    pub(super) sources: List<DescribedSource>,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub(super) struct Limits {
 /// A source of events.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct EventSource {
+pub(super) struct DescribedSource {
     name: Excerpt,
     /// Alternatives, of which all tests of one must hold.
     when: List<Table<Test>>,
@@ -235,17 +235,17 @@ pub(super) struct DocumentPlaces {
 
 impl Description {
     /// The source of an event with this subject: the event, or its first record.
-    pub(super) fn source_of(&self, subject: &Value) -> Option<&EventSource> {
+    pub(super) fn source_of(&self, subject: &Value) -> Option<&DescribedSource> {
         self.sources.iter().find(|source| source.applies_to(subject))
     }
 
     /// The source of this name, for events with types of their own.
-    pub(super) fn source(&self, name: &str) -> Option<&EventSource> {
+    pub(super) fn source(&self, name: &str) -> Option<&DescribedSource> {
         self.sources.iter().find(|source| source.name.as_str() == name)
     }
 }
 
-impl EventSource {
+impl DescribedSource {
     fn applies_to(&self, subject: &Value) -> bool {
         let holds = |(pointer, test): &(Excerpt, Test)| {
             let value = at(subject, pointer.as_str());
@@ -396,8 +396,9 @@ mod tests {
         let read: Description = serde_json::from_str(&text).unwrap();
         // The output of `Debug` is Rust, but for the references.
         let texts = TEXTS_READ.take();
-        let mut table =
-            format!("{read:?}").replace('[', "&[").replace("EventSource {", "\n    EventSource {");
+        let mut table = format!("{read:?}")
+            .replace('[', "&[")
+            .replace("DescribedSource {", "\n    DescribedSource {");
         for part in ["HttpPlaces", "RecordPlaces", "DocumentPlaces"] {
             table = table.replace(&format!("Some({part} {{"), &format!("Some(&{part} {{"));
         }

@@ -1,13 +1,13 @@
 //! Templates of names and values in the description of events: text with places in braces.
 
-use super::description::{EventSource, text_at};
+use super::description::{DescribedSource, text_at};
 use super::http_request::{method_in_name, path_in_name};
 use opentelemetry::KeyValue;
 use serde_json::Value;
 
 /// The name of the span of an event with this subject and these attributes.
 pub(super) fn span_name(
-    source: &EventSource,
+    source: &DescribedSource,
     subject: &Value,
     attributes: &[KeyValue],
 ) -> Option<String> {

@@ -54,7 +54,7 @@ async fn put<Q: Queue>(
         let whole = queued.described();
         let own = queued.into_messages(MAX_MESSAGE_BYTES);
         let items = own.iter().map(|message| message.items).collect();
-        divided.push(Divided { whole, items });
+        divided.push(DividedTelemetry { whole, items });
         messages.extend(own);
     }
     if messages.is_empty() {
@@ -66,7 +66,7 @@ async fn put<Q: Queue>(
         Some(Err(error)) => KeptIn::Returned(Some(error)),
         None => KeptIn::Returned(None),
     };
-    let place = |Divided { whole, items }: Divided| {
+    let place = |DividedTelemetry { whole, items }: DividedTelemetry| {
         let places: Vec<KeptIn> = items.iter().map(|_| next_place()).collect();
         if whole.rest_was_stored {
             vec![placed_together(whole, &places)]
@@ -79,7 +79,7 @@ async fn put<Q: Queue>(
 }
 
 /// Telemetry that was divided into messages.
-struct Divided {
+struct DividedTelemetry {
     whole: Undelivered,
     /// The number of items of each message.
     items: Vec<usize>,

@@ -35,7 +35,7 @@ pub(crate) struct NewColumns {
 impl NewColumns {
     /// Returns a few items of the request that together have all new columns.
     pub(crate) fn items_of(&self, request: &Request) -> Request {
-        Kept::AtPositions.of(request.clone(), &self.items)
+        KeptItems::AtPositions.of(request.clone(), &self.items)
     }
 
     /// Returns `true` if the items with new columns are to be sent before the others, because they are less than half of all.
@@ -47,7 +47,7 @@ impl NewColumns {
     pub(super) fn divide(&self, request: Request) -> DividedRequest {
         // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
         let ahead = self.items_of(&request);
-        let rest = Kept::Others.of(request, &self.items);
+        let rest = KeptItems::Others.of(request, &self.items);
         DividedRequest { ahead, rest }
     }
 }
@@ -83,12 +83,12 @@ pub(super) struct DividedRequest {
 
 /// The items that an edit keeps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum KeptItems {
     AtPositions,
     Others,
 }
 
-impl Kept {
+impl KeptItems {
     /// Returns these items of a request.
     fn of(self, request: Request, positions: &[usize]) -> Request {
         let kind = request.kind();
@@ -98,7 +98,7 @@ impl Kept {
 }
 
 struct KeepItems<'p> {
-    kept: Kept,
+    kept: KeptItems,
     /// The positions that are still to come.
     positions: &'p [usize],
     /// The position of the next item.
@@ -113,8 +113,8 @@ impl Editor for KeepItems<'_> {
         }
         self.position += 1;
         let is_kept = match self.kept {
-            Kept::AtPositions => is_next,
-            Kept::Others => !is_next,
+            KeptItems::AtPositions => is_next,
+            KeptItems::Others => !is_next,
         };
         if is_kept { Edit::Keep } else { Edit::Drop }
     }

@@ -1,7 +1,7 @@
 //! Connections to AWS.
 //!
 //! A host that accepts no connection, or a proxy that does not reach it, fails after three attempts, whatever number of
-//! attempts a command wants for throttled requests. The error names the host. Attempts that take seconds are reported.
+//! attempts a command wants for throttled requests. The error names the host. ConnectionAttempts that take seconds are reported.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
@@ -16,14 +16,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// Attempts in a row without an answer of AWS, after which a host counts as unreachable.
+/// ConnectionAttempts in a row without an answer of AWS, after which a host counts as unreachable.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// A client whose requests without an answer of AWS end early, with errors that name the host.
 #[derive(Debug)]
 pub(super) struct BoundedClient {
     client: SharedHttpClient,
-    attempts: Arc<Attempts>,
+    attempts: Arc<ConnectionAttempts>,
 }
 
 impl BoundedClient {
@@ -50,7 +50,7 @@ impl HttpClient for BoundedClient {
 #[derive(Debug)]
 struct Connector {
     connector: SharedHttpConnector,
-    attempts: Arc<Attempts>,
+    attempts: Arc<ConnectionAttempts>,
 }
 
 impl HttpConnector for Connector {
@@ -100,11 +100,11 @@ fn host_of(uri: &str) -> Option<String> {
 
 /// The attempts in a row without an answer of AWS, by host.
 #[derive(Debug, Default)]
-struct Attempts {
+struct ConnectionAttempts {
     failed: Mutex<HashMap<String, u32>>,
 }
 
-impl Attempts {
+impl ConnectionAttempts {
     fn succeeded(&self, host: &str) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
     }

@@ -2,7 +2,7 @@
 
 use super::SpanAttributesExtractor;
 use super::description::{
-    AttributePlace, Conversion, DESCRIPTION, EventSource, first_text, text_at,
+    AttributePlace, Conversion, DESCRIPTION, DescribedSource, first_text, text_at,
 };
 use super::span_attributes::SpanAttributes;
 use super::template::{fill, span_name};
@@ -48,7 +48,7 @@ impl SpanAttributesExtractor for Value {
 
 /// An event with its source.
 struct Recognized<'a> {
-    source: &'static EventSource,
+    source: &'static DescribedSource,
     /// What the source is recognized by: the event, or its first record.
     subject: &'a Value,
     records: Option<EventRecords<'a>>,

@@ -1,7 +1,7 @@
 //! Messages and changed documents as plain JSON.
 
 use crate::trigger::description::{
-    self, BodyPlace, DestinationPlace, EventSource, Excerpt, at, text_at,
+    self, BodyPlace, DescribedSource, DestinationPlace, Excerpt, at, text_at,
 };
 use crate::trigger::documents::{DocumentChange, describe_changes, object_name};
 use crate::trigger::messages::{
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 /// The records of an event.
 pub(super) struct EventRecords<'a> {
-    source: &'static EventSource,
+    source: &'static DescribedSource,
     places: &'static description::RecordPlaces,
     event: &'a Value,
     lists: Lists<'a>,
@@ -37,7 +37,7 @@ struct Record<'a> {
 impl<'a> EventRecords<'a> {
     /// The records of an event of this source, whose list is known. `None` without any.
     pub(super) fn of(
-        source: &'static EventSource,
+        source: &'static DescribedSource,
         event: &'a Value,
         list: Option<&'a Vec<Value>>,
     ) -> Option<Self> {
