@@ -109,11 +109,14 @@ pub(crate) fn role(key: &str) -> Option<Role> {
 /// The role of a key, with its rank. The keys of a logger count in any case with a small letter: all capitals are the names of
 /// settings, and others write ids in other cases for other ids.
 pub(crate) fn ranked_role(key: &str) -> Option<RankedRole> {
-    let first = key.as_bytes().first().map(u8::to_ascii_lowercase);
+    let first = key.bytes().next();
+    let small_first = first.map(|byte| byte.to_ascii_lowercase());
     find(key.len(), |known, role| {
-        known == key
+        // The first byte excludes most keys.
+        let known_first = known.bytes().next();
+        known_first == first && known == key
             || role.is_of_logger()
-                && known.bytes().next() == first
+                && known_first == small_first
                 && known.eq_ignore_ascii_case(key)
                 && key.len() > 1
                 && key.bytes().any(|byte| byte.is_ascii_lowercase())

@@ -109,7 +109,9 @@ fn count_digits(bytes: &[u8]) -> usize {
 }
 
 fn begins_with_one_of(bytes: &[u8], words: &[&[u8; 3]]) -> bool {
-    bytes.first_chunk::<3>().is_some_and(|first| words.contains(&first))
+    // Levels in capitals are far more frequent than names.
+    let Some(first @ [_, b'a'..=b'z', _]) = bytes.first_chunk::<3>() else { return false };
+    words.contains(&first)
 }
 
 /// Length of a date: `2026-09-21`, `21/09/2026`, `21-Sep-2026`, `21 Sep 2026`, or with the month first, as syslog and Java do. A

@@ -70,6 +70,11 @@ pub(crate) fn names_exception(line: &str) -> bool {
 
 /// Returns `true` for a line that begins with the name of an exception and its package.
 pub(super) fn names_java_type(line: &str) -> bool {
+    // This is asked for every line. A type has no blank, so the first word decides for nearly all.
+    let word = line.split(' ').next().unwrap_or_default();
+    if !is_certain(word.strip_suffix(':').unwrap_or(word)) {
+        return false;
+    }
     let NamedException { kind, .. } = NamedException::split(line);
     kind.contains('.') && is_certain(kind) && is_type(kind)
 }

@@ -2,7 +2,7 @@
 
 use super::lines::{
     CAUSES, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
-    first_line, is_certain, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception,
+    first_line, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception,
     names_java_type, ruby_exception,
 };
 use crate::read::begins;
@@ -138,13 +138,15 @@ impl ReportState {
     /// it is one, see [`Self::begins_trace`].
     pub fn may_go_on(self, before: &str, text: &str) -> bool {
         let before = before.trim_end();
-        let last = before.rsplit('\n').next().unwrap_or_default();
         let is_message = match self {
             Self::PanicMessage => true,
             Self::GoPanic => !before.contains("\ngoroutine "),
-            Self::Uncaught | Self::Frames => !is_frame(last) || begins(last.trim_start(), &CAUSES),
+            Self::Uncaught | Self::Frames => {
+                let last = before.rsplit('\n').next().unwrap_or_default();
+                !is_frame(last) || begins(last.trim_start(), &CAUSES)
+            }
             Self::Text => {
-                before.len() == last.len() && names_java_type(last)
+                names_java_type(before) && !before.contains('\n')
                     || before.len() <= MAX_LOGGED && may_name_type(text) && states_error(before)
             }
             _ => false,
@@ -307,10 +309,7 @@ fn has_head(line: &str) -> bool {
 
 /// Returns `true` for a line below the message of an error that begins its stack trace: Java's exception, or Ruby's first place.
 fn names_what_was_logged(line: &str) -> bool {
-    // This is asked for every line. A type has no blank, so the first word decides for nearly all.
-    let word = line.split(' ').next().unwrap_or_default();
-    let may_be_type = is_certain(word.strip_suffix(':').unwrap_or(word));
-    may_be_type && names_java_type(line) || is_ruby_place(line) || names_causes(line)
+    names_java_type(line) || is_ruby_place(line) || names_causes(line)
 }
 
 /// Returns `true` for the words of Rust's `anyhow` and `snafu` before the causes of an error, one in each line.
