@@ -37,9 +37,12 @@ const KINESIS_RETRIES: u32 = 5;
 /// `VisibilityTimeout` of the retry queue.
 pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 
-/// Time in which the queue drains after the last fault. More means that something is stuck. With a fifth of the records refused,
-/// one schedule in 100,000 needs more than an hour.
+/// Time in which the queue drains after the last fault. More means that something is stuck. If a fifth of the records is refused and
+/// an invocation has three seconds, few attempts last long enough to find the refused ones: one schedule in 100,000 needs more.
 const LONGEST_DRAIN: Duration = Duration::from_hours(3);
+
+/// No schedule ends earlier with messages in its queue. Later the first items would be too old for OpenObserve.
+const EARLIEST_END: Duration = Duration::from_mins(295);
 
 /// The longest pause between two polls of an empty queue.
 const POLL_PAUSE: Duration = Duration::from_secs(10);
@@ -308,11 +311,12 @@ pub(crate) async fn consume(
         let cloud = environment.current.cloud();
         (cloud.schedule.queue_batch, cloud.schedule.healed)
     };
+    let end = (healed + LONGEST_DRAIN).max(EARLIEST_END);
     loop {
         environment.current.wait(Duration::ZERO).await;
         let is_done = done.load(Ordering::Relaxed);
         // Without a dead-letter queue a message may come again for ever, and park further ones each time.
-        if is_done && begin.elapsed() > healed + LONGEST_DRAIN {
+        if is_done && begin.elapsed() > end {
             return;
         }
         let received = store.queue.receive(most);
