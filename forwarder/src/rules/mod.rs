@@ -9,6 +9,7 @@ mod apply;
 mod change;
 mod condition;
 mod item;
+mod limits;
 mod load;
 mod mistake;
 mod parse;

@@ -4,8 +4,22 @@ use serde::Deserialize;
 
 /// A share of all traces, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "f64")]
+#[serde(try_from = "ShareText")]
 pub(super) struct Share(f64);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a share from 0 to 1: 0.1 keeps a tenth")]
+enum ShareText {
+    Number(f64),
+}
+
+impl TryFrom<ShareText> for Share {
+    type Error = &'static str;
+
+    fn try_from(ShareText::Number(share): ShareText) -> Result<Self, Self::Error> {
+        Self::try_from(share)
+    }
+}
 
 impl TryFrom<f64> for Share {
     type Error = &'static str;

@@ -5,6 +5,7 @@
 
 use super::condition::{AttributeCondition, Test, ValueCondition};
 use super::item::{EncodedItem, ItemView, SpanView};
+use super::limits::Limits;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -40,27 +41,10 @@ pub(super) type TraceId = [u8; 16];
 pub(super) struct TraceConditions {
     pub(super) has_failed: Option<bool>,
     pub(super) is_cold: Option<bool>,
-    pub(super) duration: DurationRange,
+    pub(super) duration: Limits<Duration>,
     pub(super) attributes: Vec<AttributeCondition>,
     /// The number of the first of these attributes, among all in the file.
     pub(super) first_attribute: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct DurationRange {
-    pub(super) above: Option<Duration>,
-    pub(super) at_least: Option<Duration>,
-    pub(super) below: Option<Duration>,
-    pub(super) at_most: Option<Duration>,
-}
-
-impl DurationRange {
-    fn contains(&self, duration: Duration) -> bool {
-        self.above.is_none_or(|limit| duration > limit)
-            && self.at_least.is_none_or(|limit| duration >= limit)
-            && self.below.is_none_or(|limit| duration < limit)
-            && self.at_most.is_none_or(|limit| duration <= limit)
-    }
 }
 
 impl TraceConditions {
@@ -72,7 +56,7 @@ impl TraceConditions {
         let mut numbers = self.first_attribute..self.first_attribute + self.attributes.len();
         self.has_failed.is_none_or(|wanted| wanted == facts.has_failed)
             && self.is_cold.is_none_or(|wanted| wanted == facts.is_cold)
-            && self.duration.contains(facts.duration())
+            && self.duration.contain(&facts.duration())
             && numbers.all(|number| facts.meets_condition(number))
     }
 }

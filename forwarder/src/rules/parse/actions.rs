@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use wire::SignalKind;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 struct RuleText {
     name: Text,
     #[serde(default, rename = "match")]

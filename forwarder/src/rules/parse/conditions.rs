@@ -3,11 +3,12 @@
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
+use super::super::limits::Limits;
 use super::super::redact::{InvalidPattern, compile};
 use super::super::route::OriginCondition;
 use super::super::template::OriginField;
-use super::super::trace::{DurationRange, TraceConditions};
-use super::values::{Known, List, Shape, Text, Word};
+use super::super::trace::TraceConditions;
+use super::values::{Known, List, Shape, Text, Word, table};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use wire::SignalKind;
 use wire::resource::SERVICE_NAME;
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table of conditions")]
+#[serde(deny_unknown_fields, default)]
 struct ConditionsText {
     signal: Option<List<Known<SignalKind>>>,
     account: Option<List<Text>>,
@@ -77,7 +78,8 @@ enum InvalidConditions {
 
 impl<'de> Deserialize<'de> for Conditions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(ConditionsText::deserialize(deserializer)?).map_err(Error::custom)
+        let text: ConditionsText = table(deserializer, "a table of conditions")?;
+        Self::try_from(text).map_err(Error::custom)
     }
 }
 
@@ -210,25 +212,18 @@ impl Word for Level {
     ];
 }
 
+const EMPTY_RANGE: &str = "nothing can match: no value is in this range";
+
 /// Ranges of severity numbers, from levels or a comparison.
 struct SeverityRanges(Vec<RangeInclusive<i32>>);
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SeverityTable {
-    above: Option<Known<Level>>,
-    at_least: Option<Known<Level>>,
-    below: Option<Known<Level>>,
-    at_most: Option<Known<Level>>,
-}
-
 impl<'de> Deserialize<'de> for SeverityRanges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match Shape::<Known<Level>, SeverityTable>::deserialize(deserializer)? {
+        Ok(Self(match Shape::<Known<Level>, Limits<Known<Level>>>::deserialize(deserializer)? {
             Shape::List(levels) => {
                 levels.iter().map(|Known(level)| level.lowest()..=level.highest()).collect()
             }
-            Shape::Table(SeverityTable { above, at_least, below, at_most }) => {
+            Shape::Table(Limits { above, at_least, below, at_most }) => {
                 let levels = [&above, &at_least, &below, &at_most];
                 if levels.into_iter().flatten().any(|Known(level)| level.is_unspecified()) {
                     return Err(Error::custom("`unspecified` is below no level and above none"));
@@ -243,6 +238,9 @@ impl<'de> Deserialize<'de> for SeverityRanges {
                 ];
                 let lowest = from.into_iter().flatten().fold(LOWEST_SEVERITY, i32::max);
                 let highest = to.into_iter().flatten().fold(HIGHEST_SEVERITY, i32::min);
+                if lowest > highest {
+                    return Err(Error::custom(EMPTY_RANGE));
+                }
                 vec![lowest..=highest]
             }
         }))
@@ -250,66 +248,73 @@ impl<'de> Deserialize<'de> for SeverityRanges {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table of conditions on the trace")]
+#[serde(deny_unknown_fields, default)]
 struct TraceText {
     failed: Option<bool>,
     cold: Option<bool>,
-    duration: Option<DurationText>,
+    duration: Option<DurationLimits>,
     attributes: BTreeMap<String, ValueCondition>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table, such as { above = \"1s\" }")]
-struct DurationText {
-    above: Option<DurationLimit>,
-    at_least: Option<DurationLimit>,
-    below: Option<DurationLimit>,
-    at_most: Option<DurationLimit>,
+struct DurationLimits(Limits<Duration>);
+
+impl<'de> Deserialize<'de> for DurationLimits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limits: Limits<DurationLimit> =
+            table(deserializer, "a table, such as { above = \"1s\" }")?;
+        let limits = limits.map(|DurationLimit(duration)| duration);
+        if limits.are_missing() {
+            return Err(Error::custom("the table has no test"));
+        }
+        if limits.contradict_each_other() {
+            return Err(Error::custom(EMPTY_RANGE));
+        }
+        Ok(Self(limits))
+    }
 }
 
 #[derive(Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "DurationText")]
 struct DurationLimit(Duration);
 
-/// The text is no duration. The error names the expected form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {0}")]
-struct NoDuration(settings::Expected);
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a duration with its unit (ms, s, m, h or d): \"1s\" or \"250ms\""
+)]
+enum DurationText {
+    Text(String),
+}
 
-impl TryFrom<String> for DurationLimit {
+/// The text is no duration, or has no unit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a duration with its unit (ms, s, m, h or d): \"1s\" or \"250ms\"")]
+struct NoDuration;
+
+impl TryFrom<DurationText> for DurationLimit {
     type Error = NoDuration;
 
-    fn try_from(text: String) -> Result<Self, NoDuration> {
-        let duration = settings::parse_duration(&text);
-        duration.map(Self).map_err(NoDuration)
+    fn try_from(DurationText::Text(text): DurationText) -> Result<Self, NoDuration> {
+        // In a variable, a number without a unit is milliseconds. Here it would be taken for seconds.
+        let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+        let duration = settings::parse_duration(&text).ok().filter(|_| has_unit);
+        duration.map(Self).ok_or(NoDuration)
     }
 }
 
 impl<'de> Deserialize<'de> for TraceConditions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let TraceText { failed, cold, duration, attributes } =
-            TraceText::deserialize(deserializer)?;
-        let has_duration = duration.is_some();
-        let DurationText { above, at_least, below, at_most } = duration.unwrap_or_default();
-        let limits = [&above, &at_least, &below, &at_most];
-        if has_duration && limits.iter().all(|limit| limit.is_none()) {
-            return Err(Error::custom("the table has no test"));
-        }
-        if failed.is_none() && cold.is_none() && !has_duration && attributes.is_empty() {
+            table(deserializer, "a table of conditions on the trace")?;
+        if failed.is_none() && cold.is_none() && duration.is_none() && attributes.is_empty() {
             return Err(Error::custom(
                 "there is no condition: expected failed, cold, duration or attributes",
             ));
         }
-        let limit = |limit: Option<DurationLimit>| limit.map(|DurationLimit(duration)| duration);
         Ok(Self {
             has_failed: failed,
             is_cold: cold,
-            duration: DurationRange {
-                above: limit(above),
-                at_least: limit(at_least),
-                below: limit(below),
-                at_most: limit(at_most),
-            },
+            duration: duration.map_or_else(Limits::default, |DurationLimits(limits)| limits),
             attributes: conditions(attributes),
             first_attribute: 0,
         })
@@ -336,6 +341,15 @@ impl<'de> Deserialize<'de> for ValueCondition {
             Shape::List(scalars) => return Ok(Self(vec![Test::Equals(scalars)])),
             Shape::Table(tests) => tests,
         };
+        let limits = Limits {
+            above: tests.above,
+            at_least: tests.at_least,
+            below: tests.below,
+            at_most: tests.at_most,
+        };
+        if limits.contradict_each_other() {
+            return Err(Error::custom(EMPTY_RANGE));
+        }
         let tests = [
             tests.equals.map(|List(scalars)| Test::Equals(scalars)),
             tests.not.map(|List(scalars)| Test::Not(scalars)),

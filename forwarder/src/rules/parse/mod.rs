@@ -41,7 +41,7 @@ impl RuleSet {
         let destinations = file.destinations(root.remove("destination"));
         let routes = file.routes(root.remove("route"), &destinations.names);
         for key in root.keys() {
-            let problem = "unknown key; there are rule, service, destination and route";
+            let problem = "unknown key; there are rule, service, destination and route, and a table of a rule is `[rule.…]`";
             file.mistake(Some(key.span()), key.get_ref(), problem.to_owned());
         }
         Mistakes::check(file.mistakes)?;
@@ -81,7 +81,7 @@ impl<'t> File<'t> {
     /// Reads one table, or notes its first mistake.
     fn read<T: Deserialize<'t>>(&mut self, key: &str, node: Node<'t>) -> Option<T> {
         let at = node.span();
-        match T::deserialize(ValueDeserializer::from(node)) {
+        match values::table(ValueDeserializer::from(node), "a table") {
             Ok(value) => Some(value),
             Err(error) => {
                 self.mistake(error.span().or(Some(at)), key, error.message().to_owned());
@@ -161,7 +161,7 @@ impl<'t> File<'t> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 struct ServiceText {
     log_group: List<Text>,
     name: Template,

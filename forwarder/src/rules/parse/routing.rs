@@ -14,7 +14,7 @@ use toml::de::DeValue;
 use url::Url;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 struct DestinationText {
     endpoint: Text,
     secret: Option<Text>,
@@ -31,7 +31,7 @@ impl Word for Profile {
 
 /// Only the origin chooses a route: the author of a log event's content could redirect telemetry.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 struct RouteText {
     account: Option<List<Text>>,
     region: Option<List<Text>>,

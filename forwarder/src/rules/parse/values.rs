@@ -72,6 +72,31 @@ impl<'de, T: Deserialize<'de>, M: Deserialize<'de>> Visitor<'de> for ShapeVisito
     }
 }
 
+/// Reads a table only. For a list, serde would take the values for the fields in their order.
+pub(super) fn table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_map(TableVisitor { expected, table: PhantomData })
+}
+
+struct TableVisitor<T> {
+    expected: &'static str,
+    table: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 /// A value, or a list of values.
 pub(super) struct List<T>(pub(super) Vec<T>);
 
