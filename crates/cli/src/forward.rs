@@ -210,7 +210,7 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
         ));
     }
     for warning in &report.warnings {
-        problems.push(format!("warning of the backend: {warning}"));
+        problems.push(format!("warning: {warning}"));
     }
     if report.dropped_figures > 0 {
         problems.push(format!(

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use wire::{Request, SignalKind};
+use wire::SignalKind;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -27,7 +27,7 @@ pub(crate) struct RulesArguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print all errors of a rules file as FILE:LINE:COLUMN. The exit code is 1 if there are any.
+    /// Print the mistakes of a rules file, one for each rule, as FILE:LINE:COLUMN. The exit code is 1 if there are any.
     Check {
         /// The rules file (TOML).
         #[arg(value_name = "RULES.toml")]
@@ -42,9 +42,12 @@ struct TestArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
     file: PathBuf,
-    /// Event files: `{"awslogs":{"data":"…"}}`; `-` is standard input.
-    #[arg(required = true, value_name = "EVENT.json")]
+    /// Event files, `{"awslogs":{"data":"…"}}`, or files of log lines, each as one event; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
     events: Vec<PathBuf>,
+    /// The log group of log lines; by default, /aws/lambda/NAME for a file NAME.log.
+    #[arg(long, value_name = "NAME")]
+    log_group: Option<String>,
     /// The forwarder's region.
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
@@ -93,11 +96,15 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
-        let tried = forward::read(path, None).and_then(|events| {
+        let tried = forward::read(path, arguments.log_group.as_deref()).and_then(|events| {
             event_count += events.len();
             counts.set_total(event_count);
             events.into_iter().try_for_each(|event| {
-                let requests = runtime.block_on(trial.add(event)).with_context(partly)?;
+                let Forwarded { report, requests } =
+                    runtime.block_on(trial.add(event)).with_context(partly)?;
+                for warning in report.warnings {
+                    eprintln!("{}: warning: {warning}", path.display());
+                }
                 counts.add(1);
                 let lines = requests.iter().filter(|_| arguments.requests);
                 let text: String = lines.map(|request| request.to_json() + "\n").collect();
@@ -153,21 +160,25 @@ impl Trial {
         })
     }
 
-    /// Adds the effects on an event. Returns its remaining telemetry.
-    async fn add(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
+    /// Adds the effects on an event. Returns its remaining telemetry, and the report without its part about rules.
+    async fn add(&mut self, event: Event) -> anyhow::Result<Forwarded> {
         let batches = event.batches(&SourceLimits::default()).flatten();
         for batch in batches.filter(|batch| !batch.is_control) {
             let origin = batch.origin.or_region(self.region.as_deref());
             let lines = self.describe(&origin);
             self.log_groups.insert(origin.log_group, lines);
         }
-        let Forwarded { report, requests } = self.converter.forward(event).await;
+        let mut forwarded = self.converter.forward(event).await;
+        let report = &mut forwarded.report;
         self.before += report.ledgers.total.items;
-        for request in &requests {
+        for request in &forwarded.requests {
             self.after.add(request.kind(), request.items());
         }
-        Effect::add_all(&mut self.effects, report.rules);
-        report.read_error.map_or(Ok(requests), |error| Err(error.into()))
+        Effect::add_all(&mut self.effects, std::mem::take(&mut report.rules));
+        match report.read_error.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(forwarded),
+        }
     }
 
     /// Describes a log group: its name, service name and routes.

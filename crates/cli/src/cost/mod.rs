@@ -39,13 +39,13 @@ struct Assumptions {
     #[arg(skip)]
     invocations: f64,
     /// Spans per invocation
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     spans: u32,
     /// Format of the lines: LAMBDA_OTLP_LINE
     #[arg(long, value_enum, default_value_t = LineFormat::Standard)]
     line: LineFormat,
     /// Memory of the functions in MB
-    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=i64::from(LARGEST_MEMORY_MB)))]
     memory: u32,
     /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
@@ -61,6 +61,9 @@ struct Assumptions {
     #[arg(long)]
     json: bool,
 }
+
+/// The most that Lambda gives a function (Lambda Developer Guide, "Lambda quotas").
+const LARGEST_MEMORY_MB: u32 = 10_240;
 
 /// A way of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -104,7 +107,9 @@ enum LineFormat {
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 
 #[derive(Debug, thiserror::Error)]
-#[error("expected a number, with k, M or B, and /s or /d: 10M, 1B/d, 40/s")]
+#[error(
+    "expected a number of at least 1 and without commas, with k, M or B, and /s or /d: 10M, 1B/d, 40/s"
+)]
 struct InvalidInvocations;
 
 /// Parses `10M`, `1B/d` or `40/s` to a number per month of 30 days.
@@ -145,8 +150,8 @@ pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
     let estimate = Estimate::with(account, arguments)?;
     let mut out = anstream::stdout().lock();
     if arguments.assumptions.json {
-        serde_json::to_writer_pretty(&mut out, &estimate)?;
-        writeln!(out)?;
+        // As one text, so that a closed pipe is an error of the output.
+        writeln!(out, "{}", serde_json::to_string_pretty(&estimate)?)?;
     } else {
         estimate.write(&mut out)?;
     }
@@ -287,12 +292,16 @@ impl BreakEven {
             }
             None => "at no number of invocations".to_owned(),
         };
+        let sizes = if self.memory_mb_with_direct < f64::from(LARGEST_MEMORY_MB) {
+            format!("of up to {:.0} MB", self.memory_mb_with_direct)
+        } else {
+            "of any size".to_owned()
+        };
         writeln!(
             out,
-            "A stream costs less than subscriptions {} (on demand), {} (shards). Direct mode does in functions of up to {:.0} MB.",
+            "A stream costs less than subscriptions {} (on demand), {} (shards). Direct mode does in functions {sizes}.",
             millions(self.invocations_with_kinesis_on_demand),
             millions(self.invocations_with_kinesis_provisioned),
-            self.memory_mb_with_direct
         )
     }
 }
