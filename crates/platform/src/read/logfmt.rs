@@ -7,14 +7,14 @@ use crate::read::keys::{Role, role};
 /// More pairs are data rather than a log record.
 const MAX_PAIRS: usize = 128;
 
-/// A text with more words that are no pair is prose.
-const MAX_BARE_KEYS: usize = 2;
+/// A text with more words between its pairs is prose.
+const MAX_FURTHER_WORDS: usize = 2;
 
-/// The pairs of a line, or none if it is no such line. A word without `=` continues the value before it, if this is a message,
-/// a list, or the word cannot be a key; otherwise it is a key alone.
+/// The pairs of a line, or none if it is no such line. A word without `=` continues the value before it, and never becomes a key:
+/// in `password=correct horse` it is a part of a secret, and redaction does not look at keys.
 pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
-    let mut bare_keys = 0;
+    let mut further_words = 0;
     // The text from the last value on, if it has no quotes.
     let mut open: Option<&str> = None;
     let mut rest = line.trim();
@@ -38,19 +38,17 @@ pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
         let (word, after) = rest.split_at_checked(end)?;
         let (key, value) = pairs.last_mut()?;
         let is_list = value.starts_with(['[', '{', '(']);
-        let goes_on = is_list || !is_key(word) || is_message(key);
-        match open.filter(|_| goes_on) {
-            Some(begin) => {
-                let bytes = begin.len() - after.len();
-                *value = Cow::Borrowed(begin.get(..bytes)?);
+        let key_role = role(key);
+        if !is_list && is_key(word) && key_role != Some(Role::Message) {
+            // A level, a time and an id have one word.
+            if key_role.is_some() || further_words == MAX_FURTHER_WORDS {
+                return None;
             }
-            None if is_key(word) && bare_keys < MAX_BARE_KEYS.min(pairs.len() - bare_keys) => {
-                bare_keys += 1;
-                open = None;
-                pairs.push((word, Cow::Borrowed("true")));
-            }
-            None => return None,
+            further_words += 1;
         }
+        let begin = open?;
+        let bytes = begin.len() - after.len();
+        *value = Cow::Borrowed(begin.get(..bytes)?);
         rest = after.trim_start();
     }
     (pairs.len() > 1).then_some(pairs)
@@ -70,10 +68,6 @@ fn value_at(text: &str) -> Option<(Cow<'_, str>, &str)> {
         (Cow::Borrowed(value), after)
     };
     (after.is_empty() || after.starts_with([' ', '\t'])).then_some((value, after))
-}
-
-fn is_message(key: &str) -> bool {
-    role(key) == Some(Role::Message)
 }
 
 /// Returns `true` if the text begins with a key and `=`.

@@ -88,6 +88,12 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
         let of_pairs = logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
         let mut read = of_pairs.unwrap_or_default();
         add_head(&mut read, &head, is_lambda);
+        if read.message.is_some() && head.has_context {
+            read.message = None;
+        } else if read.message.is_some() && head.has_others {
+            let before = line.get(..line.len() - head.rest.len()).unwrap_or_default();
+            read.attributes.push((names::PREFIX.into(), Value::Text(before.trim_ascii().into())));
+        }
         read.trace = read.trace.or_else(|| TraceIds::in_text(line));
         add_exception(&mut read, &head, line);
         return read;
