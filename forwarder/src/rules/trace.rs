@@ -131,10 +131,10 @@ impl TraceFacts {
         let mut facts = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
         if let Some(SpanView { status, start_unix_nano, end_unix_nano, .. }) = item.span() {
             facts.has_failed = status == StatusCode::Error as i32;
-            // A partial span has no end.
-            if start_unix_nano > 0 && end_unix_nano >= start_unix_nano {
+            if start_unix_nano > 0 {
                 facts.start_unix_nano = start_unix_nano;
-                facts.end_unix_nano = end_unix_nano;
+                // A span may have no end, or one before its start.
+                facts.end_unix_nano = end_unix_nano.max(start_unix_nano);
             }
         } else if let Some(Value::DoubleValue(millis)) = value_of(item, DURATION_MS) {
             facts.reported = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The effects of rules on items, among them the examples of docs/rules.md. `UPDATE_EXPECT=1` writes them after `=>`.
 //!
 //! A case is a name, rules (or `docs` and a text of an example), an optional `origin`, and requests: `logs`, `traces` or `metrics`
-//! with the attributes of their resource, then items. `span@2:1500` is a span of trace 2 that takes 1,500 ms, `log@2` a record of
-//! trace 2, and `log@0` one without a trace; the others are of trace 1.
+//! with the attributes of their resource, then items. `span@2:1500` is a span of trace 2 that takes 1,500 ms, `span@2:-1500` one
+//! that began 1,500 ms before the others and has no end, `log@2` a record of trace 2, and `log@0` one without a trace; the others are of
+//! trace 1.
 
 use super::docs::example;
 use super::support::*;
@@ -19,11 +20,11 @@ fn parts(line: &str) -> (&str, &str, &str) {
     (kind, text, attributes)
 }
 
-/// The kind of an item, its trace, and its duration in milliseconds.
+/// The kind of an item, its trace, and its duration in milliseconds: negative for a span without an end.
 struct Place<'a> {
     kind: &'a str,
     trace: u8,
-    millis: u64,
+    millis: i64,
 }
 
 impl<'a> Place<'a> {
@@ -45,8 +46,13 @@ fn spans(lines: &[&str]) -> Vec<Span> {
             let words: Vec<&str> = text.splitn(3, ' ').collect();
             let [kind, status] = [words[0], words[1]].map(|number| number.parse().unwrap());
             let mut span = span(trace, words[2], kind, status, attributes);
+            let nanos = millis.unsigned_abs() * 1_000_000;
             span.start_time_unix_nano = 1_790_000_000_000_000_000;
-            span.end_time_unix_nano = span.start_time_unix_nano + millis * 1_000_000;
+            if millis < 0 {
+                span.start_time_unix_nano -= nanos;
+            } else {
+                span.end_time_unix_nano = span.start_time_unix_nano + nanos;
+            }
             spans.push(span);
             continue;
         }
