@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The glibc of AWS's image for `provided.al2023`.
 const MAX_GLIBC: (u32, u32) = (2, 34);
 /// Of the extension: its size is part of the function's cold start.
-const MAX_EXTENSION_BYTES: usize = 4_900_000;
+const MAX_EXTENSION_BYTES: usize = 4_750_000;
 
 pub(super) fn extension(build: &Build<'_>) -> anyhow::Result<PathBuf> {
     let architecture = build.architecture;

@@ -13,7 +13,7 @@ pub(crate) struct Program {
 }
 
 pub(crate) const FORWARDER: Program =
-    Program { name: "lambda-otlp-forwarder", max_bytes: 7_300_000, max_zip_bytes: 3_500_000 };
+    Program { name: "lambda-otlp-forwarder", max_bytes: 8_000_000, max_zip_bytes: 3_500_000 };
 pub(crate) const SUBSCRIBER: Program =
     Program { name: "lambda-otlp-subscriber", max_bytes: 4_000_000, max_zip_bytes: 2_000_000 };
 

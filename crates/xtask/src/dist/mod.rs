@@ -32,7 +32,7 @@ use std::path::Path;
 use wire::ids::to_hex;
 use zip_file::{File, packed};
 
-const MAX_LAYER_BYTES: usize = 2_800_000;
+const MAX_LAYER_BYTES: usize = 2_600_000;
 
 pub(crate) struct Architecture {
     /// As Lambda calls it, and the template's parameter `Architecture`.
