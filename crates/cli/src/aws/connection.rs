@@ -1,7 +1,7 @@
 //! Connections to AWS.
 //!
 //! A host that accepts no connection, or a proxy that does not reach it, fails after three attempts, whatever number of
-//! attempts a command wants for throttled requests. The error names the host. ConnectionAttempts that take seconds are reported.
+//! attempts a command wants for throttled requests. The error names the host. Attempts that take seconds are reported.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// ConnectionAttempts in a row without an answer of AWS, after which a host counts as unreachable.
+/// Attempts in a row without an answer of AWS, after which a host counts as unreachable.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// A client whose requests without an answer of AWS end early, with errors that name the host.
