@@ -91,8 +91,8 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
         if read.message.is_some() && head.has_context {
             read.message = None;
         } else if read.message.is_some() && head.has_others {
-            let before = line.get(..line.len() - head.rest.len()).unwrap_or_default();
-            read.attributes.push((names::PREFIX.into(), Value::Text(before.trim_ascii().into())));
+            let prefix = text_of(&head, line).trim_ascii();
+            read.attributes.push((names::PREFIX.into(), Value::Text(prefix.into())));
         }
         read.trace = read.trace.or_else(|| TraceIds::in_text(line));
         add_exception(&mut read, &head, line);
@@ -114,12 +114,16 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
     read
 }
 
+/// The text of the head of this line.
+fn text_of<'a>(head: &Head<'_>, line: &'a str) -> &'a str {
+    line.get(..line.len() - head.rest.len()).unwrap_or_default()
+}
+
 /// Adds the exception of a text. Its record is an error unless the text states a level.
 fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
     // `Error:` may be a level, or the name of an exception.
     const ERROR: &str = "Error:";
-    let before_rest = line.get(..line.len() - head.rest.len()).unwrap_or_default().trim_end();
-    let text = match before_rest.strip_suffix(ERROR) {
+    let text = match text_of(head, line).trim_end().strip_suffix(ERROR) {
         Some(before) => line.get(before.len()..).unwrap_or_default(),
         None => head.rest,
     };
