@@ -9,7 +9,6 @@ mod apply;
 mod change;
 mod condition;
 mod item;
-mod limits;
 mod load;
 mod mistake;
 mod parse;
@@ -19,6 +18,7 @@ mod sample;
 mod share;
 mod template;
 mod trace;
+mod value_range;
 
 pub(crate) use apply::{OriginRules, RuleEffects, RuledRequests};
 pub(crate) use load::{LiveRules, RulesError, RulesSource};

@@ -1,32 +1,29 @@
 //! Shares of all traces, and the items that belong to one.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 
 /// A share of all traces, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "ShareText")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Share(f64);
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a share from 0 to 1: 0.1 keeps a tenth")]
-enum ShareText {
-    Number(f64),
-}
+/// The value is no number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a share from 0 to 1: 0.1 keeps a tenth")]
+pub(super) struct NoShare;
 
-impl TryFrom<ShareText> for Share {
-    type Error = &'static str;
-
-    fn try_from(ShareText::Number(share): ShareText) -> Result<Self, Self::Error> {
-        Self::try_from(share)
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer).map_err(|_| Error::custom(NoShare))?;
+        Self::try_from(share).map_err(Error::custom)
     }
 }
 
 impl TryFrom<f64> for Share {
-    type Error = &'static str;
+    type Error = NoShare;
 
-    fn try_from(share: f64) -> Result<Self, Self::Error> {
-        let is_share = (0.0..=1.0).contains(&share);
-        is_share.then_some(Self(share)).ok_or("expected a share from 0 to 1: 0.1 keeps a tenth")
+    fn try_from(share: f64) -> Result<Self, NoShare> {
+        (0.0..=1.0).contains(&share).then_some(Self(share)).ok_or(NoShare)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::condition::{AttributeCondition, Test, ValueCondition};
 use super::item::{EncodedItem, ItemView, SpanView};
-use super::limits::Limits;
+use super::value_range::ValueRange;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -41,7 +41,7 @@ pub(super) type TraceId = [u8; 16];
 pub(super) struct TraceConditions {
     pub(super) has_failed: Option<bool>,
     pub(super) is_cold: Option<bool>,
-    pub(super) duration: Limits<Duration>,
+    pub(super) duration: ValueRange<Duration>,
     pub(super) attributes: Vec<AttributeCondition>,
     /// The number of the first of these attributes, among all in the file.
     pub(super) first_attribute: usize,
@@ -56,7 +56,7 @@ impl TraceConditions {
         let mut numbers = self.first_attribute..self.first_attribute + self.attributes.len();
         self.has_failed.is_none_or(|wanted| wanted == facts.has_failed)
             && self.is_cold.is_none_or(|wanted| wanted == facts.is_cold)
-            && self.duration.contain(&facts.duration())
+            && self.duration.contains(&facts.duration())
             && numbers.all(|number| facts.meets_condition(number))
     }
 }

@@ -1,25 +1,25 @@
-//! Ranges of values, as rules state them.
+//! Ranges of values, by the limits that rules state.
 
 use serde::Deserialize;
 
-/// A range by its limits; all are optional.
+/// A range, by limits of which each is optional.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Limits<T> {
+pub(super) struct ValueRange<T> {
     pub(super) above: Option<T>,
     pub(super) at_least: Option<T>,
     pub(super) below: Option<T>,
     pub(super) at_most: Option<T>,
 }
 
-impl<T> Limits<T> {
-    pub(super) fn are_missing(&self) -> bool {
+impl<T> ValueRange<T> {
+    pub(super) fn has_no_limit(&self) -> bool {
         let Self { above, at_least, below, at_most } = self;
         [above, at_least, below, at_most].iter().all(|limit| limit.is_none())
     }
 
-    pub(super) fn map<U>(self, convert: impl Fn(T) -> U) -> Limits<U> {
-        Limits {
+    pub(super) fn map<U>(self, convert: impl Fn(T) -> U) -> ValueRange<U> {
+        ValueRange {
             above: self.above.map(&convert),
             at_least: self.at_least.map(&convert),
             below: self.below.map(&convert),
@@ -28,8 +28,8 @@ impl<T> Limits<T> {
     }
 }
 
-impl<T: PartialOrd> Limits<T> {
-    pub(super) fn contain(&self, value: &T) -> bool {
+impl<T: PartialOrd> ValueRange<T> {
+    pub(super) fn contains(&self, value: &T) -> bool {
         self.above.as_ref().is_none_or(|limit| value > limit)
             && self.at_least.as_ref().is_none_or(|limit| value >= limit)
             && self.below.as_ref().is_none_or(|limit| value < limit)
@@ -37,7 +37,7 @@ impl<T: PartialOrd> Limits<T> {
     }
 
     /// Returns `true` if a lower limit excludes all values that an upper one permits.
-    pub(super) fn contradict_each_other(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let excludes_upper = |lower: &T, is_included: bool| {
             self.below.as_ref().is_some_and(|below| lower >= below)
                 || self

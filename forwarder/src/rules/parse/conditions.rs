@@ -3,11 +3,11 @@
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
-use super::super::limits::Limits;
 use super::super::redact::{InvalidPattern, compile};
 use super::super::route::OriginCondition;
 use super::super::template::OriginField;
 use super::super::trace::TraceConditions;
+use super::super::value_range::ValueRange;
 use super::values::{Known, List, Shape, Text, Word, table};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
@@ -219,11 +219,12 @@ struct SeverityRanges(Vec<RangeInclusive<i32>>);
 
 impl<'de> Deserialize<'de> for SeverityRanges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match Shape::<Known<Level>, Limits<Known<Level>>>::deserialize(deserializer)? {
+        let shape = Shape::<Known<Level>, ValueRange<Known<Level>>>::deserialize(deserializer)?;
+        Ok(Self(match shape {
             Shape::List(levels) => {
                 levels.iter().map(|Known(level)| level.lowest()..=level.highest()).collect()
             }
-            Shape::Table(Limits { above, at_least, below, at_most }) => {
+            Shape::Table(ValueRange { above, at_least, below, at_most }) => {
                 let levels = [&above, &at_least, &below, &at_most];
                 if levels.into_iter().flatten().any(|Known(level)| level.is_unspecified()) {
                     return Err(Error::custom("`unspecified` is below no level and above none"));
@@ -252,53 +253,42 @@ impl<'de> Deserialize<'de> for SeverityRanges {
 struct TraceText {
     failed: Option<bool>,
     cold: Option<bool>,
-    duration: Option<DurationLimits>,
+    duration: Option<DurationRange>,
     attributes: BTreeMap<String, ValueCondition>,
 }
 
-struct DurationLimits(Limits<Duration>);
+struct DurationRange(ValueRange<Duration>);
 
-impl<'de> Deserialize<'de> for DurationLimits {
+impl<'de> Deserialize<'de> for DurationRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let limits: Limits<DurationLimit> =
+        let range: ValueRange<DurationLimit> =
             table(deserializer, "a table, such as { above = \"1s\" }")?;
-        let limits = limits.map(|DurationLimit(duration)| duration);
-        if limits.are_missing() {
+        let range = range.map(|DurationLimit(duration)| duration);
+        if range.has_no_limit() {
             return Err(Error::custom("the table has no test"));
         }
-        if limits.contradict_each_other() {
+        if range.is_empty() {
             return Err(Error::custom(EMPTY_RANGE));
         }
-        Ok(Self(limits))
+        Ok(Self(range))
     }
 }
 
-#[derive(Deserialize)]
-#[serde(try_from = "DurationText")]
 struct DurationLimit(Duration);
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a duration with its unit (ms, s, m, h or d): \"1s\" or \"250ms\""
-)]
-enum DurationText {
-    Text(String),
-}
-
-/// The text is no duration, or has no unit.
+/// The value is no text of a duration, or has no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a duration with its unit (ms, s, m, h or d): \"1s\" or \"250ms\"")]
 struct NoDuration;
 
-impl TryFrom<DurationText> for DurationLimit {
-    type Error = NoDuration;
-
-    fn try_from(DurationText::Text(text): DurationText) -> Result<Self, NoDuration> {
+impl<'de> Deserialize<'de> for DurationLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let no_duration = || Error::custom(NoDuration);
+        let text = String::deserialize(deserializer).map_err(|_| no_duration())?;
         // In a variable, a number without a unit is milliseconds. Here it would be taken for seconds.
         let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
         let duration = settings::parse_duration(&text).ok().filter(|_| has_unit);
-        duration.map(Self).ok_or(NoDuration)
+        duration.map(Self).ok_or_else(no_duration)
     }
 }
 
@@ -314,7 +304,7 @@ impl<'de> Deserialize<'de> for TraceConditions {
         Ok(Self {
             has_failed: failed,
             is_cold: cold,
-            duration: duration.map_or_else(Limits::default, |DurationLimits(limits)| limits),
+            duration: duration.map_or_else(ValueRange::default, |DurationRange(range)| range),
             attributes: conditions(attributes),
             first_attribute: 0,
         })
@@ -341,13 +331,13 @@ impl<'de> Deserialize<'de> for ValueCondition {
             Shape::List(scalars) => return Ok(Self(vec![Test::Equals(scalars)])),
             Shape::Table(tests) => tests,
         };
-        let limits = Limits {
+        let range = ValueRange {
             above: tests.above,
             at_least: tests.at_least,
             below: tests.below,
             at_most: tests.at_most,
         };
-        if limits.contradict_each_other() {
+        if range.is_empty() {
             return Err(Error::custom(EMPTY_RANGE));
         }
         let tests = [
