@@ -213,7 +213,10 @@ impl Environment {
                 let ready = processes.initialise(until, phase).await;
                 self.note_memory(&processes);
                 match ready {
-                    Ok(()) => Ok(processes),
+                    Ok(()) => {
+                        telemetry.close_subscriptions();
+                        Ok(processes)
+                    }
                     Err(failure) => Err(FailedInit {
                         pid: processes.pid(),
                         failure,
@@ -225,7 +228,6 @@ impl Environment {
         };
         let status = started.as_ref().map_or_else(FailedInit::status, |_| Status::Success);
         events.init_report(phase, &status, begin.elapsed());
-        telemetry.end_init();
         started
     }
 

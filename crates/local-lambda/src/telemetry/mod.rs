@@ -21,7 +21,7 @@ use waiting_events::{DroppedEvents, Flow};
 pub(crate) use events::{Category, TelemetryEvent};
 pub(crate) use settings::{InvalidSubscription, SubscriptionSettings};
 
-/// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
+/// The bounds of the backlog for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
 const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
@@ -38,7 +38,7 @@ pub(crate) struct Telemetry {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Everything since the begin of init, while it lasts.
+    /// All events since the begin of init; `None` once subscriptions are closed.
     backlog: Option<Backlog>,
     subscriptions: Vec<ActiveSubscription>,
 }
@@ -80,8 +80,9 @@ impl Telemetry {
         lock(&self.state).backlog = Some(Backlog::default());
     }
 
-    /// Ends init: subscriptions are no longer possible.
-    pub(crate) fn end_init(&self) {
+    /// Keeps no more events for later subscribers. After an init that failed, subscriptions stay open until the environment
+    /// ends (runtime interface emulator, `disableAddSubscriber`).
+    pub(crate) fn close_subscriptions(&self) {
         lock(&self.state).backlog = None;
     }
 
@@ -110,7 +111,7 @@ impl Telemetry {
         }
     }
 
-    /// Subscribes an extension, which gets the events of init so far. Returns `false` if the extension is subscribed already.
+    /// Subscribes an extension, which gets the events since the begin of init. Returns `false` if the extension is subscribed already.
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         extension: &str,

@@ -200,6 +200,39 @@ async fn telemetry_of_a_failed_init_is_delivered_at_shutdown_as_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_after_a_failed_init_gets_all_events_since_its_begin() {
+    let subscriber = Subscriber::with(&[]).await;
+    subscriber.permits.add_permits(1000);
+    let script = "until [ -e \"$ADDRESS.go\" ]; do sleep 0.01; done; rm \"$ADDRESS.go\"; exit 3";
+    let puppets = Puppets::of(function(script)).await;
+    let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+    let of_init = puppets.api().await;
+    let identifier = of_init.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
+    puppets.go();
+    assert!(text(&of_init.extension_next(&identifier).await.unwrap()).contains("SHUTDOWN"));
+    let of_invocation = puppets.api().await;
+    let identifier = of_invocation.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
+    puppets.go();
+    let is_reported = || {
+        let events = puppets.lambda.platform_events(FUNCTION);
+        events.iter().any(|event| event.contains("platform.report"))
+    };
+    while !is_reported() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let body = subscription(subscriber.server.address().port());
+    assert_eq!(text(&of_invocation.subscribe(&identifier, &body).await), "\"OK\"");
+    assert!(text(&of_invocation.extension_next(&identifier).await.unwrap()).contains("SHUTDOWN"));
+    assert!(!running.finished().await.unwrap().is_success());
+    let kinds = ["initStart", "initReport", "start", "runtimeDone", "report"];
+    while kinds.iter().any(|kind| subscriber.events(&format!("platform.{kind}")).is_empty()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Those of the first init were its environment's.
+    assert_eq!(subscriber.events("platform.initStart").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends_it() {
     struct FailingInit {
         script: &'static str,
