@@ -174,6 +174,16 @@ impl Schema {
         missing
     }
 
+    /// Returns `true` if one of the columns of these values is new since the `earlier` reading and no text, so that it might still
+    /// become one.
+    pub(crate) fn gained(&self, earlier: &Self, wanted: &WantedColumns) -> bool {
+        wanted.columns.keys().any(|column| {
+            let is_text = |present: &ColumnType| *present == ColumnType::Text;
+            self.columns.get(column).is_some_and(|present| !is_text(present))
+                && !earlier.columns.contains_key(column)
+        })
+    }
+
     /// Returns what to add to the name of a column for a value that it cannot hold; `None` if it can, or if no name is free.
     fn suffix(&self, column: &str, value: ValueType, taken: &HashSet<String>) -> Option<String> {
         if self.columns.get(column)?.holds(value) {

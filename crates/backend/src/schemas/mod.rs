@@ -10,7 +10,8 @@
 //!
 //! Several environments may declare one column at once. OpenObserve applies one declaration at a time. It keeps the more general
 //! type, of which texts are the most general. So an environment that declares another type waits before it reads the schema again
-//! and sends rows: then each environment that saw the schema without the column has declared its own type.
+//! and sends rows: then each environment that saw the schema without the column has declared its own type. An environment that finds
+//! such a column, which it did not find before, waits too. Only the first reading of an environment cannot know how old a column is.
 
 mod column_types;
 mod shapes;
@@ -253,31 +254,37 @@ impl SignalSchemas {
             return Ok(true);
         }
         // Another environment may have declared another type, so that values need columns of their own.
-        for _ in 0..3 {
+        for attempt in 0..3 {
             let start = Instant::now();
-            let schema = self.reload(api, streams, stream).await?;
+            let Reading { schema, earlier } = self.reload(api, streams, stream).await?;
             let exists = schema.is_some();
+            // The declaration of a text may still be on its way to a column that another environment declared meanwhile.
+            let mut is_settled = attempt > 0
+                || !schema.zip(earlier).is_some_and(|(now, earlier)| now.gained(&earlier, wanted));
             let mut missing = match schema {
                 Some(schema) => schema.missing(wanted),
                 None if streams.kind == SignalKind::Traces => return Ok(false),
                 None => Schema::default().missing(wanted),
             };
             if missing.is_empty() && exists {
-                return Ok(true);
+                if is_settled {
+                    return Ok(true);
+                }
+            } else {
+                if self.is_declaring_paused() {
+                    return Ok(false);
+                }
+                // Texts are the most general type, so other environments change nothing.
+                is_settled &= missing.values().all(|it| *it == ColumnType::Text);
+                if !exists {
+                    missing.insert(TIMESTAMP.to_owned(), ColumnType::Integer);
+                }
+                let declared = api.declare(streams, stream, &missing).await;
+                declared.inspect_err(|failed| {
+                    self.declaring_paused_until = Some(Instant::now() + failed.pause);
+                })?;
             }
-            if self.is_declaring_paused() {
-                return Ok(false);
-            }
-            // Texts are the most general type, so other environments change nothing.
-            let is_final = missing.values().all(|it| *it == ColumnType::Text);
-            if !exists {
-                missing.insert(TIMESTAMP.to_owned(), ColumnType::Integer);
-            }
-            let declared = api.declare(streams, stream, &missing).await;
-            declared.inspect_err(|failed| {
-                self.declaring_paused_until = Some(Instant::now() + failed.pause);
-            })?;
-            if !is_final {
+            if !is_settled {
                 let pause = (start.elapsed() * 3).clamp(LEAST_SETTLING, MAX_SETTLING);
                 sleep(pause.min(api.time_left() / 4)).await;
             }
@@ -286,29 +293,35 @@ impl SignalSchemas {
         Ok(true)
     }
 
-    /// Reads the schema again; `None` if there is no such stream.
+    /// Reads the schema again.
     async fn reload<T: Transport>(
         &mut self,
         api: &StreamsApi<'_, T>,
         streams: &StreamsOfSignal,
         stream: &str,
-    ) -> Result<Option<&Schema>, FailedCall> {
+    ) -> Result<Reading<'_>, FailedCall> {
         let found = api.read(streams, stream).await;
         if self.schemas.len() >= MAX_STREAMS {
             self.schemas.clear();
         }
-        match found {
-            Ok(Some(schema)) => {
-                self.schemas.insert(stream.to_owned(), schema);
-            }
-            Ok(None) => drop(self.schemas.remove(stream)),
+        let earlier = match found {
+            Ok(Some(schema)) => self.schemas.insert(stream.to_owned(), schema),
+            Ok(None) => self.schemas.remove(stream),
             Err(failed) => {
                 self.reading_paused_until = Some(Instant::now() + failed.pause);
                 return Err(failed);
             }
-        }
-        Ok(self.schemas.get(stream))
+        };
+        Ok(Reading { schema: self.schemas.get(stream), earlier })
     }
+}
+
+/// A schema that was read again.
+struct Reading<'s> {
+    /// `None` if there is no such stream.
+    schema: Option<&'s Schema>,
+    /// What was known before; `None` if nothing was.
+    earlier: Option<Schema>,
 }
 
 /// The streams of one signal in the destination's organization.

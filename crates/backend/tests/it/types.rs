@@ -4,7 +4,7 @@
 use crate::requests::{
     attribute, destination, export, log_record, logs, send, span, spans, summary,
 };
-use lambda_otlp_backend::{Client, DestinationConfig, Profile};
+use lambda_otlp_backend::{Client, Profile};
 use opentelemetry_proto::tonic::common::v1::any_value::Value::{
     self, ArrayValue, BoolValue, DoubleValue, IntValue, KvlistValue, StringValue,
 };
@@ -302,6 +302,32 @@ async fn a_text_that_is_declared_late_meets_no_number() {
     }
 }
 
+#[tokio::test]
+async fn a_number_waits_for_a_late_text_if_another_environment_declared_its_column() {
+    let builder = FakeOpenObserve::builder().late_texts(Duration::from_millis(100));
+    let backend = started(builder).await;
+    let destination = destination(backend.base());
+    let clients = [(); 3].map(|()| Client::new(&destination).unwrap());
+    for client in &clients {
+        assert_eq!(send(client, request(0, vec![])).await.accepted, 1);
+    }
+    let [of_text, of_number, of_later_number] = &clients;
+    let took = |value| request(0, vec![key_value("took", value)]);
+    let later = async {
+        while !backend.schema_calls().iter().any(|call| call.contains("Float64")) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        send(of_later_number, took(IntValue(13))).await
+    };
+    let of_text = send(of_text, took(text("3 s")));
+    let of_number = send(of_number, took(IntValue(12)));
+    let outcomes = <[_; 3]>::from(tokio::join!(of_text, of_number, later));
+    assert_eq!(outcomes.map(|outcome| outcome.accepted), [1; 3]);
+    let rows = backend.log_rows("default");
+    let found = found(&rows, "took");
+    assert!(found.contains(r#"took="3 s""#) && found.contains("took_number=13"), "{found}");
+}
+
 /// A number, a fraction or a text, and the second in which it was.
 fn any_value() -> impl Strategy<Value = (u64, usize, Value)> {
     let value = proptest::prop_oneof![
@@ -313,8 +339,7 @@ fn any_value() -> impl Strategy<Value = (u64, usize, Value)> {
     (0..3600_u64, 0..10_usize, value)
 }
 
-async fn send_all(destination: DestinationConfig, values: Vec<(u64, usize, Value)>) {
-    let client = Client::new(&destination).unwrap();
+async fn send_all(client: Client, values: Vec<(u64, usize, Value)>) {
     for (age, key, value) in values {
         let request = request(age, vec![key_value(&format!("key{key}"), value)]);
         let outcome = client.export(None, request, Instant::now() + Duration::from_mins(1)).await;
@@ -333,20 +358,30 @@ async fn six_environments_hide_no_row_of_ten_keys() {
         for _ in 0..before {
             assert_eq!(export(&destination, request(0, vec![])).await.accepted, 1);
         }
+        // The first reading of an environment cannot know how old a column is, so it comes before the columns.
+        let mut starting = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let client = Client::new(&destination).unwrap();
+            starting.spawn(async move {
+                assert_eq!(send(&client, request(0, vec![])).await.accepted, 1);
+                client
+            });
+        }
+        let clients = starting.join_all().await;
         let values = proptest::collection::vec(any_value(), 40);
         let mut environments = tokio::task::JoinSet::new();
         let mut texts = Vec::new();
-        for _ in 0..6 {
+        for client in clients {
             let values = values.new_tree(&mut runner).unwrap().current();
             texts.extend(values.iter().filter_map(|(_, _, value)| match value {
                 StringValue(text) => Some(text.clone()),
                 _ => None,
             }));
-            environments.spawn(send_all(destination.clone(), values));
+            environments.spawn(send_all(client, values));
         }
         environments.join_all().await;
         let rows = backend.log_rows("default").unwrap_or_else(|error| panic!("{round}: {error}"));
-        assert_eq!(rows.len(), before + 6 * 40);
+        assert_eq!(rows.len(), before + 6 * (1 + 40));
         let stored: Vec<&str> =
             rows.iter().flat_map(BTreeMap::values).filter_map(|value| value.as_str()).collect();
         let lost: Vec<_> = texts.iter().filter(|text| !stored.contains(&text.as_str())).collect();
