@@ -268,21 +268,26 @@ impl Backend {
     pub(crate) async fn shut_down(&mut self, end: Instant) {
         self.move_lines_to_buffer();
         let left = end.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let abort_at = now + last_send_time(left, self.buffer.bytes());
         // A failing backend gets one probe.
         let health = &self.flushes.health;
         let longest = if health.is_failing() { health.probe_timeout() } else { left };
-        let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(longest);
+        let send_end = abort_at.min(now + longest);
         loop {
             // Refused requests are not sent again.
             self.spill_tried();
+            let mut limit = send_end;
             if !self.flushes.is_running() {
                 let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
                 if self.buffer.waiting().is_none() || left.is_zero() {
                     break;
                 }
                 self.flushes.begin(left, self.buffer.bytes() > LAST_BYTES);
+                // It ends by itself, a little late if the process was frozen. Only its own account says what the backend accepted.
+                limit = abort_at;
             }
-            let ended = timeout_at(send_end, self.flush_ended()).await;
+            let ended = timeout_at(limit, self.flush_ended()).await;
             if ended != Ok(FlushEnded::Succeeded) {
                 break;
             }
