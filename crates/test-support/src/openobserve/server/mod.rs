@@ -109,6 +109,8 @@ pub(crate) async fn respond(
     let known = Arc::clone(&shared);
     let conclude = move || conclude(&known, submission, ticket, answer);
     let (mut reply, shape) = aside(inflated_len, conclude).await?;
+    // If the client left meanwhile, its connection ends here, and the request does not count as answered.
+    tokio::task::yield_now().await;
     if is_gzipped {
         compress(&mut reply);
     }
