@@ -57,6 +57,8 @@ pub(super) struct Deployment {
     /// On-failure records that were delivered again.
     redriven: Cell<usize>,
     pub(super) faults: RefCell<BTreeMap<&'static str, u32>>,
+    /// The requests that were answered while direct mode's extension was stopped. Its time for the answer may have ended meanwhile.
+    pub(super) late: RefCell<HashSet<usize>>,
     /// The first numbers of the invocations whose process was killed, or left by itself.
     pub(super) killed: RefCell<HashSet<i64>>,
     _scratch: TempDir,
@@ -120,6 +122,7 @@ impl Deployment {
             down_until: Cell::new(Instant::now()),
             redriven: Cell::new(0),
             faults: RefCell::default(),
+            late: RefCell::default(),
             killed: RefCell::default(),
             _scratch: scratch,
         })
@@ -168,8 +171,15 @@ impl Deployment {
             3 if name != DIRECT => ("extension killed", lambda.kill_extension(name, EXTENSION) > 0),
             4 => {
                 let stopped = lambda.stop_extension(name, EXTENSION);
+                let running = self.running_requests();
+                let begun = self.fake.requests().len();
                 sleep(Duration::from_millis(random.u64(..400))).await;
                 lambda.continue_extension(name, EXTENSION);
+                if name == DIRECT && stopped > 0 {
+                    let mut late = self.late.borrow_mut();
+                    late.extend(running);
+                    late.extend(begun..self.fake.requests().len());
+                }
                 ("extension stopped for a while", stopped > 0)
             }
             5 => ("environment shut down", lambda.recycle(name).await? > 0),
@@ -212,6 +222,12 @@ impl Deployment {
             self.count(fault);
         }
         Ok(())
+    }
+
+    /// The requests that the backend has not answered yet.
+    fn running_requests(&self) -> Vec<usize> {
+        let requests = self.fake.requests().into_iter().enumerate();
+        requests.filter(|(_, request)| request.status.is_none()).map(|(index, _)| index).collect()
     }
 
     /// Delivers the new log events of each stream in parts.

@@ -182,14 +182,17 @@ fn explained_duplicates(
 ) -> anyhow::Result<usize> {
     let repeated = deployment.possibly_repeated();
     let requests = deployment.fake.requests();
+    let late = deployment.late.borrow();
     let mut unexplained = String::new();
     let mut duplicates = 0;
     let is_repeated = |event: &String| repeated.contains(event);
     for (item, of_requests) in stored {
         let copies = of_requests.len();
         duplicates += copies - 1;
-        let is_ambiguous =
-            |request: &usize| requests.get(*request).is_some_and(|request| !request.answered_whole);
+        let is_ambiguous = |request: &usize| {
+            late.contains(request)
+                || requests.get(*request).is_some_and(|request| !request.answered_whole)
+        };
         let events = logged.get(item).map(Vec::as_slice).unwrap_or_default();
         // The forwarder made it from a log event, but it does not say from which.
         let is_of_unknown_event =
