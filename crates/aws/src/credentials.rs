@@ -9,6 +9,9 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use settings::{Reader, Secret, is_local};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,6 +25,8 @@ pub enum CredentialsSource {
     /// An endpoint in the execution environment with expiring credentials. Lambda sets it instead of the variables for
     /// environments that may outlive their credentials, for example snapshots.
     Endpoint(CredentialsEndpoint),
+    /// Another program's way, such as the profiles of a person's machine.
+    Loader(CredentialsLoader),
 }
 
 impl CredentialsSource {
@@ -50,6 +55,61 @@ pub(crate) struct CredentialsProvider {
     cached: Mutex<Option<ExpiringCredentials>>,
 }
 
+/// Loads credentials, which are kept until shortly before they expire. Clones share them.
+#[derive(Clone, Debug)]
+pub struct CredentialsLoader {
+    load: Arc<dyn LoadCredentials>,
+    cached: Arc<Mutex<Option<ExpiringCredentials>>>,
+}
+
+/// A way to credentials.
+pub trait LoadCredentials: fmt::Debug + Send + Sync {
+    fn load(&self) -> LoadFuture<'_>;
+}
+
+/// Credentials, or why there are none and what to do, in words for a person.
+pub type LoadFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<ExpiringCredentials, String>> + Send + 'a>>;
+
+impl CredentialsLoader {
+    pub fn new(load: impl LoadCredentials + 'static) -> Self {
+        Self { load: Arc::new(load), cached: Arc::default() }
+    }
+
+    /// Returns valid credentials at this time.
+    pub async fn current(&self, now: SystemTime) -> Result<Credentials, String> {
+        cached_or_new(&self.cached, now, self.load.load()).await
+    }
+}
+
+impl PartialEq for CredentialsLoader {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.load, &other.load)
+    }
+}
+
+impl Eq for CredentialsLoader {}
+
+/// Returns what is cached, or asks for new credentials. While asking fails, the old ones are used until they expire.
+async fn cached_or_new<E>(
+    cached: &Mutex<Option<ExpiringCredentials>>,
+    now: SystemTime,
+    ask: impl Future<Output = Result<ExpiringCredentials, E>>,
+) -> Result<Credentials, E> {
+    // Concurrent callers wait for one answer.
+    let mut cached = cached.lock().await;
+    if let Some(recent) = cached.as_ref().filter(|cached| !cached.should_be_renewed(now)) {
+        return Ok(recent.credentials.clone());
+    }
+    match ask.await {
+        Ok(new) => Ok(cached.insert(new).credentials.clone()),
+        Err(error) => match cached.as_ref().filter(|cached| cached.are_valid(now)) {
+            Some(old) => Ok(old.credentials.clone()),
+            None => Err(error),
+        },
+    }
+}
+
 impl CredentialsProvider {
     pub(crate) fn of(source: CredentialsSource) -> Self {
         Self { source, cached: Mutex::default() }
@@ -65,38 +125,27 @@ impl CredentialsProvider {
         match &self.source {
             CredentialsSource::Variables(credentials) => Ok(credentials.clone()),
             CredentialsSource::Endpoint(endpoint) => {
-                timeout_at(deadline, self.cached_or_new(endpoint, client))
+                let asked = cached_or_new(&self.cached, client.wall_clock(), endpoint.ask(client));
+                timeout_at(deadline, asked)
                     .await
-                    .unwrap_or(Err(NoCredentials(EndpointProblem::TimedOut)))
+                    .unwrap_or(Err(EndpointProblem::TimedOut))
+                    .map_err(NoCredentials::Endpoint)
             }
-        }
-    }
-
-    async fn cached_or_new(
-        &self,
-        endpoint: &CredentialsEndpoint,
-        client: &AwsClient,
-    ) -> Result<Credentials, NoCredentials> {
-        let now = client.wall_clock();
-        // Concurrent callers wait for one answer.
-        let mut cached = self.cached.lock().await;
-        if let Some(recent) = cached.as_ref().filter(|cached| !cached.should_be_renewed(now)) {
-            return Ok(recent.credentials.clone());
-        }
-        match endpoint.ask(client).await {
-            Ok(new) => Ok(cached.insert(new).credentials.clone()),
-            Err(error) => match cached.as_ref().filter(|cached| cached.are_valid(now)) {
-                Some(old) => Ok(old.credentials.clone()),
-                None => Err(NoCredentials(error)),
-            },
+            CredentialsSource::Loader(loader) => {
+                loader.current(client.wall_clock()).await.map_err(NoCredentials::Loader)
+            }
         }
     }
 }
 
-/// The reason why the endpoint gave no credentials. Contains no part of them, nor of the token.
+/// The reason why there are no credentials. Contains no part of them, nor of the token.
 #[derive(Debug, thiserror::Error)]
-#[error("no credentials from {CREDENTIALS_FULL_URI}: {0}")]
-pub(crate) struct NoCredentials(EndpointProblem);
+pub(crate) enum NoCredentials {
+    #[error("no credentials from {CREDENTIALS_FULL_URI}: {0}")]
+    Endpoint(EndpointProblem),
+    #[error("{0}")]
+    Loader(String),
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointProblem {
@@ -136,10 +185,10 @@ struct CredentialsAnswer {
 }
 
 #[derive(Debug)]
-struct ExpiringCredentials {
-    credentials: Credentials,
+pub struct ExpiringCredentials {
+    pub credentials: Credentials,
     /// `None` if they never expire.
-    expires: Option<SystemTime>,
+    pub expires: Option<SystemTime>,
 }
 
 impl ExpiringCredentials {

@@ -3,12 +3,13 @@
 //! [`AwsClient`] signs a request and sends it once, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
 //! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused:
 //! concurrent callers share one read, and the old value is kept while the service fails.
-//! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
-//! subscription filters, and [`CloudWatchMetrics`] adds up metrics.
+//! [`SqsQueue`] sends messages to a queue and hides received ones. An [`Api`] calls any service and repeats what fails for a
+//! moment; [`CloudWatchLogs`] and [`CloudWatchMetrics`] are two of them, and the command line has more.
 //!
 //! The wall clock is always injected: signatures need it, and [`FreezeAwareInstant`] uses it to include the time an environment
 //! is frozen.
 
+mod api;
 mod client;
 mod clock;
 mod credentials;
@@ -21,22 +22,28 @@ mod signature;
 mod sqs;
 mod variables;
 
+pub use api::{Api, ApiError, ApiRequest, ApiSettings, Attempts, Refusal, Service};
 pub use client::{
-    AwsClient, AwsHttpRequest, AwsResponse, NoResponse, RequestSender, ResponseFuture, one_line,
+    AwsClient, AwsHttpRequest, AwsResponse, Caller, EndpointOptions, ErrorResponse, NoResponse,
+    RequestSender, ResponseFuture, one_line, service_endpoint,
 };
 pub use clock::FreezeAwareInstant;
-pub use credentials::{CredentialsEndpoint, CredentialsSource};
-pub use logs::{
-    CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
+pub use credentials::{
+    CredentialsEndpoint, CredentialsLoader, CredentialsSource, ExpiringCredentials,
+    LoadCredentials, LoadFuture,
 };
-pub use metrics::{AccountMetric, CloudWatchMetrics, MetricsError, MetricsSettings};
-pub use reqwest_transport::deepest;
+pub use logs::{
+    AccountPolicy, CloudWatchLogs, FilteredLogEvent, LOGS_SERVICE, LogGroup, LogSearch, LogsError,
+    Page, SubscriptionFilter,
+};
+pub use metrics::{AccountMetric, CloudWatchMetrics, METRICS_SERVICE, MetricsError};
+pub use reqwest_transport::{ReqwestTransport, deepest};
 pub use s3::is_s3;
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretReading, SecretService,
 };
-pub use signature::Credentials;
+pub use signature::{Credentials, PathEncoding};
 pub use sqs::{
     LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT, QueueError, SqsQueue, SqsSettings, region_of_host,
 };

@@ -1,34 +1,32 @@
 //! CloudWatch Logs by AWS JSON 1.1: log groups, their tags and events, and their subscription filters.
 //!
-//! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds. Throttled
-//! requests are retried until the deadline, other temporary errors a few times.
+//! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds.
 
+use crate::api::{Api, ApiError, ApiRequest, ApiSettings, Attempts, Refusal, Service};
 use crate::client::{
-    AwsClient, AwsResponse, ErrorResponse, JsonRequest, excerpt, service_endpoint,
+    AwsClient, AwsResponse, Caller, EndpointOptions, ErrorResponse, excerpt, service_endpoint,
 };
-use crate::credentials::{CredentialsProvider, CredentialsSource};
+use crate::credentials::CredentialsSource;
+use crate::signature::PathEncoding;
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use settings::{Backoff, Jitter, Proxy, Reader};
+use settings::{Proxy, Reader};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::{Instant, sleep_until};
-use url::Url;
+use std::ops::RangeFrom;
+use std::time::SystemTime;
+use tokio::time::Instant;
 use wire::arn::account_id;
 
-/// Time limit of one attempt. `FilterLogEvents` searches a part of a log group before it answers.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
-/// A page of `FilterLogEvents` has 1 MB of messages, up to six times as many in JSON.
-const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// The quotas of these operations are five and ten requests a second.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(8));
-/// Maximum number of retries after temporary errors other than throttling.
-const MAX_RETRIES: u32 = 4;
-/// Maximum number of concurrent requests; each needs a connection.
-const CONNECTIONS: usize = 8;
+/// CloudWatch Logs.
+pub const LOGS_SERVICE: Service = Service {
+    name: "logs",
+    path_encoding: PathEncoding::Twice,
+    read_error: AwsResponse::refusal,
+    is_temporary,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
@@ -77,6 +75,36 @@ pub struct SubscriptionFilter {
     pub role: Option<String>,
 }
 
+/// The log events that `FilterLogEvents` returns.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSearch<'a> {
+    /// Their earliest time, in milliseconds since the Unix epoch.
+    pub from_ms: i64,
+    /// Their times are before this one; `None` for all.
+    pub before_ms: Option<i64>,
+    /// A filter pattern; `None` for all.
+    pub pattern: Option<&'a str>,
+}
+
+impl From<RangeFrom<i64>> for LogSearch<'_> {
+    fn from(times: RangeFrom<i64>) -> Self {
+        Self { from_ms: times.start, before_ms: None, pattern: None }
+    }
+}
+
+/// An account's policy for subscriptions (CloudWatch Logs API Reference, "AccountPolicy").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccountPolicy {
+    #[serde(rename = "policyName")]
+    pub name: String,
+    /// JSON with the destination and the filter pattern.
+    #[serde(rename = "policyDocument")]
+    pub document: String,
+    #[serde(rename = "selectionCriteria")]
+    pub selection_criteria: String,
+}
+
 /// A log event as returned by `FilterLogEvents` (CloudWatch Logs API Reference, "FilteredLogEvent").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -118,6 +146,26 @@ struct SubscriptionFiltersAnswer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct AccountPoliciesAnswer {
+    #[serde(default)]
+    account_policies: Vec<AccountPolicy>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogStreamsAnswer {
+    #[serde(default)]
+    log_streams: Vec<LogStream>,
+}
+
+#[derive(Deserialize)]
+struct LogStream {
+    #[serde(rename = "logStreamName")]
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct LogEventsAnswer {
     #[serde(default)]
     events: Vec<FilteredLogEvent>,
@@ -126,26 +174,22 @@ struct LogEventsAnswer {
 
 #[derive(Debug)]
 pub struct CloudWatchLogs {
-    settings: LogsSettings,
-    credentials: CredentialsProvider,
-    client: AwsClient,
+    api: Api,
 }
 
 impl CloudWatchLogs {
     /// Creates a client from these settings; `clock` gives the signing time.
-    pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
-        let client = AwsClient::keeping_connections(clock, settings.proxy.clone(), CONNECTIONS);
-        Self::with_client(settings, client)
+    pub fn new(settings: ApiSettings, caller: Caller, clock: fn() -> SystemTime) -> Self {
+        Self { api: Api::new(&LOGS_SERVICE, settings, caller, clock) }
     }
 
     /// Sends with this client, which knows the proxy.
-    pub fn with_client(settings: LogsSettings, client: AwsClient) -> Self {
-        let credentials = CredentialsProvider::of(settings.credentials.clone());
-        Self { settings, credentials, client }
+    pub fn with_client(settings: ApiSettings, client: AwsClient) -> Self {
+        Self { api: Api::with_client(&LOGS_SERVICE, settings, client) }
     }
 
     pub fn wall_clock(&self) -> SystemTime {
-        self.client.wall_clock()
+        self.api.wall_clock()
     }
 
     /// Up to 50 log groups whose names begin with `prefix`, which may be empty.
@@ -235,22 +279,59 @@ impl CloudWatchLogs {
         }
     }
 
-    /// Log events of a log group from `from_ms` on, in order of time.
+    /// Log events of a log group that `search` selects, in order of time.
     pub async fn log_events(
         &self,
         group: &str,
-        from_ms: i64,
+        search: LogSearch<'_>,
         next: Option<String>,
         deadline: Instant,
     ) -> Result<Page<FilteredLogEvent>, LogsError> {
         let body = members([
             ("logGroupName", Some(group.into())),
-            ("startTime", Some(from_ms.into())),
+            ("startTime", Some(search.from_ms.into())),
+            // AWS includes the end of the range.
+            ("endTime", search.before_ms.map(|before_ms| (before_ms - 1).into())),
+            ("filterPattern", search.pattern.map(Value::from)),
             ("nextToken", next.map(Value::from)),
         ]);
         let operation = Operation { name: "FilterLogEvents", subject: group };
         let answer: LogEventsAnswer = self.ask(operation, &body, deadline).await?;
         Ok(Page { items: answer.events, next: answer.next_token })
+    }
+
+    /// The newest log events of the newest log stream, at most `limit`; `None` if the log group has no stream.
+    pub async fn newest_log_events(
+        &self,
+        group: &str,
+        limit: u32,
+        deadline: Instant,
+    ) -> Result<Option<Vec<FilteredLogEvent>>, LogsError> {
+        let operation = Operation { name: "DescribeLogStreams", subject: group };
+        let body = json!({
+            "logGroupName": group, "orderBy": "LastEventTime", "descending": true, "limit": 1,
+        });
+        let answer: LogStreamsAnswer = self.ask(operation, &body, deadline).await?;
+        let Some(LogStream { name }) = answer.log_streams.into_iter().next() else {
+            return Ok(None);
+        };
+        let operation = Operation { name: "GetLogEvents", subject: group };
+        let body = json!({
+            "logGroupName": group, "logStreamName": name, "startFromHead": false, "limit": limit,
+        });
+        let answer: LogEventsAnswer = self.ask(operation, &body, deadline).await?;
+        Ok(Some(answer.events))
+    }
+
+    /// The account's policies for subscriptions, of which AWS permits one.
+    pub async fn subscription_policies(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<AccountPolicy>, LogsError> {
+        let operation = Operation { name: "DescribeAccountPolicies", subject: "" };
+        let body = json!({ "policyType": "SUBSCRIPTION_FILTER_POLICY" });
+        let answer: AccountPoliciesAnswer = self.ask(operation, &body, deadline).await?;
+        Ok(answer.account_policies)
     }
 
     async fn ask<A: DeserializeOwned>(
@@ -260,75 +341,30 @@ impl CloudWatchLogs {
         deadline: Instant,
     ) -> Result<A, LogsError> {
         let response = self.send(operation, body, deadline).await?;
-        serde_json::from_slice(&response.body).map_err(|_| operation.unreadable())
+        serde_json::from_slice(&response.body).map_err(|_| operation.failed(ApiError::Unreadable))
     }
 
-    /// Sends a request until it succeeds, fails permanently, or the deadline passes.
     async fn send(
         &self,
         operation: Operation<'_>,
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, LogsError> {
-        let mut attempt = 0_u32;
-        let mut retries = 0;
-        loop {
-            if Instant::now() >= deadline {
-                return Err(operation.too_late(None));
-            }
-            let FailedAttempt { error, retry } =
-                match self.send_once(operation, body, deadline).await {
-                    Ok(response) => return Ok(response),
-                    Err(failed) => failed,
-                };
-            match retry {
-                Retry::Never => return Err(error),
-                Retry::AFewTimes if retries == MAX_RETRIES => return Err(error),
-                Retry::AFewTimes => retries += 1,
-                // The number of retries after throttling has no limit.
-                Retry::UntilDeadline => {}
-            }
-            let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
-            if next >= deadline {
-                return Err(operation.too_late(Some(&error)));
-            }
-            sleep_until(next).await;
-            attempt = attempt.saturating_add(1);
-        }
+        let target = format!("Logs_20140328.{}", operation.name);
+        let request = ApiRequest::of_json("1.1", target, body);
+        let sent = self.api.send(&request, deadline).await;
+        sent.map_err(|cause| operation.failed(cause))
     }
+}
 
-    async fn send_once(
-        &self,
-        operation: Operation<'_>,
-        body: &Value,
-        deadline: Instant,
-    ) -> Result<AwsResponse, FailedAttempt> {
-        let request = JsonRequest {
-            credentials: &self.credentials,
-            service: "logs",
-            region: &self.settings.region,
-            endpoint: &self.settings.endpoint,
-            content_type: "application/x-amz-json-1.1",
-            target: &format!("Logs_20140328.{}", operation.name),
-            body: body.to_string().into_bytes(),
-            deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
-            max_response_bytes: MAX_RESPONSE_BYTES,
-        };
-        match self.client.send(request).await {
-            Ok(response) if response.status == 200 => Ok(response),
-            Ok(response) => Err(operation.refused(&response)),
-            Err(error) => Err(FailedAttempt {
-                error: operation.no_response(&error.to_string()),
-                retry: Retry::AFewTimes,
-            }),
-        }
-    }
-
-    /// The jitter of the time, which differs between throttled callers.
-    fn jitter(&self) -> Jitter {
-        let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Jitter::of(&since.as_micros())
-    }
+/// Returns `true` for errors that pass by themselves ("PutSubscriptionFilter" for a function or a stream whose permission has not
+/// propagated, and `OperationAbortedException` for concurrent changes).
+fn is_temporary(refusal: &ErrorResponse) -> bool {
+    let ErrorResponse { code, message, .. } = refusal;
+    let without_permission = ["execute the lambda function", "deliver test message"];
+    let may_get_permission = code == "InvalidParameterException"
+        && without_permission.iter().any(|problem| message.contains(problem));
+    code == "OperationAbortedException" || may_get_permission
 }
 
 /// The answer of a proxy, or of another server.
@@ -340,18 +376,10 @@ fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     Value::Object(given.collect())
 }
 
-#[derive(Clone, Debug)]
-pub struct LogsSettings {
-    pub credentials: CredentialsSource,
-    pub region: String,
-    pub endpoint: Url,
-    pub proxy: Option<Proxy>,
-}
-
-impl LogsSettings {
-    /// Reads the rows of [`AWS`](crate::AWS), [`LOGS`](crate::LOGS) and [`settings::PROXY`]. Returns `None` after noting missing
-    /// settings.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+impl ApiSettings {
+    /// Reads the settings of CloudWatch Logs from the rows of [`AWS`](crate::AWS), [`LOGS`](crate::LOGS) and [`settings::PROXY`].
+    /// Returns `None` after noting missing settings.
+    pub fn read_for_logs(reader: &mut Reader<'_>) -> Option<Self> {
         let credentials = CredentialsSource::read(reader);
         let region = reader.read(REGION);
         let of_all = reader.read(ENDPOINT);
@@ -367,51 +395,80 @@ impl LogsSettings {
             reader.mistake(REGION, "missing: set the region of the log groups");
             return None;
         };
-        let Some(endpoint) = own.or_else(|| service_endpoint("logs", &region)) else {
+        let Some(endpoint) =
+            own.or_else(|| service_endpoint("logs", &region, EndpointOptions::default()))
+        else {
             reader.mistake(REGION, "is not a region");
             return None;
         };
-        Some(Self { credentials: credentials?, region, endpoint, proxy })
+        let attempts = Attempts::UntilDeadline;
+        Some(Self { credentials: credentials?, region, endpoint, proxy, attempts })
     }
 }
 
-/// A request without success, in words for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
+/// A call of CloudWatch Logs without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogsError {
-    /// AWS's code, `AccessDeniedException`; empty without an answer of AWS.
-    code: String,
-    is_late: bool,
-    text: String,
+    operation: String,
+    /// The permission that the operation needs.
+    permission: String,
+    cause: ApiError,
 }
 
 impl LogsError {
+    pub fn cause(&self) -> &ApiError {
+        &self.cause
+    }
+
+    /// The permission that the operation needs: `logs:GetLogEvents`.
+    pub fn permission(&self) -> &str {
+        &self.permission
+    }
+
     /// Returns `true` if the log group or the filter does not exist.
     pub fn is_gone(&self) -> bool {
-        self.code == "ResourceNotFoundException"
+        self.cause.code() == Some("ResourceNotFoundException")
     }
 
     /// Returns `true` if the deadline passed, and a later request may succeed.
     pub fn is_late(&self) -> bool {
-        self.is_late
+        matches!(self.cause, ApiError::Late(_))
+    }
+
+    fn describe(&self, cause: &ApiError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, permission, .. } = self;
+        match cause {
+            ApiError::Refused(Refusal { code, .. }) => {
+                write!(f, "{operation} was refused with {cause}")?;
+                if code == "AccessDeniedException" {
+                    write!(f, "; allow {permission}")
+                } else {
+                    Ok(())
+                }
+            }
+            ApiError::NotOfAws(status) => {
+                write!(f, "{operation} was refused with status {status}: {NOT_OF_AWS}")
+            }
+            ApiError::Unreadable => write!(f, "{operation} got an unreadable answer: {NOT_OF_AWS}"),
+            ApiError::NoAnswer(_) | ApiError::NoCredentials(_) => {
+                write!(f, "{operation} got no answer: {}", excerpt(&cause.to_string()))
+            }
+            ApiError::Late(None) => write!(f, "{operation} was {cause}"),
+            ApiError::Late(Some(last)) => {
+                self.describe(last, f)?;
+                f.write_str("; the deadline has passed")
+            }
+        }
     }
 }
 
-/// A request that was sent once without success.
-struct FailedAttempt {
-    error: LogsError,
-    retry: Retry,
+impl fmt::Display for LogsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(&self.cause, f)
+    }
 }
 
-/// How often a request is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    Never,
-    /// A temporary error.
-    AFewTimes,
-    /// Throttling: the request will succeed at a lower rate.
-    UntilDeadline,
-}
+impl std::error::Error for LogsError {}
 
 /// An operation of CloudWatch Logs, as its errors name it.
 #[derive(Clone, Copy, Debug)]
@@ -421,66 +478,12 @@ struct Operation<'a> {
     subject: &'a str,
 }
 
-impl fmt::Display for Operation<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)?;
-        if self.subject.is_empty() { Ok(()) } else { write!(f, " of {}", self.subject) }
-    }
-}
-
 impl Operation<'_> {
-    /// The error after the deadline, with the temporary error of the last attempt.
-    fn too_late(self, cause: Option<&LogsError>) -> LogsError {
-        let text = match cause {
-            Some(cause) => format!("{cause}; the deadline has passed"),
-            None => format!("{self} was not called: the deadline has passed"),
-        };
-        LogsError { code: String::new(), is_late: true, text }
-    }
-
-    fn no_response(self, text: &str) -> LogsError {
-        let text = format!("{self} got no answer: {}", excerpt(text));
-        LogsError { code: String::new(), is_late: false, text }
-    }
-
-    /// The error of a successful answer that has not the operation's form.
-    fn unreadable(self) -> LogsError {
-        let text = format!("{self} got an unreadable answer: {NOT_OF_AWS}");
-        LogsError { code: String::new(), is_late: false, text }
-    }
-
-    fn refused(self, response: &AwsResponse) -> FailedAttempt {
-        let status = response.status;
-        let refusal = response.refusal();
-        let retry = Retry::after(status, &refusal);
-        let ErrorResponse { code, message, .. } = refusal;
-        let mut reason =
-            if code.is_empty() { format!("status {status}: {NOT_OF_AWS}") } else { code.clone() };
-        if !message.is_empty() {
-            reason = format!("{reason}: {}", excerpt(&message));
-        }
-        if code == "AccessDeniedException" {
-            reason = format!("{reason}; allow logs:{}", self.name);
-        }
-        let text = format!("{self} was refused with {reason}");
-        FailedAttempt { error: LogsError { code, is_late: false, text }, retry }
-    }
-}
-
-impl Retry {
-    /// The retries after a refusal (CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a
-    /// stream whose permission has not propagated, and `OperationAbortedException` for concurrent changes).
-    fn after(status: u16, refusal: &ErrorResponse) -> Self {
-        let ErrorResponse { code, message, is_throttled } = refusal;
-        if *is_throttled {
-            return Self::UntilDeadline;
-        }
-        let without_permission = ["execute the lambda function", "deliver test message"];
-        let may_get_permission = code == "InvalidParameterException"
-            && without_permission.iter().any(|problem| message.contains(problem));
-        let is_temporary =
-            status >= 500 || code == "OperationAbortedException" || may_get_permission;
-        if is_temporary { Self::AFewTimes } else { Self::Never }
+    fn failed(self, cause: ApiError) -> LogsError {
+        let Self { name, subject } = self;
+        let operation =
+            if subject.is_empty() { name.to_owned() } else { format!("{name} of {subject}") };
+        LogsError { operation, permission: format!("logs:{name}"), cause }
     }
 }
 
@@ -489,35 +492,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_cloudwatch_logs_are_classified_for_retry() {
-        let check = |status, body: &str, expected: Retry, words: &str| {
+    fn an_error_names_the_operation_its_reason_and_the_missing_permission() {
+        let check = |cause: ApiError, expected: &str| {
             let operation = Operation { name: "PutSubscriptionFilter", subject: "/g" };
-            let failed = operation.refused(&AwsResponse { status, body: body.into() });
-            assert_eq!(failed.retry, expected, "{body}");
-            let text = format!("PutSubscriptionFilter of /g was refused with {words}");
-            assert_eq!(failed.error.to_string(), text, "{body}");
+            let text = format!("PutSubscriptionFilter of /g {expected}");
+            assert_eq!(operation.failed(cause).to_string(), text);
         };
-        let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
-        check(400, throttled, Retry::UntilDeadline, "ThrottlingException: Rate exceeded");
-        let words = format!("status 429: {NOT_OF_AWS}");
-        check(429, "slow down", Retry::UntilDeadline, &words);
-        let unavailable = r#"{"__type":"ServiceUnavailableException"}"#;
-        check(503, unavailable, Retry::AFewTimes, "ServiceUnavailableException");
-        for message in [
-            "Could not execute the lambda function.",
-            "Could not deliver test message to specified Kinesis stream.",
-        ] {
-            let body = format!(r#"{{"__type":"InvalidParameterException","message":"{message}"}}"#);
-            let words = format!("InvalidParameterException: {message}");
-            check(400, &body, Retry::AFewTimes, &words);
-        }
-        let denied = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
-        let advice = "AccessDeniedException: not you; allow logs:PutSubscriptionFilter";
-        check(400, denied, Retry::Never, advice);
-        let limited = r#"{"__type":"LimitExceededException"}"#;
-        check(400, limited, Retry::Never, "LimitExceededException");
-        let operation = Operation { name: "DescribeLogGroups", subject: "" };
-        let late = "DescribeLogGroups was not called: the deadline has passed";
-        assert_eq!(operation.too_late(None).to_string(), late);
+        let refused = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            ApiError::Refused(Refusal { status: 400, code, message })
+        };
+        let limit = "LimitExceededException";
+        check(refused(limit, ""), "was refused with LimitExceededException");
+        check(
+            refused("AccessDeniedException", "not you"),
+            "was refused with AccessDeniedException: not you; allow logs:PutSubscriptionFilter",
+        );
+        check(
+            ApiError::Late(Some(Box::new(refused(limit, "ten")))),
+            "was refused with LimitExceededException: ten; the deadline has passed",
+        );
+        check(ApiError::NotOfAws(429), &format!("was refused with status 429: {NOT_OF_AWS}"));
+        check(ApiError::Late(None), "was not called: the deadline has passed");
     }
 }

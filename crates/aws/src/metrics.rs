@@ -1,30 +1,27 @@
 //! CloudWatch metrics by AWS JSON 1.0: sums over a time.
 
-use crate::client::{AwsClient, ErrorResponse, JsonRequest, NoResponse, excerpt, service_endpoint};
-use crate::credentials::{CredentialsProvider, CredentialsSource};
+use crate::api::{Api, ApiError, ApiRequest, ApiSettings, Service};
+use crate::client::{AwsResponse, Caller};
+use crate::signature::PathEncoding;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use settings::Proxy;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-use url::Url;
 
-const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// Maximum number of pages of one answer. A page has up to 100,800 values.
 const MAX_PAGES: usize = 100;
 const OPERATION: &str = "GetMetricData";
 /// The period of a value in seconds, which CloudWatch keeps for 15 months.
 const DAY: u64 = 86_400;
 
-#[derive(Clone, Debug)]
-pub struct MetricsSettings {
-    pub credentials: CredentialsSource,
-    pub region: String,
-    /// `None`: AWS's endpoint of the region.
-    pub endpoint: Option<Url>,
-    pub proxy: Option<Proxy>,
-}
+/// CloudWatch metrics.
+pub const METRICS_SERVICE: Service = Service {
+    name: "monitoring",
+    path_encoding: PathEncoding::Twice,
+    read_error: AwsResponse::refusal,
+    is_temporary: |_| false,
+};
 
 /// A metric without dimensions, which adds up those of all functions or log groups of an account and region.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +32,7 @@ pub struct AccountMetric {
 
 #[derive(Debug)]
 pub struct CloudWatchMetrics {
-    credentials: CredentialsProvider,
-    region: String,
-    endpoint: Url,
-    client: AwsClient,
+    api: Api,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,16 +56,9 @@ struct MetricDataResult {
 pub struct MetricsError(String);
 
 impl CloudWatchMetrics {
-    /// Creates a client; `clock` gives the signing time. `None` if the region is none.
-    pub fn new(settings: MetricsSettings, clock: fn() -> SystemTime) -> Option<Self> {
-        let aws_endpoint = || service_endpoint("monitoring", &settings.region);
-        let endpoint = settings.endpoint.or_else(aws_endpoint)?;
-        Some(Self {
-            credentials: CredentialsProvider::of(settings.credentials),
-            region: settings.region,
-            endpoint,
-            client: AwsClient::new(clock, settings.proxy),
-        })
+    /// Creates a client; `clock` gives the signing time.
+    pub fn new(settings: ApiSettings, caller: Caller, clock: fn() -> SystemTime) -> Self {
+        Self { api: Api::new(&METRICS_SERVICE, settings, caller, clock) }
     }
 
     /// The sum of each metric over a time.
@@ -117,34 +104,22 @@ impl CloudWatchMetrics {
     }
 
     async fn ask(&self, body: &Value, deadline: Instant) -> Result<MetricDataAnswer, MetricsError> {
-        let request = JsonRequest {
-            credentials: &self.credentials,
-            service: "monitoring",
-            region: &self.region,
-            endpoint: &self.endpoint,
-            content_type: "application/x-amz-json-1.0",
-            target: &format!("GraniteServiceVersion20100801.{OPERATION}"),
-            body: body.to_string().into_bytes(),
-            deadline,
-            max_response_bytes: MAX_RESPONSE_BYTES,
-        };
-        let no_answer = |error: NoResponse| {
-            MetricsError(format!("got no answer: {}", excerpt(&error.to_string())))
-        };
-        let response = self.client.send(request).await.map_err(no_answer)?;
-        if response.status == 200 {
-            let unreadable = |_| MetricsError("got an answer of an unexpected form".to_owned());
-            return serde_json::from_slice(&response.body).map_err(unreadable);
-        }
-        let ErrorResponse { code, message, .. } = response.refusal();
-        let shown_code =
-            if code.is_empty() { format!("status {}", response.status) } else { code.clone() };
-        let separator = if message.is_empty() { "" } else { ": " };
-        let remedy = match code.as_str() {
-            "AccessDenied" | "AccessDeniedException" => "; allow cloudwatch:GetMetricData",
-            _ => "",
-        };
-        let text = excerpt(&message);
-        Err(MetricsError(format!("was refused with {shown_code}{separator}{text}{remedy}")))
+        let target = format!("GraniteServiceVersion20100801.{OPERATION}");
+        let request = ApiRequest::of_json("1.0", target, body);
+        let response = self.api.send(&request, deadline).await.map_err(explain)?;
+        let unreadable = |_| MetricsError("got an answer of an unexpected form".to_owned());
+        serde_json::from_slice(&response.body).map_err(unreadable)
     }
+}
+
+fn explain(error: ApiError) -> MetricsError {
+    let remedy = match error.code() {
+        Some("AccessDenied" | "AccessDeniedException") => "; allow cloudwatch:GetMetricData",
+        _ => "",
+    };
+    MetricsError(match error {
+        ApiError::Refused(_) => format!("was refused with {error}{remedy}"),
+        ApiError::NotOfAws(status) => format!("was refused with status {status}"),
+        error => format!("got no answer: {error}"),
+    })
 }

@@ -1,21 +1,18 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
 use crate::client::{
-    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, ResponseFuture, TIMED_OUT, host,
+    AwsHttpRequest, AwsResponse, Caller, NoResponse, RequestSender, ResponseFuture, host,
     unreachable,
 };
 use settings::Proxy;
 use std::error::Error;
-use std::time::Duration;
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// A service in the same region accepts connections within milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The first request creates the HTTP client: most environments need neither a secret nor a queue.
 #[derive(Debug)]
-pub(crate) struct ReqwestTransport {
+pub struct ReqwestTransport {
+    caller: Caller,
     proxy: Option<Proxy>,
     idle_connections: usize,
     https: OnceCell<reqwest::Client>,
@@ -24,16 +21,16 @@ pub(crate) struct ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    pub(crate) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
+    pub fn new(caller: Caller, proxy: Option<Proxy>, idle_connections: usize) -> Self {
         let https = OnceCell::new();
         let http = OnceCell::new();
-        Self { proxy, idle_connections, https, http }
+        Self { caller, proxy, idle_connections, https, http }
     }
 
     async fn exchange(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let AwsHttpRequest { method, url, headers, body, max_response_bytes } = request;
         let host = self.describe_host(url);
-        let no_response = |error: reqwest::Error| no_response(&host, &error.without_url());
+        let no_response = |error: reqwest::Error| self.no_response(&host, &error.without_url());
         let no_client =
             |_| NoResponse::NotMade("no client for HTTPS: are there certificates in the system?");
         let cell = if url.scheme() == "http" { &self.http } else { &self.https };
@@ -42,6 +39,7 @@ impl ReqwestTransport {
         let request = client.request(method, url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(no_response)?;
         let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_response)? {
             if answer.len() + chunk.len() > max_response_bytes {
@@ -51,7 +49,7 @@ impl ReqwestTransport {
             }
             answer.extend_from_slice(&chunk);
         }
-        Ok(AwsResponse { status, body: answer })
+        Ok(AwsResponse { status, headers, body: answer })
     }
 
     /// Creates a client for the scheme of this URL.
@@ -62,13 +60,27 @@ impl ReqwestTransport {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(self.caller.connect_timeout())
             .pool_max_idle_per_host(self.idle_connections);
         if let Some(proxy) = self.proxy.clone() {
             builder =
                 builder.proxy(reqwest::Proxy::custom(move |url| proxy.proxy_for(url).cloned()));
         }
         if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()
+    }
+
+    /// Translates reqwest's error about a request to `host`.
+    fn no_response(&self, host: &str, error: &reqwest::Error) -> NoResponse {
+        if error.is_builder() {
+            return NoResponse::NotMade("the request cannot be made");
+        }
+        let cause = if error.is_timeout() {
+            self.caller.timed_out().to_owned()
+        } else {
+            deepest(error).to_string()
+        };
+        let text = unreachable(host, &cause);
+        if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Ambiguous(text) }
     }
 }
 
@@ -83,16 +95,6 @@ impl RequestSender for ReqwestTransport {
             None => host(url),
         }
     }
-}
-
-/// Translates reqwest's error about a request to `host`.
-fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
-    if error.is_builder() {
-        return NoResponse::NotMade("the request cannot be made");
-    }
-    let cause = if error.is_timeout() { TIMED_OUT.to_owned() } else { deepest(error).to_string() };
-    let text = unreachable(host, &cause);
-    if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Ambiguous(text) }
 }
 
 /// Returns the innermost error; the outer ones only report that a request failed.

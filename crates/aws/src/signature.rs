@@ -1,9 +1,10 @@
-//! Signature Version 4 for a POST of JSON, the only kind needed here.
+//! Signature Version 4 in the header of a request whose body is known.
 //!
 //! Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request". aws-sigv4 does the same and much
 //! more.
 
 use hmac::{Hmac, Mac as _};
+use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use settings::Secret;
 use sha2::{Digest as _, Sha256};
@@ -52,23 +53,46 @@ pub(crate) fn amz_date(time: SystemTime) -> String {
     digits + "Z"
 }
 
-/// The value of `authorization` for a POST of `body` with these headers: lower-case names in alphabetical order, each once, and
-/// values without surrounding spaces.
-pub(crate) fn authorization(
-    scope: &Scope<'_>,
-    credentials: &Credentials,
-    url: &Url,
-    headers: &[(&'static str, &str)],
-    body: &[u8],
-) -> String {
+/// A request without its signature.
+pub(crate) struct ToSign<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) method: &'a Method,
+    pub(crate) url: &'a Url,
+    /// Lower-case names in alphabetical order, each once, and values without surrounding spaces.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    /// See [`payload_hash`].
+    pub(crate) payload_hash: &'a str,
+    pub(crate) path_encoding: PathEncoding,
+}
+
+/// How often a path is percent-encoded in what is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathEncoding {
+    /// As it is sent: S3.
+    Once,
+    /// All other services.
+    Twice,
+}
+
+/// The hash of a body: hexadecimal SHA-256.
+pub(crate) fn payload_hash(body: &[u8]) -> String {
+    to_hex(&Sha256::digest(body))
+}
+
+/// The value of the header `authorization`.
+pub(crate) fn authorization(request: &ToSign<'_>, credentials: &Credentials) -> String {
+    let ToSign { scope, method, url, headers, payload_hash, path_encoding } = request;
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let signed_headers = names.join(";");
     let lines: String =
         headers.iter().flat_map(|(name, value)| [*name, ":", *value, "\n"]).collect();
-    // All services except S3 require the path, which is already encoded, encoded once more.
-    let path = utf8_percent_encode(url.path(), ENCODED);
-    let body = to_hex(&Sha256::digest(body));
-    let canonical_request = format!("POST\n{path}\n\n{lines}\n{signed_headers}\n{body}");
+    let path = match path_encoding {
+        PathEncoding::Once => url.path().to_owned(),
+        PathEncoding::Twice => utf8_percent_encode(url.path(), ENCODED_IN_PATH).to_string(),
+    };
+    let query = canonical_query(url);
+    let canonical_request =
+        format!("{method}\n{path}\n{query}\n{lines}\n{signed_headers}\n{payload_hash}");
     let digest = to_hex(&Sha256::digest(canonical_request));
     let signature = signature(scope, &credentials.secret_access_key, &digest);
     let access_key_id = &credentials.access_key_id;
@@ -76,6 +100,17 @@ pub(crate) fn authorization(
     format!(
         "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
     )
+}
+
+/// The parameters of a URL's query, encoded and sorted.
+fn canonical_query(url: &Url) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, ENCODED_IN_QUERY).to_string();
+    let mut pairs: Vec<String> = url
+        .query_pairs()
+        .map(|(name, value)| format!("{}={}", encode(&name), encode(&value)))
+        .collect();
+    pairs.sort_unstable();
+    pairs.join("&")
 }
 
 fn signature(scope: &Scope<'_>, secret_access_key: &Secret, digest: &str) -> String {
@@ -94,9 +129,11 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// All characters of a query's names and values but these are encoded.
+pub(crate) const ENCODED_IN_QUERY: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// All characters of a path but these are encoded.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODED_IN_PATH: &AsciiSet = &ENCODED_IN_QUERY.remove(b'/');
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +160,7 @@ mod tests {
             [at(1_440_938_160_000), at(0), at(1999)],
             ["20150830T123600Z", "19700101T000000Z", "19700101T000001Z"]
         );
-        let path = utf8_percent_encode("/a%20b/c-d_e.f~g:=", ENCODED).to_string();
+        let path = utf8_percent_encode("/a%20b/c-d_e.f~g:=", ENCODED_IN_PATH).to_string();
         assert_eq!(path, "/a%2520b/c-d_e.f~g%3A%3D");
     }
 }

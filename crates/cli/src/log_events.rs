@@ -112,19 +112,6 @@ impl Export for KeptRequests {
     }
 }
 
-/// Converts a log event of AWS's SDK.
-pub(crate) fn log_event(
-    event: aws_sdk_cloudwatchlogs::types::FilteredLogEvent,
-) -> FilteredLogEvent {
-    FilteredLogEvent {
-        id: event.event_id.unwrap_or_default(),
-        log_stream: event.log_stream_name.unwrap_or_default(),
-        timestamp_ms: event.timestamp.unwrap_or_default(),
-        message: event.message.unwrap_or_default(),
-        ..FilteredLogEvent::default()
-    }
-}
-
 /// Log events of a log group by stream, as a subscription delivers them.
 #[derive(Debug, Default)]
 pub(crate) struct GatheredEvents {

@@ -2,7 +2,7 @@
 
 use crate::decision::{KinesisStream, OurFilter, WantedFilter};
 use crate::selection::{InvalidSelection, Selection, parse_patterns, parse_tags};
-use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
+use aws::{AWS, ApiSettings, LOGS, SQS, SqsSettings};
 use settings::{
     InvalidSettings, PROXY, Reader, Remark, Setting, SettingWithDefault, Source, Table, Variable,
     Word, shared,
@@ -118,7 +118,7 @@ pub struct Config {
     pub selection: Selection,
     pub wanted: WantedFilter,
     /// Endpoint and credentials of CloudWatch Logs.
-    pub logs: LogsSettings,
+    pub logs: ApiSettings,
     /// The queue for lines from before a subscription.
     pub retry_queue: Option<SqsSettings>,
     pub log_level: tracing::Level,
@@ -150,7 +150,7 @@ impl Config {
         ];
         let log_level = reader.choice(LOG_LEVEL, &levels, Level::INFO);
         let retry_queue = SqsSettings::read(reader, RETRY_QUEUE_URL);
-        let logs = LogsSettings::read(reader);
+        let logs = ApiSettings::read_for_logs(reader);
         let own_log_group = reader.read(OWN_LOG_GROUP);
         let destination = reader.read(DESTINATION).unwrap_or_default();
         let stream = kinesis_stream(reader);

@@ -97,7 +97,7 @@ async fn read(
     let mut next = None;
     loop {
         // The function sets a line's time, which may precede the log group's creation.
-        let page = match logs.log_events(&group.name, 0, next, deadline).await {
+        let page = match logs.log_events(&group.name, (0..).into(), next, deadline).await {
             Ok(page) => page,
             Err(error) => {
                 lines.problem = Some(error.to_string());

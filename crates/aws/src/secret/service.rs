@@ -2,7 +2,8 @@
 
 use super::{AwsSecretsSettings, SecretError};
 use crate::client::{
-    AwsClient, AwsResponse, JsonRequest, NoResponse, excerpt, host, service_endpoint,
+    AwsClient, AwsResponse, EndpointOptions, JsonRequest, NoResponse, excerpt, host,
+    service_endpoint,
 };
 use crate::credentials::CredentialsProvider;
 use serde_json::Value;
@@ -61,7 +62,7 @@ impl AwsSecrets {
             .settings
             .endpoint(reference.store)
             .cloned()
-            .or_else(|| service_endpoint(operation.service, region))
+            .or_else(|| service_endpoint(operation.service, region, EndpointOptions::default()))
             .ok_or_else(|| {
                 SecretError::unusable(reference, &format!("{region:?} is not a region"))
             })?;

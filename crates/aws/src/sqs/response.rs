@@ -82,7 +82,7 @@ pub(super) fn without_response(queue: &SqsSettings, error: &NoResponse) -> Queue
         NoResponse::NotMade(problem) => {
             QueueError::refused(format!("queue {name} was not called: {problem}"))
         }
-        NoResponse::NotSent(text) => {
+        NoResponse::NotSent(text) | NoResponse::NoCredentials(text) => {
             QueueError::temporary(format!("queue {name} did not answer: {}", excerpt(text)))
         }
         NoResponse::Ambiguous(text) => {

@@ -2,7 +2,8 @@
 
 use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{
-    AWS, AwsSecrets, AwsSecretsSettings, CloudWatchMetrics, MetricsSettings, SECRETS, SecretService,
+    AWS, ApiSettings, Attempts, AwsSecrets, AwsSecretsSettings, Caller, CloudWatchMetrics, SECRETS,
+    SecretService,
 };
 use settings::{Reader, SecretReference, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,13 +115,14 @@ async fn a_request_waits_for_credentials_no_longer_than_its_deadline() {
     ]);
     assert_eq!(mistakes, "");
     let (cloud_watch, endpoint) = Fake::start([]).await;
-    let settings = MetricsSettings {
+    let settings = ApiSettings {
         credentials: settings.credentials.unwrap(),
         region: "eu-west-1".to_owned(),
-        endpoint: Some(endpoint),
+        endpoint,
         proxy: None,
+        attempts: Attempts::UntilDeadline,
     };
-    let metrics = CloudWatchMetrics::new(settings, clock).unwrap();
+    let metrics = CloudWatchMetrics::new(settings, Caller::Function, clock);
     let began = Instant::now();
     let deadline = began + Duration::from_millis(200);
     let error = metrics.sums([], clock()..clock(), deadline).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{
-    AccountMetric, CloudWatchMetrics, Credentials, CredentialsSource, MetricsSettings,
+    AccountMetric, ApiSettings, Attempts, Caller, CloudWatchMetrics, Credentials, CredentialsSource,
 };
 use settings::Secret;
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,9 +23,16 @@ async fn sums(answers: &[(u16, &str)]) -> (String, Vec<String>) {
         session_token: Some(Secret::new("token")),
     });
     let region = "eu-central-1".to_owned();
-    let settings = MetricsSettings { credentials, region, endpoint: Some(url), proxy: None };
+    let settings = ApiSettings {
+        credentials,
+        region,
+        endpoint: url,
+        proxy: None,
+        attempts: Attempts::AtMost(1),
+    };
     let end = UNIX_EPOCH + Duration::from_secs(1_785_500_000);
-    let client = CloudWatchMetrics::new(settings, || UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    let client =
+        CloudWatchMetrics::new(settings, Caller::Function, || UNIX_EPOCH + Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_mins(1);
     let sums = client.sums(METRICS, end - Duration::from_hours(24)..end, deadline).await;
     let words = sums.map_or_else(|error| error.to_string(), |sums| format!("{sums:?}"));
@@ -69,7 +76,7 @@ async fn an_error_names_its_reason() {
         "was refused with AccessDenied: not you; allow cloudwatch:GetMetricData",
     )
     .await;
-    check(503, "busy", "was refused with status 503").await;
+    check(400, "busy", "was refused with status 400").await;
     check(200, "<html>", "got an answer of an unexpected form").await;
     let failed = r#"{"MetricDataResults":[{"Id":"m0","StatusCode":"InternalError"}]}"#;
     check(200, failed, "failed in AWS: run the command again").await;

@@ -1,32 +1,50 @@
-//! The configuration of AWS's clients, and their errors.
+//! AWS, as the commands use it: credentials, region and endpoints of this machine, and the clients of its services.
 //!
 //! Credentials, region, profile and endpoints are read like AWS's own tools do, for example from `AWS_PROFILE`,
 //! `~/.aws` (including SSO), `AWS_REGION` and `AWS_ENDPOINT_URL_SQS` (AWS SDKs and Tools Reference Guide,
-//! "Service-specific endpoints").
+//! "Service-specific endpoints"): by AWS's SDK. Requests to services are signed and sent by the crate `aws`.
 
-mod connection;
-mod profile;
+mod connector;
+mod credentials;
+mod errors;
+mod lambda;
+mod sqs;
+mod xml;
 
-use ::aws::{Credentials, LOGS, LogsSettings};
-use anyhow::{Context as _, anyhow, bail};
-use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::operation::get_function_configuration::{
-    GetFunctionConfigurationError, GetFunctionConfigurationOutput,
+use ::aws::{
+    Api, ApiError, ApiSettings, Attempts, AwsResponse, CloudWatchLogs, CloudWatchMetrics,
+    Credentials, CredentialsLoader, CredentialsSource, EndpointOptions, LOGS_SERVICE, LogsError,
+    METRICS_SERVICE, Service, service_endpoint,
 };
-use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
-use aws_sdk_sqs::error::{ErrorMetadata, ProvideErrorMetadata as _, SdkError};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use connection::BoundedClient;
-use console::waterfall::draw::short;
-use profile::{NamedProfile, NoProfile};
-use settings::{Env, InvalidSettings, Pattern, Reader, Secret, Source as _, Table};
+use anyhow::{Context as _, anyhow, bail};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_types::service_config::ServiceConfigKey;
+use connector::OwnHttpClient;
+use forwarder::wall_clock_now;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use settings::{Pattern, Proxy};
 use std::collections::HashMap;
-use std::error::Error;
+use std::time::Duration;
 use subscriber::KinesisStream;
+use tokio::time::Instant;
 use url::Url;
 use wire::arn::account_id;
+
+pub(crate) use errors::{explain, is_denied};
+pub(crate) use lambda::{
+    EventSourceMapping, FunctionConfiguration, Lambda, MISSING, MappingsOf, TaggedFunction,
+};
+pub(crate) use sqs::{Queue, ReceivedMessage};
+pub(crate) use xml::{Bucket, ListedObject, StackResource, StackValues};
+
+/// The longest time of a call with its retries.
+const LONGEST: Duration = Duration::from_mins(2);
+
+/// The deadline of a call that begins now.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + LONGEST
+}
 
 /// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -69,102 +87,221 @@ pub(crate) fn forwarder_flags(stack: Option<&str>, arn: &str, aws_flags: &str) -
     }
 }
 
-pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
-    if let Some(region) = &arguments.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    let Some(profile) = &arguments.profile else { return loader.load().await };
-    let aws = loader.profile_name(profile).load().await;
-    // As in the AWS CLI, `--profile` takes precedence over the environment's credentials.
-    let provider = ProviderConfig::without_region()
-        .with_region(aws.region().cloned())
-        .with_http_client(http_client());
-    let credentials = SharedCredentialsProvider::new(NamedProfile::new(profile, &provider));
-    aws.into_builder().credentials_provider(credentials).build()
+/// The credentials and settings of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    config: SdkConfig,
+    credentials: CredentialsLoader,
+    proxy: Option<Proxy>,
 }
 
-fn region_of(queue_url: &str) -> Option<String> {
+impl Machine {
+    pub(crate) async fn load(arguments: &AwsArguments) -> Self {
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(OwnHttpClient::shared());
+        if let Some(region) = &arguments.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &arguments.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        let credentials = credentials::loader(&config, arguments.profile.as_deref());
+        Self { config, credentials, proxy: connector::proxy() }
+    }
+
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.config.region().map(AsRef::as_ref)
+    }
+
+    /// Returns the credentials as they are now.
+    pub(crate) async fn signing_credentials(&self) -> anyhow::Result<Credentials> {
+        self.credentials.current(wall_clock_now()).await.map_err(|text| anyhow!(text))
+    }
+
+    /// Returns the credentials as the variables that Lambda sets.
+    pub(crate) async fn credential_variables(&self) -> anyhow::Result<HashMap<String, String>> {
+        let Credentials { access_key_id, secret_access_key, session_token } =
+            self.signing_credentials().await?;
+        let mut variables = HashMap::from([
+            ("AWS_ACCESS_KEY_ID".to_owned(), access_key_id),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), secret_access_key.expose().to_owned()),
+        ]);
+        if let Some(token) = session_token {
+            variables.insert("AWS_SESSION_TOKEN".to_owned(), token.expose().to_owned());
+        }
+        Ok(variables)
+    }
+
+    /// Returns the URL that stands for a service; `id` is its name in AWS's configuration files.
+    fn stated_endpoint(&self, id: &str) -> anyhow::Result<Option<Url>> {
+        let key = ServiceConfigKey::builder()
+            .service_id(id)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build()?;
+        let own = self.config.service_config().and_then(|config| config.load_config(key));
+        let stated = own.or_else(|| self.config.endpoint_url().map(str::to_owned));
+        let parse = |text: String| {
+            Url::parse(&text).map_err(|error| {
+                anyhow!("the endpoint of {id} must be an absolute URL, got {text}: {error}: correct AWS_ENDPOINT_URL or endpoint_url of the profile")
+            })
+        };
+        stated.map(parse).transpose()
+    }
+}
+
+/// A region of AWS with the credentials of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Aws {
+    machine: Machine,
+    region: String,
+    /// The number of attempts of a request.
+    attempts: u32,
+}
+
+/// A service, and its name in AWS's configuration files.
+#[derive(Clone, Copy)]
+struct ServiceRow {
+    service: &'static Service,
+    id: &'static str,
+}
+
+const LAMBDA: ServiceRow = ServiceRow { service: &lambda::LAMBDA, id: "Lambda" };
+const LOGS: ServiceRow = ServiceRow { service: &LOGS_SERVICE, id: "CloudWatch Logs" };
+const METRICS: ServiceRow = ServiceRow { service: &METRICS_SERVICE, id: "CloudWatch" };
+const SQS: ServiceRow = ServiceRow { service: &sqs::SQS, id: "SQS" };
+const S3: ServiceRow = ServiceRow { service: &xml::S3, id: "S3" };
+const STS: ServiceRow = ServiceRow { service: &xml::STS, id: "STS" };
+const CLOUDFORMATION: ServiceRow =
+    ServiceRow { service: &xml::CLOUDFORMATION, id: "CloudFormation" };
+
+impl Aws {
+    /// Reads the credentials and settings of this machine. Fails without a region.
+    pub(crate) async fn load(arguments: &AwsArguments) -> anyhow::Result<Self> {
+        let machine = Machine::load(arguments).await;
+        let region = machine.region().map(str::to_owned);
+        let region = region.context("missing region: give --region, or set AWS_REGION")?;
+        let retries = machine.config.retry_config();
+        let attempts = retries.map_or(3, aws_config::retry::RetryConfig::max_attempts);
+        Ok(Self { machine, region, attempts })
+    }
+
+    /// Repeats throttled requests more often, for commands that send hundreds.
+    pub(crate) fn patient(&self) -> Self {
+        const ATTEMPTS: u32 = 10;
+        Self { attempts: self.attempts.max(ATTEMPTS), ..self.clone() }
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub(crate) fn lambda(&self) -> anyhow::Result<Lambda> {
+        Ok(Lambda::new(self.api(LAMBDA)?))
+    }
+
+    pub(crate) fn logs(&self) -> anyhow::Result<CloudWatchLogs> {
+        let settings = self.settings(LOGS, &self.region)?;
+        Ok(CloudWatchLogs::new(settings, ::aws::Caller::Terminal, wall_clock_now))
+    }
+
+    pub(crate) fn metrics(&self) -> anyhow::Result<CloudWatchMetrics> {
+        let settings = self.settings(METRICS, &self.region)?;
+        Ok(CloudWatchMetrics::new(settings, ::aws::Caller::Terminal, wall_clock_now))
+    }
+
+    pub(crate) fn cloudformation(&self) -> anyhow::Result<xml::CloudFormation> {
+        Ok(xml::CloudFormation::new(self.api(CLOUDFORMATION)?))
+    }
+
+    /// Returns a client for a queue, which may be in another region.
+    pub(crate) fn queue(&self, url: &str) -> anyhow::Result<Queue> {
+        let region = region_of(url);
+        let settings = self.settings(SQS, region.as_deref().unwrap_or(&self.region))?;
+        Ok(Queue::new(new_api(SQS.service, settings), url))
+    }
+
+    pub(crate) fn bucket(&self, name: &str) -> anyhow::Result<Bucket> {
+        let mut settings = self.settings(S3, &self.region)?;
+        // DNS does not resolve {bucket}.{host} on an endpoint other than AWS's, and a certificate does not cover a name with dots.
+        let host = settings.endpoint.host_str().unwrap_or_default().to_owned();
+        let is_host = self.machine.stated_endpoint(S3.id)?.is_none() && !name.contains('.');
+        let is_set = is_host && settings.endpoint.set_host(Some(&format!("{name}.{host}"))).is_ok();
+        if !is_set {
+            let prefix = settings.endpoint.path().trim_end_matches('/').to_owned();
+            settings.endpoint.set_path(&format!("{prefix}/{name}"));
+        }
+        Ok(Bucket::new(new_api(S3.service, settings), name))
+    }
+
+    fn api(&self, row: ServiceRow) -> anyhow::Result<Api> {
+        Ok(new_api(row.service, self.settings(row, &self.region)?))
+    }
+
+    fn settings(&self, row: ServiceRow, region: &str) -> anyhow::Result<ApiSettings> {
+        let machine = &self.machine;
+        let options = EndpointOptions {
+            fips: machine.config.use_fips().unwrap_or_default(),
+            dual_stack: machine.config.use_dual_stack().unwrap_or_default(),
+        };
+        let aws_endpoint = || {
+            service_endpoint(row.service.name, region, options).with_context(|| {
+                format!("{region:?} is not a region: correct --region or AWS_REGION")
+            })
+        };
+        let endpoint = machine.stated_endpoint(row.id)?.map_or_else(aws_endpoint, Ok)?;
+        Ok(ApiSettings {
+            credentials: CredentialsSource::Loader(machine.credentials.clone()),
+            region: region.to_owned(),
+            endpoint,
+            proxy: machine.proxy.clone(),
+            attempts: Attempts::AtMost(self.attempts),
+        })
+    }
+}
+
+fn new_api(service: &'static Service, settings: ApiSettings) -> Api {
+    Api::new(service, settings, ::aws::Caller::Terminal, wall_clock_now)
+}
+
+/// Reads an answer in JSON. A member that is null counts as absent.
+fn read_json<A: DeserializeOwned>(response: &AwsResponse) -> Result<A, ApiError> {
+    let not_of_aws = |_| ApiError::NotOfAws(response.status);
+    let mut value: Value = serde_json::from_slice(&response.body).map_err(not_of_aws)?;
+    remove_nulls(&mut value);
+    serde_json::from_value(value).map_err(|_| ApiError::Unreadable)
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
+pub(crate) fn region_of(queue_url: &str) -> Option<String> {
     let url = Url::parse(queue_url).ok()?;
     ::aws::region_of_host(url.host_str()?).map(str::to_owned)
 }
 
-/// Returns a client for a queue, which may be in another region.
-pub(crate) fn sqs(aws: &SdkConfig, queue_url: &str) -> aws_sdk_sqs::Client {
-    let region = region_of(queue_url).map(Region::new).or(aws.region().cloned());
-    let config = aws_sdk_sqs::config::Builder::from(aws).region(region);
-    aws_sdk_sqs::Client::from_conf(config.build())
-}
-
-fn http_client() -> SharedHttpClient {
-    let client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    BoundedClient::of(client)
-}
-
-pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
-    // DNS does not resolve {bucket}.{host} on an endpoint other than AWS's.
-    let is_stand_in = aws.endpoint_url().is_some() || Env.get("AWS_ENDPOINT_URL_S3").is_some();
-    let config = aws_sdk_s3::config::Builder::from(aws).force_path_style(is_stand_in);
-    aws_sdk_s3::Client::from_conf(config.build())
-}
-
-const SUBSCRIBING: Table = Table::new(&[LOGS, ::aws::AWS, settings::PROXY]);
-
-pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSettings> {
-    let mut variables = credentials(aws).await?;
-    let region = aws.region().context("missing region: give --region, or set AWS_REGION")?;
-    variables.insert("AWS_REGION".to_owned(), region.to_string());
-    let endpoint = Env.get("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS");
-    if let Some(endpoint) = endpoint.or_else(|| aws.endpoint_url().map(str::to_owned)) {
-        variables.insert("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS".to_owned(), endpoint);
-    }
-    for row in settings::PROXY {
-        variables.extend(Env.get(row.name).map(|value| (row.name.to_owned(), value)));
-    }
-    let mut reader = Reader::new(&variables, SUBSCRIBING);
-    let read = LogsSettings::read(&mut reader);
-    InvalidSettings::check(reader.finish())?;
-    read.context("cannot call CloudWatch Logs")
-}
-
-/// Returns this machine's credentials as the variables that Lambda sets.
-pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
-    let Credentials { access_key_id, secret_access_key, session_token } =
-        signing_credentials(aws).await?;
-    let mut variables = HashMap::from([
-        ("AWS_ACCESS_KEY_ID".to_owned(), access_key_id),
-        ("AWS_SECRET_ACCESS_KEY".to_owned(), secret_access_key.expose().to_owned()),
-    ]);
-    if let Some(token) = session_token {
-        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.expose().to_owned());
-    }
-    Ok(variables)
-}
-
-pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Credentials> {
-    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-    let credentials =
-        provider.provide_credentials().await.map_err(|error| explain_causes(&error))?;
-    Ok(Credentials {
-        access_key_id: credentials.access_key_id().to_owned(),
-        secret_access_key: Secret::new(credentials.secret_access_key()),
-        session_token: credentials.session_token().map(Secret::new),
-    })
-}
-
 /// Describes the place of requests: `region eu-west-1, account 123456789012`.
-pub(crate) async fn place(aws: &SdkConfig) -> String {
-    let region = aws.region().map_or("unknown", Region::as_ref);
+pub(crate) async fn place(aws: &Aws) -> String {
     let account = account(aws).await;
-    format!("region {region}, account {}", account.as_deref().unwrap_or("unknown"))
+    format!("region {}, account {}", aws.region, account.as_deref().unwrap_or("unknown"))
 }
 
 /// Returns the account of the credentials. This call needs no permission.
-pub(crate) async fn account(aws: &SdkConfig) -> Option<String> {
-    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
-    identity.ok()?.account
+pub(crate) async fn account(aws: &Aws) -> Option<String> {
+    xml::account(&aws.api(STS).ok()?).await.ok()?
 }
 
 /// A log group, and the account that it belongs to.
@@ -176,8 +313,8 @@ pub(crate) struct OwnedLogGroup {
 
 /// Returns the log groups whose names match. Fails if there is none.
 pub(crate) async fn log_groups(
-    aws: &SdkConfig,
-    client: &aws_sdk_cloudwatchlogs::Client,
+    aws: &Aws,
+    client: &CloudWatchLogs,
     pattern: &str,
 ) -> anyhow::Result<Vec<OwnedLogGroup>> {
     let groups = matching_log_groups(client, pattern).await?;
@@ -202,23 +339,27 @@ pub(crate) fn hint_without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> 
 
 /// Returns the log groups whose names match; without a `*`, the log group with this name.
 pub(crate) async fn matching_log_groups(
-    client: &aws_sdk_cloudwatchlogs::Client,
+    client: &CloudWatchLogs,
     pattern: &str,
 ) -> anyhow::Result<Vec<OwnedLogGroup>> {
     let wanted = Pattern::new(pattern);
-    let prefix = Some(wanted.prefix().to_owned()).filter(|prefix| !prefix.is_empty());
-    let request = client.describe_log_groups().set_log_group_name_prefix(prefix);
-    let mut listed = request.into_paginator().items().send();
     let mut groups = Vec::new();
-    while let Some(group) = listed.next().await {
-        let group = group.map_err(|error| explain(&error)).context("cannot list log groups")?;
-        let account = group.arn().and_then(account_id).unwrap_or_default();
-        let name = group.log_group_name().unwrap_or_default();
-        if wanted.matches(name) {
-            groups.push(OwnedLogGroup { name: name.to_owned(), account: account.to_owned() });
+    let mut next = None;
+    loop {
+        let page = client.log_groups(wanted.prefix(), next, deadline()).await;
+        let page =
+            page.map_err(|error| explain(error.cause())).context("cannot list log groups")?;
+        for group in page.items {
+            if wanted.matches(&group.name) {
+                let account = account_id(&group.arn).unwrap_or_default().to_owned();
+                groups.push(OwnedLogGroup { name: group.name, account });
+            }
+        }
+        next = page.next;
+        if next.is_none() {
+            return Ok(groups);
         }
     }
-    Ok(groups)
 }
 
 /// Returns `true` if an account's policy for subscriptions, with these selection criteria, leaves out this log group.
@@ -231,213 +372,29 @@ pub(crate) fn policy_excludes(criteria: &str, group: &str) -> bool {
     excluded.iter().any(|name| name == group)
 }
 
-/// Describes an error of an AWS client on one line, with a remedy.
-pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> anyhow::Error {
-    let explained = explain_causes(error);
-    match error.raw_response() {
-        // A proxy's page, for example.
-        Some(response)
-            if explained.to_string() == error.to_string()
-                || NOT_OF_AWS.iter().any(|words| explained.to_string().contains(words))
-                || matches!(error, SdkError::ResponseError(_)) =>
-        {
-            let status = response.status().as_u16();
-            anyhow!("HTTP {status} without an answer of AWS: check AWS_ENDPOINT_URL and proxies")
-        }
-        _ => explained,
-    }
-}
-
-/// Words of the SDK's errors about answers that are neither JSON nor XML of AWS.
-const NOT_OF_AWS: [&str; 2] = ["Error at offset", "error parsing XML"];
-const LACKS_PERMISSION: &str = "these credentials lack that permission";
-const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
-
-/// The remedy of an error of AWS.
-#[derive(Debug)]
-struct Remedy {
-    /// Words of the error, in lower case.
-    words: &'static [&'static str],
-    text: &'static str,
-}
-
-const REMEDIES: &[Remedy] = &[
-    // Of a wrong clock, not of credentials.
-    Remedy {
-        words: &[
-            "signature expired",
-            "signature not yet current",
-            "requestexpired",
-            "requesttimetooskewed",
-        ],
-        text: "correct this machine's clock",
-    },
-    Remedy {
-        words: &["expiredtoken", "is expired", "has expired"],
-        text: "the credentials have expired: sign in again, for example with `aws sso login`",
-    },
-    Remedy {
-        words: &[
-            "invalidclienttokenid",
-            "unrecognizedclient",
-            "security token included in the request is invalid",
-            "invalidaccesskeyid",
-            "signaturedoesnotmatch",
-            "incompletesignature",
-        ],
-        text: "AWS does not know these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give --profile",
-    },
-    Remedy {
-        words: &[
-            "throttling",
-            "rate exceeded",
-            "toomanyrequests",
-            "slowdown",
-            "requestlimitexceeded",
-        ],
-        text: "AWS limits these requests: run the command again in a minute",
-    },
-    Remedy {
-        words: &[
-            "connection refused",
-            "no answer of aws at",
-            "dns error",
-            "failed to lookup address",
-            "connecterror",
-            "timed out",
-        ],
-        text: "check the network, proxies, --region and AWS_ENDPOINT_URL",
-    },
-    Remedy {
-        words: &["was not defined"],
-        text: "`aws configure list-profiles` prints the profiles that exist",
-    },
-    Remedy {
-        words: &["accessdenied", "not authorized", "unauthorizedoperation"],
-        text: LACKS_PERMISSION,
-    },
-    Remedy {
-        words: &["missing region", "missing signing region", "region must be set"],
-        text: "give --region, or set AWS_REGION",
-    },
-    Remedy {
-        words: &[
-            "notfound",
-            "nonexistentqueue",
-            "queuedoesnotexist",
-            "invalidaddress",
-            "nosuchbucket",
-            "does not exist",
-        ],
-        text: "check its name, region and account",
-    },
-];
-
-/// An error of AWS with its remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}: {}", .remedy.text)]
-struct RemediableError {
-    text: String,
-    remedy: &'static Remedy,
-}
-
-/// Returns `true` if [`explain`] attributed the error to a missing permission.
-pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
-    let remedied = explained.downcast_ref::<RemediableError>();
-    remedied.is_some_and(|error| error.remedy.text == LACKS_PERMISSION)
-}
-
-/// Like [`explain`], for any error. An answer that is not of AWS is not recognized.
-fn explain_causes(error: &(dyn Error + 'static)) -> anyhow::Error {
-    // The instance's metadata is the last source of credentials on every machine.
-    const NO_SOURCE: [&str; 4] =
-        ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"];
-    if let Some(no_profile) =
-        anyhow::Chain::new(error).find_map(|it| it.downcast_ref::<NoProfile>())
-    {
-        return anyhow!("{no_profile}");
-    }
-    let text = causes(error);
-    let profile = Env.get("AWS_PROFILE");
-    if profile.as_deref().is_some_and(|name| profile::is_missing(name, &text)) {
-        return anyhow!("{}", NoProfile { name: profile.unwrap_or_default() });
-    }
-    if NO_SOURCE.iter().any(|words| text.contains(words)) {
-        return match profile {
-            Some(name) => anyhow!("{}", NoProfile { name }),
-            None => anyhow!(NO_CREDENTIALS),
-        };
-    }
-    let lower = text.to_ascii_lowercase();
-    let applies = |remedy: &&Remedy| remedy.words.iter().any(|words| lower.contains(words));
-    match REMEDIES.iter().find(applies) {
-        Some(remedy) => RemediableError { text, remedy }.into(),
-        None => anyhow!(text),
-    }
-}
-
-/// Joins the error's causes on one line. The SDK's own errors only say which step failed.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    const STEPS: [&str; 9] = [
-        "io error",
-        "client error",
-        "service error",
-        "dispatch failure",
-        "unhandled error",
-        "failed to construct request",
-        "response error",
-        "an error occurred while loading credentials",
-        "other",
-    ];
-    let texts =
-        anyhow::Chain::new(error).map(|error| match error.downcast_ref::<ErrorMetadata>() {
-            Some(metadata) => {
-                let parts: Vec<&str> =
-                    [metadata.code(), metadata.message()].into_iter().flatten().collect();
-                parts.join(": ")
-            }
-            None => error.to_string(),
-        });
-    let mut kept: Vec<String> = Vec::new();
-    for text in texts {
-        let on_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let is_step = STEPS.iter().any(|step| on_one_line.starts_with(step));
-        let is_repeated = kept.iter().any(|before| before.contains(&on_one_line));
-        if !on_one_line.is_empty() && !is_step && !is_repeated {
-            kept.push(on_one_line);
-        }
-    }
-    let joined = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
-    short(&joined, MAX_CHARS)
-}
-
-const MAX_CHARS: usize = 300;
-
-/// A configuration independent of this machine.
+/// A region independent of this machine.
 #[cfg(test)]
-pub(crate) fn for_tests() -> SdkConfig {
-    use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+pub(crate) fn for_tests(endpoint: &str) -> Aws {
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
     let credentials = Credentials::new("AKIDTEST", "hunter2", None, None, "test");
-    SdkConfig::builder()
+    let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client())
-        .build()
+        .endpoint_url(endpoint)
+        .build();
+    let credentials = credentials::loader(&config, None);
+    let machine = Machine { config, credentials, proxy: None };
+    Aws { machine, region: "eu-central-1".to_owned(), attempts: 3 }
 }
 
 const FORWARDER: &str = "ForwarderFunction";
 
 /// Returns the name of a stack's resource with this logical id.
-pub(crate) async fn resource_name(
-    aws: &SdkConfig,
-    stack: &str,
-    id: &str,
-) -> anyhow::Result<String> {
-    let client = aws_sdk_cloudformation::Client::new(aws);
-    let request = client.describe_stack_resource().stack_name(stack).logical_resource_id(id);
-    let output = request.send().await.map_err(|error| explain(&error))?;
-    let name = output.stack_resource_detail.and_then(|found| found.physical_resource_id);
+pub(crate) async fn resource_name(aws: &Aws, stack: &str, id: &str) -> anyhow::Result<String> {
+    let named = aws.cloudformation()?.resource_name(stack, id).await;
+    let name = named.map_err(|error| explain(&error))?;
     name.context("AWS returned a resource without a name")
 }
 
@@ -467,10 +424,7 @@ pub(crate) struct NoForwarder {
     function: String,
 }
 
-pub(crate) async fn forwarder_of(
-    aws: &SdkConfig,
-    stack: &str,
-) -> anyhow::Result<GetFunctionConfigurationOutput> {
+pub(crate) async fn forwarder_of(aws: &Aws, stack: &str) -> anyhow::Result<FunctionConfiguration> {
     let name = match resource_name(aws, stack, FORWARDER).await {
         Ok(name) => name,
         Err(error) if says_no_stack(&error) => {
@@ -479,44 +433,26 @@ pub(crate) async fn forwarder_of(
         }
         Err(error) => return Err(error.context(format!("cannot read stack {stack}"))),
     };
-    let answer = ask_for_configuration(aws, &name).await;
-    if answer.as_ref().is_err_and(|error| error.code() == Some(NO_FUNCTION)) {
-        return Err(NoForwarder { stack: stack.to_owned(), function: name }.into());
+    match aws.lambda()?.function_configuration(&name, None).await {
+        Ok(configuration) => Ok(configuration),
+        Err(error) if error.code() == Some(MISSING) => {
+            Err(NoForwarder { stack: stack.to_owned(), function: name }.into())
+        }
+        Err(error) => Err(unread_function(&error, &name)),
     }
-    read_configuration(&name, answer)
 }
 
-pub(crate) async fn function(
-    aws: &SdkConfig,
-    name: &str,
-) -> anyhow::Result<GetFunctionConfigurationOutput> {
-    read_configuration(name, ask_for_configuration(aws, name).await)
+pub(crate) async fn function(aws: &Aws, name: &str) -> anyhow::Result<FunctionConfiguration> {
+    let read = aws.lambda()?.function_configuration(name, None).await;
+    read.map_err(|error| unread_function(&error, name))
 }
 
-/// The code of Lambda's error about a function that does not exist.
-const NO_FUNCTION: &str = "ResourceNotFoundException";
-
-type ConfigurationAnswer =
-    Result<GetFunctionConfigurationOutput, SdkError<GetFunctionConfigurationError>>;
-
-async fn ask_for_configuration(aws: &SdkConfig, function: &str) -> ConfigurationAnswer {
-    let lambda = aws_sdk_lambda::Client::new(aws);
-    lambda.get_function_configuration().function_name(function).send().await
-}
-
-fn read_configuration(
-    function: &str,
-    answer: ConfigurationAnswer,
-) -> anyhow::Result<GetFunctionConfigurationOutput> {
-    let explained = answer.map_err(|error| explain(&error));
-    explained.with_context(|| format!("cannot read function {function}"))
+fn unread_function(error: &ApiError, name: &str) -> anyhow::Error {
+    explain(error).context(format!("cannot read function {name}"))
 }
 
 /// Returns the Kinesis stream of a stack; `None` if its log groups invoke the forwarder directly.
-pub(crate) async fn stream_of(
-    aws: &SdkConfig,
-    stack: &str,
-) -> anyhow::Result<Option<KinesisStream>> {
+pub(crate) async fn stream_of(aws: &Aws, stack: &str) -> anyhow::Result<Option<KinesisStream>> {
     let StackValues { outputs, .. } = stack_values(aws, stack).await?;
     let value = |name: &str| outputs.get(name).cloned();
     let arn = value("KinesisStreamArn");
@@ -524,58 +460,17 @@ pub(crate) async fn stream_of(
     Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
 }
 
-/// The values of a stack's outputs and parameters, by name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StackValues {
-    pub(crate) outputs: HashMap<String, String>,
-    pub(crate) parameters: HashMap<String, String>,
+pub(crate) async fn stack_values(aws: &Aws, stack: &str) -> anyhow::Result<StackValues> {
+    let values = aws.cloudformation()?.stack_values(stack).await;
+    values.map_err(|error| explain(&error)).with_context(|| format!("cannot read stack {stack}"))
 }
 
-pub(crate) async fn stack_values(aws: &SdkConfig, stack: &str) -> anyhow::Result<StackValues> {
-    let client = aws_sdk_cloudformation::Client::new(aws);
-    let answer = client.describe_stacks().stack_name(stack).send().await;
-    let output = answer
-        .map_err(|error| explain(&error))
-        .with_context(|| format!("cannot read stack {stack}"))?;
-    let described =
-        output.stacks.unwrap_or_default().into_iter().next().context("AWS returned no stack")?;
-    let outputs = described.outputs.unwrap_or_default().into_iter();
-    let parameters = described.parameters.unwrap_or_default().into_iter();
-    Ok(StackValues {
-        outputs: outputs.filter_map(|it| it.output_key.zip(it.output_value)).collect(),
-        parameters: parameters.filter_map(|it| it.parameter_key.zip(it.parameter_value)).collect(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_aws_error_is_explained_in_one_line() {
-        use aws_sdk_sqs::config::http::HttpResponse;
-        use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
-        let check = |error: GetQueueUrlError, expected: &str| {
-            let raw = HttpResponse::new(400.try_into().unwrap(), "x".into());
-            assert_eq!(explain(&SdkError::service_error(error, raw)).to_string(), expected);
-        };
-        let said =
-            ErrorMetadata::builder().code("AccessDenied").message("not you\nnor your role").build();
-        check(
-            GetQueueUrlError::generic(said),
-            "AccessDenied: not you nor your role: these credentials lack that permission",
-        );
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .http_client(http_client())
-            .build();
-        let sent = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
-        let said = explain(&sent.unwrap_err()).to_string();
-        assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
-        let nowhere = for_tests().into_builder().region(None).endpoint_url("http://127.0.0.1:1");
-        let sent = aws_sdk_sqs::Client::new(&nowhere.build()).list_queues().send().await;
-        let said = explain(&sent.unwrap_err()).to_string();
-        assert_eq!(said, "missing signing region: give --region, or set AWS_REGION");
+/// The error of a call of CloudWatch Logs, in which a missing permission has its name.
+pub(crate) fn unread_logs(error: &LogsError) -> anyhow::Error {
+    let explained = explain(error.cause());
+    if is_denied(&explained) {
+        anyhow!("these credentials lack {}", error.permission())
+    } else {
+        explained
     }
 }

@@ -1,22 +1,18 @@
 //! The figures of an account and region, by CloudWatch's metrics.
 
 use super::prices::{self, GB};
-use crate::aws;
-use ::aws::{AccountMetric, CloudWatchMetrics, LogsSettings, MetricsSettings};
-use anyhow::{Context as _, bail};
-use aws_config::SdkConfig;
+use crate::aws::{self, Aws};
+use ::aws::AccountMetric;
+use anyhow::bail;
 use forwarder::wall_clock_now;
 use serde::Serialize;
-use settings::{Env, Source as _};
 use std::io::{self, Write};
 use std::time::Duration;
 use tokio::time::Instant;
-use url::Url;
 
 /// A month of all prices.
 const DAYS: u64 = 30;
 const LONGEST: Duration = Duration::from_secs(30);
-const ENDPOINT: &str = "AWS_ENDPOINT_URL_CLOUDWATCH";
 
 /// Lambda Developer Guide, "Types of metrics for Lambda functions"; CloudWatch Logs User Guide, "Monitoring with CloudWatch metrics".
 const METRICS: [AccountMetric; 3] = [
@@ -37,20 +33,10 @@ pub(super) struct AccountFigures {
 }
 
 impl AccountFigures {
-    pub(super) async fn read(aws: &SdkConfig) -> anyhow::Result<Self> {
-        let LogsSettings { credentials, region, proxy, .. } = aws::logs_settings(aws).await?;
-        let endpoint = Env
-            .get(ENDPOINT)
-            .or_else(|| aws.endpoint_url().map(str::to_owned))
-            .map(|url| Url::parse(&url))
-            .transpose()
-            .with_context(|| format!("{ENDPOINT} must be an absolute URL"))?;
-        let settings = MetricsSettings { credentials, region, endpoint, proxy };
-        let client = CloudWatchMetrics::new(settings, wall_clock_now)
-            .context("cannot call CloudWatch: check --region")?;
+    pub(super) async fn read(aws: &Aws) -> anyhow::Result<Self> {
         let now = wall_clock_now();
         let time = now - Duration::from_hours(24 * DAYS)..now;
-        let sums = client.sums(METRICS, time, Instant::now() + LONGEST).await?;
+        let sums = aws.metrics()?.sums(METRICS, time, Instant::now() + LONGEST).await?;
         Ok(Self::of(&aws::place(aws).await, sums))
     }
 

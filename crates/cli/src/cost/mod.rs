@@ -4,7 +4,7 @@ mod account;
 mod month;
 mod prices;
 
-use crate::aws::{self, AwsArguments};
+use crate::aws::{Aws, AwsArguments};
 use crate::terminal;
 use account::AccountFigures;
 use month::{CostRow, Month, TRAFFIC_TO_THE_BACKEND};
@@ -145,7 +145,7 @@ fn parse_per_delivery(text: &str) -> Result<f64, InvalidPerDelivery> {
 }
 
 pub(crate) fn run(arguments: &CostArguments) -> anyhow::Result<ExitCode> {
-    let read = async || AccountFigures::read(&aws::load(&arguments.aws).await).await;
+    let read = async || AccountFigures::read(&Aws::load(&arguments.aws).await?).await;
     let account = if arguments.account { Some(terminal::block_on(read())?) } else { None };
     let estimate = Estimate::with(account, arguments)?;
     let mut out = anstream::stdout().lock();

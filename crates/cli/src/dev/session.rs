@@ -8,7 +8,7 @@ use super::live_page::LivePage;
 use super::output::SessionOutput;
 use super::watch::Watched;
 use super::{DevArguments, http, page};
-use crate::aws;
+use crate::aws::Machine;
 use crate::shown::Incoming;
 use anyhow::Context as _;
 use local_lambda::{ClientContext, FunctionSpec, HttpServer, Lambda};
@@ -83,11 +83,11 @@ async fn create_function(
 ) -> anyhow::Result<SessionFunction> {
     let mut region = region();
     if arguments.aws {
-        let config = aws::load(&arguments.account).await;
-        if let Some(named) = config.region() {
-            region = named.to_string();
+        let machine = Machine::load(&arguments.account).await;
+        if let Some(named) = machine.region() {
+            region = named.to_owned();
         }
-        spec = spec.credentials(aws::credentials(&config).await?);
+        spec = spec.credentials(machine.credential_variables().await?);
     }
     let page = arguments.open.map(|_| Arc::new(LivePage::new()));
     let destination = &arguments.destination;

@@ -1,12 +1,8 @@
 //! Answers of AWS, or the checks in their place.
 
 use crate::aws::{explain, is_denied};
-use aws_sdk_cloudwatchlogs::error::SdkError;
+use ::aws::ApiError;
 use settings::Check;
-use std::error::Error;
-
-/// The code of AWS's errors about what does not exist.
-pub(super) const MISSING: &str = "ResourceNotFoundException";
 
 /// A question to AWS, of which the answer becomes a check.
 #[derive(Clone, Copy)]
@@ -21,9 +17,9 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     /// Returns the answer of AWS, or adds a check that names the error.
-    pub(super) fn answered<T, E: Error + Send + Sync + 'static>(
+    pub(super) fn answered<T>(
         self,
-        result: Result<T, SdkError<E>>,
+        result: Result<T, ApiError>,
         checks: &mut Vec<Check>,
     ) -> Option<T> {
         result.map_err(|error| checks.push(self.unanswered(&error))).ok()
@@ -39,11 +35,11 @@ impl Question<'_> {
     }
 
     /// The check after a failed request. A missing permission is only a warning, which names the permission.
-    pub(super) fn unanswered<E: Error + Send + Sync + 'static>(self, error: &SdkError<E>) -> Check {
+    pub(super) fn unanswered<'e>(self, error: impl Into<&'e ApiError>) -> Check {
         self.unanswered_explained(&explain(error))
     }
 
-    fn unanswered_explained(self, error: &anyhow::Error) -> Check {
+    pub(super) fn unanswered_explained(self, error: &anyhow::Error) -> Check {
         let Self { check, subject, permission } = self;
         if is_denied(error) {
             let text = format!("{subject}: not checked: these credentials lack {permission}");
@@ -57,20 +53,21 @@ impl Question<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_lambda::operation::get_policy::GetPolicyError;
+    use ::aws::Refusal;
     use settings::Verdict;
 
     #[test]
     fn a_missing_permission_is_only_a_warning() {
         let question =
             Question { check: "queue", subject: "the stack", permission: "sqs:GetQueueAttributes" };
-        let check = |error: &str| {
-            question.unanswered(&SdkError::<GetPolicyError>::construction_failure(error))
+        let check = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            question.unanswered(&ApiError::Refused(Refusal { status: 400, code, message }))
         };
-        let denied = check("AccessDenied: User x is not authorized to perform: y");
+        let denied = check("AccessDenied", "User x is not authorized to perform: y");
         assert_eq!(denied.verdict, Verdict::Warning);
         let expected = "the stack: not checked: these credentials lack sqs:GetQueueAttributes";
         assert_eq!(denied.text, expected);
-        assert_eq!(check("timed out").verdict, Verdict::Failed);
+        assert_eq!(check("InternalError", "timed out").verdict, Verdict::Failed);
     }
 }

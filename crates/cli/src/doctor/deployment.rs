@@ -1,9 +1,8 @@
 //! The deployment that is checked: the parameters and outputs of its stack, and the arguments of commands about it.
 
 use super::answers::Question;
-use crate::aws::{self, AwsArguments, StackValues};
+use crate::aws::{self, Aws, AwsArguments, StackValues};
 use crate::instrument::is_same_layer;
-use aws_config::SdkConfig;
 use console::time_arguments::TimeArgument;
 use settings::Check;
 use subscriber::{Collect, Selection, parse_patterns, parse_tags};
@@ -54,7 +53,7 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// Reads the parameters and outputs of the stack, if the command line names one.
     pub(super) async fn read(
-        aws: &SdkConfig,
+        aws: &Aws,
         aws_arguments: &AwsArguments,
         deployed: &DeploymentArguments,
         checks: &mut Vec<Check>,

@@ -1,8 +1,7 @@
 //! A function as Lambda describes it.
 
+use crate::aws::FunctionConfiguration;
 use crate::instrument::{OUR_WRAPPER, WRAPPER, may_be_our_layer};
-use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
-use aws_sdk_lambda::types::{LastUpdateStatus, LogFormat};
 use backend::direct_mode;
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
@@ -24,25 +23,18 @@ pub(crate) struct DeployedFunction {
 }
 
 impl DeployedFunction {
-    pub(crate) fn of(output: GetFunctionConfigurationOutput) -> Self {
-        let name = output.function_name.unwrap_or_default();
-        let variables = output.environment.and_then(|environment| environment.variables);
-        let layers = output.layers.unwrap_or_default();
-        let logging = output.logging_config;
-        let logs_json =
-            logging.as_ref().is_some_and(|logging| logging.log_format() == Some(&LogFormat::Json));
-        let log_group = logging.and_then(|logging| logging.log_group);
-        let is_update_failed = output.last_update_status == Some(LastUpdateStatus::Failed);
-        let reason = output.last_update_status_reason.unwrap_or_default();
+    pub(crate) fn of(function: FunctionConfiguration) -> Self {
+        let is_update_failed = function.last_update_status == "Failed";
+        let reason = function.last_update_status_reason.clone().unwrap_or_default();
         Self {
-            runtime: output.runtime.map(|runtime| runtime.as_str().to_owned()).unwrap_or_default(),
-            logs_json,
+            log_group: function.log_group(),
+            logs_json: function.logging_config.log_format.as_deref() == Some("JSON"),
             update_failure: is_update_failed.then_some(reason),
-            log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
-            name,
-            arn: output.function_arn.unwrap_or_default(),
-            variables: variables.unwrap_or_default().into_iter().collect(),
-            layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
+            name: function.function_name,
+            arn: function.function_arn,
+            runtime: function.runtime,
+            variables: function.environment.variables,
+            layers: function.layers.into_iter().map(|layer| layer.arn).collect(),
         }
     }
 

@@ -1,14 +1,11 @@
 //! Checks the subscriptions of log groups, each by its name or many by a pattern.
 
-use super::answers::{MISSING, Question};
+use super::answers::Question;
 use super::function::DeployedFunction;
 use super::wiring::{self, CheckedForwarder, FoundFilter};
-use crate::aws::{self, matching_log_groups};
+use crate::aws::{self, Aws, deadline, matching_log_groups};
 use crate::progress::Tally;
-use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata as _;
-use aws_sdk_cloudwatchlogs::types::AccountPolicy;
+use ::aws::{AccountPolicy, CloudWatchLogs, LogGroup};
 use console::quantity::plural;
 use futures_util::StreamExt as _;
 use settings::{Check, Verdict};
@@ -25,8 +22,8 @@ const MAX_PROBLEMS: usize = 10;
 const OWN: &str = "/lambda-otlp/";
 
 pub(super) struct LogGroups<'a> {
-    pub(super) aws: &'a SdkConfig,
-    pub(super) logs: &'a Client,
+    pub(super) aws: &'a Aws,
+    pub(super) logs: &'a CloudWatchLogs,
     pub(super) policies: &'a [AccountPolicy],
     pub(super) forwarder: CheckedForwarder<'a>,
     /// Further log groups that are never forwarded.
@@ -81,10 +78,9 @@ impl LogGroups<'_> {
     }
 
     async fn check_one(&self, group: &str) -> CheckedLogGroups {
-        let request = self.logs.describe_subscription_filters().log_group_name(group);
-        let output = match request.send().await {
-            Ok(output) => output,
-            Err(error) if error.code() == Some(MISSING) => {
+        let subscription_filters = match self.logs.subscription_filters(group, deadline()).await {
+            Ok(filters) => filters,
+            Err(error) if error.is_gone() => {
                 let place = aws::place(self.aws).await;
                 let hint = aws::hint_without_path([group].into_iter());
                 let remedy = hint.as_deref().unwrap_or(
@@ -96,20 +92,17 @@ impl LogGroups<'_> {
             Err(error) => {
                 let permission = "logs:DescribeSubscriptionFilters";
                 let question = Question { check: NAME, subject: group, permission };
-                return CheckedLogGroups::of(question.unanswered(&error));
+                return CheckedLogGroups::of(question.unanswered(error.cause()));
             }
         };
         let aws_flags = self.forwarder.aws_flags;
-        let subscription_filters = output.subscription_filters.unwrap_or_default();
         let mut filters: Vec<FoundFilter> = subscription_filters
             .into_iter()
             .map(|filter| FoundFilter::of_log_group(group, filter, aws_flags))
             .collect();
         filters.extend(self.policies.iter().filter_map(|policy| {
-            let name = policy.policy_name()?;
-            let document = policy.policy_document()?;
-            let criteria = policy.selection_criteria().unwrap_or_default();
-            FoundFilter::of_policy(name, document, criteria, group, aws_flags)
+            let AccountPolicy { name, document, selection_criteria } = policy;
+            FoundFilter::of_policy(name, document, selection_criteria, group, aws_flags)
         }));
         let is_forwarded = filters.iter().any(|filter| self.forwarder.receives_from(filter));
         if !is_forwarded && let Some(check) = self.left_out(group).await {
@@ -147,8 +140,8 @@ impl LogGroups<'_> {
     async fn tags(&self, group: &str) -> Option<BTreeMap<String, String>> {
         let Arn { partition, region, account, .. } = Arn::parse(self.forwarder.arn)?;
         let arn = format!("arn:{partition}:logs:{region}:{account}:log-group:{group}");
-        let answer = self.logs.list_tags_for_resource().resource_arn(arn).send().await;
-        Some(answer.ok()?.tags?.into_iter().collect())
+        let group = LogGroup { name: group.to_owned(), arn, ..LogGroup::default() };
+        self.logs.tags(&group, deadline()).await.ok()
     }
 }
 

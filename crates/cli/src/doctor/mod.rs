@@ -11,7 +11,7 @@ mod recent_errors;
 mod stack;
 mod wiring;
 
-use crate::aws::{self, AwsArguments};
+use crate::aws::{Aws, AwsArguments, Machine};
 use crate::destination::DestinationArguments;
 use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
@@ -116,7 +116,13 @@ async fn diagnose(
     if !deployment.is_given() {
         return Diagnosis { checks: check_backend(arguments, variables).await, has_begun: true };
     }
-    let aws = aws::load(&arguments.aws).await;
+    let aws = match Aws::load(&arguments.aws).await {
+        Ok(aws) => aws,
+        Err(error) => {
+            let checks = vec![Check::failed("function", error.to_string())];
+            return Diagnosis { checks, has_begun: false };
+        }
+    };
     let found = stack::find(&aws, deployment).await;
     let mut checks = Vec::new();
     if arguments.destination.has_endpoint() {
@@ -256,8 +262,8 @@ pub(crate) fn settings(variables: &dyn Source) -> CheckedSettings {
 /// Reads the destination's secret with this machine's credentials, and adds it to the headers.
 async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Option<Check> {
     let reference = destination.secret.take()?;
-    let aws = aws::load(arguments).await;
-    let credentials = match aws::signing_credentials(&aws).await {
+    let machine = Machine::load(arguments).await;
+    let credentials = match machine.signing_credentials().await {
         Ok(credentials) => credentials,
         Err(error) => return Some(Check::failed("secret", format!("cannot be read: {error:#}"))),
     };
@@ -266,7 +272,7 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     let mut settings = AwsSecretsSettings::read(&mut reader);
     drop(reader.finish());
     settings.credentials = Some(CredentialsSource::Variables(credentials));
-    settings.region = aws.region().map(ToString::to_string).or(settings.region);
+    settings.region = machine.region().map(str::to_owned).or(settings.region);
     let secrets = Arc::new(AwsSecrets::new(settings, wall_clock_now));
     let cached = CachedSecret::new(secrets, reference, Duration::from_mins(5));
     Some(match read_secret(destination, &cached).await {

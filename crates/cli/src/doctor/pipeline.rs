@@ -1,22 +1,17 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
-use super::answers::{MISSING, Question};
+use super::answers::Question;
 use super::deployment::{CommandWord, Deployment};
 use super::function::DeployedFunction;
 use super::recent_errors::{self, ErrorSearch};
-use crate::aws;
-use aws_config::SdkConfig;
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::ProvideErrorMetadata as _;
-use aws_sdk_lambda::types::EventSourceMappingConfiguration;
-use aws_sdk_sqs::types::QueueAttributeName;
+use crate::aws::{Aws, EventSourceMapping, Lambda, MappingsOf};
 use settings::Check;
 use wire::arn::Arn;
 
 /// The deployed functions and queues.
 #[derive(Clone, Copy)]
 pub(super) struct Pipeline<'a> {
-    pub(super) aws: &'a SdkConfig,
+    pub(super) aws: &'a Aws,
     pub(super) deployment: &'a Deployment,
     pub(super) forwarder: &'a DeployedFunction,
 }
@@ -24,14 +19,14 @@ pub(super) struct Pipeline<'a> {
 impl Pipeline<'_> {
     pub(super) async fn check(
         &self,
+        lambda: &Lambda,
         subscriber: Option<DeployedFunction>,
-        sources: &[EventSourceMappingConfiguration],
-        search: &ErrorSearch,
+        sources: &[EventSourceMapping],
+        search: &ErrorSearch<'_>,
     ) -> Vec<Check> {
         let Self { aws, deployment, forwarder } = *self;
-        let lambda = Client::new(aws);
         let aws_flags = &deployment.aws_flags;
-        let mut checks = vec![concurrency(&lambda, &forwarder.name, aws_flags).await];
+        let mut checks = vec![concurrency(lambda, &forwarder.name, aws_flags).await];
         checks.extend(
             sources.iter().map(|mapping| source(mapping, &forwarder.log_group, deployment)),
         );
@@ -53,8 +48,8 @@ impl Pipeline<'_> {
                 dead_letters,
             };
             if let Some(arn) = self.queue(&queue, &mut checks).await {
-                for reader in self.readers(&lambda, &arn, &mut checks).await {
-                    checks.push(concurrency(&lambda, &reader.name, aws_flags).await);
+                for reader in self.readers(lambda, &arn, &mut checks).await {
+                    checks.push(concurrency(lambda, &reader.name, aws_flags).await);
                     logs.push(reader.log_group);
                 }
             }
@@ -74,7 +69,7 @@ impl Pipeline<'_> {
             };
             self.queue(&queue, &mut checks).await;
         }
-        checks.push(match self.on_failure_bucket(&lambda).await {
+        checks.push(match self.on_failure_bucket(lambda).await {
             Ok(bucket) => check_bucket(aws, &bucket, &redrive(Some(&bucket)), aws_flags).await,
             Err(check) => check,
         });
@@ -89,10 +84,9 @@ impl Pipeline<'_> {
     }
 }
 
-async fn concurrency(lambda: &Client, name: &str, aws_flags: &str) -> Check {
+async fn concurrency(lambda: &Lambda, name: &str, aws_flags: &str) -> Check {
     const NAME: &str = "concurrency";
-    let answer = lambda.get_function_concurrency().function_name(name).send().await;
-    match answer.map(|output| output.reserved_concurrent_executions) {
+    match lambda.reserved_concurrency(name).await {
         Ok(Some(0)) => Check::failed(
             NAME,
             format!(
@@ -111,24 +105,18 @@ async fn concurrency(lambda: &Client, name: &str, aws_flags: &str) -> Check {
 
 const SOURCE: &str = "event source";
 
-fn source(
-    mapping: &EventSourceMappingConfiguration,
-    log_group: &str,
-    deployment: &Deployment,
-) -> Check {
-    let name_in = |arn: Option<&str>| {
-        arn.and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned()
-    };
-    let function = name_in(mapping.function_arn());
-    let source = name_in(mapping.event_source_arn());
-    let problem = mapping.last_processing_result().filter(|it| it.starts_with("PROBLEM"));
-    match (mapping.state().unwrap_or_default(), problem) {
+fn source(mapping: &EventSourceMapping, log_group: &str, deployment: &Deployment) -> Check {
+    let name_in = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
+    let function = name_in(&mapping.function_arn);
+    let source = name_in(&mapping.event_source_arn);
+    let result = mapping.last_processing_result.as_str();
+    let problem = Some(result).filter(|it| it.starts_with("PROBLEM"));
+    match (mapping.state.as_str(), problem) {
         ("Disabled" | "Disabling", _) => Check::failed(
             SOURCE,
             format!(
                 "{function} does not read {source}, because its event source mapping is disabled: `aws lambda update-event-source-mapping --enabled --uuid {}{}`",
-                mapping.uuid().unwrap_or_default(),
-                deployment.aws_flags
+                mapping.uuid, deployment.aws_flags
             ),
         ),
         (_, Some(problem)) => Check::failed(
@@ -190,7 +178,7 @@ impl Pipeline<'_> {
     /// Checks that a function reads the retry queue, and returns the functions that do.
     async fn readers(
         &self,
-        lambda: &Client,
+        lambda: &Lambda,
         arn: &str,
         checks: &mut Vec<Check>,
     ) -> Vec<DeployedFunction> {
@@ -201,9 +189,8 @@ impl Pipeline<'_> {
             subject: queue,
             permission: "lambda:ListEventSourceMappings",
         };
-        let answer = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
-        let Some(output) = question.answered(answer, checks) else { return Vec::new() };
-        let mappings = output.event_source_mappings.unwrap_or_default();
+        let answer = lambda.event_source_mappings(MappingsOf::EventSource(arn)).await;
+        let Some(mappings) = question.answered(answer, checks) else { return Vec::new() };
         if mappings.is_empty() {
             let meaning = "the name of the stack's RedriveFunction";
             let CommandWord { word: function, hint } =
@@ -216,13 +203,13 @@ impl Pipeline<'_> {
         }
         let mut functions = Vec::new();
         for mapping in &mappings {
-            let arn = mapping.function_arn().unwrap_or_default();
+            let arn = mapping.function_arn.as_str();
             let question = Question {
                 check: SOURCE,
                 subject: arn,
                 permission: "lambda:GetFunctionConfiguration",
             };
-            let answer = lambda.get_function_configuration().function_name(arn).send().await;
+            let answer = lambda.function_configuration(arn, None).await;
             let function = question.answered(answer, checks).map(DeployedFunction::of);
             let log_group = function.as_ref().map_or("", |function| &function.log_group);
             checks.push(source(mapping, log_group, deployment));
@@ -237,21 +224,24 @@ impl Pipeline<'_> {
         // The code of AWS JSON, and that of the query protocol, which SQS sends too.
         const MISSING_QUEUE: [&str; 2] =
             ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"];
-        const COUNTS: [QueueAttributeName; 3] = [
-            QueueAttributeName::ApproximateNumberOfMessages,
+        const ARN: &str = "QueueArn";
+        const COUNTS: [&str; 3] = [
+            "ApproximateNumberOfMessages",
             // Messages that wait for their next attempt are hidden or delayed.
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
         ];
         let Self { aws, deployment, forwarder } = *self;
         let name = queue.name();
-        let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
-        let answer = aws_sdk_sqs::Client::new(aws)
-            .get_queue_attributes()
-            .queue_url(queue.url)
-            .set_attribute_names(Some(names))
-            .send()
-            .await;
+        let names: Vec<&str> = COUNTS.into_iter().chain([ARN]).collect();
+        let client = match aws.queue(queue.url) {
+            Ok(client) => client,
+            Err(error) => {
+                checks.push(Check::failed(NAME, format!("{name}: {error:#}")));
+                return None;
+            }
+        };
+        let answer = client.attributes(&names).await;
         if let Err(error) = &answer
             && error.code().is_some_and(|code| MISSING_QUEUE.contains(&code))
         {
@@ -263,21 +253,19 @@ impl Pipeline<'_> {
         }
         let question =
             Question { check: NAME, subject: name, permission: "sqs:GetQueueAttributes" };
-        let mut attributes = question.answered(answer, checks)?.attributes?;
-        let number = |count| attributes.get(&count)?.parse::<u64>().ok();
+        let mut attributes = question.answered(answer, checks)?;
+        let number = |count| attributes.get(count)?.parse::<u64>().ok();
         checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
             0 => Check::ok(NAME, format!("{name} is empty")),
             count => Check::warning(NAME, format!("{name}: {count} messages {}", queue.content)),
         });
-        attributes.remove(&QueueAttributeName::QueueArn)
+        attributes.remove(ARN)
     }
 
-    async fn on_failure_bucket(&self, lambda: &Client) -> Result<String, Check> {
+    async fn on_failure_bucket(&self, lambda: &Lambda) -> Result<String, Check> {
         let Self { deployment, forwarder: DeployedFunction { name, .. }, .. } = *self;
-        let answer = lambda.get_function_event_invoke_config().function_name(name).send().await;
-        let config = match answer {
-            Ok(output) => output.destination_config,
-            Err(error) if error.code() == Some(MISSING) => None,
+        let destination = match lambda.on_failure_destination(name).await {
+            Ok(destination) => destination,
             Err(error) => {
                 let permission = "lambda:GetFunctionEventInvokeConfig";
                 return Err(
@@ -285,7 +273,6 @@ impl Pipeline<'_> {
                 );
             }
         };
-        let destination = config.and_then(|config| config.on_failure?.destination);
         let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
         bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
             let meaning = "the bucket of the stack's output OnFailureBucket";
@@ -303,16 +290,18 @@ impl Pipeline<'_> {
 const BUCKET: &str = "bucket";
 
 /// Checks that the on-failure bucket is empty.
-async fn check_bucket(aws: &SdkConfig, bucket: &str, redrive: &str, aws_flags: &str) -> Check {
-    match aws::s3(aws).list_objects_v2().bucket(bucket).send().await {
-        Ok(output) if output.contents().is_empty() => {
-            Check::ok(BUCKET, format!("{bucket} is empty"))
-        }
-        Ok(output) => {
-            let least = if output.is_truncated == Some(true) { "at least " } else { "" };
+async fn check_bucket(aws: &Aws, bucket: &str, redrive: &str, aws_flags: &str) -> Check {
+    let client = match aws.bucket(bucket) {
+        Ok(client) => client,
+        Err(error) => return Check::failed(BUCKET, format!("{bucket}: {error:#}")),
+    };
+    match client.list(None, 1000).await {
+        Ok(list) if list.objects.is_empty() => Check::ok(BUCKET, format!("{bucket} is empty")),
+        Ok(list) => {
+            let least = if list.is_truncated { "at least " } else { "" };
             let text = format!(
                 "{bucket}: {least}{} objects are events for which every attempt failed: {redrive}",
-                output.contents().len()
+                list.objects.len()
             );
             Check::warning(BUCKET, text)
         }
@@ -337,10 +326,11 @@ mod tests {
     #[test]
     fn a_disabled_or_failing_event_source_fails_the_check() {
         let check = |state: &str, result: &str, verdict: Verdict| {
-            let mapping = EventSourceMappingConfiguration::builder()
-                .state(state)
-                .last_processing_result(result)
-                .build();
+            let mapping = EventSourceMapping {
+                state: state.to_owned(),
+                last_processing_result: result.to_owned(),
+                ..EventSourceMapping::default()
+            };
             let found = source(&mapping, "/aws/lambda/redrive", &Deployment::default());
             assert_eq!(found.verdict, verdict, "{found}");
         };

@@ -1,9 +1,8 @@
 //! Searches recent log events for errors.
 
-use super::answers::{MISSING, Question};
-use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use super::answers::Question;
+use crate::aws::deadline;
+use ::aws::{CloudWatchLogs, LogSearch, LogsError};
 use console::time_arguments::{TimeArgument, duration_text};
 use console::waterfall::draw::short;
 use serde_json::Value;
@@ -26,8 +25,8 @@ const MAX_PAGES: usize = 20;
 const MAX_CHARS: usize = 300;
 
 /// The search for errors since a time.
-pub(super) struct ErrorSearch {
-    client: Client,
+pub(super) struct ErrorSearch<'a> {
+    client: &'a CloudWatchLogs,
     from_ms: i64,
     /// The age of that time, such as `1h`.
     age: String,
@@ -48,9 +47,9 @@ struct RecentErrors {
     newest_ms: i64,
 }
 
-impl ErrorSearch {
+impl<'a> ErrorSearch<'a> {
     pub(super) fn since(
-        client: Client,
+        client: &'a CloudWatchLogs,
         time: TimeArgument,
         now_unix_nano: u64,
         aws_flags: &str,
@@ -79,39 +78,37 @@ impl ErrorSearch {
                 Check::failed(NAME, text)
             }
             // Lambda creates the log group at the first invocation.
-            Err(error) if error.code() == Some(MISSING) => Check::ok(
+            Err(error) if error.is_gone() => Check::ok(
                 NAME,
                 format!("{group}: does not exist yet, because nothing was written to it"),
             ),
             Err(error) => {
                 let permission = "logs:FilterLogEvents";
-                Question { check: NAME, subject: group, permission }.unanswered(&error)
+                Question { check: NAME, subject: group, permission }.unanswered(error.cause())
             }
         }
     }
 
-    async fn search(&self, group: &str) -> Result<RecentErrors, SdkError<FilterLogEventsError>> {
+    async fn search(&self, group: &str) -> Result<RecentErrors, LogsError> {
         let mut found = RecentErrors::default();
-        let request = self
-            .client
-            .filter_log_events()
-            .log_group_name(group)
-            .start_time(self.from_ms)
-            .filter_pattern(error_pattern());
-        let mut pages = request.into_paginator().send();
+        let pattern = error_pattern();
+        let search = LogSearch { from_ms: self.from_ms, before_ms: None, pattern: Some(&pattern) };
+        let mut next = None;
         for _ in 0..MAX_PAGES {
-            let Some(page) = pages.next().await else { break };
-            for event in page?.events.unwrap_or_default() {
-                let message = event.message.unwrap_or_default();
-                let time_ms = event.timestamp.unwrap_or_default();
-                if !is_error(&message) {
+            let page = self.client.log_events(group, search, next, deadline()).await?;
+            for event in page.items {
+                if !is_error(&event.message) {
                     continue;
                 }
                 found.count += 1;
-                if time_ms >= found.newest_ms {
-                    found.newest_ms = time_ms;
-                    found.newest = message;
+                if event.timestamp_ms >= found.newest_ms {
+                    found.newest_ms = event.timestamp_ms;
+                    found.newest = event.message;
                 }
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
             }
         }
         Ok(found)

@@ -1,6 +1,6 @@
 //! Checks a deployed forwarder: settings, resource policy, state, and the subscriptions of log groups.
 
-use super::answers::{MISSING, Question};
+use super::answers::Question;
 use super::deployment::{Deployment, DeploymentArguments};
 use super::function::DeployedFunction;
 use super::functions;
@@ -8,19 +8,18 @@ use super::log_groups::LogGroups;
 use super::pipeline::Pipeline;
 use super::recent_errors::ErrorSearch;
 use super::wiring::{self, CheckedForwarder};
-use crate::aws::{self, AwsArguments, resource_name};
+use crate::aws::{
+    self, Aws, AwsArguments, EventSourceMapping, Lambda, MappingsOf, deadline, resource_name,
+};
 use crate::progress::Tally;
-use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
-use aws_sdk_lambda::error::ProvideErrorMetadata as _;
-use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+use ::aws::{AccountPolicy, CloudWatchLogs};
 use console::time_arguments;
 use settings::Check;
 use wire::arn::Arn;
 
 /// Finds the forwarder.
 pub(crate) async fn find(
-    aws: &SdkConfig,
+    aws: &Aws,
     arguments: &DeploymentArguments,
 ) -> Result<DeployedFunction, Check> {
     let found = match (&arguments.function, &arguments.stack) {
@@ -32,7 +31,7 @@ pub(crate) async fn find(
 
 /// The check of a deployed forwarder.
 pub(super) struct StackCheck<'a> {
-    pub(super) aws: &'a SdkConfig,
+    pub(super) aws: &'a Aws,
     pub(super) aws_arguments: &'a AwsArguments,
     pub(super) arguments: &'a DeploymentArguments,
     pub(super) function: &'a DeployedFunction,
@@ -44,30 +43,33 @@ impl StackCheck<'_> {
         let mut checks = vec![function.check()];
         let deployment = Deployment::read(aws, aws_arguments, arguments, &mut checks).await;
         checks.extend(super::settings(&function.settings()).checks);
-        let lambda = aws_sdk_lambda::Client::new(aws);
+        let (lambda, logs) = match aws.lambda().and_then(|lambda| Ok((lambda, aws.logs()?))) {
+            Ok(clients) => clients,
+            Err(error) => {
+                checks.push(Check::failed("function", format!("{error:#}")));
+                return checks;
+            }
+        };
         checks.push(self.permission(&lambda, &deployment.aws_flags).await);
         let sources = self.event_sources(&lambda, &mut checks).await;
-        let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
         let search = ErrorSearch::since(
-            logs.clone(),
+            &logs,
             arguments.since,
             time_arguments::now_unix_nano(),
             &deployment.aws_flags,
         );
         let pipeline = Pipeline { aws, deployment: &deployment, forwarder: function };
-        checks.extend(pipeline.check(self.subscriber().await, &sources, &search).await);
+        checks.extend(pipeline.check(&lambda, self.subscriber().await, &sources, &search).await);
         if !arguments.log_groups.is_empty() {
             checks.extend(self.check_log_groups(&logs, &deployment, &sources, progress).await);
         }
         checks
     }
 
-    async fn permission(&self, lambda: &aws_sdk_lambda::Client, aws_flags: &str) -> Check {
+    async fn permission(&self, lambda: &Lambda, aws_flags: &str) -> Check {
         let DeployedFunction { name, arn, .. } = self.function;
-        match lambda.get_policy().function_name(name).send().await {
-            Ok(output) => wiring::permission(arn, output.policy(), aws_flags),
-            // A function without a policy is reported as an error.
-            Err(error) if error.code() == Some(MISSING) => wiring::permission(arn, None, aws_flags),
+        match lambda.policy(name, None).await {
+            Ok(policy) => wiring::permission(arn, policy.as_deref(), aws_flags),
             Err(error) => {
                 let permission = "lambda:GetPolicy";
                 Question { check: "permission", subject: name, permission }.unanswered(&error)
@@ -77,16 +79,15 @@ impl StackCheck<'_> {
 
     async fn event_sources(
         &self,
-        lambda: &aws_sdk_lambda::Client,
+        lambda: &Lambda,
         checks: &mut Vec<Check>,
-    ) -> Vec<EventSourceMappingConfiguration> {
+    ) -> Vec<EventSourceMapping> {
         let question = Question {
             check: "event source",
             subject: &self.function.name,
             permission: "lambda:ListEventSourceMappings",
         };
-        let request = lambda.list_event_source_mappings().function_name(&self.function.name);
-        let listed: Result<Vec<_>, _> = request.into_paginator().items().send().collect().await;
+        let listed = lambda.event_source_mappings(MappingsOf::Function(&self.function.name)).await;
         question.answered(listed, checks).unwrap_or_default()
     }
 
@@ -99,9 +100,9 @@ impl StackCheck<'_> {
 
     async fn check_log_groups(
         &self,
-        logs: &aws_sdk_cloudwatchlogs::Client,
+        logs: &CloudWatchLogs,
         deployment: &Deployment,
-        sources: &[EventSourceMappingConfiguration],
+        sources: &[EventSourceMapping],
         progress: &Tally,
     ) -> Vec<Check> {
         let function = self.function;
@@ -109,7 +110,7 @@ impl StackCheck<'_> {
         let is_stream = |arn: &&str| Arn::parse(arn).is_some_and(|arn| arn.service == "kinesis");
         let streams: Vec<String> = sources
             .iter()
-            .filter_map(EventSourceMappingConfiguration::event_source_arn)
+            .map(|mapping| mapping.event_source_arn.as_str())
             .filter(is_stream)
             .map(str::to_owned)
             .collect();
@@ -141,17 +142,13 @@ impl StackCheck<'_> {
 }
 
 /// Returns the account's subscription policies.
-async fn account_policies(
-    logs: &aws_sdk_cloudwatchlogs::Client,
-    checks: &mut Vec<Check>,
-) -> Vec<AccountPolicy> {
-    let request =
-        logs.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy);
+async fn account_policies(logs: &CloudWatchLogs, checks: &mut Vec<Check>) -> Vec<AccountPolicy> {
     let question = Question {
         check: "subscription",
         subject: "the account's policies",
         permission: "logs:DescribeAccountPolicies",
     };
-    let answer = question.answered(request.send().await, checks);
-    answer.and_then(|output| output.account_policies).unwrap_or_default()
+    let policies = logs.subscription_policies(deadline()).await;
+    let policies = policies.map_err(|error| error.cause().clone());
+    question.answered(policies, checks).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use super::function::{DeployedFunction, direct_mode_variable};
 use crate::aws::policy_excludes;
-use aws_sdk_cloudwatchlogs::types::SubscriptionFilter;
+use ::aws::SubscriptionFilter;
 use serde_json::Value;
 use settings::Check;
 use subscriber::Collect;
@@ -25,11 +25,11 @@ pub(crate) struct FoundFilter {
 impl FoundFilter {
     /// Reads a filter of this log group. `aws_flags` are for the command that removes it.
     pub(crate) fn of_log_group(group: &str, filter: SubscriptionFilter, aws_flags: &str) -> Self {
-        let name = filter.filter_name.unwrap_or_default();
+        let SubscriptionFilter { name, pattern, destination, .. } = filter;
         Self {
             description: format!("filter {name}"),
-            pattern: filter.filter_pattern.unwrap_or_default(),
-            destination: filter.destination_arn.unwrap_or_default(),
+            pattern,
+            destination,
             removal: format!(
                 "aws logs delete-subscription-filter --log-group-name {group} --filter-name {name}{aws_flags}"
             ),

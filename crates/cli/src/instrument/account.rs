@@ -2,35 +2,26 @@
 //!
 //! Each change is one request that names the revision it is based on. If the function was changed meanwhile, it is read
 //! again. `GetFunction` has a quota of its own, 100 requests per second; all other requests share 15 per second (Lambda
-//! Developer Guide, "Lambda quotas"). AWS's SDK repeats throttled requests.
+//! Developer Guide, "Lambda quotas"). Throttled requests are repeated.
 
 use super::configuration::{AttachedLayer, Configuration, Update, Variables};
 use super::layers::{LayerVersion, layer_name, short};
 use super::plan::Change;
 use super::record::is_tag;
-use crate::aws::explain;
+use crate::aws::{Aws, FunctionConfiguration, Lambda, MISSING, TaggedFunction, explain};
+use ::aws::ApiError;
 use anyhow::{Context as _, anyhow, bail};
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_sdk_lambda::types::{
-    Environment, FunctionConfiguration, LastUpdateStatus, PackageType, SnapStartApplyOn, State,
-};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
-/// Enough for throttling.
-const ATTEMPTS: u32 = 10;
 pub(super) const POLL_AFTER: Duration = Duration::from_millis(250);
 /// The longest time that an update may take is 10 minutes. Functions in a VPC take minutes.
 const UPDATE_POLLS: u32 = 2400;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Account {
-    lambda: Client,
+    lambda: Lambda,
 }
 
 /// The result of a request to change a function.
@@ -42,70 +33,47 @@ pub(super) enum UpdateAnswer {
 }
 
 impl Account {
-    pub(super) fn new(aws: &SdkConfig) -> Self {
-        Self { lambda: Client::new(&with_retries(aws)) }
+    pub(super) fn new(aws: &Aws) -> anyhow::Result<Self> {
+        Ok(Self { lambda: aws.patient().lambda()? })
     }
 
     /// Returns the names of all functions in the region.
     pub(super) async fn function_names(&self) -> anyhow::Result<Vec<String>> {
-        let mut listed = self.lambda.list_functions().into_paginator().items().send();
-        let mut names = Vec::new();
-        while let Some(function) = listed.next().await {
-            let function =
-                function.map_err(|error| explain(&error)).context("cannot list functions")?;
-            names.extend(function.function_name);
-        }
+        let listed = self.lambda.functions().await;
+        let functions = listed.map_err(|error| explain(&error)).context("cannot list functions")?;
+        let mut names: Vec<String> = functions.into_iter().map(|it| it.function_name).collect();
         names.sort();
         Ok(names)
     }
 
     /// Reads a function with its tags, but without its aliases. Returns `None` if it does not exist.
     pub(super) async fn read(&self, name: &str) -> anyhow::Result<Option<Configuration>> {
-        let answer = self.lambda.get_function().function_name(name).send().await;
-        let output = match answer {
-            Ok(output) => output,
-            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-            Err(error) => return Err(explain(&error)),
-        };
-        configuration(output).map(Some)
+        match self.lambda.function(name).await {
+            Ok(function) => configuration(function).map(Some),
+            Err(error) if error.code() == Some(MISSING) => Ok(None),
+            Err(error) => Err(explain(&error)),
+        }
     }
 
     /// Returns the aliases that lead to published versions.
     pub(super) async fn aliases(&self, name: &str) -> anyhow::Result<Vec<String>> {
-        let mut listed =
-            self.lambda.list_aliases().function_name(name).into_paginator().items().send();
-        let mut aliases = Vec::new();
-        while let Some(alias) = listed.next().await {
-            let alias = alias.map_err(|error| explain(&error)).context("cannot list aliases")?;
-            let version = alias.function_version.unwrap_or_default();
-            if version != "$LATEST" {
-                aliases.push(format!("{} -> {version}", alias.name.unwrap_or_default()));
-            }
-        }
-        Ok(aliases)
+        let listed = self.lambda.aliases(name).await;
+        let aliases = listed.map_err(|error| explain(&error)).context("cannot list aliases")?;
+        let published = aliases.iter().filter(|alias| alias.function_version != "$LATEST");
+        Ok(published.map(|alias| format!("{} -> {}", alias.name, alias.function_version)).collect())
     }
 
     /// Reads a layer version, of this account or of one that shares it.
     pub(super) async fn layer_version(&self, arn: &str) -> anyhow::Result<LayerVersion> {
-        let answer = self.lambda.get_layer_version_by_arn().arn(arn).send().await;
-        let output = answer
+        let described = self.lambda.layer_version(arn).await;
+        let described = described
             .map_err(|error| explain(&error))
             .with_context(|| format!("cannot read layer {arn}"))?;
-        let names = |names: Option<Vec<String>>| names.unwrap_or_default();
-        let architectures = output
-            .compatible_architectures
-            .map(|all| all.into_iter().map(|it| it.as_str().to_owned()).collect());
-        let runtimes = output
-            .compatible_runtimes
-            .map(|all| all.into_iter().map(|it| it.as_str().to_owned()).collect());
         let mut version = LayerVersion {
             arn: arn.to_owned(),
-            architectures: names(architectures),
-            runtimes: names(runtimes),
-            zipped_bytes: output
-                .content
-                .and_then(|content| u64::try_from(content.code_size).ok())
-                .unwrap_or_default(),
+            architectures: described.compatible_architectures,
+            runtimes: described.compatible_runtimes,
+            zipped_bytes: described.content.code_size,
         };
         // The extension is a program, so its architecture must be known.
         if version.runtimes.is_empty() && version.architectures.is_empty() {
@@ -129,20 +97,14 @@ impl Account {
         tags: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
         let arn = &configuration.arn;
-        let new: Vec<_> = tags
+        let new: BTreeMap<&str, &str> = tags
             .iter()
             .filter(|(key, value)| configuration.tags.get(*key) != Some(value))
+            .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
         if !new.is_empty() {
-            let mut request = self.lambda.tag_resource().resource(arn);
-            for (key, value) in new {
-                request = request.tags(key, value);
-            }
-            request
-                .send()
-                .await
-                .map_err(|error| explain(&error))
-                .context("cannot write its tags")?;
+            let tagged = self.lambda.tag(arn, &new).await;
+            tagged.map_err(|error| explain(&error)).context("cannot write its tags")?;
         }
         let old: Vec<String> = configuration
             .tags
@@ -151,12 +113,8 @@ impl Account {
             .cloned()
             .collect();
         if !old.is_empty() {
-            let request = self.lambda.untag_resource().resource(arn).set_tag_keys(Some(old));
-            request
-                .send()
-                .await
-                .map_err(|error| explain(&error))
-                .context("cannot remove its tags")?;
+            let untagged = self.lambda.untag(arn, &old).await;
+            untagged.map_err(|error| explain(&error)).context("cannot remove its tags")?;
         }
         Ok(())
     }
@@ -167,18 +125,18 @@ impl Account {
         configuration: &Configuration,
         change: &Change,
     ) -> anyhow::Result<UpdateAnswer> {
-        let mut request = self.lambda.update_function_configuration();
-        request = request.function_name(&configuration.name).revision_id(&configuration.revision);
+        let mut members = Map::new();
+        members.insert("RevisionId".to_owned(), configuration.revision.as_str().into());
         if change.layers != configuration.layer_arns() {
-            request = request.set_layers(Some(change.layers.clone()));
+            members.insert("Layers".to_owned(), json!(change.layers));
         }
         if change.variables != configuration.variables {
-            let variables = change.variables.clone().into_iter().collect();
-            request =
-                request.environment(Environment::builder().set_variables(Some(variables)).build());
+            let environment = json!({ "Variables": change.variables });
+            members.insert("Environment".to_owned(), environment);
         }
-        match request.send().await {
-            Ok(_) => Ok(UpdateAnswer::Accepted),
+        let members = Value::Object(members);
+        match self.lambda.update_configuration(&configuration.name, &members).await {
+            Ok(()) => Ok(UpdateAnswer::Accepted),
             Err(error) if is_conflict(&error) => Ok(UpdateAnswer::Conflict),
             Err(error) => {
                 Err(anyhow!(without_values(&explained_update(&error), &change.variables)))
@@ -199,21 +157,12 @@ impl Account {
     }
 }
 
-/// Returns a configuration whose clients repeat throttled requests, and then send fewer.
-pub(super) fn with_retries(aws: &SdkConfig) -> SdkConfig {
-    let retries = RetryConfig::adaptive().with_max_attempts(ATTEMPTS);
-    aws.clone().into_builder().retry_config(retries).build()
-}
-
-fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+fn is_conflict(error: &ApiError) -> bool {
     let codes = ["PreconditionFailedException", "ResourceConflictException"];
     error.code().is_some_and(|code| codes.contains(&code))
 }
 
-fn explained_update<E>(error: &SdkError<E>) -> String
-where
-    E: Error + Send + Sync + 'static,
-{
+fn explained_update(error: &ApiError) -> String {
     let explained = explain(error).to_string();
     // AWS prints all variables after these words.
     let text = explained.split("String measured").next().unwrap_or_default().trim_end();
@@ -237,69 +186,45 @@ fn without_values(text: &str, variables: &Variables) -> String {
     masked
 }
 
-fn configuration(output: GetFunctionOutput) -> anyhow::Result<Configuration> {
-    if let Some(error) = output.tags_error {
+fn configuration(function: TaggedFunction) -> anyhow::Result<Configuration> {
+    if let Some(error) = function.tags_error {
         bail!("cannot read its tags: {}: {}", error.error_code, error.message);
     }
+    let tags = function.tags;
     let function =
-        output.configuration.context("AWS returned a function without a configuration")?;
-    let name = function.function_name.clone().unwrap_or_default();
-    let logging = function.logging_config.as_ref();
-    let log_group = logging.and_then(|logging| logging.log_group.clone());
-    let log_format = logging.and_then(|logging| logging.log_format.as_ref());
-    let snap_start = function.snap_start.as_ref().and_then(|it| it.apply_on.as_ref());
-    let environment = function.environment.as_ref();
-    let hidden = environment.and_then(|environment| environment.error.as_ref());
+        function.configuration.context("AWS returned a function without a configuration")?;
     Ok(Configuration {
-        arn: function.function_arn.clone().unwrap_or_default(),
-        runtime: runtime(&function),
+        log_group: function.log_group(),
+        runtime: (function.package_type != "Image").then(|| function.runtime.clone()),
+        update: update(&function),
+        has_snap_start: function.snap_start.apply_on == "PublishedVersions",
+        arn: function.function_arn,
         architecture: function
             .architectures
-            .as_ref()
-            .and_then(|all| all.first())
-            .map_or("x86_64", |it| it.as_str())
-            .to_owned(),
-        layers: attached_layers(&function),
-        variables: environment
-            .and_then(|environment| environment.variables.clone())
-            .unwrap_or_default()
             .into_iter()
+            .next()
+            .unwrap_or_else(|| "x86_64".to_owned()),
+        layers: function
+            .layers
+            .into_iter()
+            .map(|layer| AttachedLayer { arn: layer.arn, zipped_bytes: layer.code_size })
             .collect(),
-        hidden_variables: hidden.map(|error| error.error_code.clone().unwrap_or_default()),
-        code_bytes: u64::try_from(function.code_size).unwrap_or_default(),
-        has_snap_start: snap_start == Some(&SnapStartApplyOn::PublishedVersions),
+        variables: function.environment.variables,
+        hidden_variables: function.environment.error.map(|error| error.error_code),
+        code_bytes: function.code_size,
         aliases: Vec::new(),
-        revision: function.revision_id.clone().unwrap_or_default(),
-        update: update(&function),
-        tags: output.tags.unwrap_or_default().into_iter().collect(),
-        log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
-        log_format: log_format.map_or("Text", |format| format.as_str()).to_owned(),
-        name,
+        revision: function.revision_id,
+        tags,
+        log_format: function.logging_config.log_format.unwrap_or_else(|| "Text".to_owned()),
+        name: function.function_name,
     })
 }
 
-fn runtime(function: &FunctionConfiguration) -> Option<String> {
-    if function.package_type == Some(PackageType::Image) {
-        return None;
-    }
-    Some(function.runtime.as_ref().map_or("", |runtime| runtime.as_str()).to_owned())
-}
-
-fn attached_layers(function: &FunctionConfiguration) -> Vec<AttachedLayer> {
-    let layers = function.layers.iter().flatten();
-    let attached = layers.map(|layer| AttachedLayer {
-        arn: layer.arn.clone().unwrap_or_default(),
-        zipped_bytes: u64::try_from(layer.code_size).unwrap_or_default(),
-    });
-    attached.collect()
-}
-
 fn update(function: &FunctionConfiguration) -> Update {
-    let is_pending = function.state == Some(State::Pending);
-    match function.last_update_status {
-        Some(LastUpdateStatus::InProgress) => Update::InProgress,
-        _ if is_pending => Update::InProgress,
-        Some(LastUpdateStatus::Failed) => {
+    match function.last_update_status.as_str() {
+        "InProgress" => Update::InProgress,
+        _ if function.state == "Pending" => Update::InProgress,
+        "Failed" => {
             let reason = function.last_update_status_reason.as_deref();
             Update::Failed(reason.unwrap_or("without a reason").to_owned())
         }
@@ -310,18 +235,14 @@ fn update(function: &FunctionConfiguration) -> Update {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_lambda::config::http::HttpResponse;
-    use aws_sdk_lambda::error::ErrorMetadata;
-    use aws_sdk_lambda::operation::update_function_configuration::UpdateFunctionConfigurationError;
+    use ::aws::Refusal;
 
     #[test]
     fn an_error_of_aws_shows_no_values_of_variables() {
         let check = |message: &str, expected: &str| {
-            let metadata =
-                ErrorMetadata::builder().code("InvalidParameterValueException").message(message);
-            let service_error = UpdateFunctionConfigurationError::generic(metadata.build());
-            let raw = HttpResponse::new(400.try_into().unwrap(), "x".into());
-            let error = SdkError::service_error(service_error, raw);
+            let code = "InvalidParameterValueException".to_owned();
+            let error =
+                ApiError::Refused(Refusal { status: 400, code, message: message.to_owned() });
             let variables = [("TOKEN".to_owned(), "hunter2".to_owned())].into();
             let text = without_values(&explained_update(&error), &variables);
             assert_eq!(text, format!("InvalidParameterValueException: {expected}"));

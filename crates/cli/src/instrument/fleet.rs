@@ -1,31 +1,28 @@
 //! `lambda-otlp fleet`: lists functions with their layers, log format, subscription and newest telemetry.
 
-use super::account::{Account, with_retries};
+use super::account::Account;
 use super::configuration::Configuration;
 use super::layers::{LayerKind, Layers, short};
 use super::record::Record;
 use super::{FunctionArguments, read_layers, stack_layers};
-use crate::aws::{self, explain, is_denied};
+use crate::aws::{self, Aws, deadline, unread_logs};
 use crate::progress::ProgressLine;
 use crate::terminal;
+use ::aws::{AccountPolicy, CloudWatchLogs};
 use anyhow::bail;
-use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudwatchlogs::types::{AccountPolicy, OrderBy, PolicyType};
 use console::screen::on_one_line;
 use console::time_arguments::{duration_text, now_unix_nano};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::Selection;
 
-/// Number of functions that are read at a time. AWS's SDK repeats throttled requests.
+/// Number of functions that are read at a time. Throttled requests are repeated.
 const AT_A_TIME: usize = 4;
 /// Log events at the end of a log stream that are searched for telemetry.
-const NEWEST_EVENTS: i32 = 200;
+const NEWEST_EVENTS: u32 = 200;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -47,13 +44,13 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
     let FleetArguments { which, stack, json } = arguments;
     let selection = which.selection_or_all()?;
     let rows = terminal::block_on(async {
-        let aws = aws::load(&which.aws).await;
-        let account = Account::new(&aws);
+        let aws = Aws::load(&which.aws).await?;
+        let account = Account::new(&aws)?;
         let layers = match stack {
             Some(stack) => read_layers(&account, stack_layers(&aws, stack).await?).await?,
             None => Layers::default(),
         };
-        let logs = FunctionLogs::new(Client::new(&with_retries(&aws))).await;
+        let logs = FunctionLogs::new(aws.patient().logs()?).await;
         let mut names = account.function_names().await?;
         names.retain(|name| selection.check_name(name).is_ok());
         let fleet = Fleet { account, logs, layers };
@@ -182,28 +179,24 @@ impl Fleet {
 
 /// Log groups of functions.
 struct FunctionLogs {
-    client: Client,
+    client: CloudWatchLogs,
     policies: Vec<AccountPolicy>,
 }
 
 impl FunctionLogs {
-    async fn new(client: Client) -> Self {
-        let request =
-            client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy);
-        let answer = request.send().await;
+    async fn new(client: CloudWatchLogs) -> Self {
         // Without this permission, the list lacks the account's policy.
-        let policies = answer.ok().and_then(|output| output.account_policies).unwrap_or_default();
+        let policies = client.subscription_policies(deadline()).await.unwrap_or_default();
         Self { client, policies }
     }
 
     async fn subscriptions(&self, group: &str) -> anyhow::Result<Vec<String>> {
-        let request = self.client.describe_subscription_filters().log_group_name(group);
-        let filters = match request.send().await {
-            Ok(output) => output.subscription_filters.unwrap_or_default(),
-            Err(error) if is_missing(&error) => Vec::new(),
-            Err(error) => return Err(unread(&error, "logs:DescribeSubscriptionFilters")),
+        let filters = match self.client.subscription_filters(group, deadline()).await {
+            Ok(filters) => filters,
+            Err(error) if error.is_gone() => Vec::new(),
+            Err(error) => return Err(unread_logs(&error)),
         };
-        let own = filters.into_iter().filter_map(|filter| filter.destination_arn);
+        let own = filters.into_iter().map(|filter| filter.destination);
         let of_account = self.policies.iter().filter_map(|policy| destination(policy, group));
         let mut names: Vec<String> = own.chain(of_account).map(|arn| last_part(&arn)).collect();
         names.dedup();
@@ -212,32 +205,14 @@ impl FunctionLogs {
 
     /// Searches the newest log events of the newest log stream.
     async fn newest_telemetry(&self, group: &str) -> anyhow::Result<NewestTelemetry> {
-        let newest_stream = self
-            .client
-            .describe_log_streams()
-            .log_group_name(group)
-            .order_by(OrderBy::LastEventTime)
-            .descending(true)
-            .limit(1);
-        let streams = match newest_stream.send().await {
-            Ok(output) => output.log_streams.unwrap_or_default(),
-            Err(error) if is_missing(&error) => return Ok(NewestTelemetry::NoLog),
-            Err(error) => return Err(unread(&error, "logs:DescribeLogStreams")),
+        let events = match self.client.newest_log_events(group, NEWEST_EVENTS, deadline()).await {
+            Ok(Some(events)) => events,
+            Ok(None) => return Ok(NewestTelemetry::NoLog),
+            Err(error) if error.is_gone() => return Ok(NewestTelemetry::NoLog),
+            Err(error) => return Err(unread_logs(&error)),
         };
-        let first = streams.into_iter().next().and_then(|stream| stream.log_stream_name);
-        let Some(stream) = first else { return Ok(NewestTelemetry::NoLog) };
-        let newest_events = self
-            .client
-            .get_log_events()
-            .log_group_name(group)
-            .log_stream_name(stream)
-            .start_from_head(false)
-            .limit(NEWEST_EVENTS);
-        let output =
-            newest_events.send().await.map_err(|error| unread(&error, "logs:GetLogEvents"))?;
-        let events = output.events.unwrap_or_default();
-        let telemetry = events.iter().filter(|event| event.message().is_some_and(is_telemetry));
-        let newest = telemetry.filter_map(|event| event.timestamp).max();
+        let telemetry = events.iter().filter(|event| is_telemetry(&event.message));
+        let newest = telemetry.map(|event| event.timestamp_ms).max();
         Ok(newest.map_or(NewestTelemetry::NoneFound, |time_ms| NewestTelemetry::At { time_ms }))
     }
 }
@@ -249,28 +224,12 @@ fn is_telemetry(line: &str) -> bool {
     is_line || OTLP_JSON.iter().any(|field| line.contains(field))
 }
 
-fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    error.code() == Some("ResourceNotFoundException")
-}
-
-fn unread<E: Error + Send + Sync + 'static>(
-    error: &SdkError<E>,
-    permission: &str,
-) -> anyhow::Error {
-    let explained = explain(error);
-    if is_denied(&explained) {
-        anyhow::anyhow!("these credentials lack {permission}")
-    } else {
-        explained
-    }
-}
-
 /// Returns the destination of the account's policy, unless the policy leaves out this log group.
 fn destination(policy: &AccountPolicy, group: &str) -> Option<String> {
-    if aws::policy_excludes(policy.selection_criteria().unwrap_or_default(), group) {
+    if aws::policy_excludes(&policy.selection_criteria, group) {
         return None;
     }
-    let document: Value = serde_json::from_str(policy.policy_document()?).ok()?;
+    let document: Value = serde_json::from_str(&policy.document).ok()?;
     document.get("DestinationArn").and_then(Value::as_str).map(str::to_owned)
 }
 

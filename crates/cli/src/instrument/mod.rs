@@ -12,11 +12,10 @@ mod run;
 mod snippets;
 mod undo;
 
-use crate::aws::{self, AwsArguments};
+use crate::aws::{self, Aws, AwsArguments};
 use crate::terminal;
 use account::Account;
 use anyhow::{anyhow, bail, ensure};
-use aws_config::SdkConfig;
 pub(crate) use configuration::Support;
 pub(crate) use fleet::{FleetArguments, run as fleet};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -99,8 +98,8 @@ pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<Exit
     let InstrumentArguments { which, stack, layers, managed, versions, confirmation } = arguments;
     let selection = which.selection()?;
     terminal::block_on(async {
-        let aws = aws::load(&which.aws).await;
-        let account = Account::new(&aws);
+        let aws = Aws::load(&which.aws).await?;
+        let account = Account::new(&aws)?;
         let arns = if layers.is_empty() {
             stack_layers(&aws, stack).await?
         } else {
@@ -116,8 +115,8 @@ pub(crate) fn uninstrument(arguments: &UninstrumentArguments) -> anyhow::Result<
     let UninstrumentArguments { which, confirmation } = arguments;
     let selection = which.selection()?;
     terminal::block_on(async {
-        let aws = aws::load(&which.aws).await;
-        let account = Account::new(&aws);
+        let aws = Aws::load(&which.aws).await?;
+        let account = Account::new(&aws)?;
         change(&aws, account, selection, InstrumentTask::Uninstrument, *confirmation).await
     })
 }
@@ -180,7 +179,7 @@ fn is_function_pattern(text: &str) -> bool {
 }
 
 /// Returns the layer versions among the stack's outputs.
-async fn stack_layers(aws: &SdkConfig, stack: &str) -> anyhow::Result<BTreeSet<String>> {
+async fn stack_layers(aws: &Aws, stack: &str) -> anyhow::Result<BTreeSet<String>> {
     let outputs = match aws::stack_values(aws, stack).await {
         Ok(values) => values.outputs,
         Err(error) if aws::says_no_stack(&error) => {
@@ -226,7 +225,7 @@ async fn read_layers(account: &Account, arns: BTreeSet<String>) -> anyhow::Resul
 
 /// Plans, asks, and changes functions.
 async fn change(
-    aws: &SdkConfig,
+    aws: &Aws,
     account: Account,
     selection: Selection,
     task: InstrumentTask,

@@ -6,13 +6,11 @@
 mod letter;
 mod store;
 
-use crate::aws::{self, AwsArguments, explain, forwarder_of};
+use crate::aws::{Aws, AwsArguments, Queue, explain, forwarder_of};
 use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
+use ::aws::{ApiError, Refusal};
 use anyhow::{Context as _, bail, ensure};
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use console::quantity::plural;
 use console::time_arguments;
 use forwarder::Message;
@@ -63,10 +61,10 @@ pub(crate) struct RedriveArguments {
 
 pub(crate) fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
     terminal::block_on(async {
-        let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
+        let aws = Aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await?;
         let RedriveQueues { dead_letters, retry } = queues(arguments, &aws).await?;
         let progress = ProgressLine::start("messages");
-        let redrive = Redrive::new(arguments, &retry, &aws, progress.counts());
+        let redrive = Redrive::new(arguments, aws.queue(&retry)?, progress.counts());
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -74,10 +72,9 @@ pub(crate) fn run(arguments: &RedriveArguments) -> anyhow::Result<ExitCode> {
             }
         });
         let summary = if let Some(bucket) = &arguments.bucket {
-            redrive.run(&mut OnFailureBucket::new(aws::s3(&aws), bucket.clone())).await?
+            redrive.run(&mut OnFailureBucket::new(aws.bucket(bucket)?)).await?
         } else {
-            let client = aws::sqs(&aws, &dead_letters);
-            let mut queue = DeadLetterQueue::new(client, dead_letters.clone());
+            let mut queue = DeadLetterQueue::new(aws.queue(&dead_letters)?);
             if progress.is_drawn()
                 && let Some(total) = queue.count().await
             {
@@ -105,14 +102,13 @@ struct RedriveQueues {
 }
 
 /// Returns the queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
-async fn queues(arguments: &RedriveArguments, aws: &SdkConfig) -> anyhow::Result<RedriveQueues> {
+async fn queues(arguments: &RedriveArguments, aws: &Aws) -> anyhow::Result<RedriveQueues> {
     let queues = match &arguments.stack {
         Some(stack) => {
             let function = forwarder_of(aws, stack).await?;
-            let name = function.function_name().unwrap_or_default();
-            let variables = function.environment().and_then(|environment| environment.variables());
+            let name = &function.function_name;
             let queue = |variable: &str| {
-                let url = variables.and_then(|variables| variables.get(variable)).cloned();
+                let url = function.environment.variables.get(variable).cloned();
                 url.with_context(|| format!("{name} has no variable {variable}"))
             };
             let dead_letters = queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?;
@@ -130,9 +126,8 @@ async fn queues(arguments: &RedriveArguments, aws: &SdkConfig) -> anyhow::Result
         "--from and --to are the same queue: name the dead-letter queue and the retry queue"
     );
     // No function reads the dead-letter queue of another queue. The credentials may have only the permissions of the redrive itself.
-    let answer =
-        aws::sqs(aws, retry).list_dead_letter_source_queues().queue_url(retry).send().await;
-    match answer.as_ref().map(|output| output.queue_urls.first()) {
+    let sources = aws.queue(retry)?.sources().await;
+    match sources.as_ref().map(|urls| urls.first()) {
         Ok(None) => {}
         Ok(Some(source)) => bail!(
             "{retry} is the dead-letter queue of {source}, not a retry queue: use --to {source}"
@@ -190,9 +185,7 @@ enum SendError {
 /// A run over letters.
 struct Redrive<'a> {
     filters: &'a LetterFilters,
-    client: aws_sdk_sqs::Client,
-    /// The URL of the queue to which letters are sent.
-    retry_queue: &'a str,
+    retry_queue: Queue,
     limit: usize,
     dry_run: bool,
     now_unix_nano: u64,
@@ -206,19 +199,9 @@ const MAX_FAILED_ROUNDS: usize = 3;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<'a> Redrive<'a> {
-    fn new(
-        arguments: &'a RedriveArguments,
-        retry_queue: &'a str,
-        aws: &SdkConfig,
-        progress: &Tally,
-    ) -> Self {
-        // A retry could duplicate a message.
-        let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
-        let without_retries =
-            aws.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+    fn new(arguments: &'a RedriveArguments, retry_queue: Queue, progress: &Tally) -> Self {
         Self {
             filters: &arguments.filters,
-            client: aws::sqs(&without_retries, retry_queue),
             retry_queue,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
@@ -319,12 +302,11 @@ impl<'a> Redrive<'a> {
 
     async fn send(&self, messages: &[Message]) -> Result<(), SendError> {
         for message in messages {
-            let request = self.client.send_message().queue_url(self.retry_queue);
-            let sent = request.message_body(&message.body).send().await;
-            sent.map_err(|error| match error.raw_response() {
-                Some(answer) if answer.status().is_client_error() => {
-                    SendError::Refused(explain(&error))
-                }
+            let sent = self.retry_queue.put_once(&message.body, SEND_TIMEOUT).await;
+            sent.map_err(|error| match &error {
+                ApiError::Refused(Refusal { status: 400..=499, .. })
+                | ApiError::NotOfAws(400..=499)
+                | ApiError::NoCredentials(_) => SendError::Refused(explain(&error)),
                 _ => SendError::Unknown(explain(&error)),
             })?;
         }

@@ -1,9 +1,8 @@
 //! The sources of letters: the dead-letter queue, and the bucket of Lambda's on-failure records.
 
 use super::letter::Letter;
-use crate::aws::explain;
+use crate::aws::{Bucket, ListedObject, Queue, ReceivedMessage, explain};
 use anyhow::{Context as _, anyhow, ensure};
-use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::join_all;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -40,23 +39,20 @@ const MAX_HIDDEN: usize = 119_000;
 const EMPTY_ANSWERS: u32 = 2;
 
 pub(crate) struct DeadLetterQueue {
-    client: aws_sdk_sqs::Client,
-    url: String,
+    queue: Queue,
     /// The newest receipts of the hidden messages by message id; `None` for removed ones.
     receipts: RefCell<HashMap<String, Option<String>>>,
 }
 
 impl DeadLetterQueue {
-    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
-        Self { client, url, receipts: RefCell::default() }
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self { queue, receipts: RefCell::default() }
     }
 
     /// The number of messages that may be received, if these credentials may ask for it.
     pub(crate) async fn count(&self) -> Option<usize> {
-        const COUNT: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
-        let request = self.client.get_queue_attributes().queue_url(&self.url);
-        let answer = request.attribute_names(COUNT).send().await.ok()?;
-        answer.attributes?.get(&COUNT)?.parse().ok()
+        const COUNT: &str = "ApproximateNumberOfMessages";
+        self.queue.attributes(&[COUNT]).await.ok()?.get(COUNT)?.parse().ok()
     }
 }
 
@@ -64,29 +60,18 @@ impl LetterStore for DeadLetterQueue {
     async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
         let mut empty_answers = 0;
         while empty_answers < EMPTY_ANSWERS {
-            let request = self
-                .client
-                .receive_message()
-                .queue_url(&self.url)
-                .max_number_of_messages(10)
-                .visibility_timeout(i32::try_from(HIDDEN_FOR.as_secs()).unwrap_or(i32::MAX))
-                .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default());
-            let output = request
-                .send()
-                .await
+            let received = self.queue.receive(WAIT, HIDDEN_FOR).await;
+            let messages = received
                 .map_err(|error| explain(&error))
-                .with_context(|| format!("cannot read {}", self.url))?;
+                .with_context(|| format!("cannot read {}", self.queue.url()))?;
             let mut found = Vec::new();
-            for message in output.messages.unwrap_or_default() {
-                let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
-                    continue;
-                };
+            for ReceivedMessage { message_id: id, receipt_handle: receipt, body } in messages {
                 // The message was hidden for too long and is received again. Its fate is known; only the newest receipt
                 // is valid.
                 if self.receipts.get_mut().insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
-                let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
+                let letter = Letter::from_message(&body);
                 found.push(StoredLetter { name: id, letter });
             }
             if !found.is_empty() {
@@ -98,7 +83,7 @@ impl LetterStore for DeadLetterQueue {
         ensure!(
             hidden < MAX_HIDDEN,
             "{}: {hidden} messages are hidden, and SQS hides no more at a time: run the command again in 10 minutes",
-            self.url
+            self.queue.url()
         );
         Ok(Vec::new())
     }
@@ -106,26 +91,19 @@ impl LetterStore for DeadLetterQueue {
     async fn remove(&self, name: &str) -> anyhow::Result<()> {
         // A message that cannot be deleted stays hidden, because another reader would send it twice.
         let receipt = self.receipts.borrow_mut().insert(name.to_owned(), None).flatten();
-        let request = self.client.delete_message().queue_url(&self.url);
-        let removed = request.set_receipt_handle(receipt).send().await;
-        removed.map(drop).map_err(|error| explain(&error))
+        let removed = self.queue.delete(&receipt.unwrap_or_default()).await;
+        removed.map_err(|error| explain(&error))
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
         let hidden: Vec<String> =
             self.receipts.get_mut().drain().filter_map(|(_, receipt)| receipt).collect();
         for receipts in hidden.chunks(10) {
-            let make_visible = |receipt: &String| {
-                let request = self
-                    .client
-                    .change_message_visibility()
-                    .queue_url(&self.url)
-                    .receipt_handle(receipt)
-                    .visibility_timeout(0);
-                async { request.send().await.map(drop).map_err(|error| explain(&error)) }
-            };
-            for made_visible in join_all(receipts.iter().map(make_visible)).await {
-                made_visible.context("skipped messages stay hidden for at most 10 minutes")?;
+            let releases = receipts.iter().map(|receipt| self.queue.release(receipt));
+            for released in join_all(releases).await {
+                released
+                    .map_err(|error| explain(&error))
+                    .context("skipped messages stay hidden for at most 10 minutes")?;
             }
         }
         Ok(())
@@ -133,56 +111,46 @@ impl LetterStore for DeadLetterQueue {
 }
 
 /// Objects that are in memory at the same time.
-const MAX_OBJECTS: i32 = 4;
+const MAX_OBJECTS: u32 = 4;
 /// An event has at most 6 MB (Lambda quotas), and more as escaped text or base64.
-const MAX_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
+const MAX_OBJECT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Lambda's on-failure records in an S3 bucket.
 pub(crate) struct OnFailureBucket {
-    client: aws_sdk_s3::Client,
-    name: String,
+    bucket: Bucket,
     /// The key of the last object that was read; keys are listed in order.
     last: Option<String>,
 }
 
 impl OnFailureBucket {
-    pub(crate) fn new(client: aws_sdk_s3::Client, name: String) -> Self {
-        Self { client, name, last: None }
+    pub(crate) fn new(bucket: Bucket) -> Self {
+        Self { bucket, last: None }
     }
 
     /// Reads an object. The outer error ends the run; the inner one is the reason why this object is no letter.
-    async fn read(&self, key: &str, size: i64) -> anyhow::Result<anyhow::Result<Letter>> {
+    async fn read(&self, key: &str, size: u64) -> anyhow::Result<anyhow::Result<Letter>> {
         if size > MAX_OBJECT_BYTES {
             return Ok(Err(anyhow!("an object of {size} bytes is no event")));
         }
-        let request = self.client.get_object().bucket(&self.name).key(key);
-        let output = request
-            .send()
+        let body = self
+            .bucket
+            .read(key)
             .await
             .map_err(|error| explain(&error))
-            .with_context(|| format!("cannot read s3://{}/{key}", self.name))?;
-        let body = output.body.collect().await?.into_bytes();
+            .with_context(|| format!("cannot read s3://{}/{key}", self.bucket.name()))?;
         Ok(Letter::from_record(&body))
     }
 }
 
 impl LetterStore for OnFailureBucket {
     async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
-        let request = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.name)
-            .max_keys(MAX_OBJECTS)
-            .set_start_after(self.last.clone());
-        let output = request
-            .send()
-            .await
+        let listed = self.bucket.list(self.last.as_deref(), MAX_OBJECTS).await;
+        let listed = listed
             .map_err(|error| explain(&error))
-            .with_context(|| format!("cannot list bucket {}", self.name))?;
+            .with_context(|| format!("cannot list bucket {}", self.bucket.name()))?;
         let mut found = Vec::new();
-        for object in output.contents.unwrap_or_default() {
-            let name = object.key.unwrap_or_default();
-            let letter = self.read(&name, object.size.unwrap_or_default()).await?;
+        for ListedObject { key: name, bytes } in listed.objects {
+            let letter = self.read(&name, bytes).await?;
             self.last = Some(name.clone());
             found.push(StoredLetter { name, letter });
         }
@@ -190,7 +158,6 @@ impl LetterStore for OnFailureBucket {
     }
 
     async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        let removed = self.client.delete_object().bucket(&self.name).key(name).send().await;
-        removed.map(drop).map_err(|error| explain(&error))
+        self.bucket.delete(name).await.map_err(|error| explain(&error))
     }
 }

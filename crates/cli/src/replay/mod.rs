@@ -3,14 +3,13 @@
 mod plan;
 mod run;
 
-use crate::aws::{self, AwsArguments};
+use crate::aws::{self, Aws, AwsArguments};
 use crate::destination::{DestinationArguments, Overlay, read_config};
 use crate::doctor::DeployedFunction;
 use crate::forward::{one_destination, write_ledger};
 use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
 use anyhow::{bail, ensure};
-use aws_config::SdkConfig;
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
@@ -78,7 +77,7 @@ async fn replay(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
         Some(path) => new.resume(path, [arguments.from, arguments.to])?,
         None => new,
     };
-    let aws = aws::load(&arguments.aws).await;
+    let aws = Aws::load(&arguments.aws).await?;
     let mut config = read_config(&variables(arguments, &aws).await?)?;
     match (&config.rules, &arguments.stack) {
         (Some(rules), _) => eprintln!("rules: {rules}"),
@@ -101,29 +100,23 @@ async fn replay(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the variables of the arguments, the shell, and the stack's forwarder.
-async fn variables(arguments: &ReplayArguments, aws: &SdkConfig) -> anyhow::Result<Overlay> {
+async fn variables(arguments: &ReplayArguments, aws: &Aws) -> anyhow::Result<Overlay> {
     arguments.destination.print_warnings();
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
     if let Some(stack) = &arguments.stack {
         variables = variables.over(forwarder_variables(aws, stack).await?);
         // The credentials read the stack's secret and rules. A token of the shell may belong to others.
         variables = variables.with("AWS_SESSION_TOKEN", "");
-        for (name, value) in aws::credentials(aws).await? {
+        for (name, value) in aws.machine().credential_variables().await? {
             variables = variables.with(&name, value);
         }
     }
-    if let Some(region) = aws.region() {
-        // The telemetry's `cloud.region`.
-        variables = variables.with("AWS_REGION", region.to_string());
-    }
-    Ok(variables)
+    // The telemetry's `cloud.region`.
+    Ok(variables.with("AWS_REGION", aws.region()))
 }
 
 /// Returns the variables of the stack's forwarder.
-async fn forwarder_variables(
-    aws: &SdkConfig,
-    stack: &str,
-) -> anyhow::Result<HashMap<String, String>> {
+async fn forwarder_variables(aws: &Aws, stack: &str) -> anyhow::Result<HashMap<String, String>> {
     let function = DeployedFunction::of(aws::forwarder_of(aws, stack).await?);
     let variables = function.settings();
     if Env.get(RULES).is_none()
@@ -167,13 +160,13 @@ fn check_age(
 /// Forwards the log from the checkpoint on, until its end or Ctrl-C.
 async fn forward_log(
     arguments: &ReplayArguments,
-    aws: &SdkConfig,
+    aws: &Aws,
     config: &Config,
     checkpoint: Checkpoint,
     observed_unix_nano: u64,
     progress: &Tally,
 ) -> anyhow::Result<ReplayResult> {
-    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
+    let client = aws.logs()?;
     let name = &arguments.log_group;
     let groups = aws::log_groups(aws, &client, name).await?;
     let account = groups.into_iter().next().map(|group| group.account).unwrap_or_default();

@@ -1,11 +1,11 @@
 //! The loop of a replay: read, group by stream, forward, save the checkpoint.
 
-use crate::aws::explain;
+use crate::aws::{deadline, explain};
 use crate::forward::{invocation_at, print_problems};
-use crate::log_events::{GatheredEvents, StreamEvents, delivery_event, log_event};
+use crate::log_events::{GatheredEvents, StreamEvents, delivery_event};
 use crate::progress::Tally;
 use crate::replay::plan::{Checkpoint, slices};
-use ::aws::Page;
+use ::aws::{CloudWatchLogs, LogSearch, Page};
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger};
 use std::ops::Range;
@@ -174,25 +174,15 @@ fn seconds(millis: i64) -> usize {
 
 /// Returns a page of a log group's events in this slice, each stream's in order.
 pub(crate) async fn read_page(
-    client: &aws_sdk_cloudwatchlogs::Client,
+    client: &CloudWatchLogs,
     log_group: &str,
     slice: Range<i64>,
     next: Option<String>,
 ) -> anyhow::Result<Page<FilteredLogEvent>> {
-    let request = client
-        .filter_log_events()
-        .log_group_name(log_group)
-        .start_time(slice.start)
-        // AWS includes the end of the range.
-        .end_time(slice.end - 1)
-        .set_next_token(next);
-    let output = request
-        .send()
-        .await
-        .map_err(|error| explain(&error))
-        .with_context(|| format!("cannot read log group {log_group}"))?;
-    let items = output.events.unwrap_or_default().into_iter().map(log_event).collect();
-    Ok(Page { items, next: output.next_token })
+    let search = LogSearch { from_ms: slice.start, before_ms: Some(slice.end), pattern: None };
+    let page = client.log_events(log_group, search, next, deadline()).await;
+    page.map_err(|error| explain(error.cause()))
+        .with_context(|| format!("cannot read log group {log_group}"))
 }
 
 #[cfg(test)]

@@ -2,20 +2,15 @@
 //! hundreds of requests with the same error.
 
 use crate::aws::{
-    self, AwsArguments, NoForwarder, NoStack, explain, forwarder_of, is_denied, stream_of,
+    self, Aws, AwsArguments, MISSING, NoForwarder, NoStack, explain, forwarder_of, is_denied,
+    stream_of,
 };
 use crate::doctor::permission_to_invoke;
 use ::aws::SubscriptionFilter;
-use anyhow::{Context as _, anyhow, bail, ensure};
-use aws_config::SdkConfig;
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::ProvideErrorMetadata as _;
+use anyhow::{anyhow, bail, ensure};
 use settings::Check;
 use subscriber::{KinesisStream, Task};
 use wire::arn::Arn;
-
-/// The code of Lambda's errors about what does not exist.
-const MISSING: &str = "ResourceNotFoundException";
 
 pub(super) struct TargetForwarder {
     /// The ARN of the forwarder's function.
@@ -30,7 +25,7 @@ impl TargetForwarder {
     pub(super) async fn find(
         stack: Option<&str>,
         arn: Option<&str>,
-        aws: &SdkConfig,
+        aws: &Aws,
         task: Task,
     ) -> anyhow::Result<Self> {
         let Some(stack) = stack else {
@@ -47,9 +42,8 @@ impl TargetForwarder {
             }
             found => found?,
         };
-        let arn = function.function_arn.context("AWS returned a function without an ARN")?;
-        let log_group = function.logging_config.and_then(|config| config.log_group);
-        Ok(Self { arn, log_group, stream: stream_of(aws, stack).await? })
+        let log_group = function.logging_config.log_group;
+        Ok(Self { arn: function.function_arn, log_group, stream: stream_of(aws, stack).await? })
     }
 }
 
@@ -62,7 +56,7 @@ pub(super) fn not_a_function(destination: &str) -> anyhow::Error {
 
 /// Fails with one line if no log group of this region could be subscribed to the destination.
 pub(super) async fn check(
-    aws: &SdkConfig,
+    aws: &Aws,
     forwarder: &str,
     filter: &SubscriptionFilter,
     task: Task,
@@ -70,14 +64,13 @@ pub(super) async fn check(
 ) -> anyhow::Result<()> {
     let Some(arn) = Arn::parse(forwarder) else { return Err(not_a_function(forwarder)) };
     let Some(function) = arn.function() else { return Err(not_a_function(forwarder)) };
-    if let Some(region) = aws.region() {
-        ensure!(
-            arn.region == region.as_ref(),
-            "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
-            arn.region,
-            arn.region
-        );
-    }
+    let region = aws.region();
+    ensure!(
+        arn.region == region,
+        "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
+        arn.region,
+        arn.region
+    );
     if let Some(account) = aws::account(aws).await {
         ensure!(
             arn.account == account,
@@ -90,12 +83,8 @@ pub(super) async fn check(
     if task == Task::Remove {
         return Ok(());
     }
-    let lambda = Client::new(aws);
-    let configuration_request = lambda
-        .get_function_configuration()
-        .function_name(function.name)
-        .set_qualifier(function.qualifier.map(str::to_owned));
-    match configuration_request.send().await {
+    let lambda = aws.lambda()?;
+    match lambda.function_configuration(function.name, function.qualifier).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(MISSING) => {
             let place = aws::place(aws).await;
@@ -109,16 +98,9 @@ pub(super) async fn check(
         // CloudWatch Logs writes to the stream with a role, and does not invoke the function.
         return Ok(());
     }
-    let policy_request = lambda
-        .get_policy()
-        .function_name(function.name)
-        .set_qualifier(function.qualifier.map(str::to_owned));
     let aws_flags = arguments.flags();
-    let permission = match policy_request.send().await {
-        Ok(output) => permission_to_invoke(forwarder, output.policy(), &aws_flags),
-        Err(error) if error.code() == Some(MISSING) => {
-            permission_to_invoke(forwarder, None, &aws_flags)
-        }
+    let permission = match lambda.policy(function.name, function.qualifier).await {
+        Ok(policy) => permission_to_invoke(forwarder, policy.as_deref(), &aws_flags),
         Err(error) => return warn_if_denied("lambda:GetPolicy", explain(&error)),
     };
     ensure!(!Check::is_failed(&permission), permission.text);

@@ -1,13 +1,9 @@
 //! The functions in direct mode among those that write to log groups. Their layer sends telemetry to the backend itself, so a
 //! filter of all lines would send it a second time.
 
-use crate::aws::{explain, is_denied};
+use crate::aws::{Aws, FunctionConfiguration, Lambda, MISSING, explain, is_denied};
 use crate::doctor::direct_mode_variable;
 use anyhow::Context as _;
-use aws_config::SdkConfig;
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::ProvideErrorMetadata as _;
-use aws_sdk_lambda::types::FunctionConfiguration;
 use console::quantity::plural;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::collections::BTreeMap;
@@ -36,15 +32,18 @@ struct DirectSender {
 impl DirectSenders {
     /// Finds the functions in direct mode that write to these log groups. If functions cannot be read, the command says so and
     /// continues, because the filters may exist by now.
-    pub(super) async fn find(aws: &SdkConfig, groups: &[&str]) -> Self {
+    pub(super) async fn find(aws: &Aws, groups: &[&str]) -> Self {
         if groups.is_empty() {
             return Self::default();
         }
-        let lambda = Client::new(aws);
         let names: Vec<&str> =
             groups.iter().filter_map(|group| group.strip_prefix(LAMBDA)).collect();
         let are_few = names.len() == groups.len() && names.len() <= MAX_READ;
-        let found = if are_few { read(&lambda, &names).await } else { list(&lambda).await };
+        let found = match aws.lambda() {
+            Ok(lambda) if are_few => read(&lambda, &names).await,
+            Ok(lambda) => list(&lambda).await,
+            Err(error) => Err(error),
+        };
         let functions = match found {
             Ok(functions) => functions,
             Err(error) => {
@@ -86,12 +85,12 @@ impl DirectSenders {
     }
 }
 
-async fn read(lambda: &Client, names: &[&str]) -> anyhow::Result<Vec<FunctionConfiguration>> {
+async fn read(lambda: &Lambda, names: &[&str]) -> anyhow::Result<Vec<FunctionConfiguration>> {
     let requests = futures_util::stream::iter(names).map(async |name| {
-        match lambda.get_function().function_name(*name).send().await {
-            Ok(output) => Ok(output.configuration),
+        match lambda.function(name).await {
+            Ok(function) => Ok(function.configuration),
             // A log group outlives its function.
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) if error.code() == Some(MISSING) => Ok(None),
             Err(error) => {
                 Err(explain(&error)).with_context(|| format!("cannot read function {name}"))
             }
@@ -102,26 +101,14 @@ async fn read(lambda: &Client, names: &[&str]) -> anyhow::Result<Vec<FunctionCon
     Ok(read.into_iter().flatten().collect())
 }
 
-async fn list(lambda: &Client) -> anyhow::Result<Vec<FunctionConfiguration>> {
-    let mut listed = lambda.list_functions().into_paginator().items().send();
-    let mut functions = Vec::new();
-    while let Some(function) = listed.next().await {
-        functions.push(function.map_err(|error| explain(&error)).context("cannot list functions")?);
-    }
-    Ok(functions)
+async fn list(lambda: &Lambda) -> anyhow::Result<Vec<FunctionConfiguration>> {
+    let listed = lambda.functions().await;
+    listed.map_err(|error| explain(&error)).context("cannot list functions")
 }
 
 /// Returns the log group of a function with the layer in direct mode.
 fn direct_sender(function: FunctionConfiguration) -> Option<(String, DirectSender)> {
-    let attached = function.layers.unwrap_or_default();
-    let layers = attached.iter().filter_map(|layer| layer.arn());
-    let environment = function.environment.and_then(|environment| environment.variables);
-    let variables = environment.unwrap_or_default().into_iter().collect();
-    let variable = direct_mode_variable(layers, &variables)?;
-    let name = function.function_name?;
-    let log_group = function
-        .logging_config
-        .and_then(|logging| logging.log_group)
-        .unwrap_or_else(|| format!("{LAMBDA}{name}"));
-    Some((log_group, DirectSender { name, variable }))
+    let layers = function.layers.iter().map(|layer| layer.arn.as_str());
+    let variable = direct_mode_variable(layers, &function.environment.variables)?;
+    Some((function.log_group(), DirectSender { name: function.function_name, variable }))
 }

@@ -4,17 +4,14 @@ mod destination;
 mod direct_mode;
 mod stack;
 
-use crate::aws::{self, AwsArguments};
+use crate::aws::{self, Aws, AwsArguments};
 use crate::progress::ProgressLine;
 use crate::terminal;
-use ::aws::CloudWatchLogs;
 use anyhow::{anyhow, ensure};
-use aws_config::SdkConfig;
 use console::quantity::plural;
 use console::screen::on_one_line;
 use destination::TargetForwarder;
 use direct_mode::DirectSenders;
-use forwarder::wall_clock_now;
 use settings::Pattern;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -119,7 +116,7 @@ fn run(
     let collect = stated.unwrap_or(Collect::All);
     let names = SelectedNames::parse(which)?;
     terminal::block_on(async {
-        let aws = aws::load(&which.aws).await;
+        let aws = Aws::load(&which.aws).await?;
         let progress = ProgressLine::start("log groups");
         let stack = which.stack.as_deref();
         let target = TargetForwarder::find(stack, which.destination.as_deref(), &aws, task).await?;
@@ -129,7 +126,7 @@ fn run(
         destination::check(&aws, &target.arn, &ours.as_filter(), task, &which.aws).await?;
         let own = [ours.default_log_group()].into_iter().chain(target.log_group);
         let selection = names.into_selection(own);
-        let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
+        let logs = aws.logs()?;
         let wanted =
             WantedFilter { ours, former: None, beside_others, keeps_spilled: stated.is_none() };
         let sweep = Sweep {
@@ -202,7 +199,7 @@ async fn check_any_selected(
     which: &LogGroupArguments,
     task: Task,
     report: &SweepReport,
-    aws: &SdkConfig,
+    aws: &Aws,
 ) -> anyhow::Result<()> {
     let is_any_selected = match task {
         // Most log groups have no filter to remove.

@@ -1,8 +1,7 @@
 //! The subscriber of a deployed stack, which restores its own selection every hour.
 
-use crate::aws::{self, resource_name};
+use crate::aws::{self, Aws, resource_name};
 use crate::doctor::DeployedFunction;
-use aws_config::SdkConfig;
 use console::quantity::plural;
 use subscriber::{Action, Collect, Config, LogGroupEntry, Selection, SweepReport, Task};
 use wire::arn::Arn;
@@ -20,18 +19,16 @@ pub(super) struct StackSubscriber {
 
 /// Returns the subscriber of the forwarder's stack; `None` if there is none, or without the permissions to find it.
 pub(super) async fn find(
-    aws: &SdkConfig,
+    aws: &Aws,
     stack: Option<&str>,
     forwarder: &str,
 ) -> Option<StackSubscriber> {
     let stack = if let Some(stack) = stack {
         stack.to_owned()
     } else {
-        let lambda = aws_sdk_lambda::Client::new(aws);
         // Tags belong to the function, not to a version or alias.
         let function = Arn::parse(forwarder)?.unqualified()?;
-        let answer = lambda.list_tags().resource(function).send().await;
-        answer.ok()?.tags?.remove(STACK_TAG)?
+        aws.lambda().ok()?.tags(&function).await.ok()?.remove(STACK_TAG)?
     };
     let subscriber = resource_name(aws, &stack, "SubscriberFunction").await.ok()?;
     let function = DeployedFunction::of(aws::function(aws, &subscriber).await.ok()?);

@@ -2,14 +2,11 @@
 //! recognized by their ids.
 
 use super::{MAX_WAITING, TailArguments};
-use crate::aws::{self, OwnedLogGroup, explain};
-use crate::log_events::{Converter, GatheredEvents, RunningInvocations, delivery_event, log_event};
+use crate::aws::{self, Aws, OwnedLogGroup, StackResource, deadline, explain};
+use crate::log_events::{Converter, GatheredEvents, RunningInvocations, delivery_event};
 use crate::shown::Incoming;
+use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, bail};
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::SdkError;
 use console::time_arguments::{TimeArgument, now_unix_nano};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,24 +20,21 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const OVERLAP_MS: i64 = 30_000;
 /// Newer events wait for related ones.
 const LATEST_SHOWN_MS: i64 = 500;
-/// Enough for throttling.
-const ATTEMPTS: u32 = 10;
 
 /// Follows the log groups on a thread, until Ctrl-C.
 pub(super) fn follow(arguments: &TailArguments) -> anyhow::Result<Receiver<Incoming>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let from_ms = arguments.since.unwrap_or(TimeArgument::NOW).millis(now_unix_nano());
-    let aws = runtime.block_on(aws::load(&arguments.aws));
+    let aws = runtime.block_on(Aws::load(&arguments.aws))?;
+    let client = aws.patient().logs()?;
     // A wrong region or endpoint shows at once.
-    let accounts = runtime.block_on(accounts_of_groups(&aws, &Client::new(&aws), arguments))?;
-    let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
-    let client = Client::new(&aws.to_builder().retry_config(retries).build());
+    let accounts = runtime.block_on(accounts_of_groups(&aws, &client, arguments))?;
     if accounts.len() > MAX_GROUPS {
         bail!("{} log groups match, more than {MAX_GROUPS}: narrow the pattern", accounts.len());
     }
     let names: Vec<&str> = accounts.keys().map(String::as_str).collect();
     let following_text = format!("following {}", names.join(", "));
-    let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
+    let converter = Converter::new(Some(aws.region()))?;
     let (sender, incoming) = sync_channel(MAX_WAITING);
     sender.send(Incoming::Message(following_text))?;
     let groups = accounts.into_iter().map(|(name, account)| FollowedGroup {
@@ -69,7 +63,7 @@ pub(super) fn follow(arguments: &TailArguments) -> anyhow::Result<Receiver<Incom
 }
 
 struct Following {
-    client: Client,
+    client: CloudWatchLogs,
     groups: Vec<FollowedGroup>,
     converter: Converter,
     sender: SyncSender<Incoming>,
@@ -128,25 +122,28 @@ impl Following {
 
 impl FollowedGroup {
     /// Gathers the new events.
-    async fn read(&mut self, client: &Client) -> anyhow::Result<GroupReading> {
-        let request = client.filter_log_events().log_group_name(&self.name);
-        let mut pages = request.start_time(self.from_ms).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let output = match page {
-                Ok(output) => output,
-                Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
-                    let text = format!("{}: {}, trying again", self.name, explain(&error));
+    async fn read(&mut self, client: &CloudWatchLogs) -> anyhow::Result<GroupReading> {
+        let mut next = None;
+        loop {
+            let search = (self.from_ms..).into();
+            let page = match client.log_events(&self.name, search, next, deadline()).await {
+                Ok(page) => page,
+                Err(error) if error.cause().is_unreachable() => {
+                    let text = format!("{}: {}, trying again", self.name, explain(error.cause()));
                     return Ok(GroupReading::Unreachable(text));
                 }
-                Err(error) => return Err(explain(&error)),
+                Err(error) => return Err(explain(error.cause())),
             };
-            for event in output.events.unwrap_or_default().into_iter().map(log_event) {
+            for event in page.items {
                 if self.known.insert(event.id.clone(), event.timestamp_ms).is_none() {
                     self.gathered.add(event);
                 }
             }
+            next = page.next;
+            if next.is_none() {
+                return Ok(GroupReading::Complete);
+            }
         }
-        Ok(GroupReading::Complete)
     }
 }
 
@@ -163,8 +160,8 @@ fn now_ms() -> i64 {
 
 /// Returns the accounts of the selected log groups, by the groups' names. Fails if a pattern or the stack has no log group.
 async fn accounts_of_groups(
-    aws: &SdkConfig,
-    client: &Client,
+    aws: &Aws,
+    client: &CloudWatchLogs,
     arguments: &TailArguments,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let mut accounts = BTreeMap::new();
@@ -191,22 +188,20 @@ async fn accounts_of_groups(
 }
 
 /// Returns the log groups of a stack and of its nested stacks, including those of its functions.
-async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<String>> {
-    let client = aws_sdk_cloudformation::Client::new(aws);
+async fn names_of_stack(aws: &Aws, stack: &str) -> anyhow::Result<Vec<String>> {
+    let client = aws.cloudformation()?;
     let mut names = Vec::new();
     let mut stacks = vec![stack.to_owned()];
     while let Some(stack) = stacks.pop() {
-        let pages = client.list_stack_resources().stack_name(&stack).into_paginator();
-        let mut listed = pages.items().send();
-        while let Some(resource) = listed.next().await {
-            let resource = resource
-                .map_err(|error| explain(&error))
-                .with_context(|| format!("cannot list the resources of stack {stack}"))?;
-            let Some(id) = resource.physical_resource_id else { continue };
-            match resource.resource_type.as_deref() {
-                Some("AWS::Lambda::Function") => names.push(format!("/aws/lambda/{id}")),
-                Some("AWS::Logs::LogGroup") => names.push(id),
-                Some("AWS::CloudFormation::Stack") => stacks.push(id),
+        let resources = client.resources(&stack).await;
+        let resources = resources
+            .map_err(|error| explain(&error))
+            .with_context(|| format!("cannot list the resources of stack {stack}"))?;
+        for StackResource { kind, physical_id } in resources {
+            match kind.as_str() {
+                "AWS::Lambda::Function" => names.push(format!("/aws/lambda/{physical_id}")),
+                "AWS::Logs::LogGroup" => names.push(physical_id),
+                "AWS::CloudFormation::Stack" => stacks.push(physical_id),
                 _ => {}
             }
         }

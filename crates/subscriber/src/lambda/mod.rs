@@ -8,7 +8,7 @@ use crate::replay::{is_new, replay};
 use crate::report::{LogGroupEntry, SweepReport};
 use crate::selection::Selection;
 use crate::sweep::{Sweep, Task};
-use aws::{AwsClient, CloudWatchLogs, SqsQueue};
+use aws::{AwsClient, Caller, CloudWatchLogs, SqsQueue};
 pub use event::AnswerUrls;
 use event::{RequestKind, ResourceRequest, SubscriberEvent};
 use futures_util::FutureExt as _;
@@ -78,7 +78,7 @@ impl Subscriber {
     ) -> Self {
         let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
         let services = config.map(|config| Services {
-            logs: CloudWatchLogs::new(config.logs.clone(), clock),
+            logs: CloudWatchLogs::new(config.logs.clone(), Caller::Function, clock),
             retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::new(queue, clock)),
             config,
         });

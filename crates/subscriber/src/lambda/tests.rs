@@ -216,13 +216,13 @@ impl Fake {
 
     async fn answer(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
         if request.method.as_str() == "PUT" {
-            return Ok(AwsResponse { status: self.put(&request), body: Vec::new() });
+            return Ok(AwsResponse::new(self.put(&request), Vec::new()));
         }
         let logs = self.0.lock().unwrap().logs;
         let refused = r#"{"__type":"AccessDeniedException","message":"not\nyou"}"#;
         match logs {
-            Logs::Refuses => return Ok(AwsResponse { status: 400, body: refused.into() }),
-            Logs::Fails => return Ok(AwsResponse { status: 500, body: "{}".into() }),
+            Logs::Refuses => return Ok(AwsResponse::new(400, refused)),
+            Logs::Fails => return Ok(AwsResponse::new(500, "{}")),
             Logs::IsSilent => std::future::pending().await,
             Logs::Works | Logs::IsBusy => {}
         }
@@ -253,7 +253,7 @@ impl Fake {
         if is_lost {
             return Err(NoResponse::Ambiguous("cannot reach logs: reset".to_owned()));
         }
-        Ok(AwsResponse { status, body: answer.to_string().into_bytes() })
+        Ok(AwsResponse::new(status, answer.to_string()))
     }
 }
 
