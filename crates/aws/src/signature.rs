@@ -163,4 +163,38 @@ mod tests {
         let path = utf8_percent_encode("/a%20b/c-d_e.f~g:=", ENCODED_IN_PATH).to_string();
         assert_eq!(path, "/a%2520b/c-d_e.f~g%3A%3D");
     }
+    /// Amazon S3 API Reference, "Signature Calculations for the Authorization Header", the examples of a bucket.
+    #[test]
+    fn a_query_is_signed_in_the_order_of_its_names() {
+        let credentials = Credentials {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            session_token: None,
+        };
+        let payload = payload_hash(b"");
+        for (query, expected) in [
+            ("lifecycle", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+            (
+                "prefix=J&max-keys=2",
+                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            ),
+        ] {
+            let url = format!("https://examplebucket.s3.amazonaws.com/?{query}");
+            let to_sign = ToSign {
+                scope: Scope { service: "s3", region: "us-east-1", time: "20130524T000000Z" },
+                method: &Method::GET,
+                url: &Url::parse(&url).unwrap(),
+                headers: &[
+                    ("host", "examplebucket.s3.amazonaws.com"),
+                    ("x-amz-content-sha256", &payload),
+                    ("x-amz-date", "20130524T000000Z"),
+                ],
+                payload_hash: &payload,
+                path_encoding: PathEncoding::Once,
+            };
+            let authorization = authorization(&to_sign, &credentials);
+            let signature = authorization.rsplit('=').next();
+            assert_eq!(signature, Some(expected), "{query}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ mod xml;
 use ::aws::{
     Api, ApiError, ApiSettings, Attempts, AwsResponse, CloudWatchLogs, CloudWatchMetrics,
     Credentials, CredentialsLoader, CredentialsSource, EndpointOptions, LOGS_SERVICE, LogsError,
-    METRICS_SERVICE, Service, service_endpoint,
+    METRICS_SERVICE, Service, is_s3, service_endpoint,
 };
 use anyhow::{Context as _, anyhow, bail};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -228,14 +228,7 @@ impl Aws {
 
     pub(crate) fn bucket(&self, name: &str) -> anyhow::Result<Bucket> {
         let mut settings = self.settings(S3, &self.region)?;
-        // DNS does not resolve {bucket}.{host} on an endpoint other than AWS's, and a certificate does not cover a name with dots.
-        let host = settings.endpoint.host_str().unwrap_or_default().to_owned();
-        let is_host = self.machine.stated_endpoint(S3.id)?.is_none() && !name.contains('.');
-        let is_set = is_host && settings.endpoint.set_host(Some(&format!("{name}.{host}"))).is_ok();
-        if !is_set {
-            let prefix = settings.endpoint.path().trim_end_matches('/').to_owned();
-            settings.endpoint.set_path(&format!("{prefix}/{name}"));
-        }
+        settings.endpoint = bucket_endpoint(&settings.endpoint, name);
         Ok(Bucket::new(new_api(S3.service, settings), name))
     }
 
@@ -263,6 +256,18 @@ impl Aws {
             attempts: Attempts::AtMost(self.attempts),
         })
     }
+}
+
+/// The endpoint of a bucket below that of S3. DNS does not resolve {bucket}.{host} on an endpoint other than AWS's, and AWS's
+/// certificates do not cover a name with dots: there the bucket stands in the path.
+fn bucket_endpoint(s3: &Url, bucket: &str) -> Url {
+    let mut endpoint = s3.clone();
+    let host = s3.host_str().unwrap_or_default();
+    let is_in_host = is_s3(s3) && !bucket.contains('.');
+    if !is_in_host || endpoint.set_host(Some(&format!("{bucket}.{host}"))).is_err() {
+        endpoint.set_path(&format!("{}/{bucket}", s3.path().trim_end_matches('/')));
+    }
+    endpoint
 }
 
 fn new_api(service: &'static Service, settings: ApiSettings) -> Api {
@@ -472,5 +477,29 @@ pub(crate) fn unread_logs(error: &LogsError) -> anyhow::Error {
         anyhow!("these credentials lack {}", error.permission())
     } else {
         explained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_in_the_host_of_aws_and_in_the_path_elsewhere() {
+        for (s3, bucket, expected) in [
+            (
+                "https://s3.eu-west-1.amazonaws.com/",
+                "events",
+                "https://events.s3.eu-west-1.amazonaws.com/",
+            ),
+            (
+                "https://s3.eu-west-1.amazonaws.com/",
+                "my.events",
+                "https://s3.eu-west-1.amazonaws.com/my.events",
+            ),
+            ("http://127.0.0.1:4566/", "events", "http://127.0.0.1:4566/events"),
+        ] {
+            assert_eq!(bucket_endpoint(&Url::parse(s3).unwrap(), bucket).as_str(), expected);
+        }
     }
 }
