@@ -65,19 +65,26 @@ struct ExceptionParts {
 }
 
 impl ExceptionParts {
-    /// Returns `true` if no part of both differs, so that nothing is lost if they are combined.
+    /// Returns `true` if no part of both differs, so that nothing is lost if they are combined. Powertools writes a class without
+    /// its package, and the traceback beside it has both.
     fn agrees_with(&self, other: &Self) -> bool {
         let agree = |own: &Option<String>, other: &Option<String>| {
             own.is_none() || other.is_none() || own == other
         };
-        agree(&self.kind, &other.kind)
+        let are_of_one_class = || {
+            let (own, other) = self.kind.as_deref().zip(other.kind.as_deref()).unwrap_or_default();
+            is_qualified(own, other) || is_qualified(other, own)
+        };
+        (agree(&self.kind, &other.kind) || are_of_one_class())
             && agree(&self.message, &other.message)
             && agree(&self.stack, &other.stack)
     }
 
-    /// Fills what is missing.
+    /// Fills what is missing. The name with its package says more.
     fn add(&mut self, other: Self) {
-        self.kind = self.kind.take().or(other.kind);
+        let is_more =
+            |own: &String| other.kind.as_ref().is_some_and(|kind| is_qualified(kind, own));
+        self.kind = self.kind.take().filter(|own| !is_more(own)).or(other.kind);
         self.message = self.message.take().or(other.message);
         self.stack = self.stack.take().or(other.stack);
     }
@@ -92,6 +99,12 @@ impl ExceptionParts {
             self.message = self.message.take().or(read.message);
         }
     }
+}
+
+/// Returns `true` if the first name is the second one with its package, module or outer class.
+fn is_qualified(name: &str, class: &str) -> bool {
+    let package = name.strip_suffix(class);
+    package.is_some_and(|package| package.ends_with(['.', ':', '\\', '$']))
 }
 
 /// A field from which an exception was read.
