@@ -41,7 +41,7 @@ static LEVELS: [Level; 7] = [
     },
     Level {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
-        usual: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
+        usual: &["DEBUG", "FINER"],
         others: &["DBG", "DBUG", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
     },
     Level {
@@ -65,8 +65,10 @@ static LEVELS: [Level; 7] = [
 const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
 
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
-const SHORT: [&str; 10] =
-    ["FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
+const SHORT: [&str; 15] = [
+    "FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC", "ERR", "WRN",
+    "DBG", "TRC", "FTL",
+];
 
 /// A word of [`LEVELS`].
 struct KnownWord {
@@ -86,12 +88,19 @@ impl KnownWord {
         if word.bytes().next().is_none_or(|letter| *LETTERS & bit_of_letter(letter) == 0) {
             return None;
         }
-        LEVELS.iter().find_map(|level| {
+        let of_range = || {
+            // `ERROR2` of OpenTelemetry, `DEBUG5` of PostgreSQL.
+            let name = word.strip_suffix(|last: char| matches!(last, '1'..='5'))?;
+            Self::find(name).filter(|known| known.is_usual)
+        };
+        let mut levels = LEVELS.iter();
+        let found = levels.find_map(|level| {
             let is = |known: &&str| known.eq_ignore_ascii_case(word);
             let is_usual = level.usual.iter().any(is);
             let is_known = is_usual || level.others.iter().any(is);
             is_known.then_some(Self { severity: level.severity, is_usual })
-        })
+        });
+        found.or_else(of_range)
     }
 }
 

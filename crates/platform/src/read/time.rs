@@ -35,6 +35,8 @@ pub(crate) struct StatedTime {
     pub(crate) bytes: usize,
     /// `true` if it states a time of day, so that it is no mere date.
     pub(crate) has_clock: bool,
+    /// `true` for the exact form of JavaScript's `toISOString` and of Lambda's runtimes.
+    pub(crate) is_iso: bool,
     /// The time, if year, month and day stand in this order. UTC without a zone.
     pub(crate) time: Option<LineTime>,
 }
@@ -52,10 +54,10 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let bytes = text.as_bytes();
     if let Some(time) = text.get(..USUAL.len()).filter(|_| has_usual_form(bytes)) {
         let time = LineTime::of_text(time);
-        return Some(StatedTime { bytes: USUAL.len(), has_clock: true, time });
+        return Some(StatedTime { bytes: USUAL.len(), has_clock: true, is_iso: true, time });
     }
     if let Some(bytes) = unix_time_len(bytes) {
-        return Some(StatedTime { bytes, has_clock: true, time: None });
+        return Some(StatedTime { bytes, has_clock: true, ..StatedTime::default() });
     }
     let date = date_len(bytes);
     let clock_at = match date {
@@ -63,14 +65,14 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
         None => 0,
     };
     let Some(clock) = clock_len(rest(bytes, clock_at), date.is_some()) else {
-        return StatedTime { bytes: date?, has_clock: false, time: None }.set_apart(bytes);
+        return StatedTime { bytes: date?, ..StatedTime::default() }.set_apart(bytes);
     };
     let clock_end = clock_at + clock;
     let offset = offset_len(rest(bytes, clock_end));
     let offset_end = clock_end + offset;
     let time = text.get(..offset_end).and_then(LineTime::of_text);
     let zone = if offset == 0 { zone_len(rest(bytes, offset_end)) } else { 0 };
-    StatedTime { bytes: offset_end + zone, has_clock: true, time }.set_apart(bytes)
+    StatedTime { bytes: offset_end + zone, has_clock: true, is_iso: false, time }.set_apart(bytes)
 }
 
 impl StatedTime {
@@ -211,7 +213,12 @@ fn clock_len(bytes: &[u8], has_date: bool) -> Option<usize> {
         return None;
     }
     let mut at = hours + 3;
-    let seconds = rest(bytes, at).strip_prefix(b":").map(count_digits);
+    // structlog's documentation has `14:13.20`.
+    let seconds = match rest(bytes, at) {
+        [b':', seconds @ ..] => Some(count_digits(seconds)),
+        [b'.', seconds @ ..] if has_date => Some(count_digits(seconds)),
+        _ => None,
+    };
     if seconds == Some(2) {
         at += 3;
         if let [b'.' | b',' | b':', fraction @ ..] = rest(bytes, at)
@@ -247,12 +254,13 @@ fn unix_time_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of `Z`, `+02:00` or `+0200` directly after the time.
+/// Length of `Z`, `+02:00`, `+0200` or `+02` directly after the time.
 fn offset_len(bytes: &[u8]) -> usize {
     match bytes {
         [b'Z' | b'z', ..] => 1,
         [b'+' | b'-', offset @ ..] => match (count_digits(offset), offset.get(2)) {
             (4, _) => 5,
+            (2, None | Some(b' ' | b'\t' | b']')) => 3,
             (2, Some(b':')) if count_digits(rest(offset, 3)) == 2 => 6,
             _ => 0,
         },

@@ -1,8 +1,8 @@
 //! The tables of the grammar: which words are levels, and which are names before a level, by their place, what stands around them,
 //! and how they are written.
 
-use super::prose::Doubt::{self, Nothing, Operand, Sentence, Value, Width};
-use super::prose::is_displayed_by_php;
+use super::HeadOf;
+use super::prose::{is_displayed_by_php, is_doubted};
 use super::sets::{Forms, Marks, Places, form, is_letter, mark, place};
 use super::word::HeadWord;
 use crate::read::severity::{LevelWordSet, Severity};
@@ -50,22 +50,29 @@ impl<T: Copy> EvidenceRow<T> {
     }
 }
 
-/// Which words are levels, and what would show that one is none in spite of its place.
+/// Which words are levels, and how sure they are.
 #[derive(Clone, Copy)]
 struct LevelWords {
     words: LevelWordSet,
-    unless: Doubt,
+    certainty: Certainty,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// Only loggers write a word so: it is a level whatever follows.
+    Certain,
+    /// It may as well be a word of a text, see [`is_doubted`].
+    Doubtful,
 }
 
 /// A place where these words are levels.
 const fn level(words: LevelWordSet) -> EvidenceRow<LevelWords> {
-    EvidenceRow::new(LevelWords { words, unless: Nothing })
+    EvidenceRow::new(LevelWords { words, certainty: Certainty::Certain })
 }
 
-impl EvidenceRow<LevelWords> {
-    const fn unless(self, unless: Doubt) -> Self {
-        Self { is: LevelWords { unless, ..self.is }, ..self }
-    }
+/// A place where these words are levels unless what follows casts doubt on them.
+const fn doubtful(words: LevelWordSet) -> EvidenceRow<LevelWords> {
+    EvidenceRow::new(LevelWords { words, certainty: Certainty::Doubtful })
 }
 
 /// A name before a level.
@@ -75,7 +82,7 @@ pub(super) enum Name {
     /// It might as well be a word of a sentence.
     Bare,
     /// As sure as brackets.
-    File,
+    Sure,
 }
 
 const fn name(is: Name) -> EvidenceRow<Name> {
@@ -83,70 +90,78 @@ const fn name(is: Name) -> EvidenceRow<Name> {
 }
 
 use LevelWordSet::{Any, Upper, UpperUsual, Usual, UsualIfCapitalised};
-use form::{FILE, LETTER, LOWER, SIGNED, UPPER, WORD};
+use form::{CAPITALISED, LETTER, LOWER, SIGNED, UPPER, WORD};
 use mark::{
     BAR, BLANK, CAPITAL, COLON, COMMA, DASH, END, FIELD, GROUP, JOINED, LABEL, PADDED, PLAIN,
     SEMICOLON, SPACED_COLON, SYMBOL, TAB, TIME,
 };
-use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
+use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, ISO, NAMED, NUMBERED, TIMED};
 
 const ALL_BUT_END: Marks = Marks::ANY.without(END);
+const ALL_BUT_SYMBOL: Marks = Marks::ANY.without(SYMBOL);
 const ALL_BUT_LOWER: Forms = Forms::ANY.without(LOWER);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [EvidenceRow<LevelWords>; 27] = [
+static LEVELS: [EvidenceRow<LevelWords>; 30] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(Any).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
-    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
-    level(Any).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP]),
-    level(Any).at(&[CLOCKED]).preceded_by(&[FIELD]).written(&[LETTER]).followed_by(&[FIELD]),
+    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 E | …`
+    level(Any).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP, BAR]),
     // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
     level(Any).at(&[FIRST, NAMED, GROUPED]).written(&[WORD]).followed_by(&[TIME]),
-    // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `FATA declined`
-    level(Upper).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[GROUP]),
-    level(UpperUsual).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN]).written(&[UPPER])
-        .followed_by(&[BLANK, PADDED, TAB, END]).unless(Operand),
+    // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `├─ ERROR declined`
+    level(Upper).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN, SYMBOL]).written(&[UPPER]).followed_by(&[GROUP]),
+    doubtful(UpperUsual).at(&[FIRST, GO_TIMED]).preceded_by(&[PLAIN, SYMBOL]).written(&[UPPER])
+        .followed_by(&[BLANK, PADDED, TAB, END]),
     // `error: declined`, `ERROR:root:declined`
-    level(UsualIfCapitalised).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[WORD])
-        .followed_by(&[COLON]).unless(Value),
+    doubtful(UsualIfCapitalised).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[WORD])
+        .followed_by(&[COLON]),
     level(Upper).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
     // `ERROR | declined`, `error - declined`, `WARN, low`
-    level(Usual).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]).unless(Operand),
+    doubtful(Usual).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]),
+    // `error [shop] declined`, `● debug [shop] declined`
+    doubtful(Usual).at(&[FIRST]).written(&[LOWER]).followed_by(&[LABEL]),
+    // `shop Error: 7 : declined`
+    level(Any).at(&[NAMED]).written(&[CAPITALISED]).followed_by(&[LABEL]),
     // `✖  error     declined`
-    level(Usual).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]).unless(Sentence),
+    doubtful(Usual).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]),
     // `           WARNING  low` of rich
-    level(UpperUsual).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]).unless(Width),
+    doubtful(UpperUsual).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]),
+    // `app    ERROR : declined`
+    level(Upper).at(&[NAMED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[SPACED_COLON, DASH, BAR]),
     // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `app:ERROR:declined`
-    level(Upper).at(&[NAMED]).preceded_by(&[DASH, BAR]).written(&[UPPER]).followed_by(&[DASH, BAR]).unless(Operand),
-    level(Upper).at(&[NAMED]).preceded_by(&[SPACED_COLON]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Operand),
-    level(Usual).at(&[NAMED]).preceded_by(&[COLON]).written(&[UPPER, LOWER]).followed_by(&[COLON]).unless(Value),
-    level(UpperUsual).at(&[NAMED]).preceded_by(&[JOINED]).written(&[UPPER]).followed_by(&[COLON, JOINED]).unless(Value),
+    level(Upper).at(&[NAMED]).preceded_by(&[DASH, BAR]).written(&[UPPER]).followed_by(&[DASH, BAR]),
+    level(Upper).at(&[NAMED]).preceded_by(&[SPACED_COLON]).written(&[UPPER]).followed_by(&[ALL_BUT_END]),
+    doubtful(Usual).at(&[NAMED]).preceded_by(&[COLON]).written(&[UPPER, LOWER]).followed_by(&[COLON]),
+    doubtful(UpperUsual).at(&[NAMED]).preceded_by(&[JOINED]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
     // `167 INFO: declined`, `464 WARN shop.Orders - declined`, `20545  ERROR declined`
-    level(UpperUsual).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[COLON, PADDED]).unless(Value),
+    doubtful(UpperUsual).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[COLON, PADDED]),
     level(UpperUsual).at(&[NUMBERED]).written(&[UPPER]).followed_by(&[LABEL]),
-    level(UpperUsual).at(&[NUMBERED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[BLANK]).unless(Operand),
+    doubtful(UpperUsual).at(&[NUMBERED]).preceded_by(&[PADDED]).written(&[UPPER]).followed_by(&[BLANK]),
     // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
-    level(Any).at(&[TIMED, GROUPED]).written(&[WORD]).followed_by(&[COLON, JOINED]).unless(Value),
+    level(Any).at(&[TIMED, GROUPED]).preceded_by(&[ALL_BUT_SYMBOL]).written(&[WORD]).followed_by(&[COLON, JOINED]),
     // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
     level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[ALL_BUT_LOWER]).followed_by(&[FIELD]),
-    level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]).unless(Sentence),
-    level(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]).unless(Sentence),
+    doubtful(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]),
+    doubtful(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]),
+    // `2026-09-21T14:13:20.000Z error declined`
+    doubtful(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
     // `14:13:20 worker | error | declined`
     level(Upper).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
     level(Usual).at(&[BARE]).written(&[LOWER]).followed_by(&[COLON]),
-    level(UpperUsual).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]).unless(Sentence),
-    level(Any).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]).unless(Sentence),
+    doubtful(UpperUsual).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]),
+    doubtful(Any).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]),
 ];
 
 /// The places of names before a level. If none follows, they belong to the message.
 #[rustfmt::skip]
 static NAMES: [EvidenceRow<Name>; 9] = [
-    // `orders.py:12 ERROR …`
-    name(Name::File).at(&[FIRST]).written(&[FILE]).followed_by(&[BLANK]),
+    // `orders.py:12 ERROR …`, `shop.orders ERROR …`, `20 MainThread ERROR …`, `pid=8 tid=91b ERROR: …`
+    name(Name::Sure).at(&[FIRST, NUMBERED]).written(&[SIGNED]).followed_by(&[BLANK]),
     // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
     name(Name::Marked).at(&[FIRST]).followed_by(&[BAR, DASH, SPACED_COLON, COLON, JOINED, PADDED]),
     name(Name::Marked).at(&[FIRST]).written(&[SIGNED, LOWER]).followed_by(&[CAPITAL]),
@@ -161,7 +176,7 @@ static NAMES: [EvidenceRow<Name>; 9] = [
 ];
 
 /// The level that the word is in this place.
-pub(super) fn level_of(word: &HeadWord<'_>, place: Places) -> Option<Severity> {
+pub(super) fn level_of(word: &HeadWord<'_>, place: Places, of: HeadOf) -> Option<Severity> {
     const LONGEST: usize = 16;
     let text = word.level_part(place);
     // Excludes nearly all words.
@@ -177,7 +192,8 @@ pub(super) fn level_of(word: &HeadWord<'_>, place: Places) -> Option<Severity> {
     let fitting = LEVELS.iter().filter(|row| row.fits(place, &in_context, form));
     for row in fitting {
         if let Some(severity) = known(row.is.words) {
-            return (!row.is.unless.is_raised(&in_context, place)).then_some(severity);
+            let is_certain = row.is.certainty == Certainty::Certain;
+            return (is_certain || !is_doubted(&in_context, form, place, of)).then_some(severity);
         }
     }
     None

@@ -29,6 +29,7 @@ mod word;
 
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
+use crate::read::keys::{Role, role};
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
@@ -56,8 +57,10 @@ pub(crate) struct Head<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadOf {
     Line,
-    /// The message in another logger's line, where only a marked word is a level.
+    /// What a function printed, in a record of Lambda's runtime.
     Message,
+    /// The message in a logger's record. The logger stated the level, so that only the head of another one counts, and no bare word.
+    LoggedMessage,
 }
 
 /// Reads the head of a line without colours.
@@ -68,8 +71,11 @@ pub(crate) fn head(line: &str, of: HeadOf) -> Head<'_> {
     let in_span = after_key.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
     head.request_id = head.request_id.or(in_span);
     if head.is_of_runtime {
-        // The message may be a line of a logger, whose level is more exact than the runtime's.
-        let inner = scan(head.rest, HeadOf::Message);
+        // What a function prints may be a line of a logger, whose level is more exact than the runtime's. Python's runtime prefixes only
+        // what its own logger logs.
+        let is_logged = line.starts_with('[');
+        let of = if is_logged { HeadOf::LoggedMessage } else { HeadOf::Message };
+        let inner = scan(head.rest, of);
         head.severity = inner.severity.or(head.severity);
         head.has_others |= inner.has_others;
         head.has_context |= inner.has_context;
@@ -328,12 +334,17 @@ impl<'a> Scan<'a> {
         steps::count(1);
         let Some(time) = stated_time(self.head.rest) else { return false };
         let has_slashes = self.head.rest.get(..time.bytes).is_some_and(|text| text.contains('/'));
-        self.set_time(&time, if has_slashes { place::GO_TIMED } else { place::TIMED });
+        let place = match () {
+            () if has_slashes => place::GO_TIMED,
+            () if time.is_iso => place::ISO_TIMED,
+            () => place::TIMED,
+        };
+        self.set_time(&time, place);
         self.take(time.bytes)
     }
 
     fn set_time(&mut self, time: &StatedTime, place: Places) {
-        if time.has_clock && self.after_clock != Some(place::TIMED) {
+        if time.has_clock && !self.after_clock.is_some_and(|known| known.intersects(place::TIMED)) {
             self.after_clock = Some(place);
         }
         self.head.time = self.head.time.or(time.time);
@@ -377,6 +388,11 @@ impl<'a> Scan<'a> {
     fn pass_prefix(&mut self, word: &HeadWord<'a>) -> bool {
         const CLOUDFRONT_BYTES: usize = 40;
         let HeadWord { text, rest, .. } = *word;
+        // glog, used before the flags of its program are known.
+        const BEFORE_FLAGS: &str = " logging before flag.Parse: ";
+        if let Some(line) = rest.strip_prefix(BEFORE_FLAGS).filter(|_| text == "ERROR") {
+            return self.begin_again(line);
+        }
         // Kubernetes' log files: `TIME stderr F …`
         if self.has_clock() && matches!(text, "stdout" | "stderr") && rest.starts_with(" F ") {
             let is_begun = self.begin_again(rest.get(3..).unwrap_or_default());
@@ -400,7 +416,8 @@ impl<'a> Scan<'a> {
         const MAX_DIGITS: usize = 20;
         let text = word.text;
         // tracing-subscriber's time since the start: `0.000537818s`.
-        let uptime = text.strip_suffix('s').filter(|number| number.contains('.'));
+        let of_seconds = || text.strip_suffix('s').filter(|number| number.contains('.'));
+        let uptime = text.strip_suffix("ms").or_else(of_seconds);
         let is_number = uptime
             .unwrap_or(text)
             .bytes()
@@ -446,16 +463,17 @@ impl<'a> Scan<'a> {
             }
             return self.take(word.text.len());
         }
-        if let Some(phrase) = level_of_phrase(self.head.rest) {
+        let may_be_phrase = self.of != HeadOf::LoggedMessage;
+        if let Some(phrase) = level_of_phrase(self.head.rest).filter(|_| may_be_phrase) {
             return self.take_level(phrase.severity, phrase.bytes);
         }
         let place = self.place();
         // `Error: no stock` in a message is the name of an exception.
-        let may_be_exception = self.of == HeadOf::Message && place == place::FIRST;
+        let may_be_exception = self.of != HeadOf::Line && place == place::FIRST;
         if may_be_exception && Forms::of(word.text) == form::CAPITALISED {
             return false;
         }
-        let Some(severity) = level_of(word, place) else { return false };
+        let Some(severity) = level_of(word, place, self.of) else { return false };
         self.take_level(severity, word.bytes(self.head.rest))
     }
 
@@ -470,14 +488,20 @@ impl<'a> Scan<'a> {
             return self.take(word.text.len());
         }
         let place = self.place();
-        let Some(name) = name_of(word, place) else { return false };
+        let is_level_of_pair =
+            || word.text.split_once('=').is_some_and(|(key, _)| role(key) == Some(Role::Level));
+        let is_level =
+            || place == place::FIRST && Severity::of_text(word.text, LevelWordSet::Usual).is_some();
+        let Some(name) = name_of(word, place).filter(|_| !is_level() && !is_level_of_pair()) else {
+            return false;
+        };
         if name == Name::Bare {
             if self.bare_names == MAX_BARE_NAMES || is_english(word.text) {
                 return false;
             }
             self.bare_names += 1;
         }
-        self.has_group |= name == Name::File;
+        self.has_group |= name == Name::Sure;
         if place == place::FIRST {
             self.after_first = Some(place::NAMED);
         }
@@ -487,7 +511,9 @@ impl<'a> Scan<'a> {
     /// Reads a time, a level, ids or a name in brackets, zerolog's `<nil>` in place of a time, or a file in braces, as Airflow writes it.
     fn read_group(&mut self) -> bool {
         let Some(group) = Bracketed::at_start(self.head.rest) else { return false };
-        if !group.is_apart() || group.inner.contains('\n') || !self.allows_group(&group) {
+        let is_apart = group.is_apart() || group.open == b'[' && self.is_level_in_brackets(&group);
+        let is_symbol = !group.inner.bytes().any(|byte| byte.is_ascii_alphanumeric());
+        if !is_apart || is_symbol || group.inner.contains('\n') || !self.allows_group(&group) {
             return false;
         }
         if group.inner == "nil" {
@@ -499,6 +525,11 @@ impl<'a> Scan<'a> {
         self.take(group.bytes)
     }
 
+    /// `[14:13:20][ERROR]declined`
+    fn is_level_in_brackets(&self, group: &Bracketed<'_>) -> bool {
+        self.has_clock() && Severity::of_text(group.inner, LevelWordSet::UpperUsual).is_some()
+    }
+
     /// Returns `true` if brackets of this kind with this content are a field here, and not the beginning of a message.
     fn allows_group(&self, group: &Bracketed<'_>) -> bool {
         let is_level = |words| Severity::of_text(group.inner, words).is_some();
@@ -508,7 +539,10 @@ impl<'a> Scan<'a> {
             // A sentence may begin with parentheses.
             b'(' => {
                 let is_begin = self.fields == 0 || self.after_clock == Some(place::GO_TIMED);
-                !is_begin || is_level(LevelWordSet::UpperUsual) || group.after.starts_with(" [")
+                !is_begin
+                    || is_level(LevelWordSet::UpperUsual)
+                    || is_level(LevelWordSet::Usual) && !is_english(beginning(group.after))
+                    || group.after.starts_with(" [")
             }
             b'<' => {
                 let is_alone = self.fields == 0 || self.has_clock();
@@ -610,6 +644,10 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
         text.bytes().all(|byte| is_letter(&byte) || matches!(byte, b'_' | b'-' | b'.'))
     };
     let of_text = |word| Severity::of_text(word, LevelWordSet::Any);
+    if let Some((level, _)) = inner.split_once('/').filter(|(_, time)| stated_time(time).is_some())
+    {
+        return of_text(level);
+    }
     if let Some((first, second)) = inner.split_once([':', '/', '#'])
         && is_name(first, u8::is_ascii_alphanumeric)
         && is_name(second, u8::is_ascii_alphanumeric)

@@ -1,76 +1,62 @@
-//! Signs that a word is no level: the text goes on as a sentence, a value or an operand.
+//! Doubt: the signs that a word is no level although it stands in a level's place.
 
-use super::beginning;
-use super::sets::{Places, mark, place};
+use super::sets::{Forms, Places, form, mark, place};
 use super::word::HeadWord;
+use super::{HeadOf, beginning};
 use crate::read::begins;
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 
-/// A sign that a word is no level, although it stands in a level's place.
-#[derive(Clone, Copy)]
-pub(super) enum Doubt {
-    Nothing,
-    /// The text after the colon is the value of something with this name: `error: none`.
-    Value,
-    /// The word is an operand, one of several levels, or the subject of a sentence.
-    Operand,
-    /// A sentence goes on after the word.
-    Sentence,
-    /// The word does not have the width of rich's column.
-    Width,
-}
-
-impl Doubt {
-    pub(super) fn is_raised(self, word: &HeadWord<'_>, place: Places) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Value => place != place::TIMED && is_value(word.rest),
-            Self::Operand => !word.is_followed_by(mark::COLON) && !begins_message(word, place),
-            Self::Sentence => is_english(after_separators(beginning(word.rest))),
-            Self::Width => !has_width_of_rich(word),
-        }
+/// Returns `true` if this word of a doubtful place is no level: what follows makes it one of several levels, the name of a value, an
+/// operand, or the subject of a sentence. What a logger logged is a text, whose words are none of its fields.
+///
+/// Loggers write most levels in capitals, and texts few: therefore capitals need stronger signs.
+pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms, place: Places, of: HeadOf) -> bool {
+    if of == HeadOf::LoggedMessage && !place.intersects(place::CLOCKED) {
+        return true;
     }
+    let text = beginning(word.rest);
+    let is_upper = form == form::UPPER;
+    if word.is_followed_by(mark::COLON) {
+        return is_value(text.trim_start_matches(' '));
+    }
+    let is_separated = word.is_followed_by(mark::FIELD.without(mark::TAB));
+    let next = if is_separated { after_separators(text) } else { text.trim_start_matches(' ') };
+    let second = next.split([' ', '\t', '|', ',', ';', ':', '/']).next().unwrap_or_default();
+    steps::count(second.len());
+    let is_operand = !is_separated && begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
+    let is_list = || {
+        let after = next.get(second.len()..).unwrap_or_default();
+        Severity::is_level(second) && (!is_upper || goes_on_as_list(after))
+    };
+    let is_sentence = || !is_upper && is_english(second);
+    is_operand || is_separated && next.is_empty() || is_list() || is_sentence()
 }
 
+/// Returns `true` if the text after the second of several levels ends, or goes on to the next one.
+fn goes_on_as_list(text: &str) -> bool {
+    let next = text.trim_start_matches(' ');
+    let word = next.split([' ', ',', '|']).next().unwrap_or_default();
+    next.trim_end().is_empty()
+        || next.starts_with(['|', ',', ';', '/'])
+        || ["and", "or"].contains(&word)
+        || Severity::of_text(word, LevelWordSet::UpperUsual).is_some()
+}
+
+/// Returns `true` for a text that is only a value, or a list of values with the names before them: `none`, `0`, `3, warn: 7`.
 fn is_value(text: &str) -> bool {
     const VALUES: [&str; 11] =
         ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
-    let first = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
+    let first = text.split_ascii_whitespace().next().unwrap_or_default();
     steps::count(first.len());
     let word = first.trim_end_matches([',', ';', '%', '.']);
-    let is_only_word = text.trim().len() <= word.len() + 1;
-    word.parse::<f64>().is_ok()
-        || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
-}
-
-/// Returns `true` unless the text after a level without a colon shows that it is an operand, one of several levels, or the subject
-/// of a sentence.
-fn begins_message(word: &HeadWord<'_>, place: Places) -> bool {
-    let text = beginning(word.rest);
-    let is_separated = word.is_followed_by(mark::FIELD.without(mark::TAB));
-    let next = if is_separated { after_separators(text) } else { text.trim_start_matches(' ') };
-    let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
-    steps::count(second.len());
-    let is_level = |evidence| Severity::of_text(second, evidence).is_some();
-    if is_separated {
-        let is_sentence = place == place::FIRST && is_english(second);
-        let is_number = second.parse::<f64>().is_ok();
-        return !(second.is_empty() || is_level(LevelWordSet::Usual) || is_sentence || is_number);
-    }
-    // `TRACE /path` and `TRACE http://…` are requests.
-    let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
-    !(is_operator || is_level(LevelWordSet::UpperUsual))
+    let is_value =
+        word.parse::<f64>().is_ok() || VALUES.iter().any(|value| value.eq_ignore_ascii_case(word));
+    is_value && (first.ends_with([',', ';', '%']) || text.trim_end().len() == first.len())
 }
 
 fn after_separators(text: &str) -> &str {
     text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
-}
-
-fn has_width_of_rich(word: &HeadWord<'_>) -> bool {
-    const COLUMN: usize = 9;
-    let blanks = word.rest.bytes().take(COLUMN).take_while(|byte| *byte == b' ').count();
-    word.text.len() + blanks == COLUMN
 }
 
 /// Returns `true` for PHP's message about its own code, which ends with the place.

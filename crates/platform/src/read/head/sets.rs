@@ -99,6 +99,11 @@ pub(super) mod place {
     /// After a time and a word without any mark of a name.
     pub(in crate::read::head) const BARE: Places = Places::member(7);
 
+    /// [`TIMED`], directly after a time that programs write and people do not: `2026-09-21T14:13:20.000Z`.
+    pub(in crate::read::head) const ISO_TIMED: Places = Places::union(&[TIMED, ISO]);
+    /// The mark of [`ISO_TIMED`].
+    pub(in crate::read::head) const ISO: Places = Places::member(8);
+
     pub(in crate::read::head) const CLOCKED: Places = Places::union(&[TIMED, GO_TIMED]);
 }
 
@@ -146,7 +151,7 @@ pub(super) mod form {
     pub(in crate::read::head) const CAPITALISED: Forms = Forms::member(2);
     /// A level's letter, alone or before a date: `E`, `E0921` of klog, `E20260921` of glog.
     pub(in crate::read::head) const LETTER: Forms = Forms::member(3);
-    /// A name with a sign that other words have not, such as a point.
+    /// A name with a sign that other words have not: a point, a number after a dash, a capital within it.
     pub(in crate::read::head) const SIGNED: Forms = Forms::member(4);
     /// A file and the number of its line: `orders.py:12`.
     pub(in crate::read::head) const FILE: Forms = Forms::member(5);
@@ -162,7 +167,9 @@ impl Forms {
             return form::LETTER;
         }
         let is_sign = |byte: &u8| matches!(byte, b'.' | b'_' | b'[' | b'@' | b'=');
-        if bytes.iter().any(is_sign) || bytes.windows(2).any(|pair| pair == b"::") {
+        let is_pair =
+            |pair: &[u8]| matches!(pair, b"::" | [b'a'..=b'z', b'A'..=b'Z'] | [b'-', b'0'..=b'9']);
+        if bytes.iter().any(is_sign) || bytes.windows(2).any(is_pair) {
             let file = text.trim_end_matches(|c: char| c.is_ascii_digit());
             let is_file = file.len() < text.len() && file.ends_with(':') && file.contains('.');
             return if is_file { form::FILE | form::SIGNED } else { form::SIGNED };

@@ -3,6 +3,7 @@
 use super::sets::{Forms, Marks, Places, form, mark, place};
 use super::{MAX_BYTES, beginning};
 use crate::read::begins;
+use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::stated_time;
 
@@ -25,7 +26,10 @@ impl<'a> HeadWord<'a> {
         let all = text.as_bytes();
         let bytes = all.get(..MAX_BYTES).unwrap_or(all);
         let may_be_end = |byte: u8| {
-            matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';' | b':' | b'[' | b'-')
+            matches!(
+                byte,
+                b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';' | b':' | b'[' | b'-' | b'>'
+            )
         };
         let is_end = |at: usize| match bytes.get(at..).unwrap_or_default() {
             // `app:ERROR:`, but `shop::Orders`, `10.0.0.1:8080` and `https://`
@@ -33,8 +37,8 @@ impl<'a> HeadWord<'a> {
                 matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'_' | b'[' | b'A'..=b'Z' | b'a'..=b'z')
                     && !bytes.get(..at).is_some_and(|before| before.ends_with(b":"))
             }
-            // `ERRO[0000]`, but `worker[8]` and `T[main]`; `-ERROR-`, but `X-Ray`
-            [b'[', ..] => at > 1 && is_constant(bytes, at),
+            // `ERRO[0000]`, but `worker[8]` and `T[main]`; `-ERROR-`, but `X-Ray`; `ERROR>` of Log4perl
+            [b'[' | b'>', ..] => at > 1 && is_constant(bytes, at),
             [b'-', ..] => before.intersects(mark::DASH) && is_constant(bytes, at),
             _ => true,
         };
@@ -70,15 +74,18 @@ impl<'a> HeadWord<'a> {
         text.len() - self.rest.len()
     }
 
-    /// The part of the word that may be a level: after other fields also a part of a name, `app.ERROR: …` of Monolog,
-    /// `host/ERROR/shop: …` of locust.
+    /// The part of the word that may be a level: `ERROR/app: …`, `host/ERROR/shop: …` of locust, and after other fields also a part of
+    /// a name, `app.ERROR: …` of Monolog.
     pub(super) fn level_part(&self, place: Places) -> &'a str {
-        let is_after_field = place.intersects(place::CLOCKED | place::GROUPED | place::BARE);
-        if !is_after_field || !self.is_followed_by(mark::COLON) {
+        if !self.is_followed_by(mark::COLON) {
             return self.text;
         }
-        let between_slashes = || self.text.split_once('/')?.1.split_once('/').map(|(part, _)| part);
-        let after_point = || self.text.rsplit_once('.').map(|(_, part)| part);
+        let is_level = |part: &&str| Severity::of_text(part, LevelWordSet::UpperUsual).is_some();
+        let between_slashes =
+            || self.text.contains('/').then(|| self.text.split('/').find(is_level)).flatten();
+        let is_after_field = place.intersects(place::CLOCKED | place::GROUPED | place::BARE);
+        let after_point =
+            || self.text.rsplit_once('.').map(|(_, part)| part).filter(|_| is_after_field);
         between_slashes().or_else(after_point).unwrap_or(self.text)
     }
 
@@ -105,8 +112,19 @@ impl<'a> HeadWord<'a> {
         // There an upper-case word is a level whatever follows.
         let is_certain = place.intersects(place::CLOCKED) && form == form::UPPER;
         let may_have_label = place.intersects(place::CLOCKED | place::NUMBERED) && !is_certain;
-        if may_have_label && is_label() { mark::LABEL } else { Marks::NONE }
+        let has_label = match form {
+            form::LOWER if self.rest.starts_with(" [") => true,
+            form::CAPITALISED if place == place::NAMED => begins_with_number(self.rest),
+            _ => may_have_label && is_label(),
+        };
+        if has_label { mark::LABEL } else { Marks::NONE }
     }
+}
+
+/// ` 7 : `, the number of an event between a level and the message in .NET's trace listeners.
+fn begins_with_number(text: &str) -> bool {
+    let rest = text.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.starts_with(" : ") && !text.trim_start().starts_with(':')
 }
 
 /// Returns `true` if there are only capitals before this place.
@@ -136,6 +154,7 @@ fn marks(text: &str) -> Marks {
             [b';', ..] if blanks == 0 => mark::SEMICOLON,
             [b'[' | b'(', ..] => mark::GROUP,
             [b'A'..=b'Z', ..] if blanks > 0 => mark::CAPITAL,
+            [b'>', b' ', ..] => mark::DASH,
             [b'-', ..] => {
                 let dashes = next.bytes().take_while(|byte| *byte == b'-').count();
                 if blanks > 0 && is_before_blank(dashes) || begins(next, &ARROWS) {

@@ -8,7 +8,7 @@ use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
 use crate::read::fields::Fields;
 use crate::read::head::HeadOf;
-use crate::read::ids::TraceIds;
+use crate::read::ids::{TraceIds, is_uuid};
 use crate::read::keys::Role;
 use crate::read::line::field::{
     LineField, LineFields, Value, json_object, line_fields, object_fields,
@@ -47,9 +47,8 @@ fn read_record(
     }
     let mut read = read_fields(fields, is_lambda);
     if let Some(text) = text {
-        let of = if outer.is_whole_line { HeadOf::Line } else { HeadOf::Message };
-        let has_message = read.add_inner_text(&text, of, is_lambda, deeper);
-        if !has_message && (outer.is_whole_line || read.message.is_none()) {
+        let has_message = read.add_inner_text(&text, outer.holds, is_lambda, deeper);
+        if !has_message && (outer.holds == HeadOf::Line || read.message.is_none()) {
             read.message = Some(text.into());
         }
     }
@@ -92,8 +91,8 @@ impl FunctionLine<'_> {
 /// The field that holds another logger's record.
 struct Wrapper {
     at: usize,
-    /// `true` for Fluent Bit's `log`, a whole line; `false` for the message of Lambda's own JSON record.
-    is_whole_line: bool,
+    /// A whole line in Fluent Bit's `log`, and the message of a record by Lambda's own runtimes.
+    holds: HeadOf,
 }
 
 impl Wrapper {
@@ -102,13 +101,48 @@ impl Wrapper {
         let is_line = |field: &LineField<'_>| field.is(Role::Log) && field.value.text().is_some();
         let line = fields.iter().position(is_line);
         if let Some(at) = line.filter(|_| find(Role::Message).is_none()) {
-            return Some(Self { at, is_whole_line: true });
+            return Some(Self { at, holds: HeadOf::Line });
         }
         find(Role::RuntimeRequestId)?;
-        find(Role::Level)?;
-        find(Role::Time)?;
-        Some(Self { at: find(Role::Message)?, is_whole_line: false })
+        Some(Self { at: find(Role::Message)?, holds: written_by_runtime(fields)? })
     }
+}
+
+/// What the message of a record is, if Lambda's own runtime wrote the record. Loggers write request ids under the same keys, and what
+/// they state is not the message's to change: only a runtime gives INFO to whatever a function prints.
+fn written_by_runtime(fields: &LineFields<'_>) -> Option<HeadOf> {
+    const OWN: [&str; 10] = [
+        "timestamp",
+        "level",
+        "message",
+        "requestId",
+        "AWSRequestId",
+        "tenantId",
+        "traceId",
+        "errorType",
+        "errorMessage",
+        "stackTrace",
+    ];
+    // Of Python, whose records are all a logger's.
+    const OF_LOGGER: [&str; 2] = ["logger", "location"];
+    let is_own = |field: &LineField<'_>| {
+        let text = field.value.text();
+        match field.key.as_ref() {
+            "requestId" | "AWSRequestId" => text.is_some_and(is_uuid),
+            // `INFO`, and `Information` of .NET.
+            "level" => {
+                text.is_some_and(|level| level.starts_with(|c: char| c.is_ascii_uppercase()))
+            }
+            key => OWN.contains(&key),
+        }
+    };
+    let is_of_logger = |field: &LineField<'_>| OF_LOGGER.contains(&field.key.as_ref());
+    let has = |key: &str| fields.iter().any(|field| field.key == key);
+    let is_written = fields.iter().all(|field| is_own(field) || is_of_logger(field))
+        && has("timestamp")
+        && has("level");
+    let of = if fields.iter().any(is_of_logger) { HeadOf::LoggedMessage } else { HeadOf::Message };
+    is_written.then_some(of)
 }
 
 /// Returns `true` if an object is a logger's record, and not data that a function logs.
