@@ -140,6 +140,7 @@ pub(crate) fn take(
         let found = match field.role() {
             Some(Role::Exception | Role::Message) => of_value(&field.value, is_log),
             Some(Role::Nested) => of_nested(&field.value, is_log),
+            None => of_value(&field.value, is_log).or_else(|| of_nested(&field.value, is_log)),
             Some(Role::StackTrace) if parts.stack.is_none() => {
                 of_stack(&field.value, has_name).map(Taken::all)
             }
@@ -189,7 +190,10 @@ impl Taken {
 /// The exception in the value of a key such as `err`.
 fn of_value(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     match value {
-        Value::Text(text) => of_text(text).filter(|parts| parts.stack.is_some()).map(Taken::all),
+        Value::Text(text) => {
+            let is_certain = |parts: &ExceptionParts| parts.stack.is_some() || text.starts_with("[object] (");
+            of_text(text).filter(is_certain).map(Taken::all)
+        }
         Value::Json(raw) if raw.get().starts_with('{') => of_object(raw.get(), is_log),
         Value::Json(raw) => of_first_element(raw.get()).or_else(|| {
             // Python's `traceback.format_exception`
@@ -214,18 +218,26 @@ fn of_first_element(array: &str) -> Option<Taken> {
     Some(Taken { parts, rest })
 }
 
-/// An exception under a key of an object, such as Monolog's `context` and loguru's `record`.
+/// An exception in an object, such as Monolog's `context` and loguru's `record`: under a key of its own, or as `exception.*` among the
+/// object's keys.
 fn of_nested(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     let mut fields = object_fields(value.json_object()?)?;
-    let at = fields.iter().position(|field| field.is(Role::Exception))?;
-    let Taken { parts, rest } = of_value(&fields.get(at)?.value, is_log)?;
-    match rest {
-        Some(rest) => set_json(&mut fields, at, rest),
-        None => {
-            fields.remove(at);
-        }
-    }
+    let is_candidate = |field: &LineField<'_>| {
+        field.role().is_some_and(Role::is_error) || is_object_with_stack(&field.value)
+    };
+    let positions = fields.iter().enumerate().filter(|(_, field)| is_candidate(field));
+    let candidates: Vec<usize> = positions.map(|(at, _)| at).collect();
+    let Exception { kind, message, stacktrace } = take(&mut fields, &candidates, is_log)?;
+    fields.retain(|field| !field.is_taken);
+    let parts = ExceptionParts { kind: Some(kind), message, stack: stacktrace };
     Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
+}
+
+/// Returns `true` for an object that has a stack trace, so that it is an exception whatever its key.
+pub(crate) fn is_object_with_stack(value: &Value<'_>) -> bool {
+    value.json_object().is_some_and(|json| {
+        memchr::memmem::find(json.as_bytes(), b"\"stack").is_some()
+    })
 }
 
 fn of_object(object: &str, is_log: bool) -> Option<Taken> {
@@ -247,7 +259,7 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
     let mut parts = ExceptionParts { kind, message, stack: None };
     parts.add(stack.unwrap_or_default());
     parts.read_stack();
-    let is_error = has_stack || is_log && parts.message.is_some();
+    let is_error = has_stack || is_log && (parts.message.is_some() || is_only_named(&fields));
     let kind = parts.kind.as_deref().filter(|kind| is_error && is_type(kind))?;
     let is_moved = |field: &LineField<'_>| {
         let key = field.key.as_ref();
@@ -263,6 +275,11 @@ fn of_object(object: &str, is_log: bool) -> Option<Taken> {
     // loguru says only whether there is one.
     fields.retain(|field| field.key != "traceback" || field.value.word() != "true");
     Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
+}
+
+/// Returns `true` for an error whose message a serializer dropped, because it is not enumerable: `{"name":"OutOfStock","order":42}`.
+fn is_only_named(fields: &LineFields<'_>) -> bool {
+    fields.first().is_some_and(|field| field.key == "name")
 }
 
 /// A stack trace: a text, or an array of lines or frames. Without a name next to it, it must begin with one: other records have a

@@ -166,7 +166,7 @@ static KEYS: [(Role, Rank, &[&str]); 44] = [
     (Role::ErrorType, Usual, &["errortype", "error.type", "error.kind", "error.name"]),
     (Role::ErrorType, Usual, &["exception.type", "exception_name", "exception_class", "exc_type"]),
     (Role::Exception, Usual, &["exception", "error", "err", "exc_info", "exc_text", "@x"]),
-    (Role::Exception, Usual, &["thrown", "throwable", "full_message"]),
+    (Role::Exception, Usual, &["thrown", "throwable", "full_message", "exc", "cause"]),
     (Role::StackTrace, Usual, &["stack", "stacktrace", "stack_trace", "error.stack_trace"]),
     (Role::StackTrace, Usual, &["error.stack", "exception.stacktrace", "backtrace", "traceback"]),
     (Role::Log, Rare, &["log"]),

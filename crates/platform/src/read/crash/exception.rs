@@ -1,8 +1,9 @@
 //! Reads the exception that a text reports.
 
 use super::lines::{
-    DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, first_line,
-    is_certain, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception, ruby_exception,
+    CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, first_line,
+    is_certain, is_class, is_frame, is_logged_panic, is_ruby_place, is_type, message_and_type,
+    names_exception, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::runtime_text::is_rust_panic;
@@ -41,13 +42,13 @@ pub(crate) fn exception(text: &str) -> Option<Exception> {
     let text = text.trim_ascii();
     // Nearly all texts are one line without any of these words.
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
-        return if begins_as_report(text) { report(text) } else { None };
+        return if begins_as_report(text) { report(text) } else { php_object(text) };
     }
     if text.contains('\r') && !text.contains('\n') {
         // Lambda's Python runtime writes the lines of one log event so.
         return exception(&text.replace('\r', "\n"));
     }
-    traceback(text).or_else(|| report(text))
+    traceback(text).or_else(|| php_object(text)).or_else(|| report(text))
 }
 
 fn begins_as_report(text: &str) -> bool {
@@ -56,10 +57,31 @@ fn begins_as_report(text: &str) -> bool {
         Some(b'U') => text.starts_with("Uncaught ") || begins(text, &DOTNET_UNHANDLED),
         Some(b'p') => text.starts_with("panic: "),
         Some(b't') => text.starts_with("thread '"),
-        Some(b'/' | b'<' | b'*') => true,
+        Some(b'/' | b'<' | b'*' | b'#') => true,
         _ => false,
     };
     has_word || text.ends_with(')') && ruby_exception(text).is_some()
+}
+
+/// The exception that Monolog's formatters write into a record: `[object] (Shop\Declined(code: 7): no stock at /app/a.php:7)`.
+/// Laravel adds the stack trace.
+fn php_object(text: &str) -> Option<Exception> {
+    const OBJECT: &str = "[object] (";
+    // All other texts have another end, so that they are not searched.
+    if !text.ends_with([')', '}', ']']) {
+        return None;
+    }
+    let at = memchr::memmem::find(text.as_bytes(), OBJECT.as_bytes())?;
+    let object = text.get(at + OBJECT.len()..)?;
+    let (kind, rest) = object.split_once("(code: ")?;
+    let (_, with_place) = rest.split_once("): ")?;
+    let (message, after) = with_place.split_once(" at /")?;
+    let trace = after.split_once("[stacktrace]").map(|(_, frames)| frames);
+    is_type(kind).then(|| Exception {
+        kind: kind.to_owned(),
+        message: Some(message.to_owned()),
+        stacktrace: trace.map(|frames| frames.trim().to_owned()),
+    })
 }
 
 fn report(text: &str) -> Option<Exception> {
@@ -137,7 +159,21 @@ fn reported<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
         let message = served.split_once(": ").map_or(served, |(_, message)| message);
         return Some(NamedException::panic(message));
     }
+    if let Some(thrown) = line.strip_prefix(CPP) {
+        let kind = thrown.trim_end_matches('\'');
+        let what = after.lines().next().and_then(|line| line.trim().strip_prefix("what():"));
+        return Some(NamedException { kind, message: what.unwrap_or_default().trim() });
+    }
+    if let Some(kind_and_message) = line.strip_prefix("#<").and_then(|rest| rest.strip_suffix('>')) {
+        // Ruby's `inspect`; other objects have no message.
+        return Some(NamedException::split(kind_and_message))
+            .filter(|named| is_type(named.kind) && !named.message.is_empty());
+    }
+    if line.ends_with("panic recovered:") {
+        return Some(NamedException::panic(after.lines().next().unwrap_or_default()));
+    }
     elixir_exception(line)
+        .or_else(|| numbered_error(line, after))
         .or_else(|| ruby_exception(line))
         .or_else(|| logged_ruby_exception(line, after))
         .or_else(|| exception_above_frames(line, after))
@@ -180,29 +216,51 @@ fn elixir_exception(line: &str) -> Option<NamedException<'_>> {
     is_type(kind).then_some(NamedException { kind, message })
 }
 
-/// `no stock (ArgumentError)`, and below it the backtrace.
+/// color-eyre's `Error:`, and below it the error and its causes with their numbers.
+fn numbered_error<'t>(line: &str, after: &'t str) -> Option<NamedException<'t>> {
+    let message = after.lines().next()?.trim_start().strip_prefix("0: ")?;
+    (line == "Error:").then_some(NamedException { kind: "Error", message })
+}
+
+/// `no stock (ArgumentError)`, `ArgumentError (no stock):` of Rails, `ArgumentError - no stock:` of Sinatra, and below it Ruby's or
+/// Crystal's backtrace.
 fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
-    let (message, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
-    let is_exception = is_type(kind) && is_ruby_place(after.lines().next()?);
-    is_exception.then_some(NamedException { kind, message })
+    let next = after.lines().find(|line| !line.trim().is_empty())?.trim_start();
+    if !(is_ruby_place(next) || next.starts_with("from ")) {
+        return None;
+    }
+    if let Some(named) = message_and_type(line) {
+        let message = named.message.trim_start_matches("Unhandled exception: ");
+        return Some(NamedException { message, ..named });
+    }
+    let before_colon = line.strip_suffix(':')?;
+    let of_rails = || before_colon.strip_suffix(')')?.split_once(" (");
+    let (kind, message) = of_rails().or_else(|| before_colon.split_once(" - "))?;
+    is_type(kind).then_some(NamedException { kind, message })
 }
 
 /// The exception of a line with stack frames below. A message may have several lines, and a logger's text may precede the name, if
-/// the name is certainly a type's.
+/// the name is certainly a type's, or the frames follow at once.
 fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
     const MAX_LINES: usize = 16;
-    let mut lines = after.lines().take(MAX_LINES);
+    let mut lines = after.lines().filter(|line| !line.trim().is_empty()).take(MAX_LINES);
     let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
     let named = NamedException::split(line);
     let is_sure = at == 0 || is_certain(named.kind) && !named.message.is_empty();
     if is_type(named.kind) && is_sure {
         return Some(named);
     }
-    exception_within(line)
+    let of = |is_sure: fn(&str) -> bool| exception_within(line, is_sure);
+    let certain = of(|kind| is_certain(kind) || kind.contains('$'));
+    if at > 0 {
+        return certain;
+    }
+    certain.or_else(|| of(is_class)).or_else(|| of(|_| true))
 }
 
 /// The exception after another text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
-fn exception_within(line: &str) -> Option<NamedException<'_>> {
+/// `is_sure` says which types' names are no other words.
+fn exception_within(line: &str, is_sure: fn(&str) -> bool) -> Option<NamedException<'_>> {
     const MAX_COLONS: usize = 8;
     let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
     let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MAX_COLONS);
@@ -214,10 +272,8 @@ fn exception_within(line: &str) -> Option<NamedException<'_>> {
             .and_then(|text| text.rsplit_once(" ["))
             .map_or(with_code, |(text, _)| text);
         let kind = before.rsplit(is_between).next()?;
-        // The name of a class in a class is no ordinary word.
-        let is_sure = is_certain(kind) || kind.contains('$');
         let message = line.get(end + 2..)?;
-        (is_type(kind) && is_sure).then_some(NamedException { kind, message })
+        (is_type(kind) && is_sure(kind)).then_some(NamedException { kind, message })
     });
     found.or_else(|| {
         let last = line.trim_end().rsplit(is_between).next()?;
@@ -231,9 +287,9 @@ fn traceback(text: &str) -> Option<Exception> {
     const HEADER: &str = "Traceback (most recent call last):";
     let at = text.find(HEADER)?;
     let (before, frames) = text.split_at_checked(at)?;
-    // rich indents the whole traceback.
-    let indentation =
-        before.rsplit('\n').next().filter(|begin| begin.trim().is_empty()).unwrap_or_default();
+    // rich indents the whole traceback, and logfire draws a line before it.
+    let is_drawn = |text: &&str| text.chars().all(|c| c.is_whitespace() || c == '│');
+    let indentation = before.rsplit('\n').next().filter(is_drawn).unwrap_or_default();
     let logged = before.lines().next().unwrap_or_default().trim_end();
     // Python draws a frame around the lines of an exception group. As a cause, it is followed by another traceback.
     let is_group = text.contains("Exception Group Traceback")

@@ -5,6 +5,7 @@ use crate::read::runtime_text::is_place;
 
 pub(super) const JAVA_THREAD: &str = "Exception in thread \"";
 pub(super) const DOTNET_UNHANDLED: [&str; 2] = ["Unhandled exception. ", "Unhandled Exception: "];
+pub(super) const CPP: &str = "terminate called after throwing an instance of '";
 /// The first line of color-eyre's report of a panic.
 pub(super) const EYRE_PANIC: &str = "The application panicked (crashed).";
 
@@ -34,7 +35,9 @@ impl<'t> NamedException<'t> {
 
     /// Splits `java.lang.IllegalStateException: no stock`. Node puts a code after the type: `Error [ERR_X]: no stock`.
     pub(crate) fn split(text: &'t str) -> Self {
-        let (with_code, message) = text.split_once(": ").unwrap_or((text, ""));
+        let (with_code, with_inner) = text.split_once(": ").unwrap_or((text, ""));
+        // .NET Framework and Mono write all inner exceptions into the first line.
+        let message = with_inner.split_once(" ---> ").map_or(with_inner, |(message, _)| message);
         let kind = with_code.split_once(" [").map_or(with_code, |(kind, _)| kind);
         Self { kind, message }
     }
@@ -53,6 +56,12 @@ pub(crate) fn is_type(name: &str) -> bool {
 /// Returns `true` for the name of a type that is certainly an exception's, and no other word with a capital.
 pub(super) fn is_certain(kind: &str) -> bool {
     ["Error", "Exception", "Throwable", "Fault"].iter().any(|end| kind.ends_with(end))
+}
+
+/// Returns `true` for the name of a class that no word of a language is: a capital within it, or a package.
+pub(super) fn is_class(kind: &str) -> bool {
+    let is_inner_capital = |pair: &[u8]| matches!(pair, [b'a'..=b'z', b'A'..=b'Z']);
+    kind.contains(['.', '$', ':', '\\']) || kind.as_bytes().windows(2).any(is_inner_capital)
 }
 
 /// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
@@ -94,6 +103,12 @@ pub(super) fn ruby_exception(line: &str) -> Option<NamedException<'_>> {
     is_exception.then_some(NamedException { kind, message })
 }
 
+/// `no stock (Shop::Error)`, above the backtrace.
+pub(super) fn message_and_type(line: &str) -> Option<NamedException<'_>> {
+    let (message, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
+    is_type(kind).then_some(NamedException { kind, message })
+}
+
 /// ``/var/task/app.rb:3:in `pay'``, without a message.
 pub(super) fn is_ruby_place(line: &str) -> bool {
     if !line.starts_with(['/', '<']) {
@@ -111,12 +126,13 @@ pub(super) fn is_logged_panic(line: &str) -> bool {
 
 /// Returns `true` for the line after a message: a frame, or what Rust and Go print before theirs.
 pub(super) fn begins_trace(line: &str) -> bool {
-    is_frame(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
+    is_frame(line) || is_go_file(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
 }
 
 /// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
 pub(crate) fn is_frame(line: &str) -> bool {
-    let trimmed = line.trim_start();
+    // Youch draws a bullet.
+    let trimmed = line.trim_start().trim_start_matches("⁃ ");
     let is_indented = trimmed.len() < line.len();
     if !is_indented {
         return begins(trimmed, &CAUSES) || begins(trimmed, &["--- End of ", "goroutine "]);
@@ -127,6 +143,7 @@ pub(crate) fn is_frame(line: &str) -> bool {
         || is_omission(trimmed)
         || is_numbered(trimmed)
         || is_go_file(trimmed)
+        || is_ruby_place(trimmed)
 }
 
 /// `... 12 more`, `... 3 common frames omitted`

@@ -1,9 +1,9 @@
 //! Joins the log events of one report: runtimes that write plain text to stderr write one log event for each line.
 
 use super::lines::{
-    CAUSES, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
-    first_line, is_frame, is_logged_panic, is_ruby_place, is_type, names_exception,
-    names_java_type, ruby_exception,
+    CAUSES, CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
+    first_line, is_frame, is_logged_panic, is_ruby_place, is_type, message_and_type,
+    names_exception, names_java_type, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::head::{HeadOf, head};
@@ -53,6 +53,10 @@ pub enum ReportState {
     Console,
     /// In color-eyre's report of a panic.
     Eyre,
+    /// In an object of which each line is a log event.
+    Object,
+    /// After its last line.
+    ObjectEnd,
 }
 
 /// Maximum size of a logger's line above a stack trace. It is read again for each line that may name an exception.
@@ -75,7 +79,7 @@ impl ReportState {
         let first = line.trim_end();
         let state = match first.as_bytes().first() {
             Some(b'[') if first.contains("] PHP Fatal error: ") => Self::of_php(first),
-            Some(b'{') => return None,
+            Some(b'{') => return (first == "{").then(|| Self::Object.after_lines(rest)),
             Some(b'[') if text.trim_end().ends_with(']') && !rest.is_empty() => return None,
             _ if is_platform(text) => return None,
             None | Some(b't') if is_rust_panic(text) => return Some(Self::of_rust(text)),
@@ -85,9 +89,12 @@ impl ReportState {
             Some(b'A'..=b'Z') if is_first_of_two(first) => Self::FirstOfTwo,
             Some(b'E') if first.starts_with(JAVA_THREAD) => Self::Uncaught,
             Some(b'U') if begins(first, &DOTNET_UNHANDLED) => Self::Uncaught,
+            Some(b't') if first.starts_with(CPP) => Self::Uncaught,
             Some(b'T') if without_colours(first) == EYRE_PANIC => Self::Eyre,
-            Some(b'T' | b' ') if is_traceback(first) => Self::Traceback,
+            Some(b'T' | b' ' | b'\t') if is_traceback(first) => Self::Traceback,
             _ if is_logged_panic(first) => Self::Panic,
+            _ if first.ends_with("panic recovered:") => Self::GoPanic,
+            _ if names_php_object(first) => Self::Php,
             _ if first.ends_with(')') && ruby_exception(first).is_some() => Self::Uncaught,
             _ if first.as_bytes().get(4) == Some(&b':') && is_console(first) => Self::Console,
             _ => Self::Text,
@@ -175,7 +182,7 @@ impl ReportState {
             }
             Self::GoPanic => is_of_go(line),
             Self::Php => {
-                begins(line, &["#", "Stack trace:", "Next "])
+                begins(line, &["#", "Stack trace:", "Next ", "[stacktrace]", "[previous exception]", "\"}"])
                     || line.trim().is_empty()
                     || line.contains("PHP  ")
             }
@@ -203,6 +210,12 @@ impl ReportState {
                 return is_level.then_some(Self::Text);
             }
             Self::Console => line.starts_with("      "),
+            Self::Object => {
+                let is_end = line == "}";
+                let state = if is_end { Self::ObjectEnd } else { self };
+                return Some(state).filter(|_| is_end || is_indented);
+            }
+            Self::ObjectEnd => return None,
             Self::Eyre => line.trim().is_empty() || begins(line, &EYRE_LINES),
             _ => return self.after_in_trace(line),
         };
@@ -263,10 +276,15 @@ impl ReportState {
 
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
-    let text = line.trim_start_matches([' ', '|', '+']);
+    let text = line.trim_start_matches([' ', '\t', '|', '+', '│']);
     text.strip_prefix("Exception Group ")
         .unwrap_or(text)
         .starts_with("Traceback (most recent call last):")
+}
+
+/// Returns `true` for a record of Monolog with an exception, whose stack trace Laravel writes below it.
+fn names_php_object(line: &str) -> bool {
+    line.ends_with(')') && memchr::memmem::find(line.as_bytes(), b":\"[object] (").is_some()
 }
 
 /// Returns `true` for the text between two chained Python tracebacks.
@@ -282,7 +300,8 @@ fn is_of_go(line: &str) -> bool {
         name.is_some_and(|name| name == "panic" || name.contains('.') && !name.contains(' '))
     };
     let words = ["[signal ", "goroutine ", "created by ", "exit status ", "runtime stack:"];
-    line.is_empty() || begins(line, &words) || is_function()
+    let is_file = || line.starts_with('/') && line.contains(".go:");
+    is_file() || line.is_empty() || begins(line, &words) || is_function()
 }
 
 /// Returns `true` if the text is the message of an error: by its level, or by the words of one without a level.
@@ -323,6 +342,9 @@ fn names_causes(line: &str) -> bool {
 
 /// Returns `true` for a line that begins like the name of a type: only a stack trace below it shows that it is one.
 fn may_name_type(line: &str) -> bool {
+    if line.ends_with(')') && message_and_type(line).is_some() {
+        return true;
+    }
     let word = line.split(' ').next().unwrap_or_default();
     match word.strip_suffix(':') {
         Some(name) => is_type(name),

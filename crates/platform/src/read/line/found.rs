@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::read::exceptions::is_object_with_stack;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, xray_root};
 use crate::read::keys::{Rank, RankedRole, Role, role, role_in};
@@ -92,6 +93,7 @@ impl FoundValues {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
         let is_mongo = fields.iter().any(|field| field.key == "ctx");
         let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
+        let mut others = Vec::new();
         for (at, LineField { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
                 Some(RankedRole { role: Role::Nested, .. }) => found.look_into(key, at, value),
@@ -105,9 +107,12 @@ impl FoundValues {
                     }
                     found.offer(role, rank, Some(at), value);
                 }
+                // Causes, and objects under other keys, count after an exception's own keys.
+                None if is_object_with_stack(value) => others.push(at),
                 None => {}
             }
         }
+        found.errors.extend(others);
         // Other lines than a logger's have numbers under these keys, too.
         let level = found.level.position().and_then(|at| fields.get(at));
         let is_number = level.is_some_and(|field| field.value.text().is_none());
@@ -188,9 +193,11 @@ impl FoundValues {
     fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
         const MAX_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
-            // `trace` may also be the id itself.
-            if outer == "trace" {
-                self.trace.offer(Rank::Last, None, TraceIds::of_text(text));
+            // They may also be the ids themselves.
+            match outer {
+                "trace" => self.trace.offer(Rank::Last, None, TraceIds::of_text(text)),
+                "span" => self.span.offer(Rank::Last, None, wire::ids::id(text)),
+                _ => {}
             }
             return;
         }
@@ -220,7 +227,7 @@ impl FoundValues {
                 ("record", "extra") => self.look_into("extra", at, &value),
                 ("_meta", "logLevelName") => self.offer(Role::Level, Rank::Last, None, &value),
                 ("instant", "epochSecond") => self.offer(Role::Time, Rank::Last, None, &value),
-                (_, key) if role(key) == Some(Role::Exception) => {
+                (_, key) if role(key).is_some_and(Role::is_error) || is_object_with_stack(&value) => {
                     // However often the key occurs, the object is read once.
                     if self.errors.last() != Some(&at) {
                         self.errors.push(at);
