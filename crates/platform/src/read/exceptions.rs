@@ -191,7 +191,8 @@ impl Taken {
 fn of_value(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     match value {
         Value::Text(text) => {
-            let is_certain = |parts: &ExceptionParts| parts.stack.is_some() || text.starts_with("[object] (");
+            let is_certain =
+                |parts: &ExceptionParts| parts.stack.is_some() || text.starts_with("[object] (");
             of_text(text).filter(is_certain).map(Taken::all)
         }
         Value::Json(raw) if raw.get().starts_with('{') => of_object(raw.get(), is_log),
@@ -235,9 +236,9 @@ fn of_nested(value: &Value<'_>, is_log: bool) -> Option<Taken> {
 
 /// Returns `true` for an object that has a stack trace, so that it is an exception whatever its key.
 pub(crate) fn is_object_with_stack(value: &Value<'_>) -> bool {
-    value.json_object().is_some_and(|json| {
-        memchr::memmem::find(json.as_bytes(), b"\"stack").is_some()
-    })
+    value
+        .json_object()
+        .is_some_and(|json| memchr::memmem::find(json.as_bytes(), b"\"stack").is_some())
 }
 
 fn of_object(object: &str, is_log: bool) -> Option<Taken> {

@@ -20,6 +20,16 @@ impl<'a> Fields<'a> {
         serde_json::from_str(text).ok()
     }
 
+    /// The fields before the end of an object that was cut, or whose text goes on after it.
+    pub(crate) fn before_cut(text: &'a str) -> Self {
+        let mut fields = Self { pairs: Vec::new() };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let visitor = FieldsVisitor { pairs: &mut fields.pairs };
+        // The error is the cut.
+        _ = deserializer.deserialize_map(visitor);
+        fields
+    }
+
     /// Returns `true` if no key occurs twice.
     pub(crate) fn has_unique_keys(&self) -> bool {
         let mut keys: Vec<&str> = self.pairs.iter().map(|(key, _)| key.as_ref()).collect();
@@ -48,28 +58,32 @@ pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        let mut fields = Self { pairs: Vec::new() };
+        deserializer.deserialize_map(FieldsVisitor { pairs: &mut fields.pairs })?;
+        Ok(fields)
     }
 }
 
-struct FieldsVisitor;
+/// Keeps the fields before a JSON error.
+struct FieldsVisitor<'v, 'a> {
+    pairs: &'v mut Vec<(Cow<'a, str>, &'a RawValue)>,
+}
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'de> Visitor<'de> for FieldsVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "an object of at most {MAX_KEYS} keys")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
         while let Some((JsonKey(key), value)) = map.next_entry()? {
-            if pairs.len() == MAX_KEYS {
+            if self.pairs.len() == MAX_KEYS {
                 return Err(A::Error::custom("too many keys"));
             }
-            pairs.push((key, value));
+            self.pairs.push((key, value));
         }
-        Ok(Fields { pairs })
+        Ok(())
     }
 }
 

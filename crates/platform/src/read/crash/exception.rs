@@ -164,7 +164,8 @@ fn reported<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
         let what = after.lines().next().and_then(|line| line.trim().strip_prefix("what():"));
         return Some(NamedException { kind, message: what.unwrap_or_default().trim() });
     }
-    if let Some(kind_and_message) = line.strip_prefix("#<").and_then(|rest| rest.strip_suffix('>')) {
+    if let Some(kind_and_message) = line.strip_prefix("#<").and_then(|rest| rest.strip_suffix('>'))
+    {
         // Ruby's `inspect`; other objects have no message.
         return Some(NamedException::split(kind_and_message))
             .filter(|named| is_type(named.kind) && !named.message.is_empty());

@@ -126,7 +126,9 @@ pub(super) fn is_logged_panic(line: &str) -> bool {
 
 /// Returns `true` for the line after a message: a frame, or what Rust and Go print before theirs.
 pub(super) fn begins_trace(line: &str) -> bool {
-    is_frame(line) || is_go_file(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
+    is_frame(line)
+        || is_go_file(line)
+        || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
 }
 
 /// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.

@@ -182,8 +182,10 @@ impl ReportState {
             }
             Self::GoPanic => is_of_go(line),
             Self::Php => {
-                begins(line, &["#", "Stack trace:", "Next ", "[stacktrace]", "[previous exception]", "\"}"])
-                    || line.trim().is_empty()
+                begins(
+                    line,
+                    &["#", "Stack trace:", "Next ", "[stacktrace]", "[previous exception]", "\"}"],
+                ) || line.trim().is_empty()
                     || line.contains("PHP  ")
             }
             Self::PhpMessage => {
@@ -250,7 +252,9 @@ impl ReportState {
             Self::Named if announces_another(line) => Some(Self::Chained),
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
             // Node prints the properties of an error below its frames.
-            Self::Frames if line.starts_with("  ") && !is_blank || line == "}" => Some(self),
+            Self::Frames if line.starts_with("  ") && !is_blank || line.starts_with('}') => {
+                Some(self)
+            }
             Self::Frames if begins(line, &EYRE_LINES) => Some(self),
             _ => None,
         }

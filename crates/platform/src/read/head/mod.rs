@@ -39,6 +39,7 @@ use sets::{Forms, Marks, Places, form, mark, place};
 use word::HeadWord;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the head")]
 pub(crate) struct Head<'a> {
     pub(crate) severity: Option<Severity>,
     pub(crate) request_id: Option<&'a str>,
@@ -50,6 +51,8 @@ pub(crate) struct Head<'a> {
     pub(crate) has_context: bool,
     /// `true` after the fields of Lambda's runtimes: time and request id.
     is_of_runtime: bool,
+    /// `true` if the level is that of the stream to which a function printed, and no logger's.
+    pub(crate) has_level_of_runtime: bool,
     pub(crate) rest: &'a str,
 }
 
@@ -76,6 +79,7 @@ pub(crate) fn head(line: &str, of: HeadOf) -> Head<'_> {
         let is_logged = line.starts_with('[');
         let of = if is_logged { HeadOf::LoggedMessage } else { HeadOf::Message };
         let inner = scan(head.rest, of);
+        head.has_level_of_runtime = !is_logged && inner.severity.is_none();
         head.severity = inner.severity.or(head.severity);
         head.has_others |= inner.has_others;
         head.has_context |= inner.has_context;
@@ -179,6 +183,12 @@ impl<'a> Scan<'a> {
 
     /// Reads the fields before the message, each once.
     fn run(&mut self) {
+        if self.of != HeadOf::LoggedMessage
+            && let Some(bytes) = warning_len(self.head.rest)
+        {
+            self.take_level(Severity::WARN, bytes);
+            return;
+        }
         // After a runtime's prefix another line may begin.
         let is_complete = |head: &Head<'_>| head.is_of_runtime && head.severity.is_some();
         while self.fields < MAX_FIELDS && !is_complete(&self.head) && self.read_field() {
@@ -657,6 +667,28 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     let (name, level) = inner.split_once(' ')?;
     let is_constant = name.contains(['_', '-', '.']) && is_name(name, u8::is_ascii_uppercase);
     Severity::of_text(level, LevelWordSet::UpperUsual).filter(|_| is_constant)
+}
+
+/// Length of what Node and Python print before their own warnings: `(node:8) `, and `/var/task/a.py:16: ` before a class whose name
+/// ends so.
+fn warning_len(text: &str) -> Option<usize> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.as_bytes() {
+        [b'(', b'n', ..] => {
+            let (process, _) = text.strip_prefix("(node:")?.split_once(") ")?;
+            is_number(process).then_some("(node:) ".len() + process.len())
+        }
+        [b'/' | b'<' | b'a'..=b'z' | b'A'..=b'Z', ..] => {
+            let text = beginning(text);
+            let (place, rest) = text.split_once(": ")?;
+            let (file, line) = place.rsplit_once(':')?;
+            steps::count(place.len());
+            let class = rest.split(':').next()?;
+            let is_warning = class.ends_with("Warning") && !class.contains(' ');
+            (is_warning && is_number(line) && !file.contains(' ')).then_some(place.len() + 2)
+        }
+        _ => None,
+    }
 }
 
 /// Length of a symbol, if a blank follows: `✖`, `⚠️`, `›`.

@@ -57,7 +57,7 @@ pub(crate) struct LineField<'a> {
 }
 
 impl<'a> LineField<'a> {
-    fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
+    pub(super) fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
         let role = ranked_role(&key);
         Self { key, role, value, is_taken: false }
     }
@@ -85,6 +85,11 @@ pub(crate) type LineFields<'a> = Vec<LineField<'a>>;
 
 pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
     Fields::of(object).map(line_fields)
+}
+
+/// The fields before the place where an object was cut.
+pub(super) fn fields_before_cut(object: &str) -> LineFields<'_> {
+    line_fields(Fields::before_cut(object))
 }
 
 pub(super) fn line_fields(Fields { pairs }: Fields<'_>) -> LineFields<'_> {

@@ -227,7 +227,9 @@ impl FoundValues {
                 ("record", "extra") => self.look_into("extra", at, &value),
                 ("_meta", "logLevelName") => self.offer(Role::Level, Rank::Last, None, &value),
                 ("instant", "epochSecond") => self.offer(Role::Time, Rank::Last, None, &value),
-                (_, key) if role(key).is_some_and(Role::is_error) || is_object_with_stack(&value) => {
+                (_, key)
+                    if role(key).is_some_and(Role::is_error) || is_object_with_stack(&value) =>
+                {
                     // However often the key occurs, the object is read once.
                     if self.errors.last() != Some(&at) {
                         self.errors.push(at);

@@ -5,6 +5,7 @@
 
 mod field;
 mod found;
+mod inspected;
 mod record;
 mod typed;
 
@@ -13,7 +14,6 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::names;
-use crate::read::begins;
 use crate::read::crash::{Exception, exception};
 use crate::read::fields::Fields;
 use crate::read::head::{Head, HeadOf, head};
@@ -28,7 +28,7 @@ pub(crate) use field::{LineField, LineFields, Value, json_object, object_fields}
 pub(crate) use found::is_tenant_id;
 pub(crate) use typed::typed;
 
-use field::logfmt_fields;
+use field::{fields_before_cut, logfmt_fields};
 use record::{read_fields, read_object};
 
 /// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
@@ -67,11 +67,13 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
     let trimmed = line.trim_ascii().trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
+        if let Some(read) = read_object(trimmed, is_lambda, WRAPPED) {
+            return FunctionLine { json: Some(trimmed), ..read };
+        }
         let inspected =
-            || FunctionLine { severity: level_of_inspected(trimmed), ..FunctionLine::default() };
-        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_else(inspected);
-        read.json = Some(trimmed);
-        return read;
+            inspected::record_fields(trimmed).map(|fields| read_fields(fields, is_lambda));
+        let read = inspected.unwrap_or_else(|| beginning_of_object(trimmed, is_lambda));
+        return FunctionLine { json: Some(trimmed), ..read };
     }
     text_line(line, HeadOf::Line, is_lambda, WRAPPED)
 }
@@ -85,8 +87,10 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
     let found = trailing_object(head.rest);
     let of_object = found.as_ref().and_then(|object| read_object(object.json, is_lambda, wrapped));
     let Some((object, mut read)) = found.zip(of_object) else {
-        let of_pairs = logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
-        let mut read = of_pairs.unwrap_or_default();
+        let inspected = || inspected::record_fields(head.rest.trim_ascii_end());
+        let of_fields = logfmt_fields(head.rest).or_else(inspected);
+        let of_fields = of_fields.map(|fields| read_fields(fields, is_lambda));
+        let mut read = of_fields.unwrap_or_else(|| beginning_of_object(head.rest, is_lambda));
         add_head(&mut read, &head, is_lambda);
         if read.message.is_some() && head.has_context {
             read.message = None;
@@ -135,12 +139,18 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
 }
 
 fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
-    let of_inspected = || level_of_inspected(head.rest.trim_ascii_end().strip_suffix('}')?);
-    read.severity = read
-        .severity
+    // What a logger states before the message is not the message's to change, unless that is a record of its own. What a runtime
+    // states is only the stream to which the function printed.
+    let is_record = read.time.is_some() || read.message.is_some();
+    let of_record = read.severity.filter(|_| is_record);
+    let of_logger = head.severity.filter(|_| !head.has_level_of_runtime);
+    let of_pairs = || level_in_pairs(after_name(head.rest), head.severity.is_some());
+    read.severity = of_record
+        .or_else(of_pairs)
+        .or(of_logger)
+        .or(read.severity)
         .or(head.severity)
-        .or_else(|| level_in_pairs(after_name(head.rest)))
-        .or_else(of_inspected);
+        .or_else(|| inspected::level_after_text(head.rest));
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     if let Some(request_id) = head.request_id
@@ -200,32 +210,27 @@ fn after_name(text: &str) -> &str {
     }
 }
 
-/// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`. Cabin writes its text before it.
-fn level_of_inspected(text: &str) -> Option<Severity> {
-    const MAX_LINES: usize = 32;
-    const LEVEL: &str = "  level: '";
-    let (before, rest) = text.split_once("{\n")?;
-    let lines = || rest.lines().take(MAX_LINES);
-    let is_record = if before.is_empty() {
-        lines().any(|line| begins(line, &["  message: ", "  msg: "]))
-    } else {
-        rest.starts_with(LEVEL)
-    };
-    let level = lines().find_map(|line| line.strip_prefix(LEVEL)).filter(|_| is_record)?;
-    Severity::of_word(level.split('\'').next()?)
+/// What the beginning of an object states that was cut: by Lambda after 262,144 bytes, by others after less. The line stays the body.
+fn beginning_of_object(text: &str, is_lambda: bool) -> FunctionLine<'_> {
+    if !text.starts_with("{\"") {
+        return FunctionLine::default();
+    }
+    let FunctionLine { time, severity, request_id, trace, xray_trace_id, .. } =
+        read_fields(fields_before_cut(text), is_lambda);
+    FunctionLine { time, severity, request_id, trace, xray_trace_id, ..FunctionLine::default() }
 }
 
-/// The level of a text that begins with `key=value` pairs and ends otherwise.
-fn level_in_pairs(text: &str) -> Option<Severity> {
+/// The level of a text that begins with `key=value` pairs and ends otherwise. Behind a level, only pairs that begin as a record do are
+/// a logger's, and others are a text.
+fn level_in_pairs(text: &str, is_behind_level: bool) -> Option<Severity> {
     if !logfmt::begins(text) {
         return None;
     }
-    let mut words = text.split([' ', '\t']).take(8);
+    let key_role = |word: &str| word.split_once('=').and_then(|(key, _)| role(key));
+    let is_record = matches!(key_role(text), Some(Role::Level | Role::Time));
+    let mut words = text.split([' ', '\t']).take(8).filter(|_| is_record || !is_behind_level);
     words.find_map(|word| {
-        let (key, value) = word.split_once('=')?;
-        if role(key)? != Role::Level {
-            return None;
-        }
+        let (_, value) = word.split_once('=').filter(|_| key_role(word) == Some(Role::Level))?;
         Severity::of_text(value.trim_matches('"'), LevelWordSet::Any)
     })
 }
