@@ -26,7 +26,7 @@ use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
 use crate::read::ids::request_id_of;
-use crate::read::line::{FunctionLine, function_line, is_tenant_id, json_lines};
+use crate::read::line::{FunctionLine, function_line, is_tenant_id, json_objects};
 use crate::read::platform_event;
 use crate::read::runtime_error::{Failure, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
@@ -305,23 +305,23 @@ impl Converter {
             self.consumed.empty_lines += 1;
             return;
         }
-        let Some(lines) = json_lines(event.message) else { return self.convert_line(event) };
+        let Some(objects) = json_objects(event.message) else { return self.convert_line(event) };
         let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
-        let bytes = lines.clone().count().saturating_mul(record_bytes) + event.message.len();
+        let bytes = objects.len().saturating_mul(record_bytes) + event.message.len();
         let left = self.max_divided_bytes.saturating_sub(self.divided.bytes);
         if bytes > left.min(MAX_DIVIDED_BYTES) {
             self.divided.undivided += 1;
             return self.convert_line(event);
         }
         self.divided.bytes += bytes;
-        for (at, line) in lines.enumerate() {
+        for (at, object) in objects.into_iter().enumerate() {
             // The first record keeps the id of the log event; ids are unique.
             let id = if at == 0 || event.id.is_empty() {
                 event.id.to_owned()
             } else {
                 format!("{}.{at}", event.id)
             };
-            self.convert_line(&LogEventRef { id: &id, message: line, ..*event });
+            self.convert_line(&LogEventRef { id: &id, message: object, ..*event });
         }
     }
 

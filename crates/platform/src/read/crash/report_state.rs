@@ -349,6 +349,7 @@ fn may_name_type(line: &str) -> bool {
     if line.ends_with(')') && message_and_type(line).is_some() {
         return true;
     }
+    let line = line.trim_start();
     let word = line.split(' ').next().unwrap_or_default();
     match word.strip_suffix(':') {
         Some(name) => is_type(name),

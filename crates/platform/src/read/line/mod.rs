@@ -235,11 +235,14 @@ fn level_in_pairs(text: &str, is_behind_level: bool) -> Option<Severity> {
     })
 }
 
-/// Reads the messages of several JSON objects, one in each line.
-pub(crate) fn json_lines(message: &str) -> Option<impl Iterator<Item = &str> + Clone> {
+/// Divides a message of several JSON objects, one in each line, or joined.
+pub(crate) fn json_objects(message: &str) -> Option<Vec<&str>> {
     let message = message.trim_ascii();
-    if !message.starts_with('{') || memchr::memchr(b'\n', message.as_bytes()).is_none() {
+    if !message.starts_with('{') {
         return None;
+    }
+    if memchr::memchr(b'\n', message.as_bytes()).is_none() {
+        return joined_objects(message);
     }
     let lines = message.lines().map(str::trim_ascii).filter(|line: &&str| !line.is_empty());
     let is_object = |line: &str| {
@@ -247,5 +250,14 @@ pub(crate) fn json_lines(message: &str) -> Option<impl Iterator<Item = &str> + C
             && line.ends_with('}')
             && serde_json::from_str::<&RawValue>(line).is_ok()
     };
-    lines.clone().all(is_object).then_some(lines)
+    lines.clone().all(is_object).then(|| lines.collect())
+}
+
+/// The objects of a text such as `{"level":"INFO",…}{"level":"ERROR",…}`.
+fn joined_objects(text: &str) -> Option<Vec<&str>> {
+    memchr::memmem::find(text.as_bytes(), b"}{")?;
+    let values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let objects =
+        values.map(|value| value.ok().map(RawValue::get).filter(|json| json.starts_with('{')));
+    objects.collect::<Option<Vec<_>>>().filter(|objects| objects.len() > 1)
 }
