@@ -36,7 +36,7 @@ struct Row {
     /// `true` if the lines are recognised after a prefix, too.
     #[serde(default = "yes")]
     combine: bool,
-    /// `true` if nothing but a word and a colon states the level: behind what a logger wrote it is a text.
+    /// `true` if the head has no field beside the level: behind what a logger wrote it is a text.
     #[serde(default)]
     is_bare: bool,
 }

@@ -41,4 +41,6 @@ pub(crate) fn begins(text: &str, with: &[&str]) -> bool {
 }
 
 #[cfg(test)]
+mod combinations;
+#[cfg(test)]
 mod tests;

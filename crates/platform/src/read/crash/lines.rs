@@ -133,13 +133,13 @@ pub(super) fn begins_trace(line: &str) -> bool {
 
 /// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
 pub(crate) fn is_frame(line: &str) -> bool {
-    // Youch draws a bullet.
-    let trimmed = line.trim_start().trim_start_matches("⁃ ");
+    let trimmed = line.trim_start();
     let is_indented = trimmed.len() < line.len();
     if !is_indented {
         return begins(trimmed, &CAUSES) || begins(trimmed, &["--- End of ", "goroutine "]);
     }
-    let words = ["at ", "from ", "--- End of ", "---> "];
+    // Youch draws a bullet.
+    let words = ["at ", "from ", "--- End of ", "---> ", "⁃ at "];
     begins(trimmed, &words)
         || begins(trimmed, &CAUSES)
         || is_omission(trimmed)

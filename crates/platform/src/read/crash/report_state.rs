@@ -280,10 +280,13 @@ impl ReportState {
 
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
+    const HEADER: &str = "Traceback (most recent call last):";
+    // Most lines are none of a group, and have no box.
+    if !line.starts_with([' ', '\t', 'E']) {
+        return line.starts_with(HEADER);
+    }
     let text = line.trim_start_matches([' ', '\t', '|', '+', '│']);
-    text.strip_prefix("Exception Group ")
-        .unwrap_or(text)
-        .starts_with("Traceback (most recent call last):")
+    text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(HEADER)
 }
 
 /// Returns `true` for a record of Monolog with an exception, whose stack trace Laravel writes below it.

@@ -1,7 +1,6 @@
 //! The tables of the grammar: which words are levels, and which are names before a level, by their place, what stands around them,
 //! and how they are written.
 
-use super::HeadOf;
 use super::prose::{is_displayed_by_php, is_doubted};
 use super::sets::{Forms, Marks, Places, form, is_letter, mark, place};
 use super::word::HeadWord;
@@ -119,7 +118,7 @@ static LEVELS: [EvidenceRow<LevelWords>; 30] = [
         .followed_by(&[COLON]),
     level(Upper).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
     // `ERROR | declined`, `error - declined`, `WARN, low`
-    doubtful(Usual).at(&[FIRST]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]),
+    doubtful(Usual).at(&[FIRST, GO_TIMED]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]),
     // `error [shop] declined`, `● debug [shop] declined`
     doubtful(Usual).at(&[FIRST]).written(&[LOWER]).followed_by(&[LABEL]),
     // `shop Error: 7 : declined`
@@ -146,7 +145,7 @@ static LEVELS: [EvidenceRow<LevelWords>; 30] = [
     doubtful(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]),
     doubtful(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]),
     // `2026-09-21T14:13:20.000Z error declined`
-    doubtful(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),
+    level(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
@@ -176,7 +175,7 @@ static NAMES: [EvidenceRow<Name>; 9] = [
 ];
 
 /// The level that the word is in this place.
-pub(super) fn level_of(word: &HeadWord<'_>, place: Places, of: HeadOf) -> Option<Severity> {
+pub(super) fn level_of(word: &HeadWord<'_>, place: Places) -> Option<Severity> {
     const LONGEST: usize = 16;
     let text = word.level_part(place);
     // Excludes nearly all words.
@@ -193,7 +192,7 @@ pub(super) fn level_of(word: &HeadWord<'_>, place: Places, of: HeadOf) -> Option
     for row in fitting {
         if let Some(severity) = known(row.is.words) {
             let is_certain = row.is.certainty == Certainty::Certain;
-            return (is_certain || !is_doubted(&in_context, form, place, of)).then_some(severity);
+            return (is_certain || !is_doubted(&in_context, form)).then_some(severity);
         }
     }
     None

@@ -29,7 +29,7 @@ mod word;
 
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
-use crate::read::keys::{Role, role};
+use crate::read::keys::role;
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
@@ -95,6 +95,9 @@ fn scan(line: &str, of: HeadOf) -> Head<'_> {
     }
     let mut scan = Scan::new(line, of);
     scan.run();
+    if of == HeadOf::LoggedMessage && scan.fields < MIN_FIELDS_OF_LOGGED && !scan.has_clock() {
+        return Head { rest: line, ..Head::default() };
+    }
     if scan.head.severity.is_none() && scan.has_clock() {
         scan.head.severity = level_in_second_line(line);
     }
@@ -146,6 +149,8 @@ struct BeforeTrial<'a> {
     after_clock: Option<Places>,
 }
 
+/// What a logger logged is a head only with a time or another field beside its level: otherwise it is a text that begins so.
+const MIN_FIELDS_OF_LOGGED: usize = 2;
 /// A line has at most this many fields before its message.
 const MAX_FIELDS: usize = 12;
 /// Other programs put a prefix before a line, such as Kubernetes. The fields are counted again after each.
@@ -183,9 +188,7 @@ impl<'a> Scan<'a> {
 
     /// Reads the fields before the message, each once.
     fn run(&mut self) {
-        if self.of != HeadOf::LoggedMessage
-            && let Some(bytes) = warning_len(self.head.rest)
-        {
+        if let Some(bytes) = warning_len(self.head.rest) {
             self.take_level(Severity::WARN, bytes);
             return;
         }
@@ -473,8 +476,7 @@ impl<'a> Scan<'a> {
             }
             return self.take(word.text.len());
         }
-        let may_be_phrase = self.of != HeadOf::LoggedMessage;
-        if let Some(phrase) = level_of_phrase(self.head.rest).filter(|_| may_be_phrase) {
+        if let Some(phrase) = level_of_phrase(self.head.rest) {
             return self.take_level(phrase.severity, phrase.bytes);
         }
         let place = self.place();
@@ -483,7 +485,7 @@ impl<'a> Scan<'a> {
         if may_be_exception && Forms::of(word.text) == form::CAPITALISED {
             return false;
         }
-        let Some(severity) = level_of(word, place, self.of) else { return false };
+        let Some(severity) = level_of(word, place) else { return false };
         self.take_level(severity, word.bytes(self.head.rest))
     }
 
@@ -498,11 +500,7 @@ impl<'a> Scan<'a> {
             return self.take(word.text.len());
         }
         let place = self.place();
-        let is_level_of_pair =
-            || word.text.split_once('=').is_some_and(|(key, _)| role(key) == Some(Role::Level));
-        let is_level =
-            || place == place::FIRST && Severity::of_text(word.text, LevelWordSet::Usual).is_some();
-        let Some(name) = name_of(word, place).filter(|_| !is_level() && !is_level_of_pair()) else {
+        let Some(name) = name_of(word, place).filter(|_| !is_other_field(word.text, place)) else {
             return false;
         };
         if name == Name::Bare {
@@ -667,6 +665,14 @@ fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
     let (name, level) = inner.split_once(' ')?;
     let is_constant = name.contains(['_', '-', '.']) && is_name(name, u8::is_ascii_uppercase);
     Severity::of_text(level, LevelWordSet::UpperUsual).filter(|_| is_constant)
+}
+
+/// Returns `true` for a level, and for a pair whose key has a meaning in a logger's record: neither is a name.
+fn is_other_field(word: &str, place: Places) -> bool {
+    match word.split_once('=') {
+        Some((key, _)) => role(key).is_some(),
+        None => place == place::FIRST && Severity::of_text(word, LevelWordSet::Usual).is_some(),
+    }
 }
 
 /// Length of what Node and Python print before their own warnings: `(node:8) `, and `/var/task/a.py:16: ` before a class whose name

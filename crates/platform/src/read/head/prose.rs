@@ -1,20 +1,17 @@
 //! Doubt: the signs that a word is no level although it stands in a level's place.
 
-use super::sets::{Forms, Places, form, mark, place};
+use super::beginning;
+use super::sets::{Forms, form, mark};
 use super::word::HeadWord;
-use super::{HeadOf, beginning};
 use crate::read::begins;
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 
 /// Returns `true` if this word of a doubtful place is no level: what follows makes it one of several levels, the name of a value, an
-/// operand, or the subject of a sentence. What a logger logged is a text, whose words are none of its fields.
+/// operand, or the subject of a sentence.
 ///
 /// Loggers write most levels in capitals, and texts few: therefore capitals need stronger signs.
-pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms, place: Places, of: HeadOf) -> bool {
-    if of == HeadOf::LoggedMessage && !place.intersects(place::CLOCKED) {
-        return true;
-    }
+pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms) -> bool {
     let text = beginning(word.rest);
     let is_upper = form == form::UPPER;
     if word.is_followed_by(mark::COLON) {
@@ -27,7 +24,7 @@ pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms, place: Places, of: He
     let is_operand = !is_separated && begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     let is_list = || {
         let after = next.get(second.len()..).unwrap_or_default();
-        Severity::is_level(second) && (!is_upper || goes_on_as_list(after))
+        Severity::is_level(second) && (!is_upper && is_separated || goes_on_as_list(after))
     };
     let is_sentence = || !is_upper && is_english(second);
     is_operand || is_separated && next.is_empty() || is_list() || is_sentence()

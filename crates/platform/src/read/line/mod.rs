@@ -91,7 +91,7 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
         let of_fields = logfmt_fields(head.rest).or_else(inspected);
         let of_fields = of_fields.map(|fields| read_fields(fields, is_lambda));
         let mut read = of_fields.unwrap_or_else(|| beginning_of_object(head.rest, is_lambda));
-        add_head(&mut read, &head, is_lambda);
+        add_head(&mut read, &head, of, is_lambda);
         if read.message.is_some() && head.has_context {
             read.message = None;
         } else if read.message.is_some() && head.has_others {
@@ -102,7 +102,7 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
         add_exception(&mut read, &head, line);
         return read;
     };
-    add_head(&mut read, &head, is_lambda);
+    add_head(&mut read, &head, of, is_lambda);
     let before = line.split_once('{').map_or(line, |(before, _)| before).trim_ascii_end();
     read.trace = read.trace.or_else(|| TraceIds::in_text(before));
     match object.between {
@@ -138,18 +138,19 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
     }
 }
 
-fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
+fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, of: HeadOf, is_lambda: bool) {
     // What a logger states before the message is not the message's to change, unless that is a record of its own. What a runtime
     // states is only the stream to which the function printed.
     let is_record = read.time.is_some() || read.message.is_some();
     let of_record = read.severity.filter(|_| is_record);
     let of_logger = head.severity.filter(|_| !head.has_level_of_runtime);
-    let of_pairs = || level_in_pairs(after_name(head.rest), head.severity.is_some());
+    let is_behind_level = head.severity.is_some() || of == HeadOf::LoggedMessage;
     read.severity = of_record
-        .or_else(of_pairs)
+        .or_else(|| level_in_pairs(head.rest, is_behind_level))
         .or(of_logger)
-        .or(read.severity)
+        .or(read.severity.filter(|_| of != HeadOf::LoggedMessage))
         .or(head.severity)
+        .or_else(|| level_in_pairs(after_name(head.rest)?, false))
         .or_else(|| inspected::level_after_text(head.rest));
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
@@ -200,14 +201,11 @@ fn trailing_object(message: &str) -> Option<TrailingObject<'_>> {
 }
 
 /// The text after a place in the code, such as `main.go:7: `.
-fn after_name(text: &str) -> &str {
+fn after_name(text: &str) -> Option<&str> {
     const MAX_BYTES: usize = 128;
     let before = text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(text);
-    let end = before.find([' ', '=']).unwrap_or_default();
-    match text.split_at_checked(end) {
-        Some((name, rest)) if name.ends_with(':') && rest.starts_with(' ') => rest.trim_start(),
-        _ => text,
-    }
+    let (name, rest) = text.split_at_checked(before.find([' ', '='])?)?;
+    (name.ends_with(':') && rest.starts_with(' ')).then(|| rest.trim_start())
 }
 
 /// What the beginning of an object states that was cut: by Lambda after 262,144 bytes, by others after less. The line stays the body.
@@ -255,7 +253,10 @@ pub(crate) fn json_objects(message: &str) -> Option<Vec<&str>> {
 
 /// The objects of a text such as `{"level":"INFO",…}{"level":"ERROR",…}`.
 fn joined_objects(text: &str) -> Option<Vec<&str>> {
-    memchr::memmem::find(text.as_bytes(), b"}{")?;
+    let bytes = text.as_bytes();
+    // Faster than a search for both.
+    let is_joined = |at: usize| bytes.get(at + 1) == Some(&b'{');
+    memchr::memchr_iter(b'}', bytes).find(|at| is_joined(*at))?;
     let values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let objects =
         values.map(|value| value.ok().map(RawValue::get).filter(|json| json.starts_with('{')));
