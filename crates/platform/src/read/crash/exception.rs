@@ -42,13 +42,17 @@ pub(crate) fn exception(text: &str) -> Option<Exception> {
     let text = text.trim_ascii();
     // Nearly all texts are one line without any of these words.
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
-        return if begins_as_report(text) { report(text) } else { php_object(text) };
+        return match text.as_bytes().last() {
+            _ if begins_as_report(text) => report(text),
+            Some(b'}' | b']') => php_object(text),
+            _ => None,
+        };
     }
     if text.contains('\r') && !text.contains('\n') {
         // Lambda's Python runtime writes the lines of one log event so.
         return exception(&text.replace('\r', "\n"));
     }
-    traceback(text).or_else(|| php_object(text)).or_else(|| report(text))
+    traceback(text).or_else(|| report(text)).or_else(|| php_object(text))
 }
 
 fn begins_as_report(text: &str) -> bool {
@@ -67,10 +71,6 @@ fn begins_as_report(text: &str) -> bool {
 /// Laravel adds the stack trace.
 fn php_object(text: &str) -> Option<Exception> {
     const OBJECT: &str = "[object] (";
-    // All other texts have another end, so that they are not searched.
-    if !text.ends_with([')', '}', ']']) {
-        return None;
-    }
     let at = memchr::memmem::find(text.as_bytes(), OBJECT.as_bytes())?;
     let object = text.get(at + OBJECT.len()..)?;
     let (kind, rest) = object.split_once("(code: ")?;

@@ -281,9 +281,11 @@ impl ReportState {
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
     const HEADER: &str = "Traceback (most recent call last):";
-    // Most lines are none of a group, and have no box.
-    if !line.starts_with([' ', '\t', 'E']) {
-        return line.starts_with(HEADER);
+    match line.as_bytes().first() {
+        Some(b'T') => return line.starts_with(HEADER),
+        // Of a group, or in a box.
+        Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 128..) => {}
+        _ => return false,
     }
     let text = line.trim_start_matches([' ', '\t', '|', '+', '│']);
     text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(HEADER)
@@ -352,7 +354,7 @@ fn may_name_type(line: &str) -> bool {
     if line.ends_with(')') && message_and_type(line).is_some() {
         return true;
     }
-    let line = line.trim_start();
+    let line = line.trim_ascii_start();
     let word = line.split(' ').next().unwrap_or_default();
     match word.strip_suffix(':') {
         Some(name) => is_type(name),

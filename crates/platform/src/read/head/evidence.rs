@@ -103,6 +103,8 @@ const ALL_BUT_LOWER: Forms = Forms::ANY.without(LOWER);
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
 static LEVELS: [EvidenceRow<LevelWords>; 30] = [
+    // `14:13:20 ERROR declined`, `[main] ERROR declined`
+    level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(Any).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
     // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 E | …`
@@ -146,8 +148,6 @@ static LEVELS: [EvidenceRow<LevelWords>; 30] = [
     doubtful(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]),
     // `2026-09-21T14:13:20.000Z error declined`
     level(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),
-    // `14:13:20 ERROR declined`, `[main] ERROR declined`
-    level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
     // `14:13:20 worker | error | declined`
     level(Upper).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),

@@ -97,9 +97,8 @@ pub(super) fn line_fields(Fields { pairs }: Fields<'_>) -> LineFields<'_> {
 }
 
 pub(super) fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
-    let pairs = Some(line).filter(|line| logfmt::begins(line)).and_then(logfmt::pairs)?;
     let field = |(key, value)| LineField::new(Cow::Borrowed(key), Value::Text(value));
-    let fields: LineFields<'_> = pairs.into_iter().map(field).collect();
+    let fields: LineFields<'_> = logfmt::pairs(line)?.into_iter().map(field).collect();
     fields.iter().any(|field| field.is(Role::Level) || field.states_status()).then_some(fields)
 }
 

@@ -28,7 +28,6 @@ pub(super) fn record_fields(text: &str) -> Option<LineFields<'static>> {
 /// The level of an object with the fields of a record, which Cabin prints after its text.
 pub(super) fn level_after_text(text: &str) -> Option<Severity> {
     const BEGIN: &str = "{\n  level: '";
-    text.trim_ascii_end().strip_suffix('}')?;
     let at = memchr::memmem::find(text.as_bytes(), BEGIN.as_bytes()).filter(|at| *at > 0)?;
     Severity::of_word(text.get(at + BEGIN.len()..)?.split('\'').next()?)
 }

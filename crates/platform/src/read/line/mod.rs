@@ -67,13 +67,10 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
     let trimmed = line.trim_ascii().trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
-        if let Some(read) = read_object(trimmed, is_lambda, WRAPPED) {
-            return FunctionLine { json: Some(trimmed), ..read };
-        }
-        let inspected =
-            inspected::record_fields(trimmed).map(|fields| read_fields(fields, is_lambda));
-        let read = inspected.unwrap_or_else(|| beginning_of_object(trimmed, is_lambda));
-        return FunctionLine { json: Some(trimmed), ..read };
+        let mut read = read_object(trimmed, is_lambda, WRAPPED)
+            .unwrap_or_else(|| not_json(trimmed, is_lambda));
+        read.json = Some(trimmed);
+        return read;
     }
     text_line(line, HeadOf::Line, is_lambda, WRAPPED)
 }
@@ -84,14 +81,21 @@ const WRAPPED: Depth = Depth::new(2);
 /// Reads a line that is not JSON as a whole. `wrapped` bounds the records that may be in one another.
 fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, of);
-    let found = trailing_object(head.rest);
+    let has_pairs = logfmt::begins(head.rest);
+    let trimmed = head.rest.trim_ascii_end();
+    let ends_as_object = trimmed.ends_with('}');
+    let stated = Stated { of, has_pairs, ends_as_object, is_lambda };
+    let found = if ends_as_object { trailing_object(trimmed) } else { None };
     let of_object = found.as_ref().and_then(|object| read_object(object.json, is_lambda, wrapped));
     let Some((object, mut read)) = found.zip(of_object) else {
-        let inspected = || inspected::record_fields(head.rest.trim_ascii_end());
-        let of_fields = logfmt_fields(head.rest).or_else(inspected);
-        let of_fields = of_fields.map(|fields| read_fields(fields, is_lambda));
-        let mut read = of_fields.unwrap_or_else(|| beginning_of_object(head.rest, is_lambda));
-        add_head(&mut read, &head, of, is_lambda);
+        let mut read = match trimmed.as_bytes().first() {
+            Some(b'{') => not_json(trimmed, is_lambda),
+            _ if has_pairs => logfmt_fields(head.rest)
+                .map(|fields| read_fields(fields, is_lambda))
+                .unwrap_or_default(),
+            _ => FunctionLine::default(),
+        };
+        add_head(&mut read, &head, &stated);
         if read.message.is_some() && head.has_context {
             read.message = None;
         } else if read.message.is_some() && head.has_others {
@@ -102,7 +106,7 @@ fn text_line(line: &str, of: HeadOf, is_lambda: bool, wrapped: Depth) -> Functio
         add_exception(&mut read, &head, line);
         return read;
     };
-    add_head(&mut read, &head, of, is_lambda);
+    add_head(&mut read, &head, &stated);
     let before = line.split_once('{').map_or(line, |(before, _)| before).trim_ascii_end();
     read.trace = read.trace.or_else(|| TraceIds::in_text(before));
     match object.between {
@@ -138,20 +142,33 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
     }
 }
 
-fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, of: HeadOf, is_lambda: bool) {
+/// What is known of a text and its head.
+struct Stated {
+    of: HeadOf,
+    /// `true` if the message begins with a `key=value` pair.
+    has_pairs: bool,
+    ends_as_object: bool,
+    is_lambda: bool,
+}
+
+fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, stated: &Stated) {
+    let Stated { of, has_pairs, ends_as_object, is_lambda } = *stated;
     // What a logger states before the message is not the message's to change, unless that is a record of its own. What a runtime
     // states is only the stream to which the function printed.
     let is_record = read.time.is_some() || read.message.is_some();
     let of_record = read.severity.filter(|_| is_record);
     let of_logger = head.severity.filter(|_| !head.has_level_of_runtime);
-    let is_behind_level = head.severity.is_some() || of == HeadOf::LoggedMessage;
+    let of_pairs = || {
+        let is_behind_level = head.severity.is_some() || of == HeadOf::LoggedMessage;
+        has_pairs.then(|| level_in_pairs(head.rest, is_behind_level)).flatten()
+    };
     read.severity = of_record
-        .or_else(|| level_in_pairs(head.rest, is_behind_level))
+        .or_else(of_pairs)
         .or(of_logger)
         .or(read.severity.filter(|_| of != HeadOf::LoggedMessage))
         .or(head.severity)
-        .or_else(|| level_in_pairs(after_name(head.rest)?, false))
-        .or_else(|| inspected::level_after_text(head.rest));
+        .or_else(|| level_after_name(head.rest))
+        .or_else(|| ends_as_object.then(|| inspected::level_after_text(head.rest)).flatten());
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     if let Some(request_id) = head.request_id
@@ -180,11 +197,7 @@ enum Between<'a> {
 
 /// Finds the JSON object at the end of a message. A tab or a name separates it from the text before it: `{` may be part of a
 /// sentence.
-fn trailing_object(message: &str) -> Option<TrailingObject<'_>> {
-    let trimmed = message.trim_ascii_end();
-    if !trimmed.ends_with('}') {
-        return None;
-    }
+fn trailing_object(trimmed: &str) -> Option<TrailingObject<'_>> {
     // `shop.Orders - {`, `main.go:12: {`, `root:{`
     let (before, _) = trimmed.split_once('{')?;
     if before.is_empty() {
@@ -200,12 +213,21 @@ fn trailing_object(message: &str) -> Option<TrailingObject<'_>> {
     Some(TrailingObject { json, between: Between::Text(text.trim_ascii()) })
 }
 
-/// The text after a place in the code, such as `main.go:7: `.
-fn after_name(text: &str) -> Option<&str> {
+/// The level in the pairs after a place in the code, such as `main.go:7: `.
+fn level_after_name(text: &str) -> Option<Severity> {
     const MAX_BYTES: usize = 128;
-    let before = text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(text);
-    let (name, rest) = text.split_at_checked(before.find([' ', '='])?)?;
-    (name.ends_with(':') && rest.starts_with(' ')).then(|| rest.trim_start())
+    let before = text.as_bytes().get(..MAX_BYTES).unwrap_or(text.as_bytes());
+    let end = memchr::memchr(b' ', before)?;
+    let pairs = text.get(..end)?.strip_suffix(':').and_then(|_| text.get(end + 1..))?.trim_start();
+    logfmt::begins(pairs).then(|| level_in_pairs(pairs, false)).flatten()
+}
+
+/// Reads an object that is no JSON: as Node prints it, or cut.
+fn not_json(text: &str, is_lambda: bool) -> FunctionLine<'_> {
+    match inspected::record_fields(text) {
+        Some(fields) => read_fields(fields, is_lambda),
+        None => beginning_of_object(text, is_lambda),
+    }
 }
 
 /// What the beginning of an object states that was cut: by Lambda after 262,144 bytes, by others after less. The line stays the body.
@@ -221,9 +243,6 @@ fn beginning_of_object(text: &str, is_lambda: bool) -> FunctionLine<'_> {
 /// The level of a text that begins with `key=value` pairs and ends otherwise. Behind a level, only pairs that begin as a record do are
 /// a logger's, and others are a text.
 fn level_in_pairs(text: &str, is_behind_level: bool) -> Option<Severity> {
-    if !logfmt::begins(text) {
-        return None;
-    }
     let key_role = |word: &str| word.split_once('=').and_then(|(key, _)| role(key));
     let is_record = matches!(key_role(text), Some(Role::Level | Role::Time));
     let mut words = text.split([' ', '\t']).take(8).filter(|_| is_record || !is_behind_level);
