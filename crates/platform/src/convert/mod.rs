@@ -26,7 +26,7 @@ use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
 use crate::read::ids::request_id_of;
-use crate::read::line::{FunctionLine, function_line, is_tenant_id, json_objects};
+use crate::read::line::{FunctionLine, function_line, is_tenant_id, joined_objects, json_lines};
 use crate::read::platform_event;
 use crate::read::runtime_error::{Failure, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
@@ -305,15 +305,29 @@ impl Converter {
             self.consumed.empty_lines += 1;
             return;
         }
-        let Some(objects) = json_objects(event.message) else { return self.convert_line(event) };
-        let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
-        let bytes = objects.len().saturating_mul(record_bytes) + event.message.len();
-        let left = self.max_divided_bytes.saturating_sub(self.divided.bytes);
-        if bytes > left.min(MAX_DIVIDED_BYTES) {
-            self.divided.undivided += 1;
-            return self.convert_line(event);
+        match json_lines(event.message) {
+            Some(objects) if self.may_divide(event, objects.len()) => {
+                self.convert_objects(event, objects);
+            }
+            _ => self.convert_line(event),
         }
-        self.divided.bytes += bytes;
+    }
+
+    /// Returns `true` if the memory for so many records of one log event is left.
+    fn may_divide(&mut self, event: &LogEventRef<'_>, records: usize) -> bool {
+        let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
+        let bytes = records.saturating_mul(record_bytes) + event.message.len();
+        let left = self.max_divided_bytes.saturating_sub(self.divided.bytes);
+        let may_divide = bytes <= left.min(MAX_DIVIDED_BYTES);
+        if may_divide {
+            self.divided.bytes += bytes;
+        } else {
+            self.divided.undivided += 1;
+        }
+        may_divide
+    }
+
+    fn convert_objects(&mut self, event: &LogEventRef<'_>, objects: Vec<&str>) {
         for (at, object) in objects.into_iter().enumerate() {
             // The first record keeps the id of the log event; ids are unique.
             let id = if at == 0 || event.id.is_empty() {
@@ -336,6 +350,12 @@ impl Converter {
     fn convert_line(&mut self, event: &LogEventRef<'_>) {
         let plain = without_colours(event.message);
         let line = function_line(&plain, self.identity.is_lambda);
+        if line.is_joined
+            && let Some(objects) = joined_objects(event.message)
+            && self.may_divide(event, objects.len())
+        {
+            return self.convert_objects(event, objects);
+        }
         let emf = line.json.and_then(|json| emf_line::parse(json, line.emf_fields.as_ref()));
         let line_record = LineRecord {
             event,

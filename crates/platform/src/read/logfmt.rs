@@ -57,11 +57,10 @@ pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
 /// A value, and the text after it.
 fn value_at(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let (value, after) = if let Some(quoted) = text.strip_prefix('"') {
-        quoted_value(quoted)?
+        quoted_value(quoted, b'"')?
     } else if let Some(quoted) = text.strip_prefix('\'') {
         // Python's structlog
-        let (value, after) = quoted.split_once('\'')?;
-        (Cow::Borrowed(value), after)
+        quoted_value(quoted, b'\'')?
     } else {
         let end = text.find([' ', '\t']).unwrap_or(text.len());
         let (value, after) = text.split_at_checked(end)?;
@@ -84,10 +83,10 @@ fn is_part(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/')
 }
 
-fn quoted_value(quoted: &str) -> Option<(Cow<'_, str>, &str)> {
+fn quoted_value(quoted: &str, quote: u8) -> Option<(Cow<'_, str>, &str)> {
     let mut escaped = false;
     let end = quoted.bytes().position(|byte| {
-        let is_end = byte == b'"' && !escaped;
+        let is_end = byte == quote && !escaped;
         escaped = byte == b'\\' && !escaped;
         is_end
     })?;
@@ -96,7 +95,11 @@ fn quoted_value(quoted: &str) -> Option<(Cow<'_, str>, &str)> {
     if !value.contains('\\') {
         return Some((Cow::Borrowed(value), after));
     }
-    // Go's escapes are JSON's, except for bytes, which stay as written.
-    let value = serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned());
+    // Go's escapes are JSON's, except for bytes, which stay as written. Python also escapes its own quote, and not the other one.
+    let json = match quote {
+        b'"' => format!("\"{value}\""),
+        _ => format!("\"{}\"", value.replace("\\'", "'").replace('"', "\\\"")),
+    };
+    let value = serde_json::from_str(&json).unwrap_or_else(|_| value.to_owned());
     Some((Cow::Owned(value), after))
 }

@@ -225,6 +225,12 @@ fn clock_len(bytes: &[u8], has_date: bool) -> Option<usize> {
             && count_digits(fraction) > 0
         {
             at += 1 + count_digits(fraction);
+            // Python's `%(asctime)s.%(msecs)03d` has the milliseconds twice.
+            if let [b'.', again @ ..] = rest(bytes, at)
+                && count_digits(again) == 3
+            {
+                at += 4;
+            }
         }
     }
     let after = rest(bytes, at);

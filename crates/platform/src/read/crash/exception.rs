@@ -69,6 +69,7 @@ fn begins_as_report(text: &str) -> bool {
 
 /// The exception that Monolog's formatters write into a record: `[object] (Shop\Declined(code: 7): no stock at /app/a.php:7)`.
 /// Laravel adds the stack trace.
+#[cold]
 fn php_object(text: &str) -> Option<Exception> {
     const OBJECT: &str = "[object] (";
     let at = memchr::memmem::find(text.as_bytes(), OBJECT.as_bytes())?;
@@ -285,7 +286,8 @@ fn exception_within(line: &str, is_sure: fn(&str) -> bool) -> Option<NamedExcept
 
 /// The exception of Python's traceback. Lambda's runtime writes its name before the frames, all others after them.
 fn traceback(text: &str) -> Option<Exception> {
-    const HEADER: &str = "Traceback (most recent call last):";
+    // rich draws a box around it, without a colon.
+    const HEADER: &str = "Traceback (most recent call last)";
     let at = text.find(HEADER)?;
     let (before, frames) = text.split_at_checked(at)?;
     // rich indents the whole traceback, and logfire draws a line before it.

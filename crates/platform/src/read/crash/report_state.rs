@@ -91,7 +91,7 @@ impl ReportState {
             Some(b'U') if begins(first, &DOTNET_UNHANDLED) => Self::Uncaught,
             Some(b't') if first.starts_with(CPP) => Self::Uncaught,
             Some(b'T') if without_colours(first) == EYRE_PANIC => Self::Eyre,
-            Some(b'T' | b' ' | b'\t') if is_traceback(first) => Self::Traceback,
+            Some(b'T' | b' ' | b'\t' | 128..) if is_traceback(first) => Self::Traceback,
             _ if is_logged_panic(first) => Self::Panic,
             _ if first.ends_with("panic recovered:") => Self::GoPanic,
             _ if names_php_object(first) => Self::Php,
@@ -234,7 +234,9 @@ impl ReportState {
         match self {
             // loguru marks the frame that caught the exception.
             Self::Traceback
-                if is_blank || line.starts_with([' ', '\t']) || line.starts_with("> File ") =>
+                if is_blank
+                    || line.starts_with([' ', '\t', '│', '╰'])
+                    || line.starts_with("> File ") =>
             {
                 Some(self)
             }
@@ -280,14 +282,14 @@ impl ReportState {
 
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
-    const HEADER: &str = "Traceback (most recent call last):";
+    const HEADER: &str = "Traceback (most recent call last)";
     match line.as_bytes().first() {
         Some(b'T') => return line.starts_with(HEADER),
         // Of a group, or in a box.
         Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 128..) => {}
         _ => return false,
     }
-    let text = line.trim_start_matches([' ', '\t', '|', '+', '│']);
+    let text = line.trim_start_matches([' ', '\t', '|', '+', '│', '╭', '─']);
     text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(HEADER)
 }
 

@@ -98,11 +98,10 @@ use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, ISO, NAMED, NUMBE
 
 const ALL_BUT_END: Marks = Marks::ANY.without(END);
 const ALL_BUT_SYMBOL: Marks = Marks::ANY.without(SYMBOL);
-const ALL_BUT_LOWER: Forms = Forms::ANY.without(LOWER);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [EvidenceRow<LevelWords>; 30] = [
+static LEVELS: [EvidenceRow<LevelWords>; 29] = [
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
@@ -126,7 +125,7 @@ static LEVELS: [EvidenceRow<LevelWords>; 30] = [
     // `shop Error: 7 : declined`
     level(Any).at(&[NAMED]).written(&[CAPITALISED]).followed_by(&[LABEL]),
     // `✖  error     declined`
-    doubtful(Usual).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]),
+    level(Usual).at(&[FIRST, TIMED, GROUPED]).preceded_by(&[SYMBOL]).written(&[WORD]).followed_by(&[PADDED]),
     // `           WARNING  low` of rich
     doubtful(UpperUsual).at(&[INDENTED]).written(&[UPPER]).followed_by(&[BLANK, PADDED]),
     // `app    ERROR : declined`
@@ -143,8 +142,7 @@ static LEVELS: [EvidenceRow<LevelWords>; 30] = [
     // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
     level(Any).at(&[TIMED, GROUPED]).preceded_by(&[ALL_BUT_SYMBOL]).written(&[WORD]).followed_by(&[COLON, JOINED]),
     // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
-    level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[ALL_BUT_LOWER]).followed_by(&[FIELD]),
-    doubtful(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).written(&[LOWER]).followed_by(&[FIELD]),
+    level(Any).at(&[CLOCKED, GROUPED]).preceded_by(&[FIELD]).followed_by(&[FIELD]),
     doubtful(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]),
     // `2026-09-21T14:13:20.000Z error declined`
     level(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),

@@ -32,10 +32,11 @@ impl<'a> HeadWord<'a> {
             )
         };
         let is_end = |at: usize| match bytes.get(at..).unwrap_or_default() {
-            // `app:ERROR:`, but `shop::Orders`, `10.0.0.1:8080` and `https://`
+            // `app:ERROR:declined`, `ERROR:42 left`, but `shop::Orders`, `10.0.0.1:8080` and `https://`
             [b':', next, ..] => {
                 matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'_' | b'[' | b'A'..=b'Z' | b'a'..=b'z')
                     && !bytes.get(..at).is_some_and(|before| before.ends_with(b":"))
+                    || next.is_ascii_digit() && text.get(..at).is_some_and(Severity::is_level)
             }
             // `ERRO[0000]`, but `worker[8]` and `T[main]`; `-ERROR-`, but `X-Ray`; `ERROR>` of Log4perl
             [b'[' | b'>', ..] => at > 1 && is_constant(bytes, at),
@@ -74,8 +75,8 @@ impl<'a> HeadWord<'a> {
         text.len() - self.rest.len()
     }
 
-    /// The part of the word that may be a level: `ERROR/app: …`, `host/ERROR/shop: …` of locust, and after other fields also a part of
-    /// a name, `app.ERROR: …` of Monolog.
+    /// The part of the word that may be a level: `ERROR/app: …`, `host/ERROR/shop: …` of locust, and the end of a name, `app.ERROR: …` of Monolog,
+    /// after other fields in any case.
     pub(super) fn level_part(&self, place: Places) -> &'a str {
         if !self.is_followed_by(mark::COLON) {
             return self.text;
@@ -84,8 +85,12 @@ impl<'a> HeadWord<'a> {
         let between_slashes =
             || self.text.contains('/').then(|| self.text.split('/').find(is_level)).flatten();
         let is_after_field = place.intersects(place::CLOCKED | place::GROUPED | place::BARE);
-        let after_point =
-            || self.text.rsplit_once('.').map(|(_, part)| part).filter(|_| is_after_field);
+        let after_point = || {
+            self.text
+                .rsplit_once('.')
+                .map(|(_, part)| part)
+                .filter(|part| is_after_field || is_level(part))
+        };
         between_slashes().or_else(after_point).unwrap_or(self.text)
     }
 

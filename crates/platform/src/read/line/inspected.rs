@@ -26,6 +26,7 @@ pub(super) fn record_fields(text: &str) -> Option<LineFields<'static>> {
 }
 
 /// The level of an object with the fields of a record, which Cabin prints after its text.
+#[cold]
 pub(super) fn level_after_text(text: &str) -> Option<Severity> {
     const BEGIN: &str = "{\n  level: '";
     let at = memchr::memmem::find(text.as_bytes(), BEGIN.as_bytes()).filter(|at| *at > 0)?;

@@ -58,6 +58,8 @@ pub(crate) struct FunctionLine<'a> {
     pub(crate) exception: Option<Box<Exception>>,
     /// The text of the JSON object, alone or after a prefix. It may be invalid JSON.
     pub(crate) json: Option<&'a str>,
+    /// `true` if the text is several objects that may be joined.
+    pub(crate) is_joined: bool,
     /// The fields of a JSON object that declares metrics.
     pub(crate) emf_fields: Option<Fields<'a>>,
 }
@@ -223,10 +225,14 @@ fn level_after_name(text: &str) -> Option<Severity> {
 }
 
 /// Reads an object that is no JSON: as Node prints it, or cut.
+#[cold]
 fn not_json(text: &str, is_lambda: bool) -> FunctionLine<'_> {
     match inspected::record_fields(text) {
         Some(fields) => read_fields(fields, is_lambda),
-        None => beginning_of_object(text, is_lambda),
+        None => {
+            let is_joined = memchr::memmem::find(text.as_bytes(), b"}{").is_some();
+            FunctionLine { is_joined, ..beginning_of_object(text, is_lambda) }
+        }
     }
 }
 
@@ -252,14 +258,11 @@ fn level_in_pairs(text: &str, is_behind_level: bool) -> Option<Severity> {
     })
 }
 
-/// Divides a message of several JSON objects, one in each line, or joined.
-pub(crate) fn json_objects(message: &str) -> Option<Vec<&str>> {
+/// Divides a message of several JSON objects, one in each line.
+pub(crate) fn json_lines(message: &str) -> Option<Vec<&str>> {
     let message = message.trim_ascii();
-    if !message.starts_with('{') {
+    if !message.starts_with('{') || memchr::memchr(b'\n', message.as_bytes()).is_none() {
         return None;
-    }
-    if memchr::memchr(b'\n', message.as_bytes()).is_none() {
-        return joined_objects(message);
     }
     let lines = message.lines().map(str::trim_ascii).filter(|line: &&str| !line.is_empty());
     let is_object = |line: &str| {
@@ -271,13 +274,9 @@ pub(crate) fn json_objects(message: &str) -> Option<Vec<&str>> {
 }
 
 /// The objects of a text such as `{"level":"INFO",…}{"level":"ERROR",…}`.
-fn joined_objects(text: &str) -> Option<Vec<&str>> {
-    let bytes = text.as_bytes();
-    // Faster than a search for both.
-    let is_joined = |at: usize| bytes.get(at + 1) == Some(&b'{');
-    memchr::memchr_iter(b'}', bytes).find(|at| is_joined(*at))?;
+pub(crate) fn joined_objects(text: &str) -> Option<Vec<&str>> {
     let values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-    let objects =
-        values.map(|value| value.ok().map(RawValue::get).filter(|json| json.starts_with('{')));
+    let object = |json: &&str| json.starts_with('{');
+    let objects = values.map(|value| value.ok().map(RawValue::get).filter(object));
     objects.collect::<Option<Vec<_>>>().filter(|objects| objects.len() > 1)
 }
