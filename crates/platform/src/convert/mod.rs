@@ -327,6 +327,8 @@ impl Converter {
         may_divide
     }
 
+    #[cold]
+    #[inline(never)]
     fn convert_objects(&mut self, event: &LogEventRef<'_>, objects: Vec<&str>) {
         for (at, object) in objects.into_iter().enumerate() {
             // The first record keeps the id of the log event; ids are unique.

@@ -72,7 +72,7 @@ const MESSAGES: [&str; 22] = [
 type WriteText = fn(&Level, &str) -> String;
 
 /// The formats of text. `%L` and the like are in the comments of the tables of `head/evidence`.
-const TEXTS: [(&str, WriteText); 47] = [
+const TEXTS: [(&str, WriteText); 50] = [
     ("name - L - m", |l, m| format!("shop - {} - {m}", l.upper)),
     ("name: L: m", |l, m| format!("shop: {}: {m}", l.upper)),
     ("name  L : m", |l, m| format!("app    {} : {m}", l.upper)),
@@ -104,6 +104,9 @@ const TEXTS: [(&str, WriteText); 47] = [
     ("a name.L: m", |l, m| format!("root.{}: {m}", l.upper)),
     ("thread:L:m", |l, m| format!("MainThread:{}:{m}", l.upper)),
     ("time twice L m", |l, m| format!("{TIME},183.183 {} app - pay: {m}", l.upper)),
+    ("time|name|L|m", |l, m| format!("{TIME}.1834|shop|{}|{m}", l.upper)),
+    ("time, name, L, m", |l, m| format!("{TIME}.183,shop,{},{m}", l.upper)),
+    ("name : L m", |l, m| format!("shop : {} {m}", l.upper)),
     ("time|L|name|m", |l, m| format!("{TIME}.1834|{}|shop|{m}", l.upper)),
     ("loguru", |l, m| format!("{TIME}.183 | {:<8} | shop:pay:5 - {m}", l.upper)),
     ("structlog", |l, m| format!("2026-11-30 02:18.41 [{:<9}] {m}", l.lower)),

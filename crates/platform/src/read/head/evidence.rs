@@ -101,7 +101,7 @@ const ALL_BUT_SYMBOL: Marks = Marks::ANY.without(SYMBOL);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [EvidenceRow<LevelWords>; 29] = [
+static LEVELS: [EvidenceRow<LevelWords>; 27] = [
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
@@ -146,17 +146,14 @@ static LEVELS: [EvidenceRow<LevelWords>; 29] = [
     doubtful(Usual).at(&[TIMED]).written(&[LOWER]).followed_by(&[DASH, LABEL]),
     // `2026-09-21T14:13:20.000Z error declined`
     level(Usual).at(&[ISO]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[BLANK]),
-    // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
-    // `14:13:20 worker | error | declined`
-    level(Upper).at(&[BARE]).written(&[UPPER]).followed_by(&[COLON, JOINED]),
+    // `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`
     level(Usual).at(&[BARE]).written(&[LOWER]).followed_by(&[COLON]),
     doubtful(UpperUsual).at(&[BARE]).written(&[UPPER]).followed_by(&[ALL_BUT_END]),
-    doubtful(Any).at(&[BARE]).preceded_by(&[FIELD]).written(&[WORD]).followed_by(&[FIELD]),
 ];
 
 /// The places of names before a level. If none follows, they belong to the message.
 #[rustfmt::skip]
-static NAMES: [EvidenceRow<Name>; 9] = [
+static NAMES: [EvidenceRow<Name>; 8] = [
     // `orders.py:12 ERROR …`, `shop.orders ERROR …`, `20 MainThread ERROR …`, `pid=8 tid=91b ERROR: …`
     name(Name::Sure).at(&[FIRST, NUMBERED]).written(&[SIGNED]).followed_by(&[BLANK]),
     // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
@@ -168,7 +165,6 @@ static NAMES: [EvidenceRow<Name>; 9] = [
     name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).preceded_by(&[FIELD]).followed_by(&[COMMA, SEMICOLON]),
     // `2026/09/21 14:13:20 shop: error: …` of Go, `14:13:20 shop: error: …`, `14:13:20 worker ERROR …`
     name(Name::Marked).at(&[GO_TIMED]).preceded_by(&[BLANK]).written(&[LOWER]).followed_by(&[COLON]),
-    name(Name::Bare).at(&[TIMED, BARE]).written(&[LOWER]).followed_by(&[COLON]),
     name(Name::Bare).at(&[TIMED, BARE]).followed_by(&[BLANK]),
 ];
 

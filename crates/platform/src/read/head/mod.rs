@@ -15,14 +15,15 @@
 //!
 //! Whether a word is a level or a name depends on where it stands in this sequence: on the fields before it, on the separators around
 //! it, and on its form (`sets`). The tables in `evidence` have a row for each kind of such a place. A row says which words are levels
-//! there, fewer words where the evidence is weaker, and which signs of prose refute the level (`prose`). A logger with another order
-//! of fields needs a row; a level word inside a sentence fits none.
+//! there, fewer words where the evidence is weaker, and whether they are certain: only loggers write so. In a doubtful place, `prose`
+//! looks at what follows. A logger with another order of fields needs a row; a level word inside a sentence fits none.
 //!
 //! A name or a number may also begin the message. It is taken on trial: if no level follows, the head ends before it. So each
 //! field is read once, and a head has at most [`MAX_FIELDS`] fields of [`MAX_BYTES`]. After the fields of Lambda's runtimes, or
 //! another program's prefix, a whole line may begin.
 
 mod evidence;
+mod group;
 mod prose;
 mod sets;
 mod word;
@@ -34,6 +35,7 @@ use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, StatedTime, stated_time};
 use evidence::{Name, level_of, level_of_phrase, name_of};
+use group::{Bracketed, level_near_name};
 use prose::is_english;
 use sets::{Forms, Marks, Places, form, mark, place};
 use word::HeadWord;
@@ -400,9 +402,9 @@ impl<'a> Scan<'a> {
     /// Passes another program's prefix, after which a whole line begins.
     fn pass_prefix(&mut self, word: &HeadWord<'a>) -> bool {
         const CLOUDFRONT_BYTES: usize = 40;
-        let HeadWord { text, rest, .. } = *word;
         // glog, used before the flags of its program are known.
         const BEFORE_FLAGS: &str = " logging before flag.Parse: ";
+        let HeadWord { text, rest, .. } = *word;
         if let Some(line) = rest.strip_prefix(BEFORE_FLAGS).filter(|_| text == "ERROR") {
             return self.begin_again(line);
         }
@@ -605,66 +607,6 @@ impl<'a> Scan<'a> {
         let version = usize::from(after.starts_with("1 "));
         self.take_level(severity, priority.len() + 2 + version)
     }
-}
-
-/// A text in brackets at the beginning of another one.
-struct Bracketed<'a> {
-    /// The opening bracket.
-    open: u8,
-    inner: &'a str,
-    after: &'a str,
-    /// Size with the brackets.
-    bytes: usize,
-}
-
-impl<'a> Bracketed<'a> {
-    fn at_start(text: &'a str) -> Option<Self> {
-        let open = *text.as_bytes().first()?;
-        let close = match open {
-            b'[' => b']',
-            b'(' => b')',
-            b'<' => b'>',
-            _ => b'}',
-        };
-        let found = text.bytes().take(MAX_BYTES).position(|byte| byte == close);
-        steps::count(found.unwrap_or(MAX_BYTES));
-        let bytes = found? + 1;
-        let inner = text.get(1..bytes - 1).unwrap_or_default().trim();
-        Some(Self { open, inner, after: text.get(bytes..).unwrap_or_default(), bytes })
-    }
-
-    /// Returns `true` if no word goes on after the brackets.
-    fn is_apart(&self) -> bool {
-        const NEXT: [char; 9] = [' ', '\t', ':', '[', '(', '-', '|', '\n', '\r'];
-        self.after.is_empty() || self.after.starts_with(NEXT)
-    }
-}
-
-/// The level before or after a name in brackets: `[core:error]` of Apache, `[shop#error]` of Twisted, `[ERROR/MainProcess]`,
-/// `[NR_EXT ERROR]`, `[E 260921 14:13:20 web:12]` of Tornado. A letter may also stand alone after a time.
-fn level_near_name(inner: &str, has_clock: bool) -> Option<Severity> {
-    match inner.as_bytes() {
-        [letter, b' ', b'0'..=b'9', ..] => return Severity::of_letter(*letter),
-        [letter] if has_clock => return Severity::of_letter(*letter),
-        _ => {}
-    }
-    let is_name = |text: &str, is_letter: fn(&u8) -> bool| {
-        text.bytes().all(|byte| is_letter(&byte) || matches!(byte, b'_' | b'-' | b'.'))
-    };
-    let of_text = |word| Severity::of_text(word, LevelWordSet::Any);
-    if let Some((level, _)) = inner.split_once('/').filter(|(_, time)| stated_time(time).is_some())
-    {
-        return of_text(level);
-    }
-    if let Some((first, second)) = inner.split_once([':', '/', '#'])
-        && is_name(first, u8::is_ascii_alphanumeric)
-        && is_name(second, u8::is_ascii_alphanumeric)
-    {
-        return of_text(second).or_else(|| of_text(first));
-    }
-    let (name, level) = inner.split_once(' ')?;
-    let is_constant = name.contains(['_', '-', '.']) && is_name(name, u8::is_ascii_uppercase);
-    Severity::of_text(level, LevelWordSet::UpperUsual).filter(|_| is_constant)
 }
 
 /// Returns `true` for a level, and for a pair whose key has a meaning in a logger's record: neither is a name.

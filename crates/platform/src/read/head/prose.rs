@@ -27,7 +27,7 @@ pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms) -> bool {
         Severity::is_level(second) && (!is_upper && is_separated || goes_on_as_list(after))
     };
     let is_sentence = || !is_upper && is_english(second);
-    is_operand || is_separated && next.is_empty() || is_list() || is_sentence()
+    is_operand || is_list() || is_sentence()
 }
 
 /// Returns `true` if the text after the second of several levels ends, or goes on to the next one.

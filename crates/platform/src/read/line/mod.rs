@@ -227,13 +227,11 @@ fn level_after_name(text: &str) -> Option<Severity> {
 /// Reads an object that is no JSON: as Node prints it, or cut.
 #[cold]
 fn not_json(text: &str, is_lambda: bool) -> FunctionLine<'_> {
-    match inspected::record_fields(text) {
-        Some(fields) => read_fields(fields, is_lambda),
-        None => {
-            let is_joined = memchr::memmem::find(text.as_bytes(), b"}{").is_some();
-            FunctionLine { is_joined, ..beginning_of_object(text, is_lambda) }
-        }
+    if let Some(fields) = inspected::record_fields(text) {
+        return read_fields(fields, is_lambda);
     }
+    let is_joined = memchr::memmem::find(text.as_bytes(), b"}{").is_some();
+    FunctionLine { is_joined, ..beginning_of_object(text, is_lambda) }
 }
 
 /// What the beginning of an object states that was cut: by Lambda after 262,144 bytes, by others after less. The line stays the body.
