@@ -1,6 +1,6 @@
 //! The client of a binary: a destination, its credentials and connections, and the account of each export.
 
-use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
+use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_header};
 use crate::export::{
     Attempts, BUDGET, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
@@ -9,7 +9,6 @@ use crate::http::{
 };
 use crate::judge::Reason;
 use crate::mask::Mask;
-use crate::schemas::{Schemas, StreamsApi};
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -30,7 +29,6 @@ pub struct Client<T = HttpTransport> {
     /// The destination's default stream.
     stream: Option<HeaderValue>,
     learned: Learned,
-    schemas: Schemas,
     retries: u32,
     /// The seed of the next delivery's delays.
     seed: AtomicU64,
@@ -98,7 +96,6 @@ impl<T: Transport> Client<T> {
             destination: destination.clone(),
             stream,
             learned: Learned::new(),
-            schemas: Schemas::default(),
             retries: RETRIES,
             seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
             secret: None,
@@ -233,11 +230,7 @@ impl<T: Transport> Client<T> {
             deadline: deadline.saturating_duration_since(start),
         };
         let kind = request.kind();
-        let fitted = self.fit_columns(headers, terms.stream, request, deadline).await;
-        let mut attempts = Attempts::new(terms, fitted.request);
-        if let Some(columns) = fitted.declared {
-            attempts = attempts.with_declared(columns);
-        }
+        let mut attempts = Attempts::new(terms, request);
         let mut requests_sent = 0;
         let mut bytes_sent = 0;
         let compression = self.destination.compression;
@@ -266,49 +259,7 @@ impl<T: Transport> Client<T> {
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..attempts.finish() };
         outcome.prepend_warning(warning);
-        outcome.prepend_warning(fitted.warning);
         outcome
-    }
-
-    /// Prepares the columns of OpenObserve's stream for a request.
-    async fn fit_columns(
-        &self,
-        headers: &SentHeaders,
-        stream: &[u8],
-        request: Request,
-        deadline: Instant,
-    ) -> Fitted {
-        let mut fitted = Fitted { request, declared: None, warning: String::new() };
-        if self.destination.profile != Profile::OpenObserve || !self.transport.has_api() {
-            return fitted;
-        }
-        let api = StreamsApi {
-            transport: &self.transport,
-            destination: &self.destination,
-            headers: &headers.map,
-            deadline,
-        };
-        match fitted.request.kind() {
-            SignalKind::Logs => {
-                let fitting = self.schemas.fit(&api, stream, fitted.request).await;
-                fitted.request = fitting.request;
-                fitted.warning = fitting.warning;
-            }
-            SignalKind::Traces => {
-                let new = self.learned.new_columns(stream, &fitted.request);
-                let mut has_all = new.hashes.is_empty();
-                if !has_all {
-                    let spans = new.items_of(&fitted.request);
-                    let declaration = self.schemas.declare_spans(&api, stream, &spans).await;
-                    has_all = declaration.is_complete;
-                    fitted.warning = declaration.warning;
-                }
-                fitted.declared = has_all.then_some(new.hashes);
-            }
-            SignalKind::Metrics => {}
-        }
-        fitted.warning = headers.mask.apply(fitted.warning.into()).into_owned();
-        fitted
     }
 
     /// Makes one attempt of a request with this body, until the deadline.
@@ -375,16 +326,6 @@ impl AuthorizedHeaders {
 struct ChosenStream {
     stream: Option<HeaderValue>,
     /// The mistake in the wanted name; empty if there is none.
-    warning: String,
-}
-
-/// A request whose columns are prepared.
-struct Fitted {
-    /// Each value is in a column that holds it.
-    request: Request,
-    /// The new columns of a request of which the stream has all; `None` if it may lack some.
-    declared: Option<Vec<u64>>,
-    /// Empty if there is none.
     warning: String,
 }
 

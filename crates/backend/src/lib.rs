@@ -11,7 +11,6 @@
 //! - `mask`: hides credentials in texts
 //! - `judge`: the meaning of a response
 //! - `sanitize`: the request as OpenObserve stores it
-//! - `schemas`: the columns of OpenObserve's streams
 //! - `export`: retry, split, account
 //! - `client`: all of it, with a secret that may be stored elsewhere
 //! - `reach`: checks a destination, and explains the result to a person
@@ -25,7 +24,6 @@ mod judge;
 mod mask;
 mod reach;
 mod sanitize;
-mod schemas;
 
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,

@@ -156,17 +156,6 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Skips the search for new columns: the stream has all of the request, of which these are new.
-    pub(crate) fn with_declared(mut self, new: Vec<u64>) -> Self {
-        for part in &mut self.waiting {
-            part.new_columns = Some(Vec::new());
-        }
-        if let Some(first) = self.waiting.front_mut() {
-            first.new_columns = Some(new);
-        }
-        self
-    }
-
     pub(crate) fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.terms.deadline {
             let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);

@@ -33,11 +33,6 @@ pub(crate) struct NewColumns {
 }
 
 impl NewColumns {
-    /// Returns a few items of the request that together have all new columns.
-    pub(crate) fn items_of(&self, request: &Request) -> Request {
-        KeptItems::AtPositions.of(request.clone(), &self.items)
-    }
-
     /// Returns `true` if the items with new columns are to be sent before the others, because they are less than half of all.
     pub(crate) fn are_ahead_in(&self, request: &Request) -> bool {
         !self.items.is_empty() && self.items.len() * 2 < request.items()
@@ -46,7 +41,7 @@ impl NewColumns {
     /// Divides a request into the items with new columns and the others.
     pub(super) fn divide(&self, request: Request) -> DividedRequest {
         // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
-        let ahead = self.items_of(&request);
+        let ahead = KeptItems::AtPositions.of(request.clone(), &self.items);
         let rest = KeptItems::Others.of(request, &self.items);
         DividedRequest { ahead, rest }
     }

@@ -100,25 +100,6 @@ pub trait Transport: Sync {
         request: HttpRequest,
     ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send;
 
-    /// Returns `true` if [`ask_api`](Self::ask_api) reaches OpenObserve's API, as over HTTP.
-    fn has_api(&self) -> bool {
-        false
-    }
-
-    /// Calls the API of one of the destination's hosts, with JSON if there is any, and reads up to `max_bytes` of the answer.
-    fn ask_api(
-        &self,
-        _method: http::Method,
-        _url: &url::Url,
-        _json: Option<String>,
-        _headers: HeaderMap,
-        _timeout: Duration,
-        _max_bytes: usize,
-    ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send {
-        let text = "this transport has no API".to_owned();
-        std::future::ready(Err(TransportError { sent: false, is_closed: false, text }))
-    }
-
     /// Uses new connections from now on. Does nothing by default, for transports without connections.
     fn drop_connections(&self) -> Result<(), ClientError> {
         Ok(())

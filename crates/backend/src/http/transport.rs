@@ -90,6 +90,33 @@ impl HttpTransport {
         self.ask_api(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
     }
 
+    /// Calls the API of one of the destination's hosts, with JSON if there is any, and reads up to `max_bytes` of the answer.
+    pub async fn ask_api(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
+            let text = format!("{} is no host of the destination", host_and_port(url));
+            return Err(TransportError { sent: false, is_closed: false, text });
+        }
+        let mut builder = self.client().request(method, url.clone());
+        if let Some(json) = json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
+        }
+        let response = builder
+            .timeout(timeout)
+            .headers(headers)
+            .send()
+            .await
+            .map_err(|error| self.transport_error(url, error))?;
+        self.read(url, response, max_bytes).await
+    }
+
     async fn read(
         &self,
         url: &Url,
@@ -214,36 +241,6 @@ impl Transport for HttpTransport {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
         self.answer(url, response, events).await
-    }
-
-    fn has_api(&self) -> bool {
-        matches!(self.protocol, Protocol::HttpProtobuf | Protocol::HttpJson)
-    }
-
-    async fn ask_api(
-        &self,
-        method: Method,
-        url: &Url,
-        json: Option<String>,
-        headers: HeaderMap,
-        timeout: Duration,
-        max_bytes: usize,
-    ) -> Result<HttpResponse, TransportError> {
-        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
-            let text = format!("{} is no host of the destination", host_and_port(url));
-            return Err(TransportError { sent: false, is_closed: false, text });
-        }
-        let mut builder = self.client().request(method, url.clone());
-        if let Some(json) = json {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
-        }
-        let response = builder
-            .timeout(timeout)
-            .headers(headers)
-            .send()
-            .await
-            .map_err(|error| self.transport_error(url, error))?;
-        self.read(url, response, max_bytes).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

@@ -190,7 +190,7 @@ pub(super) fn is_of_framework(scope: ScopeContainer<'_>) -> bool {
 }
 
 /// OpenObserve's processing of one span.
-pub(crate) struct GenAi {
+pub(super) struct GenAi {
     is_processed: bool,
     kept: Option<&'static Pair>,
     has_session: bool,
@@ -206,7 +206,7 @@ impl GenAi {
     }
 
     /// Of a decoded span.
-    pub(crate) fn of_decoded(span: &Span, scope: &str) -> Self {
+    pub(super) fn of_decoded(span: &Span, scope: &str) -> Self {
         let keys = span.attributes.iter().map(|attribute| attribute.key.as_bytes());
         let names = span.events.iter().map(|event| event.name.as_bytes());
         Self::new(keys, names, scope.as_bytes() == SCOPE_OF_A_FRAMEWORK)
@@ -238,11 +238,6 @@ impl GenAi {
         }
         let kept = pairs().nth(first).filter(|_| first < end);
         Self { is_processed, kept, has_session }
-    }
-
-    /// Returns `true` if OpenObserve adds columns to the span.
-    pub(crate) fn is_processed(&self) -> bool {
-        self.is_processed
     }
 
     pub(super) fn loses(&self, attribute: &KeyValue) -> bool {

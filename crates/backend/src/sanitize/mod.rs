@@ -26,7 +26,7 @@
 
 mod attributes;
 mod encoded_check;
-pub(crate) mod gen_ai;
+mod gen_ai;
 pub(crate) mod hash;
 mod known_keys;
 pub(crate) mod limits;

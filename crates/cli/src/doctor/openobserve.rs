@@ -1,6 +1,6 @@
 //! Checks of OpenObserve itself: a canary that is sent and read back, and streams with many columns.
 
-use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, Transport as _, stored_stream};
+use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, stored_stream};
 use console::reach::{Reach, organization_api};
 use console::time_arguments;
 use http::Method;

@@ -3,7 +3,7 @@
 use super::columns::{NewColumn, TIMESTAMP};
 use super::shipped::ShippedKind;
 use anyhow::{Context as _, anyhow, bail};
-use backend::{Client, Transport as _};
+use backend::Client;
 use console::reach::{self, Reach};
 use http::Method;
 use serde_json::{Value, json};

@@ -52,18 +52,6 @@ impl Builder {
         self
     }
 
-    /// Refuses to read or change the schemas of streams with this status, as for an ingestion token.
-    pub fn refuse_schemas(mut self, status: u16) -> Self {
-        self.config.schemas_refused = Some(status);
-        self
-    }
-
-    /// Adds declared columns of texts so late, after columns that were declared meanwhile.
-    pub fn late_texts(mut self, delay: Duration) -> Self {
-        self.config.late_texts = delay;
-        self
-    }
-
     /// Starts on a free port.
     pub async fn start(self) -> std::io::Result<FakeOpenObserve> {
         let mut config = self.config;
@@ -104,10 +92,6 @@ pub(super) struct Config {
     pub(super) max_columns: usize,
     /// Concurrent requests lose the columns that they add.
     pub(super) racing_schemas: bool,
-    /// The status of calls for the schema of a stream.
-    pub(super) schemas_refused: Option<u16>,
-    /// The delay of declarations of text columns.
-    pub(super) late_texts: Duration,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -122,8 +106,6 @@ impl Default for Config {
             payload_limit: 200 * 1024 * 1024,
             max_columns: 1000,
             racing_schemas: false,
-            schemas_refused: None,
-            late_texts: Duration::ZERO,
             clock: Box::new(system_clock),
         }
     }

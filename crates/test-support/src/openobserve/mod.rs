@@ -154,12 +154,6 @@ impl FakeOpenObserve {
         .collect()
     }
 
-    /// Method, path and body of the calls of the API that read or change the schema of a stream. They are no
-    /// [`requests`](FakeOpenObserve::requests).
-    pub fn schema_calls(&self) -> Vec<String> {
-        self.shared.state().store.schema_calls.clone()
-    }
-
     /// How many columns concurrent requests lost, see [`Builder::racing_schemas`].
     pub fn lost_columns(&self) -> usize {
         self.shared.state().store.lost_columns

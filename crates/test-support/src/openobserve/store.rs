@@ -11,7 +11,6 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -250,7 +249,6 @@ pub(super) struct Store {
     pub(super) schemas: Schemas,
     /// The types of log streams' columns, by organization and stream.
     pub(super) types: BTreeMap<(String, String), Types>,
-    pub(super) schema_calls: Vec<String>,
     epoch: u64,
 }
 
@@ -348,22 +346,5 @@ impl Schemas {
             }
         }
         stale
-    }
-
-    /// Adds declared columns to a stream.
-    pub(super) fn declare(&mut self, stream: StreamKey, fields: &Value) {
-        self.version += 1;
-        let known = self.streams.entry(stream).or_default();
-        let fields = fields.get("fields").and_then(Value::as_array);
-        for field in fields.into_iter().flatten() {
-            if let Some(name) = field.get("name").and_then(Value::as_str) {
-                known.entry(name.to_owned()).or_insert(self.version);
-            }
-        }
-    }
-
-    /// Returns the columns of a stream; `None` if there is no such stream.
-    pub(super) fn columns(&self, stream: &StreamKey) -> Option<Vec<&str>> {
-        self.streams.get(stream).map(|known| known.keys().map(String::as_str).collect())
     }
 }

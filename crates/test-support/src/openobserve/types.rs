@@ -31,11 +31,6 @@ impl ColumnType {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
-        let all = [Self::Boolean, Self::Int64, Self::Float64, Self::Utf8];
-        all.into_iter().find(|known| known.name() == name)
-    }
-
     const fn name(self) -> &'static str {
         match self {
             Self::Boolean => "Boolean",
@@ -85,17 +80,6 @@ impl Types {
         is_written
     }
 
-    /// Adds columns by `update_fields`, or gives them a more general type from `now` on.
-    pub(super) fn declare(&mut self, fields: &Value, now: i64) -> bool {
-        let field = |field: &Value| {
-            let name = field.get("name")?.as_str()?.to_owned();
-            Some((name, ColumnType::named(field.get("data_type")?.as_str()?)?))
-        };
-        let fields = fields.get("fields").and_then(Value::as_array);
-        let columns = fields.into_iter().flatten().filter_map(field).collect();
-        self.merge(columns, now)
-    }
-
     fn merge(&mut self, columns: Columns, time: i64) -> bool {
         let Some(mut latest) = self.versions.last_entry() else {
             self.versions.insert(time, columns);
@@ -140,16 +124,6 @@ impl Types {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.versions.is_empty()
-    }
-
-    /// The latest version, as `GET …/schema` shows it.
-    pub(super) fn columns(&self) -> Vec<Value> {
-        let latest = self.latest().into_iter().flatten();
-        latest.map(|(name, of_column)| json!({ "name": name, "type": of_column.name() })).collect()
     }
 
     /// Converts a row's values to the types of the columns. The error hides all rows of the stream.

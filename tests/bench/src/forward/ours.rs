@@ -4,21 +4,18 @@ use anyhow::{Context as _, anyhow, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, InvocationContext, Queues, RuleSet, SqsQueue};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use lambda_otlp_bench::forward;
 use settings::Source as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use url::Url;
 use wire::SignalKind;
 
 type Bodies = Arc<Mutex<Vec<(SignalKind, Bytes)>>>;
 
 struct InMemory {
     bodies: Bodies,
-    /// The declared columns, in JSON.
-    columns: Mutex<String>,
 }
 
 impl Transport for InMemory {
@@ -27,30 +24,6 @@ impl Transport for InMemory {
         bodies.push((request.kind, request.body));
         Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
-
-    fn has_api(&self) -> bool {
-        true
-    }
-
-    async fn ask_api(
-        &self,
-        _method: Method,
-        _url: &Url,
-        json: Option<String>,
-        _headers: HeaderMap,
-        _timeout: Duration,
-        _max_bytes: usize,
-    ) -> Result<HttpResponse, TransportError> {
-        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, declared)) = json.as_deref().and_then(|json| json.split_once('[')) {
-            let separator = if columns.is_empty() { "" } else { "," };
-            let declared = declared.trim_end_matches("]}").replace("data_type", "type");
-            columns.push_str(separator);
-            columns.push_str(&declared);
-        }
-        let body = Bytes::from(format!("{{\"schema\":[{columns}]}}"));
-        Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body, cut: false })
-    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -58,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::from_source(&settings::Env).0?;
     let bodies = Bodies::default();
-    let transport = InMemory { bodies: Arc::clone(&bodies), columns: Mutex::default() };
+    let transport = InMemory { bodies: Arc::clone(&bodies) };
     let client = Client::with_transport(&config.destination, transport)?;
     let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);

@@ -63,14 +63,6 @@ pub(crate) async fn respond(
         Err(_) => return Err(Abandoned),
     };
     if let Some(question) = search::Question::of(&parts, &encoded) {
-        if question.declares_text(&parts, &encoded) {
-            tokio::time::sleep(shared.config.late_texts).await;
-        }
-        if let Some(reply) = question.schema(&shared, &parts, &encoded) {
-            let mut response = Response::new(ResponseBody::new(BodyShape::Whole, reply.body));
-            *response.status_mut() = reply.status;
-            return Ok(response);
-        }
         let ticket = shared.receive(received);
         let reply = match answer {
             ScriptedResponse::Status(status) => error(status),

@@ -1,4 +1,4 @@
-//! OpenObserve's API to read: the list of streams, their schemas, and searches of a few forms.
+//! OpenObserve's API to read: the list of streams, and searches of a few forms.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,7 +10,6 @@ use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
-use crate::openobserve::store::{Schemas, Store, StreamKey};
 use crate::openobserve::types::Types;
 use crate::openobserve::{Signal, signal_of};
 
@@ -22,11 +21,10 @@ pub(crate) struct Question {
 enum Kind {
     Streams { signal: Option<Signal> },
     Search { signal: Option<Signal>, sql: String },
-    Schema { signal: Option<Signal>, stream: String },
 }
 
 impl Question {
-    /// The list of streams, a schema or its change, a search by SQL; `None` for any other request.
+    /// The list of streams, or a search by SQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
@@ -41,76 +39,10 @@ impl Question {
                     sql: sql.unwrap_or_default().to_owned(),
                 }
             }
-            ("GET", ["api", _, "streams", stream, "schema"])
-            | ("PUT", ["api", _, "streams", stream, "update_fields"]) => Kind::Schema {
-                signal: signal_of(signal.unwrap_or("logs")),
-                stream: (*stream).to_owned(),
-            },
             _ => return None,
         };
         let organization = segments.get(1).copied().unwrap_or_default().to_owned();
         Some(Self { organization, kind })
-    }
-
-    /// Returns `true` if the call declares a column of texts.
-    pub(crate) fn declares_text(&self, parts: &Parts, body: &Bytes) -> bool {
-        let is_change =
-            matches!(self.kind, Kind::Schema { .. }) && parts.method == http::Method::PUT;
-        is_change && String::from_utf8_lossy(body).contains("Utf8")
-    }
-
-    /// The answer to a call that reads or declares the columns of a stream of a known signal; `None` if it is another question.
-    pub(crate) fn schema(
-        &self,
-        shared: &Shared,
-        parts: &Parts,
-        body: &Bytes,
-    ) -> Option<HttpResponse> {
-        let Kind::Schema { signal: Some(signal), stream } = &self.kind else { return None };
-        if let Err(reply) = admit::authorize(&shared.config, &parts.headers) {
-            return Some(reply);
-        }
-        let state = &mut *shared.state();
-        let text = String::from_utf8_lossy(body);
-        let call = format!("{} {} {text}", parts.method, parts.uri.path());
-        state.store.schema_calls.push(call.trim_end().to_owned());
-        if let Some(status) = shared.config.schemas_refused {
-            return Some(HttpResponse::error(status, "Unauthorized Access"));
-        }
-        if !self.has_organization(shared, &state.store) {
-            return Some(unknown_organization());
-        }
-        if *signal != Signal::Logs {
-            let organization = self.organization.clone();
-            let key = StreamKey { organization, signal: *signal, name: stream.clone() };
-            return Some(untyped_schema(&mut state.store.schemas, key, parts, body));
-        }
-        let key = (self.organization.clone(), stream.clone());
-        if parts.method == http::Method::PUT {
-            let fields = serde_json::from_slice(body).unwrap_or_default();
-            let now = i64::try_from((shared.config.clock)() / 1000).unwrap_or(i64::MAX);
-            let is_changed = state.store.types.entry(key).or_default().declare(&fields, now);
-            return Some(if is_changed {
-                HttpResponse::error(200, "fields updated")
-            } else {
-                HttpResponse::error(400, "UNIQUE constraint failed: meta.start_dt")
-            });
-        }
-        let types = state.store.types.get(&key).filter(|types| !types.is_empty());
-        Some(match types {
-            None => HttpResponse::error(404, "stream not found"),
-            Some(types) => {
-                HttpResponse::json(200, &json!({ "name": stream, "schema": types.columns() }))
-            }
-        })
-    }
-
-    /// Returns `true` if the organization was there from the start, or if a client created it by writing.
-    fn has_organization(&self, shared: &Shared, store: &Store) -> bool {
-        let is_its = |organization: &String| *organization == self.organization;
-        let of_records = store.log_records.iter().map(|it| &it.organization);
-        let mut of_items = store.spans.iter().map(|it| &it.organization).chain(of_records);
-        shared.config.organizations.iter().any(is_its) || of_items.any(is_its)
     }
 
     pub(crate) fn answer(self, shared: &Shared, headers: &HeaderMap) -> HttpResponse {
@@ -130,36 +62,9 @@ impl Question {
                     .collect();
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
-            // [`Question::schema`] answers those of a known signal.
-            Kind::Schema { .. } => HttpResponse::error(400, "no type of streams"),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
-}
-
-const NUMBERS_OF_SPANS: [&str; 6] =
-    ["_timestamp", "duration", "end_time", "flags", "start_time", "status_code"];
-
-/// Reads or declares the columns of a stream of spans, whose attributes are texts.
-fn untyped_schema(
-    schemas: &mut Schemas,
-    stream: StreamKey,
-    parts: &Parts,
-    body: &Bytes,
-) -> HttpResponse {
-    if parts.method == http::Method::PUT {
-        schemas.declare(stream, &serde_json::from_slice(body).unwrap_or_default());
-        return HttpResponse::error(200, "fields updated");
-    }
-    let Some(columns) = schemas.columns(&stream) else {
-        return HttpResponse::error(404, "stream not found");
-    };
-    let column = |name: &str| {
-        let of_column = if NUMBERS_OF_SPANS.contains(&name) { "Int64" } else { "Utf8" };
-        json!({ "name": name, "type": of_column })
-    };
-    let columns: Vec<_> = columns.into_iter().map(column).collect();
-    HttpResponse::json(200, &json!({ "name": stream.name, "schema": columns }))
 }
 
 fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
