@@ -9,7 +9,7 @@ use crate::queues::{Queue, QueuedTelemetry};
 use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
 use aws::{LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT};
-use backend::{Fate, Reason, UndeliveredPart};
+use backend::{Fate, Profile, Reason, UndeliveredPart, sanitize};
 use settings::{Backoff, Jitter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +67,7 @@ async fn send_again<E: Export, Q: Queue>(
     let Some(default_route) = outbox.forwarder.route_to(&queued.destination) else {
         return RedriveResult::of_unknown_destination(queued, request);
     };
+    let request = adapt_again(default_route.destination.config.profile, request);
     let stream = queued.stream.as_deref().map(Arc::from);
     let route = DestinationRoute { stream, ..default_route };
     let parcel = Parcel::new(&route, request, None, Arc::new(log_events.clone()));
@@ -92,6 +93,16 @@ async fn send_again<E: Export, Q: Queue>(
         policy: destination.policy,
         others_were_accepted,
     }
+}
+
+/// Adapts log records that were queued by an earlier version, without the types of columns. Those of this version stay as they are.
+fn adapt_again(profile: Profile, request: Request) -> Request {
+    let kind = request.kind();
+    if kind != SignalKind::Logs {
+        return request;
+    }
+    let adapted = sanitize(profile, request, "").request;
+    adapted.unwrap_or_else(|| Request::trusted(kind, Vec::new()))
 }
 
 /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.

@@ -1,9 +1,10 @@
 //! Adapts the decoded attributes of a resource and its items: values that JSON lacks become text, and each value gets a column of
-//! its own.
+//! its type and its own.
 
 use super::same_column::ColumnClaims;
 use super::taken_columns::{SignalColumns, TakenColumns};
 use super::text_values::{text_attribute, text_value, to_text};
+use super::typed_columns::separate_types;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -28,10 +29,14 @@ impl AdaptedResource {
         let resource = resource.get_or_insert_default();
         to_text(&mut resource.attributes);
         name_service(&mut resource.attributes, fallback_service);
+        let numbers = signal.has_types.then(|| separate_types(&mut resource.attributes));
         let collides =
             |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
         let mut claims = ColumnClaims::default();
         claims.separate(&mut resource.attributes, collides);
+        if let Some(numbers) = numbers {
+            numbers.add_to(&mut resource.attributes, collides);
+        }
         let encoded = prost::Message::encode_to_vec(resource);
         Self { signal, encoded, renamed: claims.renamed() }
     }
@@ -62,34 +67,38 @@ pub(super) struct ItemAdapter<'r> {
 
 impl ItemAdapter<'_> {
     /// Adapts the attributes of an item.
-    pub(super) fn adapt(&mut self, attributes: &mut [KeyValue]) {
+    pub(super) fn adapt(&mut self, attributes: &mut Vec<KeyValue>) {
         self.adapt_all(attributes, ColumnClaims::default(), |_| false);
     }
 
     /// Like [`adapt`](Self::adapt), and renames attributes that another rule `excludes`.
     pub(super) fn adapt_excluding(
         &mut self,
-        attributes: &mut [KeyValue],
+        attributes: &mut Vec<KeyValue>,
         excludes: impl Fn(&KeyValue) -> bool,
     ) {
         self.adapt_all(attributes, ColumnClaims::default(), excludes);
     }
 
     /// Like [`adapt`](Self::adapt), for a log record whose body has claimed columns.
-    pub(super) fn adapt_beside_body(&mut self, attributes: &mut [KeyValue], body: ColumnClaims) {
+    pub(super) fn adapt_beside_body(&mut self, attributes: &mut Vec<KeyValue>, body: ColumnClaims) {
         self.adapt_all(attributes, body, |_| false);
     }
 
     fn adapt_all(
         &mut self,
-        attributes: &mut [KeyValue],
+        attributes: &mut Vec<KeyValue>,
         mut claims: ColumnClaims,
         excludes: impl Fn(&KeyValue) -> bool,
     ) {
         to_text(attributes);
+        let numbers = self.taken.has_types().then(|| separate_types(attributes));
         let taken = &self.taken;
         let collides = |attribute: &KeyValue| taken.collides(attribute) || excludes(attribute);
         claims.separate(attributes, collides);
+        if let Some(numbers) = numbers {
+            numbers.add_to(attributes, |attribute| taken.collides(attribute));
+        }
         self.renamed += claims.renamed();
     }
 

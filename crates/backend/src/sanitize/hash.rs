@@ -26,6 +26,13 @@ impl KeyHash {
         Self::new(key, RESOURCE)
     }
 
+    /// The hash of the further column that the number of a key has.
+    #[inline]
+    pub(crate) fn with_number(self) -> Self {
+        let hash = combined(self.hash, self.seed | 1);
+        Self { hash: (hash ^ hash >> 32).wrapping_mul(ODD), ..self }
+    }
+
     #[inline]
     pub(crate) fn new(key: &[u8], seed: u64) -> Self {
         let mut hash = seed ^ key.len() as u64;

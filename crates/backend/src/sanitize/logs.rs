@@ -1,14 +1,19 @@
-//! Log records: severity, body and attributes.
+//! Log records: severity, body and attributes, decoded or, if no other rule applies, encoded.
 
 use super::attributes::{AdaptedResource, ItemAdapter};
 use super::same_column::ColumnClaims;
-use super::severity;
+use super::severity::{self, Severity};
 use super::taken_columns::LOG_RECORDS;
 use super::text_values::value_to_text;
+use super::typed_columns::{EncodedColumns, separate_body};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
+use wire::edit::{Edit, Editor, Head};
+use wire::field::{log_record, resource};
+use wire::protobuf::Writer;
+use wire::view::{Container, Item};
 
 /// Returns the number of renamed keys.
 pub(super) fn adapt(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
@@ -33,8 +38,47 @@ fn adapt_log_record(log_record: &mut LogRecord, adapter: &mut ItemAdapter<'_>) {
     if let Some(body) = &mut log_record.body {
         value_to_text(body, Depth::OF_VALUES);
         if let Some(Value::KvlistValue(map)) = &mut body.value {
+            separate_body(&mut map.values);
             claims.separate_body(&mut map.values);
         }
     }
     adapter.adapt_beside_body(&mut log_record.attributes, claims);
+}
+
+/// Gives encoded records the texts of their severities and the columns of their types, and keeps everything else byte for byte.
+/// No record may have an attribute in a column that this adds.
+pub(super) struct EncodedRecords;
+
+impl Editor for EncodedRecords {
+    fn resource(&mut self, container: Container<'_>) -> Head {
+        let bytes = container.resource();
+        let mut columns = EncodedColumns::new(resource::ATTRIBUTES);
+        let mut out = Vec::with_capacity(bytes.len() + 256);
+        let is_changed = columns.write(&bytes, None, &mut Writer::new(&mut out));
+        out.extend(columns.numbers());
+        Head::Visit(is_changed.then_some(out))
+    }
+
+    fn item(&mut self, record: Item<'_>) -> Edit {
+        let severity = Severity::of(record.bytes);
+        let new_text = severity.new_text();
+        let mut columns = EncodedColumns::new(log_record::ATTRIBUTES);
+        let mut out = Vec::with_capacity(record.bytes.len() + record.bytes.len() / 2 + 64);
+        let mut writer = Writer::new(&mut out);
+        if new_text.is_some_and(|text| severity.is_shortened_by(text)) {
+            // The structure was checked when the request was created, so that each text is UTF-8.
+            let text = str::from_utf8(severity.text).unwrap_or_default();
+            writer.text_attribute(log_record::ATTRIBUTES, severity::ORIGINAL, text);
+        }
+        let without = new_text.map(|_| log_record::SEVERITY_TEXT);
+        let is_changed = columns.write(record.bytes, without, &mut writer);
+        if !is_changed && new_text.is_none() {
+            return Edit::Keep;
+        }
+        writer.raw(columns.numbers());
+        if let Some(new_text) = new_text {
+            writer.string(log_record::SEVERITY_TEXT, new_text);
+        }
+        Edit::Replace(out)
+    }
 }

@@ -4,7 +4,7 @@
 //! it cannot store. It takes these steps:
 //!
 //! 1. `encoded_check` reads the encoded request. If no rule would change it, it is returned as it is, with a [`Survey`] of its
-//!    items. Most requests end here. If only severities change, `severity` rewrites the encoded records.
+//!    items. Most requests end here. If only severities and types change, `logs` rewrites the encoded records.
 //! 2. `traces` takes out the spans with invalid ids. They are `refused`.
 //! 3. The rest is decoded. `traces`, `logs` or `metrics` applies these rules to each resource and its items:
 //!
@@ -14,6 +14,7 @@
 //! | `traces` | a span ends after its start, and an invalid parent is none | durations of nearly 2^64 µs; a root span seems to lack its parent |
 //! | `severity` | the text of a severity is the name of its class | `INFO`, `info` and `0` in one column |
 //! | `metrics` | deltas have no start time, histograms have explicit buckets, and points have finite values | series that cannot be added up; PromQL answers 400 |
+//! | `typed_columns` | log attributes are texts, and numbers again under `NAME_number` | columns of two types, which hide all rows |
 //! | `text_values` | values that JSON lacks are text | empty texts, lists of numbers, or nothing |
 //! | `taken_columns`, `reserved_columns` | an item's attribute has no column of OpenObserve or of the resource | a record in 1970, or one of another function |
 //! | `gen_ai` | no attribute of a span looks like one of an AI framework, unless it is one | the value is moved or lost |
@@ -40,12 +41,13 @@ mod survey;
 mod taken_columns;
 mod text_values;
 mod traces;
+mod typed_columns;
 
 use crate::destination::Profile;
 use encoded_check::{UndecodedRequest, check_encoded};
+use logs::EncodedRecords;
 pub use names::{stored_byte, stored_key, stored_stream};
 pub(crate) use reserved_columns::number_of_reserved_columns;
-use severity::WithNewTexts;
 pub use survey::{Survey, TimeRange};
 use traces::SpansByIds;
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
@@ -78,8 +80,8 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         return whole(request);
     }
     // Most requests need no change: this costs no decoding, and less than a walk that could change them.
-    if let Some(UndecodedRequest { survey, needs_severity }) = check_encoded(&request) {
-        let request = if needs_severity { request.edit(&mut WithNewTexts) } else { Some(request) };
+    if let Some(UndecodedRequest { survey, needs_edit }) = check_encoded(&request) {
+        let request = if needs_edit { request.edit(&mut EncodedRecords) } else { Some(request) };
         return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
     }
     let SpansByIds { valid, invalid: refused } = traces::separate_invalid_ids(request);

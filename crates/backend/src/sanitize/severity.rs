@@ -5,10 +5,8 @@ use super::names::stored_key;
 use super::text_values::text_attribute;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use wire::edit::{Edit, Editor};
 use wire::field::log_record;
-use wire::protobuf::{Value, Writer, fields};
-use wire::view::Item;
+use wire::protobuf::{Value, fields};
 
 /// The attribute with a logger's own text. OpenTelemetry's semantic conventions have no attribute for it.
 pub(super) const ORIGINAL: &str = "lambda_otlp.severity_text";
@@ -30,7 +28,7 @@ pub(super) struct Severity<'r> {
 }
 
 impl<'r> Severity<'r> {
-    fn of(record: &'r [u8]) -> Self {
+    pub(super) fn of(record: &'r [u8]) -> Self {
         let mut severity = Self::default();
         for field in fields(record) {
             match (field.number, field.value) {
@@ -96,28 +94,5 @@ pub(super) fn adapt(record: &mut LogRecord) {
         }
         // First, so that it keeps its name if another key has its column.
         record.attributes.insert(0, text_attribute(ORIGINAL, text));
-    }
-}
-
-/// Gives encoded records their texts, and keeps everything else byte for byte. No record may have an attribute in the column of
-/// [`ORIGINAL`].
-pub(super) struct WithNewTexts;
-
-impl Editor for WithNewTexts {
-    fn item(&mut self, record: Item<'_>) -> Edit {
-        let severity = Severity::of(record.bytes);
-        let Some(new_text) = severity.new_text() else { return Edit::Keep };
-        let mut bytes = Vec::with_capacity(record.bytes.len() + ORIGINAL.len() + 64);
-        let mut writer = Writer::new(&mut bytes);
-        if severity.is_shortened_by(new_text) {
-            // The structure was checked when the request was created, so that each text is UTF-8.
-            let text = str::from_utf8(severity.text).unwrap_or_default();
-            writer.text_attribute(log_record::ATTRIBUTES, ORIGINAL, text);
-        }
-        for field in fields(record.bytes).filter(|it| it.number != log_record::SEVERITY_TEXT) {
-            writer.raw(field.raw);
-        }
-        writer.string(log_record::SEVERITY_TEXT, new_text);
-        Edit::Replace(bytes)
     }
 }

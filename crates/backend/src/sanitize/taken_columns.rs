@@ -33,6 +33,8 @@ pub(super) struct SignalColumns {
     /// Names that attributes of a resource must not have, except for `service.name`.
     reserved_in_resources: &'static ReservedColumns,
     resource_prefix: &'static [u8],
+    /// `true` if values keep their types, so that one column may get several.
+    pub(super) has_types: bool,
     /// Returns `true` for a key about which a rule decides that needs the whole item.
     is_watched: fn(&[u8]) -> bool,
 }
@@ -65,6 +67,7 @@ pub(super) static SPANS: SignalColumns = SignalColumns {
     reserved: &reserved_columns::SPAN,
     reserved_in_resources: &reserved_columns::SPAN_RESOURCE,
     resource_prefix: b"service_",
+    has_types: false,
     is_watched: gen_ai::may_lose,
 };
 
@@ -72,6 +75,7 @@ pub(super) static LOG_RECORDS: SignalColumns = SignalColumns {
     reserved: &reserved_columns::LOG_RECORD,
     reserved_in_resources: &reserved_columns::LOG_RECORD,
     resource_prefix: b"",
+    has_types: true,
     is_watched: severity::has_column,
 };
 
@@ -79,6 +83,7 @@ pub(super) static DATA_POINTS: SignalColumns = SignalColumns {
     reserved: &reserved_columns::DATA_POINT,
     reserved_in_resources: &reserved_columns::DATA_POINT,
     resource_prefix: b"",
+    has_types: false,
     is_watched: |_| false,
 };
 
@@ -113,6 +118,11 @@ impl<'c> TakenColumns<'c> {
         let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
         let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
         Self { signal, filter, of_resource, is_small, by_stored_key: OnceCell::new() }
+    }
+
+    /// Returns `true` if values keep their types.
+    pub(super) fn has_types(&self) -> bool {
+        self.signal.has_types
     }
 
     /// Keys and encoded values of the resource's attributes.

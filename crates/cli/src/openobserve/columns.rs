@@ -27,12 +27,12 @@ const fn number(name: &'static str) -> NewColumn {
 }
 
 const OF_LOGS: [NewColumn; 18] = [
-    number("aws_lambda_billed_duration_ms"),
-    number("aws_lambda_duration_ms"),
+    number("aws_lambda_billed_duration_ms_number"),
+    number("aws_lambda_duration_ms_number"),
     text("aws_lambda_event_type"),
-    number("aws_lambda_init_duration_ms"),
-    number("aws_lambda_max_memory_used_mb"),
-    number("aws_lambda_memory_size_mb"),
+    number("aws_lambda_init_duration_ms_number"),
+    number("aws_lambda_max_memory_used_mb_number"),
+    number("aws_lambda_memory_size_mb_number"),
     text("aws_lambda_status"),
     text("body"),
     text("exception_message"),

@@ -81,3 +81,108 @@ async fn lines_with_many_keys_are_stored_without_a_rejection() {
     assert_eq!(backend.counts().log_records, 300);
     assert!(backend.requests().iter().all(|request| request.stored > 0), "none was refused first");
 }
+
+/// The columns of the stored rows, in order, whose names contain `of`: `took="12" took_number=12.0`.
+fn columns(backend: &FakeOpenObserve, of: &str) -> String {
+    let rows = backend.log_rows("default").unwrap_or_else(|hidden| panic!("{hidden}"));
+    let found = rows.iter().flatten().filter(|(column, _)| column.contains(of));
+    found.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A forwarder with a client of its own for the stream `default`.
+fn environment(backend: &FakeOpenObserve) -> Stack<Client> {
+    let base = Url::parse(backend.base()).unwrap();
+    let config = DestinationConfig::new(&base);
+    let client = Client::new(&config).unwrap();
+    let destination = Destination::new("default", client, &config, IngestPolicy::any_time());
+    Stack::with(vec![destination], default_options())
+}
+
+#[tokio::test]
+async fn the_name_of_a_log_column_decides_its_type() {
+    for (lines, expected) in [
+        (&[r#"{"took":"3 s"}"#][..], r#"took="3 s""#),
+        (&[r#"{"took":12}"#], r#"took="12" took_number=12.0"#),
+        (&[r#"{"took":1.5}"#], r#"took="1.5" took_number=1.5"#),
+        (&[r#"{"took":true}"#], r#"took="true""#),
+        (&[r#"{"took":[1,"a"]}"#], r#"took="[1,\"a\"]""#),
+        (&[r#"{"took":null}"#, r#"{"took":[]}"#], ""),
+        // Each value is found, in any order.
+        (
+            &[r#"{"took":12}"#, r#"{"took":"3 s"}"#, r#"{"took":1.5}"#, r#"{"took":false}"#],
+            r#"took="12" took_number=12.0 took="3 s" took="1.5" took_number=1.5 took="false""#,
+        ),
+        // The text has all digits.
+        (
+            &[r#"{"took":9007199254740993}"#],
+            r#"took="9007199254740993" took_number=9007199254740992.0"#,
+        ),
+        (&[r#"{"took":1e300}"#], r#"took="1e300" took_number=1e+300"#),
+        // Entries of maps are columns down to the third level.
+        (
+            &[r#"{"took":{"ms":5,"of":{"db":6,"all":{"x":7}}}}"#],
+            r#"took_ms="5" took_ms_number=5.0 took_of_all="{\"x\":7}" took_of_db="6" took_of_db_number=6.0"#,
+        ),
+        // Numbers stay under a name that ends so, and other values go to a column of texts.
+        (
+            &[r#"{"took_number":7}"#, r#"{"took_number":"A-7"}"#, r#"{"took.Number":true}"#],
+            r#"took_number=7.0 took_number_text="A-7" took_number_text="true""#,
+        ),
+        (
+            &[r#"{"took":{"number":9007199254740993}}"#],
+            r#"took_number=9007199254740992.0 took_number_text="9007199254740993""#,
+        ),
+        // A column of the record's own is not replaced.
+        (&[r#"{"took":5,"took_number":7}"#], r#"took="5" took_number=7.0"#),
+        (&[r#"{"took":{"number":7},"TOOK":5}"#], r#"took="5" took_number=7.0"#),
+    ] {
+        let backend = FakeOpenObserve::builder().no_window().start().await.unwrap();
+        let stack = environment(&backend);
+        let report = stack.forward(incoming(&payload("/aws/lambda/orders", lines))).await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(columns(&backend, "took"), expected, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn six_environments_with_other_types_hide_no_row() {
+    let backend = FakeOpenObserve::builder().no_window().start().await.unwrap();
+    let values = ["12", "1.5", "\"3 s\"", "true", "9007199254740993", "{\"ms\":1}", "[1]"];
+    let environments: Vec<_> = (0..6).map(|_| environment(&backend)).collect();
+    for (number, value) in values.iter().cycle().take(60).enumerate() {
+        // Later requests have older records.
+        let time = 1_790_000_000_000_u64 - number as u64 * 60_000;
+        let line = format!(r#"{{"time":{time},"key{}":{value}}}"#, number % 3);
+        let lines = [line.as_str(), r#"{"without":"a key"}"#];
+        let event = incoming(&payload("/aws/lambda/orders", &lines));
+        let report = environments[number % 6].forward(event).await;
+        assert!(report.is_complete(), "{report:?}");
+    }
+    assert_eq!(backend.log_rows("default").unwrap_or_else(|error| panic!("{error}")).len(), 120);
+}
+
+/// A message of a version that sent numbers under their own names.
+#[tokio::test(start_paused = true)]
+async fn a_queued_request_of_an_earlier_version_gets_the_same_columns() {
+    let backend = FakeOpenObserve::builder().no_window().start().await.unwrap();
+    let stack = environment(&backend);
+    for took in [json_number(12), json_number(13)] {
+        stack.park(parked("default", Content::Request(took), 1));
+        let report = stack.redrive().await;
+        assert!(report.is_complete(), "{report:?}");
+    }
+    let expected = r#"took="12" took_number=12.0 took="13" took_number=13.0"#;
+    assert_eq!(columns(&backend, "took"), expected);
+}
+
+fn json_number(number: i64) -> Request {
+    let json = serde_json::json!({"resourceLogs": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "orders"}}]},
+        "scopeLogs": [{"logRecords": [{
+            "timeUnixNano": NOW.to_string(), "severityText": "INFO", "severityNumber": 9,
+            "attributes": [{"key": "took", "value": {"intValue": number}}],
+        }]}],
+    }]});
+    Request::from_json(SignalKind::Logs, json.to_string().as_bytes(), &wire::Limits::default())
+        .unwrap()
+}

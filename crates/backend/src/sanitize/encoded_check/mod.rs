@@ -7,13 +7,14 @@ mod metric;
 use super::gen_ai::{self, GenAi};
 use super::hash::KeyHash;
 use super::known_keys::{KnownKeys, with_known_keys};
-use super::limits::SEARCHED_LEVELS;
+use super::limits::{COMPARED_LEVELS, SEARCHED_LEVELS};
 use super::same_column::share_a_column;
 use super::severity::{self, Severity};
 use super::survey::Survey;
 use super::taken_columns::{KeyVerdict, SignalColumns, TakenColumns};
 use super::text_values::needs_text;
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
+use super::typed_columns::{EncodedChange, change_of, may_change_entries};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
@@ -26,12 +27,12 @@ type Visit<'k> = fn(&mut EncodedCheck<'k>, &[u8], &TakenColumns<'_>) -> bool;
 /// A request that needs no decoding.
 pub(super) struct UndecodedRequest {
     pub(super) survey: Survey,
-    /// `true` if a log record needs another severity text, the only change.
-    pub(super) needs_severity: bool,
+    /// `true` if log records need texts or numbers, the only changes.
+    pub(super) needs_edit: bool,
 }
 
-/// Checks a request. Returns `None` if a rule other than that of severities would change it: unless every resource has a service
-/// name and no reserved key, and every item passes.
+/// Checks a request. Returns `None` if a rule other than those of severities and types would change it: unless every resource has a
+/// service name and no reserved key, and every item passes.
 pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
     with_known_keys(|known| {
         let signal = SignalColumns::of(request.kind());
@@ -44,8 +45,9 @@ pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
             survey: Survey::NOTHING,
             known,
             item: ItemFlags::default(),
+            has_types: signal.has_types,
             is_in_framework: false,
-            needs_severity: false,
+            needs_edit: false,
         };
         let is_traces = request.kind() == SignalKind::Traces;
         let is_passed = request.containers().all(|container| {
@@ -56,8 +58,8 @@ pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
                     scope.messages().all(|item| visit(&mut check, item, &taken))
                 })
         });
-        let EncodedCheck { survey, needs_severity, .. } = check;
-        is_passed.then_some(UndecodedRequest { survey, needs_severity })
+        let EncodedCheck { survey, needs_edit, .. } = check;
+        is_passed.then_some(UndecodedRequest { survey, needs_edit })
     })
 }
 
@@ -67,10 +69,12 @@ pub(super) struct EncodedCheck<'k> {
     pub(super) survey: Survey,
     known: &'k mut KnownKeys,
     item: ItemFlags,
+    /// `true` if values keep their types.
+    has_types: bool,
     /// `true` if the current scope is that of an AI framework.
     is_in_framework: bool,
-    /// `true` if a log record needs another severity text.
-    needs_severity: bool,
+    /// `true` if a log record needs another severity text, or a value another type.
+    needs_edit: bool,
 }
 
 /// Facts about the current item that decide after its last attribute.
@@ -88,15 +92,33 @@ impl EncodedCheck<'_> {
     fn visit_key(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
         self.item.may_share |= !self.known.note(key, hash);
-        !may_change(value) || self.visit_nested(value)
+        if self.has_types && !self.visit_type(key, hash, value) {
+            return false;
+        }
+        !may_change(value) || self.visit_nested(value, false)
     }
 
-    /// Visits a value that may be a map. Returns `false` if a rule would change it.
+    /// Visits the type of a value. Returns `false` if only the decoded attribute shows how it changes.
+    #[inline]
+    fn visit_type(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
+        let change = change_of(key, value);
+        self.needs_edit |= change != EncodedChange::Nothing;
+        if change == EncodedChange::TextAndNumber {
+            self.survey.add_key(hash.with_number());
+        }
+        change != EncodedChange::Unknown
+    }
+
+    /// Visits a value that may be a map, whose entries OpenObserve stores as text if `are_texts`. Returns `false` if a rule would
+    /// change it.
     #[inline(never)]
-    fn visit_nested(&mut self, value: &[u8]) -> bool {
+    fn visit_nested(&mut self, value: &[u8], are_texts: bool) -> bool {
         if holds_map(value) {
             self.survey.add_map();
             self.item.may_share = true;
+            if self.has_types && may_change_entries(value, are_texts, COMPARED_LEVELS) {
+                return false;
+            }
         }
         !needs_text(value, SEARCHED_LEVELS)
     }
@@ -199,7 +221,7 @@ impl EncodedCheck<'_> {
             && !(self.item.is_watched && GenAi::of(span, self.is_in_framework).loses_any(span))
     }
 
-    /// Visits a log record. Returns `true` if no rule but that of severities would change it.
+    /// Visits a log record. Returns `true` if no rule but those of severities and types would change it.
     fn visit_log_record(&mut self, log_record: &[u8], taken: &TakenColumns<'_>) -> bool {
         let mut severity = Severity::default();
         self.item.is_watched = false;
@@ -215,7 +237,7 @@ impl EncodedCheck<'_> {
                 }
                 (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
                 (log_record::BODY, Value::Len(value)) if may_change(value) => {
-                    if !self.visit_nested(value) {
+                    if !self.visit_nested(value, true) {
                         return false;
                     }
                     body = Some((b"body".as_slice(), value));
@@ -234,7 +256,7 @@ impl EncodedCheck<'_> {
             return false;
         }
         let Some(new_text) = severity.new_text() else { return true };
-        self.needs_severity = true;
+        self.needs_edit = true;
         !severity.is_shortened_by(new_text) || self.add_original_severity(taken)
     }
 
