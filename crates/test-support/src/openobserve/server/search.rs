@@ -1,9 +1,10 @@
-//! OpenObserve's API to read: the list of streams, and searches of a few forms.
+//! OpenObserve's API to read: the list of streams, the columns of one, and searches of a few forms.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::ingest::admit;
@@ -21,10 +22,11 @@ pub(crate) struct Question {
 enum Kind {
     Streams { signal: Option<Signal> },
     Search { signal: Option<Signal>, sql: String },
+    Schema { signal: Option<Signal>, stream: String },
 }
 
 impl Question {
-    /// The list of streams, or a search by SQL; `None` for any other request.
+    /// The list of streams, the columns of one, or a search by SQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
@@ -38,6 +40,9 @@ impl Question {
                     signal: signal_of(signal.unwrap_or("logs")),
                     sql: sql.unwrap_or_default().to_owned(),
                 }
+            }
+            ("GET", ["api", _, "streams", stream, "schema"]) => {
+                Kind::Schema { signal: signal.and_then(signal_of), stream: (*stream).to_owned() }
             }
             _ => return None,
         };
@@ -62,9 +67,28 @@ impl Question {
                     .collect();
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
+            Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
+}
+
+/// The names of a stream's columns.
+fn schema(
+    shared: &Shared,
+    organization: &str,
+    signal: Option<Signal>,
+    stream: &str,
+) -> HttpResponse {
+    let Some(signal) = signal else { return HttpResponse::error(400, "no type of streams") };
+    let state = shared.state();
+    let rows = rows::stream(&state.store, organization, signal, stream);
+    let names: BTreeSet<String> = rows.flat_map(|row| row.columns.into_keys()).collect();
+    if names.is_empty() {
+        return HttpResponse::error(404, "stream not found");
+    }
+    let columns: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+    HttpResponse::json(200, &json!({ "name": stream, "schema": columns }))
 }
 
 fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
