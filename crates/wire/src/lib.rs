@@ -35,6 +35,7 @@ pub mod resource;
 mod root_line;
 mod schema;
 mod signal;
+mod stored_key;
 pub mod timestamp;
 pub mod view;
 
@@ -44,6 +45,7 @@ pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Writte
 pub use request::{Limits, Malformed, Request, Shortened, TRUNCATED, merge, shortened_text};
 pub use root_line::RootLine;
 pub use signal::SignalKind;
+pub use stored_key::{stored_byte, stored_key};
 #[cfg(feature = "decode")]
 pub use {
     json::JsonError,

@@ -1,31 +1,6 @@
 //! The names under which OpenObserve stores keys and streams.
 
-/// Returns a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`. Letters and digits
-/// beyond ASCII stay. Letters without case, as in Chinese, become `_`, except in a key of lower-case letters and digits alone.
-///
-/// Source: OpenObserve, `config::utils::flatten::format_key`.
-pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
-    let ascii = if key.is_ascii() { key } else { &[] };
-    let other = if key.is_ascii() { String::new() } else { stored_text(key) };
-    ascii.iter().copied().map(stored_byte).chain(other.into_bytes())
-}
-
-fn stored_text(key: &[u8]) -> String {
-    let stored = |c: char| match c {
-        c if c.is_lowercase() || c.is_numeric() => c,
-        c if c.is_uppercase() => c.to_lowercase().next().unwrap_or(c),
-        _ => '_',
-    };
-    String::from_utf8_lossy(key).chars().map(stored).collect()
-}
-
-/// Returns a byte of a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`.
-pub const fn stored_byte(byte: u8) -> u8 {
-    match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
-        _ => b'_',
-    }
-}
+pub use wire::{stored_byte, stored_key};
 
 /// Returns a stream's name as OpenObserve stores it: lower case, and each run of other characters than ASCII letters, digits, `_`
 /// and `:` becomes one `_`.
