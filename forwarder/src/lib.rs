@@ -18,7 +18,7 @@ mod vitals;
 pub use config::{Config, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
-pub use delivery::ingest_window::{IngestPolicy, IngestWindow, ORIGINAL_TIME, OldRecords};
+pub use delivery::ingest_window::{IngestPolicy, IngestWindow, OldRecords};
 pub use handler::{Handler, default_destination, read_rules};
 pub use invocation::{InvocationContext, InvocationError, answer, wall_clock_now};
 pub use ledger::{Consumed, Items, Ledger};

@@ -31,8 +31,11 @@ pub mod protobuf;
 #[cfg(feature = "decode")]
 mod random_request;
 mod request;
+#[cfg(feature = "decode")]
+pub mod reserved;
 pub mod resource;
 mod root_line;
+pub mod sampling;
 mod schema;
 mod signal;
 mod stored_key;

@@ -10,6 +10,8 @@ use crate::field::{
 };
 use crate::protobuf::Value;
 use crate::signal::SignalKind;
+#[cfg(feature = "decode")]
+use crate::view::ItemKind;
 use Kind::{
     Bool, Bytes, Double, Enum as Enumeration, Fixed32, Fixed64, Id, Int32, Int64,
     Message as Nested, Sfixed64, Sint32, String, Uint32, Uint64,
@@ -74,6 +76,31 @@ pub(crate) fn count_of_dropped(message: &Message, list: u32) -> Option<u32> {
     let counts = is_list && counting.into_iter().any(|counting| std::ptr::eq(message, counting));
     let next = message.field(list + 1).filter(|next| counts && matches!(next.kind, Uint32));
     next.map(|next| next.number)
+}
+
+#[cfg(feature = "decode")]
+pub(crate) fn is_scope_container(message: &Message) -> bool {
+    let containers = [&raw const SCOPE_SPANS, &raw const SCOPE_LOGS, &raw const SCOPE_METRICS];
+    containers.into_iter().any(|container| std::ptr::eq(message, container))
+}
+
+#[cfg(feature = "decode")]
+pub(crate) fn is_metric(message: &Message) -> bool {
+    std::ptr::eq(message, &raw const METRIC)
+}
+
+/// The kind of a span, a log record or a data point.
+#[cfg(feature = "decode")]
+pub(crate) fn kind_of_item(message: &Message) -> Option<ItemKind> {
+    let kinds = [
+        (&raw const SPAN, ItemKind::Span),
+        (&raw const LOG_RECORD, ItemKind::LogRecord),
+        (&raw const NUMBER_DATA_POINT, ItemKind::NumberDataPoint),
+        (&raw const HISTOGRAM_DATA_POINT, ItemKind::HistogramDataPoint),
+        (&raw const EXPONENTIAL_HISTOGRAM_DATA_POINT, ItemKind::ExponentialHistogramDataPoint),
+        (&raw const SUMMARY_DATA_POINT, ItemKind::SummaryDataPoint),
+    ];
+    kinds.into_iter().find(|(own, _)| std::ptr::eq(message, *own)).map(|(_, kind)| kind)
 }
 
 /// Returns `true` for `AnyValue`.

@@ -54,7 +54,7 @@ pub(crate) fn read(
             Request::check_repairing(kind, body, &limits).map_err(|error| error.to_string())
         }
     };
-    read.map_err(Refusal::Invalid)
+    read.map(Request::without_foreign_names).map_err(Refusal::Invalid)
 }
 
 /// Reads a body like the receivers, for the fuzz targets.

@@ -175,6 +175,7 @@ fn read(
         let bytes = wire::decode_base64(base64.trim_end().as_bytes())
             .ok_or(MalformedDatagram::NotBase64)?;
         let request = Request::check_repairing(kind, bytes, &Limits::default())?;
+        let request = request.without_foreign_names();
         if request.items() > 0 {
             let service = function.map(|function| function.service_name.as_str());
             received.requests.push(named(request, service.unwrap_or_default()));
@@ -200,7 +201,9 @@ fn request(spans: Vec<Span>, function: Option<&Identity>, service: Option<&str>)
         resource.attributes.retain(|attribute| attribute.key != SERVICE_NAME);
         resource.attributes.push(string_attribute(SERVICE_NAME, service));
     }
-    Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, SCOPE, spans)]))
+    let request =
+        Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, SCOPE, spans)]));
+    request.rename_foreign_names()
 }
 
 /// The base64 of an OTLP request of AWS's distributions: sampled or unsampled spans, or metrics of Application Signals.

@@ -440,7 +440,7 @@ impl<'e> StreamConversion<'e> {
                     self.subsegments.push(self.converted.requests.len());
                 }
                 let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
-                self.converted.add(request);
+                self.converted.add(request.rename_foreign_names());
             }
             SpanLine::InProgress => {
                 self.converted.ledger.consumed.spans_in_progress += 1;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wire::edit::{Edit, Editor};
 use wire::field::{event, log_record, span};
 use wire::protobuf::{Value, Writer, fields};
+use wire::reserved::ORIGINAL_TIME;
 use wire::timestamp::rfc3339_nanos;
 use wire::view::{Container, Item, ItemKind, ScopeContainer, fixed64, key_and_value};
 use wire::{Request, SignalKind};
@@ -178,9 +179,6 @@ pub(crate) fn known_times(request: &Request) -> Option<TimeRange> {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
-
-/// The attribute with the original time of a restamped record.
-pub const ORIGINAL_TIME: &str = "lambda_otlp.original_time";
 
 /// Keeps the items outside the window, or those inside.
 struct KeepSide {

@@ -7,73 +7,34 @@
 use super::share::Sampled;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use std::fmt::Write as _;
-
-/// The attribute of sampled spans and log records, for sums in the backend.
-pub(super) const ADJUSTED_COUNT: &str = "lambda_otlp.adjusted_count";
+use wire::reserved::ADJUSTED_COUNT;
+use wire::sampling::{ALL, DIGITS, OtelMember, count_of};
 
 /// Limit on the growth of a sampled item: the attribute and the member of `tracestate`.
 pub(super) const MAX_GROWTH: usize = 128;
 
-/// `2^56`: thresholds and randomness have 56 bits.
-const ALL: u64 = 1 << 56;
-const DIGITS: usize = 14;
 /// Limit of `tracestate` on the characters of one value.
 const MAX_VALUE_BYTES: usize = 256;
 /// Limit of `tracestate` on its members.
 const MAX_MEMBERS: usize = 32;
 
-/// The fields of the member `ot`.
-#[derive(Default)]
-struct Member<'t> {
-    threshold: Option<u64>,
-    randomness: Option<u64>,
-    others: Vec<&'t str>,
-}
-
-impl<'t> Member<'t> {
-    fn read(value: &'t str) -> Self {
-        let mut member = Self::default();
-        for field in value.split(';').filter(|field| !field.is_empty()) {
-            match field.split_once(':') {
-                Some(("th", digits)) => member.threshold = threshold(digits),
-                Some(("rv", digits)) if digits.len() == DIGITS => {
-                    member.randomness = hexadecimal(digits);
-                }
-                Some(("rv", _)) => {}
-                _ => member.others.push(field),
-            }
-        }
-        member
-    }
-}
-
-/// Reads a threshold, whose trailing zeros are left out.
-fn threshold(digits: &str) -> Option<u64> {
-    if digits.is_empty() || digits.len() > DIGITS {
-        return None;
-    }
-    hexadecimal(&format!("{digits:0<DIGITS$}"))
-}
-
-fn hexadecimal(digits: &str) -> Option<u64> {
-    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    are_digits.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
-}
-
 /// Writes the threshold of a sampled span into its `tracestate`, and returns the span's adjusted count.
 ///
 /// An SDK that sampled the trace compared another randomness, so both probabilities are multiplied. Another forwarder compared
-/// the same hash, so the smaller probability holds.
-pub(super) fn note_in_trace_state(trace_state: &mut String, sampled: Sampled) -> f64 {
+/// the same hash, so the smaller probability holds. A threshold that the trace contradicts is ignored.
+pub(super) fn note_in_trace_state(
+    trace_state: &mut String,
+    trace_id: &[u8],
+    sampled: Sampled,
+) -> f64 {
     let members = trace_state.split(',').map(str::trim).filter(|member| !member.is_empty());
-    let value = members.clone().find_map(|member| member.strip_prefix("ot="));
-    let earlier = value.map(Member::read).unwrap_or_default();
+    let earlier = OtelMember::read(trace_state);
     let own_randomness = ALL - 1 - sampled.hash_bits();
     // The numbers of hash values, out of 2^56, that each of both samplers keeps.
-    let kept_earlier = ALL - earlier.threshold.unwrap_or_default();
+    let kept_earlier = earlier.kept_values(trace_id);
     let kept_here = sampled.share.kept_values();
     let is_same_hash = earlier.randomness == Some(own_randomness);
-    let count_earlier = portion(kept_earlier).recip();
+    let count_earlier = count_of(kept_earlier);
     let count_here = sampled.share.adjusted_count();
     let both = if is_same_hash {
         BothSamplers {
@@ -129,11 +90,6 @@ fn scaled_up(number: u64, of: u64) -> u64 {
     u64::try_from(product.div_ceil(u128::from(ALL))).unwrap_or(ALL)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count needs no 56 bits")]
-fn portion(kept: u64) -> f64 {
-    kept.max(1) as f64 / ALL as f64
-}
-
 /// Writes the adjusted count into the attributes. Another forwarder sampled by the same hash, so its larger count holds.
 pub(super) fn note_adjusted_count(attributes: &mut Vec<KeyValue>, count: f64) {
     let value = |count| Some(AnyValue { value: Some(Value::DoubleValue(count)) });
@@ -157,13 +113,16 @@ mod tests {
     /// The hash of the tests: its upper 56 bits are 0x01020304050607.
     const HASH: u64 = 0x0102_0304_0506_0708;
     const RV: &str = "fefdfcfbfaf9f8";
+    /// Its randomness passes each threshold of an SDK.
+    const TRACE_ID: [u8; 16] = [0xff; 16];
 
     #[test]
     fn a_threshold_is_written_into_the_trace_state() {
         let check = |share: f64, before: &str, after: &str, count: f64| {
             let share = Share::try_from(share).unwrap();
             let mut trace_state = before.to_owned();
-            let own = note_in_trace_state(&mut trace_state, Sampled::with_hash(share, HASH));
+            let sampled = Sampled::with_hash(share, HASH);
+            let own = note_in_trace_state(&mut trace_state, &TRACE_ID, sampled);
             assert_eq!(trace_state, after.replace("RV", RV), "{before}");
             assert!((own / count - 1.0).abs() < 1e-9, "{before}: {own}");
         };
@@ -176,7 +135,10 @@ mod tests {
         check(0.5, "ot=th:0", "ot=th:8;rv:RV", 2.0);
         // An SDK kept a quarter.
         check(0.5, "ot=th:c", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
-        check(0.5, "ot=rv:00000000000001;th:c", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
+        check(0.5, "ot=rv:c0000000000001;th:c", "ot=th:e;rv:ffbf7f3efebe7e", 8.0);
+        // Samplers would have dropped such a trace, or it would stand for too many.
+        check(0.5, "ot=rv:00000000000001;th:c", "ot=th:8;rv:RV", 2.0);
+        check(0.5, "ot=th:ffffffffffffff", "ot=th:8;rv:RV", 2.0);
         // Another forwarder kept a quarter, or most.
         check(0.5, "ot=th:c;rv:fefdfcfbfaf9f8", "ot=th:c;rv:RV", 4.0);
         check(0.5, "ot=th:2;rv:fefdfcfbfaf9f8", "ot=th:8;rv:RV", 2.0);
@@ -200,10 +162,11 @@ mod tests {
                 let most = share.kept_values() - 1;
                 for bits in [0, 1, most / 3, most - 1, most] {
                     let mut trace_state = earlier.to_owned();
-                    note_in_trace_state(&mut trace_state, Sampled::with_hash(share, bits << 8));
-                    let Member { threshold, randomness, .. } =
-                        Member::read(trace_state.strip_prefix("ot=").unwrap());
-                    assert!(randomness.unwrap() >= threshold.unwrap(), "{earlier} {trace_state}");
+                    let sampled = Sampled::with_hash(share, bits << 8);
+                    note_in_trace_state(&mut trace_state, &TRACE_ID, sampled);
+                    let own = OtelMember::read(&trace_state);
+                    assert!(own.randomness >= own.threshold, "{earlier} {trace_state}");
+                    assert!(own.randomness.is_some(), "{trace_state}");
                 }
             }
         }

@@ -340,7 +340,7 @@ impl Item for Span {
     }
 
     fn note_sampled(&mut self, sampled: Sampled) {
-        let count = note_in_trace_state(&mut self.trace_state, sampled);
+        let count = note_in_trace_state(&mut self.trace_state, &self.trace_id, sampled);
         note_adjusted_count(&mut self.attributes, count);
     }
 

@@ -3,8 +3,8 @@
 use super::item::ItemView;
 use super::share::{Sampled, Share};
 use super::trace::{SeenTraces, trace_id, xray_trace_id};
-use wire::fnv;
 use wire::resource::FAAS_INVOCATION_ID;
+use wire::sampling::sampling_hash;
 
 /// The decision about an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(super) enum Sampling {
 impl Share {
     /// Larger shares include smaller ones, so a second rule keeps everything that a smaller first share kept.
     fn decide(self, key: &[u8]) -> Sampling {
-        Sampled::of_hash(self, hash(key)).map_or(Sampling::Drop, Sampling::Sampled)
+        Sampled::of_hash(self, sampling_hash(key)).map_or(Sampling::Drop, Sampling::Sampled)
     }
 
     /// Decides by trace id, X-Ray trace id, request id, or CloudWatch's id of the log event. If the traces of the event are known, a
@@ -41,27 +41,12 @@ impl Share {
     }
 }
 
-/// FNV-1a with the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. The bits of the id itself
-/// are no choice: SDK samplers use them, and X-Ray ids begin with the time. Users rely on the result, so it must never change.
-fn hash(key: &[u8]) -> u64 {
-    let folded = |value: u64| value ^ (value >> 33);
-    let once = folded(fnv::hash(key)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let twice = folded(once).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    folded(twice)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn keeps(share: f64, key: &[u8]) -> bool {
         Share::try_from(share).unwrap().decide(key) != Sampling::Drop
-    }
-
-    #[test]
-    fn the_hash_never_changes() {
-        assert_eq!(hash(b""), 0xefd0_1f60_ba99_2926);
-        assert_eq!(hash(&[0x5b; 16]), 0xaae2_72b4_be73_6b7d);
     }
 
     #[test]

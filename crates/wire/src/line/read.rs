@@ -337,7 +337,7 @@ impl<'c> LineReader<'c> {
             let bytes = request.bytes().len() + Request::BYTES_BESIDE;
             self.limits.inflated_bytes = self.limits.inflated_bytes.saturating_sub(bytes);
             self.limits.items = self.limits.items.saturating_sub(request.items());
-            self.reading.decoded.push(request);
+            self.reading.decoded.push(request.without_foreign_names());
         }
     }
 

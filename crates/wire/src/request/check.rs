@@ -1,5 +1,6 @@
 //! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
+use crate::field::{key_value, log_record, metric};
 use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -64,19 +65,30 @@ impl Malformed {
     }
 }
 
-/// Counts the items of a request, if it has the structure of one and is within the limits.
-pub(super) fn count_checked(
-    kind: SignalKind,
-    bytes: &[u8],
-    limits: &Limits,
-) -> Result<usize, Malformed> {
-    let mut check = Check { limits, messages: 0, items: 0 };
+/// The result of a check.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Checked {
+    pub(super) items: usize,
+    /// `false` if no name in the request is reserved, see `crate::reserved`.
+    pub(super) may_have_reserved_names: bool,
+}
+
+/// Checks that bytes have the structure of a request and are within the limits.
+pub(super) fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<Checked, Malformed> {
+    let mut check = Check { limits, messages: 0, items: 0, may_have_reserved_names: false };
     check.message(schema::request(kind), bytes, limits.nesting, kind.path_to_items())?;
     let found = check.items;
     if found > limits.items {
         return Err(Malformed::TooManyItems { found, allowed: limits.items });
     }
-    Ok(found)
+    Ok(Checked { items: found, may_have_reserved_names: check.may_have_reserved_names })
+}
+
+/// Returns `true` for reserved names, and for a few others. Cheap, because it looks at each key of a request.
+#[inline]
+pub(crate) fn may_be_reserved(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'l' | b'L'))
+        && name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case(b"lambda"))
 }
 
 struct Check<'l> {
@@ -84,6 +96,7 @@ struct Check<'l> {
     /// Number of messages so far, see [`Limits::messages`](crate::Limits::messages).
     messages: usize,
     items: usize,
+    may_have_reserved_names: bool,
 }
 
 impl Check<'_> {
@@ -105,7 +118,11 @@ impl Check<'_> {
             let is_repeated = known.presence == Presence::Repeated;
             match (known.kind, field.value) {
                 (Kind::Message(inner), Value::Len(bytes)) => {
-                    if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
+                    if depth_left >= 2
+                        && schema::is_key_value(inner)
+                        && let Some(key) = key_of_plain(bytes)
+                    {
+                        self.may_have_reserved_names |= may_be_reserved(key);
                         // The attribute is one message, and its value another.
                         self.messages += 2;
                         continue;
@@ -124,6 +141,7 @@ impl Check<'_> {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
+                    self.may_have_reserved_names |= may_be_reserved(text) && is_name(name, number);
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, value) if kind.has_wire_type(value) => {
@@ -143,11 +161,21 @@ impl Check<'_> {
     }
 }
 
-/// Returns `true` for an attribute with an ASCII key and an ASCII text or number, as most are: it is valid without reading its
-/// fields one by one.
-fn is_plain(key_value: &[u8]) -> bool {
-    let Some((key, value)) = plain_attribute(key_value) else { return false };
-    match value {
+/// Returns `true` for the key of an attribute, and the name of a metric or an event.
+fn is_name(message: &str, field: u32) -> bool {
+    matches!(
+        (message, field),
+        ("KeyValue", key_value::KEY)
+            | ("Metric", metric::NAME)
+            | ("LogRecord", log_record::EVENT_NAME)
+    )
+}
+
+/// The key of an attribute with an ASCII key and an ASCII text or number, as most are: it is valid without reading its fields one
+/// by one.
+fn key_of_plain(key_value: &[u8]) -> Option<&[u8]> {
+    let (key, value) = plain_attribute(key_value)?;
+    let is_plain = match value {
         // Includes tags and lengths, which are below 0x80 here.
         [0x0a, len, text @ ..] => text.len() == usize::from(*len) && key_value.is_ascii(),
         // A varint of ten bytes may be out of range.
@@ -156,7 +184,8 @@ fn is_plain(key_value: &[u8]) -> bool {
             more.len() < 9 && is_varint && key.is_ascii()
         }
         _ => false,
-    }
+    };
+    is_plain.then_some(key)
 }
 
 /// Packed numbers of this many bytes count as one message. A decoded number has eight bytes, also if it is a varint of one.

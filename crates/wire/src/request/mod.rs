@@ -7,6 +7,8 @@ mod check;
 #[cfg(feature = "decode")]
 mod invocation_spans;
 mod merge;
+#[cfg(feature = "decode")]
+mod reserved;
 pub(crate) mod split;
 mod truncate;
 mod utf8;
@@ -23,7 +25,9 @@ use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
 use crate::view;
-use check::count_checked;
+#[cfg(feature = "decode")]
+pub(crate) use check::may_be_reserved;
+use check::{Checked, check};
 #[cfg(feature = "decode")]
 use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -42,6 +46,8 @@ pub struct Request {
     bytes: Vec<u8>,
     items: usize,
     few_keys: bool,
+    /// `false` if a check found no reserved name, or none was made.
+    may_have_reserved_names: bool,
 }
 
 /// The bytes of a request that a reader put together, before their check.
@@ -83,8 +89,8 @@ impl Request {
     ///
     /// Unknown fields are allowed. Does not allocate.
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
-        let items = count_checked(kind, &bytes, limits)?;
-        Ok(Self::counted(kind, bytes, items))
+        let checked = check(kind, &bytes, limits)?;
+        Ok(Self::checked(kind, bytes, checked))
     }
 
     /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry
@@ -94,12 +100,12 @@ impl Request {
         bytes: Vec<u8>,
         limits: &Limits,
     ) -> Result<Self, Malformed> {
-        match count_checked(kind, &bytes, limits) {
+        match check(kind, &bytes, limits) {
             Err(error @ Malformed::NotUtf8 { .. }) => {
                 let repaired = utf8::repaired(kind, &bytes, limits).ok_or(error)?;
                 Self::check(kind, repaired, limits)
             }
-            checked => Ok(Self::counted(kind, bytes, checked?)),
+            checked => Ok(Self::checked(kind, bytes, checked?)),
         }
     }
 
@@ -114,21 +120,26 @@ impl Request {
         limits: &Limits,
     ) -> Result<Self, Malformed> {
         let first = named.unwrap_or(SignalKind::Traces);
-        let error = match count_checked(first, &bytes, limits) {
-            Ok(items) => return Ok(Self::counted(first, bytes, items)),
+        let error = match check(first, &bytes, limits) {
+            Ok(checked) => return Ok(Self::checked(first, bytes, checked)),
             Err(error) if error.is_about_limit() => return Err(error),
             Err(error) => error,
         };
         for kind in SignalKind::ALL.into_iter().filter(|kind| *kind != first) {
-            let items = count_checked(kind, &bytes, limits).unwrap_or(0);
-            if items > 0 {
-                return Ok(Self::counted(kind, bytes, items));
+            let checked = check(kind, &bytes, limits).unwrap_or_default();
+            if checked.items > 0 {
+                return Ok(Self::checked(kind, bytes, checked));
             }
         }
         match named {
             Some(kind) => Self::check_repairing(kind, bytes, limits),
             None => Err(error),
         }
+    }
+
+    fn checked(kind: SignalKind, bytes: Vec<u8>, checked: Checked) -> Self {
+        let Checked { items, may_have_reserved_names } = checked;
+        Self { may_have_reserved_names, ..Self::counted(kind, bytes, items) }
     }
 
     /// Wraps bytes just written by our own encoder.
@@ -139,7 +150,7 @@ impl Request {
 
     /// Wraps bytes with items counted during assembly.
     pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
-        Self { kind, bytes, items, few_keys: false }
+        Self { kind, bytes, items, few_keys: false, may_have_reserved_names: false }
     }
 
     /// Notes that all items have few different attribute keys in total; keys within maps were not counted.
@@ -277,7 +288,8 @@ impl Request {
 
     /// A part just cut from this request.
     pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
-        Self { kind: self.kind, bytes, items, few_keys: self.few_keys }
+        let Self { kind, few_keys, may_have_reserved_names, .. } = *self;
+        Self { kind, bytes, items, few_keys, may_have_reserved_names }
     }
 }
 

@@ -6,12 +6,13 @@
 
 use super::setup::{DEFAULT, DestinationId, NAMES};
 use crate::support::{Telemetry, attribute, body, pairs};
-use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, QueuedTelemetry};
+use lambda_otlp_forwarder::{Content, QueuedTelemetry};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use test_support::openobserve::point_attributes;
 use wire::Request;
 use wire::ids::to_hex;
+use wire::reserved::ORIGINAL_TIME;
 
 pub(crate) type Mark = String;
 

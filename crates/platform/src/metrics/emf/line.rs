@@ -10,6 +10,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 use serde_json::value::RawValue;
 use std::sync::{Arc, LazyLock};
+use wire::reserved::{FOREIGN, is_reserved};
+use wire::stored_key;
 
 pub(crate) const KEY: &str = "_aws";
 
@@ -165,7 +167,7 @@ impl EmfLine {
             }
             if let Some(values) = self.read_values(value) {
                 let series = SeriesKey {
-                    name: name.into_owned(),
+                    name: content_name(&name),
                     unit: unit_of(unit.and_then(text_of).as_deref()),
                     attributes: Arc::clone(&attributes),
                 };
@@ -224,6 +226,15 @@ impl EmfLine {
     }
 }
 
+/// The name of a metric or a dimension, with a prefix if it is a name of ours. Metrics `faas.*` and `aws.lambda.*` come from
+/// Lambda's own events.
+fn content_name(name: &str) -> String {
+    const OURS: [&[u8]; 2] = [b"faas_", b"aws_lambda_"];
+    let begins = |own: &[u8]| own.iter().copied().eq(stored_key(name.as_bytes()).take(own.len()));
+    let is_ours = is_reserved(name.as_bytes()) || OURS.into_iter().any(begins);
+    if is_ours { format!("{FOREIGN}{name}") } else { name.to_owned() }
+}
+
 fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
@@ -235,7 +246,8 @@ pub(super) const MAX_NAMES: usize = 1_000;
 fn dimensions(directive: &Directive<'_>, line_values: &LineValues<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     for name in directive.dimensions.iter().filter_map(|name| text_of(name)) {
-        let is_known = dimensions.iter().any(|known| known.key == name);
+        let key = content_name(&name);
+        let is_known = dimensions.iter().any(|known| known.key == key);
         if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
             continue;
         }
@@ -243,7 +255,7 @@ fn dimensions(directive: &Directive<'_>, line_values: &LineValues<'_>) -> Vec<Ke
         let Some(json) = line_values.get(&name) else { continue };
         let value = text_of(json).unwrap_or_else(|| json.get().into());
         if is_short(&value) {
-            dimensions.push(string(&name, value));
+            dimensions.push(string(&key, value));
         }
     }
     // Writers do not order their dimensions, and equal series need equal attributes.

@@ -258,7 +258,8 @@ fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
 
 /// Returns `true` if this can be a tenant id, of at most 256 characters (Lambda API).
 pub(crate) fn is_tenant_id(text: &str) -> bool {
-    (1..=256).contains(&text.len())
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/=+-@ ".contains(&byte);
+    (1..=256).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// Returns `true` if this is the ARN of a durable execution (Lambda API):

@@ -7,6 +7,7 @@ mod field;
 mod found;
 mod inspected;
 mod record;
+mod reserved;
 mod typed;
 
 use std::borrow::Cow;

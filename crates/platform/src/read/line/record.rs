@@ -14,6 +14,7 @@ use crate::read::line::field::{
     LineField, LineFields, Value, json_object, line_fields, object_fields,
 };
 use crate::read::line::found::{Best, FoundMessage, FoundValues, RankedValue};
+use crate::read::line::reserved::is_reserved_field;
 use crate::read::line::{FunctionLine, MAX_ATTRIBUTES, MAX_KEY_BYTES, text_line};
 use crate::read::severity::{Severity, without_colours};
 use wire::Depth;
@@ -284,19 +285,9 @@ impl<'a> FunctionLine<'a> {
     fn keep(&mut self, field: LineField<'a>, rest: &mut LineFields<'a>) {
         let key = &field.key;
         let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
-        // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
-        let is_ours = matches!(
-            key.as_ref(),
-            names::LOG_RECORD_UID
-                | names::FAAS_INVOCATION_ID
-                | names::AWS_XRAY_TRACE_ID
-                | names::REST
-                | names::PREFIX
-                | names::lambda::TENANT_ID
-                | names::lambda::DURABLE_EXECUTION_ARN
-        );
         let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
-        if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
+        let is_reserved = is_reserved_field(key, &field.value);
+        if is_taken || is_reserved || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
             rest.push(field);
             return;
         }
