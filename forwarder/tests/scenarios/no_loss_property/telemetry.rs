@@ -173,7 +173,7 @@ impl Maker {
             }
             3..6 => {
                 consumed.platform_lines += 1;
-                "INIT_START Runtime Version: nodejs:22.v59\tRuntime Version ARN: arn:aws:lambda\n"
+                "INIT_START Runtime Version: nodejs:22.v59\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f77ab5a\n"
                     .to_owned()
             }
             6..8 => {
