@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &FleetArguments) -> anyhow::Result<ExitCode> {
     let selection = which.selection_or_all()?;
     let rows = terminal::block_on(async {
         let aws = Aws::load(&which.aws).await?;
+        which.check_place(&aws).await?;
         let account = Account::new(&aws)?;
         let layers = match stack {
             Some(stack) => read_layers(&account, stack_layers(&aws, stack).await?).await?,
@@ -157,7 +158,8 @@ impl Fleet {
     }
 
     fn configuration_row(&self, configuration: &Configuration) -> FleetRow {
-        let record = Record::of_tags(&configuration.tags);
+        // Without a readable record, the names of the layers count.
+        let record = Record::of_tags(&configuration.tags).unwrap_or_default();
         let runtime = configuration.runtime.clone().unwrap_or_else(|| "image".to_owned());
         let layer = |kind: LayerKind| {
             let arn = self.layers.attached(kind, configuration, &record)?.arn;

@@ -99,6 +99,11 @@ pub(super) fn kind_by_name(arn: &str) -> Option<LayerKind> {
     if !may_be_our_layer(arn) {
         return None;
     }
+    kind_by_suffix(arn)
+}
+
+/// Returns the kind that the end of a layer's name tells, if the layer is of lambda-otlp.
+pub(super) fn kind_by_suffix(arn: &str) -> Option<LayerKind> {
     let last = layer_name(arn).rsplit('-').next().unwrap_or_default();
     if last.starts_with("python3") || last == "node" {
         Some(LayerKind::Packages)

@@ -10,6 +10,7 @@ mod record;
 mod report;
 mod run;
 mod snippets;
+mod trust;
 mod undo;
 
 use crate::aws::{self, Aws, AwsArguments};
@@ -30,6 +31,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use subscriber::{Selection, parse_tags};
+use trust::StackLayers;
 use wire::arn::Arn;
 
 /// Selection of functions.
@@ -90,6 +92,10 @@ Example:
 pub(crate) struct UninstrumentArguments {
     #[command(flatten)]
     which: FunctionArguments,
+    /// A layer version that instrument put on functions or replaced, if it is of another account or has a name of yours; may be
+    /// repeated.
+    #[arg(long = "layer", value_name = "ARN")]
+    layers: Vec<String>,
     #[command(flatten)]
     confirmation: Confirmation,
 }
@@ -99,25 +105,36 @@ pub(crate) fn instrument(arguments: &InstrumentArguments) -> anyhow::Result<Exit
     let selection = which.selection()?;
     terminal::block_on(async {
         let aws = Aws::load(&which.aws).await?;
+        which.check_place(&aws).await?;
         let account = Account::new(&aws)?;
         let arns = if layers.is_empty() {
             stack_layers(&aws, stack).await?
         } else {
             layers.iter().cloned().collect()
         };
+        let trusted = arns.iter().cloned().collect();
         let offered = read_layers(&account, arns).await?;
         let options = InstrumentOptions { layers: offered, managed: *managed, versions: *versions };
-        change(&aws, account, selection, InstrumentTask::Instrument(options), *confirmation).await
+        let run = InstrumentRun::new(
+            account,
+            StackLayers::new(aws.clone(), trusted),
+            InstrumentTask::Instrument(options),
+        );
+        change(&aws, &run, selection, *confirmation).await
     })
 }
 
 pub(crate) fn uninstrument(arguments: &UninstrumentArguments) -> anyhow::Result<ExitCode> {
-    let UninstrumentArguments { which, confirmation } = arguments;
+    let UninstrumentArguments { which, layers, confirmation } = arguments;
     let selection = which.selection()?;
+    check_layer_versions(layers.iter())?;
     terminal::block_on(async {
         let aws = Aws::load(&which.aws).await?;
-        let account = Account::new(&aws)?;
-        change(&aws, account, selection, InstrumentTask::Uninstrument, *confirmation).await
+        which.check_place(&aws).await?;
+        let stack_layers = StackLayers::new(aws.clone(), layers.iter().cloned().collect());
+        let run =
+            InstrumentRun::new(Account::new(&aws)?, stack_layers, InstrumentTask::Uninstrument);
+        change(&aws, &run, selection, *confirmation).await
     })
 }
 
@@ -127,6 +144,27 @@ impl FunctionArguments {
             bail!("no functions: use --function, for example --function 'shop-*', or --tag");
         }
         self.selection_or_all()
+    }
+
+    /// Fails if an ARN is of another account or region: the function of the same name here is another one.
+    async fn check_place(&self, aws: &Aws) -> anyhow::Result<()> {
+        for (argument, texts) in [("--function", &self.functions), ("--exclude", &self.exclude)] {
+            let joined = texts.join(",");
+            for text in joined.split(',').map(str::trim) {
+                let Some((before, _)) = text.split_once(":function:") else { continue };
+                let account = before.rsplit(':').next().unwrap_or_default();
+                let region = Arn::parse(text).map(|arn| arn.region);
+                let is_here = region.is_none_or(|region| region == aws.region())
+                    && aws::account(aws).await.as_deref() == Some(account);
+                if !is_here {
+                    let place = aws::place(aws).await;
+                    bail!(
+                        "{argument}: {text} is not in {place}, where this command works: use --region and --profile of the function"
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Selects all functions if neither names nor tags are given.
@@ -161,7 +199,8 @@ fn patterns(argument: &str, texts: &[String]) -> anyhow::Result<Vec<Pattern>> {
 fn pattern(argument: &str, text: &str) -> anyhow::Result<Pattern> {
     // arn:aws:lambda:{region}:{account}:function:{name}, and {name}:{version or alias}
     let parts: Vec<&str> = match text.split_once(":function:") {
-        Some((_, name)) => name.split(':').collect(),
+        Some((before, name)) if is_function_place(before) => name.split(':').collect(),
+        Some(_) => Vec::new(),
         None => text.split(':').collect(),
     };
     match parts.as_slice() {
@@ -170,6 +209,16 @@ fn pattern(argument: &str, text: &str) -> anyhow::Result<Pattern> {
             "{argument}: a published version keeps its layers, as {version} of {name} does: name the function alone, and publish a version afterwards"
         ),
         _ => bail!("{argument}: {text:?} is no name of a function: expected names as in shop-*"),
+    }
+}
+
+/// Returns `true` for `arn:aws:lambda:{region}:{account}`, and for an account: Lambda takes both before `:function:`.
+fn is_function_place(text: &str) -> bool {
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "lambda", region, account] => !region.is_empty() && is_account(account),
+        [account] => is_account(account),
+        _ => false,
     }
 }
 
@@ -201,7 +250,26 @@ async fn stack_layers(aws: &Aws, stack: &str) -> anyhow::Result<BTreeSet<String>
 fn is_layer_version(text: &str) -> bool {
     let Some(arn) = Arn::parse(text).filter(|arn| arn.service == "lambda") else { return false };
     let layer = arn.resource.strip_prefix("layer:").and_then(|layer| layer.split_once(':'));
-    layer.is_some_and(|(_, version)| version.bytes().all(|byte| byte.is_ascii_digit()))
+    let is_version = |version: &str| {
+        (1..=19).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_name = |name: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
+    };
+    arn.account_id().is_some()
+        && is_name(arn.region)
+        && layer.is_some_and(|(name, version)| is_name(name) && is_version(version))
+}
+
+/// Fails if an argument `--layer` is no layer version.
+fn check_layer_versions<'a>(mut arns: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    if let Some(other) = arns.find(|arn| !is_layer_version(arn)) {
+        bail!(
+            "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
+        );
+    }
+    Ok(())
 }
 
 /// Number of layer versions that are read at a time.
@@ -209,11 +277,7 @@ const AT_A_TIME: usize = 4;
 
 /// Reads the layer versions that functions may get.
 async fn read_layers(account: &Account, arns: BTreeSet<String>) -> anyhow::Result<Layers> {
-    if let Some(other) = arns.iter().find(|arn| !is_layer_version(arn)) {
-        bail!(
-            "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
-        );
-    }
+    check_layer_versions(arns.iter())?;
     let read = futures_util::stream::iter(arns).map(async |arn| account.layer_version(&arn).await);
     let layers: Vec<LayerVersion> = read.buffered(AT_A_TIME).try_collect().await?;
     ensure!(
@@ -226,12 +290,10 @@ async fn read_layers(account: &Account, arns: BTreeSet<String>) -> anyhow::Resul
 /// Plans, asks, and changes functions.
 async fn change(
     aws: &Aws,
-    account: Account,
+    run: &InstrumentRun,
     selection: Selection,
-    task: InstrumentTask,
     confirmation: Confirmation,
 ) -> anyhow::Result<ExitCode> {
-    let run = InstrumentRun::new(account, task);
     let mut report = run.plan(&selection).await?;
     if report.entries.is_empty() {
         let place = aws::place(aws).await;
@@ -296,6 +358,11 @@ mod tests {
         check("shop-*, cart", "shop-* cart");
         check("arn:aws:lambda:eu-west-1:123456789012:function:cart", "cart");
         check("cart:$LATEST", "cart");
+        check("123456789012:function:cart", "cart");
+        check(
+            "arn:aws:sqs:eu-west-1:123456789012:function:cart",
+            "--function: \"arn:aws:sqs:eu-west-1:123456789012:function:cart\" is no name of a function: expected names as in shop-*",
+        );
         check(
             "arn:aws:lambda:eu-west-1:123456789012:function:cart:live",
             "--function: a published version keeps its layers, as live of cart does: name the function alone, and publish a version afterwards",
@@ -313,6 +380,9 @@ mod tests {
         for other in [
             "arn:aws:lambda:eu-west-1:123456789012:layer:a-arm64",
             "arn:aws:lambda:eu-west-1:123456789012:function:a:12",
+            "arn:aws:lambda:eu-west-1:1:layer:a:12",
+            "arn:aws:lambda:eu-west-1:123456789012:layer:a b:12",
+            "arn:aws:lambda:eu-west-1:123456789012:layer:a:",
             r#"{Layers: ["arn:aws:lambda:eu-west-1:123456789012:layer:a-arm64:12"]}"#,
         ] {
             assert!(!is_layer_version(other), "{other}");

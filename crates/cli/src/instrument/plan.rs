@@ -3,7 +3,8 @@
 
 use super::configuration::{Configuration, Support, Variables};
 use super::layers::{LayerKind, Layers, OtherExtension, other_extension, short};
-use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, is_tag};
+use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, UntrustedTag, is_tag};
+use super::trust::TrustedLayers;
 use backend::direct_mode;
 
 pub(crate) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
@@ -103,6 +104,8 @@ pub(super) enum FunctionRefusal {
     Managed(String),
     #[error("it has {0}, but not by this command: remove the layers and variables by hand")]
     NotRecorded(String),
+    #[error("{0}")]
+    UntrustedTag(UntrustedTag),
 }
 
 impl Change {
@@ -113,8 +116,12 @@ impl Change {
 }
 
 /// Decides how to instrument a function.
-pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -> FunctionStep {
-    match needed_change(configuration, options) {
+pub(super) fn plan(
+    configuration: &Configuration,
+    options: &InstrumentOptions,
+    trusted: &TrustedLayers,
+) -> FunctionStep {
+    match needed_change(configuration, options, trusted) {
         Ok(Some(change)) => FunctionStep::Change(change),
         Ok(None) => FunctionStep::Keep,
         Err(refusal) => FunctionStep::Refuse(refusal),
@@ -125,6 +132,7 @@ pub(super) fn plan(configuration: &Configuration, options: &InstrumentOptions) -
 fn needed_change(
     configuration: &Configuration,
     options: &InstrumentOptions,
+    trusted: &TrustedLayers,
 ) -> Result<Option<Change>, FunctionRefusal> {
     // Only the stack's functions have queues of telemetry, or patterns of log groups.
     let variables_of_stack = ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_INCLUDE"];
@@ -141,10 +149,13 @@ fn needed_change(
     if let Some(reason) = &configuration.hidden_variables {
         return Err(FunctionRefusal::HiddenVariables(reason.clone()));
     }
+    let record = Record::of_tags(&configuration.tags).map_err(FunctionRefusal::UntrustedTag)?;
+    // A recorded layer would be replaced, and its former layer be attached later.
+    trusted.check(&record, configuration).map_err(FunctionRefusal::UntrustedTag)?;
     let mut change = Change {
         layers: configuration.layer_arns(),
         variables: configuration.variables.clone(),
-        record: Record::of_tags(&configuration.tags),
+        record,
         notes: Vec::new(),
     };
     add_layers(&mut change, configuration, options, support)?;
@@ -388,6 +399,10 @@ pub(super) mod tests {
         InstrumentOptions { layers: Layers { versions: layers }, managed: false, versions: false }
     }
 
+    fn trusted() -> TrustedLayers {
+        options(1).layers.versions.into_iter().map(|layer| layer.arn).collect()
+    }
+
     /// A function, described by its runtime, layers, variables and tags, each separated by spaces.
     pub(in crate::instrument) fn function(
         runtime: &str,
@@ -402,6 +417,7 @@ pub(super) mod tests {
         let layers = layers.split_whitespace();
         Configuration {
             name: "shop".to_owned(),
+            arn: "arn:aws:lambda:eu-west-1:123456789012:function:shop".to_owned(),
             runtime: Some(runtime.to_owned()).filter(|runtime| !runtime.is_empty()),
             architecture: "arm64".to_owned(),
             layers: layers
@@ -438,8 +454,8 @@ pub(super) mod tests {
 
     /// Checks the layers, variables and notes after a plan for version 7.
     fn check(configuration: &Configuration, layers: &str, variables: &str, notes: &str) {
-        let FunctionStep::Change(change) = plan(configuration, &options(7)) else {
-            panic!("{configuration:?}: {:?}", plan(configuration, &options(7)));
+        let FunctionStep::Change(change) = plan(configuration, &options(7), &trusted()) else {
+            panic!("{configuration:?}: {:?}", plan(configuration, &options(7), &trusted()));
         };
         let short: Vec<String> = change.layers.iter().map(|arn| short(arn).to_owned()).collect();
         assert_eq!(short.join(" "), layers);
@@ -447,7 +463,7 @@ pub(super) mod tests {
         assert_eq!(change.notes.join("; "), notes);
         let changed = changed(configuration, &change);
         assert_eq!(
-            plan(&changed, &options(7)),
+            plan(&changed, &options(7), &trusted()),
             FunctionStep::Keep,
             "the second run has nothing to do"
         );
@@ -497,8 +513,9 @@ pub(super) mod tests {
     fn a_function_that_cannot_be_instrumented_is_refused_with_a_remedy() {
         let python = |layers: &str, variables: &str| function("python3.13", layers, variables, "");
         let check = |configuration: Configuration, expected: &str| {
-            let FunctionStep::Refuse(refusal) = plan(&configuration, &options(7)) else {
-                panic!("{expected}: {:?}", plan(&configuration, &options(7)));
+            let FunctionStep::Refuse(refusal) = plan(&configuration, &options(7), &trusted())
+            else {
+                panic!("{expected}: {:?}", plan(&configuration, &options(7), &trusted()));
             };
             let text = refusal.to_string();
             assert!(text.contains(expected), "{text}");
@@ -550,7 +567,7 @@ pub(super) mod tests {
     fn variables_and_sizes_up_to_the_quota_are_accepted() {
         let fits = |variables: String| {
             matches!(
-                plan(&function("python3.13", "", &variables, ""), &options(7)),
+                plan(&function("python3.13", "", &variables, ""), &options(7), &trusted()),
                 FunctionStep::Change(_)
             )
         };
@@ -561,7 +578,7 @@ pub(super) mod tests {
         assert!(!fits(value(4096 - rest + 1)));
         let datadog = function("python3.13", "Datadog-Extension-ARM:65", "", "");
         assert!(
-            matches!(plan(&datadog, &options(7)), FunctionStep::Change(_)),
+            matches!(plan(&datadog, &options(7), &trusted()), FunctionStep::Change(_)),
             "its receiver is off"
         );
     }
@@ -570,7 +587,7 @@ pub(super) mod tests {
     fn flags_permit_managed_functions_and_published_versions() {
         let options = InstrumentOptions { managed: true, versions: true, ..options(7) };
         let check = |configuration: Configuration, expected: &str| {
-            let FunctionStep::Change(change) = plan(&configuration, &options) else {
+            let FunctionStep::Change(change) = plan(&configuration, &options, &trusted()) else {
                 panic!("{expected}")
             };
             assert_eq!(change.notes, [expected]);

@@ -6,8 +6,10 @@
 //! Source: Lambda Developer Guide, "Using tags on Lambda functions": 50 tags, values of 256 characters. A layer version's
 //! ARN has at most 140 characters.
 
+use super::is_layer_version;
 use super::layers::LayerKind;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The number of tags that a function may have.
 pub(super) const MAX_TAGS: usize = 50;
@@ -60,17 +62,48 @@ impl FormerWrapper {
 }
 
 impl LayerKind {
-    fn tag(self) -> &'static str {
+    pub(super) fn tag(self) -> &'static str {
         match self {
             Self::Extension => "lambda-otlp:extension",
             Self::Packages => "lambda-otlp:packages",
         }
     }
 
-    fn former_tag(self) -> &'static str {
+    pub(super) fn former_tag(self) -> &'static str {
         match self {
             Self::Extension => "lambda-otlp:extension-before",
             Self::Packages => "lambda-otlp:packages-before",
+        }
+    }
+}
+
+/// A tag of the record with a value that the command did not write, or that may lead to a foreign layer. Everybody who may tag a
+/// function can write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UntrustedTag {
+    key: &'static str,
+    value: String,
+}
+
+impl UntrustedTag {
+    pub(super) fn new(key: &'static str, value: &str) -> Self {
+        Self { key, value: value.to_owned() }
+    }
+}
+
+impl fmt::Display for UntrustedTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value } = self;
+        if is_layer_version(value) {
+            write!(
+                f,
+                "its tag {key} names {value}, which may be foreign: remove the tag, or confirm the layer with --layer {value}"
+            )
+        } else {
+            write!(
+                f,
+                "its tag {key} is {value:?}, which this command did not write: remove the tag"
+            )
         }
     }
 }
@@ -83,16 +116,27 @@ pub(super) fn is_tag(key: &str) -> bool {
 
 impl Record {
     /// Reads the record from a function's tags.
-    pub(super) fn of_tags(tags: &BTreeMap<String, String>) -> Self {
-        let layer = |kind: LayerKind| {
-            let put = tags.get(kind.tag())?.clone();
-            Some(LayerChange { put, before: tags.get(kind.former_tag()).cloned() })
+    pub(super) fn of_tags(tags: &BTreeMap<String, String>) -> Result<Self, UntrustedTag> {
+        let arn = |key: &'static str| match tags.get(key) {
+            Some(value) if !is_layer_version(value) => Err(UntrustedTag::new(key, value)),
+            value => Ok(value.cloned()),
         };
-        Self {
-            extension: layer(LayerKind::Extension),
-            packages: layer(LayerKind::Packages),
-            wrapper: tags.get(WRAPPER).and_then(|word| FormerWrapper::of_word(word)),
-        }
+        let layer = |kind: LayerKind| {
+            let before = arn(kind.former_tag())?;
+            Ok(arn(kind.tag())?.map(|put| LayerChange { put, before }))
+        };
+        let wrapper = match tags.get(WRAPPER) {
+            Some(word) => {
+                let known = FormerWrapper::of_word(word);
+                Some(known.ok_or_else(|| UntrustedTag::new(WRAPPER, word))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            extension: layer(LayerKind::Extension)?,
+            packages: layer(LayerKind::Packages)?,
+            wrapper,
+        })
     }
 
     pub(super) fn to_tags(&self) -> BTreeMap<String, String> {
@@ -141,9 +185,28 @@ mod tests {
             let mut tags = record.to_tags();
             assert!(tags.keys().all(|key| is_tag(key)), "{tags:?}");
             tags.insert("team".to_owned(), "shop".to_owned());
-            assert_eq!(Record::of_tags(&tags), record);
+            assert_eq!(Record::of_tags(&tags), Ok(record));
         }
         assert_eq!(Record::default().to_tags(), BTreeMap::new());
         assert!(!is_tag("team"));
+    }
+
+    #[test]
+    fn a_tag_that_the_command_did_not_write_is_no_record() {
+        for (key, value) in [
+            ("lambda-otlp:extension", "x"),
+            ("lambda-otlp:extension", ""),
+            ("lambda-otlp:packages-before", "arn:aws:lambda:eu-west-1:123456789012:layer:a"),
+            ("lambda-otlp:packages", "arn:aws:lambda:eu-west-1:1:layer:a:1"),
+            ("lambda-otlp:extension-before", "arn:aws:iam::123456789012:role/admin"),
+            ("lambda-otlp:wrapper", "/opt/evil"),
+        ] {
+            let tags = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let text = Record::of_tags(&tags).unwrap_err().to_string();
+            let expected = format!(
+                "its tag {key} is {value:?}, which this command did not write: remove the tag"
+            );
+            assert_eq!(text, expected);
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::layers::short;
 use super::plan::{Change, FunctionStep};
 use super::run::InstrumentTask;
 use super::snippets;
+use super::trust::is_of_account;
 use console::screen::on_one_line;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -111,9 +112,14 @@ impl FunctionEntry {
         let mut parts = Vec::new();
         let before = self.before.layer_arns();
         if before != change.layers {
+            // The name of a foreign account's layer may be that of ours.
+            let shown = |arn: &String| {
+                let is_own = is_of_account(arn, &self.before.arn);
+                if is_own { short(arn).to_owned() } else { arn.clone() }
+            };
             let listed = |arns: &[String]| match arns {
                 [] => "none".to_owned(),
-                arns => arns.iter().map(|arn| short(arn)).collect::<Vec<_>>().join(", "),
+                arns => arns.iter().map(shown).collect::<Vec<_>>().join(", "),
             };
             parts.push(format!("layers {} -> {}", listed(&before), listed(&change.layers)));
         }

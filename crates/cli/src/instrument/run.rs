@@ -5,6 +5,7 @@ use super::account::{Account, POLL_AFTER, UpdateAnswer};
 use super::configuration::{Configuration, Update};
 use super::plan::{Change, FunctionStep, InstrumentOptions, plan};
 use super::report::{FunctionEntry, FunctionFate, FunctionReport};
+use super::trust::{StackLayers, TrustedLayers};
 use super::undo::undo;
 use crate::progress::ProgressLine;
 use anyhow::{Context as _, bail};
@@ -26,10 +27,10 @@ pub(super) enum InstrumentTask {
 }
 
 impl InstrumentTask {
-    fn decide(&self, configuration: &Configuration) -> FunctionStep {
+    fn decide(&self, configuration: &Configuration, trusted: &TrustedLayers) -> FunctionStep {
         match self {
-            Self::Instrument(options) => plan(configuration, options),
-            Self::Uninstrument => undo(configuration),
+            Self::Instrument(options) => plan(configuration, options, trusted),
+            Self::Uninstrument => undo(configuration, trusted),
         }
     }
 }
@@ -37,13 +38,14 @@ impl InstrumentTask {
 #[derive(Debug)]
 pub(super) struct InstrumentRun {
     account: Account,
+    stack_layers: StackLayers,
     pub(super) task: InstrumentTask,
     is_stopped: Arc<AtomicBool>,
 }
 
 impl InstrumentRun {
-    pub(super) fn new(account: Account, task: InstrumentTask) -> Self {
-        Self { account, task, is_stopped: Arc::default() }
+    pub(super) fn new(account: Account, stack_layers: StackLayers, task: InstrumentTask) -> Self {
+        Self { account, stack_layers, task, is_stopped: Arc::default() }
     }
 
     /// Stops before the next function at the first Ctrl-C, and at once at the second.
@@ -98,8 +100,13 @@ impl InstrumentRun {
             }
             Err(error) => failed(&error),
         };
-        let step = self.task.decide(&before);
+        let step = self.decide(&before).await;
         Some(FunctionEntry { name, before, step, fate })
+    }
+
+    async fn decide(&self, configuration: &Configuration) -> FunctionStep {
+        let trusted = self.stack_layers.trusted(configuration).await;
+        self.task.decide(configuration, &trusted)
     }
 
     /// Makes the planned changes.
@@ -142,7 +149,7 @@ impl InstrumentRun {
                 return Ok(UpdateResult { step: None, fate: FunctionFate::Gone });
             };
             present.aliases.clone_from(&entry.before.aliases);
-            let step = self.task.decide(&present);
+            let step = self.decide(&present).await;
             let FunctionStep::Change(change) = &step else {
                 return Ok(UpdateResult { step: Some(step), fate: FunctionFate::Planned });
             };

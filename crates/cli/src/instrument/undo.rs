@@ -5,10 +5,14 @@ use super::configuration::Configuration;
 use super::layers::{LayerKind, kind_by_name, short};
 use super::plan::{Change, FunctionRefusal, FunctionStep, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
 use super::record::{FormerWrapper, Record};
+use super::trust::TrustedLayers;
 
 /// Decides how to restore a function. It stays if it has neither changes of the command nor layers of lambda-otlp.
-pub(super) fn undo(configuration: &Configuration) -> FunctionStep {
-    let record = Record::of_tags(&configuration.tags);
+pub(super) fn undo(configuration: &Configuration, trusted: &TrustedLayers) -> FunctionStep {
+    let record = match Record::of_tags(&configuration.tags) {
+        Ok(record) => record,
+        Err(tag) => return FunctionStep::Refuse(FunctionRefusal::UntrustedTag(tag)),
+    };
     if record == Record::default() {
         let ours: Vec<&str> = configuration
             .layers
@@ -20,6 +24,9 @@ pub(super) fn undo(configuration: &Configuration) -> FunctionStep {
             return FunctionStep::Keep;
         }
         return FunctionStep::Refuse(FunctionRefusal::NotRecorded(ours.join(", ")));
+    }
+    if let Err(tag) = trusted.check(&record, configuration) {
+        return FunctionStep::Refuse(FunctionRefusal::UntrustedTag(tag));
     }
     if let Some(reason) = &configuration.hidden_variables {
         return FunctionStep::Refuse(FunctionRefusal::HiddenVariables(reason.clone()));
@@ -103,15 +110,20 @@ mod tests {
     use crate::instrument::plan::plan;
     use crate::instrument::plan::tests::{arn, changed, function, options};
 
+    /// The layers of the stack `telemetry`.
+    fn trusted() -> TrustedLayers {
+        options(1).layers.versions.into_iter().map(|layer| layer.arn).collect()
+    }
+
     fn instrumented(configuration: &Configuration, version: u32) -> Configuration {
-        match plan(configuration, &options(version)) {
+        match plan(configuration, &options(version), &trusted()) {
             FunctionStep::Change(change) => changed(configuration, &change),
             other => panic!("{configuration:?}: {other:?}"),
         }
     }
 
     fn undone(configuration: &Configuration) -> (Configuration, String) {
-        match undo(configuration) {
+        match undo(configuration, &trusted()) {
             FunctionStep::Change(change) => {
                 (changed(configuration, &change), change.notes.join("; "))
             }
@@ -140,7 +152,7 @@ mod tests {
                     let (restored, notes) = undone(after);
                     assert_eq!(restored, Configuration { ..before.clone() }, "{layers}");
                     assert_eq!(notes, "");
-                    let again = undo(&restored);
+                    let again = undo(&restored, &trusted());
                     assert!(!matches!(again, FunctionStep::Change(_)), "{again:?}");
                 }
             }
@@ -215,15 +227,18 @@ mod tests {
         let mut hidden = instrumented(&function("java21", "", "A=1", ""), 7);
         hidden.variables.clear();
         hidden.hidden_variables = Some("AccessDenied".to_owned());
-        assert!(matches!(undo(&hidden), FunctionStep::Refuse(FunctionRefusal::HiddenVariables(_))));
+        assert!(matches!(
+            undo(&hidden, &trusted()),
+            FunctionStep::Refuse(FunctionRefusal::HiddenVariables(_))
+        ));
     }
 
     #[test]
     fn layers_without_a_record_are_named() {
         let by_hand = function("java21", "a:1 lambda-otlp-arm64:3", "", "");
         let named = FunctionRefusal::NotRecorded("lambda-otlp-arm64:3".to_owned());
-        assert_eq!(undo(&by_hand), FunctionStep::Refuse(named));
-        assert_eq!(undo(&function("java21", "a:1", "", "")), FunctionStep::Keep);
+        assert_eq!(undo(&by_hand, &trusted()), FunctionStep::Refuse(named));
+        assert_eq!(undo(&function("java21", "a:1", "", ""), &trusted()), FunctionStep::Keep);
     }
 
     #[test]
