@@ -188,6 +188,119 @@ def test_a_killed_command_continues(account):
     assert configurations(aws) == before
 
 
+FOREIGN = "999999999999"
+
+
+def layer(name, account=ACCOUNT, region=REGION):
+    return f"arn:aws:lambda:{region}:{account}:layer:{name}"
+
+
+# A tag of an instrumented function, and what it may lead to: a refusal with its text, or the undoing.
+TAGS = [
+    *[
+        (f"lambda-otlp:{kind}-before", value)
+        for kind in ["extension", "packages"]
+        for value in [
+            layer("lambda-otlp-arm64:3", FOREIGN),
+            layer("lambda-otlp-python313:3", FOREIGN),
+            layer(f"{STACK}-arm64:1", FOREIGN),
+            layer(f"{STACK}-x86_64:1", region="us-east-1"),
+            layer("insights:1"),
+            layer("insights-arm64:1"),
+            layer("lambda-otlp-tools:1"),
+            layer("lambda-otlp-arm64"),
+            f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:lambda-otlp-arm64:3",
+            "arn:aws:iam::123456789012:role/admin",
+            "/opt/evil",
+            "x",
+        ]
+    ],
+    *[
+        (f"lambda-otlp:{kind}", value)
+        for kind in ["extension", "packages"]
+        for value in [
+            layer("insights:1"),
+            layer("insights-x86_64:1"),
+            layer("insights-python313:1"),
+            layer("lambda-otlp-arm64"),
+            "x",
+        ]
+    ],
+    ("lambda-otlp:wrapper", "/opt/evil"),
+    ("lambda-otlp:wrapper", ""),
+]
+
+
+def test_a_tag_of_somebody_else_attaches_and_removes_nothing(account):
+    """Whoever may tag a function must not make the command run foreign code in it, nor remove other layers."""
+    aws = account
+    others = [
+        aws.lambda_.publish_layer_version(LayerName=name, Content=CODE)["LayerVersionArn"]
+        for name in ["insights", "insights-x86_64", "insights-python313"]
+    ]
+    for number in range(len(TAGS)):
+        create(aws, f"shop-{number:03}", Layers=others)
+    code, printed = aws.run(*INSTRUMENT, "--yes")
+    assert code == 0, printed
+    for number, (key, value) in enumerate(TAGS):
+        aws.lambda_.tag_resource(Resource=function_arn(f"shop-{number:03}"), Tags={key: value})
+    for command in [UNINSTRUMENT, INSTRUMENT]:
+        before = configurations(aws)
+        if command == INSTRUMENT:
+            publish(aws, 2)
+        code, printed = aws.run(*command, "--yes")
+        after = configurations(aws)
+        for number, (key, value) in enumerate(TAGS):
+            name = f"shop-{number:03}"
+            layers = [layer["Arn"] for layer in after[name][0].get("Layers", [])]
+            assert set(others) <= set(layers), (key, value, layers)
+            assert not any(FOREIGN in arn or "us-east-1" in arn for arn in layers), (key, value, layers)
+            if of(printed, name)["step"] == "refuse":
+                assert value in of(printed, name)["reason"] and key in of(printed, name)["reason"], printed
+                assert after[name] == before[name], (key, value)
+        refused = sum(function["step"] == "refuse" for function in printed["functions"])
+        # A record of a layer that is not attached says nothing about the others.
+        assert refused == printed["counts"]["refuse"] >= 25, printed["counts"]
+    code, printed = aws.run(*UNINSTRUMENT, "--yes", "--layer", layer("insights:1"))
+    assert of(printed, "shop-004")["step"] == "changed", "a layer that the user names is attached again"
+
+
+def test_the_plan_shows_foreign_accounts_in_full(account):
+    aws = account
+    create(aws, "shop-cart")
+    code, _ = aws.run(*INSTRUMENT, "--yes")
+    assert code == 0
+    foreign = layer("lambda-otlp-x86_64:3", FOREIGN)
+    aws.lambda_.tag_resource(Resource=function_arn("shop-cart"), Tags={"lambda-otlp:extension-before": foreign})
+    plan = [COMMAND_LINE, *UNINSTRUMENT, "--layer", foreign]
+    ended = subprocess.run(plan, env=aws.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert f"layers {STACK}-x86_64:1, {STACK}-python313:1 -> {foreign}" in ended.stdout, ended
+
+
+@pytest.mark.parametrize("command", ["instrument", "uninstrument", "fleet"])
+def test_an_arn_of_another_account_or_region_is_refused(account, command):
+    """The function of the same name here is another one."""
+    aws = account
+    create(aws, "shop-cart")
+    before = configurations(aws)
+    stack = [] if command == "uninstrument" else ["--stack", STACK]
+    yes = [] if command == "fleet" else ["--yes"]
+    for foreign in [
+        f"arn:aws:lambda:{REGION}:{FOREIGN}:function:shop-cart",
+        f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:shop-cart",
+        f"{FOREIGN}:function:shop-cart",
+        f"arn:aws:sqs:{REGION}:{ACCOUNT}:function:shop-cart",
+        "x:function:shop-cart",
+    ]:
+        for argument in ["--function", "--exclude"]:
+            named = [argument, foreign] if argument == "--function" else ["--function", "shop-*", argument, foreign]
+            said = aws.refuses(command, *named, *stack, *yes)
+            assert foreign in said, said
+    assert configurations(aws) == before
+    code, printed = aws.run(command, "--function", function_arn("shop-cart"), *stack)
+    assert code == 0, printed
+
+
 def test_functions_are_selected_by_tag_and_name(account):
     aws = account
     for name, team in [("cart", "shop"), ("cart-dev", "shop"), ("index", "search")]:

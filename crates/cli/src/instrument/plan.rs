@@ -251,6 +251,10 @@ fn add_wrapper(change: &mut Change) -> Result<(), FunctionRefusal> {
                 change.variables.insert(NEXT_WRAPPER.to_owned(), present);
                 FormerWrapper::Moved
             }
+            Some(next) if next.is_empty() => {
+                change.variables.insert(NEXT_WRAPPER.to_owned(), present);
+                FormerWrapper::MovedOverEmpty
+            }
             Some(next) if next == present => FormerWrapper::Copied,
             Some(_) => return Err(FunctionRefusal::TwoWrappers),
         },
@@ -487,6 +491,9 @@ pub(super) mod tests {
         check(&python("", "AWS_LAMBDA_EXEC_WRAPPER=/opt/otel-handler"), both, &next, "");
         check(&python("", &next.replace(OUR_WRAPPER, "/opt/otel-handler")), both, &next, "");
         check(&python("", "AWS_LAMBDA_EXEC_WRAPPER="), both, OURS, "");
+        // An empty next wrapper is none.
+        let empty = "AWS_LAMBDA_EXEC_WRAPPER=/opt/otel-handler LAMBDA_OTLP_NEXT_WRAPPER=";
+        check(&python("", empty), both, &next, "");
         let named = format!("{OURS} OTEL_SERVICE_NAME=x");
         check(&python("", "OTEL_SERVICE_NAME=x"), both, &named, "keeps OTEL_SERVICE_NAME");
         let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example.com";

@@ -39,15 +39,18 @@ pub(super) enum FormerWrapper {
     Empty,
     /// Its value is in `LAMBDA_OTLP_NEXT_WRAPPER`, which the command set.
     Moved,
+    /// As [`Self::Moved`], but `LAMBDA_OTLP_NEXT_WRAPPER` was there and empty.
+    MovedOverEmpty,
     /// Its value was in `LAMBDA_OTLP_NEXT_WRAPPER` already.
     Copied,
 }
 
 impl FormerWrapper {
-    const WORDS: [(Self, &str); 4] = [
+    const WORDS: [(Self, &str); 5] = [
         (Self::Unset, "unset"),
         (Self::Empty, "empty"),
         (Self::Moved, "moved"),
+        (Self::MovedOverEmpty, "moved-over-empty"),
         (Self::Copied, "copied"),
     ];
 

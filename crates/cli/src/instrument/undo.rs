@@ -78,9 +78,7 @@ fn restore_wrapper(change: &mut Change, record: &Record) {
         if present.is_some_and(|present| !present.is_empty()) && former == FormerWrapper::Unset {
             change.notes.push(format!("leaves {WRAPPER}, which was changed later"));
         }
-        if former == FormerWrapper::Moved {
-            change.variables.remove(NEXT_WRAPPER);
-        }
+        restore_next(change, former);
         return;
     }
     let next = change.variables.get(NEXT_WRAPPER).cloned();
@@ -88,8 +86,8 @@ fn restore_wrapper(change: &mut Change, record: &Record) {
         FormerWrapper::Unset => None,
         FormerWrapper::Empty => Some(String::new()),
         FormerWrapper::Copied => next,
-        FormerWrapper::Moved => {
-            change.variables.remove(NEXT_WRAPPER);
+        FormerWrapper::Moved | FormerWrapper::MovedOverEmpty => {
+            restore_next(change, former);
             if next.is_none() {
                 change.notes.push(format!(
                     "the former wrapper is unknown, because {NEXT_WRAPPER} was removed later"
@@ -101,6 +99,17 @@ fn restore_wrapper(change: &mut Change, record: &Record) {
     match restored {
         Some(restored) => drop(change.variables.insert(WRAPPER.to_owned(), restored)),
         None => drop(change.variables.remove(WRAPPER)),
+    }
+}
+
+/// Restores the variable with the next wrapper, if the command set it.
+fn restore_next(change: &mut Change, former: FormerWrapper) {
+    match former {
+        FormerWrapper::Moved => drop(change.variables.remove(NEXT_WRAPPER)),
+        FormerWrapper::MovedOverEmpty => {
+            change.variables.insert(NEXT_WRAPPER.to_owned(), String::new());
+        }
+        FormerWrapper::Unset | FormerWrapper::Empty | FormerWrapper::Copied => {}
     }
 }
 
@@ -140,6 +149,7 @@ mod tests {
             ("", "AWS_LAMBDA_EXEC_WRAPPER=", ""),
             ("", "AWS_LAMBDA_EXEC_WRAPPER=/opt/x LAMBDA_OTLP_NEXT_WRAPPER=/opt/x", ""),
             ("", "LAMBDA_OTLP_NEXT_WRAPPER=/opt/x", ""),
+            ("", "AWS_LAMBDA_EXEC_WRAPPER=/opt/x LAMBDA_OTLP_NEXT_WRAPPER=", ""),
             // Instrumented by hand.
             ("telemetry-arm64:3 a:1", "AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-otlp-handler", ""),
             ("a:1 lambda-otlp-x86_64:3 b:1 lambda-otlp-python312:4", "", ""),
