@@ -29,8 +29,13 @@ const BRACKETED_NAMES = ["microsoft.sql_server", "mssql"];
 const WITH_BACKSLASHES = ["mariadb", "mysql"];
 
 // A text that the end of the statement cuts off is still a value.
-const COMMENT = String.raw`--[^\n]*|/\*[\s\S]*?(?:\*/|$)`;
-const PLAIN = "'(?:[^']+|'')*(?:'|$)";
+// Some systems nest comments. A comment within another ends both at the last end, so that no text after the first end remains.
+const COMMENT = String.raw`--[^\n]*|/\*(?:(?!\*/|/\*)[\s\S])*(?:\*/|/\*[\s\S]*\*/|/\*[\s\S]*$|$)`;
+const FLAT_COMMENT = String.raw`--[^\n]*|/\*[\s\S]*?(?:\*/|$)`;
+// `\'` ends a text or not, by system and setting. Everything after it is a value.
+const PLAIN = String.raw`'(?:[^'\\]+|''|\\\\|\\(?!['\\]))*(?:'|\\'[\s\S]*|\\?$)`;
+// Oracle's texts: `q'[…]'`, `nq'!…!'`.
+const QUOTED = String.raw`[Nn]?[Qq]'(?:\[[\s\S]*?(?:\]'|$)|\{[\s\S]*?(?:\}'|$)|\([\s\S]*?(?:\)'|$)|<[\s\S]*?(?:>'|$)|(?<quote>[^\s\[{(<'])[\s\S]*?(?:\k<quote>'|$))`;
 const ESCAPED = String.raw`'(?:[^'\\]+|''|\\[\s\S])*(?:'|\\?$)`;
 const DOUBLE_PLAIN = '"(?:[^"]+|"")*(?:"|$)';
 const DOUBLE_ESCAPED = String.raw`"(?:[^"\\]+|""|\\[\s\S])*(?:"|\\?$)`;
@@ -56,9 +61,22 @@ const AFTER_TABLES = ["GROUP", "HAVING", "LIMIT", "ON", "ORDER", "RETURNING", "S
 const NO_TABLES = ["SELECT", "STDIN", "VALUES"];
 /// Words between `CREATE` and the kind of an object, such as `OR REPLACE` and `GLOBAL TEMPORARY`.
 const MAX_MODIFIERS = 5;
-/// In statements that begin with the former, a name after the latter is a password.
-const WITH_SECRETS = ["ALTER", "CREATE", "GRANT", "SET"];
-const BEFORE_SECRETS = ["IDENTIFIED", "PASSWORD"];
+/// In statements that begin with the former, a name after one of the latter is a password or a key.
+const PASSWORDS = ["IDENTIFIED", "PASSWORD"];
+const BEFORE_SECRETS = new Map([
+  ["ALTER", PASSWORDS],
+  ["CREATE", PASSWORDS],
+  ["GRANT", PASSWORDS],
+  ["PRAGMA", ["HEXKEY", "HEXREKEY", "KEY", "REKEY", "TEXTKEY", "TEXTREKEY"]],
+  ["SET", PASSWORDS],
+]);
+/// Between such a word and the secret.
+const BETWEEN = ["(", "="];
+/// In SQLite, `"…"` is a text if there is no such column. It is a name after one of these words, beside a point, and as the first
+/// column of a table.
+const NAMING = [...BEFORE_TABLES, ...DIRECT, ...OBJECTS, ...SKIPPED, "AS", "BY", "SET", "WHERE"];
+/// The space that is read before a word.
+const MAX_SPACE = 64;
 
 const patterns = new Map();
 
@@ -70,13 +88,13 @@ function patternOf(system) {
 
 function sourceOf(system) {
   let comment = COMMENT;
-  let value = `[Ee]${ESCAPED}|(?:[NnXxBb])?${PLAIN}|${DOUBLE_PLAIN}`;
+  let value = `${QUOTED}|[Ee]${ESCAPED}|(?:[NnXxBb])?${PLAIN}|${DOUBLE_PLAIN}`;
   let name = "`[^`]*(?:`|$)";
   if (WITH_BACKSLASHES.includes(system)) {
-    comment = `${COMMENT}|#[^\\n]*`;
+    comment = `${FLAT_COMMENT}|#[^\\n]*`;
     value = `(?:[NnXxBb]|_[a-z0-9]+\\s*)?${ESCAPED}|${DOUBLE_ESCAPED}`;
   } else if (DOUBLE_QUOTED_NAMES.includes(system)) {
-    value = `[Ee]${ESCAPED}|(?:[NnXxBb]|[Uu]&)?${PLAIN}`;
+    value = `${QUOTED}|[Ee]${ESCAPED}|(?:[NnXxBb]|[Uu]&)?${PLAIN}`;
     name += `|${DOUBLE_PLAIN}`;
     if (BRACKETED_NAMES.includes(system)) name += String.raw`|\[[^\]]*(?:\]|$)`;
   }
@@ -112,24 +130,34 @@ function tokensOf(system, statement) {
   let before = "";
   let length = 0;
   let isSecret = false;
-  for (const { 0: found, groups } of statement.matchAll(patternOf(system))) {
+  for (const { 0: found, groups, index } of statement.matchAll(patternOf(system))) {
     if (groups.space !== undefined) {
       before = tokens.length > 0 ? " " : "";
       continue;
     }
     const word = groups.word?.toUpperCase() ?? "";
     const isName = groups.name !== undefined || groups.word !== undefined;
-    const isValue = groups.value !== undefined || (isSecret && isName && word !== "BY");
+    const mayBeText = system === "sqlite" && groups.name?.startsWith('"');
+    const isText = mayBeText && !canOnlyBeName(tokens, statement.slice(index + found.length, index + found.length + MAX_SPACE));
+    const isValue = groups.value !== undefined || isText || (isSecret && isName && word !== "BY");
     const kind = isValue ? "value" : groups.name !== undefined ? "name" : groups.word !== undefined ? "word" : "other";
     const text = isValue ? "?" : found;
-    const hasSecrets = tokens.length > 0 && WITH_SECRETS.includes(tokens[0].word);
-    isSecret = hasSecrets && (BEFORE_SECRETS.includes(word) || (isSecret && (word === "BY" || text === "=")));
+    const secrets = BEFORE_SECRETS.get(tokens[0]?.word) ?? [];
+    isSecret = secrets.includes(word) || (isSecret && (word === "BY" || BETWEEN.includes(text)));
     tokens.push({ kind, text, word, before });
     length += before.length + text.length;
     before = "";
     if (length > MAX_TEXT) break;
   }
   return tokens;
+}
+
+/// Returns `true` if the next token, before this rest of the statement, can only be a name.
+function canOnlyBeName(tokens, rest) {
+  const before = tokens[tokens.length - 1];
+  if (rest.startsWith(".") || before === undefined) return true;
+  const isColumn = before.word === "SELECT" && rest.trimStart().slice(0, 5).toUpperCase() === "FROM ";
+  return NAMING.includes(before.word) || before.text === "." || isColumn;
 }
 
 /// A statement, or the part of one in parentheses. A comma separates tables in a list.

@@ -32,8 +32,13 @@ BRACKETED_NAMES = ("microsoft.sql_server", "mssql")
 WITH_BACKSLASHES = ("mariadb", "mysql")
 
 # A text that the end of the statement cuts off is still a value.
-COMMENT = r"--[^\n]*|/\*[\s\S]*?(?:\*/|$)"
-PLAIN = r"'(?:[^']+|'')*(?:'|$)"
+# Some systems nest comments. A comment within another ends both at the last end, so that no text after the first end remains.
+COMMENT = r"--[^\n]*|/\*(?:(?!\*/|/\*)[\s\S])*(?:\*/|/\*[\s\S]*\*/|/\*[\s\S]*$|$)"
+FLAT_COMMENT = r"--[^\n]*|/\*[\s\S]*?(?:\*/|$)"
+# `\'` ends a text or not, by system and setting. Everything after it is a value.
+PLAIN = r"'(?:[^'\\]+|''|\\\\|\\(?!['\\]))*(?:'|\\'[\s\S]*|\\?$)"
+# Oracle's texts: `q'[…]'`, `nq'!…!'`.
+QUOTED = r"[Nn]?[Qq]'(?:\[[\s\S]*?(?:\]'|$)|\{[\s\S]*?(?:\}'|$)|\([\s\S]*?(?:\)'|$)|<[\s\S]*?(?:>'|$)|(?P<quote>[^\s\[{(<'])[\s\S]*?(?:(?P=quote)'|$))"
 ESCAPED = r"'(?:[^'\\]+|''|\\[\s\S])*(?:'|\\?$)"
 DOUBLE_PLAIN = r'"(?:[^"]+|"")*(?:"|$)'
 DOUBLE_ESCAPED = r'"(?:[^"\\]+|""|\\[\s\S])*(?:"|\\?$)'
@@ -59,9 +64,22 @@ AFTER_TABLES = ("GROUP", "HAVING", "LIMIT", "ON", "ORDER", "RETURNING", "SET", "
 NO_TABLES = ("SELECT", "STDIN", "VALUES")
 # Words between `CREATE` and the kind of an object, such as `OR REPLACE` and `GLOBAL TEMPORARY`.
 MAX_MODIFIERS = 5
-# In statements that begin with the former, a name after the latter is a password.
-WITH_SECRETS = ("ALTER", "CREATE", "GRANT", "SET")
-BEFORE_SECRETS = ("IDENTIFIED", "PASSWORD")
+# In statements that begin with the former, a name after one of the latter is a password or a key.
+PASSWORDS = ("IDENTIFIED", "PASSWORD")
+BEFORE_SECRETS = {
+    "ALTER": PASSWORDS,
+    "CREATE": PASSWORDS,
+    "GRANT": PASSWORDS,
+    "PRAGMA": ("HEXKEY", "HEXREKEY", "KEY", "REKEY", "TEXTKEY", "TEXTREKEY"),
+    "SET": PASSWORDS,
+}
+# Between such a word and the secret.
+BETWEEN = ("(", "=")
+# In SQLite, `"…"` is a text if there is no such column. It is a name after one of these words, beside a point, and as the first
+# column of a table.
+NAMING = (*BEFORE_TABLES, *DIRECT, *OBJECTS, *SKIPPED, "AS", "BY", "SET", "WHERE")
+# The space that is read before a word.
+MAX_SPACE = 64
 
 
 class Statement:
@@ -95,17 +113,17 @@ class Token:
 def pattern_of(system):
     """Returns the pattern of a token in this system's statements."""
     if system in WITH_BACKSLASHES:
-        comment = rf"{COMMENT}|#[^\n]*"
+        comment = rf"{FLAT_COMMENT}|#[^\n]*"
         value = rf"(?:[NnXxBb]|_[a-z0-9]+\s*)?{ESCAPED}|{DOUBLE_ESCAPED}"
         name = "`[^`]*(?:`|$)"
     elif system in DOUBLE_QUOTED_NAMES:
         comment = COMMENT
-        value = rf"[Ee]{ESCAPED}|(?:[NnXxBb]|[Uu]&)?{PLAIN}"
+        value = rf"{QUOTED}|[Ee]{ESCAPED}|(?:[NnXxBb]|[Uu]&)?{PLAIN}"
         name = f"`[^`]*(?:`|$)|{DOUBLE_PLAIN}"
         name += r"|\[[^\]]*(?:\]|$)" if system in BRACKETED_NAMES else ""
     else:
         comment = COMMENT
-        value = rf"[Ee]{ESCAPED}|(?:[NnXxBb])?{PLAIN}|{DOUBLE_PLAIN}"
+        value = rf"{QUOTED}|[Ee]{ESCAPED}|(?:[NnXxBb])?{PLAIN}|{DOUBLE_PLAIN}"
         name = "`[^`]*(?:`|$)"
     return re.compile(
         rf"(?P<space>\s+|{comment})|(?P<value>{value}|{DOLLARS}|{NUMBER})|(?P<name>{name})|(?P<word>{WORD})|(?P<other>{PLACE}|[\s\S])"
@@ -142,17 +160,33 @@ def tokens_of(system, statement):
             before = " " if tokens else ""
             continue
         word = text.upper() if kind == "word" else ""
-        if kind in ("value", "tag") or is_secret and kind in ("name", "word") and word != "BY":
+        if (
+            kind == "name"
+            and system == "sqlite"
+            and text[0] == '"'
+            and not is_name(tokens, statement[match.end() : match.end() + MAX_SPACE])
+        ):
+            kind = "value"
+        if kind in ("value", "tag", "quote") or is_secret and kind in ("name", "word") and word != "BY":
             kind = "value"
             text = "?"
-        has_secrets = bool(tokens) and tokens[0].word in WITH_SECRETS
-        is_secret = has_secrets and (word in BEFORE_SECRETS or is_secret and (word == "BY" or text == "="))
+        secrets = BEFORE_SECRETS.get(tokens[0].word, ()) if tokens else ()
+        is_secret = word in secrets or is_secret and (word == "BY" or text in BETWEEN)
         tokens.append(Token(kind, text=text, word=word, before=before))
         length += len(before) + len(text)
         before = ""
         if length > MAX_TEXT:
             break
     return tokens
+
+
+def is_name(tokens, rest):
+    """Returns `True` if the next token, before this rest of the statement, can only be a name."""
+    before = tokens[-1] if tokens else None
+    if rest.startswith(".") or before is None:
+        return True
+    is_column = before.word == "SELECT" and rest.lstrip()[:5].upper() == "FROM "
+    return before.word in NAMING or before.text == "." or is_column
 
 
 class Level:
