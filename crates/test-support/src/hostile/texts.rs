@@ -636,6 +636,62 @@ pub(super) const TEXTS: &[Family] = &[
             end: "0]}]}}]}]}]}",
         },
     ),
+    text("names of ours", ["{\"a\":1", ",\"lambda_otlp.k{n}\":1", "}"]),
+    text("names of ours in other spellings", ["{\"a\":1", ",\"LAMBDA名OTLP名{n}\":1", "}"]),
+    text("objects that may hold names of ours", ["{\"a\":1", ",\"lambda\":{\"x{n}\":{}}", "}"]),
+    text(
+        "an object with a name of ours at its end",
+        ["{\"lambda\":{\"a\":1", ",\"x{n}\":1", ",\"otlp\":1}}"],
+    ),
+    Family::new(
+        "objects in an object that may hold names of ours",
+        LogEvent,
+        Nested { begin: r#"{"aws":"#, open: r#"{"lambda":"#, centre: "1", close: "}", end: "}" },
+    ),
+    text(
+        "a version that is none",
+        ["START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: ", "x", "\n"],
+    ),
+    text(
+        "a tenant of many words",
+        ["START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 TenantId: ", "a ", "\n"],
+    ),
+    text("a runtime of many words", ["INIT_START Runtime Version: ", "a:b ", "\n"]),
+    text(
+        "a start with unknown values",
+        [
+            "{\"time\":\"2026-09-21T14:13:20.000Z\",\"type\":\"platform.start\",\"record\":{\"requestId\":\"r\"",
+            ",\"k{n}\":1",
+            "}}",
+        ],
+    ),
+    Family::new(
+        "OTLP/JSON: names of ours",
+        OtlpJson(Logs),
+        Repeated {
+            begin: r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":["#,
+            unit: r#"{"key":"lambda_otlp.k{n}","value":{"intValue":"1"}},"#,
+            end: "{}]}]}]}]}",
+        },
+    ),
+    Family::new(
+        "OTLP/JSON: maps that may hold names of ours",
+        OtlpJson(Traces),
+        Repeated {
+            begin: r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","attributes":["#,
+            unit: r#"{"key":"lambda","value":{"kvlistValue":{"values":[{"key":"k{n}"}]}}},"#,
+            end: "{}]}]}]}]}",
+        },
+    ),
+    Family::new(
+        "OTLP/JSON: a trace state",
+        OtlpJson(Traces),
+        Repeated {
+            begin: r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","attributes":[{"key":"lambda_otlp.adjusted_count","value":{"doubleValue":2}}],"traceState":"ot=th:8"#,
+            unit: ";rv:90000000000000",
+            end: r#""}]}]}]}"#,
+        },
+    ),
 ];
 
 const SPAN_ATTRIBUTE: &str = r#"{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","name":"x","startTimeUnixNano":1789999990000000000,"endTimeUnixNano":1789999990480000000,"attributes":{"x":"#;

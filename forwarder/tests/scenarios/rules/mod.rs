@@ -1,6 +1,7 @@
 //! Effects of rules on telemetry: examples of docs/rules.md, order, and accounting.
 
 mod behaviour;
+mod chain;
 mod docs;
 mod effects;
 mod mistakes;
