@@ -38,7 +38,8 @@ FLAT_COMMENT = r"--[^\n]*|/\*[\s\S]*?(?:\*/|$)"
 # `\'` ends a text or not, by system and setting. Everything after it is a value.
 PLAIN = r"'(?:[^'\\]+|''|\\\\|\\(?!['\\]))*(?:'|\\'[\s\S]*|\\?$)"
 # Oracle's texts: `q'[…]'`, `nq'!…!'`.
-QUOTED = r"[Nn]?[Qq]'(?:\[[\s\S]*?(?:\]'|$)|\{[\s\S]*?(?:\}'|$)|\([\s\S]*?(?:\)'|$)|<[\s\S]*?(?:>'|$)|(?P<quote>[^\s\[{(<'])[\s\S]*?(?:(?P=quote)'|$))"
+IN_BRACKETS = "|".join(rf"\{begin}[\s\S]*?(?:\{end}'|$)" for begin, end in ["[]", "{}", "()", "<>"])
+QUOTED = rf"[Nn]?[Qq]'(?:{IN_BRACKETS}|(?P<quote>[^\s\[{{(<'])[\s\S]*?(?:(?P=quote)'|$))"
 ESCAPED = r"'(?:[^'\\]+|''|\\[\s\S])*(?:'|\\?$)"
 DOUBLE_PLAIN = r'"(?:[^"]+|"")*(?:"|$)'
 DOUBLE_ESCAPED = r'"(?:[^"\\]+|""|\\[\s\S])*(?:"|\\?$)'
