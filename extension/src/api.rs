@@ -25,8 +25,8 @@ pub enum ApiError {
 /// Lambda's APIs. Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
-    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
-    authority: String,
+    /// The text of `AWS_LAMBDA_RUNTIME_API`.
+    runtime_api: String,
     socket: SocketAddr,
     /// From the answer to register.
     pub(crate) identifier: String,
@@ -43,18 +43,19 @@ const NEXT: &str = "next";
 const SUBSCRIBE: &str = "subscribe";
 
 impl ExtensionsApi {
-    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
-    pub(crate) fn resolve(authority: &str, connections: &Arc<Connections>) -> io::Result<Self> {
-        let socket = match authority.parse() {
+    /// Parses the API's address. Lambda gives an IP address; a host name is resolved once.
+    pub(crate) fn resolve(runtime_api: &str, connections: &Arc<Connections>) -> io::Result<Self> {
+        let host = extensions_api::host(runtime_api);
+        let socket = match host.parse() {
             Ok(socket) => socket,
-            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
+            Err(_) => host.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
         };
         let spare = Arc::<SpareDescriptor>::default();
         spare.keep();
-        let authority = authority.to_owned();
+        let runtime_api = runtime_api.to_owned();
         let identifier = String::new();
         let connections = Arc::clone(connections);
-        Ok(Self { authority, socket, identifier, spare, connections })
+        Ok(Self { runtime_api, socket, identifier, spare, connections })
     }
 
     /// Registers for these events, and returns the identifier. `name` is the name of the file in `/opt/extensions`.
@@ -63,7 +64,7 @@ impl ExtensionsApi {
         name: &str,
         events: &[&str],
     ) -> Result<(String, Registration), ApiError> {
-        let request = extensions_api::register(&self.authority, name, events);
+        let request = extensions_api::register(&self.runtime_api, name, events);
         let answer = accepted(REGISTER, self.call(REGISTER, &request).await?)?;
         let identifier = answer.identifier().ok_or(ApiError::NoIdentifier)?.to_owned();
         // An unreadable body says nothing about the function, but the environment variables still do.
@@ -72,14 +73,14 @@ impl ExtensionsApi {
 
     /// Tells Lambda that the extension is done, and waits for the next event.
     pub(crate) async fn next(&self) -> Result<NextEvent, ApiError> {
-        let request = extensions_api::next(&self.authority, &self.identifier);
+        let request = extensions_api::next(&self.runtime_api, &self.identifier);
         let answer = accepted(NEXT, self.call(NEXT, &request).await?)?;
         Ok(NextEvent::parse(&answer.body))
     }
 
     /// Returns `false` if there is no Telemetry API here: the runtime interface emulator, SAM, LocalStack.
     pub(crate) async fn subscribe(&self, body: &str) -> Result<bool, ApiError> {
-        let request = extensions_api::subscribe(&self.authority, &self.identifier, body);
+        let request = extensions_api::subscribe(&self.runtime_api, &self.identifier, body);
         let answer = self.call(SUBSCRIBE, &request).await?;
         // The subscription of the extension before a reset; no page of AWS's gives the status.
         let is_subscribed = String::from_utf8_lossy(&answer.body).contains("Already subscribed");

@@ -37,7 +37,7 @@ const EVENTS: usize = 256;
 pub enum Fatal {
     #[error("AWS_LAMBDA_RUNTIME_API is not set: Lambda must start the extension")]
     NotInLambda,
-    #[error("AWS_LAMBDA_RUNTIME_API is not HOST:PORT")]
+    #[error("AWS_LAMBDA_RUNTIME_API is neither HOST:PORT nor a URL")]
     RuntimeApi(#[source] io::Error),
     /// The system provided no thread or no event queue.
     #[error("cannot start")]

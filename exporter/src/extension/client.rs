@@ -64,7 +64,10 @@ impl Client {
 }
 
 fn connect(host: &str) -> io::Result<TcpStream> {
-    let address = host.to_socket_addrs()?.next().ok_or_else(|| invalid("no address"))?;
+    let address = extensions_api::host(host)
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| invalid("no address"))?;
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

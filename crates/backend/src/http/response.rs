@@ -1,8 +1,8 @@
 //! The response to one attempt: status, headers, and the beginning of the body.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
-use std::time::Duration;
+use http::{HeaderMap, HeaderValue, header};
+use std::time::{Duration, SystemTime};
 
 /// Maximum number of bytes kept of a body. An OTLP response has a few hundred.
 pub(super) const MAX_RESPONSE_BYTES: usize = 64 * 1024;
@@ -50,6 +50,17 @@ impl HttpResponse {
         }
     }
 
+    /// Adds the time of receipt as `Date`, if the response has none (RFC 9110 6.6.1).
+    pub(crate) fn with_date(mut self, now: SystemTime) -> Self {
+        if self.headers.contains_key(header::RETRY_AFTER)
+            && !self.headers.contains_key(header::DATE)
+            && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now))
+        {
+            self.headers.insert(header::DATE, date);
+        }
+        self
+    }
+
     /// Reads `Retry-After` in seconds or as a date (RFC 9110 10.2.3). A date is compared with the response's own `Date`, because
     /// the forwarder's clock may differ.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
@@ -89,6 +100,17 @@ mod tests {
             assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{retry_after}");
         };
         let date = Some("Wed, 21 Oct 2026 07:28:00 GMT");
+        let headers = |text: &str| {
+            HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap())])
+        };
+        let received = |text: &str| {
+            let headers = headers(text);
+            let response = HttpResponse { status: 503, headers, body: Bytes::new(), cut: false };
+            let now = httpdate::parse_http_date(date.unwrap()).unwrap();
+            response.with_date(now).retry_after()
+        };
+        assert_eq!(received("Wed, 21 Oct 2026 07:28:05 GMT"), Some(Duration::from_secs(5)));
+        assert_eq!(received("7"), Some(Duration::from_secs(7)));
         check("Wed, 21 Oct 2026 07:28:05 GMT", date, Some(5));
         check("Wed, 21 Oct 2026 07:27:00 GMT", date, Some(0));
         check("Wed, 21 Oct 2026 07:28:05 GMT", None, None);

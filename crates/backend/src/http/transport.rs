@@ -133,7 +133,12 @@ impl HttpTransport {
         {
             cut = !append_up_to(max_bytes, &mut body, &piece);
         }
-        Ok(HttpResponse { status, headers, body: body.freeze(), cut })
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the time of receipt, for the few responses without one"
+        )]
+        let now = std::time::SystemTime::now();
+        Ok(HttpResponse { status, headers, body: body.freeze(), cut }.with_date(now))
     }
 
     fn client(&self) -> reqwest::Client {

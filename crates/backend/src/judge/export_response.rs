@@ -80,8 +80,7 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, NotOt
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
         SignalKind::Logs => ("rejectedLogRecords", "rejected_log_records"),
     };
-    // OpenObserve's answer `{"code":503,"message":"…"}`, which a proxy may send with another status.
-    if response.get("code").and_then(Json::as_u64).is_some_and(|code| code >= 400) {
+    if states_error(response) {
         return Err(NotOtlp("an error in its body"));
     }
     let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
@@ -97,6 +96,29 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, NotOt
         }
         Some(_) => Err(NO_RESPONSE),
     }
+}
+
+/// Returns `true` for an answer that says that it is an error, which proxies and gateways send with status 200. Only values of the
+/// usual types count: other servers use these names for other things.
+fn states_error(response: &JsonObject) -> bool {
+    response.iter().any(|(name, value)| match (name.as_str(), value) {
+        // `{"code":503,"message":"…"}` of OpenObserve, and JSON of a `google.rpc.Status`.
+        ("code", Json::Number(code)) => {
+            let code = code.as_u64().unwrap_or_default();
+            code >= 400 || (1..=16).contains(&code) && response.contains_key("message")
+        }
+        ("status" | "statusCode", Json::Number(status)) => status.as_u64() >= Some(400),
+        ("status" | "result", Json::String(word)) => {
+            let words = ["error", "fail", "failed", "failure"];
+            words.iter().any(|known| word.eq_ignore_ascii_case(known))
+        }
+        ("success" | "ok", Json::Bool(is_good)) => !is_good,
+        ("error", Json::Bool(is_bad)) => *is_bad,
+        ("error", Json::String(text)) => !text.is_empty(),
+        ("error", Json::Object(error)) => !error.is_empty(),
+        ("errors", Json::Array(errors)) => !errors.is_empty(),
+        _ => false,
+    })
 }
 
 /// Returns the value under either name; `null` counts as absent (protobuf JSON mapping).

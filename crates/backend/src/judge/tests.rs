@@ -69,6 +69,22 @@ fn each_status_yields_one_judgement() {
     check("204", "accepted");
     check("200, content-type: application/json \"{}\"", "accepted");
     check(r#"200 "{"code":503,"message":"Error# MemoryTableOverflowError"}""#, "alarm, ambiguous");
+    for error in [
+        r#"{"error":"quota exceeded"}"#,
+        r#"{"error":{"type":"forbidden"}}"#,
+        r#"{"error":true}"#,
+        r#"{"errors":[{"message":"forbidden"}]}"#,
+        r#"{"success":false}"#,
+        r#"{"ok":false,"reason":"x"}"#,
+        r#"{"status":"Error"}"#,
+        r#"{"status":503}"#,
+        r#"{"statusCode":403}"#,
+        r#"{"result":"failed"}"#,
+        r#"{"code":16,"message":"unauthenticated"}"#,
+        r#"{"partialSuccess":{},"error":"quota exceeded"}"#,
+    ] {
+        check(&format!("200 \"{error}\""), "alarm, ambiguous");
+    }
     check(r#"200 "{"code":401,"message":"Unauthorized Access"}""#, "alarm, ambiguous");
     check("200 \"ok\"", "alarm, ambiguous");
     check("200, content-type: application/grpc", "alarm, ambiguous");

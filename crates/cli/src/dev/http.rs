@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use console::time_arguments::now_unix_nano;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use local_lambda::{ClientContext, HttpServer, InvocationResult};
@@ -40,6 +40,9 @@ async fn answer(
     function: &SessionFunction,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, incoming) = request.into_parts();
+    if let Err(foreign) = check_origin(&parts.headers) {
+        return Ok(plain(StatusCode::FORBIDDEN, foreign));
+    }
     let Ok(collected) = Limited::new(incoming, MAX_BODY_BYTES).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB"));
     };
@@ -53,6 +56,28 @@ async fn answer(
         // Lambda gives callers no details.
         _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
     })
+}
+
+/// Refuses requests of web pages elsewhere, which would invoke the function with the developer's credentials: those with another
+/// `Host` (DNS rebinding) or `Origin`. A page of this machine, such as a frontend's development server, may call the function.
+fn check_origin(headers: &HeaderMap) -> Result<(), &'static str> {
+    let value = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_local = |authority: &str| {
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let name = match authority.rsplit_once(':') {
+            Some((name, port)) if is_port(port) => name,
+            _ => authority,
+        };
+        matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+    };
+    if !value(http::header::HOST).is_some_and(is_local) {
+        return Err("the function is at 127.0.0.1 or localhost only");
+    }
+    let is_local_page = |origin: &str| origin.split_once("://").is_some_and(|(_, at)| is_local(at));
+    if !value(http::header::ORIGIN).is_none_or(is_local_page) {
+        return Err("a request of another page");
+    }
+    Ok(())
 }
 
 /// Answers Lambda's Invoke API.
@@ -203,6 +228,29 @@ mod tests {
 
     fn parts(request: http::request::Builder) -> Parts {
         request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn requests_of_pages_elsewhere_are_refused() {
+        let check = |host: &str, origin: Option<&str>, is_allowed: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::HOST, host.parse().unwrap());
+            let origin = origin.map(|origin| (http::header::ORIGIN, origin.parse().unwrap()));
+            headers.extend(origin);
+            assert_eq!(check_origin(&headers).is_ok(), is_allowed, "{headers:?}");
+        };
+        for host in ["127.0.0.1:9000", "localhost:9000", "localhost", "[::1]:9000"] {
+            check(host, None, true);
+            check(host, Some("http://localhost:3000"), true);
+            check(host, Some("https://127.0.0.1"), true);
+            for origin in ["http://attacker.example", "null", "http://localhost.attacker.example"] {
+                check(host, Some(origin), false);
+            }
+        }
+        for host in ["attacker.example:9000", "127.0.0.1.attacker.example", "x:127.0.0.1"] {
+            check(host, None, false);
+        }
+        assert!(check_origin(&HeaderMap::new()).is_err());
     }
 
     #[test]

@@ -77,6 +77,7 @@ async fn answer(request: Request<Incoming>, function: &Arc<SessionFunction>) -> 
 enum ForeignRequest {
     Host,
     Origin,
+    Site,
     ContentType,
 }
 
@@ -84,7 +85,7 @@ impl ForeignRequest {
     fn as_str(self) -> &'static str {
         match self {
             Self::Host => "the page is at 127.0.0.1 or localhost only",
-            Self::Origin => "a request of another page",
+            Self::Origin | Self::Site => "a request of another page",
             Self::ContentType => "the content type is not application/json",
         }
     }
@@ -101,6 +102,13 @@ fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ForeignReque
     let is_own = |origin: &str| origin.strip_prefix("http://") == Some(host);
     if value(header::ORIGIN).is_some_and(|origin| !is_own(origin)) {
         return Err(ForeignRequest::Origin);
+    }
+    // An image or a form of another page has no origin, and would take one of the few open connections. A link to the page may
+    // come from anywhere.
+    let site = value(HeaderName::from_static("sec-fetch-site"));
+    let is_navigation = value(HeaderName::from_static("sec-fetch-dest")) == Some("document");
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) && !is_navigation {
+        return Err(ForeignRequest::Site);
     }
     // Browsers ask before they send this type for another page, and the answer is no.
     let is_json = value(header::CONTENT_TYPE) == Some("application/json");
@@ -196,6 +204,14 @@ mod tests {
         // A name that an attacker's DNS server leads to this machine.
         check("GET", &[("host", "attacker.example:9000")], false);
         check("GET", &[("host", "127.0.0.1.attacker.example:9000")], false);
+        let site = |site: &'static str| ("sec-fetch-site", site);
+        check("GET", &[own, site("same-origin")], true);
+        check("GET", &[own, site("none")], true);
+        check("GET", &[own, site("cross-site"), ("sec-fetch-dest", "document")], true);
+        for other in ["cross-site", "same-site"] {
+            check("GET", &[own, site(other), ("sec-fetch-dest", "image")], false);
+            check("GET", &[own, site(other)], false);
+        }
         for origin in [
             "http://attacker.example",
             "null",
