@@ -22,6 +22,7 @@ let chosen = null,
   pending = false,
   counts = { spans: 0, records: 0 },
   dropped = 0,
+  parts = 0,
   arrivals = 0,
   follows = true;
 
@@ -125,9 +126,10 @@ function clear() {
   arrived = [];
   counts = { spans: 0, records: 0 };
   dropped = 0;
+  parts = 0;
 }
 
-// Forgets the oldest traces, then records without a trace.
+// Forgets the oldest traces, the oldest parts of the only trace, then records without a trace.
 function bound() {
   while (traces.size > 1 && (counts.spans > MAX_SPANS || counts.records > MAX_RECORDS || traces.size > MAX_TRACES)) {
     const [id, trace] = traces.entries().next().value;
@@ -136,6 +138,18 @@ function bound() {
     traces.delete(id);
     dropped++;
     if (chosen === id) chosen = null;
+  }
+  // A single trace may have more than the page can hold.
+  for (const trace of traces.size === 1 ? traces.values() : []) {
+    for (const id of trace.spans.keys()) {
+      if (counts.spans <= MAX_SPANS) break;
+      trace.spans.delete(id);
+      counts.spans--;
+      parts++;
+    }
+    const records = trace.records.splice(0, Math.max(0, Math.min(trace.records.length, counts.records - MAX_RECORDS)));
+    counts.records -= records.length;
+    parts += records.length;
   }
   while (counts.records > MAX_RECORDS && waiting.size) {
     const [id, logs] = waiting.entries().next().value;
@@ -407,7 +421,11 @@ function draw() {
       ),
     );
   detail(all.some((trace) => trace.id === chosen) ? traces.get(chosen) : null);
-  byId("state").textContent = state + count(traces.size, "trace") + (dropped ? `, ${dropped} older ones forgotten` : "");
+  byId("state").textContent =
+    state +
+    count(traces.size, "trace") +
+    (dropped ? `, ${dropped} older ones forgotten` : "") +
+    (parts ? `, ${parts} older spans and records too` : "");
   if (focused) {
     const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`);
     if (again) again.focus({ preventScroll: true });
