@@ -108,9 +108,9 @@ mod tests {
             assert!((own / count - 1.0).abs() < 1e-9, "{trace_state} {last_bytes:x}: {own}");
         }
         check("", 0, 1.0);
-        check("ot=th:c", 0xff_c000_0000_0000_00, 4.0);
-        check("a=1, ot=th:c", 0x00_c000_0000_0000_00, 4.0);
-        check("ot=th:c", 0xff_bfff_ffff_ffff_ff, 1.0);
+        check("ot=th:c", 0xffc0_0000_0000_0000, 4.0);
+        check("a=1, ot=th:c", 0x00c0_0000_0000_0000, 4.0);
+        check("ot=th:c", 0xffbf_ffff_ffff_ffff, 1.0);
         // The stated randomness replaces that of the id.
         check("ot=th:c;rv:c0000000000000", 0, 4.0);
         check("ot=th:c;rv:bfffffffffffff", u64::MAX, 1.0);

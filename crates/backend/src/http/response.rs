@@ -99,14 +99,15 @@ mod tests {
             let response = HttpResponse { status: 503, headers, body: Bytes::new(), cut: false };
             assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{retry_after}");
         };
-        let date = Some("Wed, 21 Oct 2026 07:28:00 GMT");
+        let half_past_seven = "Wed, 21 Oct 2026 07:28:00 GMT";
+        let date = Some(half_past_seven);
         let headers = |text: &str| {
             HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap())])
         };
         let received = |text: &str| {
             let headers = headers(text);
             let response = HttpResponse { status: 503, headers, body: Bytes::new(), cut: false };
-            let now = httpdate::parse_http_date(date.unwrap()).unwrap();
+            let now = httpdate::parse_http_date(half_past_seven).unwrap();
             response.with_date(now).retry_after()
         };
         assert_eq!(received("Wed, 21 Oct 2026 07:28:05 GMT"), Some(Duration::from_secs(5)));

@@ -118,8 +118,8 @@ impl SystemLine<'_> {
         let is_region = |region: &str| has_only(region, 32, b"-");
         self.time.len() <= MAX_TIME_BYTES
             && timestamp::parse(&self.time).is_some()
-            && is_none_or(&self.level, is_level)
-            && is_none_or(&self.region, is_region)
+            && self.level.as_deref().is_none_or(is_level)
+            && self.region.as_deref().is_none_or(is_region)
             && self.record.is_valid_of(&self.kind)
     }
 }
@@ -130,18 +130,18 @@ impl Record<'_> {
         let is_name = |name: &str| has_only(name, 140, b"-_");
         let is_word = |word: &str| has_only(word, 128, b"-_:");
         names_invocation == self.request_id.is_some()
-            && is_none_or(&self.request_id, is_uuid)
-            && is_none_or(&self.version, is_version)
-            && is_none_or(&self.function_arn, is_function_arn)
-            && is_none_or(&self.tenant_id, is_tenant)
+            && self.request_id.as_deref().is_none_or(is_uuid)
+            && self.version.as_deref().is_none_or(is_version)
+            && self.function_arn.as_deref().is_none_or(is_function_arn)
+            && self.tenant_id.as_deref().is_none_or(is_tenant)
             && self.tracing.as_ref().is_none_or(Tracing::is_valid)
-            && is_none_or(&self.initialization_type, is_initialization)
-            && is_none_or(&self.phase, is_phase)
-            && is_none_or(&self.runtime_version, is_runtime)
-            && is_none_or(&self.runtime_version_arn, is_runtime_arn)
-            && is_none_or(&self.function_name, is_name)
-            && is_none_or(&self.function_version, is_version)
-            && is_none_or(&self.instance_id, is_word)
+            && self.initialization_type.as_deref().is_none_or(is_initialization)
+            && self.phase.as_deref().is_none_or(is_phase)
+            && self.runtime_version.as_deref().is_none_or(is_runtime)
+            && self.runtime_version_arn.as_deref().is_none_or(is_runtime_arn)
+            && self.function_name.as_deref().is_none_or(is_name)
+            && self.function_version.as_deref().is_none_or(is_version)
+            && self.instance_id.as_deref().is_none_or(is_word)
     }
 }
 
@@ -149,13 +149,9 @@ impl Tracing<'_> {
     /// `Root=1-…;Parent=…;Sampled=1;Lineage=1:a87bd80c:0`
     fn is_valid(&self) -> bool {
         self.kind == "X-Amzn-Trace-Id"
-            && is_none_or(&self.span_id, |id| wire::ids::id::<8>(id).is_some())
+            && self.span_id.as_deref().is_none_or(|id| wire::ids::id::<8>(id).is_some())
             && has_only(&self.value, 256, b"-=;:")
     }
-}
-
-fn is_none_or(value: &Option<Cow<'_, str>>, is_valid: impl Fn(&str) -> bool) -> bool {
-    value.as_deref().is_none_or(is_valid)
 }
 
 /// Returns `true` for a text of ASCII letters, digits and these characters.

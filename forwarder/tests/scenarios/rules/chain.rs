@@ -125,7 +125,9 @@ fn collect_keys(json: &serde_json::Value, keys: &mut Vec<String>) {
             object.values().for_each(|value| collect_keys(value, keys));
         }
         serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| collect_keys(value, keys));
+            for value in values {
+                collect_keys(value, keys);
+            }
         }
         _ => {}
     }
