@@ -1,7 +1,6 @@
 //! Calls of a service that are repeated after temporary errors.
 //!
-//! Throttled requests are repeated as [`Attempts`] say, and requests after other temporary errors a few times. A host that accepts
-//! no connection is asked only once more in later calls.
+//! Throttled requests are repeated as [`Attempts`] say, and requests after other temporary errors a few times.
 
 use crate::client::{
     AwsClient, AwsResponse, Caller, ErrorResponse, NoResponse, UnsignedRequest, excerpt,
@@ -11,7 +10,6 @@ use crate::signature::{ENCODED_IN_PATH, ENCODED_IN_QUERY, PathEncoding};
 use http::Method;
 use percent_encoding::utf8_percent_encode;
 use settings::{Backoff, Jitter, Proxy};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -23,10 +21,8 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
 const MAX_RESPONSE_BYTES: usize = 33 << 20;
 /// The quotas of most operations are five to fifteen requests a second.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(8));
-/// Maximum number of retries after errors of the service other than throttling.
+/// Maximum number of retries after errors other than throttling.
 const MAX_RETRIES: u32 = 4;
-/// Maximum number of attempts in a row without an answer, after which a host counts as unreachable.
-const MAX_UNANSWERED: u32 = 3;
 /// Maximum number of concurrent requests; each needs a connection.
 const CONNECTIONS: usize = 8;
 
@@ -69,8 +65,6 @@ pub struct Api {
     credentials: CredentialsProvider,
     client: AwsClient,
     attempts: Attempts,
-    /// Attempts in a row without an answer.
-    unanswered: AtomicU32,
 }
 
 /// A request of an operation.
@@ -210,8 +204,7 @@ impl Api {
     ) -> Self {
         let ApiSettings { credentials, region, endpoint, proxy: _, attempts } = settings;
         let credentials = CredentialsProvider::of(credentials);
-        let unanswered = AtomicU32::new(0);
-        Self { service, region, endpoint, credentials, client, attempts, unanswered }
+        Self { service, region, endpoint, credentials, client, attempts }
     }
 
     pub fn wall_clock(&self) -> SystemTime {
@@ -286,26 +279,12 @@ impl Api {
         };
         let response = match self.client.sign_and_send(unsigned).await {
             Ok(response) => response,
-            Err(cause) => return Err(self.unanswered(cause)),
+            Err(cause) => return Err(unanswered(cause)),
         };
-        self.unanswered.store(0, Ordering::Relaxed);
         if (200..300).contains(&response.status) {
             return Ok(response);
         }
         Err(self.refused(&response))
-    }
-
-    fn unanswered(&self, cause: NoResponse) -> FailedAttempt {
-        let cause = match cause {
-            NoResponse::NoCredentials(text) => {
-                let error = ApiError::NoCredentials(text);
-                return FailedAttempt { error, retry: Retry::Never };
-            }
-            cause => cause,
-        };
-        let count = self.unanswered.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let retry = if count < MAX_UNANSWERED { Retry::AFewTimes } else { Retry::Never };
-        FailedAttempt { error: ApiError::NoAnswer(cause), retry }
     }
 
     fn refused(&self, response: &AwsResponse) -> FailedAttempt {
@@ -344,6 +323,15 @@ impl Api {
     fn jitter(&self) -> Jitter {
         let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
         Jitter::of(&since.as_micros())
+    }
+}
+
+fn unanswered(cause: NoResponse) -> FailedAttempt {
+    match cause {
+        NoResponse::NoCredentials(text) => {
+            FailedAttempt { error: ApiError::NoCredentials(text), retry: Retry::Never }
+        }
+        cause => FailedAttempt { error: ApiError::NoAnswer(cause), retry: Retry::AFewTimes },
     }
 }
 
@@ -419,17 +407,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_refuses_connections_is_asked_three_times_and_then_once() {
+    async fn a_host_that_refuses_connections_is_asked_until_the_attempts_or_the_time_end() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
         let api = api(&format!("http://{address}"));
-        for expected in [3, 4] {
-            let deadline = Instant::now() + Duration::from_mins(2);
-            let error = api.send(&ApiRequest::new(Method::GET, ""), deadline).await.unwrap_err();
-            let said = format!("cannot reach {address}: Connection refused (os error 111)");
-            assert_eq!(error.to_string(), said);
-            assert_eq!(api.unanswered.load(Ordering::Relaxed), expected);
+        let said = format!("cannot reach {address}: Connection refused (os error 111)");
+        for (time, expected) in [
+            (Duration::from_mins(2), said.clone()),
+            (Duration::from_millis(100), format!("{said}; the deadline has passed")),
+        ] {
+            let request = ApiRequest::new(Method::GET, "");
+            let error = api.send(&request, Instant::now() + time).await.unwrap_err();
+            assert_eq!(error.to_string(), expected);
         }
     }
 }
