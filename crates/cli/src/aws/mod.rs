@@ -156,8 +156,7 @@ impl Machine {
 pub(crate) struct Aws {
     machine: Machine,
     region: String,
-    /// The number of attempts of a request.
-    attempts: u32,
+    attempts: Attempts,
 }
 
 /// A service, and its name in AWS's configuration files.
@@ -184,13 +183,13 @@ impl Aws {
         let region = region.context("missing region: give --region, or set AWS_REGION")?;
         let retries = machine.config.retry_config();
         let attempts = retries.map_or(3, aws_config::retry::RetryConfig::max_attempts);
+        let attempts = Attempts::AtMost(attempts);
         Ok(Self { machine, region, attempts })
     }
 
-    /// Repeats throttled requests more often, for commands that send hundreds.
+    /// Repeats throttled requests until the deadline, for commands that send hundreds.
     pub(crate) fn patient(&self) -> Self {
-        const ATTEMPTS: u32 = 10;
-        Self { attempts: self.attempts.max(ATTEMPTS), ..self.clone() }
+        Self { attempts: Attempts::UntilDeadline, ..self.clone() }
     }
 
     pub(crate) fn region(&self) -> &str {
@@ -253,7 +252,7 @@ impl Aws {
             region: region.to_owned(),
             endpoint,
             proxy: machine.proxy.clone(),
-            attempts: Attempts::AtMost(self.attempts),
+            attempts: self.attempts,
         })
     }
 }
@@ -391,7 +390,7 @@ pub(crate) fn for_tests(endpoint: &str) -> Aws {
         .build();
     let credentials = credentials::loader(&config, None);
     let machine = Machine { config, credentials, proxy: None };
-    Aws { machine, region: "eu-central-1".to_owned(), attempts: 3 }
+    Aws { machine, region: "eu-central-1".to_owned(), attempts: Attempts::AtMost(3) }
 }
 
 const FORWARDER: &str = "ForwarderFunction";

@@ -126,7 +126,7 @@ fn run(
         destination::check(&aws, &target.arn, &ours.as_filter(), task, &which.aws).await?;
         let own = [ours.default_log_group()].into_iter().chain(target.log_group);
         let selection = names.into_selection(own);
-        let logs = aws.logs()?;
+        let logs = aws.patient().logs()?;
         let wanted =
             WantedFilter { ours, former: None, beside_others, keeps_spilled: stated.is_none() };
         let sweep = Sweep {
