@@ -16,9 +16,6 @@ use url::Url;
 
 /// Time limit of one attempt. `FilterLogEvents` searches a part of a log group before it answers.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
-/// The largest answers are a page of `FilterLogEvents`, 1 MB of messages and up to six times as many in JSON, and an event in the
-/// on-failure bucket, 6 MB and more as escaped text.
-const MAX_RESPONSE_BYTES: usize = 33 << 20;
 /// The quotas of most operations are five to fifteen requests a second.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(8));
 /// Maximum number of retries after errors other than throttling.
@@ -32,6 +29,7 @@ pub struct Service {
     /// Its name in endpoints and signatures: `logs`.
     pub name: &'static str,
     pub path_encoding: PathEncoding,
+    pub max_response_bytes: usize,
     /// Reads an error response, which is JSON or XML.
     pub read_error: fn(&AwsResponse) -> ErrorResponse,
     /// Returns `true` for errors with a status below 500 that pass by themselves, apart from throttling.
@@ -82,8 +80,7 @@ pub struct ApiRequest {
 impl ApiRequest {
     /// A request without headers and body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        let (query, headers) = (Vec::new(), Vec::new());
-        Self { method, path: path.into(), query, headers, body: Vec::new() }
+        Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Vec::new() }
     }
 
     /// Adds a parameter to the query.
@@ -102,7 +99,7 @@ impl ApiRequest {
     }
 
     /// A request of AWS's JSON protocol: `target` is `AmazonSQS.SendMessage`, `version` is `1.0` or `1.1`.
-    pub fn of_json(version: &str, target: String, body: &serde_json::Value) -> Self {
+    pub fn new_json(version: &str, target: String, body: &serde_json::Value) -> Self {
         let mut request = Self::new(Method::POST, "")
             .with_body(&format!("application/x-amz-json-{version}"), body.to_string());
         request.headers.push(("x-amz-target", target));
@@ -275,7 +272,7 @@ impl Api {
             body: request.body.clone(),
             path_encoding: self.service.path_encoding,
             deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
-            max_response_bytes: MAX_RESPONSE_BYTES,
+            max_response_bytes: self.service.max_response_bytes,
         };
         let response = match self.client.sign_and_send(unsigned).await {
             Ok(response) => response,

@@ -24,6 +24,8 @@ use wire::arn::account_id;
 pub const LOGS_SERVICE: Service = Service {
     name: "logs",
     path_encoding: PathEncoding::Twice,
+    // A page of `FilterLogEvents` has 1 MB of messages, up to six times as many in JSON.
+    max_response_bytes: 8 << 20,
     read_error: AwsResponse::refusal,
     is_temporary,
 };
@@ -351,7 +353,7 @@ impl CloudWatchLogs {
         deadline: Instant,
     ) -> Result<AwsResponse, LogsError> {
         let target = format!("Logs_20140328.{}", operation.name);
-        let request = ApiRequest::of_json("1.1", target, body);
+        let request = ApiRequest::new_json("1.1", target, body);
         let sent = self.api.send(&request, deadline).await;
         sent.map_err(|cause| operation.failed(cause))
     }

@@ -19,6 +19,7 @@ const DAY: u64 = 86_400;
 pub const METRICS_SERVICE: Service = Service {
     name: "monitoring",
     path_encoding: PathEncoding::Twice,
+    max_response_bytes: 4 << 20,
     read_error: AwsResponse::refusal,
     is_temporary: |_| false,
 };
@@ -105,7 +106,7 @@ impl CloudWatchMetrics {
 
     async fn ask(&self, body: &Value, deadline: Instant) -> Result<MetricDataAnswer, MetricsError> {
         let target = format!("GraniteServiceVersion20100801.{OPERATION}");
-        let request = ApiRequest::of_json("1.0", target, body);
+        let request = ApiRequest::new_json("1.0", target, body);
         let response = self.api.send(&request, deadline).await.map_err(explain)?;
         let unreadable = |_| MetricsError("got an answer of an unexpected form".to_owned());
         serde_json::from_slice(&response.body).map_err(unreadable)

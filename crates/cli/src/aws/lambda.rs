@@ -15,6 +15,8 @@ pub(crate) const MISSING: &str = "ResourceNotFoundException";
 pub(super) const LAMBDA: Service = Service {
     name: "lambda",
     path_encoding: PathEncoding::Twice,
+    // A page of `ListFunctions` has 50 functions, each with at most 4 kB of variables.
+    max_response_bytes: 8 << 20,
     read_error: AwsResponse::refusal,
     is_temporary: |_| false,
 };

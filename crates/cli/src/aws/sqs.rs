@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub(super) const SQS: Service = Service {
     name: "sqs",
     path_encoding: PathEncoding::Twice,
+    // Ten messages have at most 1 MiB, up to six times as many in JSON.
+    max_response_bytes: 16 << 20,
     read_error: AwsResponse::refusal,
     is_temporary: |_| false,
 };
@@ -121,7 +123,7 @@ impl Queue {
         if let Some(members) = members.as_object_mut() {
             members.insert("QueueUrl".to_owned(), self.url.as_str().into());
         }
-        ApiRequest::of_json("1.0", format!("AmazonSQS.{operation}"), &members)
+        ApiRequest::new_json("1.0", format!("AmazonSQS.{operation}"), &members)
     }
 
     async fn send(&self, request: &ApiRequest) -> Result<AwsResponse, ApiError> {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 pub(super) const CLOUDFORMATION: Service = Service {
     name: "cloudformation",
     path_encoding: PathEncoding::Twice,
+    max_response_bytes: 8 << 20,
     read_error,
     is_temporary: |_| false,
 };
@@ -17,12 +18,19 @@ pub(super) const CLOUDFORMATION: Service = Service {
 pub(super) const STS: Service = Service {
     name: "sts",
     path_encoding: PathEncoding::Twice,
+    max_response_bytes: 8 << 20,
     read_error,
     is_temporary: |_| false,
 };
 
-pub(super) const S3: Service =
-    Service { name: "s3", path_encoding: PathEncoding::Once, read_error, is_temporary: |_| false };
+pub(super) const S3: Service = Service {
+    name: "s3",
+    path_encoding: PathEncoding::Once,
+    // An event in the on-failure bucket: 6 MB, and more as escaped text. Larger objects are not read.
+    max_response_bytes: 33 << 20,
+    read_error,
+    is_temporary: |_| false,
+};
 
 /// A client of CloudFormation (CloudFormation API Reference).
 #[derive(Debug)]
