@@ -122,6 +122,7 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&["AWS=http://127.0.0.1:9", "AWS_MAX_ATTEMPTS=5"], "fleet"),
     (&["AWS=http://127.0.0.1:9"], "uninstrument --function shop-*"),
     (&["AWS=http://PROXY"], "fleet"),
+    (&["AWS=http://127.0.0.1:9", "HTTPS_PROXY=ftp://proxy"], "fleet"),
     (&["AWS=http://AWS/html"], "fleet"),
     (&["AWS=http://AWS/html"], "doctor --stack lambda-otlp"),
     (

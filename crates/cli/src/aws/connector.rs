@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderName, HeaderValue, Method};
-use settings::{Env, Proxy};
+use settings::{Env, InvalidSettings, Proxy, Reader, Table};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -27,16 +27,18 @@ pub(super) struct OwnHttpClient {
 }
 
 impl OwnHttpClient {
-    pub(super) fn shared() -> SharedHttpClient {
-        let transport = ReqwestTransport::new(Caller::Terminal, proxy(), 1);
+    pub(super) fn shared(proxy: Option<Proxy>) -> SharedHttpClient {
+        let transport = ReqwestTransport::new(Caller::Terminal, proxy, 1);
         SharedHttpClient::new(Self { transport: Arc::new(transport) })
     }
 }
 
-/// The proxy of this machine's variables. An invalid one is reported by the commands that need AWS.
-pub(super) fn proxy() -> Option<Proxy> {
-    let mut reader = settings::Reader::new(&Env, settings::Table::new(&[settings::PROXY]));
-    Proxy::read(&mut reader)
+/// Reads the proxy of this machine's variables.
+pub(super) fn read_proxy() -> Result<Option<Proxy>, InvalidSettings> {
+    let mut reader = Reader::new(&Env, Table::new(&[settings::PROXY]));
+    let proxy = Proxy::read(&mut reader);
+    InvalidSettings::check(reader.finish())?;
+    Ok(proxy)
 }
 
 impl HttpClient for OwnHttpClient {

@@ -1,7 +1,6 @@
 //! The credentials of this machine, by AWS's SDK: variables, profiles, SSO, web identity, containers and instances (AWS SDKs and
 //! Tools Reference Guide, "Standardized credential providers").
 
-use super::connector::OwnHttpClient;
 use super::errors::explain_text;
 use ::aws::{Credentials, CredentialsLoader, ExpiringCredentials, LoadCredentials, LoadFuture};
 use anyhow::anyhow;
@@ -10,6 +9,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use settings::{Env, Secret, Source as _};
 use std::error::Error;
 
@@ -17,7 +17,11 @@ const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or 
 
 /// Returns the way to the credentials of this configuration, or of a profile that the command line names: as in the AWS CLI, it
 /// takes precedence over the environment's credentials.
-pub(super) fn loader(config: &SdkConfig, named_profile: Option<&str>) -> CredentialsLoader {
+pub(super) fn loader(
+    config: &SdkConfig,
+    named_profile: Option<&str>,
+    http: SharedHttpClient,
+) -> CredentialsLoader {
     let Some(name) = named_profile else {
         let profile = Env.get("AWS_PROFILE");
         return CredentialsLoader::new(SdkCredentials {
@@ -27,7 +31,7 @@ pub(super) fn loader(config: &SdkConfig, named_profile: Option<&str>) -> Credent
     };
     let provider = ProviderConfig::without_region()
         .with_region(config.region().cloned())
-        .with_http_client(OwnHttpClient::shared());
+        .with_http_client(http);
     let provider = ProfileFileCredentialsProvider::builder().configure(&provider);
     CredentialsLoader::new(SdkCredentials {
         provider: Some(SharedCredentialsProvider::new(provider.profile_name(name).build())),

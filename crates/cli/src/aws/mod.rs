@@ -96,9 +96,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) async fn load(arguments: &AwsArguments) -> Self {
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(OwnHttpClient::shared());
+    /// Fails if a variable names no valid proxy.
+    pub(crate) async fn load(arguments: &AwsArguments) -> anyhow::Result<Self> {
+        let proxy = connector::read_proxy()?;
+        let http = OwnHttpClient::shared(proxy.clone());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(region) = &arguments.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -106,8 +108,8 @@ impl Machine {
             loader = loader.profile_name(profile);
         }
         let config = loader.load().await;
-        let credentials = credentials::loader(&config, arguments.profile.as_deref());
-        Self { config, credentials, proxy: connector::proxy() }
+        let credentials = credentials::loader(&config, arguments.profile.as_deref(), http);
+        Ok(Self { config, credentials, proxy })
     }
 
     pub(crate) fn region(&self) -> Option<&str> {
@@ -178,7 +180,7 @@ const CLOUDFORMATION: ServiceRow =
 impl Aws {
     /// Reads the credentials and settings of this machine. Fails without a region.
     pub(crate) async fn load(arguments: &AwsArguments) -> anyhow::Result<Self> {
-        let machine = Machine::load(arguments).await;
+        let machine = Machine::load(arguments).await?;
         let region = machine.region().map(str::to_owned);
         let region = region.context("missing region: give --region, or set AWS_REGION")?;
         let retries = machine.config.retry_config();
@@ -388,7 +390,7 @@ pub(crate) fn for_tests(endpoint: &str) -> Aws {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)
         .build();
-    let credentials = credentials::loader(&config, None);
+    let credentials = credentials::loader(&config, None, OwnHttpClient::shared(None));
     let machine = Machine { config, credentials, proxy: None };
     Aws { machine, region: "eu-central-1".to_owned(), attempts: Attempts::AtMost(3) }
 }

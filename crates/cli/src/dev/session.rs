@@ -83,7 +83,7 @@ async fn create_function(
 ) -> anyhow::Result<SessionFunction> {
     let mut region = region();
     if arguments.aws {
-        let machine = Machine::load(&arguments.account).await;
+        let machine = Machine::load(&arguments.account).await?;
         if let Some(named) = machine.region() {
             region = named.to_owned();
         }

@@ -262,10 +262,15 @@ pub(crate) fn settings(variables: &dyn Source) -> CheckedSettings {
 /// Reads the destination's secret with this machine's credentials, and adds it to the headers.
 async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Option<Check> {
     let reference = destination.secret.take()?;
-    let machine = Machine::load(arguments).await;
+    let unreadable =
+        |error: anyhow::Error| Check::failed("secret", format!("cannot be read: {error:#}"));
+    let machine = match Machine::load(arguments).await {
+        Ok(machine) => machine,
+        Err(error) => return Some(unreadable(error)),
+    };
     let credentials = match machine.signing_credentials().await {
         Ok(credentials) => credentials,
-        Err(error) => return Some(Check::failed("secret", format!("cannot be read: {error:#}"))),
+        Err(error) => return Some(unreadable(error)),
     };
     let mut reader =
         Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
