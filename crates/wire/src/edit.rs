@@ -140,81 +140,80 @@ impl<E: Editor> Walk<'_, E> {
         const HEAD: u32 = container::RESOURCE;
         let mut rewrite = Rewrite::new(bytes);
         if let Some(head) = head {
-            rewrite.append(HEAD, head);
+            rewrite.append().always_bytes(HEAD, head);
         }
+        let mut any_left = false;
+        let mut any_dropped = false;
         for field in fields(bytes) {
             match field.as_len() {
                 Some(inner) if numbers.contains(&field.number) => {
                     let edit = child(self, field.number, inner);
-                    rewrite.child(&field, &edit);
+                    let is_dropped = matches!(edit, Edit::Drop);
+                    any_dropped |= is_dropped;
+                    any_left |= !is_dropped;
+                    match edit {
+                        Edit::Keep => rewrite.keep(&field),
+                        Edit::Drop => rewrite.leave_out(&field),
+                        Edit::Replace(bytes) => {
+                            rewrite.leave_out(&field);
+                            rewrite.append().always_bytes(field.number, &bytes);
+                        }
+                    }
                 }
                 _ if field.number == HEAD && head.is_some() => rewrite.leave_out(&field),
                 _ => rewrite.keep(&field),
             }
         }
-        rewrite.finish()
+        if any_dropped && !any_left {
+            return Edit::Drop;
+        }
+        rewrite.finish().map_or(Edit::Keep, Edit::Replace)
     }
 }
 
-/// A message whose fields are visited one by one.
-struct Rewrite<'m> {
+/// A message whose fields are visited one by one, in order. What stays is copied in pieces as long as possible.
+#[derive(Debug)]
+pub struct Rewrite<'m> {
     message: &'m [u8],
     /// End of the last field.
     at: usize,
     /// Everything before this is in `out`, or removed.
     copied: usize,
     out: Option<Vec<u8>>,
-    any_left: bool,
-    any_dropped: bool,
 }
 
 impl<'m> Rewrite<'m> {
-    fn new(message: &'m [u8]) -> Self {
-        Self { message, at: 0, copied: 0, out: None, any_left: false, any_dropped: false }
+    pub fn new(message: &'m [u8]) -> Self {
+        Self { message, at: 0, copied: 0, out: None }
     }
 
-    fn keep(&mut self, field: &Field<'_>) {
+    pub fn keep(&mut self, field: &Field<'_>) {
         self.at += field.raw.len();
     }
 
-    fn leave_out(&mut self, field: &Field<'_>) {
+    pub fn leave_out(&mut self, field: &Field<'_>) {
         self.flush();
         self.at += field.raw.len();
         self.copied = self.at;
     }
 
-    fn append(&mut self, number: u32, bytes: &[u8]) {
-        Writer::new(self.flush()).always_bytes(number, bytes);
+    /// Writes behind the last field.
+    pub fn append(&mut self) -> Writer<'_> {
+        Writer::new(self.flush())
     }
 
-    fn child(&mut self, field: &Field<'_>, edit: &Edit) {
-        match edit {
-            Edit::Keep => self.keep(field),
-            Edit::Drop => self.leave_out(field),
-            Edit::Replace(bytes) => {
-                self.leave_out(field);
-                self.append(field.number, bytes);
-            }
-        }
-        let is_dropped = matches!(edit, Edit::Drop);
-        self.any_dropped |= is_dropped;
-        self.any_left |= !is_dropped;
-    }
-
-    fn finish(mut self) -> Edit {
-        if self.any_dropped && !self.any_left {
-            return Edit::Drop;
-        }
-        if self.out.is_none() {
-            return Edit::Keep;
-        }
-        Edit::Replace(std::mem::take(self.flush()))
+    /// Returns the new message; `None` if nothing changed.
+    pub fn finish(mut self) -> Option<Vec<u8>> {
+        self.out.is_some().then(|| std::mem::take(self.flush()))
     }
 
     /// Copies the kept fields up to here.
     fn flush(&mut self) -> &mut Vec<u8> {
         let message = self.message;
-        let out = self.out.get_or_insert_with(|| Vec::with_capacity(message.len()));
+        let out = self.out.get_or_insert_with(|| {
+            // A rewritten message usually becomes a little longer.
+            Vec::with_capacity(message.len() + message.len() / 2)
+        });
         out.extend_from_slice(message.get(self.copied..self.at).unwrap_or_default());
         self.copied = self.at;
         out

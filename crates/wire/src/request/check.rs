@@ -2,6 +2,7 @@
 
 use crate::field::{key_value, log_record, metric};
 use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
+use crate::reserved::{is_reserved, may_hold_reserved};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -91,6 +92,12 @@ pub(crate) fn may_be_reserved(name: &[u8]) -> bool {
         && name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case(b"lambda"))
 }
 
+/// Returns `true` for reserved names, and for the keys of maps that may hold some.
+#[cold]
+fn is_suspect(name: &[u8]) -> bool {
+    is_reserved(name) || may_hold_reserved(name)
+}
+
 struct Check<'l> {
     limits: &'l Limits,
     /// Number of messages so far, see [`Limits::messages`](crate::Limits::messages).
@@ -122,7 +129,7 @@ impl Check<'_> {
                         && schema::is_key_value(inner)
                         && let Some(key) = key_of_plain(bytes)
                     {
-                        self.may_have_reserved_names |= may_be_reserved(key);
+                        self.may_have_reserved_names |= may_be_reserved(key) && is_suspect(key);
                         // The attribute is one message, and its value another.
                         self.messages += 2;
                         continue;
@@ -141,7 +148,8 @@ impl Check<'_> {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
-                    self.may_have_reserved_names |= may_be_reserved(text) && is_name(name, number);
+                    self.may_have_reserved_names |=
+                        may_be_reserved(text) && is_name(name, number) && is_suspect(text);
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, value) if kind.has_wire_type(value) => {

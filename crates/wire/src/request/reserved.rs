@@ -178,6 +178,8 @@ mod tests {
             assert_eq!(request.unwrap().may_have_reserved_names, expected, "{key}");
         };
         check("faas.name", false);
+        check("lambda_otel_lite.mode", false);
+        check("lambda", true);
         check("LAMBDA_otlp.x", true);
         check("lambda_otlp.名", true);
     }
