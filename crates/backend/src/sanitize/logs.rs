@@ -10,9 +10,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
-use wire::edit::{Edit, Editor, Head};
+use wire::edit::{Edit, Editor, Head, Rewrite};
 use wire::field::{log_record, resource};
-use wire::protobuf::Writer;
+use wire::protobuf::fields;
 use wire::view::{Container, Item};
 
 /// Returns the number of renamed keys.
@@ -47,38 +47,42 @@ fn adapt_log_record(log_record: &mut LogRecord, adapter: &mut ItemAdapter<'_>) {
 
 /// Gives encoded records the texts of their severities and the columns of their types, and keeps everything else byte for byte.
 /// No record may have an attribute in a column that this adds.
-pub(super) struct EncodedRecords;
+pub(super) struct EncodedRecords {
+    columns: EncodedColumns,
+}
+
+impl EncodedRecords {
+    pub(super) fn new() -> Self {
+        Self { columns: EncodedColumns::of_attributes(log_record::ATTRIBUTES) }
+    }
+}
 
 impl Editor for EncodedRecords {
     fn resource(&mut self, container: Container<'_>) -> Head {
-        let bytes = container.resource();
-        let mut columns = EncodedColumns::new(resource::ATTRIBUTES);
-        let mut out = Vec::with_capacity(bytes.len() + 256);
-        let is_changed = columns.write(&bytes, None, &mut Writer::new(&mut out));
-        out.extend(columns.numbers());
-        Head::Visit(is_changed.then_some(out))
+        let mut columns = EncodedColumns::of_attributes(resource::ATTRIBUTES);
+        Head::Visit(columns.write_all(&container.resource()))
     }
 
     fn item(&mut self, record: Item<'_>) -> Edit {
         let severity = Severity::of(record.bytes);
         let new_text = severity.new_text();
-        let mut columns = EncodedColumns::new(log_record::ATTRIBUTES);
-        let mut out = Vec::with_capacity(record.bytes.len() + record.bytes.len() / 2 + 64);
-        let mut writer = Writer::new(&mut out);
+        let mut rewrite = Rewrite::new(record.bytes);
         if new_text.is_some_and(|text| severity.is_shortened_by(text)) {
             // The structure was checked when the request was created, so that each text is UTF-8.
             let text = str::from_utf8(severity.text).unwrap_or_default();
-            writer.text_attribute(log_record::ATTRIBUTES, severity::ORIGINAL, text);
+            rewrite.append().text_attribute(log_record::ATTRIBUTES, severity::ORIGINAL, text);
         }
-        let without = new_text.map(|_| log_record::SEVERITY_TEXT);
-        let is_changed = columns.write(record.bytes, without, &mut writer);
-        if !is_changed && new_text.is_none() {
-            return Edit::Keep;
+        for field in fields(record.bytes) {
+            if new_text.is_some() && field.number == log_record::SEVERITY_TEXT {
+                rewrite.leave_out(&field);
+            } else {
+                self.columns.visit(&field, &mut rewrite);
+            }
         }
-        writer.raw(columns.numbers());
+        self.columns.end(&mut rewrite);
         if let Some(new_text) = new_text {
-            writer.string(log_record::SEVERITY_TEXT, new_text);
+            rewrite.append().string(log_record::SEVERITY_TEXT, new_text);
         }
-        Edit::Replace(out)
+        rewrite.finish().map_or(Edit::Keep, Edit::Replace)
     }
 }

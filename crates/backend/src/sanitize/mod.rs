@@ -81,7 +81,8 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
     }
     // Most requests need no change: this costs no decoding, and less than a walk that could change them.
     if let Some(UndecodedRequest { survey, needs_edit }) = check_encoded(&request) {
-        let request = if needs_edit { request.edit(&mut EncodedRecords) } else { Some(request) };
+        let request =
+            if needs_edit { request.edit(&mut EncodedRecords::new()) } else { Some(request) };
         return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
     }
     let SpansByIds { valid, invalid: refused } = traces::separate_invalid_ids(request);

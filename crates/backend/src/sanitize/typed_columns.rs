@@ -16,8 +16,9 @@ use super::names::{stored_byte, stored_key};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use std::collections::HashSet;
+use wire::edit::Rewrite;
 use wire::field::{any_value, key_value};
-use wire::protobuf::{Value as Field, Writer, fields};
+use wire::protobuf::{Field as ProtobufField, Value as Field, Writer, fields};
 use wire::view::{holds_map, key_and_value, map_entries};
 
 /// The end of the names of columns with numbers.
@@ -196,18 +197,20 @@ fn fraction_text(number: f64) -> String {
 }
 
 /// What the rule changes in a value of an encoded attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EncodedChange {
     Nothing,
     /// The value becomes text.
     Text,
     /// The value becomes text, and is a number in a further column.
     TextAndNumber,
+    /// Entries of a map change.
+    Entries,
     /// Only the decoded attribute shows what.
     Unknown,
 }
 
-/// Returns what the rule changes in an encoded attribute.
+/// Returns what the rule changes in an encoded attribute, but for the entries of a map.
 #[inline]
 pub(super) fn change_of(key: &[u8], value: &[u8]) -> EncodedChange {
     let ends_in_number = key
@@ -225,6 +228,7 @@ pub(super) fn change_of(key: &[u8], value: &[u8]) -> EncodedChange {
 const BOOLEAN: u8 = 0x10;
 const INTEGER: u8 = 0x18;
 const DOUBLE: u8 = 0x21;
+const MAP: u8 = 0x32;
 
 fn is_number(end: &[u8]) -> bool {
     end.eq_ignore_ascii_case(b"number")
@@ -234,79 +238,155 @@ fn is_joint(byte: u8) -> bool {
     stored_byte(byte) == b'_'
 }
 
-/// Returns `true` if the rule may change an entry of this encoded map, whose values OpenObserve stores as text if `are_texts`.
-pub(super) fn may_change_entries(map: &[u8], are_texts: bool, levels: usize) -> bool {
-    levels > 0
-        && map_entries(map).map(key_and_value).any(|(key, value)| {
-            let is_scalar = matches!(value, [BOOLEAN | INTEGER | DOUBLE, ..]);
-            (is_scalar && !are_texts)
-                || key.last_chunk::<6>().is_some_and(|end| is_number(end))
-                || (holds_map(value) && may_change_entries(value, are_texts, levels - 1))
-        })
+/// Returns what the rule changes in the entries of an attribute's encoded map.
+pub(super) fn change_of_entries(map: &[u8]) -> EncodedChange {
+    change_below(map, LOG_MAP_LEVELS - 1, false)
 }
 
-/// Encoded attributes as the rule changes them.
+/// Returns what the rule changes in the entries of a body, which OpenObserve stores as text.
+pub(super) fn change_of_body(map: &[u8]) -> EncodedChange {
+    change_below(map, LOG_MAP_LEVELS - 1, true)
+}
+
+fn change_below(map: &[u8], levels: usize, are_texts: bool) -> EncodedChange {
+    if levels == 0 {
+        return EncodedChange::Nothing;
+    }
+    let changes = map_entries(map).map(|entry| {
+        let (key, value) = key_and_value(entry);
+        // The column's last word may begin in the key of the map.
+        if key.last_chunk::<6>().is_some_and(|end| is_number(end)) {
+            return EncodedChange::Unknown;
+        }
+        match value {
+            [BOOLEAN | INTEGER | DOUBLE, ..] if are_texts => EncodedChange::Nothing,
+            [BOOLEAN | INTEGER | DOUBLE, ..] => EncodedChange::Entries,
+            _ if holds_map(value) => change_below(value, levels - 1, are_texts),
+            _ => EncodedChange::Nothing,
+        }
+    });
+    let change = changes.max().unwrap_or(EncodedChange::Nothing);
+    // Protobuf merges a map that is encoded in several pieces.
+    let is_plain = change == EncodedChange::Nothing || plain_map(map).is_some();
+    if is_plain { change } else { EncodedChange::Unknown }
+}
+
+/// The entries of a value that is one encoded map.
+fn plain_map(value: &[u8]) -> Option<&[u8]> {
+    let mut fields = fields(value);
+    match (fields.next(), fields.next()) {
+        (Some(map), None) if map.number == any_value::KVLIST => map.as_len(),
+        _ => None,
+    }
+}
+
+/// Encoded attributes, or the entries of a map, as the rule changes them.
 pub(super) struct EncodedColumns {
     /// The number of the attributes' field.
     field: u32,
+    /// Number of levels of maps whose entries have columns, from this one on.
+    levels: usize,
     /// The further columns of numbers, to be written behind all attributes.
     numbers: Vec<u8>,
 }
 
 impl EncodedColumns {
-    pub(super) fn new(field: u32) -> Self {
-        Self { field, numbers: Vec::new() }
+    pub(super) fn of_attributes(field: u32) -> Self {
+        Self { field, levels: LOG_MAP_LEVELS, numbers: Vec::new() }
     }
 
-    /// Writes all fields of a message but the one `without`, and its attributes as texts. Returns `true` if one was none.
-    pub(super) fn write(
-        &mut self,
-        message: &[u8],
-        without: Option<u32>,
-        out: &mut Writer<'_>,
-    ) -> bool {
-        let mut is_changed = false;
-        for field in fields(message).filter(|field| Some(field.number) != without) {
-            let is_written = match field.value {
-                Field::Len(attribute) if field.number == self.field => {
-                    self.write_attribute(attribute, out)
+    /// Visits a field of the message. An attribute that is no text becomes text.
+    #[inline]
+    pub(super) fn visit(&mut self, field: &ProtobufField<'_>, message: &mut Rewrite<'_>) {
+        if let Field::Len(attribute) = field.value
+            && field.number == self.field
+        {
+            let (key, value) = key_and_value(attribute);
+            match value {
+                [BOOLEAN | INTEGER | DOUBLE, ..] => {
+                    return self.write_scalar(field, key, value, message);
                 }
-                _ => false,
-            };
-            if !is_written {
-                out.raw(field.raw);
+                [MAP, ..] if self.levels > 1 => return self.write_map(field, key, value, message),
+                _ => {}
             }
-            is_changed |= is_written;
         }
-        is_changed
+        message.keep(field);
     }
 
-    /// Writes an attribute as text. Returns `false` if it is text already.
-    fn write_attribute(&mut self, attribute: &[u8], out: &mut Writer<'_>) -> bool {
-        let (key, value) = key_and_value(attribute);
-        if matches!(change_of(key, value), EncodedChange::Nothing | EncodedChange::Unknown) {
-            return false;
+    /// Adds the further columns, after the last field.
+    pub(super) fn end(&mut self, message: &mut Rewrite<'_>) {
+        if !self.numbers.is_empty() {
+            message.append().raw(&self.numbers);
+            self.numbers.clear();
         }
-        let decoded = <AnyValue as prost::Message>::decode(value).ok().and_then(|it| it.value);
-        let Some(Typed { text: Some(text), number }) = decoded.as_ref().map(Typed::of) else {
-            return false;
+    }
+
+    fn write_scalar(
+        &mut self,
+        field: &ProtobufField<'_>,
+        key: &[u8],
+        value: &[u8],
+        message: &mut Rewrite<'_>,
+    ) {
+        let Some(Typed { text: Some(text), number }) = read_scalar(value).as_ref().map(Typed::of)
+        else {
+            return message.keep(field);
         };
-        // The structure was checked when the request was created, so that each key is UTF-8.
-        let key = str::from_utf8(key).unwrap_or_default();
-        out.text_attribute(self.field, key, &text);
-        if let Some(number) = number {
-            Writer::new(&mut self.numbers).message(self.field, |attribute| {
-                attribute.string(key_value::KEY, &format!("{key}{NUMBER}"));
-                attribute.message(key_value::VALUE, |value| {
-                    value.always_double(any_value::DOUBLE, number);
-                });
+        message.leave_out(field);
+        message.append().message(self.field, |attribute| {
+            attribute.always_bytes(key_value::KEY, key);
+            attribute.message(key_value::VALUE, |value| {
+                value.always_string(any_value::STRING, &text);
             });
-        }
-        true
+        });
+        let Some(number) = number else { return };
+        Writer::new(&mut self.numbers).message(self.field, |attribute| {
+            attribute.concatenated(key_value::KEY, key, NUMBER.as_bytes());
+            attribute.message(key_value::VALUE, |value| {
+                value.always_double(any_value::DOUBLE, number);
+            });
+        });
     }
 
-    /// The fields with the further columns.
-    pub(super) fn numbers(&self) -> &[u8] {
-        &self.numbers
+    fn write_map(
+        &self,
+        field: &ProtobufField<'_>,
+        key: &[u8],
+        value: &[u8],
+        message: &mut Rewrite<'_>,
+    ) {
+        let mut entries =
+            Self { field: any_value::VALUES, levels: self.levels - 1, numbers: Vec::new() };
+        let Some(map) = plain_map(value).and_then(|map| entries.write_all(map)) else {
+            return message.keep(field);
+        };
+        message.leave_out(field);
+        message.append().message(self.field, |attribute| {
+            attribute.always_bytes(key_value::KEY, key);
+            attribute.message(key_value::VALUE, |value| {
+                value.always_bytes(any_value::KVLIST, &map);
+            });
+        });
+    }
+
+    /// Returns a message with changed attributes; `None` if all are texts.
+    pub(super) fn write_all(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let mut rewrite = Rewrite::new(message);
+        for field in fields(message) {
+            self.visit(&field, &mut rewrite);
+        }
+        self.end(&mut rewrite);
+        rewrite.finish()
+    }
+}
+
+/// Reads a Boolean or number. The last of several encoded values counts.
+fn read_scalar(value: &[u8]) -> Option<Value> {
+    let last = fields(value).last()?;
+    match (last.number, last.value) {
+        (any_value::BOOL, Field::Varint(value)) => Some(Value::BoolValue(value != 0)),
+        (any_value::INT, Field::Varint(value)) => Some(Value::IntValue(value.cast_signed())),
+        (any_value::DOUBLE, Field::Fixed64(bits)) => Some(Value::DoubleValue(f64::from_bits(bits))),
+        _ => None,
     }
 }

@@ -7,14 +7,14 @@ mod metric;
 use super::gen_ai::{self, GenAi};
 use super::hash::KeyHash;
 use super::known_keys::{KnownKeys, with_known_keys};
-use super::limits::{COMPARED_LEVELS, SEARCHED_LEVELS};
+use super::limits::SEARCHED_LEVELS;
 use super::same_column::share_a_column;
 use super::severity::{self, Severity};
 use super::survey::Survey;
 use super::taken_columns::{KeyVerdict, SignalColumns, TakenColumns};
 use super::text_values::needs_text;
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use super::typed_columns::{EncodedChange, change_of, may_change_entries};
+use super::typed_columns::{EncodedChange, change_of, change_of_body, change_of_entries};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
@@ -102,10 +102,16 @@ impl EncodedCheck<'_> {
     #[inline]
     fn visit_type(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         let change = change_of(key, value);
-        self.needs_edit |= change != EncodedChange::Nothing;
         if change == EncodedChange::TextAndNumber {
             self.survey.add_key(hash.with_number());
         }
+        self.note_change(change)
+    }
+
+    /// Returns `false` if only the decoded attribute shows how a value changes.
+    #[inline]
+    fn note_change(&mut self, change: EncodedChange) -> bool {
+        self.needs_edit |= change != EncodedChange::Nothing;
         change != EncodedChange::Unknown
     }
 
@@ -116,7 +122,8 @@ impl EncodedCheck<'_> {
         if holds_map(value) {
             self.survey.add_map();
             self.item.may_share = true;
-            if self.has_types && may_change_entries(value, are_texts, COMPARED_LEVELS) {
+            let change_of_map = if are_texts { change_of_body } else { change_of_entries };
+            if self.has_types && !self.note_change(change_of_map(value)) {
                 return false;
             }
         }
