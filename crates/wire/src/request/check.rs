@@ -2,7 +2,6 @@
 
 use crate::field::{key_value, log_record, metric};
 use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
-use crate::reserved::{is_reserved, may_hold_reserved};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -85,17 +84,24 @@ pub(super) fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<C
     Ok(Checked { items: found, may_have_reserved_names: check.may_have_reserved_names })
 }
 
-/// Returns `true` for reserved names, and for a few others. Cheap, because it looks at each key of a request.
+/// Returns `true` for reserved names, the keys of maps that may hold some, and a few others. Cheap, because it looks at each key of a
+/// request.
 #[inline]
 pub(crate) fn may_be_reserved(name: &[u8]) -> bool {
-    matches!(name.first(), Some(b'l' | b'L'))
-        && name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case(b"lambda"))
+    matches!(name.first(), Some(b'l' | b'L')) && may_follow_prefix(name)
 }
 
-/// Returns `true` for reserved names, and for the keys of maps that may hold some.
 #[cold]
-fn is_suspect(name: &[u8]) -> bool {
-    is_reserved(name) || may_hold_reserved(name)
+fn may_follow_prefix(name: &[u8]) -> bool {
+    let Some((begin, rest)) = name.split_at_checked(6) else { return false };
+    let may_follow = match rest {
+        [] => true,
+        [joint, rest @ ..] if joint.is_ascii() => {
+            rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"otlp"))
+        }
+        _ => true,
+    };
+    may_follow && begin.eq_ignore_ascii_case(b"lambda")
 }
 
 struct Check<'l> {
@@ -129,7 +135,7 @@ impl Check<'_> {
                         && schema::is_key_value(inner)
                         && let Some(key) = key_of_plain(bytes)
                     {
-                        self.may_have_reserved_names |= may_be_reserved(key) && is_suspect(key);
+                        self.may_have_reserved_names |= may_be_reserved(key);
                         // The attribute is one message, and its value another.
                         self.messages += 2;
                         continue;
@@ -148,8 +154,7 @@ impl Check<'_> {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
-                    self.may_have_reserved_names |=
-                        may_be_reserved(text) && is_name(name, number) && is_suspect(text);
+                    self.may_have_reserved_names |= may_be_reserved(text) && is_name(name, number);
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, value) if kind.has_wire_type(value) => {

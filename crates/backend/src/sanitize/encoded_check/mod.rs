@@ -98,8 +98,8 @@ impl EncodedCheck<'_> {
         !may_change(value) || self.visit_nested(value, false)
     }
 
-    /// Visits the type of a value. Returns `false` if only the decoded attribute shows how it changes.
-    #[inline]
+    /// Visits the type of a log record's value. Returns `false` if only the decoded attribute shows how it changes.
+    #[inline(never)]
     fn visit_type(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         let change = change_of(key, value);
         if change == EncodedChange::TextAndNumber {
