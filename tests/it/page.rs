@@ -157,6 +157,7 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.wait_for(&format!("{TRACES} === {count}"));
     browser.wait_for("document.querySelectorAll('#trace script, #trace img').length === 0");
     check_new_beginning(&mut browser);
+    check_bound_of_a_trace(&mut browser);
 }
 
 /// When the server begins again, so does the count of forgotten traces.
@@ -169,6 +170,21 @@ fn check_new_beginning(browser: &mut Browser) {
     browser.wait_for(FORGOTTEN);
     browser.value("clear(); take({ spans: [{ traceId: '1', spanId: '1' }] })");
     browser.wait_for(&format!("{TRACES} === 1 && !{FORGOTTEN}"));
+}
+
+/// A single trace with more spans and records than a page can hold loses the oldest ones, and the page says so.
+fn check_bound_of_a_trace(browser: &mut Browser) {
+    browser.value(
+        "clear(); take({ \
+            spans: Array.from({ length: MAX_SPANS + 7 }, (_, at) => ({ traceId: '1', spanId: String(at) })), \
+            records: Array.from({ length: MAX_RECORDS + 5 }, (_, at) => ({ traceId: '1', timeUnixNano: String(at) })) })",
+    );
+    browser.wait_for(
+        "document.getElementById('state').textContent.includes('12 older spans and records')",
+    );
+    browser.wait_for("counts.spans === MAX_SPANS && traces.get('1').spans.size === MAX_SPANS");
+    browser.wait_for("!traces.get('1').spans.has('6') && traces.get('1').spans.has('7')");
+    browser.wait_for("traces.get('1').records.length === MAX_RECORDS");
 }
 
 /// The trace of the first invocation shows the event and the function's output as text.

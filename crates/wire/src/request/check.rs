@@ -95,10 +95,10 @@ pub(crate) fn may_be_reserved(name: &[u8]) -> bool {
 fn may_follow_prefix(name: &[u8]) -> bool {
     let Some((begin, rest)) = name.split_at_checked(6) else { return false };
     let may_follow = match rest {
-        [] => true,
         [joint, rest @ ..] if joint.is_ascii() => {
             rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"otlp"))
         }
+        // The key of a map, or a longer joint.
         _ => true,
     };
     may_follow && begin.eq_ignore_ascii_case(b"lambda")
