@@ -74,7 +74,12 @@ fn check_origin(headers: &HeaderMap) -> Result<(), &'static str> {
         return Err("the function is at 127.0.0.1 or localhost only");
     }
     let is_local_page = |origin: &str| origin.split_once("://").is_some_and(|(_, at)| is_local(at));
-    if !value(http::header::ORIGIN).is_none_or(is_local_page) {
+    let origin = value(http::header::ORIGIN);
+    // An image of another page has no origin. A link to the function may come from anywhere.
+    let is_cross_site = value(HeaderName::from_static("sec-fetch-site")) == Some("cross-site");
+    let is_navigation = value(HeaderName::from_static("sec-fetch-dest")) == Some("document");
+    let is_part_of_another_page = origin.is_none() && is_cross_site && !is_navigation;
+    if is_part_of_another_page || !origin.is_none_or(is_local_page) {
         return Err("a request of another page");
     }
     Ok(())
@@ -251,6 +256,21 @@ mod tests {
             check(host, None, false);
         }
         assert!(check_origin(&HeaderMap::new()).is_err());
+        for (site, destination, is_allowed) in [
+            ("cross-site", "image", false),
+            ("cross-site", "iframe", false),
+            ("cross-site", "document", true),
+            ("same-site", "empty", true),
+            ("none", "document", true),
+        ] {
+            let headers = [
+                (http::header::HOST, "localhost:9000"),
+                (HeaderName::from_static("sec-fetch-site"), site),
+                (HeaderName::from_static("sec-fetch-dest"), destination),
+            ];
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            assert_eq!(check_origin(&HeaderMap::from_iter(headers)).is_ok(), is_allowed, "{site}");
+        }
     }
 
     #[test]
