@@ -25,7 +25,7 @@ impl TrustedLayers {
         self.0.iter().any(|own| is_same_layer(own, arn))
     }
 
-    fn is_ours(&self, kind: LayerKind, arn: &str) -> bool {
+    pub(super) fn is_ours(&self, kind: LayerKind, arn: &str) -> bool {
         kind_by_name(arn) == Some(kind) || self.has(arn)
     }
 
@@ -37,7 +37,8 @@ impl TrustedLayers {
     ) -> Result<(), UntrustedTag> {
         for kind in LayerKind::ALL {
             let Some(change) = record.layer(kind) else { continue };
-            let is_attached = configuration.layers.iter().any(|layer| layer.arn == change.put);
+            let is_attached =
+                configuration.layers.iter().any(|layer| is_same_layer(&layer.arn, &change.put));
             if !is_attached {
                 continue;
             }

@@ -2,7 +2,7 @@
 //! somebody else stay, and are named.
 
 use super::configuration::Configuration;
-use super::layers::{LayerKind, kind_by_name, short};
+use super::layers::{LayerKind, is_same_layer, kind_by_name, short};
 use super::plan::{Change, FunctionRefusal, FunctionStep, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
 use super::record::{FormerWrapper, Record};
 use super::trust::TrustedLayers;
@@ -37,7 +37,7 @@ pub(super) fn undo(configuration: &Configuration, trusted: &TrustedLayers) -> Fu
         ..Change::default()
     };
     for kind in LayerKind::ALL {
-        restore_layer(&mut change, kind, &record);
+        restore_layer(&mut change, kind, &record, trusted);
     }
     restore_wrapper(&mut change, &record);
     if !configuration.aliases.is_empty() {
@@ -49,11 +49,13 @@ pub(super) fn undo(configuration: &Configuration, trusted: &TrustedLayers) -> Fu
     FunctionStep::Change(change)
 }
 
-fn restore_layer(change: &mut Change, kind: LayerKind, record: &Record) {
+fn restore_layer(change: &mut Change, kind: LayerKind, record: &Record, trusted: &TrustedLayers) {
     let Some(recorded) = record.layer(kind) else { return };
-    let Some(index) = change.layers.iter().position(|arn| *arn == recorded.put) else {
+    // An upgrade that ended between the tags and the layers leaves another version of the layer.
+    let is_recorded = |arn: &String| is_same_layer(arn, &recorded.put);
+    let Some(index) = change.layers.iter().position(is_recorded) else {
         let put = short(&recorded.put);
-        let later = change.layers.iter().find(|arn| kind_by_name(arn) == Some(kind));
+        let later = change.layers.iter().find(|arn| trusted.is_ours(kind, arn));
         if later != recorded.before.as_ref()
             && let Some(later) = later
         {
@@ -166,6 +168,20 @@ mod tests {
                     assert!(!matches!(again, FunctionStep::Change(_)), "{again:?}");
                 }
             }
+        }
+    }
+
+    /// The tags are written before the layers, and AWS may refuse those.
+    #[test]
+    fn an_upgrade_that_did_not_finish_is_undone_exactly() {
+        for layers in ["", "a:1 lambda-otlp-arm64:3 b:1"] {
+            let before = function("python3.13", layers, "A=1", "team=shop");
+            let first = instrumented(&before, 7);
+            let second = instrumented(&first, 8);
+            let unfinished = Configuration { tags: second.tags, ..first };
+            let (restored, notes) = undone(&unfinished);
+            assert_eq!(restored, before);
+            assert_eq!(notes, "");
         }
     }
 
