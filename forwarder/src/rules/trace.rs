@@ -129,7 +129,10 @@ impl TraceFacts {
     /// The facts that one item shows.
     fn of(item: &impl ItemView, conditions: &[AttributeCondition]) -> Self {
         let mut facts = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
+        // Any line may have the attribute of a cold start, but only Lambda's report has a duration.
+        let mut is_of_invocation = false;
         if let Some(SpanView { status, start_unix_nano, end_unix_nano, .. }) = item.span() {
+            is_of_invocation = true;
             facts.has_failed = status == StatusCode::Error as i32;
             if start_unix_nano > 0 {
                 facts.start_unix_nano = start_unix_nano;
@@ -137,9 +140,11 @@ impl TraceFacts {
                 facts.end_unix_nano = end_unix_nano.max(start_unix_nano);
             }
         } else if let Some(Value::DoubleValue(millis)) = value_of(item, DURATION_MS) {
+            is_of_invocation = true;
             facts.reported = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
         }
-        facts.is_cold = matches!(value_of(item, FAAS_COLDSTART), Some(Value::BoolValue(true)));
+        facts.is_cold = is_of_invocation
+            && matches!(value_of(item, FAAS_COLDSTART), Some(Value::BoolValue(true)));
         for (number, AttributeCondition { key, value }) in conditions.iter().enumerate() {
             facts.note_condition(number, value, value_of(item, key).as_ref());
         }

@@ -115,6 +115,26 @@ fn a_failure_in_another_function_of_the_same_event_counts() {
     assert_eq!(kept(&alone), "");
 }
 
+/// Anybody who can log a key could otherwise have the records of an invocation dropped.
+#[test]
+fn only_spans_and_lambdas_report_make_a_trace_cold() {
+    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    const DROP_COLD: &str = "[[rule]]\nname = \"cold\"\nmatch.trace.cold = true\ndrop = true\n";
+    let kept_of = |last: &str| {
+        let first = format!("2026-09-21T14:13:20.123Z\t{ID}\tINFO\tneighbour\n");
+        let event = event_of(&payload("/aws/lambda/orders", &[&first, last]).to_string());
+        let rules = RuleSet::parse(DROP_COLD).unwrap();
+        kept(&deliver_by(event, default_options(), IngestPolicy::any_time(), rules))
+    };
+    let content =
+        format!(r#"{{"level":"INFO","message":"x","requestId":"{ID}","faas.coldstart":true}}"#);
+    assert_eq!(kept_of(&content).lines().count(), 2);
+    let report = format!(
+        "REPORT RequestId: {ID}\tDuration: 3.50 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 90.00 ms\t\n"
+    );
+    assert_eq!(kept_of(&report), "");
+}
+
 const CONDITIONS: [&str; 10] = [
     "",
     "match.trace.failed = true",
