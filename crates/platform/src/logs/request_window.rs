@@ -202,6 +202,7 @@ pub(crate) fn is_execution_of(identity: &Identity, arn: &str) -> bool {
     let Some(function) = arn.function() else { return false };
     function.qualifier.is_some()
         && identity.account.as_deref() == Some(arn.account)
+        && identity.region.as_deref().is_none_or(|region| region == arn.region)
         && identity.function_name.as_deref() == Some(function.name)
 }
 

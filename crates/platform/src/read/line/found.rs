@@ -268,6 +268,7 @@ fn is_durable_execution(text: &str) -> bool {
     // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
     const MAX_BYTES: usize = 512;
     text.len() <= MAX_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
         && text.starts_with("arn:")
         && text.contains(":function:")
         && text.contains("/durable-execution/")
