@@ -7,6 +7,6 @@ mod exception;
 mod lines;
 mod report_state;
 
-pub(crate) use exception::{Exception, ExceptionRef, exception};
+pub(crate) use exception::{Exception, ExceptionRef, begins_with_exception, exception};
 pub(crate) use lines::{NamedException, is_frame, is_type, names_exception};
 pub use report_state::ReportState;

@@ -198,32 +198,37 @@ pub(super) fn name_of(word: &HeadWord<'_>, place: Places) -> Option<Name> {
     NAMES.iter().find(|row| row.fits(place, word, form)).map(|row| row.is)
 }
 
-/// Words that state a level together: of PHP's own messages, of V8 and of npm.
+/// Words that state a level together.
 struct Phrase {
+    speaker: Speaker,
     words: &'static str,
     severity: Severity,
-    /// `true` if the message must also name PHP's file and line.
-    names_line: bool,
 }
 
-const fn phrase(words: &'static str, severity: Severity) -> Phrase {
-    Phrase { words, severity, names_line: false }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    /// npm, and V8 before it ends the process.
+    Itself,
+    /// PHP's own messages, with `PHP ` before them in its log. On a page or a terminal they end with the place of the code.
+    Php,
+    /// As [`Php`](Self::Php), but the place may be in a later line.
+    PhpBeforeStack,
 }
 
-static PHRASES: [Phrase; 13] = [
-    phrase("npm ERR! ", Severity::ERROR),
-    phrase("npm error ", Severity::ERROR),
-    phrase("npm WARN ", Severity::WARN),
-    phrase("npm warn ", Severity::WARN),
-    phrase("FATAL ERROR: ", Severity::FATAL),
-    phrase("PHP Fatal error: ", Severity::ERROR),
-    phrase("PHP Parse error: ", Severity::ERROR),
-    phrase("PHP Warning: ", Severity::WARN),
-    phrase("PHP Deprecated: ", Severity::WARN),
-    phrase("PHP Notice: ", Severity::INFO),
-    phrase("Fatal error: ", Severity::ERROR),
-    Phrase { names_line: true, ..phrase("Deprecated: ", Severity::WARN) },
-    Phrase { names_line: true, ..phrase("Warning: ", Severity::WARN) },
+const fn phrase(speaker: Speaker, words: &'static str, severity: Severity) -> Phrase {
+    Phrase { speaker, words, severity }
+}
+
+static PHRASES: [Phrase; 9] = [
+    phrase(Speaker::Itself, "npm ERR! ", Severity::ERROR),
+    phrase(Speaker::Itself, "npm error ", Severity::ERROR),
+    phrase(Speaker::Itself, "npm WARN ", Severity::WARN),
+    phrase(Speaker::Itself, "npm warn ", Severity::WARN),
+    phrase(Speaker::Itself, "FATAL ERROR: ", Severity::FATAL),
+    phrase(Speaker::PhpBeforeStack, "Fatal error: ", Severity::ERROR),
+    phrase(Speaker::Php, "Parse error: ", Severity::ERROR),
+    phrase(Speaker::Php, "Warning: ", Severity::WARN),
+    phrase(Speaker::Php, "Deprecated: ", Severity::WARN),
 ];
 
 /// The level of a phrase at the beginning of a text.
@@ -235,7 +240,16 @@ pub(super) struct PhraseLevel {
 pub(super) fn level_of_phrase(text: &str) -> Option<PhraseLevel> {
     let may_begin = matches!(text.as_bytes().first(), Some(b'n' | b'F' | b'P' | b'D' | b'W'));
     let mut phrases = PHRASES.iter().filter(|_| may_begin);
-    let found = phrases.find(|phrase| text.starts_with(phrase.words))?;
-    let is_level = !found.names_line || is_displayed_by_php(text);
-    is_level.then_some(PhraseLevel { severity: found.severity, bytes: found.words.len() })
+    phrases.find_map(|phrase| {
+        let (prefix, needs_place) = match phrase.speaker {
+            Speaker::Itself => ("", false),
+            Speaker::Php | Speaker::PhpBeforeStack if text.starts_with("PHP ") => ("PHP ", false),
+            Speaker::Php => ("", true),
+            Speaker::PhpBeforeStack => ("", false),
+        };
+        text.strip_prefix(prefix)?.strip_prefix(phrase.words)?;
+        let is_level = !needs_place || is_displayed_by_php(text);
+        let bytes = prefix.len() + phrase.words.len();
+        is_level.then_some(PhraseLevel { severity: phrase.severity, bytes })
+    })
 }

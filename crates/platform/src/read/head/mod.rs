@@ -29,6 +29,7 @@ mod sets;
 mod word;
 
 use crate::read::begins;
+use crate::read::crash::begins_with_exception;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
 use crate::read::keys::role;
 use crate::read::severity::{LevelWordSet, Severity};
@@ -92,7 +93,7 @@ pub(crate) fn head(line: &str, of: HeadOf) -> Head<'_> {
 }
 
 fn scan(line: &str, of: HeadOf) -> Head<'_> {
-    if begins_like_prose(line) {
+    if begins_like_prose(line) || begins_with_exception(line) {
         return Head { rest: line, ..Head::default() };
     }
     let mut scan = Scan::new(line, of);
@@ -544,7 +545,12 @@ impl<'a> Scan<'a> {
     fn allows_group(&self, group: &Bracketed<'_>) -> bool {
         let is_level = |words| Severity::of_text(group.inner, words).is_some();
         match group.open {
-            _ if self.place() == place::NAMED => false,
+            // `shop: [WARN] low`
+            _ if self.place() == place::NAMED => {
+                group.open == b'['
+                    && self.before.intersects(mark::COLON)
+                    && is_level(LevelWordSet::Upper)
+            }
             b'[' => true,
             // A sentence may begin with parentheses.
             b'(' => {
@@ -565,7 +571,10 @@ impl<'a> Scan<'a> {
     }
 
     fn read_in_group(&mut self, inner: &'a str) {
-        let of_text = |word| Severity::of_text(word, LevelWordSet::Any);
+        let of_text = |word: &str| match word.as_bytes() {
+            [letter @ b'A'..=b'Z'] => Severity::of_letter(*letter),
+            _ => Severity::of_text(word, LevelWordSet::Any),
+        };
         if let Some(time) = stated_time(inner) {
             self.set_time(&time, place::TIMED);
             let following =

@@ -21,7 +21,7 @@ pub(super) fn is_doubted(word: &HeadWord<'_>, form: Forms) -> bool {
     let next = if is_separated { after_separators(text) } else { text.trim_start_matches(' ') };
     let second = next.split([' ', '\t', '|', ',', ';', ':', '/']).next().unwrap_or_default();
     steps::count(second.len());
-    let is_operand = !is_separated && begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
+    let is_operand = !is_separated && begins(next, &["=", ":=", "!", "/", "http", "|"]);
     let is_list = || {
         let after = next.get(second.len()..).unwrap_or_default();
         Severity::is_level(second) && (!is_upper && is_separated || goes_on_as_list(after))
