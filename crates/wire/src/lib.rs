@@ -48,7 +48,7 @@ pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Writte
 pub use request::{Limits, Malformed, Request, Shortened, TRUNCATED, merge, shortened_text};
 pub use root_line::RootLine;
 pub use signal::SignalKind;
-pub use stored_key::{stored_byte, stored_key};
+pub use stored_key::{stored_byte, stored_key, stored_stream};
 #[cfg(feature = "decode")]
 pub use {
     json::JsonError,

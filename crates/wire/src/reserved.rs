@@ -9,13 +9,13 @@
 //!
 //! [`Request::without_foreign_names`]: crate::Request::without_foreign_names
 
-use crate::field::{any_value, log_record, span};
+use crate::field::{any_value, key_value, log_record, span};
 use crate::ids::xray_trace_id;
 use crate::protobuf::{Value, fields, messages};
 use crate::request::{TRUNCATED, may_be_reserved};
 use crate::resource::{FAAS_INVOCATION_ID, PARTIAL};
 use crate::sampling::{ALL, MAX_STATED_COUNT, OtelMember, count_of, sampling_hash};
-use crate::stored_key::stored_key;
+use crate::stored_key::{stored_key, stored_stream};
 use crate::timestamp;
 use crate::view::{self, Item, ItemKind, key_and_value, map_entries};
 
@@ -41,6 +41,14 @@ pub fn is_reserved(name: &[u8]) -> bool {
         && matches!(stored.next(), None | Some(b'_'))
 }
 
+/// Returns `true` for the name of a metric that OpenObserve stores in a stream of ours: it folds what is no ASCII letter or digit.
+pub fn is_reserved_metric(name: &[u8]) -> bool {
+    is_reserved(name) || {
+        let text = String::from_utf8_lossy(name);
+        text.starts_with(['l', 'L']) && is_reserved(stored_stream(&text).as_bytes())
+    }
+}
+
 /// Returns `true` if the keys of a map with this key may be reserved: `{"lambda": {"otlp": …}}` fills the same columns.
 pub fn may_hold_reserved(key: &[u8]) -> bool {
     key.eq_ignore_ascii_case(b"lambda")
@@ -51,11 +59,13 @@ pub fn is_reserved_within(outer: &[u8], inner: &[u8]) -> bool {
     may_hold_reserved(outer) && is_reserved(&[outer, b".", inner].concat())
 }
 
-/// Returns `true` if an attribute of content is reserved.
-pub(crate) fn is_reserved_attribute(key: &[u8], value: &[u8]) -> bool {
+/// Returns `true` if an encoded attribute of content is reserved. Readers merge a map that is encoded in several values.
+pub(crate) fn is_reserved_attribute(attribute: &[u8]) -> bool {
+    let (key, _) = key_and_value(attribute);
+    let entries = || messages(attribute, key_value::VALUE).flat_map(map_entries);
     is_reserved(key)
         || may_hold_reserved(key)
-            && map_entries(value).any(|entry| is_reserved_within(key, key_and_value(entry).0))
+            && entries().any(|entry| is_reserved_within(key, key_and_value(entry).0))
 }
 
 /// The place of a name in a request.
@@ -133,11 +143,18 @@ const WRITERS: [Writer; 18] = [
         may_write: |of, value| !matches!(of.place, Place::Other) && is_true(value),
     },
     // Records of lines, which a layer in direct mode writes as OTLP if its backend fails.
-    record_text("lambda_otlp.exception.fingerprint"),
+    Writer {
+        key: "lambda_otlp.exception.fingerprint",
+        // Also the exceptions of X-Ray's documents, which the layer writes as events of spans.
+        may_write: |of, value| {
+            let is_of_xray = matches!(of.place, Place::Other) && of.scope == b"lambda-otlp/xray";
+            (of.is_record_of_line() || is_of_xray) && view::text(value).is_some()
+        },
+    },
     record_text("lambda_otlp.prefix"),
     Writer {
         key: "lambda_otlp.rest",
-        // Also spans of the log group `aws/spans`.
+        // Also spans of the log group `aws/spans`, which an earlier forwarder may have read.
         may_write: |of, value| {
             (of.is_record_of_line() || of.is(ItemKind::Span)) && view::text(value).is_some()
         },
@@ -266,6 +283,15 @@ mod tests {
             "lambda__otlp",
         ] {
             assert!(!is_reserved(name.as_bytes()), "{name}");
+        }
+        // OpenObserve folds them in the names of metrics.
+        for name in
+            ["lambda..otlp.x", "lambda.-otlp", "lambda \tOTLP.x", "lambdaßotlp.x", "lambda_otlp"]
+        {
+            assert!(is_reserved_metric(name.as_bytes()), "{name}");
+        }
+        for name in ["lambda__otlp.x", "lambda_otlpx", "a.lambda_otlp", "", "lambda"] {
+            assert!(!is_reserved_metric(name.as_bytes()), "{name}");
         }
         assert!(is_reserved_within(b"Lambda", b"otlp"));
         assert!(is_reserved_within(b"lambda", b"otlp.adjusted_count"));

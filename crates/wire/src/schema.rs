@@ -89,6 +89,11 @@ pub(crate) fn is_metric(message: &Message) -> bool {
     std::ptr::eq(message, &raw const METRIC)
 }
 
+#[cfg(feature = "decode")]
+pub(crate) fn is_event(message: &Message) -> bool {
+    std::ptr::eq(message, &raw const SPAN_EVENT)
+}
+
 /// The kind of a span, a log record or a data point.
 #[cfg(feature = "decode")]
 pub(crate) fn kind_of_item(message: &Message) -> Option<ItemKind> {

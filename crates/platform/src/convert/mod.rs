@@ -245,9 +245,9 @@ impl Converter {
 impl Converter {
     /// Converts a log event that is not an OTLP line.
     pub fn convert_log_event(&mut self, event: &LogEventRef<'_>) {
-        let Some(mut platform) = platform_event(event.message) else {
-            return self.convert_function_text(event);
-        };
+        // Other programs may print such lines, and only a function's log group has Lambda's.
+        let of_lambda = self.identity.is_lambda.then(|| platform_event(event.message)).flatten();
+        let Some(mut platform) = of_lambda else { return self.convert_function_text(event) };
         self.assign_unnamed_failure(&platform, event);
         self.observe(&mut platform, false);
         self.aggregator.add(&platform, event.time_unix_nano());

@@ -1,6 +1,6 @@
 //! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
-use crate::field::{key_value, log_record, metric};
+use crate::field::{event, key_value, log_record, metric};
 use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -93,7 +93,7 @@ pub(crate) fn may_be_reserved(name: &[u8]) -> bool {
 
 #[cold]
 fn may_follow_prefix(name: &[u8]) -> bool {
-    let Some((begin, rest)) = name.split_at_checked(6) else { return false };
+    let Some((_, rest)) = name.split_at_checked(6) else { return false };
     let may_follow = match rest {
         [joint, rest @ ..] if joint.is_ascii() => {
             rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"otlp"))
@@ -101,7 +101,7 @@ fn may_follow_prefix(name: &[u8]) -> bool {
         // The key of a map, or a longer joint.
         _ => true,
     };
-    may_follow && begin.eq_ignore_ascii_case(b"lambda")
+    may_follow && begins_like_prefix(name)
 }
 
 struct Check<'l> {
@@ -154,7 +154,7 @@ impl Check<'_> {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
-                    self.may_have_reserved_names |= may_be_reserved(text) && is_name(name, number);
+                    self.may_have_reserved_names |= may_be_reserved_name(text, name, number);
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, value) if kind.has_wire_type(value) => {
@@ -174,14 +174,22 @@ impl Check<'_> {
     }
 }
 
-/// Returns `true` for the key of an attribute, and the name of a metric or an event.
-fn is_name(message: &str, field: u32) -> bool {
-    matches!(
-        (message, field),
-        ("KeyValue", key_value::KEY)
-            | ("Metric", metric::NAME)
-            | ("LogRecord", log_record::EVENT_NAME)
-    )
+/// The same for a text that is a name: of an attribute, an event or a metric.
+#[inline]
+fn may_be_reserved_name(text: &[u8], message: &str, field: u32) -> bool {
+    matches!(text.first(), Some(b'l' | b'L'))
+        && match (message, field) {
+            // OpenObserve folds what may stand between the two words.
+            ("Metric", metric::NAME) => begins_like_prefix(text),
+            ("KeyValue", key_value::KEY)
+            | ("Span.Event", event::NAME)
+            | ("LogRecord", log_record::EVENT_NAME) => may_follow_prefix(text),
+            _ => false,
+        }
+}
+
+fn begins_like_prefix(name: &[u8]) -> bool {
+    name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case(b"lambda"))
 }
 
 /// The key of an attribute with an ASCII key and an ASCII text or number, as most are: it is valid without reading its fields one

@@ -1,11 +1,11 @@
 //! Renames reserved names of content in a request.
 
 use super::Request;
-use crate::field::{key_value, log_record, metric, scope, scope_container};
+use crate::field::{event, key_value, log_record, metric, scope, scope_container};
 use crate::protobuf::{Field, Writer, begin_delimited, end_delimited, fields, messages};
 use crate::reserved::{
     FOREIGN, Place, Surroundings, is_own_event, is_own_metric, is_reserved, is_reserved_attribute,
-    may_state,
+    is_reserved_metric, may_state,
 };
 use crate::schema::{self, Kind, Message};
 use crate::view::{Item, ItemKind, key_and_value, metric_name};
@@ -64,7 +64,7 @@ impl Rename {
 
     fn attribute(&mut self, field: &Field<'_>, attribute: &[u8], around: Surroundings<'_>) {
         let (key, value) = key_and_value(attribute);
-        if !is_reserved_attribute(key, value) || may_state(key, value, &around) {
+        if !is_reserved_attribute(attribute) || may_state(key, value, &around) {
             self.out.extend_from_slice(field.raw);
             return;
         }
@@ -113,8 +113,10 @@ fn is_foreign(
 ) -> bool {
     match (around.place, field.number) {
         (Place::Metric, metric::NAME) if schema::is_metric(message) => {
-            is_reserved(name) && !is_own_metric(name, around.scope)
+            is_reserved_metric(name) && !is_own_metric(name, around.scope)
         }
+        // The event of a span.
+        (Place::Other, event::NAME) if schema::is_event(message) => is_reserved(name),
         (Place::Item(item), log_record::EVENT_NAME) if item.kind == ItemKind::LogRecord => {
             is_reserved(name) && !is_own_event(name, around.scope)
         }
@@ -137,6 +139,7 @@ mod tests {
         for (name, new) in [
             ("\"lambda_otlp.a\",\"value", "\"attr_lambda_otlp.a\",\"value"),
             ("\"lambda_otlp.b", "\"attr_lambda_otlp.b"),
+            ("\"lambda_otlp.e", "\"attr_lambda_otlp.e"),
             ("\"Lambda-Otlp.f", "\"attr_Lambda-Otlp.f"),
             (
                 "\"links\":[{\"attributes\":[{\"key\":\"lambda",
@@ -153,10 +156,7 @@ mod tests {
         assert_eq!(renamed.clone().rename_foreign_names(), renamed);
     }
 
-    /// Readers take the last of several keys.
-    #[test]
-    fn a_key_in_several_pieces_is_found() {
-        let attribute = b"\x0a\x01a\x0a\x0dlambda_otlp.x\x12\x00";
+    fn renamed(attribute: &[u8]) -> String {
         let mut resource = vec![0x0a, u8::try_from(attribute.len()).unwrap()];
         resource.extend_from_slice(attribute);
         let mut container = vec![0x0a, u8::try_from(resource.len()).unwrap()];
@@ -164,8 +164,47 @@ mod tests {
         let mut bytes = vec![0x0a, u8::try_from(container.len()).unwrap()];
         bytes.extend_from_slice(&container);
         let request = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
-        let renamed = request.without_foreign_names().into_bytes();
-        assert!(renamed.windows(18).any(|part| part == b"attr_lambda_otlp.x"), "{renamed:?}");
+        String::from_utf8(request.without_foreign_names().into_bytes()).unwrap()
+    }
+
+    /// Readers take the last of several keys, and merge maps in several values.
+    #[test]
+    fn an_attribute_in_several_pieces_is_found() {
+        let renamed_key = renamed(b"\x0a\x01a\x0a\x0dlambda_otlp.x\x12\x00");
+        assert!(renamed_key.contains("attr_lambda_otlp.x"), "{renamed_key:?}");
+        let map = b"\x0a\x06lambda\x12\x09\x32\x07\x0a\x05\x0a\x01x\x12\x00\x12\x0c\x32\x0a\x0a\x08\x0a\x04otlp\x12\x00";
+        let renamed_map = renamed(map);
+        assert!(renamed_map.contains("attr_lambda"), "{renamed_map:?}");
+    }
+
+    /// The names of metrics are folded, and X-Ray's exceptions have a fingerprint.
+    #[test]
+    fn names_of_metrics_and_of_our_events_are_judged_by_their_place() {
+        let metric = |name: &str| {
+            format!(
+                r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"{name}"}}]}}]}}]}}"#
+            )
+        };
+        let read = |kind, json: &str| {
+            let request = Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap();
+            request.without_foreign_names().to_json().to_string()
+        };
+        let folded = read(SignalKind::Metrics, &metric("lambda..otlp.forwarder.items"));
+        assert!(folded.contains("\"attr_lambda..otlp.forwarder.items"), "{folded}");
+        for (scope, is_kept) in [("lambda-otlp/logs", true), ("other", false)] {
+            let json = format!(
+                r#"{{"resourceLogs":[{{"scopeLogs":[{{"scope":{{"name":"{scope}"}},"logRecords":[{{"eventName":"lambda_otlp.undecodable"}}]}}]}}]}}"#
+            );
+            let read = read(SignalKind::Logs, &json);
+            assert_eq!(!read.contains("attr_lambda_otlp"), is_kept, "{read}");
+        }
+        for (scope, is_kept) in [("lambda-otlp/xray", true), ("other", false)] {
+            let json = format!(
+                r#"{{"resourceSpans":[{{"scopeSpans":[{{"scope":{{"name":"{scope}"}},"spans":[{{"events":[{{"name":"exception","attributes":[{{"key":"lambda_otlp.exception.fingerprint","value":{{"stringValue":"6f5f1fd5a63fa228"}}}}]}}]}}]}}]}}]}}"#
+            );
+            let read = read(SignalKind::Traces, &json);
+            assert_eq!(!read.contains("attr_lambda_otlp"), is_kept, "{read}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 use serde_json::value::RawValue;
 use std::sync::{Arc, LazyLock};
-use wire::reserved::{FOREIGN, is_reserved};
-use wire::stored_key;
+use wire::reserved::{FOREIGN, is_reserved, is_reserved_metric};
+use wire::{stored_key, stored_stream};
 
 pub(crate) const KEY: &str = "_aws";
 
@@ -167,7 +167,7 @@ impl EmfLine {
             }
             if let Some(values) = self.read_values(value) {
                 let series = SeriesKey {
-                    name: content_name(&name),
+                    name: metric_name(&name),
                     unit: unit_of(unit.and_then(text_of).as_deref()),
                     attributes: Arc::clone(&attributes),
                 };
@@ -226,13 +226,24 @@ impl EmfLine {
     }
 }
 
-/// The name of a metric or a dimension, with a prefix if it is a name of ours. Metrics `faas.*` and `aws.lambda.*` come from
-/// Lambda's own events.
-fn content_name(name: &str) -> String {
-    const OURS: [&[u8]; 2] = [b"faas_", b"aws_lambda_"];
-    let begins = |own: &[u8]| own.iter().copied().eq(stored_key(name.as_bytes()).take(own.len()));
-    let is_ours = is_reserved(name.as_bytes()) || OURS.into_iter().any(begins);
+/// The name of a metric, with a prefix if its stream may be one of ours. Metrics `faas.*` and `aws.lambda.*` come from Lambda's own
+/// events.
+fn metric_name(name: &str) -> String {
+    let is_ours = is_reserved_metric(name.as_bytes()) || begins_ours(stored_stream(name).bytes());
     if is_ours { format!("{FOREIGN}{name}") } else { name.to_owned() }
+}
+
+/// The same for the name of a dimension, with which a column begins.
+fn dimension_name(name: &str) -> String {
+    let is_ours = is_reserved(name.as_bytes()) || begins_ours(stored_key(name.as_bytes()));
+    if is_ours { format!("{FOREIGN}{name}") } else { name.to_owned() }
+}
+
+fn begins_ours(stored: impl Iterator<Item = u8>) -> bool {
+    const OURS: [&[u8]; 2] = [b"faas_", b"aws_lambda_"];
+    const LONGEST: usize = 11;
+    let begin: Vec<u8> = stored.take(LONGEST).collect();
+    OURS.iter().any(|own| begin.starts_with(own))
 }
 
 fn is_short(text: &str) -> bool {
@@ -246,7 +257,7 @@ pub(super) const MAX_NAMES: usize = 1_000;
 fn dimensions(directive: &Directive<'_>, line_values: &LineValues<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     for name in directive.dimensions.iter().filter_map(|name| text_of(name)) {
-        let key = content_name(&name);
+        let key = dimension_name(&name);
         let is_known = dimensions.iter().any(|known| known.key == key);
         if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
             continue;
