@@ -246,10 +246,12 @@ fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedExcep
 /// Returns `true` for a text that begins with the name of an exception, has its message behind the name, and its frames in the next
 /// lines: the words of the message are no fields of a logger.
 pub(crate) fn begins_with_exception(text: &str) -> bool {
-    let (first, after) = first_line(text);
+    // Most texts are one line.
+    let Some(end) = memchr::memchr(b'\n', text.as_bytes()) else { return false };
+    let (first, after) = text.split_at_checked(end).unwrap_or_default();
     let word = first.split(' ').next().unwrap_or_default();
     let is_frames = |line: &str| is_frame(line) && line.starts_with([' ', '\t']);
-    word.strip_suffix(':').is_some_and(is_type) && after.lines().next().is_some_and(is_frames)
+    word.strip_suffix(':').is_some_and(is_type) && after.lines().nth(1).is_some_and(is_frames)
 }
 
 fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
