@@ -4,16 +4,17 @@ use super::attributes::{AdaptedResource, ItemAdapter};
 use super::same_column::ColumnClaims;
 use super::severity::{self, Severity};
 use super::taken_columns::LOG_RECORDS;
-use super::text_values::value_to_text;
+use super::text_values::{text_attribute, value_to_text};
 use super::typed_columns::{EncodedColumns, separate_body};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
 use wire::edit::{Edit, Editor, Head, Rewrite};
-use wire::field::{log_record, resource};
-use wire::protobuf::fields;
-use wire::view::{Container, Item};
+use wire::field::{any_value, log_record, resource};
+use wire::protobuf::{fields, messages};
+use wire::view::{Container, Item, key_and_value};
 
 /// Returns the number of renamed keys.
 pub(super) fn adapt(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> usize {
@@ -34,6 +35,7 @@ pub(super) fn adapt(logs: &mut ExportLogsServiceRequest, fallback_service: &str)
 
 fn adapt_log_record(log_record: &mut LogRecord, adapter: &mut ItemAdapter<'_>) {
     severity::adapt(log_record);
+    name_event(log_record);
     let mut claims = ColumnClaims::default();
     if let Some(body) = &mut log_record.body {
         value_to_text(body, Depth::OF_VALUES);
@@ -43,6 +45,36 @@ fn adapt_log_record(log_record: &mut LogRecord, adapter: &mut ItemAdapter<'_>) {
         }
     }
     adapter.adapt_beside_body(&mut log_record.attributes, claims);
+}
+
+const EVENT_NAME: &str = "event.name";
+
+/// Makes an attribute of the event's name, which OpenObserve does not store, unless an attribute says the same. The records of
+/// Lambda's platform have it as `aws.lambda.event.type`.
+fn name_event(log_record: &mut LogRecord) {
+    let name = &log_record.event_name;
+    let says_it = |attribute: &KeyValue| {
+        attribute.key == EVENT_NAME || string_of(attribute) == Some(name.as_str())
+    };
+    if !name.is_empty() && !log_record.attributes.iter().any(says_it) {
+        let name = std::mem::take(&mut log_record.event_name);
+        log_record.attributes.push(text_attribute(EVENT_NAME, name));
+    }
+}
+
+fn string_of(attribute: &KeyValue) -> Option<&str> {
+    match attribute.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Returns `true` if this name of an event is to become an attribute of an encoded record.
+pub(super) fn needs_event_name(name: &[u8], record: &[u8]) -> bool {
+    let says_it = |(key, value): (&[u8], &[u8])| {
+        key == EVENT_NAME.as_bytes() || messages(value, any_value::STRING).last() == Some(name)
+    };
+    !name.is_empty() && !messages(record, log_record::ATTRIBUTES).map(key_and_value).any(says_it)
 }
 
 /// Gives encoded records the texts of their severities and the columns of their types, and keeps everything else byte for byte.

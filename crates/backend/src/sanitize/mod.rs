@@ -13,6 +13,7 @@
 //! | `attributes` | each resource has a `service.name` | items get the name of the previous resource |
 //! | `traces` | a span ends after its start, and an invalid parent is none | durations of nearly 2^64 µs; a root span seems to lack its parent |
 //! | `severity` | the text of a severity is the name of its class | `INFO`, `info` and `0` in one column |
+//! | `logs`, `traces` | the name of an event, and the counts of what an SDK dropped from a span, are attributes | they are not stored |
 //! | `metrics` | deltas have no start time, histograms have explicit buckets, and points have finite values | series that cannot be added up; PromQL answers 400 |
 //! | `typed_columns` | log attributes are texts, and numbers again under `NAME_number` | columns of two types, which hide all rows |
 //! | `text_values` | values that JSON lacks are text | empty texts, lists of numbers, or nothing |

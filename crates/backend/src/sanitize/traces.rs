@@ -4,7 +4,8 @@ use super::attributes::{AdaptedResource, ItemAdapter};
 use super::gen_ai::GenAi;
 use super::taken_columns::SPANS;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use wire::edit::{Edit, Editor};
 use wire::field::span;
@@ -72,6 +73,7 @@ fn adapt_span(span: &mut Span, scope: &str, adapter: &mut ItemAdapter<'_>) {
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
     }
+    state_dropped_counts(span);
     let gen_ai = GenAi::of_decoded(span, scope);
     let is_lost = |attribute: &KeyValue| gen_ai.loses(attribute);
     adapter.adapt_excluding(&mut span.attributes, is_lost);
@@ -80,6 +82,23 @@ fn adapt_span(span: &mut Span, scope: &str, adapter: &mut ItemAdapter<'_>) {
     }
     for link in &mut span.links {
         adapter.adapt_beside_fields(&mut link.attributes, LINK_FIELDS);
+    }
+}
+
+/// Makes attributes of the numbers of what an SDK dropped, which OpenObserve does not store. The names are those that OpenTelemetry
+/// has for exporters to other formats.
+fn state_dropped_counts(span: &mut Span) {
+    let counts = [
+        ("otel.dropped_attributes_count", &mut span.dropped_attributes_count),
+        ("otel.dropped_events_count", &mut span.dropped_events_count),
+        ("otel.dropped_links_count", &mut span.dropped_links_count),
+    ];
+    for (key, field) in counts {
+        let count = std::mem::take(field);
+        if count > 0 && span.attributes.iter().all(|attribute| attribute.key != key) {
+            let value = Some(AnyValue { value: Some(Value::IntValue(count.into())) });
+            span.attributes.push(KeyValue { key: key.to_owned(), value, ..KeyValue::default() });
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::gen_ai::{self, GenAi};
 use super::hash::KeyHash;
 use super::known_keys::{KnownKeys, with_known_keys};
 use super::limits::SEARCHED_LEVELS;
+use super::logs::needs_event_name;
 use super::same_column::share_a_column;
 use super::severity::{self, Severity};
 use super::survey::Survey;
@@ -214,6 +215,12 @@ impl EncodedCheck<'_> {
                 {
                     return false;
                 }
+                (
+                    span::DROPPED_ATTRIBUTES_COUNT
+                    | span::DROPPED_EVENTS_COUNT
+                    | span::DROPPED_LINKS_COUNT,
+                    Value::Varint(1..),
+                ) => return false,
                 (span::LINKS, Value::Len(link)) if hides(link, link::ATTRIBUTES, LINK_FIELDS) => {
                     return false;
                 }
@@ -235,6 +242,7 @@ impl EncodedCheck<'_> {
         let mut time = 0;
         let mut observed = 0;
         let mut body = None;
+        let mut event_name: &[u8] = &[];
         for field in fields(log_record) {
             match (field.number, field.value) {
                 (log_record::TIME, Value::Fixed64(value)) => time = value,
@@ -243,6 +251,7 @@ impl EncodedCheck<'_> {
                     severity.number = severity::to_number(number);
                 }
                 (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
+                (log_record::EVENT_NAME, Value::Len(name)) => event_name = name,
                 (log_record::BODY, Value::Len(value)) if may_change(value) => {
                     if !self.visit_nested(value, true) {
                         return false;
@@ -256,6 +265,9 @@ impl EncodedCheck<'_> {
                 }
                 _ => {}
             }
+        }
+        if needs_event_name(event_name, log_record) {
+            return false;
         }
         self.survey.times.add(if time == 0 { observed } else { time });
         let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);

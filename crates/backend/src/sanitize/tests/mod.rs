@@ -175,6 +175,49 @@ fn spans_are_adapted_to_openobserve() {
     }
 }
 
+/// Returns attributes as `of_text` does, and these numbers.
+fn with_numbers(text: &str, numbers: &[(&str, i64)]) -> Vec<KeyValue> {
+    let numbers = numbers.iter().map(|(key, number)| value(key, Value::IntValue(*number)));
+    attributes(text).into_iter().chain(numbers).collect()
+}
+
+#[test]
+fn counts_of_what_an_sdk_dropped_are_attributes() {
+    let dropped = Span {
+        dropped_attributes_count: 3,
+        dropped_events_count: 2,
+        dropped_links_count: 1,
+        attributes: attributes("a, otel.dropped_links_count=9"),
+        ..span()
+    };
+    let counts = [("otel.dropped_attributes_count", 3), ("otel.dropped_events_count", 2)];
+    let attributes = with_numbers("a, otel.dropped_links_count=9", &counts);
+    check(
+        &traces(shop(), vec![span(), dropped]),
+        &traces(shop(), vec![span(), Span { attributes, ..span() }]),
+    );
+}
+
+#[test]
+fn the_name_of_an_event_is_an_attribute_unless_another_says_the_same() {
+    let record_of = |event_name: &str, text: &str| LogRecord {
+        event_name: event_name.to_owned(),
+        attributes: attributes(text),
+        ..record()
+    };
+    const PAID: &str = "order.paid";
+    for (name, given, left, expected) in [
+        (PAID, "a", "", "a, event.name=order.paid"),
+        (PAID, "kind=xorder.paid", "", "kind=xorder.paid, event.name=order.paid"),
+        (PAID, "kind=order.paid", PAID, "kind=order.paid"),
+        (PAID, "event.name=other", PAID, "event.name=other"),
+        ("", "a", "", "a"),
+    ] {
+        let given = logs(shop(), vec![record_of(name, given)]);
+        check(&given, &logs(shop(), vec![record_of(left, expected)]));
+    }
+}
+
 #[test]
 fn spans_with_invalid_ids_are_refused_unchanged() {
     // Without a service name, which the adaptation would add.
@@ -424,6 +467,8 @@ proptest! {
         (trace_id, span_id, parent) in (15usize..18, 7usize..10, prop::sample::select(vec![0usize, 8, 16])),
         parent_byte in 0u8..2,
         severity_text in prop::sample::select(vec!["", "INFO", "Info", "CRITICAL"]),
+        event_name in prop::sample::select(vec!["", "", "x"]),
+        dropped_links_count in 0u32..2,
     ) {
         let resource = Some(Resource { attributes: resource_attributes, ..Default::default() });
         let span = Span {
@@ -433,6 +478,7 @@ proptest! {
             start_time_unix_nano: start,
             end_time_unix_nano: end,
             attributes: span_attributes.clone(),
+            dropped_links_count,
             ..Default::default()
         };
         let time = end;
@@ -441,6 +487,7 @@ proptest! {
             time_unix_nano: time,
             observed_time_unix_nano: observed,
             severity_text: severity_text.to_owned(),
+            event_name: event_name.to_owned(),
             attributes: span_attributes,
             ..Default::default()
         };
