@@ -171,6 +171,9 @@ async fn check_backend(arguments: &DoctorArguments, variables: &dyn Source) -> V
     let Connection { mut checks, reach } = connection;
     let Some(reach) = reach else { return checks };
     checks.extend(Box::pin(reach::check(&reach)).await);
+    if !checks.iter().any(Check::is_failed) {
+        checks.extend(openobserve::check_rights(&reach).await);
+    }
     checks.extend(openobserve::check_columns(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
         let canary = Box::pin(openobserve::check_canary(&reach, arguments.within)).await;

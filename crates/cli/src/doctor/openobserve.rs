@@ -1,6 +1,8 @@
-//! Checks of OpenObserve itself: a canary that is sent and read back, and streams with many columns.
+//! Checks of OpenObserve itself: the kind of the credentials, a canary that is sent and read back, and streams with many columns.
 
-use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, stored_stream};
+use backend::{Canary, Client, HttpResponse, Profile, REQUEST_TIMEOUT, stored_stream};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use console::reach::{Reach, organization_api};
 use console::time_arguments;
 use http::Method;
@@ -9,9 +11,11 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
+use serde_json::Value;
 use settings::Check;
 use std::time::Duration;
 use tokio::time::Instant;
+use url::Url;
 use wire::{Request, SignalKind};
 
 const SERVICE: &str = "lambda-otlp-doctor";
@@ -138,15 +142,68 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
 }
 
 fn length(body: &[u8], list: &str) -> usize {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    body.get(list).and_then(serde_json::Value::as_array).map_or(0, Vec::len)
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    body.get(list).and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// The beginning of ingestion tokens, and of passcodes since 2026.
+const INGESTION_TOKEN: &str = "o2oi_";
+
+/// Says which kind of credentials these are, and what they may do; `None` if they are no name and password.
+pub(super) async fn check_rights(reach: &Reach) -> Option<Check> {
+    if reach.destination.profile != Profile::OpenObserve {
+        return None;
+    }
+    let Basic { name, password } = Basic::of(reach)?;
+    let writes = "it may only write, which is enough for the forwarder and the extension; `dashboards`, `alerts`, `slos` and `--canary` need a user's password";
+    let does_all = "it may do everything, and an ingestion token is enough for the forwarder and the extension";
+    if password.starts_with(INGESTION_TOKEN) {
+        return Some(Check::ok("rights", format!("an ingestion token: {writes}")));
+    }
+    // A service account finds itself in this list.
+    let answer = get(reach, "service_accounts").await?;
+    let text = match answer.status {
+        401 | 403 => format!("a passcode, or a user without rights: {writes}"),
+        _ if has_account(&answer.body, &name) => {
+            format!("the token of the service account {name}: {does_all}")
+        }
+        _ => format!("the password of {name}: {does_all}"),
+    };
+    Some(Check::ok("rights", text))
+}
+
+/// The name and password of Basic authorization.
+struct Basic {
+    name: String,
+    password: String,
+}
+
+impl Basic {
+    fn of(reach: &Reach) -> Option<Self> {
+        let header = reach.headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+        let encoded =
+            header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let decoded = BASE64_STANDARD.decode(encoded?.1.trim()).ok()?;
+        let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some(Self { name: name.to_owned(), password: password.to_owned() })
+    }
+}
+
+fn has_account(body: &[u8], email: &str) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let accounts = body.get("data").and_then(Value::as_array).into_iter().flatten();
+    accounts.filter_map(|account| account.get("email")).any(|found| found == email)
 }
 
 /// OpenObserve shows 1,000 columns of `SELECT *`, the first by name. A stream with this many is near that limit.
 const MANY_COLUMNS: usize = 900;
 
-/// The longest schema that is read. A schema of 10,000 columns has about 500 kB.
-const MAX_SCHEMA_BYTES: usize = 4 * 1024 * 1024;
+/// OpenObserve's Helm charts begin a user-defined schema above 150 columns, for high availability above 500. A stream with this
+/// many is near that limit.
+const MANY_COLUMNS_WITH_CHARTS: usize = 120;
+
+/// The longest answer that is read. A schema of 10,000 columns has about 500 kB.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Returns a warning for each stream of the destination with many columns. A stream that does not exist or may not be read has
 /// none.
@@ -158,26 +215,61 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
     let stream = stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
     for kind in [SignalKind::Traces, SignalKind::Logs] {
         let path = format!("streams/{stream}/schema?type={}", kind.as_str());
-        let Some(url) = organization_api(reach, &path) else { continue };
-        let request = reach.transport.ask_api(
-            Method::GET,
-            &url,
-            None,
-            reach.headers.clone(),
-            REQUEST_TIMEOUT,
-            MAX_SCHEMA_BYTES,
-        );
-        if let Ok(answer) = request.await
-            && answer.status == 200
-        {
-            let columns = length(&answer.body, "schema");
-            if columns >= MANY_COLUMNS {
-                let text = format!(
-                    "{kind}: stream {stream} has {columns} columns, and a search shows 1000: remove keys with a rule, or put their values into the body"
-                );
-                checks.push(Check::warning("columns", text));
-            }
+        let Some(answer) = get(reach, &path).await.filter(|answer| answer.status == 200) else {
+            continue;
+        };
+        let schema: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if let Some(problem) = too_many_columns(reach, &schema).await {
+            let text = format!("{kind}: stream {stream} has {problem}");
+            checks.push(Check::warning("columns", text));
         }
     }
     checks
+}
+
+async fn too_many_columns(reach: &Reach, schema: &Value) -> Option<String> {
+    let names = |pointer: &str| schema.pointer(pointer).and_then(Value::as_array);
+    let name = |column: &Value| column.get("name").and_then(Value::as_str).map(str::to_owned);
+    // OpenObserve's own columns are in no user-defined schema.
+    let all = names("/schema")?.iter().filter_map(name).filter(|name| !name.starts_with('_'));
+    let columns = all.count();
+    let defined = names("/settings/defined_schema_fields").map_or(0, Vec::len);
+    if defined > 0 && columns > defined {
+        return Some(format!(
+            "a user-defined schema with {defined} of its {columns} columns, and a query for another one fails: `lambda-otlp dashboards install` adds those of dashboards and alerts; add yours in the stream's settings"
+        ));
+    }
+    if columns >= MANY_COLUMNS {
+        return Some(format!(
+            "{columns} columns, and a search shows 1000: remove keys with a rule, or put their values into the body"
+        ));
+    }
+    let is_near = defined == 0 && columns >= MANY_COLUMNS_WITH_CHARTS;
+    (is_near && begins_schemas(reach).await).then(|| format!(
+        "{columns} columns, and with OpenObserve's Helm charts fields that are new after 150 (for high availability 500) can't be asked: run `lambda-otlp dashboards install` before, and remove keys with a rule, or raise ZO_SCHEMA_MAX_FIELDS_TO_ENABLE_UDS"
+    ))
+}
+
+/// Returns `true` if this OpenObserve makes user-defined schemas by itself.
+async fn begins_schemas(reach: &Reach) -> bool {
+    let Some(mut url) = organization_api(reach, "config") else { return false };
+    let Some((prefix, _)) = url.path().rsplit_once("/api/") else { return false };
+    let path = format!("{prefix}/config");
+    url.set_path(&path);
+    let config = ask(reach, &url).await.map(|answer| answer.body).unwrap_or_default();
+    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
+    config.get("user_defined_schemas_enabled") == Some(&Value::Bool(true))
+}
+
+/// Asks an API of the organization.
+async fn get(reach: &Reach, path: &str) -> Option<HttpResponse> {
+    ask(reach, &organization_api(reach, path)?).await
+}
+
+async fn ask(reach: &Reach, url: &Url) -> Option<HttpResponse> {
+    let headers = reach.headers.clone();
+    let transport = &reach.transport;
+    let request =
+        transport.ask_api(Method::GET, url, None, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES);
+    request.await.ok()
 }

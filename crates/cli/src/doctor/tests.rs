@@ -1,6 +1,10 @@
 use super::*;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
+use local_lambda::HttpServer;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use test_support::openobserve::FakeOpenObserve;
 use test_support::tls::{Authority, TlsFront};
@@ -50,6 +54,7 @@ async fn doctor_passes_and_finds_its_canary() {
             "ok connection: HTTP 200",
             "ok credentials",
             "ok organization: exists",
+            "ok rights: the password of root@example.com",
             "ok canary: logs: accepted, and found in stream default",
             "ok canary: traces: accepted, and found in stream default",
             "ok canary: metrics: accepted, and found in stream lambda_otlp_doctor_canary",
@@ -193,4 +198,77 @@ async fn doctor_reports_an_expired_certificate() {
     let expired = check(2020, "failed connection: cannot reach localhost:").await;
     assert!(expired.contains("certificate expired"), "{expired}");
     assert!(expired.ends_with("renew the server's certificate"), "{expired}");
+}
+
+/// Runs the checks against a server with these answers, by the end of their path. All others are empty.
+async fn checks_with(credentials: &str, answers: &[(&'static str, u16, Value)]) -> Vec<String> {
+    let answers = answers.to_vec();
+    let server = HttpServer::start(move |request| {
+        let found = answers.iter().find(|(path, ..)| request.uri().path().ends_with(path));
+        let (status, body) = match found {
+            Some((_, status, body)) => (*status, body.to_string()),
+            None => (200, String::new()),
+        };
+        let response = http::Response::builder().status(status);
+        std::future::ready(response.body(http_body_util::Full::from(body)).unwrap())
+    });
+    let server = server.await.unwrap();
+    let base = format!("http://{}/o2/api/shop", server.address());
+    let header = format!("authorization=Basic {}", BASE64_STANDARD.encode(credentials));
+    let variables =
+        [("LAMBDA_OTLP_ENDPOINT", base.as_str()), ("LAMBDA_OTLP_HEADERS", header.as_str())];
+    checks(&variables, &[]).await
+}
+
+#[tokio::test]
+async fn doctor_names_the_kind_of_credentials() {
+    let accounts = |status: u16, name: &str| {
+        ("/o2/api/shop/service_accounts", status, json!({"data": [{"email": name}]}))
+    };
+    let of_service = accounts(200, "ci@example.com");
+    let rows = [
+        ("shop:o2oi_1234", accounts(401, ""), "an ingestion token: it may only write"),
+        ("ci@example.com:secret", of_service.clone(), "the token of the service account ci@"),
+        ("ada@example.com:secret", of_service, "the password of ada@example.com: it may do every"),
+        ("ada@example.com:secret", accounts(404, ""), "the password of ada@example.com: it may do"),
+        ("ada@example.com:code", accounts(401, ""), "a passcode, or a user without rights: it may"),
+    ];
+    for (credentials, answer, expected) in rows {
+        let found = checks_with(credentials, &[answer]).await;
+        let rights = found.iter().find(|check| check.starts_with("ok rights: "));
+        let is_named = rights.is_some_and(|check| check.contains(expected));
+        assert!(is_named, "{expected}: {found:#?}");
+        assert!(!found.iter().any(|check| check.contains("secret")), "{found:#?}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_knows_the_limits_of_user_defined_schemas() {
+    let schema = |columns: usize, defined: usize| {
+        let name = |number: usize| format!("field_{number}");
+        let own = std::iter::once("_timestamp".to_owned());
+        let all = own.chain((0..columns).map(name)).map(|name| json!({ "name": name }));
+        let defined: Value = (0..defined).map(name).collect();
+        let settings = json!({ "defined_schema_fields": defined });
+        let body = json!({"schema": all.collect::<Value>(), "settings": settings});
+        ("/o2/api/shop/streams/default/schema", 200, body)
+    };
+    let charts = |on: bool| ("/o2/config", 200, json!({ "user_defined_schemas_enabled": on }));
+    let rows = [
+        (schema(119, 0), charts(true), None),
+        (schema(120, 0), charts(true), Some("has 120 columns, and with OpenObserve's Helm charts")),
+        (schema(120, 0), charts(false), None),
+        (schema(150, 150), charts(true), None),
+        (schema(151, 150), charts(true), Some("has a user-defined schema with 150 of its 151")),
+        (schema(900, 0), charts(false), Some("has 900 columns, and a search shows 1000")),
+    ];
+    for (schema, config, expected) in rows {
+        let found = checks_with("ada@example.com:secret", &[schema, config]).await;
+        let warning = found.iter().find(|check| check.starts_with("warning columns: logs"));
+        let is_expected = match (warning, expected) {
+            (Some(warning), Some(expected)) => warning.contains(expected),
+            (warning, expected) => warning.is_none() && expected.is_none(),
+        };
+        assert!(is_expected, "{expected:?}: {found:#?}");
+    }
 }
