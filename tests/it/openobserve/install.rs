@@ -56,6 +56,11 @@ struct State {
     rows_received: usize,
     /// Columns of the streams of a signal.
     columns: BTreeMap<String, BTreeSet<String>>,
+    /// Their user-defined schemas.
+    defined: BTreeMap<String, BTreeSet<String>>,
+    /// A stream with more columns gets a user-defined schema.
+    most_without_schema: Option<usize>,
+    max_query_hours: u64,
     refuses_folders: bool,
     /// `true` for an older version.
     has_no_slos: bool,
@@ -160,13 +165,28 @@ impl State {
             ["streams", _, "schema"] => {
                 let Some(columns) = self.columns.get(query) else { return (404, Value::Null) };
                 let schema: Value = columns.iter().map(|name| json!({"name": name})).collect();
-                return (200, json!({ "schema": schema }));
+                let settings = json!({
+                    "defined_schema_fields": self.defined.get(query).cloned().unwrap_or_default(),
+                    "max_query_range": self.max_query_hours,
+                });
+                return (200, json!({ "schema": schema, "settings": settings }));
+            }
+            ["streams", _, "settings"] => {
+                let defined = self.defined.entry(query.to_owned()).or_default();
+                let add = body["defined_schema_fields"]["add"].as_array().unwrap();
+                defined.extend(add.iter().map(|name| name.as_str().unwrap().to_owned()));
+                return (200, Value::Null);
             }
             ["streams", _, "update_fields"] if self.cannot_declare => return (404, Value::Null),
             ["streams", _, "update_fields"] => {
                 let columns = self.columns.entry(query.to_owned()).or_default();
                 for field in body["fields"].as_array().unwrap() {
                     columns.insert(field["name"].as_str().unwrap().to_owned());
+                }
+                // As on 0.93-dev: of a declaration that exceeds the limit, the first columns by name.
+                if let Some(most) = self.most_without_schema.filter(|most| columns.len() > *most) {
+                    let first = columns.iter().take(most).cloned().collect();
+                    self.defined.entry(query.to_owned()).or_insert(first);
                 }
                 return (200, Value::Null);
             }
@@ -352,15 +372,11 @@ fn assert_has_columns(state: &State, name: &str, content: &Value) {
         "start_time",
         "trace_id",
     ];
-    /// Conditions with the value for all rows hold in a stream without the column.
-    const FILTERS: [&str; 4] =
-        ["cloud_account_id", "cloud_region", "deployment_environment_name", "faas_version"];
     for (signal, query) in queries_of_items(content) {
         let created = state.columns.get(&format!("type={signal}"));
         for column in columns(query) {
             let is_there = created.is_some_and(|created| created.contains(column))
-                || (signal == "traces" && OF_EVERY_SPAN.contains(&column))
-                || FILTERS.contains(&column);
+                || (signal == "traces" && OF_EVERY_SPAN.contains(&column));
             assert!(is_there, "{name}: {signal}: {column}");
         }
     }
@@ -401,6 +417,48 @@ async fn a_server_that_cannot_create_columns_is_reported() {
     assert_eq!(code, 0, "{stdout}");
     let row = "this OpenObserve is too old to create columns of logs: panels fail until telemetry has them";
     assert!(stdout.contains(row), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_defined_schema_has_established_columns_and_those_that_panels_ask() {
+    const MOST: usize = 40;
+    let own: BTreeSet<String> = (0..MOST).map(|number| format!("zone_{number}")).collect();
+    // The declaration begins the schema of one signal. Telemetry began that of the other.
+    let server = Server::start().await;
+    {
+        let mut state = server.state();
+        state.most_without_schema = Some(MOST);
+        state.columns.insert("type=logs".to_owned(), own.clone());
+        state.columns.insert("type=traces".to_owned(), own.clone());
+        state.defined.insert("type=traces".to_owned(), ["zone_1".to_owned()].into());
+    }
+    let Ended { code, stdout, .. } = server.lambda_otlp("dashboards install").await;
+    assert_eq!(code, 0, "{stdout}");
+    let state = server.state();
+    let (logs, traces) = (&state.defined["type=logs"], &state.defined["type=traces"]);
+    assert!(logs.is_superset(&own), "{logs:?}");
+    for (signal, defined) in [("logs", logs), ("traces", traces)] {
+        let query = format!("type={signal}");
+        let asked: BTreeSet<String> = state.columns[&query].difference(&own).cloned().collect();
+        assert!(!asked.is_empty() && defined.is_superset(&asked), "{signal}: {defined:?}");
+    }
+    // What the user left out stays out.
+    assert!(!traces.contains("zone_2") && stdout.contains("of traces added to its user-defined"));
+    drop(state);
+    let Ended { stdout, .. } = server.lambda_otlp("dashboards install").await;
+    assert!(!stdout.contains("user-defined"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_reads_no_more_hours_than_its_stream_allows() {
+    let server = Server::start().await;
+    server.state().max_query_hours = 24;
+    let Ended { code, stdout, .. } = server.lambda_otlp("alerts install --notify pager").await;
+    assert_eq!(code, 0, "{stdout}");
+    let alerts = server.items("alerts");
+    let error = alerts.iter().find(|it| it.content["name"] == "lambda_new_error").unwrap();
+    assert_eq!(error.content["trigger_condition"]["period"], 24 * 60);
+    assert!(stdout.contains("reads 24 hours"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,16 @@ pub(super) struct Api {
     organization: String,
 }
 
+/// What OpenObserve says of a stream.
+#[derive(Debug, Default)]
+pub(super) struct StreamSchema {
+    pub(super) columns: BTreeSet<String>,
+    /// The columns of the user-defined schema. A query for any other column fails. Empty if the stream has no such schema.
+    pub(super) defined: BTreeSet<String>,
+    /// The longest time range of a query.
+    pub(super) max_query_hours: Option<u64>,
+}
+
 /// The server has no such path.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -121,18 +131,37 @@ impl Api {
         Ok(answer.is_ok_and(|answer| answer.get("list").is_some_and(Value::is_array)))
     }
 
-    /// Returns the names of a stream's columns; `None` if there is no such stream.
-    pub(super) async fn columns(
+    /// Returns a stream's columns and limits; `None` if there is no such stream.
+    pub(super) async fn stream_schema(
         &self,
         kind: SignalKind,
         stream: &str,
-    ) -> anyhow::Result<Option<BTreeSet<String>>> {
+    ) -> anyhow::Result<Option<StreamSchema>> {
         let path = format!("streams/{stream}/schema?type={}", kind.as_str());
         let Ok(answer) = self.send_if_found(Method::GET, &path, None).await? else {
             return Ok(None);
         };
-        let schema = answer.get("schema").and_then(Value::as_array).into_iter().flatten();
-        Ok(Some(schema.map(|column| text(column, "name").to_owned()).collect()))
+        let list =
+            |pointer: &str| answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let defined = list("/settings/defined_schema_fields").filter_map(Value::as_str);
+        let hours = answer.pointer("/settings/max_query_range").and_then(Value::as_u64);
+        Ok(Some(StreamSchema {
+            columns: list("/schema").map(|column| text(column, "name").to_owned()).collect(),
+            defined: defined.map(str::to_owned).collect(),
+            max_query_hours: hours.filter(|hours| *hours > 0),
+        }))
+    }
+
+    /// Adds columns to the user-defined schema of a stream.
+    pub(super) async fn define(
+        &self,
+        kind: SignalKind,
+        stream: &str,
+        columns: &BTreeSet<&str>,
+    ) -> anyhow::Result<()> {
+        let path = format!("streams/{stream}/settings?type={}", kind.as_str());
+        let body = json!({ "defined_schema_fields": { "add": columns, "remove": [] } });
+        self.send(Method::PUT, &path, Some(&body)).await.map(drop)
     }
 
     /// Declares columns of a stream, and makes the stream if it is missing. Versions before 0.16 have no such path.

@@ -2,7 +2,7 @@
 //! missing column.
 
 use super::InstallReport;
-use super::api::Api;
+use super::api::{Api, StreamSchema};
 use super::shipped::{Shipped, streams};
 use std::collections::BTreeSet;
 use wire::SignalKind;
@@ -26,7 +26,7 @@ const fn number(name: &'static str) -> NewColumn {
     NewColumn { name, data_type: "Float64" }
 }
 
-const OF_LOGS: [NewColumn; 18] = [
+const OF_LOGS: [NewColumn; 23] = [
     number("aws_lambda_billed_duration_ms_number"),
     number("aws_lambda_duration_ms_number"),
     text("aws_lambda_event_type"),
@@ -35,12 +35,17 @@ const OF_LOGS: [NewColumn; 18] = [
     number("aws_lambda_memory_size_mb_number"),
     text("aws_lambda_status"),
     text("body"),
+    text("cloud_account_id"),
+    text("cloud_region"),
+    text("deployment_environment_name"),
     text("exception_message"),
     text("exception_type"),
     text("faas_invocation_id"),
     text("faas_name"),
+    text("faas_version"),
     text("lambda_otlp_adjusted_count"),
     text("lambda_otlp_exception_fingerprint"),
+    text("lambda_otlp_severity_text"),
     text("service_name"),
     text("severity"),
     text("span_id"),
@@ -68,29 +73,70 @@ pub(super) async fn create(
         if shipped.iter().all(|shipped| streams(&shipped.content, signal).is_empty()) {
             continue;
         }
-        let present = api.columns(kind, stream).await?;
-        let is_new = present.is_none();
-        let present_names: BTreeSet<String> = present.unwrap_or_default();
-        let mut missing: Vec<NewColumn> =
-            columns.iter().filter(|column| !present_names.contains(column.name)).copied().collect();
-        if missing.is_empty() {
-            continue;
-        }
+        let found = api.stream_schema(kind, stream).await?;
+        let is_new = found.is_none();
+        let before = found.unwrap_or_default();
+        let is_missing = |column: &&NewColumn| !before.columns.contains(column.name);
+        let mut missing: Vec<NewColumn> = columns.iter().filter(is_missing).copied().collect();
         if is_new {
             missing.push(NewColumn { name: TIMESTAMP, data_type: "Int64" });
         }
-        let declared =
-            if report.dry_run { Ok(Ok(())) } else { api.declare(kind, stream, &missing).await };
+        let declared = if missing.is_empty() || report.dry_run {
+            Ok(Ok(()))
+        } else {
+            api.declare(kind, stream, &missing).await
+        };
         match declared {
+            Ok(Ok(())) if missing.is_empty() => {}
             Ok(Ok(())) => report.row("install", stream, &format!("columns of {signal} created"))?,
             Ok(Err(_)) => {
                 let why = format!(
                     "this OpenObserve is too old to create columns of {signal}: panels fail until telemetry has them"
                 );
                 report.row("wait", stream, &why)?;
+                continue;
             }
-            Err(error) => report.add("install", stream, Err(error))?,
+            Err(error) => {
+                report.add("install", stream, Err(error))?;
+                continue;
+            }
+        }
+        let defined = define(api, kind, stream, columns, &before, report).await;
+        if let Err(error) = defined {
+            report.add("install", stream, Err(error))?;
         }
     }
+    Ok(())
+}
+
+/// Adds these columns to the stream's user-defined schema, if it has one. Declaring them may have begun it: OpenObserve then takes
+/// columns by their names, so those that the stream had before are added too.
+async fn define(
+    api: &Api,
+    kind: SignalKind,
+    stream: &str,
+    columns: &[NewColumn],
+    before: &StreamSchema,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
+    let Some(after) = api.stream_schema(kind, stream).await? else { return Ok(()) };
+    if after.defined.is_empty() {
+        return Ok(());
+    }
+    let mut outside: BTreeSet<&str> = columns.iter().map(|column| column.name).collect();
+    if before.defined.is_empty() {
+        // OpenObserve's own columns belong to each schema.
+        outside.extend(before.columns.iter().map(String::as_str).filter(|it| !it.starts_with('_')));
+    }
+    outside.retain(|column| !after.defined.contains(*column));
+    if outside.is_empty() {
+        return Ok(());
+    }
+    if !report.dry_run {
+        api.define(kind, stream, &outside).await?;
+    }
+    let text =
+        format!("{} columns of {} added to its user-defined schema", outside.len(), kind.as_str());
+    report.row("install", stream, &text)?;
     Ok(())
 }

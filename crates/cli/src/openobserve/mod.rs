@@ -28,7 +28,7 @@ use shipped::{Places, Shipped, ShippedKind, streams};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use wire::Request;
+use wire::{Request, SignalKind};
 
 /// Arguments of all commands: the OpenObserve organization and folder.
 #[derive(clap::Args)]
@@ -279,6 +279,13 @@ impl Installer<'_> {
         }
         columns::create(self.api, self.places.stream, shipped, &mut self.report).await?;
         let metric_streams = create_rare_streams(self.api, shipped, &mut self.report).await?;
+        let max_hours = match folder.kind {
+            ShippedKind::Alerts => {
+                let schema = self.api.stream_schema(SignalKind::Logs, self.places.stream).await?;
+                schema.and_then(|schema| schema.max_query_hours)
+            }
+            _ => None,
+        };
         for Shipped { name, content } in shipped {
             let mut needed = streams(content, "metrics").into_iter();
             let missing = needed.find(|stream| !metric_streams.contains(*stream));
@@ -290,7 +297,12 @@ impl Installer<'_> {
                 self.report.row("wait", name, &why)?;
                 continue;
             }
-            self.put(folder, name, content.clone(), installed).await?;
+            let mut content = content.clone();
+            if let Some(hours) = max_hours.filter(|hours| shorten(&mut content, *hours)) {
+                let why = format!("reads {hours} hours, because the stream allows no longer query");
+                self.report.row("note", name, &why)?;
+            }
+            self.put(folder, name, content, installed).await?;
         }
         Ok(())
     }
@@ -388,6 +400,18 @@ impl Installer<'_> {
         };
         self.report.add("remove", &found.name, result)
     }
+}
+
+/// Shortens an SQL alert to the longest query that OpenObserve runs on its stream. Returns `false` if it is short enough.
+fn shorten(alert: &mut Value, max_hours: u64) -> bool {
+    let is_sql = alert.pointer("/query_condition/type").is_some_and(|kind| kind == "sql");
+    let period = alert.pointer_mut("/trigger_condition/period").filter(|_| is_sql);
+    let Some(minutes) = period else { return false };
+    let is_long = minutes.as_u64() > Some(max_hours * 60);
+    if is_long {
+        *minutes = json!(max_hours * 60);
+    }
+    is_long
 }
 
 /// A metric that is absent until its event happens: a function that never failed has no stream of errors. OpenObserve refuses
