@@ -21,6 +21,27 @@ use tokio::process::Command;
 const FIXTURES: [&str; 6] =
     ["apigw-access", "corrupted-mixed", "large", "otlp-only", "text-mixed", "wrapped"];
 
+const FORWARDER: &str = "forwarder";
+
+/// The names of the functions and of the forwarder that have failures of each kind. The second round comes during the alerts'
+/// silence about the first one.
+#[derive(Clone, Copy)]
+pub(super) enum Round {
+    First,
+    Second,
+}
+
+impl Round {
+    /// The name of the function in this role: `failed`, `slow`, `near`, `gone` or `forwarder`.
+    pub(super) fn name(self, role: &str) -> String {
+        let round = match self {
+            Self::First => "first",
+            Self::Second => "second",
+        };
+        format!("{role}_{round}")
+    }
+}
+
 pub(super) struct Senders<'a> {
     root: &'a Path,
     programs: HashMap<String, PathBuf>,
@@ -64,8 +85,12 @@ impl<'a> Senders<'a> {
     }
 
     fn forwarder(&self, organization: &str) -> anyhow::Result<FunctionSpec> {
+        self.forwarder_named(FORWARDER, organization)
+    }
+
+    fn forwarder_named(&self, name: &str, organization: &str) -> anyhow::Result<FunctionSpec> {
         let program = binaries::find(&self.programs, "lambda-otlp-forwarder")?;
-        Ok(FunctionSpec::new("forwarder", program)
+        Ok(FunctionSpec::new(name, program)
             .timeout(Duration::from_mins(1))
             .env("LAMBDA_OTLP_STREAM", "edge")
             .env("LAMBDA_OTLP_VITALS", "otlp")
@@ -99,7 +124,7 @@ impl<'a> Senders<'a> {
         queued?;
         ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
         // A new environment, without the circuit breaker of the first.
-        lambda.recycle("forwarder").await?;
+        lambda.recycle(FORWARDER).await?;
         let messages = queue.queue().receive(10);
         let answer = succeed(&lambda, &queue.queue().lambda_event(&messages)).await?;
         lambda.shut_down().await;
@@ -174,25 +199,29 @@ impl<'a> Senders<'a> {
 
     /// Failures of a function and of the pipeline: a timeout, an environment without memory, rejected and queued items, late
     /// events.
-    pub(super) async fn failures(&self, organization: &str) -> anyhow::Result<()> {
+    pub(super) async fn failures(&self, organization: &str, round: Round) -> anyhow::Result<()> {
+        let name = round.name(FORWARDER);
+        let log_group = format!("/aws/lambda/{}", round.name("failed"));
+        let event = |time: u64, lines: &[String]| delivery(&log_group, LOG_STREAM, time, lines);
         let text = ["a line of a function".to_owned()];
         for (variable, is_dead_letter) in
             [("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", true), ("LAMBDA_OTLP_RETRY_QUEUE_URL", false)]
         {
             // The server rejects an old record. It is down for another one.
             let time =
-                if is_dead_letter { two_minutes_ago() - DAY_NANOS } else { two_minutes_ago() };
+                if is_dead_letter { two_minutes_ago() - 24 * HOUR } else { two_minutes_ago() };
             let lambda = Lambda::start().await?;
             let queue = QueueServer::start(Queue::new("queue")).await?;
-            let forwarder = self.forwarder(organization)?.env(variable, queue.queue_url());
+            let forwarder = self.forwarder_named(&name, organization)?;
+            let forwarder = forwarder.env(variable, queue.queue_url());
             lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
             // The forwarder's own metrics are sent after the first event.
             self.tee.set_down(if is_dead_letter { &[] } else { &["/v1/logs"] });
-            let sent = succeed(&lambda, &event(time, &text)).await;
+            let sent = answer_of(&lambda, &name, &event(time, &text)).await;
             self.tee.set_down(&[]);
             sent?;
             ensure!(!queue.queue().is_empty(), "{variable}: nothing is in the queue");
-            succeed(&lambda, &event(two_minutes_ago(), &reports())).await?;
+            answer_of(&lambda, &name, &event(two_minutes_ago(), &reports())).await?;
             lambda.shut_down().await;
         }
         Ok(())
@@ -219,10 +248,9 @@ impl<'a> Senders<'a> {
 
     /// Invocations that meet the conditions of alerts on changes: a function becomes slow and expensive, comes near its timeout,
     /// fails as never before, and another one is not invoked any more.
-    pub(super) async fn changes(&self, organization: &str) -> anyhow::Result<()> {
-        const HOUR: u64 = 60 * 60 * 1_000_000_000;
-        let event_of = |function: &str, time: u64, lines: &[String]| {
-            delivery(&format!("/aws/lambda/{function}"), "2026/11/22/[$LATEST]0", time, lines)
+    pub(super) async fn changes(&self, organization: &str, round: Round) -> anyhow::Result<()> {
+        let event_of = |role: &str, time: u64, lines: &[String]| {
+            delivery(&format!("/aws/lambda/{}", round.name(role)), LOG_STREAM, time, lines)
         };
         let many = |duration_ms: u32, memory_mb: u32| -> Vec<String> {
             (0..30).map(|id| report(id, duration_ms, memory_mb, "success")).collect()
@@ -238,7 +266,22 @@ impl<'a> Senders<'a> {
             event_of("slow", two_minutes_ago() - 60 * HOUR, &many(100, 128)),
             event_of("slow", two_minutes_ago() - 2 * HOUR, &many(100, 128)),
             event_of("slow", two_minutes_ago(), &lines),
-            event_of("near", two_minutes_ago(), &[timeout, near]),
+            event_of("near", two_minutes_ago() - 2 * HOUR, &[timeout]),
+            event_of("near", two_minutes_ago(), &[near]),
+        ];
+        self.deliver(organization, &events).await
+    }
+
+    /// One of a function's hundred invocations fails, and is stored some time before the others.
+    pub(super) async fn diluted(&self, organization: &str, function: &str) -> anyhow::Result<()> {
+        const SUCCESSES: u32 = 99;
+        let log_group = format!("/aws/lambda/{function}");
+        let failed = [report(40, 100, 128, "error")];
+        let successes: Vec<String> =
+            (0..SUCCESSES).map(|id| report(id, 100, 128, "success")).collect();
+        let events = [
+            delivery(&log_group, LOG_STREAM, two_minutes_ago() - 3 * MINUTE, &failed),
+            delivery(&log_group, LOG_STREAM, two_minutes_ago(), &successes),
         ];
         self.deliver(organization, &events).await
     }
@@ -280,20 +323,27 @@ fn report(id: u32, duration_ms: u32, memory_mb: u32, status: &str) -> String {
     )
 }
 
-const DAY_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
+const MINUTE: u64 = 60 * 1_000_000_000;
+const HOUR: u64 = 60 * MINUTE;
+const LOG_STREAM: &str = "2026/11/22/[$LATEST]0";
 
 /// The time of a run's newest items, which are never in the future.
 pub(super) fn two_minutes_ago() -> u64 {
-    unix_nanos() - 120_000_000_000
+    unix_nanos() - 2 * MINUTE
 }
 
 /// The subscription's event with log events of this time.
 fn event(unix_nano: u64, lines: &[String]) -> Value {
-    delivery("/aws/lambda/edge", "2026/11/22/[$LATEST]0", unix_nano, lines)
+    delivery("/aws/lambda/edge", LOG_STREAM, unix_nano, lines)
 }
 
 async fn succeed(lambda: &Lambda, event: &Value) -> anyhow::Result<String> {
-    match lambda.invoke("forwarder", event.to_string()).await?.result {
+    answer_of(lambda, FORWARDER, event).await
+}
+
+/// Invokes the forwarder of this name.
+async fn answer_of(lambda: &Lambda, name: &str, event: &Value) -> anyhow::Result<String> {
+    match lambda.invoke(name, event.to_string()).await?.result {
         InvocationResult::Response(answer) => Ok(String::from_utf8_lossy(&answer).into_owned()),
         other => bail!("the forwarder failed: {other:?}"),
     }

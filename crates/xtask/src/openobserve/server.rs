@@ -137,14 +137,18 @@ impl Server {
         serde_json::from_value(hits).with_context(|| format!("the hits of {sql}"))
     }
 
-    /// The series that a PromQL query returns for this moment.
+    /// The series that a PromQL query returns for the last hour, in steps of five minutes as in our panels.
     pub(super) async fn promql(
         &self,
         organization: &str,
         query: &str,
     ) -> anyhow::Result<Vec<Value>> {
         let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
-        let path = format!("/api/{organization}/prometheus/api/v1/query?query={query}");
+        let end = unix_nanos() / 1_000_000_000;
+        let start = end - 60 * 60;
+        let path = format!(
+            "/api/{organization}/prometheus/api/v1/query_range?query={query}&start={start}&end={end}&step=300"
+        );
         let answer = self.json(Method::GET, &path, None).await?;
         let result = answer.pointer("/data/result").and_then(Value::as_array);
         result.cloned().with_context(|| format!("no result: {answer}"))
