@@ -434,17 +434,20 @@ async fn a_user_defined_schema_has_established_columns_and_those_that_panels_ask
     }
     let Ended { code, stdout, .. } = server.lambda_otlp("dashboards install").await;
     assert_eq!(code, 0, "{stdout}");
-    let state = server.state();
-    let (logs, traces) = (&state.defined["type=logs"], &state.defined["type=traces"]);
-    assert!(logs.is_superset(&own), "{logs:?}");
-    for (signal, defined) in [("logs", logs), ("traces", traces)] {
-        let query = format!("type={signal}");
-        let asked: BTreeSet<String> = state.columns[&query].difference(&own).cloned().collect();
-        assert!(!asked.is_empty() && defined.is_superset(&asked), "{signal}: {defined:?}");
+    {
+        let state = server.state();
+        let (logs, traces) = (&state.defined["type=logs"], &state.defined["type=traces"]);
+        assert!(logs.is_superset(&own), "{logs:?}");
+        for (signal, defined) in [("logs", logs), ("traces", traces)] {
+            let query = format!("type={signal}");
+            let asked: BTreeSet<String> = state.columns[&query].difference(&own).cloned().collect();
+            assert!(!asked.is_empty() && defined.is_superset(&asked), "{signal}: {defined:?}");
+        }
+        // What the user left out stays out.
+        assert!(
+            !traces.contains("zone_2") && stdout.contains("of traces added to its user-defined")
+        );
     }
-    // What the user left out stays out.
-    assert!(!traces.contains("zone_2") && stdout.contains("of traces added to its user-defined"));
-    drop(state);
     let Ended { stdout, .. } = server.lambda_otlp("dashboards install").await;
     assert!(!stdout.contains("user-defined"), "{stdout}");
 }

@@ -200,12 +200,12 @@ fn counts_of_what_an_sdk_dropped_are_attributes() {
 
 #[test]
 fn the_name_of_an_event_is_an_attribute_unless_another_says_the_same() {
+    const PAID: &str = "order.paid";
     let record_of = |event_name: &str, text: &str| LogRecord {
         event_name: event_name.to_owned(),
         attributes: attributes(text),
         ..record()
     };
-    const PAID: &str = "order.paid";
     for (name, given, left, expected) in [
         (PAID, "a", "", "a, event.name=order.paid"),
         (PAID, "kind=xorder.paid", "", "kind=xorder.paid, event.name=order.paid"),
