@@ -29,6 +29,7 @@ pub use program::run;
 pub use replay::delivery;
 pub use report::{LogGroupEntry, LogGroupFate, SweepReport};
 pub use selection::{
-    InvalidSelection, Selection, TagCondition, Unselected, parse_patterns, parse_tags,
+    InvalidSelection, Selection, TagCondition, Unselected, is_regional_copy, parse_patterns,
+    parse_tags,
 };
 pub use sweep::{Sweep, SweepProgress, Task};

@@ -6,6 +6,19 @@ use std::collections::BTreeMap;
 /// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log would never stop.
 const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
 
+/// The end of the name of a region's own copy. A Lambda Web Function writes each event to `NAME.local` in its region, and to `NAME`
+/// in its home region, which has both. Its custom log groups have copies too, and the name of no other function has a full stop.
+///
+/// Source: Lambda Developer Guide, "Logging for web functions".
+const REGIONAL_COPY: &str = ".local";
+
+/// Returns `true` for a web function's regional copy, unless one of the patterns asks for such copies: it ends in `.local` too.
+pub fn is_regional_copy(name: &str, patterns: &[Pattern]) -> bool {
+    let asks_for_copies =
+        |pattern: &Pattern| pattern.as_str().ends_with(REGIONAL_COPY) && pattern.matches(name);
+    name.ends_with(REGIONAL_COPY) && !patterns.iter().any(asks_for_copies)
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -30,6 +43,8 @@ pub enum Unselected {
     NotIncluded,
     #[error("excluded")]
     Excluded,
+    #[error("regional copy of a web function's log group")]
+    RegionalCopy,
     #[error("without the tags")]
     Tags,
     #[error("selected for removal")]
@@ -66,10 +81,12 @@ impl Selection {
             Err(Unselected::Own)
         } else if Pattern::any_matches(&self.exclude, name) {
             Err(Unselected::Excluded)
-        } else if Pattern::any_matches(&self.include, name) {
-            Ok(())
-        } else {
+        } else if !Pattern::any_matches(&self.include, name) {
             Err(Unselected::NotIncluded)
+        } else if is_regional_copy(name, &self.include) {
+            Err(Unselected::RegionalCopy)
+        } else {
+            Ok(())
         }
     }
 
@@ -171,6 +188,15 @@ mod tests {
         check("*", "", "/aws/lambda/forwarder-2", Ok(()));
         check("", "", "/aws/lambda/orders", Err(Unselected::NotIncluded));
         assert!(selection("", "*", "").is_empty());
+        let copy = Err(Unselected::RegionalCopy);
+        check("/aws/lambda/*", "", "/aws/lambda/web/shop", Ok(()));
+        check("/aws/lambda/*", "", "/aws/lambda/web/shop.local", copy);
+        check("*", "", "/team/logs.local", copy);
+        check("/aws/lambda/*.local", "", "/aws/lambda/web/shop.local", Ok(()));
+        check("/aws/lambda/web/shop.local", "", "/aws/lambda/web/shop.local", Ok(()));
+        check("/aws/lambda/*,/team/*.local", "", "/aws/lambda/web/shop.local", copy);
+        check("/aws/lambda/*", "*.local", "/aws/lambda/web/shop.local", Err(Unselected::Excluded));
+        check("/aws/lambda/*", "", "/aws/lambda/local", Ok(()));
     }
 
     #[test]

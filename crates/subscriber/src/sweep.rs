@@ -87,7 +87,15 @@ impl Sweep<'_> {
                 Pattern::any_matches(self.selection.include(), name)
                     || Pattern::any_matches(self.also_included, name)
             }
-            Task::Remove => self.selection.check_name(name).is_ok(),
+            Task::Remove => self.check_name(name).is_ok(),
+        }
+    }
+
+    /// Checks the name of a log group. A removal includes regional copies, which may have a filter from before they were left out.
+    fn check_name(&self, name: &str) -> Result<(), Unselected> {
+        match self.selection.check_name(name) {
+            Err(Unselected::RegionalCopy) if self.task == Task::Remove => Ok(()),
+            checked => checked,
         }
     }
 
@@ -215,7 +223,7 @@ impl Sweep<'_> {
 
     /// Collects the facts about a log group. Tags and filters are only requested if they matter.
     async fn facts(&self, group: &LogGroup, deadline: Instant) -> Result<Facts, LogsError> {
-        let mut selected = self.selection.check_name(&group.name);
+        let mut selected = self.check_name(&group.name);
         let takes_filters = class_without_filters(group.class.as_deref()).is_none();
         if takes_filters && selected.is_ok() && self.selection.asks_for_tags() {
             selected = self.selection.check_tags(&self.logs.tags(group, deadline).await?);

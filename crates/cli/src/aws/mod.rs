@@ -25,8 +25,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use settings::{Pattern, Proxy};
 use std::collections::HashMap;
+use std::slice;
 use std::time::Duration;
-use subscriber::KinesisStream;
+use subscriber::{KinesisStream, is_regional_copy};
 use tokio::time::Instant;
 use url::Url;
 use wire::arn::account_id;
@@ -343,7 +344,7 @@ pub(crate) fn hint_without_path<'a>(patterns: impl Iterator<Item = &'a str>) -> 
     ))
 }
 
-/// Returns the log groups whose names match; without a `*`, the log group with this name.
+/// Returns the log groups whose names match, without [regional copies](is_regional_copy); without a `*`, the log group with this name.
 pub(crate) async fn matching_log_groups(
     client: &CloudWatchLogs,
     pattern: &str,
@@ -356,7 +357,8 @@ pub(crate) async fn matching_log_groups(
         let page =
             page.map_err(|error| explain(error.cause())).context("cannot list log groups")?;
         for group in page.items {
-            if wanted.matches(&group.name) {
+            let is_copy = is_regional_copy(&group.name, slice::from_ref(&wanted));
+            if wanted.matches(&group.name) && !is_copy {
                 let account = account_id(&group.arn).unwrap_or_default().to_owned();
                 groups.push(OwnedLogGroup { name: group.name, account });
             }

@@ -125,6 +125,9 @@ impl LogGroups<'_> {
         let reason = match selection.check_name(group) {
             Err(Unselected::Excluded) => "ExcludedLogGroups rules it out",
             Err(Unselected::Own) => "it is a log group of the stack",
+            Err(Unselected::RegionalCopy) => {
+                "a web function writes the same events to the log group without \".local\" in its home region"
+            }
             Ok(()) if selection.asks_for_tags() => {
                 let tags = self.tags(group).await?;
                 selection.check_tags(&tags).err()?;
