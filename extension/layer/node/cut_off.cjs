@@ -46,7 +46,7 @@ class CutOffs {
   /// Starts to track an invocation with this root span. Its other spans start in the `context` of the returned invocation.
   /// `flush` exports ended spans.
   begin(span, lambda, context, flush) {
-    const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
+    const invocation = { root: span, flush, context, timer: undefined, failure: undefined, isCutOff: false };
     this.records.announce(lambda.awsRequestId, span.spanContext());
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
     invocation.context = context.setValue(this.invocationKey, invocation);
@@ -110,6 +110,7 @@ class CutOffs {
   /// Exports the ended spans and, as partial spans, the open ones. Never throws, and does not wait for the exports.
   export(invocation) {
     const { api } = this;
+    invocation.isCutOff = true;
     api.context.with(this.suppressTracing(api.ROOT_CONTEXT), () => {
       try {
         const spans = this.partialOf(invocation, clock.now());

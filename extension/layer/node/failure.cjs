@@ -5,9 +5,16 @@
 /// Returns the failure as an error. Throws if the failure is an object without a conversion to text.
 function recordFailure(api, span, value) {
   span.setStatus({ code: api.SpanStatusCode.ERROR });
-  const error = value instanceof Error ? value : new Error(String(value));
+  const error = value instanceof Error ? value : errorOf(value);
   span.recordException(error);
   span.setStatus({ code: api.SpanStatusCode.ERROR, message: error.message });
+  return error;
+}
+
+/// Returns an error with the type that the runtime states for a value that is none (aws-lambda-ric, `toRapidResponse`).
+function errorOf(value) {
+  const error = new Error(String(value));
+  error.name = typeof value;
   return error;
 }
 

@@ -7,7 +7,7 @@
 "use strict";
 
 const { types } = require("node:util");
-const { flushInTime } = require("./bound.cjs");
+const { flushInTime, timeLeft } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
 const { describe: describeEvent } = require("./events.cjs");
@@ -193,7 +193,7 @@ class Wrapper {
   /// Ends the invocation when the promise of its handler settles.
   settle(promise, ending, context) {
     const unsettled = isAsync(this.handler)
-      ? { hasFailed: true, value: "the handler's promise never settled" }
+      ? { hasFailed: true, value: new Error("the handler's promise never settled") }
       : { hasFailed: false, value: undefined };
     ending.endWhenIdle(unsettled);
     if (!types.isPromise(promise)) return thenable(promise, ending, (action) => this.api.context.with(context, action));
@@ -211,10 +211,13 @@ class Wrapper {
 
   /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
   async end({ spans, lambda, watched }, outcome) {
+    // Only on a managed instance, a handler can run past its deadline.
+    const hasTimedOut = watched?.isCutOff === true && timeLeft(lambda) <= 0;
     if (watched !== undefined) this.cutOffs.end(watched);
     if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value, this.caller);
     try {
       spans.describe(outcome);
+      if (hasTimedOut) spans.describeTimeout();
     } catch {
       // Access to the handler's result may throw. The runtime gets the result all the same.
     }
@@ -227,6 +230,12 @@ class Wrapper {
     }
   }
 }
+
+/// Lambda's error type of a result that the runtime cannot serialize.
+const NOT_SERIALIZED = "Runtime.JSONStringifyError";
+
+const TIMEOUT = "timeout";
+const TIMED_OUT = "the invocation timed out";
 
 /// The SERVER span of an invocation and, if it has messages, the CONSUMER span below, in which the handler runs.
 class Spans {
@@ -251,16 +260,24 @@ class Spans {
   describe({ hasFailed, value, answer, error, streamed }) {
     // The description of the failure may fail.
     if (hasFailed) this.consumer?.setStatus({ code: this.api.SpanStatusCode.ERROR });
-    const failure = hasFailed ? value : (error ?? (this.isDurable ? durableFailure(answer) : undefined));
+    if (!hasFailed && error !== undefined) return this.describeFailure(error, NOT_SERIALIZED);
+    const failure = hasFailed ? value : this.isDurable ? durableFailure(answer) : undefined;
     if (hasFailed || failure !== undefined) return this.describeFailure(failure);
     this.describeStatus(streamed ?? answer?.statusCode);
     this.describeFailedMessages(answer?.batchItemFailures);
   }
 
-  describeFailure(failure) {
+  describeFailure(failure, stated) {
     const { name, message } = recordFailure(this.api, this.server, failure);
-    this.server.setAttribute("error.type", name);
-    this.markFailed(this.consumer, name, message);
+    const type = stated ?? name;
+    this.server.setAttribute("error.type", type);
+    this.markFailed(this.consumer, type, message);
+  }
+
+  /// Records that the handler ended after the deadline. Lambda has answered with a timeout, whatever the handler returned.
+  describeTimeout() {
+    this.markFailed(this.consumer, TIMEOUT, TIMED_OUT);
+    this.markFailed(this.server, TIMEOUT, TIMED_OUT);
   }
 
   /// Records the status of an HTTP response.

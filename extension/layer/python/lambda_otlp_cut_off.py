@@ -46,12 +46,18 @@ EXITED = "the process exited before the span ended"
 class Invocation:
     """A running invocation. Its root is the first sampled span that starts in its thread."""
 
-    __slots__ = ("request_id", "root", "export_at")
+    __slots__ = ("request_id", "root", "export_at", "deadline", "is_cut_off")
 
     def __init__(self, request_id, deadline, now):
         self.request_id = request_id
         self.root = None
+        self.deadline = deadline
+        self.is_cut_off = False
         self.export_at = deadline - min(reserve(), (deadline - now) * MAX_OF_BUDGET)
+
+    def has_timed_out(self, now):
+        """Returns `True` if the handler has run past its deadline, as only one on a managed instance can."""
+        return self.is_cut_off and now >= self.deadline
 
 
 def reserve():
@@ -254,11 +260,13 @@ class Watch:
         return invocation
 
     def end(self, invocation):
+        """Returns `True` if the invocation has timed out."""
         # The thread needs no wake-up here. It finds nothing to do when its wait ends.
         with self.changed:
             if invocation in self.watched:
                 self.watched.remove(invocation)
         self.open_spans.end(invocation)
+        return invocation.has_timed_out(time.time())
 
     def note_root(self, invocation, root):
         """Tells the extension that an invocation has no span if its root is not sampled."""
@@ -276,6 +284,8 @@ class Watch:
                 due = [invocation for invocation in self.watched if invocation.export_at <= now]
                 self.watched = [invocation for invocation in self.watched if invocation not in due]
             if due:
+                for invocation in due:
+                    invocation.is_cut_off = True
                 self.export_quickly(due)
 
     def wait(self):

@@ -153,7 +153,9 @@ class Wrapper:
 
     def end(self, spans, error=None):
         """Ends the spans and exports them."""
-        self.end_watch()
+        if self.end_watch():
+            # Lambda has answered with a timeout, whatever the handler returned.
+            attempt(spans.mark_failed, "timeout", "the invocation timed out")
         attempt(spans.end)
         if self.watch and error is not None and not isinstance(error, Exception):
             # The process exits. The SDK would export only after the function's threads have ended.
@@ -162,10 +164,10 @@ class Wrapper:
             attempt(flush)
 
     def end_watch(self):
+        """Returns `True` if the invocation has timed out."""
         watched = self.current.watched
         self.current.watched = None
-        if watched:
-            self.watch.end(watched)
+        return bool(watched) and self.watch.end(watched) is True
 
     def forget(self):
         self.end_watch()

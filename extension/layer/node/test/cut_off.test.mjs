@@ -107,6 +107,14 @@ test("open spans are exported before the timeout, and then the others are flushe
   assert.deepEqual([open.ended, open.attributes], [false, { url: "a" }]);
 });
 
+test("an invocation whose spans were exported before the timeout is known", async () => {
+  const { begin, flushed } = begun();
+  const invocation = begin(FIRST, 50, new Span("root", "1"));
+  assert.equal(invocation.isCutOff, false);
+  await flushed;
+  assert.equal(invocation.isCutOff, true);
+});
+
 test("an invocation that ends in time exports nothing", async () => {
   const { noted, cutOffs, begin, flushed } = begun();
   const span = new Span("root", "1");

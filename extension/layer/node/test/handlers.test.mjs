@@ -234,7 +234,7 @@ check(
 check("thenable", "begun shop, ended, flushed, 3", () => ({ then: (resolve) => void setTimeout(resolve, 1, 3) }), promised);
 check(
   "status that throws",
-  "begun shop, failed, failed, error.type=Error, ended, flushed, [object Object]",
+  "begun shop, failed, failed, error.type=Runtime.JSONStringifyError, ended, flushed, [object Object]",
   async () => ({
     get statusCode() {
       throw new Error("no");
@@ -271,6 +271,22 @@ check(
   async (handler) => handler({}, {}, lambda),
 );
 check("watched", "begun shop, watched, let go, answered ended, ended, flushed, 3", async () => 3, promised, watch);
+const pastDeadline = async (handler) => handler({}, { ...lambda, getRemainingTimeInMillis: () => -1 });
+const cutOff = { ...watch, begin: (...values) => ({ ...watch.begin(...values), isCutOff: true }) };
+check(
+  "watched past the deadline",
+  "begun shop, watched, let go, error.type=timeout, failed, answered ended, ended, 3, flushed",
+  async () => 3,
+  pastDeadline,
+  cutOff,
+);
+check(
+  "watched past the deadline without an export",
+  "begun shop, watched, let go, answered ended, ended, 3, flushed",
+  async () => 3,
+  pastDeadline,
+  watch,
+);
 check(
   "watched rejection",
   "begun shop, watched, let go, failed, failed, error.type=Error, answered ended, ended, flushed, error no",

@@ -114,6 +114,28 @@ test("outcomes are those without the layer", async (context) => {
   }
 });
 
+// Handlers that fail without an error of their own, and the error type that the runtime states.
+const TYPES = {
+  "a thrown string": ["async () => { throw 'no'; }", "string", "no"],
+  "a thrown number": ["async () => { throw 7; }", "number", "7"],
+  "a string by callback": ["(event, context, callback) => callback('no')", "string", "no"],
+  "a thrown object": ["async () => { throw { toString: () => 'no' }; }", "object", "no"],
+  "a loop": ["async () => { const loop = {}; loop.loop = loop; return loop; }", "Runtime.JSONStringifyError"],
+  "a big number": ["async () => ({ n: 1n })", "Runtime.JSONStringifyError"],
+  "a failing toJSON": ["async () => ({ toJSON() { throw new TypeError('no'); } })", "Runtime.JSONStringifyError", "no"],
+};
+
+test("a failure without an error of its own has the runtime's type", async (context) => {
+  for (const [name, [handler, type, message]] of Object.entries(TYPES)) {
+    await context.test(name, async () => {
+      const ran = await run(task({ "index.js": `exports.handler = ${handler};` }), [{}]);
+      const [span] = ran.kind("SERVER");
+      assert.equal(span.attributes["error.type"], type);
+      if (message !== undefined) assert.equal(span.status.message, message);
+    });
+  }
+});
+
 // Ways to fail, and whether the runtime's response has the stack of the function's error.
 const FAILURES = {
   "a throw of an async function": "async () => { throw new TypeError('no'); }",

@@ -167,6 +167,13 @@ def test_open_spans_are_exported_before_the_timeout_and_then_the_others_are_flus
     assert environment.noted == [[root("next")], "flushed"]
 
 
+def test_a_handler_that_ends_after_its_deadline_has_timed_out(environment):
+    invocation = environment.begin(FIRST, SOON)
+    assert not invocation.has_timed_out(invocation.deadline), "nothing was exported"
+    environment.flushed.wait(20)
+    assert [invocation.has_timed_out(invocation.deadline + past) for past in (-1, 1)] == [False, True]
+
+
 def test_an_invocation_that_ends_in_time_exports_nothing(environment):
     invocation = environment.begin(FIRST, SOON)
     environment.spans.on_end(environment.start("root", 1, 1))
