@@ -1,7 +1,7 @@
 //! The receivers' events for the loop.
 
 use crate::invocations::roots::ReceivedSpan;
-use platform::{Failure, LineSource, PlatformEvent};
+use platform::{LineSource, PlatformEvent};
 use tokio::sync::OwnedSemaphorePermit;
 
 #[derive(Debug)]
@@ -32,11 +32,10 @@ pub(crate) struct LogLine {
     pub(crate) is_json: bool,
 }
 
-/// What a runtime printed about an invocation, with the Unix time in nanoseconds.
+/// A runtime's message about exhausted memory.
 #[derive(Debug)]
-pub(crate) enum RuntimeReport {
-    /// Exhausted memory, and the invocation if known.
-    OutOfMemory { request_id: Option<String>, time_unix_nano: u64 },
-    /// The failure of an invocation.
-    Failed { request_id: String, failure: Failure, time_unix_nano: u64 },
+pub(crate) struct OutOfMemory {
+    /// The invocation, if known.
+    pub(crate) request_id: Option<String>,
+    pub(crate) time_unix_nano: u64,
 }

@@ -222,6 +222,7 @@ impl EventLoop<'_> {
                 tracing::debug!(kind = event.kind.as_str(), "platform event");
                 if let Some(backend) = &mut self.sink.backend {
                     backend.lines.add_platform_event(&event, &text, now_ms);
+                    self.state.table.add_statements(backend.lines.take_statements());
                 }
                 self.state.note_event(*event, now_ms);
             }
@@ -237,8 +238,9 @@ impl EventLoop<'_> {
     fn take_line(&mut self, line: &LogLine) {
         let Some(backend) = &mut self.sink.backend else { return };
         let content = backend.take_line(line);
-        if let Some(report) = content.runtime_report {
-            self.state.table.add_runtime_report(report);
+        self.state.table.add_statements(backend.lines.take_statements());
+        if let Some(out_of_memory) = content.out_of_memory {
+            self.state.table.add_out_of_memory(&out_of_memory);
         }
         if let Some(spans) = content.invocation_spans {
             self.state.note_otlp(spans);

@@ -239,6 +239,12 @@ impl PlatformEvent {
             || self.error_type.as_deref().is_some_and(|own| begins(own, &of_lambda))
     }
 
+    /// Returns `true` for the report of an invocation in which an extension ended or was killed.
+    pub(crate) fn is_end_of_killed_extension(&self) -> bool {
+        self.kind == EventKind::Report
+            && self.error_type.as_deref().is_some_and(|own| own.starts_with("Extension."))
+    }
+
     /// Sets both durations of an init phase or restore: one notation names it after the phase, the other after the event.
     pub(crate) fn set_duration_of_phase(&mut self) {
         let Figures { duration_ms, init_duration_ms, restore_duration_ms, .. } = &mut self.figures;

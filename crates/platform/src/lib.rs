@@ -20,6 +20,7 @@ mod names;
 mod options;
 mod outcome;
 mod read;
+mod recent;
 #[cfg(test)]
 mod render;
 mod spans;
@@ -27,7 +28,9 @@ mod xray;
 
 pub use attributes::{scope, string as string_attribute, text as text_of_attribute};
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
-pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState, Divided};
+pub use convert::{
+    ConsumedLines, ConvertedLines, Converter, ConverterState, Divided, InvocationStatement,
+};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
 pub use identity::{Identity, LogSource};
 pub use logs::{LogEventRef, Undecodable};
@@ -35,12 +38,14 @@ pub use metrics::aggregator::{Aggregator, Owner};
 pub use metrics::points::delta_sum;
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, PlatformOptions, Shape, SpanEnd, SpanMapping, SpanOptions};
+pub use outcome::{FunctionStatement, is_vague_type};
 pub use read::crash::ReportState;
 pub use read::platform_event;
-pub use read::runtime_error::{Failure, RuntimeError};
+pub use read::runtime_error::Failure;
 pub use read::runtime_text::is_out_of_memory;
 pub use read::severity::severity_number;
 pub use read::telemetry::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};
+pub use recent::RecentInvocations;
 pub use spans::invocation::{FunctionRoot, ShutdownReason, XRaySegment};
 pub use spans::invocation_span::resource_spans;
 pub use spans::invocations::InvocationSpans;

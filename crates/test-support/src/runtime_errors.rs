@@ -8,8 +8,11 @@ pub struct RuntimeErrorCase {
     pub runtime: String,
     /// Lambda's log format, or a variant of the failure.
     pub format: String,
-    /// The runtime's lines about one failure; empty if they equal those of a logger.
+    /// The runtime's lines about one failure.
     pub lines: Vec<String>,
+    /// `true` if a logger writes such a line too.
+    #[serde(default)]
+    pub only_last: bool,
     /// Lines that a function logs itself.
     pub logged: Vec<String>,
     /// Empty if the lines do not say it.

@@ -56,6 +56,6 @@ pub use {
         Joined, LineError, LineReading, Rejoin, UndecodableLine, mentions_otlp, read_line,
         read_line_of, without_headers,
     },
-    request::{SpanError, SpanIds},
+    request::{FUNCTION_SCOPES, SpanError, SpanIds},
     signal::{Logs, Metrics, Signal, Traces},
 };

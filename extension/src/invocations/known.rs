@@ -1,7 +1,7 @@
 //! The facts about invocations that `platform`'s table does not have: whether INVOKE was read, which ends are outstanding, and which
 //! root spans the function sent.
 
-use platform::{EventKind, Failure, FunctionRoot, InvocationSpans, SpanOptions};
+use platform::{EventKind, FunctionRoot, FunctionStatement, InvocationSpans, SpanOptions};
 use std::collections::VecDeque;
 
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -23,8 +23,8 @@ pub(super) struct KnownInvocation {
     pub(super) earlier_roots: Vec<[u8; 8]>,
     pub(super) runtime_done: bool,
     pub(super) reported: bool,
-    /// The failure that a span stated before Lambda's events of the invocation came.
-    pub(super) span_failure: Option<Failure>,
+    /// What a span said before Lambda's events of the invocation came.
+    pub(super) span_statement: Option<FunctionStatement>,
     /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
     /// INVOKE.
     outstanding: OutstandingEnds,
@@ -105,6 +105,14 @@ impl KnownInvocation {
         }
     }
 
+    /// Notes what a span says. A failure counts more than the success of another span.
+    pub(super) fn note_span_statement(&mut self, statement: FunctionStatement) {
+        let is_known = matches!(self.span_statement, Some(FunctionStatement::SpanFailed(_)));
+        if !is_known {
+            self.span_statement = Some(statement);
+        }
+    }
+
     /// Returns `true` if this root span brings nothing new: it is known, or less certain than the known one.
     pub(super) fn ignores_root(&self, root: &KnownRoot) -> bool {
         let is_less_certain = self.root.is_some_and(|known| known.is_named || !root.is_named);
@@ -164,11 +172,6 @@ impl KnownInvocations {
         let began_before =
             |known: &&KnownInvocation| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
         self.0.iter().rev().find(began_before)
-    }
-
-    /// Returns `true` if this process read the beginning of an invocation.
-    pub(super) fn have_begun(&self) -> bool {
-        self.0.iter().any(KnownInvocation::has_begun)
     }
 
     /// Returns `true` if the report of an invocation is outstanding.

@@ -1,6 +1,6 @@
 //! Finds the spans of invocations among received spans.
 
-use platform::{Failure, XRaySegment};
+use platform::{FunctionStatement, XRaySegment};
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, text_attribute};
 use wire::{Request, SignalKind, SpanIds};
@@ -12,8 +12,8 @@ pub(crate) struct ReceivedSpan {
     pub(crate) request_id: Option<String>,
     /// The ids of the span, without the request id.
     pub(crate) ids: SpanIds<'static>,
-    /// The failure of its invocation that the span states.
-    pub(crate) failure: Option<Failure>,
+    /// What the span says about the end of its invocation.
+    pub(crate) statement: Option<FunctionStatement>,
 }
 
 impl ReceivedSpan {
@@ -41,8 +41,13 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
     if request.kind() != SignalKind::Traces {
         return roots;
     }
-    for span in request.messages().filter_map(SpanIds::of) {
-        let failure = span.error.and_then(|error| Failure::of_span(&error));
+    let scopes = request.containers().flat_map(Container::scopes);
+    let spans = scopes.flat_map(|scope| {
+        let name = scope.name();
+        scope.messages().filter_map(move |span| SpanIds::of(span, name))
+    });
+    for span in spans {
+        let statement = FunctionStatement::of_span(&span);
         let SpanIds { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } = span;
         let request_id = span.request_id.map(str::to_owned);
         let ids = SpanIds {
@@ -53,8 +58,9 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
             is_entry,
             start_unix_nano,
             error: None,
+            is_complete_root_of_ours: false,
         };
-        let span = ReceivedSpan { request_id, ids, failure };
+        let span = ReceivedSpan { request_id, ids, statement };
         if span.is_root() && roots.len() < MAX_SPANS {
             roots.push(span);
         } else if with_named && span.request_id.is_some() && others.len() < MAX_SPANS {

@@ -265,7 +265,7 @@ impl InvocationState {
     /// Returns `true` if events of invocations are outstanding. A managed instance always expects some, because only telemetry
     /// reports its invocations. An invocation whose init phase failed has no INVOKE, and its events may still be buffered.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        let may_have_begun = self.init == InitPhase::NotSucceeded && !self.table.has_invocations();
+        let may_have_begun = self.init == InitPhase::NotSucceeded;
         let is_waiting = self.is_managed || may_have_begun || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting
     }

@@ -6,7 +6,7 @@
 use super::known::{Attempt, KnownInvocation, KnownInvocations, KnownRoot};
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
-use crate::event::RuntimeReport;
+use crate::event::OutOfMemory;
 use crate::invocations::identity;
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::roots::{ReceivedSegment, ReceivedSpan};
@@ -14,8 +14,8 @@ use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, Failure, FunctionRoot, Identity, InvocationSpans, Owner, PlatformEvent,
-    ShutdownReason, SpanEnd, SpanOptions,
+    Aggregator, EventKind, Failure, FunctionRoot, FunctionStatement, Identity, InvocationSpans,
+    InvocationStatement, Owner, PlatformEvent, ShutdownReason, SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -112,44 +112,55 @@ impl InvocationTable {
         }
     }
 
-    /// Adds what a runtime printed about an invocation.
-    pub(crate) fn add_runtime_report(&mut self, report: RuntimeReport) {
-        match report {
-            RuntimeReport::OutOfMemory { request_id, time_unix_nano } => {
-                self.metrics.add_out_of_memory(request_id.as_deref(), time_unix_nano);
-            }
-            RuntimeReport::Failed { request_id, failure, time_unix_nano } => {
-                self.metrics.add_runtime_error(&request_id, failure.clone(), time_unix_nano);
-                if let Some(spans) = &mut self.spans {
-                    spans.note_runtime_error(&request_id, failure);
-                }
-            }
+    pub(crate) fn add_out_of_memory(&mut self, printed: &OutOfMemory) {
+        let OutOfMemory { request_id, time_unix_nano } = printed;
+        self.metrics.add_out_of_memory(request_id.as_deref(), *time_unix_nano);
+    }
+
+    /// Adds what printed lines say about the ends of invocations.
+    pub(crate) fn add_statements(&mut self, statements: Vec<InvocationStatement>) {
+        for InvocationStatement { request_id, statement, time_unix_nano } in statements {
+            self.add_statement(&request_id, statement, time_unix_nano);
         }
     }
 
-    /// Notes the failure that a span states about an invocation that Lambda named. It counts from the invocation's end on: a span is
-    /// often faster than Lambda's event about the start, which begins a new attempt.
-    fn note_span_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+    fn add_statement(
+        &mut self,
+        request_id: &str,
+        statement: FunctionStatement,
+        time_unix_nano: u64,
+    ) {
+        if let Some(spans) = &mut self.spans {
+            spans.note_statement(request_id, statement.clone());
+        }
+        self.metrics.add_statement(request_id, statement, time_unix_nano);
+    }
+
+    /// Notes what a span says about an invocation that Lambda named. It counts from the invocation's end on: a span is often faster
+    /// than Lambda's event about the start, which begins a new attempt.
+    fn note_span_statement(
+        &mut self,
+        request_id: &str,
+        statement: FunctionStatement,
+        time_unix_nano: u64,
+    ) {
         if !self.known.find(request_id).is_some_and(KnownInvocation::has_begun) {
             return;
         }
         let known = self.known.entry(request_id, &self.options);
-        known.span_failure.get_or_insert(failure);
+        known.note_span_statement(statement);
         if known.runtime_done || known.reported {
-            self.apply_span_failure(request_id, time_unix_nano);
+            self.apply_span_statement(request_id, time_unix_nano);
         }
     }
 
-    fn apply_span_failure(&mut self, request_id: &str, time_unix_nano: u64) {
-        if self.known.find(request_id).is_none_or(|known| known.span_failure.is_none()) {
+    fn apply_span_statement(&mut self, request_id: &str, time_unix_nano: u64) {
+        if self.known.find(request_id).is_none_or(|known| known.span_statement.is_none()) {
             return;
         }
         let known = self.known.entry(request_id, &self.options);
-        let Some(failure) = known.span_failure.take() else { return };
-        self.metrics.add_span_failure(request_id, failure.clone(), time_unix_nano);
-        if let Some(spans) = &mut self.spans {
-            spans.note_span_failure(request_id, failure);
-        }
+        let Some(statement) = known.span_statement.take() else { return };
+        self.add_statement(request_id, statement, time_unix_nano);
     }
 
     /// Notes that Lambda reports the events of invocations.
@@ -171,13 +182,14 @@ impl InvocationTable {
         self.known.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Adds received spans: the failures that they state, and root spans.
+    /// Adds received spans: what they say about the ends of invocations, and root spans.
     pub(crate) fn add_spans(&mut self, spans: Vec<ReceivedSpan>) {
         self.records = None;
         for span in &spans {
-            if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
+            if let (Some(request_id), Some(statement)) = (&span.request_id, &span.statement) {
                 let request_id = request_id.to_ascii_lowercase();
-                self.note_span_failure(&request_id, failure.clone(), span.ids.start_unix_nano);
+                let time = span.ids.start_unix_nano;
+                self.note_span_statement(&request_id, statement.clone(), time);
             }
         }
         if self.invocation_span != InvocationSpanMode::Auto {
@@ -240,7 +252,7 @@ impl InvocationTable {
         if let Some(request_id) = &event.request_id
             && is_end(&event)
         {
-            self.apply_span_failure(request_id, time);
+            self.apply_span_statement(request_id, time);
         }
         self.metrics.add(&event, time);
         if let Some(request_id) = event.request_id.clone() {
@@ -345,11 +357,6 @@ impl InvocationTable {
         requests
     }
 
-    /// Returns `true` if this process read the beginning of an invocation.
-    pub(crate) fn has_invocations(&self) -> bool {
-        self.known.have_begun()
-    }
-
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.await_reports()
     }
@@ -428,7 +435,8 @@ impl InvocationTable {
         self.set_root(request_id, KnownRoot { span, is_named: true }, time);
         if has_failed {
             // The root has type and message.
-            self.note_span_failure(request_id, Failure::default(), time);
+            let failed = FunctionStatement::SpanFailed(Failure::default());
+            self.note_span_statement(request_id, failed, time);
         }
         true
     }

@@ -8,8 +8,12 @@ use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
 use failed_spans::mend_spans;
-use platform::{Converter, Failure, Identity, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
+use platform::{
+    Converter, FunctionStatement, Identity, RecentInvocations, SPANS_LOG_GROUP, Segments, SpanLine,
+    Undecodable,
+};
 use stack_traces::StackTrace;
+use std::sync::Arc;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, RootLine, Signal, Traces,
     UndecodableLine, read_line_of,
@@ -96,6 +100,8 @@ pub struct StreamState {
     /// `true` after the last log event of the stream: no line is held any longer.
     has_ended: bool,
     totals: EventTotals,
+    /// What earlier events said about invocations.
+    recent: Arc<RecentInvocations>,
 }
 
 /// The counts of one event that have a limit.
@@ -115,7 +121,12 @@ impl StreamState {
     /// The initial state of the event's next stream.
     #[must_use]
     pub(crate) fn next_stream(&self) -> Self {
-        Self { totals: self.totals, ..Self::default() }
+        Self { totals: self.totals, recent: Arc::clone(&self.recent), ..Self::default() }
+    }
+
+    /// The state at the beginning of an event, in a forwarder that remembers these invocations.
+    pub(crate) fn with_recent(recent: Arc<RecentInvocations>) -> Self {
+        Self { recent, ..Self::default() }
     }
 
     /// Returns `true` if log events of this origin continue the stream.
@@ -213,6 +224,7 @@ impl<'e> StreamConversion<'e> {
         let max_divided_bytes = MAX_EVENT_DIVIDED_BYTES.saturating_sub(state.totals.divided_bytes);
         let mut converter = Converter::new(identity, options.platform, observed_unix_nano)
             .with_state(std::mem::take(&mut state.converter))
+            .with_recent(Arc::clone(&state.recent))
             .with_most_divided_bytes(max_divided_bytes);
         if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
             converter = converter.with_spans(xray_lambda);
@@ -248,13 +260,13 @@ impl<'e> StreamConversion<'e> {
             for request in &converted.requests {
                 request.each_invocation_span(&mut |id, span| {
                     converter.note_invocation_span(id, &span);
-                    if let Some(failure) = span.error.and_then(|error| Failure::of_span(&error)) {
-                        converter.note_failed_span(id, failure);
+                    if let Some(statement) = FunctionStatement::of_span(&span) {
+                        converter.note_span_statement(id, statement);
                     }
                 });
             }
         }
-        mend_spans(&mut converted.requests, converter.failures());
+        mend_spans(&mut converted.requests, &converter.failures());
     }
 
     /// Adds the telemetry of the other lines.

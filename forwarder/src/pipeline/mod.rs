@@ -33,6 +33,7 @@ use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
 use backend::{Sanitized, sanitize};
+use platform::RecentInvocations;
 use router::Routing;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +51,7 @@ pub struct Forwarder<E, Q = SqsQueue> {
     rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     options: Options,
+    recent: Arc<RecentInvocations>,
     last_end: Mutex<Option<EventEnd>>,
     has_warned_of_own: AtomicBool,
 }
@@ -84,6 +86,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             rules: Arc::default(),
             queues,
             options,
+            recent: Arc::default(),
             last_end: Mutex::default(),
             has_warned_of_own: AtomicBool::new(false),
         }
@@ -102,7 +105,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             forwarder: self,
             invocation,
             traces: None,
-            stream: StreamState::default(),
+            stream: StreamState::with_recent(Arc::clone(&self.recent)),
             outbox: Outbox::new(self, invocation, began),
         };
         if !matches!(event, Event::Queue(_)) {

@@ -4,15 +4,18 @@
 //! `platform`.
 
 use crate::support::{attribute, deliver, line_of, sum};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use platform::{
-    Aggregator, Converter, EventKind, Failure, Identity, InvocationSpans, LogSource, Names, Owner,
-    PlatformEvent, PlatformOptions, RuntimeError, Shape, SpanOptions, resource_spans,
+    Aggregator, Converter, EventKind, Failure, FunctionStatement, Identity, InvocationSpans,
+    LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanOptions, resource_spans,
+    string_attribute,
 };
 use test_support::runtime_error_cases;
-use wire::{Request, Signal as _, Traces};
+use wire::{FUNCTION_SCOPES, Request, Signal as _, Traces};
 
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
@@ -65,7 +68,7 @@ fn line_of_layer(is_recorded: bool) -> String {
     let mut invocations = InvocationSpans::new(SpanOptions::default());
     invocations.observe(&event(EventKind::Start, None, 0), T0);
     if is_recorded {
-        invocations.note_span_failure(ID, Failure::default());
+        invocations.note_statement(ID, FunctionStatement::SpanFailed(Failure::default()));
     }
     invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
     let spans = invocations.take_finished();
@@ -116,22 +119,19 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         converter.convert_platform_event(&text, event, true);
     };
     observe(&mut converter, event(EventKind::Start, None, 0));
-    let errors: Vec<(String, RuntimeError)> = lines
-        .iter()
-        .filter_map(|line| RuntimeError::read(line))
-        .filter_map(|error| {
-            let owner = converter.invocation_of_line(error.request_id.as_deref())?;
-            Some((owner.to_owned(), error))
-        })
-        .collect();
-    for (owner, error) in errors {
-        metrics.add_runtime_error(&owner, error.failure.clone(), T0);
-        spans.note_runtime_error(&owner, error.failure);
+    for line in lines {
+        converter.note_printed_line(line, T0);
     }
     for event in
         [event(EventKind::RuntimeDone, Some(done), 5), event(EventKind::Report, Some(report), 6)]
     {
         let time = event.time_unix_nano.unwrap();
+        let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
+        converter.convert_platform_event(&text, event.clone(), true);
+        for stated in converter.take_statements() {
+            metrics.add_statement(&stated.request_id, stated.statement.clone(), T0);
+            spans.note_statement(&stated.request_id, stated.statement);
+        }
         metrics.add(&event, time);
         spans.observe(&event, time);
     }
@@ -163,7 +163,10 @@ fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
         };
         let twice: Vec<String> = [row.lines.clone(), row.lines.clone()].concat();
         let logged = row.logged.clone();
-        for (lines, has_failed) in [(row.lines.clone(), true), (twice, true), (logged, false)] {
+        let then_more = [row.lines.clone(), vec!["done\n".to_owned()]].concat();
+        for (lines, has_failed) in
+            [(row.lines.clone(), true), (twice, true), (then_more, !row.only_last), (logged, false)]
+        {
             if lines.is_empty() {
                 continue;
             }
@@ -178,6 +181,124 @@ fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
                 check(direct_mode(&lines, "error", "error"), true, true, "direct mode, error");
             }
         }
+    }
+}
+
+/// The entry span that the layer's wrapper or our library makes of an invocation, changed by `change`, as a line.
+fn line_of_root(scope: &str, change: impl FnOnce(&mut Span)) -> String {
+    let mut span = Span {
+        trace_id: vec![7; 16],
+        span_id: vec![8; 8],
+        name: "shop".to_owned(),
+        kind: SpanKind::Server as i32,
+        start_time_unix_nano: T0,
+        end_time_unix_nano: T0 + 5 * MS,
+        attributes: vec![string_attribute("faas.invocation_id", ID)],
+        ..Span::default()
+    };
+    change(&mut span);
+    let of_resource = resource_spans(Resource::default(), scope, vec![span]);
+    let request = Request::encode::<Traces>(&Traces::request(vec![of_resource]));
+    line_of(request.bytes(), "traces")
+}
+
+fn set_error(span: &mut Span, error_type: &str) {
+    span.status = Some(Status { code: 2, message: "no".to_owned() });
+    span.attributes.push(string_attribute("error.type", error_type));
+}
+
+/// Texts of Lambda that a function can print, with its own request id.
+fn texts_of_lambda() -> [String; 2] {
+    [
+        format!("2026-09-21T14:13:21.000Z {ID} Task timed out after 3.00 seconds\n\n"),
+        format!(
+            "RequestId: {ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
+        ),
+    ]
+}
+
+#[test]
+fn a_root_span_that_ended_well_outweighs_printed_text() {
+    let printed = runtime_error_cases().into_iter().map(|row| row.lines);
+    for lines in printed.chain(texts_of_lambda().map(|line| vec![line])) {
+        for scope in FUNCTION_SCOPES {
+            for own in [None, Some("500"), Some("batch_item_failures")] {
+                let root = line_of_root(scope, |span| {
+                    own.into_iter().for_each(|own| set_error(span, own))
+                });
+                for json_status in [None, Some("success")] {
+                    let seen = forwarder(&lines, Some(&root), json_status);
+                    assert_eq!(
+                        (seen.errors, seen.successes),
+                        (0, 1),
+                        "{lines:?}, {scope}, {own:?}"
+                    );
+                    let code = if own.is_some() { 2 } else { 0 };
+                    assert_eq!(seen.status[0].0, code, "{lines:?}");
+                    assert_eq!(seen.status.len(), 1);
+                }
+            }
+        }
+    }
+}
+
+/// Each function fails and prints, and its root span may say that the handler succeeded.
+#[test]
+fn success_hides_no_failure_that_is_proved() {
+    let line = runtime_error_cases().swap_remove(0).lines;
+    let [timeout, exit] = texts_of_lambda();
+    let root = |scope: &str, change: &dyn Fn(&mut Span)| line_of_root(scope, change);
+    let good = root("lambda-otlp/handler", &|_| {});
+    let of_library = root("lambda-otlp-exporter", &|_| {});
+    let other = root("shop", &|_| {});
+    let partial = root("lambda-otlp/handler", &|span| {
+        let is_partial = any_value::Value::BoolValue(true);
+        span.attributes.push(KeyValue {
+            key: "lambda_otlp.partial".to_owned(),
+            value: Some(AnyValue { value: Some(is_partial) }),
+            ..KeyValue::default()
+        });
+    });
+    let inner = root("lambda-otlp/handler", &|span| span.kind = 1);
+    let of_another = root("lambda-otlp/handler", &|span| {
+        span.attributes = vec![string_attribute("faas.invocation_id", OTHER)];
+    });
+    let failed = root("lambda-otlp/handler", &|span| set_error(span, "KeyError"));
+    let failed_in_rust = root("lambda-otlp-exporter", &|span| set_error(span, "Declined"));
+    let check = |lines: &[&str], span: &str, status: Option<&str>, expected: &str| {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let seen = forwarder(&lines, Some(span), status);
+        let counted = if expected == "timeout" { 0 } else { 1 };
+        assert_eq!((seen.errors, seen.successes), (counted, 0), "{lines:?} {span} {status:?}");
+        let of_ours = [&good, &of_library, &failed, &failed_in_rust];
+        if of_ours.iter().any(|own| *own == span) {
+            let (code, error_type, _) = &seen.status[0];
+            assert_eq!((*code, error_type.as_str()), (2, expected), "{lines:?} {status:?}");
+        }
+    };
+    let printed = line[0].as_str();
+    // Lambda refused the response, or the process ended after it.
+    for span in [&good, &of_library] {
+        for lines in [&[][..], &[printed], &[timeout.as_str()], &[exit.as_str()]] {
+            check(
+                lines,
+                span,
+                Some("error"),
+                if lines == [printed] { "ValueError" } else { "error" },
+            );
+        }
+        check(&[printed], span, Some("failure"), "failure");
+        check(&[printed], span, Some("timeout"), "timeout");
+    }
+    // The handler failed, whatever else it prints.
+    check(&[printed], &failed, None, "KeyError");
+    check(&[exit.as_str(), printed], &failed, Some("success"), "KeyError");
+    check(&[printed], &failed_in_rust, None, "Declined");
+    // Nothing of ours saw the handler succeed.
+    for span in [&other, &partial, &inner, &of_another] {
+        check(&[printed], span, None, "ValueError");
+        check(&[exit.as_str()], span, None, "Runtime.ExitError");
+        check(&[timeout.as_str()], span, None, "timeout");
     }
 }
 

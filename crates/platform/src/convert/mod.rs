@@ -20,25 +20,30 @@ use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
     LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
 };
-use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
+use crate::metrics::aggregator::{
+    Aggregator, OpenInvocations, Owner, counted_failures, is_reported,
+};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
+use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
 use crate::read::line::{FunctionLine, function_line, is_tenant_id, joined_objects, json_lines};
 use crate::read::platform_event;
-use crate::read::runtime_error::{Failure, RuntimeError};
+use crate::read::runtime_error::{Certainty, Failure, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
 use crate::read::severity::{Severity, without_colours};
 use crate::read::whole_line::is_lambdas_to_the_end;
+use crate::recent::{EarlierFacts, RecentInvocations};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::InvocationSpans;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use wire::{Request, RootLine, SpanIds};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,16 +86,21 @@ pub struct ConverterState {
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
     traced: Vec<TracedInvocation>,
-    /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MAX_FAILURES`].
-    failures: BTreeMap<String, Failure>,
+    /// The running invocations whose last line is a runtime's, if nothing follows it.
+    last_words: BTreeMap<String, Failure>,
     /// The runtime's line before the first start: the next report names its invocation.
     unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<InvocationSpans>>,
 }
 
-/// Limit on the failed invocations of one event, more than its log events usually have.
-const MAX_FAILURES: usize = 4096;
+/// What the function said about the end of one of its invocations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvocationStatement {
+    pub request_id: String,
+    pub statement: FunctionStatement,
+    pub time_unix_nano: u64,
+}
 
 /// Converts the log events of one log stream in their order.
 #[derive(Debug)]
@@ -103,6 +113,12 @@ pub struct Converter {
     aggregator: Aggregator,
     /// `true` if the caller makes the metrics of Lambda's events.
     is_counted_elsewhere: bool,
+    /// The statements for this caller.
+    statements: Vec<InvocationStatement>,
+    /// What earlier deliveries said, for a caller that has some.
+    recent: Option<Arc<RecentInvocations>>,
+    /// The spans of invocations whose extension was killed, although spans are disabled.
+    rescued_spans: Vec<Span>,
     emf: EmfPoints,
     seen: SeenSpans,
     platform_records: Records,
@@ -129,6 +145,9 @@ impl Converter {
             state: ConverterState::default(),
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
+            statements: Vec::new(),
+            recent: None,
+            rescued_spans: Vec::new(),
             emf: EmfPoints::new(options.shape),
             seen: SeenSpans::default(),
             platform_records: Records::default(),
@@ -165,16 +184,26 @@ impl Converter {
     #[must_use]
     pub fn with_spans(mut self, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::ForwarderAlone);
-        self.state.spans.get_or_insert_with(|| {
-            Box::new(InvocationSpans::of_stream(SpanOptions {
-                names: self.options.names,
-                xray_lambda,
-                function_name: self.identity.service_name.clone(),
-                function_version: self.identity.function_version.clone(),
-                ..SpanOptions::default()
-            }))
-        });
+        if self.state.spans.is_none() {
+            self.state.spans = Some(Box::new(self.new_spans(xray_lambda)));
+        }
         self
+    }
+
+    fn new_spans(&self, xray_lambda: bool) -> InvocationSpans {
+        InvocationSpans::of_stream(SpanOptions {
+            names: self.options.names,
+            xray_lambda,
+            function_name: self.identity.service_name.clone(),
+            function_version: self.identity.function_version.clone(),
+            ..SpanOptions::default()
+        })
+    }
+
+    /// Continues with what earlier deliveries said about the stream's invocations, and remembers what this one says.
+    #[must_use]
+    pub fn with_recent(self, recent: Arc<RecentInvocations>) -> Self {
+        Self { recent: Some(recent), ..self }
     }
 
     /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
@@ -219,25 +248,35 @@ impl Converter {
         self.seen.add_invocation_span(request_id, span);
     }
 
-    /// Notes the failure that a span of the function states about its invocation, which Lambda reports as a success. Only an
-    /// invocation that Lambda's lines name counts.
-    pub fn note_failed_span(&mut self, request_id: &str, failure: Failure) {
+    /// Notes what a span of the function says about the end of its invocation. Only an invocation that Lambda's lines name counts.
+    pub fn note_span_statement(&mut self, request_id: &str, statement: FunctionStatement) {
         let request_id = request_id_of(request_id);
         let is_known = self.aggregator.knows_invocation(&request_id)
             || self.state.window.invocation_of_line(Some(&request_id))
                 == LineInvocation::Running(&request_id);
         if is_known {
-            self.aggregator.add_span_failure(&request_id, failure.clone(), self.observed_unix_nano);
-            if let Some(invocations) = &mut self.state.spans {
-                invocations.note_span_failure(&request_id, failure.clone());
-            }
-            self.remember_failure(&request_id, failure);
+            self.add_statement(&request_id, statement, self.observed_unix_nano);
         }
     }
 
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
     pub fn note_invocation_event(&mut self, platform: &PlatformEvent, one_at_a_time: bool) {
+        self.end_last_words(platform, platform.time_unix_nano.unwrap_or(self.observed_unix_nano));
         self.state.window.observe(platform, one_at_a_time);
+    }
+
+    /// Notes a line of the function, for a caller of [`Self::counted_elsewhere`].
+    pub fn note_printed_line(&mut self, text: &str, time_unix_nano: u64) {
+        let error = RuntimeError::read(text);
+        if error.is_some() || !self.state.last_words.is_empty() {
+            let line = function_line(text, self.identity.is_lambda);
+            self.note_runtime_line(line.request_id.as_deref(), error, time_unix_nano);
+        }
+    }
+
+    /// Takes what lines said about the ends of invocations, for a caller of [`Self::counted_elsewhere`].
+    pub fn take_statements(&mut self) -> Vec<InvocationStatement> {
+        std::mem::take(&mut self.statements)
     }
 }
 
@@ -249,10 +288,17 @@ impl Converter {
         let of_lambda = self.identity.is_lambda.then(|| platform_event(event.message)).flatten();
         let Some(mut platform) = of_lambda else { return self.convert_function_text(event) };
         self.assign_unnamed_failure(&platform, event);
+        self.recall(&platform, event.time_unix_nano());
+        self.end_last_words(&platform, event.time_unix_nano());
         self.observe(&mut platform, false);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.state.spans {
             invocations.observe(&platform, event.time_unix_nano());
+        } else if platform.is_end_of_killed_extension() {
+            // Nobody else can write this span.
+            let mut alone = self.new_spans(false);
+            alone.observe(&platform, event.time_unix_nano());
+            self.rescued_spans.extend(alone.take_finished());
         }
         let only_marks_time = matches!(
             platform.kind,
@@ -278,6 +324,7 @@ impl Converter {
         mut platform: PlatformEvent,
         one_at_a_time: bool,
     ) {
+        self.end_last_words(&platform, event.time_unix_nano());
         self.observe(&mut platform, one_at_a_time);
         let is_in_log = matches!(
             platform.kind,
@@ -380,10 +427,10 @@ impl Converter {
     fn note_failures(&mut self, event: &LogEventRef<'_>, line: &FunctionLine<'_>, plain: &str) {
         let is_error =
             line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number);
-        if (is_error || RuntimeError::may_lack_a_level(plain))
-            && let Some(error) = RuntimeError::read(plain)
-        {
-            self.note_runtime_error(error, event.time_unix_nano());
+        let may_be_error = is_error || RuntimeError::may_lack_a_level(plain);
+        let error = if may_be_error { RuntimeError::read(plain) } else { None };
+        if error.is_some() || !self.state.last_words.is_empty() {
+            self.note_runtime_line(line.request_id.as_deref(), error, event.time_unix_nano());
         }
         if is_out_of_memory(event.message) {
             let request_id = line.request_id.as_deref().or(self.state.window.request_id());
@@ -404,6 +451,7 @@ impl Converter {
             is_entry: true,
             start_unix_nano: 0,
             error: None,
+            is_complete_root_of_ours: false,
         };
         self.seen.add_invocation_span(request_id, &root);
     }
@@ -426,17 +474,88 @@ impl Converter {
         self.platform_records.push(|record| platform_record.write(&self.state.window, record));
     }
 
-    /// Notes the runtime's own line about a failed invocation.
-    fn note_runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
-        match self.state.window.invocation_of_line(error.request_id.as_deref()) {
-            LineInvocation::Running(request_id) => {
+    /// Notes a line of the function, which names this request id, and perhaps is the runtime's own one about a failure.
+    #[cold]
+    #[inline(never)]
+    fn note_runtime_line(
+        &mut self,
+        named: Option<&str>,
+        error: Option<RuntimeError>,
+        time_unix_nano: u64,
+    ) {
+        let window = &self.state.window;
+        if let Some(request_id) = named.or(window.request_id()) {
+            self.state.last_words.remove(request_id);
+        }
+        let Some(RuntimeError { request_id, failure, certainty }) = error else { return };
+        match (window.invocation_of_line(request_id.as_deref()), certainty) {
+            (LineInvocation::Running(request_id), Certainty::Certain) => {
                 let request_id = request_id.to_owned();
-                self.add_runtime_error(&request_id, error.failure, time_unix_nano);
+                let statement = FunctionStatement::RuntimeLine(failure);
+                self.add_statement(&request_id, statement, time_unix_nano);
             }
-            LineInvocation::Unknown => {
-                self.state.unnamed_failure.get_or_insert(error.failure);
+            (LineInvocation::Running(request_id), Certainty::IfLast) => {
+                self.state.last_words.insert(request_id.to_owned(), failure);
             }
-            LineInvocation::None => {}
+            (LineInvocation::Unknown, Certainty::Certain) => {
+                self.state.unnamed_failure.get_or_insert(failure);
+            }
+            (LineInvocation::Unknown | LineInvocation::None, _) => {}
+        }
+    }
+
+    /// Counts the runtime's line after which the invocation of this event printed nothing more.
+    fn end_last_words(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
+        if self.state.last_words.is_empty() {
+            return;
+        }
+        let Some(request_id) = &platform.request_id else { return };
+        let is_end =
+            matches!(platform.kind, EventKind::End | EventKind::RuntimeDone | EventKind::Report);
+        if let Some(failure) = self.state.last_words.remove(request_id).filter(|_| is_end) {
+            let statement = FunctionStatement::RuntimeLine(failure);
+            self.add_statement(request_id, statement, time_unix_nano);
+        }
+    }
+
+    /// Adds what earlier deliveries said about the invocation of a report whose start is not in this one.
+    fn recall(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
+        let Some(recent) = &self.recent else { return };
+        let Some(request_id) = &platform.request_id else { return };
+        match platform.kind {
+            EventKind::Start => recent.forget(&self.identity, request_id),
+            EventKind::Report => {
+                let is_known = self.state.window.invocation_of_line(Some(request_id))
+                    == LineInvocation::Running(request_id);
+                let earlier = if is_known { None } else { recent.find(&self.identity, request_id) };
+                let Some(EarlierFacts { has_span, counted_failure }) = earlier else { return };
+                if has_span {
+                    self.seen.add_earlier_root(request_id);
+                }
+                if let Some(failure) = counted_failure {
+                    if let Some(invocations) = &mut self.state.spans {
+                        let statement = FunctionStatement::RuntimeLine(failure.clone());
+                        invocations.note_early_statement(request_id, statement, time_unix_nano);
+                    }
+                    self.aggregator.add_counted_failure(request_id, failure, time_unix_nano);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Remembers what this delivery says about invocations whose report it does not have.
+    fn remember(&self, open: &OpenInvocations) {
+        let Some(recent) = &self.recent else { return };
+        for (request_id, failure) in counted_failures(open) {
+            recent.remember(&self.identity, request_id, |facts| {
+                facts.counted_failure = Some(failure);
+            });
+        }
+        if self.state.spans.is_some() {
+            for request_id in self.seen.with_root().filter(|id| !is_reported(open, id)) {
+                recent.remember(&self.identity, request_id, |facts| facts.has_span = true);
+            }
         }
     }
 
@@ -450,30 +569,29 @@ impl Converter {
             (EventKind::Start, _) => self.state.unnamed_failure = None,
             (EventKind::Report, Some(request_id)) => {
                 if let Some(failure) = self.state.unnamed_failure.take() {
-                    self.add_runtime_error(request_id, failure, event.time_unix_nano());
+                    let statement = FunctionStatement::RuntimeLine(failure);
+                    self.add_statement(request_id, statement, event.time_unix_nano());
                 }
             }
             _ => {}
         }
     }
 
-    /// Adds the failure of an invocation that the runtime states.
-    fn add_runtime_error(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
+    fn add_statement(
+        &mut self,
+        request_id: &str,
+        statement: FunctionStatement,
+        time_unix_nano: u64,
+    ) {
+        if self.is_counted_elsewhere {
+            let request_id = request_id.to_owned();
+            self.statements.push(InvocationStatement { request_id, statement, time_unix_nano });
+            return;
+        }
         if let Some(invocations) = &mut self.state.spans {
-            invocations.note_runtime_error(request_id, failure.clone());
+            invocations.note_statement(request_id, statement.clone());
         }
-        self.remember_failure(request_id, failure);
-    }
-
-    fn remember_failure(&mut self, request_id: &str, failure: Failure) {
-        let failures = &mut self.state.failures;
-        if failures.len() < MAX_FAILURES || failures.contains_key(request_id) {
-            let known = failures.entry(request_id.to_owned()).or_default();
-            if known.error_type.is_none() && known.message.is_none() {
-                *known = failure;
-            }
-        }
+        self.aggregator.add_statement(request_id, statement, time_unix_nano);
     }
 }
 
@@ -482,6 +600,7 @@ impl Converter {
     /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
     pub fn finish(mut self) -> ConvertedLines {
         let (platform_metrics, open) = self.aggregator.finish_chunk();
+        self.remember(&open);
         self.state.open = open;
         self.complete_records();
         let spans = self.take_spans();
@@ -527,7 +646,16 @@ impl Converter {
 
     /// Takes the finished spans of invocations, with the facts about these.
     fn take_spans(&mut self) -> Option<ResourceSpans> {
-        let mut spans = self.state.spans.as_mut()?.take_finished();
+        let mut spans = std::mem::take(&mut self.rescued_spans);
+        if let Some(invocations) = &mut self.state.spans {
+            spans.extend(invocations.take_finished());
+        }
+        // An invocation has one root. The function, the library or the layer knows more about it.
+        let seen = &self.seen;
+        spans.retain(|span| {
+            let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
+            !request_id.is_some_and(|request_id| seen.has_root(request_id))
+        });
         if spans.is_empty() {
             return None;
         }
@@ -540,9 +668,9 @@ impl Converter {
         Some(resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans))
     }
 
-    /// The failed invocations of this stream so far, whose spans by the layer lack the failure.
-    pub fn failures(&self) -> &BTreeMap<String, Failure> {
-        &self.state.failures
+    /// The failed invocations of this stream so far. Spans that ended before the failure lack it.
+    pub fn failures(&self) -> BTreeMap<&str, Failure> {
+        self.aggregator.failures().collect()
     }
 
     /// Returns `true` if [`Self::note_trace`] may still change a record: one has X-Ray's trace id and no other.
@@ -550,22 +678,17 @@ impl Converter {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
 
-    /// Returns `true` if [`Self::note_invocation_span`] may still change a record: one has an invocation and no trace id.
+    /// Returns `true` if [`Self::note_invocation_span`] may still change a record or a span: a record has an invocation and no trace
+    /// id, or spans of invocations are enabled.
     pub fn awaits_spans(&self) -> bool {
-        self.line_records.awaits_spans() || self.platform_records.awaits_spans()
+        self.state.spans.is_some()
+            || self.line_records.awaits_spans()
+            || self.platform_records.awaits_spans()
     }
 
     /// The invocation of the next line, if the line names none.
     pub fn request_id(&self) -> Option<&str> {
         self.state.window.request_id()
-    }
-
-    /// The running invocation of a runtime's line. `named` is the request id in the line, if it has one.
-    pub fn invocation_of_line(&self, named: Option<&str>) -> Option<&str> {
-        match self.state.window.invocation_of_line(named) {
-            LineInvocation::Running(request_id) => Some(request_id),
-            LineInvocation::Unknown | LineInvocation::None => None,
-        }
     }
 
     /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].

@@ -71,8 +71,11 @@ fn log_events_become_records_points_and_spans() {
         let is = |word: &str| words.is_some_and(|words| words.split(' ').any(|own| own == word));
         let options =
             PlatformOptions { platform_logs_all: is("all"), ..PlatformOptions::default() };
+        let recent = Arc::<RecentInvocations>::default();
         let chunk = |state: ConverterState| {
-            let chunk = Converter::new(identity(), options, OBSERVED).with_state(state);
+            let chunk = Converter::new(identity(), options, OBSERVED)
+                .with_state(state)
+                .with_recent(Arc::clone(&recent));
             if is("spans") { chunk.with_spans(false) } else { chunk }
         };
         let mut converter = chunk(ConverterState::default());
@@ -81,10 +84,12 @@ fn log_events_become_records_points_and_spans() {
             let time_ms = TIME_MS + at;
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "|" => {
+                "|" | "||" => {
                     let end = converter.finish();
-                    converter = chunk(end.state.clone());
-                    text += &(shown(end) + "--\n");
+                    let is_same_event = word == "|";
+                    converter =
+                        chunk(if is_same_event { end.state.clone() } else { Default::default() });
+                    text += &(shown(end) + if is_same_event { "--\n" } else { "====\n" });
                 }
                 "span" => {
                     let (request_id, trace) = rest.split_once(' ').unwrap();
@@ -130,6 +135,7 @@ fn span() -> SpanIds<'static> {
         parent_span_id: None,
         is_entry: true,
         error: None,
+        is_complete_root_of_ours: false,
     }
 }
 

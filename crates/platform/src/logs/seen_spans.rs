@@ -36,6 +36,8 @@ pub(crate) struct SeenSpans {
     invocations: HashMap<String, SpansOfInvocation>,
     /// The invocation that a span named last.
     last_invocation: Option<String>,
+    /// The invocations whose root came in an earlier delivery, and whose report came in this one.
+    earlier_roots: BTreeSet<String>,
 }
 
 /// An invocation that may have lines in the next chunk.
@@ -86,6 +88,7 @@ impl SeenSpans {
                 is_entry: span.kind == SpanKind::Server as i32,
                 start_unix_nano: span.start_time_unix_nano,
                 error: None,
+                is_complete_root_of_ours: false,
             };
             self.add_invocation_span(request_id, &span);
         }
@@ -123,6 +126,23 @@ impl SeenSpans {
         for TracedInvocation { request_id, spans } in needed {
             self.invocations.insert(request_id, spans);
         }
+    }
+
+    /// Notes that an earlier delivery had the root span of an invocation.
+    pub(crate) fn add_earlier_root(&mut self, request_id: &str) {
+        self.earlier_roots.insert(request_id.to_owned());
+    }
+
+    /// Returns `true` if the function wrote a span that may be the root of this invocation.
+    pub(crate) fn has_root(&self, request_id: &str) -> bool {
+        self.earlier_roots.contains(request_id)
+            || self.invocations.get(request_id).is_some_and(|spans| spans.root != Root::NotSeen)
+    }
+
+    /// The invocations whose root span was seen.
+    pub(crate) fn with_root(&self) -> impl Iterator<Item = &str> {
+        let with_root = self.invocations.iter().filter(|(_, spans)| spans.root != Root::NotSeen);
+        with_root.map(|(request_id, _)| request_id.as_str())
     }
 
     pub(crate) fn has_trace(&self, trace_id: &TraceId) -> bool {

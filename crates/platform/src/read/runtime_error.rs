@@ -1,9 +1,9 @@
 //! Reads the line that a runtime prints for each failed invocation.
 //!
 //! AWS's events do not show a handler's error: `platform.runtimeDone` says `success`, and REPORT nothing. The runtime's own line
-//! does. A function can print the same text, so only the exact form counts. Not distinguishable from a logged line, and therefore no
-//! evidence: the line of Node's runtime in Lambda's JSON format, which equals `console.error(error)`, and that of Rust's
-//! `lambda_runtime` without its target, which equals `error!`.
+//! does. A function can print the same text, so only the exact form counts. Two lines look like a logged one, and count only as the
+//! last line of their invocation: that of Node's runtime in Lambda's JSON format, which equals `console.error(error)`, and that of
+//! Rust's `lambda_runtime` without its target, which equals `error!`.
 //!
 //! Sources: `tests/fixtures/runtime-errors.jsonl` names them for each form.
 
@@ -36,12 +36,17 @@ impl Failure {
 }
 
 impl Failure {
+    /// Returns `true` for the error of a handler that returned a result: a response of status 500, or a partly failed batch.
+    pub(crate) fn is_result(error: &SpanError<'_>) -> bool {
+        error.error_type == "batch_item_failures"
+            || error.error_type.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     /// The failure of an invocation that its span states. A response of status 500 and a partly failed batch are none for Lambda,
     /// and of a timeout or a process that ended Lambda knows more.
-    pub fn of_span(error: &SpanError<'_>) -> Option<Self> {
-        const NO_FAILURES: [&str; 4] = ["batch_item_failures", "timeout", "shutdown", "cancelled"];
-        let is_status = error.error_type.bytes().all(|byte| byte.is_ascii_digit());
-        let is_failure = !is_status && !NO_FAILURES.contains(&error.error_type);
+    pub(crate) fn of_span(error: &SpanError<'_>) -> Option<Self> {
+        const CUT_OFF: [&str; 3] = ["timeout", "shutdown", "cancelled"];
+        let is_failure = !Self::is_result(error) && !CUT_OFF.contains(&error.error_type);
         // The layer's span of a failure of which it knows no more has these words.
         let text = |own| if own == UNKNOWN { "" } else { own };
         is_failure.then(|| Self::new(text(error.error_type), text(error.message)))
@@ -50,26 +55,39 @@ impl Failure {
 
 /// A runtime's line about a failed invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuntimeError {
+pub(crate) struct RuntimeError {
     /// The invocation, if the line names it.
-    pub request_id: Option<String>,
-    pub failure: Failure,
+    pub(crate) request_id: Option<String>,
+    pub(crate) failure: Failure,
+    pub(crate) certainty: Certainty,
+}
+
+/// Whether only a runtime writes such a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    Certain,
+    /// A logger writes it too. A runtime prints nothing after it.
+    IfLast,
 }
 
 impl RuntimeError {
+    fn certain(request_id: Option<String>, failure: Failure) -> Self {
+        Self { request_id, failure, certainty: Certainty::Certain }
+    }
+
     fn unnamed(failure: Failure) -> Self {
-        Self { request_id: None, failure }
+        Self::certain(None, failure)
     }
 
     /// Reads a log event. First bytes exclude nearly all.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let plain = without_colours(text);
         let text = plain.trim_end();
         match *text.as_bytes().first()? {
             b'{' => of_object(text),
             b'[' => of_python(text).map(Self::unnamed),
             b'E' | b'C' if begins(text, &RUBY) => of_ruby(text).map(Self::unnamed),
-            b'E' if text.starts_with(RUST) => of_rust(text),
+            b'E' if text.starts_with(RUST) => of_rust(text, false),
             b'0'..=b'9' | b'a'..=b'f' => {
                 of_prefix(text).or_else(|| of_java(text).map(Self::unnamed))
             }
@@ -114,20 +132,30 @@ const RUST_LAYER: &str = "lambda_runtime::layers::panic";
 const RUST_PANIC: &str = "user handler panicked";
 
 /// `ERROR Lambda runtime invoke{requestId="ID" …}: lambda_runtime::layers::panic: no stock`; without the target, only a panic's
-/// line is certain.
-fn of_rust(text: &str) -> Option<RuntimeError> {
+/// line is certain. The runtime's default subscriber writes neither time nor target.
+fn of_rust(text: &str, has_time: bool) -> Option<RuntimeError> {
     let (_, after_name) = text.split_once(RUST)?;
     let (span, rest) = after_name.split_once("}: ")?;
     let of_layer = rest.strip_prefix(RUST_LAYER).and_then(|rest| rest.strip_prefix(": "));
-    let message = match of_layer {
-        Some(message) => message,
-        None => rest.starts_with("user handler panicked error=").then_some(rest)?,
+    let (message, certainty) = match of_layer {
+        Some(message) => (message, Certainty::Certain),
+        None if rest.starts_with("user handler panicked error=") => (rest, Certainty::Certain),
+        None if has_time || begins_with_target(rest) => return None,
+        None => (rest, Certainty::IfLast),
     };
     let id = span.strip_prefix("requestId=\"").and_then(|rest| rest.split_at_checked(UUID_BYTES));
     Some(RuntimeError {
         request_id: id.map(|(id, _)| id).filter(|id| is_uuid(id)).map(str::to_ascii_lowercase),
         failure: rust_failure(message),
+        certainty,
     })
+}
+
+/// Returns `true` for `shop::orders: no stock`.
+fn begins_with_target(text: &str) -> bool {
+    let Some((path, _)) = text.split_once(": ") else { return false };
+    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
+    path.contains("::") && path.chars().all(is_of_path)
 }
 
 fn rust_failure(message: &str) -> Failure {
@@ -140,14 +168,14 @@ fn of_prefix(text: &str) -> Option<RuntimeError> {
     if let Some((id, rest)) = request_id(text) {
         // Bref.
         let object = rest.strip_prefix("Invoke Error\t")?;
-        return Some(RuntimeError { request_id: Some(id), failure: error_of(object)? });
+        return Some(RuntimeError::certain(Some(id), error_of(object)?));
     }
     let time = stated_time(text).filter(|time| time.has_clock)?;
     let rest = text.get(time.bytes..)?;
     if let Some(rest) = rest.strip_prefix('\t') {
         return match request_id(rest) {
             Some((id, rest)) => {
-                of_level(rest).map(|failure| RuntimeError { request_id: Some(id), failure })
+                of_level(rest).map(|failure| RuntimeError::certain(Some(id), failure))
             }
             None => of_level(rest.strip_prefix("undefined\t")?).map(RuntimeError::unnamed),
         };
@@ -157,7 +185,7 @@ fn of_prefix(text: &str) -> Option<RuntimeError> {
         // Go's `log`.
         return Fields::of(rest).and_then(|fields| bare(&fields)).map(RuntimeError::unnamed);
     }
-    if rest.starts_with(RUST) { of_rust(rest) } else { None }
+    if rest.starts_with(RUST) { of_rust(rest, true) } else { None }
 }
 
 /// A request id and the text after its tab.
@@ -257,9 +285,9 @@ fn of_object(text: &str) -> Option<RuntimeError> {
     }
     let id = fields.text("requestId").or_else(|| fields.text("AWSRequestId"));
     let in_record = id.filter(|id| is_uuid(id)).map(|id| id.to_ascii_lowercase());
-    let failure = of_record(&fields, in_record.is_some())?;
+    let (failure, certainty) = of_record(&fields, in_record.is_some())?;
     let request_id = in_record.or_else(|| of_rust_span(&fields));
-    Some(RuntimeError { request_id, failure })
+    Some(RuntimeError { request_id, failure, certainty })
 }
 
 /// The request id in the span of Rust's runtime.
@@ -268,7 +296,8 @@ fn of_rust_span(fields: &Fields<'_>) -> Option<String> {
     is_uuid(&id).then(|| id.to_ascii_lowercase())
 }
 
-fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<Failure> {
+fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<(Failure, Certainty)> {
+    let certain = |failure| (failure, Certainty::Certain);
     let error = || {
         let kind = fields.text("errorType")?;
         let message = fields.text("errorMessage")?;
@@ -278,20 +307,46 @@ fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<Failure> {
     match message {
         // Python's runtime writes no message, and its loggers always one.
         None if fields.get("target").is_some() => of_rust_record(fields),
-        None if fields.get("logger").is_none() && fields.get("stackTrace").is_some() => error(),
+        None if fields.get("logger").is_none() && fields.get("stackTrace").is_some() => {
+            error().map(certain)
+        }
         // .NET's runtime has only the exception.
-        Some(Some(message)) if message.is_empty() && fields.get("stackTrace").is_some() => error(),
-        Some(Some(message)) if has_request_id => of_java(message.trim_end()),
+        Some(Some(message)) if message.is_empty() && fields.get("stackTrace").is_some() => {
+            error().map(certain)
+        }
+        Some(Some(message)) if has_request_id => of_java(message.trim_end()).map(certain),
+        Some(None) if has_request_id => of_node_record(fields),
         _ => of_rust_record(fields),
     }
 }
 
-fn of_rust_record(fields: &Fields<'_>) -> Option<Failure> {
+/// Node's error is the message, with exactly these keys.
+fn of_node_record(fields: &Fields<'_>) -> Option<(Failure, Certainty)> {
+    const OWN: [&str; 4] = ["timestamp", "level", "requestId", "message"];
+    let is_bare = fields.pairs.iter().all(|(key, _)| OWN.contains(&key.as_ref()));
+    let error = Fields::of(fields.get("message")?.get()).filter(|_| is_bare)?;
+    error.get("stackTrace")?;
+    let failure = Failure::new(&error.text("errorType")?, &error.text("errorMessage")?);
+    Some((failure, Certainty::IfLast))
+}
+
+fn of_rust_record(fields: &Fields<'_>) -> Option<(Failure, Certainty)> {
     let inner = Fields::of(fields.get("fields")?.get())?;
     let message = inner.text("message")?;
-    let is_layers = fields.text("target").is_some_and(|target| target == RUST_LAYER);
+    let target = fields.text("target");
     let is_panic = message == RUST_PANIC && inner.get("error").is_some();
-    (is_layers || is_panic).then(|| rust_failure(&message))
+    let certainty = match target.as_deref() {
+        Some(RUST_LAYER) => Certainty::Certain,
+        _ if is_panic => Certainty::Certain,
+        Some(_) => return None,
+        // The runtime's default subscriber writes neither time nor target.
+        None if fields.get("timestamp").is_none() => Certainty::IfLast,
+        None => return None,
+    };
+    if certainty == Certainty::IfLast {
+        of_rust_span(fields)?;
+    }
+    Some((rust_failure(&message), certainty))
 }
 
 #[cfg(test)]
@@ -316,9 +371,11 @@ mod tests {
                     assert_eq!(failure.message, Some(message), "{name}");
                 }
             }
-            for line in row.logged {
-                assert_eq!(RuntimeError::read(&line), None, "{name}: {line:?}");
-            }
+            let is_certain = |line: &str| {
+                RuntimeError::read(line).is_some_and(|error| error.certainty == Certainty::Certain)
+            };
+            assert!(row.lines.iter().all(|line| is_certain(line) != row.only_last), "{name}");
+            assert!(!row.logged.iter().any(|line| is_certain(line)), "{name}");
         }
     }
 
@@ -338,8 +395,9 @@ mod tests {
         for row in include_str!("../../../../tests/fixtures/loggers.jsonl").lines() {
             let row: Logger = serde_json::from_str(row).unwrap();
             let is_of_runtime = OF_RUNTIMES.contains(&row.logger.as_str());
-            let read = row.messages.iter().find_map(|text| RuntimeError::read(text));
-            assert_eq!(read.is_some(), is_of_runtime, "{}: {read:?}", row.logger);
+            let mut read = row.messages.iter().filter_map(|text| RuntimeError::read(text));
+            let is_certain = read.any(|error| error.certainty == Certainty::Certain);
+            assert_eq!(is_certain, is_of_runtime, "{}", row.logger);
         }
     }
 }

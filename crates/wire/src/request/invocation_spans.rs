@@ -3,14 +3,16 @@
 use super::Request;
 use crate::field::{span, status};
 use crate::protobuf::{Value, fields};
-use crate::resource::FAAS_INVOCATION_ID;
+use crate::resource::{FAAS_INVOCATION_ID, PARTIAL};
 use crate::signal::SignalKind;
-use crate::view::text_attribute;
+use crate::view::{Container, text_attribute};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 // A static, because creating a finder takes longer than one search.
 static FIND_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FAAS_INVOCATION_ID));
+
+static FIND_PARTIAL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PARTIAL));
 
 /// The attribute `error.type` of OpenTelemetry's semantic conventions.
 const ERROR_TYPE: &str = "error.type";
@@ -28,18 +30,23 @@ impl Request {
             return;
         }
         let begin = self.bytes.as_ptr().addr();
-        for span in self.messages() {
-            let begin = span.as_ptr().addr() - begin;
-            while names.next_if(|name| *name < begin).is_some() {}
-            if names.peek().is_some_and(|name| *name < begin + span.len())
-                && let Some(span) = SpanIds::of(span)
-                && let Some(request_id) = span.request_id
-            {
-                take(request_id, span);
+        for scope in self.containers().flat_map(Container::scopes) {
+            for span in scope.messages() {
+                let begin = span.as_ptr().addr() - begin;
+                while names.next_if(|name| *name < begin).is_some() {}
+                if names.peek().is_some_and(|name| *name < begin + span.len())
+                    && let Some(span) = SpanIds::of(span, scope.name())
+                    && let Some(request_id) = span.request_id
+                {
+                    take(request_id, span);
+                }
             }
         }
     }
 }
+
+/// The scopes of the spans that our library and the layer's wrapper make of an invocation. They see its whole handler.
+pub const FUNCTION_SCOPES: [&str; 2] = ["lambda-otlp-exporter", "lambda-otlp/handler"];
 
 /// The ids of a span, and what distinguishes the span of an invocation from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,8 @@ pub struct SpanIds<'a> {
     pub start_unix_nano: u64,
     /// `error.type` and the status message of an entry span with the status ERROR.
     pub error: Option<SpanError<'a>>,
+    /// `true` if it is the complete entry span of our library or the layer's wrapper.
+    pub is_complete_root_of_ours: bool,
 }
 
 /// The failure that a span states.
@@ -88,8 +97,8 @@ impl<'a> SpanError<'a> {
 }
 
 impl<'a> SpanIds<'a> {
-    /// Reads an encoded span; `None` if an id is invalid.
-    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+    /// Reads an encoded span of a scope with this name; `None` if an id is invalid.
+    pub fn of(bytes: &'a [u8], scope_name: &[u8]) -> Option<Self> {
         const SERVER: u64 = 2;
         const CONSUMER: u64 = 5;
         let mut trace_id = None;
@@ -117,6 +126,8 @@ impl<'a> SpanIds<'a> {
         let trace_id = trace_id?;
         let span_id = span_id?;
         let error = status.filter(|_| is_entry).and_then(|status| SpanError::of(bytes, status));
+        let is_of_ours = || FUNCTION_SCOPES.iter().any(|own| own.as_bytes() == scope_name);
+        let is_complete_root_of_ours = is_entry && is_of_ours() && !is_partial(bytes);
         Some(Self {
             request_id,
             trace_id,
@@ -125,8 +136,15 @@ impl<'a> SpanIds<'a> {
             is_entry,
             start_unix_nano,
             error,
+            is_complete_root_of_ours,
         })
     }
+}
+
+/// Returns `true` if the span was open when the function wrote it. A span with these words elsewhere counts as one, which costs only
+/// its statement that it ended well.
+fn is_partial(span: &[u8]) -> bool {
+    FIND_PARTIAL.find(span).is_some()
 }
 
 /// A valid id: the right length and not all zeros.

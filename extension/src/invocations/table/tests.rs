@@ -73,9 +73,10 @@ impl Script {
                     is_entry: false,
                     start_unix_nano: ms(2) * 1_000_000,
                     error: None,
+                    is_complete_root_of_ours: false,
                 };
                 let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
-                self.table.add_spans(vec![ReceivedSpan { request_id, ids, failure: None }]);
+                self.table.add_spans(vec![ReceivedSpan { request_id, ids, statement: None }]);
             }
             "record" => {
                 let is_sampled = text(2) != "unsampled";
@@ -126,11 +127,11 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         message: Some("no stock".to_owned()),
     };
     let printed = |script: &mut Script| {
-        script.table.add_runtime_report(RuntimeReport::Failed {
+        script.table.add_statements(vec![InvocationStatement {
             request_id: "a".to_owned(),
-            failure: failure(),
+            statement: FunctionStatement::RuntimeLine(failure()),
             time_unix_nano: 10_500_000_000,
-        });
+        }]);
     };
     let recorded = |script: &mut Script| {
         let ids = SpanIds {
@@ -141,9 +142,32 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
             is_entry: true,
             start_unix_nano: 10_000_000_000,
             error: None,
+            is_complete_root_of_ours: false,
         };
         let request_id = Some("a".to_owned());
-        script.table.add_spans(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
+        let statement = Some(FunctionStatement::SpanFailed(failure()));
+        script.table.add_spans(vec![ReceivedSpan { request_id, ids, statement }]);
+    };
+    let succeeded = |script: &mut Script| {
+        let ids = SpanIds {
+            request_id: None,
+            trace_id: [7; 16],
+            span_id: [7; 8],
+            parent_span_id: None,
+            is_entry: true,
+            start_unix_nano: 10_000_000_000,
+            error: None,
+            is_complete_root_of_ours: true,
+        };
+        let statement = Some(FunctionStatement::SpanSucceeded);
+        let request_id = Some("a".to_owned());
+        script.table.add_spans(vec![ReceivedSpan { request_id, ids, statement }]);
+    };
+    let all = |script: &mut Script| {
+        printed(script);
+        succeeded(script);
+        recorded(script);
+        succeeded(script);
     };
     let none = |_: &mut Script| {};
     let printed_twice = |script: &mut Script| {
@@ -177,6 +201,27 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
             has_failed: true,
         },
         FailureCase { name: "both", before: &none, within: &both, after: &none, has_failed: true },
+        FailureCase {
+            name: "a line, and a root span that ended well",
+            before: &succeeded,
+            within: &printed,
+            after: &none,
+            has_failed: false,
+        },
+        FailureCase {
+            name: "a root span that ended well after the end",
+            before: &none,
+            within: &printed,
+            after: &succeeded,
+            has_failed: false,
+        },
+        FailureCase {
+            name: "spans that ended well beside one that failed",
+            before: &none,
+            within: &all,
+            after: &succeeded,
+            has_failed: true,
+        },
         FailureCase {
             name: "a span after the end",
             before: &none,

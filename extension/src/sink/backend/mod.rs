@@ -15,7 +15,7 @@ mod uploader;
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush};
 use crate::counts::Counts;
-use crate::event::{LogLine, RuntimeReport};
+use crate::event::{LogLine, OutOfMemory};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
     BufferedTelemetry, Decision, FlushFacts, InvocationPhase, NewestInvocation, WakeFacts, decide,
@@ -68,7 +68,7 @@ pub(crate) struct Backend {
 pub(crate) struct InvocationFacts {
     /// The possible root spans; `None` if the line contains no OTLP.
     pub(crate) invocation_spans: Option<Vec<ReceivedSpan>>,
-    pub(crate) runtime_report: Option<RuntimeReport>,
+    pub(crate) out_of_memory: Option<OutOfMemory>,
 }
 
 impl Backend {
@@ -118,12 +118,12 @@ impl Backend {
 
     /// Takes a line that the function or another extension printed. Returns the facts in it that concern the invocation.
     pub(crate) fn take_line(&mut self, line: &LogLine) -> InvocationFacts {
-        let LineContent { requests, runtime_report } = self.lines.take(line, unix_millis());
+        let LineContent { requests, out_of_memory } = self.lines.take(line, unix_millis());
         let spans_of = |request| invocation_spans(request, false);
         let has_otlp = !requests.is_empty();
         let invocation_spans = has_otlp.then(|| requests.iter().flat_map(spans_of).collect());
         self.put(requests);
-        InvocationFacts { invocation_spans, runtime_report }
+        InvocationFacts { invocation_spans, out_of_memory }
     }
 
     /// Puts requests into the buffer, or spills them if there is no room.

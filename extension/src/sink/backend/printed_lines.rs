@@ -7,14 +7,14 @@
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
-use crate::event::{LogLine, RuntimeReport};
+use crate::event::{LogLine, OutOfMemory};
 use crate::invocations::roots::ReceivedSpan;
 use crate::policy::{NewestInvocation, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
-    Converter, ConverterState, EventKind, Identity, LineSource, LogEventRef, PlatformEvent,
-    PlatformOptions, RuntimeError, Undecodable, is_out_of_memory,
+    Converter, ConverterState, EventKind, Identity, InvocationStatement, LineSource, LogEventRef,
+    PlatformEvent, PlatformOptions, Undecodable, is_out_of_memory,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,7 +100,8 @@ impl PrintedLines {
             None => {
                 self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function {
-                    content.runtime_report = self.read_runtime_report(&line.message, time);
+                    self.converter.note_printed_line(&line.message, time);
+                    content.out_of_memory = self.read_out_of_memory(&line.message, time);
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
@@ -121,15 +122,14 @@ impl PrintedLines {
         content
     }
 
-    /// Reads the line of a runtime about an invocation; `None` if the line is not a runtime's.
-    fn read_runtime_report(&self, text: &str, time_unix_nano: u64) -> Option<RuntimeReport> {
-        if is_out_of_memory(text) {
-            let request_id = self.converter.request_id().map(str::to_owned);
-            return Some(RuntimeReport::OutOfMemory { request_id, time_unix_nano });
-        }
-        let error = RuntimeError::read(text)?;
-        let request_id = self.converter.invocation_of_line(error.request_id.as_deref())?.to_owned();
-        Some(RuntimeReport::Failed { request_id, failure: error.failure, time_unix_nano })
+    fn read_out_of_memory(&self, text: &str, time_unix_nano: u64) -> Option<OutOfMemory> {
+        let request_id = || self.converter.request_id().map(str::to_owned);
+        is_out_of_memory(text).then(|| OutOfMemory { request_id: request_id(), time_unix_nano })
+    }
+
+    /// Takes what the lines and events so far said about the ends of invocations.
+    pub(crate) fn take_statements(&mut self) -> Vec<InvocationStatement> {
+        self.converter.take_statements()
     }
 
     /// Takes an OTLP line that does not decode.
@@ -262,7 +262,7 @@ fn in_ms(unix_nano: u64) -> i64 {
 pub(super) struct LineContent {
     /// The OTLP in it.
     pub(super) requests: Vec<Request>,
-    pub(super) runtime_report: Option<RuntimeReport>,
+    pub(super) out_of_memory: Option<OutOfMemory>,
 }
 
 /// The part of an event that is stored unchanged.

@@ -47,12 +47,25 @@ async fn a_failed_init_leaves_its_span() {
             "initializationType": "on-demand", "phase": "init", "status": status, "errorType": "Runtime.ExitError",
         }})
     };
-    let ends = || [runtime_done_with(FIRST, "error"), report(FIRST, "error")];
-    let [done, reported] = ends();
-    for (before, after) in [
+    let ends = |id| [runtime_done_with(id, "error"), report(id, "error")];
+    let [done, reported] = ends(FIRST);
+    let start_of_second =
+        json!({"time": TIME, "type": "platform.start", "record": {"requestId": "second"}});
+    let [done_of_second, reported_of_second] = ends("second");
+    for (before, after, spans) in [
         // The events come in one delivery, or each in its own.
-        (vec![], vec![vec![init("error"), start.clone(), done.clone(), reported.clone()]]),
-        (vec![init("error")], vec![vec![start.clone()], vec![done], vec![reported]]),
+        (vec![], vec![vec![init("error"), start.clone(), done.clone(), reported.clone()]], 1),
+        (
+            vec![init("error")],
+            vec![vec![start.clone()], vec![done.clone()], vec![reported.clone()]],
+            1,
+        ),
+        // The events of an earlier invocation came before.
+        (
+            vec![start, done, reported],
+            vec![vec![start_of_second], vec![done_of_second], vec![reported_of_second]],
+            2,
+        ),
     ] {
         let (lambda, next) = Lambda::waiting(&[]).await;
         assert_eq!(lambda.telemetry(&before).await, 200);
@@ -63,7 +76,7 @@ async fn a_failed_init_leaves_its_span() {
         let (stdout, _) = lambda.finished().await;
         let statuses: Vec<i32> =
             stdout.spans().into_iter().map(|span| span.status.unwrap_or_default().code).collect();
-        assert_eq!(statuses, [2]);
+        assert_eq!(statuses, vec![2; spans]);
     }
 }
 

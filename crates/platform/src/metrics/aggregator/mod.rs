@@ -9,7 +9,7 @@
 //! - Failure lines of the older notation (`Task timed out`, `Runtime exited`) come before or after a `REPORT` without status and
 //!   state the result; a status on the `REPORT` wins. A failure line without a `REPORT` in the batch counts the failure alone.
 //! - The runtime's own line about a failed invocation, and a span of the function with its failure, count like a failure line: Lambda
-//!   reports an error of the handler as a success.
+//!   reports an error of the handler as a success. What the evidence says is decided when the invocation is closed.
 //! - A runtime's message about exhausted memory counts as `aws.lambda.out_of_memory` at once; a later event of Lambda about the
 //!   same invocation does not count it again.
 //! - In the Telemetry API a failed `platform.runtimeDone` counts like a failure line, because its report may never come. In
@@ -21,7 +21,7 @@ use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, legacy};
 use crate::metrics::points::{ErrorType, Period, Points};
 use crate::options::{Names, Shape};
-use crate::outcome::{Outcome, OutcomeEvidence, decide};
+use crate::outcome::{FunctionStatement, Outcome, OutcomeEvidence, decide};
 use crate::read::runtime_error::Failure;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use std::collections::BTreeMap;
@@ -80,37 +80,48 @@ impl Aggregator {
         }
     }
 
-    /// Adds the runtime's own line about the failure of an invocation, which Lambda reports as a success.
-    pub fn add_runtime_error(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.add_failure(request_id, time_unix_nano, |evidence| {
-            evidence.note_runtime_error(failure);
-        });
-    }
-
-    /// Adds the failure that a span of the function states about its invocation.
-    pub fn add_span_failure(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
-        self.add_failure(request_id, time_unix_nano, |evidence| {
-            evidence.note_span_failure(failure);
-        });
-    }
-
-    /// Adds a failure that Lambda may not know.
-    fn add_failure(
+    /// Adds what the function says about the end of its invocation. Lambda may report a failed one as a success.
+    pub fn add_statement(
         &mut self,
         request_id: &str,
+        statement: FunctionStatement,
         time_unix_nano: u64,
-        note: impl FnOnce(&mut OutcomeEvidence),
     ) {
         if self.owner == Owner::Extension {
             return;
         }
         let key = request_id.to_ascii_lowercase();
-        let known = self.invocations.remove(&key);
-        let mut invocation = known.unwrap_or_else(|| OpenInvocation::seen_at(time_unix_nano));
-        note(&mut invocation.evidence);
-        let period = invocation.period;
-        self.fail(&mut invocation, period);
-        self.invocations.insert(key, invocation);
+        if statement == FunctionStatement::SpanSucceeded {
+            // It only matters beside other evidence.
+            if let Some(invocation) = self.invocations.get_mut(&key) {
+                invocation.evidence.note_statement(statement);
+            }
+            return;
+        }
+        let invocation =
+            self.invocations.entry(key).or_insert_with(|| OpenInvocation::seen_at(time_unix_nano));
+        invocation.evidence.note_statement(statement);
+        invocation.fail();
+    }
+
+    /// Adds a failure that an earlier delivery counted, and whose report did not come with it.
+    pub(crate) fn add_counted_failure(
+        &mut self,
+        request_id: &str,
+        failure: Failure,
+        time_unix_nano: u64,
+    ) {
+        let mut invocation = OpenInvocation::seen_at(time_unix_nano);
+        invocation.state = InvocationState::FailedCounted;
+        invocation.evidence.note_statement(FunctionStatement::RuntimeLine(failure));
+        self.invocations.entry(request_id.to_owned()).or_insert(invocation);
+    }
+
+    /// The failed invocations, each with its failure.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, Failure)> {
+        self.invocations.iter().filter_map(|(request_id, invocation)| {
+            Some((request_id.as_str(), failure_in(&invocation.evidence)?))
+        })
     }
 
     /// Adds a runtime's message about exhausted memory, and its invocation, if known. A later report of the platform about the same
@@ -156,6 +167,9 @@ impl Aggregator {
         for invocation in known.values_mut() {
             self.close(invocation);
             invocation.state = match invocation.state {
+                InvocationState::Failed if failure_of(&invocation.evidence).is_none() => {
+                    InvocationState::NoResult
+                }
                 InvocationState::Failed => InvocationState::FailedCounted,
                 InvocationState::Reported => InvocationState::Counted,
                 state => state,
@@ -225,13 +239,9 @@ impl Aggregator {
             invocation = OpenInvocation::new(period);
         }
         invocation.evidence.note(event);
-        invocation.state = if invocation.state == InvocationState::FailedCounted {
-            InvocationState::Counted
-        } else if let Some(failure) = failure_of(&invocation.evidence) {
-            self.count_end(Some(failure), period);
-            InvocationState::Counted
-        } else {
-            InvocationState::Reported
+        invocation.state = match invocation.state {
+            InvocationState::FailedCounted => InvocationState::Counted,
+            _ => InvocationState::Reported,
         };
         self.keep_invocation(event, invocation, period);
     }
@@ -240,7 +250,7 @@ impl Aggregator {
     fn add_failure_event(&mut self, event: &PlatformEvent, period: Period) {
         let mut invocation = self.take_invocation(event, period);
         invocation.evidence.note(event);
-        self.fail(&mut invocation, period);
+        invocation.fail();
         self.keep_invocation(event, invocation, period);
     }
 
@@ -249,21 +259,6 @@ impl Aggregator {
         let mut invocation = self.take_invocation(event, period);
         invocation.evidence.note(event);
         self.insert(event, invocation, period);
-    }
-
-    /// Changes the state of an invocation whose evidence has a new failure, and counts the failure if the report came before.
-    fn fail(&mut self, invocation: &mut OpenInvocation, period: Period) {
-        match invocation.state {
-            InvocationState::NoResult => invocation.state = InvocationState::Failed,
-            InvocationState::Reported => {
-                if let Some(failure) = failure_of(&invocation.evidence) {
-                    self.count_end(Some(failure), period);
-                    invocation.state = InvocationState::Counted;
-                }
-            }
-            InvocationState::Failed | InvocationState::FailedCounted | InvocationState::Counted => {
-            }
-        }
     }
 
     /// Takes the invocation of an event out of the table, or begins one. An invocation with an unknown `START` is the first that an
@@ -297,11 +292,13 @@ impl Aggregator {
     /// Counts a finished invocation unless it was counted before.
     fn close(&mut self, invocation: &OpenInvocation) {
         match invocation.state {
-            InvocationState::Reported => self.count_end(None, invocation.period),
+            InvocationState::Reported => {
+                self.count_end(failure_of(&invocation.evidence), invocation.period);
+            }
             InvocationState::Failed => {
-                // Lambda's line without a report.
-                let failure = failure_of(&invocation.evidence).or(Some(bounded(None)));
-                self.count_end(failure, invocation.period);
+                if let failure @ Some(_) = failure_of(&invocation.evidence) {
+                    self.count_end(failure, invocation.period);
+                }
             }
             InvocationState::NoResult
             | InvocationState::FailedCounted
@@ -435,6 +432,15 @@ fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
     }
 }
 
+fn failure_in(evidence: &OutcomeEvidence) -> Option<Failure> {
+    match decide(evidence) {
+        Outcome::Unknown | Outcome::Succeeded => None,
+        Outcome::Failed { error_type, message } => {
+            Some(Failure { error_type: Some(error_type), message })
+        }
+    }
+}
+
 fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
     failure_of(&OutcomeEvidence::of_events(std::iter::once(event)))
 }
@@ -484,6 +490,20 @@ const UNKNOWN_INVOCATION: &str = "?";
 /// [`UNKNOWN_INVOCATION`].
 pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 
+/// The invocations whose failure was counted and whose report has not come.
+pub(crate) fn counted_failures(open: &OpenInvocations) -> impl Iterator<Item = (&str, Failure)> {
+    let counted = open.iter().filter(|(request_id, invocation)| {
+        invocation.state == InvocationState::FailedCounted && *request_id != NO_REQUEST_ID
+    });
+    counted.filter_map(|(request_id, invocation)| {
+        Some((request_id.as_str(), failure_in(&invocation.evidence)?))
+    })
+}
+
+pub(crate) fn is_reported(open: &OpenInvocations, request_id: &str) -> bool {
+    open.get(request_id).is_some_and(OpenInvocation::is_reported)
+}
+
 /// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
@@ -509,6 +529,13 @@ impl OpenInvocation {
         Self::new(Period::at(time_unix_nano))
     }
 
+    /// Notes that the evidence has a failure.
+    fn fail(&mut self) {
+        if self.state == InvocationState::NoResult {
+            self.state = InvocationState::Failed;
+        }
+    }
+
     fn is_reported(&self) -> bool {
         matches!(self.state, InvocationState::Reported | InvocationState::Counted)
     }
@@ -522,7 +549,7 @@ enum InvocationState {
     Failed,
     /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
     FailedCounted,
-    /// A `REPORT` without a failure arrived: a success unless a failure line or a span about the failure follows.
+    /// A `REPORT` arrived. Until the invocation is closed, further evidence about its end may follow.
     Reported,
     /// The invocation was counted; further lines repeat known facts.
     Counted,

@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::options::SpanOptions;
+use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
-use crate::read::runtime_error::Failure;
 use crate::spans::invocation::{
     Closing, FunctionRoot, Invocation, ShutdownReason, TimedEvent, XRaySegment,
 };
@@ -114,17 +114,22 @@ impl InvocationSpans {
         }
     }
 
-    /// Notes the runtime's own line about the failure of an invocation.
-    pub fn note_runtime_error(&mut self, request_id: &str, failure: Failure) {
+    /// Notes what the function says about the end of its invocation.
+    pub fn note_statement(&mut self, request_id: &str, statement: FunctionStatement) {
         if let Some(invocation) = self.unwritten(request_id) {
-            invocation.evidence.note_runtime_error(failure);
+            invocation.evidence.note_statement(statement);
         }
     }
 
-    /// Notes the failure of an invocation that a span of the function states.
-    pub fn note_span_failure(&mut self, request_id: &str, failure: Failure) {
-        if let Some(invocation) = self.unwritten(request_id) {
-            invocation.evidence.note_span_failure(failure);
+    /// Notes a statement of an invocation whose first event of this stream is about to come.
+    pub(crate) fn note_early_statement(
+        &mut self,
+        request_id: &str,
+        statement: FunctionStatement,
+        time_unix_nano: u64,
+    ) {
+        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+            invocation.evidence.note_statement(statement);
         }
     }
 
