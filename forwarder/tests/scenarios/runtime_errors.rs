@@ -224,7 +224,9 @@ fn a_root_span_that_ended_well_outweighs_printed_text() {
         for scope in FUNCTION_SCOPES {
             for own in [None, Some("500"), Some("batch_item_failures")] {
                 let root = line_of_root(scope, |span| {
-                    own.into_iter().for_each(|own| set_error(span, own))
+                    if let Some(own) = own {
+                        set_error(span, own);
+                    }
                 });
                 for json_status in [None, Some("success")] {
                     let seen = forwarder(&lines, Some(&root), json_status);
@@ -268,7 +270,7 @@ fn success_hides_no_failure_that_is_proved() {
     let check = |lines: &[&str], span: &str, status: Option<&str>, expected: &str| {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let seen = forwarder(&lines, Some(span), status);
-        let counted = if expected == "timeout" { 0 } else { 1 };
+        let counted = u64::from(expected != "timeout");
         assert_eq!((seen.errors, seen.successes), (counted, 0), "{lines:?} {span} {status:?}");
         let of_ours = [&good, &of_library, &failed, &failed_in_rust];
         if of_ours.iter().any(|own| *own == span) {

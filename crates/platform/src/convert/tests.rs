@@ -87,8 +87,11 @@ fn log_events_become_records_points_and_spans() {
                 "|" | "||" => {
                     let end = converter.finish();
                     let is_same_event = word == "|";
-                    converter =
-                        chunk(if is_same_event { end.state.clone() } else { Default::default() });
+                    converter = chunk(if is_same_event {
+                        end.state.clone()
+                    } else {
+                        ConverterState::default()
+                    });
                     text += &(shown(end) + if is_same_event { "--\n" } else { "====\n" });
                 }
                 "span" => {

@@ -338,10 +338,9 @@ fn of_rust_record(fields: &Fields<'_>) -> Option<(Failure, Certainty)> {
     let certainty = match target.as_deref() {
         Some(RUST_LAYER) => Certainty::Certain,
         _ if is_panic => Certainty::Certain,
-        Some(_) => return None,
         // The runtime's default subscriber writes neither time nor target.
         None if fields.get("timestamp").is_none() => Certainty::IfLast,
-        None => return None,
+        _ => return None,
     };
     if certainty == Certainty::IfLast {
         of_rust_span(fields)?;

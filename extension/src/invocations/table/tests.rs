@@ -109,6 +109,37 @@ impl Script {
     }
 }
 
+/// The names of the metrics that count the ends of invocations.
+fn counted_ends(requests: &[Request]) -> Vec<String> {
+    let metrics = requests.iter().filter_map(Request::decode::<wire::Metrics>);
+    metrics
+        .flat_map(|request| request.unwrap().resource_metrics)
+        .flat_map(|container| container.scope_metrics)
+        .flat_map(|scope| scope.metrics)
+        .map(|metric| metric.name)
+        .filter(|name| ["faas.errors", "faas.invocations"].contains(&name.as_str()))
+        .collect()
+}
+
+fn failure() -> Failure {
+    Failure { error_type: Some("ValueError".to_owned()), message: Some("no stock".to_owned()) }
+}
+
+/// The entry span of the invocation `a`.
+fn entry_span(statement: FunctionStatement) -> ReceivedSpan {
+    let ids = SpanIds {
+        request_id: None,
+        trace_id: [7; 16],
+        span_id: [7; 8],
+        parent_span_id: None,
+        is_entry: true,
+        start_unix_nano: 10_000_000_000,
+        error: None,
+        is_complete_root_of_ours: true,
+    };
+    ReceivedSpan { request_id: Some("a".to_owned()), ids, statement: Some(statement) }
+}
+
 /// The evidence of a failure, before the start of its invocation, within it, and after its end.
 struct FailureCase<'a> {
     name: &'static str,
@@ -122,10 +153,6 @@ struct FailureCase<'a> {
 #[test]
 fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span() {
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:1")];
-    let failure = || Failure {
-        error_type: Some("ValueError".to_owned()),
-        message: Some("no stock".to_owned()),
-    };
     let printed = |script: &mut Script| {
         script.table.add_statements(vec![InvocationStatement {
             request_id: "a".to_owned(),
@@ -134,34 +161,10 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         }]);
     };
     let recorded = |script: &mut Script| {
-        let ids = SpanIds {
-            request_id: None,
-            trace_id: [7; 16],
-            span_id: [7; 8],
-            parent_span_id: None,
-            is_entry: true,
-            start_unix_nano: 10_000_000_000,
-            error: None,
-            is_complete_root_of_ours: false,
-        };
-        let request_id = Some("a".to_owned());
-        let statement = Some(FunctionStatement::SpanFailed(failure()));
-        script.table.add_spans(vec![ReceivedSpan { request_id, ids, statement }]);
+        script.table.add_spans(vec![entry_span(FunctionStatement::SpanFailed(failure()))]);
     };
     let succeeded = |script: &mut Script| {
-        let ids = SpanIds {
-            request_id: None,
-            trace_id: [7; 16],
-            span_id: [7; 8],
-            parent_span_id: None,
-            is_entry: true,
-            start_unix_nano: 10_000_000_000,
-            error: None,
-            is_complete_root_of_ours: true,
-        };
-        let statement = Some(FunctionStatement::SpanSucceeded);
-        let request_id = Some("a".to_owned());
-        script.table.add_spans(vec![ReceivedSpan { request_id, ids, statement }]);
+        script.table.add_spans(vec![entry_span(FunctionStatement::SpanSucceeded)]);
     };
     let all = |script: &mut Script| {
         printed(script);
@@ -243,14 +246,7 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         let spans = spans(&requests);
         let status = spans[0].status.clone().unwrap_or_default();
         assert_eq!((spans.len(), status.code), (1, if has_failed { 2 } else { 0 }), "{name}");
-        let metrics = requests.iter().filter_map(Request::decode::<wire::Metrics>);
-        let names: Vec<String> = metrics
-            .flat_map(|request| request.unwrap().resource_metrics)
-            .flat_map(|container| container.scope_metrics)
-            .flat_map(|scope| scope.metrics)
-            .map(|metric| metric.name)
-            .filter(|name| ["faas.errors", "faas.invocations"].contains(&name.as_str()))
-            .collect();
+        let names = counted_ends(&requests);
         let expected = if has_failed { "faas.errors" } else { "faas.invocations" };
         assert_eq!(names, [expected], "{name}");
     }
