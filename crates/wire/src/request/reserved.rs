@@ -187,7 +187,7 @@ mod tests {
         };
         let read = |kind, json: &str| {
             let request = Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap();
-            request.without_foreign_names().to_json().to_string()
+            request.without_foreign_names().to_json().clone()
         };
         let folded = read(SignalKind::Metrics, &metric("lambda..otlp.forwarder.items"));
         assert!(folded.contains("\"attr_lambda..otlp.forwarder.items"), "{folded}");

@@ -241,12 +241,9 @@ pub(super) fn level_of_phrase(text: &str) -> Option<PhraseLevel> {
     let may_begin = matches!(text.as_bytes().first(), Some(b'n' | b'F' | b'P' | b'D' | b'W'));
     let mut phrases = PHRASES.iter().filter(|_| may_begin);
     phrases.find_map(|phrase| {
-        let (prefix, needs_place) = match phrase.speaker {
-            Speaker::Itself => ("", false),
-            Speaker::Php | Speaker::PhpBeforeStack if text.starts_with("PHP ") => ("PHP ", false),
-            Speaker::Php => ("", true),
-            Speaker::PhpBeforeStack => ("", false),
-        };
+        let is_in_log = phrase.speaker != Speaker::Itself && text.starts_with("PHP ");
+        let prefix = if is_in_log { "PHP " } else { "" };
+        let needs_place = phrase.speaker == Speaker::Php && !is_in_log;
         text.strip_prefix(prefix)?.strip_prefix(phrase.words)?;
         let is_level = !needs_place || is_displayed_by_php(text);
         let bytes = prefix.len() + phrase.words.len();
