@@ -3,9 +3,13 @@ statement.
 """
 
 import functools
+import weakref
+from types import SimpleNamespace
 
 from lambda_otlp_load import layer_module
 from lambda_otlp_variables import disabled_instrumentations
+
+boundary = layer_module("lambda_otlp_boundary")
 
 # Drivers with an instrumentation of the layer, by their names in SQLAlchemy.
 DRIVERS = {"asyncpg": "asyncpg", "psycopg": "psycopg", "psycopg2": "psycopg2", "psycopg_async": "psycopg", "pymysql": "pymysql"}
@@ -75,46 +79,113 @@ def mend_psycopg2(module):
     module.DatabaseApiIntegration.wrapped_connection = wrapped_connection
 
 
-def mend_sqlalchemy(module):
-    """Leaves a statement to its driver's instrumentation if there is one. A connection taken from the pool is no call."""
+class QuietCursor:
+    """A cursor with the attribute that SQLAlchemy's instrumentation reads. PEP 249 lets a driver warn when its own is read."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+
+def mend_sqlalchemy_engine(module):
+    """Guards the listeners, and leaves a statement to its driver's instrumentation if there is one."""
     new_tracer = module.EngineTracer
+    add = module.listen
+    remove = module.remove
     disabled = disabled_instrumentations()
     instrumented = {driver for driver, name in DRIVERS.items() if name not in disabled}
+    # The listeners of engines, by their identifiers.
+    listeners = weakref.WeakKeyDictionary()
+
+    def with_quiet_cursor(listener):
+        def before_cursor_execute(connection, cursor, *others):
+            pooled = connection.connection
+            # SQLAlchemy 1.3 has the other name.
+            of_driver = getattr(pooled, "dbapi_connection", None) or getattr(pooled, "connection", None)
+            return listener(connection, QuietCursor(of_driver), *others)
+
+        return before_cursor_execute
+
+    def listen(engine, identifier, listener, *arguments, **named):
+        if identifier == "before_cursor_execute":
+            listener = with_quiet_cursor(listener)
+        # A listener may return another statement and its parameters.
+        otherwise = (lambda *arguments: arguments[2:4]) if named.get("retval") else lambda *_: None
+        guarded = boundary.guard_listener(listener, "sqlalchemy", otherwise)
+        listeners.setdefault(engine, {})[identifier] = guarded
+        add(engine, identifier, guarded, *arguments, **named)
 
     def tracer_unless_instrumented(tracer, engine, *arguments, **named):
         return None if engine.driver in instrumented else new_tracer(tracer, engine, *arguments, **named)
 
+    module.listen = listen
+    module.remove = lambda engine, identifier, _: remove(engine, identifier, listeners[engine][identifier])
+    tracer_unless_instrumented.remove_all_event_listeners = new_tracer.remove_all_event_listeners
     module.EngineTracer = tracer_unless_instrumented
-    module._wrap_connect = lambda tracer: lambda wrapped, instance, arguments, named: wrapped(*arguments, **named)
 
 
-def mend_requirement_of_sqlalchemy(module):
-    """Admits SQLAlchemy 2.1, with which OpenTelemetry's instrumentation works too."""
-    module._instruments = ("sqlalchemy >= 1.0.0, < 3",)
+def mend_sqlalchemy(module):
+    """Admits SQLAlchemy 2.1, with which OpenTelemetry's instrumentation works too. A connection from the pool is no call."""
+    wrap = module._w
+
+    def wrap_unless_connect(holder, name, wrapper):
+        if name != "Engine.connect":
+            wrap(holder, name, wrapper)
+
+    module._w = wrap_unless_connect
+    module.SQLAlchemyInstrumentor.instrumentation_dependencies = lambda self: ("sqlalchemy >= 1.0.0, < 3",)
 
 
 def mend_asyncpg(module):
-    """Gives no span to a row that a cursor has already fetched."""
-    kind = module.AsyncPGInstrumentor
-    execute = kind._do_cursor_execute
+    """Gives no span to a row that a cursor has already fetched. Names of arguments are as good as their places."""
+    wrap = module.wrapt.wrap_function_wrapper
+    # The methods of a connection with the names of their first arguments.
+    statements = {"execute": "query", "executemany": "command", "fetch": "query", "fetchrow": "query", "fetchval": "query"}
 
-    async def execute_unless_fetched(self, wrapped, instance, arguments, named):
-        if wrapped.__name__ == "__anext__" and (getattr(instance, "_buffer", None) or getattr(instance, "_exhausted", False)):
-            return await wrapped(*arguments, **named)
-        return await execute(self, wrapped, instance, arguments, named)
+    def unless_fetched(wrapper):
+        async def wrapped(call, iterator, arguments, named):
+            # asyncpg has no public names for the state of an iterator.
+            if getattr(iterator, "_buffer", None) or getattr(iterator, "_exhausted", False):
+                return await call(*arguments, **named)
+            return await wrapper(call, iterator, arguments, named)
 
-    kind._do_cursor_execute = execute_unless_fetched
+        return wrapped
+
+    def with_statement_first(wrapper, name):
+        def wrapped(call, connection, arguments, named):
+            if not arguments and name in named:
+                arguments = (named.pop(name),)
+            return wrapper(call, connection, arguments, named)
+
+        return wrapped
+
+    def wrap_function_wrapper(holder, name, wrapper):
+        kind, _, method = name.partition(".")
+        if kind == "CursorIterator":
+            wrapper = unless_fetched(wrapper)
+        if kind == "Connection" and method in statements:
+            wrapper = with_statement_first(wrapper, statements[method])
+        wrap(holder, name, wrapper)
+
+    module.wrapt = SimpleNamespace(wrap_function_wrapper=wrap_function_wrapper)
 
 
-def mend_aiohttp(module):
-    module.inject = layer_module("lambda_otlp_mends").inject_unless_own(module.inject)
+def mend_dbapi(module):
+    for method in ("traced_execution", "traced_execution_async"):
+        boundary.guard_method(module.CursorTracer, method, "dbapi")
+
+
+def mend_pymongo(module):
+    for method in ("started", "succeeded", "failed"):
+        listener = getattr(module.CommandTracer, method)
+        setattr(module.CommandTracer, method, boundary.guard_listener(listener, "pymongo"))
 
 
 MENDS = {
-    "aiohttp_client": mend_aiohttp,
     "asyncpg": mend_asyncpg,
+    "dbapi": mend_dbapi,
     "psycopg": mend_psycopg,
     "psycopg2": mend_psycopg2,
-    "sqlalchemy.engine": mend_sqlalchemy,
-    "sqlalchemy.package": mend_requirement_of_sqlalchemy,
+    "pymongo": mend_pymongo,
+    "sqlalchemy": mend_sqlalchemy,
+    "sqlalchemy.engine": mend_sqlalchemy_engine,
 }

@@ -1,18 +1,23 @@
 """Changes modules of the layer's packages where the function would see them: in its requests and messages, in the results of its
 calls, and by its clock. A copy of these packages in the function's package stays as it is.
+
+Each private name of OpenTelemetry's packages that is changed here has its reason beside it: no public name leads there.
 """
 
 import functools
 import socket
 import sys
 from collections.abc import Mapping
+from types import CoroutineType, SimpleNamespace
 
 from lambda_otlp_load import attempt, layer_module, library, time
 from lambda_otlp_variables import recorded_prompts
 
+boundary = layer_module("lambda_otlp_boundary")
+
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
-OF_DRIVERS = ("aiohttp_client", "asyncpg", "psycopg", "psycopg2", "sqlalchemy.engine", "sqlalchemy.package")
+OF_DRIVERS = ("asyncpg", "dbapi", "psycopg", "psycopg2", "pymongo", "sqlalchemy", "sqlalchemy.engine")
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
 # Amazon SNS, "Message filtering and size quotas").
 MAX_SQS = 1024 * 1024
@@ -46,7 +51,8 @@ def use_own_clock(module):
 @functools.cache
 def quiet_logging():
     """Returns the module `logging` for the layer's packages. Their loggers are in no list of the function, which may set the
-    level of all loggers or of the root logger, and write only warnings and errors.
+    level of all loggers or of the root logger, and write only warnings and errors. Those of instrumentations appear at the level
+    DEBUG: the boundary has a line about a failure.
     """
     import logging
 
@@ -54,13 +60,20 @@ def quiet_logging():
         def isEnabledFor(self, level):
             return level >= logging.WARNING and logging.root.isEnabledFor(level)
 
+    class OfInstrumentation(Quiet):
+        def isEnabledFor(self, level):
+            return level >= logging.WARNING and logging.root.isEnabledFor(logging.DEBUG)
+
+        def _log(self, level, *arguments, **named):
+            super()._log(logging.DEBUG, *arguments, **named)
+
     loggers = {}
 
     def get_logger(name=None):
         if not name or name == logging.root.name:
             return logging.root
         if name not in loggers:
-            loggers[name] = Quiet(name)
+            loggers[name] = (OfInstrumentation if OF_OPENTELEMETRY in name else Quiet)(name)
             loggers[name].parent = logging.root
         return loggers[name]
 
@@ -108,33 +121,31 @@ class RestoredHeaders:
                 del self.headers[name]
 
 
-def replace_call(kind, name, wrapped):
-    """Replaces an instrumented method. Its instrumentation can still restore the original one."""
-    instrumented = getattr(kind, name)
-    functools.update_wrapper(wrapped, instrumented)
-    wrapped.__wrapped__ = instrumented.__wrapped__
-    setattr(kind, name, wrapped)
+def replaces(instrumentor, holder, method, name, around):
+    """Guards an instrumentation that replaces a method."""
+    instrument = instrumentor.instrument
+
+    def instrument_guarded(self, **options):
+        boundary.guard_replacement(holder, method, lambda: instrument(self, **options), name=name, around=around)
+
+    instrumentor.instrument = instrument_guarded
 
 
 def mend_urllib(module):
-    instrument = module._instrument
     module.inject = inject_unless_own(module.inject)
     # These measure the request and the response, which may have no length, or an invalid one.
     module.len = functools.partial(result_or_zero, len)
     module.int = functools.partial(result_or_zero, int)
 
-    def instrument_and_keep(*arguments, **named):
-        instrument(*arguments, **named)
-        opener = module.OpenerDirector
-        instrumented = opener.open
-
-        def open(self, fullurl, data=None, timeout=socket._GLOBAL_DEFAULT_TIMEOUT):
+    def around(enter, call, opener, arguments, named):
+        # The instrumentation would replace the default timeout by none.
+        def open(fullurl, data=None, timeout=socket._GLOBAL_DEFAULT_TIMEOUT):
             with RestoredHeaders(None if isinstance(fullurl, str) else getattr(fullurl, "headers", None)):
-                return instrumented(self, fullurl, data, timeout)
+                return enter(call, opener, (fullurl, data, timeout), {})
 
-        replace_call(opener, "open", open)
+        return open(*arguments, **named)
 
-    module._instrument = instrument_and_keep
+    replaces(module.URLLibInstrumentor, module.OpenerDirector, "open", "urllib", around)
 
 
 def result_or_zero(function, value):
@@ -145,20 +156,14 @@ def result_or_zero(function, value):
 
 
 def mend_requests(module):
-    instrument = module._instrument
     module.inject = inject_unless_own(module.inject)
 
-    def instrument_and_keep(*arguments, **named):
-        instrument(*arguments, **named)
-        instrumented = module.Session.send
+    def around(enter, call, session, arguments, named):
+        request = arguments[0] if arguments else named.get("request")
+        with RestoredHeaders(getattr(request, "headers", None)):
+            return enter(call, session, arguments, named)
 
-        def send(self, request, **named):
-            with RestoredHeaders(getattr(request, "headers", None)):
-                return instrumented(self, request, **named)
-
-        replace_call(module.Session, "send", send)
-
-    module._instrument = instrument_and_keep
+    replaces(module.RequestsInstrumentor, module.Session, "send", "requests", around)
 
 
 def mend_urllib3(module):
@@ -167,35 +172,50 @@ def mend_urllib3(module):
 
 def mend_httpx(module):
     module.inject = inject_unless_own(module.inject)
-    for kind in [each for each in vars(module).values() if isinstance(each, type) and "_handle_request_wrapper" in vars(each)]:
-        kind._handle_request_wrapper = staticmethod(keeping_headers(kind._handle_request_wrapper))
-        kind._handle_async_request_wrapper = staticmethod(keeping_headers_async(kind._handle_async_request_wrapper))
+    wrap = module.wrap_function_wrapper
+    module.wrap_function_wrapper = lambda holder, name, wrapper: wrap(holder, name, keeping_headers(wrapper))
 
 
-def keeping_headers(handle):
-    @functools.wraps(handle)
-    def handled(wrapped, instance, args, kwargs, **named):
-        headers = getattr(args and args[0], "headers", None)
-        try:
-            return handle(wrapped, instance, args, kwargs, **named)
-        finally:
+def keeping_headers(wrapper):
+    """Wraps a wrapper of a request's method so that the request has its own headers afterwards."""
+
+    def wrapped(call, transport, arguments, named):
+        request = arguments[0] if arguments else named.get("request")
+        headers = getattr(request, "headers", None)
+
+        def restore():
             if headers is not None:
-                args[0].headers = headers
+                request.headers = headers
 
-    return handled
+        async def restored_later(result):
+            try:
+                return await result
+            finally:
+                restore()
 
-
-def keeping_headers_async(handle):
-    @functools.wraps(handle)
-    async def handled(wrapped, instance, args, kwargs, **named):
-        headers = getattr(args and args[0], "headers", None)
+        result = None
         try:
-            return await handle(wrapped, instance, args, kwargs, **named)
+            result = wrapper(call, transport, arguments, named)
         finally:
-            if headers is not None:
-                args[0].headers = headers
+            if type(result) is not CoroutineType:
+                restore()
+        return restored_later(result) if type(result) is CoroutineType else result
 
-    return handled
+    return wrapped
+
+
+def mend_aiohttp(module):
+    module.inject = inject_unless_own(module.inject)
+    create = module.create_trace_config
+
+    def create_guarded(*arguments, **named):
+        config = create(*arguments, **named)
+        for signal in (config.on_request_start, config.on_request_end, config.on_request_exception):
+            for place, listener in enumerate(signal):
+                signal[place] = boundary.guard_listener(listener, "aiohttp_client")
+        return config
+
+    module.create_trace_config = create_guarded
 
 
 def mend_sqs(module):
@@ -256,17 +276,16 @@ def with_context(entries, max_bytes):
 def mend_lambda(module):
     """Adds the trace context to the client context of a synchronous call. The payload belongs to the function.
 
-    Lambda passes no client context to an asynchronous call, whose payload gets the trace context as in OpenTelemetry's
-    instrumentation.
+    Lambda passes no client context to an asynchronous call, only X-Ray's header (Lambda API Reference, "Invoke").
     """
-    inject_into_payload = module._OpInvoke._inject_current_span
 
     def inject_current_span(call):
         if call.params.get("InvocationType") == "Event":
-            inject_into_payload(call)
-        elif added := client_context_with(call.params.get("ClientContext"), module.inject):
+            return
+        if added := client_context_with(call.params.get("ClientContext"), module.inject):
             call.params["ClientContext"] = added
 
+    # The extensions of a service have no public names.
     module._OpInvoke._inject_current_span = staticmethod(inject_current_span)
 
 
@@ -296,14 +315,43 @@ def client_context_with(given, inject):
 
 
 def mend_bedrock(module):
-    """Ends the span of a stream that the function leaves before its end."""
+    """Guards the streams of answers, and ends the span of one that the function leaves before its end."""
+    for kind in (module.ConverseStreamWrapper, module.InvokeModelWithResponseStreamWrapper):
+        guard_stream(kind)
+
+
+class Reading:
+    """A stream of an answer that reads from `source`."""
+
+    def __init__(self, stream, source):
+        self.stream = stream
+        self.__wrapped__ = source
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def guard_stream(kind):
+    read = kind.__iter__
+    close = kind.close
+
+    def __iter__(self):
+        return boundary.guard_iterator(iter(self.__wrapped__), lambda source: read(Reading(self, source)), "botocore")
+
+    def close_guarded(self):
+        def wrapper(call, *_):
+            return close(Reading(self, SimpleNamespace(close=call)))
+
+        return boundary.run("botocore", wrapper, self.__wrapped__.close, self, (), {})
 
     def __del__(self):
+        # The class has no public name for its state.
         if not getattr(self, "_ended", True):
             attempt(self._complete_stream, self._response)
 
-    module.ConverseStreamWrapper.__del__ = __del__
-    module.InvokeModelWithResponseStreamWrapper.__del__ = __del__
+    kind.__iter__ = __iter__
+    kind.close = close_guarded
+    kind.__del__ = __del__
 
 
 def mend_bedrock_names(module):
@@ -383,6 +431,7 @@ def mend_sdk(module):
 
 
 MENDS = {
+    "opentelemetry.instrumentation.aiohttp_client": mend_aiohttp,
     "opentelemetry.instrumentation.botocore.extensions.bedrock": mend_bedrock_names,
     "opentelemetry.instrumentation.botocore.extensions.bedrock_utils": mend_bedrock,
     "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,

@@ -135,7 +135,9 @@ class PackageLoader(SourceFileLoader):
     def exec_module(self, module):
         vars(module)["__builtins__"] = BUILTINS
         super().exec_module(module)
-        if module.__name__.startswith(f"{NAME}.opentelemetry."):
+        if module.__name__ == f"{NAME}.wrapt":
+            layer_module("lambda_otlp_boundary").guard_wrappers(module)
+        elif module.__name__.startswith(f"{NAME}.opentelemetry."):
             attempt(layer_module("lambda_otlp_mends").mend, module, public(module.__name__))
 
 
