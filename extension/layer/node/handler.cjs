@@ -336,6 +336,8 @@ function copied(value, above = new Set(), seen = { values: 0 }) {
   if (typeof value === "bigint") return RUNS_CODE;
   if (typeof value !== "object" || value === null) return value;
   if (types.isProxy(value)) return RUNS_CODE;
+  // It is frozen, and its copy would be another object.
+  if (JSON.isRawJSON?.(value)) return value;
   if (typeof value.toJSON === "function") return OF_NODE.includes(value.toJSON) ? value.toJSON() : RUNS_CODE;
   if (types.isBoxedPrimitive(value)) return value;
   if (above.has(value) || above.size >= MAX_LEVELS) return RUNS_CODE;
@@ -375,13 +377,21 @@ function serializedOnce(value) {
   try {
     const text = JSON.stringify(value);
     // The runtime sends an empty answer for an object without JSON.
-    return { answer: text === undefined ? { toJSON() {} } : JSON.parse(text) };
+    return { answer: text === undefined ? { toJSON() {} } : parseExactly(text) };
   } catch (error) {
     const toJSON = () => {
       throw error;
     };
     return { answer: { toJSON }, error };
   }
+}
+
+/// Parses a text into a value that is serialized to the same text. Some texts of raw JSON, such as long numbers, have no such value.
+function parseExactly(text) {
+  if (typeof JSON.rawJSON !== "function") return JSON.parse(text);
+  return JSON.parse(text, (_name, value, { source }) =>
+    source === undefined || JSON.stringify(value) === source ? value : JSON.rawJSON(source),
+  );
 }
 
 /// Returns the failure in the answer of a durable function, which reports it as a result.

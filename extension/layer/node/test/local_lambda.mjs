@@ -13,6 +13,8 @@ const REPOSITORY = fileURLToPath(new URL("../../../../", import.meta.url));
 const PROGRAMS = path.join(process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, "target"), "debug");
 const [COMMAND, EXTENSION] = ["lambda-otlp", "lambda-otlp-extension"].map((name) => path.join(PROGRAMS, name));
 const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "lambda-otlp", "layer-tests");
+/// The duration after a result.
+const TIME = / after [0-9.]+ ms| \([0-9.]+ ms.*\)$/;
 const KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 
 /// Returns a folder `node_modules` with these packages. `prepare` changes it after the installation.
@@ -88,7 +90,7 @@ export async function run(
     );
     child.stdin.end(events.map((event) => `${JSON.stringify(event)}\n`).join(""));
   });
-  const ran = { spans: [], lines: [], results: [], errors: stderr };
+  const ran = { spans: [], lines: [], results: [], texts: [], errors: stderr };
   for (const each of stdout
     .split("\n")
     .filter(Boolean)
@@ -97,8 +99,10 @@ export async function run(
       ran.spans.push(...each.trace.spans.map(spanOf));
       ran.lines.push(...each.trace.logRecords.map((record) => record.body?.stringValue ?? ""));
     } else if (each.logRecord) ran.lines.push(each.logRecord.body?.stringValue ?? "");
-    else if (each.line?.startsWith("=> ")) ran.results.push(resultOf(each.line.slice(3)));
-    else if (each.line) ran.lines.push(each.line);
+    else if (each.line?.startsWith("=> ")) {
+      ran.texts.push(each.line.slice(3).replace(TIME, ""));
+      ran.results.push(resultOf(each.line.slice(3)));
+    } else if (each.line) ran.lines.push(each.line);
   }
   ran.text = [...ran.lines, ran.errors].join("\n");
   ran.named = (name) => ran.spans.filter((span) => span.name === name);
@@ -110,7 +114,7 @@ export async function run(
 /// Returns the value of a response, or the text of a failure.
 function resultOf(line) {
   try {
-    return JSON.parse(line.replace(/ \([0-9.]+ ms[^)]*\)$/, ""));
+    return JSON.parse(line.replace(TIME, ""));
   } catch {
     return line;
   }
