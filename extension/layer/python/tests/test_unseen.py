@@ -370,6 +370,32 @@ def test_a_synchronous_call_of_a_function_carries_the_trace_context_beside_its_o
         assert found == (own if expected is None else expected)
 
 
+# Payloads that another JSON text could stand for, and others that are no JSON object.
+PAYLOADS = [
+    '{"price": 12345678901234567890.10, "a": 1, "a": 2, "\\u00e9": "é"}',
+    "[1]",
+    "null",
+    '"a"',
+    '{"headers": null}',
+    "no JSON",
+]
+INVOKING_LATER = """
+import boto3, json, os
+def handler(event, context):
+    client = boto3.client("lambda", endpoint_url=os.environ["TARGET"], region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    return client.invoke(FunctionName="f", InvocationType="Event", Payload=event)["StatusCode"]
+"""
+
+
+def test_the_payload_of_an_asynchronous_call_stays_as_it_is(tmp_path, target):
+    env = {"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)}
+    ran = run(tmp_path, PAYLOADS, files={"app.py": INVOKING_LATER}, env=env)
+    assert target.bodies == PAYLOADS, ran.text
+    assert not any("x-amz-client-context" in headers for _, headers in target.seen)
+    assert "Traceback" not in ran.text
+    assert len(ran.kind("CLIENT")) == len(PAYLOADS), ran.text
+
+
 # Errors that leave the handler, or its module, and the place where they are raised.
 ERRORS = {
     "in the handler": "def handler(event, context): raise ValueError('a')",
