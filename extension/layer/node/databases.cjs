@@ -5,6 +5,7 @@
 
 "use strict";
 
+const { guardInstrumentation } = require("./boundary.cjs");
 const { say } = require("./originals.cjs");
 
 /// Instrumentations by their names. `adaptWith` changes the class `type`, with packages that it loads. Calls outside an invocation
@@ -37,7 +38,7 @@ function withoutArguments(name, values) {
 /// Creates the instrumentation of this name.
 function create(name, load) {
   const { type, config, adaptWith = (unchanged) => unchanged } = INSTRUMENTATIONS[name];
-  const Instrumentation = adaptWith(load(`@opentelemetry/instrumentation-${name}`)[type], load);
+  const Instrumentation = guardInstrumentation(adaptWith(load(`@opentelemetry/instrumentation-${name}`)[type], load), name);
   const instrumentation = new Instrumentation(config);
   instrumentation.setTracerProvider(onlyCalls(load));
   return instrumentation;

@@ -3,6 +3,8 @@
 
 "use strict";
 
+const { Call } = require("./boundary.cjs");
+
 /// The names of W3C's headers. The state belongs to the parent, so one without the other would be wrong.
 const TRACE_CONTEXT = ["traceparent", "tracestate"];
 /// Size of the attribute `traceparent`: its name, its type `String` and its value.
@@ -68,14 +70,18 @@ function copyInputs(Instrumentation, api) {
     }
 
     _getV3MiddlewareStackResolvePatch(version, original) {
-      const resolve = super._getV3MiddlewareStackResolvePatch(version, original);
+      const resolveTo = (handle) => super._getV3MiddlewareStackResolvePatch(version, () => handle);
       return function (...values) {
-        const handle = resolve.apply(this, values);
+        const send = original.apply(this, values);
         return function (command, ...others) {
-          if (hasOtherEntries(command.input)) return original.apply(this, values).call(this, command, ...others);
-          const input = copyOf(command.input);
-          noteFullMessages(api, input);
-          return handle.call(this, { ...command, constructor: command.constructor, input }, ...others);
+          if (hasOtherEntries(command.input)) return send.call(this, command, ...others);
+          const call = new Call(send, this, [command, ...others], "aws-sdk");
+          return call.runBelow((command, ...others) => {
+            const handle = resolveTo((...values) => call.run(this, values)).apply(this, values);
+            const input = copyOf(command.input);
+            noteFullMessages(api, input);
+            return handle.call(this, { ...command, constructor: command.constructor, input }, ...others);
+          });
         };
       };
     }

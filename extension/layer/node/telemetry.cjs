@@ -7,6 +7,7 @@ const { Module, isBuiltin } = require("node:module");
 const path = require("node:path");
 const { fileURLToPath } = require("node:url");
 const { register } = require("./api.cjs");
+const { guardInstrumentation } = require("./boundary.cjs");
 const { BoundExporter, TIMEOUT_MS, agent, timeoutMs } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Contexts } = require("./contexts.cjs");
@@ -106,7 +107,10 @@ class Libraries {
     for (const [name, { type, config, adapt = (unchanged) => unchanged }] of Object.entries(LIBRARIES)) {
       const instrumentation = `@opentelemetry/instrumentation-${name}`;
       if (!this.isWanted(name) || !isThere(this.load, instrumentation)) continue;
-      const Instrumentation = adapt(this.load(instrumentation)[type], this.load("@opentelemetry/api"));
+      const Instrumentation = guardInstrumentation(
+        adapt(this.load(instrumentation)[type], this.load("@opentelemetry/api")),
+        name,
+      );
       this.instrumentations.push(new Instrumentation(config));
     }
     if (Module.prototype.require !== requireOfNode) keepQuiet(Module.prototype.require);
