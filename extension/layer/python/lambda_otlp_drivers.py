@@ -3,6 +3,7 @@ statement.
 """
 
 import functools
+import sys
 import weakref
 from types import SimpleNamespace
 
@@ -127,11 +128,13 @@ def mend_sqlalchemy(module):
     """Admits SQLAlchemy 2.1, with which OpenTelemetry's instrumentation works too. A connection from the pool is no call."""
     wrap = module._w
 
-    def wrap_unless_connect(holder, name, wrapper):
-        if name != "Engine.connect":
+    def wrap_engines(holder, name, wrapper):
+        # The asyncio module makes its engines by the function that is wrapped already, unless it is older than the wrapper. Its
+        # import takes long, and needs greenlet.
+        if name != "Engine.connect" and (holder != "sqlalchemy.ext.asyncio" or holder in sys.modules):
             wrap(holder, name, wrapper)
 
-    module._w = wrap_unless_connect
+    module._w = wrap_engines
     module.SQLAlchemyInstrumentor.instrumentation_dependencies = lambda self: ("sqlalchemy >= 1.0.0, < 3",)
 
 

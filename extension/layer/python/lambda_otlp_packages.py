@@ -1,8 +1,8 @@
 """Imports the layer's packages under a private name, so that they neither replace nor add a library of the function.
 
 The layer's `requests` is `lambda_otlp_packages.requests`, and so it is for `import requests` in one of the layer's packages. The
-function can import OpenTelemetry's API from the layer if it has none of its own, and also the SDK: packages such as AWS's for
-durable functions leave both to a layer.
+function can import OpenTelemetry's API from the layer if it has none of its own. Its own code and the packages in `LEAVING` can
+also import the SDK. Other packages look for an SDK and would start it, so that the function would pay for spans that nobody gets.
 
 Source: Python's documentation, "The import system" and `builtins.__import__`.
 """
@@ -41,6 +41,8 @@ NOT_API = ("opentelemetry.propagators.aws.", "opentelemetry.util.http.")
 # Packages that a function can import from the layer. After the SDK, it also needs the others.
 SDK = "opentelemetry.sdk"
 SHARED = (SDK, "opentelemetry.exporter", "opentelemetry.propagators.aws", "opentelemetry.proto", "opentelemetry.semconv")
+# Packages that leave the SDK to a layer.
+LEAVING = ("aws_durable_execution_sdk_python_otel",)
 # Files of ours that the packages import in place of packages whose import would take longer than all their own modules.
 IN_PLACE = {
     "packaging": "lambda_otlp_packaging",
@@ -173,6 +175,15 @@ class ReplacementLoader:
         vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
 
 
+@functools.cache
+def replaced(name):
+    """Loads the module of the layer's packages in whose place a file of ours is."""
+    spec = spec_in([folder_above(name)], f"{NAME}.{name}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def is_of_layer(module):
     return (getattr(module, "__file__", None) or "").startswith(folder)
 
@@ -201,7 +212,55 @@ class SharedFinder:
                 return spec
         if is_api(name):
             return spec_of_api(name)
+        if name == SDK and not may_import_the_sdk(importing_module()):
+            return None
         return spec_of_shared(name) if fits_the_sdk() else None
+
+
+def importing_module():
+    """Returns the module whose code imports or looks for a module, or `None`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name != __name__ and name.partition(".")[0] not in ("importlib", "opentelemetry"):
+            return sys.modules.get(name)
+        frame = frame.f_back
+    return None
+
+
+def may_import_the_sdk(module):
+    """Returns `True` for the function's own code, and for a package that leaves the SDK to a layer."""
+    top = getattr(module, "__name__", "").partition(".")[0]
+    if top in LEAVING or is_private_module(module):
+        return True
+    file = getattr(module, "__file__", None)
+    if not file:
+        return True
+    # The folder of the top module: a package may have the name of another one in its path.
+    folder_of_packages = os.path.dirname(file)
+    for _ in range(module.__name__.count(".") + (os.path.basename(file) == "__init__.py")):
+        folder_of_packages = os.path.dirname(folder_of_packages)
+    return not is_installed(top, folder_of_packages)
+
+
+def is_installed(top, folder_of_packages):
+    """Returns `True` if the files of a module belong to an installed package (PyPA, "Recording installed projects")."""
+    starts = tuple(f"\n{top}{ending}".encode() for ending in ("/", ".py,"))
+    try:
+        names = os.listdir(folder_of_packages)
+    except OSError:
+        return False
+    for name in names:
+        if not name.endswith(".dist-info"):
+            continue
+        try:
+            with open(os.path.join(folder_of_packages, name, "RECORD"), "rb") as record:
+                content = b"\n" + record.read()
+        except OSError:
+            continue
+        if any(start in content for start in starts):
+            return True
+    return False
 
 
 def version_of(package, folder_of_package=None):

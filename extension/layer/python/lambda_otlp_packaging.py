@@ -1,13 +1,15 @@
 """The names of `packaging.version` and `packaging.requirements` that the layer's packages import. The package compiles regular
-expressions for longer than all other modules take to import.
+expressions for longer than all other modules take to import, so that it loads only for `parse`, which few instrumentations call.
 
-The layer's packages require versions in the form `name >= 1.0, < 3`, and no environment.
+The layer's packages require versions in the form `name >= 1.0, < 3`, and no environment. `Version` compares versions of schemas.
 
 Source: PEP 440, "Version specifiers"; PEP 508.
 """
 
 import operator
 import sys
+
+from lambda_otlp_load import layer_module
 
 
 class InvalidRequirement(ValueError):
@@ -50,7 +52,8 @@ class Version:
 
 
 def parse(text):
-    return Version(text)
+    """Returns a version of the package itself."""
+    return layer_module("lambda_otlp_packages").replaced("packaging.version").parse(text)
 
 
 def is_compatible(version, bound):

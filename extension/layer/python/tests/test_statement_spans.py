@@ -12,7 +12,8 @@ import sqlalchemy
 from sqlalchemy import text
 
 def handler(event, context):
-    engine = sqlalchemy.create_engine("sqlite://")
+    # The settings of frameworks.
+    engine = sqlalchemy.engine_from_config({"sqlalchemy.url": "sqlite://"})
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE users (name text, n int)"))
         connection.execute(text("INSERT INTO users VALUES (:name, :n)"), [{"name": "geheim", "n": 1}, {"name": "b", "n": 2}])
@@ -43,13 +44,19 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_statements_of_sqlalchemy(tmp_path, row):
+VERSIONS = ("1.4.54", "2.0.44", "2.1.9")
+
+
+@pytest.mark.parametrize(
+    ("row", "version"), [*((row, VERSIONS[-1]) for row in ROWS), *(("by default", each) for each in VERSIONS[:2])]
+)
+def test_statements_of_sqlalchemy(tmp_path, row, version):
     env, texts = ROWS[row]
-    env = {**env, "PYTHONPATH": str(packages("SQLAlchemy==2.1.9"))}
+    env = {**env, "PYTHONPATH": str(packages(f"SQLAlchemy=={version}"))}
     without = run(tmp_path, [{}], wrapper=False, env=env, files={"app.py": STATEMENTS})
     ran = run(tmp_path, [{}], env=env)
     assert ran.results == without.results, ran.text
+    assert "cannot instrument" not in ran.text
     spans = ran.kind("CLIENT")
     name = "db.statement" if row == "with the older names" else "db.query.text"
     assert [span["attributes"][name] for span in spans] == texts, ran.text
