@@ -170,3 +170,17 @@ def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path, version):
     of_plugin = [span for span in ran.spans if span["scope"] == "aws-durable-execution-sdk-python"]
     assert "price" in " ".join(span["name"] for span in of_plugin), (ran.spans, ran.text)
     assert server["scope"] == "lambda-otlp/handler"
+
+
+# Packages that start an SDK if they find one.
+LOOKING = """
+import sys
+import mysql.connector
+def handler(event, context):
+    return sorted(name for name in sys.modules if name.startswith("opentelemetry.sdk"))
+"""
+
+
+def test_a_package_that_looks_for_an_sdk_finds_none(tmp_path):
+    ran = run(tmp_path, [{}], files={"app.py": LOOKING}, env={"PYTHONPATH": packages("mysql-connector-python")})
+    assert ran.results == [[]], ran.text
