@@ -24,7 +24,7 @@ function report(name, error) {
   failed.add(name);
   let described = "an error without a text";
   try {
-    described = String(error).replace(/\s+/g, " ").slice(0, MAX_MESSAGE);
+    described = require("./secrets.cjs").mask(String(error).replace(/\s+/g, " ").slice(0, MAX_MESSAGE));
   } catch {}
   say(`the instrumentation ${name} failed in a call, which went on without it: ${described}; its next failures are not logged`);
 }

@@ -9,10 +9,10 @@
 const { isUtf8 } = require("node:buffer");
 const net = require("node:net");
 const description = require("../events.json");
+const { mask } = require("./secrets.cjs");
 
 const { limits } = description;
 const METHODS = new Set(description.http_methods);
-const SECRETS = new Set(description.secret_query_parameters.map((name) => name.toLowerCase()));
 const W3C = ["traceparent", "tracestate", "baggage"];
 const OTHER_METHOD = "_OTHER";
 
@@ -128,7 +128,7 @@ function http(subject, places, headers) {
     "http.route": text(subject, places.route) ?? routeOfKey(text(subject, places.route_key)),
     "url.scheme": headers["x-forwarded-proto"]?.split(",")[0].trim() || "https",
     "url.path": path || undefined,
-    "url.query": query ? redacted(query) : undefined,
+    "url.query": query ? mask(query) : undefined,
     "network.protocol.version": named(description.protocol_versions, text(subject, places.protocol)),
     "client.address": text(subject, places.client_address) ?? clientOf(headers["x-forwarded-for"]),
     "server.address": address,
@@ -163,17 +163,6 @@ function percentEncoded(value) {
   return Array.from(Buffer.from(value), (byte) =>
     isEncoded(byte) ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}` : String.fromCharCode(byte),
   ).join("");
-}
-
-/// Removes values that grant access, such as the signature of a presigned URL.
-function redacted(query) {
-  return query
-    .split("&")
-    .map((part) => {
-      const [name] = part.split("=", 1);
-      return part.includes("=") && SECRETS.has(name.toLowerCase()) ? `${name}=REDACTED` : part;
-    })
-    .join("&");
 }
 
 /// Returns the first valid address of `X-Forwarded-For`.

@@ -11,7 +11,7 @@ const { guardInstrumentation } = require("./boundary.cjs");
 const { BoundExporter, TIMEOUT_MS, agent, timeoutMs } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Contexts } = require("./contexts.cjs");
-const { correctAttributes, databaseCall } = require("./corrections.cjs");
+const { correct } = require("./corrections.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
@@ -357,9 +357,7 @@ function batchProcessor(load, exporter) {
   /// Reports dropped spans. The SDK reports them only to its diagnostic logger, which few functions set.
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
-      correctAttributes(span.attributes);
-      const call = databaseCall(span);
-      if (call !== undefined) Object.assign(span, call);
+      correct(span);
       const before = this._droppedSpansCount;
       super.onEnd(span);
       if (this._droppedSpansCount > before) dropped += 1;

@@ -14,11 +14,13 @@ import sys
 from contextvars import ContextVar
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
 
-from lambda_otlp_load import say
+from lambda_otlp_load import layer_module, say
 
 # The instrumentations that have failed in this environment.
 failed = set()
 INSTRUMENTATIONS = "opentelemetry.instrumentation."
+# Number of characters of an error that are logged.
+MAX_MESSAGE = 512
 # Results of a wrapper that run the call later.
 LATER = (AsyncGeneratorType, CoroutineType, GeneratorType)
 
@@ -32,7 +34,7 @@ def report(name, error):
         described = f"{type(error).__name__}: {error}"
     except Exception:
         described = type(error).__name__
-    described = " ".join(described.split())[:512]
+    described = layer_module("lambda_otlp_secrets").mask(" ".join(described.split())[:MAX_MESSAGE])
     say(f"the instrumentation {name} failed in a call, which went on without it: {described}; its next failures are not logged")
 
 

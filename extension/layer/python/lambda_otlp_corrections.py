@@ -1,4 +1,5 @@
-"""Corrects spans that end: masks values that grant access, and gives calls the stable names of OpenTelemetry's conventions.
+"""Corrects spans that end: gives calls the stable names of OpenTelemetry's conventions, and masks credentials in spans of
+OpenTelemetry's SDK. lambda_otlp_wire.py masks those of the fast start as it encodes them.
 
 The function, its libraries and OpenTelemetry's instrumentations have set the attributes.
 """
@@ -7,8 +8,6 @@ from lambda_otlp_load import layer_module
 from lambda_otlp_variables import chosen_conventions
 from opentelemetry import trace
 
-# Attributes with URLs.
-URLS = ("url.full", "url.query", "http.url", "http.target")
 # Scopes of OpenTelemetry's instrumentations begin with this.
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # Anthropic's client gives the reason another name than the conventions.
@@ -20,7 +19,7 @@ PORTS = {"http": 80, "https": 443}
 
 def changes_at_end(attributes, scope):
     """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
-    changes = masked_urls(attributes)
+    changes = {}
     if STOP_REASON in attributes:
         changes["gen_ai.response.finish_reasons"] = (attributes[STOP_REASON],)
     if not (scope or "").startswith(OF_OPENTELEMETRY):
@@ -49,32 +48,23 @@ def database_call(span):
 
 def correct(span):
     """Corrects a span of OpenTelemetry's SDK that ends. The span's own methods change nothing then."""
+    masked_attributes = layer_module("lambda_otlp_secrets").masked_attributes
     changes = changes_at_end(span.attributes, span.instrumentation_scope.name)
     call = database_call(span)
+    status = span.status
     if call is not None:
         changes = {**changes, **call.changes}
         span._name = call.name
         for event, attributes in zip(span.events, call.attributes_of_events):
             event._attributes = attributes
-        if span.status.description:
-            span._status = trace.Status(span.status.status_code, call.message)
-    if changes:
-        changed = {**span.attributes, **changes}
-        span._attributes = {name: value for name, value in changed.items() if value is not None}
-
-
-def masked_urls(attributes):
-    """Returns new values for attributes with URLs that grant access, such as presigned ones.
-
-    Source: OpenTelemetry's semantic conventions, `url.query`.
-    """
-    found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
-    if not found:
-        return found
-    import re
-
-    secrets = "|".join(layer_module("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
-    return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+        if status.description:
+            status = trace.Status(status.status_code, call.message)
+    changed = {**span.attributes, **changes}
+    span._attributes = masked_attributes({name: value for name, value in changed.items() if value is not None})
+    for event in span.events:
+        event._attributes = masked_attributes(event.attributes)
+    if status.description:
+        span._status = trace.Status(status.status_code, layer_module("lambda_otlp_secrets").mask(status.description))
 
 
 def stable_status(status):

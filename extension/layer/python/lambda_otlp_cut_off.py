@@ -195,7 +195,7 @@ def attributes_of_partial(span, call, is_root):
     if is_root:
         attributes["error.type"] = ERROR_TYPE
     attributes["lambda_otlp.partial"] = True
-    return attributes
+    return layer_module("lambda_otlp_secrets").masked_attributes(attributes)
 
 
 class Watch:

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 
+from lambda_otlp_load import layer_module
 from lambda_otlp_load import time as clock
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -21,7 +22,6 @@ with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 LIMITS = DESCRIPTION["limits"]
 METHODS = set(DESCRIPTION["http_methods"])
-SECRETS = {name.lower() for name in DESCRIPTION["secret_query_parameters"]}
 W3C = ("traceparent", "tracestate", "baggage")
 HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 OTHER_METHOD = "_OTHER"
@@ -246,7 +246,7 @@ def http(subject, places, headers):
             "http.route": find("route") or route_of_key(find("route_key")),
             "url.scheme": headers.get("x-forwarded-proto", "").partition(",")[0].strip() or "https",
             "url.path": path or None,
-            "url.query": redacted(query) if query else None,
+            "url.query": layer_module("lambda_otlp_secrets").mask(query) if query else None,
             "network.protocol.version": DESCRIPTION["protocol_versions"].get(find("protocol")),
             "client.address": find("client_address") or client_of(headers.get("x-forwarded-for", "")),
             "server.address": address,
@@ -277,14 +277,6 @@ def query_string(parameters, is_encoded):
 def percent_encoded(value):
     encoded = DESCRIPTION["encoded_in_query"]
     return "".join(chr(byte) if 0x20 <= byte < 0x7F and chr(byte) not in encoded else f"%{byte:02X}" for byte in utf8(value))
-
-
-def redacted(query):
-    """Removes values that grant access, such as the signature of a presigned URL."""
-    parts = [part.partition("=") for part in query.split("&")]
-    return "&".join(
-        f"{name}{equals}{'REDACTED' if equals and name.lower() in SECRETS else value}" for name, equals, value in parts
-    )
 
 
 def client_of(forwarded):

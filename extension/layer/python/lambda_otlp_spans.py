@@ -303,11 +303,15 @@ def readable(span):
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     scope = span.instrumentation_scope
-    same = ("name", "context", "parent", "attributes", "links", "kind", "status", "start_time", "end_time")
+    secrets = layer_module("lambda_otlp_secrets")
+    masked = secrets.masked_attributes
+    same = ("name", "context", "parent", "links", "kind", "start_time", "end_time")
     return sdk.ReadableSpan(
         **{name: getattr(span, name) for name in same},
+        attributes=masked(span.attributes),
+        status=Status(span.status.status_code, secrets.mask(span.status.description or "") or None),
         resource=Resource(span.resource.attributes),
-        events=[sdk.Event(event.name, event.attributes, event.timestamp) for event in span.events],
+        events=[sdk.Event(event.name, masked(event.attributes), event.timestamp) for event in span.events],
         instrumentation_scope=InstrumentationScope(scope.name, scope.version, scope.schema_url, scope.attributes),
     )
 

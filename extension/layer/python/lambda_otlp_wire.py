@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 
-from lambda_otlp_load import time
+from lambda_otlp_load import layer_module, time
 
 # Size limit of the backlog, in bytes. Beyond it, the oldest requests are dropped, except the first, which may be in progress.
 MAX_BYTES = 16 << 20
@@ -58,9 +58,16 @@ def number(tag, value):
     return SMALL[tag] + varint(value) if value else b""
 
 
+def masked(text):
+    """Returns a text without credentials. Most texts can have none."""
+    if "=" in text or ":" in text:
+        return layer_module("lambda_otlp_secrets").mask(text)
+    return text
+
+
 def any_value(value):
     if isinstance(value, str):
-        return message(0x0A, value.encode("utf-8", "replace"))
+        return message(0x0A, masked(value).encode("utf-8", "replace"))
     if value is None:
         return b""
     if isinstance(value, bool):
@@ -142,7 +149,7 @@ def span_of(span):
             number(0x60, span.dropped_events),
             b"".join([message(0x6A, link_of(link)) for link in span.links]),
             number(0x70, span.dropped_links),
-            message(0x7A, text(0x12, status.description) + number(0x18, status.status_code.value)),
+            message(0x7A, text(0x12, masked(status.description or "")) + number(0x18, status.status_code.value)),
             # Field 16 has a tag of two bytes.
             b"\x85\x01" + pack_fixed32(flags_of(parent)),
         )

@@ -184,7 +184,7 @@ const CALLS = {
   "http, refused": () => get(http, "http://127.0.0.1:1/"),
   "https, refused": () => get(https, "https://127.0.0.1:1/"),
   "undici": async () => (await fetch(URL)).status,
-  "undici, refused": () => fetch("http://127.0.0.1:1/"),
+  "undici, refused": () => fetch("http://127.0.0.1:59999/"),
 };
 const fail = () => { throw new Error("a fault of the layer"); };
 function faults(event) {
