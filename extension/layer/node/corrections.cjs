@@ -2,15 +2,15 @@
 
 "use strict";
 
-const { mask, maskAttributes } = require("./secrets.cjs");
-
+/// What a text with a credential has. Most texts are names, numbers or addresses, and have none of these.
+const SUSPECT = /[=@ "]/;
 /// Anthropic's client gives the reason another name than the conventions.
 const STOP_REASON = "anthropic.message.stop_reason";
 const FINISH_REASONS = "gen_ai.response.finish_reasons";
 
 /// Changes the attributes of a span that ends in place.
 function correctAttributes(attributes = {}) {
-  maskAttributes(attributes);
+  mask(attributes);
   const reason = attributes[STOP_REASON];
   if (reason !== undefined) attributes[FINISH_REASONS] ??= [reason];
   return attributes;
@@ -21,9 +21,19 @@ function correct(span) {
   correctAttributes(span.attributes);
   const call = databaseCall(span);
   if (call !== undefined) Object.assign(span, call);
-  for (const event of span.events ?? []) maskAttributes(event.attributes);
+  for (const event of span.events ?? []) mask(event.attributes);
   const { code, message } = span.status ?? {};
-  if (message !== undefined) span.status = { code, message: mask(String(message)) };
+  if (message !== undefined) span.status = { code, ...mask({ message: String(message) }) };
+}
+
+/// Masks the credentials in values, such as attributes, in place.
+function mask(values = {}) {
+  for (const name of Object.keys(values)) {
+    const value = values[name];
+    const isSuspect = typeof value === "string" ? SUSPECT.test(value) : Array.isArray(value);
+    if (isSuspect) values[name] = require("./secrets.cjs").maskValue(value);
+  }
+  return values;
 }
 
 /// Returns the name, attributes, status and events of a span of a database that ends, or `undefined` for another span.

@@ -9,7 +9,6 @@
 const { isUtf8 } = require("node:buffer");
 const net = require("node:net");
 const description = require("../events.json");
-const { mask } = require("./secrets.cjs");
 
 const { limits } = description;
 const METHODS = new Set(description.http_methods);
@@ -128,7 +127,7 @@ function http(subject, places, headers) {
     "http.route": text(subject, places.route) ?? routeOfKey(text(subject, places.route_key)),
     "url.scheme": headers["x-forwarded-proto"]?.split(",")[0].trim() || "https",
     "url.path": path || undefined,
-    "url.query": query ? mask(query) : undefined,
+    "url.query": query ? require("./secrets.cjs").mask(query) : undefined,
     "network.protocol.version": named(description.protocol_versions, text(subject, places.protocol)),
     "client.address": text(subject, places.client_address) ?? clientOf(headers["x-forwarded-for"]),
     "server.address": address,

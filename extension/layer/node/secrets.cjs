@@ -47,12 +47,4 @@ function maskValue(value) {
   return Array.isArray(value) ? value.map(maskValue) : value;
 }
 
-/// Masks the attributes of a span or an event in place.
-function maskAttributes(attributes) {
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (typeof value === "string" || Array.isArray(value)) attributes[name] = maskValue(value);
-  }
-  return attributes;
-}
-
-module.exports = { mask, maskAttributes };
+module.exports = { mask, maskValue };
