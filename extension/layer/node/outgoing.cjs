@@ -74,7 +74,7 @@ function copyInputs(Instrumentation, api) {
       return function (...values) {
         const send = original.apply(this, values);
         return function (command, ...others) {
-          if (hasOtherEntries(command.input)) return send.call(this, command, ...others);
+          if (!isSent(command) || hasOtherEntries(command.input)) return send.call(this, command, ...others);
           const call = new Call(send, this, [command, ...others], "aws-sdk");
           return call.runBelow((command, ...others) => {
             const handle = resolveTo((...values) => call.run(this, values)).apply(this, values);
@@ -94,6 +94,11 @@ function describeModels(calls) {
     const original = calls?.[name]?.bind(calls);
     if (original !== undefined) calls[name] = (...values) => require("./bedrock.cjs")[name](original, ...values);
   }
+}
+
+/// Returns `true` for a command that a client sends. AWS's presigners resolve the same handlers with another object, and send nothing.
+function isSent(command) {
+  return Object.getPrototypeOf(command) !== Object.prototype;
 }
 
 function copyOf(input) {

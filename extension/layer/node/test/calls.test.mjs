@@ -165,3 +165,24 @@ test("a message at AWS's limit gets no trace context", async (context) => {
     });
   }
 });
+
+test("a presigned URL is no call", async () => {
+  const text = `const { S3Client, GetObjectCommand } = require("@aws-sdk/client-s3");
+  const { getSignedUrl } = require("@aws-sdk/s3-request-presigner");
+  const options = { endpoint: process.env.TARGET, forcePathStyle: true, region: "eu-west-1", maxAttempts: 1, credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+  exports.handler = async () => {
+    const client = new S3Client(options);
+    const command = new GetObjectCommand({ Bucket: "b", Key: "k" });
+    await (await client.send(command)).Body.transformToString();
+    return (await getSignedUrl(client, command)).includes("X-Amz-Signature");
+  };`;
+  const server = await target();
+  const modules = packages(["@aws-sdk/client-s3@3", "@aws-sdk/s3-request-presigner@3"]);
+  const ran = await run(task({ "index.js": text }, modules), [{}], { env: { TARGET: server.url } });
+  server.close();
+  assert.deepEqual(ran.results, [true], ran.text);
+  assert.deepEqual(
+    ran.kind("CLIENT").map(({ name }) => name),
+    ["S3.GetObject"],
+  );
+});
