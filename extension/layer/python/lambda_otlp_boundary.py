@@ -158,9 +158,9 @@ def guard(wrapper, name):
     return guarded
 
 
-def wrap_function_wrapper(module, name, wrapper):
+def wrap_function_wrapper(module, name, wrapper, instrumentation=None):
     """Takes the place of wrapt's function in the layer's packages."""
-    return wrapt.wrap_object(module, name, wrapt.FunctionWrapper, (guard(wrapper, calling_instrumentation()),))
+    return wrapt.wrap_object(module, name, wrapt.FunctionWrapper, (guard(wrapper, instrumentation or calling_instrumentation()),))
 
 
 # The layer's copy of wrapt, after `guard_wrappers`.

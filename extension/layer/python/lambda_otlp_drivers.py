@@ -17,26 +17,45 @@ DRIVERS = {"asyncpg": "asyncpg", "psycopg": "psycopg", "psycopg2": "psycopg2", "
 
 
 def mend_psycopg(module):
-    """Traces the cursors that the function's own class of connections makes, also those on the server.
+    """Traces the statements of all cursors, also of those that the function makes itself, such as `ClientCursor(connection)`.
 
-    OpenTelemetry's instrumentation replaces them by cursors of psycopg's own class.
+    OpenTelemetry's instrumentation traces the cursors that a connection makes, and replaces their class.
     """
-    of_cursors = ("cursor_factory", "server_cursor_factory")
+    import psycopg
 
-    def instrumented(integration, connection, new_factory):
-        for name in of_cursors:
-            setattr(connection, name, new_factory(db_api=integration, base_factory=getattr(connection, name)))
-        integration.get_connection_attributes(connection)
-        return connection
+    kinds = {
+        psycopg.Connection: (psycopg.Cursor, psycopg.ServerCursor),
+        psycopg.AsyncConnection: (psycopg.AsyncCursor, psycopg.AsyncServerCursor),
+    }
 
-    def wrapped_connection(self, connect_method, args, kwargs):
-        return instrumented(self, connect_method(*args, **kwargs), module._new_cursor_factory)
+    def methods_of(holder):
+        return [(kind, each) for kind in kinds.get(holder, ()) for each in ("execute", "executemany") if each in vars(kind)]
 
-    async def wrapped_async_connection(self, connect_method, args, kwargs):
-        return instrumented(self, await connect_method(*args, **kwargs), module._new_cursor_async_factory)
+    def wrap_connect(name, holder, method, system, attributes, **options):
+        options.pop("db_api_integration_factory", None)
+        # Connections with the descriptions of their servers.
+        described = weakref.WeakKeyDictionary()
 
-    module.DatabaseApiIntegration.wrapped_connection = wrapped_connection
-    module.DatabaseApiAsyncIntegration.wrapped_connection = wrapped_async_connection
+        def describe(connection):
+            if connection not in described:
+                described[connection] = dbapi.DatabaseApiIntegration(name, system, attributes, **options)
+                described[connection].get_connection_attributes(connection)
+            return described[connection]
+
+        def traced(call, cursor, arguments, named):
+            tracer = module.CursorTracer(describe(cursor.connection))
+            execution = tracer.traced_execution_async if isinstance(cursor, psycopg.AsyncCursor) else tracer.traced_execution
+            return execution(cursor, call, *arguments, **named)
+
+        for kind, each in methods_of(holder):
+            boundary.wrap_function_wrapper(kind, each, traced, "psycopg")
+
+    def unwrap_connect(holder, method):
+        for kind, each in methods_of(holder):
+            setattr(kind, each, getattr(vars(kind)[each], "__wrapped__", vars(kind)[each]))
+
+    dbapi = module.dbapi
+    module.dbapi = SimpleNamespace(wrap_connect=wrap_connect, unwrap_connect=unwrap_connect)
 
 
 def mend_psycopg2(module):

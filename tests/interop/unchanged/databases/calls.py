@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import warnings
 
 import asyncpg
 import psycopg
@@ -57,6 +58,12 @@ def psycopg_server_cursor():
         return cursor.execute("SELECT n FROM users ORDER BY n").fetchall()
 
 
+def psycopg_client_cursor():
+    with psycopg.connect(**POSTGRESQL) as connection:
+        cursor = psycopg.ClientCursor(connection)
+        return [type(cursor).__name__, cursor.execute("SELECT n FROM users WHERE name = %s", [NAME]).fetchall()]
+
+
 def psycopg_own_connection():
     class Connection(psycopg.Connection):
         def __init__(self, *arguments, **named):
@@ -110,6 +117,15 @@ async def asyncpg_transaction():
     return found
 
 
+async def asyncpg_keywords():
+    connection = await asyncpg.connect(host="127.0.0.1", port=POSTGRESQL["port"], user="shop", password="geheim", database="shop")
+    try:
+        found = [await connection.fetchval(query="SELECT 1"), await connection.execute(query="SELECT 1")]
+        return [*found, len(await connection.fetch(query="SELECT 1"))]
+    finally:
+        await connection.close()
+
+
 def pymysql_transaction():
     connection = pymysql.connect(**MARIADB, cursorclass=pymysql.cursors.DictCursor)
     with connection, connection.cursor() as cursor:
@@ -133,6 +149,12 @@ def redis_commands():
     pipeline.get(NAME)
     pipeline.delete(NAME)
     return pipeline.execute(), client.execute_command("AUTH", "geheim")
+
+
+def redis_bytes():
+    client = redis.Redis(port=int(os.environ["REDIS"]), password="geheim")
+    pipeline = client.pipeline()
+    return len(pipeline.execute_command(b"GET", "k").execute())
 
 
 def redis_failed():
@@ -186,6 +208,13 @@ def sqlalchemy_psycopg2():
 
 def sqlalchemy_pymysql():
     return sqlalchemy_statements(url("mysql+pymysql"))
+
+
+def sqlalchemy_pg8000():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with sqlalchemy.create_engine(url("postgresql+pg8000")).connect() as connection:
+            return connection.execute(sqlalchemy.text("SELECT n FROM users ORDER BY n")).scalar()
 
 
 def sqlalchemy_sqlite():
