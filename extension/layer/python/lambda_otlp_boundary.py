@@ -31,10 +31,10 @@ def report(name, error):
         return
     failed.add(name)
     try:
-        described = f"{type(error).__name__}: {error}"
+        described = layer_module("lambda_otlp_secrets").mask(" ".join(f"{type(error).__name__}: {error}".split())[:MAX_MESSAGE])
     except Exception:
+        # An error may have no text.
         described = type(error).__name__
-    described = layer_module("lambda_otlp_secrets").mask(" ".join(described.split())[:MAX_MESSAGE])
     say(f"the instrumentation {name} failed in a call, which went on without it: {described}; its next failures are not logged")
 
 

@@ -8,18 +8,15 @@ Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "
 """
 
 import json
-import os
 import re
 import socket
 
-from lambda_otlp_load import layer_module
+from lambda_otlp_load import description, layer_module
 from lambda_otlp_load import time as clock
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "events.json"), encoding="utf-8") as file:
-    DESCRIPTION = json.load(file)
-
+DESCRIPTION = description()
 LIMITS = DESCRIPTION["limits"]
 METHODS = set(DESCRIPTION["http_methods"])
 W3C = ("traceparent", "tracestate", "baggage")

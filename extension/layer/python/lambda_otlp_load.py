@@ -28,6 +28,15 @@ def layer_module(name):
     return module
 
 
+@functools.cache
+def description():
+    """Returns the description of events and of credentials, which the Rust library and the Node layer read too."""
+    import json
+
+    with open(os.path.join(os.path.dirname(FOLDER), "events.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
 class Loading(ModuleSpec):
     """A spec that runs an action when its module has loaded, without a frame in the tracebacks of errors that the module raises.
 
