@@ -107,6 +107,8 @@ class Awaited:
             value = yield from call.awaited.__await__()
         except BaseException as error:
             call.awaited = None
+            # It is this object, which refers to the call.
+            call.value = None
             call.error = error
             raise
         call.awaited = None

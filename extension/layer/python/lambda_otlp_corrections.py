@@ -60,9 +60,14 @@ def correct(span):
         if status.description:
             status = trace.Status(status.status_code, call.message)
     changed = {**span.attributes, **changes}
-    span._attributes = masked_attributes({name: value for name, value in changed.items() if value is not None})
+    changed = masked_attributes({name: value for name, value in changed.items() if value is not None})
+    # The SDK's own object also has the number of dropped attributes.
+    if changed != dict(span.attributes):
+        span._attributes = changed
     for event in span.events:
-        event._attributes = masked_attributes(event.attributes)
+        masked = masked_attributes(event.attributes)
+        if masked != dict(event.attributes or {}):
+            event._attributes = masked
     if status.description:
         span._status = trace.Status(status.status_code, layer_module("lambda_otlp_secrets").mask(status.description))
 
