@@ -1,8 +1,11 @@
 """An instrumentation that fails changes neither the calls of the function nor their results."""
 
 import asyncio
+import contextlib
+import gc
 import importlib
 import types
+import weakref
 
 import pytest
 from isolation import isolated  # noqa: F401
@@ -80,6 +83,30 @@ def test_a_call_runs_once_and_has_its_own_outcome(boundary, kind, is_async, erro
             assert raised.value is error
             assert error.__context__ is None
         assert original.seen == [((1,), {"a": 2})]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", ["passes", "fails before", "fails after", "raises another error"])
+def test_a_call_leaves_no_cycle(boundary, kind, is_async):
+    original = Original(ValueError("own"))
+    guarded = boundary.guard(wrapper_of(kind, is_async), "test")
+
+    async def later(made):
+        return await made
+
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            made = guarded(original.call_later if is_async else original.call, None, (1,), {})
+            asyncio.run(later(made))
+        made = None
+        original.error.__traceback__ = None
+        known = weakref.ref(original)
+        del original
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_an_interrupt_passes(boundary):
