@@ -284,8 +284,9 @@ impl Converter {
 impl Converter {
     /// Converts a log event that is not an OTLP line.
     pub fn convert_log_event(&mut self, event: &LogEventRef<'_>) {
-        // Other programs may print such lines, and only a function's log group has Lambda's.
-        let of_lambda = self.identity.is_lambda.then(|| platform_event(event.message)).flatten();
+        // Other programs may print such lines, and only a function's log group, or one that is not known, has Lambda's.
+        let may_be_lambdas = self.identity.is_lambda || self.identity.log_group.is_empty();
+        let of_lambda = may_be_lambdas.then(|| platform_event(event.message)).flatten();
         let Some(mut platform) = of_lambda else { return self.convert_function_text(event) };
         self.assign_unnamed_failure(&platform, event);
         self.recall(&platform, event.time_unix_nano());
