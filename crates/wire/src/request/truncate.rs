@@ -1,6 +1,7 @@
 //! Shortens a request that is too large for a line or a queue message.
 
 use super::Request;
+use crate::edit::Rewrite;
 use crate::field::{any_value, key_value};
 use crate::protobuf::{Value, Writer, delimited, fields, len_of_delimited};
 use crate::schema::{self, Kind, Message, Presence};
@@ -66,15 +67,15 @@ impl Request {
     }
 
     fn shortened_to(&self, limits: SizeLimits) -> Shortened {
-        let mut rewrite = Rewrite { limits, parts: 0, lost_unmarked: false };
+        let mut shortening = Shortening { limits, parts: 0, lost_unmarked: false };
         let place = MessagePlace {
             message: schema::request(self.kind()),
             path: Some(self.kind().path_to_items()),
             list_bytes: limits.list,
         };
-        let rewritten = rewrite.message(place, self.bytes());
+        let rewritten = shortening.message(place, self.bytes());
         let bytes = rewritten.unwrap_or_else(|| self.bytes().to_vec());
-        Shortened { request: self.part(bytes, self.items()), parts: rewrite.parts }
+        Shortened { request: self.part(bytes, self.items()), parts: shortening.parts }
     }
 }
 
@@ -93,37 +94,32 @@ enum FieldFate {
     LeaveOut,
 }
 
-struct Rewrite {
+/// The shortening of one request.
+struct Shortening {
     limits: SizeLimits,
     parts: usize,
     /// `true` if the present item, resource or scope lost a part that leaves no mark in a text.
     lost_unmarked: bool,
 }
 
-impl Rewrite {
+impl Shortening {
     /// Returns the rewritten message; `None` if it is unchanged.
     fn message(&mut self, place: MessagePlace, bytes: &[u8]) -> Option<Vec<u8>> {
         let is_marked = place.path.is_some_and(<[_]>::is_empty) || schema::is_head(place.message);
         let lost_outside = is_marked && std::mem::take(&mut self.lost_unmarked);
         let mut list =
             ListBytes { place, loses_numbers: loses_numbers(place, bytes), used: Vec::new() };
-        let mut out = Vec::new();
+        let mut rewrite = Rewrite::new(bytes);
         let mut left_out: Vec<LeftOut> = Vec::new();
-        let mut kept_bytes = 0;
-        let mut is_changed = false;
         for field in fields(bytes) {
-            let change = self.field(&mut list, field);
-            if !is_changed && !matches!(change, FieldFate::Keep) {
-                is_changed = true;
-                out.extend_from_slice(bytes.get(..kept_bytes).unwrap_or_default());
-            }
-            match change {
-                FieldFate::Keep if is_changed => out.extend_from_slice(field.raw),
-                FieldFate::Keep => kept_bytes += field.raw.len(),
+            match self.field(&mut list, field) {
+                FieldFate::Keep => rewrite.keep(&field),
                 FieldFate::Replace(content) => {
-                    Writer::new(&mut out).always_bytes(field.number, &content);
+                    rewrite.leave_out(&field);
+                    rewrite.append().always_bytes(field.number, &content);
                 }
                 FieldFate::LeaveOut => {
+                    rewrite.leave_out(&field);
                     if let Some(counter) = schema::count_of_dropped(place.message, field.number) {
                         match left_out.iter_mut().find(|known| known.counter == counter) {
                             Some(known) => known.elements += 1,
@@ -140,15 +136,17 @@ impl Rewrite {
                 _ => 0,
             };
             let all = before.saturating_add(elements).min(u64::from(u32::MAX));
-            Writer::new(&mut out).varint(counter, all);
+            rewrite.append().varint(counter, all);
         }
+        let mut rewritten = rewrite.finish();
         if is_marked {
             let lost_here = std::mem::replace(&mut self.lost_unmarked, lost_outside);
-            if let Some(attributes) = schema::attributes(place.message).filter(|_| lost_here) {
-                push_mark(&mut out, attributes);
+            let attributes = schema::attributes(place.message).filter(|_| lost_here);
+            if let Some((message, attributes)) = rewritten.as_mut().zip(attributes) {
+                push_mark(message, attributes);
             }
         }
-        is_changed.then_some(out)
+        rewritten
     }
 
     fn field(&mut self, list: &mut ListBytes, field: crate::protobuf::Field<'_>) -> FieldFate {
