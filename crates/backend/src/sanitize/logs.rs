@@ -85,13 +85,13 @@ pub(super) struct EncodedRecords {
 
 impl EncodedRecords {
     pub(super) fn new() -> Self {
-        Self { columns: EncodedColumns::of_attributes(log_record::ATTRIBUTES) }
+        Self { columns: EncodedColumns::new(log_record::ATTRIBUTES) }
     }
 }
 
 impl Editor for EncodedRecords {
     fn resource(&mut self, container: Container<'_>) -> Head {
-        let mut columns = EncodedColumns::of_attributes(resource::ATTRIBUTES);
+        let mut columns = EncodedColumns::new(resource::ATTRIBUTES);
         Head::Visit(columns.write_all(&container.resource()))
     }
 

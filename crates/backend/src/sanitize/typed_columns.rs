@@ -27,7 +27,7 @@ const TEXT: &str = "_text";
 
 /// Attributes, or the entries of a map that become columns.
 #[derive(Clone, Copy)]
-struct Level<'p> {
+pub(super) struct Level<'p> {
     /// The beginning of the columns' names.
     path: &'p [u8],
     /// Number of levels of maps whose entries have columns, from this one on.
@@ -38,7 +38,11 @@ struct Level<'p> {
 
 impl Level<'_> {
     const ATTRIBUTES: Self = Self { path: b"", levels: LOG_MAP_LEVELS, are_texts: false };
-    const BODY: Self = Self { path: b"body_", levels: LOG_MAP_LEVELS - 1, are_texts: true };
+    /// The entries of a map that is the value of an attribute.
+    pub(super) const ENTRIES: Self = Self { levels: LOG_MAP_LEVELS - 1, ..Self::ATTRIBUTES };
+    /// The entries of a map that is a body.
+    pub(super) const BODY: Self =
+        Self { path: b"body_", levels: LOG_MAP_LEVELS - 1, are_texts: true };
 
     fn column(self, key: &str) -> Vec<u8> {
         self.path.iter().copied().chain(stored_key(key.as_bytes())).collect()
@@ -238,17 +242,9 @@ fn is_joint(byte: u8) -> bool {
     stored_byte(byte) == b'_'
 }
 
-/// Returns what the rule changes in the entries of an attribute's encoded map.
-pub(super) fn change_of_entries(map: &[u8]) -> EncodedChange {
-    change_below(map, LOG_MAP_LEVELS - 1, false)
-}
-
-/// Returns what the rule changes in the entries of a body, which OpenObserve stores as text.
-pub(super) fn change_of_body(map: &[u8]) -> EncodedChange {
-    change_below(map, LOG_MAP_LEVELS - 1, true)
-}
-
-fn change_below(map: &[u8], levels: usize, are_texts: bool) -> EncodedChange {
+/// Returns what the rule changes in the entries of an encoded map, which are at this level.
+pub(super) fn change_of_entries(map: &[u8], level: Level<'_>) -> EncodedChange {
+    let Level { levels, are_texts, .. } = level;
     if levels == 0 {
         return EncodedChange::Nothing;
     }
@@ -261,7 +257,7 @@ fn change_below(map: &[u8], levels: usize, are_texts: bool) -> EncodedChange {
         match value {
             [BOOLEAN | INTEGER | DOUBLE, ..] if are_texts => EncodedChange::Nothing,
             [BOOLEAN | INTEGER | DOUBLE, ..] => EncodedChange::Entries,
-            _ if holds_map(value) => change_below(value, levels - 1, are_texts),
+            _ if holds_map(value) => change_of_entries(value, level.below(&[])),
             _ => EncodedChange::Nothing,
         }
     });
@@ -291,7 +287,7 @@ pub(super) struct EncodedColumns {
 }
 
 impl EncodedColumns {
-    pub(super) fn of_attributes(field: u32) -> Self {
+    pub(super) fn new(field: u32) -> Self {
         Self { field, levels: LOG_MAP_LEVELS, numbers: Vec::new() }
     }
 
@@ -332,13 +328,7 @@ impl EncodedColumns {
         else {
             return message.keep(field);
         };
-        message.leave_out(field);
-        message.append().message(self.field, |attribute| {
-            attribute.always_bytes(key_value::KEY, key);
-            attribute.message(key_value::VALUE, |value| {
-                value.always_string(any_value::STRING, &text);
-            });
-        });
+        replace_value(field, key, message, |value| value.always_string(any_value::STRING, &text));
         let Some(number) = number else { return };
         Writer::new(&mut self.numbers).message(self.field, |attribute| {
             attribute.concatenated(key_value::KEY, key, NUMBER.as_bytes());
@@ -357,16 +347,14 @@ impl EncodedColumns {
     ) {
         let mut entries =
             Self { field: any_value::VALUES, levels: self.levels - 1, numbers: Vec::new() };
-        let Some(map) = plain_map(value).and_then(|map| entries.write_all(map)) else {
-            return message.keep(field);
-        };
-        message.leave_out(field);
-        message.append().message(self.field, |attribute| {
-            attribute.always_bytes(key_value::KEY, key);
-            attribute.message(key_value::VALUE, |value| {
-                value.always_bytes(any_value::KVLIST, &map);
-            });
-        });
+        match plain_map(value).and_then(|map| entries.write_all(map)) {
+            Some(map) => {
+                replace_value(field, key, message, |value| {
+                    value.always_bytes(any_value::KVLIST, &map);
+                });
+            }
+            None => message.keep(field),
+        }
     }
 
     /// Returns a message with changed attributes; `None` if all are texts.
@@ -378,6 +366,20 @@ impl EncodedColumns {
         self.end(&mut rewrite);
         rewrite.finish()
     }
+}
+
+/// Replaces the value of an attribute, which is this field.
+fn replace_value(
+    field: &ProtobufField<'_>,
+    key: &[u8],
+    message: &mut Rewrite<'_>,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    message.leave_out(field);
+    message.append().message(field.number, |attribute| {
+        attribute.always_bytes(key_value::KEY, key);
+        attribute.message(key_value::VALUE, write);
+    });
 }
 
 /// Reads a Boolean or number. The last of several encoded values counts.

@@ -15,7 +15,7 @@ use super::survey::Survey;
 use super::taken_columns::{KeyVerdict, SignalColumns, TakenColumns};
 use super::text_values::needs_text;
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use super::typed_columns::{EncodedChange, change_of, change_of_body, change_of_entries};
+use super::typed_columns::{EncodedChange, Level, change_of, change_of_entries};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
@@ -96,7 +96,7 @@ impl EncodedCheck<'_> {
         if self.has_types && !self.visit_type(key, hash, value) {
             return false;
         }
-        !may_change(value) || self.visit_nested(value, false)
+        !may_change(value) || self.visit_nested(value, Level::ENTRIES)
     }
 
     /// Visits the type of a log record's value. Returns `false` if only the decoded attribute shows how it changes.
@@ -116,15 +116,13 @@ impl EncodedCheck<'_> {
         change != EncodedChange::Unknown
     }
 
-    /// Visits a value that may be a map, whose entries OpenObserve stores as text if `are_texts`. Returns `false` if a rule would
-    /// change it.
+    /// Visits a value that may be a map with entries of this level. Returns `false` if a rule would change it.
     #[inline(never)]
-    fn visit_nested(&mut self, value: &[u8], are_texts: bool) -> bool {
+    fn visit_nested(&mut self, value: &[u8], level: Level<'_>) -> bool {
         if holds_map(value) {
             self.survey.add_map();
             self.item.may_share = true;
-            let change_of_map = if are_texts { change_of_body } else { change_of_entries };
-            if self.has_types && !self.note_change(change_of_map(value)) {
+            if self.has_types && !self.note_change(change_of_entries(value, level)) {
                 return false;
             }
         }
@@ -253,7 +251,7 @@ impl EncodedCheck<'_> {
                 (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
                 (log_record::EVENT_NAME, Value::Len(name)) => event_name = name,
                 (log_record::BODY, Value::Len(value)) if may_change(value) => {
-                    if !self.visit_nested(value, true) {
+                    if !self.visit_nested(value, Level::BODY) {
                         return false;
                     }
                     body = Some((b"body".as_slice(), value));
