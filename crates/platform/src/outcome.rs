@@ -125,12 +125,12 @@ pub enum FunctionStatement {
 
 impl FunctionStatement {
     /// The statement of a span that names its invocation.
-    pub fn of_span(span: &SpanIds<'_>) -> Option<Self> {
+    pub fn from_span(span: &SpanIds<'_>) -> Option<Self> {
         match &span.error {
             Some(error) if Failure::is_result(error) => {
                 span.is_complete_root_of_ours.then_some(Self::SpanSucceeded)
             }
-            Some(error) => Failure::of_span(error).map(Self::SpanFailed),
+            Some(error) => Failure::from_span(error).map(Self::SpanFailed),
             None => span.is_complete_root_of_ours.then_some(Self::SpanSucceeded),
         }
     }
@@ -223,7 +223,7 @@ pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
     if let Some(by_lambda) = failure_by_lambda.filter(|failure| failure.is_vague())
         && let Some(details) = evidence.details()
     {
-        return of_failure(details, by_lambda);
+        return conclude(details, by_lambda);
     }
     match (failure_by_lambda, evidence.failure_of_function()) {
         (Some(by_lambda), _) => match by_lambda.outcome() {
@@ -234,7 +234,7 @@ pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
             }
             other => other,
         },
-        (None, Some(by_function)) => of_failure(by_function, &Statement::Succeeded),
+        (None, Some(by_function)) => conclude(by_function, &Statement::Succeeded),
         (None, None) => match evidence.closed {
             Some(error_type) => {
                 Outcome::Failed { error_type: error_type.to_owned(), message: None }
@@ -246,7 +246,7 @@ pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
 }
 
 /// The outcome of a failure that the function states, with the type that Lambda states if the function knows none.
-fn of_failure(failure: &Failure, by_lambda: &Statement) -> Outcome {
+fn conclude(failure: &Failure, by_lambda: &Statement) -> Outcome {
     let stated = match by_lambda {
         Statement::Failed { failure, .. } => failure.error_type.as_ref(),
         Statement::Succeeded => None,

@@ -13,10 +13,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The invocations of all log streams that a forwarder remembers, the newest ones.
 #[derive(Debug, Default)]
-pub struct RecentInvocations(Mutex<Table>);
+pub struct RecentInvocations {
+    remembered: Mutex<Remembered>,
+}
 
 #[derive(Debug, Default)]
-struct Table {
+struct Remembered {
     known: HashMap<u64, EarlierFacts>,
     /// The keys in the order in which they became known.
     order: VecDeque<u64>,
@@ -36,24 +38,24 @@ impl RecentInvocations {
     /// Limit on the remembered invocations, at most 4 MB. A stream leaves as many open as run at a time, usually one.
     const MAX_KNOWN: usize = 1024;
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn find(&self, stream: &Identity, request_id: &str) -> Option<EarlierFacts> {
-        let table = self.lock();
+        let remembered = self.lock();
         // Most forwarders remember none.
-        if table.known.is_empty() {
+        if remembered.known.is_empty() {
             return None;
         }
-        table.known.get(&table.key(stream, request_id)).cloned()
+        remembered.known.get(&remembered.key(stream, request_id)).cloned()
     }
 
     pub(crate) fn forget(&self, stream: &Identity, request_id: &str) {
-        let mut table = self.lock();
-        if !table.known.is_empty() {
-            let key = table.key(stream, request_id);
-            table.known.remove(&key);
+        let mut remembered = self.lock();
+        if !remembered.known.is_empty() {
+            let key = remembered.key(stream, request_id);
+            remembered.known.remove(&key);
         }
     }
 
@@ -63,21 +65,21 @@ impl RecentInvocations {
         request_id: &str,
         note: impl FnOnce(&mut EarlierFacts),
     ) {
-        let mut table = self.lock();
-        let key = table.key(stream, request_id);
-        if !table.known.contains_key(&key) {
-            table.order.push_back(key);
+        let mut remembered = self.lock();
+        let key = remembered.key(stream, request_id);
+        if !remembered.known.contains_key(&key) {
+            remembered.order.push_back(key);
             // A forgotten key is still in the order.
-            while table.order.len() > Self::MAX_KNOWN {
-                let oldest = table.order.pop_front();
-                oldest.and_then(|oldest| table.known.remove(&oldest));
+            while remembered.order.len() > Self::MAX_KNOWN {
+                let oldest = remembered.order.pop_front();
+                oldest.and_then(|oldest| remembered.known.remove(&oldest));
             }
         }
-        note(table.known.entry(key).or_default());
+        note(remembered.known.entry(key).or_default());
     }
 }
 
-impl Table {
+impl Remembered {
     /// A request id alone is not enough: a function can print the id of another one's invocation.
     fn key(&self, stream: &Identity, request_id: &str) -> u64 {
         let Identity { account, region, log_group, log_stream, .. } = stream;

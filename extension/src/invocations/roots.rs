@@ -44,10 +44,10 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
     let scopes = request.containers().flat_map(Container::scopes);
     let spans = scopes.flat_map(|scope| {
         let name = scope.name();
-        scope.messages().filter_map(move |span| SpanIds::of(span, name))
+        scope.messages().filter_map(move |span| SpanIds::read(span, name))
     });
     for span in spans {
-        let statement = FunctionStatement::of_span(&span);
+        let statement = FunctionStatement::from_span(&span);
         let SpanIds { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } = span;
         let request_id = span.request_id.map(str::to_owned);
         let ids = SpanIds {

@@ -260,7 +260,7 @@ impl<'e> StreamConversion<'e> {
             for request in &converted.requests {
                 request.each_invocation_span(&mut |id, span| {
                     converter.note_invocation_span(id, &span);
-                    if let Some(statement) = FunctionStatement::of_span(&span) {
+                    if let Some(statement) = FunctionStatement::from_span(&span) {
                         converter.note_span_statement(id, statement);
                     }
                 });

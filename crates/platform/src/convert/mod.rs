@@ -31,7 +31,7 @@ use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
 use crate::read::line::{FunctionLine, function_line, is_tenant_id, joined_objects, json_lines};
 use crate::read::platform_event;
-use crate::read::runtime_error::{Certainty, Failure, RuntimeError};
+use crate::read::runtime_error::{Failure, Proof, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
 use crate::read::severity::{Severity, without_colours};
 use crate::read::whole_line::is_lambdas_to_the_end;
@@ -488,17 +488,17 @@ impl Converter {
         if let Some(request_id) = named.or(window.request_id()) {
             self.state.last_words.remove(request_id);
         }
-        let Some(RuntimeError { request_id, failure, certainty }) = error else { return };
-        match (window.invocation_of_line(request_id.as_deref()), certainty) {
-            (LineInvocation::Running(request_id), Certainty::Certain) => {
+        let Some(RuntimeError { request_id, failure, proof }) = error else { return };
+        match (window.invocation_of_line(request_id.as_deref()), proof) {
+            (LineInvocation::Running(request_id), Proof::Certain) => {
                 let request_id = request_id.to_owned();
                 let statement = FunctionStatement::RuntimeLine(failure);
                 self.add_statement(&request_id, statement, time_unix_nano);
             }
-            (LineInvocation::Running(request_id), Certainty::IfLast) => {
+            (LineInvocation::Running(request_id), Proof::IfLast) => {
                 self.state.last_words.insert(request_id.to_owned(), failure);
             }
-            (LineInvocation::Unknown, Certainty::Certain) => {
+            (LineInvocation::Unknown, Proof::Certain) => {
                 self.state.unnamed_failure.get_or_insert(failure);
             }
             (LineInvocation::Unknown | LineInvocation::None, _) => {}

@@ -44,7 +44,7 @@ impl Failure {
 
     /// The failure of an invocation that its span states. A response of status 500 and a partly failed batch are none for Lambda,
     /// and of a timeout or a process that ended Lambda knows more.
-    pub(crate) fn of_span(error: &SpanError<'_>) -> Option<Self> {
+    pub(crate) fn from_span(error: &SpanError<'_>) -> Option<Self> {
         const CUT_OFF: [&str; 3] = ["timeout", "shutdown", "cancelled"];
         let is_failure = !Self::is_result(error) && !CUT_OFF.contains(&error.error_type);
         // The layer's span of a failure of which it knows no more has these words.
@@ -59,12 +59,12 @@ pub(crate) struct RuntimeError {
     /// The invocation, if the line names it.
     pub(crate) request_id: Option<String>,
     pub(crate) failure: Failure,
-    pub(crate) certainty: Certainty,
+    pub(crate) proof: Proof,
 }
 
 /// Whether only a runtime writes such a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Certainty {
+pub(crate) enum Proof {
     Certain,
     /// A logger writes it too. A runtime prints nothing after it.
     IfLast,
@@ -72,7 +72,7 @@ pub(crate) enum Certainty {
 
 impl RuntimeError {
     fn certain(request_id: Option<String>, failure: Failure) -> Self {
-        Self { request_id, failure, certainty: Certainty::Certain }
+        Self { request_id, failure, proof: Proof::Certain }
     }
 
     fn unnamed(failure: Failure) -> Self {
@@ -84,14 +84,14 @@ impl RuntimeError {
         let plain = without_colours(text);
         let text = plain.trim_end();
         match *text.as_bytes().first()? {
-            b'{' => of_object(text),
-            b'[' => of_python(text).map(Self::unnamed),
-            b'E' | b'C' if begins(text, &RUBY) => of_ruby(text).map(Self::unnamed),
-            b'E' if text.starts_with(RUST) => of_rust(text, false),
+            b'{' => read_object(text),
+            b'[' => read_python(text).map(Self::unnamed),
+            b'E' | b'C' if begins(text, &RUBY) => read_ruby(text).map(Self::unnamed),
+            b'E' if text.starts_with(RUST) => read_rust(text),
             b'0'..=b'9' | b'a'..=b'f' => {
-                of_prefix(text).or_else(|| of_java(text).map(Self::unnamed))
+                read_prefix(text).or_else(|| read_java(text).map(Self::unnamed))
             }
-            _ => of_java(text).map(Self::unnamed),
+            _ => read_java(text).map(Self::unnamed),
         }
     }
 
@@ -103,7 +103,7 @@ impl RuntimeError {
 }
 
 /// `[ERROR] ValueError: no stock`, a traceback after it. A logger's line has the exception's name after the frames.
-fn of_python(text: &str) -> Option<Failure> {
+fn read_python(text: &str) -> Option<Failure> {
     const TRACEBACK: &str = "Traceback (most recent call last):";
     let text = text.strip_prefix("[ERROR] ")?;
     let at = text.find(TRACEBACK)?;
@@ -118,7 +118,7 @@ fn of_python(text: &str) -> Option<Failure> {
 const RUBY: [&str; 2] = ["Error raised from handler method", "Critical exception from handler"];
 
 /// The words before the object with the error, which is a log event of its own if the runtime has no pipe to Lambda.
-fn of_ruby(text: &str) -> Option<Failure> {
+fn read_ruby(text: &str) -> Option<Failure> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     if !RUBY.contains(&first.trim_end()) {
         return None;
@@ -133,21 +133,21 @@ const RUST_PANIC: &str = "user handler panicked";
 
 /// `ERROR Lambda runtime invoke{requestId="ID" …}: lambda_runtime::layers::panic: no stock`; without the target, only a panic's
 /// line is certain. The runtime's default subscriber writes neither time nor target.
-fn of_rust(text: &str, has_time: bool) -> Option<RuntimeError> {
+fn read_rust(text: &str) -> Option<RuntimeError> {
     let (_, after_name) = text.split_once(RUST)?;
     let (span, rest) = after_name.split_once("}: ")?;
     let of_layer = rest.strip_prefix(RUST_LAYER).and_then(|rest| rest.strip_prefix(": "));
-    let (message, certainty) = match of_layer {
-        Some(message) => (message, Certainty::Certain),
-        None if rest.starts_with("user handler panicked error=") => (rest, Certainty::Certain),
-        None if has_time || begins_with_target(rest) => return None,
-        None => (rest, Certainty::IfLast),
+    let (message, proof) = match of_layer {
+        Some(message) => (message, Proof::Certain),
+        None if rest.starts_with("user handler panicked error=") => (rest, Proof::Certain),
+        None if begins_with_target(rest) => return None,
+        None => (rest, Proof::IfLast),
     };
     let id = span.strip_prefix("requestId=\"").and_then(|rest| rest.split_at_checked(UUID_BYTES));
     Some(RuntimeError {
         request_id: id.map(|(id, _)| id).filter(|id| is_uuid(id)).map(str::to_ascii_lowercase),
         failure: rust_failure(message),
-        certainty,
+        proof,
     })
 }
 
@@ -164,7 +164,7 @@ fn rust_failure(message: &str) -> Failure {
 }
 
 /// The lines of Node's, .NET's, Bref's, Go's and Rust's runtimes, after a time, a request id, or both.
-fn of_prefix(text: &str) -> Option<RuntimeError> {
+fn read_prefix(text: &str) -> Option<RuntimeError> {
     if let Some((id, rest)) = request_id(text) {
         // Bref.
         let object = rest.strip_prefix("Invoke Error\t")?;
@@ -175,9 +175,9 @@ fn of_prefix(text: &str) -> Option<RuntimeError> {
     if let Some(rest) = rest.strip_prefix('\t') {
         return match request_id(rest) {
             Some((id, rest)) => {
-                of_level(rest).map(|failure| RuntimeError::certain(Some(id), failure))
+                read_level(rest).map(|failure| RuntimeError::certain(Some(id), failure))
             }
-            None => of_level(rest.strip_prefix("undefined\t")?).map(RuntimeError::unnamed),
+            None => read_level(rest.strip_prefix("undefined\t")?).map(RuntimeError::unnamed),
         };
     }
     let rest = rest.trim_start_matches(' ');
@@ -185,7 +185,11 @@ fn of_prefix(text: &str) -> Option<RuntimeError> {
         // Go's `log`.
         return Fields::of(rest).and_then(|fields| bare(&fields)).map(RuntimeError::unnamed);
     }
-    if rest.starts_with(RUST) { of_rust(rest, true) } else { None }
+    if !rest.starts_with(RUST) {
+        return None;
+    }
+    // Loggers write a time, and the runtime's default subscriber writes none: here only a certain line counts.
+    read_rust(rest).filter(|error| error.proof == Proof::Certain)
 }
 
 /// A request id and the text after its tab.
@@ -196,7 +200,7 @@ fn request_id(text: &str) -> Option<(String, &str)> {
 }
 
 /// The level and the message of Node's or .NET's runtime.
-fn of_level(text: &str) -> Option<Failure> {
+fn read_level(text: &str) -> Option<Failure> {
     const NODE: [&str; 3] =
         ["Invoke Error ", "Uncaught Exception ", "Unhandled Promise Rejection "];
     if let Some(message) = text.strip_prefix("ERROR\t") {
@@ -216,7 +220,7 @@ fn dotnet(text: &str) -> Option<Failure> {
 }
 
 /// `no stock: java.lang.IllegalStateException`, and below it the stack trace with both in the other order.
-fn of_java(text: &str) -> Option<Failure> {
+fn read_java(text: &str) -> Option<Failure> {
     let (first, others) = text.split_once('\n')?;
     let (before, trace) = java_parts(first, text, others)?;
     let (message, kind) = before.rsplit_once(": ")?;
@@ -274,7 +278,7 @@ fn bare(fields: &Fields<'_>) -> Option<Failure> {
 }
 
 /// A record of Lambda's JSON format, or Go's or Ruby's object alone.
-fn of_object(text: &str) -> Option<RuntimeError> {
+fn read_object(text: &str) -> Option<RuntimeError> {
     let fields = Fields::of(text)?;
     if let Some(failure) = bare(&fields) {
         return Some(RuntimeError::unnamed(failure));
@@ -285,19 +289,19 @@ fn of_object(text: &str) -> Option<RuntimeError> {
     }
     let id = fields.text("requestId").or_else(|| fields.text("AWSRequestId"));
     let in_record = id.filter(|id| is_uuid(id)).map(|id| id.to_ascii_lowercase());
-    let (failure, certainty) = of_record(&fields, in_record.is_some())?;
-    let request_id = in_record.or_else(|| of_rust_span(&fields));
-    Some(RuntimeError { request_id, failure, certainty })
+    let (failure, proof) = read_record(&fields, in_record.is_some())?;
+    let request_id = in_record.or_else(|| read_rust_span(&fields));
+    Some(RuntimeError { request_id, failure, proof })
 }
 
 /// The request id in the span of Rust's runtime.
-fn of_rust_span(fields: &Fields<'_>) -> Option<String> {
+fn read_rust_span(fields: &Fields<'_>) -> Option<String> {
     let id = Fields::of(fields.get("span")?.get())?.text("requestId")?;
     is_uuid(&id).then(|| id.to_ascii_lowercase())
 }
 
-fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<(Failure, Certainty)> {
-    let certain = |failure| (failure, Certainty::Certain);
+fn read_record(fields: &Fields<'_>, has_request_id: bool) -> Option<(Failure, Proof)> {
+    let certain = |failure| (failure, Proof::Certain);
     let error = || {
         let kind = fields.text("errorType")?;
         let message = fields.text("errorMessage")?;
@@ -306,7 +310,7 @@ fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<(Failure, Cert
     let message = fields.get("message").map(text_of);
     match message {
         // Python's runtime writes no message, and its loggers always one.
-        None if fields.get("target").is_some() => of_rust_record(fields),
+        None if fields.get("target").is_some() => read_rust_record(fields),
         None if fields.get("logger").is_none() && fields.get("stackTrace").is_some() => {
             error().map(certain)
         }
@@ -314,38 +318,38 @@ fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<(Failure, Cert
         Some(Some(message)) if message.is_empty() && fields.get("stackTrace").is_some() => {
             error().map(certain)
         }
-        Some(Some(message)) if has_request_id => of_java(message.trim_end()).map(certain),
-        Some(None) if has_request_id => of_node_record(fields),
-        _ => of_rust_record(fields),
+        Some(Some(message)) if has_request_id => read_java(message.trim_end()).map(certain),
+        Some(None) if has_request_id => read_node_record(fields),
+        _ => read_rust_record(fields),
     }
 }
 
 /// Node's error is the message, with exactly these keys.
-fn of_node_record(fields: &Fields<'_>) -> Option<(Failure, Certainty)> {
+fn read_node_record(fields: &Fields<'_>) -> Option<(Failure, Proof)> {
     const OWN: [&str; 4] = ["timestamp", "level", "requestId", "message"];
     let is_bare = fields.pairs.iter().all(|(key, _)| OWN.contains(&key.as_ref()));
     let error = Fields::of(fields.get("message")?.get()).filter(|_| is_bare)?;
     error.get("stackTrace")?;
     let failure = Failure::new(&error.text("errorType")?, &error.text("errorMessage")?);
-    Some((failure, Certainty::IfLast))
+    Some((failure, Proof::IfLast))
 }
 
-fn of_rust_record(fields: &Fields<'_>) -> Option<(Failure, Certainty)> {
+fn read_rust_record(fields: &Fields<'_>) -> Option<(Failure, Proof)> {
     let inner = Fields::of(fields.get("fields")?.get())?;
     let message = inner.text("message")?;
     let target = fields.text("target");
     let is_panic = message == RUST_PANIC && inner.get("error").is_some();
-    let certainty = match target.as_deref() {
-        Some(RUST_LAYER) => Certainty::Certain,
-        _ if is_panic => Certainty::Certain,
+    let proof = match target.as_deref() {
+        Some(RUST_LAYER) => Proof::Certain,
+        _ if is_panic => Proof::Certain,
         // The runtime's default subscriber writes neither time nor target.
-        None if fields.get("timestamp").is_none() => Certainty::IfLast,
+        None if fields.get("timestamp").is_none() => Proof::IfLast,
         _ => return None,
     };
-    if certainty == Certainty::IfLast {
-        of_rust_span(fields)?;
+    if proof == Proof::IfLast {
+        read_rust_span(fields)?;
     }
-    Some((rust_failure(&message), certainty))
+    Some((rust_failure(&message), proof))
 }
 
 #[cfg(test)]
@@ -371,7 +375,7 @@ mod tests {
                 }
             }
             let is_certain = |line: &str| {
-                RuntimeError::read(line).is_some_and(|error| error.certainty == Certainty::Certain)
+                RuntimeError::read(line).is_some_and(|error| error.proof == Proof::Certain)
             };
             assert!(row.lines.iter().all(|line| is_certain(line) != row.only_last), "{name}");
             assert!(!row.logged.iter().any(|line| is_certain(line)), "{name}");
@@ -395,7 +399,7 @@ mod tests {
             let row: Logger = serde_json::from_str(row).unwrap();
             let is_of_runtime = OF_RUNTIMES.contains(&row.logger.as_str());
             let mut read = row.messages.iter().filter_map(|text| RuntimeError::read(text));
-            let is_certain = read.any(|error| error.certainty == Certainty::Certain);
+            let is_certain = read.any(|error| error.proof == Proof::Certain);
             assert_eq!(is_certain, is_of_runtime, "{}", row.logger);
         }
     }

@@ -35,7 +35,7 @@ impl Request {
                 let begin = span.as_ptr().addr() - begin;
                 while names.next_if(|name| *name < begin).is_some() {}
                 if names.peek().is_some_and(|name| *name < begin + span.len())
-                    && let Some(span) = SpanIds::of(span, scope.name())
+                    && let Some(span) = SpanIds::read(span, scope.name())
                     && let Some(request_id) = span.request_id
                 {
                     take(request_id, span);
@@ -98,7 +98,7 @@ impl<'a> SpanError<'a> {
 
 impl<'a> SpanIds<'a> {
     /// Reads an encoded span of a scope with this name; `None` if an id is invalid.
-    pub fn of(bytes: &'a [u8], scope_name: &[u8]) -> Option<Self> {
+    pub fn read(bytes: &'a [u8], scope_name: &[u8]) -> Option<Self> {
         const SERVER: u64 = 2;
         const CONSUMER: u64 = 5;
         let mut trace_id = None;

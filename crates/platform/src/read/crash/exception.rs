@@ -241,8 +241,6 @@ fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedExcep
     is_type(kind).then_some(NamedException { kind, message })
 }
 
-/// The exception of a line with stack frames below. A message may have several lines, and a logger's text may precede the name, if
-/// the name is certainly a type's, or the frames follow at once.
 /// Returns `true` for a text that begins with the name of an exception, has its message behind the name, and its frames in the next
 /// lines: the words of the message are no fields of a logger.
 pub(crate) fn begins_with_exception(text: &str) -> bool {
@@ -254,6 +252,8 @@ pub(crate) fn begins_with_exception(text: &str) -> bool {
     word.strip_suffix(':').is_some_and(is_type) && after.lines().nth(1).is_some_and(is_frames)
 }
 
+/// The exception of a line with stack frames below. A message may have several lines, and a logger's text may precede the name, if
+/// the name is certainly a type's, or the frames follow at once.
 fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
     const MAX_LINES: usize = 16;
     let mut lines = after.lines().filter(|line| !line.trim().is_empty()).take(MAX_LINES);
