@@ -436,7 +436,8 @@ async fn a_user_defined_schema_has_established_columns_and_those_that_panels_ask
     assert_eq!(code, 0, "{stdout}");
     {
         let state = server.state();
-        let (logs, traces) = (&state.defined["type=logs"], &state.defined["type=traces"]);
+        let logs = &state.defined["type=logs"];
+        let traces = &state.defined["type=traces"];
         assert!(logs.is_superset(&own), "{logs:?}");
         for (signal, defined) in [("logs", logs), ("traces", traces)] {
             let query = format!("type={signal}");

@@ -154,7 +154,7 @@ pub(super) async fn check_rights(reach: &Reach) -> Option<Check> {
     if reach.destination.profile != Profile::OpenObserve {
         return None;
     }
-    let Basic { name, password } = Basic::of(reach)?;
+    let Basic { name, password } = Basic::read(reach)?;
     let writes = "it may only write, which is enough for the forwarder and the extension; `dashboards`, `alerts`, `slos` and `--canary` need a user's password";
     let does_all = "it may do everything, and an ingestion token is enough for the forwarder and the extension";
     if password.starts_with(INGESTION_TOKEN) {
@@ -179,7 +179,7 @@ struct Basic {
 }
 
 impl Basic {
-    fn of(reach: &Reach) -> Option<Self> {
+    fn read(reach: &Reach) -> Option<Self> {
         let header = reach.headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
         let encoded =
             header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));

@@ -49,7 +49,7 @@ pub(super) async fn check(
     senders: &Senders<'_>,
     organization: &str,
 ) -> anyhow::Result<usize> {
-    let receiver = Receiver::start(server, organization).await?;
+    let receiver = AlertReceiver::start(server, organization).await?;
     let endpoint = server.endpoint(organization);
     senders.diluted(organization, DILUTED).await?;
     senders.install(&endpoint, &["alerts", "install", "--notify", NAME]).await?;
@@ -63,7 +63,7 @@ pub(super) async fn check(
     receiver.wait_for(Round::Second).await?;
     receiver.check_notifications()?;
     senders.install(&endpoint, &["alerts", "remove"]).await?;
-    Receiver::remove(server, organization).await?;
+    AlertReceiver::remove(server, organization).await?;
     Ok(ROLES.len())
 }
 
@@ -84,13 +84,13 @@ async fn run_each_minute(server: &Server, organization: &str) -> anyhow::Result<
     Ok(())
 }
 
-struct Receiver {
+struct AlertReceiver {
     /// The rows of each notification, by the name of the alert.
     notifications: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
     _http: HttpServer,
 }
 
-impl Receiver {
+impl AlertReceiver {
     /// Starts the receiver, and makes it an alert destination of this organization.
     async fn start(server: &Server, organization: &str) -> anyhow::Result<Self> {
         let notifications = Arc::<Mutex<BTreeMap<_, _>>>::default();
