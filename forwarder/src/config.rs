@@ -151,7 +151,7 @@ const PLATFORM_LOGS: SettingWithDefault<Word> = Setting::choice(
 
 const PLATFORM_SPANS: SettingWithDefault<bool> = Setting::switch(
     "LAMBDA_OTLP_PLATFORM_SPANS",
-    "Set `true` to get a span for each invocation of functions without the layer or the Rust library. Others keep their one root span.",
+    "Set `true` to get a span for each invocation of functions without the layer or the Rust library. Others normally get no second root span.",
 )
 .with_default("false");
 

@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_secs(15);
 
 const INGEST_WINDOW: SettingWithDefault<Duration> = Setting::duration(
     "LAMBDA_OTLP_INGEST_WINDOW",
-    "Maximum age of logs and traces that OpenObserve accepts. Set it to the value of `ZO_INGEST_ALLOWED_UPTO` if you changed that. Ignored with `LAMBDA_OTLP_BACKEND=otlp`.",
+    "Maximum age of logs and traces that OpenObserve accepts. Set it to the value of `ZO_INGEST_ALLOWED_UPTO` if you changed that, or to `24h` with its Helm charts. Ignored with `LAMBDA_OTLP_BACKEND=otlp`.",
 )
 .with_default("5h");
 
