@@ -229,6 +229,7 @@ def mend_sqs(module):
         elif call.operation == "SendMessageBatch":
             add_to_batch(call.params, "Entries", MAX_SQS)
 
+    # The extensions of a service have no public names.
     module._SqsExtension.before_service_call = before_service_call
 
 
@@ -241,6 +242,7 @@ def mend_sns(module):
     def publish_batch(call, span):
         add_to_batch(call.params, "PublishBatchRequestEntries", MAX_SNS)
 
+    # The extensions of a service have no public names.
     module._OpPublish.before_service_call = staticmethod(publish)
     module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
 
@@ -356,6 +358,7 @@ def guard_stream(kind):
 
 def mend_bedrock_names(module):
     """Adds the provider under its name in the newer conventions."""
+    # The extensions of a service have no public names.
     extension = module._BedrockRuntimeExtension
     extract_attributes = extension.extract_attributes
 
@@ -408,6 +411,7 @@ def record_prompts(extension, recorded):
             attempt(note_body, span, result.get("body"))
 
     extension.before_service_call = before_call_of_model
+    # No public method gets the answer of a call.
     extension._converse_on_success = converse_with_answer
     extension._invoke_model_on_success = invoke_with_answer
 
