@@ -1,6 +1,6 @@
 //! `lambda-otlp dashboards`, `alerts` and `slos` against a server: installed, edited by a user, installed again, removed.
 
-use super::shapes::{files, metric_streams, queries_of_items};
+use super::shapes::{files, metric_streams, queries, queries_of_items};
 use crate::program::Ended;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -54,7 +54,7 @@ struct State {
     metrics_received: usize,
     /// Requests with log records or spans.
     rows_received: usize,
-    /// Columns of the streams of a signal.
+    /// Columns of each stream, `default?type=logs`.
     columns: BTreeMap<String, BTreeSet<String>>,
     /// Their user-defined schemas.
     defined: BTreeMap<String, BTreeSet<String>>,
@@ -146,7 +146,10 @@ impl State {
                 _ => &[""],
             };
             let name = backend::stored_stream(&metric.name);
-            self.metric_streams.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+            for stream in suffixes.iter().map(|suffix| format!("{name}{suffix}")) {
+                self.columns.entry(format!("{stream}?type=metrics")).or_default();
+                self.metric_streams.insert(stream);
+            }
         }
     }
 
@@ -162,31 +165,33 @@ impl State {
                 self.metrics_received += 1;
                 return (200, Value::Null);
             }
-            ["streams", _, "schema"] => {
-                let Some(columns) = self.columns.get(query) else { return (404, Value::Null) };
+            ["streams", stream, "schema"] => {
+                let stream = format!("{stream}?{query}");
+                let Some(columns) = self.columns.get(&stream) else { return (404, Value::Null) };
                 let schema: Value = columns.iter().map(|name| json!({"name": name})).collect();
                 let settings = json!({
-                    "defined_schema_fields": self.defined.get(query).cloned().unwrap_or_default(),
+                    "defined_schema_fields": self.defined.get(&stream).cloned().unwrap_or_default(),
                     "max_query_range": self.max_query_hours,
                 });
                 return (200, json!({ "schema": schema, "settings": settings }));
             }
-            ["streams", _, "settings"] => {
-                let defined = self.defined.entry(query.to_owned()).or_default();
+            ["streams", stream, "settings"] => {
+                let defined = self.defined.entry(format!("{stream}?{query}")).or_default();
                 let add = body["defined_schema_fields"]["add"].as_array().unwrap();
                 defined.extend(add.iter().map(|name| name.as_str().unwrap().to_owned()));
                 return (200, Value::Null);
             }
             ["streams", _, "update_fields"] if self.cannot_declare => return (404, Value::Null),
-            ["streams", _, "update_fields"] => {
-                let columns = self.columns.entry(query.to_owned()).or_default();
+            ["streams", stream, "update_fields"] => {
+                let stream = format!("{stream}?{query}");
+                let columns = self.columns.entry(stream.clone()).or_default();
                 for field in body["fields"].as_array().unwrap() {
                     columns.insert(field["name"].as_str().unwrap().to_owned());
                 }
                 // As on 0.93-dev: of a declaration that exceeds the limit, the first columns by name.
                 if let Some(most) = self.most_without_schema.filter(|most| columns.len() > *most) {
                     let first = columns.iter().take(most).cloned().collect();
-                    self.defined.entry(query.to_owned()).or_insert(first);
+                    self.defined.entry(stream).or_insert(first);
                 }
                 return (200, Value::Null);
             }
@@ -296,7 +301,7 @@ async fn dashboards_are_installed_replaced_and_removed() {
     // A function that never failed has no stream of errors, and without a forwarder there are none of the pipeline: they are made.
     let Ended { code, stdout, stderr } = server.lambda_otlp("dashboards install").await;
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
-    assert_eq!(actions(&stdout), vec!["install"; count + RARE + 2], "{stdout}");
+    assert_eq!(actions(&stdout), vec!["install"; count + RARE + 3], "{stdout}");
     assert_eq!(server.state().metrics_received, RARE);
     // Columns need no record and no span.
     assert_eq!(server.state().rows_received, 0);
@@ -359,7 +364,7 @@ async fn dashboards_are_installed_replaced_and_removed() {
     assert_eq!((code, stdout.as_str()), (0, "nothing is installed\n"));
 }
 
-/// Fails if a query of a dashboard or alert asks for a column of logs or traces that only some rows have, and no one made.
+/// Fails if a query of a dashboard or alert asks for a column that only some rows have, and no one made.
 fn assert_has_columns(state: &State, name: &str, content: &Value) {
     const OF_EVERY_SPAN: [&str; 9] = [
         "_timestamp",
@@ -372,8 +377,21 @@ fn assert_has_columns(state: &State, name: &str, content: &Value) {
         "start_time",
         "trace_id",
     ];
+    const OF_EVERY_POINT: [&str; 4] = ["_timestamp", "faas_name", "le", "value"];
+    for (_, query) in queries(content).into_iter().filter(|(signal, _)| *signal == "metrics") {
+        let Some((_, from)) = query.split_once("FROM \"") else { continue };
+        let stream = from.split('"').next().unwrap();
+        let Some(created) = state.columns.get(&format!("{stream}?type=metrics")) else { continue };
+        for column in columns(query) {
+            // The forwarder's own zero has its columns.
+            let is_there = created.contains(column)
+                || OF_EVERY_POINT.contains(&column)
+                || column.starts_with("lambda_otlp_");
+            assert!(is_there, "{name}: {stream}: {column}");
+        }
+    }
     for (signal, query) in queries_of_items(content) {
-        let created = state.columns.get(&format!("type={signal}"));
+        let created = state.columns.get(&format!("default?type={signal}"));
         for column in columns(query) {
             let is_there = created.is_some_and(|created| created.contains(column))
                 || (signal == "traces" && OF_EVERY_SPAN.contains(&column));
@@ -428,19 +446,19 @@ async fn a_user_defined_schema_has_established_columns_and_those_that_panels_ask
     {
         let mut state = server.state();
         state.most_without_schema = Some(MOST);
-        state.columns.insert("type=logs".to_owned(), own.clone());
-        state.columns.insert("type=traces".to_owned(), own.clone());
-        state.defined.insert("type=traces".to_owned(), ["zone_1".to_owned()].into());
+        state.columns.insert("default?type=logs".to_owned(), own.clone());
+        state.columns.insert("default?type=traces".to_owned(), own.clone());
+        state.defined.insert("default?type=traces".to_owned(), ["zone_1".to_owned()].into());
     }
     let Ended { code, stdout, .. } = server.lambda_otlp("dashboards install").await;
     assert_eq!(code, 0, "{stdout}");
     {
         let state = server.state();
-        let logs = &state.defined["type=logs"];
-        let traces = &state.defined["type=traces"];
+        let logs = &state.defined["default?type=logs"];
+        let traces = &state.defined["default?type=traces"];
         assert!(logs.is_superset(&own), "{logs:?}");
         for (signal, defined) in [("logs", logs), ("traces", traces)] {
-            let query = format!("type={signal}");
+            let query = format!("default?type={signal}");
             let asked: BTreeSet<String> = state.columns[&query].difference(&own).cloned().collect();
             assert!(!asked.is_empty() && defined.is_superset(&asked), "{signal}: {defined:?}");
         }

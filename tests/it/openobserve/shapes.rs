@@ -72,16 +72,20 @@ fn panels_have_ids_and_queries_with_known_variables() {
 
 /// The signal and text of each query of a dashboard or alert for logs or traces.
 pub(crate) fn queries_of_items(content: &Value) -> Vec<(&str, &str)> {
+    queries(content).into_iter().filter(|(signal, _)| *signal != "metrics").collect()
+}
+
+/// The queries of panels and alerts, each after its signal.
+pub(crate) fn queries(content: &Value) -> Vec<(&str, &str)> {
     match content {
-        Value::Array(list) => list.iter().flat_map(queries_of_items).collect(),
+        Value::Array(list) => list.iter().flat_map(queries).collect(),
         Value::Object(map) => {
             let of_panel = map.get("fields").zip(map.get("query"));
             let of_alert = map.get("query_condition").map(|condition| (content, &condition["sql"]));
             let asked = of_panel.or(of_alert).and_then(|(place, query)| {
-                let signal = place["stream_type"].as_str()?;
-                Some((signal, query.as_str()?)).filter(|_| signal != "metrics")
+                Some((place["stream_type"].as_str()?, query.as_str()?))
             });
-            asked.into_iter().chain(map.values().flat_map(queries_of_items)).collect()
+            asked.into_iter().chain(map.values().flat_map(queries)).collect()
         }
         _ => Vec::new(),
     }

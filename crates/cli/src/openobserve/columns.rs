@@ -61,6 +61,49 @@ const OF_TRACES: [NewColumn; 5] = [
     text("status_message"),
 ];
 
+/// The columns by which panels of metrics filter.
+const OF_METRICS: [NewColumn; 5] = [
+    text("cloud_account_id"),
+    text("cloud_region"),
+    text("deployment_environment_name"),
+    text("faas_version"),
+    text("service_name"),
+];
+
+/// Declares the missing columns of these streams of metrics. A function without an environment makes none of it, and a metric that
+/// is rare has the columns of few functions.
+pub(super) async fn create_of_metrics(
+    api: &Api,
+    streams: impl Iterator<Item = &str>,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
+    let mut count: usize = 0;
+    for stream in streams {
+        let Some(found) = api.stream_schema(SignalKind::Metrics, stream).await? else { continue };
+        let is_missing = |column: &&NewColumn| !found.columns.contains(column.name);
+        let missing: Vec<NewColumn> = OF_METRICS.iter().filter(is_missing).copied().collect();
+        if missing.is_empty() {
+            continue;
+        }
+        if !report.dry_run {
+            match api.declare(SignalKind::Metrics, stream, &missing).await {
+                Ok(Ok(())) => {}
+                // The columns of logs and traces said so.
+                Ok(Err(_)) => return Ok(()),
+                Err(error) => {
+                    report.add("install", stream, Err(error))?;
+                    continue;
+                }
+            }
+        }
+        count += 1;
+    }
+    if count > 0 {
+        report.row("install", "metrics", &format!("filters' columns created in {count} streams"))?;
+    }
+    Ok(())
+}
+
 /// Declares the missing columns of the streams of logs and traces that are asked. This stores no record and no span.
 pub(super) async fn create(
     api: &Api,

@@ -279,6 +279,9 @@ impl Installer<'_> {
         }
         columns::create(self.api, self.places.stream, shipped, &mut self.report).await?;
         let metric_streams = create_rare_streams(self.api, shipped, &mut self.report).await?;
+        let asked: BTreeSet<&str> = streams_of_metrics(shipped).collect();
+        let existing = asked.into_iter().filter(|stream| metric_streams.contains(*stream));
+        columns::create_of_metrics(self.api, existing, &mut self.report).await?;
         let max_hours = match folder.kind {
             ShippedKind::Alerts => {
                 let schema = self.api.stream_schema(SignalKind::Logs, self.places.stream).await?;
@@ -494,6 +497,10 @@ impl RareMetric {
     }
 }
 
+fn streams_of_metrics(shipped: &[Shipped]) -> impl Iterator<Item = &str> {
+    shipped.iter().flat_map(|shipped| streams(&shipped.content, "metrics"))
+}
+
 /// Creates the missing streams with one zero each. Returns all streams of metrics.
 async fn create_rare_streams(
     api: &Api,
@@ -501,8 +508,7 @@ async fn create_rare_streams(
     report: &mut InstallReport,
 ) -> anyhow::Result<BTreeSet<String>> {
     let mut existing = api.metric_streams().await?;
-    let needed: BTreeSet<&str> =
-        shipped.iter().flat_map(|shipped| streams(&shipped.content, "metrics")).collect();
+    let needed: BTreeSet<&str> = streams_of_metrics(shipped).collect();
     for rare in RARE_METRICS {
         let is_missing = |stream: String| needed.contains(&*stream) && !existing.contains(&stream);
         if !rare.streams().any(is_missing) {
