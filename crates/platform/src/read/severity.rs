@@ -37,12 +37,12 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::WARN,
         usual: &["WARN", "WARNING"],
-        others: &["WARNI", "WRN", "W!"],
+        others: &["WARNI", "WAR", "WRN", "W!"],
     },
     Level {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
         usual: &["DEBUG", "FINER"],
-        others: &["DBG", "DBUG", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
+        others: &["DBG", "DBUG", "DEB", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
     },
     Level {
         severity: Severity::of(SeverityNumber::Trace, "TRACE"),
@@ -52,22 +52,23 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::of(SeverityNumber::Info2, "NOTICE"),
         usual: &[],
-        others: &["NOTICE", "NOTE", "NTC"],
+        others: &["NOTICE", "NOTE", "NOTI", "NTC"],
     },
     Level {
         severity: Severity::FATAL,
         usual: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
-        others: &["CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
+        others: &["CRI", "CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
     },
 ];
 
 /// Words that are rather no level, unless they are in upper case, the value of a key, or .NET's `fail:`.
-const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
+const ORDINARY: [&str; 9] =
+    ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS", "WAR"];
 
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
-const SHORT: [&str; 15] = [
-    "FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC", "ERR", "WRN",
-    "DBG", "TRC", "FTL",
+const SHORT: [&str; 18] = [
+    "FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC", "NOTI", "ERR",
+    "WRN", "DBG", "DEB", "TRC", "FTL", "CRI",
 ];
 
 /// A word of [`LEVELS`].

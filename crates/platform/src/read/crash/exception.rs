@@ -153,6 +153,9 @@ fn reported<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
     {
         return uncaught_exception(uncaught);
     }
+    if after.trim_start().starts_with("Stack trace:\n#0 ") {
+        return exception_of_php(line);
+    }
     if let Some(message) = message_of_logged_panic(line, after) {
         return Some(NamedException::panic(message));
     }
@@ -190,11 +193,23 @@ fn message_of_rust_panic<'t>(line: &'t str, after: &'t str) -> &'t str {
     }
 }
 
-/// The exception after `Uncaught `, of Node, Deno or PHP. PHP names the place after it.
+/// The exception after `Uncaught `, of Node, Deno, PHP or Symfony. PHP names the place after it.
 fn uncaught_exception(uncaught: &str) -> Option<NamedException<'_>> {
+    if let Some(of_symfony) = uncaught.strip_prefix("PHP Exception ") {
+        // `Shop\StockGone: "no stock" at a.php line 7`
+        let (exception, _place) = of_symfony.rsplit_once("\" at ")?;
+        let (kind, message) = exception.split_once(": \"")?;
+        return is_type(kind).then_some(NamedException { kind, message });
+    }
     let with_place = uncaught.strip_prefix("(in promise) ").unwrap_or(uncaught);
     let exception = with_place.rsplit_once(" in /").map_or(with_place, |(exception, _)| exception);
     Some(NamedException::split(exception)).filter(|named| is_type(named.kind))
+}
+
+/// An exception of PHP as text, perhaps after a logger's words: `checkout failed: Shop\StockGone: no stock in /app/a.php:7`.
+fn exception_of_php(line: &str) -> Option<NamedException<'_>> {
+    let (text, _place) = line.rsplit_once(" in /")?;
+    exception_within(text, is_no_constant)
 }
 
 /// Nothing, or the words of PHP, before `Uncaught`.
@@ -268,7 +283,12 @@ fn exception_above_frames<'t>(line: &'t str, after: &'t str) -> Option<NamedExce
     if at > 0 {
         return certain;
     }
-    certain.or_else(|| of(is_class)).or_else(|| of(|_| true))
+    certain.or_else(|| of(is_class)).or_else(|| of(is_no_constant))
+}
+
+/// Returns `false` for a level or an error code in a message: `DEBUG: bad factory`, `ENOENT: no such file`.
+fn is_no_constant(kind: &str) -> bool {
+    kind.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 /// The exception after another text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.

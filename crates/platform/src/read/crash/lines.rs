@@ -48,7 +48,9 @@ pub(crate) fn is_type(name: &str) -> bool {
     let is_part =
         |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '$' | '\\' | '<' | '>');
     let last = name.rsplit(['.', ':', '$', '\\']).next().unwrap_or_default();
+    let is_balanced = name.matches('<').count() == name.matches('>').count();
     name.chars().all(is_part)
+        && is_balanced
         && name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '\\'))
         && last.starts_with(|c: char| c.is_uppercase())
 }

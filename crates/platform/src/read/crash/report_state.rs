@@ -92,6 +92,7 @@ impl ReportState {
             Some(b't') if first.starts_with(CPP) => Self::Uncaught,
             Some(b'T') if without_colours(first) == EYRE_PANIC => Self::Eyre,
             Some(b'T' | b' ' | b'\t' | 128..) if is_traceback(first) => Self::Traceback,
+            _ if first.ends_with(TRACEBACK) => Self::Traceback,
             _ if is_logged_panic(first) => Self::Panic,
             _ if first.ends_with("panic recovered:") => Self::GoPanic,
             _ if names_php_object(first) => Self::Php,
@@ -110,6 +111,18 @@ impl ReportState {
         }
     }
 
+    /// The state after the line below a logged problem that begins its stack trace.
+    fn of_trace(line: &str) -> Option<Self> {
+        match line.trim_end() {
+            place if is_ruby_place(place) => Some(Self::RubyTrace),
+            "Stack trace:" => Some(Self::Php),
+            line if names_java_type(line) || names_causes(line) || announces_trace(line) => {
+                Some(Self::Frames)
+            }
+            _ => None,
+        }
+    }
+
     fn of_rust(text: &str) -> Self {
         let mut lines = text.trim().lines();
         let has_message = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
@@ -124,18 +137,17 @@ impl ReportState {
             return None;
         }
         let (first, rest) = first_line(text);
-        // A traceback continues only the message of an error. A logger of Lambda writes both at once, and then the traceback has
+        // A traceback continues only the message of a problem. A logger of Lambda writes both at once, and then the traceback has
         // no other message.
         let is_another_traceback = self == Self::Text
             && is_traceback(first)
-            && (!rest.is_empty() || !states_error(before));
+            && (!rest.is_empty() || !states_problem(before));
         if self == Self::Text
             && rest.is_empty()
-            && names_what_was_logged(first)
-            && states_error(before)
+            && let Some(trace) = Self::of_trace(first)
+            && states_problem(before)
         {
-            let is_ruby = is_ruby_place(first);
-            return Some(if is_ruby { Self::RubyTrace } else { Self::Frames });
+            return Some(trace);
         }
         let state = self.after(first).filter(|_| !is_another_traceback)?;
         Some(state.after_lines(rest))
@@ -154,7 +166,7 @@ impl ReportState {
             }
             Self::Text => {
                 names_java_type(before) && !before.contains('\n')
-                    || before.len() <= MAX_LOGGED && may_name_type(text) && states_error(before)
+                    || before.len() <= MAX_LOGGED && may_name_type(text) && states_problem(before)
             }
             _ => false,
         };
@@ -254,9 +266,7 @@ impl ReportState {
             Self::Named if announces_another(line) => Some(Self::Chained),
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
             // Node prints the properties of an error below its frames.
-            Self::Frames if line.starts_with("  ") && !is_blank || line.starts_with('}') => {
-                Some(self)
-            }
+            Self::Frames if begins(line, &["  ", "\t", "}"]) && !is_blank => Some(self),
             Self::Frames if begins(line, &EYRE_LINES) => Some(self),
             _ => None,
         }
@@ -280,17 +290,20 @@ impl ReportState {
     }
 }
 
+/// The first line of a Python traceback, perhaps after a logger's head and message.
+const TRACEBACK: &str = "Traceback (most recent call last):";
+
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
-    const HEADER: &str = "Traceback (most recent call last)";
+    let header = TRACEBACK.trim_end_matches(':');
     match line.as_bytes().first() {
-        Some(b'T') => return line.starts_with(HEADER),
+        Some(b'T') => return line.starts_with(header),
         // Of a group, or in a box.
         Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 128..) => {}
         _ => return false,
     }
     let text = line.trim_start_matches([' ', '\t', '|', '+', '│', '╭', '─']);
-    text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(HEADER)
+    text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(header)
 }
 
 /// Returns `true` for a record of Monolog with an exception, whose stack trace Laravel writes below it.
@@ -315,12 +328,12 @@ fn is_of_go(line: &str) -> bool {
     is_file() || line.is_empty() || begins(line, &words) || is_function()
 }
 
-/// Returns `true` if the text is the message of an error: by its level, or by the words of one without a level.
-fn states_error(text: &str) -> bool {
+/// Returns `true` if the text is the message of an error or a warning: by its level, or by the words of an error without a level.
+fn states_problem(text: &str) -> bool {
     const WORDS: [&str; 4] = ["rror", "xception", "ailed", "ERROR"];
     let severity = head(&without_colours(text), HeadOf::Line).severity;
     match severity {
-        Some(severity) => severity.number >= Severity::ERROR.number,
+        Some(severity) => severity.number >= Severity::WARN.number,
         None => WORDS
             .iter()
             .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some()),
@@ -337,9 +350,11 @@ fn has_head(line: &str) -> bool {
     head.severity.is_some() || head.time.is_some()
 }
 
-/// Returns `true` for a line below the message of an error that begins its stack trace: Java's exception, or Ruby's first place.
-fn names_what_was_logged(line: &str) -> bool {
-    names_java_type(line) || is_ruby_place(line) || names_causes(line)
+/// Returns `true` for the line above the frames of C++, Go, Lua and others: `stack traceback:`, `*** Check failure stack trace: ***`.
+fn announces_trace(line: &str) -> bool {
+    const WORDS: [&str; 4] = ["stack trace", "Stack trace", "stack traceback", "Backtrace"];
+    let text = line.trim_matches([' ', '*']);
+    text.strip_suffix(':').is_some_and(|text| WORDS.iter().any(|words| text.ends_with(words)))
 }
 
 /// Returns `true` for the words of Rust's `anyhow` and `snafu` before the causes of an error, one in each line.

@@ -101,13 +101,14 @@ const ALL_BUT_SYMBOL: Marks = Marks::ANY.without(SYMBOL);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [EvidenceRow<LevelWords>; 27] = [
+static LEVELS: [EvidenceRow<LevelWords>; 28] = [
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(Any).at(&[FIRST, CLOCKED, GROUPED]).written(&[LETTER]).followed_by(&[TIME]),
-    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 E | …`
+    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 E | …`, `14:13:20 E Shop declined`
     level(Any).at(&[CLOCKED]).written(&[LETTER]).followed_by(&[GROUP, BAR]),
+    doubtful(Any).at(&[TIMED]).preceded_by(&[BLANK]).written(&[LETTER]).followed_by(&[BLANK]),
     // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
     level(Any).at(&[FIRST, NAMED, GROUPED]).written(&[WORD]).followed_by(&[TIME]),
     // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `├─ ERROR declined`
