@@ -82,9 +82,9 @@ pub(crate) fn queries(content: &Value) -> Vec<(&str, &str)> {
         Value::Object(map) => {
             let of_panel = map.get("fields").zip(map.get("query"));
             let of_alert = map.get("query_condition").map(|condition| (content, &condition["sql"]));
-            let asked = of_panel.or(of_alert).and_then(|(place, query)| {
-                Some((place["stream_type"].as_str()?, query.as_str()?))
-            });
+            let asked = of_panel
+                .or(of_alert)
+                .and_then(|(place, query)| Some((place["stream_type"].as_str()?, query.as_str()?)));
             asked.into_iter().chain(map.values().flat_map(queries)).collect()
         }
         _ => Vec::new(),

@@ -99,7 +99,11 @@ pub(super) async fn create_of_metrics(
         count += 1;
     }
     if count > 0 {
-        report.row("install", "metrics", &format!("filters' columns created in {count} streams"))?;
+        report.row(
+            "install",
+            "metrics",
+            &format!("filters' columns created in {count} streams"),
+        )?;
     }
     Ok(())
 }

@@ -57,7 +57,18 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::FATAL,
         usual: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
-        others: &["CRI", "CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
+        others: &[
+            "CRI",
+            "CRITI",
+            "PANIC",
+            "ALERT",
+            "EMERGENCY",
+            "FTL",
+            "FATA",
+            "PANI",
+            "CRT",
+            "F!",
+        ],
     },
 ];
 
@@ -67,8 +78,8 @@ const ORDINARY: [&str; 9] =
 
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
 const SHORT: [&str; 18] = [
-    "FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC", "NOTI", "ERR",
-    "WRN", "DBG", "DEB", "TRC", "FTL", "CRI",
+    "FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC", "NOTI",
+    "ERR", "WRN", "DBG", "DEB", "TRC", "FTL", "CRI",
 ];
 
 /// A word of [`LEVELS`].

@@ -78,9 +78,13 @@ fn php_object(text: &str) -> Option<Exception> {
     let (_, with_place) = rest.split_once("): ")?;
     let (message, after) = with_place.split_once(" at /")?;
     let trace = after.split_once("[stacktrace]").map(|(_, frames)| frames);
+    // Monolog writes the record as JSON.
+    let unescaped = |text: &str| {
+        serde_json::from_str::<String>(&format!("\"{text}\"")).unwrap_or_else(|_| text.to_owned())
+    };
     is_type(kind).then(|| Exception {
-        kind: kind.to_owned(),
-        message: Some(message.to_owned()),
+        kind: unescaped(kind),
+        message: Some(unescaped(message)),
         stacktrace: trace.map(|frames| frames.trim().to_owned()),
     })
 }
@@ -239,7 +243,7 @@ fn numbered_error<'t>(line: &str, after: &'t str) -> Option<NamedException<'t>> 
     (line == "Error:").then_some(NamedException { kind: "Error", message })
 }
 
-/// `no stock (ArgumentError)`, `ArgumentError (no stock):` of Rails, `ArgumentError - no stock:` of Sinatra, and below it Ruby's or
+/// `no stock (ArgumentError)`, `ArgumentError (no stock):` of Rails and ActiveJob, `ArgumentError - no stock:` of Sinatra, and below it Ruby's or
 /// Crystal's backtrace.
 fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedException<'t>> {
     let next = after.lines().find(|line| !line.trim().is_empty())?.trim_start();
@@ -251,9 +255,22 @@ fn logged_ruby_exception<'t>(line: &'t str, after: &'t str) -> Option<NamedExcep
         return Some(NamedException { message, ..named });
     }
     let before_colon = line.strip_suffix(':')?;
-    let of_rails = || before_colon.strip_suffix(')')?.split_once(" (");
-    let (kind, message) = of_rails().or_else(|| before_colon.split_once(" - "))?;
-    is_type(kind).then_some(NamedException { kind, message })
+    let of_rails = || {
+        let text = before_colon.strip_suffix(')')?;
+        let mut ends = memchr::memmem::find_iter(text.as_bytes(), " (");
+        ends.find_map(|end| {
+            let before = text.get(..end)?;
+            // ActiveJob writes other text before it.
+            let kind = before.rsplit_once(": ").map_or(before, |(_, kind)| kind);
+            let message = text.get(end + 2..)?;
+            is_type(kind).then_some(NamedException { kind, message })
+        })
+    };
+    let of_sinatra = || {
+        let (kind, message) = before_colon.split_once(" - ")?;
+        is_type(kind).then_some(NamedException { kind, message })
+    };
+    of_rails().or_else(of_sinatra)
 }
 
 /// Returns `true` for a text that begins with the name of an exception, has its message behind the name, and its frames in the next

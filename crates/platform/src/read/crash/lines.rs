@@ -111,13 +111,13 @@ pub(super) fn message_and_type(line: &str) -> Option<NamedException<'_>> {
     is_type(kind).then_some(NamedException { kind, message })
 }
 
-/// ``/var/task/app.rb:3:in `pay'``, without a message.
+/// ``/var/task/app.rb:3:in `pay'`` or ``config.ru:2:in `call'``, without a message.
 pub(super) fn is_ruby_place(line: &str) -> bool {
-    if !line.starts_with(['/', '<']) {
-        return false;
-    }
-    let Some((place, _)) = line.split_once(":in ") else { return false };
-    file_of(place).is_some() && ruby_exception(line).is_none()
+    let Some((first, _)) = line.split_once(' ') else { return false };
+    let Some(file) = first.strip_suffix(":in").and_then(file_of) else { return false };
+    let is_script =
+        file.starts_with(['/', '<']) || [".rb", ".ru"].iter().any(|end| file.ends_with(end));
+    is_script && ruby_exception(line).is_none()
 }
 
 /// Returns `true` for a line that ends with the place of a panic, whose message follows.
@@ -161,7 +161,16 @@ fn is_numbered(line: &str) -> bool {
     digits > 0 && digits <= 4 && line.get(digits..).is_some_and(|rest| rest.starts_with(": "))
 }
 
-/// `/src/main.go:12 +0x1d`
-fn is_go_file(line: &str) -> bool {
-    line.starts_with('/') && line.contains(".go:")
+/// `/src/main.go:12 +0x1d`, `shop/main.go:12 (0x4907dd)`
+pub(super) fn is_go_file(line: &str) -> bool {
+    let word = line.split(' ').next().unwrap_or_default();
+    file_of(word).is_some_and(|file| file.ends_with(".go") || file.ends_with(".s"))
+}
+
+/// `main.lookup`, `net/http.(*conn).serve`: the name of a function, above its file.
+pub(super) fn is_go_function(line: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_./()*-{}[]".contains(&byte);
+    line.contains('.')
+        && line.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && line.bytes().all(is_part)
 }

@@ -2,8 +2,8 @@
 
 use super::lines::{
     CAUSES, CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
-    first_line, is_frame, is_logged_panic, is_ruby_place, is_type, message_and_type,
-    names_exception, names_java_type, ruby_exception,
+    first_line, is_frame, is_go_file, is_go_function, is_logged_panic, is_ruby_place, is_type,
+    message_and_type, names_exception, names_java_type, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::head::{HeadOf, head};
@@ -19,6 +19,8 @@ const PHP_ERRORS: [&str; 2] = ["PHP Fatal error: ", "Fatal error: Uncaught "];
 pub enum ReportState {
     /// A text that may precede a report.
     Text,
+    /// In the indented lines below a logged problem.
+    Continued,
     Frames,
     /// Frames of a Python traceback, which ends with the line that names the exception.
     Traceback,
@@ -91,7 +93,7 @@ impl ReportState {
             Some(b'U') if begins(first, &DOTNET_UNHANDLED) => Self::Uncaught,
             Some(b't') if first.starts_with(CPP) => Self::Uncaught,
             Some(b'T') if without_colours(first) == EYRE_PANIC => Self::Eyre,
-            Some(b'T' | b' ' | b'\t' | 128..) if is_traceback(first) => Self::Traceback,
+            Some(b'T' | b' ' | b'\t' | 0x1b | 128..) if is_traceback(first) => Self::Traceback,
             _ if first.ends_with(TRACEBACK) => Self::Traceback,
             _ if is_logged_panic(first) => Self::Panic,
             _ if first.ends_with("panic recovered:") => Self::GoPanic,
@@ -111,14 +113,20 @@ impl ReportState {
         }
     }
 
-    /// The state after the line below a logged problem that begins its stack trace.
-    fn of_trace(line: &str) -> Option<Self> {
+    /// The state after the line below a logged problem that begins its stack trace, or continues its message.
+    fn below_problem(line: &str) -> Option<Self> {
         match line.trim_end() {
             place if is_ruby_place(place) => Some(Self::RubyTrace),
             "Stack trace:" => Some(Self::Php),
-            line if names_java_type(line) || names_causes(line) || announces_trace(line) => {
+            line if names_java_type(line)
+                || names_causes(line)
+                || announces_trace(line)
+                || is_go_file(line) =>
+            {
                 Some(Self::Frames)
             }
+            line if is_traceback(line) || is_frame(line) => None,
+            text if !text.is_empty() && line.starts_with([' ', '\t']) => Some(Self::Continued),
             _ => None,
         }
     }
@@ -144,10 +152,10 @@ impl ReportState {
             && (!rest.is_empty() || !states_problem(before));
         if self == Self::Text
             && rest.is_empty()
-            && let Some(trace) = Self::of_trace(first)
+            && let Some(below) = Self::below_problem(first)
             && states_problem(before)
         {
-            return Some(trace);
+            return Some(below);
         }
         let state = self.after(first).filter(|_| !is_another_traceback)?;
         Some(state.after_lines(rest))
@@ -162,7 +170,9 @@ impl ReportState {
             Self::GoPanic => !before.contains("\ngoroutine "),
             Self::Uncaught | Self::Frames => {
                 let last = before.rsplit('\n').next().unwrap_or_default();
-                !is_frame(last) || begins(last.trim_start(), &CAUSES)
+                !is_frame(last)
+                    || begins(last.trim_start(), &CAUSES)
+                    || is_go_file(last.trim_start()) && is_go_function(text)
             }
             Self::Text => {
                 names_java_type(before) && !before.contains('\n')
@@ -218,6 +228,10 @@ impl ReportState {
                     || ruby_exception(line).is_some()
             }
             Self::RubyTrace => is_ruby_place(line),
+            Self::Continued if is_traceback(line) || is_frame(line) => {
+                return Self::Text.after_in_trace(line);
+            }
+            Self::Continued => line.trim().is_empty(),
             Self::FirstOfTwo => {
                 let level = line.split_once(": ").map_or("", |(level, _)| level);
                 let is_level = Severity::of_text(level, LevelWordSet::Upper).is_some();
@@ -265,6 +279,7 @@ impl ReportState {
             Self::Named | Self::Chained if is_blank => Some(self),
             Self::Named if announces_another(line) => Some(Self::Chained),
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
+            Self::Frames if is_go_file(line) => Some(self),
             // Node prints the properties of an error below its frames.
             Self::Frames if begins(line, &["  ", "\t", "}"]) && !is_blank => Some(self),
             Self::Frames if begins(line, &EYRE_LINES) => Some(self),
@@ -299,10 +314,11 @@ fn is_traceback(line: &str) -> bool {
     match line.as_bytes().first() {
         Some(b'T') => return line.starts_with(header),
         // Of a group, or in a box.
-        Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 128..) => {}
+        Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 0x1b | 128..) => {}
         _ => return false,
     }
-    let text = line.trim_start_matches([' ', '\t', '|', '+', '│', '╭', '─']);
+    let plain = without_colours(line);
+    let text = plain.trim_start_matches([' ', '\t', '|', '+', '│', '╭', '─']);
     text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(header)
 }
 
@@ -368,7 +384,7 @@ fn names_causes(line: &str) -> bool {
 
 /// Returns `true` for a line that begins like the name of a type: only a stack trace below it shows that it is one.
 fn may_name_type(line: &str) -> bool {
-    if line.ends_with(')') && message_and_type(line).is_some() {
+    if line.ends_with(')') && message_and_type(line).is_some() || is_go_function(line) {
         return true;
     }
     let line = line.trim_ascii_start();

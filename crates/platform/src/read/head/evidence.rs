@@ -101,7 +101,7 @@ const ALL_BUT_SYMBOL: Marks = Marks::ANY.without(SYMBOL);
 
 /// The places of levels. The first row that fits and knows the word decides.
 #[rustfmt::skip]
-static LEVELS: [EvidenceRow<LevelWords>; 28] = [
+static LEVELS: [EvidenceRow<LevelWords>; 29] = [
     // `14:13:20 ERROR declined`, `[main] ERROR declined`
     level(Upper).at(&[TIMED, GROUPED]).written(&[UPPER]),
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
@@ -121,6 +121,8 @@ static LEVELS: [EvidenceRow<LevelWords>; 28] = [
     level(Upper).at(&[FIRST, GO_TIMED, INDENTED]).preceded_by(&[PLAIN]).written(&[UPPER]).followed_by(&[JOINED]),
     // `ERROR | declined`, `error - declined`, `WARN, low`
     doubtful(Usual).at(&[FIRST, GO_TIMED]).written(&[UPPER, LOWER]).followed_by(&[BAR, DASH, COMMA, SEMICOLON]),
+    // `error   declined`, ` Error      declined`
+    doubtful(UsualIfCapitalised).at(&[FIRST]).preceded_by(&[PLAIN]).written(&[WORD]).followed_by(&[PADDED]),
     // `error [shop] declined`, `● debug [shop] declined`
     doubtful(Usual).at(&[FIRST]).written(&[LOWER]).followed_by(&[LABEL]),
     // `shop Error: 7 : declined`
@@ -154,12 +156,14 @@ static LEVELS: [EvidenceRow<LevelWords>; 28] = [
 
 /// The places of names before a level. If none follows, they belong to the message.
 #[rustfmt::skip]
-static NAMES: [EvidenceRow<Name>; 8] = [
+static NAMES: [EvidenceRow<Name>; 9] = [
     // `orders.py:12 ERROR …`, `shop.orders ERROR …`, `20 MainThread ERROR …`, `pid=8 tid=91b ERROR: …`
     name(Name::Sure).at(&[FIRST, NUMBERED]).written(&[SIGNED]).followed_by(&[BLANK]),
     // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
     name(Name::Marked).at(&[FIRST]).followed_by(&[BAR, DASH, SPACED_COLON, COLON, JOINED, PADDED]),
     name(Name::Marked).at(&[FIRST]).written(&[SIGNED, LOWER]).followed_by(&[CAPITAL]),
+    // `shop[WARN] low`
+    name(Name::Marked).at(&[FIRST]).followed_by(&[GROUP]),
     // `14:13:20 shop - ERROR …`, `14:13:20 shop.orders ERROR …`, `14:13:20,shop,ERROR,…`
     name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).followed_by(&[TAB, BAR, DASH, SPACED_COLON]),
     name(Name::Marked).at(&[CLOCKED, GROUPED, BARE]).written(&[SIGNED]),

@@ -545,10 +545,10 @@ impl<'a> Scan<'a> {
     fn allows_group(&self, group: &Bracketed<'_>) -> bool {
         let is_level = |words| Severity::of_text(group.inner, words).is_some();
         match group.open {
-            // `shop: [WARN] low`
+            // `shop: [WARN] low`, `shop[WARN] low`
             _ if self.place() == place::NAMED => {
                 group.open == b'['
-                    && self.before.intersects(mark::COLON)
+                    && (self.before.intersects(mark::COLON) || self.before == Marks::NONE)
                     && is_level(LevelWordSet::Upper)
             }
             b'[' => true,

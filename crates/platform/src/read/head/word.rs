@@ -39,7 +39,10 @@ impl<'a> HeadWord<'a> {
                     || next.is_ascii_digit() && text.get(..at).is_some_and(Severity::is_level)
             }
             // `ERRO[0000]`, but `worker[8]` and `T[main]`; `-ERROR-`, but `X-Ray`; `ERROR>` of Log4perl
-            [b'[' | b'>', ..] => at > 1 && is_constant(bytes, at),
+            [b'[' | b'>', ..] if at > 1 && is_constant(bytes, at) => true,
+            // `shop[WARN] low`
+            [b'[', in_brackets @ ..] => at > 0 && begins_with_level(in_brackets),
+            [b'>', ..] => false,
             [b'-', ..] => before.intersects(mark::DASH) && is_constant(bytes, at),
             _ => true,
         };
@@ -171,4 +174,11 @@ fn marks(text: &str) -> Marks {
             [128..=255 | b'=', ..] if begins(next, &ARROWS) => mark::DASH,
             _ => Marks::NONE,
         }
+}
+
+/// `WARN] …`
+fn begins_with_level(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|byte| *byte == b']').unwrap_or_default();
+    let word = bytes.get(..end).and_then(|word| str::from_utf8(word).ok());
+    word.is_some_and(|word| Severity::of_text(word, LevelWordSet::UpperUsual).is_some())
 }
