@@ -140,17 +140,23 @@ impl GatheredEvents {
     pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
         let mut taken = Vec::new();
         for (stream, events) in &mut self.streams {
-            let earlier: Vec<FilteredLogEvent> =
+            let mut earlier: Vec<FilteredLogEvent> =
                 events.extract_if(.., |event| event.timestamp_ms < cut_ms).collect();
             self.bytes -= earlier.iter().map(|event| event.message.len()).sum::<usize>();
-            if !earlier.is_empty() {
+            while !earlier.is_empty() {
+                let later = earlier.split_off(earlier.len().min(MAX_EVENTS));
                 taken.push(StreamEvents { stream: stream.clone(), events: earlier });
+                earlier = later;
             }
         }
         self.streams.retain(|_, events| !events.is_empty());
         taken
     }
 }
+
+/// Maximum number of log events that are converted at once: as many as CloudWatch Logs takes in a batch (API Reference,
+/// PutLogEvents).
+const MAX_EVENTS: usize = 10_000;
 
 /// Log events of one log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
