@@ -1,6 +1,6 @@
 //! A field in brackets.
 
-use super::MAX_BYTES;
+use super::scan::MAX_BYTES;
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
 use crate::read::time::stated_time;

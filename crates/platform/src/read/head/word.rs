@@ -1,7 +1,8 @@
 //! A word of a head, and what stands around it.
 
+use super::beginning;
+use super::scan::MAX_BYTES;
 use super::sets::{Forms, Marks, Places, form, mark, place};
-use super::{MAX_BYTES, beginning};
 use crate::read::begins;
 use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::steps;
