@@ -1,7 +1,7 @@
-//! Keeps the documents true: writes the tables of variables from those that the binaries read, and checks the names that one
+//! Keeps the documents true: writes the tables of variables from those that the binaries read, that of calls by AWS's SDKs, and checks the names that one
 //! table knows of another, links, and names of files.
 
-use crate::{checks, links};
+use crate::{calls, checks, links};
 use anyhow::{Context as _, bail};
 use settings::{Rows, Table, Variable, markdown};
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 const SETTINGS: &str = "docs/configuration.md";
+const SIGNALS: &str = "docs/signals.md";
 const ALIASES: &str = "docs/migration.md";
 /// The crate's page at crates.io and docs.rs, where links to other documents need an address.
 const CRATE: &str = "exporter/README.md";
@@ -76,7 +77,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(there.map(str::to_owned).collect())
 }
 
-fn documents() -> anyhow::Result<[Document; 3]> {
+fn documents() -> anyhow::Result<[Document; 4]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {
         bail!("the tables of variables: {}", problems.join("; "));
@@ -107,7 +108,11 @@ fn documents() -> anyhow::Result<[Document; 3]> {
     let own = markdown(exporter::TABLE.own.iter().copied().flatten());
     let own_with_addresses = own.replace("](", &format!("]({ADDRESS}"));
     let with_own = replace(&page, CRATE, "variables: exporter", &own_with_addresses)?;
+    let signals = read(SIGNALS)?;
+    let with_calls =
+        replace(&signals, SIGNALS, "calls", &calls::table(&read(calls::DESCRIPTION)?)?)?;
     Ok([
+        Document { path: SIGNALS, text: signals, updated: with_calls },
         Document { path: SETTINGS, text: before, updated: after },
         Document { path: ALIASES, text: migration, updated: migrated },
         Document { path: CRATE, text: page, updated: with_own },

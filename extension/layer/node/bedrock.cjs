@@ -103,11 +103,9 @@ function setTokens(span, { "amazon-bedrock-invocationMetrics": metrics, usage })
   for (const [name, count] of Object.entries(counts)) if (typeof count === "number") span.setAttribute(name, count);
 }
 
-/// Completes the span of a call of any AWS service that fails. The instrumentation ends the span of a stream with the stream,
-/// which this call has not.
-function exceptionHook(span, { request }, error) {
-  span.setAttribute("error.type", String(error?.name || "_OTHER"));
-  if (request.serviceName === "BedrockRuntime" && STREAMS.includes(request.commandName)) span.end();
+/// Ends the span of a stream whose call fails. The instrumentation ends it with the stream, which this call has not.
+function endFailed(span, { commandName }) {
+  if (STREAMS.includes(commandName)) span.end();
 }
 
 /// Returns the result of an action that reads a body, or `undefined` if the body has another form than expected. The span then keeps
@@ -120,4 +118,4 @@ function ifReadable(action) {
   }
 }
 
-module.exports = { exceptionHook, requestPreSpanHook, responseHook };
+module.exports = { endFailed, requestPreSpanHook, responseHook };

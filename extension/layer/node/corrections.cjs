@@ -1,4 +1,5 @@
-// Corrects spans that end: masks credentials, and gives calls the stable names of OpenTelemetry's conventions.
+// Corrects spans that end: masks credentials, gives calls the stable names of OpenTelemetry's conventions, and removes the layer's
+// frames from stacks.
 
 "use strict";
 
@@ -7,12 +8,16 @@ const SUSPECT = /[=@ "]/;
 /// Anthropic's client gives the reason another name than the conventions.
 const STOP_REASON = "anthropic.message.stop_reason";
 const FINISH_REASONS = "gen_ai.response.finish_reasons";
+const STACK = "exception.stacktrace";
+/// Names of the instrumentation of AWS's SDK beside those of the conventions (calls.cjs).
+const OLD = ["aws.request.extended_id", "aws.request.id"];
 
 /// Changes the attributes of a span that ends in place.
 function correctAttributes(attributes = {}) {
   mask(attributes);
   const reason = attributes[STOP_REASON];
   if (reason !== undefined) attributes[FINISH_REASONS] ??= [reason];
+  if (attributes["rpc.system"] !== undefined) for (const name of OLD) delete attributes[name];
   return attributes;
 }
 
@@ -21,7 +26,10 @@ function correct(span) {
   correctAttributes(span.attributes);
   const call = databaseCall(span);
   if (call !== undefined) Object.assign(span, call);
-  for (const event of span.events ?? []) mask(event.attributes);
+  for (const { attributes } of span.events ?? []) {
+    mask(attributes);
+    if (attributes?.[STACK] !== undefined) attributes[STACK] = require("./frames.cjs").withoutOwnFrames(attributes[STACK]);
+  }
   const { code, message } = span.status ?? {};
   if (message !== undefined) span.status = { code, ...mask({ message: String(message) }) };
 }

@@ -51,6 +51,12 @@ function cutStack(error, caller) {
   });
 }
 
+/// Returns the text of a stack without the layer's frames.
+function withoutOwnFrames(stack) {
+  const hasOwn = typeof stack === "string" && FOLDERS.some((folder) => stack.includes(folder));
+  return hasOwn ? linesOfOthers(stack.split("\n")).join("\n") : stack;
+}
+
 /// Returns the lines without the layer's frames.
 function linesOfOthers(lines) {
   const areOurs = findOurFrames(lines);
@@ -113,4 +119,4 @@ function textOf(error, frames) {
   return [Error.prototype.toString.call(error), ...frames.map((frame) => `    at ${frame}`)].join("\n");
 }
 
-module.exports = { cutFrames, withoutFrames };
+module.exports = { cutFrames, withoutFrames, withoutOwnFrames };

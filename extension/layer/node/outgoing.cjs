@@ -66,7 +66,7 @@ function copyInputs(Instrumentation, api) {
   return class extends Instrumentation {
     constructor(config) {
       super(config);
-      describeModels(this.servicesExtensions?.services?.get("BedrockRuntime"));
+      describeCalls(this.servicesExtensions, api);
     }
 
     _getV3MiddlewareStackResolvePatch(version, original) {
@@ -79,6 +79,7 @@ function copyInputs(Instrumentation, api) {
           return call.runBelow((command, ...others) => {
             const handle = resolveTo((...values) => call.run(this, values)).apply(this, values);
             const input = copyOf(command.input);
+            require("./calls.cjs").noteCall(input, command, values[1]);
             noteFullMessages(api, input);
             return handle.call(this, { ...command, constructor: command.constructor, input }, ...others);
           });
@@ -88,12 +89,22 @@ function copyInputs(Instrumentation, api) {
   };
 }
 
-/// Changes the instrumentation of calls of models (bedrock.cjs).
-function describeModels(calls) {
+/// Describes calls by the layer's own description, and those of models (bedrock.cjs) also by the instrumentation's.
+function describeCalls(services, api) {
+  const models = services?.services?.get("BedrockRuntime");
   for (const name of ["requestPreSpanHook", "responseHook"]) {
-    const original = calls?.[name]?.bind(calls);
-    if (original !== undefined) calls[name] = (...values) => require("./bedrock.cjs")[name](original, ...values);
+    const original = models?.[name]?.bind(models);
+    if (original !== undefined) models[name] = (...values) => require("./bedrock.cjs")[name](original, ...values);
   }
+  const described = services?.requestPreSpanHook?.bind(services);
+  if (described === undefined) return;
+  services.requestPreSpanHook = (...values) => require("./calls.cjs").requestPreSpanHook(api, described, ...values);
+  const read = services.responseHook.bind(services);
+  // The instrumentation reads the texts of models and the links of messages. Other attributes have older names there.
+  services.responseHook = (response, ...others) => {
+    const isRead = response.request.serviceName === "BedrockRuntime" || response.data?.Messages?.length > 0;
+    return isRead ? read(response, ...others) : undefined;
+  };
 }
 
 /// Returns `true` for a command that a client sends. AWS's presigners resolve the same handlers with another object, and send nothing.

@@ -33,7 +33,12 @@ const LIBRARIES = {
     type: "AwsInstrumentation",
     config: {
       suppressInternalInstrumentation: true,
-      exceptionHook: (...values) => require("./bedrock.cjs").exceptionHook(...values),
+      ...Object.fromEntries(
+        ["preRequestHook", "responseHook", "exceptionHook"].map((name) => [
+          name,
+          (...values) => require("./calls.cjs")[name](...values),
+        ]),
+      ),
     },
     adapt: copyInputs,
   },

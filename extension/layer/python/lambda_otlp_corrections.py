@@ -14,6 +14,7 @@ OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 STOP_REASON = "anthropic.message.stop_reason"
 OLD_STATUS = "http.status_code"
 STABLE_STATUS = "http.response.status_code"
+RETRIES = "retry_attempts"
 PORTS = {"http": 80, "https": 443}
 
 
@@ -24,8 +25,8 @@ def changes_at_end(attributes, scope):
         changes["gen_ai.response.finish_reasons"] = (attributes[STOP_REASON],)
     if not (scope or "").startswith(OF_OPENTELEMETRY):
         return changes
-    if "rpc.system" in attributes and OLD_STATUS in attributes:
-        changes.update(stable_status(attributes[OLD_STATUS]))
+    if "rpc.system" in attributes:
+        changes.update(stable_names(attributes))
     if "url.full" in attributes and "server.address" not in attributes:
         # The instrumentations of some HTTP clients give no server.
         changes.update(server_of(attributes["url.full"]))
@@ -72,12 +73,18 @@ def correct(span):
         span._status = trace.Status(status.status_code, layer_module("lambda_otlp_secrets").mask(status.description))
 
 
-def stable_status(status):
-    """Returns the attributes of a status for which the instrumentation of AWS's SDK has an older name."""
+def stable_names(attributes):
+    """Returns the attributes for which the instrumentation of AWS's SDK has older names."""
+    changes = {}
     chosen = chosen_conventions()
-    if "http/dup" in chosen:
-        return {STABLE_STATUS: status}
-    return {STABLE_STATUS: status, OLD_STATUS: None} if "http" in chosen else {}
+    if OLD_STATUS in attributes and not chosen.isdisjoint(("http", "http/dup")):
+        changes[STABLE_STATUS] = attributes[OLD_STATUS]
+        if "http/dup" not in chosen:
+            changes[OLD_STATUS] = None
+    if RETRIES in attributes:
+        changes["http.request.resend_count"] = attributes[RETRIES] or None
+        changes[RETRIES] = None
+    return changes
 
 
 def server_of(url):

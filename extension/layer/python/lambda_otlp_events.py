@@ -11,12 +11,12 @@ import json
 import re
 import socket
 
-from lambda_otlp_load import description, layer_module
+from lambda_otlp_load import described, layer_module
 from lambda_otlp_load import time as clock
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-DESCRIPTION = description()
+DESCRIPTION = described("events.json")
 LIMITS = DESCRIPTION["limits"]
 METHODS = set(DESCRIPTION["http_methods"])
 W3C = ("traceparent", "tracestate", "baggage")

@@ -29,11 +29,11 @@ def layer_module(name):
 
 
 @functools.cache
-def description():
-    """Returns the description of events and of credentials, which the Rust library and the Node layer read too."""
+def described(name):
+    """Returns the content of events.json (events and credentials) or calls.json, which other languages read too."""
     import json
 
-    with open(os.path.join(os.path.dirname(FOLDER), "events.json"), encoding="utf-8") as file:
+    with open(os.path.join(os.path.dirname(FOLDER), name), encoding="utf-8") as file:
         return json.load(file)
 
 

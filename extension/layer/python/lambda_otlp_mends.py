@@ -7,10 +7,9 @@ Each private name of OpenTelemetry's packages that is changed here has its reaso
 import functools
 import socket
 import sys
-from collections.abc import Mapping
 from types import CoroutineType, SimpleNamespace
 
-from lambda_otlp_load import attempt, layer_module, library, time
+from lambda_otlp_load import attempt, layer_module, time
 from lambda_otlp_variables import recorded_prompts
 
 boundary = layer_module("lambda_otlp_boundary")
@@ -18,12 +17,6 @@ boundary = layer_module("lambda_otlp_boundary")
 OF_OPENTELEMETRY = "opentelemetry.instrumentation."
 # The instrumentations that lambda_otlp_drivers.py changes. That module loads only with them.
 OF_DRIVERS = ("asyncpg", "dbapi", "psycopg", "psycopg2", "pymongo", "sqlalchemy", "sqlalchemy.engine")
-# Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SQS Developer Guide, "Message quotas";
-# Amazon SNS, "Message filtering and size quotas").
-MAX_SQS = 1024 * 1024
-MAX_SNS = 256 * 1024
-# Limit of a client context in base64 (Lambda API Reference, "Invoke").
-MAX_CLIENT_CONTEXT = 3583
 
 
 def mend(module, name):
@@ -218,102 +211,35 @@ def mend_aiohttp(module):
     module.create_trace_config = create_guarded
 
 
-def mend_sqs(module):
-    """Adds the trace context to messages. AWS's SDK itself sends Lambda's header of X-Ray, which names no span of the
-    function."""
+def mend_botocore(module):
+    """Describes the server of a request, which the client's own endpoint may not name."""
+    wrap = module.wrap_function_wrapper
 
-    def before_service_call(self, span, _):
-        call = self._call_context
-        if call.operation == "SendMessage":
-            call.params.update(with_context([call.params], MAX_SQS)[0])
-        elif call.operation == "SendMessageBatch":
-            add_to_batch(call.params, "Entries", MAX_SQS)
+    def with_server(wrapper):
+        def prepare_request(call, endpoint, arguments, named):
+            layer_module("lambda_otlp_calls").note_server(arguments[0])
+            return wrapper(call, endpoint, arguments, named)
 
-    # The extensions of a service have no public names.
-    module._SqsExtension.before_service_call = before_service_call
+        return prepare_request
 
+    def wrap_function_wrapper(holder, name, wrapper):
+        wrap(holder, name, with_server(wrapper) if name == "Endpoint.prepare_request" else wrapper)
 
-def mend_sns(module):
-    """Adds the trace context to copies of messages."""
-
-    def publish(call, span):
-        call.params.update(with_context([call.params], MAX_SNS)[0])
-
-    def publish_batch(call, span):
-        add_to_batch(call.params, "PublishBatchRequestEntries", MAX_SNS)
-
-    # The extensions of a service have no public names.
-    module._OpPublish.before_service_call = staticmethod(publish)
-    module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
+    module.wrap_function_wrapper = wrap_function_wrapper
 
 
-def add_to_batch(params, name, max_bytes):
-    if isinstance(params.get(name), (list, tuple)):
-        params[name] = with_context(params[name], max_bytes)
+def mend_calls(module):
+    """Describes calls by the layer's own description. The other extensions of services are not loaded."""
 
+    class Registry(module.ExtensionRegistry):
+        def __init__(self, package_name, extensions, *others):
+            of_models = {name: load for name, load in extensions.items() if name == "bedrock-runtime"}
+            super().__init__(package_name, of_models, *others)
 
-def with_context(entries, max_bytes):
-    """Returns copies of messages with the trace context.
+        def get_extension(self, call_context):
+            return layer_module("lambda_otlp_calls").describe(super().get_extension(call_context), call_context)
 
-    A message for which the function has set one stays as it is, as does one that AWS would then refuse as too large.
-    """
-    inject = library("opentelemetry.instrumentation.botocore.extensions._messaging").inject_propagation_context
-    copies = list(entries)
-    size = sum(map(size_of, entries))
-    for number, entry in enumerate(entries):
-        attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
-        if attributes is not None and not isinstance(attributes, Mapping):
-            # AWS's SDK reports the mistake.
-            continue
-        if any(isinstance(name, str) and name.lower() == "traceparent" for name in attributes or ()):
-            continue
-        copy = {**entry, "MessageAttributes": inject(dict(attributes or {}))}
-        added = size_of(copy) - size_of(entry)
-        if added > 0 and size + added <= max_bytes:
-            copies[number] = copy
-            size += added
-    return copies
-
-
-def mend_lambda(module):
-    """Adds the trace context to the client context of a synchronous call. The payload belongs to the function.
-
-    Lambda passes no client context to an asynchronous call, only X-Ray's header (Lambda API Reference, "Invoke").
-    """
-
-    def inject_current_span(call):
-        if call.params.get("InvocationType") == "Event":
-            return
-        if added := client_context_with(call.params.get("ClientContext"), module.inject):
-            call.params["ClientContext"] = added
-
-    # The extensions of a service have no public names.
-    module._OpInvoke._inject_current_span = staticmethod(inject_current_span)
-
-
-def client_context_with(given, inject):
-    """Returns a client context with the trace context, or `None` if the function's own has one, is no JSON object, or leaves no
-    room.
-    """
-    import base64
-    import json
-
-    try:
-        content = json.loads(base64.b64decode(given, validate=True)) if given else {}
-    except (TypeError, ValueError):
-        return None
-    custom = content.get("custom", {}) if isinstance(content, dict) else None
-    if not isinstance(custom, dict) or any(name.lower() == "traceparent" for name in custom):
-        return None
-    headers = {}
-    inject(headers)
-    # The caller chose the baggage, the only header of unlimited length.
-    for added in (headers, {name: value for name, value in headers.items() if name != "baggage"}):
-        content["custom"] = {**added, **custom}
-        encoded = base64.b64encode(json.dumps(content, separators=(",", ":")).encode()).decode()
-        if added and len(encoded) <= MAX_CLIENT_CONTEXT:
-            return encoded
-    return None
+    module.ExtensionRegistry = Registry
 
 
 def mend_bedrock(module):
@@ -356,20 +282,10 @@ def guard_stream(kind):
     kind.__del__ = __del__
 
 
-def mend_bedrock_names(module):
-    """Adds the provider under its name in the newer conventions."""
-    # The extensions of a service have no public names.
-    extension = module._BedrockRuntimeExtension
-    extract_attributes = extension.extract_attributes
-
-    def extract_with_provider(self, attributes):
-        extract_attributes(self, attributes)
-        if "gen_ai.system" in attributes:
-            attributes["gen_ai.provider.name"] = attributes["gen_ai.system"]
-
-    extension.extract_attributes = extract_with_provider
+def mend_bedrock_prompts(module):
     if recorded := recorded_prompts():
-        record_prompts(extension, recorded)
+        # The extensions of a service have no public names.
+        record_prompts(module._BedrockRuntimeExtension, recorded)
 
 
 def record_prompts(extension, recorded):
@@ -416,17 +332,6 @@ def record_prompts(extension, recorded):
     extension._invoke_model_on_success = invoke_with_answer
 
 
-def size_of(entry):
-    if not isinstance(entry, Mapping):
-        return 0
-    texts = [entry.get("Message"), entry.get("MessageBody"), entry.get("Subject")]
-    attributes = entry.get("MessageAttributes")
-    for name, attribute in attributes.items() if isinstance(attributes, Mapping) else ():
-        values = attribute if isinstance(attribute, Mapping) else {}
-        texts += [name, values.get("DataType"), values.get("StringValue"), values.get("BinaryValue")]
-    return sum(len(text.encode("utf-8", "replace")) if isinstance(text, str) else result_or_zero(len, text) for text in texts)
-
-
 def mend_sdk(module):
     """Records errors without the layer's frames, and leaves the function's filters of warnings as they are: the SDK adds one."""
     module.traceback = type(sys)("traceback")
@@ -436,11 +341,10 @@ def mend_sdk(module):
 
 MENDS = {
     "opentelemetry.instrumentation.aiohttp_client": mend_aiohttp,
-    "opentelemetry.instrumentation.botocore.extensions.bedrock": mend_bedrock_names,
+    "opentelemetry.instrumentation.botocore": mend_botocore,
+    "opentelemetry.instrumentation.botocore.extensions.bedrock": mend_bedrock_prompts,
     "opentelemetry.instrumentation.botocore.extensions.bedrock_utils": mend_bedrock,
-    "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
-    "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
-    "opentelemetry.instrumentation.botocore.extensions.sqs": mend_sqs,
+    "opentelemetry.instrumentation.botocore.extensions.registry": mend_calls,
     "opentelemetry.instrumentation.httpx": mend_httpx,
     "opentelemetry.instrumentation.requests": mend_requests,
     "opentelemetry.instrumentation.urllib": mend_urllib,

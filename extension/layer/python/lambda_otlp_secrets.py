@@ -7,7 +7,7 @@ Source: OpenTelemetry's semantic conventions, `url.full` and `url.query`.
 import functools
 import re
 
-from lambda_otlp_load import description
+from lambda_otlp_load import described
 
 REDACTED = "REDACTED"
 # A parameter of a query. The name of a longer one is no secret's.
@@ -19,7 +19,7 @@ USER = re.compile(r"""(://)(?:[^\s/?#"<>:@]*(:))?[^\s/?#"<>]*@""")
 @functools.cache
 def names(kind):
     """Returns the names of this kind in lower case."""
-    return frozenset(map(str.lower, description()[kind]))
+    return frozenset(map(str.lower, described("events.json")[kind]))
 
 
 @functools.cache

@@ -60,8 +60,8 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 
 /// The wrapper's files, from `extension/layer` to `/opt/lambda-otlp`: `node/start.cjs`.
 pub(crate) fn loaded(root: &Path) -> anyhow::Result<Vec<String>> {
-    // The description of events, a link into the Rust library.
-    let mut loaded = vec!["events.json".to_owned()];
+    // The descriptions of events and of calls, links into the Rust library.
+    let mut loaded = ["calls.json", "events.json"].map(str::to_owned).to_vec();
     for (folder, ending) in [("node", ".cjs"), ("python", ".py")] {
         for file in std::fs::read_dir(root.join("extension/layer").join(folder))? {
             let name = file?.file_name().to_string_lossy().into_owned();

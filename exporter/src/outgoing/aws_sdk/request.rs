@@ -139,7 +139,7 @@ impl<'a> Payload<'a> {
                     }),
                 );
             }
-            "Lambda" => {
+            "Lambda" if operation.name().starts_with("Invoke") => {
                 let path = if let Self::Lambda(call) = self { call.path } else { "" };
                 let name = invoked_function(path);
                 say("faas.invoked_provider", name.as_ref().map(|_| "aws".to_owned()));
@@ -266,7 +266,9 @@ pub(super) fn server(operation: &Metadata, request: &HttpRequest) -> Vec<KeyValu
     let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
     let host = uri.host().unwrap_or_default();
     let mut attributes = vec![KeyValue::new("server.address", host.to_owned())];
-    attributes.extend(uri.port_u16().map(|port| KeyValue::new("server.port", i64::from(port))));
+    let usual = || uri.scheme_str().map(|scheme| if scheme == "http" { 80 } else { 443 });
+    let port = uri.port_u16().or_else(usual);
+    attributes.extend(port.map(|port| KeyValue::new("server.port", i64::from(port))));
     let virtual_host = || host.split_once(".s3.").or_else(|| host.split_once(".s3-"));
     let bucket = if host.starts_with("s3.") || host.starts_with("s3-") {
         uri.path().split('/').nth(1)

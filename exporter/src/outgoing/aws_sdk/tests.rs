@@ -211,6 +211,86 @@ fn spans_name_the_target_resource_but_no_payload() {
     check(("Kinesis", "PutRecord"), "application/cbor", "/", "secret", opaque);
 }
 
+/// A call, its answer and its span: a row of `tests/fixtures/aws-calls.jsonl`.
+#[derive(serde::Deserialize)]
+struct Row {
+    service: String,
+    operation: String,
+    input: serde_json::Value,
+    name: String,
+    kind: String,
+    attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Row {
+    /// The request that the SDK writes.
+    fn request(&self) -> HttpRequest {
+        let text = |name: &str| self.input[name].as_str().unwrap_or_default();
+        let (content_type, path, body) = match self.service.as_str() {
+            "SNS" => (FORM, "/".to_owned(), self.form()),
+            "Lambda" if self.operation == "Invoke" => {
+                let function = text("FunctionName").replace(':', "%3A");
+                (
+                    "application/json",
+                    format!("/2015-03-31/functions/{function}/invocations"),
+                    String::new(),
+                )
+            }
+            "S3" => {
+                let uri = format!(
+                    "https://s3.eu-west-1.amazonaws.com/{}/{}",
+                    text("Bucket"),
+                    text("Key")
+                );
+                ("text/plain", uri, String::new())
+            }
+            _ => (JSON, "/".to_owned(), self.input.to_string()),
+        };
+        request(content_type, &path, &body)
+    }
+
+    fn form(&self) -> String {
+        let encoded = |name: &str| self.input[name].as_str().map(|text| text.replace(':', "%3A"));
+        let topic = encoded("TopicArn").map(|arn| format!("TopicArn={arn}&"));
+        let entries = self.input["PublishBatchRequestEntries"].as_array().map_or(0, Vec::len);
+        let entries = (1..=entries)
+            .map(|number| format!("PublishBatchRequestEntries.member.{number}.Id=1&"))
+            .collect::<String>();
+        format!("{}{entries}Message=secret", topic.unwrap_or_default())
+    }
+}
+
+#[test]
+fn calls_have_the_attributes_of_the_layers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/aws-calls.jsonl");
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let row: Row = serde_json::from_str(line).unwrap();
+        let (service, name) = (&*row.service.clone().leak(), &*row.operation.clone().leak());
+        let operation = operation(service, name);
+        let request = row.request();
+        let mut attributes = super::attributes(&operation);
+        attributes.extend(Payload::of(&operation, &request).attributes(&operation));
+        attributes.extend(peer(&operation, &attributes));
+        attributes.extend(server(&operation, &request));
+        let is_of_every_call =
+            |name: &str| ["rpc.", "server."].iter().any(|part| name.starts_with(part));
+        let found: std::collections::BTreeMap<_, _> = attributes
+            .iter()
+            .filter(|own| !is_of_every_call(own.key.as_str()))
+            .map(|own| (own.key.to_string(), own.value.to_string()))
+            .collect();
+        let text = |value: &serde_json::Value| {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let expected =
+            row.attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        assert_eq!(found, expected, "{line}");
+        assert_eq!(format!("{:?}", span_kind(&operation)).to_uppercase(), row.kind);
+        // The layers name calls of models by the conventions for those.
+        assert!(row.name.starts_with("chat ") || row.name == format!("{service}.{name}"));
+    }
+}
+
 #[test]
 fn the_bucket_name_is_read_from_host_or_path() {
     let check = |service, uri: &str, expected: Option<&str>| {

@@ -55,7 +55,7 @@ export function task(files, modules) {
 export function opt() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-opt-"));
   const sources = path.join(REPOSITORY, "extension/layer");
-  for (const name of ["lambda-otlp-handler", "python", "node", "events.json"]) {
+  for (const name of ["lambda-otlp-handler", "python", "node", "calls.json", "events.json"]) {
     const isWrapper = name === "lambda-otlp-handler";
     fs.cpSync(path.join(sources, name), path.join(folder, isWrapper ? "" : "lambda-otlp", name), {
       recursive: true,

@@ -43,7 +43,8 @@ def image(tmp_path_factory):
     opt = tmp_path_factory.mktemp("opt")
     shutil.copy(LAYER.parent / "lambda-otlp-handler", opt)
     shutil.copytree(LAYER, opt / "lambda-otlp/python", ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    shutil.copy(LAYER.parent / "events.json", opt / "lambda-otlp")
+    for name in ("calls.json", "events.json"):
+        shutil.copy(LAYER.parent / name, opt / "lambda-otlp")
     (opt / "lambda-otlp/python-packages").symlink_to(f"{installed}-layer/lambda-otlp/python-packages")
     return opt, f"{installed}-awslambdaric"
 
