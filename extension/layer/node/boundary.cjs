@@ -32,15 +32,20 @@ function report(name, error) {
 /// Returns the class with functions and hooks that do not fail the function's calls.
 function guardInstrumentation(Instrumentation, name) {
   return class extends Instrumentation {
-    init() {
-      const wrap = this._wrap;
-      this._wrap = (holder, method, wrapper) => wrap(holder, method, guard(wrapper, name));
-      const definitions = super.init();
-      for (const definition of [definitions ?? []].flat()) {
-        for (const each of [definition, ...(definition.files ?? [])]) {
-          if (each.patch !== undefined) each.patch = guardPatch(each.patch, name);
-        }
+    constructor(config) {
+      super(config);
+      // An instrumentation of several versions of a package consists of others.
+      for (const part of Object.values(this)) {
+        if (typeof part?.getModuleDefinitions !== "function") continue;
+        guardWrap(part, name);
+        guardPatches(part.getModuleDefinitions(), name);
       }
+    }
+
+    init() {
+      guardWrap(this, name);
+      const definitions = super.init();
+      guardPatches([definitions ?? []].flat(), name);
       return definitions;
     }
 
@@ -48,6 +53,19 @@ function guardInstrumentation(Instrumentation, name) {
       super.subscribeToChannel(channel, guardListener(listener, name));
     }
   };
+}
+
+function guardWrap(instrumentation, name) {
+  const wrap = instrumentation._wrap;
+  instrumentation._wrap = (holder, method, wrapper) => wrap(holder, method, guard(wrapper, name));
+}
+
+function guardPatches(definitions, name) {
+  for (const definition of definitions) {
+    for (const each of [definition, ...(definition.files ?? [])]) {
+      if (each.patch !== undefined) each.patch = guardPatch(each.patch, name);
+    }
+  }
 }
 
 /// Returns a change of a package's exports, which stay as they are after a failure.
@@ -62,10 +80,29 @@ function guardPatch(patch, name) {
   };
 }
 
+/// The error with which an instrumentation's handler or callback is running.
+let givenError;
+
+/// Runs an instrumentation's handler or callback, and notes the error that it is given.
+function runGiven(action, self, values) {
+  const above = givenError;
+  givenError = values[0] instanceof Error ? values[0] : undefined;
+  try {
+    return Reflect.apply(action, self, values);
+  } finally {
+    givenError = above;
+  }
+}
+
+/// Returns the error of a call whose failure an instrumentation is told at this moment, or `undefined`.
+function currentError() {
+  return givenError;
+}
+
 function guardListener(listener, name) {
   return function (...values) {
     try {
-      return listener.apply(this, values);
+      return runGiven(listener, this, values);
     } catch (error) {
       report(name, error);
     }
@@ -78,7 +115,7 @@ function guardHandler(handler, name) {
   if (typeof handler !== "function") return handler;
   return (outcome) => {
     try {
-      return handler(outcome);
+      return runGiven(handler, undefined, [outcome]);
     } catch (error) {
       if (error === outcome) throw error;
       report(name, error);
@@ -144,6 +181,7 @@ class Call {
   /// Runs the call below a patched function.
   runBelow(patched) {
     let result;
+    const own = this.values.map(settlingOf);
     try {
       result = Reflect.apply(patched, this.self, this.values.map(this.noted, this));
     } catch (error) {
@@ -152,6 +190,7 @@ class Call {
       return this.complete();
     } finally {
       this.release?.();
+      this.values.forEach((value, index) => guardSettling(value, own[index], this.name));
     }
     if (this.hasFailed) throw this.value;
     return types.isPromise(result) && result !== this.value ? this.settle(result) : result;
@@ -225,7 +264,7 @@ class Call {
     const { name } = this;
     return named(function (...values) {
       try {
-        return Reflect.apply(value, this, values);
+        return runGiven(value, this, values);
       } catch (error) {
         if (callback.isCalled && error === callback.error) throw error;
         report(name, error);
@@ -233,6 +272,31 @@ class Call {
       }
     }, value);
   }
+}
+
+/// Functions of an argument that settle the call, such as those of a command of ioredis. An instrumentation replaces them.
+const SETTLING = ["callback", "reject", "resolve"];
+
+function settlingOf(value) {
+  if (typeof value !== "object" || value === null) return [];
+  return SETTLING.map((name) => Object.getOwnPropertyDescriptor(value, name)?.value);
+}
+
+/// Guards the functions that the instrumentation has put in the place of an argument's own. After a failure, the own one settles the
+/// call, which has no effect if it has done so before.
+function guardSettling(value, own, name) {
+  settlingOf(value).forEach((replaced, index) => {
+    const original = own[index];
+    if (typeof original !== "function" || typeof replaced !== "function" || replaced === original) return;
+    value[SETTLING[index]] = function (...values) {
+      try {
+        return runGiven(replaced, this, values);
+      } catch (error) {
+        report(name, error);
+        return original.apply(this, values);
+      }
+    };
+  });
 }
 
 async function isReasonOf(promise, error) {
@@ -278,7 +342,7 @@ function guardNested(listener, name) {
   return function (...values) {
     const releases = values.map((value) => guardHandlers(value, name));
     try {
-      return listener.apply(this, values);
+      return runGiven(listener, this, values);
     } catch (error) {
       report(name, error);
     } finally {
@@ -287,4 +351,4 @@ function guardNested(listener, name) {
   };
 }
 
-module.exports = { Call, guardInstrumentation, guardListener };
+module.exports = { Call, currentError, guardInstrumentation, guardListener };

@@ -152,6 +152,40 @@ test("an emitter keeps its methods, and its listeners hear of each event", () =>
   assert(!Object.hasOwn(emitter, "on") && !Object.hasOwn(inner, "on"));
 });
 
+test("a function of an argument settles the call", () => {
+  const wrapper = (original) => (command) => {
+    const result = original(command);
+    command.resolve = fail;
+    return result;
+  };
+  const seen = [];
+  const command = { resolve: (answer) => seen.push(answer) };
+  instrumented({ call: () => undefined }, wrapper).call(command);
+  command.resolve("answer");
+  assert.deepEqual(seen, ["answer"]);
+});
+
+test("an instrumentation of several versions is guarded in all of its parts", () => {
+  class Part {
+    definitions = [{ patch: fail }];
+    _wrap = (of, name, wrapper) => {
+      of[name] = wrapper(of[name]);
+    };
+    getModuleDefinitions() {
+      return this.definitions;
+    }
+  }
+  class Own {
+    old = new Part();
+    init() {}
+  }
+  const { old } = new (guardInstrumentation(Own, "test"))();
+  const holder = { call: () => "result" };
+  old._wrap(holder, "call", () => fail);
+  assert.equal(holder.call(), "result");
+  assert.equal(old.definitions[0].patch(holder), holder);
+});
+
 test("a package whose change fails loads as it is", () => {
   class Own {
     constructor() {
