@@ -5,7 +5,7 @@
 
 "use strict";
 
-const { guardInstrumentation } = require("./boundary.cjs");
+const { currentError, guardInstrumentation, guardListener } = require("./boundary.cjs");
 const { say } = require("./originals.cjs");
 
 /// Instrumentations by their names. `adaptWith` changes the class `type`, with packages that it loads. Calls outside an invocation
@@ -15,7 +15,7 @@ const INSTRUMENTATIONS = {
   mongodb: { type: "MongoDBInstrumentation", config: { requireParentSpan: true } },
   // The default puts the values into the statement.
   mysql2: { type: "MySQL2Instrumentation", config: { maskStatement: true, maskStatementHook: (statement) => statement } },
-  pg: { type: "PgInstrumentation", config: { requireParentSpan: true, ignoreConnectSpans: true } },
+  pg: { type: "PgInstrumentation", config: { requireParentSpan: true, ignoreConnectSpans: true }, adaptWith: endCursors },
   redis: { type: "RedisInstrumentation", config: { requireParentSpan: true, dbStatementSerializer: withoutArguments } },
 };
 /// Name of a span of a connection, which is no call.
@@ -52,10 +52,48 @@ function onlyCalls(load) {
     startSpan(name, options, parent = context.active()) {
       const above = trace.getSpanContext(parent);
       const isCall = above !== undefined && name !== CONNECTING;
-      return isCall ? tracer.startSpan(name, options, parent) : trace.wrapSpanContext(above ?? INVALID_SPAN_CONTEXT);
+      latest = isCall ? tracer.startSpan(name, options, parent) : trace.wrapSpanContext(above ?? INVALID_SPAN_CONTEXT);
+      return latest;
     },
   });
   return { getTracer: (...scope) => guarded(trace.getTracer(...scope)) };
+}
+
+/// The span that began last.
+let latest;
+
+/// Returns the class for pg. OpenTelemetry's never ends the span of a cursor, such as those of `pg-cursor` and `pg-query-stream`.
+function endCursors(Instrumentation, load) {
+  const { ERROR } = load("@opentelemetry/api").SpanStatusCode;
+  const followed =
+    (wrapper) =>
+    (...values) => {
+      const patched = wrapper(...values);
+      return function query(...values) {
+        latest = undefined;
+        const result = patched.apply(this, values);
+        const cursor = values[0]?.cursor ?? values[0];
+        if (typeof cursor?.read === "function" && typeof cursor.submit === "function") endWith(cursor, latest);
+        return result;
+      };
+    };
+  // The cursor tells of its error only whom it hears, and does not throw it.
+  const endWith = (cursor, span) => {
+    // A stream has the text in its cursor alone.
+    if (typeof cursor.text === "string") span?.setAttribute("db.query.text", cursor.text);
+    const fail = ({ message }) => span?.setStatus({ code: ERROR, message }).end();
+    cursor.once("error", guardListener(fail, "pg")).once(
+      "end",
+      guardListener(() => span?.isRecording() && span.end(), "pg"),
+    );
+  };
+  return class extends Instrumentation {
+    init() {
+      const wrap = this._wrap;
+      this._wrap = (holder, name, wrapper) => wrap(holder, name, name === "query" ? followed(wrapper) : wrapper);
+      return super.init();
+    }
+  };
 }
 
 /// Returns the class for ioredis. OpenTelemetry's makes two spans for a command that waits for the connection, and some for the
@@ -140,16 +178,26 @@ function changesOf({ attributes, events, status }) {
     if (found.table !== "") changed["db.collection.name"] = found.table;
   }
   const isFailed = status.message !== undefined || events.length > 0;
-  if (isFailed && attributes["error.type"] === undefined) changed["error.type"] = errorOf(events) ?? OTHER;
+  if (!isFailed) return changed;
+  const error = currentError() ?? {};
+  const exception = events.find(({ name }) => name === "exception")?.attributes ?? {};
+  const code = CODES[system]?.(error, exception);
+  if (code !== undefined) changed["db.response.status_code"] = String(code);
+  const named = typeof error.code === "string" ? error.code : error.name;
+  changed["error.type"] = attributes["error.type"] ?? exception["exception.type"] ?? error.codeName ?? named ?? code ?? OTHER;
   return changed;
 }
 
-/// Returns the type of an exception, or the code that pg's instrumentation has in the message alone.
-function errorOf(events) {
-  const { "exception.message": message, "exception.type": type } =
-    events.find(({ name }) => name === "exception")?.attributes ?? {};
-  return type ?? /\(code: (?!UNKNOWN)(\w+)\)$/.exec(message)?.[1];
-}
+/// The server's code of an error, by the database's system.
+const CODES = {
+  mongodb: ({ code }) => (typeof code === "number" ? code : undefined),
+  // Errors of a connection have negative numbers.
+  mysql: ({ errno }) => (errno > 0 ? errno : undefined),
+  // The instrumentation has the code of a promise's error in the message alone.
+  postgresql: ({ code }, { "exception.message": message }) =>
+    [code, /\(code: (\w+)\)$/.exec(message)?.[1]].find((each) => /^[0-9A-Z]{5}$/.test(each)),
+  redis: ({ message }) => /^[A-Z]{3,}(?= )/.exec(message)?.[0],
+};
 
 function keepsValues() {
   return (process.env[SANITIZER] ?? "").trim().toLowerCase() === "false";

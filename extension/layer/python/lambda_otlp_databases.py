@@ -5,9 +5,11 @@ Source: OpenTelemetry's semantic conventions, "Database client spans".
 
 import os
 import re
+import sys
 
 from lambda_otlp_load import layer_module, say
 from lambda_otlp_variables import chosen_conventions
+from opentelemetry.trace import StatusCode
 
 # OpenTelemetry's variable, which its Java agent reads too.
 SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
@@ -20,6 +22,7 @@ QUOTED = re.compile(r"""["'`“].*["'`”]""")
 IN_PARENTHESES = re.compile(r"=\(.*\)|\{.*\}|\[.*\]")
 # A message of a driver with its error number: `(1062, "Duplicate entry")`.
 NUMBERED = re.compile(r"""((?:\w+: )?\(\d+, )(["'])(.*)\2\)""", re.DOTALL)
+REDIS_PREFIX = re.compile(r"([A-Z]{3,}) ")
 CHAINED = ("\n\nDuring handling of the above exception", "\n\nThe above exception was the direct cause")
 
 
@@ -72,7 +75,9 @@ def describe_call(span):
     A failure must not reach the function's call, and the span must then have no value.
     """
     try:
-        changed = changes(span.attributes, span.events)
+        # A span that fails ends while its error is handled.
+        error = sys.exc_info()[1] if span.status.status_code is StatusCode.ERROR else None
+        changed = changes(span.attributes, span.events, error)
         return DatabaseCall(
             name=name_of({**span.attributes, **changed}, span.name),
             changes=changed,
@@ -89,7 +94,7 @@ def describe_call(span):
         )
 
 
-def changes(attributes, events):
+def changes(attributes, events, error):
     """Returns new values for attributes of a span that ends. `None` removes an attribute."""
     system = system_of(attributes)
     statement = next((attributes[name] for name in TEXTS if attributes.get(name)), "")
@@ -105,8 +110,10 @@ def changes(attributes, events):
         changed["db.collection.name"] = described.table
     if described.batch_size:
         changed["db.operation.batch.size"] = described.batch_size
-    if "error.type" not in attributes and (error := error_of(events)):
-        changed["error.type"] = error
+    if "db.response.status_code" not in attributes:
+        changed["db.response.status_code"] = response_code(error)
+    if "error.type" not in attributes and (kind := error_of(events) or name_of_class(error)):
+        changed["error.type"] = kind
     return {name: value for name, value in changed.items() if value is not None or name in attributes}
 
 
@@ -145,6 +152,28 @@ def describe_command(system, command, attributes):
 
 def error_of(events):
     return next((event.attributes.get("exception.type") for event in events if event.name == "exception"), None)
+
+
+def response_code(error):
+    """Returns the server's code of an error: SQLSTATE for PostgreSQL, the number for MySQL, the prefix for Redis."""
+    if error is None:
+        return None
+    first = error.args[0] if error.args else None
+    module = type(error).__module__.partition(".")[0]
+    if module in ("pymysql", "MySQLdb", "mysql"):
+        return str(first) if isinstance(first, int) else None
+    if module == "pg8000":
+        return first.get("C") if isinstance(first, dict) else None
+    if module == "redis":
+        prefix = REDIS_PREFIX.match(str(first))
+        return prefix and prefix[1]
+    codes = (getattr(error, name, None) for name in ("sqlstate", "pgcode"))
+    return next((code for code in codes if isinstance(code, str)), None)
+
+
+def name_of_class(error):
+    kind = type(error)
+    return None if error is None else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def name_of(attributes, name):

@@ -2,6 +2,7 @@
 statement.
 """
 
+import contextvars
 import functools
 import sys
 import weakref
@@ -27,9 +28,11 @@ def mend_psycopg(module):
         psycopg.Connection: (psycopg.Cursor, psycopg.ServerCursor),
         psycopg.AsyncConnection: (psycopg.AsyncCursor, psycopg.AsyncServerCursor),
     }
+    # Wrappers of the cursors' methods, by their names.
+    wrappers = dict.fromkeys(("execute", "executemany", "copy", "stream"))
 
     def methods_of(holder):
-        return [(kind, each) for kind in kinds.get(holder, ()) for each in ("execute", "executemany") if each in vars(kind)]
+        return [(kind, each) for kind in kinds.get(holder, ()) for each in wrappers if each in vars(kind)]
 
     def wrap_connect(name, holder, method, system, attributes, **options):
         options.pop("db_api_integration_factory", None)
@@ -47,8 +50,19 @@ def mend_psycopg(module):
             execution = tracer.traced_execution_async if isinstance(cursor, psycopg.AsyncCursor) else tracer.traced_execution
             return execution(cursor, call, *arguments, **named)
 
+        def copying(call, cursor, arguments, named):
+            return Copying(call(*arguments, **named), opened(cursor, arguments or [named["statement"]]))
+
+        def streaming(call, cursor, arguments, named):
+            return streamed(call(*arguments, **named), opened(cursor, arguments or [named["query"]]))
+
+        def opened(cursor, arguments):
+            execution = module.CursorTracer(describe(cursor.connection)).traced_execution_async
+            return functools.partial(OpenSpan, execution, cursor, arguments)
+
+        wrappers.update(execute=traced, executemany=traced, copy=copying, stream=streaming)
         for kind, each in methods_of(holder):
-            boundary.wrap_function_wrapper(kind, each, traced, "psycopg")
+            boundary.wrap_function_wrapper(kind, each, wrappers[each], "psycopg")
 
     def unwrap_connect(holder, method):
         for kind, each in methods_of(holder):
@@ -56,6 +70,128 @@ def mend_psycopg(module):
 
     dbapi = module.dbapi
     module.dbapi = SimpleNamespace(wrap_connect=wrap_connect, unwrap_connect=unwrap_connect)
+
+
+class Suspension:
+    """Suspends a coroutine until its next value."""
+
+    def __await__(self):
+        yield
+
+
+class OpenSpan:
+    """The span of a statement whose rows the function reads or writes later. It is not the function's current span.
+
+    The instrumentation has a coroutine around a statement, which stays suspended until the end.
+    """
+
+    def __init__(self, execution, cursor, arguments):
+        async def wait(*_, **__):
+            await Suspension()
+
+        self.context = contextvars.copy_context()
+        self.coroutine = execution(cursor, wait, *arguments)
+        self.context.run(self.coroutine.send, None)
+
+    def end(self, error=None):
+        frames = error and error.__traceback__
+        try:
+            if error is None or isinstance(error, GeneratorExit):
+                self.context.run(self.coroutine.send, None)
+            else:
+                self.context.run(self.coroutine.throw, error)
+        except BaseException:
+            # The coroutine has ended. Its frames are no part of the function's error.
+            if error is not None:
+                error.__traceback__ = frames
+
+
+class Spanned:
+    """Begins and ends a span without failing the function's call."""
+
+    def __init__(self, open_span):
+        try:
+            self.span = open_span()
+        except Exception as error:
+            boundary.report("psycopg", error)
+            self.span = None
+
+    def end(self, error=None):
+        if self.span is not None:
+            self.span.end(error)
+            self.span = None
+
+
+class Copying:
+    """The context manager of a cursor's `copy`, with a span from its beginning to its end."""
+
+    def __init__(self, manager, open_span):
+        self.manager = manager
+        self.open_span = open_span
+
+    def __getattr__(self, name):
+        return getattr(self.manager, name)
+
+    def __enter__(self):
+        self.span = Spanned(self.open_span)
+        try:
+            return self.manager.__enter__()
+        except BaseException as error:
+            self.span.end(error)
+            raise
+
+    def __exit__(self, kind, error, frames):
+        try:
+            return self.manager.__exit__(kind, error, frames)
+        except BaseException as raised:
+            self.span.end(raised)
+            raise
+        finally:
+            self.span.end(error)
+
+    async def __aenter__(self):
+        self.span = Spanned(self.open_span)
+        try:
+            return await self.manager.__aenter__()
+        except BaseException as error:
+            self.span.end(error)
+            raise
+
+    async def __aexit__(self, kind, error, frames):
+        try:
+            return await self.manager.__aexit__(kind, error, frames)
+        except BaseException as raised:
+            self.span.end(raised)
+            raise
+        finally:
+            self.span.end(error)
+
+
+def streamed(rows, open_span):
+    """Returns the generator of a cursor's rows, with a span from its beginning to its end."""
+
+    def sync():
+        span = Spanned(open_span)
+        try:
+            yield from rows
+        except BaseException as error:
+            span.end(error)
+            raise
+        span.end()
+
+    async def later():
+        span = Spanned(open_span)
+        try:
+            async for row in rows:
+                yield row
+        except BaseException as error:
+            span.end(error)
+            raise
+        finally:
+            await rows.aclose()
+        span.end()
+
+    return later() if hasattr(rows, "__anext__") else sync()
 
 
 def mend_psycopg2(module):
@@ -76,7 +212,7 @@ def mend_psycopg2(module):
         return connection
 
     def traced_connections(integration, factory):
-        traced = functools.cache(lambda base: named_as(base, module._new_cursor_factory(db_api=integration, base_factory=base)))
+        traced = functools.cache(lambda base: named_as(base, with_copies(integration, base)))
 
         class Innermost(base_connection):
             """Comes after the function's class in the order of methods, so it sees the class of cursors that the function's class
@@ -90,6 +226,15 @@ def mend_psycopg2(module):
         if factory is base_connection:
             return named_as(factory, Innermost)
         return named_as(factory, type(factory.__name__, (factory, Innermost), {}))
+
+    def with_copies(integration, base):
+        tracer = module.CursorTracer(integration)
+
+        class Traced(module._new_cursor_factory(db_api=integration, base_factory=base)):
+            def copy_expert(self, *arguments, **named):
+                return tracer.traced_execution(self, super().copy_expert, *arguments, **named)
+
+        return Traced
 
     def named_as(base, kind):
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
@@ -193,10 +338,37 @@ def mend_asyncpg(module):
 
 def mend_dbapi(module):
     for method in ("traced_execution", "traced_execution_async"):
+        setattr(module.CursorTracer, method, unless_it_connects(getattr(module.CursorTracer, method)))
         boundary.guard_method(module.CursorTracer, method, "dbapi")
 
 
+def unless_it_connects(traced):
+    """Gives no span to the statement with which drivers set the encoding of a connection."""
+
+    @functools.wraps(traced)
+    def execute(self, cursor, call, *arguments, **named):
+        statement = arguments[0] if arguments else ""
+        if isinstance(statement, str) and statement[:9].upper() == "SET NAMES":
+            return call(*arguments, **named)
+        return traced(self, cursor, call, *arguments, **named)
+
+    return execute
+
+
 def mend_pymongo(module):
+    class Tracer(module.CommandTracer):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            hook = self.failed_hook
+
+            def failed_hook(span, event):
+                if "code" in event.failure:
+                    span.set_attribute("db.response.status_code", str(event.failure["code"]))
+                hook(span, event)
+
+            self.failed_hook = failed_hook
+
+    module.CommandTracer = Tracer
     for method in ("started", "succeeded", "failed"):
         listener = getattr(module.CommandTracer, method)
         setattr(module.CommandTracer, method, boundary.guard_listener(listener, "pymongo"))

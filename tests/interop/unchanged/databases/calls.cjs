@@ -10,6 +10,8 @@ const { MongoClient } = require("mongodb");
 const mysql = require("mysql2/promise");
 const callbacks = require("mysql2");
 const pg = require("pg");
+const Cursor = require("pg-cursor");
+const QueryStream = require("pg-query-stream");
 const { createClient } = require("redis");
 
 const { POSTGRESQL, MARIADB, REDIS, MONGODB } = process.env;
@@ -88,6 +90,15 @@ const actions = {
     ),
   pg_failed: () => withClient((client) => client.query(`INSERT INTO people VALUES ('${NAME}', 7)`)),
   pg_wrong: () => withClient((client) => client.query(`SELECT n FROM people WHERE '${NAME}' = `)),
+  pg_cursor: () =>
+    withClient(async (client) => {
+      const cursor = client.query(new Cursor(`SELECT n FROM people WHERE name = '${NAME}'`));
+      const found = await cursor.read(1);
+      await cursor.close();
+      return found;
+    }),
+  pg_cursor_failed: () => withClient((client) => client.query(new Cursor(`SELECT n FROM people WHERE '${NAME}' = `)).read(1)),
+  pg_stream: () => withClient(async (client) => (await client.query(new QueryStream("SELECT n FROM people")).toArray()).length),
   pg_pool: async () => {
     const pool = new pg.Pool(postgresql);
     const found = await Promise.all([pool.query("SELECT n FROM people"), pool.query("SELECT n FROM people")]);

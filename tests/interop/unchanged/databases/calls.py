@@ -1,6 +1,7 @@
 """Calls databases without OpenTelemetry code. Each action of an event is a function of this module."""
 
 import asyncio
+import io
 import os
 import warnings
 
@@ -64,6 +65,34 @@ def psycopg_client_cursor():
         return [type(cursor).__name__, cursor.execute("SELECT n FROM users WHERE name = %s", [NAME]).fetchall()]
 
 
+def psycopg_copy():
+    with psycopg.connect(**POSTGRESQL) as connection, connection.cursor() as cursor:
+        with cursor.copy("COPY users FROM STDIN") as copy:
+            copy.write_row((f"{NAME}-copied", 1))
+        with cursor.copy(f"COPY (SELECT n FROM users WHERE name = '{NAME}-copied') TO STDOUT") as copy:
+            return list(copy.rows())
+
+
+def psycopg_copy_failed():
+    with psycopg.connect(**POSTGRESQL) as connection, connection.cursor() as cursor, cursor.copy("COPY users FROM STDIN") as copy:
+        copy.write_row((NAME, 1))
+
+
+def psycopg_stream():
+    with psycopg.connect(**POSTGRESQL) as connection:
+        found = list(connection.cursor().stream("SELECT n FROM users WHERE name = %s", [NAME]))
+        for row in connection.cursor().stream("SELECT generate_series(1, 5)"):
+            # The function leaves the stream, and its own statements are beside it.
+            return found, row
+
+
+async def psycopg_copy_async():
+    async with await psycopg.AsyncConnection.connect(**POSTGRESQL) as connection:
+        async with connection.cursor() as cursor, cursor.copy("COPY (SELECT 1) TO STDOUT") as copy:
+            found = [row async for row in copy.rows()]
+        return found, [row async for row in connection.cursor().stream("SELECT n FROM users WHERE name = %s", [NAME])]
+
+
 def psycopg_own_connection():
     class Connection(psycopg.Connection):
         def __init__(self, *arguments, **named):
@@ -99,6 +128,13 @@ def psycopg2_connection_of_dictionaries():
     ):
         cursor.execute("SELECT n FROM users ORDER BY n")
         return cursor.fetchall(), type(cursor).__name__, type(connection).__name__
+
+
+def psycopg2_copy():
+    with psycopg2.connect(**POSTGRESQL) as connection, connection.cursor() as cursor:
+        file = io.StringIO()
+        cursor.copy_expert(f"COPY (SELECT n FROM users WHERE name = '{NAME}') TO STDOUT", file)
+        return file.getvalue()
 
 
 def psycopg2_failed():
