@@ -70,7 +70,8 @@ function beginCall(api, provider, client, path, options) {
   if (operation === undefined || api.trace.getSpanContext(api.context.active()) === undefined) return undefined;
   const attributes = {
     "gen_ai.operation.name": operation.name,
-    "gen_ai.provider.name": provider,
+    // Microsoft's client is a subclass of OpenAI's with the name of a deployment.
+    "gen_ai.provider.name": "deploymentName" in client ? "azure.ai.openai" : provider,
     ...serverOf(client.baseURL),
   };
   const span = api.trace.getTracer("lambda-otlp/models").startSpan(operation.name, { kind: api.SpanKind.CLIENT, attributes });

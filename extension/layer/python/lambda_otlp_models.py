@@ -23,6 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 MAX_MESSAGE = 1024
 CHAT = "chat"
 USAGE = "gen_ai.usage."
+AZURE = ("AzureOpenAI", "AsyncAzureOpenAI")
 
 # Parameters of a request that its span has.
 PARAMETERS = {
@@ -256,7 +257,9 @@ def begin_call(name, tracer, client, path, body):
 
 
 def start_span(name, tracer, client, operation, body):
-    attributes = {"gen_ai.operation.name": operation, "gen_ai.provider.name": name}
+    # Microsoft's client is a subclass of OpenAI's.
+    is_of_azure = any(base.__name__ in AZURE for base in type(client).__mro__)
+    attributes = {"gen_ai.operation.name": operation, "gen_ai.provider.name": "azure.ai.openai" if is_of_azure else name}
     model = body.get("model")
     if isinstance(model, str):
         attributes["gen_ai.request.model"] = model
