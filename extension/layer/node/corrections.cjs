@@ -4,7 +4,7 @@
 "use strict";
 
 /// What a text with a credential has. Most texts are names, numbers or addresses, and have none of these.
-const SUSPECT = /[=@ "]/;
+const SUSPECT = /[=@ "']/;
 /// Anthropic's client gives the reason another name than the conventions.
 const STOP_REASON = "anthropic.message.stop_reason";
 const FINISH_REASONS = "gen_ai.response.finish_reasons";

@@ -60,7 +60,7 @@ def number(tag, value):
 
 def masked(text):
     """Returns a text without credentials. Most texts are names, numbers or addresses, which have none."""
-    if "=" in text or "@" in text or " " in text or '"' in text:
+    if "=" in text or "@" in text or " " in text or '"' in text or "'" in text:
         return layer_module("lambda_otlp_secrets").mask(text)
     return text
 
