@@ -163,10 +163,34 @@ def mend_urllib3(module):
     module.inject = inject_unless_own(module.inject)
 
 
+def import_loaded(name):
+    if name in sys.modules:
+        return sys.modules[name]
+    raise ImportError(name)
+
+
+# In place of `importlib` for the instrumentation of httpx and httpx2, which would import the one that the function does not use.
+loaded_only = SimpleNamespace(import_module=import_loaded)
+
+
 def mend_httpx(module):
+    for instrumentor in (module.HTTPXClientInstrumentor, module.HTTPX2ClientInstrumentor):
+        when_used(instrumentor)
     module.inject = inject_unless_own(module.inject)
     wrap = module.wrap_function_wrapper
     module.wrap_function_wrapper = lambda holder, name, wrapper: wrap(holder, name, keeping_headers(wrapper))
+
+
+def when_used(instrumentor):
+    """Gives an instrumentor its library, which may be imported later than the other one."""
+    instrument = instrumentor.instrument
+
+    def instrument_loaded(self, **options):
+        # No public name has the library.
+        instrumentor._module = sys.modules.get(instrumentor._module_name)
+        instrument(self, **options)
+
+    instrumentor.instrument = instrument_loaded
 
 
 def keeping_headers(wrapper):

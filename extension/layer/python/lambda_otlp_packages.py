@@ -53,6 +53,7 @@ IN_PLACE = {
 # Libraries that the layer has a copy of, and also instruments.
 INSTRUMENTED = ("requests", "urllib3")
 INSTRUMENTATIONS = f"{NAME}.opentelemetry.instrumentation."
+OF_HTTPX = f"{INSTRUMENTATIONS}httpx"
 INSTRUMENTOR = "opentelemetry_instrumentor"
 
 # The folder of the layer's packages, or an empty text if only the function's packages are used.
@@ -121,6 +122,8 @@ def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
     importer = (globals or {}).get("__name__", "")
     if level or not is_private(name, importer):
         found = builtins.__import__(name, globals, locals, fromlist, level)
+        if importer == OF_HTTPX and name == "importlib":
+            return layer_module("lambda_otlp_mends").loaded_only
         is_logging = found is sys.modules.get("logging") and importer.startswith(f"{NAME}.")
         return layer_module("lambda_otlp_mends").quiet_logging() if is_logging else found
     found = builtins.__import__(f"{NAME}.{name}", globals, locals, fromlist, 0)

@@ -179,3 +179,22 @@ def test_a_function_may_use_opentelemetrys_api(tmp_path, use):
     (span,) = ran.named("price")
     (root,) = ran.kind("SERVER")
     assert span["parentSpanId"] == root["spanId"]
+
+
+# httpx2 is another package, which the same instrumentation knows.
+CLIENTS = """
+import os, sys, httpx
+def handler(event, context):
+    used = ["httpx2" in sys.modules]
+    for name in ("httpx", "httpx2"):
+        used.append(__import__(name).get(os.environ["TARGET"]).status_code)
+    return used
+"""
+
+
+@pytest.mark.parametrize("env", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}], ids=["fast", "sdk"])
+def test_a_library_that_the_function_does_not_import_stays_unloaded(tmp_path, target, env):
+    own = {**env, "TARGET": target.url, "PYTHONPATH": packages("httpx", "httpx2")}
+    ran = run(tmp_path, [{}], files={"app.py": CLIENTS}, env=own)
+    assert ran.results == [[False, 200, 200]], ran.text
+    assert len(ran.kind("CLIENT")) == 2, ran.text
