@@ -48,6 +48,7 @@ CLIENTS_PYTHON = {
     "chat_odd_stream": {},
     "chat_async": CHAT,
     "chat_async_stream": CHAT,
+    "azure_chat": CHAT,
     "responses": CHAT,
     "responses_stream": CHAT,
     "responses_raw_stream": CHAT,
@@ -83,6 +84,7 @@ NODE = {
     "chat_stream_unread": {},
     "chat_stream_halves": CHAT,
     "chat_helper": CHAT,
+    "azure_chat": CHAT,
     "chat_failed": {"error.type": "BadRequestError"},
     "chat_odd": {},
     "chat_odd_stream": {},
@@ -104,7 +106,7 @@ NODE = {
 # responses_raw_stream (agent-framework, "crashes agent-framework-openai streaming"), chat_parsed (opentelemetry-js-contrib,
 # "breaks OpenAI parse and LangChain withStructuredOutput") and responses_with_response (weave,
 # "client.responses.create(...).withResponse is not a function").
-PROVIDERS = {"bedrock": "aws.bedrock", "message": "anthropic"}
+PROVIDERS = {"azure": "azure.ai.openai", "bedrock": "aws.bedrock", "message": "anthropic"}
 
 
 def assert_calls(ran, without, actions):

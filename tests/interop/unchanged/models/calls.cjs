@@ -9,7 +9,7 @@ const {
   InvokeModelWithResponseStreamCommand,
 } = require("@aws-sdk/client-bedrock-runtime");
 const { NodeHttpHandler } = require("@smithy/node-http-handler");
-const { OpenAI } = require("openai");
+const { AzureOpenAI, OpenAI } = require("openai");
 
 const MODELS = process.env.MODELS;
 const MESSAGES = [{ role: "user", content: "geheim-prompt" }];
@@ -64,6 +64,13 @@ const ACTIONS = {
   bedrock_failed: () => bedrock.send(new ConverseCommand({ ...CONVERSE, modelId: "fail" })),
   bedrock_stream_failed: () => bedrock.send(new ConverseStreamCommand({ ...CONVERSE, modelId: "fail" })),
   chat: () => openai.chat.completions.create(CHAT),
+  azure_chat: () =>
+    new AzureOpenAI({
+      endpoint: MODELS,
+      apiVersion: "2026-01-01",
+      apiKey: "geheim-key",
+      maxRetries: 0,
+    }).chat.completions.create(CHAT),
   chat_response: async () => (await openai.chat.completions.create(CHAT).asResponse()).json(),
   chat_with_response: async () => {
     const { data, response } = await openai.chat.completions.create(CHAT).withResponse();

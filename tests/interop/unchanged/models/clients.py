@@ -22,6 +22,11 @@ def chat():
     return of_openai.chat.completions.create(**CHAT).model_dump()
 
 
+def azure_chat():
+    client = openai.AzureOpenAI(azure_endpoint=MODELS, api_version="2026-01-01", **OPTIONS)
+    return client.chat.completions.create(**CHAT).model_dump()
+
+
 def chat_raw():
     raw = of_openai.chat.completions.with_raw_response.create(**CHAT)
     return raw.status_code, raw.parse().model_dump()
