@@ -9,7 +9,6 @@ import sys
 
 from lambda_otlp_load import layer_module, say
 from lambda_otlp_variables import chosen_conventions
-from opentelemetry.trace import StatusCode
 
 # OpenTelemetry's variable, which its Java agent reads too.
 SANITIZER = "OTEL_INSTRUMENTATION_COMMON_DB_STATEMENT_SANITIZER_ENABLED"
@@ -76,7 +75,7 @@ def describe_call(span):
     """
     try:
         # A span that fails ends while its error is handled.
-        error = sys.exc_info()[1] if span.status.status_code is StatusCode.ERROR else None
+        error = sys.exc_info()[1] if span.status.status_code.name == "ERROR" else None
         changed = changes(span.attributes, span.events, error)
         return DatabaseCall(
             name=name_of({**span.attributes, **changed}, span.name),

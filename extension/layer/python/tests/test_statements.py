@@ -65,5 +65,5 @@ def test_statements_with_values_are_kept_if_the_function_says_so(monkeypatch):
 
     monkeypatch.setenv(databases.SANITIZER, "false")
     attributes = {"db.system.name": "postgresql", "db.query.text": "SELECT 'value' FROM users"}
-    assert databases.changes(attributes, [])["db.query.text"] == "SELECT 'value' FROM users"
+    assert databases.changes(attributes, [], None)["db.query.text"] == "SELECT 'value' FROM users"
     assert databases.masked_message("'value'") == "'value'"
