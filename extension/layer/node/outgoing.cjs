@@ -99,12 +99,66 @@ function describeCalls(services, api) {
   const described = services?.requestPreSpanHook?.bind(services);
   if (described === undefined) return;
   services.requestPreSpanHook = (...values) => require("./calls.cjs").requestPreSpanHook(api, described, ...values);
+  const add = services.requestPostSpanHook.bind(services);
+  services.requestPostSpanHook = (request) => (addContext(api, request) ? undefined : add(request));
   const read = services.responseHook.bind(services);
   // The instrumentation reads the texts of models and the links of messages. Other attributes have older names there.
   services.responseHook = (response, ...others) => {
     const isRead = response.request.serviceName === "BedrockRuntime" || response.data?.Messages?.length > 0;
     return isRead ? read(response, ...others) : undefined;
   };
+}
+
+/// Limit of a client context in base64 (Lambda API Reference, "Invoke").
+const MAX_CLIENT_CONTEXT = 3583;
+/// Most attributes of a message (Amazon SNS Developer Guide, "Message attributes").
+const MAX_ATTRIBUTES = 10;
+
+/// Adds the trace context to a synchronous call of a function, and to a batch of messages to a topic. Returns `true` for these. The
+/// instrumentation replaces the function's own trace context in the former, and misses the latter.
+function addContext(api, { commandInput: input, commandName, serviceName }) {
+  if (serviceName === "Lambda") {
+    // Lambda passes no client context to an asynchronous call.
+    if (commandName.startsWith("Invoke") && input.InvocationType !== "Event") {
+      input.ClientContext = clientContextWith(api, input.ClientContext);
+    }
+    return true;
+  }
+  if (serviceName !== "SNS" || commandName !== "PublishBatch") return false;
+  for (const { MessageAttributes: attributes } of input.PublishBatchRequestEntries ?? []) {
+    if (Object.keys(attributes ?? {}).length + api.propagation.fields().length > MAX_ATTRIBUTES) continue;
+    api.propagation.inject(api.context.active(), attributes, {
+      set: (carrier, name, value) => {
+        carrier[name] = { DataType: "String", StringValue: value };
+      },
+    });
+  }
+  return true;
+}
+
+/// Returns a client context with the trace context, or the function's own if that has one, is no JSON object, or leaves no room.
+function clientContextWith(api, given) {
+  let content = {};
+  try {
+    if (given) content = JSON.parse(Buffer.from(given, "base64").toString());
+  } catch {
+    return given;
+  }
+  const custom = content?.custom ?? {};
+  if (!isObject(content) || !isObject(custom) || keptNames(Object.keys(custom)).has("traceparent")) return given;
+  const added = {};
+  api.propagation.inject(api.context.active(), added);
+  const { baggage: _, ...withoutBaggage } = added;
+  // The caller chose the baggage, the only header of unlimited length.
+  for (const each of [added, withoutBaggage]) {
+    const text = Buffer.from(JSON.stringify({ ...content, custom: { ...each, ...custom } })).toString("base64");
+    if (Object.keys(each).length > 0 && text.length <= MAX_CLIENT_CONTEXT) return text;
+  }
+  return given;
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /// Returns `true` for a command that a client sends. AWS's presigners resolve the same handlers with another object, and send nothing.

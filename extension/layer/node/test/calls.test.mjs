@@ -59,6 +59,39 @@ test("a batch of other values than objects is left to AWS's SDK", async () => {
   assert.equal(ran.kind("SERVER").length, 1, ran.text);
 });
 
+const encoded = (value) => Buffer.from(JSON.stringify(value)).toString("base64");
+const OWN = { custom: { traceparent: "own", a: 1 } };
+// The input of an Invoke call, and the client context that is sent, without the value of the trace context.
+const CONTEXTS = [
+  [{}, { custom: { traceparent: true } }],
+  [{ InvocationType: "Event" }, undefined],
+  [{ ClientContext: encoded(OWN) }, OWN],
+  [{ ClientContext: encoded({ custom: { a: 1 }, b: 2 }) }, { custom: { traceparent: true, a: 1 }, b: 2 }],
+  [{ ClientContext: encoded(5) }, 5],
+  [{ ClientContext: encoded({ custom: "x" }) }, { custom: "x" }],
+  [{ ClientContext: encoded({ a: "x".repeat(2600) }) }, { a: "x".repeat(2600) }],
+];
+
+test("a client context keeps what the function has stated", async () => {
+  const text = `const { LambdaClient, InvokeCommand } = require("@aws-sdk/client-lambda");
+  const options = { endpoint: process.env.TARGET, region: "eu-west-1", maxAttempts: 1, credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+  exports.handler = (input) => new LambdaClient(options).send(new InvokeCommand({ FunctionName: "shop", ...input })).then(() => 1, () => 1);`;
+  const server = await target();
+  const inputs = CONTEXTS.map(([input]) => input);
+  const ran = await run(task({ "index.js": text }, AWS), inputs, { env: { TARGET: server.url } });
+  server.close();
+  const sent = server.seen.map(({ headers: { "x-amz-client-context": context } }) => {
+    const content = context && JSON.parse(atob(context));
+    if (content?.custom?.traceparent?.startsWith("00-")) content.custom.traceparent = true;
+    return content;
+  });
+  assert.deepEqual(
+    sent,
+    CONTEXTS.map(([, expected]) => expected),
+    ran.text,
+  );
+});
+
 // A package that loads a deprecated module of Node, of which Node (21 and later) warns only other code.
 const DEPRECATED = {
   "node_modules/old/index.js": 'module.exports = typeof require("punycode").toASCII;',
@@ -138,6 +171,19 @@ const SIZES = [
     "SNS, Publish",
     (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }],
     262144 - 72,
+    1,
+  ],
+  [
+    "SNS, PublishBatch",
+    (size) => [
+      "sns",
+      "PublishBatchCommand",
+      {
+        TopicArn: "arn:aws:sns:eu-west-1:1:t",
+        PublishBatchRequestEntries: ["1", "2"].map((Id) => ({ Id, Message: "x".repeat(size) })),
+      },
+    ],
+    131072 - 71,
     1,
   ],
 ];
