@@ -25,9 +25,9 @@ let patterns;
 function createPatterns() {
   const quoted = (number) => {
     const before = String.raw`(?:${END}(?::|=>?)\s*b?|\\?["'],\s*b?(?=["'][^"']*[\d ]))`;
-    const [escape, quote] = [`\\${number}`, `\\${number + 2}`];
-    const escaped = String.raw`(\\["'])((?:(?!${escape})[\s\S])*)`;
-    return String.raw`${before}(?:${escaped}|(["'])((?:\\[\s\S]|(?!${quote})[^\\])*))`;
+    const [same, sameQuote] = [`\\${number}`, `\\${number + 2}`];
+    const escaped = String.raw`(\\["'])((?:(?!${same})[\s\S])*)`;
+    return String.raw`${before}(?:${escaped}|(["'])((?:\\[\s\S]|(?!${sameQuote})[^\\])*))`;
   };
   const equals = String.raw`${END}=>?\s*(?!${PLACE})((?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"')}\\]+)`;
   const colon = String.raw`${END}:\s*([^\r\n"'\\]+)`;
