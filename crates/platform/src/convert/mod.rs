@@ -11,36 +11,32 @@
 //!
 //! The caller decodes OTLP lines, and reports undecodable ones here.
 
-use crate::attributes::{scope, string, text};
+mod result;
+mod statements;
+
+pub use statements::InvocationStatement;
+
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
-use crate::logs::records::{self, Records};
-use crate::logs::request_window::{Facts, LineInvocation, RequestWindow};
+use crate::logs::records::Records;
+use crate::logs::request_window::{Facts, RequestWindow};
 use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
     LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
 };
-use crate::metrics::aggregator::{
-    Aggregator, OpenInvocations, Owner, counted_failures, is_reported,
-};
+use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
-use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
-use crate::outcome::FunctionStatement;
-use crate::read::ids::request_id_of;
-use crate::read::line::{FunctionLine, function_line, is_tenant_id, joined_objects, json_lines};
+use crate::read::line::{function_line, is_tenant_id, joined_objects, json_lines};
 use crate::read::platform_event;
-use crate::read::runtime_error::{Failure, Proof, RuntimeError};
-use crate::read::runtime_text::is_out_of_memory;
-use crate::read::severity::{Severity, without_colours};
+use crate::read::runtime_error::Failure;
+use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
-use crate::recent::{EarlierFacts, RecentInvocations};
-use crate::spans::invocation_span::resource_spans;
+use crate::recent::RecentInvocations;
 use crate::spans::invocations::InvocationSpans;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
-use prost::Message as _;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,14 +88,6 @@ pub struct ConverterState {
     unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<InvocationSpans>>,
-}
-
-/// What the function said about the end of one of its invocations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvocationStatement {
-    pub request_id: String,
-    pub statement: FunctionStatement,
-    pub time_unix_nano: u64,
 }
 
 /// Converts the log events of one log stream in their order.
@@ -230,7 +218,7 @@ impl Converter {
 
     /// The encoded [`Identity::log_resource`], created once.
     pub fn encoded_log_resource(&self) -> &[u8] {
-        encoded(&self.log_resource, &self.identity)
+        result::encoded(&self.log_resource, &self.identity)
     }
 }
 
@@ -248,35 +236,10 @@ impl Converter {
         self.seen.add_invocation_span(request_id, span);
     }
 
-    /// Notes what a span of the function says about the end of its invocation. Only an invocation that Lambda's lines name counts.
-    pub fn note_span_statement(&mut self, request_id: &str, statement: FunctionStatement) {
-        let request_id = request_id_of(request_id);
-        let is_known = self.aggregator.knows_invocation(&request_id)
-            || self.state.window.invocation_of_line(Some(&request_id))
-                == LineInvocation::Running(&request_id);
-        if is_known {
-            self.add_statement(&request_id, statement, self.observed_unix_nano);
-        }
-    }
-
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
     pub fn note_invocation_event(&mut self, platform: &PlatformEvent, one_at_a_time: bool) {
         self.end_last_words(platform, platform.time_unix_nano.unwrap_or(self.observed_unix_nano));
         self.state.window.observe(platform, one_at_a_time);
-    }
-
-    /// Notes a line of the function, for a caller of [`Self::counted_elsewhere`].
-    pub fn note_printed_line(&mut self, text: &str, time_unix_nano: u64) {
-        let error = RuntimeError::read(text);
-        if error.is_some() || !self.state.last_words.is_empty() {
-            let line = function_line(text, self.identity.is_lambda);
-            self.note_runtime_line(line.request_id.as_deref(), error, time_unix_nano);
-        }
-    }
-
-    /// Takes what lines said about the ends of invocations, for a caller of [`Self::counted_elsewhere`].
-    pub fn take_statements(&mut self) -> Vec<InvocationStatement> {
-        std::mem::take(&mut self.statements)
     }
 }
 
@@ -423,22 +386,6 @@ impl Converter {
         }
     }
 
-    /// Notes the failure and the exhausted memory that a runtime's line states. `plain` is the line without colours.
-    #[inline]
-    fn note_failures(&mut self, event: &LogEventRef<'_>, line: &FunctionLine<'_>, plain: &str) {
-        let is_error =
-            line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number);
-        let may_be_error = is_error || RuntimeError::may_lack_a_level(plain);
-        let error = if may_be_error { RuntimeError::read(plain) } else { None };
-        if error.is_some() || !self.state.last_words.is_empty() {
-            self.note_runtime_line(line.request_id.as_deref(), error, event.time_unix_nano());
-        }
-        if is_out_of_memory(event.message) {
-            let request_id = line.request_id.as_deref().or(self.state.window.request_id());
-            self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
-        }
-    }
-
     /// Notes the root span of a root line, which only managed instances have.
     fn note_root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
@@ -474,206 +421,10 @@ impl Converter {
         let platform_record = PlatformRecord { event, platform, observed_unix_nano };
         self.platform_records.push(|record| platform_record.write(&self.state.window, record));
     }
-
-    /// Notes a line of the function, which names this request id, and perhaps is the runtime's own one about a failure.
-    #[cold]
-    #[inline(never)]
-    fn note_runtime_line(
-        &mut self,
-        named: Option<&str>,
-        error: Option<RuntimeError>,
-        time_unix_nano: u64,
-    ) {
-        let window = &self.state.window;
-        if let Some(request_id) = named.or(window.request_id()) {
-            self.state.last_words.remove(request_id);
-        }
-        let Some(RuntimeError { request_id, failure, proof }) = error else { return };
-        match (window.invocation_of_line(request_id.as_deref()), proof) {
-            (LineInvocation::Running(request_id), Proof::Certain) => {
-                let request_id = request_id.to_owned();
-                let statement = FunctionStatement::RuntimeLine(failure);
-                self.add_statement(&request_id, statement, time_unix_nano);
-            }
-            (LineInvocation::Running(request_id), Proof::IfLast) => {
-                self.state.last_words.insert(request_id.to_owned(), failure);
-            }
-            (LineInvocation::Unknown, Proof::Certain) => {
-                self.state.unnamed_failure.get_or_insert(failure);
-            }
-            (LineInvocation::Unknown | LineInvocation::None, _) => {}
-        }
-    }
-
-    /// Counts the runtime's line after which the invocation of this event printed nothing more.
-    fn end_last_words(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
-        if self.state.last_words.is_empty() {
-            return;
-        }
-        let Some(request_id) = &platform.request_id else { return };
-        let is_end =
-            matches!(platform.kind, EventKind::End | EventKind::RuntimeDone | EventKind::Report);
-        if let Some(failure) = self.state.last_words.remove(request_id).filter(|_| is_end) {
-            let statement = FunctionStatement::RuntimeLine(failure);
-            self.add_statement(request_id, statement, time_unix_nano);
-        }
-    }
-
-    /// Adds what earlier deliveries said about the invocation of a report whose start is not in this one.
-    fn recall(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
-        let Some(recent) = &self.recent else { return };
-        let Some(request_id) = &platform.request_id else { return };
-        match platform.kind {
-            EventKind::Start => recent.forget(&self.identity, request_id),
-            EventKind::Report => {
-                let is_known = self.state.window.invocation_of_line(Some(request_id))
-                    == LineInvocation::Running(request_id);
-                let earlier = if is_known { None } else { recent.find(&self.identity, request_id) };
-                let Some(EarlierFacts { has_span, counted_failure }) = earlier else { return };
-                if has_span {
-                    self.seen.add_earlier_root(request_id);
-                }
-                if let Some(failure) = counted_failure {
-                    if let Some(invocations) = &mut self.state.spans {
-                        let statement = FunctionStatement::RuntimeLine(failure.clone());
-                        invocations.note_early_statement(request_id, statement, time_unix_nano);
-                    }
-                    self.aggregator.add_counted_failure(request_id, failure, time_unix_nano);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Remembers what this delivery says about invocations whose report it does not have.
-    fn remember(&self, open: &OpenInvocations) {
-        let Some(recent) = &self.recent else { return };
-        for (request_id, failure) in counted_failures(open) {
-            recent.remember(&self.identity, request_id, |facts| {
-                facts.counted_failure = Some(failure);
-            });
-        }
-        if self.state.spans.is_some() {
-            for request_id in self.seen.with_root().filter(|id| !is_reported(open, id)) {
-                recent.remember(&self.identity, request_id, |facts| facts.has_span = true);
-            }
-        }
-    }
-
-    /// Assigns a runtime's line before the first start to the invocation of the first report. A start means that an init phase printed
-    /// the line.
-    fn assign_unnamed_failure(&mut self, platform: &PlatformEvent, event: &LogEventRef<'_>) {
-        if self.state.unnamed_failure.is_none() {
-            return;
-        }
-        match (&platform.kind, &platform.request_id) {
-            (EventKind::Start, _) => self.state.unnamed_failure = None,
-            (EventKind::Report, Some(request_id)) => {
-                if let Some(failure) = self.state.unnamed_failure.take() {
-                    let statement = FunctionStatement::RuntimeLine(failure);
-                    self.add_statement(request_id, statement, event.time_unix_nano());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn add_statement(
-        &mut self,
-        request_id: &str,
-        statement: FunctionStatement,
-        time_unix_nano: u64,
-    ) {
-        if self.is_counted_elsewhere {
-            let request_id = request_id.to_owned();
-            self.statements.push(InvocationStatement { request_id, statement, time_unix_nano });
-            return;
-        }
-        if let Some(invocations) = &mut self.state.spans {
-            invocations.note_statement(request_id, statement.clone());
-        }
-        self.aggregator.add_statement(request_id, statement, time_unix_nano);
-    }
 }
 
-/// The result.
+/// What the caller asks.
 impl Converter {
-    /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
-    pub fn finish(mut self) -> ConvertedLines {
-        let (platform_metrics, open) = self.aggregator.finish_chunk();
-        self.remember(&open);
-        self.state.open = open;
-        self.complete_records();
-        let spans = self.take_spans();
-        self.state.window.end_chunk();
-        let dropped_values = self.emf.dropped_values();
-        let scopes = [
-            (scope("lambda-otlp/logs"), self.line_records),
-            (scope(names::PLATFORM_SCOPE), self.platform_records),
-        ];
-        let resource = || encoded(&self.log_resource, &self.identity);
-        let logs = records::request(resource, scopes, &self.seen);
-        self.state.traced = self.seen.take_needed(self.state.window.running());
-        ConvertedLines {
-            logs,
-            metrics: metrics_of(&self.identity, platform_metrics, self.emf.into_metrics()),
-            spans,
-            consumed: self.consumed,
-            dropped_values,
-            divided: self.divided,
-            state: self.state,
-        }
-    }
-
-    /// Adds facts about their invocations to the records, from later lines. If several invocations run at a time, takes the assumed
-    /// invocation away from records whose lines name none.
-    fn complete_records(&mut self) {
-        let window = &self.state.window;
-        if window.has_late_facts {
-            for records in [&mut self.line_records, &mut self.platform_records] {
-                records.add_fields(|record| window.missing_facts(record));
-            }
-        }
-        if window.is_concurrent() {
-            let facts = window.attributes_of_all();
-            let is_of_invocation = |key: &str, text: &str| {
-                key == names::FAAS_INVOCATION_ID || facts.contains(&(key, text))
-            };
-            for records in [&mut self.line_records, &mut self.platform_records] {
-                records.forget_assumed(is_of_invocation);
-            }
-        }
-    }
-
-    /// Takes the finished spans of invocations, with the facts about these.
-    fn take_spans(&mut self) -> Option<ResourceSpans> {
-        let mut spans = std::mem::take(&mut self.rescued_spans);
-        if let Some(invocations) = &mut self.state.spans {
-            spans.extend(invocations.take_finished());
-        }
-        // An invocation has one root. The function, the library or the layer knows more about it.
-        let seen = &self.seen;
-        spans.retain(|span| {
-            let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
-            !request_id.is_some_and(|request_id| seen.has_root(request_id))
-        });
-        if spans.is_empty() {
-            return None;
-        }
-        for span in &mut spans {
-            self.seen.add_own(span);
-            let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
-            let facts = self.state.window.facts_of(request_id);
-            span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
-        }
-        Some(resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans))
-    }
-
-    /// The failed invocations of this stream so far. Spans that ended before the failure lack it.
-    pub fn failures(&self) -> BTreeMap<&str, Failure> {
-        self.aggregator.failures().collect()
-    }
-
     /// Returns `true` if [`Self::note_trace`] may still change a record: one has X-Ray's trace id and no other.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
@@ -703,10 +454,6 @@ impl Converter {
     }
 }
 
-fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
-    resource.get_or_init(|| identity.log_resource().encode_to_vec())
-}
-
 /// Moves the tenant, `tenantId` in JSON lines, from the other fields to the invocation.
 ///
 /// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
@@ -716,29 +463,6 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
     let (_, tenant_id) = platform.other.remove(at);
     Some(tenant_id)
-}
-
-/// Puts the metrics of Lambda's events and functions' embedded metrics under one resource.
-fn metrics_of(
-    identity: &Identity,
-    platform: Vec<Metric>,
-    embedded: Vec<Metric>,
-) -> Option<ResourceMetrics> {
-    let scopes = [(names::PLATFORM_SCOPE, platform), ("lambda-otlp/emf", embedded)];
-    let scope_metrics: Vec<ScopeMetrics> = scopes
-        .into_iter()
-        .filter(|(_, metrics)| !metrics.is_empty())
-        .map(|(name, metrics)| ScopeMetrics {
-            scope: Some(scope(name)),
-            metrics,
-            ..ScopeMetrics::default()
-        })
-        .collect();
-    (!scope_metrics.is_empty()).then(|| ResourceMetrics {
-        resource: Some(identity.metric_resource()),
-        scope_metrics,
-        ..ResourceMetrics::default()
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
+use crate::attributes::text;
 use crate::identity::LogSource;
+use crate::names;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
 use crate::render::{check_table, unescaped};

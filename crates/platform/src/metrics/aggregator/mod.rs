@@ -17,14 +17,21 @@
 //! - `INIT_REPORT`: the init duration, only if no `REPORT` will repeat it because the init phase failed or made a snapshot.
 //!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
-use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
-use crate::metrics::instrument::{self as metric, legacy};
+mod error_type;
+mod figures;
+mod open;
+
+pub(crate) use open::{OpenInvocations, counted_failures, is_reported};
+
+use crate::event::{EventKind, PlatformEvent, nanoseconds, seconds};
+use crate::metrics::instrument as metric;
 use crate::metrics::points::{ErrorType, Period, Points};
 use crate::options::{Names, Shape};
-use crate::outcome::{FunctionStatement, Outcome, OutcomeEvidence, decide};
+use crate::outcome::FunctionStatement;
 use crate::read::runtime_error::Failure;
+use error_type::{TIMEOUT, failure_in, failure_of, failure_of_phase};
+use open::{InvocationState, OpenInvocation};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
-use std::collections::BTreeMap;
 
 /// The owner of an event's metrics. A backend stores a repeated value as a second point, so each metric has one owner if
 /// forwarder and extension see the same invocation.
@@ -343,217 +350,12 @@ impl Aggregator {
     }
 }
 
-/// The conversion of an event's figures.
-impl Aggregator {
-    /// Adds the metrics that [`Owner::Extension`] owns. Each part of an invocation has one event: `platform.runtimeDone`, or `platform.report`
-    /// on managed instances, which lack the former.
-    fn add_as_extension(&mut self, event: &PlatformEvent, period: Period) {
-        for span in &event.spans {
-            let instrument = match span.name.as_str() {
-                "responseLatency" => &metric::RESPONSE_LATENCY,
-                "responseDuration" => &metric::RESPONSE_DURATION,
-                "runtimeOverhead" => &metric::RUNTIME_OVERHEAD,
-                "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
-                _ => continue,
-            };
-            self.points.record(instrument, None, span.duration_ms.map(seconds), period);
-        }
-        self.points.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, period);
-        self.points.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, period);
-    }
-
-    fn record_figures(&mut self, event: &PlatformEvent, period: Period) {
-        let figures = &event.figures;
-        let utilization = figures
-            .max_memory_used_mb
-            .zip(figures.memory_size_mb.filter(|size| *size >= 1.0))
-            .map(|(used, size)| used / size);
-        // The billed duration includes the billed init and restore: a REPORT line of 2025 has a duration of 2338.66 ms, a billed
-        // restore of 182 ms and a billed duration of 2521 ms.
-        let gib_seconds = figures
-            .billed_duration_ms
-            .zip(figures.memory_size_mb)
-            .map(|(billed, size)| seconds(billed) * size / 1024.0);
-
-        for (instrument, value) in [
-            (&metric::INVOKE_DURATION, figures.duration_ms.map(seconds)),
-            (&metric::BILLED_DURATION, figures.billed_duration_ms.map(seconds)),
-            (&metric::BILLED_GB_SECONDS, gib_seconds),
-            (&metric::MEM_USAGE, figures.max_memory_used_mb.map(|mb| mb * MIB)),
-            (&metric::MEMORY_UTILIZATION, utilization),
-            (&metric::RESTORE_DURATION, figures.restore_duration_ms.map(seconds)),
-            (&metric::BILLED_RESTORE_DURATION, figures.billed_restore_duration_ms.map(seconds)),
-            (&metric::MEMORY_LIMIT, figures.memory_size_mb.map(|mb| mb * MIB)),
-        ] {
-            self.points.record(instrument, None, value, period);
-        }
-        self.record_init_duration(figures.init_duration_ms, None, period);
-    }
-
-    fn record_init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, period: Period) {
-        match self.names {
-            Names::Current => {
-                self.points.record(&metric::INIT_DURATION, error_type, ms.map(seconds), period);
-            }
-            // A gauge of this name in older systems replaces the histogram.
-            Names::Legacy => {
-                self.points.record(&legacy::INIT_DURATION, None, ms, period);
-                self.points.record(&legacy::LAMBDA_INIT_DURATION, None, ms, period);
-            }
-        }
-    }
-
-    fn record_legacy_gauges(&mut self, event: &PlatformEvent, period: Period) {
-        let figures = &event.figures;
-        let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
-        let used = figures.max_memory_used_mb;
-        for (instrument, value) in [
-            (&legacy::DURATION, figures.duration_ms),
-            (&legacy::INVOCATION_DURATION, figures.duration_ms),
-            (&legacy::BILLED_DURATION, figures.billed_duration_ms),
-            (&legacy::MAX_MEMORY, used),
-            (&legacy::LAMBDA_MAX_MEMORY_USED, used.map(|mb| mb * MIB)),
-            (&legacy::COLDSTART, Some(coldstart)),
-        ] {
-            self.points.record(instrument, None, value, period);
-        }
-    }
-}
-
-/// The error type of a timeout. It is none of [`KNOWN`].
-const TIMEOUT: &str = "timeout";
-
-/// The failure under which an invocation or a phase is counted; `None` for a success.
-fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
-    match decide(evidence) {
-        Outcome::Unknown | Outcome::Succeeded => None,
-        Outcome::Failed { error_type, .. } if error_type == TIMEOUT => Some(TIMEOUT),
-        Outcome::Failed { error_type, .. } => Some(bounded(Some(&error_type))),
-    }
-}
-
-fn failure_in(evidence: &OutcomeEvidence) -> Option<Failure> {
-    match decide(evidence) {
-        Outcome::Unknown | Outcome::Succeeded => None,
-        Outcome::Failed { error_type, message } => {
-            Some(Failure { error_type: Some(error_type), message })
-        }
-    }
-}
-
-fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
-    failure_of(&OutcomeEvidence::of_events(std::iter::once(event)))
-}
-
-/// Returns a known error type, or `_OTHER` (semantic conventions) for all others. The log record keeps the full error type.
-pub(crate) fn bounded(error_type: Option<&str>) -> &'static str {
-    let known =
-        error_type.and_then(|error_type| KNOWN.iter().find(|known| **known == error_type).copied());
-    known.unwrap_or("_OTHER")
-}
-
-/// The error types that occur in Lambda's documentation and in captured events.
-const KNOWN: &[&str] = &[
-    "Extension.ConfigInvalid",
-    "Extension.Crash",
-    "Extension.ExitError",
-    "Extension.InitError",
-    "Extension.LaunchError",
-    "Function.ResponseSizeTooLarge",
-    "Function.Unknown",
-    "Function.Unhandled",
-    "RestoreError",
-    "Runtime.BadFunctionCode",
-    "Runtime.ExitError",
-    "Runtime.HandlerNotFound",
-    "Runtime.ImportModuleError",
-    "Runtime.InvalidEntrypoint",
-    "Runtime.MalformedHandlerName",
-    "Runtime.NoSuchHandler",
-    "Runtime.OutOfMemory",
-    "Runtime.TruncatedResponse",
-    "Runtime.Unknown",
-    "Runtime.UserCodeSyntaxError",
-    "Sandbox.Timedout",
-    "Sandbox.Timeout",
-    "Task.Timedout",
-];
-
 /// The key of the events of Lambda that name no request. They are never joined with an invocation.
 const NO_REQUEST_ID: &str = "";
 
 /// The key of a runtime's message about exhausted memory before a known `START`. The next event of Lambda takes it over, unless
 /// that is a `START`.
 const UNKNOWN_INVOCATION: &str = "?";
-
-/// The newest invocations of a stream, carried from one chunk to the next: by request id, or by [`NO_REQUEST_ID`] or
-/// [`UNKNOWN_INVOCATION`].
-pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
-
-/// The invocations whose failure was counted and whose report has not come.
-pub(crate) fn counted_failures(open: &OpenInvocations) -> impl Iterator<Item = (&str, Failure)> {
-    let counted = open.iter().filter(|(request_id, invocation)| {
-        invocation.state == InvocationState::FailedCounted && *request_id != NO_REQUEST_ID
-    });
-    counted.filter_map(|(request_id, invocation)| {
-        Some((request_id.as_str(), failure_in(&invocation.evidence)?))
-    })
-}
-
-pub(crate) fn is_reported(open: &OpenInvocations, request_id: &str) -> bool {
-    open.get(request_id).is_some_and(OpenInvocation::is_reported)
-}
-
-/// The state of an invocation, and the counts made for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenInvocation {
-    state: InvocationState,
-    evidence: OutcomeEvidence,
-    /// `true` if its exhausted memory was counted.
-    is_out_of_memory: bool,
-    /// The time of the event that led to the state.
-    period: Period,
-}
-
-impl OpenInvocation {
-    fn new(period: Period) -> Self {
-        Self {
-            state: InvocationState::NoResult,
-            evidence: OutcomeEvidence::default(),
-            is_out_of_memory: false,
-            period,
-        }
-    }
-
-    fn seen_at(time_unix_nano: u64) -> Self {
-        Self::new(Period::at(time_unix_nano))
-    }
-
-    /// Notes that the evidence has a failure.
-    fn fail(&mut self) {
-        if self.state == InvocationState::NoResult {
-            self.state = InvocationState::Failed;
-        }
-    }
-
-    fn is_reported(&self) -> bool {
-        matches!(self.state, InvocationState::Reported | InvocationState::Counted)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InvocationState {
-    /// Neither a report nor a failure arrived. The runtime may have reported exhausted memory.
-    NoResult,
-    /// A failure line of Lambda or the runtime arrived, and the `REPORT` has not.
-    Failed,
-    /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
-    FailedCounted,
-    /// A `REPORT` arrived. Until the invocation is closed, further evidence about its end may follow.
-    Reported,
-    /// The invocation was counted; further lines repeat known facts.
-    Counted,
-}
 
 #[cfg(test)]
 mod tests;
