@@ -5,7 +5,7 @@ use crate::handler::invocation_span::write_refused_invocation;
 use crate::integer_fields::{ForgetIntegers, NoteIntegers};
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::record_filter::{RecordFilter, is_refusal};
+use crate::telemetry::record_filter::{HANDLER_REPORTS, RecordFilter, is_refusal};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;
@@ -101,7 +101,7 @@ where
             return self.on_refusal(&telemetry, event, context);
         }
         let before_invocations = telemetry.filter(|telemetry| !telemetry.invocations.have_begun());
-        // The span of the invocation has the handler's error already. Before invocations there is none.
+        // The end of the invocation has written the handler's error already. Before invocations there is none.
         if metadata.target() == HANDLER_REPORTS && before_invocations.is_none() {
             return;
         }
@@ -169,9 +169,6 @@ impl Visit for RuntimeFields {
         }
     }
 }
-
-/// The target of the runtime's events about the handler's errors and panics.
-const HANDLER_REPORTS: &str = "lambda_runtime::layers::panic";
 
 /// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
 /// The filter hides spans, because the fields of the invocation's span would precede each message.

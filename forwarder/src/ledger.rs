@@ -60,6 +60,8 @@ sums! {
         /// Lines that name the root span of an invocation as it begins.
         pub root_lines: usize,
         pub empty_lines: usize,
+        /// Lines of Rust's runtime about errors of which our library wrote a record.
+        pub repeated_errors: usize,
         pub lines_without_items: usize,
         /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
         pub line_pieces: usize,
@@ -76,11 +78,12 @@ sums! {
 
 impl Consumed {
     /// The name of each cause, and the number of its log events.
-    pub fn by_cause(&self) -> [(&'static str, usize); 9] {
+    pub fn by_cause(&self) -> [(&'static str, usize); 10] {
         [
             ("platform_lines", self.platform_lines),
             ("root_lines", self.root_lines),
             ("empty_lines", self.empty_lines),
+            ("repeated_errors", self.repeated_errors),
             ("lines_without_items", self.lines_without_items),
             ("line_pieces", self.line_pieces),
             ("trace_lines", self.trace_lines),
@@ -217,6 +220,6 @@ mod tests {
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
         let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
-        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
+        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"repeated_errors":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
     }
 }

@@ -125,7 +125,27 @@ async fn each_mode_writes_errors_and_panics_and_keeps_the_function() {
         let status = |span: &Span| span.status.clone().unwrap_or_default().message;
         let roots = run.spans.iter().filter(|span| span.kind == 2).map(status);
         assert_eq!(roots.collect::<Vec<_>>(), ["as told", "as told", ""], "{mode}");
-        assert_eq!(run.logs, 3, "{mode}");
+        // One of each invocation, and the error. The panic hook prints the panic.
+        assert_eq!(run.logs, 4, "{mode}");
+    }
+}
+
+/// The forwarder makes the record of the printed line then.
+#[tokio::test]
+async fn a_subscriber_that_prints_has_the_handlers_error_and_no_record_has_it() {
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        let prints = function(mode).env("LAMBDA_TRACING_ENABLE_FMT_LAYER", "true");
+        lambda.create_function(prints).unwrap();
+        let payload = json!({ "does": "fail", "step": "a" }).to_string();
+        lambda.invoke(FUNCTION, payload).await.unwrap();
+        lambda.recycle(FUNCTION).await.unwrap();
+        let (spans, records) = items(&lambda);
+        assert_eq!((spans.len(), records), (1, 0), "{mode}");
+        let lines = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
+        let errors = lines.filter(|line| line.contains("lambda_runtime::layers::panic"));
+        assert_eq!(errors.count(), 1, "{mode}");
+        lambda.shut_down().await;
     }
 }
 
@@ -177,7 +197,7 @@ async fn an_invocation_that_its_caller_does_not_sample_has_no_span_of_the_layer_
         }
         lambda.recycle(FUNCTION).await.unwrap();
         let logged = Logged::by(&lambda, FUNCTION);
-        assert_eq!((logged.spans.len(), logged.records.len()), (0, 3), "{mode}");
+        assert_eq!((logged.spans.len(), logged.records.len()), (0, 4), "{mode}");
         lambda.shut_down().await;
     }
 }

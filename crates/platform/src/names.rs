@@ -5,8 +5,8 @@
 
 pub(crate) use wire::resource::{
     AWS_LOG_GROUP_NAMES, AWS_LOG_STREAM_NAMES, CLOUD_ACCOUNT_ID, CLOUD_PLATFORM, CLOUD_PROVIDER,
-    CLOUD_REGION, CLOUD_RESOURCE_ID, FAAS_INSTANCE, FAAS_INVOCATION_ID, FAAS_NAME, FAAS_VERSION,
-    PARTIAL, SERVICE_NAME,
+    CLOUD_REGION, CLOUD_RESOURCE_ID, EXCEPTION_FINGERPRINT, FAAS_INSTANCE, FAAS_INVOCATION_ID,
+    FAAS_NAME, FAAS_VERSION, PARTIAL, SERVICE_NAME,
 };
 
 pub(crate) const FAAS_COLDSTART: &str = "faas.coldstart";
@@ -28,8 +28,6 @@ pub(crate) mod lambda {
     pub(crate) const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
 }
 
-/// Equal for all exceptions of one type from one place in the code.
-pub(crate) const EXCEPTION_FINGERPRINT: &str = "lambda_otlp.exception.fingerprint";
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
@@ -39,4 +37,4 @@ pub(crate) const REST: &str = "lambda_otlp.rest";
 /// The text before a JSON object in a line, if it has more than level, time and request id.
 pub(crate) const PREFIX: &str = "lambda_otlp.prefix";
 
-pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+pub use wire::PLATFORM_SCOPE;

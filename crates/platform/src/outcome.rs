@@ -6,7 +6,7 @@
 //! |---|---|
 //! | status of the report, then of `platform.runtimeDone` | timeouts, crashes, exhausted memory |
 //! | the root span of our library or the layer's wrapper | how the handler ended |
-//! | Lambda's line: `Task timed out …`, `Runtime exited …` | the same, in the older notation; void if the report or that span says success |
+//! | Lambda's line: `Task timed out …`, `Runtime exited …` | the same, in the older notation; void if the report says success, or that span does and nothing proves the line |
 //! | the runtime's own line of the request | an error of the handler; void if that span says success |
 //! | the failure in a span of another instrumentation | the same, also if the runtime prints no certain line |
 //! | the reason for which the environment ended | a timeout or a failure |
@@ -18,13 +18,14 @@
 //!
 //! A function can print any text, and nobody else can write its root span. So a root span that ended well outweighs printed text, and
 //! nothing outweighs the status of the report or of `platform.runtimeDone`: a response that Lambda refused fails the invocation after
-//! its handler succeeded.
+//! its handler succeeded. In the older notation, reports have no status. There, a line of Lambda is proved by what the function can't
+//! print ([`OutcomeEvidence::proves`]).
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::runtime_error::Failure;
 use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use wire::SpanIds;
+use wire::{RootWriter, SpanIds};
 
 /// The end of an invocation or a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +40,10 @@ pub(crate) enum Outcome {
 }
 
 /// The statement of one event of Lambda.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Statement {
     Succeeded,
-    Failed { failure: Failure, kind: EventKind, status: Option<String> },
+    Failed { failure: Failure, kind: EventKind, status: Option<String>, timeout_ms: Option<f64> },
 }
 
 impl Statement {
@@ -57,6 +58,7 @@ impl Statement {
                 failure,
                 kind: event.kind.clone(),
                 status: event.status.clone(),
+                timeout_ms: event.figures.timeout_ms,
             });
         }
         event.status.is_some().then_some(Self::Succeeded)
@@ -69,7 +71,7 @@ impl Statement {
     /// Returns `true` for a failure with a type. A timeout is one: Lambda then ends the process, which is no other failure.
     fn states_type(&self) -> bool {
         match self {
-            Self::Failed { failure, kind, status } => {
+            Self::Failed { failure, kind, status, .. } => {
                 failure.error_type.as_deref().is_some_and(|own| !is_vague_type(own))
                     || *kind == EventKind::Timeout
                     || status.as_deref() == Some("timeout")
@@ -97,7 +99,7 @@ impl Statement {
     }
 
     fn outcome(&self) -> Outcome {
-        let Self::Failed { failure, kind, status } = self else { return Outcome::Succeeded };
+        let Self::Failed { failure, kind, status, .. } = self else { return Outcome::Succeeded };
         let fallback = match kind {
             EventKind::Timeout => "timeout",
             EventKind::ExitError => "Runtime.ExitError",
@@ -120,31 +122,32 @@ pub enum FunctionStatement {
     RuntimeLine(Failure),
     SpanFailed(Failure),
     /// The root span of our library or the layer's wrapper, which saw the handler succeed.
-    SpanSucceeded,
+    SpanSucceeded(RootWriter),
 }
 
 impl FunctionStatement {
     /// The statement of a span that names its invocation.
     pub fn from_span(span: &SpanIds<'_>) -> Option<Self> {
         match &span.error {
-            Some(error) if Failure::is_result(error) => {
-                span.is_complete_root_of_ours.then_some(Self::SpanSucceeded)
+            Some(error) if !Failure::is_result(error) => {
+                Failure::from_span(error).map(Self::SpanFailed)
             }
-            Some(error) => Failure::from_span(error).map(Self::SpanFailed),
-            None => span.is_complete_root_of_ours.then_some(Self::SpanSucceeded),
+            _ => span.complete_root_of.map(Self::SpanSucceeded),
         }
     }
 }
 
 /// The evidence about the end of one invocation. Of each kind the first counts: a function can print a runtime's line again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OutcomeEvidence {
     report: Option<Statement>,
+    /// The duration in the report.
+    reported_ms: Option<f64>,
     runtime_done: Option<Statement>,
     lambda_line: Option<Statement>,
     runtime_error: Option<Failure>,
     span_failure: Option<Failure>,
-    span_succeeded: bool,
+    succeeded_root: Option<RootWriter>,
     /// The error type of an environment's end.
     closed: Option<&'static str>,
 }
@@ -152,6 +155,9 @@ pub(crate) struct OutcomeEvidence {
 impl OutcomeEvidence {
     /// Notes the statement of an event of the invocation, if it has one.
     pub(crate) fn note(&mut self, event: &PlatformEvent) {
+        if event.kind == EventKind::Report {
+            self.reported_ms = self.reported_ms.or(event.figures.duration_ms);
+        }
         let Some(statement) = Statement::of(event) else { return };
         let known = match event.kind {
             EventKind::Report => &mut self.report,
@@ -172,7 +178,7 @@ impl OutcomeEvidence {
         match statement {
             FunctionStatement::RuntimeLine(failure) => merge(&mut self.runtime_error, failure),
             FunctionStatement::SpanFailed(failure) => merge(&mut self.span_failure, failure),
-            FunctionStatement::SpanSucceeded => self.span_succeeded = true,
+            FunctionStatement::SpanSucceeded(writer) => self.succeeded_root = Some(writer),
         }
     }
 
@@ -198,7 +204,36 @@ impl OutcomeEvidence {
 
     /// Returns `true` if printed text proves nothing, because the function's own root span ended well.
     fn voids_text(&self) -> bool {
-        self.span_succeeded && self.span_failure.is_none()
+        self.succeeded_root.is_some() && self.span_failure.is_none()
+    }
+
+    /// Lambda's line, unless the function may have printed it: it succeeded, and nothing proves the line.
+    fn valid_lambda_line(&self) -> Option<&Statement> {
+        let is_valid = |line: &&Statement| {
+            self.report != Some(Statement::Succeeded) && (!self.voids_text() || self.proves(line))
+        };
+        self.lambda_line.as_ref().filter(is_valid)
+    }
+
+    /// Returns `true` for a line that a function whose root span ended well can't have printed, or that something proves:
+    ///
+    /// - a timeout that the report's duration reaches
+    /// - the end of a process in whose root span our library says success: a response that can't be serialized ends the process
+    ///   after the handler. Lambda's event has two lines, and of two lines that such a function prints Lambda makes two events.
+    fn proves(&self, line: &Statement) -> bool {
+        /// Lambda states a timeout in hundredths of a second.
+        const ROUNDED_MS: f64 = 10.0;
+        let Statement::Failed { failure, kind, timeout_ms, .. } = line else { return false };
+        match kind {
+            EventKind::Timeout => self
+                .reported_ms
+                .zip(*timeout_ms)
+                .is_some_and(|(reported, timeout)| reported + ROUNDED_MS > timeout),
+            EventKind::ExitError | EventKind::OutOfMemory => {
+                self.succeeded_root == Some(RootWriter::Library) && failure.error_type.is_some()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -213,10 +248,8 @@ pub(crate) fn merge(place: &mut Option<Failure>, failure: Failure) {
 
 /// The outcome of an invocation or a phase, from all its evidence.
 pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
-    let reports_success = evidence.report == Some(Statement::Succeeded);
-    let is_void = reports_success || evidence.voids_text();
-    let lambda_line = evidence.lambda_line.as_ref().filter(|_| !is_void);
-    let by_lambda = [evidence.report.as_ref(), evidence.runtime_done.as_ref(), lambda_line];
+    let by_lambda =
+        [evidence.report.as_ref(), evidence.runtime_done.as_ref(), evidence.valid_lambda_line()];
     let failures = || by_lambda.into_iter().flatten().filter(|statement| statement.has_failed());
     let failure_by_lambda =
         failures().find(|failure| failure.states_type()).or_else(|| failures().next());
@@ -245,10 +278,12 @@ pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
     }
 }
 
-/// The outcome of a failure that the function states, with the type that Lambda states if the function knows none.
+/// The outcome of a failure that the function states, with the type that Lambda states if the function knows none and Lambda does.
 fn conclude(failure: &Failure, by_lambda: &Statement) -> Outcome {
     let stated = match by_lambda {
-        Statement::Failed { failure, .. } => failure.error_type.as_ref(),
+        Statement::Failed { failure, .. } => {
+            failure.error_type.as_ref().filter(|stated| !is_vague_type(stated))
+        }
         Statement::Succeeded => None,
     };
     let error_type = failure.error_type.as_ref().or(stated);

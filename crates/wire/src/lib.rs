@@ -19,6 +19,7 @@ pub mod compact;
 mod depth;
 pub mod edit;
 pub mod field;
+pub mod fingerprint;
 pub mod fnv;
 pub mod gzip;
 pub mod ids;
@@ -56,6 +57,6 @@ pub use {
         Joined, LineError, LineReading, Rejoin, UndecodableLine, mentions_otlp, read_line,
         read_line_of, without_headers,
     },
-    request::{FUNCTION_SCOPES, SpanError, SpanIds},
+    request::{FUNCTION_SCOPES, LIBRARY_SCOPE, PLATFORM_SCOPE, RootWriter, SpanError, SpanIds},
     signal::{Logs, Metrics, Signal, Traces},
 };

@@ -12,8 +12,8 @@
 use crate::field::{any_value, key_value, log_record, span};
 use crate::ids::xray_trace_id;
 use crate::protobuf::{Value, fields, messages};
-use crate::request::{TRUNCATED, may_be_reserved};
-use crate::resource::{FAAS_INVOCATION_ID, PARTIAL};
+use crate::request::{LIBRARY_SCOPE, TRUNCATED, may_be_reserved};
+use crate::resource::{EXCEPTION_FINGERPRINT, FAAS_INVOCATION_ID, PARTIAL};
 use crate::sampling::{ALL, MAX_STATED_COUNT, OtelMember, count_of, sampling_hash};
 use crate::stored_key::{stored_key, stored_stream};
 use crate::timestamp;
@@ -100,6 +100,10 @@ impl Surroundings<'_> {
         self.is(ItemKind::LogRecord) && self.scope == b"lambda-otlp/logs"
     }
 
+    fn is_record_of_library(&self) -> bool {
+        self.is(ItemKind::LogRecord) && self.scope == LIBRARY_SCOPE.as_bytes()
+    }
+
     fn is_own_metric(&self) -> bool {
         match self.place {
             Place::Item(item) => is_own_metric(item.metric_name, self.scope),
@@ -111,7 +115,7 @@ impl Surroundings<'_> {
 /// Returns `true` for the names of metrics that the library, the layer and the forwarder write about themselves.
 pub(crate) fn is_own_metric(name: &[u8], scope: &[u8]) -> bool {
     let known: [(&[u8], &[u8]); 3] = [
-        (b"lambda-otlp-exporter", b"lambda_otlp.exporter."),
+        (LIBRARY_SCOPE.as_bytes(), b"lambda_otlp.exporter."),
         (b"lambda-otlp/extension", b"lambda_otlp.extension."),
         (b"lambda-otlp/forwarder", b"lambda_otlp.forwarder."),
     ];
@@ -144,11 +148,13 @@ const WRITERS: [Writer; 18] = [
     },
     // Records of lines, which a layer in direct mode writes as OTLP if its backend fails.
     Writer {
-        key: "lambda_otlp.exception.fingerprint",
-        // Also the exceptions of X-Ray's documents, which the layer writes as events of spans.
+        key: EXCEPTION_FINGERPRINT,
+        // Also the library's record of a handler's error, and the exceptions of X-Ray's documents, which the layer writes as events
+        // of spans.
         may_write: |of, value| {
             let is_of_xray = matches!(of.place, Place::Other) && of.scope == b"lambda-otlp/xray";
-            (of.is_record_of_line() || is_of_xray) && view::text(value).is_some()
+            (of.is_record_of_line() || of.is_record_of_library() || is_of_xray)
+                && view::text(value).is_some()
         },
     },
     record_text("lambda_otlp.prefix"),

@@ -23,6 +23,9 @@ pub const AWS_LOG_STREAM_NAMES: &str = "aws.log.stream.names";
 /// AWS request id of an invocation; on spans and log records, never on a resource.
 pub const FAAS_INVOCATION_ID: &str = "faas.invocation_id";
 
+/// Equal for all exceptions of one type from one place in the code; on log records.
+pub const EXCEPTION_FINGERPRINT: &str = "lambda_otlp.exception.fingerprint";
+
 /// `true` on a partial span: it was open when the function wrote it before being cut off.
 pub const PARTIAL: &str = "lambda_otlp.partial";
 

@@ -1,9 +1,10 @@
 //! The span of one invocation, which always ends.
 
+use super::error_record;
 use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, SpanStarter, StartedSpan, StartedSpans};
-use super::outcome::{CANCELLED, HandlerFailure, HandlerOutcome, ResponseFacts};
+use super::outcome::{HandlerFailure, HandlerOutcome, ResponseFacts};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
@@ -179,6 +180,11 @@ fn end_root(
     let keys = catch_unwind(recorded).unwrap_or_default();
     let has_failed = outcome.as_ref().is_err_and(HandlerFailure::is_of_handler);
     telemetry.invocations.note_end(number, keys, has_failed);
+    if let Err(failure) = outcome {
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            error_record::write(telemetry, number, context, failure);
+        })));
+    }
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
 
@@ -270,10 +276,9 @@ fn end_consumer(span: &SpanRef<'_>, outcome: &HandlerOutcome) {
 impl Drop for InvocationSpan {
     fn drop(&mut self) {
         self.end_span(&Err(if std::thread::panicking() {
-            // The task that drops this span unwinds because of another panic than the handler's.
-            HandlerFailure::new("panic", "the invocation's task panicked")
+            HandlerFailure::of_task()
         } else {
-            HandlerFailure::new(CANCELLED, "the handler's future was dropped before it was ready")
+            HandlerFailure::cancelled("the handler's future was dropped before it was ready")
         }));
         if self.state != SpanState::Flushed && !self.leave_write_for_later() {
             self.telemetry.write_and_forget(&[self.number]);
@@ -294,7 +299,7 @@ pub(crate) fn write_refused_invocation(
     let active = invocation.context().clone().attach();
     record();
     drop(active);
-    invocation.fail(HandlerFailure::new(name_of_type(error), error));
+    invocation.fail(HandlerFailure::refused(name_of_type(error), error));
 }
 
 /// Adds the write to the process's panic hook, after the existing one.

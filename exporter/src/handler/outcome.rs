@@ -19,21 +19,45 @@ pub(crate) struct HandlerFailure {
     pub(super) stack_trace: String,
     /// The status of an HTTP response that failed after its head was sent.
     pub(super) status_code: Option<u16>,
+    pub(super) kind: FailureKind,
 }
 
-/// The error type of a handler that did not end.
-pub(super) const CANCELLED: &str = "cancelled";
+/// How an invocation failed, which decides who else reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The handler or the body of its response gave an error. Only `lambda_runtime` logs it, to the subscriber that there may be.
+    Error,
+    /// The panic hook prints it.
+    Panic,
+    /// The runtime did not pass the event to the handler. Its own report becomes the record.
+    Refused,
+    /// The handler did not end. Lambda reports why.
+    Cancelled,
+}
 
 impl HandlerFailure {
-    /// Returns `true` if the handler failed. Lambda itself reports why a handler did not end.
+    /// Returns `true` if the handler failed.
     pub(super) fn is_of_handler(&self) -> bool {
-        self.error_type != CANCELLED
+        self.kind != FailureKind::Cancelled
     }
 
-    pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn refused(error_type: String, message: &str) -> Self {
+        Self::new(FailureKind::Refused, error_type, message)
+    }
+
+    pub(super) fn cancelled(message: &str) -> Self {
+        Self::new(FailureKind::Cancelled, "cancelled", message)
+    }
+
+    /// The failure of an invocation whose task unwinds because of another panic than the handler's.
+    pub(super) fn of_task() -> Self {
+        Self::new(FailureKind::Panic, PANIC, "the invocation's task panicked")
+    }
+
+    fn new(kind: FailureKind, error_type: impl Into<String>, message: impl Into<String>) -> Self {
         let error_type = error_type.into();
         let message = message.into();
-        Self { error_type, message, stack_trace: String::new(), status_code: None }
+        Self { error_type, message, stack_trace: String::new(), status_code: None, kind }
     }
 
     /// Returns the failure of a handler that returned an error. An error that panics while it is formatted has no message.
@@ -43,17 +67,22 @@ impl HandlerFailure {
             message: error.message(),
             stack_trace: error.stack_trace(),
             status_code: None,
+            kind: FailureKind::Error,
         };
-        catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
+        catch_unwind(AssertUnwindSafe(described))
+            .unwrap_or_else(|_| Self::new(FailureKind::Error, OTHER, ""))
     }
 
     /// Returns the failure of a handler that panicked on this thread.
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let message = message_of_panic(panic);
         let stack_trace = panic_place::stack_trace(&message);
-        Self { stack_trace, ..Self::new("panic", message) }
+        Self { stack_trace, ..Self::new(FailureKind::Panic, PANIC, message) }
     }
 }
+
+/// The error type of a panic.
+const PANIC: &str = "panic";
 
 /// Returns the outcome of a handler that has ended.
 pub(super) fn outcome_of<R: Serialize, E: HandlerError<Form>, Form>(

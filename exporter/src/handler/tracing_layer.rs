@@ -5,7 +5,7 @@ use super::handler_error::{DisplayForm, HandlerError};
 use super::instrumentation::{Instrumentation, span_options};
 use super::invocation_future::{Ended, InvocationFuture};
 use super::invocation_span::{InvocationSpan, Writing};
-use super::outcome::{CANCELLED, HandlerFailure, ResponseFacts};
+use super::outcome::{HandlerFailure, ResponseFacts};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;
@@ -234,7 +234,7 @@ impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
         if let BodyState::Running(invocation) = mem::replace(&mut self.state, BodyState::Over) {
             let why = "the response's body was dropped before its end";
-            invocation.fail(HandlerFailure::new(CANCELLED, why));
+            invocation.fail(HandlerFailure::cancelled(why));
         }
     }
 }

@@ -83,6 +83,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     } else {
         RecordFilter::new(config.max_level.unwrap_or(LevelFilter::INFO), lambda_level, directives)
     };
+    let prints =
+        !config.without_global_subscriber && environment.fmt_layer.unwrap_or(config.fmt_layer);
     // The test process simulates many functions.
     let handles_sigterm =
         !config.without_sigterm_handler && !environment.disabled && cfg!(not(test));
@@ -106,6 +108,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         line,
         record_filter,
         bridges_logs: !config.without_log_bridge,
+        prints_events: prints,
         mode: OnceLock::new(),
         exits_at_sigterm: exits.filter(|_| environment.lambda.runtime_api.is_some()),
         has_shutdown_hook: OnceLock::new(),
@@ -124,8 +127,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         set_globals(&handler, own_traces, own_metrics);
     }
     if !config.without_global_subscriber {
-        let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        install_subscriber(&handler, prints);
+        install_subscriber(&handler);
     }
     if !environment.disabled {
         let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
@@ -151,10 +153,10 @@ fn set_globals(handler: &TelemetryCompletionHandler, own_traces: bool, own_metri
 
 /// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
 /// spans and events.
-fn install_subscriber(handler: &TelemetryCompletionHandler, prints: bool) {
+fn install_subscriber(handler: &TelemetryCompletionHandler) {
     let is_json = handler.telemetry.environment.lambda.json_log_level.is_some();
     let filter = &handler.telemetry.record_filter;
-    let fmt_layer = prints.then(|| subscriber::fmt_layer(filter, is_json));
+    let fmt_layer = handler.telemetry.prints_events.then(|| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.
     let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);

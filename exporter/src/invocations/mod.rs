@@ -303,6 +303,13 @@ impl Invocations {
         }
     }
 
+    /// The request id of this invocation, if it has one.
+    pub(crate) fn request_id(&self, number: InvocationNumber) -> Option<String> {
+        let mut state = self.lock();
+        let invocation = state.invocation(number)?;
+        Some(invocation.request_id.clone()).filter(|id| !id.is_empty())
+    }
+
     /// Drops the context of an invocation whose span has ended.
     pub(crate) fn drop_context(&self, number: InvocationNumber) {
         let context =

@@ -41,8 +41,11 @@ impl LambdaLogProcessor {
     }
 
     /// Returns `true` for a record that must not wait for the end of the invocation. Before the first one, the layer of `tracing`
-    /// writes all signals at an error.
-    fn is_urgent(&self, record: &SdkLogRecord) -> bool {
+    /// writes all signals at an error. The handler's error, the only record of our scope, comes with that end.
+    fn is_urgent(&self, record: &SdkLogRecord, scope: &InstrumentationScope) -> bool {
+        if scope.name() == env!("CARGO_PKG_NAME") {
+            return false;
+        }
         let invocations = self.exporter.line.invocations();
         let is_error = record.severity_number().is_some_and(|severity| severity >= Severity::Error);
         (is_error && invocations.have_begun()) || invocations.is_outside()
@@ -102,7 +105,7 @@ impl LogProcessor for LambdaLogProcessor {
         let scoped = ScopedRecord { record: record.clone(), scope: scope.clone() };
         let timeout = || self.exporter.line.write_timeout();
         self.buffer.push(scoped, false, timeout, |batch| drop(self.write(&batch)));
-        if self.is_urgent(record)
+        if self.is_urgent(record, scope)
             && self.early_writes.try_take(self.exporter.line.invocations().now())
         {
             // Losses are counted where they occur.

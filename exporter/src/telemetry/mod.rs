@@ -32,6 +32,7 @@ use tokio::runtime::Handle;
 use wire::SignalKind;
 
 /// The providers and their shared state.
+#[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 pub(crate) struct Telemetry {
     pub(crate) environment: Config,
     pub(crate) tracer: SdkTracer,
@@ -61,6 +62,8 @@ pub(crate) struct Telemetry {
     pub(crate) invocations: Arc<Invocations>,
     pub(crate) record_filter: RecordFilter,
     pub(crate) bridges_logs: bool,
+    /// `true` if our subscriber prints events, which are no log records then.
+    pub(crate) prints_events: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
     /// `true` if the process ends after the last write, `false` if another handler ends it; `None` if SIGTERM is not handled.
@@ -131,6 +134,11 @@ impl Telemetry {
             self.line.write_root_line(request_id, root);
         }
         self.root_record.store(request_id, root)
+    }
+
+    /// Returns `true` if the error of a handler becomes a log record here. A printed event about it becomes one in the forwarder.
+    pub(crate) fn records_errors(&self) -> bool {
+        self.bridges_logs && !self.prints_events && self.record_filter.takes_handler_errors()
     }
 
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.

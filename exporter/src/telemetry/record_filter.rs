@@ -74,6 +74,11 @@ impl RecordFilter {
         is_taken && self.max_level != LevelFilter::OFF
     }
 
+    /// Returns `true` if the runtime's events about the handler's errors are log records.
+    pub(crate) fn takes_handler_errors(&self) -> bool {
+        self.takes_event_of(HANDLER_REPORTS, Level::ERROR)
+    }
+
     /// AWS's SDK creates some twenty spans for a call, all around the one of our interceptor.
     fn takes_span_of(&self, target: &str, level: Level) -> bool {
         let is_verbose_enough = level <= self.max_level || self.directs(target, level);
@@ -110,6 +115,9 @@ impl RecordFilter {
         by_name.chain(default).fold(self.max_level, LevelFilter::max)
     }
 }
+
+/// The target of the runtime's events about the handler's errors and panics.
+pub(crate) const HANDLER_REPORTS: &str = "lambda_runtime::layers::panic";
 
 /// Returns `true` for the runtime's report of an event that it does not pass to the handler.
 pub(crate) fn is_refusal(metadata: &Metadata<'_>) -> bool {

@@ -269,6 +269,55 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
     );
 }
 
+/// In other languages the forwarder makes this record of the line that the runtime prints.
+#[test]
+fn a_handler_error_is_one_record_of_its_span_in_the_same_line() {
+    let fails = async |_: LambdaEvent<Value>| Err::<Value, Error>("order 7 has no stock".into());
+    let records_of = |function: &Function| {
+        function.handle(event(json!({})), fails).unwrap_err();
+        let written = function.written();
+        let root = written.span_named("orders");
+        for record in &written.logs {
+            assert_eq!((&record.trace_id, &record.span_id), (&root.trace_id, &root.span_id));
+            assert_eq!((record.severity_number, record.severity_text.as_str()), (17, "ERROR"));
+        }
+        (written.lines.len(), written.logs.len(), written.logs.into_iter().next())
+    };
+    let function = Function::with_variables(&COMPACT);
+    let (lines, count, record) = records_of(&function);
+    assert_eq!((lines, count), (1, 1));
+    expect![[r#"
+        exception.message="order 7 has no stock"
+        exception.type="_OTHER"
+        faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+        lambda_otlp.exception.fingerprint="2c327933cc43ea18"
+    "#]]
+    .assert_eq(&shown(&record.unwrap().attributes));
+    // Without a subscriber nobody else logs the error. A filter may exclude it.
+    for (variables, expected) in [(&[][..], 1), (&[("RUST_LOG", "off")][..], 0)] {
+        let function = Function::without_subscriber(variables, |config| config);
+        assert_eq!(records_of(&function).1, expected, "{variables:?}");
+    }
+    let function = Function::with(&[], |config| config.with_log_bridge(false));
+    assert_eq!(records_of(&function).1, 0);
+}
+
+/// The panic hook prints it.
+#[test]
+fn a_panic_is_no_record() {
+    let function = Function::new();
+    let panics = |_: LambdaEvent<Value>| async { panic!("on fire") };
+    let handler = create_traced_handler::<_, Value, Error, _, _, _>(
+        "orders",
+        function.completion.clone(),
+        panics,
+    );
+    let invoked = std::panic::AssertUnwindSafe(|| block_on(handler(event(json!({})))));
+    std::panic::catch_unwind(invoked).unwrap_err();
+    let written = function.written();
+    assert_eq!((written.spans.len(), written.logs.len()), (1, 0));
+}
+
 /// Such as the span of tower-http's `TraceLayer` in a body, or of tracing-error in an error.
 #[test]
 fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {

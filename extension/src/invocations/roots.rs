@@ -58,7 +58,7 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
             is_entry,
             start_unix_nano,
             error: None,
-            is_complete_root_of_ours: false,
+            complete_root_of: None,
         };
         let span = ReceivedSpan { request_id, ids, statement };
         if span.is_root() && roots.len() < MAX_SPANS {

@@ -266,6 +266,13 @@ impl<'e> StreamConversion<'e> {
                 });
             }
         }
+        if converter.awaits_error_records() {
+            for request in &converted.requests {
+                request.each_error_of_library(&mut |id, error| {
+                    converter.note_error_record(id, &error);
+                });
+            }
+        }
         mend_spans(&mut converted.requests, &converter.failures());
     }
 
@@ -273,9 +280,15 @@ impl<'e> StreamConversion<'e> {
     fn finish(self) -> Converted {
         let Self { converter, mut state, mut converted, .. } = self;
         let lines = converter.finish();
-        let platform::ConsumedLines { platform_lines, root_lines, empty_lines } = lines.consumed;
-        converted.ledger.consumed +=
-            Consumed { platform_lines, root_lines, empty_lines, ..Consumed::default() };
+        let platform::ConsumedLines { platform_lines, root_lines, empty_lines, repeated_errors } =
+            lines.consumed;
+        converted.ledger.consumed += Consumed {
+            platform_lines,
+            root_lines,
+            empty_lines,
+            repeated_errors,
+            ..Consumed::default()
+        };
         converted.dropped_figures = lines.dropped_values;
         converted.ledger.undivided = lines.divided.undivided;
         state.totals.divided_bytes += lines.divided.bytes;

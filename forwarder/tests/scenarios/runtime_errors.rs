@@ -3,19 +3,19 @@
 //! One table: the forwarder alone, the layer in stdout mode beside it, and direct mode, whose extension uses the same parts of
 //! `platform`.
 
-use crate::support::{attribute, deliver, line_of, sum};
+use crate::support::{attribute, body, deliver, line_of, sum};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use platform::{
-    Aggregator, Converter, EventKind, Failure, FunctionStatement, Identity, InvocationSpans,
-    LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanOptions, resource_spans,
-    string_attribute,
+    Aggregator, Converter, EventKind, Failure, FunctionRoot, FunctionStatement, Identity,
+    InvocationSpans, LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanOptions,
+    resource_spans, string_attribute,
 };
 use test_support::runtime_error_cases;
-use wire::{FUNCTION_SCOPES, Request, Signal as _, Traces};
+use wire::{FUNCTION_SCOPES, LIBRARY_SCOPE, Request, Signal as _, Traces};
 
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
@@ -222,6 +222,10 @@ fn a_root_span_that_ended_well_outweighs_printed_text() {
     let printed = runtime_error_cases().into_iter().map(|row| row.lines);
     for lines in printed.chain(texts_of_lambda().map(|line| vec![line])) {
         for scope in FUNCTION_SCOPES {
+            if scope == LIBRARY_SCOPE && lines.concat().ends_with("\nRuntime.ExitError\n") {
+                // A function with the library can't print that as one log event.
+                continue;
+            }
             for own in [None, Some("500"), Some("batch_item_failures")] {
                 let root = line_of_root(scope, |span| {
                     if let Some(own) = own {
@@ -239,6 +243,140 @@ fn a_root_span_that_ended_well_outweighs_printed_text() {
                     assert_eq!(seen.status[0].0, code, "{lines:?}");
                     assert_eq!(seen.status.len(), 1);
                 }
+            }
+        }
+    }
+}
+
+/// Lambda refuses a response after the handler has succeeded. A report in text does not say so, and the layer's span does.
+#[test]
+fn what_lambda_told_the_layer_is_evidence() {
+    let start = event(EventKind::Start, None, 0);
+    let done = PlatformEvent {
+        error_type: Some("Function.ResponseSizeTooLarge".to_owned()),
+        ..event(EventKind::RuntimeDone, Some("error"), 5)
+    };
+    let mut invocations = InvocationSpans::new(SpanOptions::default());
+    invocations.observe(&start, T0);
+    let root =
+        FunctionRoot { trace_id: [7; 16], span_id: [8; 8], is_open: false, is_sampled: true };
+    assert!(invocations.set_function_root(ID, root, T0));
+    invocations.observe(&done, T0 + 5 * MS);
+    let spans = invocations.take_finished();
+    let of_resource = resource_spans(Resource::default(), platform::PLATFORM_SCOPE, spans);
+    let request = Request::encode::<Traces>(&Traces::request(vec![of_resource]));
+    let of_layer = line_of(request.bytes(), "traces");
+    for scope in FUNCTION_SCOPES {
+        let lines = [line_of_root(scope, |_| {})];
+        let seen = forwarder(&lines, Some(&of_layer), None);
+        assert_eq!((seen.errors, seen.successes), (1, 0), "{scope}");
+        for (code, error_type, _) in &seen.status {
+            assert_eq!((*code, error_type.as_str()), (2, "Function.ResponseSizeTooLarge"));
+        }
+        assert_eq!(seen.status.len(), 2);
+    }
+}
+
+/// In the older notation a report has no status. There, a line of Lambda counts beside a root span that ended well if the function
+/// can't have printed it.
+#[test]
+fn a_line_of_lambda_is_proved_by_the_duration_or_by_its_form() {
+    let [timeout, exit] = texts_of_lambda();
+    let (first_line, _) = exit.split_once('\n').unwrap();
+    let first_line = format!("{first_line}\n");
+    let killed = exit.replace("exit status 1", "signal: killed");
+    let by = |scope: &str| line_of_root(scope, |_| {});
+    let [library, layer] = FUNCTION_SCOPES.map(by);
+    for (printed, root, duration, expected) in [
+        // The function printed it, and returned at once.
+        (&timeout, &library, "5.00", None),
+        (&timeout, &layer, "2985.00", None),
+        // Lambda rounds the timeout, and reports it or a little more.
+        (&timeout, &library, "3000.00", Some("timeout")),
+        (&timeout, &layer, "3000.00", Some("timeout")),
+        (&timeout, &layer, "2996.10", Some("timeout")),
+        (&timeout, &layer, "3016.78", Some("timeout")),
+        // The library does not see that the response can't be serialized, which ends the process. Such a function prints no line end
+        // within a log event.
+        (&exit, &library, "5.00", Some("Runtime.ExitError")),
+        (&killed, &library, "5.00", Some("Runtime.OutOfMemory")),
+        (&first_line, &library, "5.00", None),
+        // The layer's wrapper has serialized the result.
+        (&exit, &layer, "5.00", None),
+    ] {
+        let start = format!("START RequestId: {ID} Version: 1\n");
+        let end = format!("END RequestId: {ID}\n");
+        let report = format!("REPORT RequestId: {ID}\tDuration: {duration} ms\t\n");
+        for order in [[root, printed], [printed, root]] {
+            let [before, after] = order.map(String::as_str);
+            let delivered = deliver(&[&start, before, after, &end, &report]);
+            let seen = Seen::of(delivered.metrics(), delivered.spans());
+            let name = format!("{printed:?} {duration} {}", root == &library);
+            let is_error = expected.is_some_and(|own| own != "timeout");
+            let counts = (u64::from(is_error), u64::from(expected.is_none()));
+            assert_eq!((seen.errors, seen.successes), counts, "{name}");
+            let (code, error_type, _) = &seen.status[0];
+            let stated = (*code, Some(error_type.as_str()).filter(|own| !own.is_empty()));
+            assert_eq!(stated, (if expected.is_some() { 2 } else { 0 }, expected), "{name}");
+        }
+    }
+}
+
+/// The record that our library makes of a handler's error, as a line.
+fn record_of_library(request_id: &str, error_type: &str, message: &str) -> String {
+    let record = serde_json::json!({
+        "timeUnixNano": (T0 + 5 * MS).to_string(), "severityNumber": 17, "body": { "stringValue": "no stock" },
+        "attributes": [
+            { "key": "faas.invocation_id", "value": { "stringValue": request_id } },
+            { "key": "exception.type", "value": { "stringValue": error_type } },
+            { "key": "exception.message", "value": { "stringValue": message } },
+            { "key": "lambda_otlp.exception.fingerprint", "value": { "stringValue": "0123456789abcdef" } },
+        ],
+    });
+    let scope =
+        serde_json::json!({ "scope": { "name": "lambda-otlp-exporter" }, "logRecords": [record] });
+    let request = serde_json::json!({ "resourceLogs": [{ "scopeLogs": [scope] }] }).to_string();
+    let request =
+        Request::from_json(wire::SignalKind::Logs, request.as_bytes(), &wire::Limits::default());
+    line_of(request.unwrap().bytes(), "logs")
+}
+
+/// A function with our library whose subscriber prints too, also the runtime's event about the error.
+#[test]
+fn an_error_that_the_library_records_is_no_second_record() {
+    let start = format!("START RequestId: {ID} Version: 1\n");
+    let end = format!("END RequestId: {ID}\nREPORT RequestId: {ID}\tDuration: 5.00 ms\t\n");
+    let other = format!("2026-09-21T14:13:20.123Z  INFO shop: {ID} comes\n");
+    let of_rust = runtime_error_cases().into_iter().filter(|row| row.runtime == "Rust");
+    for row in of_rust.filter(|row| row.error_type != "panic") {
+        let printed = row.lines.concat();
+        let (error_type, message) = match row.message.as_deref() {
+            Some(r#""no stock""#) => ("_OTHER", "no stock"),
+            _ => ("shop::Declined", "order 7 is declined"),
+        };
+        for (record, is_repeated) in [
+            (Some(record_of_library(ID, error_type, message)), true),
+            // Another invocation's, or of another error: the function printed the line itself.
+            (Some(record_of_library(OTHER, error_type, message)), false),
+            (Some(record_of_library(ID, "_OTHER", "late")), false),
+            (None, false),
+        ] {
+            for is_first in [true, false] {
+                let mut messages = vec![start.as_str(), other.as_str()];
+                messages.extend(record.as_deref().filter(|_| is_first));
+                messages.push(&printed);
+                messages.extend(record.as_deref().filter(|_| !is_first));
+                messages.extend(end.split_inclusive('\n'));
+                let delivered = deliver(&messages);
+                let errors = delivered.records().filter(|record| record.severity_number >= 17);
+                let expected = usize::from(record.is_some()) + usize::from(!is_repeated);
+                assert_eq!(errors.count(), expected, "{}", row.format);
+                let consumed = delivered.report.ledgers.total.consumed;
+                assert_eq!(consumed.repeated_errors, usize::from(is_repeated), "{}", row.format);
+                let of_other = delivered.records().filter(|record| body(record).contains("comes"));
+                assert_eq!(of_other.count(), 1);
+                let seen = Seen::of(delivered.metrics(), delivered.spans());
+                assert_eq!((seen.errors, seen.successes), (1, 0), "{}", row.format);
             }
         }
     }
@@ -286,7 +424,11 @@ fn success_hides_no_failure_that_is_proved() {
                 lines,
                 span,
                 Some("error"),
-                if lines == [printed] { "ValueError" } else { "error" },
+                match lines {
+                    [own] if own == &printed => "ValueError",
+                    [own] if *own == exit && span == &of_library => "Runtime.ExitError",
+                    _ => "error",
+                },
             );
         }
         check(&[printed], span, Some("failure"), "failure");

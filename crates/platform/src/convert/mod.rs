@@ -3,7 +3,8 @@
 //! - `REPORT` and other lines of Lambda with figures or failures: metrics, and one log record each.
 //! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless log records of them are enabled.
 //! - A runtime's message about exhausted memory: `aws.lambda.out_of_memory`, once per invocation, and one log record.
-//! - A runtime's line about a failed invocation: `faas.errors`, once per invocation, and one log record.
+//! - A runtime's line about a failed invocation: `faas.errors`, once per invocation, and one log record. If the library has written a
+//!   record of that error, the line makes none.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - A root line of the library or the layer: nothing. It names the root span of an invocation.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
@@ -37,6 +38,7 @@ use crate::recent::RecentInvocations;
 use crate::spans::invocations::InvocationSpans;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use statements::{ErrorRecords, LastWords};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +76,8 @@ pub struct ConsumedLines {
     pub platform_lines: usize,
     pub root_lines: usize,
     pub empty_lines: usize,
+    /// The runtime's lines about errors of which the library wrote a record.
+    pub repeated_errors: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +87,7 @@ pub struct ConverterState {
     open: OpenInvocations,
     traced: Vec<TracedInvocation>,
     /// The running invocations whose last line is a runtime's, if nothing follows it.
-    last_words: BTreeMap<String, Failure>,
+    last_words: BTreeMap<String, LastWords>,
     /// The runtime's line before the first start: the next report names its invocation.
     unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
@@ -103,6 +107,7 @@ pub struct Converter {
     is_counted_elsewhere: bool,
     /// The statements for this caller.
     statements: Vec<InvocationStatement>,
+    errors: ErrorRecords,
     /// What earlier deliveries said, for a caller that has some.
     recent: Option<Arc<RecentInvocations>>,
     /// The spans of invocations whose extension was killed, although spans are disabled.
@@ -134,6 +139,7 @@ impl Converter {
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
             statements: Vec::new(),
+            errors: ErrorRecords::default(),
             recent: None,
             rescued_spans: Vec::new(),
             emf: EmfPoints::new(options.shape),
@@ -399,7 +405,7 @@ impl Converter {
             is_entry: true,
             start_unix_nano: 0,
             error: None,
-            is_complete_root_of_ours: false,
+            complete_root_of: None,
         };
         self.seen.add_invocation_span(request_id, &root);
     }

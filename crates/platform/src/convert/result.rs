@@ -19,6 +19,7 @@ impl Converter {
         let (platform_metrics, open) = self.aggregator.finish_chunk();
         self.remember(&open);
         self.state.open = open;
+        self.remove_repeated_errors();
         self.complete_records();
         let spans = self.take_spans();
         self.state.window.end_chunk();

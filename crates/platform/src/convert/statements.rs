@@ -8,10 +8,12 @@ use crate::metrics::aggregator::{OpenInvocations, counted_failures, is_reported}
 use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
 use crate::read::line::{FunctionLine, function_line};
-use crate::read::runtime_error::{Proof, RuntimeError};
+use crate::read::runtime_error::{Failure, Proof, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
 use crate::read::severity::Severity;
 use crate::recent::EarlierFacts;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::SpanError;
 
 /// What the function said about the end of one of its invocations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,94 @@ pub struct InvocationStatement {
     pub request_id: String,
     pub statement: FunctionStatement,
     pub time_unix_nano: u64,
+}
+
+/// The runtime's line that may be the last one of its invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LastWords {
+    failure: Failure,
+    /// The position of its record, in the same chunk.
+    record: Option<usize>,
+}
+
+/// The records of errors, to have one of each.
+#[derive(Debug, Default)]
+pub(super) struct ErrorRecords {
+    of_runtime: Vec<RuntimeRecord>,
+    /// By the request ids of their invocations.
+    of_library: BTreeMap<String, LibraryRecord>,
+}
+
+/// The record that the runtime's line became.
+#[derive(Debug)]
+struct RuntimeRecord {
+    position: usize,
+    request_id: String,
+    /// The error as its type's `Debug` writes it.
+    message: String,
+}
+
+/// The record of the library.
+#[derive(Debug)]
+struct LibraryRecord {
+    error_type: String,
+    /// The error as its type's `Display` writes it.
+    message: String,
+}
+
+impl LibraryRecord {
+    /// Returns `true` if this `Debug` output is that of the same error: the text in quotes, or with more after it, or the name of the
+    /// type with its fields.
+    fn is_shown_as(&self, debug: &str) -> bool {
+        let quoted = debug.len() > 1 && debug == format!("{:?}", self.message);
+        let name = self.error_type.rsplit("::").next().unwrap_or_default();
+        let has_name = !name.is_empty() && name != "_OTHER" && debug.starts_with(name);
+        quoted || has_name || !self.message.is_empty() && debug.starts_with(&self.message)
+    }
+}
+
+/// One record of each error.
+impl Converter {
+    /// Notes that our library wrote a record of the handler's error.
+    pub fn note_error_record(&mut self, request_id: &str, error: &SpanError<'_>) {
+        let SpanError { error_type, message } = *error;
+        let record =
+            LibraryRecord { error_type: error_type.to_owned(), message: message.to_owned() };
+        self.errors.of_library.insert(request_id_of(request_id), record);
+    }
+
+    /// Returns `true` if [`Self::note_error_record`] may still change a record: the runtime's line about an error became one.
+    pub fn awaits_error_records(&self) -> bool {
+        !self.errors.of_runtime.is_empty()
+    }
+
+    /// Removes the records of errors of which the library wrote one too. Such a function has a subscriber that prints the runtime's
+    /// event.
+    pub(super) fn remove_repeated_errors(&mut self) {
+        let ErrorRecords { of_runtime, of_library } = &self.errors;
+        let is_repeated = |record: &&RuntimeRecord| {
+            let of_library = of_library.get(&record.request_id);
+            of_library.is_some_and(|own| own.is_shown_as(&record.message))
+        };
+        let repeated = of_runtime.iter().filter(is_repeated);
+        let positions: BTreeSet<usize> = repeated.map(|record| record.position).collect();
+        self.consumed.repeated_errors += positions.len();
+        self.line_records.remove(&positions);
+        for words in self.state.last_words.values_mut() {
+            words.record = None;
+        }
+    }
+
+    fn note_error_of_runtime(
+        &mut self,
+        request_id: &str,
+        position: Option<usize>,
+        failure: &Failure,
+    ) {
+        let Some((position, message)) = position.zip(failure.message.clone()) else { return };
+        let request_id = request_id.to_owned();
+        self.errors.of_runtime.push(RuntimeRecord { position, request_id, message });
+    }
 }
 
 impl Converter {
@@ -82,14 +172,18 @@ impl Converter {
             self.state.last_words.remove(request_id);
         }
         let Some(RuntimeError { request_id, failure, proof }) = error else { return };
+        // The line has just become a record.
+        let record = self.line_records.last_position();
         match (window.invocation_of_line(request_id.as_deref()), proof) {
             (LineInvocation::Running(request_id), Proof::Certain) => {
                 let request_id = request_id.to_owned();
+                self.note_error_of_runtime(&request_id, record, &failure);
                 let statement = FunctionStatement::RuntimeLine(failure);
                 self.add_statement(&request_id, statement, time_unix_nano);
             }
             (LineInvocation::Running(request_id), Proof::IfLast) => {
-                self.state.last_words.insert(request_id.to_owned(), failure);
+                let words = LastWords { failure, record };
+                self.state.last_words.insert(request_id.to_owned(), words);
             }
             (LineInvocation::Unknown, Proof::Certain) => {
                 self.state.unnamed_failure.get_or_insert(failure);
@@ -106,7 +200,9 @@ impl Converter {
         let Some(request_id) = &platform.request_id else { return };
         let is_end =
             matches!(platform.kind, EventKind::End | EventKind::RuntimeDone | EventKind::Report);
-        if let Some(failure) = self.state.last_words.remove(request_id).filter(|_| is_end) {
+        if let Some(words) = self.state.last_words.remove(request_id).filter(|_| is_end) {
+            let LastWords { failure, record } = words;
+            self.note_error_of_runtime(request_id, record, &failure);
             let statement = FunctionStatement::RuntimeLine(failure);
             self.add_statement(request_id, statement, time_unix_nano);
         }

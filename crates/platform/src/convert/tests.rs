@@ -51,7 +51,7 @@ fn records(converted: &ConvertedLines) -> String {
 
 /// The result of a chunk as text.
 fn shown(converted: ConvertedLines) -> String {
-    let ConsumedLines { platform_lines, root_lines, empty_lines } = converted.consumed;
+    let ConsumedLines { platform_lines, root_lines, empty_lines, .. } = converted.consumed;
     let mut text = format!("{platform_lines} platform lines, {empty_lines} empty\n");
     if root_lines > 0 {
         text.extend([&root_lines.to_string(), " root lines\n"]);
@@ -140,7 +140,7 @@ fn span() -> SpanIds<'static> {
         parent_span_id: None,
         is_entry: true,
         error: None,
-        is_complete_root_of_ours: false,
+        complete_root_of: None,
     }
 }
 

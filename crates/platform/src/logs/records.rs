@@ -4,6 +4,7 @@
 //! them in two passes cost more than the rest of the work on a log line.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
+use std::collections::BTreeSet;
 use wire::field::{any_value, container, key_value, log_record, request, scope, scope_container};
 use wire::protobuf::{Field, Writer, fields};
 use wire::view::{key_and_value, text};
@@ -103,6 +104,31 @@ impl Records {
             }
         });
         self.count += 1;
+    }
+
+    /// The position of the record that was pushed last.
+    pub(crate) fn last_position(&self) -> Option<usize> {
+        self.count.checked_sub(1)
+    }
+
+    /// Removes the records at these positions.
+    pub(crate) fn remove(&mut self, positions: &BTreeSet<usize>) {
+        if positions.is_empty() {
+            return;
+        }
+        let is_kept = |at: &usize| !positions.contains(at);
+        let moved = |at: usize| at - positions.range(..at).count();
+        self.assumed.retain(is_kept);
+        self.assumed.iter_mut().for_each(|at| *at = moved(*at));
+        self.untraced.retain(|record| is_kept(&record.at));
+        self.untraced.iter_mut().for_each(|record| record.at = moved(record.at));
+        let kept: Vec<&[u8]> = fields(&self.fields)
+            .enumerate()
+            .filter(|(at, _)| is_kept(at))
+            .map(|(_, field)| field.raw)
+            .collect();
+        self.count = kept.len();
+        self.fields = kept.concat();
     }
 
     /// Appends the fields of `LogRecord` to each record that `more_of` returns for it, encoded.

@@ -88,7 +88,7 @@ impl SeenSpans {
                 is_entry: span.kind == SpanKind::Server as i32,
                 start_unix_nano: span.start_time_unix_nano,
                 error: None,
-                is_complete_root_of_ours: false,
+                complete_root_of: None,
             };
             self.add_invocation_span(request_id, &span);
         }

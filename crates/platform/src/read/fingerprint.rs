@@ -8,14 +8,11 @@
 
 use crate::read::crash::ExceptionRef;
 use crate::read::stack::{Frame, top_frames};
-use wire::fnv;
-
-/// The characters of a message that count.
-const MAX_OF_MESSAGE: usize = 256;
+use wire::fingerprint::{MAX_OF_MESSAGE, digits, push_message, type_name};
 
 /// Returns the fingerprint as 16 hexadecimal digits.
 pub(crate) fn fingerprint(exception: ExceptionRef<'_>) -> String {
-    format!("{:016x}", fnv::hash(identity(exception).as_bytes()))
+    digits(&identity(exception))
 }
 
 /// The text that is hashed.
@@ -32,12 +29,6 @@ fn identity(exception: ExceptionRef<'_>) -> String {
         push_message(&mut text, exception.message.unwrap_or_default());
     }
     text
-}
-
-/// The name without its package, and without what Lambda's runtime for Ruby puts around it: `Function<Shop::Declined>`.
-fn type_name(kind: &str) -> &str {
-    let kind = kind.trim_end_matches('>');
-    kind.rsplit(['.', ':', '\\', '$', '<']).next().unwrap_or(kind)
 }
 
 fn push_frame(text: &mut String, frame: &Frame<'_>) {
@@ -92,33 +83,6 @@ fn push_without_versions(text: &mut String, part: &str) {
         let mut others = after.chars();
         text.extend(others.next());
         rest = others.as_str();
-    }
-}
-
-/// Appends the first line of a message. A word with a digit or an at sign, and a quoted text, become `#`.
-fn push_message(text: &mut String, message: &str) {
-    const QUOTES: [char; 3] = ['"', '\'', '`'];
-    let line = message.lines().next().unwrap_or_default();
-    let end = line.char_indices().nth(MAX_OF_MESSAGE).map_or(line.len(), |(at, _)| at);
-    let mut quote = None;
-    let mut is_behind_mark = false;
-    for word in line.get(..end).unwrap_or_default().split_whitespace() {
-        let word = word.trim_matches(['(', ')', '[', ']', '{', '}', ',', ';', ':', '.']);
-        let mut inner = word;
-        if quote.is_none() {
-            quote = word.chars().next().filter(|first| QUOTES.contains(first));
-            inner = word.get(quote.map_or(0, char::len_utf8)..).unwrap_or_default();
-        }
-        let is_quoted = quote.is_some();
-        if quote.is_some_and(|quote| inner.ends_with(quote)) {
-            quote = None;
-        }
-        let is_mark = is_quoted || word.contains(|c: char| c.is_ascii_digit() || c == '@');
-        if !(is_mark && is_behind_mark) {
-            text.push(' ');
-            text.push_str(if is_mark { "#" } else { word });
-        }
-        is_behind_mark = is_mark;
     }
 }
 

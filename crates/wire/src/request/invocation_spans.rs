@@ -3,9 +3,9 @@
 use super::Request;
 use crate::field::{span, status};
 use crate::protobuf::{Value, fields};
-use crate::resource::{FAAS_INVOCATION_ID, PARTIAL};
+use crate::resource::{EXCEPTION_FINGERPRINT, FAAS_INVOCATION_ID, PARTIAL};
 use crate::signal::SignalKind;
-use crate::view::{Container, text_attribute};
+use crate::view::{Container, Item, ItemKind, text_attribute};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -43,10 +43,57 @@ impl Request {
             }
         }
     }
+
+    /// Passes each record that our library made of a handler's error, with its request id.
+    pub fn each_error_of_library(&self, take: &mut dyn FnMut(&str, SpanError<'_>)) {
+        if self.kind != SignalKind::Logs {
+            return;
+        }
+        let scopes = self.containers().flat_map(Container::scopes);
+        for scope in scopes.filter(|scope| scope.name() == LIBRARY_SCOPE.as_bytes()) {
+            for record in scope.messages() {
+                let record = Item::new(ItemKind::LogRecord, record);
+                let find = |key| record.attributes().find_map(|pair| text_attribute(pair, key));
+                if let Some(request_id) = find(FAAS_INVOCATION_ID)
+                    && let Some(error_type) = find("exception.type")
+                    && find(EXCEPTION_FINGERPRINT).is_some()
+                {
+                    let message = find("exception.message").unwrap_or_default();
+                    take(request_id, SpanError { error_type, message });
+                }
+            }
+        }
+    }
 }
 
+/// The scope of what Lambda's own events become.
+pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+
+/// The scope of our library.
+pub const LIBRARY_SCOPE: &str = "lambda-otlp-exporter";
+
 /// The scopes of the spans that our library and the layer's wrapper make of an invocation. They see its whole handler.
-pub const FUNCTION_SCOPES: [&str; 2] = ["lambda-otlp-exporter", "lambda-otlp/handler"];
+pub const FUNCTION_SCOPES: [&str; 2] = [LIBRARY_SCOPE, "lambda-otlp/handler"];
+
+/// Who made the root span of an invocation, and thereby what its success means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootWriter {
+    /// Our library saw the handler succeed. The runtime has not serialized the response yet.
+    Library,
+    /// The layer's wrapper saw the handler succeed, and serialized its result.
+    Layer,
+}
+
+impl RootWriter {
+    fn of_scope(name: &[u8]) -> Option<Self> {
+        let [library, layer] = FUNCTION_SCOPES.map(str::as_bytes);
+        match name {
+            _ if name == library => Some(Self::Library),
+            _ if name == layer => Some(Self::Layer),
+            _ => None,
+        }
+    }
+}
 
 /// The ids of a span, and what distinguishes the span of an invocation from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +106,14 @@ pub struct SpanIds<'a> {
     /// `true` if it serves an external request (SERVER, CONSUMER).
     pub is_entry: bool,
     pub start_unix_nano: u64,
-    /// `error.type` and the status message of an entry span with the status ERROR.
+    /// `error.type` and the status message of a span with the status ERROR: an entry span, or the layer's span below it, which has
+    /// what Lambda told the layer.
     pub error: Option<SpanError<'a>>,
-    /// `true` if it is the complete entry span of our library or the layer's wrapper.
-    pub is_complete_root_of_ours: bool,
+    /// The writer of a complete entry span of ours; `None` for all other spans.
+    pub complete_root_of: Option<RootWriter>,
 }
 
-/// The failure that a span states.
+/// The failure that a span or a record states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanError<'a> {
     pub error_type: &'a str,
@@ -125,9 +173,14 @@ impl<'a> SpanIds<'a> {
         let request_id = request_id.filter(|id| !id.is_empty());
         let trace_id = trace_id?;
         let span_id = span_id?;
-        let error = status.filter(|_| is_entry).and_then(|status| SpanError::of(bytes, status));
-        let is_of_ours = || FUNCTION_SCOPES.iter().any(|own| own.as_bytes() == scope_name);
-        let is_complete_root_of_ours = is_entry && is_of_ours() && !is_partial(bytes);
+        let may_state_end = is_entry || scope_name == PLATFORM_SCOPE.as_bytes();
+        let error =
+            status.filter(|_| may_state_end).and_then(|status| SpanError::of(bytes, status));
+        let complete_root_of = if is_entry {
+            RootWriter::of_scope(scope_name).filter(|_| !is_partial(bytes))
+        } else {
+            None
+        };
         Some(Self {
             request_id,
             trace_id,
@@ -136,7 +189,7 @@ impl<'a> SpanIds<'a> {
             is_entry,
             start_unix_nano,
             error,
-            is_complete_root_of_ours,
+            complete_root_of,
         })
     }
 }

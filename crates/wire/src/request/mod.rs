@@ -15,7 +15,9 @@ mod utf8;
 
 pub use check::{Limits, Malformed};
 #[cfg(feature = "decode")]
-pub use invocation_spans::{FUNCTION_SCOPES, SpanError, SpanIds};
+pub use invocation_spans::{
+    FUNCTION_SCOPES, LIBRARY_SCOPE, PLATFORM_SCOPE, RootWriter, SpanError, SpanIds,
+};
 pub use merge::merge;
 pub use truncate::{Shortened, TRUNCATED, shortened_text};
 

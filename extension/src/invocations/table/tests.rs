@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::Duration;
 use tempfile::NamedTempFile;
+use wire::RootWriter;
 use wire::invocation_record::{WRITTEN_FAILED, record};
 
 type Variables<'v> = &'v [(&'v str, &'v str)];
@@ -73,7 +74,7 @@ impl Script {
                     is_entry: false,
                     start_unix_nano: ms(2) * 1_000_000,
                     error: None,
-                    is_complete_root_of_ours: false,
+                    complete_root_of: None,
                 };
                 let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
                 self.table.add_spans(vec![ReceivedSpan { request_id, ids, statement: None }]);
@@ -135,7 +136,7 @@ fn entry_span(statement: FunctionStatement) -> ReceivedSpan {
         is_entry: true,
         start_unix_nano: 10_000_000_000,
         error: None,
-        is_complete_root_of_ours: true,
+        complete_root_of: Some(RootWriter::Layer),
     };
     ReceivedSpan { request_id: Some("a".to_owned()), ids, statement: Some(statement) }
 }
@@ -164,7 +165,8 @@ fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span()
         script.table.add_spans(vec![entry_span(FunctionStatement::SpanFailed(failure()))]);
     };
     let succeeded = |script: &mut Script| {
-        script.table.add_spans(vec![entry_span(FunctionStatement::SpanSucceeded)]);
+        let statement = FunctionStatement::SpanSucceeded(RootWriter::Layer);
+        script.table.add_spans(vec![entry_span(statement)]);
     };
     let all = |script: &mut Script| {
         printed(script);

@@ -176,6 +176,9 @@ impl PrintedLines {
         request.each_invocation_span(&mut |id, span| {
             self.converter.note_invocation_span(id, &span);
         });
+        request.each_error_of_library(&mut |id, error| {
+            self.converter.note_error_record(id, &error);
+        });
     }
 
     pub(super) fn waiting_since_ms(&self) -> Option<u64> {

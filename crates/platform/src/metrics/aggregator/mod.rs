@@ -98,7 +98,7 @@ impl Aggregator {
             return;
         }
         let key = request_id.to_ascii_lowercase();
-        if statement == FunctionStatement::SpanSucceeded {
+        if matches!(statement, FunctionStatement::SpanSucceeded(_)) {
             // It only matters beside other evidence.
             if let Some(invocation) = self.invocations.get_mut(&key) {
                 invocation.evidence.note_statement(statement);

@@ -26,7 +26,7 @@ pub(crate) fn is_reported(open: &OpenInvocations, request_id: &str) -> bool {
 }
 
 /// The state of an invocation, and the counts made for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OpenInvocation {
     pub(super) state: InvocationState,
     pub(super) evidence: OutcomeEvidence,
