@@ -71,6 +71,10 @@ async fn handle(event: LambdaEvent<Event>) -> Result<Reply, Error> {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Err("no stock".into())
         }
+        "late" => {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            reply(json!({}))
+        }
         "error after a logged one" => {
             tracing::error!("logged");
             Err("no stock".into())

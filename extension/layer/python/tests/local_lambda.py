@@ -122,7 +122,7 @@ def value_of(value):
         return None
     ((kind, value),) = value.items()
     if kind == "arrayValue":
-        return [value_of(each) for each in value["values"]]
+        return [value_of(each) for each in value.get("values", [])]
     return int(value) if kind == "intValue" else value
 
 
