@@ -107,6 +107,20 @@ pub(crate) fn of_stock(
     served.chain(calls)
 }
 
+/// Returns the library's records of errors that handlers in Rust returned, by request id. The panic hook prints panics.
+pub(crate) fn of_errors(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
+    let has_error = |invocation: &&Invocation| match &invocation.result {
+        InvocationResult::FunctionError { body, .. } => {
+            !String::from_utf8_lossy(body).contains("Lambda panicked: ")
+        }
+        _ => false,
+    };
+    let failed = invocations.iter().filter(has_error);
+    failed.map(|Invocation { request_id, .. }| {
+        CountedItem::new(ItemKind::LogRecord, format!("the error of {request_id}"))
+    })
+}
+
 /// Returns the SERVER spans of "parcels", which have no number: the CONSUMER span below each has it.
 pub(crate) fn of_parcels(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
     invocations.iter().map(|Invocation { request_id, .. }| {

@@ -295,6 +295,9 @@ fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<Counted
     let mut others: Vec<CountedItem> =
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     others.extend(made::of_parcels(&lambda.invocations(PARCELS)));
+    for name in [ORDERS, CHECKOUT, PARCELS] {
+        others.extend(made::of_errors(&lambda.invocations(name)));
+    }
     for name in names {
         let invocations = lambda.invocations(name);
         others.extend(made::of_log(name, &lambda.log_events(name), &invocations));

@@ -15,6 +15,9 @@ use test_support::openobserve::{
     FakeOpenObserve, Stored, StoredLogRecord, StoredMetric, StoredSpan, point_attributes,
 };
 
+/// The scope of the library, which writes one kind of record itself.
+const LIBRARY_SCOPE: &str = "lambda-otlp-exporter";
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arrived {
     pub(crate) spans: Vec<StoredSpan>,
@@ -131,6 +134,10 @@ fn log_record(record: &StoredLogRecord) -> CountedItem {
     let attributes = &record.item.attributes;
     if let Some(number) = number(attributes) {
         return CountedItem::new(ItemKind::LogRecord, number);
+    }
+    let id = attribute_text(attributes, INVOCATION_ID);
+    if let Some(request_id) = id.filter(|_| record.scope.name == LIBRARY_SCOPE) {
+        return CountedItem::new(ItemKind::LogRecord, format!("the error of {request_id}"));
     }
     let line = attribute_text(attributes, "log.record.uid")
         .unwrap_or_else(|| format!("without an id: {:?}", record.item.body));
