@@ -63,13 +63,13 @@ pub(crate) fn table(description: &str) -> anyhow::Result<String> {
             }
         }
     }
-    let mut text = "| attribute | value |\n|---|---|\n".to_owned();
-    for (name, services) in rows {
+    let row = |(name, services): (String, BTreeMap<String, Vec<String>>)| {
         let values: Vec<String> = services
             .into_iter()
             .map(|(service, values)| format!("{service}: {}", values.join(", else ")))
             .collect();
-        text.push_str(&format!("| `{name}` | {} |\n", values.join("; ")));
-    }
-    Ok(text)
+        format!("| `{name}` | {} |\n", values.join("; "))
+    };
+    let rows: String = rows.into_iter().map(row).collect();
+    Ok(format!("| attribute | value |\n|---|---|\n{rows}"))
 }

@@ -252,10 +252,10 @@ impl Row {
     fn form(&self) -> String {
         let encoded = |name: &str| self.input[name].as_str().map(|text| text.replace(':', "%3A"));
         let topic = encoded("TopicArn").map(|arn| format!("TopicArn={arn}&"));
-        let entries = self.input["PublishBatchRequestEntries"].as_array().map_or(0, Vec::len);
-        let entries = (1..=entries)
-            .map(|number| format!("PublishBatchRequestEntries.member.{number}.Id=1&"))
-            .collect::<String>();
+        let count = self.input["PublishBatchRequestEntries"].as_array().map_or(0, Vec::len);
+        let entry = |number: usize| format!("PublishBatchRequestEntries.member.{number}.Id=1&");
+        let entries: Vec<String> = (1..=count).map(entry).collect();
+        let entries = entries.concat();
         format!("{}{entries}Message=secret", topic.unwrap_or_default())
     }
 }

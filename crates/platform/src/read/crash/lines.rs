@@ -164,7 +164,8 @@ fn is_numbered(line: &str) -> bool {
 /// `/src/main.go:12 +0x1d`, `shop/main.go:12 (0x4907dd)`
 pub(super) fn is_go_file(line: &str) -> bool {
     let word = line.split(' ').next().unwrap_or_default();
-    file_of(word).is_some_and(|file| file.ends_with(".go") || file.ends_with(".s"))
+    let extension = file_of(word).and_then(|file| file.rsplit_once('.'));
+    extension.is_some_and(|(_, extension)| matches!(extension, "go" | "s"))
 }
 
 /// `main.lookup`, `net/http.(*conn).serve`: the name of a function, above its file.
