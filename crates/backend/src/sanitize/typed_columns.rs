@@ -243,8 +243,8 @@ fn is_joint(byte: u8) -> bool {
 }
 
 /// Returns what the rule changes in the entries of an encoded map, which are at this level.
-pub(super) fn change_of_entries(map: &[u8], level: Level<'_>) -> EncodedChange {
-    let Level { levels, are_texts, .. } = level;
+pub(super) fn change_of_entries(map: &[u8], level: &Level<'_>) -> EncodedChange {
+    let Level { levels, are_texts, .. } = *level;
     if levels == 0 {
         return EncodedChange::Nothing;
     }
@@ -257,7 +257,7 @@ pub(super) fn change_of_entries(map: &[u8], level: Level<'_>) -> EncodedChange {
         match value {
             [BOOLEAN | INTEGER | DOUBLE, ..] if are_texts => EncodedChange::Nothing,
             [BOOLEAN | INTEGER | DOUBLE, ..] => EncodedChange::Entries,
-            _ if holds_map(value) => change_of_entries(value, level.below(&[])),
+            _ if holds_map(value) => change_of_entries(value, &level.below(&[])),
             _ => EncodedChange::Nothing,
         }
     });

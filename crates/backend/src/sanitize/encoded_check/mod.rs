@@ -96,7 +96,7 @@ impl EncodedCheck<'_> {
         if self.has_types && !self.visit_type(key, hash, value) {
             return false;
         }
-        !may_change(value) || self.visit_nested(value, Level::ENTRIES)
+        !may_change(value) || self.visit_nested(value, &Level::ENTRIES)
     }
 
     /// Visits the type of a log record's value. Returns `false` if only the decoded attribute shows how it changes.
@@ -118,7 +118,7 @@ impl EncodedCheck<'_> {
 
     /// Visits a value that may be a map with entries of this level. Returns `false` if a rule would change it.
     #[inline(never)]
-    fn visit_nested(&mut self, value: &[u8], level: Level<'_>) -> bool {
+    fn visit_nested(&mut self, value: &[u8], level: &Level<'_>) -> bool {
         if holds_map(value) {
             self.survey.add_map();
             self.item.may_share = true;
@@ -251,7 +251,7 @@ impl EncodedCheck<'_> {
                 (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
                 (log_record::EVENT_NAME, Value::Len(name)) => event_name = name,
                 (log_record::BODY, Value::Len(value)) if may_change(value) => {
-                    if !self.visit_nested(value, Level::BODY) {
+                    if !self.visit_nested(value, &Level::BODY) {
                         return false;
                     }
                     body = Some((b"body".as_slice(), value));
