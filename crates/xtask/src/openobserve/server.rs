@@ -143,11 +143,13 @@ impl Server {
         organization: &str,
         query: &str,
     ) -> anyhow::Result<Vec<Value>> {
+        const STEP_SECONDS: u64 = 300;
         let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
-        let end = unix_nanos() / 1_000_000_000;
+        // OpenObserve rounds the end down to a step, which would leave out the newest points.
+        let end = unix_nanos() / 1_000_000_000 + STEP_SECONDS;
         let start = end - 60 * 60;
         let path = format!(
-            "/api/{organization}/prometheus/api/v1/query_range?query={query}&start={start}&end={end}&step=300"
+            "/api/{organization}/prometheus/api/v1/query_range?query={query}&start={start}&end={end}&step={STEP_SECONDS}"
         );
         let answer = self.json(Method::GET, &path, None).await?;
         let result = answer.pointer("/data/result").and_then(Value::as_array);
