@@ -2,7 +2,7 @@
 //! missing column.
 
 use super::InstallReport;
-use super::api::{Api, StreamSchema};
+use super::api::{Api, NoSuchPath, StreamSchema};
 use super::shipped::{Shipped, streams};
 use std::collections::BTreeSet;
 use wire::SignalKind;
@@ -80,23 +80,13 @@ pub(super) async fn create_of_metrics(
     let mut count: usize = 0;
     for stream in streams {
         let Some(found) = api.stream_schema(SignalKind::Metrics, stream).await? else { continue };
-        let is_missing = |column: &&NewColumn| !found.columns.contains(column.name);
-        let missing: Vec<NewColumn> = OF_METRICS.iter().filter(is_missing).copied().collect();
-        if missing.is_empty() {
-            continue;
+        let missing = found.lacks(&OF_METRICS);
+        match declare(api, SignalKind::Metrics, stream, &missing, report.dry_run).await {
+            Ok(Ok(())) => count += usize::from(!missing.is_empty()),
+            // The columns of logs and traces said so.
+            Ok(Err(_)) => return Ok(()),
+            Err(error) => report.add("install", stream, Err(error))?,
         }
-        if !report.dry_run {
-            match api.declare(SignalKind::Metrics, stream, &missing).await {
-                Ok(Ok(())) => {}
-                // The columns of logs and traces said so.
-                Ok(Err(_)) => return Ok(()),
-                Err(error) => {
-                    report.add("install", stream, Err(error))?;
-                    continue;
-                }
-            }
-        }
-        count += 1;
     }
     if count > 0 {
         report.row(
@@ -123,17 +113,11 @@ pub(super) async fn create(
         let found = api.stream_schema(kind, stream).await?;
         let is_new = found.is_none();
         let before = found.unwrap_or_default();
-        let is_missing = |column: &&NewColumn| !before.columns.contains(column.name);
-        let mut missing: Vec<NewColumn> = columns.iter().filter(is_missing).copied().collect();
+        let mut missing = before.lacks(columns);
         if is_new {
             missing.push(NewColumn { name: TIMESTAMP, data_type: "Int64" });
         }
-        let declared = if missing.is_empty() || report.dry_run {
-            Ok(Ok(()))
-        } else {
-            api.declare(kind, stream, &missing).await
-        };
-        match declared {
+        match declare(api, kind, stream, &missing, report.dry_run).await {
             Ok(Ok(())) if missing.is_empty() => {}
             Ok(Ok(())) => report.row("install", stream, &format!("columns of {signal} created"))?,
             Ok(Err(_)) => {
@@ -154,6 +138,27 @@ pub(super) async fn create(
         }
     }
     Ok(())
+}
+
+impl StreamSchema {
+    /// The columns that the stream has not.
+    fn lacks(&self, columns: &[NewColumn]) -> Vec<NewColumn> {
+        columns.iter().filter(|column| !self.columns.contains(column.name)).copied().collect()
+    }
+}
+
+/// Declares the missing columns of a stream, if there are some, and unless this is a dry run.
+async fn declare(
+    api: &Api,
+    kind: SignalKind,
+    stream: &str,
+    missing: &[NewColumn],
+    dry_run: bool,
+) -> anyhow::Result<Result<(), NoSuchPath>> {
+    if missing.is_empty() || dry_run {
+        return Ok(Ok(()));
+    }
+    api.declare(kind, stream, missing).await
 }
 
 /// Adds these columns to the stream's user-defined schema, if it has one. Declaring them may have begun it: OpenObserve then takes

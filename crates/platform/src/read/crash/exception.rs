@@ -1,9 +1,9 @@
 //! Reads the exception that a text reports.
 
 use super::lines::{
-    CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, first_line,
-    is_certain, is_class, is_frame, is_logged_panic, is_ruby_place, is_type, message_and_type,
-    names_exception, ruby_exception,
+    CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, TRACEBACK, begins_trace,
+    first_line, is_certain, is_class, is_frame, is_logged_panic, is_ruby_place, is_type,
+    message_and_type, names_exception, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::runtime_text::is_rust_panic;
@@ -334,9 +334,7 @@ fn exception_within(line: &str, is_sure: fn(&str) -> bool) -> Option<NamedExcept
 
 /// The exception of Python's traceback. Lambda's runtime writes its name before the frames, all others after them.
 fn traceback(text: &str) -> Option<Exception> {
-    // rich draws a box around it, without a colon.
-    const HEADER: &str = "Traceback (most recent call last)";
-    let at = text.find(HEADER)?;
+    let at = text.find(TRACEBACK)?;
     let (before, frames) = text.split_at_checked(at)?;
     // rich indents the whole traceback, and logfire draws a line before it.
     let is_drawn = |text: &&str| text.chars().all(|c| c.is_whitespace() || c == '│');

@@ -6,6 +6,8 @@ use crate::read::runtime_text::is_place;
 pub(super) const JAVA_THREAD: &str = "Exception in thread \"";
 pub(super) const DOTNET_UNHANDLED: [&str; 2] = ["Unhandled exception. ", "Unhandled Exception: "];
 pub(super) const CPP: &str = "terminate called after throwing an instance of '";
+/// The first line of Python's traceback. rich draws a box around it, without a colon.
+pub(super) const TRACEBACK: &str = "Traceback (most recent call last)";
 /// The first line of color-eyre's report of a panic.
 pub(super) const EYRE_PANIC: &str = "The application panicked (crashed).";
 

@@ -1,9 +1,9 @@
 //! Joins the log events of one report: runtimes that write plain text to stderr write one log event for each line.
 
 use super::lines::{
-    CAUSES, CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, begins_trace, file_of,
-    first_line, is_frame, is_go_file, is_go_function, is_logged_panic, is_ruby_place, is_type,
-    message_and_type, names_exception, names_java_type, ruby_exception,
+    CAUSES, CPP, DOTNET_UNHANDLED, EYRE_PANIC, JAVA_THREAD, NamedException, TRACEBACK,
+    begins_trace, file_of, first_line, is_frame, is_go_file, is_go_function, is_logged_panic,
+    is_ruby_place, is_type, message_and_type, names_exception, names_java_type, ruby_exception,
 };
 use crate::read::begins;
 use crate::read::head::{HeadOf, head};
@@ -94,7 +94,10 @@ impl ReportState {
             Some(b't') if first.starts_with(CPP) => Self::Uncaught,
             Some(b'T') if without_colours(first) == EYRE_PANIC => Self::Eyre,
             Some(b'T' | b' ' | b'\t' | 0x1b | 128..) if is_traceback(first) => Self::Traceback,
-            _ if first.ends_with(TRACEBACK) => Self::Traceback,
+            // After a logger's head and message.
+            _ if first.strip_suffix(':').is_some_and(|text| text.ends_with(TRACEBACK)) => {
+                Self::Traceback
+            }
             _ if is_logged_panic(first) => Self::Panic,
             _ if first.ends_with("panic recovered:") => Self::GoPanic,
             _ if names_php_object(first) => Self::Php,
@@ -305,21 +308,17 @@ impl ReportState {
     }
 }
 
-/// The first line of a Python traceback, perhaps after a logger's head and message.
-const TRACEBACK: &str = "Traceback (most recent call last):";
-
 /// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
-    let header = TRACEBACK.trim_end_matches(':');
     match line.as_bytes().first() {
-        Some(b'T') => return line.starts_with(header),
+        Some(b'T') => return line.starts_with(TRACEBACK),
         // Of a group, or in a box.
         Some(b' ' | b'\t' | b'E' | b'|' | b'+' | 0x1b | 128..) => {}
         _ => return false,
     }
     let plain = without_colours(line);
     let text = plain.trim_start_matches([' ', '\t', '|', '+', '│', '╭', '─']);
-    text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(header)
+    text.strip_prefix("Exception Group ").unwrap_or(text).starts_with(TRACEBACK)
 }
 
 /// Returns `true` for a record of Monolog with an exception, whose stack trace Laravel writes below it.
