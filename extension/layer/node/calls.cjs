@@ -6,6 +6,7 @@
 "use strict";
 
 const CALLS = require("../calls.json");
+const { isObject } = require("./outgoing.cjs");
 
 /// The id of the service whose calls OpenTelemetry's instrumentation describes further.
 const MODELS = "BedrockRuntime";
@@ -128,10 +129,6 @@ function scalar(value, { start = "", until, after }) {
 function shared(value, reading) {
   const found = new Set(itemsOf(value).map((entry) => entry?.[reading.member]));
   return found.size === 1 ? scalar([...found][0], reading) : undefined;
-}
-
-function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function itemsOf(value) {

@@ -219,4 +219,4 @@ function bytes(value) {
   return typeof value === "string" ? Buffer.byteLength(value) : (value?.byteLength ?? 0);
 }
 
-module.exports = { copyInputs, keepOwnContext, keepOwnHeaders };
+module.exports = { copyInputs, isObject, keepOwnContext, keepOwnHeaders };

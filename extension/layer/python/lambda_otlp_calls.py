@@ -180,7 +180,7 @@ def type_of(error):
         return "timeout"
     if any(base.__name__ == "HTTPClientError" for base in kind.__mro__):
         return "connection"
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return layer_module("lambda_otlp_frames").type_of(error)
 
 
 def note_server(request):

@@ -111,8 +111,12 @@ def changes(attributes, events, error):
         changed["db.operation.batch.size"] = described.batch_size
     if "db.response.status_code" not in attributes:
         changed["db.response.status_code"] = response_code(error)
-    if "error.type" not in attributes and (kind := error_of(events) or name_of_class(error)):
-        changed["error.type"] = kind
+    if "error.type" not in attributes:
+        kind = error_of(events)
+        if not kind and error is not None:
+            kind = layer_module("lambda_otlp_frames").type_of(error)
+        if kind:
+            changed["error.type"] = kind
     return {name: value for name, value in changed.items() if value is not None or name in attributes}
 
 
@@ -168,11 +172,6 @@ def response_code(error):
         return prefix and prefix[1]
     codes = (getattr(error, name, None) for name in ("sqlstate", "pgcode"))
     return next((code for code in codes if isinstance(code, str)), None)
-
-
-def name_of_class(error):
-    kind = type(error)
-    return None if error is None else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def name_of(attributes, name):

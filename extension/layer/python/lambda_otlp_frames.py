@@ -1,5 +1,5 @@
-"""Removes the layer's frames from the traceback of an error. Tracebacks are often part of an answer, and tools group errors by
-them.
+"""Describes errors, and removes the layer's frames from their tracebacks. Tracebacks are often part of an answer, and tools group
+errors by them.
 """
 
 import builtins
@@ -50,6 +50,13 @@ def skip_layer(frames):
 def is_of_layer(file):
     packages = layer_module("lambda_otlp_packages").folder
     return os.path.dirname(file) == os.path.dirname(__file__) or bool(packages) and file.startswith(packages + os.sep)
+
+
+def type_of(error):
+    """Returns the name of an error's class, with its module unless that is Python's own."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}"
 
 
 def text_of(error):

@@ -167,10 +167,7 @@ class Call:
             self.answer.add(content)
 
     def fail(self, error):
-        kind = type(error)
-        self.span.set_attribute(
-            "error.type", kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        )
+        self.span.set_attribute("error.type", layer_module("lambda_otlp_frames").type_of(error))
         self.span.set_status(Status(StatusCode.ERROR, str(error)[:MAX_MESSAGE]))
         self.end()
 

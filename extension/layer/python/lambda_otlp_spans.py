@@ -251,12 +251,11 @@ class Span(trace.Span):
             self.status = status
 
     def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
-        kind = type(exception)
-        module = kind.__module__
+        frames = layer_module("lambda_otlp_frames")
         described = {
-            "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
+            "exception.type": frames.type_of(exception),
             "exception.message": message_of(exception),
-            "exception.stacktrace": layer_module("lambda_otlp_frames").text_of(exception),
+            "exception.stacktrace": frames.text_of(exception),
             "exception.escaped": str(escaped),
             **(attributes or {}),
         }
