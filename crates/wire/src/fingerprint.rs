@@ -9,7 +9,7 @@ use crate::fnv;
 pub const MAX_OF_MESSAGE: usize = 256;
 
 /// Returns the fingerprint of an exception without frames, as 16 hexadecimal digits.
-pub fn of_message(kind: &str, message: &str) -> String {
+pub fn from_message(kind: &str, message: &str) -> String {
     let mut identity = format!("{}\n", type_name(kind));
     push_message(&mut identity, message);
     digits(&identity)

@@ -11,7 +11,7 @@ pub(crate) const DESCRIPTION: &str = "exporter/calls.json";
 type Services = BTreeMap<String, BTreeMap<String, Vec<Reading>>>;
 
 #[derive(Deserialize)]
-struct Description {
+struct CallsDescription {
     request: Services,
     response: Services,
 }
@@ -52,7 +52,7 @@ impl Reading {
 
 /// Returns the table in Markdown, with a row for each attribute.
 pub(crate) fn table(description: &str) -> anyhow::Result<String> {
-    let Description { request, response } =
+    let CallsDescription { request, response } =
         serde_json::from_str(description).context(DESCRIPTION)?;
     let mut rows: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for (services, part) in [(request, ""), (response, " of the response")] {

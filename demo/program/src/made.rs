@@ -108,7 +108,7 @@ pub(crate) fn of_stock(
 }
 
 /// Returns the library's records of errors that handlers in Rust returned, by request id. The panic hook prints panics.
-pub(crate) fn of_errors(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
+pub(crate) fn error_records(invocations: &[Invocation]) -> impl Iterator<Item = CountedItem> {
     let has_error = |invocation: &&Invocation| match &invocation.result {
         InvocationResult::FunctionError { body, .. } => {
             !String::from_utf8_lossy(body).contains("Lambda panicked: ")

@@ -296,7 +296,7 @@ fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<Counted
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     others.extend(made::of_parcels(&lambda.invocations(PARCELS)));
     for name in [ORDERS, CHECKOUT, PARCELS] {
-        others.extend(made::of_errors(&lambda.invocations(name)));
+        others.extend(made::error_records(&lambda.invocations(name)));
     }
     for name in names {
         let invocations = lambda.invocations(name);

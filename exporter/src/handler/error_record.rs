@@ -38,7 +38,7 @@ pub(super) fn write(
     if !stack_trace.is_empty() {
         record.add_attribute("exception.stacktrace", stack_trace.clone());
     }
-    record.add_attribute(EXCEPTION_FINGERPRINT, fingerprint::of_message(error_type, message));
+    record.add_attribute(EXCEPTION_FINGERPRINT, fingerprint::from_message(error_type, message));
     let span = context.span();
     let ids = span.span_context();
     if ids.is_valid() {

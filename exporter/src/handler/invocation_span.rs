@@ -276,7 +276,7 @@ fn end_consumer(span: &SpanRef<'_>, outcome: &HandlerOutcome) {
 impl Drop for InvocationSpan {
     fn drop(&mut self) {
         self.end_span(&Err(if std::thread::panicking() {
-            HandlerFailure::of_task()
+            HandlerFailure::task_panicked()
         } else {
             HandlerFailure::cancelled("the handler's future was dropped before it was ready")
         }));

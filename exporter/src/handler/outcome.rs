@@ -50,7 +50,7 @@ impl HandlerFailure {
     }
 
     /// The failure of an invocation whose task unwinds because of another panic than the handler's.
-    pub(super) fn of_task() -> Self {
+    pub(super) fn task_panicked() -> Self {
         Self::new(FailureKind::Panic, PANIC, "the invocation's task panicked")
     }
 

@@ -85,7 +85,7 @@ pub enum RootWriter {
 }
 
 impl RootWriter {
-    fn of_scope(name: &[u8]) -> Option<Self> {
+    fn from_scope(name: &[u8]) -> Option<Self> {
         let [library, layer] = FUNCTION_SCOPES.map(str::as_bytes);
         match name {
             _ if name == library => Some(Self::Library),
@@ -177,7 +177,7 @@ impl<'a> SpanIds<'a> {
         let error =
             status.filter(|_| may_state_end).and_then(|status| SpanError::of(bytes, status));
         let complete_root_of = if is_entry {
-            RootWriter::of_scope(scope_name).filter(|_| !is_partial(bytes))
+            RootWriter::from_scope(scope_name).filter(|_| !is_partial(bytes))
         } else {
             None
         };

@@ -213,7 +213,7 @@ fn spans_name_the_target_resource_but_no_payload() {
 
 /// A call, its answer and its span: a row of `tests/fixtures/aws-calls.jsonl`.
 #[derive(serde::Deserialize)]
-struct Row {
+struct CallRow {
     service: String,
     operation: String,
     input: serde_json::Value,
@@ -222,7 +222,7 @@ struct Row {
     attributes: serde_json::Map<String, serde_json::Value>,
 }
 
-impl Row {
+impl CallRow {
     /// The request that the SDK writes.
     fn request(&self) -> HttpRequest {
         let text = |name: &str| self.input[name].as_str().unwrap_or_default();
@@ -264,8 +264,9 @@ impl Row {
 fn calls_have_the_attributes_of_the_layers() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/aws-calls.jsonl");
     for line in std::fs::read_to_string(path).unwrap().lines() {
-        let row: Row = serde_json::from_str(line).unwrap();
-        let (service, name) = (&*row.service.clone().leak(), &*row.operation.clone().leak());
+        let row: CallRow = serde_json::from_str(line).unwrap();
+        let service: &str = row.service.clone().leak();
+        let name: &str = row.operation.clone().leak();
         let operation = operation(service, name);
         let request = row.request();
         let mut attributes = super::attributes(&operation);
