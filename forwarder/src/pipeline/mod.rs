@@ -4,24 +4,24 @@
 //!
 //! 1. [`Forwarder::forward`] begins a [`Forwarding`]. The events that Lambda wants answered in parts go through `sources`, which does
 //!    the next steps for each Kinesis record or message of a queue.
-//! 2. [`Forwarding::read_traces`] reads the event once before all other steps, if a rule asks about whole traces (`traces`).
-//! 3. [`Forwarding::forward_batches`] pulls batches of log events from the event.
-//! 4. [`Forwarding::forward_batch`] drops the batches that are not forwarded (`router`), and ends the previous log stream.
-//! 5. [`Forwarding::forward_log_events`] selects the routes and the rules of the batch, and divides it into chunks.
-//! 6. [`Forwarding::convert_and_route`] converts a chunk and divides the requests into pieces, which go through
-//!    [`Forwarding::apply_rules`] and [`Forwarding::add_to_routes`].
-//! 7. [`Outbox::add`] collects the requests of a destination. [`Outbox::flush_if_full`] delivers them if enough wait, and
+//! 2. [`Forwarding::read_traces`] reads the whole event first, if a rule asks about whole traces (`traces`).
+//! 3. [`Reading::next`](reading::Reading::next) pulls batches of log events from the event, ends the streams, and converts chunks.
+//! 4. [`Forwarding::forward_part`] selects the routes of each batch (`router`), and forwards its chunks.
+//! 5. [`Forwarding::route`] divides the requests of a chunk into pieces, which go through [`Forwarding::apply_rules`] and
+//!    [`Forwarding::add_to_routes`].
+//! 6. [`Outbox::add`] collects the requests of a destination. [`Outbox::flush_if_full`] delivers them if enough wait, and
 //!    [`Outbox::flush`] at the end of the event or its part. Both put undelivered telemetry into the queues.
 //!
 //! A queued request, which needs no conversion, goes from `sources` to [`redrive`](crate::queues::redrive::redrive).
 
 mod outbox;
+mod reading;
 mod router;
 mod sources;
 mod traces;
 
 use crate::config::Config;
-use crate::convert::{ConvertOptions, Converted, StreamState, convert};
+use crate::convert::{ConvertOptions, Converted, StreamState};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
@@ -29,11 +29,10 @@ use crate::queues::put::Queues;
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MAX_DETAILS, Report};
 use crate::rules::{Growth, OriginRules, RuleSet, RuledRequests, SeenTraces};
-use crate::source::{
-    Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
-};
+use crate::source::{Event, EventData, LogBatch, LogEventRange, SourceError, SourceLimits};
 use backend::{Sanitized, sanitize};
 use platform::RecentInvocations;
+use reading::{Chunk, EventPart, Read, Reading, Reads};
 use router::Routing;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,11 +104,12 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             forwarder: self,
             invocation,
             traces: None,
+            kept_reads: VecDeque::new(),
             stream: StreamState::with_recent(Arc::clone(&self.recent)),
             outbox: Outbox::new(self, invocation, began),
         };
         if !matches!(event, Event::Queue(_)) {
-            forwarding.read_traces(|limits| event.batches(limits));
+            forwarding.read_traces(&EventPart::all_of(&event));
         }
         let mut read_error = None;
         let mut batch_item_failures = None;
@@ -155,19 +155,14 @@ struct Forwarding<'f, E, Q> {
     invocation: &'f InvocationContext,
     /// The traces of the whole event, or of the current message of a queue; `None` if no rule asks about traces.
     traces: Option<SeenTraces>,
-    /// The state of the current log stream.
+    /// The reads of the next parts, if [`read_traces`](Self::read_traces) kept them.
+    kept_reads: VecDeque<VecDeque<Read>>,
+    /// The state between two parts.
     stream: StreamState,
     outbox: Outbox<'f, E, Q>,
 }
 
-impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
-    /// Reads the traces of an event or a message before its first batch is forwarded, if a rule asks about them.
-    fn read_traces<'b>(&mut self, read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>) {
-        self.traces = self.forwarder.read_traces(self.invocation, read_batches);
-        let warning = self.traces.as_ref().and_then(SeenTraces::warning);
-        self.outbox.report.warnings.extend(warning);
-    }
-
+impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
     /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
     async fn forward_subscription(
@@ -175,7 +170,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         event: &Event,
         data: &EventData,
     ) -> Option<SourceError> {
-        let mut read_error = self.forward_batches(|limits| event.batches(limits)).await;
+        let mut read_error = self.forward_part(&EventPart::Whole(event), Arrival::First).await;
         let has_queue = self.forwarder.queues.dead_letters.is_some();
         if let Some(error) = read_error.take_if(|_| has_queue) {
             self.outbox.report.ledgers.total.events += 1;
@@ -186,117 +181,94 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         read_error
     }
 
-    /// Forwards the batches of an event while reading them. Returns the first error.
+    /// Forwards a part of an event while reading it. Returns the first error.
     ///
     /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs more memory.
-    async fn forward_batches<'b>(
+    async fn forward_part(
         &mut self,
-        read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
+        part: &EventPart<'_>,
+        arrival: Arrival,
     ) -> Option<SourceError> {
-        let begun = catch_panic(|| read_batches(&self.forwarder.options.source));
-        let Ok(mut batches) = begun else { return Some(SourceError::panicked()) };
+        let Self { forwarder, invocation, .. } = *self;
+        let mut reads = if let Some(kept) = self.kept_reads.pop_front() {
+            Reads::Kept(kept)
+        } else {
+            let stream = std::mem::take(&mut self.stream);
+            Reads::ToCome(Reading::begin(forwarder, invocation, stream, part))
+        };
         let mut first_error = None;
-        loop {
-            let Ok(next) = catch_panic(|| batches.next()) else {
-                first_error.get_or_insert_with(SourceError::panicked);
-                break;
-            };
-            match next {
-                Some(Ok(batch)) => self.forward_batch(batch, Arrival::First).await,
-                Some(Err(error)) => {
+        let mut current = None;
+        while let Some(read) = reads.next() {
+            match read {
+                Read::Chunk(chunk) => {
+                    let is_current = |known: &&mut ForwardedBatch<'_, E>| {
+                        Arc::ptr_eq(&known.batch, &chunk.batch)
+                    };
+                    let batch = match current.as_mut().filter(is_current) {
+                        Some(batch) => batch,
+                        None => current.insert(self.begin_batch(&chunk.batch, arrival)),
+                    };
+                    if let Err(Panicked) = self.forward_chunk(chunk, batch).await {
+                        reads.skip_batch(&batch.batch);
+                    }
+                    self.outbox.flush_if_full().await;
+                }
+                Read::Unforwarded(batch) => forwarder.consume(&batch, &mut self.outbox.report),
+                Read::Unreadable(error) => {
                     first_error.get_or_insert(error);
                 }
-                None => break,
             }
         }
-        self.end_stream(Arrival::First).await;
+        if let Reads::ToCome(reading) = reads {
+            self.stream = reading.into_stream();
+        }
         first_error
     }
 
-    /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
-    async fn forward_batch(&mut self, mut batch: LogBatch, arrival: Arrival) {
-        let Self { forwarder, invocation, .. } = *self;
-        batch.origin = batch.origin.or_region(forwarder.options.region.as_deref());
-        if !self.stream.continues_with(&batch.origin) {
-            self.end_stream(arrival).await;
-        }
-        let is_consumed = forwarder.try_consume(&batch, invocation, &mut self.outbox.report);
-        if !is_consumed {
-            self.outbox.report.ledgers.total.cut += batch.cut;
-            self.forward_log_events(&batch, arrival).await;
-        }
-    }
-
-    /// Forwards the log events that wait for the end of their line.
-    async fn end_stream(&mut self, arrival: Arrival) {
-        if let Some(batch) = self.stream.end() {
-            self.forward_log_events(&batch, arrival).await;
-        }
-        // The limits on the event still count the lines of this stream.
-        self.stream = self.stream.next_stream();
-    }
-
-    async fn forward_log_events(&mut self, batch: &LogBatch, arrival: Arrival) {
+    /// Selects the routes of a batch.
+    fn begin_batch(&mut self, batch: &Arc<LogBatch>, arrival: Arrival) -> ForwardedBatch<'f, E> {
+        self.outbox.report.ledgers.total.cut += batch.cut;
         self.outbox.report.note_oldest(batch);
-        let routing = self.forwarder.select_routes(batch, arrival);
-        let rules = self.forwarder.rules.of_origin(&batch.origin);
-        let mut events = batch.events.as_slice();
-        loop {
-            let count = self.forward_chunk(batch, events, &routing, &rules).await;
-            events = events.get(count.max(1)..).unwrap_or_default();
-            self.outbox.flush_if_full().await;
-            if events.is_empty() {
-                return;
-            }
+        ForwardedBatch {
+            batch: Arc::clone(batch),
+            routing: self.forwarder.select_routes(batch, arrival),
         }
     }
 
-    /// Forwards the first log events of `events` and returns their number. If that panics, all are dead-lettered.
+    /// Forwards a chunk. If its conversion or its rules panic, dead-letters it with the rest of the batch.
     async fn forward_chunk(
         &mut self,
-        batch: &LogBatch,
-        events: &[LogEvent],
-        routing: &Routing<'_, E>,
-        rules: &OriginRules<'_>,
-    ) -> usize {
-        let held = self.stream.held().to_vec();
-        if let Ok(converted) = self.convert_and_route(batch, events, routing, rules).await {
-            let count = converted.event_count;
-            self.outbox.note_converted(converted, batch, routing);
-            return count;
+        mut chunk: Chunk,
+        batch: &ForwardedBatch<'_, E>,
+    ) -> Result<(), Panicked> {
+        let converted = std::mem::replace(&mut chunk.converted, Err(Panicked));
+        if let Ok(converted) = converted
+            && let Ok(converted) = self.route(*converted, batch).await
+        {
+            self.outbox.note_converted(converted, &batch.batch, &batch.routing);
+            return Ok(());
         }
-        self.stream = self.stream.next_stream();
-        let all_events = [&held, events].concat();
-        let panicked = LogBatch { events: all_events, ..batch.without_events() };
-        self.outbox.dead_letter_panicked(panicked, routing);
-        events.len()
+        let events = chunk.unforwarded_events();
+        let panicked = LogBatch { events, ..batch.batch.without_events() };
+        self.outbox.dead_letter_panicked(panicked, &batch.routing);
+        Err(Panicked)
     }
 
-    /// Converts log events, applies the rules, and adds the requests to their destinations. All three read untrusted content.
-    /// Returns the rest of the conversion's result, which counts only if none of them panics.
-    async fn convert_and_route(
+    /// Applies the rules to what a chunk was converted to, and adds it to its destinations. Returns the rest of the conversion's result,
+    /// which counts only if nothing panics.
+    async fn route(
         &mut self,
-        batch: &LogBatch,
-        events: &[LogEvent],
-        routing: &Routing<'_, E>,
-        rules: &OriginRules<'_>,
+        mut converted: Converted,
+        batch: &ForwardedBatch<'_, E>,
     ) -> Result<Converted, Panicked> {
-        let options = &self.forwarder.options;
-        // A panic of the conversion loses the state of the log stream.
-        let next = self.stream.next_stream();
-        let state = std::mem::replace(&mut self.stream, next);
-        let service_name = routing.service_name.as_deref();
-        let mut converted = catch_panic(|| {
-            let now = self.invocation.observed_unix_nano;
-            convert(&batch.origin, events, state, &options.convert, service_name, now)
-        })?;
-        self.stream = std::mem::take(&mut converted.state);
+        let rules = self.forwarder.rules.of_origin(&batch.batch.origin);
         let requests = std::mem::take(&mut converted.requests);
         let growth = self.forwarder.rules.growth();
-        let mut pieces = RequestPieces::new(requests, growth, options.enough_to_deliver);
+        let enough = self.forwarder.options.enough_to_deliver;
+        let mut pieces = RequestPieces::new(requests, growth, enough);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let counted = self.apply_rules(rules, piece)?;
-            self.add_to_routes(counted, routing, &converted.service_name).await?;
+            let counted = self.apply_rules(&rules, piece)?;
+            self.add_to_routes(counted, &batch.routing, &converted.service_name).await?;
         }
         Ok(converted)
     }
@@ -344,6 +316,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         }
         Ok(())
     }
+}
+
+/// A batch whose log events are being forwarded.
+struct ForwardedBatch<'f, E> {
+    batch: Arc<LogBatch>,
+    routing: Routing<'f, E>,
 }
 
 /// The way by which log events arrive.

@@ -12,26 +12,18 @@ use std::sync::atomic::Ordering;
 /// The destinations of one batch, and the properties that all its requests share.
 pub(super) struct Routing<'f, E> {
     pub(super) log_events: Arc<LogEventRange>,
-    /// Service name from a rule. It replaces the name derived from log group and log stream.
-    pub(super) service_name: Option<String>,
     pub(super) arrival: Arrival,
     pub(super) routes: Vec<DestinationRoute<'f, E>>,
 }
 
 impl<E, Q> Forwarder<E, Q> {
-    /// Consumes control messages and the log events of the delivery path itself. Returns `false` for other batches, which the
-    /// pipeline forwards.
-    pub(super) fn try_consume(
-        &self,
-        batch: &LogBatch,
-        invocation: &InvocationContext,
-        report: &mut Report,
-    ) -> bool {
+    /// Accounts for control messages, and for log events of the delivery path itself.
+    pub(super) fn consume(&self, batch: &LogBatch, report: &mut Report) {
         let events = batch.events.len();
         let consumed = if batch.is_control {
             report.note_oldest(batch);
             Consumed { control_messages: events, ..Consumed::default() }
-        } else if self.is_own(&batch.origin, invocation) {
+        } else {
             // Once in each environment.
             let is_first = !self.has_warned_of_own.swap(true, Ordering::Relaxed);
             if is_first {
@@ -41,11 +33,8 @@ impl<E, Q> Forwarder<E, Q> {
                 ));
             }
             Consumed { own_log_group: events, ..Consumed::default() }
-        } else {
-            return false;
         };
         report.ledgers.total += Ledger { events, consumed, ..Ledger::default() };
-        true
     }
 
     /// Returns `true` if the log group belongs to this stack, or to another stack of our template.
@@ -76,12 +65,7 @@ impl<E, Q> Forwarder<E, Q> {
                 DestinationRoute { position: 0, destination, stream }
             }));
         }
-        Routing {
-            log_events: Arc::new(LogEventRange::of(origin, events)),
-            service_name: self.rules.service_name(origin),
-            arrival,
-            routes,
-        }
+        Routing { log_events: Arc::new(LogEventRange::of(origin, events)), arrival, routes }
     }
 
     /// The route to the destination of this name, without a stream; `None` if there is no such destination.

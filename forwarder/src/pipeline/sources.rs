@@ -4,6 +4,7 @@
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
 //! Kinesis"). Records after it are therefore not sent.
 
+use super::reading::EventPart;
 use super::{Arrival, Forwarding};
 use crate::delivery::destination::Export;
 use crate::queues::redrive::redrive;
@@ -20,7 +21,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         for (position, record) in records.into_iter().enumerate() {
             let number = record.sequence_number();
             first_of_delivery.get_or_insert_with(|| number.to_owned());
-            let read_error = self.forward_batches(|limits| record.batches(limits)).await;
+            let read_error = self.forward_part(&EventPart::Record(&record), Arrival::First).await;
             let is_last = position + 1 == count;
             // If the beginning of a record was returned, its end has to be accounted for too.
             let has_failed = read_error.is_some() || self.outbox.has_returned_items();
@@ -70,7 +71,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards a message. Returns the number of its items that have to come again.
     async fn forward_message(&mut self, message: &QueueMessage) -> usize {
         if let Some(event) = message.event() {
-            self.forward_event(message, event).await;
+            self.forward_event(message, &event).await;
         } else {
             match QueuedTelemetry::from_body(message.text()) {
                 Ok(queued) => return self.forward_queued(message, queued).await,
@@ -82,18 +83,15 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     /// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
     /// except for unreadable Kinesis records, which are dead-lettered one by one.
-    async fn forward_event(&mut self, message: &QueueMessage, event: Event) {
-        self.read_traces(|limits| event.batches(limits));
-        if let Event::Kinesis(records) = event {
-            for record in records {
-                if let Some(error) = self.forward_batches(|limits| record.batches(limits)).await {
-                    self.dead_letter_record(&record, &error);
-                }
+    async fn forward_event(&mut self, message: &QueueMessage, event: &Event) {
+        let parts = EventPart::all_of(event);
+        self.read_traces(&parts);
+        for part in &parts {
+            let Some(error) = self.forward_part(part, Arrival::First).await else { continue };
+            match part {
+                EventPart::Record(record) => self.dead_letter_record(record, &error),
+                _ => self.dead_letter_message(message, error.to_string()),
             }
-            return;
-        }
-        if let Some(error) = self.forward_batches(|limits| event.batches(limits)).await {
-            self.dead_letter_message(message, error.to_string());
         }
     }
 
@@ -114,9 +112,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             }
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => {
-                self.read_traces(|_| Box::new(std::iter::once(Ok(batch.clone()))));
-                self.forward_batch(batch, Arrival::Redriven).await;
-                self.end_stream(Arrival::Redriven).await;
+                let part = EventPart::Queued(&batch);
+                self.read_traces(std::slice::from_ref(&part));
+                self.forward_part(&part, Arrival::Redriven).await;
             }
             raw @ Content::Raw(_) => {
                 let fate = Fate::DeadLetter;

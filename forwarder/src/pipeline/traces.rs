@@ -1,83 +1,69 @@
 //! Reads the traces of an event before its first request is forwarded, for rules about whole traces.
-//!
-//! The event is converted twice. Keeping its requests until the last one is converted would need up to 256 MiB.
 
-use super::{Forwarder, catch_panic};
-use crate::convert::{StreamState, convert};
-use crate::invocation::InvocationContext;
-use crate::rules::{SeenTraces, TraceReading};
-use crate::source::{Batches, LogBatch, SourceLimits};
+use super::reading::{EventPart, Read, Reading};
+use super::{Forwarding, catch_panic};
+use crate::convert::StreamState;
+use crate::delivery::destination::Export;
+use crate::queues::Queue;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-impl<E, Q> Forwarder<E, Q> {
-    /// Reads the traces of an event. `None` if no rule asks about them.
-    pub(super) fn read_traces<'b>(
-        &self,
-        invocation: &InvocationContext,
-        read_batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
-    ) -> Option<SeenTraces> {
-        let traces = self.rules.trace_reading()?;
-        let stream = StreamState::default();
-        let mut event = EventReading { forwarder: self, invocation, stream, traces };
-        // Forwarding reports unreadable parts and panics.
-        let begun = catch_panic(|| read_batches(&self.options.source));
-        let mut batches = begun.into_iter().flatten();
-        while let Ok(Some(batch)) = catch_panic(|| batches.next()) {
-            if let Ok(batch) = batch {
-                event.read_batch(batch);
+impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
+    /// Reads the traces of an event or a message, if a rule asks about them. Keeps what it read, so that it isn't converted again.
+    pub(super) fn read_traces(&mut self, parts: &[EventPart<'_>]) {
+        let Some(mut traces) = self.forwarder.rules.trace_reading() else { return };
+        let mut stream = StreamState::with_recent(Arc::clone(&self.forwarder.recent));
+        let mut kept = KeptReads::default();
+        for part in parts {
+            let mut reading = Reading::begin(self.forwarder, self.invocation, stream, part);
+            kept.begin_part();
+            while let Some(read) = reading.next() {
+                if let Read::Chunk(chunk) = &read
+                    && let Ok(converted) = &chunk.converted
+                {
+                    // The rules read the requests again, and dead-letter the chunk if that panics too.
+                    let _panicked = catch_panic(|| {
+                        converted.requests.iter().for_each(|request| traces.add(request));
+                    });
+                }
+                kept.add(read);
             }
+            stream = reading.into_stream();
         }
-        event.end_stream();
-        Some(event.traces.finish())
+        self.kept_reads = kept.finish();
+        let traces = traces.finish();
+        self.outbox.report.warnings.extend(traces.warning());
+        self.traces = Some(traces);
     }
 }
 
-/// The reading of one event.
-struct EventReading<'f, E, Q> {
-    forwarder: &'f Forwarder<E, Q>,
-    invocation: &'f InvocationContext,
-    /// The state of the current log stream.
-    stream: StreamState,
-    traces: TraceReading,
+/// What a usual event is converted to, with its log events, has 1 to 2 MB. More is converted again: an event may have
+/// 256 MB.
+const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The reads of an event, if they fit into the memory.
+#[derive(Default)]
+struct KeptReads {
+    parts: VecDeque<VecDeque<Read>>,
+    bytes: usize,
 }
 
-impl<E, Q> EventReading<'_, E, Q> {
-    fn read_batch(&mut self, mut batch: LogBatch) {
-        batch.origin = batch.origin.or_region(self.forwarder.options.region.as_deref());
-        if !self.stream.continues_with(&batch.origin) {
-            self.end_stream();
-        }
-        if !batch.is_control && !self.forwarder.is_own(&batch.origin, self.invocation) {
-            self.read_log_events(&batch);
+impl KeptReads {
+    fn begin_part(&mut self) {
+        self.parts.push_back(VecDeque::new());
+    }
+
+    fn add(&mut self, read: Read) {
+        self.bytes = self.bytes.saturating_add(read.bytes());
+        if self.bytes > MAX_KEPT_BYTES {
+            self.parts.clear();
+        } else if let Some(part) = self.parts.back_mut() {
+            part.push_back(read);
         }
     }
 
-    fn end_stream(&mut self) {
-        if let Some(batch) = self.stream.end() {
-            self.read_log_events(&batch);
-        }
-        self.stream = self.stream.next_stream();
-    }
-
-    fn read_log_events(&mut self, batch: &LogBatch) {
-        let Forwarder { rules, options, .. } = self.forwarder;
-        let now = self.invocation.observed_unix_nano;
-        let service_name = rules.service_name(&batch.origin);
-        let mut events = batch.events.as_slice();
-        while !events.is_empty() {
-            let next = self.stream.next_stream();
-            let state = std::mem::replace(&mut self.stream, next);
-            let traces = &mut self.traces;
-            let converted = catch_panic(|| {
-                let name = service_name.as_deref();
-                let mut converted =
-                    convert(&batch.origin, events, state, &options.convert, name, now);
-                converted.requests.iter().for_each(|request| traces.add(request));
-                converted.requests = Vec::new();
-                converted
-            });
-            let Ok(converted) = converted else { return };
-            self.stream = converted.state;
-            events = events.get(converted.event_count.max(1)..).unwrap_or_default();
-        }
+    /// The reads of all parts, or none.
+    fn finish(self) -> VecDeque<VecDeque<Read>> {
+        if self.bytes > MAX_KEPT_BYTES { VecDeque::new() } else { self.parts }
     }
 }

@@ -79,7 +79,7 @@ impl LogBatch {
 /// Batches in order. Further ones may follow an error.
 pub(crate) type Batches<'d> = Box<dyn Iterator<Item = Result<LogBatch, SourceError>> + Send + 'd>;
 
-fn failed(error: SourceError) -> Batches<'static> {
+pub(crate) fn failed(error: SourceError) -> Batches<'static> {
     Box::new(std::iter::once(Err(error)))
 }
 
