@@ -359,6 +359,9 @@ pub struct Options {
     pub own_log_groups: Vec<String>,
     /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
+    /// Limit on the size of what an event is converted to until all its traces are known, if a rule asks about whole traces. A larger
+    /// event is converted again.
+    pub kept_bytes: usize,
     /// Limit on the undecodable lines that a report lists. The ledger counts all.
     pub max_details: usize,
 }
@@ -374,6 +377,8 @@ impl Options {
             region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),
             enough_to_deliver: 2 * 1024 * 1024,
+            // A usual event has 1 to 2 MB with its log events, and the largest one 256 MiB.
+            kept_bytes: 8 * 1024 * 1024,
             max_details: MAX_DETAILS,
         }
     }

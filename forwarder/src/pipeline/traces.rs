@@ -13,7 +13,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     pub(super) fn read_traces(&mut self, parts: &[EventPart<'_>]) {
         let Some(mut traces) = self.forwarder.rules.trace_reading() else { return };
         let mut stream = StreamState::with_recent(Arc::clone(&self.forwarder.recent));
-        let mut kept = KeptReads::default();
+        let mut kept = KeptReads::with_room(self.forwarder.options.kept_bytes);
         for part in parts {
             let mut reading = Reading::begin(self.forwarder, self.invocation, stream, part);
             kept.begin_part();
@@ -37,25 +37,25 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 }
 
-/// What a usual event is converted to, with its log events, has 1 to 2 MB. More is converted again: an event may have
-/// 256 MB.
-const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
-
 /// The reads of an event, if they fit into the memory.
-#[derive(Default)]
 struct KeptReads {
     parts: VecDeque<VecDeque<Read>>,
-    bytes: usize,
+    /// The room that is left; `None` if they don't fit.
+    room: Option<usize>,
 }
 
 impl KeptReads {
+    fn with_room(bytes: usize) -> Self {
+        Self { parts: VecDeque::new(), room: Some(bytes) }
+    }
+
     fn begin_part(&mut self) {
         self.parts.push_back(VecDeque::new());
     }
 
     fn add(&mut self, read: Read) {
-        self.bytes = self.bytes.saturating_add(read.bytes());
-        if self.bytes > MAX_KEPT_BYTES {
+        self.room = self.room.and_then(|room| room.checked_sub(read.bytes()));
+        if self.room.is_none() {
             self.parts.clear();
         } else if let Some(part) = self.parts.back_mut() {
             part.push_back(read);
@@ -64,6 +64,6 @@ impl KeptReads {
 
     /// The reads of all parts, or none.
     fn finish(self) -> VecDeque<VecDeque<Read>> {
-        if self.bytes > MAX_KEPT_BYTES { VecDeque::new() } else { self.parts }
+        self.room.map(|_| self.parts).unwrap_or_default()
     }
 }

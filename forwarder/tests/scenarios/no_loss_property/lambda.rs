@@ -126,6 +126,7 @@ impl Environment {
         }
         let mut options = Options::of(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
+        options.kept_bytes = schedule.kept_bytes;
         options.source.batch_bytes = schedule.batch_bytes;
         let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);
         forwarder.set_rules(rules, destinations);

@@ -125,6 +125,7 @@ pub(crate) struct Schedule {
     pub(crate) request_timeout: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) enough_to_deliver: usize,
+    pub(crate) kept_bytes: usize,
     pub(crate) batch_bytes: usize,
     /// `true` if events have many small objects, which give more than two batches.
     pub(crate) has_many_batches: bool,
@@ -168,6 +169,7 @@ impl Schedule {
             request_timeout: Duration::from_secs(*random.pick(&[2, 10, 30])),
             max_request_bytes,
             enough_to_deliver: *random.pick(&[1, 800, 3000, 2 << 20]),
+            kept_bytes: *random.pick(&[0, 8 << 20]),
             batch_bytes: SourceLimits::default().batch_bytes,
             has_many_batches: random.percent(8),
             timeout: Duration::from_secs(*random.pick(&timeouts)),

@@ -89,6 +89,8 @@ fn the_last_line_of_an_event_decides_about_its_first() {
         lines
     };
     assert_eq!(sorted(kept(&whole)), sorted(kept(&in_chunks)));
+    let too_large_to_keep = Options { kept_bytes: 0, ..default_options() };
+    assert_eq!(kept(&deliver(event(), too_large_to_keep)), kept(&whole));
     assert!(points(&whole) > 0, "metrics are not sampled");
 }
 

@@ -10,13 +10,15 @@ pub(crate) struct Rules {
 /// The most rules or routes that a file may have.
 const MAX_RULES: usize = 256;
 
-pub(crate) fn all() -> [Rules; 6] {
+pub(crate) fn all() -> [Rules; 7] {
     let presets = "[[rule]]\nname = \"presets\"\n\
         redact = [\"email\", \"ip\", \"card\", \"aws_keys\", \"bearer\", \"jwt\"]\n";
     let condition = "[[rule]]\nname = \"one\"\nmatch.attributes.\"http.route\" = { regex = \"^/nowhere\" }\ndrop = true\n";
+    let traces = "[[rule]]\nname = \"traces\"\nmatch.trace.failed = true\nkeep = true\n";
     [
         Rules { name: "six redaction presets", text: presets.to_owned(), quarter: None },
         Rules { name: "one condition on items", text: condition.to_owned(), quarter: None },
+        Rules { name: "one condition on whole traces", text: traces.to_owned(), quarter: None },
         many("256 conditions on text", |number| {
             format!("match.attributes.\"http.route\" = \"/health/{number}*\"\ndrop = true\n")
         }),
