@@ -1,16 +1,16 @@
 //! Content that repeats or nests, read with a small stack. A reader that recurses over it overflows the stack, which aborts the
-//! process: Lambda's threads have eight times as much, and lines are up to a thousand times as long.
+//! process: Lambda's threads have four times as much, and lines are up to a thousand times as long.
 
 use super::events::{log_event, redacted};
 use super::{fields, received};
 use wire::compact::Context;
 use wire::{Limits, Request, SignalKind, read_line_of};
 
-/// Enough for each reader with the optimization that tests have.
-const STACK_BYTES: usize = 256 * 1024;
+/// Enough for each reader, unoptimized as in tests.
+const STACK_BYTES: usize = 512 * 1024;
 
 /// A reader that needs a hundred bytes of the stack for each repetition of ten bytes fails.
-const BYTES: usize = 32 * 1024;
+const BYTES: usize = 64 * 1024;
 
 /// The reader, and the content: a beginning, a part that repeats, the centre, a part that repeats after it, and the end.
 pub fn stack(data: &[u8]) {
