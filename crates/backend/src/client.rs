@@ -2,7 +2,7 @@
 
 use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_header};
 use crate::export::{
-    Attempts, BUDGET, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
+    Attempts, BUDGET, Fate, Learned, Outcome, Repeats, Step, Terms, UndeliveredPart,
 };
 use crate::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
@@ -29,7 +29,7 @@ pub struct Client<T = HttpTransport> {
     /// The destination's default stream.
     stream: Option<HeaderValue>,
     learned: Learned,
-    retries: u32,
+    repeats: Repeats,
     /// The seed of the next delivery's delays.
     seed: AtomicU64,
     secret: Option<Arc<CachedSecret>>,
@@ -96,8 +96,8 @@ impl<T: Transport> Client<T> {
             destination: destination.clone(),
             stream,
             learned: Learned::new(),
-            retries: RETRIES,
-            seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
+            repeats: Repeats::Client,
+            seed: AtomicU64::new(RandomState::new().hash_one("seed")),
             secret: None,
             sent: Mutex::new(Arc::new(sent)),
         })
@@ -106,7 +106,7 @@ impl<T: Transport> Client<T> {
     /// Makes one attempt of each request. The caller repeats it.
     #[must_use]
     pub fn without_retries(self) -> Self {
-        Self { retries: 0, ..self }
+        Self { repeats: Repeats::Caller, ..self }
     }
 
     /// Puts this secret, which several clients of one destination may share, in place of the authorization header.
@@ -225,7 +225,7 @@ impl<T: Transport> Client<T> {
             stream: stream.as_ref().map_or(&[], |stream| stream.as_bytes()),
             mask: &headers.mask,
             learned: &self.learned,
-            max_retries: self.retries,
+            repeats: self.repeats,
             seed: self.seed.fetch_add(1, Ordering::Relaxed),
             deadline: deadline.saturating_duration_since(start),
         };

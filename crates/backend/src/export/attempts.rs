@@ -13,16 +13,37 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-/// The number of retries. Then the retry queue takes over, because a waiting forwarder counts against the account's concurrent
-/// executions.
-pub(crate) const RETRIES: u32 = 2;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
-/// A record is blamed for crashes after this many requests with it in a row. A few closed connections are no evidence.
-const LEAST_CRASHES: u32 = 6;
-/// The same for a caller that repeats requests itself, and keeps a blamed record in its log.
-const LEAST_CRASHES_WITHOUT_RETRIES: u32 = 2;
 /// Time limit of one delivery, including all retries.
 pub(crate) const BUDGET: Duration = Duration::from_secs(10);
+
+/// Who repeats a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    Client,
+    /// The caller, which keeps a record in its log if the backend crashes on it.
+    Caller,
+}
+
+impl Repeats {
+    /// The number of times that the client repeats requests. Then the retry queue takes over, because a waiting forwarder counts
+    /// against the account's concurrent executions.
+    fn most_retries(self) -> u32 {
+        match self {
+            Self::Client => 2,
+            Self::Caller => 0,
+        }
+    }
+
+    /// The number of requests with a record, in a row, after which it is blamed for crashes. A few closed connections are no
+    /// evidence.
+    fn least_crashes(self) -> u32 {
+        match self {
+            Self::Client => 6,
+            Self::Caller => 2,
+        }
+    }
+}
 
 /// The conditions of one delivery.
 #[derive(Debug)]
@@ -35,7 +56,7 @@ pub(crate) struct Terms<'a> {
     /// Hides credentials in reasons and warnings.
     pub(crate) mask: &'a Mask,
     pub(crate) learned: &'a Learned,
-    pub(crate) max_retries: u32,
+    pub(crate) repeats: Repeats,
     /// Equal seeds give equal delays.
     pub(crate) seed: u64,
     /// The delivery's end, from its start.
@@ -67,18 +88,34 @@ pub(crate) struct Attempts<'a> {
     too_large: Option<usize>,
     /// Number of pieces from halving.
     pieces: usize,
-    /// Number of requests whose content the backend refused.
-    refused: usize,
     /// Number of items of the request.
     items: usize,
-    /// `true` if the next step is an empty request, which shows whether the backend answers although it crashed.
-    has_to_probe: bool,
-    /// `true` if the backend crashed on content and answered an empty request.
-    is_crashing: bool,
-    has_accepted_any: bool,
+    phase: Phase,
+    accepted: Accepted,
     /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
     outcome: Outcome,
+}
+
+/// What the delivery assumes about a backend that crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It crashes for a reason of its own.
+    Sending,
+    /// An empty request shows whether it answers although it crashed.
+    Probing,
+    /// It crashed on content and answered an empty request: the content is divided until the bad records are alone.
+    Isolating,
+}
+
+/// What the backend has accepted of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepted {
+    Nothing {
+        /// Number of requests whose content it refused.
+        refused: usize,
+    },
+    Some,
 }
 
 #[derive(Debug)]
@@ -146,11 +183,9 @@ impl<'a> Attempts<'a> {
             retries: 0,
             too_large: None,
             pieces: 0,
-            refused: 0,
             items,
-            has_to_probe: false,
-            is_crashing: false,
-            has_accepted_any: false,
+            phase: Phase::Sending,
+            accepted: Accepted::Nothing { refused: 0 },
             last_failure: None,
             outcome: Outcome::default(),
         }
@@ -164,7 +199,7 @@ impl<'a> Attempts<'a> {
         self.send_new_columns_ahead();
         match self.waiting.front() {
             None => Step::Done,
-            Some(_) if self.has_to_probe => Step::Probe,
+            Some(_) if self.phase == Phase::Probing => Step::Probe,
             Some(_) if now < self.not_before => Step::WaitUntil(self.not_before),
             Some(part) => Step::Send(&part.request),
         }
@@ -203,7 +238,7 @@ impl<'a> Attempts<'a> {
             Next::Retry { after } => {
                 self.outcome.retry_after = after;
                 let delay = self.delay(self.retries, after);
-                if self.retries < self.terms.max_retries {
+                if self.retries < self.terms.repeats.most_retries() {
                     self.retries += 1;
                     self.send_again_at(now.saturating_add(delay), part, reason);
                 } else {
@@ -243,44 +278,42 @@ impl<'a> Attempts<'a> {
     /// Returns `true` if the content of a request may be the cause of a crash: all retries failed, or the backend answered an empty
     /// request after earlier crashes.
     fn may_content_crash_backend(&self) -> bool {
-        let is_only_record = self.terms.max_retries == 0 && self.items == 1;
-        self.is_crashing || (self.retries >= self.terms.max_retries && !is_only_record)
+        let repeats = self.terms.repeats;
+        let is_only_record = repeats == Repeats::Caller && self.items == 1;
+        self.phase == Phase::Isolating
+            || (self.retries >= repeats.most_retries() && !is_only_record)
     }
 
     /// Returns `true` if the backend crashed often enough on this single record to blame it.
     fn is_to_blame(&self, part: &QueuedPart) -> bool {
-        part.crashes
-            >= match self.terms.max_retries {
-                0 => LEAST_CRASHES_WITHOUT_RETRIES,
-                _ => LEAST_CRASHES,
-            }
+        part.crashes >= self.terms.repeats.least_crashes()
     }
 
     /// Decides what follows a crash that the content may have caused. The backend is asked whether it answers before the first
     /// division, and before a single record is blamed.
     fn suspect(&mut self, now: Duration, part: QueuedPart, failure: Reason) {
         let is_single = part.request.items() <= 1;
-        if self.is_crashing && !is_single {
+        let is_isolating = self.phase == Phase::Isolating;
+        if is_isolating && !is_single {
             return self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });
         }
-        if self.is_crashing && !self.is_to_blame(&part) {
+        if is_isolating && !self.is_to_blame(&part) {
             let delay = self.delay(0, None);
             return self.send_again_at(now.saturating_add(delay), part, failure);
         }
         self.waiting.push_front(part);
         self.last_failure = Some(failure);
-        self.has_to_probe = true;
+        self.phase = Phase::Probing;
     }
 
     /// Handles the response to the empty request of [`Step::Probe`].
     pub(crate) fn probed(&mut self, now: Duration, response: Result<HttpResponse, TransportError>) {
-        self.has_to_probe = false;
+        self.phase = Phase::Isolating;
         let failure = self.last_failure.clone().unwrap_or(Reason::Deadline);
         let is_answered = response.is_ok_and(|response| response.status < 500);
         if !is_answered {
             return self.give_up(&failure, Fate::Park);
         }
-        self.is_crashing = true;
         let Some(part) = self.waiting.pop_front() else { return };
         if part.request.items() <= 1 && !self.is_to_blame(&part) {
             self.suspect(now, part, failure);
@@ -293,12 +326,14 @@ impl<'a> Attempts<'a> {
     fn accepted(&mut self, part: QueuedPart, Acceptance { rejected, text }: Acceptance) {
         self.outcome.accepted += part.request.items() - rejected;
         if rejected > 0 {
-            self.has_accepted_any = true;
+            self.accepted = Accepted::Some;
             let reason = Reason::Rejected { text };
             return self.note_undelivered(part.request, rejected, reason, Fate::DeadLetterPartial);
         }
         // A few items do not show that the backend accepts the others.
-        self.has_accepted_any |= !part.is_ahead;
+        if !part.is_ahead {
+            self.accepted = Accepted::Some;
+        }
         self.learn_size(part.request.bytes().len());
         if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
             self.terms.learned.with_columns(|known| known.add(&columns));
@@ -312,7 +347,7 @@ impl<'a> Attempts<'a> {
     pub(crate) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
-        if !self.has_accepted_any {
+        if self.accepted != Accepted::Some {
             // If the backend, or a proxy before it, refuses everything, a refusal says nothing about a single record.
             let parked = match self.outcome.parts.len() {
                 1 => Fate::ParkRefused,
@@ -423,30 +458,28 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns `true` if the backend refused so many requests and accepted none that the fault may be its own.
-    fn seems_to_refuse_all(&self) -> bool {
-        !self.has_accepted_any && self.refused > MAX_REFUSED
-    }
-
     /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records
     /// that the backend accepts, however many it refuses.
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
-        self.refused += 1;
-        if self.seems_to_refuse_all() {
-            self.waiting.push_front(part);
-            return self.give_up_whole(&reason.without_suspicion());
+        if let Accepted::Nothing { refused } = &mut self.accepted {
+            *refused += 1;
+            // The fault may be the backend's own.
+            if *refused > MAX_REFUSED {
+                self.waiting.push_front(part);
+                return self.give_up_whole(&reason.without_suspicion());
+            }
         }
         if items <= 1 {
             // Neighbours may be bad too, so the search for a good record goes on in the largest piece.
-            if !self.has_accepted_any && !self.waiting.is_empty() {
+            if self.accepted != Accepted::Some && !self.waiting.is_empty() {
                 self.waiting.rotate_right(1);
             }
             return self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
         let for_items = (self.items / ITEMS_PER_PIECE).min(MAX_PIECES_FOR_ITEMS);
-        if self.has_accepted_any && self.pieces + 2 > 2 * MAX_REFUSED + for_items {
+        if self.accepted == Accepted::Some && self.pieces + 2 > 2 * MAX_REFUSED + for_items {
             return self.note_undelivered(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;

@@ -5,7 +5,7 @@ mod column_limit;
 mod new_columns;
 mod outcome;
 
-pub(crate) use attempts::{Attempts, BUDGET, RETRIES, Step, Terms};
+pub(crate) use attempts::{Attempts, BUDGET, Repeats, Step, Terms};
 use new_columns::{KnownColumns, NewColumns};
 pub use outcome::{Fate, Outcome, UndeliveredPart};
 use std::sync::atomic::{AtomicUsize, Ordering};
