@@ -458,37 +458,41 @@ mod tests {
         check("managed oldest=60000 failing", "flush 1000");
     }
 
-    /// The answers to "When does it flush?" in docs/layer.md: a situation, and the facts that stand for it.
+    /// The answers to "When does it flush?" in docs/layer.md: a situation, and the facts that stand for it. The first row that fits
+    /// applies.
     const DOCUMENTED: &[(&str, &[&str])] = &[
-        ("a handler runs, the telemetry is less than 5 s old", &["oldest=4999"]),
-        ("… is 5 s old, or the buffer is half full", &["oldest=5000", "oldest=1 half-full"]),
         (
-            "… is of an earlier invocation, and handlers take longer than a flush",
-            &["oldest=1 earlier handler=50"],
-        ),
-        ("one of an environment's first three handlers ends", &["done oldest=1 invocations=3"]),
-        ("the handler after a failed one ends", &["done oldest=1 failed"]),
-        ("a handler ends, invocations are more than 30 s apart", &["done oldest=1 rare"]),
-        ("… handlers usually take 5 s or more", &["done oldest=1 handler=5000"]),
-        (
-            "… the telemetry is 20 s old, or the buffer is half full",
-            &["done oldest=20000", "done oldest=1 half-full"],
-        ),
-        ("any other handler ends", &["done oldest=19999", "done oldest=1 earlier"]),
-        (
-            "a handler ends with `OTEL_LAMBDA_FLUSH_TIMEOUT=0`",
-            &["done oldest=1 rare timeout=0", "done oldest=1 failed timeout=0"],
-        ),
-        ("a handler times out in 150 ms", &["oldest=1 left=150", "oldest=1 rare left=150"]),
-        (
-            "a handler runs, the telemetry is 5 s old, the backend failed three times",
-            &["oldest=5000 failing"],
-        ),
-        ("a handler ends, the backend failed three times", &["done oldest=60000 rare failing"]),
-        (
-            "a managed instance, the telemetry is 5 s old, or the buffer is half full",
+            "a managed instance, telemetry 5 s old or buffer half full",
             &["managed oldest=5000", "managed oldest=1 half-full"],
         ),
+        ("150 ms before the handler's timeout", &["oldest=1 left=150", "oldest=1 rare left=150"]),
+        (
+            "the backend failed three times, a handler runs, telemetry 5 s old",
+            &["oldest=5000 failing"],
+        ),
+        ("the backend failed three times, a handler ends", &["done oldest=60000 rare failing"]),
+        (
+            "a handler runs, telemetry 5 s old or buffer half full",
+            &["oldest=5000", "oldest=1 half-full"],
+        ),
+        (
+            "a handler runs, telemetry of an earlier invocation, handlers take longer than a flush",
+            &["oldest=1 earlier handler=50"],
+        ),
+        ("a handler runs, any other telemetry", &["oldest=4999"]),
+        (
+            "a handler ends, `OTEL_LAMBDA_FLUSH_TIMEOUT=0`",
+            &["done oldest=1 rare timeout=0", "done oldest=1 failed timeout=0"],
+        ),
+        ("a handler ends, the first three of an environment", &["done oldest=1 invocations=3"]),
+        ("a handler ends, the one after a failed one", &["done oldest=1 failed"]),
+        ("a handler ends, invocations more than 30 s apart", &["done oldest=1 rare"]),
+        ("a handler ends, handlers usually take 5 s or more", &["done oldest=1 handler=5000"]),
+        (
+            "a handler ends, telemetry 20 s old or buffer half full",
+            &["done oldest=20000", "done oldest=1 half-full"],
+        ),
+        ("a handler ends, any other", &["done oldest=19999", "done oldest=1 earlier"]),
     ];
 
     #[test]
