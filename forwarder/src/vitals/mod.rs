@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const VITALS: SettingWithDefault<Word> = Setting::choice(
     "LAMBDA_OTLP_VITALS",
     &["emf", "otlp", "both", "none"],
-    "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch, `otlp` sends them to the backend.",
+    "The forwarder's own [metrics](operations.md#metrics-of-the-forwarder). `emf` writes them to its log for CloudWatch, `otlp` sends them to the backend.",
 )
 .with_default("both");
 
