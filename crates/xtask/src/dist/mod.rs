@@ -21,7 +21,7 @@ mod zip_file;
 
 use crate::checks::{install_target, locked_packages, root};
 use crate::pypi::{self, Environment};
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 pub(crate) use binary::{inspect_extension, inspect_program};
 use components::Component;
 use local_lambda::binaries::EXTENSION;
@@ -96,8 +96,9 @@ pub(crate) enum What {
 const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
-/// The page that `gh release create` shows, and its name among the files.
-const INSTALL_PAGE: &str = "docs/release-files.md";
+/// The page with the section that `gh release create` shows, and the section's name among the files.
+const INSTALL_PAGE: &str = "docs/deploy.md";
+const INSTALL_SECTION: &str = "\n## Release files\n";
 const INSTALL: &str = "INSTALL.md";
 
 /// Makes these parts in `target/dist`. All parts together replace the folder.
@@ -144,8 +145,18 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         }
     }
     template::write(root, &folder)?;
-    std::fs::copy(root.join(INSTALL_PAGE), folder.join(INSTALL))?;
+    std::fs::write(folder.join(INSTALL), install_section(root)?)?;
     sums(&folder)
+}
+
+/// Reads the page's section about the release files, up to the next heading of its level.
+fn install_section(root: &Path) -> anyhow::Result<String> {
+    let page = std::fs::read_to_string(root.join(INSTALL_PAGE)).context(INSTALL_PAGE)?;
+    let (_, after) = page
+        .split_once(INSTALL_SECTION)
+        .with_context(|| format!("{INSTALL_PAGE} has no section{INSTALL_SECTION}"))?;
+    let section = after.split("\n## ").next().unwrap_or(after);
+    Ok(format!("# Release files\n{section}\n"))
 }
 
 /// Leaves out what this machine cannot make; a release needs all files.
@@ -232,6 +243,13 @@ fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File
 #[cfg(test)]
 mod tests {
     use crate::checks::root;
+
+    #[test]
+    fn the_page_of_a_release_tells_how_to_deploy_it() {
+        let section = super::install_section(&root().unwrap()).unwrap();
+        assert!(section.contains("aws cloudformation deploy"), "{section}");
+        assert!(section.contains("`SHA256SUMS`"), "{section}");
+    }
 
     #[test]
     fn files_outside_of_packages_state_the_version() {
