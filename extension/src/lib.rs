@@ -4,6 +4,36 @@
 //! lines on stdout, which Lambda ships to CloudWatch Logs, or a buffer for a backend (direct mode). A request is acknowledged
 //! when its lines are written or when it is in the buffer, so no request waits for a network. One loop (`event_loop`) owns the
 //! state; its decisions (`invocations`) have no I/O.
+//!
+//! # Modules
+//!
+//! - `runtime` starts everything, opens the ports, registers, and subscribes to the Telemetry API with its types and buffering
+//!   (`subscription`). `api` makes the calls of Lambda's APIs.
+//! - `event_loop` owns the state. It calls `next` when state and sink allow it, and takes the receivers' events (`event`).
+//!   `tasks` runs work in the background, `termination` handles SIGTERM.
+//! - `policy` decides when the extension calls `next`, flushes and spills: pure functions. The facts for flushes come from
+//!   `sink/backend`.
+//! - `config` reads all settings and bounds them by the function's memory. `variables` has their table, `file` the settings file
+//!   and djv3's variables, `output` the choice between stdout and direct mode.
+//! - `http` is the server. `service` reads a request and writes the answer, `connections` bounds the connections.
+//! - `receiver` has what is received: `otlp` (the paths of signals, and the limit of a request), `xray`, and `telemetry`
+//!   (Lambda's Telemetry API). `body` inflates, `grpc` has the form of gRPC. `response` knows the content types (`Encoding`), and
+//!   has the answers and refusals.
+//! - `recent` recognizes repeated deliveries. `service_name` names requests without a service.
+//! - `invocations` has the open invocations: `table` their telemetry (above platform's table, with the facts of `known`), `state`
+//!   the newest one, which the decisions about `next` need. `roots` finds their spans in received requests, `invocation_records`
+//!   in the files of our exporter. `identity` is the resource.
+//! - `sink` takes all telemetry: receivers hold its `Intake`, the loop its `Sink`. Its own file chooses between backend and
+//!   stdout.
+//! - `sink/lines` is the queue of OTLP lines, and refuses requests while stdout is blocked. `thread` writes; `backlog` has
+//!   requests whose senders don't wait.
+//! - `sink/backend` is direct mode. Its own file gathers the facts for `policy`, carries out the decision (`run_due_tasks`), and
+//!   spills what the buffer doesn't take. It also decides what SHUTDOWN sends.
+//! - In it, `buffer` keeps acknowledged requests, `flush` and `uploader` send them, `health` decides when to try again, `freeze`
+//!   detects freezes, after which it drops connections. `printed_lines` converts the function's lines; with the output `json` it
+//!   forwards every event of Lambda, also START. `health_check` calls backend's `reach`.
+//! - `counts` has the extension's counters. `own_metrics` makes metrics of them, `log` writes its own log. `own_file` opens files
+//!   in `/tmp`, `descriptors` keeps a file descriptor for calls of Lambda.
 
 mod api;
 mod clock;

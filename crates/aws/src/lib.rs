@@ -8,6 +8,18 @@
 //!
 //! The wall clock is always injected: signatures need it, and [`FreezeAwareInstant`] uses it to include the time an environment
 //! is frozen.
+//!
+//! # Modules
+//!
+//! - `client` signs a request and sends it once (`signature`, `credentials`). It knows endpoints and partitions, and recognizes
+//!   throttling. `reqwest_transport` is its HTTP, with proxies.
+//! - `logs`: log groups, their tags and filters, log events. It repeats throttled requests until the deadline, so its callers see
+//!   none, and other temporary errors a few times.
+//! - `sqs` sends messages and hides received ones. `response` decides about a message by its answer, `address` has a queue's
+//!   settings.
+//! - `secret`: its own file has the lifetime. After that, or after a refusal, `cached` reads again. `service` reads, and
+//!   `authorization` makes a header.
+//! - `metrics` adds up CloudWatch's metrics, for `lambda-otlp cost`. `s3` recognizes hosts of S3.
 
 mod api;
 mod client;

@@ -6,14 +6,29 @@
 //!
 //! Each module uses only modules before it in this list:
 //!
-//! - `destination`: endpoint and credentials; `direct_mode`: the variables with which the extension sends itself
-//! - `http`: one attempt
-//! - `mask`: hides credentials in texts
-//! - `judge`: the meaning of a response
-//! - `sanitize`: the request as OpenObserve stores it
-//! - `export`: retry, split, account
-//! - `client`: all of it, with a secret that may be stored elsewhere
-//! - `reach`: checks a destination, and explains the result to a person
+//! - `destination`: settings of a backend. `variables` has those that all senders share, `endpoints` the URL of each signal,
+//!   `requests` the headers, `stream-name` and limits of each request, `own_authority` private certificates. `direct_mode`
+//!   decides whether the extension sends itself.
+//! - `http`: one attempt (`transport`, `grpc`, and `json_stream` for OpenObserve's older endpoint `_json`). `response` parses
+//!   `Retry-After`, `own_certificate` trusts private authorities, `cause` explains a failed connection.
+//! - `mask`: hides credentials in a backend's texts.
+//! - `judge`: the meaning of each status, also of a success. `export_response` reads the body. `reason` recognizes OpenObserve's
+//!   words and puts a failure into ours.
+//! - `sanitize`: the request as OpenObserve stores it. Its own file has the steps, and a table of the rules with the module of
+//!   each, such as `same_column` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded items; `metrics` also
+//!   gives exponential histograms explicit buckets.
+//! - `sanitize/encoded_check` (`metric` for metrics) finds the requests that need no change, so that we don't decode them.
+//!   `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has OpenObserve's own columns; add a further
+//!   one there alone.
+//! - `sanitize/typed_columns` makes texts of log attributes, and adds columns for their numbers. `logs` does so in encoded
+//!   records. cli's `openobserve/columns` declares the panels' columns beforehand, with the same types.
+//! - `export`: what we learned from earlier requests (`Learned`). `attempts` decides (retry, wait, ask with an empty request) and
+//!   cuts a request into known limits, or in two after a refusal (`halve`). A retry waits for its own pause or `Retry-After`,
+//!   whichever is longer; if the delivery's time is shorter, the request is undelivered. `outcome` has the fate of each item,
+//!   `column_limit` splits a request with too many columns, `new_columns` finds the items to send first because of their columns.
+//! - `client`: sends and waits, with a secret that may be stored elsewhere.
+//! - `reach`: sends an empty request of each signal to check a backend, for `doctor` and the extension's `health_check`, and
+//!   explains the result.
 
 mod client;
 mod destination;

@@ -1,4 +1,36 @@
 //! `lambda-otlp`: runs functions locally, shows telemetry, checks deployments, and sends telemetry again.
+//!
+//! Each command has a module. They share `aws` (region and endpoints; `credentials` by AWS's SDK, whose connections `connector`
+//! makes; `errors`; calls of services in `lambda`, `sqs`, `xml`, and in the crate `aws`), `destination`, `log_file` (reads a file
+//! of log lines), `lines`, `log_events` (the forwarder's pipeline, which keeps the requests), `progress` and `terminal`.
+//!
+//! - `doctor` checks settings and backend in its own file, and has a file for each other subject. `stack` checks the forwarder
+//!   and begins the other checks: `pipeline` the stack's queues, their event source mappings and the functions that read them,
+//!   `wiring` telemetry that is sent twice, `openobserve` the backend's side, `recent_errors` the forwarder's log. `deployment`
+//!   has the stack's parameters and outputs, `answers` makes results of AWS's errors.
+//! - `doctor/log_groups` reads filters of log groups and asks Lambda for their functions. `function` keeps what
+//!   `GetFunctionConfiguration` states, `functions` judges it. Another question to AWS about a user's function begins in
+//!   `log_groups`.
+//! - `shown` prints for `tail` and `dev`. Its own file has the flags (`OutputArguments`), and holds telemetry briefly, so that
+//!   related items appear together. `filter` selects traces and records, `views` writes text or JSON, `drawn` and `early`
+//!   remember shown items that later telemetry completes. `tail/cloudwatch` follows log groups.
+//! - `dev`: `command` prepares the function, `session` runs it, `watch` notices changes of its code, `function` invokes it,
+//!   `output` turns its log into telemetry. `event_kinds` has AWS's events, `http` serves the function. With `--open`, `page`
+//!   serves the page, which console's `page/script.js` draws from the messages of `live_page`.
+//! - `instrument`: pure decisions (`plan`, `undo`), their record in tags (`record`), and Lambda's API (`account`).
+//!   `configuration` reads what they depend on, `snippets` has the texts for templates and Dockerfiles, `run` applies them to
+//!   several functions, `layers` finds the layers, `fleet` lists functions.
+//! - `cost` estimates, and names the limits that apply. `account` reads an account's figures from CloudWatch, `month` makes the
+//!   rows of a bill, `prices` has AWS's prices in us-east-1.
+//! - `forward` sends event files through the forwarder's pipeline, `rules` shows the effect of a rules file, `decode` prints OTLP
+//!   lines.
+//! - `openobserve` creates, replaces and removes the files of `deploy/openobserve` through `api`. `shipped` lists them,
+//!   `burn_rates` makes the alerts of objectives, `columns` declares the columns that panels ask for.
+//! - `redrive`: its own file has the results of letters: dead letters, and the records of failed invocations. `store` reads
+//!   letters. `letter` has the options that choose them (`LetterFilters`), and makes messages of them.
+//! - `replay`: `plan` has time slices and checkpoint, `run` the loop.
+//! - `subscribe` uses the subscriber's crate. `destination` checks the forwarder first, `direct_mode` warns of functions in
+//!   direct mode.
 
 // First, because all other files use its macros.
 #[macro_use]

@@ -3,6 +3,12 @@
 //! Streaming libraries keep a window and tables of 200 to 300 KiB and clear them for each stream. A line of one span has 1.3 KB,
 //! so that dominated its cost. This compressor reads the input in place, uses tables in proportion to the input, and clears
 //! nothing: entries of earlier inputs are recognized by their numbers. docs/decisions.md has the measurements.
+//!
+//! # Modules
+//!
+//! - `matches` finds earlier occurrences, `block` writes each block in the smallest of the encodings.
+//! - `huffman` makes the codes of a block, `codes` has those of a preset dictionary.
+//! - `bits` writes bits, `symbols` has the lengths and distances of RFC 1951.
 
 #![expect(
     clippy::indexing_slicing,

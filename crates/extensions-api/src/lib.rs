@@ -3,6 +3,8 @@
 //!
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
 //! (2022-07-01).
+//!
+//! - `response` reads the responses, `bodies` the JSON in them.
 
 mod bodies;
 mod response;

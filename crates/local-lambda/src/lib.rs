@@ -11,6 +11,25 @@
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
+//!
+//! # Modules
+//!
+//! They import each other in one direction, from `lambda`, the handle, down.
+//!
+//! - `service` chooses an environment for an invocation. `invocation` has the results, `function` the settings and time limits.
+//! - `environment`: an environment's life: init, invocations, freeze, and the reset after a failure. `extensions` are its
+//!   extensions, `instance` is a managed instance, `failure` says what a failure means: its status, the answer, and the reason of
+//!   SHUTDOWN.
+//! - `environment/processes` has the processes: `init`, `calls` (which are allowed, and their answers), `run` (one invocation,
+//!   and the freeze after it) and `ending`.
+//! - `api` reads the processes' calls. `process`: processes, `captured_output`: their output.
+//! - `platform_events`: Lambda's own events, as lines and for the Telemetry API. `telemetry`: its subscriptions (`settings`) and
+//!   deliveries.
+//! - `cloudwatch`: log groups and their filters, without CloudWatch's API: `lambda` subscribes. `subscription_filter` makes the
+//!   events of subscriptions. `queue`: SQS.
+//! - `packages` and `binaries` install and build functions.
+//! - `identifiers` makes request ids and X-Ray ids, `http_server` is the server of all APIs.
+//! - `fidelity`: deviations from AWS, and what we chose where AWS has published nothing.
 
 mod api;
 mod api_client;

@@ -8,6 +8,41 @@
 //!
 //! The crate is pure: events in, OTLP out. Time and identity are arguments; environment, clock and network are not used. No input
 //! panics.
+//!
+//! # Modules
+//!
+//! - `convert` applies the other modules to the lines of one log stream. Its own file decides which of Lambda's events become log
+//!   records, which lines count as metrics, and which are consumed. The extension uses it in direct mode. `convert/statements`
+//!   takes what lines and spans say about the ends of invocations, `convert/result` makes the OTLP.
+//! - `event`: the types of Lambda's own events in all notations. `read/text` and `read/telemetry` read them.
+//! - `read/line` reads a line of the function. `field` has the keys and values of JSON and `key=value` (`read/logfmt`), `found`
+//!   chooses level, message, time with its unit, and ids by the keys of `read/keys`; `record` makes the record. `inspected` reads
+//!   objects as Node prints them, `typed` has the values.
+//! - `read/head` is the grammar of text before a message. `evidence` says where levels and loggers' names stand, and where a
+//!   level is certain; elsewhere `prose` decides whether what follows casts doubt on it. `read/combinations` tests both with all
+//!   formats, messages and ids.
+//! - `read/severity` has the words of levels, `read/time` dates in text, `read/exceptions` the shapes of exceptions in records.
+//! - `read/runtime_error`: the runtimes' lines about failed invocations, with and without a level. `read/runtime_text`: exhausted
+//!   memory.
+//! - `read/crash` reads failed programs. `lines` recognizes single lines (a frame, the first line of a stack trace),
+//!   `report_state` joins the log events of one crash by them, `exception` reads the joined text. Another language begins in
+//!   `lines`.
+//! - `read/fingerprint` recognizes the same failure again, by the frames that `read/stack` reads.
+//! - `outcome` decides from all evidence how an invocation ended, and the status of its span. `recent` remembers what earlier
+//!   deliveries said about invocations whose report is missing.
+//! - `read/whole_line` decides whether we may leave one of Lambda's lines out of the log records.
+//! - `identity`: service name and resource of a log stream. `names`: names of attributes.
+//! - `logs`: the content of a log record of a line, of Lambda's event, and of an undecodable line. `request_window` decides the
+//!   invocation of a line that names none, `seen_spans` its trace; `records` writes protobuf.
+//! - `metrics/aggregator` decides which metrics one of Lambda's events counts, and whether forwarder or extension makes them
+//!   (`Owner`). `open` has the invocations that are not counted yet, `figures` the metrics of a report, `error_type` the types of
+//!   failures. `metrics/instrument` has names, units and buckets. `metrics/points` adds up; the error type is the only attribute
+//!   of these data points.
+//! - `metrics/emf`: functions' metrics in the embedded metric format. `metadata` reads the member `_aws` of a line, `line` the
+//!   values, units and time that it names, `points` adds them up.
+//! - `spans/invocations` is the bounded table of open invocations, `spans/invocation` the state of one. `invocation_span` writes
+//!   the span, `phases` the phases within it, `ids` has their ids.
+//! - `xray`: documents of X-Ray's SDKs. `aws_spans`: spans that X-Ray stores.
 
 mod attributes;
 mod aws_spans;

@@ -41,6 +41,15 @@
 //! let mut reader = Reader::new(&source, TABLE);
 //! assert_eq!(reader.choice(LINE, &meanings, Line::Standard), Line::Compact);
 //! ```
+//!
+//! # Modules
+//!
+//! - `setting` has a constructor for each kind of value, `parse` its parser, `table` the rows. `reader` reads values and collects
+//!   mistakes.
+//! - `shared` has the variables of several programs. `secret` and `headers` mask values. `proxy` decides which requests take a
+//!   proxy.
+//! - `pattern` matches names with `*`, in rules and selections. `backoff` is the formula of all retry schedules. `check` is one
+//!   result, as `doctor` prints it.
 
 mod backoff;
 mod check;

@@ -10,7 +10,10 @@
 //! lambda       events: CloudFormation's custom resource, CreateLogGroup, the schedule
 //! ```
 //!
-//! `lambda-otlp subscribe` and `unsubscribe` do the same from a terminal.
+//! `config` has the choice of lines (`Collect`) with its filter pattern. `selection` and `decision` also serve `lambda-otlp
+//! subscribe` and `unsubscribe`, which do the same from a terminal. `sweep` collects the facts of all groups, asks `decision` and
+//! carries it out; `report` has the results. `lambda/event` recognizes the function's events, which a rule of `template.yaml`
+//! sends.
 
 mod config;
 mod decision;

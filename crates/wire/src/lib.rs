@@ -6,6 +6,25 @@
 //! never panics.
 //!
 //! Features: `decode` reads lines, and `bulk` reads them faster with larger libraries. A function needs neither.
+//!
+//! # Modules
+//!
+//! - `line`: OTLP lines, with the marker of each kind. `encode` writes them (`envelope`). `read` reads the text of a log event:
+//!   `walk` and `find` look for objects, `object` classifies each, `payload` decodes it. `headers` removes credentials, `rejoin`
+//!   joins split lines, `java` knows what Java's loggers print before OTLP/JSON.
+//! - `compact`: the content of a compact line. `encoder` (`write`, `write_text`) and `decode` (`read`, `read_text`) are the two
+//!   directions, `header` says how to read a line, `context` has the names that a line leaves out because its reader knows them.
+//!   Fields that `schema` lacks are carried as they are.
+//! - `root_line` names an invocation's root span on a managed instance; `invocation_record` does so in a file, for the extension.
+//! - `request`: an encoded request, which we count, split and join as bytes. `check` has the limits, `merge` joins requests,
+//!   `split` cuts one, `truncate` shortens it, and `invocation_spans` finds the spans that name their invocation.
+//! - `json` converts OTLP/JSON: `read`, `write`, and `scalar` for values.
+//! - `view` reads protobuf, `edit` changes it. `schema` has the messages as tables, `field` the numbers, `depth` limits
+//!   recursion.
+//! - `fingerprint` makes the fingerprint of an exception without frames, for the library and for platform's.
+//! - `gzip` compresses, and inflates up to a limit (`inflate`). `base64` and `base91` make text of bytes.
+//! - `arn`, `ids` (trace ids, X-Ray headers), `resource` (names of attributes), `sampling` and `timestamp` (RFC 3339) serve
+//!   several programs.
 
 #![cfg_attr(
     not(feature = "decode"),

@@ -1,4 +1,8 @@
 //! Maintenance commands: checks, generated files, and releases.
+//!
+//! Each command has a file or folder; `cargo xtask --help` lists them. `load` has a file for each measured program. `links` is a
+//! part of `docs --check`. `openobserve` runs the panels' queries on a real server. `stack` and `moto` check `template.yaml`.
+//! `ci` is the long form of the gate, `.ci/run`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 

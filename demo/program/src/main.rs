@@ -1,4 +1,8 @@
 //! `cargo demo`: functions, extension, forwarder and a backend on this machine, every item counted.
+//!
+//! The functions stand in the folders of their languages, with a `ledger` of their items. `run` starts them, and proves that each
+//! item arrived once. `made` adds the items that no ledger lists, `stored` has those in the backend, `accounting` compares both.
+//! `html` makes the page: console's page of traces with tables of invocations and of the accounting (`view`).
 
 mod accounting;
 mod functions;
