@@ -1,7 +1,7 @@
 //! The lines of all loggers, and ordinary text that must not be mistaken for one.
 //!
 //! `tests/fixtures/loggers.jsonl` has a row for each logger: `messages` of one log stream of `group`, and `expect`, an object for
-//! each log record. `docs/signals.md` shows the rows in a table. `tests/fixtures/logger-cases.jsonl` has more such rows.
+//! each log record. `docs/loggers.md` shows the rows in a table. `tests/fixtures/logger-cases.jsonl` has more such rows.
 
 use crate::support::{body, default_options, deliver_event, incoming, payload, repository};
 use expect_test::expect_file;
@@ -230,12 +230,12 @@ fn ordinary_text_of_go_has_no_level() {
     assert_eq!(leveled, Vec::<String>::new());
 }
 
-/// The table of docs/signals.md. `UPDATE_EXPECT=1` writes it.
+/// The table of docs/loggers.md. `UPDATE_EXPECT=1` writes it.
 #[test]
 fn the_documented_loggers_are_those_that_are_read() {
     const BEGIN: &str = "<!-- loggers: written by forwarder/tests/scenarios/loggers.rs -->\n";
     const END: &str = "<!-- /loggers -->\n";
-    let path = repository("docs/signals.md");
+    let path = repository("docs/loggers.md");
     let page = read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
