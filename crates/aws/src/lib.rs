@@ -19,7 +19,8 @@
 //!   settings.
 //! - `secret`: its own file has the lifetime. After that, or after a refusal, `cached` reads again. `service` reads, and
 //!   `authorization` makes a header.
-//! - `metrics` adds up CloudWatch's metrics, for `lambda-otlp cost`. `s3` recognizes hosts of S3.
+//! - `api` repeats calls of a service after temporary errors. `metrics` adds up CloudWatch's metrics, for `lambda-otlp cost`.
+//!   `s3` recognizes hosts of S3.
 
 mod api;
 mod client;

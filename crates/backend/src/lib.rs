@@ -15,11 +15,11 @@
 //! - `judge`: the meaning of each status, also of a success. `export_response` reads the body. `reason` recognizes OpenObserve's
 //!   words and puts a failure into ours.
 //! - `sanitize`: the request as OpenObserve stores it. Its own file has the steps, and a table of the rules with the module of
-//!   each, such as `same_column` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded items; `metrics` also
-//!   gives exponential histograms explicit buckets.
-//! - `sanitize/encoded_check` (`metric` for metrics) finds the requests that need no change, so that we don't decode them.
-//!   `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has OpenObserve's own columns; add a further
-//!   one there alone.
+//!   each, such as `same_column`, `severity`, `gen_ai` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded
+//!   items; `metrics` also gives exponential histograms explicit buckets.
+//! - `sanitize/encoded_check` (`metric` for metrics) finds the requests that need no change, so that we don't decode them, and
+//!   collects their times (`survey`). `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has
+//!   OpenObserve's own columns; add a further one there alone.
 //! - `sanitize/typed_columns` makes texts of log attributes, and adds columns for their numbers. `logs` does so in encoded
 //!   records. cli's `openobserve/columns` declares the panels' columns beforehand, with the same types.
 //! - `export`: what we learned from earlier requests (`Learned`). `attempts` decides (retry, wait, ask with an empty request) and

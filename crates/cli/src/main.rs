@@ -19,7 +19,8 @@
 //!   serves the page, which console's `page/script.js` draws from the messages of `live_page`.
 //! - `instrument`: pure decisions (`plan`, `undo`), their record in tags (`record`), and Lambda's API (`account`).
 //!   `configuration` reads what they depend on, `snippets` has the texts for templates and Dockerfiles, `run` applies them to
-//!   several functions, `layers` finds the layers, `fleet` lists functions.
+//!   several functions, `layers` finds the layers, `trust` checks those that tags name, `report` prints plan and result, `fleet`
+//!   lists functions.
 //! - `cost` estimates, and names the limits that apply. `account` reads an account's figures from CloudWatch, `month` makes the
 //!   rows of a bill, `prices` has AWS's prices in us-east-1.
 //! - `forward` sends event files through the forwarder's pipeline, `rules` shows the effect of a rules file, `decode` prints OTLP

@@ -31,7 +31,7 @@
 //! - `outcome` decides from all evidence how an invocation ended, and the status of its span. `recent` remembers what earlier
 //!   deliveries said about invocations whose report is missing.
 //! - `read/whole_line` decides whether we may leave one of Lambda's lines out of the log records.
-//! - `identity`: service name and resource of a log stream. `names`: names of attributes.
+//! - `identity`: service name and resource of a log stream. `names`: names of attributes. `options`: the user's choices.
 //! - `logs`: the content of a log record of a line, of Lambda's event, and of an undecodable line. `request_window` decides the
 //!   invocation of a line that names none, `seen_spans` its trace; `records` writes protobuf.
 //! - `metrics/aggregator` decides which metrics one of Lambda's events counts, and whether forwarder or extension makes them

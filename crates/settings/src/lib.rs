@@ -44,8 +44,8 @@
 //!
 //! # Modules
 //!
-//! - `setting` has a constructor for each kind of value, `parse` its parser, `table` the rows. `reader` reads values and collects
-//!   mistakes.
+//! - `setting` has a constructor for each kind of value, `parse` its parser, `table` the rows. `reader` reads values from a
+//!   `source` and collects mistakes (`error`).
 //! - `shared` has the variables of several programs. `secret` and `headers` mask values. `proxy` decides which requests take a
 //!   proxy.
 //! - `pattern` matches names with `*`, in rules and selections. `backoff` is the formula of all retry schedules. `check` is one

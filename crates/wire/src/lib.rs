@@ -13,18 +13,22 @@
 //!   `walk` and `find` look for objects, `object` classifies each, `payload` decodes it. `headers` removes credentials, `rejoin`
 //!   joins split lines, `java` knows what Java's loggers print before OTLP/JSON.
 //! - `compact`: the content of a compact line. `encoder` (`write`, `write_text`) and `decode` (`read`, `read_text`) are the two
-//!   directions, `header` says how to read a line, `context` has the names that a line leaves out because its reader knows them.
-//!   Fields that `schema` lacks are carried as they are.
+//!   directions, `header` says how to read a line, `context` has the names that a line leaves out because its reader knows them,
+//!   `dictionary` the preset texts, `history` the earlier values to which later ones refer. Fields that `schema` lacks are
+//!   carried as they are.
 //! - `root_line` names an invocation's root span on a managed instance; `invocation_record` does so in a file, for the extension.
 //! - `request`: an encoded request, which we count, split and join as bytes. `check` has the limits, `merge` joins requests,
 //!   `split` cuts one, `truncate` shortens it, and `invocation_spans` finds the spans that name their invocation.
 //! - `json` converts OTLP/JSON: `read`, `write`, and `scalar` for values.
-//! - `view` reads protobuf, `edit` changes it. `schema` has the messages as tables, `field` the numbers, `depth` limits
-//!   recursion.
+//! - `signal` has the three signals; other code is generic over them.
+//! - `protobuf` is the reader and writer of fields. `view` reads messages, `edit` changes them. `schema` has the messages as
+//!   tables, `field` the numbers, `depth` limits recursion.
+//! - `reserved` has the names that we compute and content can't use; `stored_key` is the spelling in which OpenObserve stores
+//!   keys.
 //! - `fingerprint` makes the fingerprint of an exception without frames, for the library and for platform's.
 //! - `gzip` compresses, and inflates up to a limit (`inflate`). `base64` and `base91` make text of bytes.
-//! - `arn`, `ids` (trace ids, X-Ray headers), `resource` (names of attributes), `sampling` and `timestamp` (RFC 3339) serve
-//!   several programs.
+//! - `arn`, `ids` (trace ids, X-Ray headers), `resource` (names of attributes), `sampling`, `fnv` (hashes that stay the same
+//!   across versions) and `timestamp` (RFC 3339) serve several programs.
 
 #![cfg_attr(
     not(feature = "decode"),

@@ -1,8 +1,17 @@
 //! Maintenance commands: checks, generated files, and releases.
 //!
-//! Each command has a file or folder; `cargo xtask --help` lists them. `load` has a file for each measured program. `links` is a
-//! part of `docs --check`. `openobserve` runs the panels' queries on a real server. `stack` and `moto` check `template.yaml`.
-//! `ci` is the long form of the gate, `.ci/run`.
+//! Each command has a file or folder; `cargo xtask --help` lists them.
+//!
+//! - `ci` is the long form of the gate, `.ci/run`. `checks` has what several commands share.
+//! - `docs` writes the tables of the documents (`calls`: that of AWS calls), and checks them. `links` is a part of `docs
+//!   --check`.
+//! - `dist` makes the release files: functions, layers (`python`, `node`), command line, crates, and their components and
+//!   notices. `stack` and `moto` check `template.yaml`.
+//! - `chaos` runs seeded schedules of faults over the whole path, `load` measures programs under load, with a file for each, and
+//!   `hostile` counts instructions and memory of hostile content.
+//! - `openobserve` runs the panels' queries and alerts on a real server, and compares what it stores with the model in
+//!   test-support.
+//! - `pytest` runs the tests that need other people's programs, which `pypi` installs. `serve` is HTTP for the checks.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
