@@ -1,7 +1,7 @@
 //! Requests to AWS services without AWS's SDK.
 //!
 //! [`AwsClient`] signs a request and sends it once, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
-//! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused:
+//! parameters, and [`CachedSecret`] makes headers of them and reads them again when they are old or refused:
 //! concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. An [`Api`] calls any service and repeats what fails for a
 //! moment; [`CloudWatchLogs`] and [`CloudWatchMetrics`] are two of them, and the command line has more.
@@ -18,7 +18,7 @@
 //! - `sqs` sends messages and hides received ones. `response` decides about a message by its answer, `address` has a queue's
 //!   settings.
 //! - `secret`: its own file has the lifetime. After that, or after a refusal, `cached` reads again. `service` reads, and
-//!   `authorization` makes a header.
+//!   `header` makes a header.
 //! - `api` repeats calls of a service after temporary errors. `metrics` adds up CloudWatch's metrics, for `lambda-otlp cost`.
 //!   `s3` recognizes hosts of S3.
 
@@ -54,7 +54,7 @@ pub use reqwest_transport::{ReqwestTransport, deepest};
 pub use s3::is_s3;
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
-    SecretReading, SecretService,
+    SecretHeader, SecretReading, SecretService,
 };
 pub use signature::{Credentials, PathEncoding};
 pub use sqs::{

@@ -109,7 +109,7 @@ impl<T: Transport> Client<T> {
         Self { repeats: Repeats::Caller, ..self }
     }
 
-    /// Puts this secret, which several clients of one destination may share, in place of the authorization header.
+    /// Puts this secret, which several clients of one destination may share, in place of the header of its name.
     #[must_use]
     pub fn with_secret(self, secret: Option<Arc<CachedSecret>>) -> Self {
         Self { secret, ..self }
@@ -200,7 +200,7 @@ impl<T: Transport> Client<T> {
         if secret.version > sent.version {
             // Values of older versions stay masked.
             let mut headers = self.destination.headers.clone();
-            headers.set("authorization", secret.authorization.expose())?;
+            headers.set(&secret.header.name, secret.header.value.expose())?;
             let map = header_map(&headers)?;
             let mask = sent.mask.and(&headers);
             *sent = Arc::new(SentHeaders { version: secret.version, map, mask });
@@ -343,7 +343,7 @@ pub async fn read_secret(
 ) -> Result<(), UnusableSecret> {
     destination.secret = None;
     let current = secret.current().await?;
-    destination.headers.set("authorization", current.authorization.expose())?;
+    destination.headers.set(&current.header.name, current.header.value.expose())?;
     Ok(())
 }
 

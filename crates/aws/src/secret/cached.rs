@@ -1,10 +1,10 @@
 //! A cached secret: read on first use, after its lifetime, and when a backend refuses it.
 
 use super::SecretError;
-use super::authorization::authorization;
+use super::header::{SecretHeader, read_header};
 use super::service::SecretService;
 use crate::clock::FreezeAwareInstant;
-use settings::{Secret, SecretReference};
+use settings::SecretReference;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 /// Delay before the next read after a failure, while an expired value is used.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// A secret for an authorization header. Its lifetime includes freezes ([`FreezeAwareInstant`]).
+/// A secret that a header carries. Its lifetime includes freezes ([`FreezeAwareInstant`]).
 pub struct CachedSecret {
     service: Arc<dyn SecretService>,
     reference: SecretReference,
@@ -39,7 +39,7 @@ struct LastReading {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentSecret {
-    pub authorization: Secret,
+    pub header: SecretHeader,
     /// Counts changes of the value, from 1.
     pub version: u64,
     /// The reason why no newer value could be read; this one is the previous.
@@ -97,7 +97,7 @@ impl CachedSecret {
             reading.await
         };
         let read = read.and_then(|secret| {
-            authorization(&secret, self.reference.key.as_deref())
+            read_header(&secret, self.reference.key.as_deref())
                 .map_err(|problem| SecretError::unusable(&self.reference, &problem.to_string()))
         });
         let good_for = match read {
@@ -116,15 +116,15 @@ impl CachedSecret {
 
 /// The value after a read. If that failed, the previous value stays.
 fn current_after(
-    read: Result<Secret, SecretError>,
+    read: Result<SecretHeader, SecretError>,
     previous: Option<CurrentSecret>,
 ) -> Result<CurrentSecret, SecretError> {
     match (read, previous) {
-        (Ok(authorization), None) => Ok(CurrentSecret { authorization, version: 1, failure: None }),
-        (Ok(authorization), Some(previous)) => {
-            let is_changed = previous.authorization != authorization;
+        (Ok(header), None) => Ok(CurrentSecret { header, version: 1, failure: None }),
+        (Ok(header), Some(previous)) => {
+            let is_changed = previous.header != header;
             let version = previous.version + u64::from(is_changed);
-            Ok(CurrentSecret { authorization, version, failure: None })
+            Ok(CurrentSecret { header, version, failure: None })
         }
         (Err(error), Some(previous)) => Ok(CurrentSecret { failure: Some(error), ..previous }),
         (Err(error), None) => Err(error),

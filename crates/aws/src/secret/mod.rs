@@ -1,12 +1,13 @@
-//! Secrets from Secrets Manager and Parameter Store, as authorization headers.
+//! Secrets from Secrets Manager and Parameter Store, as headers.
 
-mod authorization;
 mod cached;
+mod header;
 mod service;
 
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
 pub use cached::{CachedSecret, CurrentSecret};
+pub use header::SecretHeader;
 pub use service::{AwsSecrets, SecretReading, SecretService};
 use settings::{Proxy, Reader, SecretReference, SecretStore};
 use std::time::Duration;

@@ -16,7 +16,7 @@ pub(crate) const HEADERS: Setting<Headers> = Setting::headers(
 );
 pub(crate) const SECRET: Setting<SecretReference> = Setting::secret_reference(
     "LAMBDA_OTLP_SECRET",
-    "Secret with the authorization header, to keep credentials out of variables: `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key.",
+    "Secret with the credentials, to keep them out of variables: `Basic …`, `Bearer …`, the base64 alone, `email:password`, another header such as `api-key: KEY`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key.",
 );
 pub(crate) const CA_FILE: Setting<String> = Setting::text(
     "LAMBDA_OTLP_CA_FILE",

@@ -119,6 +119,19 @@ async fn refused_items_are_sent_again_with_a_rotated_secret() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_may_be_another_header() {
+    let scene = Scene::new(Some("api-key: k-12345678")).await;
+    drop(scene.export(1).await);
+    let requests = scene.backend.requests();
+    let sent = &requests[0].headers;
+    assert_eq!([&sent["api-key"], &sent["authorization"]], ["k-12345678", "Basic of-the-variable"]);
+    let body = b"not k-12345678".to_vec();
+    scene.backend.script([ScriptedResponse::Response { status: 400, headers: vec![], body }]);
+    let text = summary(&scene.export(1).await);
+    assert!(text.ends_with("answered 400 Bad Request: not ****"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_without_the_secret() {
     let scene = Scene::new(None).await;
     let unsent = "0 accepted, 0 ambiguous; 3 ParkWithAlarm: not sent: no credentials: cannot read ssm:/o2: down";

@@ -1,9 +1,17 @@
-//! Converts a secret to the value of an authorization header.
+//! Converts a secret to the header that carries it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use settings::Secret;
+
+/// The header that carries a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretHeader {
+    /// In lower case.
+    pub name: String,
+    pub value: Secret,
+}
 
 /// The reason why a secret gives no header. Contains no part of the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,18 +24,23 @@ pub(super) enum UnusableSecret {
         "it is a JSON object without authorization, or username and password; name the key that is meant after its ARN, #key"
     )]
     WithoutCredentials,
-    #[error("expected `Basic …`, `Bearer …`, email:password, or the base64 of email:password")]
+    #[error(
+        "expected `Basic …`, `Bearer …`, email:password, the base64 of email:password, or a header such as `api-key: KEY`"
+    )]
     Text,
     #[error("it contains characters that a header cannot")]
     Characters,
 }
 
-/// Returns the authorization header for this secret.
+/// Returns the header for this secret.
 ///
 /// The secret is text or a JSON object. `key` selects a member of the object; the default is `authorization`, or else `username`
-/// with `password`. The text is `Basic …` or `Bearer …` (any scheme, followed by a space), `email:password`, or the latter in
-/// base64.
-pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, UnusableSecret> {
+/// with `password`. The text is a whole header (`api-key: KEY`), or the value of `authorization`: `Basic …` or `Bearer …` (any
+/// scheme, followed by a space), `email:password`, or the latter in base64.
+pub(super) fn read_header(
+    secret: &Secret,
+    key: Option<&str>,
+) -> Result<SecretHeader, UnusableSecret> {
     let text = secret.expose().trim();
     let object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),
@@ -37,13 +50,13 @@ pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret
     match (key, &object) {
         (Some(key), None) => Err(UnusableSecret::NoObject(key.to_owned())),
         (Some(key), Some(_)) => match member(key) {
-            Some(text) => text_authorization(text),
+            Some(text) => read_text(text),
             None => Err(UnusableSecret::WithoutKey(key.to_owned())),
         },
-        (None, None) => text_authorization(text),
+        (None, None) => read_text(text),
         (None, Some(_)) => {
             match (member("authorization"), member("username"), member("password")) {
-                (Some(text), _, _) => text_authorization(text),
+                (Some(text), _, _) => read_text(text),
                 (None, Some(username), Some(password)) => basic(username, password),
                 _ => Err(UnusableSecret::WithoutCredentials),
             }
@@ -51,30 +64,46 @@ pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret
     }
 }
 
-fn text_authorization(given: &str) -> Result<Secret, UnusableSecret> {
+fn read_text(given: &str) -> Result<SecretHeader, UnusableSecret> {
     let text = given.trim();
-    let has_scheme = text.split_once(' ').is_some_and(|(scheme, _)| {
-        !scheme.is_empty()
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    });
+    // An email address has a sign that a header's name here has not.
+    if let Some((name, value)) = text.split_once(": ").filter(|(name, _)| is_word(name)) {
+        return header(name, value.trim().to_owned());
+    }
+    let has_scheme = text.split_once(' ').is_some_and(|(scheme, _)| is_word(scheme));
     if has_scheme {
-        return header(text.to_owned());
+        return header(AUTHORIZATION, text.to_owned());
     }
     if let Some((username, password)) = text.split_once(':') {
         return basic(username, password);
     }
     let is_basic = STANDARD.decode(text).is_ok_and(|decoded| decoded.contains(&b':'));
-    if is_basic { header(format!("Basic {text}")) } else { Err(UnusableSecret::Text) }
+    if is_basic {
+        header(AUTHORIZATION, format!("Basic {text}"))
+    } else {
+        Err(UnusableSecret::Text)
+    }
+}
+
+const AUTHORIZATION: &str = "authorization";
+
+/// Returns `true` for letters, digits and dashes.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// RFC 7617.
-fn basic(username: &str, password: &str) -> Result<Secret, UnusableSecret> {
-    header(format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
+fn basic(username: &str, password: &str) -> Result<SecretHeader, UnusableSecret> {
+    let encoded = STANDARD.encode(format!("{username}:{password}"));
+    header(AUTHORIZATION, format!("Basic {encoded}"))
 }
 
-fn header(value: String) -> Result<Secret, UnusableSecret> {
+fn header(name: &str, value: String) -> Result<SecretHeader, UnusableSecret> {
     let is_printable = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if is_printable { Ok(Secret::new(value)) } else { Err(UnusableSecret::Characters) }
+    if !is_printable {
+        return Err(UnusableSecret::Characters);
+    }
+    Ok(SecretHeader { name: name.to_ascii_lowercase(), value: Secret::new(value) })
 }
 
 #[cfg(test)]
@@ -83,27 +112,36 @@ mod tests {
 
     #[track_caller]
     fn check(secret: &str, key: Option<&str>, expected: &str) {
-        let value = authorization(&Secret::new(secret), key).unwrap();
-        assert_eq!(value.expose(), expected, "{secret}");
+        let SecretHeader { name, value } = read_header(&Secret::new(secret), key).unwrap();
+        let shown = match name.as_str() {
+            AUTHORIZATION => value.expose().to_owned(),
+            _ => format!("{name}: {}", value.expose()),
+        };
+        assert_eq!(shown, expected, "{secret}");
     }
 
     #[track_caller]
     fn check_problem(secret: &str, key: Option<&str>, expected: &str) {
-        let problem = authorization(&Secret::new(secret), key).unwrap_err();
+        let problem = read_header(&Secret::new(secret), key).unwrap_err();
         assert_eq!(problem.to_string(), expected, "{secret}");
     }
 
     const BASIC: &str = "Basic bWVAaDpwdw==";
 
     #[test]
-    fn text_secrets_become_authorization_headers() {
+    fn text_secrets_become_headers() {
         check("Basic bWVAaDpwdw==", None, BASIC);
         check(" Bearer abc\n", None, "Bearer abc");
         check("bWVAaDpwdw==", None, BASIC);
         check("me@h:pw", None, BASIC);
         check("me@h:a b:c", None, "Basic bWVAaDphIGI6Yw==");
-        let expected =
-            "expected `Basic …`, `Bearer …`, email:password, or the base64 of email:password";
+        check("me@h: pw", None, "Basic bWVAaDogcHc=");
+        check("123456:glc_key", None, "Basic MTIzNDU2OmdsY19rZXk=");
+        check("X-Honeycomb-Team: key", None, "x-honeycomb-team: key");
+        check("Authorization: Bearer a", None, "Bearer a");
+        check_problem("api-key: é", None, "it contains characters that a header cannot");
+        let expected = "expected `Basic …`, `Bearer …`, email:password, the base64 of email:password, or a header such as \
+                        `api-key: KEY`";
         check_problem("", None, expected);
         check_problem("token", None, expected);
         check_problem("dG9rZW4=", None, expected);
@@ -113,11 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn json_secrets_become_authorization_headers() {
+    fn json_secrets_become_headers() {
         check(r#"{"authorization":"Bearer a"}"#, None, "Bearer a");
         check(r#"{"authorization":"me@h:pw","username":"x","password":"y"}"#, None, BASIC);
         check(r#"{"username":"me@h","password":"pw","engine":"x"}"#, None, BASIC);
         check(r#"{"o2":"bWVAaDpwdw==","n":1}"#, Some("o2"), BASIC);
+        check(r#"{"team":"api-key: k"}"#, Some("team"), "api-key: k");
         let without = "it is a JSON object without authorization, or username and password; name the key that is meant after \
                        its ARN, #key";
         check_problem(r#"{"o2":"me@h:pw"}"#, None, without);
