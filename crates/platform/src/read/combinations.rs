@@ -72,11 +72,12 @@ const MESSAGES: [&str; 22] = [
 type WriteText = fn(&Level, &str) -> String;
 
 /// The formats of text. `%L` and the like are in the comments of the tables of `head/evidence`.
-const TEXTS: [(&str, WriteText); 50] = [
+const TEXTS: [(&str, WriteText); 51] = [
     ("name - L - m", |l, m| format!("shop - {} - {m}", l.upper)),
     ("name: L: m", |l, m| format!("shop: {}: {m}", l.upper)),
     ("name  L : m", |l, m| format!("app    {} : {m}", l.upper)),
     ("a.name L m", |l, m| format!("shop.orders {} {m}", l.upper)),
+    ("t name l: m", |l, m| format!("{TIME} shop {}: {m}", l.lower)),
     ("L m", |l, m| format!("{} {m}", l.upper)),
     ("L  m", |l, m| format!("{:<8}  {m}", l.upper)),
     ("L | m", |l, m| format!("{} | {m}", l.upper)),

@@ -212,7 +212,7 @@ struct Phrase {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Speaker {
-    /// npm, and V8 before it ends the process.
+    /// npm.
     Itself,
     /// PHP's own messages, with `PHP ` before them in its log. On a page or a terminal they end with the place of the code.
     Php,
@@ -224,12 +224,11 @@ const fn phrase(speaker: Speaker, words: &'static str, severity: Severity) -> Ph
     Phrase { speaker, words, severity }
 }
 
-static PHRASES: [Phrase; 9] = [
+static PHRASES: [Phrase; 8] = [
     phrase(Speaker::Itself, "npm ERR! ", Severity::ERROR),
     phrase(Speaker::Itself, "npm error ", Severity::ERROR),
     phrase(Speaker::Itself, "npm WARN ", Severity::WARN),
     phrase(Speaker::Itself, "npm warn ", Severity::WARN),
-    phrase(Speaker::Itself, "FATAL ERROR: ", Severity::FATAL),
     phrase(Speaker::PhpBeforeStack, "Fatal error: ", Severity::ERROR),
     phrase(Speaker::Php, "Parse error: ", Severity::ERROR),
     phrase(Speaker::Php, "Warning: ", Severity::WARN),
