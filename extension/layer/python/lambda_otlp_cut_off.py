@@ -10,7 +10,6 @@ Source of the record: `crates/wire/src/invocation_record.rs`.
 """
 
 import os
-import socket
 import stat
 import sys
 import threading
@@ -19,6 +18,7 @@ from lambda_otlp_load import layer_module, time
 from opentelemetry import trace
 
 corrections = layer_module("lambda_otlp_corrections")
+wire = layer_module("lambda_otlp_wire")
 threads = layer_module("lambda_otlp_threads")
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
@@ -100,9 +100,12 @@ def post(receiver, body):
         f"POST /v1/traces HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(receiver, timeout=1) as connection:
+    connection = wire.connect(receiver, 1)
+    try:
         connection.sendall(head.encode() + body)
         answer = connection.recv(64)
+    finally:
+        connection.close()
     if answer[9:12] != b"200":
         raise ConnectionError(f"the extension answered {answer[:40]!r}")
 

@@ -7,9 +7,9 @@ have the same names in all three languages, and the same fixtures: tests/fixture
 Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
 """
 
+import _socket
 import json
 import re
-import socket
 
 from lambda_otlp_load import described, layer_module
 from lambda_otlp_load import time as clock
@@ -296,9 +296,9 @@ def without_port(entry):
 
 
 def is_address(value):
-    for family in (socket.AF_INET, socket.AF_INET6):
+    for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
-            socket.inet_pton(family, value)
+            _socket.inet_pton(family, value)
             return True
         except (OSError, ValueError):
             continue

@@ -20,6 +20,7 @@ from lambda_otlp_load import attempt, layer_module, library, say, when_loaded
 from lambda_otlp_variables import disabled_instrumentations
 
 layer = layer_module("lambda_otlp_packages")
+uuid4 = layer_module("lambda_otlp_standard").uuid4
 
 
 class Instrumentation:
@@ -188,12 +189,6 @@ def positive_integer(environ, name, usual):
     if not value.isdecimal() or int(value) == 0:
         raise NotFast(f"{name} is {value}")
     return int(value)
-
-
-def new_instance_id():
-    from uuid import uuid4
-
-    return str(uuid4())
 
 
 def resource_attributes(environ, instance_id, say):
@@ -388,7 +383,7 @@ class Setup:
         self.receiver_address = settings.address
         # `True` if a propagator may find the parent of an invocation in the environment.
         self.reads_environment = settings.has_propagators
-        self.instance_id = new_instance_id()
+        self.instance_id = uuid4()
         attributes = resource_attributes(environ, self.instance_id, say)
         self.resource = Resource(attributes, self.wire.resource_of(attributes))
         self.tracers = spans.TracerProvider(
@@ -423,7 +418,7 @@ class Setup:
         attributes = self.resource.attributes
         # The function may have set the id.
         if attributes["service.instance.id"] == self.instance_id:
-            self.instance_id = new_instance_id()
+            self.instance_id = uuid4()
             attributes["service.instance.id"] = self.instance_id
             self.resource.encoded = self.wire.resource_of(attributes)
         if self.meters is not None:

@@ -5,7 +5,6 @@ Each private name of OpenTelemetry's packages that is changed here has its reaso
 """
 
 import functools
-import socket
 import sys
 from types import CoroutineType, SimpleNamespace
 
@@ -129,6 +128,9 @@ def mend_urllib(module):
     # These measure the request and the response, which may have no length, or an invalid one.
     module.len = functools.partial(result_or_zero, len)
     module.int = functools.partial(result_or_zero, int)
+
+    # `urllib.request` has imported it.
+    import socket
 
     def around(enter, call, opener, arguments, named):
         # The instrumentation would replace the default timeout by none.

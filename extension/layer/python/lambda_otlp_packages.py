@@ -18,6 +18,8 @@ from types import ModuleType
 
 from lambda_otlp_load import attempt, layer_module
 
+standard = layer_module("lambda_otlp_standard")
+
 NAME = "lambda_otlp_packages"
 # Contents of the folder `opentelemetry` in opentelemetry-api.
 API = [
@@ -121,6 +123,10 @@ def import_for_packages(name, globals=None, locals=None, fromlist=(), level=0):
     """Replaces `__import__` in the layer's packages."""
     importer = (globals or {}).get("__name__", "")
     if level or not is_private(name, importer):
+        if fromlist or "." not in name:
+            later = standard.MODULES.get(name)
+            if later is not None and importer.startswith("opentelemetry.") and is_api(importer):
+                return later
         found = builtins.__import__(name, globals, locals, fromlist, level)
         if importer == OF_HTTPX and name == "importlib":
             return layer_module("lambda_otlp_mends").loaded_only

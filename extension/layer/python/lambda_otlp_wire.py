@@ -6,8 +6,8 @@ other parts.
 Source: opentelemetry-proto 1.9, `trace.proto`, `common.proto` and `resource.proto`.
 """
 
+import _socket
 import select
-import socket
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -270,10 +270,8 @@ class Receiver:
         return not self.has_request and bool(select.select([self.connection], [], [], 0)[0])
 
     def connect(self, until):
-        host, port = self.address
-        # For a text, `socket` imports the codec of internationalized names.
-        self.connection = socket.create_connection((host.encode(), port), timeout=seconds_until(until))
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = connect(self.address, seconds_until(until))
+        self.connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
 
     def exchange_on_connection(self, until):
         """Sends the first request, or the rest of it, and returns the status of its answer."""
@@ -313,6 +311,26 @@ class Receiver:
         self.forget_connection()
         if connection is not None:
             connection.close()
+
+
+def connect(address, seconds):
+    """Returns a connection to the first address of a host that answers, of IPv4 or IPv6. `seconds` is the timeout of each step.
+
+    `socket.create_connection` does the same, but importing `socket` takes longer than all of this module.
+    """
+    host, port = address
+    failure = OSError(f"the host {host} has no address")
+    # For a text, Python would import the codec of internationalized names.
+    for family, kind, protocol, _, place in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
+        connection = _socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(seconds)
+            connection.connect(place)
+            return connection
+        except OSError as error:
+            connection.close()
+            failure = error
+    raise failure
 
 
 def content_length(head):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from isolation import isolated  # noqa: F401
+from local_lambda import run
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +190,54 @@ def test_versions_are_compared_by_their_numbers(isolated):  # noqa: F811
     assert Version("1") == Version("1.0.0") and Version("1.10") > Version("1.9.9")
     with pytest.raises(ValueError, match="a version begins with a number, got 'soon'"):
         Version("soon")
+
+
+# Modules of Python's library that take long to import, and that the API of the layer's packages would import.
+SLOW = ("ast", "dis", "inspect", "ipaddress", "platform", "socket", "urllib.parse", "uuid")
+LOADED = f"""
+import sys
+def handler(event, context):
+    return [name for name in {SLOW} if name in sys.modules]
+"""
+
+
+def test_a_function_with_a_parent_loads_no_slow_module_for_the_layer(tmp_path):
+    event = {"headers": {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}}
+    with_layer, without = (run(tmp_path, [event], files={"app.py": LOADED}, wrapper=wrapper) for wrapper in (True, False))
+    assert with_layer.results == without.results
+    assert "ab" * 16 in [span["traceId"] for span in with_layer.kind("SERVER")]
+
+
+LATE = """
+import contextlib, copy, sys
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.util.re import parse_env_headers
+
+@trace.get_tracer("own").start_as_current_span("decorated")
+async def decorated():
+    return trace.get_current_span().name
+
+def handler(event, _):
+    import asyncio
+    found = propagate.extract({"baggage": "name=a%20b,other=c"})
+    carrier = {}
+    propagate.inject(carrier, found)
+    state = trace.TraceState.from_header(["a=b,c=d"])
+    return [
+        asyncio.run(decorated()),
+        dict(baggage.get_all(found)),
+        carrier["baggage"],
+        dict(parse_env_headers("name=a%20b")),
+        state.to_header(),
+        dict(copy.deepcopy(BoundedAttributes(attributes={"a": 1}))),
+        context.create_key("key") != context.create_key("key"),
+    ]
+"""
+
+
+def test_what_the_api_imports_later_works(tmp_path):
+    ran = run(tmp_path, [{}], files={"app.py": LATE})
+    values = ["decorated", {"name": "a b", "other": "c"}, "name=a+b,other=c", {"name": "a b"}, "a=b,c=d", {"a": 1}, True]
+    assert ran.results == [values], ran.text
+    assert len(ran.named("decorated")) == 1

@@ -109,6 +109,24 @@ def test_a_late_answer_is_read_before_the_next_request(wire):
     assert (extension.bodies, len(receiver.backlog)) == (["late", "next"], 0)
 
 
+@pytest.mark.parametrize(
+    ("host", "place", "family"),
+    [
+        ("127.0.0.1", "127.0.0.1", socket.AF_INET),
+        ("localhost", "127.0.0.1", socket.AF_INET),
+        ("::1", "::1", socket.AF_INET6),
+    ],
+)
+def test_a_connection_reaches_hosts_of_both_families(wire, host, place, family):
+    with socket.create_server((place, 0), family=family) as listener:
+        connection = wire.connect((host, listener.getsockname()[1]), 5)
+        accepted, _ = listener.accept()
+        connection.sendall(b"a request")
+        assert accepted.recv(100) == b"a request"
+        accepted.close()
+        connection.close()
+
+
 def test_without_an_extension_the_newest_requests_wait(wire, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = closed.getsockname()
