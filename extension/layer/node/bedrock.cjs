@@ -1,5 +1,5 @@
 // Describes calls of Amazon Bedrock's runtime. OpenTelemetry's instrumentation of AWS's SDK makes their spans, but a body or a
-// response that it cannot read would fail the function's call. outgoing.cjs loads this file with the first such call.
+// response that it cannot read would fail the function's call. aws.cjs loads this file with the first such call.
 //
 // Source: OpenTelemetry's semantic conventions, "AWS Bedrock"; Amazon Bedrock API Reference, "InvokeModel" and
 // "InvokeModelWithResponseStream".

@@ -1,12 +1,12 @@
 // Describes calls by AWS's SDK. The attributes are data, which Python's lambda_otlp_calls.py reads too: exporter/calls.json. The Rust
-// library has the same ones. outgoing.cjs loads this file with the first call.
+// library has the same ones. aws.cjs loads this file with the first call.
 //
 // Source: OpenTelemetry's semantic conventions, "AWS SDK client spans", "AWS DynamoDB", "AWS SQS", "AWS SNS", "AWS S3" and "FaaS".
 
 "use strict";
 
 const CALLS = require("../calls.json");
-const { isObject } = require("./outgoing.cjs");
+const { isObject } = require("./aws.cjs");
 
 /// The id of the service whose calls OpenTelemetry's instrumentation describes further.
 const MODELS = "BedrockRuntime";

@@ -15,7 +15,7 @@ const { correct } = require("./corrections.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
-const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
+const { keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
 const { isThere, readJson } = require("./packages.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
@@ -40,7 +40,7 @@ const LIBRARIES = {
         ]),
       ),
     },
-    adapt: copyInputs,
+    adapt: (...values) => require("./aws.cjs").copyInputs(...values),
   },
   http: {
     type: "HttpInstrumentation",
