@@ -1,8 +1,10 @@
 // Makes the files of the packages layer with esbuild, in the folder of `--outdir=FOLDER`.
 
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { build } from "esbuild";
 
-// Packages that bundle_databases.cjs takes from bundle.cjs, so that there is one copy of each.
+// Packages that the files of instrumentations take from bundle.cjs, so that there is one copy of each.
 const SHARED = /^@opentelemetry\/(api|core|instrumentation)$/;
 const shared = {
   name: "shared",
@@ -14,8 +16,28 @@ const shared = {
   },
 };
 
+// The instrumentations are CommonJS modules, which would bring along the whole tables of OpenTelemetry's conventions. Each one gets
+// the values of the names that it uses.
+const CONVENTION = /\bsemantic_conventions_\d+\.(\w+)/g;
+const conventions = {
+  name: "conventions",
+  setup(builder) {
+    builder.onLoad({ filter: /[\\/]@opentelemetry[\\/]instrumentation[^\\/]*[\\/].*\.js$/ }, async ({ path }) => {
+      const values = createRequire(path)("@opentelemetry/semantic-conventions");
+      const text = await readFile(path, "utf8");
+      const inlined = text.replace(CONVENTION, (use, name) =>
+        typeof values[name] === "string" ? JSON.stringify(values[name]) : use,
+      );
+      const isUsed = inlined.search(CONVENTION) >= 0;
+      return { contents: isUsed ? inlined : inlined.replace(/^const semantic_conventions_\d+ = require\(.*\);$/m, "") };
+    });
+  },
+};
+
 const [outdir] = process.argv.slice(2).map((argument) => argument.replace(/^--outdir=/, ""));
 const options = {
+  // Packages pin other patches of it.
+  alias: { "@opentelemetry/core": "./node_modules/@opentelemetry/core" },
   bundle: true,
   external: ["./bundle.cjs", "./bundle_databases.cjs", "./exporter.cjs"],
   format: "cjs",
@@ -29,5 +51,5 @@ const options = {
   platform: "node",
   target: "node18",
 };
-await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"] });
-await build({ ...options, entryPoints: ["bundle_databases.mjs"], plugins: [shared] });
+await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions] });
+await build({ ...options, entryPoints: ["bundle_databases.mjs"], plugins: [shared, conventions] });
