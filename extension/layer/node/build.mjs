@@ -39,7 +39,7 @@ const options = {
   // Packages pin other patches of it.
   alias: { "@opentelemetry/core": "./node_modules/@opentelemetry/core" },
   bundle: true,
-  external: ["./bundle.cjs", "./bundle_databases.cjs", "./exporter.cjs"],
+  external: ["./bundle*.cjs", "./exporter.cjs"],
   format: "cjs",
   inject: ["clock.mjs"],
   legalComments: "none",
@@ -53,3 +53,9 @@ const options = {
 };
 await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions] });
 await build({ ...options, entryPoints: ["bundle_databases.mjs"], plugins: [shared, conventions] });
+// A file each for the instrumentations of other libraries. Only the names that bundle.mjs imports are in the shared packages then.
+for (const name of ["aws-sdk", "http", "undici"]) {
+  const stdin = { contents: `export * from "@opentelemetry/instrumentation-${name}";`, resolveDir: "." };
+  const outfile = `${outdir}/bundle_${name}.cjs`;
+  await build({ ...options, stdin, outdir: undefined, outfile, plugins: [shared, conventions] });
+}

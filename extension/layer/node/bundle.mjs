@@ -6,11 +6,14 @@ import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-ho
 import {
   CompositePropagator,
   ExportResultCode,
+  RPCType,
   W3CBaggagePropagator,
   W3CTraceContextPropagator,
+  getRPCMetadata,
   hrTime,
   hrTimeDuration,
   hrTimeToMilliseconds,
+  setRPCMetadata,
   suppressTracing,
 } from "@opentelemetry/core";
 import {
@@ -20,25 +23,31 @@ import {
   isWrapped,
   safeExecuteInTheMiddle,
 } from "@opentelemetry/instrumentation";
-import { AwsInstrumentation } from "@opentelemetry/instrumentation-aws-sdk";
-import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
-import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
 import { defaultResource, detectResources, envDetector } from "@opentelemetry/resources";
 import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from "@opentelemetry/sdk-trace-base";
 
 const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
 const DATABASE = /^@opentelemetry\/instrumentation-(?:ioredis|mongodb|mysql2|pg|redis)$/;
+// Instrumentations in files of their own, which few functions need all.
+const LIBRARIES = {
+  "@opentelemetry/instrumentation-aws-sdk": () => require("./bundle_aws-sdk.cjs"),
+  "@opentelemetry/instrumentation-http": () => require("./bundle_http.cjs"),
+  "@opentelemetry/instrumentation-undici": () => require("./bundle_undici.cjs"),
+};
 const PACKAGES = {
   "@opentelemetry/api": api,
   "@opentelemetry/context-async-hooks": { AsyncLocalStorageContextManager },
   "@opentelemetry/core": {
     CompositePropagator,
     ExportResultCode,
+    RPCType,
     W3CBaggagePropagator,
     W3CTraceContextPropagator,
+    getRPCMetadata,
     hrTime,
     hrTimeDuration,
     hrTimeToMilliseconds,
+    setRPCMetadata,
     suppressTracing,
   },
   "@opentelemetry/instrumentation": {
@@ -48,9 +57,6 @@ const PACKAGES = {
     isWrapped,
     safeExecuteInTheMiddle,
   },
-  "@opentelemetry/instrumentation-aws-sdk": { AwsInstrumentation },
-  "@opentelemetry/instrumentation-http": { HttpInstrumentation },
-  "@opentelemetry/instrumentation-undici": { UndiciInstrumentation },
   "@opentelemetry/resources": { defaultResource, detectResources, envDetector },
   "@opentelemetry/sdk-trace-base": { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator },
 };
@@ -58,12 +64,13 @@ const PACKAGES = {
 export function load(name) {
   // Few functions need the exporter, and it is half as large as all other packages together.
   if (name === EXPORTER) return require("./exporter.cjs");
+  if (name in LIBRARIES) return LIBRARIES[name]();
   return DATABASE.test(name) ? require("./bundle_databases.cjs").PACKAGES[name] : PACKAGES[name];
 }
 
 /// Throws like `require.resolve` if there is no such package.
 load.resolve = (name) => {
-  if (name in PACKAGES || DATABASE.test(name) || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name))
-    return __filename;
+  const isOther = [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name);
+  if (isOther || name in PACKAGES || name in LIBRARIES || DATABASE.test(name)) return __filename;
   throw new Error(`Cannot find module '${name}'`);
 };

@@ -43,7 +43,7 @@ class Instrumentation {
     this.handler = handler;
     this.startSdk = startSdk;
     this.replaceHandler = replaceHandler;
-    this.libraries = new Libraries(load);
+    this.libraries = new Libraries(load, handler.isModule);
     this.filesOfLayer = new Set(Object.keys(require.cache).filter((file) => !preceding.has(file)));
     /// `true` once the handler is wrapped, or the function is left alone.
     this.isDecided = false;

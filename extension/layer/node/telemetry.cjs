@@ -2,6 +2,7 @@
 
 "use strict";
 
+const diagnostics = require("node:diagnostics_channel");
 const fs = require("node:fs");
 const { Module, isBuiltin } = require("node:module");
 const path = require("node:path");
@@ -28,20 +29,9 @@ const BATCH_SIZE = 512;
 /// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. `adapt` changes the class `type`. Calls outside an
 /// invocation get no span, because they have no trace. A runtime client's calls to Lambda are not the function's. A call of AWS's
 /// SDK is one span.
+///
+/// An instrumentation with `packages` waits for the first file of one of these, and one with `channels` for their first message.
 const LIBRARIES = {
-  "aws-sdk": {
-    type: "AwsInstrumentation",
-    config: {
-      suppressInternalInstrumentation: true,
-      ...Object.fromEntries(
-        ["preRequestHook", "responseHook", "exceptionHook"].map((name) => [
-          name,
-          (...values) => require("./calls.cjs")[name](...values),
-        ]),
-      ),
-    },
-    adapt: (...values) => require("./aws.cjs").copyInputs(...values),
-  },
   http: {
     type: "HttpInstrumentation",
     config: {
@@ -54,7 +44,38 @@ const LIBRARIES = {
       requestHook: nameAwsCall,
     },
   },
-  undici: { type: "UndiciInstrumentation", config: { requireParentforSpans: true }, adapt: keepOwnHeaders },
+  "aws-sdk": {
+    type: "AwsInstrumentation",
+    config: {
+      suppressInternalInstrumentation: true,
+      ...Object.fromEntries(
+        ["preRequestHook", "responseHook", "exceptionHook"].map((name) => [
+          name,
+          (...values) => require("./calls.cjs")[name](...values),
+        ]),
+      ),
+    },
+    adapt: (...values) => require("./aws.cjs").copyInputs(...values),
+    packages: [
+      "@aws-sdk/middleware-stack",
+      "@aws-sdk/smithy-client",
+      "@smithy/core",
+      "@smithy/middleware-stack",
+      "@smithy/smithy-client",
+    ],
+  },
+  undici: {
+    type: "UndiciInstrumentation",
+    config: { requireParentforSpans: true },
+    adapt: keepOwnHeaders,
+    channels: [
+      "undici:request:create",
+      "undici:client:sendHeaders",
+      "undici:request:headers",
+      "undici:request:trailers",
+      "undici:request:error",
+    ],
+  },
 };
 
 /// Instrumentations of databases by name (databases.cjs), with the packages whose files show that a function uses one.
@@ -75,10 +96,11 @@ const OWN_OF_CLIENT = `(?:@[^/]+/)?[^/]*instrumentation-(${Object.keys(CLIENTS).
 /// The function's own instrumentation of a database removes the patches of the layer's, unless it precedes the layer.
 const OWN_OF_DATABASE = new RegExp(`/node_modules/@opentelemetry/instrumentation-(${Object.keys(DATABASES).join("|")})/`);
 
-/// The instrumentations of a function's libraries. They wait for their libraries, and those of databases and models are created with
-/// the first file of one.
+/// The instrumentations of a function's libraries. They wait for their libraries, and most are created with the first file of one.
 class Libraries {
-  constructor(load) {
+  /// With `isModule`, the handler is an ES module, whose imports may not be compiled as CommonJS files: no instrumentation of
+  /// `LIBRARIES` waits.
+  constructor(load, isModule = false) {
     this.load = load;
     this.disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
     const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
@@ -90,39 +112,72 @@ class Libraries {
     this.ownClients = new Set();
     this.isReleased = false;
     this.instrumentations = [];
-    this.instrumentNode();
-    /// The names of databases and clients whose files are awaited, by package.
+    /// The names of libraries, databases and clients whose files are awaited, by package.
     this.awaited = new Map();
-    for (const name of Object.keys(DATABASES)) {
-      if (this.isWanted(name)) DATABASES[name].forEach((each) => this.awaited.set(each, name));
-    }
-    for (const name of Object.keys(CLIENTS)) if (this.isWanted(name)) this.awaited.set(CLIENTS[name], name);
+    this.instrumentNode(isModule);
+    for (const name of Object.keys(DATABASES)) if (this.isWanted(name)) this.await(name, DATABASES[name]);
+    for (const name of Object.keys(CLIENTS)) if (this.isWanted(name)) this.await(name, [CLIENTS[name]]);
     this.awaitedFile = new RegExp(
       `[\\\\/]node_modules[\\\\/](?:(${[...this.awaited.keys()].join("|")})|${OWN_OF_CLIENT})[\\\\/]`,
     );
+  }
+
+  await(name, packages) {
+    packages.forEach((each) => this.awaited.set(each, name));
   }
 
   isWanted(name) {
     return !this.disabled.includes(name) && (this.enabled === undefined || this.enabled.includes(name));
   }
 
-  /// Creates the instrumentations of `LIBRARIES`.
-  instrumentNode() {
+  /// Creates the instrumentations of `LIBRARIES` that do not wait.
+  instrumentNode(isModule) {
     const { require: requireOfNode } = Module.prototype;
-    for (const [name, { type, config, adapt = (unchanged) => unchanged }] of Object.entries(LIBRARIES)) {
-      const instrumentation = `@opentelemetry/instrumentation-${name}`;
-      if (!this.isWanted(name) || !isThere(this.load, instrumentation)) continue;
-      const Instrumentation = guardInstrumentation(
-        adapt(this.load(instrumentation)[type], this.load("@opentelemetry/api")),
-        name,
-      );
-      this.instrumentations.push(new Instrumentation(config));
+    for (const [name, { channels, packages }] of Object.entries(LIBRARIES)) {
+      if (!this.isWanted(name) || !isThere(this.load, `@opentelemetry/instrumentation-${name}`)) continue;
+      if (channels !== undefined) this.awaitMessages(name, channels);
+      // The instrumentation of `http` hooks into `require`. Without it, the first file's own `require` would be missed.
+      else if (packages !== undefined && !isModule && this.instrumentations.length > 0) this.await(name, packages);
+      else this.instrument(name);
     }
     if (Module.prototype.require !== requireOfNode) keepQuiet(Module.prototype.require);
   }
 
-  /// Notes a CommonJS file before it is compiled. The first file of a database creates its instrumentation, which then patches the
-  /// library. Returns an action for the exports of a client of models, and `undefined` for all other files.
+  /// Creates an instrumentation of `LIBRARIES`. `change` changes its class.
+  instrument(name, change = (unchanged) => unchanged) {
+    const { type, config, adapt = (unchanged) => unchanged } = LIBRARIES[name];
+    const Instrumentation = adapt(this.load(`@opentelemetry/instrumentation-${name}`)[type], this.load("@opentelemetry/api"));
+    this.instrumentations.push(new (guardInstrumentation(change(Instrumentation), name))(config));
+  }
+
+  /// Creates an instrumentation with the first message of its channels, which it also gets.
+  awaitMessages(name, channels) {
+    let listeners;
+    const create = () => {
+      listeners = new Map();
+      if (this.isReleased) return;
+      const change = (Instrumentation) =>
+        class extends Instrumentation {
+          subscribeToChannel(channel, listener) {
+            listeners.set(channel, listener);
+          }
+        };
+      try {
+        this.instrument(name, change);
+      } catch (error) {
+        say(`cannot instrument ${name}, so its calls have no spans: ${error}`);
+      }
+    };
+    for (const channel of channels) {
+      diagnostics.subscribe(channel, (...values) => {
+        if (listeners === undefined) create();
+        listeners.get(channel)?.(...values);
+      });
+    }
+  }
+
+  /// Notes a CommonJS file before it is compiled. The first file of a library or database creates its instrumentation, which then
+  /// patches it. Returns an action for the exports of a client of models, and `undefined` for all other files.
   beforeCompiling(file) {
     if (this.awaited.size === 0) return undefined;
     const [, foundPackage, ownClient] = this.awaitedFile.exec(file) ?? [];
@@ -132,8 +187,9 @@ class Libraries {
     if (name in CLIENTS) {
       return CLIENT_FILE.test(file) ? (exports) => this.instrumentClient(name, file, exports) : undefined;
     }
-    DATABASES[name].forEach((each) => this.awaited.delete(each));
-    this.instrumentDatabase(name);
+    (DATABASES[name] ?? LIBRARIES[name].packages).forEach((each) => this.awaited.delete(each));
+    if (name in DATABASES) this.instrumentDatabase(name);
+    else if (!this.isReleased) this.instrument(name);
     return undefined;
   }
 

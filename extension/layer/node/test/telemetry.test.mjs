@@ -1,6 +1,7 @@
 // The SDK's queue, the time limits of exports, and the instrumentations follow the function's variables.
 
 import assert from "node:assert/strict";
+import { channel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { clock } from "../originals.cjs";
 import { Libraries, batchProcessor, boundExporter } from "../telemetry.cjs";
@@ -85,16 +86,21 @@ test("after a failed export, the next ones wait for moments until the receiver a
   );
 });
 
-// The variable that selects instrumentations, and the instrumentations.
-const ALL = ["AwsInstrumentation", "HttpInstrumentation", "UndiciInstrumentation"];
-for (const [value, expected] of [
-  [undefined, ALL],
-  ["", ALL],
-  [" ", ALL],
-  ["http", ["HttpInstrumentation"]],
-  ["other", []],
+// The variable that selects instrumentations, whether the handler is an ES module, the instrumentations from the start, and those
+// after the first file of AWS's SDK and the first message of undici.
+const AWS = "AwsInstrumentation";
+const HTTP = "HttpInstrumentation";
+const UNDICI = "UndiciInstrumentation";
+for (const [value, isModule, atStart, later] of [
+  [undefined, false, [HTTP], [HTTP, AWS, UNDICI]],
+  [undefined, true, [HTTP, AWS], [HTTP, AWS, UNDICI]],
+  ["", false, [HTTP], [HTTP, AWS, UNDICI]],
+  [" ", false, [HTTP], [HTTP, AWS, UNDICI]],
+  ["http", false, [HTTP], [HTTP]],
+  ["aws-sdk", false, [AWS], [AWS]],
+  ["other", false, [], []],
 ]) {
-  test(`OTEL_NODE_ENABLED_INSTRUMENTATIONS is ${JSON.stringify(value)}`, () => {
+  test(`OTEL_NODE_ENABLED_INSTRUMENTATIONS is ${JSON.stringify(value)}, ES module: ${isModule}`, () => {
     const made = [];
     const types = new Proxy(
       {},
@@ -108,7 +114,38 @@ for (const [value, expected] of [
       },
     );
     if (value !== undefined) process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS = value;
-    new Libraries(Object.assign(() => types, { resolve: (name) => name }));
-    assert.deepEqual(made, expected);
+    const libraries = new Libraries(
+      Object.assign(() => types, { resolve: (name) => name }),
+      isModule,
+    );
+    assert.deepEqual(made, atStart);
+    for (let time = 0; time < 2; time += 1) {
+      libraries.beforeCompiling("/var/task/node_modules/other/index.js");
+      libraries.beforeCompiling("/var/task/node_modules/@smithy/core/dist-cjs/index.js");
+      channel("undici:request:create").publish({});
+    }
+    assert.deepEqual(made, later);
+    libraries.isReleased = true;
   });
 }
+
+test("libraries that load after another tracer is found are left to it", () => {
+  const made = [];
+  class Http {
+    getConfig() {}
+    setConfig() {}
+    setTracerProvider() {}
+  }
+  const types = { HttpInstrumentation: Http, ProxyTracerProvider: class {} };
+  delete process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
+  const load = (name) => {
+    made.push(name);
+    return types;
+  };
+  const libraries = new Libraries(Object.assign(load, { resolve: (name) => name }));
+  libraries.release();
+  made.length = 0;
+  libraries.beforeCompiling("/var/task/node_modules/@smithy/core/dist-cjs/index.js");
+  channel("undici:request:create").publish({});
+  assert.deepEqual(made, []);
+});
