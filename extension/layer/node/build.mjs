@@ -34,6 +34,15 @@ const conventions = {
   },
 };
 
+// require-in-the-middle's messages for its developers. Their package also loads Node's `tty`.
+const messages = {
+  name: "messages",
+  setup(builder) {
+    builder.onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, namespace: "messages" }));
+    builder.onLoad({ filter: /^debug$/, namespace: "messages" }, () => ({ contents: "module.exports = () => () => {};" }));
+  },
+};
+
 const [outdir] = process.argv.slice(2).map((argument) => argument.replace(/^--outdir=/, ""));
 const options = {
   // Packages pin other patches of it.
@@ -51,7 +60,7 @@ const options = {
   platform: "node",
   target: "node18",
 };
-await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions] });
+await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions, messages] });
 await build({ ...options, entryPoints: ["bundle_databases.mjs"], plugins: [shared, conventions] });
 // A file each for the instrumentations of other libraries. Only the names that bundle.mjs imports are in the shared packages then.
 for (const name of ["aws-sdk", "http", "undici"]) {
