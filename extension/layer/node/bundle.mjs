@@ -1,5 +1,5 @@
 // The entry point from which esbuild creates the packages layer (cargo xtask dist --node-layer): one file with the parts of
-// OpenTelemetry's packages that the layer uses.
+// OpenTelemetry's packages that every function uses.
 
 import * as api from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
@@ -28,7 +28,7 @@ import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from "@ope
 
 const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
 const DATABASE = /^@opentelemetry\/instrumentation-(?:ioredis|mongodb|mysql2|pg|redis)$/;
-// Instrumentations in files of their own, which few functions need all.
+// Instrumentations have files of their own, because few functions need all.
 const LIBRARIES = {
   "@opentelemetry/instrumentation-aws-sdk": () => require("./bundle_aws-sdk.cjs"),
   "@opentelemetry/instrumentation-http": () => require("./bundle_http.cjs"),

@@ -23,7 +23,7 @@ const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off"
 /// Returns a `require` that loads the packages. `root` is the folder of the function's package. Throws if there is no complete
 /// set, or if a package of the function is too old.
 function findPackages(root) {
-  // The layer has all packages in one file (bundle.mjs). Node finds, compiles and executes it in a fifth of the time.
+  // The layer has the packages of every function in one file (bundle.mjs). Node loads it in a fifth of the time.
   const bundle = path.join(__dirname, "../node-packages/bundle.cjs");
   if (fs.existsSync(bundle)) return require(bundle).load;
   const layer = createRequire(path.join(__dirname, "../node-packages/_"));
