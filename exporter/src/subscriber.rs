@@ -3,6 +3,7 @@
 
 use crate::handler::invocation_span::write_refused_invocation;
 use crate::integer_fields::{ForgetIntegers, NoteIntegers};
+use crate::invocations::Invocations;
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::record_filter::{HANDLER_REPORTS, RecordFilter, is_refusal};
@@ -49,7 +50,8 @@ where
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false);
-    let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
+    let below = NoteLeaving(Arc::clone(&telemetry.invocations)).and_then(NoteIntegers);
+    let spans = below.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
     let records = RecordLayer {
         bridge: OpenTelemetryTracingBridge::new(&telemetry.logger_provider),
         bridges_logs,
@@ -63,6 +65,19 @@ where
         RecordFilter::takes_refusal
     };
     spans.and_then(records.with_filter(filter.only(wanted)))
+}
+
+/// Notes when the application leaves a span. It is below `tracing-opentelemetry`, which ends a span at the same time: its layer, which
+/// is called next, still has the span's context.
+struct NoteLeaving(Arc<Invocations>);
+
+impl<S> Layer<S> for NoteLeaving
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_exit(&self, _id: &Id, _context: layer::Context<'_, S>) {
+        self.0.leave_current_span();
+    }
 }
 
 /// Passes events to the bridge, which makes log records of them in the current context. An event with an explicit parent (`parent:

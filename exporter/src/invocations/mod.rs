@@ -19,8 +19,7 @@ use wire::resource::PARTIAL;
 /// An invocation, from before the start of its span until its telemetry is written.
 struct WatchedInvocation {
     number: InvocationNumber,
-    /// The context of its span, while the span is open.
-    context: Option<Context>,
+    span: RootSpan,
     root: SpanId,
     request_id: String,
     /// The number of the record that names the root to an extension.
@@ -34,6 +33,28 @@ struct WatchedInvocation {
     bounds_writes: bool,
     /// The time to write its telemetry before it times out; `None` once it is written.
     write_at: Option<SystemTime>,
+}
+
+/// The span of an invocation.
+enum RootSpan {
+    NotStarted,
+    /// Open, with its context.
+    Open(Context),
+    Ended,
+}
+
+impl RootSpan {
+    fn context(&self) -> Option<&Context> {
+        if let Self::Open(context) = self { Some(context) } else { None }
+    }
+
+    /// Notes the end. Returns the context if the span was open.
+    fn end(&mut self) -> Option<Context> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Open(context) => Some(context),
+            Self::NotStarted | Self::Ended => None,
+        }
+    }
 }
 
 /// The only invocation whose span is open.
@@ -63,6 +84,8 @@ struct OpenSpan {
     /// The number of its invocation, if it belongs to one.
     invocation: Option<InvocationNumber>,
     span: SpanData,
+    /// The end of its invocation, or a later time at which the application last left the span; `None` before that end.
+    left_at: Option<SystemTime>,
     /// `true` if it is written as a partial span: a second one from another interruption would contradict it.
     is_written: bool,
 }
@@ -76,7 +99,7 @@ pub(crate) struct EndedSpan {
 }
 
 /// The reason why invocations are interrupted, as partial spans state it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CutOff {
     /// `error.type` of the invocations' spans.
     pub(crate) error_type: &'static str,
@@ -113,6 +136,8 @@ pub(crate) struct Invocations {
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     /// Writes the telemetry of invocations that are about to time out.
     write: OnceLock<WriteDue>,
+    /// `true` if a span is open whose invocation has ended.
+    has_left_open: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,6 +165,11 @@ impl InvocationsState {
         self.begun > 0 && self.running.is_empty()
     }
 
+    fn has_ended(&self, number: InvocationNumber) -> bool {
+        let invocation = self.running.iter().find(|invocation| invocation.number == number);
+        invocation.is_none_or(|invocation| matches!(invocation.span, RootSpan::Ended))
+    }
+
     fn invocation(&mut self, number: InvocationNumber) -> Option<&mut WatchedInvocation> {
         self.running.iter_mut().find(|invocation| invocation.number == number)
     }
@@ -151,7 +181,13 @@ static OF_PROCESS: LazyLock<Arc<Invocations>> = LazyLock::new(|| Arc::new(Invoca
 impl Invocations {
     fn new() -> Self {
         let clock = Box::new(opentelemetry::time::now);
-        Self { state: Mutex::default(), wake: Condvar::new(), clock, write: OnceLock::new() }
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            clock,
+            write: OnceLock::new(),
+            has_left_open: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn of_process() -> Arc<Self> {
@@ -198,7 +234,7 @@ impl Invocations {
         let number = InvocationNumber(state.begun);
         state.running.push(WatchedInvocation {
             number,
-            context: None,
+            span: RootSpan::NotStarted,
             root: SpanId::INVALID,
             request_id: String::new(),
             record: None,
@@ -252,7 +288,7 @@ impl Invocations {
         if let Some(invocation) = self.lock().invocation(number) {
             request_id.clone_into(&mut invocation.request_id);
             invocation.root = context.span().span_context().span_id();
-            invocation.context = Some(context.clone());
+            invocation.span = RootSpan::Open(context.clone());
             invocation.record = record;
         }
     }
@@ -263,7 +299,7 @@ impl Invocations {
         let mut open = state
             .running
             .iter()
-            .filter_map(|invocation| Some((invocation, invocation.context.as_ref()?)));
+            .filter_map(|invocation| Some((invocation, invocation.span.context()?)));
         let (invocation, context) = open.next()?;
         let span_context = context.span().span_context().clone();
         let request_id = invocation.request_id.clone();
@@ -284,7 +320,7 @@ impl Invocations {
         let mut state = self.lock();
         let running = state.running.iter_mut();
         let open = running.filter_map(|invocation| {
-            let context = invocation.context.take()?;
+            let context = invocation.span.end()?;
             Some(OpenInvocation { number: invocation.number, context })
         });
         open.collect()
@@ -310,10 +346,22 @@ impl Invocations {
         Some(invocation.request_id.clone()).filter(|id| !id.is_empty())
     }
 
-    /// Drops the context of an invocation whose span has ended.
+    /// Drops the context of an invocation whose span has ended. Its spans that are still open, such as those of a connection's task,
+    /// are not interrupted when another invocation or the environment is.
     pub(crate) fn drop_context(&self, number: InvocationNumber) {
-        let context =
-            self.lock().invocation(number).and_then(|invocation| invocation.context.take());
+        let mut state = self.lock();
+        let context = state.invocation(number).and_then(|invocation| invocation.span.end());
+        let mut left_open = state
+            .open
+            .iter_mut()
+            .filter(|open_span| open_span.invocation == Some(number))
+            .peekable();
+        if left_open.peek().is_some() {
+            let now = self.now();
+            left_open.for_each(|open_span| open_span.left_at = Some(now));
+            self.has_left_open.store(true, Ordering::Relaxed);
+        }
+        drop(state);
         // The last context ends its span, which takes the lock.
         drop(context);
     }
@@ -447,7 +495,27 @@ impl Invocations {
             };
             let number = parent.get::<InvocationNumber>().copied();
             let invocation = number.or_else(of_parent);
-            state.open.push(OpenSpan { invocation, span, is_written: false });
+            let has_ended = invocation.is_some_and(|number| state.has_ended(number));
+            let left_at = has_ended.then_some(span.start_time);
+            if has_ended {
+                self.has_left_open.store(true, Ordering::Relaxed);
+            }
+            state.open.push(OpenSpan { invocation, span, left_at, is_written: false });
+        }
+    }
+
+    /// Notes that the application leaves the current span, perhaps for the last time.
+    pub(crate) fn leave_current_span(&self) {
+        if self.has_left_open.load(Ordering::Relaxed) {
+            let id = Context::map_current(|context| context.span().span_context().span_id());
+            let now = self.now();
+            let mut state = self.lock();
+            let left_at = state.open.iter_mut().find_map(|OpenSpan { span, left_at, .. }| {
+                left_at.as_mut().filter(|_| span.span_context.span_id() == id)
+            });
+            if let Some(left_at) = left_at {
+                *left_at = now;
+            }
         }
     }
 
@@ -457,7 +525,11 @@ impl Invocations {
         if let Some(at) =
             state.open.iter().rposition(|open_span| open_span.span.span_context.span_id() == id)
         {
-            state.open.swap_remove(at);
+            let ended = state.open.swap_remove(at);
+            if ended.left_at.is_some() {
+                let has_left_open = state.open.iter().any(|open_span| open_span.left_at.is_some());
+                self.has_left_open.store(has_left_open, Ordering::Relaxed);
+            }
         }
         let invocation = state.running.iter().find(|invocation| invocation.root == id);
         EndedSpan {
@@ -466,8 +538,8 @@ impl Invocations {
         }
     }
 
-    /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted
-    /// if all are.
+    /// Returns the open spans of interrupted invocations as errors, marked as partial. If no other invocation runs, also returns those
+    /// of ended invocations and those of none, which are no errors: nothing says that they failed.
     pub(crate) fn partial_spans(
         &self,
         is_cut_off: impl Fn(InvocationNumber) -> bool,
@@ -475,23 +547,27 @@ impl Invocations {
     ) -> Vec<SpanData> {
         let now = self.now();
         let state = self.lock();
-        let running = || state.running.iter().filter(|invocation| invocation.context.is_some());
+        let running =
+            || state.running.iter().filter(|invocation| invocation.span.context().is_some());
         let all_are_cut_off = running().all(|invocation| is_cut_off(invocation.number));
-        let is_interrupted = |number: Option<InvocationNumber>| match number {
-            Some(number) if running().any(|invocation| invocation.number == number) => {
-                is_cut_off(number)
-            }
-            _ => all_are_cut_off,
+        let is_written = |open_span: &&OpenSpan| {
+            let number = open_span.invocation;
+            let of_running = number.filter(|number| running().any(|one| one.number == *number));
+            !open_span.is_written && of_running.map_or(all_are_cut_off, &is_cut_off)
         };
-        let interrupted = state
-            .open
-            .iter()
-            .filter(|open_span| !open_span.is_written && is_interrupted(open_span.invocation));
-        let partial = interrupted.map(|OpenSpan { span, .. }| {
-            let mut span = span.clone();
+        // A panic that ends the process before the first invocation interrupts its init.
+        let interrupts_init = state.begun == 0 && cut_off == CutOff::PANIC;
+        let partial = state.open.iter().filter(is_written).map(|open_span| {
+            let mut span = open_span.span.clone();
             // An end never precedes its start.
-            span.end_time = now.max(span.start_time);
-            span.status = Status::error(cut_off.message);
+            span.end_time = open_span.left_at.unwrap_or(now).max(span.start_time);
+            let is_interrupted = match open_span.invocation {
+                Some(_) => open_span.left_at.is_none(),
+                None => interrupts_init,
+            };
+            if is_interrupted {
+                span.status = Status::error(cut_off.message);
+            }
             if running().any(|invocation| invocation.root == span.span_context.span_id()) {
                 span.attributes.push(KeyValue::new("error.type", cut_off.error_type));
             }

@@ -115,6 +115,73 @@ fn an_open_span_with_an_ended_parent_belongs_to_the_invocation_with_its_trace() 
     assert_eq!(written.span_names(), ["orders", "of the first", "ended", "ended"]);
 }
 
+/// Runs an invocation that succeeds, and leaves the span of a connection's task open.
+fn connect(function: &Function) -> tracing::Span {
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let written = function.run(move || {
+        let connection = tracing::info_span!("connection");
+        connection.in_scope(|| ());
+        *keep.lock().unwrap() = Some(connection);
+    });
+    assert_eq!(written.span_names(), ["orders"]);
+    kept.lock().unwrap().take().unwrap()
+}
+
+#[test]
+fn open_spans_of_an_ended_invocation_and_of_none_are_no_errors() {
+    let end_between: fn(&Function) -> Vec<String> = |function| {
+        function.completion.shutdown(Duration::from_secs(60)).unwrap();
+        function.output.take_lines()
+    };
+    let end_during: fn(&Function) -> Vec<String> = |function| {
+        let _running = two_invocations(function, [1, 2], SdkTracer::start);
+        function.completion.shutdown(Duration::from_secs(60)).unwrap();
+        function.output.take_lines()
+    };
+    let time_out: fn(&Function) -> Vec<String> = |function| {
+        let watch = Arc::new(function.watch());
+        let early = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&early);
+        function.run(move || {
+            let _open = tracing::info_span!("store").entered();
+            *lines.lock().unwrap() = watch(2900);
+        });
+        std::mem::take(&mut *early.lock().unwrap())
+    };
+    for (interrupt, interrupted) in [(end_between, 0), (end_during, 4), (time_out, 2)] {
+        let function = Function::new();
+        let of_init = tracing::info_span!("of init");
+        of_init.in_scope(|| ());
+        let connection = connect(&function);
+        let later = connection.in_scope(|| tracing::info_span!("later"));
+        later.in_scope(|| ());
+        let written = Written::read(interrupt(&function));
+        for name in ["of init", "connection", "later"] {
+            let span = written.span_named(name);
+            assert_eq!(status(span), "unset", "{name}");
+            assert_eq!(attribute(span, "lambda_otlp.partial").as_deref(), Some("true"));
+        }
+        let errors = written.spans.iter().filter(|span| status(span).starts_with("error: "));
+        assert_eq!(errors.count(), interrupted);
+    }
+}
+
+#[test]
+fn an_open_span_of_an_ended_invocation_ends_when_it_was_last_left() {
+    const FUTURE_MS: u64 = 4_000_000_000_000;
+    let function = Function::new();
+    let connection = connect(&function);
+    for last_left in [FUTURE_MS, FUTURE_MS + 70] {
+        function.clock.store(last_left, Ordering::Relaxed);
+        connection.in_scope(|| ());
+    }
+    function.clock.store(FUTURE_MS + 9000, Ordering::Relaxed);
+    function.completion.shutdown(Duration::from_secs(60)).unwrap();
+    let end = function.written().span_named("connection").end_time_unix_nano;
+    assert_eq!(end, (FUTURE_MS + 70) * 1_000_000);
+}
+
 #[test]
 fn the_deadline_watch_ignores_a_finished_invocation() {
     let function = Function::new();
