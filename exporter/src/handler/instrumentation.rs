@@ -85,7 +85,7 @@ impl<X> Instrumentation<X> {
         E: HandlerError<Form>,
     {
         self.begin(event, handler, |invocation, result| {
-            let outcome = outcome_of(&result);
+            let outcome = outcome_of(&result, invocation.is_durable_execution());
             Ended::Writing(invocation.finish(&outcome), result)
         })
     }

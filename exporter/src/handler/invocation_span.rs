@@ -1,15 +1,17 @@
 //! The span of one invocation, which always ends.
 
+use super::answer::{RULES, ResponseFacts};
 use super::error_record;
 use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, SpanStarter, StartedSpan, StartedSpans};
-use super::outcome::{HandlerFailure, HandlerOutcome, ResponseFacts};
+use super::outcome::{HandlerFailure, HandlerOutcome};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::invocations::{CutOff, InvocationNumber, OpenInvocation};
 use crate::telemetry::Telemetry;
+use crate::trigger::fill;
 use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
@@ -34,6 +36,7 @@ pub(super) struct InvocationSpan {
     number: InvocationNumber,
     /// The request id, for the extension; empty in other modes.
     request_id: String,
+    is_durable_execution: bool,
     state: SpanState,
 }
 
@@ -53,6 +56,7 @@ impl InvocationSpan {
         extracted: SpanAttributes,
     ) -> Self {
         let number = telemetry.begin(lambda.deadline());
+        let is_durable_execution = extracted.is_durable_execution;
         let started = AssertUnwindSafe(|| {
             let started = SpanStarter { telemetry, lambda, options, number }.start(extracted);
             let context = &started.root.context;
@@ -75,6 +79,7 @@ impl InvocationSpan {
             handler_span: consumer.unwrap_or(root),
             number,
             request_id,
+            is_durable_execution,
             state: SpanState::Running,
         }
     }
@@ -87,6 +92,11 @@ impl InvocationSpan {
     /// The span in `tracing` in which the handler runs; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
         &self.handler_span.in_tracing
+    }
+
+    /// Returns `true` for an invocation of a durable function.
+    pub(super) fn is_durable_execution(&self) -> bool {
+        self.is_durable_execution
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -204,22 +214,21 @@ fn record_outcome(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static s
         // Success leaves the status unset, so that an error set by the handler remains.
         Ok(ResponseFacts { status_code, batch_item_failures }) => {
             if let Some(code) = status_code {
-                set("http.response.status_code", i64::from(*code).into());
-                // "HTTP spans", Status: for a server, 4xx is not an error.
-                if *code >= 500 && *batch_item_failures == 0 {
+                set(RULES.http_status.attribute.as_str(), i64::from(*code).into());
+                if *code >= RULES.http_status.least_failed && *batch_item_failures == 0 {
                     set("error.type", code.to_string().into());
                     span.set_status(Status::error(""));
                 }
             }
             if let Some(failed) = NonZero::new(*batch_item_failures) {
                 let count = i64::try_from(failed.get()).unwrap_or(i64::MAX);
-                set("aws.lambda.batch_item_failures", count.into());
+                set(RULES.failed_messages.attribute.as_str(), count.into());
             }
         }
         Err(failure) => {
             add_exception(&span, failure);
             if let Some(code) = failure.status_code {
-                set("http.response.status_code", i64::from(code).into());
+                set(RULES.http_status.attribute.as_str(), i64::from(code).into());
             }
         }
     }
@@ -241,10 +250,9 @@ impl SpanError {
         match outcome {
             Ok(ResponseFacts { batch_item_failures: 0, .. }) => None,
             Ok(ResponseFacts { batch_item_failures: failed, .. }) => Some(Self {
-                error_type: "batch_item_failures".to_owned(),
-                message: format!(
-                    "{failed} of the batch's messages failed; Lambda delivers them again"
-                ),
+                error_type: RULES.failed_messages.error_type.as_str().to_owned(),
+                message: fill(RULES.failed_messages.message.as_str(), |_| Some(failed.to_string()))
+                    .unwrap_or_default(),
             }),
             Err(HandlerFailure { error_type, message, .. }) => {
                 Some(Self { error_type: error_type.clone(), message: message.clone() })

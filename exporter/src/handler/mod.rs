@@ -1,5 +1,6 @@
 //! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
 
+mod answer;
 mod error_record;
 pub(crate) mod handler_error;
 pub(crate) mod http_route;

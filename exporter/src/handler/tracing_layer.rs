@@ -1,11 +1,12 @@
 //! The layers that create spans for the invocations of any service, also of one that streams its response: then the invocation ends
 //! with the body.
 
+use super::answer::ResponseFacts;
 use super::handler_error::{DisplayForm, HandlerError};
 use super::instrumentation::{Instrumentation, span_options};
 use super::invocation_future::{Ended, InvocationFuture};
 use super::invocation_span::{InvocationSpan, Writing};
-use super::outcome::{HandlerFailure, ResponseFacts};
+use super::outcome::HandlerFailure;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;

@@ -1,5 +1,5 @@
 //! The description of AWS's events in `events.json`, which the layer's code for Python and Node reads too: how to recognize an
-//! event, and where its values are. A test writes its table in Rust, because reading the file takes 250,000 instructions of the
+//! event, where its values are, and what the handler's answer says about the invocation. A test writes its table in Rust, because reading the file takes 250,000 instructions of the
 //! first invocation.
 //!
 //! A pointer is a JSON pointer. A text counts only if it is not empty.
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::ops::Deref;
 use std::str::Lines;
-pub(super) use table::DESCRIPTION;
+pub(crate) use table::DESCRIPTION;
 
 #[rustfmt::skip]
 #[allow(clippy::enum_glob_use, clippy::unreadable_literal, clippy::wildcard_imports, reason = "a test writes it")]
@@ -18,7 +18,7 @@ mod table;
 
 /// A list of the description.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List<T: 'static>(&'static [T]);
+pub(crate) struct List<T: 'static>(&'static [T]);
 
 impl<T> Deref for List<T> {
     type Target = [T];
@@ -32,13 +32,13 @@ impl<T> Deref for List<T> {
 /// function: its address, its length and a relocation.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Default))]
-pub(super) struct Excerpt {
+pub(crate) struct Excerpt {
     start: u16,
     end: u16,
 }
 
 impl Excerpt {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         table::TEXTS.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
     }
 }
@@ -46,7 +46,7 @@ impl Excerpt {
 /// A list of texts, one a line.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Default))]
-pub(super) struct TextList(Excerpt);
+pub(crate) struct TextList(Excerpt);
 
 impl TextList {
     pub(super) fn iter(self) -> Lines<'static> {
@@ -56,7 +56,7 @@ impl TextList {
 
 /// Names of the description with their values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table<T: 'static>(&'static [(Excerpt, T)]);
+pub(crate) struct Table<T: 'static>(&'static [(Excerpt, T)]);
 
 impl<T> Table<T> {
     #[cfg(any(test, feature = "dynamodb", feature = "s3"))]
@@ -77,7 +77,7 @@ impl<T> Deref for Table<T> {
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct Description {
+pub(crate) struct Description {
     pub(super) limits: Limits,
     pub(super) http_methods: TextList,
     /// The values of `network.protocol.version` by the names in events.
@@ -87,6 +87,7 @@ pub(super) struct Description {
     pub(super) secret_query_parameters: TextList,
     /// The places of headers in an event of no source.
     pub(super) headers: TextList,
+    pub(crate) answers: Answers,
     /// The first whose conditions hold is the event's.
     pub(super) sources: List<DescribedSource>,
 }
@@ -115,8 +116,7 @@ pub(super) struct Limits {
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(super) struct DescribedSource {
     name: Excerpt,
-    /// Alternatives, of which all tests of one must hold.
-    when: List<Table<Test>>,
+    when: Alternatives,
     #[cfg_attr(test, serde(deserialize_with = "tests::trigger"))]
     pub(super) trigger: TriggerType,
     /// The first of these templates whose places all have a value names the span.
@@ -131,6 +131,11 @@ pub(super) struct DescribedSource {
     #[cfg_attr(test, serde(deserialize_with = "tests::leaked"))]
     pub(super) records: Option<&'static RecordPlaces>,
 }
+
+/// Alternatives, of which all tests of one must hold.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(transparent))]
+pub(crate) struct Alternatives(List<Table<Test>>);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Deserialize), serde(rename_all = "snake_case"))]
@@ -147,7 +152,7 @@ enum Test {
 /// The value of an attribute: at a pointer, or else a template.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
-pub(super) struct AttributePlace {
+pub(crate) struct AttributePlace {
     pub(super) at: TextList,
     pub(super) text: Option<Excerpt>,
     #[cfg_attr(test, serde(rename = "as"))]
@@ -158,7 +163,7 @@ pub(super) struct AttributePlace {
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(Deserialize), serde(rename_all = "snake_case"))]
-pub(super) enum Conversion {
+pub(crate) enum Conversion {
     Time,
 }
 
@@ -233,10 +238,56 @@ pub(super) struct DocumentPlaces {
     pub(super) time: Option<Excerpt>,
 }
 
+/// What the handler's answer says about its invocation.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct Answers {
+    pub(crate) http_status: HttpStatus,
+    pub(crate) failed_messages: FailedMessages,
+    pub(crate) durable: DurableAnswer,
+}
+
+/// The status of an HTTP response: a number, or its digits.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct HttpStatus {
+    pub(crate) at: Excerpt,
+    pub(crate) least: u16,
+    pub(crate) greatest: u16,
+    /// From this one on, the span has failed.
+    pub(crate) least_failed: u16,
+    pub(crate) attribute: Excerpt,
+}
+
+/// The list of the messages in a batch that Lambda must deliver again.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct FailedMessages {
+    pub(crate) at: Excerpt,
+    pub(crate) attribute: Excerpt,
+    pub(crate) error_type: Excerpt,
+    /// A template with the place `count`.
+    pub(crate) message: Excerpt,
+}
+
+/// The answer of a durable function, which reports the failure of its execution as a result.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct DurableAnswer {
+    /// Holds for the event of a durable function.
+    pub(crate) when: Alternatives,
+    /// Holds for the answer if the execution failed.
+    pub(crate) failed: Alternatives,
+    pub(crate) error_type: AttributePlace,
+    pub(crate) message: AttributePlace,
+    /// A list of lines.
+    pub(crate) stack_trace: Excerpt,
+}
+
 impl Description {
     /// The source of an event with this subject: the event, or its first record.
     pub(super) fn source_of(&self, subject: &Value) -> Option<&DescribedSource> {
-        self.sources.iter().find(|source| source.applies_to(subject))
+        self.sources.iter().find(|source| source.when.hold_for(subject))
     }
 
     /// The source of this name, for events with types of their own.
@@ -245,8 +296,8 @@ impl Description {
     }
 }
 
-impl DescribedSource {
-    fn applies_to(&self, subject: &Value) -> bool {
+impl Alternatives {
+    pub(crate) fn hold_for(&self, subject: &Value) -> bool {
         let holds = |(pointer, test): &(Excerpt, Test)| {
             let value = at(subject, pointer.as_str());
             match test {
@@ -258,12 +309,25 @@ impl DescribedSource {
                     .is_some_and(|text| texts.iter().any(|expected| expected == text)),
             }
         };
-        self.when.iter().any(|tests| tests.iter().all(holds))
+        self.0.iter().any(|tests| tests.iter().all(holds))
+    }
+}
+
+impl DurableAnswer {
+    /// Returns `true` for a name at the top level of an answer that these rules read.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        let failed = self.failed.0.iter().flat_map(|tests| tests.iter());
+        let mut pointers = failed
+            .map(|(pointer, _)| pointer.as_str())
+            .chain(self.error_type.at.iter())
+            .chain(self.message.at.iter())
+            .chain([self.stack_trace.as_str()]);
+        pointers.any(|pointer| pointer.split('/').nth(1) == Some(name))
     }
 }
 
 /// The value at a JSON pointer, which has no escapes.
-pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
     pointer.split('/').skip(1).try_fold(value, |value, key| match value {
         Value::Object(map) => map.get(key),
         Value::Array(list) => list.get(key.parse::<usize>().ok()?),
@@ -405,7 +469,7 @@ mod tests {
         let code = format!(
             "//! The description in `events.json`, written by a test.\n\n\
              use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::TriggerType::*;\nuse super::*;\n\n\
-             pub(in crate::trigger) static DESCRIPTION: Description = {table};\n\n\
+             pub(crate) static DESCRIPTION: Description = {table};\n\n\
              pub(super) static TEXTS: &str = {texts:?};\n"
         );
         expect_file!["description/table.rs"].assert_eq(&code);

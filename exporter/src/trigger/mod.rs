@@ -11,11 +11,14 @@ mod template;
 mod times;
 mod typed;
 
+pub(crate) use description::{Answers, DESCRIPTION, at};
 pub(crate) use http_request::method_in_name;
 #[cfg(feature = "aws-sdk")]
 pub(crate) use http_request::percent_encoded;
+pub(crate) use json::value_of;
 use serde::Serialize;
 use span_attributes::SpanAttributes;
+pub(crate) use template::fill;
 
 /// An event that describes its own invocation.
 ///

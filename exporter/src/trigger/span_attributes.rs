@@ -64,6 +64,8 @@ pub struct SpanAttributes {
     pub trigger: TriggerType,
     /// The time at which API Gateway, Amazon SQS or Amazon EventBridge received the request or the oldest message.
     pub received_at: Option<SystemTime>,
+    /// `true` for the event of a durable function. If its answer is `{"Status": "FAILED", …}`, the span has failed.
+    pub is_durable_execution: bool,
 }
 
 impl SpanAttributes {
@@ -94,6 +96,8 @@ impl SpanAttributesBuilder {
         with_carrier(carrier: HashMap<String, String>) => builder.built.carrier = Some(carrier);
         /// The trigger.
         with_trigger(trigger: TriggerType) => builder.built.trigger = trigger;
+        /// Whether the event is that of a durable function, whose answer `{"Status": "FAILED", …}` fails the span.
+        with_durable_execution(is_durable: bool) => builder.built.is_durable_execution = is_durable;
     }
 
     /// The attributes.

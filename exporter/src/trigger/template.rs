@@ -29,7 +29,7 @@ fn value_in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Optio
 }
 
 /// Fills the places of a template, which are in braces. `None` if a place has no value.
-pub(super) fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(crate) fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut parts = template.split('{');
     let mut text = parts.next()?.to_owned();
     for part in parts {

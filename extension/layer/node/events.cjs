@@ -1,5 +1,5 @@
 // Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to
-// their senders. The description of the sources is data, which the Rust library and the Python layer read too:
+// their senders. The description of the sources, and of answers (handler.cjs), is data, which the Rust library and the Python layer read too:
 // exporter/events.json. The functions have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
 //
 // Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
@@ -10,7 +10,7 @@ const { isUtf8 } = require("node:buffer");
 const net = require("node:net");
 const description = require("../events.json");
 
-const { limits } = description;
+const { answers, limits } = description;
 const METHODS = new Set(description.http_methods);
 const W3C = ["traceparent", "tracestate", "baggage"];
 const OTHER_METHOD = "_OTHER";
@@ -57,9 +57,7 @@ function recognize(event) {
   const list = [event?.Records, event].find(Array.isArray);
   const subject = list === undefined ? event : list[0];
   if (!isObject(subject)) return undefined;
-  const source = description.sources.find(({ when }) =>
-    when.some((tests) => Object.entries(tests).every(([pointer, test]) => holds(at(subject, pointer), test))),
-  );
+  const source = description.sources.find(({ when }) => holdsFor(subject, when));
   if (source?.records === undefined) return source && { source, subject };
   const listed = source.records.at === undefined ? undefined : at(event, source.records.at);
   const isListed = typeof listed === "object" && listed !== null;
@@ -75,6 +73,11 @@ function recognize(event) {
   return records.length === 0 ? undefined : { source, subject, records, isAlone };
 }
 
+/// Returns `true` if all tests of an alternative hold.
+function holdsFor(subject, alternatives) {
+  return alternatives.some((tests) => Object.entries(tests).every(([pointer, test]) => holds(at(subject, pointer), test)));
+}
+
 function holds(value, test) {
   if (test === "text") return isText(value);
   if (test === "object") return isObject(value);
@@ -82,14 +85,15 @@ function holds(value, test) {
   return test.one_of.includes(value);
 }
 
-/// Returns the attributes of a table: a value of the event, or else a template.
 function valuesOf(table, subject) {
-  const found = Object.entries(table ?? {}).map(([name, { at: pointers, text: template, as: conversion, names }]) => {
-    const value = text(subject, pointers) ?? (template && filled(template, subject, {}));
-    if (value === undefined || names !== undefined) return [name, names && named(names, value)];
-    return [name, conversion === "time" ? time(value) : value];
-  });
-  return present(Object.fromEntries(found));
+  return present(Object.fromEntries(Object.entries(table ?? {}).map(([name, place]) => [name, valueOf(place, subject)])));
+}
+
+/// Returns the value at the first of these pointers that has one, or else a template.
+function valueOf({ at: pointers, text: template, as: conversion, names }, subject) {
+  const value = text(subject, pointers) ?? (template && filled(template, subject, {}));
+  if (value === undefined || names !== undefined) return names && named(names, value);
+  return conversion === "time" ? time(value) : value;
 }
 
 /// Fills the places of a template. Returns `undefined` if one has no value.
@@ -492,4 +496,4 @@ function isText(value) {
   return typeof value === "string" && value !== "";
 }
 
-module.exports = { describe, headersAt, xray };
+module.exports = { answers, at, describe, headersAt, holdsFor, valueOf, xray };

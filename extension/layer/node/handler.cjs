@@ -10,7 +10,7 @@ const { types } = require("node:util");
 const { flushInTime, timeLeft } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
-const { describe: describeEvent } = require("./events.cjs");
+const { answers, at, describe: describeEvent, holdsFor, valueOf } = require("./events.cjs");
 const { callerOf, recordFailure } = require("./failure.cjs");
 const { attributesOf, parentOf } = require("./invocation.cjs");
 const { recordWait } = require("./waiting.cjs");
@@ -124,7 +124,7 @@ class Wrapper {
       const described = describeEvent(this.api, event);
       const { server, context } = this.startServer(tracer, described, lambda);
       const watched = this.watch(server, lambda, context);
-      const isDurable = typeof event?.DurableExecutionArn === "string";
+      const isDurable = holdsFor(event, answers.durable.when);
       const serverContext = watched?.context ?? context;
       const consumer = described.messages && this.startConsumer(tracer, described.messages, serverContext);
       const spans = new Spans(this.api, server, consumer, isDurable);
@@ -256,15 +256,16 @@ class Spans {
     span?.setStatus({ code: this.api.SpanStatusCode.ERROR, message });
   }
 
-  /// Records the outcome of the handler, which is a failure, or a result that may report one.
+  /// Records the outcome of the handler, which is a failure, or a result that may report one. The rules of results are data:
+  /// `answers` in exporter/events.json.
   describe({ hasFailed, value, answer, error, streamed }) {
     // The description of the failure may fail.
     if (hasFailed) this.consumer?.setStatus({ code: this.api.SpanStatusCode.ERROR });
     if (!hasFailed && error !== undefined) return this.describeFailure(error, NOT_SERIALIZED);
     const failure = hasFailed ? value : this.isDurable ? durableFailure(answer) : undefined;
     if (hasFailed || failure !== undefined) return this.describeFailure(failure);
-    this.describeStatus(streamed ?? answer?.statusCode);
-    this.describeFailedMessages(answer?.batchItemFailures);
+    this.describeStatus(answers.http_status, streamed ?? at(answer, answers.http_status.at));
+    this.describeFailedMessages(answers.failed_messages, answer);
   }
 
   describeFailure(failure, stated) {
@@ -281,20 +282,21 @@ class Spans {
   }
 
   /// Records the status of an HTTP response.
-  describeStatus(stated) {
+  describeStatus({ least, greatest, least_failed, attribute }, stated) {
     const status = typeof stated === "string" && /^\d+$/.test(stated) ? Number(stated) : stated;
-    if (!Number.isInteger(status) || status < 100 || status > 999) return;
-    this.server.setAttribute("http.response.status_code", status);
-    if (status >= 500) this.markFailed(this.server, String(status));
+    if (!Number.isInteger(status) || status < least || status > greatest) return;
+    this.server.setAttribute(attribute, status);
+    if (status >= least_failed) this.markFailed(this.server, String(status));
   }
 
   /// Records the messages that the handler reports as failed.
-  describeFailedMessages(failures) {
+  describeFailedMessages({ at: place, attribute, error_type, message: template }, answer) {
+    const failures = at(answer, place);
     if (!Array.isArray(failures) || failures.length === 0) return;
-    const message = `${failures.length} of the batch's messages failed; Lambda delivers them again`;
-    this.server.setAttribute("aws.lambda.batch_item_failures", failures.length);
-    this.markFailed(this.server, "batch_item_failures", message);
-    this.markFailed(this.consumer, "batch_item_failures", message);
+    const message = template.replace("{count}", failures.length);
+    this.server.setAttribute(attribute, failures.length);
+    this.markFailed(this.server, error_type, message);
+    this.markFailed(this.consumer, error_type, message);
   }
 }
 
@@ -395,13 +397,12 @@ function parseExactly(text) {
 }
 
 /// Returns the failure in the answer of a durable function, which reports it as a result.
-///
-/// Source: Lambda API Reference, "ErrorObject"; Lambda Developer Guide, "Durable functions".
 function durableFailure(answer) {
-  if (answer?.Status !== "FAILED") return undefined;
-  const failure = new Error(String(answer.Error?.ErrorMessage ?? "the durable execution failed"));
-  failure.name = String(answer.Error?.ErrorType ?? "Error");
-  const trace = answer.Error?.StackTrace;
+  const { failed, error_type, message, stack_trace } = answers.durable;
+  if (!holdsFor(answer, failed)) return undefined;
+  const failure = new Error(valueOf(message, answer));
+  failure.name = valueOf(error_type, answer);
+  const trace = at(answer, stack_trace);
   failure.stack = Array.isArray(trace) ? trace.join("\n") : undefined;
   return failure;
 }

@@ -1,7 +1,7 @@
 """Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to
 their senders.
 
-The description of the sources is data, which the Rust library and the Node layer read too: exporter/events.json. The functions
+The description of the sources, and of answers (lambda_otlp_wrap), is data, which the Rust library and the Node layer read too: exporter/events.json. The functions
 have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
 
 Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
@@ -147,7 +147,7 @@ def recognize(event):
     subject = records and records[0] if has_records else event
     if not isinstance(subject, dict):
         return None
-    source = next((each for each in DESCRIPTION["sources"] if is_of(each, subject)), None)
+    source = next((each for each in DESCRIPTION["sources"] if holds_for(subject, each["when"])), None)
     if source is None:
         return None
     if "records" not in source:
@@ -169,8 +169,9 @@ def recognize(event):
     return Recognized(source, subject, found, is_alone=is_alone)
 
 
-def is_of(source, subject):
-    return any(all(holds(at(subject, pointer), test) for pointer, test in tests.items()) for tests in source["when"])
+def holds_for(subject, alternatives):
+    """Returns `True` if all tests of an alternative hold."""
+    return any(all(holds(at(subject, pointer), test) for pointer, test in tests.items()) for tests in alternatives)
 
 
 def holds(value, test):
@@ -184,18 +185,20 @@ def holds(value, test):
 
 
 def values_of(table, subject):
-    """Returns the attributes of a table: a value of the event, or else a template."""
-    found = {}
-    for name, place in table.items():
-        value = text(subject, place.get("at", ()))
-        if value is None and "text" in place:
-            value = filled(place["text"], subject, {})
-        if value is not None and "names" in place:
-            value = place["names"].get(value)
-        if value is not None and place.get("as") == "time":
-            value = time(value)
-        found[name] = value
-    return present(found)
+    """Returns the attributes of a table."""
+    return present({name: value_of(place, subject) for name, place in table.items()})
+
+
+def value_of(place, subject):
+    """Returns the value at the first of these pointers that has one, or else a template."""
+    value = text(subject, place.get("at", ()))
+    if value is None and "text" in place:
+        value = filled(place["text"], subject, {})
+    if value is not None and "names" in place:
+        value = place["names"].get(value)
+    if value is not None and place.get("as") == "time":
+        value = time(value)
+    return value
 
 
 def filled(template, subject, attributes):

@@ -203,7 +203,8 @@ class Starter:
         if described.messages is not None:
             consumer = self.start_consumer(described.messages, context)
             context = trace.set_span_in_context(consumer, context)
-        is_durable = isinstance(event, dict) and isinstance(event.get("DurableExecutionArn"), str)
+        events = layer_module("lambda_otlp_events")
+        is_durable = events.holds_for(event, events.DESCRIPTION["answers"]["durable"]["when"])
         return Spans(server, consumer, context, is_durable)
 
     def start_consumer(self, messages, context):
@@ -257,37 +258,40 @@ class Spans:
             self.mark_failed(error.error_type, error.message)
 
     def describe_result(self, result):
-        """Marks the spans as failed if the result reports a failure."""
+        """Marks the spans as failed if the result reports a failure. The rules are data: `answers` in exporter/events.json."""
         if not isinstance(result, dict):
             return
-        if self.is_durable and result.get("Status") == "FAILED":
-            self.describe_durable_failure(result.get("Error"))
+        events = layer_module("lambda_otlp_events")
+        rules = events.DESCRIPTION["answers"]
+        if self.is_durable and events.holds_for(result, rules["durable"]["failed"]):
+            self.describe_durable_failure(rules["durable"], result, events)
             return
-        self.describe_status(result.get("statusCode"))
-        self.describe_failed_messages(result.get("batchItemFailures"))
+        self.describe_status(rules["http_status"], result, events)
+        self.describe_failed_messages(rules["failed_messages"], result, events)
 
-    def describe_status(self, status):
+    def describe_status(self, rule, result, events):
         """Records the status of an HTTP response."""
+        status = events.at(result, rule["at"])
         if isinstance(status, str) and status.isascii() and status.isdigit():
             status = int(status)
-        if type(status) is int and 100 <= status <= 999:
-            self.server.set_attribute("http.response.status_code", status)
-            if status >= 500:
+        if type(status) is int and rule["least"] <= status <= rule["greatest"]:
+            self.server.set_attribute(rule["attribute"], status)
+            if status >= rule["least_failed"]:
                 mark_failed(self.server, str(status))
 
-    def describe_failed_messages(self, messages):
+    def describe_failed_messages(self, rule, result, events):
         """Records the messages that the handler reports as failed."""
+        messages = events.at(result, rule["at"])
         if isinstance(messages, list) and messages:
-            self.server.set_attribute("aws.lambda.batch_item_failures", len(messages))
-            self.mark_failed("batch_item_failures", f"{len(messages)} of the batch's messages failed; Lambda delivers them again")
+            self.server.set_attribute(rule["attribute"], len(messages))
+            self.mark_failed(rule["error_type"], rule["message"].format(count=len(messages)))
 
-    def describe_durable_failure(self, error):
-        """Records the failure that a durable function reports as its result (Lambda API Reference, "ErrorObject")."""
-        error = error if isinstance(error, dict) else {}
-        error_type = str(error.get("ErrorType") or "Error")
-        message = str(error.get("ErrorMessage") or "the durable execution failed")
+    def describe_durable_failure(self, rule, result, events):
+        """Records the failure that a durable function reports as its result."""
+        error_type = events.value_of(rule["error_type"], result)
+        message = events.value_of(rule["message"], result)
         described = {"exception.type": error_type, "exception.message": message}
-        if isinstance(frames := error.get("StackTrace"), list):
+        if isinstance(frames := events.at(result, rule["stack_trace"]), list):
             described["exception.stacktrace"] = "\n".join(map(str, frames))
         self.server.add_event("exception", described)
         self.mark_failed(error_type, message)

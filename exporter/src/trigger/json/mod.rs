@@ -19,10 +19,11 @@ mod records;
 /// `request.headers`. Also describes a single message of a batch whose JSON names its source: SQS, SNS, Kinesis and Kafka.
 impl SpanAttributesExtractor for Value {
     fn extract_span_attributes(&self) -> SpanAttributes {
+        let is_durable_execution = DESCRIPTION.answers.durable.when.hold_for(self);
         let Some(Recognized { source, subject, records }) = recognize(self) else {
             let headers = headers_at(self, DESCRIPTION.headers);
             let carrier = (!headers.is_empty()).then_some(headers);
-            return SpanAttributes { carrier, ..SpanAttributes::default() };
+            return SpanAttributes { carrier, is_durable_execution, ..SpanAttributes::default() };
         };
         let headers = headers_at(subject, source.headers);
         let mut described = if let Some(places) = source.http {
@@ -32,6 +33,7 @@ impl SpanAttributesExtractor for Value {
             SpanAttributes { carrier, ..SpanAttributes::default() }
         };
         described.trigger = source.trigger;
+        described.is_durable_execution = is_durable_execution;
         described.received_at = times::time_at(subject, source.received);
         let attributes = source.attributes.iter();
         described.attributes.extend(attributes.filter_map(|(key, attribute)| {
@@ -69,7 +71,8 @@ fn recognize(event: &Value) -> Option<Recognized<'_>> {
     Some(Recognized { source, subject, records })
 }
 
-fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
+/// Returns the value at the first of the attribute's places that has one, or else its text.
+pub(crate) fn value_of(attribute: &AttributePlace, subject: &Value) -> Option<String> {
     let at_place = first_text(subject, attribute.at).map(str::to_owned);
     let text = at_place.or_else(|| {
         fill(attribute.text?.as_str(), |place| text_at(subject, place).map(str::to_owned))
