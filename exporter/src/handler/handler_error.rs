@@ -8,10 +8,13 @@ use std::iter::successors;
 
 /// An error that a handler or a service returns; it fails the invocation's span. The compiler infers `Form`: [`DisplayForm`] for
 /// every type with `Display`, and [`DiagnosticForm`] for [`Diagnostic`].
+///
+/// The trait is sealed: implement `Display` for your error. If a later `lambda_runtime` implements `Display` for `Diagnostic`, both
+/// forms apply to it, and handlers that return it compile only with a version of this library that has one form for all.
 #[diagnostic::on_unimplemented(
     note = "the error of a handler implements `Display` and `Debug`, or is a `lambda_runtime::Diagnostic`: implement `Display`, or convert the error with `map_err(Diagnostic::from)` in the handler"
 )]
-pub trait HandlerError<Form>: Debug + 'static {
+pub trait HandlerError<Form>: Sealed<Form> + Debug + 'static {
     /// Returns the name of the error's type, for `error.type` and `exception.type`.
     fn error_type(&self) -> String;
 
@@ -31,6 +34,12 @@ pub struct DisplayForm;
 /// The form of [`Diagnostic`].
 #[derive(Clone, Copy, Debug)]
 pub struct DiagnosticForm;
+
+/// Prevents other implementations of [`HandlerError`].
+pub trait Sealed<Form> {}
+
+impl<E: Display> Sealed<DisplayForm> for E {}
+impl Sealed<DiagnosticForm> for Diagnostic {}
 
 impl<E: Display + Debug + 'static> HandlerError<DisplayForm> for E {
     fn error_type(&self) -> String {
