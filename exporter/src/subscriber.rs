@@ -10,7 +10,7 @@ use crate::telemetry::record_filter::{HANDLER_REPORTS, RecordFilter, is_refusal}
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tracing::dispatcher::{Dispatch, WeakDispatch};
 use tracing::field::{Field, Visit};
@@ -57,6 +57,7 @@ where
         bridges_logs,
         telemetry: Arc::downgrade(telemetry),
         dispatch: OnceLock::new(),
+        has_seen_an_end: AtomicBool::new(false),
     };
     // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
     let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool = if bridges_logs {
@@ -88,6 +89,8 @@ struct RecordLayer<B> {
     bridges_logs: bool,
     telemetry: Weak<Telemetry>,
     dispatch: OnceLock<WeakDispatch>,
+    /// `true` once an invocation has ended.
+    has_seen_an_end: AtomicBool,
 }
 
 impl<S, B> Layer<S> for RecordLayer<B>
@@ -105,6 +108,16 @@ where
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
             span.extensions_mut().insert(fields);
+        }
+    }
+
+    /// Reports that no handler is wrapped, at the end of the first invocation: its span is the runtime's.
+    fn on_close(&self, _id: Id, _context: layer::Context<'_, S>) {
+        if !self.has_seen_an_end.load(Ordering::Relaxed) {
+            self.has_seen_an_end.store(true, Ordering::Relaxed);
+            if let Some(telemetry) = self.telemetry.upgrade() {
+                telemetry.warn_without_handler();
+            }
         }
     }
 

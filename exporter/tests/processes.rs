@@ -11,9 +11,11 @@
 
 use expect_test::expect;
 use lambda_otlp_exporter::{
-    InMemoryOutput, TelemetryConfig, TelemetryConfigBuilder, create_traced_handler, init_telemetry,
-    inject_client_context, inject_headers, inject_json, inject_message_attributes,
+    InMemoryOutput, OtelTracingLayer, TelemetryConfig, TelemetryConfigBuilder, TracedHandler,
+    create_traced_handler, init_telemetry, inject_client_context, inject_headers, inject_json,
+    inject_message_attributes,
 };
+use lambda_runtime::tower::{Layer as _, Service as _};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
@@ -40,10 +42,15 @@ fn main() {
         Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
         Some("spawns") => threads.block_on(spawns()),
         Some("crashes") => runtime.block_on(crashes()),
+        Some("is-set-up-twice") => runtime.block_on(is_set_up_twice()),
+        Some("is-not-wrapped") => runtime.block_on(is_not_wrapped()),
+        Some("writes-itself") => runtime.block_on(writes_itself()),
+        Some("is-wrapped-twice") => runtime.block_on(is_wrapped_twice()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             an_error_is_written_before_a_crash();
+            a_mistake_that_loses_telemetry_is_reported_in_one_line();
             runtime.block_on(a_coloured_report_is_plain_text_in_the_span());
             the_guides_subscriber_prints_each_event_once_and_no_payload();
             for asserts in ["uses-globals", "has-a-subscriber", "spawns"] {
@@ -58,6 +65,55 @@ fn run(function: &str, variables: &[(&str, &str)]) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.arg(format!("--function={function}")).envs(variables.iter().copied());
     child.stderr(Stdio::inherit()).output().unwrap()
+}
+
+fn a_mistake_that_loses_telemetry_is_reported_in_one_line() {
+    for (function, expected) in [
+        ("is-set-up-twice", "telemetry is set up for the second time in this process"),
+        ("is-not-wrapped", "the handler isn't wrapped"),
+        ("is-wrapped-twice", "the handler is wrapped twice"),
+        ("writes-itself", ""),
+    ] {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let ran = child.arg(format!("--function={function}")).output().unwrap();
+        let lines = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(lines.lines().count(), usize::from(!expected.is_empty()), "{function}: {lines}");
+        assert!(lines.contains(expected), "{function}: {lines}");
+    }
+}
+
+async fn is_set_up_twice() {
+    let _first = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    let _second = init_telemetry(TelemetryConfig::default()).await.unwrap();
+}
+
+/// The runtime's span around an invocation, without a handler of ours.
+fn unwrapped_invocation(handle: impl FnOnce()) {
+    let invocation = tracing::info_span!(target: "lambda_runtime::layers::trace", "Lambda runtime invoke", requestId = "1");
+    invocation.in_scope(handle);
+}
+
+async fn is_not_wrapped() {
+    let _telemetry = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    unwrapped_invocation(|| ());
+    unwrapped_invocation(|| ());
+}
+
+async fn writes_itself() {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    unwrapped_invocation(|| completion_handler.complete());
+}
+
+async fn is_wrapped_twice() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _);
+    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let handle = async |_: LambdaEvent<Value>| Ok::<_, Error>(json!({}));
+    let inner = TracedHandler::new("inner", completion_handler.clone(), handle);
+    let mut outer = OtelTracingLayer::new(completion_handler).layer(inner);
+    for _ in 0..2 {
+        outer.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    }
 }
 
 /// A function whose handler returns the result of `body`, and its lines.

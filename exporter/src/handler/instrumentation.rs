@@ -5,6 +5,7 @@ use super::invocation_future::{End, Ended, InvocationFuture};
 use super::invocation_span::InvocationSpan;
 use super::new_span::SpanOptions;
 use super::outcome::outcome_of;
+use crate::invocations::Invocations;
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The options shared by wrapped handlers and layers.
 macro_rules! span_options {
@@ -101,6 +103,7 @@ impl<X> Instrumentation<X> {
         Fut: Future,
         X: Extractor<T>,
     {
+        self.warn_of_two_wrappers();
         let extracted = self.extract(&event.payload);
         let invocation =
             InvocationSpan::start(&self.telemetry, &event.context, &self.options, extracted);
@@ -109,6 +112,16 @@ impl<X> Instrumentation<X> {
             invocation.span().in_scope(|| handler(event))
         }));
         InvocationFuture::new(invocation, future, end)
+    }
+
+    /// Reports once that an invocation runs inside another one, as its context says.
+    fn warn_of_two_wrappers(&self) {
+        let warned = &self.telemetry.warned_of_two_wrappers;
+        if Invocations::is_inside_one() && !warned.swap(true, Ordering::Relaxed) {
+            stderr::warn(
+                "the handler is wrapped twice, so each invocation has two root spans: use either TracedHandler or OtelTracingLayer",
+            );
+        }
     }
 
     fn extract<T>(&self, event: &T) -> SpanAttributes

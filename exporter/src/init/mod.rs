@@ -104,6 +104,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         root_record: RootRecord::new(runtime_api, is_concurrent),
         writes_root_lines: is_concurrent && environment.writes.traces && !environment.disabled,
         warned_of_unsampled: AtomicBool::new(false),
+        warned_of_two_wrappers: AtomicBool::new(false),
+        is_written_by_application: AtomicBool::new(false),
         invocations: Arc::clone(line.invocations()),
         line,
         record_filter,
@@ -160,10 +162,17 @@ fn install_subscriber(handler: &TelemetryCompletionHandler) {
     // Printed events are already log records with the trace of their invocation.
     let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
+    static IS_OURS: AtomicBool = AtomicBool::new(false);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        IS_OURS.store(true, Ordering::Relaxed);
         handler.telemetry.has_layer.store(true, Ordering::Relaxed);
         #[cfg(feature = "log")]
         crate::telemetry::log_crate::install();
+    } else if IS_OURS.load(Ordering::Relaxed) {
+        stderr::warn(
+            "telemetry is set up for the second time in this process: tracing spans and log records belong to the first, so set it up \
+             once, or pass with_global_subscriber(false)",
+        );
     } else {
         stderr::warn(
             "there are no spans and log records from tracing, because another subscriber is installed: remove the call that \

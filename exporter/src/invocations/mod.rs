@@ -277,6 +277,11 @@ impl Invocations {
         context.with_value(number)
     }
 
+    /// Returns `true` in the context of an invocation.
+    pub(crate) fn is_inside_one() -> bool {
+        Context::map_current(|context| context.get::<InvocationNumber>().is_some())
+    }
+
     /// Notes the root span of an invocation, and the number of the record that names it to an extension.
     pub(crate) fn note_root(
         &self,

@@ -87,6 +87,12 @@ fn text_of_fields(record: &SdkLogRecord) -> String {
     fields.collect::<Vec<_>>().join(" ")
 }
 
+/// The text of a named event, which `tracing` cannot record as its body, and which is therefore a field.
+fn text_of_event(record: &SdkLogRecord) -> Option<String> {
+    let (_, value) = record.attributes_iter().find(|(key, _)| key.as_str() == "event.body")?;
+    if let AnyValue::String(text) = value { Some(text.to_string()) } else { None }
+}
+
 impl LogProcessor for LambdaLogProcessor {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
         if record.event_name().is_some_and(is_given_by_tracing) {
@@ -94,6 +100,10 @@ impl LogProcessor for LambdaLogProcessor {
             if record.body().is_none() {
                 record.set_body(text_of_fields(record).into());
             }
+        } else if record.body().is_none()
+            && let Some(body) = text_of_event(record)
+        {
+            record.set_body(body.into());
         }
         // Records from `tracing` events have no time, by which many backends sort.
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {

@@ -11,6 +11,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Writes an invocation's telemetry at its end, and provides everything that [`init_telemetry`](crate::init_telemetry) set up.
@@ -26,6 +27,7 @@ impl TelemetryCompletionHandler {
     /// Writes the invocation's telemetry before returning, in every mode. Call it before the response, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
+        self.telemetry.is_written_by_application.store(true, Ordering::Relaxed);
         self.telemetry.write_ended();
         if let Mode::Async(extension) = self.telemetry.fix_mode() {
             extension.release();
@@ -38,6 +40,7 @@ impl TelemetryCompletionHandler {
     /// `Timeout` if the write takes longer, and then it continues on its own; otherwise the first error of a processor or
     /// exporter.
     pub fn force_flush(&self, timeout: Duration) -> OTelSdkResult {
+        self.telemetry.is_written_by_application.store(true, Ordering::Relaxed);
         let telemetry = Arc::clone(&self.telemetry);
         let flushed = within(timeout, move || telemetry.flush(|| ()));
         flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))

@@ -59,6 +59,10 @@ pub(crate) struct Telemetry {
     pub(crate) writes_root_lines: bool,
     /// `true` once a line reported that a caller's decision suppresses spans.
     pub(crate) warned_of_unsampled: AtomicBool,
+    /// `true` once a line reported that the handler is wrapped twice.
+    pub(crate) warned_of_two_wrappers: AtomicBool,
+    /// `true` once the application has written telemetry itself.
+    pub(crate) is_written_by_application: AtomicBool,
     pub(crate) invocations: Arc<Invocations>,
     pub(crate) record_filter: RecordFilter,
     pub(crate) bridges_logs: bool,
@@ -139,6 +143,17 @@ impl Telemetry {
     /// Returns `true` if the error of a handler becomes a log record here. A printed event about it becomes one in the forwarder.
     pub(crate) fn records_errors(&self) -> bool {
         self.bridges_logs && !self.prints_events && self.record_filter.takes_handler_errors()
+    }
+
+    /// Reports an invocation that neither a handler of ours nor the application itself has written.
+    pub(crate) fn warn_without_handler(&self) {
+        let is_written = self.is_written_by_application.load(Ordering::Relaxed);
+        if !is_written && !self.environment.disabled && !self.invocations.have_begun() {
+            stderr::warn(
+                "the handler isn't wrapped, so its telemetry is written only at the end of the environment, if at all: pass it to \
+                 TracedHandler::new, or add OtelTracingLayer to the service",
+            );
+        }
     }
 
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.

@@ -62,6 +62,7 @@ fn tracing_events_become_log_records_of_their_span() {
         tracing::info!(order = 7, "received");
         tracing::info_span!("storing")
             .in_scope(|| tracing::error!(name: "order.failed", "cannot store"));
+        tracing::event!(name: "order.paid", tracing::Level::INFO, event.body = "paid in full");
         tracing::debug!("not wanted");
         tracing::info!(target: "opentelemetry_sdk", "loop");
         tracing::info!(target: "hyper::client", "loop");
@@ -85,7 +86,9 @@ fn tracing_events_become_log_records_of_their_span() {
     expect![[r#"
         orders INFO "" StringValue("received") order=7
 
-        storing ERROR "order.failed" StringValue("cannot store") "#]]
+        storing ERROR "order.failed" StringValue("cannot store") 
+        orders INFO "order.paid" StringValue("paid in full") event.body="paid in full"
+    "#]]
     .assert_eq(&shown.join("\n"));
     assert!(written.spans.iter().all(|span| span.events.is_empty()), "not written twice");
 }
