@@ -5,7 +5,8 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::{Router, routing};
 use lambda_http::Adapter;
-use lambda_otlp_exporter::{MatchedPathLayer, OtelTracingLayer, TelemetryConfig, init_telemetry};
+use lambda_otlp_exporter::handler::MatchedPathLayer;
+use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init};
 use lambda_runtime::Error;
 use lambda_runtime::tower::ServiceBuilder;
 
@@ -18,7 +19,7 @@ async fn order(Path(id): Path<u64>) -> Result<String, StatusCode> {
 async fn main() -> Result<(), Error> {
     let app =
         Router::new().route("/orders/{id}", routing::get(order)).layer(MatchedPathLayer::new());
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    let traced = OtelTracingLayer::new(completion_handler).with_name("shop");
+    let completion_handler = init(TelemetryConfig::default());
+    let traced = OtelTracingLayer::new(completion_handler).with_default_name("shop");
     lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
 }

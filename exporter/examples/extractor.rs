@@ -1,11 +1,9 @@
 //! A custom event describes its invocation's span: name, trigger, and headers with the parent.
 
 use lambda_otlp_exporter::opentelemetry::KeyValue;
-use lambda_otlp_exporter::{
-    SpanAttributes, SpanAttributesExtractor, TelemetryConfig, TriggerType, create_traced_handler,
-    init_telemetry,
-};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_otlp_exporter::trigger::{SpanAttributes, SpanAttributesExtractor, TriggerType};
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -34,7 +32,6 @@ async fn handle(event: LambdaEvent<Order>) -> Result<i64, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
-        .await
+    let completion_handler = init(TelemetryConfig::default());
+    lambda_runtime::run(TracedHandler::new("orders", completion_handler, handle)).await
 }

@@ -2,8 +2,8 @@
 //!
 //! `cargo lambda watch` runs it, and `cargo lambda invoke handler --data-ascii '{"id":7}'` invokes it.
 
-use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
 #[tracing::instrument]
@@ -21,7 +21,6 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
-        .await
+    let completion_handler = init(TelemetryConfig::default());
+    lambda_runtime::run(TracedHandler::new("orders", completion_handler, handle)).await
 }

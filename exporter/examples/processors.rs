@@ -1,14 +1,13 @@
 //! A chain of custom processors: the first adds an attribute to each span, the second removes unwanted spans, and the library's
 //! own writes the rest.
 
+use lambda_otlp_exporter::export::{LambdaSpanProcessor, StdoutSpanExporter};
 use lambda_otlp_exporter::opentelemetry::trace::Span as _;
 use lambda_otlp_exporter::opentelemetry::{Context, KeyValue};
 use lambda_otlp_exporter::opentelemetry_sdk::error::OTelSdkResult;
 use lambda_otlp_exporter::opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
-use lambda_otlp_exporter::{
-    LambdaSpanProcessor, StdoutSpanExporter, TelemetryConfig, create_traced_handler, init_telemetry,
-};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -76,7 +75,6 @@ async fn main() -> Result<(), Error> {
         .with_span_processor(Shop)
         .with_span_processor(WithoutHealthChecks(lines))
         .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await?;
-    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
-        .await
+    let completion_handler = init(config);
+    lambda_runtime::run(TracedHandler::new("orders", completion_handler, handle)).await
 }

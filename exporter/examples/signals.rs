@@ -10,7 +10,7 @@ use lambda_otlp_exporter::opentelemetry::{InstrumentationScope, KeyValue, global
 use lambda_otlp_exporter::opentelemetry_sdk::error::OTelSdkResult;
 use lambda_otlp_exporter::opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use lambda_otlp_exporter::opentelemetry_sdk::metrics::{Aggregation, Instrument, Stream};
-use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init_telemetry};
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Error> {
         .with_view(order_values)
         .with_additional_log_processor(Deployment)
         .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await?;
+    let completion_handler = init(config);
     let audit = completion_handler.logger_provider().logger("audit");
     let handle = move |event: LambdaEvent<Value>| {
         let value = event.payload.get("value").and_then(Value::as_f64).unwrap_or_default();

@@ -2,10 +2,9 @@
 //! (`ReportBatchItemFailures`).
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use lambda_otlp_exporter::{
-    SpanAttributesExtractor as _, TelemetryConfig, create_traced_handler, init_telemetry,
-};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_otlp_exporter::trigger::SpanAttributesExtractor as _;
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 
 /// The span of a failed message is an error with the exception as an event. Use `continued_span` instead of `instrument` to put
 /// the span into the sender's trace.
@@ -32,7 +31,6 @@ async fn handle(event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error>
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
-        .await
+    let completion_handler = init(TelemetryConfig::default());
+    lambda_runtime::run(TracedHandler::new("orders", completion_handler, handle)).await
 }

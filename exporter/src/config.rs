@@ -1,4 +1,4 @@
-//! The configuration from variables, read once, with all mistakes reported together.
+//! The configuration of telemetry, in code and from variables.
 
 use crate::variables::{self, TABLE};
 use opentelemetry_sdk::metrics::Temporality;
@@ -7,6 +7,9 @@ use settings::{Env, Reader, Setting, SettingWithDefault, Source, Word, shared};
 use std::fmt;
 use std::ops::RangeInclusive;
 use tracing::level_filters::LevelFilter;
+
+pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
+pub use crate::state::resource::lambda_resource;
 
 /// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which overrides code).
 ///
@@ -83,6 +86,7 @@ pub(crate) struct Config {
     pub(crate) queue_size: Option<usize>,
     pub(crate) fmt_layer: Option<bool>,
     pub(crate) log_filter: Option<String>,
+    #[cfg(any(test, feature = "lambda-otel-lite"))]
     log_level: Option<String>,
     pub(crate) compression_level: Option<u32>,
     pub(crate) level: Option<LogLevel>,
@@ -167,6 +171,7 @@ impl Config {
             queue_size,
             fmt_layer,
             log_filter: reader.read(variables::RUST_LOG),
+            #[cfg(any(test, feature = "lambda-otel-lite"))]
             log_level: reader.read(variables::LOG_LEVEL.if_set()),
             compression_level: count_in(
                 &mut reader,
@@ -205,6 +210,7 @@ impl Config {
         config
     }
 
+    #[cfg(any(test, feature = "lambda-otel-lite"))]
     /// The most verbose level of lambda-otel-lite's events, from Lambda's log level or the application's.
     pub(crate) fn event_level(&self) -> LevelFilter {
         let name = self.lambda.log_level.as_deref().or(self.log_level.as_deref());

@@ -1,19 +1,20 @@
-//! The additional names of lambda-otel-lite 0.20, so that migrating only changes imports: names of its methods, functions and types,
-//! its events and its logger.
+//! The names of lambda-otel-lite 0.20 and otlp-stdout-span-exporter 0.18 (feature `lambda-otel-lite`), so that migrating only
+//! changes the dependency: their modules, functions and types, the methods of their builders, their events and their logger.
 //!
 //! New code needs nothing from here.
 
-use crate::config::{Config, LogLevel, ProcessorMode};
-use crate::export::exporters::StdoutSpanExporterBuilder;
-use crate::init::telemetry_config::TelemetryConfigBuilder;
-use crate::output::Output;
-use crate::processor::spans::LambdaSpanProcessorBuilder;
-use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
+use crate::config::{Config, LogLevel, ProcessorMode, TelemetryConfig, TelemetryConfigBuilder};
+use crate::export::{LambdaSpanProcessorBuilder, Output, StdoutSpanExporterBuilder};
+use crate::handler::instrumentation::Instrumentation;
+use crate::handler::{HandlerError, InvocationFuture, OtelTracingLayer};
+use crate::state::completion::TelemetryCompletionHandler;
+use crate::trigger::{SpanAttributesBuilder, SpanAttributesExtractor, TriggerType};
+use lambda_runtime::LambdaEvent;
 use opentelemetry::trace::{Link, SpanKind, get_active_span};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SpanExporter};
+use serde::Serialize;
 use settings::Env;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,13 +23,77 @@ use std::time::SystemTime;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-/// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
+/// The names at the root.
+#[cfg(any(test, feature = "lambda-otel-lite"))]
+pub(crate) mod root {
+    pub use super::{
+        EventBuilder, EventLevel, Logger, OtlpStdoutSpanExporter, create_traced_handler, event,
+        get_lambda_resource, init_telemetry, record_event,
+    };
+    pub use crate::config::{LogLevel, ProcessorMode, TelemetryConfigBuilder, lambda_resource};
+    pub use crate::export::*;
+    pub use crate::handler::*;
+    pub use crate::propagation::*;
+    pub use crate::trigger::*;
+
+    macro_rules! modules {
+        ($($name:ident)*) => {$(
+            /// All names of the root, as in lambda-otel-lite's module.
+            pub mod $name {
+                pub use crate::*;
+            }
+        )*};
+    }
+
+    modules! { events extractors layer logger mode processor resource telemetry }
+}
+
+/// [`init`](crate::init) in the form of lambda-otel-lite.
+///
+/// # Errors
+/// None: telemetry must not fail a function.
+pub async fn init_telemetry(
+    config: TelemetryConfig,
+) -> Result<(SdkTracer, TelemetryCompletionHandler), lambda_runtime::Error> {
+    let completion_handler = crate::init(config);
+    Ok((completion_handler.tracer().clone(), completion_handler))
+}
+
+/// [`TracedHandler`](crate::TracedHandler) as a function for `lambda_runtime::service_fn`.
+pub fn create_traced_handler<T, R, E, F, Fut, Form>(
+    name: impl Into<Cow<'static, str>>,
+    completion_handler: TelemetryCompletionHandler,
+    handler: F,
+) -> impl Fn(LambdaEvent<T>) -> InvocationFuture<Fut> + Clone
+where
+    T: SpanAttributesExtractor,
+    F: Fn(LambdaEvent<T>) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+    R: Serialize,
+    E: HandlerError<Form>,
+{
+    let handler = Arc::new(handler);
+    let instrumentation =
+        Instrumentation::at_end_of_init(completion_handler).with_default_name(name.into());
+    move |event| instrumentation.invoke(event, |event| handler(event))
+}
+
+/// lambda-otel-lite's name.
+impl<X, Form> OtelTracingLayer<X, Form> {
+    /// [`with_default_name`](Self::with_default_name).
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.with_default_name(name)
+    }
+}
+
+/// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::export::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
 pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
 
-/// lambda-otel-lite's name for [`lambda_resource`](crate::lambda_resource).
+/// lambda-otel-lite's name for [`lambda_resource`](crate::config::lambda_resource).
 #[must_use]
 pub fn get_lambda_resource() -> Resource {
-    crate::lambda_resource()
+    crate::config::lambda_resource()
 }
 
 /// Additional names of a builder's methods.

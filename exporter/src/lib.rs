@@ -2,28 +2,26 @@
 //!
 //! # API
 //!
-//! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables above override both.
-//! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the equivalent for `tower` services, and
-//!   [`SpanAttributesExtractor`] describes events.
-//! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are for your own
-//!   providers.
+//! - [`init`](init()) sets everything up. [`TelemetryConfig`] changes the defaults, and the variables above override both ([`config`]).
+//! - [`TracedHandler`] wraps a handler, and [`OtelTracingLayer`] a `tower` service ([`handler`]).
+//! - [`trigger`] describes events: implement `SpanAttributesExtractor` for your own types.
+//! - [`propagation`] continues traces in outgoing calls.
+//! - [`export`] has the exporters and the processor for your own providers, and the destinations of lines.
 //!
-//! Every handler compiles whose error implements `Display` or is a `Diagnostic` ([`HandlerError`]).
+//! Every handler compiles whose error implements `Display` or is a `Diagnostic` ([`HandlerError`](handler::HandlerError)).
 //!
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON.
 //! The [guide](https://github.com/lambda-otlp/lambda-otlp/blob/main/docs/rust.md#event-sources) lists the sources.
-//! Each message of a batch can have its own span ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
-//!
-//! Outgoing calls continue the trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
-//! [`inject_client_context`] write the context into them, and with the feature `aws-sdk` an interceptor of AWS's SDK.
+//! Each message of a batch can have its own span ([`SpanAttributes::add_to`](trigger::SpanAttributes::add_to),
+//! [`SpanAttributes::continued_span`](trigger::SpanAttributes::continued_span)).
 //!
 //! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable causes one line on
 //! stderr, memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
 //!
-//! [`init_telemetry`] adds a panic hook before the existing one, which notes the place of a panic for the span. A hook that you set
+//! [`init`](init()) adds a panic hook before the existing one, which notes the place of a panic for the span. A hook that you set
 //! later should call the previous one.
 //!
-//! With `panic = "abort"` in the function's profile, [`init_telemetry`] adds a panic hook after the existing one, which ends the
+//! With `panic = "abort"` in the function's profile, [`init`](init()) adds a panic hook after the existing one, which ends the
 //! spans of the running invocations and writes all telemetry. It is lost if a hook that you set later does not call the previous
 //! one.
 
@@ -78,22 +76,24 @@ macro_rules! setters {
     )*};
 }
 
+pub mod config;
+pub mod export;
+pub mod handler;
+pub mod propagation;
+pub mod trigger;
+
 mod bounded;
-mod config;
-mod export;
 mod extension;
-mod handler;
 mod init;
 mod integer_fields;
 mod invocations;
+#[cfg(any(test, feature = "lambda-otel-lite"))]
 mod lambda_otel_lite;
 mod outgoing;
 mod output;
-mod processor;
-mod propagation;
+mod processors;
+mod state;
 mod subscriber;
-mod telemetry;
-mod trigger;
 mod variables;
 
 #[cfg(test)]
@@ -103,41 +103,16 @@ mod tests;
 #[doc = include_str!("../../docs/rust.md")]
 struct Guide;
 
-pub use config::{LogLevel, ProcessorMode};
-pub use export::exporters::{
-    StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
-    StdoutSpanExporter, StdoutSpanExporterBuilder,
-};
-pub use handler::handler_error::{DiagnosticForm, DisplayForm, HandlerError};
-pub use handler::http_route::set_http_route;
-pub use handler::invocation_future::InvocationFuture;
-#[cfg(feature = "axum")]
-pub use handler::matched_path::MatchedPathLayer;
-pub use handler::tracing_layer::{
-    InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
-};
-pub use handler::{TracedHandler, create_traced_handler};
-pub use init::init_telemetry;
-pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-pub use lambda_otel_lite::{EventBuilder, EventLevel, Logger, event, record_event};
-pub use lambda_otel_lite::{OtlpStdoutSpanExporter, get_lambda_resource};
+pub use config::TelemetryConfig;
+pub use handler::{OtelTracingLayer, TracedHandler};
+pub use init::init;
+#[cfg(any(test, feature = "lambda-otel-lite"))]
+#[doc(hidden)]
+pub use lambda_otel_lite::root::*;
 /// The OpenTelemetry API version of this crate. Spans and meters of another version would not reach it.
 pub use opentelemetry;
 /// The OpenTelemetry SDK version of this crate, for processors, exporters and samplers.
 pub use opentelemetry_sdk;
-#[cfg(feature = "aws-sdk")]
-pub use outgoing::aws_sdk::AwsSdkInterceptor;
-pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_message_attributes};
-pub use output::stdout::Stdout;
-pub use output::{InMemoryOutput, Output};
-pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
-pub use propagation::{LambdaXrayPropagator, XrayPropagator};
-pub use telemetry::completion::TelemetryCompletionHandler;
-pub use telemetry::resource::lambda_resource;
+pub use state::completion::TelemetryCompletionHandler;
 /// The version of `tracing-opentelemetry` whose spans these are, for `OpenTelemetrySpanExt`.
 pub use tracing_opentelemetry;
-pub use trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
-pub use trigger::{EventExtractor, Extractor, JsonExtractor, SpanAttributesExtractor};
-/// For the documents of this repository, not part of the API.
-#[doc(hidden)]
-pub use variables::TABLE;

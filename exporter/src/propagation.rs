@@ -1,5 +1,11 @@
 //! Reads a span's parent, and writes it for the next service, also in X-Ray's header `X-Amzn-Trace-Id`.
 
+#[cfg(feature = "aws-sdk")]
+pub use crate::outgoing::aws_sdk::AwsSdkInterceptor;
+pub use crate::outgoing::{
+    inject_client_context, inject_headers, inject_json, inject_message_attributes,
+};
+
 use crate::output::stderr;
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;

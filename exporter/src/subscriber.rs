@@ -4,9 +4,9 @@
 use crate::handler::invocation_span::write_refused_invocation;
 use crate::integer_fields::{ForgetIntegers, NoteIntegers};
 use crate::invocations::Invocations;
-use crate::telemetry::Telemetry;
-use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::record_filter::{HANDLER_REPORTS, RecordFilter, is_refusal};
+use crate::state::Telemetry;
+use crate::state::completion::TelemetryCompletionHandler;
+use crate::state::record_filter::{HANDLER_REPORTS, RecordFilter, is_refusal};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;

@@ -3,7 +3,7 @@
 use settings::{Setting, SettingWithDefault, Table, Variable, Word, shared};
 
 /// The exporter's variables.
-pub const TABLE: Table = Table::new(&[
+pub(crate) const TABLE: Table = Table::new(&[
     &[
         shared::LAMBDA_OTLP_INFERRED_SPANS.row(),
         shared::LAMBDA_OTLP_LINE.row(),

@@ -10,11 +10,12 @@
 )]
 
 use expect_test::expect;
-use lambda_otlp_exporter::{
-    InMemoryOutput, OtelTracingLayer, TelemetryConfig, TelemetryConfigBuilder, TracedHandler,
-    create_traced_handler, init_telemetry, inject_client_context, inject_headers, inject_json,
-    inject_message_attributes,
+use lambda_otlp_exporter::config::TelemetryConfigBuilder;
+use lambda_otlp_exporter::export::InMemoryOutput;
+use lambda_otlp_exporter::propagation::{
+    inject_client_context, inject_headers, inject_json, inject_message_attributes,
 };
+use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, TracedHandler, init};
 use lambda_runtime::tower::{Layer as _, Service as _};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::any_value;
@@ -42,9 +43,9 @@ fn main() {
         Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
         Some("spawns") => threads.block_on(spawns()),
         Some("crashes") => runtime.block_on(crashes()),
-        Some("is-set-up-twice") => runtime.block_on(is_set_up_twice()),
-        Some("is-not-wrapped") => runtime.block_on(is_not_wrapped()),
-        Some("writes-itself") => runtime.block_on(writes_itself()),
+        Some("is-set-up-twice") => is_set_up_twice(),
+        Some("is-not-wrapped") => is_not_wrapped(),
+        Some("writes-itself") => writes_itself(),
         Some("is-wrapped-twice") => runtime.block_on(is_wrapped_twice()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
@@ -82,9 +83,9 @@ fn a_mistake_that_loses_telemetry_is_reported_in_one_line() {
     }
 }
 
-async fn is_set_up_twice() {
-    let _first = init_telemetry(TelemetryConfig::default()).await.unwrap();
-    let _second = init_telemetry(TelemetryConfig::default()).await.unwrap();
+fn is_set_up_twice() {
+    let _first = init(TelemetryConfig::default());
+    let _second = init(TelemetryConfig::default());
 }
 
 /// The runtime's span around an invocation, without a handler of ours.
@@ -93,21 +94,21 @@ fn unwrapped_invocation(handle: impl FnOnce()) {
     invocation.in_scope(handle);
 }
 
-async fn is_not_wrapped() {
-    let _telemetry = init_telemetry(TelemetryConfig::default()).await.unwrap();
+fn is_not_wrapped() {
+    let _telemetry = init(TelemetryConfig::default());
     unwrapped_invocation(|| ());
     unwrapped_invocation(|| ());
 }
 
-async fn writes_itself() {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
+fn writes_itself() {
+    let completion_handler = init(TelemetryConfig::default());
     unwrapped_invocation(|| completion_handler.complete());
 }
 
 async fn is_wrapped_twice() {
     let output = Arc::new(InMemoryOutput::default());
     let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _);
-    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let completion_handler = init(config.build());
     let handle = async |_: LambdaEvent<Value>| Ok::<_, Error>(json!({}));
     let inner = TracedHandler::new("inner", completion_handler.clone(), handle);
     let mut outer = OtelTracingLayer::new(completion_handler).layer(inner);
@@ -117,16 +118,16 @@ async fn is_wrapped_twice() {
 }
 
 /// A function whose handler returns the result of `body`, and its lines.
-async fn function<T: Serialize + Send + 'static>(
+fn function<T: Serialize + Send + 'static>(
     config: TelemetryConfigBuilder,
     body: fn() -> T,
 ) -> (impl AsyncFn(LambdaEvent<Value>) -> Result<T, Error>, Arc<InMemoryOutput>) {
     let output = Arc::new(InMemoryOutput::default());
     let config = config.with_output(Arc::clone(&output) as _).build();
-    let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
+    let completion_handler = init(config);
     let plain = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
-    let handler = create_traced_handler("test", completion_handler, plain);
-    (async move |event| handler(event).await, output)
+    let handler = TracedHandler::new("test", completion_handler, plain);
+    (async move |event| handler.clone().call(event).await, output)
 }
 
 /// An error whose report has the colours of color-eyre 0.6.
@@ -150,12 +151,12 @@ async fn a_coloured_report_is_plain_text_in_the_span() {
         .with_output(Arc::clone(&output) as _)
         .with_global_providers(false)
         .with_global_subscriber(false);
-    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
-    let handler =
-        create_traced_handler("test", completion_handler, async |_: LambdaEvent<Value>| {
+    let completion_handler = init(config.build());
+    let mut handler =
+        TracedHandler::new("test", completion_handler, async |_: LambdaEvent<Value>| {
             Err::<(), _>(Coloured)
         });
-    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap_err();
+    handler.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap_err();
     let lines = output.take_lines();
     let readings = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
     let requests: Vec<_> = readings.flat_map(|line| line.decoded).collect();
@@ -168,7 +169,7 @@ async fn a_coloured_report_is_plain_text_in_the_span() {
 
 /// Handles one event with this body, and returns the lines.
 async fn invoke(config: TelemetryConfigBuilder, body: fn()) -> Vec<String> {
-    let (handler, output) = function(config, body).await;
+    let (handler, output) = function(config, body);
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     output.take_lines()
 }
@@ -226,7 +227,7 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
 
 /// Records until the crash that a variable names.
 async fn crashes() {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    let completion_handler = init(TelemetryConfig::default());
     let handler = |_: LambdaEvent<Value>| async {
         tracing::info!("loading 2 GB file");
         tracing::error!("disk is full");
@@ -249,8 +250,8 @@ async fn crashes() {
         #[expect(unreachable_code, reason = "the handler needs a type")]
         Ok::<_, Error>(())
     };
-    let handler = create_traced_handler("test", completion_handler, handler);
-    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    let mut handler = TracedHandler::new("test", completion_handler, handler);
+    handler.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
 }
 
 /// A test of an application's instrumentation on several threads, as the guide, docs/rust.md, has it.
@@ -260,8 +261,8 @@ async fn spawns() {
         .with_output(Arc::clone(&output) as _)
         .with_global_providers(false)
         .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
-    let handler = create_traced_handler("test", completion_handler, async |_| {
+    let completion_handler = init(config);
+    let mut handler = TracedHandler::new("test", completion_handler, async |_| {
         let here = std::thread::current().id();
         let store = async move {
             tracing::info_span!("store").in_scope(|| ());
@@ -273,7 +274,7 @@ async fn spawns() {
         assert!(is_elsewhere.unwrap());
         Ok::<_, Error>(Value::Null)
     });
-    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    handler.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     let names = output.take_lines().into_iter().flat_map(|line| {
         let line = wire::read_line(&line, &wire::Limits::default()).unwrap();
         line.decoded.into_iter().map(|own| own.items())
@@ -287,7 +288,7 @@ async fn has_its_own_subscriber() {
     use tracing_subscriber::{fmt, prelude::*, registry};
 
     let config = TelemetryConfig::builder().with_global_subscriber(false).with_log_bridge(false);
-    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let completion_handler = init(config.build());
     let printed = fmt::layer().with_ansi(false).with_filter(LevelFilter::INFO);
     registry().with(completion_handler.tracing_layer()).with(printed).init();
     let handler = |_: LambdaEvent<Value>| async {
@@ -296,8 +297,8 @@ async fn has_its_own_subscriber() {
         tracing::info!("stored");
         Ok::<_, Error>(())
     };
-    let handler = create_traced_handler("test", completion_handler, handler);
-    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    let mut handler = TracedHandler::new("test", completion_handler, handler);
+    handler.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
 }
 
 fn the_guides_subscriber_prints_each_event_once_and_no_payload() {
@@ -336,7 +337,7 @@ fn an_error_is_written_before_a_crash() {
     }
 }
 
-/// `init_telemetry` sets the globals of OpenTelemetry, `tracing` and `log`.
+/// `init` sets the globals of OpenTelemetry, `tracing` and `log`.
 async fn uses_globals() {
     let (handler, output) = function(TelemetryConfig::builder(), || {
         tracing::info_span!("child").in_scope(|| {
@@ -348,8 +349,7 @@ async fn uses_globals() {
         });
         opentelemetry::global::meter("test").u64_counter("calls").build().add(1, &[]);
         send()
-    })
-    .await;
+    });
     let sent = handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     let (mut items, mut logs) = (Vec::new(), String::new());
     for line in output.take_lines() {

@@ -1,7 +1,7 @@
 //! Keeps the documents true: writes the tables of variables from those that the binaries read, that of calls by AWS's SDKs, and checks the names that one
 //! table knows of another, links, and names of files.
 
-use crate::{calls, checks, links};
+use crate::{calls, checks, exporter_variables, links};
 use anyhow::{Context as _, bail};
 use settings::{Rows, Table, Variable, markdown};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const ADDRESS: &str = "https://github.com/lambda-otlp/lambda-otlp/blob/main/docs
 type Tables = [(&'static str, Table)];
 
 const TABLES: &Tables = &[
-    ("exporter", exporter::TABLE),
+    ("exporter", exporter_variables::TABLE),
     ("extension", extension::TABLE),
     ("wrapper", extension::WRAPPER),
     ("forwarder", forwarder::TABLE),
@@ -105,7 +105,7 @@ fn documents() -> anyhow::Result<[Document; 4]> {
     let aliases = markdown(once(|table| table.aliases));
     let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
     let page = read(CRATE)?;
-    let own = markdown(exporter::TABLE.own.iter().copied().flatten());
+    let own = markdown(exporter_variables::TABLE.own.iter().copied().flatten());
     let own_with_addresses = own.replace("](", &format!("]({ADDRESS}"));
     let with_own = replace(&page, CRATE, "variables: exporter", &own_with_addresses)?;
     let signals = read(SIGNALS)?;

@@ -21,6 +21,9 @@ mod checks;
 mod ci;
 mod dist;
 mod docs;
+/// The library's table of variables, which is no part of its interface.
+#[path = "../../../exporter/src/variables.rs"]
+mod exporter_variables;
 mod hostile;
 mod links;
 mod load;

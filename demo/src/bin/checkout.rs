@@ -7,7 +7,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use axum::routing::post;
-use exporter::{MatchedPathLayer, OtelTracingLayer, init_telemetry, inject_message_attributes};
+use exporter::handler::MatchedPathLayer;
+use exporter::propagation::inject_message_attributes;
+use exporter::{OtelTracingLayer, init};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -38,14 +40,14 @@ struct Queue {
 #[expect(clippy::disallowed_methods, reason = "the demo's own variable")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
+    let completion_handler = init(telemetry(&ledger));
     let url = std::env::var("PARCELS_QUEUE_URL")?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let app = Router::new()
         .route("/checkouts/{id}", post(check_out))
         .layer(MatchedPathLayer::new())
         .with_state(Queue { client, url, ledger });
-    let traced = OtelTracingLayer::new(completion_handler).with_name("checkout");
+    let traced = OtelTracingLayer::new(completion_handler).with_default_name("checkout");
     lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
 }
 

@@ -4,7 +4,8 @@
 //! body. [`Action`] describes the actions. Each number is sent as the attribute `demo.number`, and
 //! written to the file `DEMO_LEDGER` when the item ends, independently of the exporter.
 
-use exporter::{SpanAttributes, SpanAttributesExtractor as _, TracedHandler, init_telemetry};
+use exporter::trigger::{SpanAttributes, SpanAttributesExtractor as _};
+use exporter::{TracedHandler, init};
 use lambda_otlp_demo::ledger::{Ledger, NUMBER, What, telemetry};
 use lambda_otlp_demo::{numbered_log, numbered_span};
 use lambda_runtime::{Error, LambdaEvent};
@@ -18,7 +19,7 @@ use tracing::Instrument as _;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
+    let completion_handler = init(telemetry(&ledger));
     let instruments = Instruments::new(&completion_handler.meter("orders"));
     let described = ledger.clone();
     let handler =

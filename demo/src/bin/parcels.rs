@@ -2,7 +2,7 @@
 //! batch response, so that the queue delivers it again.
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use exporter::{TracedHandler, init_telemetry};
+use exporter::{TracedHandler, init};
 use lambda_otlp_demo::ledger::{Ledger, number_invocation, telemetry};
 use lambda_otlp_demo::{Parcel, numbered_log, numbered_span};
 use lambda_runtime::{Error, LambdaEvent};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
+    let completion_handler = init(telemetry(&ledger));
     let handler =
         TracedHandler::new("parcels", completion_handler, move |event: LambdaEvent<SqsEvent>| {
             let carried = carry(&event.payload, &ledger);

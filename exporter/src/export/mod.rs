@@ -1,9 +1,18 @@
-//! Converts the SDK's data to OTLP lines on the output, within bounded time and with counted losses.
+//! Exporters that write the SDK's data as OTLP lines, within bounded time and with counted losses, the processor of an invocation's
+//! spans, and destinations of lines.
 
 pub(crate) mod exporters;
 pub(crate) mod line;
 pub(crate) mod losses;
 mod otlp;
+
+pub use crate::output::stdout::Stdout;
+pub use crate::output::{InMemoryOutput, Output};
+pub use crate::processors::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
+pub use exporters::{
+    StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
+    StdoutSpanExporter, StdoutSpanExporterBuilder,
+};
 
 use crate::invocations::Invocations;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ pub(crate) mod invocations;
 use crate::bounded::{spawn, within};
 use crate::config::{InitializationType, ProcessorMode};
 use crate::output::stderr;
-use crate::telemetry::Telemetry;
+use crate::state::Telemetry;
 use client::{Client, Events};
 use extensions_api::NextEvent;
 use invocations::{Completed, KeptInvocations, Wait};

@@ -6,7 +6,7 @@
 
 use super::outcome::{FailureKind, HandlerFailure};
 use crate::invocations::InvocationNumber;
-use crate::telemetry::{Telemetry, scope};
+use crate::state::{Telemetry, scope};
 use opentelemetry::Context;
 use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::trace::TraceContextExt as _;

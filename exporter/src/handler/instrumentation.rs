@@ -7,8 +7,8 @@ use super::new_span::SpanOptions;
 use super::outcome::outcome_of;
 use crate::invocations::Invocations;
 use crate::output::stderr;
-use crate::telemetry::Telemetry;
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::state::Telemetry;
+use crate::state::completion::TelemetryCompletionHandler;
 use crate::trigger::span_attributes::SpanAttributes;
 use crate::trigger::{EventExtractor, Extractor};
 use lambda_runtime::LambdaEvent;
@@ -36,7 +36,7 @@ macro_rules! span_options {
 pub(super) use span_options;
 
 #[derive(Clone)]
-pub(super) struct Instrumentation<X> {
+pub(crate) struct Instrumentation<X> {
     extractor: X,
     options: Arc<SpanOptions>,
     telemetry: Arc<Telemetry>,
@@ -51,7 +51,7 @@ impl<X> Debug for Instrumentation<X> {
 impl Instrumentation<EventExtractor> {
     /// Writes the telemetry of the init, at whose end the handler is made. Invocations use the events' own descriptions; the
     /// function's name is the fallback for spans.
-    pub(super) fn at_end_of_init(completion: TelemetryCompletionHandler) -> Self {
+    pub(crate) fn at_end_of_init(completion: TelemetryCompletionHandler) -> Self {
         completion.telemetry.write_init();
         let options = Arc::default();
         Self { extractor: EventExtractor, options, telemetry: completion.telemetry }
@@ -60,7 +60,7 @@ impl Instrumentation<EventExtractor> {
 
 impl<X> Instrumentation<X> {
     /// Sets the name of spans whose event has no better one, and of invocations that the runtime refuses.
-    pub(super) fn with_default_name(mut self, name: Cow<'static, str>) -> Self {
+    pub(crate) fn with_default_name(mut self, name: Cow<'static, str>) -> Self {
         self.telemetry.default_name.set(name.clone()).ok();
         self.options_mut().default_name = Some(name);
         self
@@ -75,7 +75,7 @@ impl<X> Instrumentation<X> {
     }
 
     /// Runs one invocation. `handler` is called immediately, inside the span, and only once.
-    pub(super) fn invoke<T, R, E, Fut, Form>(
+    pub(crate) fn invoke<T, R, E, Fut, Form>(
         &self,
         event: LambdaEvent<T>,
         handler: impl FnOnce(LambdaEvent<T>) -> Fut,

@@ -10,7 +10,7 @@ use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::invocations::{CutOff, InvocationNumber, OpenInvocation};
-use crate::telemetry::Telemetry;
+use crate::state::Telemetry;
 use crate::trigger::fill;
 use crate::trigger::span_attributes::SpanAttributes;
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};

@@ -1,10 +1,10 @@
-//! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
+//! Wraps handlers and services so that each invocation is a span and its telemetry is written before the response.
 
 mod answer;
 mod error_record;
 pub(crate) mod handler_error;
 pub(crate) mod http_route;
-mod instrumentation;
+pub(crate) mod instrumentation;
 pub(crate) mod invocation_future;
 pub(crate) mod invocation_span;
 #[cfg(feature = "axum")]
@@ -14,11 +14,21 @@ pub(crate) mod outcome;
 pub(crate) mod panic_place;
 pub(crate) mod tracing_layer;
 
-use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
-use handler_error::{DisplayForm, HandlerError};
+#[cfg(any(test, feature = "lambda-otel-lite"))]
+#[doc(hidden)]
+pub use crate::lambda_otel_lite::create_traced_handler;
+pub use handler_error::{DiagnosticForm, DisplayForm, HandlerError};
+pub use http_route::set_http_route;
+pub use invocation_future::InvocationFuture;
+#[cfg(feature = "axum")]
+pub use matched_path::MatchedPathLayer;
+pub use tracing_layer::{
+    InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
+};
+
+use crate::state::completion::TelemetryCompletionHandler;
+use crate::trigger::{EventExtractor, Extractor};
 use instrumentation::{Instrumentation, span_options};
-use invocation_future::InvocationFuture;
 use lambda_runtime::{LambdaEvent, Service};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -26,7 +36,6 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::task::{self, Poll};
 
 /// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`]. `Form` is inferred
@@ -71,7 +80,7 @@ impl<F, Form> TracedHandler<F, EventExtractor, Form> {
 impl<F, X, Form> TracedHandler<F, X, Form> {
     span_options!();
 
-    /// Describes invocations with this extractor instead of the event's own [`SpanAttributesExtractor`], which the event need not
+    /// Describes invocations with this extractor instead of the event's own [`SpanAttributesExtractor`](crate::trigger::SpanAttributesExtractor), which the event need not
     /// implement then.
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> TracedHandler<F, Other, Form> {
@@ -99,24 +108,4 @@ where
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
         self.instrumentation.invoke(event, &mut self.handler)
     }
-}
-
-/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] has options in addition, and accepts `FnMut`.
-/// `name` is the fallback for spans whose event has no better name.
-pub fn create_traced_handler<T, R, E, F, Fut, Form>(
-    name: impl Into<Cow<'static, str>>,
-    completion_handler: TelemetryCompletionHandler,
-    handler: F,
-) -> impl Fn(LambdaEvent<T>) -> InvocationFuture<Fut> + Clone
-where
-    T: SpanAttributesExtractor,
-    F: Fn(LambdaEvent<T>) -> Fut,
-    Fut: Future<Output = Result<R, E>>,
-    R: Serialize,
-    E: HandlerError<Form>,
-{
-    let handler = Arc::new(handler);
-    let instrumentation =
-        Instrumentation::at_end_of_init(completion_handler).with_default_name(name.into());
-    move |event| instrumentation.invoke(event, |event| handler(event))
 }

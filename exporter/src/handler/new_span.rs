@@ -3,8 +3,8 @@
 use super::http_route::HttpInvocation;
 use crate::invocations::{InvocationNumber, Invocations};
 use crate::output::stderr;
-use crate::telemetry::Telemetry;
-use crate::telemetry::id_generator::with_trace_id;
+use crate::state::Telemetry;
+use crate::state::id_generator::with_trace_id;
 use crate::trigger::method_in_name;
 use crate::trigger::span_attributes::{SpanAttributes, TriggerType, add_to_span, kind_field};
 use opentelemetry::trace::{

@@ -7,7 +7,7 @@ use super::instrumentation::{Instrumentation, span_options};
 use super::invocation_future::{Ended, InvocationFuture};
 use super::invocation_span::{InvocationSpan, Writing};
 use super::outcome::HandlerFailure;
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::state::completion::TelemetryCompletionHandler;
 use crate::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;
 use lambda_runtime::tower::Layer;
@@ -47,7 +47,7 @@ impl<Form> OtelTracingLayer<EventExtractor, Form> {
 impl<X, Form> OtelTracingLayer<X, Form> {
     /// Sets the fallback name of spans whose event has no better one, such as its route.
     #[must_use]
-    pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_default_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         let instrumentation = self.instrumentation.with_default_name(name.into());
         Self { instrumentation, form: PhantomData }
     }
@@ -55,7 +55,7 @@ impl<X, Form> OtelTracingLayer<X, Form> {
     span_options!();
 
     /// Describes invocations with this extractor instead of the event's own
-    /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor), which the event need not implement then.
+    /// [`SpanAttributesExtractor`](crate::trigger::SpanAttributesExtractor), which the event need not implement then.
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other, Form> {
         let instrumentation = self.instrumentation.with_extractor(extractor);

@@ -13,13 +13,12 @@ use crate::invocations::Invocations;
 use crate::invocations::root_record::RootRecord;
 use crate::output::stderr;
 use crate::propagation::{self, Propagation};
+use crate::state::completion::TelemetryCompletionHandler;
+use crate::state::record_filter::{RecordFilter, directives};
+use crate::state::{Telemetry, resource, scope};
 use crate::subscriber;
-use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::record_filter::{RecordFilter, directives};
-use crate::telemetry::{Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::SdkTracer;
 use providers::ProviderParts;
 use settings::{Env, Source};
 use signal_hook::consts::SIGTERM;
@@ -34,17 +33,18 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Call it once before the runtime starts, because the modes `async` and `finalize` must register the process as a Lambda
 /// extension first. `sync` opens no connection. In Lambda, every mode starts a thread that waits for SIGTERM.
 ///
-/// # Errors
-/// None yet: telemetry must not fail a function.
-pub async fn init_telemetry(
-    config: TelemetryConfig,
-) -> Result<(SdkTracer, TelemetryCompletionHandler), lambda_runtime::Error> {
-    let completion_handler = init(config, &Env);
-    Ok((completion_handler.tracer().clone(), completion_handler))
+/// It never fails: telemetry must not fail a function. What is wrong is reported on stderr. Make tracers and meters afterwards: those
+/// of `opentelemetry::global` before it record nothing.
+#[must_use = "the handler is wrapped with it"]
+pub fn init(config: TelemetryConfig) -> TelemetryCompletionHandler {
+    init_from(config, &Env)
 }
 
-/// Like [`init_telemetry`], with variables from any source.
-pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
+/// Like [`init`], with variables from any source.
+pub(crate) fn init_from(
+    config: TelemetryConfig,
+    source: &dyn Source,
+) -> TelemetryCompletionHandler {
     let environment = Config::from_source(source);
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
@@ -156,18 +156,19 @@ fn set_globals(handler: &TelemetryCompletionHandler, own_traces: bool, own_metri
 /// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
 /// spans and events.
 fn install_subscriber(handler: &TelemetryCompletionHandler) {
+    /// `true` if the process has our subscriber.
+    static IS_OURS: AtomicBool = AtomicBool::new(false);
     let is_json = handler.telemetry.environment.lambda.json_log_level.is_some();
     let filter = &handler.telemetry.record_filter;
     let fmt_layer = handler.telemetry.prints_events.then(|| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.
     let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
-    static IS_OURS: AtomicBool = AtomicBool::new(false);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         IS_OURS.store(true, Ordering::Relaxed);
         handler.telemetry.has_layer.store(true, Ordering::Relaxed);
         #[cfg(feature = "log")]
-        crate::telemetry::log_crate::install();
+        crate::state::log_crate::install();
     } else if IS_OURS.load(Ordering::Relaxed) {
         stderr::warn(
             "telemetry is set up for the second time in this process: tracing spans and log records belong to the first, so set it up \

@@ -4,12 +4,12 @@ use super::telemetry_config::{Logs, Metrics, Traces};
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
 use crate::export::line::LineExporter;
-use crate::processor::logs::LambdaLogProcessor;
-use crate::processor::metrics::FlushReader;
-use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
-use crate::telemetry::id_generator::{InvocationIdGenerator, SequentialIdGenerator};
+use crate::processors::logs::LambdaLogProcessor;
+use crate::processors::metrics::FlushReader;
+use crate::processors::spans::{LambdaSpanProcessor, SharedProcessor};
+use crate::state::id_generator::{InvocationIdGenerator, SequentialIdGenerator};
 #[cfg(feature = "log")]
-use crate::telemetry::log_crate::AddKeyValues;
+use crate::state::log_crate::AddKeyValues;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;

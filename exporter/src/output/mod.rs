@@ -11,7 +11,8 @@ use std::time::Duration;
 /// Receives the lines of the exporters.
 ///
 /// ```
-/// use lambda_otlp_exporter::{Output, TelemetryConfig};
+/// use lambda_otlp_exporter::TelemetryConfig;
+/// use lambda_otlp_exporter::export::Output;
 /// use std::io::{self, Write as _};
 /// use std::sync::Arc;
 /// use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The interceptor in a client of AWS's SDK, with a fake SQS endpoint.
 
 use super::driver::{Function, Written, attribute, shown, status};
-use crate::AwsSdkInterceptor;
+use crate::propagation::AwsSdkInterceptor;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};

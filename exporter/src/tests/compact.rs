@@ -2,7 +2,7 @@
 
 use super::driver::{COMPACT, DELIVERY, FLUSHED, Function, Own, Records, Written};
 use crate::export::losses::Loss;
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::state::completion::TelemetryCompletionHandler;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;

@@ -2,7 +2,7 @@
 
 use super::driver::{Function, NOW_MS, Records, Written, attribute, event, status, succeed};
 use crate::export::losses::Loss;
-use crate::handler::create_traced_handler;
+use crate::lambda_otel_lite::create_traced_handler;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
 use opentelemetry_sdk::trace::{SdkTracer, Span};

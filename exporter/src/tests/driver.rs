@@ -1,12 +1,12 @@
 //! A function without Lambda: its environment, its invocations and its lines.
 
 use crate::export::losses::Loss;
-use crate::handler::create_traced_handler;
-use crate::init::init;
+use crate::init::init_from;
 use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 use crate::invocations::Invocations;
+use crate::lambda_otel_lite::create_traced_handler;
 use crate::output::{InMemoryOutput, Output};
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::state::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -93,7 +93,7 @@ impl Function {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();
         environment.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let completion = init(config, &environment);
+        let completion = init_from(config, &environment);
         Self { completion, output, clock, subscriber_guard: None }
     }
 

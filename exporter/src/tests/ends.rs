@@ -5,10 +5,11 @@ use super::driver::{
     status, succeed,
 };
 use crate::export::losses::Loss;
+use crate::handler::TracedHandler;
 use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::HandlerFailure;
-use crate::handler::{TracedHandler, create_traced_handler};
-use crate::processor::spans::LambdaSpanProcessor;
+use crate::lambda_otel_lite::create_traced_handler;
+use crate::processors::spans::LambdaSpanProcessor;
 use expect_test::{Expect, expect};
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::trace::Tracer as _;

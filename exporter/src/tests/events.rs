@@ -49,7 +49,7 @@ fn name_kind_and_attributes_of_code_override_the_event() {
     assert_eq!((span.name.as_str(), span.kind), ("mine", 5));
     assert!(shown(&span.attributes).contains("team=\"shop\"\ntier=2\n"));
     // A kind in code also prevents the extra span of messages.
-    let mut handler = handler.with_extractor(crate::EventExtractor);
+    let mut handler = handler.with_extractor(crate::trigger::EventExtractor);
     block_on(handler.call(event(trigger("sqs-batch")))).unwrap();
     let span = function.span();
     assert_eq!((span.kind, span.links.len()), (5, 4));

@@ -3,8 +3,9 @@
 use super::driver::{
     Function, Written, attribute, block_on, context, event, shown, status, succeed,
 };
+use crate::handler::TracedHandler;
 use crate::handler::tracing_layer::OtelTracingLayer;
-use crate::handler::{TracedHandler, create_traced_handler};
+use crate::lambda_otel_lite::create_traced_handler;
 use crate::trigger::JsonExtractor;
 use aws_lambda_events::activemq::ActiveMqEvent;
 use futures_core::Stream;

@@ -220,7 +220,11 @@ fn telemetry_of_an_early_init_is_written_when_the_handler_is_made() {
         let counter = function.completion.meter("test").u64_counter("loads").build();
         tracing::info_span!("load_config").in_scope(|| tracing::info!("loaded"));
         counter.add(1, &[]);
-        let handler = crate::create_traced_handler("orders", function.completion.clone(), handle);
+        let handler = crate::lambda_otel_lite::create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            handle,
+        );
         let of_init = function.written();
         let counts = [of_init.spans.len(), of_init.logs.len(), of_init.metrics.len()];
         assert_eq!(counts, written, "{initialization}");

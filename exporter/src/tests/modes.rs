@@ -2,7 +2,7 @@
 
 use super::driver::{Function, attribute, block_on, context, succeed};
 use crate::extension::Mode;
-use crate::handler::create_traced_handler;
+use crate::lambda_otel_lite::create_traced_handler;
 use lambda_runtime::LambdaEvent;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;

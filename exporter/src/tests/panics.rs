@@ -2,7 +2,7 @@
 
 use super::driver::{FLUSHED, Function, Own};
 use crate::export::losses::Loss;
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::state::completion::TelemetryCompletionHandler;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 

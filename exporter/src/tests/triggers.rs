@@ -1,8 +1,9 @@
 //! The attributes of each source of events.
 
 use super::driver::{Function, attribute, block_on, event, shown, succeed};
+use crate::lambda_otel_lite::create_traced_handler;
+use crate::trigger::SpanAttributes;
 use crate::trigger::SpanAttributesExtractor;
-use crate::{SpanAttributes, create_traced_handler};
 use aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
 };

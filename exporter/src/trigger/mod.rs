@@ -11,13 +11,14 @@ mod template;
 mod times;
 mod typed;
 
+pub use span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
+
 pub(crate) use description::{Answers, DESCRIPTION, at};
 pub(crate) use http_request::method_in_name;
 #[cfg(feature = "aws-sdk")]
 pub(crate) use http_request::percent_encoded;
 pub(crate) use json::value_of;
 use serde::Serialize;
-use span_attributes::SpanAttributes;
 pub(crate) use template::fill;
 
 /// An event that describes its own invocation.
@@ -63,7 +64,8 @@ impl<T: SpanAttributesExtractor> Extractor<T> for EventExtractor {
 /// crate. It serializes the whole event, and adds nothing for an event that fails to serialize.
 ///
 /// ```
-/// # use lambda_otlp_exporter::{JsonExtractor, TelemetryCompletionHandler, TracedHandler};
+/// # use lambda_otlp_exporter::trigger::JsonExtractor;
+/// # use lambda_otlp_exporter::{TelemetryCompletionHandler, TracedHandler};
 /// # use lambda_runtime::{Error, LambdaEvent};
 /// # #[derive(serde::Deserialize, serde::Serialize)] struct SimpleEmailEvent {}
 /// # fn example(completion_handler: TelemetryCompletionHandler) {

@@ -50,7 +50,7 @@ impl Sender {
     }
 }
 
-/// W3C's headers in the JSON of a body, as written by [`inject_json`](crate::inject_json) and within the envelopes of Amazon SNS
+/// W3C's headers in the JSON of a body, as written by [`inject_json`](crate::propagation::inject_json) and within the envelopes of Amazon SNS
 /// and EventBridge.
 fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
     let body = std::str::from_utf8(body).ok()?;

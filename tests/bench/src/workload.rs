@@ -4,7 +4,7 @@
 //! `key=value`. `scope NAME VERSION` stands before the spans of an instrumentation. Values with `#` are integers. `{…}` stands for
 //! a value of the service or the invocation, see [`Service::text`].
 
-use exporter::{InMemoryOutput, StdoutSpanExporter};
+use exporter::export::{InMemoryOutput, StdoutSpanExporter};
 use fastrand::Rng;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,

@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the function's own variable")]
 #![expect(clippy::print_stdout, reason = "a function prints")]
 
-use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
+use exporter::{TelemetryConfig, TracedHandler, init};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -134,8 +134,8 @@ async fn main() -> Result<(), Error> {
         tracing_subscriber::fmt().with_target(false).without_time().with_ansi(false).init();
         return lambda_runtime::run_concurrent(lambda_runtime::service_fn(handle)).await;
     }
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    let completion_handler = init(TelemetryConfig::default());
     let handler = TracedHandler::new("shop", completion_handler, handle)
-        .with_extractor(|_: &Event| exporter::SpanAttributes::default());
+        .with_extractor(|_: &Event| exporter::trigger::SpanAttributes::default());
     lambda_runtime::run_concurrent(handler).await
 }

@@ -4,10 +4,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "the function's own variable")]
 
-use exporter::{
-    SpanAttributes, StdoutSpanExporter, TelemetryCompletionHandler, TelemetryConfig, TracedHandler,
-    init_telemetry,
-};
+use exporter::export::StdoutSpanExporter;
+use exporter::trigger::SpanAttributes;
+use exporter::{TelemetryCompletionHandler, TelemetryConfig, TracedHandler, init};
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry_sdk::trace::BatchSpanProcessor;
 use serde::{Deserialize, Serialize, Serializer};
@@ -102,7 +101,7 @@ async fn main() -> Result<(), Error> {
     if change == "default subscriber" {
         tracing_subscriber::fmt().init();
     }
-    let (_tracer, completion_handler) = init_telemetry(config.build()).await?;
+    let completion_handler = init(config.build());
     let telemetry: TelemetryCompletionHandler = completion_handler.clone();
     match change.as_str() {
         "hook last" => spawn_graceful_shutdown_handler(async || ()),
@@ -126,7 +125,7 @@ async fn main() -> Result<(), Error> {
     let handler = TracedHandler::new("modes", completion_handler, handle).with_extractor(
         |own: &Instructions| {
             let caller = own.traceparent.clone().map(|caller| ("traceparent".to_owned(), caller));
-            SpanAttributes::builder().carrier(caller.into_iter().collect()).build()
+            SpanAttributes::builder().with_carrier(caller.into_iter().collect()).build()
         },
     );
     // A managed instance runs several invocations at a time; elsewhere this is `run`.

@@ -2,8 +2,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a function prints")]
 
-use exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-use lambda_runtime::{Context, Error, LambdaEvent};
+use exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Context, Error, LambdaEvent, Service as _};
 use serde_json::{Value, json};
 use settings::{Env, Source as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,12 +37,14 @@ pub fn run_concurrently() {
     let Some(text) = Env.get(INVOCATIONS) else { return };
     let invocations: u64 = text.parse().unwrap();
     let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
-    let (_, completion) = runtime().block_on(init_telemetry(TelemetryConfig::default())).unwrap();
-    let handler = create_traced_handler("orders", completion, handle);
+    let completion = init(TelemetryConfig::default());
+    let handler = TracedHandler::new("orders", completion, handle);
     let next = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
+            let mut handler = handler.clone();
+            let next = &next;
+            scope.spawn(move || {
                 let runtime = runtime();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +54,8 @@ pub fn run_concurrently() {
                     let context = context(number);
                     let request_id = context.request_id.clone();
                     eprintln!("start {request_id}");
-                    runtime.block_on(handler(LambdaEvent::new(json!({}), context))).unwrap();
+                    let event = LambdaEvent::new(json!({}), context);
+                    runtime.block_on(handler.call(event)).unwrap();
                     eprintln!("report {request_id}");
                 }
             });

@@ -5,8 +5,8 @@ mod request;
 mod tests;
 
 use super::fields::ContextFields;
-use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::scope;
+use crate::state::completion::TelemetryCompletionHandler;
+use crate::state::scope;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
@@ -32,7 +32,7 @@ use std::time::SystemTime;
 ///
 /// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
 /// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events, inputs of
-/// state machines and records of Kinesis can only carry it in their content: see [`inject_json`](crate::inject_json).
+/// state machines and records of Kinesis can only carry it in their content: see [`inject_json`](crate::propagation::inject_json).
 ///
 /// The interceptor never makes a call fail.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +42,7 @@ pub struct AwsSdkInterceptor {
 }
 
 impl AwsSdkInterceptor {
-    /// Uses the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
+    /// Uses the global tracer provider and propagator, which [`init`](crate::init()) sets.
     #[must_use]
     pub const fn new() -> Self {
         Self { completion_handler: None, leaves_requests: false }

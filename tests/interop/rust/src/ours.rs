@@ -8,7 +8,7 @@ mod notes;
 mod orders;
 
 use api::trace::TracerProvider as _;
-use exporter::StdoutSpanExporter;
+use exporter::export::StdoutSpanExporter;
 use notes::Notes;
 use opentelemetry_033 as api;
 use opentelemetry_sdk_033 as sdk;

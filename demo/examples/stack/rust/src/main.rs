@@ -1,7 +1,7 @@
 //! Stores an order, `{"id": 7}`, with a span for the invocation, a span for the storing, a log record and a counter.
 
-use exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
 #[tracing::instrument]
@@ -18,7 +18,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    let handler = create_traced_handler("orders", completion_handler, handle);
-    lambda_runtime::run(service_fn(handler)).await
+    let completion_handler = init(TelemetryConfig::default());
+    let handler = TracedHandler::new("orders", completion_handler, handle);
+    lambda_runtime::run(handler).await
 }

@@ -4,10 +4,9 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_lambda::primitives::Blob;
 use aws_types::SdkConfig;
-use lambda_otlp_exporter::{
-    AwsSdkInterceptor, TelemetryConfig, create_traced_handler, init_telemetry, inject_json,
-};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_otlp_exporter::propagation::{AwsSdkInterceptor, inject_json};
+use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 
 const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
@@ -15,12 +14,12 @@ const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    let completion_handler = init(TelemetryConfig::default());
     let clients = AwsClients::new()?;
-    let handler = create_traced_handler("chain", completion_handler, async |event| {
+    let handler = TracedHandler::new("chain", completion_handler, async |event| {
         clients.pass_on(event).await
     });
-    lambda_runtime::run(service_fn(handler)).await
+    lambda_runtime::run(handler).await
 }
 
 struct AwsClients {

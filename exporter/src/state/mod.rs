@@ -14,7 +14,7 @@ use crate::extension::{self, Mode};
 use crate::invocations::root_record::RootRecord;
 use crate::invocations::{CutOff, InvocationNumber, Invocations};
 use crate::output::stderr;
-use crate::processor::spans::LambdaSpanProcessor;
+use crate::processors::spans::LambdaSpanProcessor;
 use crate::propagation::Propagation;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{SpanContext, SpanId};

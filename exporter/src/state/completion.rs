@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Writes an invocation's telemetry at its end, and provides everything that [`init_telemetry`](crate::init_telemetry) set up.
+/// Writes an invocation's telemetry at its end, and provides everything that [`init`](crate::init()) set up.
 ///
 /// [`TracedHandler`](crate::TracedHandler) calls [`complete`](Self::complete) itself, however the invocation ends. Clones are
 /// cheap.

@@ -178,7 +178,7 @@ fn has_duplicates(attributes: &[KeyValue]) -> bool {
     !attributes.iter().all(|attribute| seen.insert(attribute.key.as_str()))
 }
 
-/// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals, which flush it
+/// The processor that [`init`](crate::init()) adds to the provider, shared with the signals, which flush it
 /// themselves: the provider flushes its processors in turn, and one of the application's may panic. The exporter already has the
 /// resource, so `set_resource` is not passed on.
 #[derive(Debug)]
