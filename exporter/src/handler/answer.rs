@@ -31,6 +31,9 @@ pub(super) fn read_answer<R: Serialize + ?Sized>(response: &R, is_durable: bool)
 /// Returns the failure in the answer of a durable function.
 fn durable_failure(answer: Map<String, Value>) -> Option<HandlerFailure> {
     let rules = &RULES.durable;
+    if answer.is_empty() {
+        return None;
+    }
     let answer = Value::Object(answer);
     if !rules.failed.hold_for(&answer) {
         return None;

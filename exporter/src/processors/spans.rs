@@ -174,6 +174,12 @@ fn keep_last(attributes: &mut Vec<KeyValue>, end_keys: &[&'static str]) {
 }
 
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
+    /// Up to this number, comparing all pairs takes less time than hashing.
+    const FEW: usize = 16;
+    if attributes.len() <= FEW {
+        let mut keys = attributes.iter().enumerate();
+        return keys.any(|(at, own)| attributes.iter().take(at).any(|other| other.key == own.key));
+    }
     let mut seen = HashSet::with_capacity(attributes.len());
     !attributes.iter().all(|attribute| seen.insert(attribute.key.as_str()))
 }
