@@ -1,14 +1,22 @@
-//! Migrating from lambda-otel-lite only changes imports: typical functions compile with the old names, all of which are at the root.
+//! Migrating from lambda-otel-lite only changes the dependency: typical functions compile with the old names at the old paths, also
+//! mixed with today's names.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use lambda_otlp_exporter as lambda_otel_lite;
 
+use lambda_otel_lite::config::ProcessorMode;
+use lambda_otel_lite::events::{EventLevel, event, record_event};
+use lambda_otel_lite::export::InMemoryOutput;
+use lambda_otel_lite::resource::get_lambda_resource;
 use lambda_otel_lite::{
-    EventLevel, InMemoryOutput, LambdaSpanProcessor, LambdaXrayPropagator, Logger,
-    OtelTracingLayer, OtlpStdoutSpanExporter, ProcessorMode, SpanAttributes,
-    SpanAttributesExtractor, TelemetryCompletionHandler, TelemetryConfig, TriggerType,
-    create_traced_handler, event, get_lambda_resource, init_telemetry, record_event,
+    LambdaSpanProcessor, OtlpStdoutSpanExporter,
+    extractors::{SpanAttributes, SpanAttributesExtractor, TriggerType},
+    handler::create_traced_handler,
+    layer::OtelTracingLayer,
+    logger::Logger,
+    propagation::LambdaXrayPropagator,
+    telemetry::{TelemetryCompletionHandler, TelemetryConfig, init_telemetry},
 };
 use lambda_runtime::tower::{Service as _, ServiceBuilder};
 use lambda_runtime::{Context, Error, LambdaEvent, Runtime, service_fn};
