@@ -8,12 +8,12 @@
 //! - [`propagation`] continues traces in outgoing calls.
 //! - [`export`] has the exporters and the processor for your own providers, and the destinations of lines.
 //!
-//! Every handler compiles whose error implements `Display` or is a `Diagnostic` ([`HandlerError`](handler::HandlerError)).
+//! Every handler compiles whose error implements `Display` or is a `Diagnostic` ([`handler::HandlerError`]).
 //!
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON.
 //! The [guide](https://github.com/lambda-otlp/lambda-otlp/blob/main/docs/rust.md#event-sources) lists the sources.
-//! Each message of a batch can have its own span ([`SpanAttributes::add_to`](trigger::SpanAttributes::add_to),
-//! [`SpanAttributes::continued_span`](trigger::SpanAttributes::continued_span)).
+//! Each message of a batch can have its own span ([`trigger::SpanAttributes::add_to`],
+//! [`trigger::SpanAttributes::continued_span`]).
 //!
 //! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable causes one line on
 //! stderr, memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
