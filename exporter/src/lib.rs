@@ -25,25 +25,25 @@
 //! spans of the running invocations and writes all telemetry. It is lost if a hook that you set later does not call the previous
 //! one.
 
-// Modules, for contributors. A file imports files of its own module, or of modules further down this list (`telemetry` and
+// Modules, for contributors. A file imports files of its own module, or of modules further down this list (`state` and
 // `extension` count as one). At most two files import each other.
 //
-// - `init` sets everything up (`init_telemetry`). `telemetry_config` has the options in code, `providers` the SDK's providers.
+// - `init` sets everything up. `telemetry_config` has the options in code, `providers` the SDK's providers.
 // - `subscriber`: the layers of `tracing` for spans and log records. It recognizes events that the runtime refuses.
 // - `handler` wraps handlers (`TracedHandler`), `tracing_layer` wraps services. Both use `instrumentation`, whose
 //   `invocation_future` runs the handler in `invocation_span`.
-// - `handler/invocation_span` starts and ends the span. Beside it, `new_span` has name, kind and parent, `outcome` the failure
-//   and the facts of a response. `error_record` logs the handler's error. `handler_error` and `panic_place` describe errors and
+// - `handler/invocation_span` starts and ends the span. Beside it, `new_span` has name, kind, parent and attributes,
+//   `outcome` the failure, `answer` what a response says, by the rules of `events.json`. `error_record` logs the handler's error. `handler_error` and `panic_place` describe errors and
 //   panics, `http_route` and `matched_path` the routes of routers.
 // - `outgoing` adds trace context to calls (`fields`, `json`). `aws_sdk` makes spans of AWS SDK calls (`request`: the addressee).
-// - `telemetry`: the state that invocations share, and its flushes. `flush_invocation` decides the content and order of the write
+// - `state`: what invocations share, and its flushes. `flush_invocation` decides the content and order of the write
 //   at the end of an invocation, `write_cut_off` those of a write before a timeout or exit. `completion` is the application's
 //   handle, `record_filter` has the levels, `id_generator` the ids, `resource` the resource, `log_crate` the records of the `log`
 //   crate.
 // - `extension` decides the mode (`sync`, `async`, `finalize`) and handles SIGTERM. `invocations` decides when `async` writes,
 //   `client` asks Lambda.
-// - `processor` keeps ended spans, records and measurements until the invocation ends: `spans`, `logs`, `metrics`. `buffer`
-//   bounds what it keeps, `early_writes` the writes before the end.
+// - `processors` keep ended spans, records and measurements until the invocation ends: `spans`, `logs`, `metrics`. `buffer`
+//   bounds what they keep, `early_writes` the writes before the end.
 // - `export` makes lines, within a time limit that its own file computes: `exporters` (the SDK's traits), `otlp` (protobuf),
 //   `line` (the lines). `losses` counts.
 // - `invocations`: the running ones, their deadlines and open spans, and the thread that writes before a timeout. `root_record`
@@ -55,9 +55,9 @@
 //   result.
 // - `propagation`: `OTEL_PROPAGATORS`, and parents in headers, also X-Ray's.
 // - `config` and `variables`: variables and limits. `config` also reads Lambda's own variables (`LambdaEnvironment`), of which
-//   `telemetry/resource` makes the resource; wire's `resource` has the names.
+//   `state/resource` makes the resource; wire's `resource` has the names.
 // - `output`: stdout and stderr. `bounded`: locks and waits with a time limit. `integer_fields`: integers of `tracing` fields.
-//   `lambda_otel_lite`: the older names.
+//   `lambda_otel_lite`: the older names (feature `lambda-otel-lite`), as modules that re-export the root and methods of builders.
 
 #![warn(missing_docs)]
 // Shows the required feature of each item on docs.rs.

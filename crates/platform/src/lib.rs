@@ -13,7 +13,8 @@
 //!
 //! - `convert` applies the other modules to the lines of one log stream. Its own file decides which of Lambda's events become log
 //!   records, which lines count as metrics, and which are consumed. The extension uses it in direct mode. `convert/statements`
-//!   takes what lines and spans say about the ends of invocations, `convert/result` makes the OTLP.
+//!   takes what lines and spans say about the ends of invocations, `convert/result` makes the OTLP, and leaves out the span of an
+//!   invocation if the function wrote one.
 //! - `event`: the types of Lambda's own events in all notations. `read/text` and `read/telemetry` read them.
 //! - `read/line` reads a line of the function. `field` has the keys and values of JSON and `key=value` (`read/logfmt`), `found`
 //!   chooses level, message, time with its unit, and ids by the keys of `read/keys`; `record` makes the record. `inspected` reads
