@@ -50,6 +50,7 @@ mod aws_spans;
 mod convert;
 mod event;
 mod identity;
+mod invocations;
 mod logs;
 mod metrics;
 mod names;

@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::attributes::{attribute, scope};
 use crate::event::{PlatformEvent, platform_attributes};
+use crate::invocations::Invocations;
 use crate::logs::records::{self, RecordWriter, Records};
-use crate::logs::seen_spans::SeenSpans;
 use crate::names;
 
 /// Compares a table with what `read` makes of its inputs. A case is one or more lines of input, and below them each line of the
@@ -75,7 +75,7 @@ pub(crate) fn written(write: impl FnOnce(&mut RecordWriter<'_, '_>)) -> LogRecor
     let mut records = Records::default();
     records.push(write);
     let scopes = [(scope("one"), records), (scope("none"), Records::default())];
-    let request = records::request(|| &[], scopes, &SeenSpans::default()).unwrap();
+    let request = records::request(|| &[], scopes, &Invocations::default()).unwrap();
     log_records(&request).pop().unwrap().1
 }
 

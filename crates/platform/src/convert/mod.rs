@@ -19,9 +19,8 @@ pub use statements::InvocationStatement;
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
+use crate::invocations::{Facts, Invocations};
 use crate::logs::records::Records;
-use crate::logs::request_window::{Facts, RequestWindow};
-use crate::logs::seen_spans::{SeenSpans, TracedInvocation};
 use crate::logs::{
     LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
 };
@@ -31,16 +30,14 @@ use crate::metrics::emf::points::EmfPoints;
 use crate::options::{PlatformOptions, SpanOptions};
 use crate::read::line::{function_line, is_tenant_id, joined_objects, json_lines};
 use crate::read::platform_event;
-use crate::read::runtime_error::Failure;
 use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::recent::RecentInvocations;
 use crate::spans::invocations::InvocationSpans;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
-use statements::{ErrorRecords, LastWords};
+use statements::ErrorRecords;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::{Request, RootLine, SpanIds};
 
@@ -82,14 +79,9 @@ pub struct ConsumedLines {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConverterState {
-    window: RequestWindow,
+    invocations: Invocations,
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
-    traced: Vec<TracedInvocation>,
-    /// The running invocations whose last line is a runtime's, if nothing follows it.
-    last_words: BTreeMap<String, LastWords>,
-    /// The runtime's line before the first start: the next report names its invocation.
-    unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<InvocationSpans>>,
 }
@@ -113,7 +105,6 @@ pub struct Converter {
     /// The spans of invocations whose extension was killed, although spans are disabled.
     rescued_spans: Vec<Span>,
     emf: EmfPoints,
-    seen: SeenSpans,
     platform_records: Records,
     line_records: Records,
     consumed: ConsumedLines,
@@ -143,7 +134,6 @@ impl Converter {
             recent: None,
             rescued_spans: Vec::new(),
             emf: EmfPoints::new(options.shape),
-            seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: ConsumedLines::default(),
@@ -161,7 +151,6 @@ impl Converter {
     #[must_use]
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
-        self.seen.resume(std::mem::take(&mut state.traced));
         self.state = state;
         self
     }
@@ -209,7 +198,7 @@ impl Converter {
     /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
     #[must_use]
     pub fn of_managed_instance(mut self) -> Self {
-        self.state.window.note_concurrency();
+        self.state.invocations.note_concurrency();
         self
     }
 
@@ -233,19 +222,19 @@ impl Converter {
     /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; X-Ray's
     /// trace id of a line becomes its record's trace id only if a span has that trace.
     pub fn note_trace(&mut self, trace_id: [u8; 16]) {
-        self.seen.add_trace(trace_id);
+        self.state.invocations.add_trace(trace_id);
     }
 
     /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
     /// root span of the spans that name it, or none if those belong to several traces.
     pub fn note_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
-        self.seen.add_invocation_span(request_id, span);
+        self.state.invocations.add_span(request_id, span);
     }
 
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
     pub fn note_invocation_event(&mut self, platform: &PlatformEvent, one_at_a_time: bool) {
         self.end_last_words(platform, platform.time_unix_nano.unwrap_or(self.observed_unix_nano));
-        self.state.window.observe(platform, one_at_a_time);
+        self.state.invocations.observe(platform, one_at_a_time);
     }
 }
 
@@ -362,7 +351,7 @@ impl Converter {
     pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
         let observed_unix_nano = self.observed_unix_nano;
         let undecodable = UndecodableRecord { event, undecodable, observed_unix_nano };
-        self.line_records.push(|record| undecodable.write(&self.state.window, record));
+        self.line_records.push(|record| undecodable.write(&self.state.invocations, record));
     }
 
     #[inline]
@@ -383,7 +372,7 @@ impl Converter {
             has_metrics: emf.as_ref().is_some_and(|line| !line.metrics.is_empty()),
             observed_unix_nano: self.observed_unix_nano,
         };
-        self.line_records.push(|record| line_record.write(&mut self.state.window, record));
+        self.line_records.push(|record| line_record.write(&mut self.state.invocations, record));
         if !self.is_counted_elsewhere {
             self.note_failures(event, &line, &plain);
         }
@@ -395,8 +384,8 @@ impl Converter {
     /// Notes the root span of a root line, which only managed instances have.
     fn note_root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
-        self.state.window.note_concurrency();
-        self.seen.add_trace(trace_id);
+        self.state.invocations.note_concurrency();
+        self.state.invocations.add_trace(trace_id);
         let root = SpanIds {
             request_id: Some(request_id),
             trace_id,
@@ -407,25 +396,29 @@ impl Converter {
             error: None,
             complete_root_of: None,
         };
-        self.seen.add_invocation_span(request_id, &root);
+        self.state.invocations.add_span(request_id, &root);
     }
 
     /// Notes the start or end of an event's invocation, and its tenant.
     fn observe(&mut self, platform: &mut PlatformEvent, one_at_a_time: bool) {
         let tenant_id = take_tenant_id(platform);
-        self.state.window.observe(platform, one_at_a_time);
+        self.state.invocations.observe(platform, one_at_a_time);
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
             let facts = Facts { tenant_id: tenant_id.as_deref(), ..Facts::default() };
-            self.state.window.note_facts(request_id, facts, platform.kind == EventKind::Report);
+            self.state.invocations.note_facts(
+                request_id,
+                facts,
+                platform.kind == EventKind::Report,
+            );
         }
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
         let observed_unix_nano = self.observed_unix_nano;
         let platform_record = PlatformRecord { event, platform, observed_unix_nano };
-        self.platform_records.push(|record| platform_record.write(&self.state.window, record));
+        self.platform_records.push(|record| platform_record.write(&self.state.invocations, record));
     }
 }
 
@@ -446,7 +439,7 @@ impl Converter {
 
     /// The invocation of the next line, if the line names none.
     pub fn request_id(&self) -> Option<&str> {
-        self.state.window.request_id()
+        self.state.invocations.only_running()
     }
 
     /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].

@@ -22,15 +22,14 @@ impl Converter {
         self.remove_repeated_errors();
         self.complete_records();
         let spans = self.take_spans();
-        self.state.window.end_chunk();
         let dropped_values = self.emf.dropped_values();
         let scopes = [
             (scope("lambda-otlp/logs"), self.line_records),
             (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
         let resource = || encoded(&self.log_resource, &self.identity);
-        let logs = records::request(resource, scopes, &self.seen);
-        self.state.traced = self.seen.take_needed(self.state.window.running());
+        let logs = records::request(resource, scopes, &self.state.invocations);
+        self.state.invocations.end_chunk();
         ConvertedLines {
             logs,
             metrics: metrics_of(&self.identity, platform_metrics, self.emf.into_metrics()),
@@ -45,14 +44,14 @@ impl Converter {
     /// Adds facts about their invocations to the records, from later lines. If several invocations run at a time, takes the assumed
     /// invocation away from records whose lines name none.
     fn complete_records(&mut self) {
-        let window = &self.state.window;
-        if window.has_late_facts {
+        let invocations = &self.state.invocations;
+        if invocations.has_late_facts {
             for records in [&mut self.line_records, &mut self.platform_records] {
-                records.add_fields(|record| window.missing_facts(record));
+                records.add_fields(|record| invocations.missing_facts(record));
             }
         }
-        if window.is_concurrent() {
-            let facts = window.attributes_of_all();
+        if invocations.is_concurrent() {
+            let facts = invocations.attributes_of_all();
             let is_of_invocation = |key: &str, text: &str| {
                 key == names::FAAS_INVOCATION_ID || facts.contains(&(key, text))
             };
@@ -69,7 +68,7 @@ impl Converter {
             spans.extend(invocations.take_finished());
         }
         // An invocation has one root. The function, the library or the layer knows more about it.
-        let seen = &self.seen;
+        let seen = &self.state.invocations;
         spans.retain(|span| {
             let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
             !request_id.is_some_and(|request_id| seen.has_root(request_id))
@@ -78,9 +77,9 @@ impl Converter {
             return None;
         }
         for span in &mut spans {
-            self.seen.add_own(span);
+            self.state.invocations.add_own_span(span);
             let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
-            let facts = self.state.window.facts_of(request_id);
+            let facts = self.state.invocations.facts_of(request_id);
             span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
         }
         Some(resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans))

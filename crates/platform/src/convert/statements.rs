@@ -2,8 +2,8 @@
 
 use super::Converter;
 use crate::event::{EventKind, PlatformEvent};
+use crate::invocations::{LastWords, LineInvocation};
 use crate::logs::LogEventRef;
-use crate::logs::request_window::LineInvocation;
 use crate::metrics::aggregator::{OpenInvocations, counted_failures, is_reported};
 use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
@@ -21,14 +21,6 @@ pub struct InvocationStatement {
     pub request_id: String,
     pub statement: FunctionStatement,
     pub time_unix_nano: u64,
-}
-
-/// The runtime's line that may be the last one of its invocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LastWords {
-    failure: Failure,
-    /// The position of its record, in the same chunk.
-    record: Option<usize>,
 }
 
 /// The records of errors, to have one of each.
@@ -94,9 +86,7 @@ impl Converter {
         let positions: BTreeSet<usize> = repeated.map(|record| record.position).collect();
         self.consumed.repeated_errors += positions.len();
         self.line_records.remove(&positions);
-        for words in self.state.last_words.values_mut() {
-            words.record = None;
-        }
+        self.state.invocations.forget_records();
     }
 
     fn note_error_of_runtime(
@@ -116,8 +106,7 @@ impl Converter {
     pub fn note_span_statement(&mut self, request_id: &str, statement: FunctionStatement) {
         let request_id = request_id_of(request_id);
         let is_known = self.aggregator.knows_invocation(&request_id)
-            || self.state.window.invocation_of_line(Some(&request_id))
-                == LineInvocation::Running(&request_id);
+            || self.state.invocations.is_running(&request_id);
         if is_known {
             self.add_statement(&request_id, statement, self.observed_unix_nano);
         }
@@ -126,7 +115,7 @@ impl Converter {
     /// Notes a line of the function, for a caller of [`Self::counted_elsewhere`].
     pub fn note_printed_line(&mut self, text: &str, time_unix_nano: u64) {
         let error = RuntimeError::read(text);
-        if error.is_some() || !self.state.last_words.is_empty() {
+        if error.is_some() || self.state.invocations.has_last_words() {
             let line = function_line(text, self.identity.is_lambda);
             self.note_runtime_line(line.request_id.as_deref(), error, time_unix_nano);
         }
@@ -149,11 +138,11 @@ impl Converter {
             line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number);
         let may_be_error = is_error || RuntimeError::may_lack_a_level(plain);
         let error = if may_be_error { RuntimeError::read(plain) } else { None };
-        if error.is_some() || !self.state.last_words.is_empty() {
+        if error.is_some() || self.state.invocations.has_last_words() {
             self.note_runtime_line(line.request_id.as_deref(), error, event.time_unix_nano());
         }
         if is_out_of_memory(event.message) {
-            let request_id = line.request_id.as_deref().or(self.state.window.request_id());
+            let request_id = line.request_id.as_deref().or(self.state.invocations.only_running());
             self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
         }
     }
@@ -167,14 +156,16 @@ impl Converter {
         error: Option<RuntimeError>,
         time_unix_nano: u64,
     ) {
-        let window = &self.state.window;
-        if let Some(request_id) = named.or(window.request_id()) {
-            self.state.last_words.remove(request_id);
+        let invocations = &mut self.state.invocations;
+        if invocations.has_last_words()
+            && let Some(request_id) = named.or(invocations.only_running()).map(str::to_owned)
+        {
+            invocations.take_last_words(&request_id);
         }
         let Some(RuntimeError { request_id, failure, proof }) = error else { return };
         // The line has just become a record.
         let record = self.line_records.last_position();
-        match (window.invocation_of_line(request_id.as_deref()), proof) {
+        match (invocations.invocation_of_line(request_id.as_deref()), proof) {
             (LineInvocation::Running(request_id), Proof::Certain) => {
                 let request_id = request_id.to_owned();
                 self.note_error_of_runtime(&request_id, record, &failure);
@@ -183,10 +174,11 @@ impl Converter {
             }
             (LineInvocation::Running(request_id), Proof::IfLast) => {
                 let words = LastWords { failure, record };
-                self.state.last_words.insert(request_id.to_owned(), words);
+                let request_id = request_id.to_owned();
+                invocations.set_last_words(&request_id, words);
             }
             (LineInvocation::Unknown, Proof::Certain) => {
-                self.state.unnamed_failure.get_or_insert(failure);
+                self.state.invocations.unnamed_failure.get_or_insert(failure);
             }
             (LineInvocation::Unknown | LineInvocation::None, _) => {}
         }
@@ -194,13 +186,13 @@ impl Converter {
 
     /// Counts the runtime's line after which the invocation of this event printed nothing more.
     pub(super) fn end_last_words(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
-        if self.state.last_words.is_empty() {
+        if !self.state.invocations.has_last_words() {
             return;
         }
         let Some(request_id) = &platform.request_id else { return };
         let is_end =
             matches!(platform.kind, EventKind::End | EventKind::RuntimeDone | EventKind::Report);
-        if let Some(words) = self.state.last_words.remove(request_id).filter(|_| is_end) {
+        if let Some(words) = self.state.invocations.take_last_words(request_id).filter(|_| is_end) {
             let LastWords { failure, record } = words;
             self.note_error_of_runtime(request_id, record, &failure);
             let statement = FunctionStatement::RuntimeLine(failure);
@@ -215,12 +207,11 @@ impl Converter {
         match platform.kind {
             EventKind::Start => recent.forget(&self.identity, request_id),
             EventKind::Report => {
-                let is_known = self.state.window.invocation_of_line(Some(request_id))
-                    == LineInvocation::Running(request_id);
+                let is_known = self.state.invocations.is_running(request_id);
                 let earlier = if is_known { None } else { recent.find(&self.identity, request_id) };
                 let Some(EarlierFacts { has_span, counted_failure }) = earlier else { return };
                 if has_span {
-                    self.seen.add_earlier_root(request_id);
+                    self.state.invocations.add_earlier_root(request_id);
                 }
                 if let Some(failure) = counted_failure {
                     if let Some(invocations) = &mut self.state.spans {
@@ -243,7 +234,8 @@ impl Converter {
             });
         }
         if self.state.spans.is_some() {
-            for request_id in self.seen.with_root().filter(|id| !is_reported(open, id)) {
+            for request_id in self.state.invocations.with_root().filter(|id| !is_reported(open, id))
+            {
                 recent.remember(&self.identity, request_id, |facts| facts.has_span = true);
             }
         }
@@ -256,13 +248,13 @@ impl Converter {
         platform: &PlatformEvent,
         event: &LogEventRef<'_>,
     ) {
-        if self.state.unnamed_failure.is_none() {
+        if self.state.invocations.unnamed_failure.is_none() {
             return;
         }
         match (&platform.kind, &platform.request_id) {
-            (EventKind::Start, _) => self.state.unnamed_failure = None,
+            (EventKind::Start, _) => self.state.invocations.unnamed_failure = None,
             (EventKind::Report, Some(request_id)) => {
-                if let Some(failure) = self.state.unnamed_failure.take() {
+                if let Some(failure) = self.state.invocations.unnamed_failure.take() {
                     let statement = FunctionStatement::RuntimeLine(failure);
                     self.add_statement(request_id, statement, event.time_unix_nano());
                 }

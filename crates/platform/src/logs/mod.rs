@@ -7,14 +7,12 @@
 //! Source: OpenTelemetry, logs data model, and semantic conventions, general/logs (`log.record.uid`).
 
 pub(crate) mod records;
-pub(crate) mod request_window;
-pub(crate) mod seen_spans;
 
 use crate::attributes::PlainValue;
 use crate::event::{EventKind, PlatformEvent, platform_attributes};
 use crate::identity::Identity;
+use crate::invocations::{Facts, Invocations, is_execution_of};
 use crate::logs::records::RecordWriter;
-use crate::logs::request_window::{Facts, RequestWindow, is_execution_of};
 use crate::metrics::emf;
 use crate::names;
 use crate::read::fingerprint::fingerprint;
@@ -56,8 +54,8 @@ pub(crate) struct LineRecord<'r> {
 }
 
 impl LineRecord<'_> {
-    /// Writes the record. The window provides the line's invocation, and learns facts about it.
-    pub(crate) fn write(&self, window: &mut RequestWindow, record: &mut RecordWriter<'_, '_>) {
+    /// Writes the record. The table provides the line's invocation, and learns facts about it.
+    pub(crate) fn write(&self, invocations: &mut Invocations, record: &mut RecordWriter<'_, '_>) {
         let Self { event, line, .. } = self;
         let severity = match line.severity {
             Some(severity) => severity,
@@ -68,7 +66,7 @@ impl LineRecord<'_> {
             line.message.as_deref().unwrap_or_else(|| event.message.trim_end_matches(['\n', '\r']));
         record.times(record_time(event, line.time), self.observed_unix_nano);
         write_common(event, severity, body, record);
-        self.write_invocation(window, record);
+        self.write_invocation(invocations, record);
         if let Some(trace_id) = &line.xray_trace_id {
             record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(trace_id));
             record.note_xray_trace(trace_id);
@@ -81,15 +79,15 @@ impl LineRecord<'_> {
         }
     }
 
-    fn write_invocation(&self, window: &mut RequestWindow, record: &mut RecordWriter<'_, '_>) {
+    fn write_invocation(&self, invocations: &mut Invocations, record: &mut RecordWriter<'_, '_>) {
         let stated_id = self.line.request_id.as_deref();
-        let id = stated_id.or(window.request_id());
+        let id = stated_id.or(invocations.only_running());
         if id.is_some() && stated_id.is_none() {
             record.assume_invocation();
         }
         let tenant_id = self.line.tenant_id.as_deref();
         let durable_execution_arn = self.line.durable_execution_arn.as_deref();
-        write_invocation(record, id, Facts { tenant_id, durable_execution_arn }, window);
+        write_invocation(record, id, Facts { tenant_id, durable_execution_arn }, invocations);
         // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
         // execution, nor to a tenant, which only Lambda's own lines name.
         if let Some(execution) =
@@ -97,7 +95,7 @@ impl LineRecord<'_> {
             && let Some(id) = id.map(str::to_owned)
         {
             let facts = Facts { durable_execution_arn: Some(execution), ..Facts::default() };
-            window.note_facts(&id, facts, true);
+            invocations.note_facts(&id, facts, true);
         }
     }
 
@@ -161,7 +159,7 @@ pub(crate) struct PlatformRecord<'r> {
 }
 
 impl PlatformRecord<'_> {
-    pub(crate) fn write(&self, window: &RequestWindow, record: &mut RecordWriter<'_, '_>) {
+    pub(crate) fn write(&self, invocations: &Invocations, record: &mut RecordWriter<'_, '_>) {
         let Self { event, platform, observed_unix_nano } = self;
         let stated = || platform.level.as_deref().and_then(Severity::of_word);
         let severity = match platform.kind {
@@ -172,7 +170,7 @@ impl PlatformRecord<'_> {
         record.times(event.time_unix_nano(), *observed_unix_nano);
         write_common(event, severity, event.message.trim_end(), record);
         record.event_name(platform.kind.as_str());
-        write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
+        write_invocation(record, platform.request_id.as_deref(), Facts::default(), invocations);
         platform_attributes(platform, &mut |key, value| record.attribute(key, value));
         if let Some(trace_id) = &platform.tracing.trace_id {
             record.note_xray_trace(trace_id);
@@ -197,16 +195,16 @@ pub(crate) struct UndecodableRecord<'r> {
 }
 
 impl UndecodableRecord<'_> {
-    pub(crate) fn write(&self, window: &RequestWindow, record: &mut RecordWriter<'_, '_>) {
+    pub(crate) fn write(&self, invocations: &Invocations, record: &mut RecordWriter<'_, '_>) {
         let Undecodable { reason, size_bytes, sha256 } = *self.undecodable;
         let body = format!("OTLP line was not decoded: {reason}");
         record.times(self.event.time_unix_nano(), self.observed_unix_nano);
         write_common(self.event, Severity::ERROR, &body, record);
         record.event_name("lambda_otlp.undecodable");
-        if window.request_id().is_some() {
+        if invocations.only_running().is_some() {
             record.assume_invocation();
         }
-        write_invocation(record, window.request_id(), Facts::default(), window);
+        write_invocation(record, invocations.only_running(), Facts::default(), invocations);
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         record.attribute("lambda_otlp.undecodable.reason", PlainValue::Text(reason));
         record.attribute("lambda_otlp.undecodable.size_bytes", PlainValue::Int(size));
@@ -233,10 +231,10 @@ fn write_invocation(
     record: &mut RecordWriter<'_, '_>,
     request_id: Option<&str>,
     own: Facts<'_>,
-    window: &RequestWindow,
+    invocations: &Invocations,
 ) {
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    own.write(window.facts_of(request_id), record);
+    own.write(invocations.facts_of(request_id), record);
 }

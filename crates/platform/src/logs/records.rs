@@ -11,7 +11,7 @@ use wire::view::{key_and_value, text};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
-use crate::logs::seen_spans::{SeenIds, SeenSpans, TraceId};
+use crate::invocations::{Invocations, SeenIds, TraceId};
 use crate::names;
 use crate::read::severity::Severity;
 
@@ -40,10 +40,14 @@ struct Untraced {
 
 impl Untraced {
     /// The ids of the record, from the spans of its X-Ray trace or of its invocation.
-    fn ids(&self, of_invocations: &[Option<SeenIds>], seen: &SeenSpans) -> Option<RecordIds> {
+    fn ids(
+        &self,
+        of_invocations: &[Option<SeenIds>],
+        invocations: &Invocations,
+    ) -> Option<RecordIds> {
         let of_invocation =
             self.invocation.and_then(|at| of_invocations.get(at).copied().flatten());
-        let ids = match self.xray_trace_id.filter(|trace_id| seen.has_trace(trace_id)) {
+        let ids = match self.xray_trace_id.filter(|trace_id| invocations.has_trace(trace_id)) {
             Some(trace_id) => of_invocation
                 .filter(|ids| ids.trace_id == trace_id)
                 .unwrap_or(SeenIds { trace_id, root_span_id: None }),
@@ -183,10 +187,10 @@ impl Records {
 
     /// Gives a record with X-Ray's trace id that id if a span has it, and a record with an invocation the ids of the invocation's
     /// root span.
-    fn set_ids(&mut self, seen: &SeenSpans) {
+    fn set_ids(&mut self, invocations: &Invocations) {
         let of_invocations: Vec<Option<SeenIds>> =
-            self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
-        let ids_of = |record: Untraced| record.ids(&of_invocations, seen);
+            self.invocations.iter().map(|id| invocations.ids_of(id)).collect();
+        let ids_of = |record: Untraced| record.ids(&of_invocations, invocations);
         let traced: Vec<RecordIds> = self.untraced.drain(..).filter_map(ids_of).collect();
         if traced.is_empty() {
             return;
@@ -223,11 +227,11 @@ fn write_ids(out: &mut Vec<u8>, ids: SeenIds) {
 const BYTES_OF_IDS: usize = 29;
 
 /// One request with the records of these scopes under one resource; `None` without records. Records without a trace id get it
-/// from the `seen` spans of their invocation.
+/// from the spans of their invocation.
 pub(crate) fn request<'r>(
     resource: impl FnOnce() -> &'r [u8],
     scopes: [(InstrumentationScope, Records); 2],
-    seen: &SeenSpans,
+    invocations: &Invocations,
 ) -> Option<Request> {
     let mut scope_logs = Vec::new();
     let mut count = 0;
@@ -235,7 +239,7 @@ pub(crate) fn request<'r>(
         if records.count == 0 {
             continue;
         }
-        records.set_ids(seen);
+        records.set_ids(invocations);
         count += records.count;
         let mut head = Vec::new();
         Writer::new(&mut head).message(scope_container::SCOPE, |out| {

@@ -21,6 +21,11 @@ pub(crate) fn request_id_of(text: &str) -> String {
     if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
+/// [`request_id_of`] without a copy, for nearly all texts.
+pub(crate) fn canonical(text: &str) -> Cow<'_, str> {
+    if is_uuid(text) { lower_case(text) } else { Cow::Borrowed(text) }
+}
+
 pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
     let has_capitals = match <&[u8; UUID_BYTES]>::try_from(id.as_bytes()) {
         // Reads all bytes, too.

@@ -4,7 +4,7 @@ use super::telemetry::{LineSource, TelemetryRecord, parse, parse_batch, parse_li
 use super::{platform_event, text};
 use crate::event::PlatformEvent;
 use crate::identity::{Identity, LogSource};
-use crate::logs::request_window::RequestWindow;
+use crate::invocations::Invocations;
 use crate::logs::{LineRecord, LogEventRef};
 use crate::names;
 use crate::read::fields::MAX_KEYS;
@@ -50,8 +50,8 @@ fn lines_and_events_of_lambda_are_read() {
 
 const TIME_MS: i64 = 1_790_000_000_123;
 
-/// The record of a line within this invocation window.
-fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
+/// The record of a line within this invocation invocations.
+fn record_of(message: &str, mut invocations: Invocations) -> LogRecord {
     let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
     let identity = Identity::of(&source);
     let event = LogEventRef { id: "", time_ms: TIME_MS, message };
@@ -62,16 +62,16 @@ fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
         has_metrics: false,
         observed_unix_nano: 1,
     };
-    render::written(|record| line_record.write(&mut window, record))
+    render::written(|record| line_record.write(&mut invocations, record))
 }
 
 #[test]
 fn lines_of_functions_become_log_records() {
-    let mut window = RequestWindow::default();
-    window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap(), false);
+    let mut invocations = Invocations::default();
+    invocations.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap(), false);
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
-        let mut record = record_of(&line, window.clone());
+        let mut record = record_of(&line, invocations.clone());
         let text = render::value(record.body.as_ref().unwrap());
         let body = if text == line.trim_end_matches(['\n', '\r']) { "=" } else { text.as_str() };
         let mut shown = format!("{} | {}", record.severity_text, body.escape_debug());
@@ -148,7 +148,7 @@ fn the_fields_of_an_event_are_bounded() {
 
 /// The attributes of a line.
 fn show(line: &str) -> String {
-    render::attributes(&record_of(line, RequestWindow::default()).attributes)
+    render::attributes(&record_of(line, Invocations::default()).attributes)
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn the_size_of_an_exception_does_not_matter() {
         "message": "failed",
         "err": {"name": "TypeError", "message": "no stock", "stack": format!("TypeError: no stock{frames}")},
     });
-    let record = record_of(&line.to_string(), RequestWindow::default());
+    let record = record_of(&line.to_string(), Invocations::default());
     let stack = value(&record, "exception.stacktrace").unwrap();
     assert_eq!(stack.len(), frames.len() + "TypeError: no stock".len());
     assert_eq!(value(&record, "err"), None);
@@ -210,7 +210,7 @@ fn the_size_of_an_exception_does_not_matter() {
     let cause = r#"{"name":"Error","message":"x","cause":"#;
     let causes = format!("{}{{}}{}", cause.repeat(1000), "}".repeat(1000));
     let line = format!(r#"{{"level":"error","message":"failed","err":{causes}}}"#);
-    let record = record_of(&line, RequestWindow::default());
+    let record = record_of(&line, Invocations::default());
     assert_eq!(value(&record, "exception.type").as_deref(), Some("Error"));
     // What is not moved stays, however deep.
     assert!(value(&record, "err").unwrap().matches("cause").count() == 1000);
